@@ -1,0 +1,137 @@
+//! Points in time, and the clock as a value, so that tests set it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A point in time in whole milliseconds since the Unix epoch; written as RFC 3339 in UTC, `2026-11-21T09:30:00.123Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// The last millisecond of the year 9999, past which RFC 3339 has no form.
+const LATEST_MS: i64 = 253_402_300_799_999;
+
+impl Timestamp {
+    /// From milliseconds since the epoch; values outside the years 1970 to 9999 are brought to the nearest end.
+    pub fn from_unix_ms(ms: i64) -> Self {
+        Self(ms.clamp(0, LATEST_MS))
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn unix_ms(self) -> i64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+
+    /// This, and `duration` later.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self::from_unix_ms(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The partition folders of an object key: `dt=YYYY-MM-DD/hr=HH`, in UTC.
+    pub fn hour_partition(self) -> String {
+        let t = self.to_utc();
+        format!("{}/hr={:02}", self.day_partition(), t.hour())
+    }
+
+    /// The day's part of an object key: `dt=YYYY-MM-DD`, in UTC.
+    pub fn day_partition(self) -> String {
+        let t = self.to_utc();
+        format!("dt={:04}-{:02}-{:02}", t.year(), t.month(), t.day())
+    }
+
+    /// The same instant as chrono's type.
+    pub fn to_utc(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0).expect("clamped to the years 1970 to 9999 at construction")
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_utc().to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        DateTime::parse_from_rfc3339(&text)
+            .map(|t| Self::from_unix_ms(t.timestamp_millis()))
+            .map_err(|_| de::Error::custom(format!("`{text}` is not an RFC 3339 time")))
+    }
+}
+
+/// Where "now" comes from: the system, or a test.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is where the ban points to")]
+        Self::new(|| {
+            let since_epoch = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(LATEST_MS))
+        })
+    }
+
+    /// A clock that asks `now` each time.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// A clock that stands still.
+    pub fn fixed(at: Timestamp) -> Self {
+        Self::new(move || at)
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_in_utc_with_leading_zeros() {
+        let t = Timestamp::from_unix_ms(1_704_937_370_234);
+        assert_eq!(t.to_string(), "2024-01-11T01:42:50.234Z");
+        assert_eq!(t.hour_partition(), "dt=2024-01-11/hr=01");
+    }
+
+    #[test]
+    fn a_timestamp_reads_back_what_it_wrote() {
+        for ms in [0, 1, 999, 1_704_937_370_234, LATEST_MS] {
+            let t = Timestamp::from_unix_ms(ms);
+            assert_eq!(serde_json::from_str::<Timestamp>(&serde_json::to_string(&t).unwrap()).unwrap(), t);
+        }
+    }
+
+    #[test]
+    fn times_outside_rfc_3339_are_brought_to_its_ends() {
+        assert_eq!(Timestamp::from_unix_ms(i64::MIN).unix_ms(), 0);
+        assert_eq!(Timestamp::from_unix_ms(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+}
