@@ -1,0 +1,233 @@
+//! A client's JSON object, read into the parts of an event. The door and the stream's reader (for records of foreign
+//! producers) accept the same shapes by the same rules, so the rules are here.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+use crate::event::EventTime;
+use crate::fields::{Fields, Members};
+use crate::flatten::flatten;
+use crate::id::{EventId, InvalidEventId, InvalidTenantId, TenantId};
+use crate::json::Unreadable;
+
+/// The members that name the event, the first that is there counts.
+const ID: [&str; 3] = ["event_id", "log_id", "id"];
+/// The members that hold the text, the first that is a string counts.
+const TEXT: [&str; 4] = ["text", "payload", "body", "message"];
+/// The members that say when it happened, the first that can be read counts.
+const TIME: [&str; 3] = ["event_timestamp", "timestamp", "event_time"];
+/// From here on an integer time is in milliseconds: as seconds it would lie in the year 5138.
+const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+
+/// What a JSON object says about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientObject {
+    /// `tenant_id`, if given.
+    pub tenant: Option<TenantId>,
+    /// `event_id`, `log_id` or `id`, if given.
+    pub id: Option<EventId>,
+    /// When it happened, by the client.
+    pub event_time: Option<EventTime>,
+    /// The flat text.
+    pub text: String,
+    /// Every member that is none of the above.
+    pub fields: Fields,
+}
+
+/// JSON that is no event.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidObject {
+    /// Not JSON, or JSON that is not an object.
+    #[error("not a JSON object: {0}")]
+    NotAnObject(#[source] serde_json::Error),
+    /// JSON that readers downstream would refuse.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// `tenant_id` does not name a tenant.
+    #[error(transparent)]
+    Tenant(#[from] InvalidTenantId),
+    /// `tenant_id` is not a string.
+    #[error("`tenant_id` is not a string: {0}")]
+    TenantNotAString(String),
+    /// The id is too long or holds control characters.
+    #[error(transparent)]
+    Id(#[from] InvalidEventId),
+    /// The id is neither a string nor a number.
+    #[error("`{member}` is neither a string nor a number: {value}")]
+    IdNotAString {
+        /// Which member.
+        member: &'static str,
+        /// Its value, cut.
+        value: String,
+    },
+}
+
+impl ClientObject {
+    /// Reads one JSON object.
+    pub fn parse(json: &str) -> Result<Self, InvalidObject> {
+        let Members(members) = serde_json::from_str(json).map_err(InvalidObject::NotAnObject)?;
+        // Before anything walks into the values: this bounds their depth and takes the whitespace out.
+        let all = Fields::from_members(borrowed(&members))?;
+        let mut members = all.members();
+
+        let tenant = take_tenant(&mut members)?;
+        let id = take_id(&mut members)?;
+        let event_time = take_first(&mut members, &TIME, read_time);
+        let text = take_first(&mut members, &TEXT, read_string).unwrap_or_else(|| flatten(&members));
+
+        let fields = Fields::from_members(borrowed(&members))?;
+        Ok(Self { tenant, id, event_time, text, fields })
+    }
+}
+
+type MemberList<'a> = Vec<(String, &'a RawValue)>;
+
+fn borrowed<'a>(members: &'a MemberList<'a>) -> impl Iterator<Item = (&'a str, &'a RawValue)> {
+    members.iter().map(|(name, value)| (name.as_str(), *value))
+}
+
+fn take_tenant(members: &mut MemberList<'_>) -> Result<Option<TenantId>, InvalidObject> {
+    let Some(value) = take(members, "tenant_id") else { return Ok(None) };
+    let tenant = read_string(value).ok_or_else(|| InvalidObject::TenantNotAString(cut(value)))?;
+    Ok(Some(TenantId::parse(&tenant)?))
+}
+
+fn take_id(members: &mut MemberList<'_>) -> Result<Option<EventId>, InvalidObject> {
+    for member in ID {
+        let Some(value) = take(members, member) else { continue };
+        let id = match value.get().as_bytes()[0] {
+            b'"' => read_string(value),
+            b'-' | b'0'..=b'9' => Some(value.get().to_owned()),
+            _ => None,
+        };
+        let id = id.ok_or_else(|| InvalidObject::IdNotAString { member, value: cut(value) })?;
+        return Ok(Some(EventId::parse(id)?));
+    }
+    Ok(None)
+}
+
+/// Takes the member `name` out, unless it is null: that is the same as not there.
+fn take<'a>(members: &mut MemberList<'a>, name: &str) -> Option<&'a RawValue> {
+    let index = members.iter().position(|(member, value)| member == name && value.get() != "null")?;
+    Some(members.remove(index).1)
+}
+
+/// Takes out the first of `names` whose value `read` understands; the others stay where they are.
+fn take_first<T>(
+    members: &mut MemberList<'_>,
+    names: &[&str],
+    read: impl Fn(&RawValue) -> Option<T>,
+) -> Option<T> {
+    names.iter().find_map(|name| {
+        let index = members.iter().position(|(member, _)| member == name)?;
+        let value = read(members[index].1)?;
+        members.remove(index);
+        Some(value)
+    })
+}
+
+fn read_string(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// RFC 3339, or integer seconds (milliseconds from 10¹¹ up).
+fn read_time(value: &RawValue) -> Option<EventTime> {
+    let utc = if let Some(text) = read_string(value) {
+        DateTime::parse_from_rfc3339(&text).ok()?.with_timezone(&Utc)
+    } else {
+        let number: i64 = value.get().parse().ok()?;
+        match number {
+            FIRST_MILLISECONDS.. => DateTime::from_timestamp_millis(number)?,
+            _ => DateTime::from_timestamp(number, 0)?,
+        }
+    };
+    EventTime::new(utc)
+}
+
+fn cut(value: &RawValue) -> String {
+    value.get().chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> ClientObject {
+        ClientObject::parse(json).unwrap()
+    }
+
+    #[test]
+    fn the_shapes_of_the_five_sources_are_understood() {
+        let text = |json| parse(json).text;
+        assert_eq!(text(r#"{"tenant_id":"acme","log_id":"1","text":"hello"}"#), "hello");
+        assert_eq!(
+            text(r#"{"event_timestamp":"2024-01-11T01:42:50.234200+00:00","body":"capital?"}"#),
+            "capital?"
+        );
+        assert_eq!(text(r#"{"id":"e","timestamp":1625097600,"payload":"p"}"#), "p");
+        assert_eq!(
+            text(r#"{"id":"e","name":"test event","body":"test body","timestamp":"now"}"#),
+            "test body"
+        );
+        assert_eq!(text(r#"{"message":"m"}"#), "m");
+    }
+
+    #[test]
+    fn members_that_were_read_leave_the_fields_and_the_others_stay_verbatim() {
+        let object = parse(
+            r#"{"id":7,"name":"n","timestamp":1625097600,"event_time":"later","body":"b","big":1e400}"#,
+        );
+        assert_eq!(object.id.unwrap().as_str(), "7");
+        assert_eq!(object.event_time.unwrap().to_string(), "2021-07-01T00:00:00Z");
+        assert_eq!(object.fields.as_json(), r#"{"name":"n","event_time":"later","big":1e400}"#);
+    }
+
+    #[test]
+    fn the_first_id_counts_and_null_is_no_id() {
+        let object = parse(r#"{"id":"c","log_id":"b","event_id":null,"text":""}"#);
+        assert_eq!(object.id.unwrap().as_str(), "b");
+        assert_eq!(object.fields.as_json(), r#"{"id":"c","event_id":null}"#);
+    }
+
+    #[test]
+    fn a_text_that_is_not_a_string_is_a_field() {
+        let object = parse(r#"{"text":5,"payload":{"a":1},"message":"m"}"#);
+        assert_eq!(object.text, "m");
+        assert_eq!(object.fields.as_json(), r#"{"text":5,"payload":{"a":1}}"#);
+    }
+
+    #[test]
+    fn an_object_without_a_text_is_flattened_to_sorted_lines() {
+        let object = parse(r#"{"id":1,"z":{"y":[1,{"k":"v"}],"e":{}},"a b":"c=d","n":null,"nl":"x\ny"}"#);
+        insta::assert_snapshot!(object.text, @r#"
+        a b=c=d
+        n=null
+        nl="x\ny"
+        z.e={}
+        z.y[0]=1
+        z.y[1].k=v
+        "#);
+    }
+
+    #[test]
+    fn integer_times_are_seconds_below_ten_to_the_eleventh_and_milliseconds_from_there() {
+        let time = |n: i64| parse(&format!(r#"{{"timestamp":{n}}}"#)).event_time.map(|t| t.to_string());
+        assert_eq!(time(1_625_097_600).unwrap(), "2021-07-01T00:00:00Z");
+        assert_eq!(time(99_999_999_999).unwrap(), "5138-11-16T09:46:39Z");
+        assert_eq!(time(100_000_000_000).unwrap(), "1973-03-03T09:46:40Z");
+        assert_eq!(time(1_625_097_600_123).unwrap(), "2021-07-01T00:00:00.123Z");
+        assert_eq!(time(i64::MAX), None);
+        assert_eq!(parse(r#"{"timestamp":1.5}"#).fields.as_json(), r#"{"timestamp":1.5}"#);
+    }
+
+    #[test]
+    fn what_is_no_event_says_why() {
+        let error = |json: &str| ClientObject::parse(json).unwrap_err().to_string();
+        insta::assert_snapshot!(error("[1]"), @"not a JSON object: invalid type: sequence, expected a JSON object at line 1 column 0");
+        insta::assert_snapshot!(error(r#"{"tenant_id":5}"#), @"`tenant_id` is not a string: 5");
+        insta::assert_snapshot!(error(r#"{"id":[]}"#), @"`id` is neither a string nor a number: []");
+        insta::assert_snapshot!(error(r#"{"id":""}"#), @"event id `` (0 bytes) is not allowed: 1 to 256 bytes without control characters");
+        insta::assert_snapshot!(error(r#"{"text":"\ud800"}"#), @r"a string holds half of a surrogate pair (`\ud800`)");
+        insta::assert_snapshot!(error(&format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))), @"the JSON nests deeper than 120 levels");
+    }
+}

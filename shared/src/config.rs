@@ -1,0 +1,13 @@
+//! `tidegate.toml`: read once at start-up, checked whole. An error names the key, the value and what is allowed.
+//!
+//! A variable `TIDEGATE__SECTION__KEY` overrides the key `section.key`; its value is written as in TOML, where text
+//! needs no quotes.
+
+mod load;
+mod sections;
+
+pub use load::{ConfigError, load};
+pub use sections::{
+    Archive, ArchiveContent, Config, Items, Limits, Publish, Redact, RedactKind, Telemetry, Tenants, Tiers,
+    Transform, TransformStep,
+};

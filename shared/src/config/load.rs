@@ -1,0 +1,188 @@
+//! From a file and the environment to a checked [`Config`].
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::Config;
+
+/// What stands before a variable that overrides a key.
+const PREFIX: &str = "TIDEGATE__";
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration `{path}` cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the configuration `{path}` is not TOML: {source}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: toml::de::Error,
+    },
+    /// A key that does not exist, or a value of the wrong type.
+    #[error("configuration: `{key}`{from}: {problem}")]
+    Shape {
+        /// The key, in full.
+        key: String,
+        /// The variable it came from, if not from the file.
+        from: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// A value that is not allowed.
+    #[error("configuration: `{key}` is `{value}`, allowed: {allowed}")]
+    Value {
+        /// The key, in full.
+        key: String,
+        /// The value.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+}
+
+impl ConfigError {
+    pub(super) fn value(key: &str, value: impl Display, allowed: impl Into<String>) -> Self {
+        Self::Value { key: key.to_owned(), value: value.to_string(), allowed: allowed.into() }
+    }
+}
+
+/// Reads the file, if there is one, lets `environment` override it, and checks the whole.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let mut table = file.map_or_else(|| Ok(Table::new()), read)?;
+    let mut overridden = Vec::new();
+    for (variable, value) in environment {
+        if let Some(name) = variable.strip_prefix(PREFIX) {
+            let key = name.to_lowercase().replace("__", ".");
+            set(&mut table, &key, toml_value(&value))?;
+            overridden.push((key, variable));
+        }
+    }
+    let config: Config = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+        let key = error.path().to_string();
+        let from = overridden.iter().find(|(overridden, _)| overridden.starts_with(&key) && key != ".");
+        let from = from.map_or_else(String::new, |(_, variable)| format!(" (from {variable})"));
+        ConfigError::Shape { key, from, problem: error.into_inner().message().to_owned() }
+    })?;
+    config.check()?;
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })
+}
+
+/// A variable's value, read as TOML, else as text.
+fn toml_value(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn set(table: &mut Table, key: &str, value: Value) -> Result<(), ConfigError> {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+            Ok(())
+        }
+        Some((section, rest)) => {
+            let section_value = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            match section_value.as_table_mut() {
+                Some(section_table) => set(section_table, rest, value),
+                None => Err(ConfigError::value(section, &*section_value, "a table")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        // `load` reads files; a unique name in the temporary folder keeps parallel tests apart.
+        let dir = std::env::temp_dir();
+        let path = dir.join(format!("tidegate-{}.toml", crate::id::Ids::system().next()));
+        std::fs::write(&path, text).unwrap();
+        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = load(Some(&path), pairs);
+        std::fs::remove_file(&path).unwrap();
+        config
+    }
+
+    fn error(text: &str, environment: &[(&str, &str)]) -> String {
+        from(text, environment).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_given_is_the_default() {
+        let config = load(None, []).unwrap();
+        assert_eq!(config.tiers.listed(), "free, pro, enterprise");
+        assert_eq!(config.publish.budget_ms, 250);
+    }
+
+    #[test]
+    fn the_sample_configuration_is_the_default_written_out() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tidegate.toml");
+        assert_eq!(load(Some(&sample), []).unwrap().fingerprint(), load(None, []).unwrap().fingerprint());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_what_is_allowed() {
+        insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `limits`, `publish`, `transform`, `archive`, `items`, `telemetry`");
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_what_is_allowed() {
+        insta::assert_snapshot!(error("[limits]\nbody_bytes = 10000001", &[]), @"configuration: `limits.body_bytes` is `10000001`, allowed: 1 to 10000000");
+        insta::assert_snapshot!(error("[tiers]\ndefault = \"gold\"", &[]), @"configuration: `tiers.default` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
+        insta::assert_snapshot!(error("[tenants.spread]\nacme = 1", &[]), @"configuration: `tenants.spread.acme` is `1`, allowed: 2 to 1000");
+        insta::assert_snapshot!(error("[transform]\nsteps = [\"shout\"]", &[]), @"configuration: `transform.steps[0]`: unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");
+        insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
+    }
+
+    #[test]
+    fn a_variable_overrides_the_file_and_is_named_in_errors() {
+        let config = from(
+            "[tiers]\ndefault = \"pro\"",
+            &[
+                ("TIDEGATE__TIERS__DEFAULT", "free"),
+                ("TIDEGATE__TRANSFORM__STEPS", "[\"uppercase\"]"),
+                ("OTHER", "x"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.tiers.default.unwrap().as_str(), "free");
+        assert_eq!(config.transform.steps.len(), 1);
+        insta::assert_snapshot!(error("", &[("TIDEGATE__PUBLISH__BUDGET_MS", "soon")]), @r#"configuration: `publish.budget_ms` (from TIDEGATE__PUBLISH__BUDGET_MS): invalid type: string "soon", expected u64"#);
+        insta::assert_snapshot!(error("tiers = 1", &[("TIDEGATE__TIERS__DEFAULT", "free")]), @"configuration: `tiers` is `1`, allowed: a table");
+    }
+
+    #[test]
+    fn enrichment_takes_any_value() {
+        let config = from("[transform.enrich]\nbrand = \"testBrand\"\nlevel = 3", &[]).unwrap();
+        let enrich: Vec<_> = config.transform.enrich.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(enrich, ["brand=\"testBrand\"", "level=3"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = load(Some(Path::new("no/such.toml")), []).unwrap_err().to_string();
+        assert!(error.starts_with("the configuration `no/such.toml` cannot be read"), "{error}");
+    }
+}

@@ -1,0 +1,149 @@
+//! Compression by libdeflate, which is faster at every ratio, and inflation by flate2, which streams and so can stop
+//! at a cap before memory is spent.
+
+use std::cell::RefCell;
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use libdeflater::{CompressionLvl, Compressor};
+
+/// How a gzip member begins (RFC 1952).
+pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// A compression level: 1 (fast) to 12 (small).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(i32);
+
+impl Level {
+    /// For bytes that are read once, soon: records on the stream.
+    pub const FAST: Self = Self(1);
+
+    /// A level of 1 to 12.
+    pub fn new(level: u8) -> Option<Self> {
+        (1..=12).contains(&level).then_some(Self(i32::from(level)))
+    }
+}
+
+/// One gzip member that holds `data`.
+pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
+    thread_local! {
+        // A compressor is a few hundred kilobytes of tables: made once a thread and level.
+        static COMPRESSORS: RefCell<[Option<Compressor>; 13]> = const { RefCell::new([const { None }; 13]) };
+    }
+    COMPRESSORS.with_borrow_mut(|compressors| {
+        let index = usize::try_from(level.0).expect("1 to 12");
+        let compressor = compressors[index]
+            .get_or_insert_with(|| Compressor::new(CompressionLvl::new(level.0).expect("1 to 12")));
+        let mut member = vec![0; compressor.gzip_compress_bound(data.len())];
+        let length = compressor.gzip_compress(data, &mut member).expect("the bound is enough for any input");
+        member.truncate(length);
+        member
+    })
+}
+
+/// The most that [`compress`] can make of `length` bytes, at any level: deflate falls back to stored blocks.
+pub fn compressed_bound(length: usize) -> usize {
+    // libdeflate: a stored block holds at least 5,000 bytes and costs 5, plus 18 bytes of gzip framing and slack.
+    length + 5 * length.div_ceil(5_000).max(1) + 32
+}
+
+/// How much inflating may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// Bytes of output.
+    pub bytes: usize,
+    /// Output for each byte of input, once the output passes 64 KiB.
+    pub ratio: u32,
+}
+
+/// Why bytes could not be inflated.
+#[derive(Debug, thiserror::Error)]
+pub enum InflateError {
+    /// The output passes the cap.
+    #[error("it inflates to more than {limit} bytes")]
+    TooLarge {
+        /// The cap, in bytes.
+        limit: usize,
+    },
+    /// The output is out of proportion to the input.
+    #[error("it inflates to more than {limit} times its size")]
+    Ratio {
+        /// The cap, as output for each byte of input.
+        limit: u32,
+    },
+    /// The input is not what it says it is, or ends early.
+    #[error("it is corrupt: {0}")]
+    Corrupt(#[source] std::io::Error),
+}
+
+/// Inflates all members of a gzip stream, up to `cap`.
+pub fn inflate(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
+    read_capped(MultiGzDecoder::new(data), data.len(), cap)
+}
+
+/// Reads `decoder`, whose input has `input_bytes`, to its end, or to the cap. Memory follows the output, never its
+/// announced size.
+pub fn read_capped(mut decoder: impl Read, input_bytes: usize, cap: Cap) -> Result<Vec<u8>, InflateError> {
+    const ALWAYS_ALLOWED: usize = 64 * 1024;
+    let by_ratio = input_bytes.saturating_mul(cap.ratio as usize).max(ALWAYS_ALLOWED);
+    let limit = cap.bytes.min(by_ratio);
+
+    let mut output = Vec::with_capacity(input_bytes.saturating_mul(4).min(limit));
+    // One byte more than allowed tells a full output from one that goes on.
+    decoder.by_ref().take(limit as u64 + 1).read_to_end(&mut output).map_err(InflateError::Corrupt)?;
+    if output.len() <= limit {
+        Ok(output)
+    } else if limit == cap.bytes {
+        Err(InflateError::TooLarge { limit: cap.bytes })
+    } else {
+        Err(InflateError::Ratio { limit: cap.ratio })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CAP: Cap = Cap { bytes: 1_000_000, ratio: 1_100 };
+
+    #[test]
+    fn all_members_are_read() {
+        let mut data = compress(b"one\n", Level::FAST);
+        data.extend(compress(b"two\n", Level::FAST));
+        assert_eq!(inflate(&data, CAP).unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_cap() {
+        let bomb = compress(&vec![0; 50_000_000], Level::FAST);
+        assert!(matches!(inflate(&bomb, CAP), Err(InflateError::TooLarge { limit: 1_000_000 })));
+        let tight = Cap { bytes: 40_000_000, ratio: 100 };
+        assert!(matches!(inflate(&bomb, tight), Err(InflateError::Ratio { limit: 100 })));
+    }
+
+    #[test]
+    fn an_output_of_just_the_cap_is_allowed() {
+        let data = compress(&vec![0; CAP.bytes], Level::FAST);
+        assert_eq!(inflate(&data, CAP).unwrap().len(), CAP.bytes);
+        let data = compress(&vec![0; CAP.bytes + 1], Level::FAST);
+        assert!(inflate(&data, CAP).is_err());
+    }
+
+    #[test]
+    fn a_member_that_was_cut_is_corrupt() {
+        let data = compress(b"hello hello hello", Level::FAST);
+        assert!(matches!(inflate(&data[..data.len() - 3], CAP), Err(InflateError::Corrupt(_))));
+        assert!(matches!(inflate(b"\x1f\x8bnonsense", CAP), Err(InflateError::Corrupt(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_and_within_the_bound(data: Vec<u8>, level in 1_u8..=12) {
+            let member = compress(&data, Level::new(level).unwrap());
+            prop_assert!(member.len() <= compressed_bound(data.len()));
+            prop_assert_eq!(inflate(&member, CAP).unwrap(), data);
+        }
+    }
+}

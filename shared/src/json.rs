@@ -1,0 +1,120 @@
+//! JSON text, without its values being looked at: whitespace out, depth and surrogates checked.
+
+use crate::limits;
+
+/// JSON that is well-formed by the letter, but that readers downstream would refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Nested too deep.
+    #[error("the JSON nests deeper than {} levels", limits::JSON_DEPTH)]
+    TooDeep,
+    /// `\ud800` without its other half: no string holds it.
+    #[error("a string holds half of a surrogate pair (`\\u{0:04x}`)")]
+    LoneSurrogate(u16),
+}
+
+/// Appends `json`, which must be valid JSON, to `out` without the whitespace between its tokens: one line, in the
+/// same order, numbers and strings as they were written.
+pub(crate) fn compact_into(json: &str, out: &mut String) -> Result<(), Unreadable> {
+    let bytes = json.as_bytes();
+    let mut depth = 0;
+    let mut at = 0;
+    let mut copied = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > limits::JSON_DEPTH {
+                    return Err(Unreadable::TooDeep);
+                }
+                at += 1;
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                at += 1;
+            }
+            b'"' => at = end_of_string(bytes, at)?,
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                out.push_str(&json[copied..at]);
+                at += 1;
+                copied = at;
+            }
+            _ => at += 1,
+        }
+    }
+    out.push_str(&json[copied..]);
+    Ok(())
+}
+
+/// The index behind the string that opens at `start`.
+fn end_of_string(bytes: &[u8], start: usize) -> Result<usize, Unreadable> {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at) {
+            None => return Ok(at),
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => match unit(bytes, at) {
+                Some(high @ 0xd800..=0xdbff) => match unit(bytes, at + 6) {
+                    Some(0xdc00..=0xdfff) => at += 12,
+                    _ => return Err(Unreadable::LoneSurrogate(high)),
+                },
+                Some(low @ 0xdc00..=0xdfff) => return Err(Unreadable::LoneSurrogate(low)),
+                _ => at += 2,
+            },
+            Some(_) => at += 1,
+        }
+    }
+}
+
+/// The UTF-16 unit of a `\uXXXX` escape at `at`, if one stands there.
+fn unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let escape = bytes.get(at..at + 6)?;
+    let digits = escape.strip_prefix(b"\\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn compact(json: &str) -> Result<String, Unreadable> {
+        let mut out = String::new();
+        compact_into(json, &mut out).map(|()| out)
+    }
+
+    #[test]
+    fn whitespace_goes_and_everything_else_stays_to_the_letter() {
+        let json = "{ \"b\" : [ 1.50e+3 ,\r\n\t\"a \\\" b\" ] , \"a\":12345678901234567890123 }";
+        assert_eq!(compact(json).unwrap(), r#"{"b":[1.50e+3,"a \" b"],"a":12345678901234567890123}"#);
+    }
+
+    #[test]
+    fn the_deepest_json_that_is_accepted_can_still_be_read_inside_our_lines() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        let line = format!("{{\"fields\":{}}}", compact(&nested(limits::JSON_DEPTH)).unwrap());
+        assert!(serde_json::from_str::<Value>(&line).is_ok());
+        assert_eq!(compact(&nested(limits::JSON_DEPTH + 1)), Err(Unreadable::TooDeep));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_refused_and_a_whole_one_is_kept() {
+        assert_eq!(compact(r#""\ud83d\ude00""#).unwrap(), r#""\ud83d\ude00""#);
+        assert_eq!(compact(r#""\ud83d""#), Err(Unreadable::LoneSurrogate(0xd83d)));
+        assert_eq!(compact(r#""\ude00""#), Err(Unreadable::LoneSurrogate(0xde00)));
+        assert_eq!(compact(r#""\\ud83d""#).unwrap(), r#""\\ud83d""#);
+    }
+
+    proptest! {
+        #[test]
+        fn compacting_keeps_the_value(text in r#"[ \n\t]*(\{[ ]*"[a-z\\\\"u0-9]{0,6}"[ ]*:[ ]*(-?[0-9]{1,3}|null|"[ {}\[\]]*")[ ]*\}|\[[ ]*\])[ \n]*"#) {
+            if let Ok(value) = serde_json::from_str::<Value>(&text) {
+                let compacted = compact(&text).unwrap();
+                prop_assert!(!compacted.contains('\n'));
+                prop_assert_eq!(serde_json::from_str::<Value>(&compacted).unwrap(), value);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The numbers that bind: service limits, and ours that rest on them. Each says where it comes from.
+
+/// The largest HTTP body, in bytes after decompression: 10 MB, from the customers' requirement.
+pub const BODY_BYTES: usize = 10_000_000;
+
+/// The largest request event a Function URL passes on, base64 included: 6 MiB (Lambda quotas, "Invocation payload").
+/// Stream batches obey the same limit.
+pub const LAMBDA_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+
+/// The largest Kinesis record: data and partition key together, 1 MiB by default (Kinesis quotas).
+pub const RECORD_BYTES: usize = 1024 * 1024;
+
+/// Records in one `PutRecords` call (Kinesis quotas).
+pub const PUT_RECORDS: usize = 500;
+
+/// Bytes in one `PutRecords` call, partition keys included: 10 MiB (Kinesis quotas, since 2025; 5 MiB before).
+pub const PUT_BYTES: usize = 10 * 1024 * 1024;
+
+/// The largest event line, compressed, that travels in the stream. What is larger goes by claim check: a quarter
+/// of a record, so that several share one and a Lambda batch of 6 MiB holds more than a few.
+pub const INLINE_COMPRESSED_BYTES: usize = 256 * 1024;
+
+/// The largest event line, not compressed, that travels in the stream, however well it compresses. It bounds what
+/// a reader must be ready to inflate.
+pub const INLINE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most that one record may inflate to: one line of the largest size, or many small ones.
+pub const RECORD_INFLATED_BYTES: usize = INLINE_BYTES + 1024 * 1024;
+
+/// The largest object that Tidegate writes to S3, in bytes: 5 MB, from the customers' requirement for archive
+/// files; parts of claim checks keep to it too.
+pub const OBJECT_BYTES: usize = 5_000_000;
+
+/// The largest DynamoDB item, names and values together: 400 KB (DynamoDB quotas).
+pub const ITEM_BYTES: usize = 400 * 1024;
+
+/// Statements in one `BatchExecuteStatement` (DynamoDB quotas).
+pub const BATCH_STATEMENTS: usize = 25;
+
+/// Items in one `BatchGetItem` (DynamoDB quotas).
+pub const BATCH_GET_ITEMS: usize = 100;
+
+/// How deep a client's JSON may nest. `serde_json` reads 127 levels, other readers more; our lines wrap a few around
+/// what came in, and every reader downstream is to parse what was accepted.
+pub const JSON_DEPTH: usize = 120;
+
+/// The compression ratio past which a gzip or deflate body must be a lie: deflate itself cannot exceed 1,032 : 1
+/// (zlib technical details), so only other codings are bound by it.
+pub const INFLATE_RATIO: u32 = 1_100;
+
+/// A tenant id's length in bytes.
+pub const TENANT_ID_BYTES: usize = 64;
+
+/// An event id's length in bytes. Percent-encoded it is at most 768, within a sort key's 1,024.
+pub const EVENT_ID_BYTES: usize = 256;

@@ -1,0 +1,54 @@
+//! Logs and metrics, set up once at start-up. Logs go to stderr, metric documents to stdout; Lambda takes both to
+//! CloudWatch Logs, and the local run reads a child's metric documents off its stdout as CloudWatch would.
+
+use std::io;
+
+use metrics_cloudwatch_embedded::{Builder, Collector};
+use tracing_subscriber::EnvFilter;
+
+use crate::metric::{Metric, NAMESPACE};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line: for CloudWatch Logs Insights.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
+
+/// Installs the log subscriber. `level` is the configuration's; `AWS_LAMBDA_LOG_LEVEL` and then `RUST_LOG` go before
+/// it. Installing a second one does nothing.
+pub fn init_logs(format: LogFormat, level: &str) {
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|_| level.to_owned());
+    let filter = EnvFilter::builder().try_from_env().unwrap_or_else(|_| EnvFilter::new(level.to_lowercase()));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let _already_installed = match format {
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
+        LogFormat::Text => builder.with_target(false).try_init(),
+    };
+}
+
+/// A function's metrics, on their way to CloudWatch.
+#[derive(Clone, Copy)]
+pub struct EmbeddedMetrics(&'static Collector);
+
+impl EmbeddedMetrics {
+    /// How many values of one distribution may be recorded between two flushes: what one document holds.
+    pub const VALUES: usize = 100;
+
+    /// Installs the recorder for this process. `function` becomes the property `function`.
+    pub fn install(function: &str) -> Result<Self, metrics_cloudwatch_embedded::Error> {
+        let collector = Builder::new().cloudwatch_namespace(NAMESPACE).init()?;
+        collector.set_property("function", function);
+        Metric::describe_all();
+        Ok(Self(collector))
+    }
+
+    /// Writes what was counted since the last flush to stdout, as one document; nothing if nothing was.
+    pub fn flush(self) {
+        if let Err(error) = self.0.flush(io::stdout()) {
+            tracing::warn!(%error, "metrics could not be written");
+        }
+    }
+}
