@@ -1,6 +1,7 @@
 //! An event's other members, verbatim.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::de::{self, MapAccess, Visitor};
@@ -122,16 +123,16 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<(String, &RawValue)> = Vec::new();
-                let mut seen = std::collections::HashMap::new();
+                let mut seen = HashMap::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    match seen.get(&name) {
-                        Some(&index) => {
-                            let earlier: &mut (String, &RawValue) = &mut members[index];
-                            earlier.1 = value;
+                    match seen.entry(name) {
+                        Entry::Occupied(index) => {
+                            let index: usize = *index.get();
+                            members[index].1 = value;
                         }
-                        None => {
-                            seen.insert(name.clone(), members.len());
-                            members.push((name, value));
+                        Entry::Vacant(name) => {
+                            members.push((name.key().clone(), value));
+                            name.insert(members.len() - 1);
                         }
                     }
                 }

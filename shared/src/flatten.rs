@@ -9,26 +9,26 @@ use crate::fields::Members;
 pub(crate) fn flatten(members: &[(String, &RawValue)]) -> String {
     let mut lines = Vec::new();
     for (name, value) in members {
-        leaves(name.clone(), value.get(), &mut lines);
+        leaves(name, value.get(), &mut lines);
     }
     lines.sort_unstable();
     lines.join("\n")
 }
 
 /// Appends the leaves below `path`. Depth is bounded by the check that made the members ([`crate::json`]).
-fn leaves(path: String, json: &str, lines: &mut Vec<String>) {
+fn leaves(path: &str, json: &str, lines: &mut Vec<String>) {
     match json.as_bytes()[0] {
         b'{' if json != "{}" => {
             let Members(members) = serde_json::from_str(json).expect("a member's value is valid JSON");
             for (name, value) in members {
-                leaves(format!("{path}.{name}"), value.get(), lines);
+                leaves(&format!("{path}.{name}"), value.get(), lines);
             }
         }
         b'[' if json != "[]" => {
             let elements: Vec<&RawValue> =
                 serde_json::from_str(json).expect("a member's value is valid JSON");
             for (index, element) in elements.into_iter().enumerate() {
-                leaves(format!("{path}[{index}]"), element.get(), lines);
+                leaves(&format!("{path}[{index}]"), element.get(), lines);
             }
         }
         b'"' => {
