@@ -35,9 +35,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use coordinator::Coordinator;
-use poller::Ports;
 pub use failure::{BatchInfo, Condition, FailureRecord, RequestContext, ResponseContext};
 pub use payload::Envelope;
+use poller::Ports;
 pub use poller::Progress;
 use poller::Totals;
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};

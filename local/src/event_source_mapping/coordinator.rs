@@ -1,0 +1,120 @@
+//! Which shards are polled: parents before children, and new ones as they appear.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Mode;
+use super::poller::{End, Poller, Ports, Totals};
+use super::ports::{Checkpoints, FailureDestination, Invoker, ListedShard, StreamReader};
+use super::retry::until_it_works;
+use super::settings::Settings;
+use super::timeline::Timeline;
+
+/// Runs a poller for each shard.
+pub(super) struct Coordinator<R, C, I, D> {
+    pub(super) settings: Arc<Settings>,
+    pub(super) ports: Arc<Ports<R, C, I, D>>,
+    pub(super) timeline: Timeline,
+    pub(super) totals: Arc<Totals>,
+    pub(super) mode: watch::Receiver<Mode>,
+}
+
+impl<R, C, I, D> Coordinator<R, C, I, D>
+where
+    R: StreamReader,
+    C: Checkpoints,
+    I: Invoker,
+    D: FailureDestination,
+{
+    /// Runs until every shard is drained; before a drain, for ever. Pollers end with this future.
+    pub(super) async fn run(mut self) {
+        let mut pollers = JoinSet::new();
+        let mut started = HashSet::new();
+        let mut closed = HashSet::new();
+        loop {
+            let list = || self.ports.reader.shards();
+            let listed = until_it_works(self.settings.rules.backoff, "listing shards", "all", list).await;
+            for shard_id in startable(&listed, &started, &closed) {
+                tracing::info!(shard.id = %shard_id, "polling a shard");
+                started.insert(shard_id.clone());
+                pollers.spawn(self.poll(shard_id));
+            }
+            if pollers.is_empty() && *self.mode.borrow() == Mode::Draining {
+                return;
+            }
+            tokio::select! {
+                Some(ended) = pollers.join_next() => match ended {
+                    Ok((shard_id, End::Closed)) => {
+                        tracing::info!(shard.id = %shard_id, "a closed shard is processed to its end");
+                        closed.insert(shard_id);
+                    }
+                    Ok((_, End::Drained)) => {}
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                () = tokio::time::sleep(self.settings.discovery_interval) => {}
+                Ok(()) = self.mode.changed() => {}
+            }
+        }
+    }
+
+    fn poll(&self, shard_id: String) -> impl Future<Output = (String, End)> + Send + use<R, C, I, D> {
+        let (settings, ports) = (Arc::clone(&self.settings), Arc::clone(&self.ports));
+        let (timeline, totals, mode) = (self.timeline, Arc::clone(&self.totals), self.mode.clone());
+        async move {
+            let poller = Poller::resume(shard_id.clone(), settings, ports, timeline, totals, mode).await;
+            (shard_id, poller.run().await)
+        }
+    }
+}
+
+/// The shards that may start: not started yet, and no parent that still has records to give. A parent that is not
+/// listed any more is past its retention.
+/// <https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html>
+fn startable(listed: &[ListedShard], started: &HashSet<String>, closed: &HashSet<String>) -> Vec<String> {
+    let holds_back =
+        |parent: &String| !closed.contains(parent) && listed.iter().any(|shard| shard.id == *parent);
+    listed
+        .iter()
+        .filter(|shard| !started.contains(&shard.id) && !shard.parents.iter().any(holds_back))
+        .map(|shard| shard.id.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(listed: &[(&str, &[&str])], started: &[&str], closed: &[&str], expected: &[&str]) {
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|(id, parents)| ListedShard {
+                id: (*id).to_owned(),
+                parents: parents.iter().map(|&parent| parent.to_owned()).collect(),
+            })
+            .collect();
+        let set = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect();
+        assert_eq!(startable(&listed, &set(started), &set(closed)), expected);
+    }
+
+    #[test]
+    fn a_child_waits_until_its_parent_is_processed() {
+        check(&[("parent", &[]), ("child", &["parent"])], &[], &[], &["parent"]);
+        check(&[("parent", &[]), ("child", &["parent"])], &["parent"], &[], &[]);
+        check(&[("parent", &[]), ("child", &["parent"])], &["parent"], &["parent"], &["child"]);
+    }
+
+    #[test]
+    fn a_merged_shard_waits_for_both_parents() {
+        let listed: [(&str, &[&str]); 3] = [("a", &[]), ("b", &[]), ("merged", &["a", "b"])];
+        check(&listed, &["a", "b"], &["a"], &[]);
+        check(&listed, &["a", "b"], &["a", "b"], &["merged"]);
+    }
+
+    #[test]
+    fn a_parent_past_its_retention_holds_nobody_back() {
+        check(&[("child", &["parent"])], &[], &[], &["child"]);
+    }
+}

@@ -1,0 +1,54 @@
+//! Records that were read and are in no batch yet, and how much of them fits into one event.
+
+use std::collections::VecDeque;
+
+use super::super::payload::Envelope;
+use super::super::ports::Record;
+
+/// Records with the lengths of their JSON.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    records: VecDeque<(usize, Record)>,
+    sum: usize,
+}
+
+impl Buffer {
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(super) fn push(&mut self, length: usize, record: Record) {
+        self.sum += length;
+        self.records.push_back((length, record));
+    }
+
+    pub(super) fn take_first(&mut self) -> Option<Record> {
+        let (length, record) = self.records.pop_front()?;
+        self.sum -= length;
+        Some(record)
+    }
+
+    /// As many of the first records as fit into one event; none if the first alone does not.
+    pub(super) fn take(&mut self, batch_size: usize, payload_limit: usize) -> Vec<Record> {
+        let mut count = 0;
+        let mut sum = 0;
+        for (length, _) in self.records.iter().take(batch_size) {
+            if Envelope::event_length(count + 1, sum + length) > payload_limit {
+                break;
+            }
+            count += 1;
+            sum += length;
+        }
+        self.sum -= sum;
+        self.records.drain(..count).map(|(_, record)| record).collect()
+    }
+
+    /// The length of an event with all of them.
+    pub(super) fn event_length(&self) -> usize {
+        Envelope::event_length(self.records.len(), self.sum)
+    }
+}
