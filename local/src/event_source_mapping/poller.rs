@@ -239,8 +239,8 @@ async fn keep<D: FailureDestination>(
 }
 
 fn random_id(now: Timestamp) -> Uuid {
-    let ms = u64::try_from(now.unix_ms()).unwrap_or_default();
-    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, ms / 1_000, 0))
+    let seconds = u64::try_from(now.unix_ms() / 1_000).unwrap_or_default();
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0))
 }
 
 fn sequence_number(record: Option<&Record>) -> String {

@@ -1,0 +1,89 @@
+//! The lines that a function prints.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+
+/// Longer lines come in pieces, so that a function that prints none of them does not fill our memory. CloudWatch
+/// splits at the same length: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
+const LINE_LIMIT: u64 = 1024 * 1024;
+
+/// One line, without its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The process that printed it.
+    pub pid: u32,
+    /// Where it printed it.
+    pub stream: Stream,
+    /// The line; what is not UTF-8 is replaced.
+    pub text: String,
+}
+
+/// Where a line was printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Takes the lines of a function, from all its environments. It is called in order for each stream of a process.
+#[derive(Clone)]
+pub struct LogSink(Arc<dyn Fn(LogLine) + Send + Sync>);
+
+impl LogSink {
+    /// A sink that calls `take` for each line. It must not block.
+    pub fn new(take: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+}
+
+impl fmt::Debug for LogSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogSink")
+    }
+}
+
+/// Reads `output` to its end.
+pub(super) async fn forward(output: impl AsyncRead + Unpin, pid: u32, stream: Stream, sink: LogSink) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // An error is the end as well: the process is gone.
+        if (&mut output).take(LINE_LIMIT).read_until(b'\n', &mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text)).into_owned();
+        (sink.0)(LogLine { pid, stream, text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    async fn lines(output: &[u8]) -> Vec<String> {
+        let lines = Arc::new(Mutex::new(vec![]));
+        let taken = Arc::clone(&lines);
+        let sink = LogSink::new(move |line| taken.lock().unwrap().push(line.text));
+        forward(output, 1, Stream::Stdout, sink).await;
+        lines.lock().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn lines_come_whole_and_the_last_needs_no_end() {
+        assert_eq!(lines(b"one\n\ntwo\r\nthr\xffee").await, ["one", "", "two", "thr\u{fffd}ee"]);
+    }
+
+    #[tokio::test]
+    async fn an_endless_line_comes_in_pieces() {
+        let lengths: Vec<_> = lines(&vec![b'x'; 2_500_000]).await.iter().map(String::len).collect();
+        assert_eq!(lengths, [1_048_576, 1_048_576, 402_848]);
+    }
+}

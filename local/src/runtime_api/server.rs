@@ -1,0 +1,181 @@
+//! The Runtime API of one environment over HTTP, and as much of the Extensions API as `lambda_runtime`'s graceful
+//! shutdown asks for: an extension may register, and never gets an event.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::error::InvokeError;
+use super::exchange::{Exchange, Offer};
+use super::specification::{FunctionSpec, PAYLOAD_LIMIT};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+const FUNCTION_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
+const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
+const EXTENSION_ID: HeaderName = HeaderName::from_static("lambda-extension-identifier");
+
+struct Environment {
+    exchange: Arc<Exchange>,
+    function_name: String,
+    function_arn: String,
+}
+
+type Shared = State<Arc<Environment>>;
+
+/// The API that the environment at the other end of `exchange` sees.
+pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec) -> Router {
+    let environment = Environment { exchange, function_name: spec.name.clone(), function_arn: spec.arn() };
+    Router::new()
+        .route("/2018-06-01/runtime/invocation/next", get(next_invocation))
+        .route("/2018-06-01/runtime/invocation/{request_id}/response", post(invocation_response))
+        .route("/2018-06-01/runtime/invocation/{request_id}/error", post(invocation_error))
+        .route("/2018-06-01/runtime/init/error", post(initialization_error))
+        .route("/2020-01-01/extension/register", post(register_extension))
+        .route("/2020-01-01/extension/event/next", get(next_extension_event))
+        .with_state(Arc::new(environment))
+}
+
+async fn next_invocation(State(environment): Shared) -> Response {
+    match environment.exchange.next().await {
+        Some(offer) => {
+            let trace_id = trace_id(&offer);
+            let headers = [
+                (CONTENT_TYPE, "application/json".to_owned()),
+                (REQUEST_ID, offer.request_id),
+                (DEADLINE_MS, offer.deadline.unix_ms().to_string()),
+                (FUNCTION_ARN, environment.function_arn.clone()),
+                (TRACE_ID, trace_id),
+            ];
+            (headers, offer.payload).into_response()
+        }
+        None => StatusCode::GONE.into_response(),
+    }
+}
+
+async fn invocation_response(
+    State(environment): Shared,
+    Path(request_id): Path<String>,
+    body: Body,
+) -> Response {
+    let outcome = match collect(body).await {
+        Ok(response) => Ok(response),
+        Err(Incomplete::TooLarge { bytes }) => Err(InvokeError::ResponseTooLarge { bytes }),
+        Err(Incomplete::BrokenOff) => return StatusCode::BAD_REQUEST.into_response(),
+    };
+    let is_too_large = outcome.is_err();
+    if !environment.exchange.settle(&request_id, outcome) {
+        return unknown_request();
+    }
+    if is_too_large {
+        let error = json!({
+            "errorType": "RequestEntityTooLarge",
+            "errorMessage": format!("Exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."),
+        });
+        return (StatusCode::PAYLOAD_TOO_LARGE, error.to_string()).into_response();
+    }
+    accepted()
+}
+
+async fn invocation_error(
+    State(environment): Shared,
+    Path(request_id): Path<String>,
+    body: Body,
+) -> Response {
+    let payload = collect(body).await.unwrap_or_default();
+    let (error_type, message) = describe(&payload);
+    let error = InvokeError::Function { error_type, message, payload };
+    if environment.exchange.settle(&request_id, Err(error)) { accepted() } else { unknown_request() }
+}
+
+async fn initialization_error(State(environment): Shared, body: Body) -> Response {
+    let (error_type, message) = describe(&collect(body).await.unwrap_or_default());
+    environment.exchange.fail_to_initialize(format!("{error_type}: {message}"));
+    accepted()
+}
+
+async fn register_extension(State(environment): Shared) -> Response {
+    let registered = json!({
+        "functionName": environment.function_name,
+        "functionVersion": "$LATEST",
+        "handler": "bootstrap",
+    });
+    ([(EXTENSION_ID, Uuid::nil().to_string())], registered.to_string()).into_response()
+}
+
+async fn next_extension_event() -> Response {
+    std::future::pending().await
+}
+
+fn accepted() -> Response {
+    (StatusCode::ACCEPTED, r#"{"status":"OK"}"#).into_response()
+}
+
+fn unknown_request() -> Response {
+    let error = r#"{"errorType":"InvalidRequestID","errorMessage":"Invalid request ID"}"#;
+    (StatusCode::BAD_REQUEST, error).into_response()
+}
+
+/// `errorType` and `errorMessage` of what a function sends with an error.
+fn describe(payload: &[u8]) -> (String, String) {
+    let error: Value = serde_json::from_slice(payload).unwrap_or_default();
+    let member = |name: &str, default: &str| error[name].as_str().unwrap_or(default).to_owned();
+    (member("errorType", "Runtime.UnknownReason"), member("errorMessage", "unknown error"))
+}
+
+/// An X-Ray header for an invocation that nobody traces.
+fn trace_id(offer: &Offer) -> String {
+    let seconds = offer.deadline.unix_ms() / 1_000;
+    let random: String = offer.request_id.chars().filter(char::is_ascii_hexdigit).take(24).collect();
+    format!("Root=1-{seconds:08x}-{random};Sampled=0")
+}
+
+/// Why there is no whole body.
+enum Incomplete {
+    TooLarge { bytes: usize },
+    BrokenOff,
+}
+
+/// Reads a body of up to [`PAYLOAD_LIMIT`], and beyond that only its length: to a client that is still sending, an
+/// early answer would look like a broken connection.
+async fn collect(body: Body) -> Result<Bytes, Incomplete> {
+    let mut chunks = body.into_data_stream();
+    let mut collected = BytesMut::new();
+    let mut bytes = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Incomplete::BrokenOff)?;
+        bytes += chunk.len();
+        if bytes <= PAYLOAD_LIMIT {
+            collected.extend_from_slice(&chunk);
+        }
+    }
+    if bytes > PAYLOAD_LIMIT { Err(Incomplete::TooLarge { bytes }) } else { Ok(collected.freeze()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(payload: &str, expected: (&str, &str)) {
+        let (error_type, message) = describe(payload.as_bytes());
+        assert_eq!((error_type.as_str(), message.as_str()), expected);
+    }
+
+    #[test]
+    fn an_error_is_described_by_its_type_and_message_if_it_has_them() {
+        check(r#"{"errorType":"Oops","errorMessage":"no luck","stackTrace":[]}"#, ("Oops", "no luck"));
+        check("not json", ("Runtime.UnknownReason", "unknown error"));
+    }
+}

@@ -1,0 +1,287 @@
+//! The host with real child processes, which are this test binary again: `child` is their side, on `lambda_runtime`.
+
+mod child;
+
+use std::ffi::OsString;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use super::{FunctionHost, FunctionSpec, InvokeError, LogLine, LogSink, PAYLOAD_LIMIT, Stream};
+use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
+
+/// A function that is played by [`child::main`].
+pub(super) fn spec() -> FunctionSpec {
+    FunctionSpec {
+        name: "played".to_owned(),
+        program: std::env::current_exe().unwrap(),
+        arguments: child::ARGUMENTS.map(OsString::from).into(),
+        environment: vec![(child::ROLE.to_owned(), "function".to_owned())],
+        timeout: Duration::from_secs(30),
+        memory_mb: 512,
+        maximum_environments: 1,
+        log_sink: LogSink::new(|_| {}),
+    }
+}
+
+fn function() -> FunctionHost {
+    FunctionHost::start(spec())
+}
+
+fn role(role: &str) -> FunctionSpec {
+    FunctionSpec { environment: vec![(child::ROLE.to_owned(), role.to_owned())], ..spec() }
+}
+
+async fn play(function: &FunctionHost, event: Value) -> Result<Value, InvokeError> {
+    let response = function.invoke(event.to_string().into()).await?;
+    Ok(serde_json::from_slice(&response).unwrap())
+}
+
+async fn pid(function: &FunctionHost) -> u32 {
+    let pid = play(function, json!({"do": "tell_pid"})).await.unwrap();
+    u32::try_from(pid.as_u64().unwrap()).unwrap()
+}
+
+/// Waits for what another process does.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn kill(pid: u32) {
+    Command::new("kill").args(["-KILL", &pid.to_string()]).status().await.unwrap();
+}
+
+/// Whether a process runs; one that has ended and waits to be reaped does not.
+async fn is_running(pid: u32) -> bool {
+    let listed = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().await.unwrap();
+    let state = String::from_utf8(listed.stdout).unwrap();
+    !state.trim().is_empty() && !state.starts_with('Z')
+}
+
+#[tokio::test]
+async fn a_function_gets_its_event_and_its_response_comes_back() {
+    let event = json!({"do": "echo", "text": "grüße"});
+    assert_eq!(play(&function(), event.clone()).await.unwrap(), event);
+}
+
+#[tokio::test]
+async fn an_environment_is_kept_for_the_next_invocation() {
+    let function = function();
+    assert_eq!(function.environments(), [] as [u32; 0]);
+    let first = pid(&function).await;
+    assert_eq!(pid(&function).await, first);
+    assert_eq!(function.environments(), [first]);
+}
+
+#[tokio::test]
+async fn a_function_is_told_who_it_is_and_when_its_time_is_over() {
+    let before = shared::time::Clock::system().now();
+    let context = play(&function(), json!({"do": "tell_context"})).await.unwrap();
+    assert_eq!(context["arn"], "arn:aws:lambda:us-east-1:000000000000:function:played");
+    assert_eq!(context["memory"], 512);
+    assert!(context["trace"].as_str().unwrap().starts_with("Root=1-"));
+    let deadline = context["deadline"].as_i64().unwrap() - before.unix_ms();
+    assert!((30_000..60_000).contains(&deadline), "{deadline} ms from now, as Unix time");
+}
+
+#[tokio::test]
+async fn an_error_comes_back_with_its_type_and_the_environment_is_kept() {
+    let function = function();
+    let before = pid(&function).await;
+    let error = play(&function, json!({"do": "fail"})).await.unwrap_err();
+    let InvokeError::Function { error_type, message, payload } = error else { panic!("{error:?}") };
+    assert_eq!((error_type.as_str(), message.as_str()), ("NoLuck", "as asked"));
+    assert_eq!(payload, r#"{"errorType":"NoLuck","errorMessage":"as asked"}"#);
+    assert_eq!(pid(&function).await, before);
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_of_the_function() {
+    let error = play(&function(), json!({"do": "panic"})).await.unwrap_err();
+    let InvokeError::Function { message, .. } = error else { panic!("{error:?}") };
+    assert!(message.contains("as asked"), "{message}");
+}
+
+#[tokio::test]
+async fn a_process_that_exits_fails_its_invocation_and_another_takes_the_next() {
+    let function = function();
+    let before = pid(&function).await;
+    let error = play(&function, json!({"do": "exit"})).await.unwrap_err();
+    assert_eq!(error.error_type(), "Runtime.ExitError");
+    assert_eq!(error.to_string(), "Runtime exited with error: exit status: 7");
+    assert_ne!(pid(&function).await, before);
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_in_an_invocation_fails_it() {
+    let function = function();
+    let victim = pid(&function).await;
+    let (outcome, ()) = tokio::join!(play(&function, json!({"do": "hang"})), kill(victim));
+    assert_eq!(outcome.unwrap_err().to_string(), "Runtime exited with error: signal: 9 (SIGKILL)");
+    assert_ne!(pid(&function).await, victim);
+}
+
+#[tokio::test]
+async fn a_process_that_ends_between_invocations_fails_none() {
+    let function = function();
+    let victim = pid(&function).await;
+    kill(victim).await;
+    until("the end of the process", async || function.environments().is_empty()).await;
+    assert_ne!(pid(&function).await, victim);
+}
+
+#[tokio::test]
+async fn an_invocation_that_takes_too_long_is_killed() {
+    let function = FunctionHost::start(FunctionSpec { timeout: Duration::from_millis(250), ..spec() });
+    let error = play(&function, json!({"do": "hang"})).await.unwrap_err();
+    assert_eq!(error.to_string(), "Task timed out after 0.25 seconds");
+    assert_eq!(function.environments(), [] as [u32; 0]);
+}
+
+#[tokio::test]
+async fn a_request_beyond_the_limit_never_reaches_the_function() {
+    let function = function();
+    let error = function.invoke(vec![b' '; PAYLOAD_LIMIT + 1].into()).await.unwrap_err();
+    assert_eq!(error, InvokeError::RequestTooLarge { bytes: PAYLOAD_LIMIT + 1 });
+    assert_eq!(function.environments(), [] as [u32; 0]);
+}
+
+#[tokio::test]
+async fn requests_and_responses_up_to_the_limit_pass_and_responses_beyond_it_fail() {
+    let function = function();
+    let event = |length: usize| {
+        let frame = r#"{"do":"echo","text":""}"#.len();
+        Bytes::from(json!({"do": "echo", "text": "x".repeat(length - frame)}).to_string())
+    };
+    assert_eq!(function.invoke(event(PAYLOAD_LIMIT)).await.unwrap().len(), PAYLOAD_LIMIT);
+    let before = pid(&function).await;
+    let error = play(&function, json!({"do": "repeat", "times": PAYLOAD_LIMIT})).await.unwrap_err();
+    assert_eq!(error, InvokeError::ResponseTooLarge { bytes: PAYLOAD_LIMIT + 2 }, "with its quotes");
+    assert_eq!(pid(&function).await, before, "the environment is none the worse");
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_start_fails_its_invocation() {
+    let error = play(&FunctionHost::start(role("fail_to_initialize")), json!({})).await.unwrap_err();
+    assert_eq!(error.error_type(), "Runtime.InitError");
+    assert!(error.to_string().contains("exit status: 3"), "{error}");
+
+    let program = "/no/such/program".into();
+    let error = play(&FunctionHost::start(FunctionSpec { program, ..spec() }), json!({})).await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot run `/no/such/program`: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_function_may_register_for_graceful_shutdown() {
+    let function = FunctionHost::start(role("function_with_extension"));
+    assert_eq!(play(&function, json!({"do": "echo"})).await.unwrap(), json!({"do": "echo"}));
+}
+
+#[tokio::test]
+async fn invocations_at_the_same_time_have_environments_of_their_own_up_to_the_maximum() {
+    let function = FunctionHost::start(FunctionSpec { maximum_environments: 2, ..spec() });
+    let pids = tokio::join!(pid(&function), pid(&function), pid(&function), pid(&function));
+    let mut pids = [pids.0, pids.1, pids.2, pids.3].to_vec();
+    pids.sort_unstable();
+    pids.dedup();
+    let mut environments = function.environments();
+    environments.sort_unstable();
+    assert_eq!((pids.len(), pids), (2, environments));
+}
+
+#[tokio::test]
+async fn what_a_function_prints_comes_line_by_line() {
+    let lines = Arc::new(Mutex::new(Vec::<LogLine>::new()));
+    let taken = Arc::clone(&lines);
+    let log_sink = LogSink::new(move |line| taken.lock().unwrap().push(line));
+    let function = FunctionHost::start(FunctionSpec { log_sink, ..spec() });
+    play(&function, json!({"do": "print"})).await.unwrap();
+    let printed = |stream, text: &str| {
+        lines.lock().unwrap().iter().any(|line| line.stream == stream && line.text == text)
+    };
+    until("the lines", async || {
+        printed(Stream::Stdout, r#"{"_aws":{}}"#) && printed(Stream::Stderr, "a complaint")
+    })
+    .await;
+    assert_eq!(lines.lock().unwrap()[0].pid, function.environments()[0]);
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_the_invocation_in_flight_end_and_takes_no_other() {
+    let function = function();
+    let busy = function.clone();
+    pid(&function).await;
+    let in_flight = tokio::spawn(async move { play(&busy, json!({"do": "echo"})).await });
+    tokio::task::yield_now().await;
+    function.shutdown(Duration::from_secs(20)).await;
+    in_flight.await.unwrap().unwrap();
+    assert_eq!(function.environments(), [] as [u32; 0]);
+    let error = play(&function, json!({})).await.unwrap_err();
+    assert_eq!(error, InvokeError::ShuttingDown { name: "played".to_owned() });
+}
+
+#[tokio::test]
+async fn a_shutdown_kills_what_does_not_end_in_time() {
+    let function = function();
+    let victim = pid(&function).await;
+    let busy = function.clone();
+    let in_flight = tokio::spawn(async move { play(&busy, json!({"do": "hang"})).await });
+    tokio::task::yield_now().await;
+    function.shutdown(Duration::from_millis(50)).await;
+    assert!(matches!(in_flight.await.unwrap(), Err(InvokeError::Exited { .. })));
+    assert!(!is_running(victim).await);
+}
+
+#[tokio::test]
+async fn a_host_that_is_dropped_leaves_no_process_behind() {
+    let function = function();
+    let orphan = pid(&function).await;
+    drop(function);
+    until("the end of the process", async || !is_running(orphan).await).await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_leaves_no_process_behind() {
+    let mut host = Command::new(std::env::current_exe().unwrap())
+        .args(child::ARGUMENTS)
+        .env(child::ROLE, "host")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
+    let orphan = loop {
+        let line = lines.next_line().await.unwrap().expect("the host tells the process of its function");
+        if let Some((_, pid)) = line.split_once("function process ") {
+            break pid.parse().unwrap();
+        }
+    };
+    assert!(is_running(orphan).await);
+    host.kill().await.unwrap();
+    until("the end of the process", async || !is_running(orphan).await).await;
+}
+
+#[tokio::test]
+async fn to_a_mapping_every_failure_of_the_function_counts_as_an_attempt_but_a_shutdown_does_not() {
+    let function = function();
+    let invoke = async |event: Value| Invoker::invoke(&function, event.to_string().into()).await;
+    let failure = |kind: &str, message: &str| {
+        Err(InvokeFailure::Function { kind: kind.to_owned(), message: message.to_owned() })
+    };
+    assert_eq!(invoke(json!({"do": "fail"})).await, failure("NoLuck", "as asked"));
+    let exited = failure("Runtime.ExitError", "Runtime exited with error: exit status: 7");
+    assert_eq!(invoke(json!({"do": "exit"})).await, exited);
+    function.shutdown(Duration::ZERO).await;
+    assert!(matches!(invoke(json!({})).await, Err(InvokeFailure::NotRun(_))));
+}

@@ -1,0 +1,70 @@
+//! The other side of the tests: what the test binary does when it is started again as a child.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+
+use super::{pid, spec};
+use crate::runtime_api::{FunctionHost, exit_with_parent};
+
+/// The variable that says which part a child plays; without it, this is no child.
+pub(super) const ROLE: &str = "RUNTIME_API_TEST_ROLE";
+
+/// What makes the test binary run only [`main`].
+pub(super) const ARGUMENTS: [&str; 4] =
+    ["--exact", "runtime_api::tests::child::main", "--ignored", "--nocapture"];
+
+#[test]
+#[ignore = "plays a child process for the other tests"]
+fn main() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    exit_with_parent();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        match role.as_str() {
+            "fail_to_initialize" => std::process::exit(3),
+            "host" => match host().await {},
+            "function_with_extension" => {
+                lambda_runtime::spawn_graceful_shutdown_handler(|| async {}).await;
+                lambda_runtime::run(service_fn(handle)).await.unwrap();
+            }
+            _ => lambda_runtime::run(service_fn(handle)).await.unwrap(),
+        }
+    });
+}
+
+/// A host with a function of its own, which waits to be killed.
+async fn host() -> Infallible {
+    let function = FunctionHost::start(spec());
+    println!("function process {}", pid(&function).await);
+    std::future::pending().await
+}
+
+async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+    let (event, context) = event.into_parts();
+    match event["do"].as_str().unwrap_or_default() {
+        "tell_pid" => Ok(json!(std::process::id())),
+        "tell_context" => Ok(json!({
+            "arn": context.invoked_function_arn,
+            "deadline": context.deadline,
+            "memory": context.env_config.memory,
+            "trace": context.xray_trace_id,
+        })),
+        "repeat" => Ok("x".repeat(usize::try_from(event["times"].as_u64().unwrap()).unwrap()).into()),
+        "print" => {
+            println!(r#"{{"_aws":{{}}}}"#);
+            eprintln!("a complaint");
+            Ok(Value::Null)
+        }
+        "fail" => Err(Diagnostic { error_type: "NoLuck".to_owned(), error_message: "as asked".to_owned() }),
+        "panic" => panic!("as asked"),
+        "exit" => std::process::exit(7),
+        "hang" => {
+            tokio::time::sleep(Duration::from_hours(1)).await;
+            Ok(Value::Null)
+        }
+        _ => Ok(event),
+    }
+}
