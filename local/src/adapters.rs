@@ -1,0 +1,35 @@
+//! The seam at which the tests put faults between the functions and the embedded adapters.
+
+use consumer_fn::items::ItemStore;
+use consumer_fn::objects::ObjectStore;
+use ingest_fn::publish::EventStream;
+
+use crate::embedded::{EmbeddedItems, EmbeddedObjects, EmbeddedStream};
+
+/// What the functions get for each embedded adapter.
+pub trait Adapters: Send + Sync {
+    /// For the door's stream.
+    fn stream(&self, stream: EmbeddedStream) -> impl EventStream;
+    /// For the consumer's items.
+    fn items(&self, items: EmbeddedItems) -> impl ItemStore;
+    /// For the consumer's objects.
+    fn objects(&self, objects: EmbeddedObjects) -> impl ObjectStore;
+}
+
+/// The adapters as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+impl Adapters for Plain {
+    fn stream(&self, stream: EmbeddedStream) -> impl EventStream {
+        stream
+    }
+
+    fn items(&self, items: EmbeddedItems) -> impl ItemStore {
+        items
+    }
+
+    fn objects(&self, objects: EmbeddedObjects) -> impl ObjectStore {
+        objects
+    }
+}

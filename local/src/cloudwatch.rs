@@ -1,0 +1,43 @@
+//! CloudWatch of one machine: takes the metric documents that the functions print (Embedded Metric Format), and puts
+//! what they hold into this process's metrics.
+
+use serde_json::Value;
+use shared::metric::Metric;
+
+/// Takes one line of a function's output; whether it was a metric document.
+pub fn take(line: &str) -> bool {
+    if !line.starts_with("{\"_aws\"") {
+        return false;
+    }
+    let Ok(Value::Object(document)) = serde_json::from_str(line) else { return false };
+    for (name, value) in &document {
+        if let Some(metric) = Metric::named(name) {
+            record(metric, value);
+        }
+    }
+    true
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "metrics are whole and not negative")]
+fn record(metric: Metric, value: &Value) {
+    let single = std::slice::from_ref(value);
+    for number in value.as_array().map_or(single, Vec::as_slice).iter().filter_map(Value::as_f64) {
+        if metric.is_distribution() {
+            metric.record(number as u64);
+        } else {
+            metric.add(number as usize);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_no_metric_document_is_left_alone() {
+        assert!(!take("hello"));
+        assert!(!take("{\"level\":\"info\"}"));
+        assert!(take("{\"_aws\":{},\"EventsStored\":3,\"Freshness\":[1.0,2.0]}"));
+    }
+}

@@ -1,0 +1,96 @@
+//! The data folder: everything a local run keeps.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::embedded::{Database, EmbeddedObjects, Folder};
+
+/// The bucket's name, a folder below `s3/`.
+pub const BUCKET: &str = "tidegate-local";
+
+/// A folder with one SQLite file and one bucket in it.
+#[derive(Clone, Debug)]
+pub struct DataFolder(PathBuf);
+
+/// While it lives, no other run uses the folder.
+#[derive(Debug)]
+pub struct DataLock(#[expect(dead_code, reason = "the lock is held for as long as the file is open")] File);
+
+impl DataFolder {
+    /// The folder at `path`; it is created.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let create = || std::fs::create_dir_all(path);
+        create().with_context(|| format!("the data folder `{}` cannot be created", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The SQLite file.
+    pub fn database_file(&self) -> PathBuf {
+        self.0.join("tidegate.sqlite")
+    }
+
+    /// The bucket's folder.
+    pub fn bucket(&self) -> PathBuf {
+        self.0.join("s3").join(BUCKET)
+    }
+
+    /// A new connection to the database.
+    pub fn database(&self) -> anyhow::Result<Database> {
+        let file = self.database_file();
+        Database::open(&file).with_context(|| format!("`{}` cannot be opened", file.display()))
+    }
+
+    /// The bucket.
+    pub fn objects(&self) -> anyhow::Result<EmbeddedObjects> {
+        let folder = Folder::open(&self.0.join("s3"), BUCKET)
+            .with_context(|| format!("the bucket in `{}` cannot be created", self.0.display()))?;
+        Ok(EmbeddedObjects { folder, database: self.database()? })
+    }
+
+    /// Keeps other runs out for as long as the result lives, or says that there is one.
+    pub fn lock(&self) -> anyhow::Result<DataLock> {
+        let path = self.0.join("lock");
+        let file = File::create(&path).with_context(|| format!("`{}` cannot be created", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DataLock(file)),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another `tidegate local` uses the data folder `{}`: stop it, or name another one with --data",
+                self.0.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("`{}` cannot be locked", path.display()))
+            }
+        }
+    }
+
+    /// Deletes what earlier runs left in it, and nothing that Tidegate did not write.
+    pub fn reset(&self) -> anyhow::Result<()> {
+        let database = self.database_file();
+        let files = ["", "-wal", "-shm"].map(|suffix| {
+            let mut name = database.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        });
+        for file in files {
+            ignore_missing(std::fs::remove_file(&file))
+                .with_context(|| format!("`{}` cannot be deleted", file.display()))?;
+        }
+        let objects = self.0.join("s3");
+        ignore_missing(std::fs::remove_dir_all(&objects))
+            .with_context(|| format!("`{}` cannot be deleted", objects.display()))
+    }
+}
+
+fn ignore_missing(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,57 @@
+-- The stream. A shard holds the partition keys whose MD5 lies in its range of hashes (32 hexadecimal digits each).
+CREATE TABLE shards (
+    id TEXT PRIMARY KEY,
+    parent TEXT,
+    first_hash TEXT NOT NULL,
+    last_hash TEXT NOT NULL,
+    closed INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- `sequence` rises over the whole stream and is never given twice (AUTOINCREMENT), also after records expire.
+CREATE TABLE records (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    shard TEXT NOT NULL REFERENCES shards (id),
+    partition_key TEXT NOT NULL,
+    arrival_ms INTEGER NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+CREATE INDEX records_by_shard ON records (shard, sequence);
+
+-- How far the event source mapping is with each shard.
+CREATE TABLE checkpoints (
+    shard TEXT PRIMARY KEY,
+    sequence_number TEXT NOT NULL
+) STRICT;
+
+-- The items table, one column an attribute.
+CREATE TABLE items (
+    pk TEXT NOT NULL,
+    sk TEXT NOT NULL,
+    source TEXT NOT NULL,
+    original_text TEXT NOT NULL,
+    modified_data TEXT NOT NULL,
+    processed_at TEXT NOT NULL,
+    received_at TEXT NOT NULL,
+    event_time TEXT,
+    tier TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    original_ref TEXT,
+    modified_ref TEXT,
+    fields_ref TEXT,
+    shard TEXT NOT NULL,
+    sequence_number TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    admission_id TEXT NOT NULL,
+    content_hash TEXT NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (pk, sk)
+) STRICT;
+
+-- What S3 keeps beside an object: metadata, by the object's key and its bytes' checksum.
+CREATE TABLE object_metadata (
+    key TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    last_sequence_number TEXT NOT NULL,
+    last_position INTEGER NOT NULL,
+    PRIMARY KEY (key, sha256)
+) STRICT;

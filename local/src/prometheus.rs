@@ -1,0 +1,100 @@
+//! Metrics as Prometheus text, for `/metrics`. The same metrics go to CloudWatch in Lambda; here they take the names
+//! that Prometheus users expect: `EventsStored` becomes `tidegate_events_stored_total`.
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use shared::metric::Metric;
+
+/// The process's metrics.
+#[derive(Clone)]
+pub struct Prometheus(PrometheusHandle);
+
+impl Prometheus {
+    /// Installs the recorder for this process; fails if there is one.
+    pub fn install() -> anyhow::Result<Self> {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(Renamed(recorder))
+            .map_err(|_| anyhow::anyhow!("this process has a metrics recorder already"))?;
+        Metric::describe_all();
+        Ok(Self(handle))
+    }
+
+    /// All metrics as text.
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}
+
+/// A recorder that knows the metrics by their Prometheus names.
+struct Renamed(PrometheusRecorder);
+
+/// `EventsStored` → `tidegate_events_stored`; the exporter's own endings are left to `suffix`.
+fn renamed(name: &str, suffix: &str) -> String {
+    let words = name.chars().flat_map(|c| {
+        let word_begins = c.is_ascii_uppercase().then_some('_');
+        word_begins.into_iter().chain([c.to_ascii_lowercase()])
+    });
+    format!("tidegate{}{suffix}", words.collect::<String>())
+}
+
+/// Prometheus users expect a sum to end in `_total`, and a distribution to end in its unit.
+fn suffix(name: &str) -> &'static str {
+    match Metric::named(name) {
+        Some(Metric::PublishLatency | Metric::Freshness) => "_milliseconds",
+        // `ObjectBytes` and `BatchEvents` name their unit.
+        Some(metric) if metric.is_distribution() => "",
+        _ => "_total",
+    }
+}
+
+fn key(key: &Key) -> Key {
+    Key::from_parts(renamed(key.name(), suffix(key.name())), key.labels().cloned().collect::<Vec<_>>())
+}
+
+fn key_name(name: &KeyName) -> KeyName {
+    renamed(name.as_str(), suffix(name.as_str())).into()
+}
+
+impl Recorder for Renamed {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.0.describe_counter(key_name(&name), unit, description);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.0.describe_gauge(key_name(&name), unit, description);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.0.describe_histogram(key_name(&name), unit, description);
+    }
+
+    fn register_counter(&self, name: &Key, metadata: &Metadata<'_>) -> Counter {
+        self.0.register_counter(&key(name), metadata)
+    }
+
+    fn register_gauge(&self, name: &Key, metadata: &Metadata<'_>) -> Gauge {
+        self.0.register_gauge(&key(name), metadata)
+    }
+
+    fn register_histogram(&self, name: &Key, metadata: &Metadata<'_>) -> Histogram {
+        self.0.register_histogram(&key(name), metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(metric: Metric, expected: &str) {
+        assert_eq!(renamed(metric.name(), suffix(metric.name())), expected);
+    }
+
+    #[test]
+    fn names_are_those_that_prometheus_users_expect() {
+        check(Metric::EventsStored, "tidegate_events_stored_total");
+        check(Metric::Freshness, "tidegate_freshness_milliseconds");
+        check(Metric::ObjectBytes, "tidegate_object_bytes");
+    }
+}
