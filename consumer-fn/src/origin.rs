@@ -22,7 +22,6 @@ impl fmt::Display for Origin {
 
 /// Where an event lies in the batch. Ordered as the stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(dead_code, reason = "the stages follow")]
 pub(crate) struct Place {
     /// Which record of the batch, from 0.
     pub(crate) record: usize,

@@ -1,0 +1,195 @@
+//! An invocation's batch: records of one shard, in the stream's order.
+//!
+//! Read by a deserialiser of our own: the one of `aws_lambda_events` takes an arrival time of `….19` seconds for
+//! 19 milliseconds, and copies each record's bytes once more. Data that is bad in itself is let in here;
+//! [`crate::decode`] sorts it out. Only what no event source mapping sends is an error.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use shared::time::Timestamp;
+
+use crate::origin::{Origin, Place};
+
+/// One or more records of one shard. Each has a sequence number that is not empty.
+#[derive(Debug)]
+pub struct Batch {
+    shard: Arc<str>,
+    records: Vec<Record>,
+}
+
+/// One record of the stream.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) sequence_number: Arc<str>,
+    /// Missing where the producer let Kinesis distribute its records.
+    pub(crate) partition_key: Option<String>,
+    /// When the stream had it.
+    pub(crate) arrival: Timestamp,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Batch {
+    /// The shard.
+    pub fn shard(&self) -> &str {
+        &self.shard
+    }
+
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The record at which the batch begins: what it writes is named after it.
+    pub(crate) fn first(&self) -> &Record {
+        &self.records[0]
+    }
+
+    pub(crate) fn origin(&self, place: Place) -> Origin {
+        Origin {
+            shard: self.shard.clone(),
+            sequence_number: self.records[place.record].sequence_number.clone(),
+            position: place.position,
+        }
+    }
+}
+
+/// The payload, as AWS documents it. Members that are not named here are passed over.
+#[derive(serde::Deserialize)]
+struct Payload<'a> {
+    #[serde(rename = "Records", borrow)]
+    records: Vec<PayloadRecord<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+struct PayloadRecord<'a> {
+    kinesis: KinesisRecord,
+    /// `shardId-…:sequence number`
+    #[serde(rename = "eventID", borrow)]
+    event_id: Cow<'a, str>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KinesisRecord {
+    sequence_number: Arc<str>,
+    partition_key: Option<String>,
+    approximate_arrival_timestamp: f64,
+    data: Base64,
+}
+
+/// Bytes that come as base64, decoded without a copy of the text.
+struct Base64(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Base64Visitor;
+
+        impl Visitor<'_> for Base64Visitor {
+            type Value = Base64;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                let decoded = base64_simd::STANDARD.decode_to_vec(text);
+                decoded.map(Base64).map_err(|_| E::custom("a record's data is not base64"))
+            }
+        }
+
+        deserializer.deserialize_str(Base64Visitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let payload = Payload::deserialize(deserializer)?;
+        let first = payload.records.first().ok_or_else(|| de::Error::custom("the batch has no records"))?;
+        let shard: Arc<str> = shard_of(&first.event_id).map_err(de::Error::custom)?.into();
+        let record = |record: PayloadRecord| {
+            if shard_of(&record.event_id)? != &*shard {
+                return Err(format!("the batch has records of `{shard}` and of `{}`", record.event_id));
+            }
+            Record::read(record.kinesis)
+        };
+        let records = payload.records.into_iter().map(record).collect::<Result<_, _>>();
+        Ok(Self { records: records.map_err(de::Error::custom)?, shard })
+    }
+}
+
+fn shard_of(event_id: &str) -> Result<&str, String> {
+    let shard = event_id.split_once(':').map_or("", |(shard, _)| shard);
+    if shard.is_empty() { Err(format!("the eventID `{event_id}` names no shard")) } else { Ok(shard) }
+}
+
+impl Record {
+    fn read(kinesis: KinesisRecord) -> Result<Self, String> {
+        // A response that returns an empty identifier would fail the batch as a whole, for ever.
+        if kinesis.sequence_number.is_empty() {
+            return Err("a record has an empty sequenceNumber".to_owned());
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any year fit; a cast saturates")]
+        let arrival = (kinesis.approximate_arrival_timestamp * 1_000.0).round() as i64;
+        Ok(Self {
+            sequence_number: kinesis.sequence_number,
+            partition_key: kinesis.partition_key,
+            arrival: Timestamp::from_unix_ms(arrival),
+            data: kinesis.data.0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENTED: &str = r#"{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"1",
+        "sequenceNumber":"49590338271490256608559692538361571095921575989136588898",
+        "data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","approximateArrivalTimestamp":1545084650.987},
+        "eventSource":"aws:kinesis","eventVersion":"1.0",
+        "eventID":"shardId-000000000006:49590338271490256608559692538361571095921575989136588898",
+        "eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/lambda-role",
+        "awsRegion":"us-east-2","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream"}]}"#;
+
+    fn error(payload: &str) -> String {
+        serde_json::from_str::<Batch>(payload).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_documented_payload_is_read() {
+        let batch: Batch = serde_json::from_str(DOCUMENTED).unwrap();
+        assert_eq!(batch.shard(), "shardId-000000000006");
+        let record = batch.first();
+        assert_eq!(&*record.sequence_number, "49590338271490256608559692538361571095921575989136588898");
+        assert_eq!(record.partition_key.as_deref(), Some("1"));
+        assert_eq!(record.data, b"Hello, this is a test.");
+        assert_eq!(record.arrival.unix_ms(), 1_545_084_650_987);
+    }
+
+    #[test]
+    fn a_fraction_of_two_digits_is_hundredths() {
+        let batch: Batch = serde_json::from_str(&DOCUMENTED.replace("650.987", "650.19")).unwrap();
+        assert_eq!(batch.first().arrival.unix_ms(), 1_545_084_650_190);
+    }
+
+    #[test]
+    fn a_record_may_come_without_a_partition_key() {
+        let batch: Batch = serde_json::from_str(&DOCUMENTED.replace(r#""partitionKey":"1","#, "")).unwrap();
+        assert_eq!(batch.first().partition_key, None);
+    }
+
+    #[test]
+    fn what_no_mapping_sends_is_refused() {
+        insta::assert_snapshot!(error(r#"{"Records":[]}"#), @"the batch has no records");
+        let nameless = DOCUMENTED.replace("shardId-000000000006:", "");
+        insta::assert_snapshot!(error(&nameless), @"the eventID `49590338271490256608559692538361571095921575989136588898` names no shard");
+        let empty = DOCUMENTED.replace(
+            r#""sequenceNumber":"49590338271490256608559692538361571095921575989136588898""#,
+            r#""sequenceNumber":"""#,
+        );
+        insta::assert_snapshot!(error(&empty), @"a record has an empty sequenceNumber");
+        assert!(error(&DOCUMENTED.replace("SGVs", "*GVs")).starts_with("a record's data is not base64"));
+    }
+}

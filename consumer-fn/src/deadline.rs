@@ -1,0 +1,77 @@
+//! How the time of an invocation is shared out, so that what was done is also saved and answered.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Kept back from the end of an invocation, at least.
+const LEAST_MARGIN: Duration = Duration::from_secs(2);
+
+/// Taken for the time left when the runtime does not say: the time-out that the function is deployed with.
+const ASSUMED: Duration = Duration::from_secs(60);
+
+/// When an invocation is over, and when its stages end.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    start: Instant,
+    /// Work ends here: the larger of 10 % and 2 s before the end.
+    work: Instant,
+    /// What was done is saved by then; the rest of the time is for the answer.
+    save: Instant,
+}
+
+impl Deadline {
+    /// The invocation is over after `remaining`.
+    pub fn after(remaining: Duration) -> Self {
+        let start = Instant::now();
+        let margin = (remaining / 10).max(LEAST_MARGIN);
+        Self {
+            start,
+            work: start + remaining.saturating_sub(margin),
+            save: start + remaining.saturating_sub(margin / 10),
+        }
+    }
+
+    /// Nobody knows when the invocation is over.
+    pub fn unknown() -> Self {
+        Self::after(ASSUMED)
+    }
+
+    /// Until when claim checks are fetched. A third of the time: what one missing payload holds up must still leave
+    /// time to store the records before it.
+    pub(crate) fn resolve(&self) -> Instant {
+        self.start + (self.work - self.start) / 3
+    }
+
+    /// Until when large texts are written.
+    pub(crate) fn offload(&self) -> Instant {
+        self.start + (self.work - self.start) / 2
+    }
+
+    /// Until when items are inserted.
+    pub(crate) fn items(&self) -> Instant {
+        self.work
+    }
+
+    /// Until when quarantine and archive are written.
+    pub(crate) fn save(&self) -> Instant {
+        self.save
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_a_tenth_or_two_seconds_before_the_end() {
+        let margins = |seconds| {
+            let deadline = Deadline::after(Duration::from_secs(seconds));
+            let end = deadline.start + Duration::from_secs(seconds);
+            (end - deadline.work, end - deadline.save)
+        };
+        assert_eq!(margins(60), (Duration::from_secs(6), Duration::from_millis(600)));
+        assert_eq!(margins(10), (Duration::from_secs(2), Duration::from_millis(200)));
+        assert_eq!(margins(1).0, Duration::from_secs(1), "with less than the margin left, nothing is begun");
+    }
+}

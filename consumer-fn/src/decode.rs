@@ -1,0 +1,70 @@
+//! Records to events. What cannot be read goes to quarantine; nothing here fails.
+
+use shared::client_object::ClientObject;
+use shared::config::Config;
+use shared::event::{Event, Source, Text};
+use shared::id::{AdmissionId, EventId};
+use shared::wire::{self, Content};
+
+use crate::batch::{Batch, Record};
+use crate::origin::{Origin, Place};
+use crate::prefix::{Entry, Prefix};
+use crate::quarantine::Quarantined;
+
+/// Reads record after record, until their lines have `limits.batch_bytes` in all: what many small compressed records
+/// inflate to is bounded only here. The first record is always read.
+pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
+    let mut prefix = Prefix { last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
+    let mut bytes = 0;
+    for (index, record) in batch.records().iter().enumerate() {
+        let start = Place { record: index, position: 0 };
+        let unpacked = match wire::unpack(&record.data, config.limits.inflate_ratio) {
+            Ok(unpacked) => unpacked,
+            Err(reason) => {
+                prefix.quarantined.push(Quarantined::undecodable(start, &reason, record.data.clone()));
+                prefix.last_positions.push(0);
+                continue;
+            }
+        };
+        bytes += unpacked.bytes;
+        if index > 0 && bytes > config.limits.batch_bytes {
+            break;
+        }
+        prefix.last_positions.push(position(unpacked.entries.len().saturating_sub(1)));
+        for (line, entry) in unpacked.entries.into_iter().enumerate() {
+            let place = Place { position: position(line), ..start };
+            match entry {
+                Ok(Content::Event(event)) => prefix.entries.push(Entry { place, value: *event }),
+                Ok(Content::Foreign(object)) => {
+                    let value = foreign(*object, record, &batch.origin(place), config);
+                    prefix.entries.push(Entry { place, value });
+                }
+                Err(bad) => prefix.quarantined.push(Quarantined::undecodable(place, &bad.reason, bad.bytes)),
+            }
+        }
+    }
+    prefix
+}
+
+/// A foreign producer's object as an event. Whatever it does not say follows from where it lies, so that every
+/// attempt reads the same event.
+fn foreign(object: ClientObject, record: &Record, origin: &Origin, config: &Config) -> Event {
+    let admission_id = AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
+    Event {
+        id: object.id.unwrap_or_else(|| EventId::from(admission_id.0)),
+        admission_id,
+        tenant: object.tenant.expect("`wire` lets no object in that names no tenant"),
+        tier: config.tiers.of_foreign().clone(),
+        source: Source::JsonUpload,
+        received_at: record.arrival,
+        event_time: object.event_time,
+        text: Text::Inline(object.text),
+        fields: object.fields,
+        fields_ref: None,
+        trace: None,
+    }
+}
+
+fn position(line: usize) -> u32 {
+    u32::try_from(line).expect("a record has at most wire::RECORD_EVENTS lines")
+}

@@ -1,0 +1,16 @@
+//! The answer to the event source mapping.
+
+use aws_lambda_events::event::streams::KinesisEventResponse;
+
+use crate::batch::Batch;
+
+/// Answers that the first `finished` records are done. The mapping comes back with the others: the lowest returned
+/// number is its checkpoint. An empty list is success; a null or empty identifier would fail the whole batch, and
+/// cannot come from here: a [`Batch`] has none.
+pub(crate) fn respond(batch: &Batch, finished: usize) -> KinesisEventResponse {
+    let mut response = KinesisEventResponse::default();
+    if let Some(unfinished) = batch.records().get(finished) {
+        response.add_failure(&*unfinished.sequence_number);
+    }
+    response
+}
