@@ -1,7 +1,35 @@
 //! The HTTP side of Tidegate: admit, normalise, publish.
+//!
+//! A request goes through these stages, a file each; every one takes what the one before it made:
+//!
+//! | stage | file | from → to |
+//! |---|---|---|
+//! | admit | `admit.rs`, `media.rs` | line and headers → `Admitted` |
+//! | read | `body.rs` | body → bytes, inflated, held in bounded memory |
+//! | cut | `cut.rs` | bytes → `Batch<Event>` |
+//! | check | `claim_check.rs` | `Event` → line, and large parts to [`PayloadStore`] |
+//! | publish | [`publish`] | lines → [`EventStream`] |
+//! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
+//!
+//! [`router`] puts them together. A 202 is sent only when the stream has the event.
 
+mod admit;
+mod answer;
+mod body;
+mod claim_check;
+mod cut;
+pub mod lambda;
+mod media;
+mod offload;
 pub mod payload;
 pub mod publish;
+pub mod rejection;
+mod request_id;
+mod router;
 
 pub use payload::{PayloadFailure, PayloadStore};
-pub use publish::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
+pub use publish::{
+    EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
+};
+pub use rejection::Rejection;
+pub use router::{IngestState, router};

@@ -1,0 +1,179 @@
+//! The first stage: what a request's line and headers say, checked before a byte of its body is read.
+
+use http::HeaderMap;
+use shared::config::Config;
+use shared::event::Source;
+use shared::id::TenantId;
+use shared::tier::Tier;
+use shared::time::Timestamp;
+
+use crate::media::{self, Coding, MediaType};
+use crate::rejection::Rejection;
+
+/// The longest trace header that travels with an event; a `traceparent` has 55 bytes, X-Ray's header some more.
+/// A longer one is dropped: a trace is no reason to refuse an event.
+const TRACE_BYTES: usize = 256;
+
+/// What is known of a request before anything was checked.
+#[derive(Debug)]
+pub(crate) struct RawRequest<'a> {
+    /// The tenant in the path, on the webhook route.
+    pub(crate) tenant_in_path: Option<&'a str>,
+    /// The headers.
+    pub(crate) headers: &'a HeaderMap,
+}
+
+/// A request that may send its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) tier: Tier,
+    /// The tenant that path or header name; else each event names its own.
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) source: Source,
+    pub(crate) media_type: MediaType,
+    pub(crate) coding: Coding,
+    /// The id of events that bring none, by `Idempotency-Key` or `webhook-id`.
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) trace: Option<String>,
+    pub(crate) received_at: Timestamp,
+}
+
+/// Checks tier, tenant and media type.
+pub(crate) fn admit(raw: &RawRequest<'_>, config: &Config, now: Timestamp) -> Result<Admitted, Rejection> {
+    let tier = tier(raw.headers, config)?;
+    let tenant = tenant(raw)?;
+    let media_type = media::media_type(raw.headers)?;
+    let source = match (raw.tenant_in_path, media_type) {
+        (Some(_), _) => Source::Webhook,
+        (None, MediaType::Text) => Source::TextUpload,
+        (None, MediaType::Json | MediaType::Ndjson) => Source::JsonUpload,
+    };
+    Ok(Admitted {
+        tier,
+        tenant,
+        source,
+        media_type,
+        coding: media::coding(raw.headers)?,
+        idempotency_key: idempotency_key(raw.headers)?,
+        trace: trace(raw.headers),
+        received_at: now,
+    })
+}
+
+fn tier(headers: &HeaderMap, config: &Config) -> Result<Tier, Rejection> {
+    let tiers = &config.tiers;
+    match headers.get("x-customer-tier") {
+        Some(value) => {
+            let named = tiers.allowed.iter().find(|tier| tier.as_str().as_bytes() == value.as_bytes());
+            named.cloned().ok_or_else(|| Rejection::TierNotAllowed {
+                tier: shown(value.as_bytes()),
+                allowed: tiers.listed(),
+            })
+        }
+        None => tiers.default.clone().ok_or_else(|| Rejection::TierMissing { allowed: tiers.listed() }),
+    }
+}
+
+/// The one tenant that path and header name.
+fn tenant(raw: &RawRequest<'_>) -> Result<Option<TenantId>, Rejection> {
+    let mut named = raw.tenant_in_path.map(TenantId::parse).transpose()?;
+    for value in raw.headers.get_all("x-tenant-id") {
+        let tenant = TenantId::parse(&String::from_utf8_lossy(value.as_bytes()))?;
+        named = Some(agreed(named, tenant)?);
+    }
+    Ok(named)
+}
+
+/// `tenant`, unless another one was `named` already.
+pub(crate) fn agreed(named: Option<TenantId>, tenant: TenantId) -> Result<TenantId, Rejection> {
+    match named {
+        Some(first) if first != tenant => {
+            Err(Rejection::TenantConflict { first: first.to_string(), second: tenant.to_string() })
+        }
+        _ => Ok(tenant),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Rejection> {
+    for name in ["idempotency-key", "webhook-id"] {
+        if let Some(value) = headers.get(name) {
+            let key = std::str::from_utf8(value.as_bytes()).map_err(|_| Rejection::HeaderNotText(name))?;
+            return Ok(Some(key.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+fn trace(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent").or_else(|| headers.get("x-amzn-trace-id"))?;
+    let trace = value.to_str().ok()?;
+    (1..=TRACE_BYTES).contains(&trace.len()).then(|| trace.to_owned())
+}
+
+/// A header's value as an error shows it.
+fn shown(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn admit_with(tenant_in_path: Option<&str>, headers: &[(&str, &str)]) -> Result<Admitted, Rejection> {
+        let json = [("content-type", "application/json")];
+        let all = json.iter().chain(headers).map(|(name, value)| {
+            (name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        });
+        // Appends: a later header of the same name stands beside the first.
+        let mut map = HeaderMap::new();
+        for (name, value) in all {
+            map.append(name, value);
+        }
+        let raw = RawRequest { tenant_in_path, headers: &map };
+        admit(&raw, &Config::default(), Timestamp::from_unix_ms(0))
+    }
+
+    fn refused(tenant_in_path: Option<&str>, headers: &[(&str, &str)]) -> String {
+        admit_with(tenant_in_path, headers).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn only_an_allowed_tier_is_let_in_and_the_answer_names_them() {
+        insta::assert_snapshot!(refused(None, &[("x-customer-tier", "gold")]), @"tier `gold` is not allowed (allowed: free, pro, enterprise)");
+        insta::assert_snapshot!(refused(None, &[("x-customer-tier", "PRO")]), @"tier `PRO` is not allowed (allowed: free, pro, enterprise)");
+        insta::assert_snapshot!(refused(None, &[]), @"the header `X-Customer-Tier` is missing (allowed: free, pro, enterprise)");
+    }
+
+    #[test]
+    fn path_and_header_may_name_the_tenant_if_they_agree() {
+        let pro = ("x-customer-tier", "pro");
+        let tenant = |path, headers: &[_]| admit_with(path, headers).unwrap().tenant.map(|t| t.to_string());
+        assert_eq!(tenant(None, &[pro]), None);
+        assert_eq!(tenant(Some("acme"), &[pro]).unwrap(), "acme");
+        assert_eq!(tenant(Some("acme"), &[pro, ("x-tenant-id", "acme")]).unwrap(), "acme");
+        insta::assert_snapshot!(refused(Some("acme"), &[pro, ("x-tenant-id", "beta")]), @"two tenants are named: `acme` and `beta`");
+        insta::assert_snapshot!(refused(None, &[pro, ("x-tenant-id", "a"), ("x-tenant-id", "b")]), @"two tenants are named: `a` and `b`");
+    }
+
+    #[test]
+    fn the_webhook_path_makes_the_source_webhook_whatever_the_media_type() {
+        let pro = ("x-customer-tier", "pro");
+        assert_eq!(admit_with(Some("acme"), &[pro]).unwrap().source, Source::Webhook);
+        assert_eq!(admit_with(None, &[pro]).unwrap().source, Source::JsonUpload);
+    }
+
+    #[test]
+    fn a_trace_is_taken_along_unless_it_is_too_long() {
+        let trace = |headers: &[(&str, &str)]| {
+            admit_with(None, &[&[("x-customer-tier", "pro")], headers].concat()).unwrap().trace
+        };
+        assert_eq!(
+            trace(&[("traceparent", "00-a-b-01"), ("x-amzn-trace-id", "Root=1")]).unwrap(),
+            "00-a-b-01"
+        );
+        assert_eq!(trace(&[("x-amzn-trace-id", "Root=1")]).unwrap(), "Root=1");
+        assert_eq!(trace(&[("traceparent", &"x".repeat(257))]), None);
+    }
+}

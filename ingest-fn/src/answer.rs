@@ -1,0 +1,199 @@
+//! The last stage: what became of a request, as HTTP, counted and logged.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{StatusCode, header};
+use serde::Serialize;
+use shared::id::EventId;
+use shared::metric::Metric;
+use tracing::Level;
+
+use crate::cut::{Batch, Form};
+use crate::rejection::Rejection;
+use crate::request_id::RequestId;
+
+/// When a client may try again after a 503, in seconds: publishing recovers in less, or not soon.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// One accepted event.
+#[derive(Serialize)]
+struct Accepted<'a> {
+    status: &'static str,
+    event_id: &'a EventId,
+}
+
+/// Several events, some of them accepted.
+#[derive(Serialize)]
+struct Several<'a> {
+    status: &'static str,
+    accepted: usize,
+    events: Vec<EventAnswer<'a>>,
+}
+
+/// One of several events.
+#[derive(Serialize)]
+struct EventAnswer<'a> {
+    index: usize,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<&'a EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// An error, as RFC 9457 writes it.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<Vec<EventAnswer<'a>>>,
+}
+
+/// Who serves here.
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    version: &'static str,
+    /// Of the configuration ([`shared::config::Config::fingerprint`]).
+    config: &'a str,
+}
+
+/// Answers whether the server is there, and which one it is.
+pub(crate) fn health(config: &str) -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    json(StatusCode::OK, "application/json", &Health { status: "ok", version, config })
+}
+
+/// Answers a request whose `body_bytes` were cut into events, by what became of each.
+pub(crate) fn outcome(batch: &Batch<EventId>, body_bytes: usize, request_id: &RequestId) -> Response {
+    count(batch, body_bytes);
+    log_unpublished(batch, request_id);
+    match (batch.form, &batch.events[..]) {
+        (Form::Single, [Ok(event_id)]) => {
+            json(StatusCode::ACCEPTED, "application/json", &Accepted { status: "success", event_id })
+        }
+        (Form::Single, [Err(rejection)]) => problem(rejection, request_id, None),
+        (_, events) => several(events, request_id),
+    }
+}
+
+/// Answers a request that was refused as a whole.
+pub(crate) fn refusal(rejection: &Rejection, request_id: &RequestId) -> Response {
+    if let Some(metric) = rejection.metric() {
+        metric.add(1);
+    }
+    log(rejection, 1, request_id);
+    problem(rejection, request_id, None)
+}
+
+fn several(events: &[Result<EventId, Rejection>], request_id: &RequestId) -> Response {
+    let accepted = events.iter().filter(|event| event.is_ok()).count();
+    let answers = events.iter().enumerate().map(event_answer).collect();
+    if accepted > 0 || is_mixed(events) {
+        let (code, status) = if accepted == events.len() {
+            (StatusCode::ACCEPTED, "success")
+        } else {
+            (StatusCode::MULTI_STATUS, "partial")
+        };
+        return json(code, "application/json", &Several { status, accepted, events: answers });
+    }
+    match events.first() {
+        Some(Err(first)) if first.is_unpublished() => problem(first, request_id, Some(answers)),
+        _ => problem(&Rejection::BatchRejected, request_id, Some(answers)),
+    }
+}
+
+/// Whether some events are bad and others could not be published: to send the whole again would not help the bad ones.
+fn is_mixed(events: &[Result<EventId, Rejection>]) -> bool {
+    let unpublished = |event: &&Result<_, Rejection>| event.as_ref().is_err_and(Rejection::is_unpublished);
+    (1..events.len()).contains(&events.iter().filter(unpublished).count())
+}
+
+fn event_answer((index, event): (usize, &Result<EventId, Rejection>)) -> EventAnswer<'_> {
+    match event {
+        Ok(id) => EventAnswer { index, status: "accepted", event_id: Some(id), code: None, detail: None },
+        Err(rejection) => EventAnswer {
+            index,
+            status: if rejection.is_unpublished() { "unpublished" } else { "rejected" },
+            event_id: None,
+            code: Some(rejection.code()),
+            detail: Some(rejection.to_string()),
+        },
+    }
+}
+
+fn problem(rejection: &Rejection, request_id: &RequestId, events: Option<Vec<EventAnswer<'_>>>) -> Response {
+    let code = rejection.code();
+    let body = Problem {
+        r#type: format!("urn:tidegate:problem:{code}"),
+        title: title(code),
+        status: rejection.status().as_u16(),
+        detail: rejection.to_string(),
+        code,
+        limit: rejection.limit(),
+        request_id: &request_id.0,
+        events,
+    };
+    let mut response = json(rejection.status(), "application/problem+json", &body);
+    if rejection.is_unpublished() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+    response
+}
+
+/// A code as a title: `tier_not_allowed` is "Tier not allowed".
+fn title(code: &str) -> String {
+    let words = code.replace('_', " ");
+    let (first, rest) = words.split_at(1);
+    first.to_uppercase() + rest
+}
+
+fn json(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Response {
+    let bytes = serde_json::to_vec(body).expect("an answer always serialises");
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn count(batch: &Batch<EventId>, body_bytes: usize) {
+    let accepted = batch.events.iter().filter(|event| event.is_ok()).count();
+    Metric::EventsAccepted.add(accepted);
+    Metric::EventsRejected.add(batch.events.len() - accepted);
+    if accepted > 0 {
+        Metric::BytesAccepted.add(body_bytes);
+    }
+}
+
+/// One line for all of a request's unpublished events: they failed together, for one reason.
+fn log_unpublished(batch: &Batch<EventId>, request_id: &RequestId) {
+    let unpublished = batch.events.iter().filter_map(|event| event.as_ref().err());
+    let unpublished: Vec<_> = unpublished.filter(|rejection| rejection.is_unpublished()).collect();
+    if let Some(first) = unpublished.first() {
+        log(first, unpublished.len(), request_id);
+    }
+}
+
+fn log(rejection: &Rejection, events: usize, request_id: &RequestId) {
+    let request_id = &*request_id.0;
+    let (code, cause) = (rejection.code(), rejection.cause().unwrap_or_default());
+    // The message of a client's mistake quotes the client, so it stays out of the log; its code does not.
+    match rejection.level() {
+        Level::ERROR => tracing::error!(request_id, code, "a request could not be handled: {code}"),
+        Level::WARN => {
+            tracing::warn!(request_id, code, events, cause, "events were not published: {cause}");
+        }
+        _ => tracing::debug!(request_id, code, "a request was refused: {code}"),
+    }
+}

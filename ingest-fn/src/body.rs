@@ -1,0 +1,180 @@
+//! The second stage: a request's body, read within limits of size, time and memory, and inflated.
+//!
+//! Bytes of bodies are counted before they are read, and held from then until the answer: the requests past the limit
+//! wait at the door, unread, which is what slows their senders down.
+
+mod decode;
+mod zstd;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http_body_util::BodyExt;
+use shared::config::Limits;
+use shared::gzip::Cap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::media::Coding;
+use crate::offload::offload;
+use crate::rejection::Rejection;
+
+/// What a compressed body inflates to, about, for each of its bytes.
+const USUAL_RATIO: usize = 8;
+/// How much of a refused body is read and dropped, as a multiple of the largest body.
+const DRAIN_BODIES: usize = 4;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// The door's memory: what bodies may take in all.
+#[derive(Debug)]
+pub(crate) struct Bodies {
+    limits: Limits,
+    free: Arc<Semaphore>,
+}
+
+/// A body that is here, whole, as its sender wrote it.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) bytes: Bytes,
+    /// Its share of the memory, until the answer.
+    pub(crate) held: OwnedSemaphorePermit,
+}
+
+impl Bodies {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let permits = limits.bodies_in_memory_bytes.min(Semaphore::MAX_PERMITS);
+        Self { limits: limits.clone(), free: Arc::new(Semaphore::new(permits)) }
+    }
+
+    /// Waits for memory, then reads and inflates. The wait has no limit of its own: whoever holds memory gives it
+    /// back within the limits on reading and publishing.
+    pub(crate) async fn read(
+        &self,
+        headers: &HeaderMap,
+        coding: Coding,
+        body: &mut Body,
+    ) -> Result<Arrived, Rejection> {
+        let most = self.limits.body_bytes;
+        let announced = announced(headers);
+        if announced.is_some_and(|bytes| bytes > most as u64) {
+            return Err(Rejection::BodyTooLarge { limit: most });
+        }
+        let held = self.hold(announced, coding).await;
+        let bytes = tokio::time::timeout(self.limits.body_timeout(), collect(body, most))
+            .await
+            .map_err(|_| Rejection::BodyTimeout { limit_ms: self.limits.body_timeout_ms })??;
+        let cap = Cap { bytes: most, ratio: self.limits.inflate_ratio };
+        let bytes = match coding {
+            Coding::Identity => bytes,
+            coding => {
+                let about = bytes.len().saturating_mul(USUAL_RATIO);
+                offload(about, move || decode::inflate(&bytes, coding, cap)).await?
+            }
+        };
+        Ok(Arrived { bytes, held })
+    }
+
+    /// Takes what the body may come to: its announced length, or the limit where that is not known or does not say.
+    async fn hold(&self, announced: Option<u64>, coding: Coding) -> OwnedSemaphorePermit {
+        let most = self.limits.body_bytes;
+        let share = match (announced, coding) {
+            (Some(bytes), Coding::Identity) => usize::try_from(bytes).unwrap_or(most).min(most),
+            _ => most,
+        };
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        Arc::clone(&self.free).acquire_many_owned(share).await.expect("the semaphore is never closed")
+    }
+}
+
+/// `Content-Length`. It is used to refuse early and to reserve, never trusted.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn collect(body: &mut Body, most: usize) -> Result<Bytes, Rejection> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Rejection::BodyInterrupted)?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > most {
+            return Err(Rejection::BodyTooLarge { limit: most });
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes.into())
+}
+
+/// Reads and drops what is left of a refused body, within bounds. Otherwise the server closes a connection that its
+/// client still writes to, and the client sees a reset where the answer should be. A client that asked
+/// (`Expect: 100-continue`) has not begun to write.
+pub(crate) async fn drain(headers: &HeaderMap, body: &mut Body, limits: &Limits) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
+    let most = limits.body_bytes.saturating_mul(DRAIN_BODIES);
+    let read = async {
+        let mut dropped = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            dropped += frame.data_ref().map_or(0, Bytes::len);
+            if dropped > most {
+                break;
+            }
+        }
+    };
+    let _gave_up = tokio::time::timeout(DRAIN_TIME, read).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(body_bytes: usize) -> Limits {
+        Limits { body_bytes, bodies_in_memory_bytes: 2 * body_bytes, ..Limits::default() }
+    }
+
+    fn no_headers() -> HeaderMap {
+        HeaderMap::new()
+    }
+
+    async fn read(bodies: &Bodies, body: impl Into<Body>) -> Result<Arrived, Rejection> {
+        bodies.read(&no_headers(), Coding::Identity, &mut body.into()).await
+    }
+
+    #[tokio::test]
+    async fn a_body_of_just_the_limit_is_read_and_one_byte_more_is_not() {
+        let bodies = Bodies::new(&limits(1_000));
+        assert_eq!(read(&bodies, vec![b'x'; 1_000]).await.unwrap().bytes.len(), 1_000);
+        assert_eq!(read(&bodies, vec![b'x'; 1_001]).await.unwrap_err().code(), "body_too_large");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_lies_about_its_length_is_held_to_the_limit_all_the_same() {
+        let bodies = Bodies::new(&limits(1_000));
+        let headers = HeaderMap::from_iter([(CONTENT_LENGTH, "10".parse().unwrap())]);
+        let mut body = Body::from(vec![b'x'; 1_001]);
+        let rejection = bodies.read(&headers, Coding::Identity, &mut body).await.unwrap_err();
+        assert_eq!(rejection.limit(), Some(1_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up_after_its_time() {
+        let silent = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let rejection = read(&Bodies::new(&limits(1_000)), silent).await.unwrap_err();
+        assert_eq!(rejection.to_string(), "the body did not arrive within 30000 ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_third_of_bodies_that_fill_the_memory_waits_until_one_was_answered() {
+        let bodies = Bodies::new(&limits(1_000));
+        let first = read(&bodies, "1").await.unwrap();
+        let _second = read(&bodies, "2").await.unwrap();
+        let third = tokio::time::timeout(Duration::from_hours(1), read(&bodies, "3")).await;
+        assert!(third.is_err());
+        drop(first);
+        assert_eq!(read(&bodies, "3").await.unwrap().bytes, "3");
+    }
+}

@@ -1,0 +1,331 @@
+//! The third stage: a body cut into events. What is wrong with the body as a whole refuses the request; what is wrong
+//! with one of several events is that event's own.
+
+use std::fmt;
+use std::str;
+
+use bytes::Bytes;
+use serde::Deserializer;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use shared::client_object::ClientObject;
+use shared::config::Config;
+use shared::event::{Event, Text};
+use shared::fields::Fields;
+use shared::id::{AdmissionId, EventId, Ids, TenantId};
+
+use crate::admit::{Admitted, agreed};
+use crate::media::MediaType;
+use crate::rejection::Rejection;
+
+/// How the events came, and so how they are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One event: a JSON object or a text.
+    Single,
+    /// An array or lines of JSON, even with one event in it.
+    Several,
+}
+
+/// A body's events, in its order. What holds for events holds for what they become, so each later stage makes another
+/// batch of this one, and an event that was rejected keeps its place.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    pub(crate) form: Form,
+    pub(crate) events: Vec<Result<T, Rejection>>,
+}
+
+impl<T> Batch<T> {
+    /// The same batch, a stage on, where the stage lets every event pass.
+    pub(crate) fn map<U>(self, mut stage: impl FnMut(T) -> U) -> Batch<U> {
+        self.and_then(|event| Ok(stage(event)))
+    }
+
+    /// The same batch, a stage on.
+    pub(crate) fn and_then<U>(self, mut stage: impl FnMut(T) -> Result<U, Rejection>) -> Batch<U> {
+        let events = self.events.into_iter().map(|event| event.and_then(&mut stage)).collect();
+        Batch { form: self.form, events }
+    }
+}
+
+/// Cuts `body` by its media type.
+pub(crate) fn cut(
+    admitted: &Admitted,
+    body: &Bytes,
+    config: &Config,
+    ids: &Ids,
+) -> Result<Batch<Event>, Rejection> {
+    let maker = EventMaker { admitted, config, ids };
+    match admitted.media_type {
+        MediaType::Text => maker.text(body),
+        MediaType::Ndjson => maker.lines(body),
+        MediaType::Json => maker.json(body),
+    }
+}
+
+/// What all events of a request have in common.
+struct EventMaker<'a> {
+    admitted: &'a Admitted,
+    config: &'a Config,
+    ids: &'a Ids,
+}
+
+impl EventMaker<'_> {
+    fn text(&self, body: &[u8]) -> Result<Batch<Event>, Rejection> {
+        if body.is_empty() {
+            return Err(Rejection::BodyEmpty);
+        }
+        let text = str::from_utf8(body)?.to_owned();
+        let object = ClientObject { tenant: None, id: None, event_time: None, text, fields: Fields::empty() };
+        Ok(Batch { form: Form::Single, events: vec![Ok(self.event(object, None)?)] })
+    }
+
+    fn json(&self, body: &[u8]) -> Result<Batch<Event>, Rejection> {
+        let json = str::from_utf8(body)?.trim_ascii();
+        match json.as_bytes().first() {
+            None => Err(Rejection::BodyEmpty),
+            Some(b'[') => {
+                let elements = elements(json, self.config.limits.batch_events)?;
+                self.several(elements.into_iter().map(|element| Ok(element.get())))
+            }
+            Some(_) => {
+                let event = self.event(ClientObject::parse(json)?, None)?;
+                Ok(Batch { form: Form::Single, events: vec![Ok(event)] })
+            }
+        }
+    }
+
+    fn lines(&self, body: &[u8]) -> Result<Batch<Event>, Rejection> {
+        let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        // Counted before any is parsed: a body of too many is refused at the price of looking for newlines.
+        if lines.clone().nth(self.config.limits.batch_events).is_some() {
+            return Err(Rejection::BatchTooLarge { limit: self.config.limits.batch_events });
+        }
+        self.several(lines.map(|line| Ok(str::from_utf8(line)?)))
+    }
+
+    fn several<'a>(
+        &self,
+        objects: impl Iterator<Item = Result<&'a str, Rejection>>,
+    ) -> Result<Batch<Event>, Rejection> {
+        let event = |(index, json): (usize, Result<&str, Rejection>)| {
+            self.event(ClientObject::parse(json?)?, Some(index))
+        };
+        let events: Vec<_> = objects.enumerate().map(event).collect();
+        if events.is_empty() {
+            return Err(Rejection::BatchEmpty);
+        }
+        Ok(Batch { form: Form::Several, events })
+    }
+
+    /// `index` is the event's place in its batch; `None` for a single one.
+    fn event(&self, object: ClientObject, index: Option<usize>) -> Result<Event, Rejection> {
+        let ClientObject { tenant, id, event_time, text, fields } = object;
+        Ok(Event {
+            tenant: self.tenant(tenant)?,
+            id: id.map_or_else(|| self.id(index), Ok)?,
+            admission_id: AdmissionId(self.ids.next()),
+            tier: self.admitted.tier.clone(),
+            source: self.admitted.source,
+            received_at: self.admitted.received_at,
+            event_time,
+            text: Text::Inline(text),
+            fields,
+            fields_ref: None,
+            trace: self.admitted.trace.clone(),
+        })
+    }
+
+    /// The request's tenant, else the event's own, else the default.
+    fn tenant(&self, own: Option<TenantId>) -> Result<TenantId, Rejection> {
+        let named = self.admitted.tenant.clone();
+        match own {
+            Some(own) => agreed(named, own),
+            None => named.or_else(|| self.config.tenants.default.clone()).ok_or(Rejection::TenantMissing),
+        }
+    }
+
+    /// The id of an event that brings none. By the idempotency key a retry of the same request gives the same ids.
+    fn id(&self, index: Option<usize>) -> Result<EventId, Rejection> {
+        match (&self.admitted.idempotency_key, index) {
+            (None, _) => Ok(self.ids.next().into()),
+            (Some(key), None) => Ok(EventId::parse(key.as_str())?),
+            (Some(key), Some(index)) => Ok(EventId::parse(format!("{key}#{index}"))?),
+        }
+    }
+}
+
+/// The elements of a JSON array, left as text. More than `most` are not even counted to the end.
+fn elements(json: &str, most: usize) -> Result<Vec<&RawValue>, Rejection> {
+    struct Elements {
+        most: usize,
+    }
+
+    impl<'de> Visitor<'de> for Elements {
+        type Value = Vec<&'de RawValue>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a JSON array of at most {} elements", self.most)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element()? {
+                if elements.len() == self.most {
+                    return Err(A::Error::custom("too many elements"));
+                }
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+
+    let mut json = serde_json::Deserializer::from_str(json);
+    let elements = json.deserialize_seq(Elements { most }).and_then(|elements| json.end().map(|()| elements));
+    elements.map_err(|error| {
+        // Any element will do, so the only error that is not about JSON's grammar is the visitor's own.
+        if error.is_data() {
+            Rejection::BatchTooLarge { limit: most }
+        } else {
+            Rejection::MalformedJson(error)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use shared::time::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::admit::{RawRequest, admit};
+
+    fn cut_with(headers: &[(&'static str, &str)], body: &str) -> Result<Batch<Event>, Rejection> {
+        let mut map = HeaderMap::new();
+        map.insert("x-customer-tier", "pro".parse().unwrap());
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        let mut config = Config::default();
+        config.limits.batch_events = 3;
+        let raw = RawRequest { tenant_in_path: None, headers: &map };
+        let admitted = admit(&raw, &config, Timestamp::from_unix_ms(0))?;
+        cut(&admitted, &Bytes::copy_from_slice(body.as_bytes()), &config, &Ids::new(|| Uuid::from_u128(7)))
+    }
+
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+    const TEXT: (&str, &str) = ("content-type", "text/plain");
+    const ACME: (&str, &str) = ("x-tenant-id", "acme");
+
+    /// Each event as `tenant/id text`, or its code; or the body's code.
+    fn check(headers: &[(&'static str, &str)], body: &str, expected: &[&str]) {
+        let found = match cut_with(headers, body) {
+            Err(rejection) => vec![format!("body: {}", rejection.code())],
+            Ok(batch) => batch.events.iter().map(shown).collect(),
+        };
+        assert_eq!(found, expected, "{body}");
+    }
+
+    fn shown(event: &Result<Event, Rejection>) -> String {
+        match event {
+            Ok(Event { tenant, id, text: Text::Inline(text), .. }) => format!("{tenant}/{id} {text}"),
+            Ok(event) => panic!("{event:?}"),
+            Err(rejection) => rejection.code().to_owned(),
+        }
+    }
+
+    const SEVENTH: &str = "00000000-0000-0000-0000-000000000007";
+
+    #[test]
+    fn an_object_is_one_event_and_an_array_is_several() {
+        check(&[JSON], r#" {"tenant_id":"a","id":1,"text":"x"} "#, &["a/1 x"]);
+        check(
+            &[JSON],
+            r#"[{"tenant_id":"a","id":1,"text":"x"},{"tenant_id":"b","id":1,"text":"y"}]"#,
+            &["a/1 x", "b/1 y"],
+        );
+        assert_eq!(cut_with(&[JSON, ACME], "{}").unwrap().form, Form::Single);
+        assert_eq!(cut_with(&[JSON, ACME], "[{}]").unwrap().form, Form::Several);
+    }
+
+    #[test]
+    fn lines_are_several_and_blank_ones_do_not_count() {
+        check(
+            &[NDJSON, ACME],
+            "{\"id\":1,\"text\":\"x\"}\n\r\n{\"id\":2,\"text\":\"y\"}\r\n",
+            &["acme/1 x", "acme/2 y"],
+        );
+    }
+
+    #[test]
+    fn a_text_is_taken_as_it_is() {
+        check(&[TEXT, ACME, ("idempotency-key", "k")], " {\"id\":1}\n", &["acme/k  {\"id\":1}\n"]);
+        check(&[TEXT], "x", &["body: tenant_missing"]);
+        check(&[TEXT, ACME], "", &["body: body_empty"]);
+    }
+
+    #[test]
+    fn an_id_is_the_events_own_else_by_the_key_else_new() {
+        check(
+            &[JSON, ACME, ("idempotency-key", "k")],
+            r#"[{"id":"own","text":""},{"text":""}]"#,
+            &["acme/own ", "acme/k#1 "],
+        );
+        check(&[JSON, ACME, ("webhook-id", "w")], r#"{"text":""}"#, &["acme/w "]);
+        check(&[JSON, ACME], r#"{"text":""}"#, &[&format!("acme/{SEVENTH} ")]);
+        check(&[JSON, ACME, ("idempotency-key", &"k".repeat(257))], "{}", &["body: event_id_invalid"]);
+    }
+
+    #[test]
+    fn an_event_may_not_name_another_tenant_than_its_request() {
+        check(
+            &[JSON, ACME],
+            r#"[{"tenant_id":"beta"},{"tenant_id":"acme","id":1,"text":""}]"#,
+            &["tenant_conflict", "acme/1 "],
+        );
+        check(&[JSON, ACME], r#"{"tenant_id":"beta"}"#, &["body: tenant_conflict"]);
+        check(&[JSON], r#"[{"text":"x"}]"#, &["tenant_missing"]);
+    }
+
+    #[test]
+    fn one_bad_event_among_several_is_its_own() {
+        check(
+            &[JSON, ACME],
+            r#"[{"id":1,"text":"x"},5,{"id":[]}]"#,
+            &["acme/1 x", "not_an_object", "event_id_invalid"],
+        );
+        check(
+            &[NDJSON, ACME],
+            "{\"id\":1,\"text\":\"x\"}\n{\"id\n[]",
+            &["acme/1 x", "malformed_json", "not_an_object"],
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_body_refuses_it() {
+        for (body, code) in [
+            ("", "body: body_empty"),
+            (" \n", "body: body_empty"),
+            ("{", "body: malformed_json"),
+            ("5", "body: not_an_object"),
+            ("hello", "body: malformed_json"),
+            ("[{}] x", "body: malformed_json"),
+            ("[{},", "body: malformed_json"),
+            ("[]", "body: batch_empty"),
+            ("[{},{},{},{}", "body: batch_too_large"),
+        ] {
+            check(&[JSON, ACME], body, &[code]);
+        }
+        check(&[NDJSON, ACME], "\n \n", &["body: batch_empty"]);
+        check(&[NDJSON, ACME], "1\n2\n\n3\n4", &["body: batch_too_large"]);
+    }
+
+    #[test]
+    fn the_value_of_an_element_that_is_no_object_is_not_quoted() {
+        let body = format!("[\"{}\"]", "secret".repeat(1_000));
+        let batch = cut_with(&[JSON, ACME], &body).unwrap();
+        assert_eq!(batch.events[0].as_ref().unwrap_err().to_string(), "it is JSON, but not an object");
+    }
+}

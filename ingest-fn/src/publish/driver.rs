@@ -1,0 +1,196 @@
+//! The act to the queue's plan: makes the calls, waits, answers the requests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use shared::config;
+use shared::metric::Metric;
+use shared::wire;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::port::{EventStream, Put, StreamFailure, StreamRecord};
+use super::queue::{Call, CallId, PlannedRecord, Queue, Settlement, Ticket, Waiting};
+use super::{Answers, OutgoingLine, Unpublished};
+use crate::offload::offload;
+
+/// Submissions that are taken in at one go.
+const INTAKE: usize = 1024;
+
+/// The lines of one request.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) lines: Vec<OutgoingLine>,
+    /// When it is answered at the latest.
+    pub(super) deadline: Instant,
+    pub(super) reply: oneshot::Sender<Answers>,
+}
+
+/// Owns the queue and the calls under way.
+pub(super) struct Driver<S> {
+    stream: Arc<S>,
+    settings: config::Publish,
+    queue: Queue,
+    /// Who waits, by the order they came in, which is that of their deadlines.
+    requests: BTreeMap<u64, Request>,
+    next_request: u64,
+    calls: FuturesUnordered<BoxFuture<'static, Answered>>,
+    jitter: Jitter,
+}
+
+/// A call that has come to an end.
+type Answered = (CallId, Result<Vec<Put>, StreamFailure>);
+
+/// A request that waits for its answer.
+struct Request {
+    /// For each line whether the stream has it.
+    taken: Vec<bool>,
+    missing: usize,
+    deadline: Instant,
+    /// Why a line was refused last.
+    cause: Option<Arc<str>>,
+    reply: oneshot::Sender<Answers>,
+}
+
+impl<S: EventStream> Driver<S> {
+    pub(super) fn new(stream: Arc<S>, settings: config::Publish, seed: u64) -> Self {
+        Self {
+            stream,
+            settings,
+            queue: Queue::default(),
+            requests: BTreeMap::new(),
+            next_request: 0,
+            calls: FuturesUnordered::new(),
+            jitter: Jitter(seed),
+        }
+    }
+
+    /// Works until the publisher is gone and every request is answered.
+    pub(super) async fn run(mut self, mut submissions: mpsc::UnboundedReceiver<Submission>) {
+        let mut intake = Vec::new();
+        let mut is_open = true;
+        while is_open || !self.requests.is_empty() || !self.calls.is_empty() {
+            while let Some(call) = self.queue.next_call(Instant::now()) {
+                self.start(call);
+            }
+            let wake_at = self.wake_at();
+            tokio::select! {
+                count = submissions.recv_many(&mut intake, INTAKE), if is_open => {
+                    is_open = count > 0;
+                    intake.drain(..).for_each(|submission| self.enter(submission));
+                }
+                Some((call, result)) = self.calls.next(), if !self.calls.is_empty() => {
+                    let settlement = self.queue.settle(call, result, Instant::now(), self.jitter.next());
+                    self.note(settlement);
+                }
+                () = tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
+            }
+            self.answer_late();
+        }
+    }
+
+    fn enter(&mut self, submission: Submission) {
+        let Submission { lines, deadline, reply } = submission;
+        let request = self.next_request;
+        self.next_request += 1;
+        let count = lines.len();
+        for (index, OutgoingLine { partition_key, line }) in lines.into_iter().enumerate() {
+            let ticket = Ticket { request, index };
+            self.queue.enter(&partition_key, Waiting { ticket, line, deadline });
+        }
+        let request_state =
+            Request { taken: vec![false; count], missing: count, deadline, cause: None, reply };
+        self.requests.insert(request, request_state);
+    }
+
+    fn start(&self, call: Call) {
+        Metric::PublishRetries.add(call.records.iter().filter(|record| record.is_resent).count());
+        let attempt = attempt(Arc::clone(&self.stream), call, self.settings.attempt());
+        self.calls.push(Box::pin(attempt));
+    }
+
+    /// Notes what became of lines, and answers the requests that have all of theirs.
+    fn note(&mut self, settlement: Settlement) {
+        for Ticket { request, index } in settlement.taken {
+            // A request that is not there any more was answered: its budget was over.
+            let Some(state) = self.requests.get_mut(&request) else { continue };
+            if !std::mem::replace(&mut state.taken[index], true) {
+                state.missing -= 1;
+            }
+            if state.missing == 0
+                && let Some(state) = self.requests.remove(&request)
+            {
+                state.answer(self.settings.budget_ms);
+            }
+        }
+        for (ticket, cause) in settlement.refused {
+            if let Some(state) = self.requests.get_mut(&ticket.request) {
+                state.cause = Some(cause);
+            }
+        }
+    }
+
+    /// Answers the requests whose budget is over.
+    fn answer_late(&mut self) {
+        let now = Instant::now();
+        while let Some(first) = self.requests.first_entry()
+            && first.get().deadline <= now
+        {
+            first.remove().answer(self.settings.budget_ms);
+        }
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn wake_at(&self) -> Option<Instant> {
+        let deadline = self.requests.first_key_value().map(|(_, request)| request.deadline);
+        [self.queue.wake_at(), deadline].into_iter().flatten().min()
+    }
+}
+
+impl Request {
+    fn answer(self, budget_ms: u64) {
+        let cause = self.cause.as_deref().unwrap_or("no call for it was answered in time");
+        let answer =
+            |taken| if taken { Ok(()) } else { Err(Unpublished { budget_ms, cause: cause.to_owned() }) };
+        // A client that has gone away waits for nothing.
+        let _ = self.reply.send(self.taken.into_iter().map(answer).collect());
+    }
+}
+
+/// Makes one call. It ends with the attempt's time, or when nobody waits for its lines any more.
+async fn attempt<S: EventStream>(stream: Arc<S>, call: Call, limit: Duration) -> Answered {
+    let bytes = call.records.iter().flat_map(|record| &record.lines).map(bytes::Bytes::len).sum();
+    let Call { id, records, until } = call;
+    let records = offload(bytes, move || records.iter().map(packed).collect::<Vec<_>>()).await;
+    let started = Instant::now();
+    let deadline = until.min(started + limit);
+    let result = tokio::time::timeout_at(deadline, stream.put(&records)).await.unwrap_or_else(|_| {
+        let waited = started.elapsed().as_millis();
+        Err(StreamFailure::Ambiguous(format!("no answer within {waited} ms")))
+    });
+    Metric::PublishLatency.record(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+    (id, result)
+}
+
+fn packed(record: &PlannedRecord) -> StreamRecord {
+    StreamRecord { partition_key: record.partition_key.to_string(), data: wire::pack(&record.lines).into() }
+}
+
+/// Numbers from 0 to 1 for the waits, by `SplitMix64` (Steele et al., 2014). Nothing rests on their quality; two processes
+/// are only not to wait in step.
+struct Jitter(u64);
+
+impl Jitter {
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact in an f64")]
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}

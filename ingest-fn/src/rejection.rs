@@ -1,0 +1,305 @@
+//! Why a request or an event is answered with an error, and, in one place, what that means: HTTP status, stable code,
+//! metric, log level.
+
+use http::StatusCode;
+use shared::client_object::InvalidObject;
+use shared::gzip::InflateError;
+use shared::id::{InvalidEventId, InvalidTenantId};
+use shared::json::Unreadable;
+use shared::metric::Metric;
+use tracing::Level;
+
+use crate::media;
+use crate::publish::Unpublished;
+
+/// Why something was not accepted. The message is for the client: it names the input and the limit, and nothing of
+/// what lies behind the door.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// `X-Customer-Tier` is missing and there is no default.
+    #[error("the header `X-Customer-Tier` is missing (allowed: {allowed})")]
+    TierMissing {
+        /// The allowed tiers.
+        allowed: String,
+    },
+    /// `X-Customer-Tier` names no allowed tier.
+    #[error("tier `{tier}` is not allowed (allowed: {allowed})")]
+    TierNotAllowed {
+        /// What it names.
+        tier: String,
+        /// The allowed tiers.
+        allowed: String,
+    },
+    /// Nothing names a tenant.
+    #[error("no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`")]
+    TenantMissing,
+    /// What names the tenant is no tenant id.
+    #[error("{0}")]
+    TenantInvalid(String),
+    /// Path, header and body do not name the same tenant.
+    #[error("two tenants are named: `{first}` and `{second}`")]
+    TenantConflict {
+        /// What the path or the header says.
+        first: String,
+        /// What the header or the body says.
+        second: String,
+    },
+    /// The event's id is none.
+    #[error("{0}")]
+    EventIdInvalid(String),
+    /// A header that is to be text is not.
+    #[error("the header `{0}` is not UTF-8 text")]
+    HeaderNotText(&'static str),
+    /// No media type that can be read.
+    #[error("media type {given} cannot be read (accepted: {})", media::ACCEPTED)]
+    MediaType {
+        /// What `Content-Type` says, in quotes, or that it is missing.
+        given: String,
+    },
+    /// A character set that cannot be read.
+    #[error("charset `{0}` cannot be read (accepted: utf-8, us-ascii)")]
+    Charset(String),
+    /// A content coding that cannot be read.
+    #[error("content encoding `{given}` cannot be read (accepted: {})", media::CODINGS)]
+    ContentEncoding {
+        /// What `Content-Encoding` says.
+        given: String,
+    },
+    /// The body is too large, as it came or inflated.
+    #[error("the body is larger than {limit} bytes (after decompression)")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body inflates out of proportion.
+    #[error("the body inflates to more than {limit} times its size")]
+    InflateRatio {
+        /// The limit, as output for each byte of input.
+        limit: u32,
+    },
+    /// The body cannot be inflated.
+    #[error("the body is not what its content encoding says: {0}")]
+    BodyCorrupt(#[source] std::io::Error),
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {limit_ms} ms")]
+    BodyTimeout {
+        /// The limit in milliseconds.
+        limit_ms: u64,
+    },
+    /// The connection broke while the body arrived; the answer reaches nobody, most likely.
+    #[error("the body ended early")]
+    BodyInterrupted,
+    /// There is no body.
+    #[error("the body is empty")]
+    BodyEmpty,
+    /// Text that is not UTF-8.
+    #[error("it is not UTF-8: byte {at} cannot be read")]
+    NotUtf8 {
+        /// The index of the first byte that is not, from 0.
+        at: usize,
+    },
+    /// Not JSON.
+    #[error("it is not JSON: {0}")]
+    MalformedJson(#[source] serde_json::Error),
+    /// JSON, but neither an object nor, as a body, an array of them.
+    #[error("it is JSON, but not an object")]
+    NotAnObject,
+    /// JSON that readers downstream would refuse.
+    #[error(transparent)]
+    JsonUnreadable(#[from] Unreadable),
+    /// A batch without events.
+    #[error("the batch has no events")]
+    BatchEmpty,
+    /// A batch with too many events.
+    #[error("the batch has more than {limit} events")]
+    BatchTooLarge {
+        /// The limit in events.
+        limit: usize,
+    },
+    /// Every event of a batch is bad.
+    #[error("none of the batch's events can be accepted")]
+    BatchRejected,
+    /// The stream did not take the event in time. It may have it all the same: that is not known.
+    #[error("the stream did not take the event within {budget_ms} ms: send it again, under the same id")]
+    StreamUnavailable {
+        /// The publisher's budget in milliseconds.
+        budget_ms: u64,
+        /// What the stream said last: for the log only.
+        cause: String,
+    },
+    /// The event's large parts could not be stored.
+    #[error("the event's content could not be stored: send it again, under the same id")]
+    PayloadStoreUnavailable {
+        /// What the store said: for the log only.
+        cause: String,
+    },
+    /// No such path.
+    #[error("there is nothing at `{0}`")]
+    NotFound(String),
+    /// The path does not take this method.
+    #[error("method {0} is not allowed here")]
+    MethodNotAllowed(String),
+    /// A defect of ours.
+    #[error("the request could not be handled")]
+    Defect,
+}
+
+/// What a rejection means outside.
+struct Facts {
+    status: StatusCode,
+    /// Never renamed: clients branch on it.
+    code: &'static str,
+    metric: Option<Metric>,
+    level: Level,
+}
+
+impl Rejection {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.facts().status
+    }
+
+    /// The stable name.
+    pub fn code(&self) -> &'static str {
+        self.facts().code
+    }
+
+    /// What counts it.
+    pub fn metric(&self) -> Option<Metric> {
+        self.facts().metric
+    }
+
+    /// How it is logged: a client's mistake is not worth a line.
+    pub fn level(&self) -> Level {
+        self.facts().level
+    }
+
+    /// Whether the event was good, but could not be published.
+    pub fn is_unpublished(&self) -> bool {
+        self.status() == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// The limit that was broken.
+    pub fn limit(&self) -> Option<u64> {
+        match self {
+            Self::BodyTooLarge { limit } | Self::BatchTooLarge { limit } => Some(*limit as u64),
+            Self::InflateRatio { limit } => Some(u64::from(*limit)),
+            Self::BodyTimeout { limit_ms } => Some(*limit_ms),
+            Self::EventIdInvalid(_) => Some(shared::limits::EVENT_ID_BYTES as u64),
+            Self::JsonUnreadable(Unreadable::TooDeep) => Some(shared::limits::JSON_DEPTH as u64),
+            _ => None,
+        }
+    }
+
+    /// What lies behind it, for the log.
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Self::StreamUnavailable { cause, .. } | Self::PayloadStoreUnavailable { cause } => Some(cause),
+            _ => None,
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        // A client's mistake, unless it says otherwise.
+        let client =
+            |status, code| Facts { status, code, metric: Some(Metric::EventsRejected), level: Level::DEBUG };
+        match self {
+            Self::TierMissing { .. } => filtered("tier_missing"),
+            Self::TierNotAllowed { .. } => filtered("tier_not_allowed"),
+            Self::TenantMissing => client(StatusCode::BAD_REQUEST, "tenant_missing"),
+            Self::TenantInvalid(_) => client(StatusCode::BAD_REQUEST, "tenant_invalid"),
+            Self::TenantConflict { .. } => client(StatusCode::BAD_REQUEST, "tenant_conflict"),
+            Self::EventIdInvalid(_) => client(StatusCode::BAD_REQUEST, "event_id_invalid"),
+            Self::HeaderNotText(_) => client(StatusCode::BAD_REQUEST, "header_not_text"),
+            Self::MediaType { .. } => client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
+            Self::Charset(_) => client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "charset_unsupported"),
+            Self::ContentEncoding { .. } => {
+                client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported")
+            }
+            Self::BodyTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::InflateRatio { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "inflate_ratio"),
+            Self::BodyCorrupt(_) => client(StatusCode::BAD_REQUEST, "body_corrupt"),
+            Self::BodyTimeout { .. } => client(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BodyInterrupted => client(StatusCode::BAD_REQUEST, "body_interrupted"),
+            Self::BodyEmpty => client(StatusCode::BAD_REQUEST, "body_empty"),
+            Self::NotUtf8 { .. } => client(StatusCode::BAD_REQUEST, "not_utf8"),
+            Self::MalformedJson(_) => client(StatusCode::BAD_REQUEST, "malformed_json"),
+            Self::NotAnObject => client(StatusCode::BAD_REQUEST, "not_an_object"),
+            Self::JsonUnreadable(_) => client(StatusCode::BAD_REQUEST, "json_unreadable"),
+            Self::BatchEmpty => client(StatusCode::BAD_REQUEST, "batch_empty"),
+            Self::BatchTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
+            Self::BatchRejected => client(StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),
+            Self::StreamUnavailable { .. } => unpublished("stream_unavailable"),
+            Self::PayloadStoreUnavailable { .. } => unpublished("payload_store_unavailable"),
+            Self::NotFound(_) => uncounted(StatusCode::NOT_FOUND, "not_found", Level::DEBUG),
+            Self::MethodNotAllowed(_) => {
+                uncounted(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Level::DEBUG)
+            }
+            Self::Defect => uncounted(StatusCode::INTERNAL_SERVER_ERROR, "internal", Level::ERROR),
+        }
+    }
+}
+
+fn filtered(code: &'static str) -> Facts {
+    let metric = Some(Metric::RequestsFiltered);
+    Facts { status: StatusCode::FORBIDDEN, code, metric, level: Level::DEBUG }
+}
+
+fn unpublished(code: &'static str) -> Facts {
+    let metric = Some(Metric::EventsRejected);
+    Facts { status: StatusCode::SERVICE_UNAVAILABLE, code, metric, level: Level::WARN }
+}
+
+fn uncounted(status: StatusCode, code: &'static str, level: Level) -> Facts {
+    Facts { status, code, metric: None, level }
+}
+
+impl From<InvalidTenantId> for Rejection {
+    fn from(error: InvalidTenantId) -> Self {
+        Self::TenantInvalid(error.to_string())
+    }
+}
+
+impl From<InvalidEventId> for Rejection {
+    fn from(error: InvalidEventId) -> Self {
+        Self::EventIdInvalid(error.to_string())
+    }
+}
+
+impl From<std::str::Utf8Error> for Rejection {
+    fn from(error: std::str::Utf8Error) -> Self {
+        Self::NotUtf8 { at: error.valid_up_to() }
+    }
+}
+
+impl From<Unpublished> for Rejection {
+    fn from(Unpublished { budget_ms, cause }: Unpublished) -> Self {
+        Self::StreamUnavailable { budget_ms, cause }
+    }
+}
+
+impl From<InvalidObject> for Rejection {
+    fn from(error: InvalidObject) -> Self {
+        match error {
+            // The error of a value of another type quotes that value, which may be as long as the body.
+            InvalidObject::NotAnObject(error) if error.is_data() => Self::NotAnObject,
+            InvalidObject::NotAnObject(error) => Self::MalformedJson(error),
+            InvalidObject::Unreadable(error) => Self::JsonUnreadable(error),
+            InvalidObject::Tenant(error) => error.into(),
+            error @ InvalidObject::TenantNotAString(_) => Self::TenantInvalid(error.to_string()),
+            InvalidObject::Id(error) => error.into(),
+            error @ InvalidObject::IdNotAString { .. } => Self::EventIdInvalid(error.to_string()),
+        }
+    }
+}
+
+impl Rejection {
+    /// What failed inflating means for a body whose limits are `body_bytes` and the cap's ratio.
+    pub(crate) fn inflating(error: InflateError) -> Self {
+        match error {
+            InflateError::TooLarge { limit } => Self::BodyTooLarge { limit },
+            InflateError::Ratio { limit } => Self::InflateRatio { limit },
+            InflateError::Corrupt(error) => Self::BodyCorrupt(error),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The routes, and the one handler that takes events in: admit, read, cut, check, publish, answer.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{Method, Uri};
+use shared::config::Config;
+use shared::event::Event;
+use shared::id::{EventId, Ids};
+use shared::metric::Metric;
+use shared::time::Clock;
+
+use crate::admit::{Admitted, RawRequest, admit};
+use crate::answer;
+use crate::body::{self, Bodies};
+use crate::claim_check::{self, Checked};
+use crate::cut::{Batch, cut};
+use crate::offload::offload;
+use crate::payload::PayloadStore;
+use crate::publish::{EventStream, Publisher};
+use crate::rejection::Rejection;
+use crate::request_id::{RequestId, stamp};
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct IngestState<S, P> {
+    inner: Arc<Inner<S, P>>,
+}
+
+#[derive(Debug)]
+struct Inner<S, P> {
+    config: Arc<Config>,
+    bodies: Bodies,
+    payloads: P,
+    publisher: Publisher<S>,
+    clock: Clock,
+    ids: Ids,
+}
+
+impl<S, P> Clone for IngestState<S, P> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S: EventStream, P: PayloadStore> IngestState<S, P> {
+    /// The state of one server: a configuration, the two ports, the time and new ids.
+    pub fn new(config: Arc<Config>, stream: S, payloads: P, clock: Clock, ids: Ids) -> Self {
+        let bodies = Bodies::new(&config.limits);
+        let publisher = Publisher::new(stream, config.publish.clone(), ids.next().as_u64_pair().1);
+        Self { inner: Arc::new(Inner { config, bodies, payloads, publisher, clock, ids }) }
+    }
+}
+
+/// The HTTP service: the same in Lambda, in a container and on the local run.
+pub fn router<S: EventStream, P: PayloadStore>(state: IngestState<S, P>) -> Router {
+    let ids = state.inner.ids.clone();
+    Router::new()
+        .route("/ingest", post(ingest))
+        .route("/events", post(ingest))
+        .route("/v1/webhooks/{tenant}/events/new", post(webhook))
+        .route("/health", get(health))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(ids, stamp))
+        .with_state(state)
+}
+
+async fn ingest<S: EventStream, P: PayloadStore>(
+    State(state): State<IngestState<S, P>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    state.inner.handle(None, request, &request_id).await
+}
+
+async fn webhook<S: EventStream, P: PayloadStore>(
+    State(state): State<IngestState<S, P>>,
+    Extension(request_id): Extension<RequestId>,
+    tenant: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    // A path that is not UTF-8 once decoded is no tenant id as it stands either.
+    let tenant = tenant.map_or_else(|_| request.uri().path().to_owned(), |Path(tenant)| tenant);
+    state.inner.handle(Some(&tenant), request, &request_id).await
+}
+
+async fn health<S: EventStream, P: PayloadStore>(State(state): State<IngestState<S, P>>) -> Response {
+    answer::health(&state.inner.config.fingerprint())
+}
+
+async fn not_found(Extension(request_id): Extension<RequestId>, uri: Uri) -> Response {
+    let path = uri.path().chars().take(200).collect();
+    answer::refusal(&Rejection::NotFound(path), &request_id)
+}
+
+async fn method_not_allowed(Extension(request_id): Extension<RequestId>, method: Method) -> Response {
+    let method = method.as_str().chars().take(32).collect();
+    answer::refusal(&Rejection::MethodNotAllowed(method), &request_id)
+}
+
+impl<S: EventStream, P: PayloadStore> Inner<S, P> {
+    async fn handle(
+        &self,
+        tenant_in_path: Option<&str>,
+        request: Request,
+        request_id: &RequestId,
+    ) -> Response {
+        Metric::RequestsReceived.add(1);
+        let (parts, mut body) = request.into_parts();
+        let raw = RawRequest { tenant_in_path, headers: &parts.headers };
+        match self.take_in(&raw, &mut body).await {
+            Ok((batch, body_bytes)) => answer::outcome(&batch, body_bytes, request_id),
+            Err(rejection) => {
+                body::drain(raw.headers, &mut body, &self.config.limits).await;
+                answer::refusal(&rejection, request_id)
+            }
+        }
+    }
+
+    /// A request's way: what became of its events, and the size of its body in bytes.
+    async fn take_in(
+        &self,
+        raw: &RawRequest<'_>,
+        body: &mut Body,
+    ) -> Result<(Batch<EventId>, usize), Rejection> {
+        let admitted = admit(raw, &self.config, self.clock.now())?;
+        let body = self.bodies.read(raw.headers, admitted.coding, body).await?;
+        let body_bytes = body.bytes.len();
+        let checked = self.cut_and_check(admitted, body.bytes).await?;
+        let stored = claim_check::store(checked, &self.payloads, self.config.publish.payload()).await;
+        let outcomes = self.publish(stored).await;
+        // The memory is given back only now, when nothing of the body is needed any more.
+        drop(body.held);
+        Ok((outcomes, body_bytes))
+    }
+
+    /// The two stages that only compute, together, since a large body is better not moved from thread to thread twice.
+    async fn cut_and_check(&self, admitted: Admitted, body: Bytes) -> Result<Batch<Checked>, Rejection> {
+        let (config, ids, bytes) = (Arc::clone(&self.config), self.ids.clone(), body.len());
+        let work = move || {
+            let batch: Batch<Event> = cut(&admitted, &body, &config, &ids)?;
+            Ok(batch.map(|event| claim_check::check(event, &config.tenants.spread)))
+        };
+        offload(bytes, work).await
+    }
+
+    async fn publish(&self, batch: Batch<Checked>) -> Batch<EventId> {
+        let mut lines = Vec::with_capacity(batch.events.len());
+        let batch = batch.map(|Checked { id, line, .. }| {
+            lines.push(line);
+            id
+        });
+        let mut answers = self.publisher.publish(lines).await.into_iter();
+        batch.and_then(|id| match answers.next() {
+            Some(Err(unpublished)) => Err(unpublished.into()),
+            _ => Ok(id),
+        })
+    }
+}
