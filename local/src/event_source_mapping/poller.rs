@@ -109,13 +109,13 @@ where
         let mut read_at = self.timeline.now();
         let mut draining = false;
         loop {
+            self.save_checkpoint().await;
             let now = self.timeline.now();
             if !draining && *self.mode.borrow_and_update() == Mode::Draining {
                 draining = true;
                 self.shard.drain();
                 read_at = now;
             }
-            self.save_checkpoint().await;
             match self.shard.next(now) {
                 Step::Invoke(records) => {
                     let payload = self.envelope.render(records);

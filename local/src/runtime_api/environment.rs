@@ -53,12 +53,12 @@ impl Environment {
         };
         register(&process);
         let environment = Self { process, exchange, server };
-        environment.initialize().await.map_err(failed)?;
+        environment.until_idle().await.map_err(failed)?;
         tracing::debug!(function.name = spec.name, pid = environment.process.pid(), "started an environment");
         Ok(environment)
     }
 
-    async fn initialize(&self) -> Result<(), String> {
+    async fn until_idle(&self) -> Result<(), String> {
         tokio::select! {
             biased;
             ready = self.exchange.until_idle() => ready,
@@ -70,9 +70,10 @@ impl Environment {
         }
     }
 
-    /// Waits until it can take another invocation; false if it has ended since its last, which is no failure of any.
+    /// Waits until it can take another invocation; false if it has ended or hangs since its last, which is no failure
+    /// of the next.
     pub(super) async fn is_ready(&self) -> bool {
-        self.initialize().await.is_ok() && !self.process.has_exited()
+        self.until_idle().await.is_ok() && self.is_alive()
     }
 
     /// Whether it can be kept for another invocation.

@@ -44,8 +44,7 @@ impl FunctionHost {
         if payload.len() > PAYLOAD_LIMIT {
             return Err(InvokeError::RequestTooLarge { bytes: payload.len() });
         }
-        let shutting_down = |_| InvokeError::ShuttingDown { name: host.spec.name.clone() };
-        let _slot = host.slots.acquire().await.map_err(shutting_down)?;
+        let _slot = host.slots.acquire().await.map_err(|_closed| host.shutting_down())?;
         let environment = host.environment().await?;
         let outcome = environment.invoke(payload, &host.spec).await;
         if environment.is_alive() {
@@ -90,15 +89,25 @@ impl Host {
             match kept {
                 Some(environment) if environment.is_ready().await => return Ok(environment),
                 Some(_ended) => {}
-                None => return Environment::start(&self.spec, |process| self.register(process)).await,
+                None => break,
             }
         }
+        let started = Environment::start(&self.spec, |process| self.register(process)).await;
+        started.map_err(|error| if self.slots.is_closed() { self.shutting_down() } else { error })
     }
 
+    /// A shutdown closes the slots before it looks at the list, so either it sees the process or we see the shutdown.
     fn register(&self, process: &Arc<Process>) {
         let mut processes = lock(&self.processes);
         processes.retain(|process| process.upgrade().is_some_and(|process| !process.has_exited()));
         processes.push(Arc::downgrade(process));
+        if self.slots.is_closed() {
+            process.start_kill();
+        }
+    }
+
+    fn shutting_down(&self) -> InvokeError {
+        InvokeError::ShuttingDown { name: self.spec.name.clone() }
     }
 
     fn processes(&self) -> Vec<Arc<Process>> {

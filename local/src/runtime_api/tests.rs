@@ -4,13 +4,13 @@ mod child;
 
 use std::ffi::OsString;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
 
 use super::{FunctionHost, FunctionSpec, InvokeError, LogLine, LogSink, PAYLOAD_LIMIT, Stream};
@@ -48,9 +48,32 @@ async fn pid(function: &FunctionHost) -> u32 {
     u32::try_from(pid.as_u64().unwrap()).unwrap()
 }
 
+/// A function, and the lines that it prints.
+fn function_with_lines() -> (FunctionHost, UnboundedReceiver<LogLine>) {
+    let (print, lines) = mpsc::unbounded_channel();
+    let log_sink = LogSink::new(move |line| drop(print.send(line)));
+    (FunctionHost::start(FunctionSpec { log_sink, ..spec() }), lines)
+}
+
+/// Waits for a line, over all others.
+async fn line(lines: &mut UnboundedReceiver<LogLine>, text: &str) -> LogLine {
+    let search = async {
+        loop {
+            let line = lines.recv().await.expect("the function is alive");
+            if line.text == text {
+                return line;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, search).await.expect("the line is printed")
+}
+
+/// How long a test waits for what another process does.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Waits for what another process does.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !is_so().await {
         assert!(Instant::now() < deadline, "{what} did not come about");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -124,9 +147,13 @@ async fn a_process_that_exits_fails_its_invocation_and_another_takes_the_next() 
 
 #[tokio::test]
 async fn a_process_that_is_killed_in_an_invocation_fails_it() {
-    let function = function();
-    let victim = pid(&function).await;
-    let (outcome, ()) = tokio::join!(play(&function, json!({"do": "hang"})), kill(victim));
+    let (function, mut lines) = function_with_lines();
+    let kill_it = async {
+        let victim = line(&mut lines, "hanging").await.pid;
+        kill(victim).await;
+        victim
+    };
+    let (outcome, victim) = tokio::join!(play(&function, json!({"do": "hang"})), kill_it);
     assert_eq!(outcome.unwrap_err().to_string(), "Runtime exited with error: signal: 9 (SIGKILL)");
     assert_ne!(pid(&function).await, victim);
 }
@@ -201,27 +228,22 @@ async fn invocations_at_the_same_time_have_environments_of_their_own_up_to_the_m
 
 #[tokio::test]
 async fn what_a_function_prints_comes_line_by_line() {
-    let lines = Arc::new(Mutex::new(Vec::<LogLine>::new()));
-    let taken = Arc::clone(&lines);
-    let log_sink = LogSink::new(move |line| taken.lock().unwrap().push(line));
-    let function = FunctionHost::start(FunctionSpec { log_sink, ..spec() });
+    let (function, mut lines) = function_with_lines();
     play(&function, json!({"do": "print"})).await.unwrap();
-    let printed = |stream, text: &str| {
-        lines.lock().unwrap().iter().any(|line| line.stream == stream && line.text == text)
-    };
-    until("the lines", async || {
-        printed(Stream::Stdout, r#"{"_aws":{}}"#) && printed(Stream::Stderr, "a complaint")
-    })
-    .await;
-    assert_eq!(lines.lock().unwrap()[0].pid, function.environments()[0]);
+    let pid = function.environments()[0];
+    // The two streams come in any order.
+    let mut both = [line(&mut lines, "a line").await, line(&mut lines, "a line").await];
+    both.sort_by_key(|line| line.stream == Stream::Stderr);
+    let expected = |stream| LogLine { pid, stream, text: "a line".to_owned() };
+    assert_eq!(both, [expected(Stream::Stdout), expected(Stream::Stderr)]);
 }
 
 #[tokio::test]
 async fn a_shutdown_lets_the_invocation_in_flight_end_and_takes_no_other() {
     let function = function();
     let busy = function.clone();
-    pid(&function).await;
     let in_flight = tokio::spawn(async move { play(&busy, json!({"do": "echo"})).await });
+    // It has its slot once it has been polled.
     tokio::task::yield_now().await;
     function.shutdown(Duration::from_secs(20)).await;
     in_flight.await.unwrap().unwrap();
@@ -232,11 +254,10 @@ async fn a_shutdown_lets_the_invocation_in_flight_end_and_takes_no_other() {
 
 #[tokio::test]
 async fn a_shutdown_kills_what_does_not_end_in_time() {
-    let function = function();
-    let victim = pid(&function).await;
+    let (function, mut lines) = function_with_lines();
     let busy = function.clone();
     let in_flight = tokio::spawn(async move { play(&busy, json!({"do": "hang"})).await });
-    tokio::task::yield_now().await;
+    let victim = line(&mut lines, "hanging").await.pid;
     function.shutdown(Duration::from_millis(50)).await;
     assert!(matches!(in_flight.await.unwrap(), Err(InvokeError::Exited { .. })));
     assert!(!is_running(victim).await);

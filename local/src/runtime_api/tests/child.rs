@@ -54,14 +54,15 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         })),
         "repeat" => Ok("x".repeat(usize::try_from(event["times"].as_u64().unwrap()).unwrap()).into()),
         "print" => {
-            println!(r#"{{"_aws":{{}}}}"#);
-            eprintln!("a complaint");
+            println!("a line");
+            eprintln!("a line");
             Ok(Value::Null)
         }
         "fail" => Err(Diagnostic { error_type: "NoLuck".to_owned(), error_message: "as asked".to_owned() }),
         "panic" => panic!("as asked"),
         "exit" => std::process::exit(7),
         "hang" => {
+            println!("hanging");
             tokio::time::sleep(Duration::from_hours(1)).await;
             Ok(Value::Null)
         }
