@@ -9,6 +9,7 @@
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`wire`] | a stream record's bytes, in both directions |
 //! | [`blob`] | the claim check: references to large texts on S3 |
+//! | [`kpl`] | aggregates of the Kinesis Producer Library |
 //! | [`key`] | names of objects and items |
 //! | [`gzip`] | compression, and inflation that is capped |
 //! | [`limits`] | the services' limits and ours, each with its source |
@@ -26,6 +27,7 @@ pub mod gzip;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod kpl;
 pub mod limits;
 pub mod metric;
 pub mod telemetry;

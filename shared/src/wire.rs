@@ -1,9 +1,10 @@
 //! A stream record's data, in both directions.
 //!
 //! Written: event lines of one tenant, each ended by a newline, as a gzip member where that is smaller. Read: the
-//! same, and a foreign producer's bare JSON objects. Told apart by the first bytes; what is neither is refused, with
-//! a reason that has a stable name.
+//! same, a foreign producer's bare JSON objects, and aggregates of the Kinesis Producer Library whose user records are
+//! any of these. Told apart by the first bytes; what is none of them is refused, with a reason that has a stable name.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -11,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::client_object::{ClientObject, InvalidObject};
 use crate::event::{Event, VERSION};
 use crate::gzip::{self, Cap, InflateError, Level};
+use crate::kpl::{self, NoAggregate};
 use crate::limits;
 
 /// Smaller records are not worth a compressor's time: Kinesis counts 25 KB units, and a Lambda batch of such records
@@ -64,11 +66,17 @@ pub struct BadLine {
 #[derive(Debug, thiserror::Error)]
 pub enum Undecodable {
     /// The first bytes are none that we know.
-    #[error("the record is neither event lines, nor gzip, nor a JSON object")]
+    #[error("the record is neither event lines, nor gzip, nor an aggregate, nor a JSON object")]
     Unrecognised,
     /// It is compressed, and inflating it failed or passed the cap.
     #[error("the record is a gzip stream, but {0}")]
     Gzip(#[from] InflateError),
+    /// It begins as an aggregate of the Kinesis Producer Library, but is none.
+    #[error("the record begins as a KPL aggregate, but {0}")]
+    Aggregate(#[from] NoAggregate),
+    /// An aggregate within an aggregate.
+    #[error("the user record is an aggregate itself")]
+    NestedAggregate,
     /// More lines than a record may have.
     #[error("the record has more than {RECORD_EVENTS} lines")]
     TooManyLines,
@@ -96,6 +104,8 @@ impl Undecodable {
             Self::Unrecognised => "unrecognised",
             Self::Gzip(InflateError::Corrupt(_)) => "gzip_corrupt",
             Self::Gzip(InflateError::TooLarge { .. } | InflateError::Ratio { .. }) => "gzip_too_large",
+            Self::Aggregate(_) => "aggregate_malformed",
+            Self::NestedAggregate => "aggregate_nested",
             Self::TooManyLines => "too_many_lines",
             Self::Event(_) => "event_malformed",
             Self::NewerVersion(_) => "version_newer",
@@ -107,7 +117,7 @@ impl Undecodable {
 }
 
 /// A record that was read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Record {
     /// Its lines, blank ones left out.
     pub entries: Vec<Entry>,
@@ -115,32 +125,58 @@ pub struct Record {
     pub bytes: usize,
 }
 
-/// Reads a record's data. An error concerns the record as a whole; a bad line among good ones is an [`Entry`].
-pub fn unpack(data: &[u8], ratio: u32) -> Result<Record, Undecodable> {
-    let cap = Cap { bytes: limits::RECORD_INFLATED_BYTES, ratio };
-    if data.starts_with(&gzip::MAGIC) {
-        let inflated = gzip::inflate(data, cap)?;
-        Ok(Record { entries: entries(&inflated)?, bytes: inflated.len() })
-    } else if data.trim_ascii_start().starts_with(b"{") {
-        Ok(Record { entries: entries(data)?, bytes: data.len() })
-    } else {
-        Err(Undecodable::Unrecognised)
+/// Reads a record's data. An error concerns the record as a whole; a bad line, or a bad user record of an aggregate,
+/// among good ones is an [`Entry`].
+pub fn unpack(data: &Bytes, ratio: u32) -> Result<Record, Undecodable> {
+    let mut record = Record::default();
+    if !kpl::is_aggregate(data) {
+        record.read(data, ratio)?;
+        return Ok(record);
     }
+    for user_record in kpl::user_records(data, RECORD_EVENTS)? {
+        match record.read_user_record(&user_record.data, ratio) {
+            Ok(()) => {}
+            Err(Undecodable::TooManyLines) => return Err(Undecodable::TooManyLines),
+            Err(reason) => record.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
+        }
+    }
+    Ok(record)
 }
 
-fn entries(data: &[u8]) -> Result<Vec<Entry>, Undecodable> {
-    // A bare JSON object may be spread over lines: then its first line alone is not JSON.
-    if let Some(object) = spread_object(data) {
-        return Ok(vec![entry(object)]);
+impl Record {
+    fn read_user_record(&mut self, data: &[u8], ratio: u32) -> Result<(), Undecodable> {
+        // The library does not nest; a reader that did could be made to recurse.
+        if kpl::is_aggregate(data) { Err(Undecodable::NestedAggregate) } else { self.read(data, ratio) }
     }
-    let mut entries = Vec::new();
-    for line in data.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
-        if entries.len() == RECORD_EVENTS {
+
+    fn read(&mut self, data: &[u8], ratio: u32) -> Result<(), Undecodable> {
+        if data.starts_with(&gzip::MAGIC) {
+            let cap = Cap { bytes: limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes), ratio };
+            self.read_lines(&gzip::inflate(data, cap)?)
+        } else if data.trim_ascii_start().starts_with(b"{") {
+            self.read_lines(data)
+        } else {
+            Err(Undecodable::Unrecognised)
+        }
+    }
+
+    fn read_lines(&mut self, data: &[u8]) -> Result<(), Undecodable> {
+        self.bytes += data.len();
+        // A bare JSON object may be spread over lines: then its first line alone is not JSON.
+        if let Some(object) = spread_object(data) {
+            return self.push(entry(object));
+        }
+        let lines = data.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        lines.filter(|line| !line.is_empty()).try_for_each(|line| self.push(entry(line)))
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<(), Undecodable> {
+        if self.entries.len() == RECORD_EVENTS {
             return Err(Undecodable::TooManyLines);
         }
-        entries.push(entry(line));
+        self.entries.push(entry);
+        Ok(())
     }
-    Ok(entries)
 }
 
 /// The data as one JSON value, if it is one and has line breaks within.
@@ -199,8 +235,12 @@ mod tests {
     use crate::tier::Tier;
     use crate::time::Timestamp;
 
+    fn read(data: &[u8]) -> Result<Record, Undecodable> {
+        unpack(&Bytes::copy_from_slice(data), limits::INFLATE_RATIO)
+    }
+
     fn code(data: &[u8]) -> &'static str {
-        match unpack(data, limits::INFLATE_RATIO) {
+        match read(data) {
             Err(reason) => reason.code(),
             Ok(record) => match &record.entries[..] {
                 [Err(bad)] => bad.reason.code(),
@@ -218,7 +258,7 @@ mod tests {
         let cases: [(&[u8], &str); 12] = [
             (b"", "unrecognised"),
             (b"hello", "unrecognised"),
-            (b"\xf3\x89\x9a\xc2rest", "unrecognised"),
+            (b"\xf3\x89\x9a\xc2rest", "aggregate_malformed"),
             (b"\x1f\x8bnot gzip", "gzip_corrupt"),
             (&bomb, "gzip_too_large"),
             (&lines, "too_many_lines"),
@@ -244,8 +284,21 @@ mod tests {
     #[test]
     fn a_bad_line_leaves_its_neighbours_alone() {
         let data = b"{\"tenant_id\":\"a\",\"text\":\"1\"}\n\nbad\n{\"tenant_id\":\"a\",\"text\":\"2\"}";
-        let entries = unpack(data, limits::INFLATE_RATIO).unwrap().entries;
+        let entries = read(data).unwrap().entries;
         assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"bad"));
+    }
+
+    fn aggregate(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/../tests/fixtures/kpl/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn an_aggregate_is_read_and_a_bad_user_record_leaves_its_neighbours_alone() {
+        assert_eq!(code(&aggregate("one.bin")), "foreign");
+        assert_eq!(code(&aggregate("nested.bin")), "aggregate_nested");
+        let entries = read(&aggregate("one-bad-among-good.bin")).unwrap().entries;
+        assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"not an event"));
+        assert_eq!(read(&aggregate("thousand.bin")).unwrap().entries.len(), 1_000);
     }
 
     #[test]
@@ -299,7 +352,7 @@ mod tests {
         #[test]
         fn events_that_were_packed_come_back_in_order(events in proptest::collection::vec(any_event(), 1..20)) {
             let lines: Vec<_> = events.iter().map(line).collect();
-            let entries = unpack(&pack(&lines), limits::INFLATE_RATIO).unwrap().entries;
+            let entries = read(&pack(&lines)).unwrap().entries;
             let back: Vec<Event> = entries
                 .into_iter()
                 .map(|entry| match entry.unwrap() {
@@ -312,12 +365,12 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_reader_panic(data: Vec<u8>) {
-            let _ = unpack(&data, limits::INFLATE_RATIO);
+            let _ = read(&data);
         }
 
         #[test]
         fn no_json_like_bytes_make_the_reader_panic(data in r#"\{("(v|admission_id|tenant_id|text|id)":("[a-z\\]{0,3}"|[0-9]{1,3}|\{\}|null),?){0,5}\}?"#) {
-            let _ = unpack(data.as_bytes(), limits::INFLATE_RATIO);
+            let _ = read(data.as_bytes());
         }
     }
 }
