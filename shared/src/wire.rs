@@ -127,13 +127,13 @@ pub struct Record {
 
 /// Reads a record's data. An error concerns the record as a whole; a bad line, or a bad user record of an aggregate,
 /// among good ones is an [`Entry`].
-pub fn unpack(data: &Bytes, ratio: u32) -> Result<Record, Undecodable> {
+pub fn unpack(data: &[u8], ratio: u32) -> Result<Record, Undecodable> {
     let mut record = Record::default();
     if !kpl::is_aggregate(data) {
         record.read(data, ratio)?;
         return Ok(record);
     }
-    for user_record in kpl::user_records(data, RECORD_EVENTS)? {
+    for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
         match record.read_user_record(&user_record.data, ratio) {
             Ok(()) => {}
             Err(Undecodable::TooManyLines) => return Err(Undecodable::TooManyLines),
@@ -236,7 +236,7 @@ mod tests {
     use crate::time::Timestamp;
 
     fn read(data: &[u8]) -> Result<Record, Undecodable> {
-        unpack(&Bytes::copy_from_slice(data), limits::INFLATE_RATIO)
+        unpack(data, limits::INFLATE_RATIO)
     }
 
     fn code(data: &[u8]) -> &'static str {
