@@ -23,7 +23,7 @@ mod process;
 mod server;
 mod specification;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod variables;
 
 pub use error::InvokeError;

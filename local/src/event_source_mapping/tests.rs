@@ -8,9 +8,10 @@ use bytes::Bytes;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
 
-use super::ports::{InvokeFailure, Record};
+use super::ports::{InvokeFailure, Invoker, Record};
 use super::settings::{Backoff, Rules, Settings};
 use super::{Drained, EventSourceMapping, Running};
+use crate::runtime_api::{self, FunctionHost};
 use fakes::{Fakes, Response};
 
 /// When the tests begin.
@@ -43,8 +44,12 @@ pub(super) fn record(number: u64) -> Record {
 }
 
 fn run(fakes: &Fakes, settings: Settings) -> Running {
+    run_with(fakes, fakes.clone(), settings)
+}
+
+fn run_with(fakes: &Fakes, invoker: impl Invoker, settings: Settings) -> Running {
     let clock = Clock::fixed(Timestamp::from_unix_ms(START));
-    let [reader, checkpoints, invoker, destination] = [(); 4].map(|()| fakes.clone());
+    let [reader, checkpoints, destination] = [(); 3].map(|()| fakes.clone());
     EventSourceMapping::new(settings, reader, checkpoints, invoker, destination, clock).run()
 }
 
@@ -227,4 +232,23 @@ async fn no_read_asks_for_more_than_one_batch() {
     let drained = drain(run(&fakes, Settings { rules, ..settings() })).await;
     assert_eq!((drained.batches, drained.records), (100, 1_000));
     assert!(fakes.largest_read() <= 10);
+}
+
+/// In real time, with real processes: number 13 makes them abort.
+#[tokio::test]
+async fn a_record_that_kills_the_process_is_isolated_and_the_others_are_processed() {
+    let fakes = Fakes::default();
+    fakes.shard(A, &[]);
+    fakes.put(A, 10..=17);
+    let function = FunctionHost::start(runtime_api::tests::spec());
+    let backoff = Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(1) };
+    let rules = Rules { backoff, ..settings().rules };
+    let running = run_with(&fakes, function, Settings { rules, ..settings() });
+    let drained = running.drain(Duration::from_mins(1)).await;
+    assert_eq!(drained, Drained { complete: true, batches: 3, records: 7, discarded: 1, remaining: 0 });
+    let kept = fakes.kept();
+    assert_eq!(kept[0].batch_info.start_sequence_number, "13");
+    assert_eq!(kept[0].batch_info.batch_size, 1);
+    assert_eq!(kept[0].request_context.approximate_invoke_count, 3);
+    assert_eq!(fakes.checkpoint(A), Some(17));
 }

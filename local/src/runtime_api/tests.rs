@@ -17,7 +17,7 @@ use super::{FunctionHost, FunctionSpec, InvokeError, LogLine, LogSink, PAYLOAD_L
 use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
 
 /// A function that is played by [`child::main`].
-pub(super) fn spec() -> FunctionSpec {
+pub(crate) fn spec() -> FunctionSpec {
     FunctionSpec {
         name: "played".to_owned(),
         program: std::env::current_exe().unwrap(),

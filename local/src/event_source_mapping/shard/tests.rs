@@ -148,6 +148,8 @@ fn a_batch_goes_out_when_one_more_record_would_exceed_the_payload_limit() {
     check_waits(&mut shard, after(0), Some(after(3)));
     shard.buffer(tip([3]), after(1));
     check_invokes(&mut shard, after(1), &[1, 2]);
+    shard.settle(success(), after(2));
+    check_waits(&mut shard, after(2), Some(after(5)));
 }
 
 #[test]
@@ -278,6 +280,7 @@ fn the_rest_of_a_partial_response_has_all_its_retries() {
     let trace = play(rules, 1..=6, |batch| if batch.contains(&6) { report(6) } else { success() });
     assert_eq!(trace.invocations, [vec![1, 2, 3], vec![4, 5, 6], vec![6], vec![6], vec![6], vec![6]]);
     assert_eq!(trace.given_up, [(vec![6], EXHAUSTED, 4)]);
+    assert_eq!(trace.seconds, 1 + 2 + 4 + 4, "the rest waits as after a failure");
 }
 
 #[test]
