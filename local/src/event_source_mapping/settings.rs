@@ -32,7 +32,7 @@ pub struct Settings {
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Most records in one invocation; at most 10,000.
+    /// Most records in one invocation: from 1 to 10,000.
     pub batch_size: usize,
     /// How long records are gathered; zero means that a batch goes as soon as there is a record.
     pub batching_window: Duration,

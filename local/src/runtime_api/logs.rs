@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
-/// Longer lines come in pieces, so that a function that prints none of them does not fill our memory. CloudWatch
-/// splits at the same length: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
+/// In bytes. Longer lines come in pieces, so that a function that never ends its line does not fill our memory.
 const LINE_LIMIT: u64 = 1024 * 1024;
 
 /// One line, without its end.

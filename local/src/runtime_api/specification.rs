@@ -29,7 +29,7 @@ pub struct FunctionSpec {
     pub timeout: Duration,
     /// What the function is told of its memory, in MB. Nothing enforces it.
     pub memory_mb: u32,
-    /// Most environments at a time, so most concurrent invocations; further ones wait.
+    /// Most environments at a time, at least one, so most concurrent invocations; further ones wait.
     pub maximum_environments: usize,
     /// Where the lines go that the function prints.
     pub log_sink: LogSink,

@@ -218,6 +218,17 @@ fn a_record_beyond_the_payload_limit_goes_to_the_failure_destination_unseen_and_
 }
 
 #[test]
+fn a_record_beyond_the_payload_limit_does_not_make_the_next_go_early() {
+    let one = Envelope::new(&settings(), "shardId-000000000000").render(&[record(1)]).len();
+    let mut shard = shard(Rules { payload_limit: one, ..rules() });
+    shard.buffer(tip([10]), after(0));
+    assert!(matches!(shard.next(after(0)), Step::Discard(_)));
+    shard.discarded(after(0));
+    shard.buffer(tip([2]), after(1));
+    check_waits(&mut shard, after(1), Some(after(4)));
+}
+
+#[test]
 fn a_failed_batch_is_halved_and_splitting_uses_up_no_retries() {
     let rules = Rules { maximum_retry_attempts: Some(0), ..rules() };
     let trace = play(rules, 1..=4, |batch| if batch.contains(&3) { error() } else { success() });
