@@ -6,6 +6,7 @@
 //! | `partition.rs` | which partition key an event has |
 //! | `queue.rs` | the plan: what goes into the next call. Pure |
 //! | `driver.rs` | the act: calls, waits, answers |
+//! | `jitter.rs` | randomness for the waits |
 //! | `kinesis.rs` | the stream by the AWS SDK |
 //!
 //! Nothing waits when nothing is under way. What enters while its key's record is under way waits for that record to
@@ -13,9 +14,12 @@
 //! sending the next has them in that order on the stream; no other order is promised.
 
 mod driver;
+mod jitter;
 mod partition;
 mod port;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -13,6 +13,7 @@ use shared::wire;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::jitter::Jitter;
 use super::port::{EventStream, Put, StreamFailure, StreamRecord};
 use super::queue::{Call, CallId, PlannedRecord, Queue, Settlement, Ticket, Waiting};
 use super::{Answers, OutgoingLine, Unpublished};
@@ -65,7 +66,7 @@ impl<S: EventStream> Driver<S> {
             requests: BTreeMap::new(),
             next_request: 0,
             calls: FuturesUnordered::new(),
-            jitter: Jitter(seed),
+            jitter: Jitter::new(seed),
         }
     }
 
@@ -178,19 +179,4 @@ async fn attempt<S: EventStream>(stream: Arc<S>, call: Call, limit: Duration) ->
 
 fn packed(record: &PlannedRecord) -> StreamRecord {
     StreamRecord { partition_key: record.partition_key.to_string(), data: wire::pack(&record.lines).into() }
-}
-
-/// Numbers from 0 to 1 for the waits, by `SplitMix64` (Steele et al., 2014). Nothing rests on their quality; two processes
-/// are only not to wait in step.
-struct Jitter(u64);
-
-impl Jitter {
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact in an f64")]
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }

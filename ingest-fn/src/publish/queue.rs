@@ -4,6 +4,9 @@
 //! key whose record is under way, or waits to be sent again, gives none: so its lines reach the stream in their order.
 //! Keys do not wait for each other.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,208 @@
+//! The publisher as a whole, in virtual time, before a stream that refuses, hangs, and answers late or not at all.
+
+mod fake;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use shared::limits;
+
+use super::jitter::Jitter;
+use super::*;
+use fake::{Behaviour, FakeStream};
+
+fn publisher(stream: &FakeStream) -> Arc<Publisher<FakeStream>> {
+    Arc::new(Publisher::new(stream.clone(), config::Publish::default(), 1))
+}
+
+fn line(key: &str, text: &str) -> OutgoingLine {
+    OutgoingLine { partition_key: key.to_owned(), line: Bytes::copy_from_slice(text.as_bytes()) }
+}
+
+/// The fake cuts the padding off.
+fn padded_line(key: &str, text: &str, padding: usize) -> OutgoingLine {
+    line(key, &format!("{text} {}", "_".repeat(padding)))
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_comes_alone_goes_at_once() {
+    let stream = FakeStream::new(|_, records| Behaviour::takes(records, ms(7)));
+    let started = Instant::now();
+    assert_eq!(publisher(&stream).publish(vec![line("acme", "1")]).await, [Ok(())]);
+    assert_eq!(started.elapsed(), ms(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_a_put_is_under_way_goes_as_one_record() {
+    let stream = FakeStream::new(|_, records| Behaviour::takes(records, ms(50)));
+    let publisher = publisher(&stream);
+    let request = |text: &str, after| {
+        let (publisher, line) = (Arc::clone(&publisher), line("acme", text));
+        async move {
+            tokio::time::sleep(after).await;
+            publisher.publish(vec![line]).await
+        }
+    };
+    futures::join!(request("1", ms(0)), request("2", ms(10)), request("3", ms(20)), request("4", ms(30)));
+    assert_eq!(stream.calls(), ["acme: 1", "acme: 2 3 4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_hangs_is_answered_for_when_the_budget_is_over_and_nothing_is_left_under_way() {
+    let stream = FakeStream::new(|_, _| Behaviour::hangs());
+    let started = Instant::now();
+    let answers = publisher(&stream).publish(vec![line("acme", "1")]).await;
+    assert_eq!(started.elapsed(), ms(250));
+    insta::assert_snapshot!(answers[0].clone().unwrap_err(), @"not published within 250 ms: the stream may or may not have taken the call: no answer within 118 ms");
+    // The driver has its turn, and with it the attempt that nobody waits for ends.
+    tokio::time::sleep(ms(1)).await;
+    assert_eq!(stream.under_way(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_hangs_is_followed_by_another_within_the_budget() {
+    let stream = FakeStream::new(|call, records| match call {
+        0 => Behaviour::hangs(),
+        _ => Behaviour::takes(records, ms(5)),
+    });
+    assert_eq!(publisher(&stream).publish(vec![line("acme", "1")]).await, [Ok(())]);
+    assert_eq!(stream.calls(), ["acme: 1", "acme: 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_call_that_was_partly_taken_only_the_rest_is_sent_again() {
+    let throttled = || Put::Refused(Refusal::Throttled("slow down".to_owned()));
+    let stream = FakeStream::new(move |call, records| match call {
+        0 => Behaviour::answers(Ok(vec![Put::Taken, throttled(), Put::Taken]), ms(5)),
+        _ => Behaviour::takes(records, ms(5)),
+    });
+    let lines = vec![line("a", "1"), line("b", "2"), line("c", "3")];
+    assert_eq!(publisher(&stream).publish(lines).await, [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(stream.calls(), ["a: 1 | b: 2 | c: 3", "b: 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_calls_hang_holds_up_no_other() {
+    let stream = FakeStream::new(|_, records| match &*records[0].partition_key {
+        "slow" => Behaviour::hangs(),
+        _ => Behaviour::takes(records, ms(5)),
+    });
+    let publisher = publisher(&stream);
+    let slow = publisher.publish(vec![line("slow", "1")]);
+    let quick = async {
+        tokio::time::sleep(ms(1)).await;
+        let started = Instant::now();
+        (publisher.publish(vec![line("quick", "2")]).await, started.elapsed())
+    };
+    let (slow, (quick, took)) = futures::join!(slow, quick);
+    assert!(slow[0].is_err());
+    assert_eq!((quick, took), (vec![Ok(())], ms(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_one_request_the_lines_that_were_taken_count_even_if_others_were_not() {
+    let stream = FakeStream::new(|_, records| {
+        let put = |record: &StreamRecord| match &*record.partition_key {
+            "full" => Put::Refused(Refusal::Throttled("slow down".to_owned())),
+            _ => Put::Taken,
+        };
+        Behaviour::answers(Ok(records.iter().map(put).collect()), ms(5))
+    });
+    let answers = publisher(&stream).publish(vec![line("full", "1"), line("free", "2")]).await;
+    insta::assert_snapshot!(answers[0].clone().unwrap_err(), @"not published within 250 ms: the shard is throttled: slow down");
+    assert_eq!(answers[1], Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_panics_fails_its_request_and_the_next_one_is_served() {
+    let stream = FakeStream::new(|call, records| match call {
+        0 => panic!("a defect in an adapter"),
+        _ => Behaviour::takes(records, ms(5)),
+    });
+    let publisher = publisher(&stream);
+    let answers = publisher.publish(vec![line("acme", "1")]).await;
+    assert_eq!(answers[0].clone().unwrap_err().cause, "the publisher failed");
+    assert_eq!(publisher.publish(vec![line("acme", "2")]).await, [Ok(())]);
+}
+
+#[tokio::test]
+async fn a_request_without_lines_is_answered_at_once() {
+    let stream = FakeStream::new(|_, _| Behaviour::hangs());
+    assert_eq!(publisher(&stream).publish(vec![]).await, []);
+}
+
+/// Senders that await each answer before they send the next line.
+#[derive(Clone, Debug)]
+struct Scenario {
+    seed: u64,
+    /// For each sender its key, and how many lines each of its requests has.
+    senders: Vec<(u8, Vec<usize>)>,
+    /// How bad the stream is, from 0 to 1.
+    faults: f64,
+}
+
+fn any_scenario() -> impl Strategy<Value = Scenario> {
+    let sender = (0..4_u8, proptest::collection::vec(prop_oneof![3 => Just(1), 1 => 2..6_usize], 1..12));
+    (any::<u64>(), proptest::collection::vec(sender, 1..7), 0.0..0.9)
+        .prop_map(|(seed, senders, faults)| Scenario { seed, senders, faults })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// The fake checks what holds for every call: one record a key under way, the limits. Here: what was accepted has
+    /// landed, and, for each sender, first in the order in which it was sent.
+    #[test]
+    fn what_was_accepted_has_landed_and_for_each_sender_in_order(scenario in any_scenario()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        runtime.block_on(check(scenario))?;
+    }
+}
+
+async fn check(scenario: Scenario) -> Result<(), TestCaseError> {
+    let random = Mutex::new(Jitter::new(scenario.seed));
+    let faults = scenario.faults;
+    let stream = FakeStream::new(move |_, records| {
+        let mut random = random.lock().unwrap();
+        Behaviour::random(records, faults, || random.next())
+    });
+    let publisher = publisher(&stream);
+    let senders = scenario.senders.into_iter().enumerate().map(|(sender, (key, requests))| {
+        let publisher = Arc::clone(&publisher);
+        tokio::spawn(async move {
+            let mut accepted = Vec::new();
+            for (request, lines) in requests.into_iter().enumerate() {
+                let texts: Vec<_> = (0..lines).map(|index| format!("{sender}-{request}-{index}")).collect();
+                // Of a request with several lines two fill a record, so that it needs more than one.
+                let padding = if lines > 1 { limits::RECORD_BYTES / 2 - 100 } else { 0 };
+                let outgoing =
+                    texts.iter().map(|text| padded_line(&key.to_string(), text, padding)).collect();
+                let answers = publisher.publish(outgoing).await;
+                assert_eq!(answers.len(), texts.len());
+                accepted.extend(
+                    texts.into_iter().zip(answers).filter_map(|(text, answer)| answer.ok().map(|()| text)),
+                );
+            }
+            accepted
+        })
+    });
+    let accepted: Vec<_> = futures::future::join_all(senders).await;
+    // What hung on the way lands late, or never.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let landed = stream.landed();
+    for accepted in accepted {
+        let places: Vec<_> = accepted
+            .map_err(|failure| TestCaseError::fail(failure.to_string()))?
+            .iter()
+            .map(|text| landed.iter().position(|landed| landed == text))
+            .collect();
+        prop_assert!(places.iter().all(Option::is_some), "accepted, but not there: {places:?}");
+        prop_assert!(places.is_sorted(), "not in order: {places:?}");
+    }
+    Ok(())
+}
