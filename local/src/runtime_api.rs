@@ -10,7 +10,7 @@
 //! - `exchange`, `server`: what the child and the host tell each other, and the HTTP form of it.
 //! - `process`, `logs`, `variables`: the child as the operating system sees it.
 //!
-//! Left to others: streamed responses, SnapStart, telemetry for extensions.
+//! Left to others: streamed responses, `SnapStart`, telemetry for extensions.
 
 mod environment;
 mod error;
