@@ -8,7 +8,7 @@ use tokio::time::Instant;
 const LEAST_MARGIN: Duration = Duration::from_secs(2);
 
 /// Taken for the time left when the runtime does not say: the time-out that the function is deployed with.
-const ASSUMED: Duration = Duration::from_secs(60);
+const ASSUMED: Duration = Duration::from_mins(1);
 
 /// When an invocation is over, and when its stages end.
 #[derive(Clone, Copy, Debug)]

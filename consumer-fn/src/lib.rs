@@ -1,17 +1,49 @@
-//! The stream side of Tidegate.
+//! The stream side of Tidegate: batches of stream records become items and archive objects, or lie in quarantine.
+//!
+//! | stage | does |
+//! |---|---|
+//! | [`batch`] | reads the invocation's payload |
+//! | [`decode`] | records to events |
+//! | [`resolve`] | fetches texts that came by reference |
+//! | [`transform`] | redacts, changes case, enriches |
+//! | [`prepare`] | lays out item, archive line and large parts |
+//! | [`offload`] | writes the large parts |
+//! | [`insert`] | items, and who comes second |
+//! | [`quarantine`] | what goes no further |
+//! | [`archive`] | gzip NDJSON objects |
+//! | [`commit`] | the ledger's place |
+//! | [`response`] | how much is done |
+//!
+//! [`handler`] strings them together. [`prefix`] is what they hand on: the rule that a batch is finished from the front.
+//! Stages that talk to a store do it through two ports, [`ItemStore`] and [`ObjectStore`].
 
+mod archive;
 mod batch;
+mod commit;
+mod content;
+mod count;
 mod deadline;
 mod decode;
+mod handler;
+mod insert;
 pub mod items;
+pub mod lambda;
 pub mod objects;
+mod offload;
 mod origin;
 mod prefix;
+mod prepare;
 mod quarantine;
+mod resolve;
 mod response;
 mod retry;
 mod transform;
 
+pub use archive::{ArchivedObject, TenantRange, WrittenObject};
 pub use batch::Batch;
 pub use deadline::Deadline;
+pub use handler::Consumer;
+pub use items::ItemStore;
+pub use objects::ObjectStore;
 pub use origin::Origin;
+pub use transform::InvalidTransform;

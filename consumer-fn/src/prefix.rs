@@ -51,7 +51,7 @@ impl<T> Prefix<T> {
     }
 
     /// Takes each entry a stage further.
-    pub(crate) fn map<U>(self, mut step: impl FnMut(T) -> U) -> Prefix<U> {
-        self.and_then(|entry| Ok(step(entry.value)))
+    pub(crate) fn map<U>(self, mut step: impl FnMut(Place, T) -> U) -> Prefix<U> {
+        self.and_then(|entry| Ok(step(entry.place, entry.value)))
     }
 }

@@ -63,7 +63,7 @@ pub(crate) async fn retry<T, E: Display>(
         match timeout_at(until, attempt()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => last = error.to_string(),
-            Err(_) => last = "no answer in time".to_owned(),
+            Err(_) => "no answer in time".clone_into(&mut last),
         }
         sleep_until(until.min(Instant::now() + jitter.wait(attempts))).await;
     }

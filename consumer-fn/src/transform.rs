@@ -10,7 +10,31 @@ use self::redact::Redactor;
 
 pub(crate) mod redact;
 
-pub use self::redact::InvalidPattern;
+/// Constants go into every item, beside what the client sent.
+const ENRICH_BYTES: usize = 10_000;
+
+/// A transform that cannot work.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum InvalidTransform {
+    /// A pattern of the operator's own that is no regular expression.
+    #[error(
+        "configuration: `transform.redact.patterns[{index}]` is `{pattern}`, allowed: a regular expression ({source})"
+    )]
+    Pattern {
+        /// Which pattern, from 0.
+        index: usize,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        source: regex::Error,
+    },
+    /// More constants than an item has room for.
+    #[error("configuration: `transform.enrich` is {bytes} bytes of JSON, allowed: at most {ENRICH_BYTES}")]
+    Enrich {
+        /// How many there are.
+        bytes: usize,
+    },
+}
 
 /// The steps, ready to be taken.
 #[derive(Debug)]
@@ -25,11 +49,11 @@ enum Step {
 
 impl Transform {
     /// Compiles what the configuration says.
-    pub(crate) fn new(config: &config::Transform) -> Result<Self, InvalidPattern> {
+    pub(crate) fn new(config: &config::Transform) -> Result<Self, InvalidTransform> {
         let step = |step: &TransformStep| match step {
             TransformStep::Redact => Redactor::new(&config.redact).map(Step::Redact),
             TransformStep::Uppercase => Ok(Step::Uppercase),
-            TransformStep::Enrich => Ok(Step::Enrich(constants(&config.enrich))),
+            TransformStep::Enrich => constants(&config.enrich).map(Step::Enrich),
         };
         Ok(Self(config.steps.iter().map(step).collect::<Result<_, _>>()?))
     }
@@ -53,9 +77,13 @@ impl Transform {
     }
 }
 
-fn constants(enrich: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, Box<RawValue>> {
+fn constants(
+    enrich: &BTreeMap<String, serde_json::Value>,
+) -> Result<BTreeMap<String, Box<RawValue>>, InvalidTransform> {
     let json = |value| serde_json::value::to_raw_value(value).expect("a JSON value always serialises");
-    enrich.iter().map(|(name, value)| (name.clone(), json(value))).collect()
+    let constants: BTreeMap<_, _> = enrich.iter().map(|(name, value)| (name.clone(), json(value))).collect();
+    let bytes = Fields::empty().with_constants(&constants).as_json().len();
+    if bytes > ENRICH_BYTES { Err(InvalidTransform::Enrich { bytes }) } else { Ok(constants) }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use regex::Regex;
 use shared::config::{self, RedactKind};
 
 use self::{card::Cards, phone::Phones};
+use super::InvalidTransform;
 
 mod card;
 mod phone;
@@ -19,17 +20,6 @@ mod phone;
 /// Each pass over a text takes digits or an `@` out of it, so the last pass comes soon; with a replacement that
 /// brings new ones in it might not.
 const MOST_PASSES: usize = 8;
-
-/// A pattern of `transform.redact.patterns` that is no regular expression.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "configuration: `transform.redact.patterns[{index}]` is `{pattern}`, allowed: a regular expression ({source})"
-)]
-pub struct InvalidPattern {
-    index: usize,
-    pattern: String,
-    source: regex::Error,
-}
 
 /// The rules, compiled.
 #[derive(Debug)]
@@ -48,9 +38,13 @@ const EMAIL: &str =
 
 impl Redactor {
     /// Compiles the rules.
-    pub(crate) fn new(config: &config::Redact) -> Result<Self, InvalidPattern> {
+    pub(crate) fn new(config: &config::Redact) -> Result<Self, InvalidTransform> {
         let compile = |(index, pattern): (usize, &String)| {
-            Regex::new(pattern).map_err(|source| InvalidPattern { index, pattern: pattern.clone(), source })
+            Regex::new(pattern).map_err(|source| InvalidTransform::Pattern {
+                index,
+                pattern: pattern.clone(),
+                source,
+            })
         };
         let has = |kind| config.kinds.contains(&kind);
         Ok(Self {

@@ -1,0 +1,38 @@
+//! What an invocation counts, once it is done. Only what is answered as done counts: the rest comes again.
+
+use shared::metric::{Metric, sample};
+use shared::telemetry::EmbeddedMetrics;
+use shared::time::Timestamp;
+
+use crate::archive::ArchivedObject;
+use crate::insert::Settled;
+use crate::prefix::Prefix;
+
+/// Counts what became of the prefix. `now`: when it was durable.
+pub(crate) fn count(events: usize, prefix: &Prefix<Settled>, objects: &[ArchivedObject], now: Timestamp) {
+    let (mut freshness, mut redelivered, mut deduplicated) = (Vec::new(), 0, 0);
+    for entry in &prefix.entries {
+        match &entry.value {
+            Settled::Stored(prepared) => {
+                let age = now.since(prepared.item.received_at).as_millis();
+                freshness.push(u64::try_from(age).unwrap_or(u64::MAX));
+            }
+            Settled::Redelivered => redelivered += 1,
+            Settled::Deduplicated => deduplicated += 1,
+        }
+    }
+    let written: Vec<_> = objects.iter().filter_map(|object| object.written.as_ref()).collect();
+
+    Metric::BatchEvents.record(events as u64);
+    Metric::EventsStored.add(freshness.len());
+    Metric::EventsRedelivered.add(redelivered);
+    Metric::EventsDeduplicated.add(deduplicated);
+    Metric::EventsQuarantined.add(prefix.quarantined.len());
+    Metric::ObjectsWritten.add(written.len());
+    for object in written {
+        Metric::ObjectBytes.record(object.bytes as u64);
+    }
+    for milliseconds in sample(freshness, EmbeddedMetrics::VALUES) {
+        Metric::Freshness.record(milliseconds);
+    }
+}

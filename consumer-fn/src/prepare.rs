@@ -1,0 +1,175 @@
+//! From an event to what is stored of it: its item, its archive line, and the large parts that neither of them holds
+//! and that become objects of their own.
+
+use bytes::Bytes;
+use shared::blob::BlobRef;
+use shared::config::{Archive, Config};
+use shared::event::{Event, Text};
+use shared::fields::Fields;
+use shared::time::Timestamp;
+use shared::{gzip, key, limits};
+
+use crate::archive::line;
+use crate::content::content_hash;
+use crate::items::Item;
+use crate::origin::Origin;
+use crate::resolve::Resolved;
+use crate::transform::Transform;
+
+/// Text in an item, before and after the transform each. With [`ITEM_FIELDS_BYTES`], all names, ids and references
+/// the whole stays below [`limits::ITEM_BYTES`].
+const ITEM_TEXT_BYTES: usize = 150_000;
+/// Fields in an item.
+const ITEM_FIELDS_BYTES: usize = 60_000;
+
+/// An event, ready to be stored.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) item: Item,
+    /// The archive line's text, where the item does not hold all of it.
+    pub(crate) line_text: Option<Text>,
+    /// The archive line's fields, where the item does not hold all of them.
+    pub(crate) line_fields: Option<Fields>,
+    /// What is to be written before anything refers to it.
+    pub(crate) blobs: Vec<(BlobRef, Bytes)>,
+    /// The event as it came in, but for its text: that is in the item, or where the item says.
+    event: Event,
+}
+
+impl Prepared {
+    /// Transforms an event, and lays out what is stored of it.
+    pub(crate) fn new(
+        resolved: Resolved,
+        origin: Origin,
+        transform: &Transform,
+        config: &Config,
+        processed_at: Timestamp,
+    ) -> Self {
+        let Resolved { mut event, fetched } = resolved;
+        let content_hash = content_hash(&event);
+        let (original, original_ref) = match std::mem::replace(&mut event.text, Text::Inline(String::new())) {
+            Text::Inline(text) => (text, None),
+            Text::Ref(blob) => (fetched.unwrap_or_default(), Some(blob)),
+        };
+        let expires_at = config.items.time_to_live(&event.tier).map(|life| event.received_at.plus(life));
+        let came_by_reference = original_ref.is_some();
+
+        let mut prepared = Self {
+            item: Item {
+                tenant: event.tenant.clone(),
+                id: event.id.clone(),
+                origin,
+                admission_id: event.admission_id,
+                content_hash,
+                source: event.source,
+                tier: event.tier.clone(),
+                received_at: event.received_at,
+                event_time: event.event_time,
+                processed_at,
+                modified_data: transform.text(&original),
+                original_text: original,
+                original_ref,
+                modified_ref: None,
+                fields: transform.fields(&event.fields),
+                fields_ref: event.fields_ref.clone(),
+                expires_at: expires_at.map(|at| at.unix_ms() / 1_000),
+            },
+            line_text: None,
+            line_fields: None,
+            blobs: Vec::new(),
+            event,
+        };
+        if came_by_reference {
+            prepared.refer_to_text();
+        }
+        prepared.fit_line(transform, &config.archive);
+        prepared.fit_item(transform);
+        prepared
+    }
+
+    /// The event as it came in, for quarantine. A text that became an object of its own is referred to.
+    pub(crate) fn into_event(self) -> Event {
+        let text = match self.item.original_ref {
+            Some(blob) => Text::Ref(blob),
+            None => Text::Inline(self.item.original_text),
+        };
+        Event { text, ..self.event }
+    }
+
+    /// Takes out of the archive line what would make it larger than an object may be.
+    fn fit_line(&mut self, transform: &Transform, archive: &Archive) {
+        if !self.line_is_too_large(archive) {
+            return;
+        }
+        self.refer_to_text();
+        if self.line_is_too_large(archive) {
+            self.refer_to_fields(transform);
+        }
+    }
+
+    fn line_is_too_large(&self, archive: &Archive) -> bool {
+        // JSON spells a character with at most six bytes. This much is sure to fit, and goes without a line being built.
+        let texts = self.item.modified_data.len() + self.item.original_text.len();
+        let most = 6 * texts + self.item.fields.as_json().len() + 16 * 1024;
+        if gzip::compressed_bound(most) <= archive.object_bytes {
+            return false;
+        }
+        let line = line::line(self, archive.content);
+        line.len() > limits::INLINE_BYTES
+            || gzip::compressed_bound(line.len()) > archive.object_bytes
+                && gzip::compress(&line, archive.level()).len() > archive.object_bytes
+    }
+
+    /// Cuts what an item does not hold, and keeps the whole of it elsewhere.
+    fn fit_item(&mut self, transform: &Transform) {
+        if self.item.original_text.len() > ITEM_TEXT_BYTES {
+            if self.item.original_ref.is_none() {
+                let whole = self.item.original_text.clone();
+                let key = |sha256: &str| key::payload(&self.event.tenant, &self.event.id, sha256);
+                self.item.original_ref = Some(store(&mut self.blobs, whole.into(), key));
+            }
+            cut(&mut self.item.original_text);
+        }
+        if self.item.modified_data.len() > ITEM_TEXT_BYTES {
+            if self.item.modified_ref.is_none() {
+                let whole = self.item.modified_data.clone();
+                self.refer_to_text();
+                self.line_text = Some(Text::Inline(whole));
+            }
+            cut(&mut self.item.modified_data);
+        }
+        if self.item.fields.as_json().len() > ITEM_FIELDS_BYTES {
+            let whole = self.item.fields.clone();
+            self.refer_to_fields(transform);
+            self.line_fields = Some(whole);
+        }
+    }
+
+    /// Makes the transformed text an object of its own.
+    fn refer_to_text(&mut self) {
+        let whole = self.item.modified_data.clone();
+        let key = |sha256: &str| key::text(&self.event.tenant, &self.event.id, sha256);
+        let blob = store(&mut self.blobs, whole.into(), key);
+        self.item.modified_ref = Some(blob.clone());
+        self.line_text = Some(Text::Ref(blob));
+    }
+
+    /// Makes the client's fields an object of its own. What the transform adds stays.
+    fn refer_to_fields(&mut self, transform: &Transform) {
+        let whole = Bytes::from(self.event.fields.as_json().to_owned());
+        let key = |sha256: &str| key::payload(&self.event.tenant, &self.event.id, sha256);
+        self.item.fields_ref = Some(store(&mut self.blobs, whole, key));
+        self.item.fields = transform.fields(&Fields::empty());
+    }
+}
+
+fn store(blobs: &mut Vec<(BlobRef, Bytes)>, whole: Bytes, key: impl FnOnce(&str) -> String) -> BlobRef {
+    let blob = BlobRef::to(&whole, key);
+    blobs.push((blob.clone(), whole));
+    blob
+}
+
+fn cut(text: &mut String) {
+    text.truncate(text.floor_char_boundary(ITEM_TEXT_BYTES));
+    text.shrink_to_fit();
+}

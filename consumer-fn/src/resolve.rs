@@ -1,0 +1,130 @@
+//! Claim checks: texts that were too large for the stream are fetched from where the door put them.
+//! Members that went the same way (`fields_ref`) stay there: nothing here looks into them, and item and archive line
+//! carry the reference on.
+
+use futures::{StreamExt, stream};
+use shared::blob::BlobRef;
+use shared::event::{Event, Text};
+use shared::limits;
+use tokio::time::Instant;
+
+use crate::objects::ObjectStore;
+use crate::prefix::{Entry, Prefix};
+use crate::quarantine::{Quarantined, Reason};
+use crate::retry::{GaveUp, Jitter, retry};
+
+/// Texts that are fetched at the same time.
+const CONCURRENCY: usize = 8;
+
+/// An event whose text is at hand.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// The event as it came, with its reference, if it has one.
+    pub(crate) event: Event,
+    /// What lies where the reference points.
+    pub(crate) fetched: Option<String>,
+}
+
+/// Why a text is not at hand.
+enum Unresolved {
+    /// It never will be.
+    Quarantine(Reason, String),
+    /// It may be later.
+    GaveUp(GaveUp),
+}
+
+/// Fetches the texts that the prefix's events refer to, up to `most_bytes` in all; the first record's are always
+/// fetched. Where the store does not answer until `until`, the prefix ends.
+pub(crate) async fn resolve(
+    mut prefix: Prefix<Event>,
+    objects: &impl ObjectStore,
+    most_bytes: usize,
+    until: Instant,
+    jitter: &Jitter,
+) -> Prefix<Resolved> {
+    if let Some(record) = first_beyond(&prefix, most_bytes as u64) {
+        prefix.end_before(record);
+    }
+    let requests = prefix.entries.iter().map(|entry| fetch(&entry.value, objects, until, jitter));
+    let fetched: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
+
+    let gave_up = prefix.entries.iter().zip(&fetched).find_map(|(entry, fetched)| match fetched {
+        Err(Unresolved::GaveUp(error)) => Some((entry.place.record, error)),
+        _ => None,
+    });
+    if let Some((record, error)) = gave_up {
+        tracing::error!(%error, batch.record = record, "a payload could not be fetched, the batch ends before it");
+        prefix.end_before(record);
+    }
+    // Entries only went from the end, so the two are still in step.
+    let mut fetched = fetched.into_iter();
+    prefix.and_then(|Entry { place, value: event }| match fetched.next() {
+        Some(Err(Unresolved::Quarantine(reason, detail))) => {
+            Err(Quarantined::event(place, &event, reason, detail))
+        }
+        fetched => Ok(Resolved { event, fetched: fetched.and_then(Result::ok).flatten() }),
+    })
+}
+
+/// The first record, but not the very first, with which the texts have more than `most` bytes.
+fn first_beyond(prefix: &Prefix<Event>, most: u64) -> Option<usize> {
+    let mut bytes = 0_u64;
+    let mut refs = prefix.entries.iter().filter_map(|entry| match &entry.value.text {
+        Text::Ref(blob) => Some((entry.place.record, blob)),
+        Text::Inline(_) => None,
+    });
+    let first = refs.clone().next()?.0;
+    refs.find(|(record, blob)| {
+        bytes = bytes.saturating_add(blob.bytes);
+        *record > first && bytes > most
+    })
+    .map(|(record, _)| record)
+}
+
+async fn fetch(
+    event: &Event,
+    objects: &impl ObjectStore,
+    until: Instant,
+    jitter: &Jitter,
+) -> Result<Option<String>, Unresolved> {
+    let Text::Ref(blob) = &event.text else { return Ok(None) };
+    let mismatch = |detail: String| Unresolved::Quarantine(Reason::PayloadMismatch, detail);
+    check(blob, event).map_err(mismatch)?;
+
+    let mut parts = Vec::new();
+    for key in blob.part_keys() {
+        match retry(until, jitter, async || objects.get(&key).await).await {
+            Ok(Some(part)) => parts.push(part),
+            Ok(None) => {
+                return Err(Unresolved::Quarantine(
+                    Reason::PayloadMissing,
+                    format!("there is no object `{key}`"),
+                ));
+            }
+            Err(gave_up) => return Err(Unresolved::GaveUp(gave_up)),
+        }
+    }
+    let whole = blob.join(parts).map_err(|error| mismatch(error.to_string()))?;
+    let text = String::from_utf8(whole.into());
+    text.map(Some).map_err(|_| mismatch(format!("`{}` does not hold UTF-8", blob.key)))
+}
+
+/// A reference is as trustworthy as its line's writer: it must not reach into another tenant's payloads, nor make us
+/// fetch without end.
+fn check(blob: &BlobRef, event: &Event) -> Result<(), String> {
+    let own = format!("payloads/{}/", event.tenant);
+    if !blob.key.starts_with(&own) || blob.key.contains("/../") {
+        return Err(format!("the payload `{}` is not the tenant's (`{own}…`)", blob.key));
+    }
+    let parts = blob.bytes.div_ceil(limits::OBJECT_BYTES as u64).max(1);
+    if u64::from(blob.parts) != parts || blob.bytes > limits::INLINE_BYTES as u64 {
+        return Err(format!(
+            "a payload of {} bytes in {} parts is not allowed (at most {} bytes, {} a part)",
+            blob.bytes,
+            blob.parts,
+            limits::INLINE_BYTES,
+            limits::OBJECT_BYTES
+        ));
+    }
+    Ok(())
+}
