@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use self::roll::{Line, Packed, Roller};
 use crate::batch::Batch;
 use crate::insert::Settled;
-use crate::objects::{Covers, Created, ObjectStore};
+use crate::objects::{Covers, Created, ObjectFailure, ObjectStore};
 use crate::origin::Place;
 use crate::prefix::Prefix;
 use crate::retry::{GaveUp, Jitter, retry};
@@ -118,24 +118,22 @@ async fn write(
     };
     let Packed { bytes, ranges } = packed;
     let bytes = bytes::Bytes::from(bytes);
-    let created =
-        retry(until, jitter, async || objects.put_if_absent(&key, bytes.clone(), Some(&covers)).await)
-            .await?;
+    let created = retry(until, jitter, || objects.put_if_absent(&key, bytes.clone(), Some(&covers))).await?;
     match created {
         Created::New => {
             let written = Some(WrittenObject { bytes: bytes.len(), ranges });
             Ok(ArchivedObject { key, covers, written })
         }
         Created::Existed => {
-            let covers = retry(until, jitter, async || match objects.covers(&key).await {
-                Ok(Some(covers)) => Ok(covers),
-                Ok(None) => Err("the object does not say what it covers".to_owned()),
-                Err(error) => Err(error.to_string()),
-            })
-            .await?;
+            let covers = retry(until, jitter, || read_covers(objects, &key)).await?;
             Ok(ArchivedObject { key, covers, written: None })
         }
     }
+}
+
+async fn read_covers(objects: &impl ObjectStore, key: &str) -> Result<Covers, ObjectFailure> {
+    let covers = objects.covers(key).await?;
+    covers.ok_or_else(|| ObjectFailure(format!("the object `{key}` does not say what it covers")))
 }
 
 /// The first place behind what an object covers.

@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn yesterdays_hash_is_todays() {
-        insta::assert_snapshot!(content_hash(&event()), @"");
+        insta::assert_snapshot!(content_hash(&event()), @"da6f69ecaf008807fd91ea6948136d2409e5248a2ff8332b155713a7021fea19");
     }
 
     #[test]

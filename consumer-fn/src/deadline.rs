@@ -53,8 +53,13 @@ impl Deadline {
         self.work
     }
 
-    /// Until when quarantine and archive are written.
-    pub(crate) fn save(&self) -> Instant {
+    /// Until when quarantine is written: half the time for saving, the archive needs the other.
+    pub(crate) fn quarantine(&self) -> Instant {
+        self.work + (self.save - self.work) / 2
+    }
+
+    /// Until when the archive is written.
+    pub(crate) fn archive(&self) -> Instant {
         self.save
     }
 }

@@ -58,9 +58,9 @@ impl<I: ItemStore, O: ObjectStore> Consumer<I, O> {
         });
         let offloaded = offload(prepared, objects, deadline.offload(), &jitter).await;
         let settled = insert(offloaded, items, deadline.items(), &jitter).await;
-        let settled = quarantine::write(settled, &batch, objects, deadline.save(), &jitter).await;
+        let settled = quarantine::write(settled, &batch, objects, deadline.quarantine(), &jitter).await;
         let (done, archived) =
-            archive(settled, &batch, objects, &config.archive, deadline.save(), &jitter).await;
+            archive(settled, &batch, objects, &config.archive, deadline.archive(), &jitter).await;
         commit(&archived);
 
         count(events, &done, &archived, clock.now());

@@ -37,6 +37,8 @@ mod quarantine;
 mod resolve;
 mod response;
 mod retry;
+#[cfg(test)]
+mod tests;
 mod transform;
 
 pub use archive::{ArchivedObject, TenantRange, WrittenObject};

@@ -27,12 +27,13 @@ pub(crate) async fn offload(
         let record = entry.place.record;
         async move {
             for (key, part) in blobs.iter().flat_map(|(blob, bytes)| blob.split(bytes)) {
-                let put = async || objects.put_if_absent(&key, part.clone(), None).await;
+                let put = || objects.put_if_absent(&key, part.clone(), None);
                 retry(until, jitter, put).await.map_err(|error| (record, error))?;
             }
             Ok::<(), (usize, GaveUp)>(())
         }
     });
+    let writes: Vec<_> = writes.collect();
     let written: Vec<_> = stream::iter(writes).buffered(CONCURRENCY).collect().await;
 
     if let Some((record, error)) = written.into_iter().find_map(Result::err) {

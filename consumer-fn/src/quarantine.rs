@@ -102,7 +102,7 @@ pub(crate) async fn write<T>(
     let start = batch.first();
     let key = key::quarantine_object(batch.shard(), &start.sequence_number, start.arrival);
     let bytes = bytes::Bytes::from(object(batch, &prefix.quarantined));
-    match retry(until, jitter, async || objects.put(&key, bytes.clone()).await).await {
+    match retry(until, jitter, || objects.put(&key, bytes.clone())).await {
         Ok(()) => {
             tracing::warn!(
                 object.key = %key,

@@ -45,7 +45,8 @@ pub(crate) async fn resolve(
     if let Some(record) = first_beyond(&prefix, most_bytes as u64) {
         prefix.end_before(record);
     }
-    let requests = prefix.entries.iter().map(|entry| fetch(&entry.value, objects, until, jitter));
+    let requests: Vec<_> =
+        prefix.entries.iter().map(|entry| fetch(&entry.value, objects, until, jitter)).collect();
     let fetched: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
 
     let gave_up = prefix.entries.iter().zip(&fetched).find_map(|(entry, fetched)| match fetched {
@@ -93,7 +94,7 @@ async fn fetch(
 
     let mut parts = Vec::new();
     for key in blob.part_keys() {
-        match retry(until, jitter, async || objects.get(&key).await).await {
+        match retry(until, jitter, || objects.get(&key)).await {
             Ok(Some(part)) => parts.push(part),
             Ok(None) => {
                 return Err(Unresolved::Quarantine(

@@ -2,6 +2,7 @@
 //! ("Exponential Backoff And Jitter", AWS Architecture Blog)
 
 use std::fmt::Display;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -51,10 +52,10 @@ impl Jitter {
 
 /// Makes attempts until one succeeds or `until` comes. An attempt may be given up while it runs: whatever it does
 /// must be safe to do again.
-pub(crate) async fn retry<T, E: Display>(
+pub(crate) async fn retry<T, E: Display, F: Future<Output = Result<T, E>>>(
     until: Instant,
     jitter: &Jitter,
-    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+    mut attempt: impl FnMut() -> F,
 ) -> Result<T, GaveUp> {
     let mut attempts = 0;
     let mut last = "no time was left".to_owned();
@@ -72,6 +73,8 @@ pub(crate) async fn retry<T, E: Display>(
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use super::*;
 
     #[test]
@@ -90,7 +93,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_hangs_is_given_up_when_time_is_up() {
         let until = Instant::now() + Duration::from_secs(1);
-        let hang = async || std::future::pending::<Result<(), String>>().await;
+        let hang = std::future::pending::<Result<(), String>>;
         let given_up = retry(until, &Jitter::new(b""), hang).await.unwrap_err();
         assert_eq!(given_up.to_string(), "given up after 1 attempts: no answer in time");
         assert_eq!(Instant::now(), until);
@@ -99,9 +102,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failures_are_tried_again_until_one_succeeds() {
         let mut left = 3;
-        let attempt = async || {
+        let attempt = || {
             left -= 1;
-            if left == 0 { Ok("done") } else { Err("throttled") }
+            ready(if left == 0 { Ok("done") } else { Err("throttled") })
         };
         assert_eq!(
             retry(Instant::now() + Duration::from_secs(9), &Jitter::new(b""), attempt).await,

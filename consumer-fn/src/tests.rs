@@ -1,0 +1,127 @@
+//! The handler as a whole, over stores that fail by plan, in virtual time. What one stage does alone is tested in
+//! its own file.
+
+mod faults;
+mod flow;
+mod large;
+mod prefix_rule;
+mod stores;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::event::streams::KinesisEventResponse;
+use serde_json::{Value, json};
+use shared::config::Config;
+use shared::event::{Event, Source, Text};
+use shared::fields::Fields;
+use shared::id::{AdmissionId, EventId, TenantId};
+use shared::tier::Tier;
+use shared::time::{Clock, Timestamp};
+use shared::wire;
+use uuid::Uuid;
+
+use self::stores::{Items, Objects};
+use crate::batch::Batch;
+use crate::deadline::Deadline;
+use crate::handler::Consumer;
+
+const SHARD: &str = "shardId-000000000000";
+/// 2026-11-21T09:30:00Z
+const ARRIVAL_MS: i64 = 1_795_253_400_000;
+
+/// A pipeline over fake stores.
+struct Pipeline {
+    config: Config,
+    items: Items,
+    objects: Objects,
+}
+
+impl Pipeline {
+    fn new() -> Self {
+        Self { config: Config::default(), items: Items::default(), objects: Objects::default() }
+    }
+
+    fn consumer(&self) -> Consumer<Items, Objects> {
+        let clock = Clock::fixed(Timestamp::from_unix_ms(ARRIVAL_MS + 2_000));
+        Consumer::new(Arc::new(self.config.clone()), self.items.clone(), self.objects.clone(), clock).unwrap()
+    }
+
+    /// One invocation. Gives the index of the first record that is not done.
+    async fn invoke(&self, records: &[Vec<u8>]) -> usize {
+        self.invoke_from(0, records).await
+    }
+
+    /// One invocation with the stream's records from `first` on.
+    async fn invoke_from(&self, first: usize, records: &[Vec<u8>]) -> usize {
+        let deadline = Deadline::after(Duration::from_mins(1));
+        let response = self.consumer().handle(batch(first, records), deadline).await;
+        unfinished(&response, records.len())
+    }
+}
+
+/// The index in the batch of the first record that is not done.
+fn unfinished(response: &KinesisEventResponse, records: usize) -> usize {
+    match &response.batch_item_failures[..] {
+        [] => records,
+        [only] => index(only.item_identifier.as_deref().unwrap()),
+        more => panic!("{more:?}"),
+    }
+}
+
+/// The sequence number of the stream's record `index`; further up they get a digit more.
+fn sequence_number(index: usize) -> String {
+    (index + 95).to_string()
+}
+
+fn index(sequence_number: &str) -> usize {
+    sequence_number.parse::<usize>().unwrap() - 95
+}
+
+/// A batch of the stream's records from `first` on, as the mapping sends it.
+fn batch(first: usize, records: &[Vec<u8>]) -> Batch {
+    let record = |(at, data): (usize, &Vec<u8>)| {
+        let sequence_number = sequence_number(first + at);
+        json!({
+            "kinesis": {
+                "sequenceNumber": sequence_number,
+                "partitionKey": "acme",
+                "data": base64_simd::STANDARD.encode_to_string(data),
+                "approximateArrivalTimestamp": 1_795_253_400.0,
+            },
+            "eventID": format!("{SHARD}:{sequence_number}"),
+        })
+    };
+    let records: Vec<Value> = records.iter().enumerate().map(record).collect();
+    serde_json::from_str(&json!({ "Records": records }).to_string()).unwrap()
+}
+
+/// An admission of its own.
+fn admitted(admission: u128, tenant: &str, id: &str, text: &str) -> Event {
+    Event {
+        id: EventId::parse(id).unwrap(),
+        admission_id: AdmissionId(Uuid::from_u128(admission)),
+        tenant: TenantId::parse(tenant).unwrap(),
+        tier: Tier::parse("pro").unwrap(),
+        source: Source::JsonUpload,
+        received_at: Timestamp::from_unix_ms(ARRIVAL_MS - 100),
+        event_time: None,
+        text: Text::Inline(text.to_owned()),
+        fields: Fields::empty(),
+        fields_ref: None,
+        trace: None,
+    }
+}
+
+/// A record of one event for each id; the admission follows from the id.
+fn record(tenant: &str, ids: &[&str]) -> Vec<u8> {
+    let event = |id: &&str| {
+        let admission = id.bytes().fold(1, |hash: u128, byte| hash * 257 + u128::from(byte));
+        wire::line(&admitted(admission, tenant, id, &format!("text of {id}")))
+    };
+    wire::pack(&ids.iter().map(event).collect::<Vec<_>>())
+}
+
+fn pack(events: &[Event]) -> Vec<u8> {
+    wire::pack(&events.iter().map(wire::line).collect::<Vec<_>>())
+}

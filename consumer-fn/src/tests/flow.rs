@@ -1,0 +1,209 @@
+//! What becomes of events when nothing fails, and of data that is bad in itself.
+
+use proptest::prelude::*;
+use serde_json::Value;
+use shared::config::{ArchiveContent, TransformStep};
+use shared::event::Text;
+use shared::gzip;
+use shared::wire;
+
+use super::stores::Fault;
+use super::{Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
+use crate::deadline::Deadline;
+
+/// The reasons of what is in quarantine, in order.
+fn reasons(pipeline: &Pipeline) -> Vec<String> {
+    let reason = |line: &Value| line["reason"].as_str().unwrap().to_owned();
+    pipeline.objects.quarantined().iter().map(reason).collect()
+}
+
+fn event(line: &str) -> Vec<u8> {
+    line.as_bytes().to_vec()
+}
+
+const GOLDEN_EVENT: &str = r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","text":"User 555-0199 accessed /reports","fields":{"b":1.0,"a":[1e2]}}"#;
+
+#[tokio::test(start_paused = true)]
+async fn an_event_becomes_one_item_and_one_archive_line() {
+    let pipeline = Pipeline::new();
+    assert_eq!(pipeline.invoke(&[event(GOLDEN_EVENT)]).await, 1);
+
+    let item = pipeline.items.get("acme", "123").unwrap();
+    assert_eq!(item.origin.to_string(), format!("{SHARD}:95:0"));
+    assert_eq!(item.original_text, "User 555-0199 accessed /reports");
+    assert_eq!(item.modified_data, "User [REDACTED] accessed /reports");
+    assert_eq!(item.expires_at, Some(1_795_253_400 + 90 * 86_400));
+    assert_eq!(pipeline.objects.keys(""), ["events/dt=2026-11-21/hr=09/shardId-000000000000-95-0.ndjson.gz"]);
+}
+
+/// These bytes were in archives on 21 November 2026; analysts read them for as long as there are archives.
+#[tokio::test(start_paused = true)]
+async fn the_archive_line_has_golden_bytes() {
+    let archived = async |pipeline: Pipeline| {
+        pipeline.invoke(&[event(GOLDEN_EVENT)]).await;
+        let key = pipeline.objects.keys("events/").remove(0);
+        let cap = gzip::Cap { bytes: 10_000, ratio: 1_000 };
+        String::from_utf8(gzip::inflate(&pipeline.objects.bytes(&key), cap).unwrap()).unwrap()
+    };
+    let mut both = Pipeline::new();
+    both.config.archive.content = ArchiveContent::Both;
+    insta::assert_snapshot!(archived(Pipeline::new()).await, @r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","processed_at":"2026-11-21T09:30:02.000Z","text":"User [REDACTED] accessed /reports","fields":{"b":1.0,"a":[1e2]},"shard":"shardId-000000000000","sequence_number":"95","position":0}"#);
+    insta::assert_snapshot!(archived(both).await, @r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","processed_at":"2026-11-21T09:30:02.000Z","text":"User [REDACTED] accessed /reports","fields":{"b":1.0,"a":[1e2]},"shard":"shardId-000000000000","sequence_number":"95","position":0,"original_text":"User 555-0199 accessed /reports"}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn constants_are_added_to_item_and_line_alike() {
+    let mut pipeline = Pipeline::new();
+    pipeline.config.transform.steps = vec![TransformStep::Enrich, TransformStep::Uppercase];
+    pipeline.config.transform.enrich.insert("brand".to_owned(), "ours".into());
+    pipeline.invoke(&[event(GOLDEN_EVENT)]).await;
+    let fields = r#"{"b":1.0,"a":[1e2],"brand":"ours"}"#;
+    assert_eq!(pipeline.items.get("acme", "123").unwrap().fields.as_json(), fields);
+    assert_eq!(pipeline.objects.archived()[0]["fields"], serde_json::from_str::<Value>(fields).unwrap());
+    assert_eq!(pipeline.objects.archived()[0]["text"], "USER 555-0199 ACCESSED /REPORTS");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_producers_object_is_an_event_of_the_default_tier() {
+    let pipeline = Pipeline::new();
+    let object = br#"{"tenant_id":"acme","id":7,"text":"hello","extra":[1]}"#.to_vec();
+    let nameless = br#"{"tenant_id":"acme","text":"hello"}"#.to_vec();
+    assert_eq!(pipeline.invoke(&[object, nameless.clone()]).await, 2);
+    let item = pipeline.items.get("acme", "7").unwrap();
+    assert_eq!((item.tier.as_str(), item.fields.as_json()), ("free", r#"{"extra":[1]}"#));
+    assert_eq!(item.received_at.unix_ms(), super::ARRIVAL_MS);
+
+    let keys = pipeline.items.keys();
+    pipeline.invoke_from(1, &[nameless]).await;
+    assert_eq!(pipeline.items.keys(), keys, "its id follows from where it lies");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_data_is_quarantined_and_its_neighbours_are_stored() {
+    let pipeline = Pipeline::new();
+    let mut mixed = record("acme", &["1"]);
+    mixed.extend(b"not json\n");
+    mixed.extend(record("acme", &["2"]));
+    let records = [b"\x00garbage".to_vec(), mixed, b"\x1f\x8bnot gzip".to_vec(), record("beta", &["3"])];
+    assert_eq!(pipeline.invoke(&records).await, 4);
+
+    assert_eq!(pipeline.objects.archived_keys(), ["acme/1", "acme/2", "beta/3"]);
+    assert_eq!(reasons(&pipeline), ["unrecognised", "not_an_event", "gzip_corrupt"]);
+    assert_eq!(pipeline.objects.keys("errors/"), ["errors/dt=2026-11-21/shardId-000000000000-95.ndjson"]);
+    insta::assert_snapshot!(pipeline.objects.quarantined()[1], @r#"{"arrival":"2026-11-21T09:30:00.000Z","bytes":"bm90IGpzb24=","detail":"the line is neither an event nor a JSON object with `tenant_id`: not a JSON object: expected ident at line 1 column 2","partition_key":"acme","position":1,"reason":"not_an_event","sequence_number":"96","shard":"shardId-000000000000"}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_seen_twice_is_stored_once_and_says_why() {
+    let pipeline = Pipeline::new();
+    let first = admitted(1, "acme", "a", "hello");
+    let resent = first.clone();
+    let same = admitted(2, "acme", "a", "hello");
+    let other = admitted(3, "acme", "a", "something else");
+    let elsewhere = admitted(4, "beta", "a", "something else");
+    let records = [pack(&[first]), pack(&[resent, same]), pack(&[other, elsewhere])];
+    assert_eq!(pipeline.invoke(&records).await, 3);
+
+    assert_eq!(pipeline.objects.archived_keys(), ["acme/a", "beta/a"]);
+    assert_eq!(pipeline.objects.archived()[0]["sequence_number"], sequence_number(0));
+    let quarantined = pipeline.objects.quarantined();
+    assert_eq!(reasons(&pipeline), ["id_reused"]);
+    let bytes = base64_simd::STANDARD.decode_to_vec(quarantined[0]["bytes"].as_str().unwrap()).unwrap();
+    assert_eq!(bytes, wire::line(&admitted(3, "acme", "a", "something else")));
+    assert_eq!(pipeline.items.calls(), [2], "what is known of the first needs no second call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_can_never_be_written_is_quarantined_and_not_archived() {
+    let mut pipeline = Pipeline::new();
+    pipeline.items.fail(|id| (id == "bad").then_some(Fault::Refused));
+    assert_eq!(pipeline.invoke(&[record("acme", &["1", "bad", "2"])]).await, 1);
+    assert_eq!(pipeline.objects.archived_keys(), ["acme/1", "acme/2"]);
+    assert_eq!(reasons(&pipeline), ["item_refused"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_without_a_good_line_has_no_archive_object() {
+    let pipeline = Pipeline::new();
+    assert_eq!(pipeline.invoke(&[b"x".to_vec(), b"y".to_vec()]).await, 2);
+    assert_eq!(pipeline.objects.keys("events/"), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_batch_again_writes_nothing_new() {
+    let pipeline = Pipeline::new();
+    let records = [record("acme", &["1", "2"]), b"bad".to_vec(), record("beta", &["3"])];
+    for _ in 0..3 {
+        assert_eq!(pipeline.invoke(&records).await, 3);
+    }
+    assert_eq!(pipeline.objects.archived_keys(), ["acme/1", "acme/2", "beta/3"]);
+    assert_eq!(pipeline.objects.quarantined().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_is_missing_or_another_is_quarantined() {
+    let pipeline = Pipeline::new();
+    let by_reference = |id: &str, text: &[u8], key: &str| {
+        let mut event = admitted(1, "acme", id, "");
+        event.text = Text::Ref(shared::blob::BlobRef::to(text, |sha256| format!("{key}/{sha256}")));
+        event
+    };
+    let missing = by_reference("missing", b"x", "payloads/acme/missing");
+    let strangers = by_reference("strangers", b"x", "payloads/beta/1");
+    let binary = by_reference("binary", b"\xff", "payloads/acme/binary");
+    let mut endless = by_reference("endless", b"x", "payloads/acme/endless");
+    let Text::Ref(blob) = &mut endless.text else { panic!() };
+    blob.parts = u32::MAX;
+    let other = by_reference("other", b"x", "payloads/acme/other");
+    for (event, bytes) in [(&strangers, &b"x"[..]), (&binary, b"\xff"), (&endless, b"x"), (&other, b"y")] {
+        let Text::Ref(blob) = &event.text else { panic!() };
+        pipeline.objects.add(&blob.key, bytes.to_vec());
+    }
+    assert_eq!(pipeline.invoke(&[pack(&[missing, strangers, binary, endless, other])]).await, 1);
+    let mismatch = "payload_mismatch";
+    assert_eq!(reasons(&pipeline), ["payload_missing", mismatch, mismatch, mismatch, mismatch]);
+    assert!(pipeline.items.keys().is_empty());
+}
+
+#[test]
+fn the_handlers_future_can_move_between_threads() {
+    fn check<T: Send>(_: T) {}
+    let consumer = Pipeline::new().consumer();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    check(consumer.handle(batch(0, &[b"x".to_vec()]), Deadline::unknown()));
+}
+
+/// Bytes that are no record, or nearly one.
+fn malformed() -> impl Strategy<Value = Vec<u8>> {
+    let good = record("acme", &["1", "2"]);
+    prop_oneof![
+        any::<Vec<u8>>(),
+        r#"\{("(v|admission_id|tenant_id|text|text_ref|id)":("[a-z\\]{0,3}"|[0-9]{1,3}|\{\}|null),?){0,5}\}?"#
+            .prop_map(String::into_bytes),
+        any::<Vec<u8>>().prop_map(|bytes| [&gzip::MAGIC, &bytes[..]].concat()),
+        any::<Vec<u8>>().prop_map(|bytes| gzip::compress(&bytes, gzip::Level::FAST)),
+        (0..good.len()).prop_map(move |end| good[..end].to_vec()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn malformed_records_never_stop_a_batch_and_each_line_is_stored_or_quarantined(
+        records in proptest::collection::vec(malformed(), 1..40)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let pipeline = Pipeline::new();
+        let finished = runtime.block_on(pipeline.invoke(&records));
+        prop_assert_eq!(finished, records.len());
+
+        let lines: usize = records.iter().map(|data| wire::unpack(data, 1_100).map_or(1, |r| r.entries.len())).sum();
+        let quarantined = pipeline.objects.quarantined();
+        let stored = pipeline.objects.archived().len();
+        // What is left are truncated copies of the same two events.
+        prop_assert!(quarantined.len() + stored <= lines);
+        prop_assert!(lines - quarantined.len() - stored <= 2 * records.len());
+        prop_assert_eq!(stored, pipeline.items.keys().len());
+    }
+}

@@ -1,0 +1,1 @@
+//! Large events, and many: what goes by reference, where objects end, what they hold.

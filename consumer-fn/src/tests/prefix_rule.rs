@@ -1,0 +1,183 @@
+//! What does not work for now ends the batch before it, in every stage; and the deadline does the same.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use shared::blob::BlobRef;
+use shared::event::Text;
+use tokio::time::Instant;
+
+use super::stores::Fault;
+use super::{Pipeline, admitted, batch, index, pack, record, unfinished};
+use crate::deadline::Deadline;
+
+/// Ten records of one event each, `e0` to `e9`.
+fn ten_records() -> Vec<Vec<u8>> {
+    (0..10).map(|at| record("acme", &[&format!("e{at}")])).collect()
+}
+
+/// `acme/e0` to before `acme/e{end}`.
+fn keys(end: usize) -> Vec<String> {
+    (0..end).map(|at| format!("acme/e{at}")).collect()
+}
+
+/// Checks that a batch of `records` ended before `expected`, and that the next attempt does the rest, once.
+async fn check(mut pipeline: Pipeline, records: Vec<Vec<u8>>, expected: usize) {
+    let finished = pipeline.invoke(&records).await;
+    assert_eq!(finished, expected);
+    assert_eq!(pipeline.objects.archived_keys(), keys(expected));
+
+    pipeline.items.fail(|_| None);
+    pipeline.objects.fail(|_| None);
+    pipeline.invoke_from(finished, &records[finished..]).await;
+    assert_eq!(pipeline.objects.archived_keys(), keys(10));
+    assert_eq!(pipeline.items.keys(), keys(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_fails_ends_the_batch_before_its_record() {
+    for fault in [Fault::Throttled, Fault::Lost] {
+        let mut pipeline = Pipeline::new();
+        pipeline.items.fail(move |id| (id == "e4").then_some(fault));
+        check(pipeline, ten_records(), 4).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_call_that_hangs_leaves_all_of_the_call_to_the_next_attempt() {
+    let mut pipeline = Pipeline::new();
+    pipeline.items.fail(|id| (id == "e4").then_some(Fault::Hangs));
+    check(pipeline, ten_records(), 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_are_throttled_for_a_while_are_inserted_in_the_same_invocation() {
+    let mut pipeline = Pipeline::new();
+    let mut refusals = 20;
+    pipeline.items.fail(move |_| {
+        refusals -= i32::from(refusals > 0);
+        (refusals > 0).then_some(Fault::Throttled)
+    });
+    assert_eq!(pipeline.invoke(&ten_records()).await, 10);
+    assert_eq!(pipeline.objects.archived_keys(), keys(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_waits_for_an_earlier_one_of_the_same_id() {
+    let mut pipeline = Pipeline::new();
+    let records = [pack(&[admitted(1, "acme", "a", "first")]), pack(&[admitted(2, "acme", "a", "second")])];
+    let mut calls = 0;
+    pipeline.items.fail(move |_| {
+        calls += 1;
+        (calls < 4).then_some(Fault::Throttled)
+    });
+    assert_eq!(pipeline.invoke(&records).await, 2);
+    assert_eq!(pipeline.items.get("acme", "a").unwrap().original_text, "first");
+    assert_eq!(pipeline.objects.quarantined()[0]["reason"], "id_reused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_cannot_be_fetched_ends_the_batch_before_its_record() {
+    for fault in [Fault::Throttled, Fault::Hangs] {
+        let mut pipeline = Pipeline::new();
+        let mut event = admitted(99, "acme", "e5", "");
+        let blob = BlobRef::to(b"large", |sha256| format!("payloads/acme/e5/{sha256}"));
+        pipeline.objects.add(&blob.key, Bytes::from_static(b"large"));
+        event.text = Text::Ref(blob);
+        let mut records = ten_records();
+        records[5] = pack(&[event]);
+        pipeline.objects.fail(move |effect| effect.starts_with("get payloads/").then_some(fault));
+        check(pipeline, records, 5).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_text_that_cannot_be_written_ends_the_batch_before_its_record() {
+    let mut pipeline = Pipeline::new();
+    let mut records = ten_records();
+    records[5] = pack(&[admitted(99, "acme", "e5", &"x".repeat(200_000))]);
+    pipeline.objects.fail(|effect| effect.starts_with("put texts/").then_some(Fault::Throttled));
+    check(pipeline, records, 5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn quarantine_that_cannot_be_written_ends_the_batch_before_the_first_bad_record() {
+    for fault in [Fault::Throttled, Fault::Lost, Fault::Hangs] {
+        let mut pipeline = Pipeline::new();
+        let mut records = ten_records();
+        records.insert(7, b"bad".to_vec());
+        pipeline.objects.fail(move |effect| effect.starts_with("put errors/").then_some(fault));
+        check(pipeline, records, 7).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archive_that_cannot_be_written_commits_nothing() {
+    for fault in [Fault::Throttled, Fault::Lost, Fault::Hangs] {
+        let mut pipeline = Pipeline::new();
+        pipeline.objects.fail(move |effect| effect.starts_with("put events/").then_some(fault));
+        let records = ten_records();
+        let started = Instant::now();
+        assert_eq!(pipeline.invoke(&records).await, 0, "{fault:?}");
+        assert!(started.elapsed() < Duration::from_secs(60), "the answer is in time");
+        pipeline.objects.fail(|_| None);
+        assert_eq!(pipeline.invoke(&records).await, 10);
+        assert_eq!(pipeline.objects.archived_keys(), keys(10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archive_object_of_a_shorter_attempt_is_adopted_and_gone_on_behind() {
+    let mut pipeline = Pipeline::new();
+    let records = ten_records();
+    // The first attempt archives three records, but its answer never arrives.
+    pipeline.items.fail(|id| (id == "e3").then_some(Fault::Throttled));
+    assert_eq!(pipeline.invoke(&records).await, 3);
+    pipeline.items.fail(|_| None);
+    assert_eq!(pipeline.invoke(&records).await, 10);
+    assert_eq!(pipeline.objects.archived_keys(), keys(10));
+    // And a still shorter one finds all of its records covered.
+    assert_eq!(pipeline.invoke(&records[..2]).await, 2);
+    assert_eq!(pipeline.objects.archived_keys(), keys(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_batch_ends_where_its_lines_inflate_to_too_much() {
+    let mut pipeline = Pipeline::new();
+    let one = ten_records()[0].len();
+    pipeline.config.limits.batch_bytes = one * 4;
+    assert_eq!(pipeline.invoke(&ten_records()).await, 4);
+    pipeline.config.limits.batch_bytes = 1;
+    assert_eq!(pipeline.invoke_from(4, &ten_records()[4..]).await - 4, 1, "one record is always taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_batch_ends_where_its_payloads_are_too_much() {
+    let mut pipeline = Pipeline::new();
+    let records: Vec<_> = (0..4)
+        .map(|at| {
+            let mut event = admitted(at, "acme", &format!("e{at}"), "");
+            let blob = BlobRef::to(&[b'x'; 1_000], |sha256| format!("payloads/acme/{at}/{sha256}"));
+            pipeline.objects.add(&blob.key, vec![b'x'; 1_000]);
+            event.text = Text::Ref(blob);
+            pack(&[event])
+        })
+        .collect();
+    pipeline.config.limits.resolved_bytes = 2_500;
+    assert_eq!(pipeline.invoke(&records).await, 2);
+    pipeline.config.limits.resolved_bytes = 1;
+    assert_eq!(pipeline.invoke_from(2, &records[2..]).await, 3, "one record's are always taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn near_the_deadline_what_was_done_is_archived_and_answered() {
+    let mut pipeline = Pipeline::new();
+    pipeline.items.fail(|id| (id == "e6").then_some(Fault::Throttled));
+    let started = Instant::now();
+    let deadline = Deadline::after(Duration::from_secs(10));
+    let response = pipeline.consumer().handle(batch(0, &ten_records()), deadline).await;
+    assert_eq!(unfinished(&response, 10), 6);
+    assert_eq!(index(response.batch_item_failures[0].item_identifier.as_deref().unwrap()), 6);
+    assert_eq!(started.elapsed(), Duration::from_secs(8), "two seconds before the end");
+    assert_eq!(pipeline.objects.archived_keys(), keys(6));
+}

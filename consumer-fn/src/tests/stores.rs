@@ -1,0 +1,214 @@
+//! Stores in memory that fail by plan.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use serde_json::Value;
+use shared::gzip::{self, Cap};
+
+use crate::items::{Existing, Insert, Item, ItemStore};
+use crate::objects::{Covers, Created, ObjectFailure, ObjectStore};
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Nothing was done.
+    Throttled,
+    /// It was done, and the answer is an error.
+    Lost,
+    /// There is no answer.
+    Hangs,
+    /// It will never be done. (Items only.)
+    Refused,
+}
+
+/// Says for each effect, named by its key, what goes wrong.
+type Plan = Arc<Mutex<dyn FnMut(&str) -> Option<Fault> + Send>>;
+
+fn no_faults() -> Plan {
+    Arc::new(Mutex::new(|_: &str| None))
+}
+
+#[derive(Clone)]
+pub(super) struct Items {
+    stored: Arc<Mutex<BTreeMap<(String, String), Item>>>,
+    calls: Arc<Mutex<Vec<usize>>>,
+    plan: Plan,
+}
+
+impl Default for Items {
+    fn default() -> Self {
+        Self { stored: Arc::default(), calls: Arc::default(), plan: no_faults() }
+    }
+}
+
+impl Items {
+    /// From now on, what goes wrong with an event's item is what `plan` says for its id.
+    pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
+        self.plan = Arc::new(Mutex::new(plan));
+    }
+
+    pub(super) fn get(&self, tenant: &str, id: &str) -> Option<Item> {
+        self.stored.lock().unwrap().get(&(tenant.to_owned(), id.to_owned())).cloned()
+    }
+
+    /// `tenant/id` of every item.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.stored.lock().unwrap().keys().map(|(tenant, id)| format!("{tenant}/{id}")).collect()
+    }
+
+    /// How many items each call had.
+    pub(super) fn calls(&self) -> Vec<usize> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    fn insert_one(&self, item: &Item) -> Insert {
+        let mut stored = self.stored.lock().unwrap();
+        let key = (item.tenant.to_string(), item.id.to_string());
+        if let Some(there) = stored.get(&key) {
+            return Insert::Exists(Existing {
+                origin: there.origin.clone(),
+                admission_id: there.admission_id,
+                content_hash: there.content_hash.clone(),
+            });
+        }
+        stored.insert(key, item.clone());
+        Insert::Inserted
+    }
+}
+
+impl ItemStore for Items {
+    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
+        let mut keys: Vec<_> = items.iter().map(|item| (&item.tenant, &item.id)).collect();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), items.len(), "two items with one key in one call");
+        self.calls.lock().unwrap().push(items.len());
+
+        let mut outcomes = Vec::new();
+        for item in items {
+            let fault = (self.plan.lock().unwrap())(item.id.as_str());
+            outcomes.push(match fault {
+                None => self.insert_one(item),
+                Some(Fault::Throttled) => Insert::Failed("throttled".to_owned()),
+                Some(Fault::Refused) => Insert::Refused("validation".to_owned()),
+                Some(Fault::Hangs) => pending().await,
+                Some(Fault::Lost) => {
+                    self.insert_one(item);
+                    Insert::Failed("internal error".to_owned())
+                }
+            });
+        }
+        outcomes
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Objects {
+    stored: Arc<Mutex<BTreeMap<String, (Bytes, Option<Covers>)>>>,
+    plan: Plan,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self { stored: Arc::default(), plan: no_faults() }
+    }
+}
+
+impl Objects {
+    /// From now on, what goes wrong with an object is what `plan` says for `put key`, `get key` or `covers key`.
+    pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
+        self.plan = Arc::new(Mutex::new(plan));
+    }
+
+    /// Puts an object there, whatever the plan.
+    pub(super) fn add(&self, key: &str, bytes: impl Into<Bytes>) {
+        self.stored.lock().unwrap().insert(key.to_owned(), (bytes.into(), None));
+    }
+
+    pub(super) fn bytes(&self, key: &str) -> Bytes {
+        self.stored.lock().unwrap()[key].0.clone()
+    }
+
+    /// The keys below `prefix`.
+    pub(super) fn keys(&self, prefix: &str) -> Vec<String> {
+        self.stored.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    /// The lines of all archive objects, in the order of their keys.
+    pub(super) fn archived(&self) -> Vec<Value> {
+        let cap = Cap { bytes: 1 << 30, ratio: 2_000 };
+        let text = |key: &String| gzip::inflate(&self.bytes(key), cap).unwrap();
+        self.keys("events/").iter().flat_map(|key| lines(&text(key))).collect()
+    }
+
+    /// `tenant/id` of every archived line, sorted.
+    pub(super) fn archived_keys(&self) -> Vec<String> {
+        let key =
+            |line: &Value| format!("{}/{}", line["tenant"].as_str().unwrap(), line["id"].as_str().unwrap());
+        let mut keys: Vec<_> = self.archived().iter().map(key).collect();
+        keys.sort();
+        keys
+    }
+
+    /// The lines of all quarantine objects.
+    pub(super) fn quarantined(&self) -> Vec<Value> {
+        self.keys("errors/").iter().flat_map(|key| lines(&self.bytes(key))).collect()
+    }
+
+    async fn run<T>(&self, effect: String, run: impl FnOnce() -> T) -> Result<T, ObjectFailure> {
+        let fault = (self.plan.lock().unwrap())(&effect);
+        match fault {
+            None => Ok(run()),
+            Some(Fault::Hangs) => pending().await,
+            Some(Fault::Lost) => {
+                run();
+                Err(ObjectFailure("internal error".to_owned()))
+            }
+            Some(Fault::Throttled | Fault::Refused) => Err(ObjectFailure("slow down".to_owned())),
+        }
+    }
+}
+
+fn lines(object: &[u8]) -> Vec<Value> {
+    let lines = object.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+impl ObjectStore for Objects {
+    async fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        covers: Option<&Covers>,
+    ) -> Result<Created, ObjectFailure> {
+        let put = || {
+            let mut stored = self.stored.lock().unwrap();
+            if stored.contains_key(key) {
+                return Created::Existed;
+            }
+            stored.insert(key.to_owned(), (bytes, covers.cloned()));
+            Created::New
+        };
+        self.run(format!("put {key}"), put).await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
+        let put = || {
+            self.stored.lock().unwrap().insert(key.to_owned(), (bytes, None));
+        };
+        self.run(format!("put {key}"), put).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
+        let get = || self.stored.lock().unwrap().get(key).map(|(bytes, _)| bytes.clone());
+        self.run(format!("get {key}"), get).await
+    }
+
+    async fn covers(&self, key: &str) -> Result<Option<Covers>, ObjectFailure> {
+        let covers = || self.stored.lock().unwrap().get(key).and_then(|(_, covers)| covers.clone());
+        self.run(format!("covers {key}"), covers).await
+    }
+}
