@@ -1,1 +1,44 @@
-//! x
+//! The `tidegate` command, as a library, so that the tests run the same code with faults built in.
+
+pub mod arguments;
+mod local_command;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use local::adapters::{Adapters, Plain};
+use local::functions::Child;
+use shared::telemetry::{LogFormat, init_logs};
+
+use arguments::{Arguments, Command};
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    main_with(&Plain)
+}
+
+/// The same, with something between the functions and the embedded adapters.
+pub fn main_with(adapters: &impl Adapters) -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or_default();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let ended = runtime.block_on(async {
+        match command {
+            Command::Local(options) => local_command::run(options, adapters).await,
+            Command::Function { name, data, config } => {
+                init_logs(LogFormat::Text, "info");
+                Child { data, config_file: config }.run(name.into(), adapters).await
+            }
+        }
+    });
+    // A read of a socket or of stdin may still be under way in a thread: do not wait for it.
+    runtime.shutdown_background();
+    ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("tidegate: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `tidegate` command.
+
+fn main() -> std::process::ExitCode {
+    tidegate::main()
+}

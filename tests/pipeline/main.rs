@@ -1,1 +1,31 @@
-//! x
+//! The pipeline as its users meet it: real HTTP, real child processes, the embedded adapters.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `happy_path` | an event of each kind, from the door to item and object |
+//! | `rejections` | what the door refuses, over real HTTP |
+//! | `flood` | many requests at once, tenants kept apart |
+//! | `large` | bodies up to the limit, claim checks, objects that roll |
+//! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
+//! | `restart` | draining, `kill -9`, a backlog |
+//! | `function_url` | `ingest-fn` behind the Runtime API, by Function URL events |
+
+mod faults;
+mod flood;
+mod function_url;
+mod happy_path;
+mod large;
+mod rejections;
+mod restart;
+
+use tests::site::Site;
+
+/// The program under test: `tidegate`, with faults where a test asks for them.
+fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_tidegate-with-faults")
+}
+
+/// An empty data folder for it.
+fn site() -> Site {
+    Site::new(program())
+}

@@ -1,0 +1,89 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use local::functions::Function;
+
+/// Events from many customers, in items and gzip NDJSON objects within five seconds, once each.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// What to do; `local` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the command can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole pipeline on this machine, without an AWS account.
+    Local(LocalOptions),
+    /// Run one function as a child of `tidegate local`.
+    #[command(hide = true)]
+    Function {
+        /// Which.
+        name: FunctionName,
+        /// The data folder.
+        #[arg(long)]
+        data: PathBuf,
+        /// The configuration file.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Options of `tidegate local`.
+#[derive(Args, Debug)]
+pub struct LocalOptions {
+    /// Where to listen; port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where stream, items and objects are kept.
+    #[arg(long, value_name = "DIR", default_value = ".tidegate")]
+    pub data: PathBuf,
+    /// The configuration file [default: tidegate.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How many shards a new stream gets.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub shards: u16,
+    /// Start with an empty data folder.
+    #[arg(long)]
+    pub reset: bool,
+    /// Between two reads of a shard, in milliseconds [Lambda: 1000].
+    #[arg(long, value_name = "MS", hide = true)]
+    pub poll_ms: Option<u64>,
+    /// How long the consumer's batches are gathered, in milliseconds [deployed: 3000].
+    #[arg(long, value_name = "MS", hide = true)]
+    pub window_ms: Option<u64>,
+    /// The first wait after a failed batch, in milliseconds.
+    #[arg(long, value_name = "MS", hide = true)]
+    pub backoff_ms: Option<u64>,
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        let command = Arguments::parse_from(["tidegate", "local"]).command;
+        command.expect("`local` is a command")
+    }
+}
+
+/// A function's name on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FunctionName {
+    /// The HTTP side.
+    IngestFn,
+    /// The stream side.
+    ConsumerFn,
+}
+
+impl From<FunctionName> for Function {
+    fn from(name: FunctionName) -> Self {
+        match name {
+            FunctionName::IngestFn => Self::Ingest,
+            FunctionName::ConsumerFn => Self::Consumer,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The functions as child processes of the local run: the same code as in Lambda, on the embedded adapters, behind the
+//! Lambda Runtime API.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use consumer_fn::Consumer;
+use ingest_fn::IngestState;
+use shared::id::Ids;
+use shared::telemetry::EmbeddedMetrics;
+use shared::time::Clock;
+
+use crate::adapters::Adapters;
+use crate::data::DataFolder;
+use crate::embedded::{EmbeddedItems, EmbeddedStream};
+use crate::runtime_api;
+
+/// A function that can run as a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// `ingest-fn`, behind a Function URL's events.
+    Ingest,
+    /// `consumer-fn`, behind the event source mapping.
+    Consumer,
+}
+
+impl Function {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ingest, Self::Consumer];
+
+    /// The function's name, as it is deployed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest-fn",
+            Self::Consumer => "consumer-fn",
+        }
+    }
+}
+
+/// What a child is told.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Where the stream, the items and the objects are.
+    pub data: PathBuf,
+    /// The configuration file.
+    pub config_file: Option<PathBuf>,
+}
+
+impl Child {
+    /// Runs `function` on the embedded adapters until its parent is gone.
+    pub async fn run(&self, function: Function, adapters: &impl Adapters) -> anyhow::Result<()> {
+        runtime_api::exit_with_parent();
+        let config = Arc::new(shared::config::load(self.config_file.as_deref(), std::env::vars())?);
+        let metrics = EmbeddedMetrics::install(function.name()).map_err(anyhow::Error::from_boxed)?;
+        let data = DataFolder::open(&self.data)?;
+        let clock = Clock::system();
+        let served = match function {
+            Function::Ingest => {
+                let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
+                let state =
+                    IngestState::new(config, adapters.stream(stream), data.objects()?, clock, Ids::system());
+                ingest_fn::lambda::serve(ingest_fn::router(state)).await
+            }
+            Function::Consumer => {
+                let items = adapters.items(EmbeddedItems(data.database()?));
+                let consumer = Consumer::new(config, items, adapters.objects(data.objects()?), clock)?;
+                consumer_fn::lambda::serve(consumer, Some(metrics)).await
+            }
+        };
+        served.map_err(anyhow::Error::from_boxed)
+    }
+}

@@ -1,0 +1,214 @@
+//! The whole pipeline on one machine: the ingest router on a port, the embedded stream, the event source mapping, and
+//! the consumer as a child process.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::routing::get;
+use ingest_fn::IngestState;
+use ingest_fn::publish::EventStream;
+use shared::config::Config;
+use shared::id::Ids;
+use shared::time::Clock;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::adapters::Adapters;
+use crate::cloudwatch;
+use crate::data::{DataFolder, DataLock};
+use crate::embedded::{EmbeddedCheckpoints, EmbeddedObjects, EmbeddedStream, StreamRows};
+use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
+use crate::functions::Function;
+use crate::prometheus::Prometheus;
+use crate::runtime_api::{FunctionHost, FunctionSpec, LogLine, LogSink};
+
+/// How long open requests may take to end once the pipeline stops.
+const REQUESTS_END: Duration = Duration::from_secs(10);
+/// How long what was accepted may take to reach items and objects once the pipeline stops.
+const DRAIN: Duration = Duration::from_secs(60);
+/// How often records and items past their time are deleted.
+const EXPIRY: Duration = Duration::from_secs(3_600);
+/// The consumer's time-out, as it is deployed.
+const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a pipeline is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The configuration, and the file it came from, which the children read too.
+    pub config: Config,
+    /// See `config`.
+    pub config_file: Option<PathBuf>,
+    /// How many shards a new stream gets.
+    pub shards: u16,
+    /// This program: children are started from it, as `tidegate function …`.
+    pub program: PathBuf,
+    /// How fast the event source mapping goes.
+    pub pace: Pace,
+}
+
+/// How fast the event source mapping goes. Lambda's pace is the default; tests go faster.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two reads of a shard.
+    pub poll: Duration,
+    /// How long records are gathered.
+    pub window: Duration,
+    /// The first wait after a failure.
+    pub backoff: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let rules = Rules::default();
+        Self { poll: Duration::from_secs(1), window: rules.batching_window, backoff: rules.backoff.first }
+    }
+}
+
+/// A running pipeline.
+pub struct Pipeline {
+    address: SocketAddr,
+    stop_serving: oneshot::Sender<()>,
+    server: JoinHandle<std::io::Result<()>>,
+    mapping: Running,
+    consumer: FunctionHost,
+    expiry: JoinHandle<()>,
+    _lock: DataLock,
+}
+
+impl Pipeline {
+    /// Starts everything. Once it returns, requests are served.
+    pub async fn start(
+        options: Options,
+        prometheus: Prometheus,
+        adapters: &impl Adapters,
+    ) -> anyhow::Result<Self> {
+        let data = DataFolder::open(&options.data)?;
+        let lock = data.lock()?;
+        let clock = Clock::system();
+        let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
+        let objects = data.objects()?;
+
+        let listener = TcpListener::bind(options.listen).await.with_context(|| {
+            format!("{} cannot be listened on: name another address with --listen", options.listen)
+        })?;
+        let address = listener.local_addr()?;
+        let consumer = FunctionHost::start(consumer_spec(&options, stream.open_shards().len()));
+        let mapping = EventSourceMapping::new(
+            mapping_settings(options.pace),
+            StreamRows(data.database()?),
+            EmbeddedCheckpoints(data.database()?),
+            consumer.clone(),
+            objects.clone(),
+            clock.clone(),
+        );
+        let expiry = tokio::spawn(expire(stream.clone()));
+        let (stop_serving, stopped) = oneshot::channel();
+        let router = router(options.config, adapters.stream(stream), objects, clock, prometheus);
+        let server = axum::serve(listener, router).with_graceful_shutdown(async {
+            let _dropped_or_told = stopped.await;
+        });
+        Ok(Self {
+            address,
+            stop_serving,
+            server: tokio::spawn(server.into_future()),
+            mapping: mapping.run(),
+            consumer,
+            expiry,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets open requests end, brings what was accepted into items and objects, then stops the
+    /// consumer.
+    pub async fn drain(self) -> Drained {
+        let _server_gone = self.stop_serving.send(());
+        if tokio::time::timeout(REQUESTS_END, self.server).await.is_err() {
+            tracing::warn!("requests were still open after {} s and were cut off", REQUESTS_END.as_secs());
+        }
+        let drained = self.mapping.drain(DRAIN).await;
+        self.expiry.abort();
+        self.consumer.shutdown(Duration::from_secs(2)).await;
+        drained
+    }
+}
+
+fn router(
+    config: Config,
+    stream: impl EventStream,
+    payloads: EmbeddedObjects,
+    clock: Clock,
+    prometheus: Prometheus,
+) -> Router {
+    let state = IngestState::new(Arc::new(config), stream, payloads, clock, Ids::system());
+    let metrics = get(move || {
+        let text = prometheus.render();
+        async move { ([("content-type", "text/plain; version=0.0.4")], text) }
+    });
+    ingest_fn::router(state).route("/metrics", metrics)
+}
+
+fn consumer_spec(options: &Options, shards: usize) -> FunctionSpec {
+    let mut arguments: Vec<OsString> = vec!["function".into(), Function::Consumer.name().into()];
+    arguments.extend(["--data".into(), options.data.clone().into()]);
+    if let Some(file) = &options.config_file {
+        arguments.extend(["--config".into(), file.clone().into()]);
+    }
+    FunctionSpec {
+        name: Function::Consumer.name().to_owned(),
+        program: options.program.clone(),
+        arguments,
+        environment: Vec::new(),
+        timeout: CONSUMER_TIMEOUT,
+        memory_mb: 1_024,
+        // One batch per shard is in flight; a split adds a shard, so leave room.
+        maximum_environments: shards * 2,
+        log_sink: LogSink::new(take_output),
+    }
+}
+
+/// Metric documents become metrics; everything else is the function's log and goes where ours goes.
+fn take_output(line: LogLine) {
+    if !cloudwatch::take(&line.text) {
+        eprintln!("{}", line.text);
+    }
+}
+
+fn mapping_settings(pace: Pace) -> Settings {
+    let mut rules = Rules { batching_window: pace.window, ..Rules::default() };
+    rules.backoff.first = pace.backoff;
+    Settings {
+        // Always the same, so that failures lie under one prefix.
+        mapping_id: Uuid::from_u128(0x7469_6465_6761_7465_0000_0000_0000_0001),
+        function_arn: "arn:aws:lambda:local:000000000000:function:consumer-fn".to_owned(),
+        stream_arn: "arn:aws:kinesis:local:000000000000:stream/tidegate".to_owned(),
+        role_arn: "arn:aws:iam::000000000000:role/consumer-fn".to_owned(),
+        rules,
+        poll_interval: pace.poll,
+        discovery_interval: Duration::from_secs(5),
+    }
+}
+
+async fn expire(stream: EmbeddedStream) {
+    loop {
+        if let Err(error) = stream.expire().await {
+            tracing::warn!(%error, "records and items past their time could not be deleted; trying again in an hour");
+        }
+        tokio::time::sleep(EXPIRY).await;
+    }
+}

@@ -1,0 +1,92 @@
+//! `ingest-fn` behind the Runtime API, by Function URL events: what Lambda's own edge adds to the router. The events
+//! have the form that Lambda documents for Function URLs (payload format 2.0).
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use local::runtime_api::{FunctionHost, FunctionSpec, LogSink};
+use serde_json::{Value, json};
+use tests::books::Books;
+use tests::site::eventually;
+
+fn host(data: &Path) -> FunctionHost {
+    FunctionHost::start(FunctionSpec {
+        name: "ingest-fn".to_owned(),
+        program: crate::program().into(),
+        arguments: ["function", "ingest-fn", "--data"].map(Into::into).into_iter().chain([data.into()]).collect(),
+        environment: Vec::new(),
+        timeout: Duration::from_secs(30),
+        memory_mb: 512,
+        maximum_environments: 1,
+        log_sink: LogSink::new(|line| eprintln!("{}", line.text)),
+    })
+}
+
+/// A `POST` as a Function URL hands it on.
+fn event(path: &str, content_type: &str, body: &Value, is_base64_encoded: bool) -> Bytes {
+    let event = json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": content_type, "x-customer-tier": "pro", "x-tenant-id": "acme", "host": "id.lambda-url.eu-west-1.on.aws"},
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "id",
+            "domainName": "id.lambda-url.eu-west-1.on.aws",
+            "domainPrefix": "id",
+            "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.1", "userAgent": "curl"},
+            "requestId": "e1506fd5-9e7b-434f-bd42-4f8fa224b599",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "21/Nov/2026:09:30:00 +0000",
+            "timeEpoch": 1_795_253_400_000_u64,
+        },
+        "body": body,
+        "isBase64Encoded": is_base64_encoded,
+    });
+    event.to_string().into()
+}
+
+async fn invoke(host: &FunctionHost, event: Bytes) -> (u64, Value) {
+    let response: Value = serde_json::from_slice(&host.invoke(event).await.unwrap()).unwrap();
+    let body = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+    (response["statusCode"].as_u64().unwrap(), body)
+}
+
+#[tokio::test]
+async fn function_url_events_are_answered_as_requests_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    let json_body = json!(r#"{"log_id":"1","text":"by JSON"}"#);
+    let answer = invoke(&host, event("/ingest", "application/json", &json_body, false)).await;
+    assert_eq!(answer, (202, json!({"status": "success", "event_id": "1"})));
+
+    // "by text", as base64: how a Function URL hands on what it does not take for text.
+    let (status, body) = invoke(&host, event("/ingest", "text/plain", &json!("YnkgdGV4dA=="), true)).await;
+    assert_eq!((status, &body["status"]), (202, &json!("success")));
+
+    let webhook = event("/v1/webhooks/beta/events/new", "application/json", &json_body, false);
+    let (status, problem) = invoke(&host, webhook).await;
+    assert_eq!((status, &problem["code"]), (400, &json!("tenant_conflict")));
+    assert!(problem["request_id"].as_str().is_some_and(|id| !id.is_empty()));
+
+    let (status, problem) = invoke(&host, event("/nowhere", "application/json", &json_body, false)).await;
+    assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
+    assert_eq!(Books::of(folder.path()).records(), 2);
+    host.shutdown(Duration::from_secs(2)).await;
+}
+
+#[tokio::test]
+async fn a_function_killed_between_requests_is_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    let body = json!(r#"{"text":"x"}"#);
+    assert_eq!(invoke(&host, event("/ingest", "application/json", &body, false)).await.0, 202);
+    let first = host.environments();
+    tests::site::signal(first[0], "KILL");
+    eventually("the end of the function", || (host.environments() != first).then_some(())).await;
+    assert_eq!(invoke(&host, event("/ingest", "application/json", &body, false)).await.0, 202);
+    host.shutdown(Duration::from_secs(2)).await;
+}

@@ -1,0 +1,160 @@
+//! The acceptance run (`make accept`): minutes of load against the clock, on the release build of `tidegate local` at
+//! the pace at which it is deployed. Prints a transcript, and fails where a promise is not kept.
+
+#![expect(clippy::unwrap_used, reason = "a run that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::{Duration, Instant, SystemTime};
+
+use flate2::read::MultiGzDecoder;
+use serde_json::{Value, json};
+use tests::books::Books;
+use tests::site::{Pipeline, Site, answer, eventually};
+
+/// From accepted to durable, 99 of 100 events.
+const FRESHNESS: Duration = Duration::from_secs(5);
+/// The batching window: at most one object a shard in each.
+const WINDOW: Duration = Duration::from_secs(3);
+const OBJECT_BYTES: usize = 5_000_000;
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() {
+    let program = std::env::current_exe().unwrap().with_file_name("tidegate");
+    assert!(program.exists(), "{} is not built: use `make accept`", program.display());
+
+    println!("# 1,000 requests a minute, JSON and text, for a minute");
+    load(&Site::at_deployed_pace(&program), Duration::from_millis(60)).await;
+    println!("\n# 200 events a second for a minute, over 2 shards");
+    load(&Site::at_deployed_pace(&program).shards(2), Duration::from_millis(5)).await;
+    println!("\n# 60 events of 1 MB that do not compress");
+    incompressible(&Site::at_deployed_pace(&program)).await;
+    println!("\nAll promises kept.");
+}
+
+/// One request every `interval` for a minute, each on time whether or not those before were answered.
+async fn load(site: &Site, interval: Duration) {
+    let pipeline = std::sync::Arc::new(site.start());
+    let begun = Instant::now();
+    let mut requests = Vec::new();
+    let mut next = tokio::time::interval(interval);
+    for n in 0.. {
+        next.tick().await;
+        if begun.elapsed() >= MINUTE {
+            break;
+        }
+        let pipeline = pipeline.clone();
+        requests.push(tokio::spawn(async move { send(&pipeline, n).await }));
+    }
+    let mut answers = Vec::new();
+    for request in requests {
+        answers.push(request.await.unwrap());
+    }
+    let took = begun.elapsed();
+    let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
+    latencies.sort_unstable();
+    println!("requests      {} in {:.1} s", answers.len(), took.as_secs_f64());
+    let refused = answers.iter().filter(|answer| answer.status != 202).count();
+    println!("answered 202  {}", answers.len() - refused);
+    println!("answer        p50 {:?}, p99 {:?}, worst {:?}", at(&latencies, 50), at(&latencies, 99), at(&latencies, 100));
+    assert_eq!(refused, 0, "every request is answered 202");
+
+    let books = site.books();
+    let accepted: BTreeMap<_, _> = answers.iter().map(|answer| (answer.id.clone(), answer.accepted_at)).collect();
+    eventually("every event in the archive", || (books.archived().len() == accepted.len()).then_some(())).await;
+    let doubled = books.archived().values().filter(|count| **count != 1).count();
+    println!("stored        {} items, {} archive lines, {doubled} doubled", books.items().len(), books.lines().len());
+    assert_eq!((books.items().len(), doubled), (accepted.len(), 0), "every event is stored once");
+
+    let freshness = freshness(&books, site, &accepted);
+    println!("freshness     p50 {:?}, p99 {:?}, worst {:?} (accepted to durable object)", at(&freshness, 50), at(&freshness, 99), at(&freshness, 100));
+    assert!(at(&freshness, 99) <= FRESHNESS, "99 of 100 events are durable within {FRESHNESS:?}");
+
+    let mut by_shard: BTreeMap<String, usize> = BTreeMap::new();
+    for key in books.objects("events").keys() {
+        let name = key.rsplit('/').next().unwrap();
+        *by_shard.entry(name[..20].to_owned()).or_default() += 1;
+    }
+    let windows = took.as_secs().div_ceil(WINDOW.as_secs()) as usize + 1;
+    println!("objects       {by_shard:?}, of {windows} windows");
+    assert!(by_shard.values().all(|objects| *objects <= windows), "at most one object a shard and window");
+    println!("stopped       {}", std::sync::Arc::into_inner(pipeline).unwrap().stop().lines().last().unwrap_or_default());
+}
+
+struct Answer {
+    id: String,
+    status: u16,
+    latency: Duration,
+    accepted_at: SystemTime,
+}
+
+/// Request number `n`: JSON or text, of one of ten tenants.
+async fn send(pipeline: &Pipeline, n: usize) -> Answer {
+    let (tenant, id) = (format!("tenant-{}", n % 10), format!("e{n}"));
+    let text = format!("User {n} called 555-0199 and wrote to user{n}@example.com about request {n}");
+    let request = if n.is_multiple_of(2) {
+        pipeline.post("/ingest").json(&json!({"tenant_id": tenant, "log_id": id, "text": text}))
+    } else {
+        let request = pipeline.post("/ingest").header("Content-Type", "text/plain");
+        request.header("X-Tenant-ID", tenant).header("Idempotency-Key", &id).body(text)
+    };
+    let begun = Instant::now();
+    let (status, _) = answer(request).await;
+    Answer { id, status, latency: begun.elapsed(), accepted_at: now() }
+}
+
+/// From the 202 to the object's file being there, for each event, sorted.
+fn freshness(books: &Books, site: &Site, accepted: &BTreeMap<String, SystemTime>) -> Vec<Duration> {
+    let mut freshness = Vec::new();
+    for (key, bytes) in books.objects("events") {
+        let durable = std::fs::metadata(site.data().join("s3/tidegate-local").join(key)).unwrap().modified().unwrap();
+        let mut lines = String::new();
+        MultiGzDecoder::new(&bytes[..]).read_to_string(&mut lines).unwrap();
+        for line in lines.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let accepted = accepted[line["id"].as_str().unwrap()];
+            freshness.push(durable.duration_since(accepted).unwrap_or_default());
+        }
+    }
+    freshness.sort_unstable();
+    freshness
+}
+
+async fn incompressible(site: &Site) {
+    let pipeline = site.start();
+    for n in 0..60_u64 {
+        let request = pipeline.post("/ingest").header("Content-Type", "text/plain").header("X-Tenant-ID", "acme");
+        let (status, body) = answer(request.header("Idempotency-Key", n.to_string()).body(noise(n, 1_000_000))).await;
+        assert_eq!(status, 202, "{body}");
+    }
+    let books = site.books();
+    eventually("every event in the archive", || (books.archived().len() == 60).then_some(())).await;
+    for prefix in ["events", "texts", "payloads"] {
+        let objects = books.objects(prefix);
+        let largest = objects.values().map(Vec::len).max().unwrap_or_default();
+        println!("{prefix:<13} {} objects, the largest of {largest} bytes", objects.len());
+        assert!(largest <= OBJECT_BYTES, "no object exceeds {OBJECT_BYTES} bytes");
+    }
+    println!("stopped       {}", pipeline.stop().lines().last().unwrap_or_default());
+}
+
+/// Text that gzip makes hardly smaller: 64 letters by a linear congruence.
+fn noise(seed: u64, length: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"[(state >> 58) as usize])
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// The value that `percent` of the sorted values do not exceed.
+fn at(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() * percent).div_ceil(100).clamp(1, sorted.len()) - 1]
+}
+
+#[expect(clippy::disallowed_methods, reason = "this run is against the clock")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,96 @@
+//! A fault plan: which call of which operation fails, and how. It comes from `TIDEGATE_TEST_FAULTS` (JSON), and the
+//! calls are counted in a folder (`TIDEGATE_TEST_FAULTS_DIR`), so that the count goes on when a process dies.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+/// One fault.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    operation: Operation,
+    /// Which calls, counted from 1: `from` to `to`, both included.
+    from: u64,
+    to: u64,
+    fault: Fault,
+}
+
+/// Where a fault can strike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Operation {
+    /// The door's put to the stream.
+    StreamPut,
+    /// The consumer's insert of items.
+    ItemsInsert,
+    /// The consumer's put of an archive object, or of a text.
+    ObjectsPutIfAbsent,
+    /// The consumer's put of a quarantine object.
+    ObjectsPut,
+}
+
+/// What happens instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fault {
+    /// Nothing has an effect, and the call says so.
+    Refuse,
+    /// Every second element is refused, the others take effect.
+    RefuseSome,
+    /// It takes effect, and the call says that it failed.
+    FailAfter,
+    /// The process dies first.
+    DieBefore,
+    /// It takes effect, and the process dies.
+    DieAfter,
+}
+
+/// The plan of this process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    rules: Arc<[Rule]>,
+    counts: PathBuf,
+}
+
+impl Faults {
+    /// No faults where the environment names none.
+    pub(crate) fn from_environment() -> Result<Self, String> {
+        let Ok(rules) = std::env::var("TIDEGATE_TEST_FAULTS") else { return Ok(Self::default()) };
+        let rules: Vec<Rule> =
+            serde_json::from_str(&rules).map_err(|error| format!("TIDEGATE_TEST_FAULTS: {error}"))?;
+        let counts = std::env::var("TIDEGATE_TEST_FAULTS_DIR")
+            .map_err(|_| "TIDEGATE_TEST_FAULTS_DIR is not set".to_owned())?;
+        Ok(Self { rules: rules.into(), counts: counts.into() })
+    }
+
+    /// Counts a call; the fault that strikes it, if any.
+    pub(crate) fn strike(&self, operation: Operation) -> Option<Fault> {
+        if self.rules.iter().all(|rule| rule.operation != operation) {
+            return None;
+        }
+        let call = self.count(operation);
+        self.rules
+            .iter()
+            .find(|rule| rule.operation == operation && (rule.from..=rule.to).contains(&call))
+            .map(|rule| rule.fault)
+    }
+
+    /// The number of this call, from 1: a byte is appended to the operation's file for each.
+    fn count(&self, operation: Operation) -> u64 {
+        let path = self.counts.join(format!("{operation:?}"));
+        let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the folder is the test's");
+        file.write_all(b".").expect("the folder is the test's");
+        file.metadata().expect("the file is open").len()
+    }
+}
+
+/// Ends the process as `kill -9` does: nothing is flushed, nothing is unwound.
+pub(crate) fn die() -> ! {
+    let me = std::process::id().to_string();
+    let _killed = std::process::Command::new("kill").args(["-9", &me]).status();
+    std::process::abort()
+}

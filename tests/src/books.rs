@@ -1,0 +1,129 @@
+//! What is stored, read with common tools' own means: SQL for items, gunzip for objects. Nothing of Tidegate's code
+//! is in between.
+
+#![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+/// The items and objects of a data folder.
+pub struct Books {
+    data: PathBuf,
+}
+
+/// An item, by its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// `json_upload`, `text_upload` or `webhook`.
+    pub source: String,
+    /// As it came.
+    pub original_text: String,
+    /// As it was transformed.
+    pub modified_data: String,
+    /// The request's tier.
+    pub tier: String,
+}
+
+impl Books {
+    /// Those of `data`.
+    pub fn of(data: &Path) -> Self {
+        Self { data: data.to_owned() }
+    }
+
+    /// All items, by `(pk, sk)`.
+    pub fn items(&self) -> BTreeMap<(String, String), Item> {
+        let Some(database) = self.database() else { return BTreeMap::new() };
+        let mut select =
+            database.prepare("SELECT pk, sk, source, original_text, modified_data, tier FROM items").unwrap();
+        let rows = select.query_map([], |row| {
+            let item =
+                Item { source: row.get(2)?, original_text: row.get(3)?, modified_data: row.get(4)?, tier: row.get(5)? };
+            Ok(((row.get(0)?, row.get(1)?), item))
+        });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// How many records are on the stream.
+    pub fn records(&self) -> u32 {
+        let Some(database) = self.database() else { return 0 };
+        database.query_row("SELECT count(*) FROM records", [], |row| row.get(0)).unwrap()
+    }
+
+    /// The partition keys on the stream.
+    pub fn partition_keys(&self) -> Vec<String> {
+        let database = self.database().unwrap();
+        let mut select = database.prepare("SELECT DISTINCT partition_key FROM records ORDER BY 1").unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Puts a record on the stream, as a foreign producer would.
+    pub fn put_foreign(&self, partition_key: &str, data: &[u8]) {
+        let database = Connection::open(self.data.join("tidegate.sqlite")).unwrap();
+        database.busy_timeout(crate::site::DEADLINE).unwrap();
+        let now = std::process::Command::new("date").arg("+%s%3N").output().unwrap().stdout;
+        let now: i64 = String::from_utf8(now).unwrap().trim().parse().unwrap();
+        database
+            .execute(
+                "INSERT INTO records (shard, partition_key, arrival_ms, data) VALUES ('shardId-000000000000', ?1, ?2, ?3)",
+                (partition_key, now, data),
+            )
+            .unwrap();
+    }
+
+    /// The objects under `prefix`: their keys and bytes.
+    pub fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+        let bucket = self.data.join("s3/tidegate-local");
+        let mut objects = BTreeMap::new();
+        walk(&bucket.join(prefix), &mut |path| {
+            let key = path.strip_prefix(&bucket).unwrap().to_str().unwrap().to_owned();
+            objects.insert(key, std::fs::read(path).unwrap());
+        });
+        objects
+    }
+
+    /// The lines of all archive objects.
+    pub fn lines(&self) -> Vec<Value> {
+        let lines = |object: &Vec<u8>| {
+            let mut text = String::new();
+            MultiGzDecoder::new(&object[..]).read_to_string(&mut text).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+        };
+        self.objects("events").values().flat_map(lines).collect()
+    }
+
+    /// How often each `(tenant, id)` is in the archive.
+    pub fn archived(&self) -> BTreeMap<(String, String), usize> {
+        let mut counts = BTreeMap::new();
+        for line in self.lines() {
+            let name = |member: &str| line[member].as_str().unwrap().to_owned();
+            *counts.entry((name("tenant"), name("id"))).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The lines of all quarantine objects.
+    pub fn quarantined(&self) -> Vec<Value> {
+        let objects = self.objects("errors");
+        let lines = objects.values().flat_map(|object| object.split(|byte| *byte == b'\n'));
+        lines.filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
+    fn database(&self) -> Option<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(self.data.join("tidegate.sqlite"), flags).ok()?;
+        database.busy_timeout(crate::site::DEADLINE).unwrap();
+        Some(database)
+    }
+}
+
+fn walk(folder: &Path, visit: &mut impl FnMut(&Path)) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() { walk(&entry.path(), visit) } else { visit(&entry.path()) }
+    }
+}

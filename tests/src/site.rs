@@ -1,0 +1,207 @@
+//! Starts `tidegate local` in a folder of its own, on a port of the system's choice.
+
+#![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::books::Books;
+
+/// How long anything may take before a test gives up. Generous: machines are shared.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A data folder, and how to start the pipeline on it.
+pub struct Site {
+    program: PathBuf,
+    folder: TempDir,
+    arguments: Vec<String>,
+    faults: Value,
+    configuration: String,
+}
+
+impl Site {
+    /// An empty one for `program`, with one shard and no faults, at a pace for tests.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        let pace = ["--poll-ms", "20", "--window-ms", "60", "--backoff-ms", "20"];
+        Self { arguments: pace.map(str::to_owned).to_vec(), ..Self::at_deployed_pace(program) }
+    }
+
+    /// The same, at the pace at which it is deployed.
+    pub fn at_deployed_pace(program: impl Into<PathBuf>) -> Self {
+        let folder = tempfile::tempdir().expect("there is a temporary folder");
+        let (arguments, faults, configuration) = (Vec::new(), json!([]), String::new());
+        Self { program: program.into(), folder, arguments, faults, configuration }
+    }
+
+    /// With `shards` shards.
+    pub fn shards(mut self, shards: u16) -> Self {
+        self.arguments.extend(["--shards".to_owned(), shards.to_string()]);
+        self
+    }
+
+    /// With `toml` as its configuration.
+    pub fn configuration(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.configuration);
+        self
+    }
+
+    /// With faults: `(operation, first call, last call, fault)`.
+    pub fn faults(mut self, rules: &[(&str, u64, u64, &str)]) -> Self {
+        let rule = |(operation, from, to, fault): &(&str, u64, u64, &str)| {
+            json!({"operation": operation, "from": from, "to": to, "fault": fault})
+        };
+        self.faults = rules.iter().map(rule).collect();
+        self
+    }
+
+    /// Where the data are.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// What is stored.
+    pub fn books(&self) -> Books {
+        Books::of(&self.data())
+    }
+
+    /// Starts the pipeline and waits until it listens.
+    pub fn start(&self) -> Pipeline {
+        let config = self.folder.path().join("tidegate.toml");
+        std::fs::write(&config, &self.configuration).unwrap();
+        let mut command = Command::new(&self.program);
+        command
+            .args(["local", "--listen", "127.0.0.1:0"])
+            .arg("--data")
+            .arg(self.data())
+            .arg("--config")
+            .arg(&config)
+            .args(&self.arguments)
+            .env("TIDEGATE_TEST_FAULTS", self.faults.to_string())
+            .env("TIDEGATE_TEST_FAULTS_DIR", self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let errors = collect(process.stderr.take().unwrap());
+        let (lines, read_lines) = mpsc::channel();
+        let stdout = process.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _nobody_reads = lines.send(line);
+            }
+        });
+        let url = loop {
+            match read_lines.recv_timeout(DEADLINE) {
+                Ok(line) => {
+                    if let Some(url) = line.trim().strip_prefix("requests  ") {
+                        break url.trim_end_matches("/ingest").to_owned();
+                    }
+                }
+                Err(_) => panic!("tidegate local did not start: {}", errors.recv().unwrap_or_default()),
+            }
+        };
+        Pipeline { process, url, lines: Mutex::new(read_lines), client: reqwest::Client::new() }
+    }
+}
+
+/// Reads a pipe to its end in a thread; the text comes when it ends.
+fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (text, read) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        let _cut_off = pipe.read_to_end(&mut all);
+        let _nobody_reads = text.send(String::from_utf8_lossy(&all).into_owned());
+    });
+    read
+}
+
+/// A running `tidegate local`. Dropping it is `kill -9`.
+pub struct Pipeline {
+    process: Child,
+    /// Where it listens.
+    pub url: String,
+    lines: Mutex<mpsc::Receiver<String>>,
+    /// For requests of every kind.
+    pub client: reqwest::Client,
+}
+
+impl Pipeline {
+    /// A `POST` to `path` as tier `pro`.
+    pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.post(format!("{}{path}", self.url)).header("X-Customer-Tier", "pro").timeout(DEADLINE)
+    }
+
+    /// Sends one JSON object to `/ingest`; the answer's status and body.
+    pub async fn send(&self, object: &Value) -> (u16, Value) {
+        answer(self.post("/ingest").json(object)).await
+    }
+
+    /// The process ids of the consumers that run now.
+    pub fn consumers(&self) -> Vec<u32> {
+        let me = self.process.id();
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        ids.filter(|id| parent(*id) == Some(me)).collect()
+    }
+
+    /// Stops it as Ctrl-C does, and returns what it printed.
+    pub fn stop(mut self) -> String {
+        signal(self.process.id(), "TERM");
+        let end = Instant::now() + DEADLINE;
+        let status = loop {
+            match self.process.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > end => panic!("tidegate local did not stop"),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        assert!(status.success(), "{status}");
+        self.lines.lock().unwrap().iter().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        let _ended_already = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+/// Sends `signal` to a process.
+pub fn signal(id: u32, signal: &str) {
+    let _gone_already = Command::new("kill").arg(format!("-{signal}")).arg(id.to_string()).stderr(Stdio::null()).status();
+}
+
+fn parent(id: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+/// Sends a request; the answer's status and JSON body.
+pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+/// Polls until `found` finds something, or the deadline passes.
+pub async fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
