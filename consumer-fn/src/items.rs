@@ -11,6 +11,12 @@ use shared::time::Timestamp;
 
 use crate::origin::Origin;
 
+mod attributes;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
+
+pub use self::attributes::Attribute;
+
 /// An event as its tenant finds it again: what `GET /events/{id}` reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {

@@ -24,6 +24,8 @@ mod content;
 mod count;
 mod deadline;
 mod decode;
+#[cfg(feature = "aws")]
+pub mod environment;
 mod handler;
 mod insert;
 pub mod items;
@@ -34,6 +36,8 @@ mod origin;
 mod prefix;
 mod prepare;
 mod quarantine;
+#[cfg(all(test, feature = "aws-test"))]
+mod replay;
 mod resolve;
 mod response;
 mod retry;

@@ -1,2 +1,28 @@
-//! x
-fn main() {}
+//! The consumer function in Lambda: reads what it is told, builds the clients, serves.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use consumer_fn::environment::Environment;
+use consumer_fn::items::dynamodb::DynamoItems;
+use consumer_fn::objects::s3::S3Objects;
+use consumer_fn::{Consumer, lambda};
+use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
+use shared::time::Clock;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let config = shared::config::load(shared::config::locate(variable).as_deref(), std::env::vars())?;
+    init_logs(LogFormat::Json, &config.telemetry.log_level);
+    let metrics =
+        EmbeddedMetrics::install("consumer-fn").context("the metrics recorder cannot be installed")?;
+
+    let names = Environment::read(variable)?;
+    let sdk = aws_config::load_from_env().await;
+    let items = DynamoItems::new(&sdk, names.items_table);
+    let objects = S3Objects::new(&sdk, names.bucket);
+
+    let consumer = Consumer::new(Arc::new(config), items, objects, Clock::system())?;
+    lambda::serve(consumer, Some(metrics)).await.map_err(|error| anyhow::anyhow!("serving ended: {error}"))
+}

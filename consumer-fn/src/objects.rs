@@ -4,6 +4,9 @@ use std::future::Future;
 
 use bytes::Bytes;
 
+#[cfg(feature = "aws")]
+pub mod s3;
+
 /// The last place on the shard that an archive object covers. Stands in the object's metadata, so that whoever
 /// finds the object knows where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,11 @@
 //! needs no quotes.
 
 mod load;
+mod locate;
 mod sections;
 
 pub use load::{ConfigError, load};
+pub use locate::{VARIABLE, locate};
 pub use sections::{
     Archive, ArchiveContent, Config, Items, Limits, Publish, Redact, RedactKind, Telemetry, Tenants, Tiers,
     Transform, TransformStep,

@@ -1,0 +1,51 @@
+//! An item as it lies in its table: attributes by name.
+
+use shared::blob::BlobRef;
+use shared::key;
+
+use super::Item;
+
+/// An attribute's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// A string.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+}
+
+impl Item {
+    /// The attributes, keys first; what the item does not have is not among them. Names are in the table for as long
+    /// as items live: add at the end, never rename.
+    pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        use Attribute::{Number, Text};
+        let blob = |blob: &BlobRef| Text(serde_json::to_string(blob).expect("a reference always serialises"));
+        let always = [
+            ("pk", Text(key::item_partition(&self.tenant))),
+            ("sk", Text(key::item_sort(&self.id))),
+            ("source", Text(self.source.as_str().to_owned())),
+            ("original_text", Text(self.original_text.clone())),
+            ("modified_data", Text(self.modified_data.clone())),
+            ("processed_at", Text(self.processed_at.to_string())),
+            ("received_at", Text(self.received_at.to_string())),
+            ("tier", Text(self.tier.to_string())),
+            ("fields", Text(self.fields.as_json().to_owned())),
+            ("admission_id", Text(self.admission_id.to_string())),
+            ("content_hash", Text(self.content_hash.clone())),
+            ("shard", Text(self.origin.shard.to_string())),
+            ("sequence_number", Text(self.origin.sequence_number.to_string())),
+            ("position", Number(i64::from(self.origin.position))),
+        ];
+        let sometimes = [
+            ("event_time", self.event_time.map(|time| Text(time.to_string()))),
+            ("original_ref", self.original_ref.as_ref().map(blob)),
+            ("modified_ref", self.modified_ref.as_ref().map(blob)),
+            ("fields_ref", self.fields_ref.as_ref().map(blob)),
+            ("expires_at", self.expires_at.map(Number)),
+        ];
+        always
+            .into_iter()
+            .chain(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))))
+            .collect()
+    }
+}

@@ -1,0 +1,29 @@
+//! Where a function's configuration file is.
+
+use std::path::PathBuf;
+
+/// The variable that names the configuration file.
+pub const VARIABLE: &str = "TIDEGATE_CONFIG";
+
+/// The configuration file: the one that [`VARIABLE`] names, else `tidegate.toml` in the working folder or beside the
+/// function's code, if it exists. `variable` reads the environment: `|name| std::env::var(name).ok()`.
+pub fn locate(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    // One that is named is not looked for: if it is missing, reading it says so.
+    if let Some(named) = variable(VARIABLE) {
+        return Some(named.into());
+    }
+    let code = variable("LAMBDA_TASK_ROOT").unwrap_or_else(|| "/var/task".to_owned());
+    let folders = [PathBuf::from("."), code.into()];
+    folders.map(|folder| folder.join("tidegate.toml")).into_iter().find(|file| file.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_named_is_taken_whether_it_exists_or_not() {
+        let file = locate(|name| (name == VARIABLE).then(|| "no/such.toml".to_owned()));
+        assert_eq!(file, Some("no/such.toml".into()));
+    }
+}
