@@ -6,92 +6,72 @@ use metrics::Unit;
 /// The CloudWatch namespace.
 pub const NAMESPACE: &str = "Tidegate";
 
-/// One of Tidegate's metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
+/// Makes the enum: a metric's documentation is what a Prometheus user reads as its help.
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])+ $metric:ident: $unit:ident, $kind:ident;)+) => {
+        /// One of Tidegate's metrics.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Metric {
+            $($(#[doc = $doc])+ $metric,)+
+        }
+
+        impl Metric {
+            /// All of them, in the order of the flow.
+            pub const ALL: &[Self] = &[$(Self::$metric,)+];
+
+            /// The name, as dashboards and alarms spell it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$metric => stringify!($metric),)+
+                }
+            }
+
+            fn facts(self) -> (Unit, Kind, &'static str) {
+                match self {
+                    $(Self::$metric => (Unit::$unit, Kind::$kind, concat!($($doc,)+).trim_ascii_start()),)+
+                }
+            }
+        }
+    };
+}
+
+metrics! {
     /// `POST` requests on a route that takes events, before anything else is looked at.
-    RequestsReceived,
+    RequestsReceived: Count, Sum;
     /// Requests refused for their tier.
-    RequestsFiltered,
+    RequestsFiltered: Count, Sum;
     /// Events that were answered as accepted.
-    EventsAccepted,
+    EventsAccepted: Count, Sum;
     /// Events, or requests that could not be cut into events, that were answered with an error.
-    EventsRejected,
+    EventsRejected: Count, Sum;
     /// Bytes of accepted bodies, after decompression.
-    BytesAccepted,
+    BytesAccepted: Bytes, Sum;
     /// How long the stream took to take a put, in milliseconds.
-    PublishLatency,
+    PublishLatency: Milliseconds, Distribution;
     /// Records that were sent again.
-    PublishRetries,
+    PublishRetries: Count, Sum;
     /// Events that now have their item and are archived.
-    EventsStored,
+    EventsStored: Count, Sum;
     /// Events seen again that had been admitted once: our own resends.
-    EventsRedelivered,
+    EventsRedelivered: Count, Sum;
     /// Events with an id and a content that were there already.
-    EventsDeduplicated,
+    EventsDeduplicated: Count, Sum;
     /// Events and records put into quarantine.
-    EventsQuarantined,
+    EventsQuarantined: Count, Sum;
     /// Archive objects written.
-    ObjectsWritten,
+    ObjectsWritten: Count, Sum;
     /// The size of an archive object, in bytes.
-    ObjectBytes,
+    ObjectBytes: Bytes, Distribution;
     /// Events in an invocation's batch.
-    BatchEvents,
+    BatchEvents: Count, Distribution;
     /// From received at the door to durable in the archive, in milliseconds.
-    Freshness,
+    Freshness: Milliseconds, Distribution;
 }
 
 impl Metric {
-    /// All of them, in the order of the flow.
-    pub const ALL: [Self; 15] = [
-        Self::RequestsReceived,
-        Self::RequestsFiltered,
-        Self::EventsAccepted,
-        Self::EventsRejected,
-        Self::BytesAccepted,
-        Self::PublishLatency,
-        Self::PublishRetries,
-        Self::EventsStored,
-        Self::EventsRedelivered,
-        Self::EventsDeduplicated,
-        Self::EventsQuarantined,
-        Self::ObjectsWritten,
-        Self::ObjectBytes,
-        Self::BatchEvents,
-        Self::Freshness,
-    ];
-
-    /// The name, as dashboards and alarms spell it.
-    pub fn name(self) -> &'static str {
-        self.facts().0
-    }
-
-    /// The unit, and whether single values are kept (a distribution) or a sum.
-    fn facts(self) -> (&'static str, Unit, Kind) {
-        use Kind::{Distribution, Sum};
-        use Unit::{Bytes, Count, Milliseconds};
-        match self {
-            Self::RequestsReceived => ("RequestsReceived", Count, Sum),
-            Self::RequestsFiltered => ("RequestsFiltered", Count, Sum),
-            Self::EventsAccepted => ("EventsAccepted", Count, Sum),
-            Self::EventsRejected => ("EventsRejected", Count, Sum),
-            Self::BytesAccepted => ("BytesAccepted", Bytes, Sum),
-            Self::PublishLatency => ("PublishLatency", Milliseconds, Distribution),
-            Self::PublishRetries => ("PublishRetries", Count, Sum),
-            Self::EventsStored => ("EventsStored", Count, Sum),
-            Self::EventsRedelivered => ("EventsRedelivered", Count, Sum),
-            Self::EventsDeduplicated => ("EventsDeduplicated", Count, Sum),
-            Self::EventsQuarantined => ("EventsQuarantined", Count, Sum),
-            Self::ObjectsWritten => ("ObjectsWritten", Count, Sum),
-            Self::ObjectBytes => ("ObjectBytes", Bytes, Distribution),
-            Self::BatchEvents => ("BatchEvents", Count, Distribution),
-            Self::Freshness => ("Freshness", Milliseconds, Distribution),
-        }
-    }
-
     /// Adds `amount` to a sum.
     pub fn add(self, amount: usize) {
-        debug_assert_eq!(self.facts().2, Kind::Sum);
+        debug_assert_eq!(self.facts().1, Kind::Sum);
         if amount > 0 {
             metrics::counter!(self.name()).increment(amount as u64);
         }
@@ -100,28 +80,30 @@ impl Metric {
     /// Records one value of a distribution.
     #[expect(clippy::cast_precision_loss, reason = "no metric comes near 2^52")]
     pub fn record(self, value: u64) {
-        debug_assert_eq!(self.facts().2, Kind::Distribution);
+        debug_assert_eq!(self.facts().1, Kind::Distribution);
         metrics::histogram!(self.name()).record(value as f64);
     }
 
-    /// Tells the recorder each metric's unit. Call it once, after the recorder is installed.
+    /// Tells the recorder each metric's unit and meaning. Call it once, after the recorder is installed.
     pub fn describe_all() {
         for metric in Self::ALL {
             match metric.facts() {
-                (name, unit, Kind::Sum) => metrics::describe_counter!(name, unit, ""),
-                (name, unit, Kind::Distribution) => metrics::describe_histogram!(name, unit, ""),
+                (unit, Kind::Sum, meaning) => metrics::describe_counter!(metric.name(), unit, meaning),
+                (unit, Kind::Distribution, meaning) => {
+                    metrics::describe_histogram!(metric.name(), unit, meaning)
+                }
             }
         }
     }
 
     /// Whether single values are kept.
     pub fn is_distribution(self) -> bool {
-        self.facts().2 == Kind::Distribution
+        self.facts().1 == Kind::Distribution
     }
 
     /// The metric of that name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|metric| metric.name() == name)
+        Self::ALL.iter().copied().find(|metric| metric.name() == name)
     }
 }
 
@@ -155,7 +137,7 @@ mod tests {
     #[test]
     fn every_metric_is_found_by_its_name() {
         for metric in Metric::ALL {
-            assert_eq!(Metric::named(metric.name()), Some(metric));
+            assert_eq!(Metric::named(metric.name()), Some(*metric));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Logs and metrics, set up once at start-up. Logs go to stderr, metric documents to stdout; Lambda takes both to
 //! CloudWatch Logs, and the local run reads a child's metric documents off its stdout as CloudWatch would.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use tracing_subscriber::EnvFilter;
@@ -25,7 +25,7 @@ pub fn init_logs(format: LogFormat, level: &str) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let _already_installed = match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
-        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
     };
 }
 
