@@ -1,18 +1,48 @@
 //! The edge to Lambda: Function URL events in, the router's answers out.
 
+mod flush;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request as AxumRequest;
+use axum::middleware::{Next, from_fn};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use lambda_http::lambda_runtime::Diagnostic;
 use lambda_http::{Error, Request, RequestExt, Response, Service, service_fn};
+use shared::telemetry::EmbeddedMetrics;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
+use self::flush::Flushes;
 use crate::request_id::RequestId;
 
 /// Serves `router` to the Lambda Runtime API until the runtime ends the process.
 pub async fn serve(router: Router) -> Result<(), Error> {
     lambda_http::run_concurrent(service(router)).await
+}
+
+/// `router`, with its metrics written out now and then, after an answer and before the sandbox may be frozen.
+/// `recorded` tells how many values of the fullest distribution were recorded so far.
+pub fn with_metrics(
+    router: Router,
+    metrics: EmbeddedMetrics,
+    recorded: impl Fn() -> u64 + Clone + Send + Sync + 'static,
+) -> Router {
+    let flushes = Arc::new(Mutex::new(Flushes::default()));
+    router.layer(from_fn(move |request: AxumRequest, next: Next| {
+        let (flushes, recorded) = (Arc::clone(&flushes), recorded.clone());
+        async move {
+            let response = next.run(request).await;
+            let mut flushes = flushes.lock().unwrap_or_else(PoisonError::into_inner);
+            if flushes.is_due(Instant::now(), recorded()) {
+                metrics.flush();
+            }
+            response
+        }
+    }))
 }
 
 /// `router` as a service of Lambda's requests. The invocation's id is the request's, so that our log lines and

@@ -18,12 +18,15 @@ mod answer;
 mod body;
 mod claim_check;
 mod cut;
+pub mod environment;
 pub mod lambda;
 mod media;
 mod offload;
 pub mod payload;
 pub mod publish;
 pub mod rejection;
+#[cfg(all(test, feature = "aws-test"))]
+mod replay;
 mod request_id;
 mod router;
 

@@ -1,5 +1,8 @@
 //! Where the parts of a claim check are stored, as the door sees it.
 
+#[cfg(feature = "aws")]
+pub mod s3;
+
 use std::future::Future;
 
 use bytes::Bytes;

@@ -15,12 +15,15 @@
 
 mod driver;
 mod jitter;
+#[cfg(feature = "aws")]
+pub mod kinesis;
 mod partition;
 mod port;
 mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -64,13 +67,19 @@ pub struct Publisher<S> {
     stream: Arc<S>,
     settings: config::Publish,
     seed: u64,
+    calls: Arc<AtomicU64>,
     door: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
 }
 
 impl<S: EventStream> Publisher<S> {
     /// A publisher to `stream`; `seed` makes its waits differ from those of other processes.
     pub fn new(stream: S, settings: config::Publish, seed: u64) -> Self {
-        Self { stream: Arc::new(stream), settings, seed, door: Mutex::new(None) }
+        Self { stream: Arc::new(stream), settings, seed, calls: Arc::default(), door: Mutex::new(None) }
+    }
+
+    /// How many calls were made so far: each records one latency.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Publishes the lines of one request, and answers for each by its position: as soon as all are on the stream, or
@@ -100,7 +109,8 @@ impl<S: EventStream> Publisher<S> {
         };
         if let Some(submission) = refused {
             let (sender, submissions) = mpsc::unbounded_channel();
-            let driver = Driver::new(Arc::clone(&self.stream), self.settings.clone(), self.seed);
+            let calls = Arc::clone(&self.calls);
+            let driver = Driver::new(Arc::clone(&self.stream), self.settings.clone(), self.seed, calls);
             tokio::spawn(driver.run(submissions));
             // A driver that has just started takes it, unless the runtime is shutting down: then nobody waits.
             let _ = sender.send(submission);

@@ -120,7 +120,9 @@ pub enum Rejection {
     #[error("none of the batch's events can be accepted")]
     BatchRejected,
     /// The stream did not take the event in time. It may have it all the same: that is not known.
-    #[error("the stream did not take the event within {budget_ms} ms: send it again, under the same id")]
+    #[error(
+        "the stream did not take the event within {budget_ms} ms: send it again (under the same id it counts once)"
+    )]
     StreamUnavailable {
         /// The publisher's budget in milliseconds.
         budget_ms: u64,
@@ -128,7 +130,7 @@ pub enum Rejection {
         cause: String,
     },
     /// The event's large parts could not be stored.
-    #[error("the event's content could not be stored: send it again, under the same id")]
+    #[error("the event's content could not be stored: send it again (under the same id it counts once)")]
     PayloadStoreUnavailable {
         /// What the store said: for the log only.
         cause: String,

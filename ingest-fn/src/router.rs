@@ -57,6 +57,11 @@ impl<S: EventStream, P: PayloadStore> IngestState<S, P> {
         let publisher = Publisher::new(stream, config.publish.clone(), ids.next().as_u64_pair().1);
         Self { inner: Arc::new(Inner { config, bodies, payloads, publisher, clock, ids }) }
     }
+
+    /// How many calls to the stream were made so far.
+    pub fn stream_calls(&self) -> u64 {
+        self.inner.publisher.calls()
+    }
 }
 
 /// The HTTP service: the same in Lambda, in a container and on the local run.

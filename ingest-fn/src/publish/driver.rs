@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -39,6 +40,8 @@ pub(super) struct Driver<S> {
     /// Who waits, by the order they came in, which is that of their deadlines.
     requests: BTreeMap<u64, Request>,
     next_request: u64,
+    /// How many calls were made ([`super::Publisher::calls`]).
+    made: Arc<AtomicU64>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
     jitter: Jitter,
 }
@@ -58,13 +61,14 @@ struct Request {
 }
 
 impl<S: EventStream> Driver<S> {
-    pub(super) fn new(stream: Arc<S>, settings: config::Publish, seed: u64) -> Self {
+    pub(super) fn new(stream: Arc<S>, settings: config::Publish, seed: u64, made: Arc<AtomicU64>) -> Self {
         Self {
             stream,
             settings,
             queue: Queue::default(),
             requests: BTreeMap::new(),
             next_request: 0,
+            made,
             calls: FuturesUnordered::new(),
             jitter: Jitter::new(seed),
         }
@@ -80,13 +84,15 @@ impl<S: EventStream> Driver<S> {
             }
             let wake_at = self.wake_at();
             tokio::select! {
-                count = submissions.recv_many(&mut intake, INTAKE), if is_open => {
-                    is_open = count > 0;
-                    intake.drain(..).for_each(|submission| self.enter(submission));
-                }
+                // Calls first: what was taken at the last moment counts.
+                biased;
                 Some((call, result)) = self.calls.next(), if !self.calls.is_empty() => {
                     let settlement = self.queue.settle(call, result, Instant::now(), self.jitter.next());
                     self.note(settlement);
+                }
+                count = submissions.recv_many(&mut intake, INTAKE), if is_open => {
+                    is_open = count > 0;
+                    intake.drain(..).for_each(|submission| self.enter(submission));
                 }
                 () = tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
@@ -110,6 +116,7 @@ impl<S: EventStream> Driver<S> {
 
     fn start(&self, call: Call) {
         Metric::PublishRetries.add(call.records.iter().filter(|record| record.is_resent).count());
+        self.made.fetch_add(1, Ordering::Relaxed);
         let attempt = attempt(Arc::clone(&self.stream), call, self.settings.attempt());
         self.calls.push(Box::pin(attempt));
     }

@@ -40,9 +40,9 @@ impl Behaviour {
         let answers_after = lands_after + Duration::from_millis(150).mul_f64(random().powi(4));
         let puts: Vec<_> = records
             .iter()
-            .map(|_| match random() < faults / 2.0 {
-                true => Put::Refused(Refusal::Internal("at random".to_owned())),
-                false => Put::Taken,
+            .map(|_| {
+                let refused = random() < faults / 2.0;
+                if refused { Put::Refused(Refusal::Internal("at random".to_owned())) } else { Put::Taken }
             })
             .collect();
         let lands = puts.iter().map(|put| *put == Put::Taken).collect();
@@ -121,12 +121,9 @@ impl EventStream for FakeStream {
 
 /// The lines of a record, each up to its first blank.
 fn lines(record: &StreamRecord) -> Vec<String> {
-    let plain = match record.data.starts_with(&gzip::MAGIC) {
-        true => {
-            gzip::inflate(&record.data, Cap { bytes: 4 * limits::RECORD_BYTES, ratio: u32::MAX }).unwrap()
-        }
-        false => record.data.to_vec(),
-    };
+    let cap = Cap { bytes: 4 * limits::RECORD_BYTES, ratio: u32::MAX };
+    let is_packed = record.data.starts_with(&gzip::MAGIC);
+    let plain = if is_packed { gzip::inflate(&record.data, cap).unwrap() } else { record.data.to_vec() };
     let plain = String::from_utf8(plain).unwrap();
     let cut = |line: &str| line.split_once(' ').map_or(line, |(text, _padding)| text).to_owned();
     plain.split_terminator('\n').map(cut).collect()

@@ -1,0 +1,50 @@
+//! When metrics are written out: a document is a log line, and one a request would cost more than the request.
+
+use std::time::Duration;
+
+use shared::telemetry::EmbeddedMetrics;
+use tokio::time::Instant;
+
+/// Between two documents, at least, unless one is full.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// A document is written once this many values wait. It holds [`EmbeddedMetrics::VALUES`]; the rest is room for what
+/// the next request records.
+const VALUES: u64 = EmbeddedMetrics::VALUES as u64 / 2;
+
+/// What was written so far.
+#[derive(Debug, Default)]
+pub(super) struct Flushes {
+    last: Option<Instant>,
+    recorded: u64,
+}
+
+impl Flushes {
+    /// Whether to write a document now, when `recorded` values were recorded in all; if so, it counts as written. The
+    /// first is written at once: a sandbox may serve a single request.
+    pub(super) fn is_due(&mut self, now: Instant, recorded: u64) -> bool {
+        let is_late = self.last.is_none_or(|last| now.duration_since(last) >= INTERVAL);
+        let is_due = is_late || recorded.saturating_sub(self.recorded) >= VALUES;
+        if is_due {
+            *self = Self { last: Some(now), recorded };
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_due_at_first_then_by_time_or_when_half_full() {
+        let start = Instant::now();
+        let mut flushes = Flushes::default();
+        let mut is_due = |seconds, recorded| flushes.is_due(start + Duration::from_secs(seconds), recorded);
+        assert!(is_due(0, 1));
+        assert!(!is_due(9, 50));
+        assert!(is_due(9, 51));
+        assert!(!is_due(18, 52));
+        assert!(is_due(19, 52));
+    }
+}

@@ -1,0 +1,150 @@
+//! The stream by the AWS SDK: one `PutRecords` call for each put, without the SDK's own retries.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::Builder;
+use aws_sdk_kinesis::error::{DisplayErrorContext, SdkError};
+use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+
+use super::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
+
+/// A Kinesis stream.
+#[derive(Clone, Debug)]
+pub struct KinesisStream {
+    client: Client,
+    stream: String,
+}
+
+impl KinesisStream {
+    /// The stream of that name. `attempt` bounds a call from within as well, so that its connection is given up with
+    /// it.
+    pub fn new(sdk: &SdkConfig, stream: String, attempt: Duration) -> Self {
+        let timeouts = TimeoutConfig::builder().connect_timeout(attempt).operation_timeout(attempt).build();
+        let config =
+            Builder::from(sdk).retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
+        Self { client: Client::from_conf(config), stream }
+    }
+}
+
+impl EventStream for KinesisStream {
+    async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
+        let entries = records.iter().map(entry).collect::<Result<_, _>>();
+        let entries = entries.map_err(|error| StreamFailure::Refused(error.to_string()))?;
+        let call = self.client.put_records().stream_name(&self.stream).set_records(Some(entries));
+        call.send().await.map(|output| puts(&output)).map_err(failure)
+    }
+}
+
+fn entry(record: &StreamRecord) -> Result<PutRecordsRequestEntry, aws_sdk_kinesis::error::BuildError> {
+    PutRecordsRequestEntry::builder()
+        .partition_key(&record.partition_key)
+        .data(Blob::new(record.data.as_ref()))
+        .build()
+}
+
+fn puts(output: &PutRecordsOutput) -> Vec<Put> {
+    output.records().iter().map(put).collect()
+}
+
+/// `PutRecords` answers 200 whatever became of the records: one that failed has an error code, one of two by its
+/// documentation.
+fn put(entry: &PutRecordsResultEntry) -> Put {
+    let Some(code) = entry.error_code() else { return Put::Taken };
+    let message = format!("{code}: {}", entry.error_message().unwrap_or_default());
+    Put::Refused(match code {
+        "ProvisionedThroughputExceededException" => Refusal::Throttled(message),
+        _ => Refusal::Internal(message),
+    })
+}
+
+/// A call that was never sent, or that the service says no to, took nothing. After anything else, a 500 among it, the
+/// records may be on the stream.
+fn failure(error: SdkError<PutRecordsError>) -> StreamFailure {
+    let message = DisplayErrorContext(&error).to_string();
+    match &error {
+        SdkError::ConstructionFailure(_) => StreamFailure::Refused(message),
+        SdkError::ServiceError(refused) if refused.raw().status().is_client_error() => {
+            StreamFailure::Refused(message)
+        }
+        _ => StreamFailure::Ambiguous(message),
+    }
+}
+
+#[cfg(all(test, feature = "aws-test"))]
+mod tests {
+    use aws_smithy_http_client::test_util::StaticReplayClient;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::replay::replay;
+
+    /// A stream that answers its one call so, and what it was asked.
+    fn answering(status: u16, body: &'static str) -> (KinesisStream, StaticReplayClient) {
+        let (sdk, requests) = replay(&[(status, body)]);
+        (KinesisStream::new(&sdk, "events".to_owned(), Duration::from_secs(5)), requests)
+    }
+
+    fn records() -> Vec<StreamRecord> {
+        ["acme", "beta#1", "gamma"]
+            .map(|key| StreamRecord { partition_key: key.to_owned(), data: Bytes::from_static(b"{}\n") })
+            .to_vec()
+    }
+
+    #[tokio::test]
+    async fn a_call_names_the_stream_and_carries_key_and_data_of_each_record() {
+        let (stream, requests) = answering(
+            200,
+            r#"{"FailedRecordCount":0,"Records":[{"SequenceNumber":"1","ShardId":"s"},{"SequenceNumber":"2","ShardId":"s"},{"SequenceNumber":"3","ShardId":"s"}]}"#,
+        );
+        assert_eq!(stream.put(&records()).await.unwrap(), [Put::Taken, Put::Taken, Put::Taken]);
+        let request = requests.actual_requests().next().unwrap();
+        assert_eq!(request.headers().get("x-amz-target"), Some("Kinesis_20131202.PutRecords"));
+        insta::assert_snapshot!(String::from_utf8_lossy(request.body().bytes().unwrap()), @r#"{"Records":[{"Data":"e30K","PartitionKey":"acme"},{"Data":"e30K","PartitionKey":"beta#1"},{"Data":"e30K","PartitionKey":"gamma"}],"StreamName":"events"}"#);
+    }
+
+    #[tokio::test]
+    async fn an_answer_with_failures_inside_is_told_apart_by_position() {
+        let (stream, _) = answering(
+            200,
+            r#"{"FailedRecordCount":2,"Records":[{"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"Rate exceeded"},{"SequenceNumber":"2","ShardId":"s"},{"ErrorCode":"InternalFailure","ErrorMessage":"Internal service failure."}]}"#,
+        );
+        assert_eq!(
+            stream.put(&records()).await.unwrap(),
+            [
+                Put::Refused(Refusal::Throttled(
+                    "ProvisionedThroughputExceededException: Rate exceeded".to_owned()
+                )),
+                Put::Taken,
+                Put::Refused(Refusal::Internal("InternalFailure: Internal service failure.".to_owned())),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refused_call_is_made_once_and_took_nothing() {
+        let (stream, requests) = answering(
+            400,
+            r#"{"__type":"ProvisionedThroughputExceededException","message":"Rate exceeded"}"#,
+        );
+        let failure = stream.put(&records()).await.unwrap_err();
+        assert!(
+            matches!(&failure, StreamFailure::Refused(message) if message.contains("Rate exceeded")),
+            "{failure}"
+        );
+        assert_eq!(requests.actual_requests().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_500_leaves_it_open_whether_the_records_were_taken() {
+        let (stream, requests) = answering(500, r#"{"__type":"InternalFailure"}"#);
+        let failure = stream.put(&records()).await.unwrap_err();
+        assert!(matches!(failure, StreamFailure::Ambiguous(_)), "{failure}");
+        assert_eq!(requests.actual_requests().count(), 1);
+    }
+}

@@ -1,0 +1,25 @@
+//! For the tests of the AWS adapters: the SDK before a service that answers by a list, and remembers what it was asked.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_types::body::SdkBody;
+
+/// The configuration of a client whose calls are answered by `answers`, status and body, one after the other.
+pub(crate) fn replay(answers: &[(u16, &'static str)]) -> (SdkConfig, StaticReplayClient) {
+    let event = |(status, body): &(u16, &'static str)| {
+        // What is asked is not compared but read by the test.
+        let request = http::Request::builder().uri("/").body(SdkBody::empty()).unwrap();
+        let response = http::Response::builder().status(*status).body(SdkBody::from(*body)).unwrap();
+        ReplayEvent::new(request, response)
+    };
+    let client = StaticReplayClient::new(answers.iter().map(event).collect());
+    let credentials = Credentials::new("id", "secret", None, None, "test");
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("eu-central-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(client.clone())
+        .build();
+    (sdk, client)
+}

@@ -1,0 +1,15 @@
+//! The router from outside: requests in, answers and what reached the two ports out. In memory and in virtual time;
+//! what goes over sockets and through processes belongs to the workspace's own integration tests.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+mod batches;
+mod bodies;
+mod garbage;
+mod identity;
+mod lambda;
+mod large_events;
+mod problems;
+mod routes;
+mod server;
+mod unavailable;

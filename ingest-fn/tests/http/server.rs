@@ -1,0 +1,199 @@
+//! A router between a client and two ports in memory, which fail by plan.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use ingest_fn::{
+    EventStream, IngestState, PayloadFailure, PayloadStore, Put, Refusal, StreamFailure, StreamRecord, router,
+};
+use serde_json::Value;
+use shared::config::Config;
+use shared::event::Event;
+use shared::id::Ids;
+use shared::limits;
+use shared::time::{Clock, Timestamp};
+use shared::wire::{self, Content};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Faults {
+    /// Records of this partition key are always refused.
+    pub(crate) throttled: Option<&'static str>,
+    /// No call is ever answered.
+    pub(crate) hangs: bool,
+    /// The adapter has a defect.
+    pub(crate) panics: bool,
+    /// No payload can be stored.
+    pub(crate) payloads_fail: bool,
+}
+
+/// Everything that reached the ports.
+#[derive(Default)]
+struct Reached {
+    records: Vec<StreamRecord>,
+    payloads: BTreeMap<String, Bytes>,
+}
+
+#[derive(Clone)]
+struct Ports {
+    faults: Faults,
+    reached: Arc<Mutex<Reached>>,
+}
+
+impl EventStream for Ports {
+    async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
+        assert!(!self.faults.panics, "a defect in an adapter");
+        if self.faults.hangs {
+            std::future::pending::<()>().await;
+        }
+        let put = |record: &StreamRecord| {
+            if self.faults.throttled == Some(&*record.partition_key) {
+                return Put::Refused(Refusal::Throttled(
+                    "Rate exceeded for shard 7 of account 12".to_owned(),
+                ));
+            }
+            self.reached.lock().unwrap().records.push(record.clone());
+            Put::Taken
+        };
+        Ok(records.iter().map(put).collect())
+    }
+}
+
+impl PayloadStore for Ports {
+    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<(), PayloadFailure> {
+        if self.faults.payloads_fail {
+            return Err(PayloadFailure {
+                key: key.to_owned(),
+                problem: "access denied to bucket x".to_owned(),
+            });
+        }
+        self.reached.lock().unwrap().payloads.entry(key.to_owned()).or_insert(bytes);
+        Ok(())
+    }
+}
+
+/// One server and what stands behind it.
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    reached: Arc<Mutex<Reached>>,
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        Self::with(Faults::default(), |_| {})
+    }
+
+    pub(crate) fn failing(faults: Faults) -> Self {
+        Self::with(faults, |_| {})
+    }
+
+    pub(crate) fn with(faults: Faults, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let reached = Arc::default();
+        let ports = Ports { faults, reached: Arc::clone(&reached) };
+        let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
+        let state = IngestState::new(Arc::new(config), ports.clone(), ports, clock, counting_ids());
+        Self { router: router(state), reached }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap().to_owned())
+        };
+        let headers = parts.headers.iter().map(header).collect();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Answer {
+            status: parts.status,
+            headers,
+            json: serde_json::from_str(&text).unwrap_or(Value::Null),
+            text,
+        }
+    }
+
+    /// The events on the stream, in order.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let reached = self.reached.lock().unwrap();
+        let entries = reached
+            .records
+            .iter()
+            .flat_map(|record| wire::unpack(&record.data, limits::INFLATE_RATIO).unwrap().entries);
+        let event = |entry: wire::Entry| match entry.unwrap() {
+            Content::Event(event) => *event,
+            Content::Foreign(object) => panic!("{object:?}"),
+        };
+        entries.map(event).collect()
+    }
+
+    /// The partition keys of the records on the stream, in order.
+    pub(crate) fn partition_keys(&self) -> Vec<String> {
+        self.reached.lock().unwrap().records.iter().map(|record| record.partition_key.clone()).collect()
+    }
+
+    /// The stored payloads.
+    pub(crate) fn payloads(&self) -> BTreeMap<String, Bytes> {
+        self.reached.lock().unwrap().payloads.clone()
+    }
+}
+
+/// 00000000-0000-0000-0000-000000000001 and so on.
+fn counting_ids() -> Ids {
+    let next = AtomicU64::new(1);
+    Ids::new(move || Uuid::from_u128(u128::from(next.fetch_add(1, Ordering::Relaxed))))
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    /// `202`, or `403 tier_missing`.
+    pub(crate) fn shown(&self) -> String {
+        match self.json["code"].as_str() {
+            Some(code) => format!("{} {code}", self.status.as_u16()),
+            None => self.status.as_u16().to_string(),
+        }
+    }
+
+    /// Asserts that this is a problem as RFC 9457 has it, and complete.
+    pub(crate) fn assert_problem(&self) {
+        let text = |name: &str| self.json[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {self:?}"));
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        assert_eq!(self.json["status"], self.status.as_u16(), "{self:?}");
+        assert_eq!(text("type"), format!("urn:tidegate:problem:{}", text("code")));
+        assert_eq!(text("request_id"), self.headers["x-request-id"]);
+        assert!(text("detail").len() < 1_000, "{self:?}");
+        assert!(text("title").starts_with(|first: char| first.is_uppercase()));
+    }
+}
+
+/// A `POST` to `/ingest` in tier `pro`, with these headers beside.
+pub(crate) fn post(headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
+    post_to("/ingest", headers, body)
+}
+
+pub(crate) fn post_to(path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
+    let request = Request::post(path).header("x-customer-tier", "pro");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.body(body.into()).unwrap()
+}
+
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+pub(crate) const TEXT: (&str, &str) = ("content-type", "text/plain");
+pub(crate) const ACME: (&str, &str) = ("x-tenant-id", "acme");
