@@ -9,8 +9,9 @@ use aws_smithy_types::body::SdkBody;
 pub(crate) fn replay(answers: &[(u16, &'static str)]) -> (SdkConfig, StaticReplayClient) {
     let event = |(status, body): &(u16, &'static str)| {
         // What is asked is not compared but read by the test.
-        let request = http::Request::builder().uri("/").body(SdkBody::empty()).unwrap();
-        let response = http::Response::builder().status(*status).body(SdkBody::from(*body)).unwrap();
+        let request = http::Request::builder().uri("/").body(SdkBody::empty()).expect("a valid request");
+        let response =
+            http::Response::builder().status(*status).body(SdkBody::from(*body)).expect("a valid status");
         ReplayEvent::new(request, response)
     };
     let client = StaticReplayClient::new(answers.iter().map(event).collect());

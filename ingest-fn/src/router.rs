@@ -165,8 +165,10 @@ impl<S: EventStream, P: PayloadStore> Inner<S, P> {
         });
         let mut answers = self.publisher.publish(lines).await.into_iter();
         batch.and_then(|id| match answers.next() {
+            Some(Ok(())) => Ok(id),
             Some(Err(unpublished)) => Err(unpublished.into()),
-            _ => Ok(id),
+            // Accepted is only what is known to be on the stream.
+            None => Err(Rejection::Defect),
         })
     }
 }

@@ -37,7 +37,7 @@ impl EventStream for KinesisStream {
         let entries = records.iter().map(entry).collect::<Result<_, _>>();
         let entries = entries.map_err(|error| StreamFailure::Refused(error.to_string()))?;
         let call = self.client.put_records().stream_name(&self.stream).set_records(Some(entries));
-        call.send().await.map(|output| puts(&output)).map_err(failure)
+        call.send().await.map(|output| puts(&output)).map_err(|error| failure(&error))
     }
 }
 
@@ -65,9 +65,9 @@ fn put(entry: &PutRecordsResultEntry) -> Put {
 
 /// A call that was never sent, or that the service says no to, took nothing. After anything else, a 500 among it, the
 /// records may be on the stream.
-fn failure(error: SdkError<PutRecordsError>) -> StreamFailure {
-    let message = DisplayErrorContext(&error).to_string();
-    match &error {
+fn failure(error: &SdkError<PutRecordsError>) -> StreamFailure {
+    let message = DisplayErrorContext(error).to_string();
+    match error {
         SdkError::ConstructionFailure(_) => StreamFailure::Refused(message),
         SdkError::ServiceError(refused) if refused.raw().status().is_client_error() => {
             StreamFailure::Refused(message)
