@@ -11,7 +11,7 @@
 //! | publish | [`publish`] | lines → [`EventStream`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
 //!
-//! [`router`] puts them together. A 202 is sent only when the stream has the event.
+//! [`router()`] puts them together. A 202 is sent only when the stream has the event.
 
 mod admit;
 mod answer;
