@@ -2,9 +2,11 @@
 //!
 //! An object is named after the first place that it covers and says in its metadata which is the last, so a second
 //! attempt at the same batch finds what the first one left, and goes on behind it. That holds as long as the second
-//! attempt begins where the first one did. After a crash the mapping may halve the batch and begin elsewhere; what
-//! the first attempt had archived is then archived again, until the ledger ([`crate::commit`]) knows better.
+//! attempt begins where the first one did and reaches as far. After a crash the mapping may halve the batch; what the
+//! first attempt had archived of the other half is then archived again, until the ledger ([`crate::commit`]) knows
+//! better.
 
+use bytes::Bytes;
 use shared::config;
 use shared::key;
 use tokio::time::Instant;
@@ -42,6 +44,18 @@ pub struct WrittenObject {
     pub ranges: Vec<TenantRange>,
 }
 
+/// What the archive has of a batch.
+#[derive(Debug)]
+pub(crate) struct Archived {
+    /// What was finished in this attempt.
+    pub(crate) prefix: Prefix<Settled>,
+    /// The objects that cover it, in order.
+    pub(crate) objects: Vec<ArchivedObject>,
+    /// How many records of the batch the objects cover, with those that yield no lines. More than the prefix has
+    /// where an earlier attempt got further than this one; it did all that is to be done for what it archived.
+    pub(crate) records: usize,
+}
+
 /// Writes the prefix's stored events, object after object. Where one cannot be written until `until`, the prefix ends
 /// before the first record that is not archived.
 pub(crate) async fn archive(
@@ -51,28 +65,39 @@ pub(crate) async fn archive(
     config: &config::Archive,
     until: Instant,
     jitter: &Jitter,
-) -> (Prefix<Settled>, Vec<ArchivedObject>) {
+) -> Archived {
     let lines = lines(&prefix, config);
+    let shelf = Shelf { batch, objects, until, jitter };
     let mut roller = Roller::new(config.object_bytes, config.level());
     let mut archived = Vec::new();
     let mut from = Place { record: 0, position: 0 };
     let mut rest = &lines[..];
-    while !rest.is_empty() {
-        let (count, packed) = roller.next(rest);
-        let through = last_covered(&prefix, rest, count);
-        let object = match write(batch, objects, from, through, packed, until, jitter).await {
-            Ok(object) => object,
-            Err(error) => {
-                tracing::error!(%error, batch.record = from.record, "the archive could not be written, the batch ends there");
-                prefix.end_before(from.record);
+    while from.record < prefix.records {
+        let object = if rest.is_empty() {
+            // A prefix that was cut is answered by where it ends. If an earlier attempt archived beyond that, the next
+            // one would begin within an object that it cannot find.
+            if prefix.records == batch.records().len() {
                 break;
             }
+            shelf.find(from).await
+        } else {
+            let (count, packed) = roller.next(rest);
+            shelf.write(from, last_covered(&prefix, rest, count), packed).await.map(Some)
         };
-        from = behind(&prefix, batch, &object.covers);
-        archived.push(object);
-        rest = &rest[rest.partition_point(|line| line.place < from)..];
+        match object {
+            Ok(Some(object)) => {
+                from = behind(&prefix, batch, &object.covers);
+                rest = &rest[rest.partition_point(|line| line.place < from)..];
+                archived.push(object);
+            }
+            Ok(None) => break,
+            Err(error) => {
+                tracing::error!(%error, batch.record = from.record, "the archive is out of reach, the batch ends there");
+                prefix.end_before(from.record);
+            }
+        }
     }
-    (prefix, archived)
+    Archived { records: from.record.max(prefix.records), prefix, objects: archived }
 }
 
 fn lines(prefix: &Prefix<Settled>, config: &config::Archive) -> Vec<Line> {
@@ -93,41 +118,54 @@ fn last_covered(prefix: &Prefix<Settled>, lines: &[Line], count: usize) -> Place
     let last = lines[count - 1].place;
     let end_of = |record: usize| Place { record, position: prefix.last_positions[record] };
     match lines.get(count) {
-        None => end_of(prefix.records() - 1),
+        None => end_of(prefix.records - 1),
         Some(next) if next.place.record == last.record => last,
         Some(_) => end_of(last.record),
     }
 }
 
-/// Writes an object, or finds it written. On the second attempt the object is there, and what it covers counts,
-/// which may be less than what was to be written now, or more.
-async fn write(
-    batch: &Batch,
-    objects: &impl ObjectStore,
-    from: Place,
-    through: Place,
-    packed: Packed,
+/// Where a batch's archive objects are.
+struct Shelf<'a, O> {
+    batch: &'a Batch,
+    objects: &'a O,
     until: Instant,
-    jitter: &Jitter,
-) -> Result<ArchivedObject, GaveUp> {
-    let first = &batch.records()[from.record];
-    let key = key::archive_object(batch.shard(), &first.sequence_number, from.position, first.arrival);
-    let covers = Covers {
-        sequence_number: batch.records()[through.record].sequence_number.to_string(),
-        position: through.position,
-    };
-    let Packed { bytes, ranges } = packed;
-    let bytes = bytes::Bytes::from(bytes);
-    let created = retry(until, jitter, || objects.put_if_absent(&key, bytes.clone(), Some(&covers))).await?;
-    match created {
-        Created::New => {
-            let written = Some(WrittenObject { bytes: bytes.len(), ranges });
-            Ok(ArchivedObject { key, covers, written })
+    jitter: &'a Jitter,
+}
+
+impl<O: ObjectStore> Shelf<'_, O> {
+    /// Writes the object that covers `from` to `through`, or finds one written. On the second attempt it is there, and
+    /// what it covers counts, which may be less than what was to be written now, or more.
+    async fn write(&self, from: Place, through: Place, packed: Packed) -> Result<ArchivedObject, GaveUp> {
+        let key = self.key(from);
+        let covers = Covers {
+            sequence_number: self.batch.records()[through.record].sequence_number.to_string(),
+            position: through.position,
+        };
+        let Packed { bytes, ranges } = packed;
+        let bytes = Bytes::from(bytes);
+        let put = || self.objects.put_if_absent(&key, bytes.clone(), Some(&covers));
+        match retry(self.until, self.jitter, put).await? {
+            Created::New => {
+                let written = Some(WrittenObject { bytes: bytes.len(), ranges });
+                Ok(ArchivedObject { key, covers, written })
+            }
+            Created::Existed => {
+                let covers = retry(self.until, self.jitter, || read_covers(self.objects, &key)).await?;
+                Ok(ArchivedObject { key, covers, written: None })
+            }
         }
-        Created::Existed => {
-            let covers = retry(until, jitter, || read_covers(objects, &key)).await?;
-            Ok(ArchivedObject { key, covers, written: None })
-        }
+    }
+
+    /// The object that covers from `from` on, if there is one.
+    async fn find(&self, from: Place) -> Result<Option<ArchivedObject>, GaveUp> {
+        let key = self.key(from);
+        let covers = retry(self.until, self.jitter, || self.objects.covers(&key)).await?;
+        Ok(covers.map(|covers| ArchivedObject { key, covers, written: None }))
+    }
+
+    fn key(&self, from: Place) -> String {
+        let first = &self.batch.records()[from.record];
+        key::archive_object(self.batch.shard(), &first.sequence_number, from.position, first.arrival)
     }
 }
 
@@ -139,15 +177,15 @@ async fn read_covers(objects: &impl ObjectStore, key: &str) -> Result<Covers, Ob
 /// The first place behind what an object covers.
 fn behind(prefix: &Prefix<Settled>, batch: &Batch, covers: &Covers) -> Place {
     let is_covered = |sequence_number: &str| as_number(sequence_number) <= as_number(&covers.sequence_number);
-    let records = &batch.records()[..prefix.records()];
-    let covered = records.partition_point(|record| is_covered(&record.sequence_number));
-    let last =
-        covered.checked_sub(1).filter(|&last| *records[last].sequence_number == covers.sequence_number);
-    match last {
-        Some(record) if covers.position < prefix.last_positions[record] => {
-            Place { record, position: covers.position + 1 }
-        }
-        _ => Place { record: covered, position: 0 },
+    let covered = batch.records().partition_point(|record| is_covered(&record.sequence_number));
+    // An object may end within a record: then that record is not done.
+    let last = covered.saturating_sub(1);
+    let ends_within = *batch.records()[last].sequence_number == covers.sequence_number
+        && prefix.last_positions.get(last).is_none_or(|end| covers.position < *end);
+    if ends_within {
+        Place { record: last, position: covers.position + 1 }
+    } else {
+        Place { record: covered, position: 0 }
     }
 }
 

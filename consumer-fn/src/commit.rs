@@ -4,11 +4,11 @@
 //! each object ([`crate::archive`] has both points in its loop), and each object's manifest row. Until then an
 //! object's name and metadata are all that a second attempt finds, and the log has what the manifest will have.
 
-use crate::archive::ArchivedObject;
+use crate::archive::{Archived, ArchivedObject};
 
-/// Notes what was archived.
-pub(crate) fn commit(objects: &[ArchivedObject]) {
-    for ArchivedObject { key, covers, written } in objects {
+/// Notes what was archived. Gives how many records of the batch are done.
+pub(crate) fn commit(archived: &Archived) -> usize {
+    for ArchivedObject { key, covers, written } in &archived.objects {
         let Some(written) = written else {
             tracing::info!(object.key = %key, ?covers, "archive object of an earlier attempt adopted");
             continue;
@@ -32,4 +32,5 @@ pub(crate) fn commit(objects: &[ArchivedObject]) {
             );
         }
     }
+    archived.records
 }

@@ -4,12 +4,12 @@ use shared::metric::{Metric, sample};
 use shared::telemetry::EmbeddedMetrics;
 use shared::time::Timestamp;
 
-use crate::archive::ArchivedObject;
+use crate::archive::Archived;
 use crate::insert::Settled;
-use crate::prefix::Prefix;
 
-/// Counts what became of the prefix. `now`: when it was durable.
-pub(crate) fn count(events: usize, prefix: &Prefix<Settled>, objects: &[ArchivedObject], now: Timestamp) {
+/// Counts what became of a batch of `events`. `now`: when it was durable.
+pub(crate) fn count(events: usize, archived: &Archived, now: Timestamp) {
+    let Archived { prefix, objects, .. } = archived;
     let (mut freshness, mut redelivered, mut deduplicated) = (Vec::new(), 0, 0);
     for entry in &prefix.entries {
         match &entry.value {

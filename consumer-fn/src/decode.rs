@@ -14,7 +14,8 @@ use crate::quarantine::Quarantined;
 /// Reads record after record, until their lines have `limits.batch_bytes` in all: what many small compressed records
 /// inflate to is bounded only here. The first record is always read.
 pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
-    let mut prefix = Prefix { last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
+    let mut prefix =
+        Prefix { records: 0, last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
     let mut bytes = 0;
     for (index, record) in batch.records().iter().enumerate() {
         let start = Place { record: index, position: 0 };
@@ -43,6 +44,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
             }
         }
     }
+    prefix.records = prefix.last_positions.len();
     prefix
 }
 

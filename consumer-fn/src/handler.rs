@@ -59,11 +59,10 @@ impl<I: ItemStore, O: ObjectStore> Consumer<I, O> {
         let offloaded = offload(prepared, objects, deadline.offload(), &jitter).await;
         let settled = insert(offloaded, items, deadline.items(), &jitter).await;
         let settled = quarantine::write(settled, &batch, objects, deadline.quarantine(), &jitter).await;
-        let (done, archived) =
-            archive(settled, &batch, objects, &config.archive, deadline.archive(), &jitter).await;
-        commit(&archived);
+        let archived = archive(settled, &batch, objects, &config.archive, deadline.archive(), &jitter).await;
+        let finished = commit(&archived);
 
-        count(events, &done, &archived, clock.now());
-        respond(&batch, done.records())
+        count(events, &archived, clock.now());
+        respond(&batch, finished)
     }
 }

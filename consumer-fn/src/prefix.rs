@@ -8,7 +8,9 @@ use crate::quarantine::Quarantined;
 /// What is left of the batch, between two stages: its first `records` records, and what each of their lines became.
 #[derive(Debug)]
 pub(crate) struct Prefix<T> {
-    /// The position of the last line of each record; 0 for a record without lines. As long as the prefix.
+    /// How many records it has.
+    pub(crate) records: usize,
+    /// The position of the last line of each record that was decoded; 0 for a record without lines.
     pub(crate) last_positions: Vec<u32>,
     /// Lines that are on their way, in the stream's order.
     pub(crate) entries: Vec<Entry<T>>,
@@ -24,14 +26,9 @@ pub(crate) struct Entry<T> {
 }
 
 impl<T> Prefix<T> {
-    /// How many records there are.
-    pub(crate) fn records(&self) -> usize {
-        self.last_positions.len()
-    }
-
     /// Leaves `record` and all behind it to a later invocation.
     pub(crate) fn end_before(&mut self, record: usize) {
-        self.last_positions.truncate(record);
+        self.records = record;
         self.entries.retain(|entry| entry.place.record < record);
         self.quarantined.retain(|quarantined| quarantined.place.record < record);
     }
@@ -47,7 +44,7 @@ impl<T> Prefix<T> {
                 Err(entry) => quarantined.push(entry),
             }
         }
-        Prefix { last_positions: self.last_positions, entries, quarantined }
+        Prefix { records: self.records, last_positions: self.last_positions, entries, quarantined }
     }
 
     /// Takes each entry a stage further.

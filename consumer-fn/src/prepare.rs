@@ -173,3 +173,73 @@ fn cut(text: &mut String) {
     text.truncate(text.floor_char_boundary(ITEM_TEXT_BYTES));
     text.shrink_to_fit();
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::config::TransformStep;
+    use shared::id::{AdmissionId, EventId, TenantId};
+
+    use super::*;
+    use crate::items::Attribute;
+    use crate::tests::admitted;
+
+    /// The largest event that each kind of limit allows, all at once.
+    fn largest() -> (Event, Config) {
+        let mut event = admitted(u128::MAX, &"t".repeat(limits::TENANT_ID_BYTES), "x", "");
+        event.id = EventId::parse("é".repeat(limits::EVENT_ID_BYTES / 2)).unwrap();
+        event.text = Text::Inline("ß".repeat(5_000_000));
+        event.fields = serde_json::from_str(&format!("{{\"a\":\"{}\"}}", "x".repeat(1_000_000))).unwrap();
+        let mut config = Config::default();
+        config.transform.steps = vec![TransformStep::Uppercase, TransformStep::Enrich];
+        config.transform.enrich.insert("constant".to_owned(), "x".repeat(9_900).into());
+        (event, config)
+    }
+
+    fn prepare(event: Event, config: &Config) -> Prepared {
+        let transform = Transform::new(&config.transform).unwrap();
+        let origin = Origin {
+            shard: "shardId-000000000000".into(),
+            sequence_number: "4".repeat(56).into(),
+            position: u32::MAX,
+        };
+        let now = Timestamp::from_unix_ms(1_795_253_400_000);
+        Prepared::new(Resolved { event, fetched: None }, origin, &transform, config, now)
+    }
+
+    /// By DynamoDB's rules: names and strings count their UTF-8 bytes, a number at most 21.
+    fn item_size(item: &Item) -> usize {
+        let size = |(name, value): (&str, Attribute)| {
+            name.len()
+                + match value {
+                    Attribute::Text(text) => text.len(),
+                    Attribute::Number(_) => 21,
+                }
+        };
+        item.attributes().into_iter().map(size).sum()
+    }
+
+    #[test]
+    fn the_largest_item_fits_dynamodb() {
+        let (event, config) = largest();
+        let prepared = prepare(event.clone(), &config);
+        assert!(item_size(&prepared.item) < limits::ITEM_BYTES, "{}", item_size(&prepared.item));
+        assert!(prepared.item.original_ref.is_some() && prepared.item.modified_ref.is_some());
+        assert_eq!(prepared.into_event().fields, event.fields, "what is redriven is whole");
+
+        // Just below where fields are cut.
+        let mut event = event;
+        let room = ITEM_FIELDS_BYTES - 9_900 - 40;
+        event.fields = serde_json::from_str(&format!("{{\"a\":\"{}\"}}", "x".repeat(room))).unwrap();
+        let item = prepare(event, &config).item;
+        assert!(item.fields_ref.is_none());
+        assert!(item_size(&item) < limits::ITEM_BYTES, "{}", item_size(&item));
+    }
+
+    #[test]
+    fn an_item_refers_only_to_what_it_does_not_hold() {
+        let item = prepare(admitted(1, "acme", "1", "hello"), &Config::default()).item;
+        assert_eq!((item.original_ref, item.modified_ref, item.fields_ref), (None, None, None));
+        assert_eq!(item.admission_id, AdmissionId(uuid::Uuid::from_u128(1)));
+        assert_eq!(item.tenant, TenantId::parse("acme").unwrap());
+    }
+}

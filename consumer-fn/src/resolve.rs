@@ -46,7 +46,7 @@ pub(crate) async fn resolve(
         prefix.end_before(record);
     }
     let requests: Vec<_> =
-        prefix.entries.iter().map(|entry| fetch(&entry.value, objects, until, jitter)).collect();
+        prefix.entries.iter().map(|entry| fetch(&entry.value, objects, most_bytes, until, jitter)).collect();
     let fetched: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
 
     let gave_up = prefix.entries.iter().zip(&fetched).find_map(|(entry, fetched)| match fetched {
@@ -85,12 +85,13 @@ fn first_beyond(prefix: &Prefix<Event>, most: u64) -> Option<usize> {
 async fn fetch(
     event: &Event,
     objects: &impl ObjectStore,
+    most_bytes: usize,
     until: Instant,
     jitter: &Jitter,
 ) -> Result<Option<String>, Unresolved> {
     let Text::Ref(blob) = &event.text else { return Ok(None) };
     let mismatch = |detail: String| Unresolved::Quarantine(Reason::PayloadMismatch, detail);
-    check(blob, event).map_err(mismatch)?;
+    check(blob, event, most_bytes).map_err(mismatch)?;
 
     let mut parts = Vec::new();
     for key in blob.part_keys() {
@@ -112,18 +113,18 @@ async fn fetch(
 
 /// A reference is as trustworthy as its line's writer: it must not reach into another tenant's payloads, nor make us
 /// fetch without end.
-fn check(blob: &BlobRef, event: &Event) -> Result<(), String> {
+fn check(blob: &BlobRef, event: &Event, most_bytes: usize) -> Result<(), String> {
     let own = format!("payloads/{}/", event.tenant);
     if !blob.key.starts_with(&own) || blob.key.contains("/../") {
         return Err(format!("the payload `{}` is not the tenant's (`{own}…`)", blob.key));
     }
     let parts = blob.bytes.div_ceil(limits::OBJECT_BYTES as u64).max(1);
-    if u64::from(blob.parts) != parts || blob.bytes > limits::INLINE_BYTES as u64 {
+    if u64::from(blob.parts) != parts || blob.bytes > most_bytes as u64 {
         return Err(format!(
             "a payload of {} bytes in {} parts is not allowed (at most {} bytes, {} a part)",
             blob.bytes,
             blob.parts,
-            limits::INLINE_BYTES,
+            most_bytes,
             limits::OBJECT_BYTES
         ));
     }

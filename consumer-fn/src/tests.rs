@@ -3,7 +3,7 @@
 
 mod faults;
 mod flow;
-mod large;
+pub(crate) mod large;
 mod prefix_rule;
 mod stores;
 
@@ -56,14 +56,14 @@ impl Pipeline {
     async fn invoke_from(&self, first: usize, records: &[Vec<u8>]) -> usize {
         let deadline = Deadline::after(Duration::from_mins(1));
         let response = self.consumer().handle(batch(first, records), deadline).await;
-        unfinished(&response, records.len())
+        unfinished(&response, first + records.len())
     }
 }
 
-/// The index in the batch of the first record that is not done.
-fn unfinished(response: &KinesisEventResponse, records: usize) -> usize {
+/// The index of the first record that is not done; `end` if all are.
+fn unfinished(response: &KinesisEventResponse, end: usize) -> usize {
     match &response.batch_item_failures[..] {
-        [] => records,
+        [] => end,
         [only] => index(only.item_identifier.as_deref().unwrap()),
         more => panic!("{more:?}"),
     }
@@ -97,7 +97,7 @@ fn batch(first: usize, records: &[Vec<u8>]) -> Batch {
 }
 
 /// An admission of its own.
-fn admitted(admission: u128, tenant: &str, id: &str, text: &str) -> Event {
+pub(crate) fn admitted(admission: u128, tenant: &str, id: &str, text: &str) -> Event {
     Event {
         id: EventId::parse(id).unwrap(),
         admission_id: AdmissionId(Uuid::from_u128(admission)),

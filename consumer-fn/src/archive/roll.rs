@@ -156,3 +156,116 @@ fn sizes(lines: &[Line], ends: &[usize]) -> Vec<usize> {
 fn as_f64(bytes: usize) -> f64 {
     bytes as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::gzip::Cap;
+
+    use super::*;
+    use crate::tests::large::noise;
+
+    const CAP: Cap = Cap { bytes: 1 << 30, ratio: 2_000 };
+
+    fn line(record: usize, position: u32, tenant: &str, text: &str) -> Line {
+        let bytes = format!("{tenant} {record} {position} {text}\n").into_bytes();
+        Line { place: Place { record, position }, tenant: TenantId::parse(tenant).unwrap(), bytes }
+    }
+
+    fn roll(lines: &[Line], limit: usize) -> Vec<(usize, Packed)> {
+        let mut roller = Roller::new(limit, Level::new(6).unwrap());
+        let (mut objects, mut rest) = (Vec::new(), lines);
+        while !rest.is_empty() {
+            let (count, packed) = roller.next(rest);
+            rest = &rest[count..];
+            objects.push((count, packed));
+        }
+        objects
+    }
+
+    #[test]
+    fn what_fits_is_one_object_in_which_each_tenant_has_a_member_of_its_own() {
+        let tenants = ["beta", "acme", "gamma"];
+        let lines: Vec<_> = (0..300).map(|at| line(at, 0, tenants[at % 3], "hello")).collect();
+        let [(300, packed)] = &roll(&lines, 5_000_000)[..] else { panic!("one object") };
+
+        let mut end = 0;
+        for range in &packed.ranges {
+            assert_eq!((range.offset, range.lines), (end, 100));
+            end += range.length;
+            let text = gzip::inflate(&packed.bytes[range.offset..end], CAP).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.lines().all(|line| line.starts_with(range.tenant.as_str())));
+            assert_eq!(text.lines().count(), 100);
+        }
+        assert_eq!(end, packed.bytes.len(), "no gaps");
+        let order: Vec<_> = packed.ranges.iter().map(|range| range.tenant.as_str()).collect();
+        assert_eq!(order, ["acme", "beta", "gamma"]);
+    }
+
+    #[test]
+    fn objects_of_incompressible_lines_are_nearly_full() {
+        let lines: Vec<_> = (0..300).map(|at| line(at, 0, "acme", &noise(100_000, at as u64))).collect();
+        let objects = roll(&lines, 5_000_000);
+        let (last, full) = objects.split_last().unwrap();
+        assert!(full.iter().all(|(_, packed)| (4_500_000..=5_000_000).contains(&packed.bytes.len())));
+        assert!(last.1.bytes.len() <= 5_000_000);
+    }
+
+    #[test]
+    fn objects_are_full_where_compressibility_changes_along_the_way() {
+        let text = |at: u64| if at % 200 < 100 { "x".repeat(10_000) } else { noise(10_000, at) };
+        let lines: Vec<_> = (0..600).map(|at| line(at, 0, "acme", &text(at as u64))).collect();
+        let objects = roll(&lines, 200_000);
+        let (_, full) = objects.split_last().unwrap();
+        assert!(full.iter().all(|(_, packed)| (170_000..=200_000).contains(&packed.bytes.len())));
+    }
+
+    #[test]
+    fn an_object_ends_with_a_record_unless_the_record_is_larger() {
+        let noise = noise(1_000, 1);
+        let small = (0..40).flat_map(|record| (0..3).map(move |position| (record, position)));
+        let large = (0..100).map(|position| (40, position));
+        let lines: Vec<_> = small
+            .chain(large)
+            .map(|(record, position)| line(record, position, &format!("t{position}"), &noise))
+            .collect();
+        let mut at = 0;
+        for (count, _) in roll(&lines, 20_000) {
+            at += count;
+            let inside = at < lines.len() && lines[at].place.record == lines[at - 1].place.record;
+            assert!(!inside || lines[at].place.record == 40);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_object_passes_the_limit_and_no_line_is_lost(
+            lines in proptest::collection::vec((0_usize..3, any::<bool>(), 0_usize..9_000, any::<bool>()), 1..80)
+        ) {
+            let (mut record, mut position) = (0, 0);
+            let lines: Vec<_> = lines
+                .iter()
+                .enumerate()
+                .map(|(seed, &(tenant, same_record, length, noisy))| {
+                    (record, position) = if same_record { (record, position + 1) } else { (record + 1, 0) };
+                    let text = if noisy { noise(length, seed as u64) } else { "x".repeat(length) };
+                    line(record, position, ["acme", "beta", "gamma"][tenant], &text)
+                })
+                .collect();
+            let objects = roll(&lines, 20_000);
+            prop_assert_eq!(&objects, &roll(&lines, 20_000), "the same again");
+            let mut rest = &lines[..];
+            for (count, packed) in objects {
+                prop_assert!(packed.bytes.len() <= 20_000);
+                let (these, others) = rest.split_at(count);
+                let mut expected: Vec<_> = these.iter().map(|line| String::from_utf8_lossy(&line.bytes)).collect();
+                expected.sort_by(|a, b| a.split(' ').next().cmp(&b.split(' ').next()));
+                prop_assert_eq!(gzip::inflate(&packed.bytes, CAP).unwrap(), expected.concat().into_bytes());
+                rest = others;
+            }
+            prop_assert!(rest.is_empty());
+        }
+    }
+}

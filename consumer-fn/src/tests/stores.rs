@@ -105,9 +105,12 @@ impl ItemStore for Items {
     }
 }
 
+/// An object and its metadata.
+type Stored = (Bytes, Option<Covers>);
+
 #[derive(Clone)]
 pub(super) struct Objects {
-    stored: Arc<Mutex<BTreeMap<String, (Bytes, Option<Covers>)>>>,
+    stored: Arc<Mutex<BTreeMap<String, Stored>>>,
     plan: Plan,
 }
 
