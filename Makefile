@@ -1,7 +1,7 @@
 # What a developer types. `.ci/run` calls the same targets.
 
 # The crates with a feature `aws`: the adapters by the AWS SDK, and the Lambda binaries. Compiling them takes minutes.
-AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws,consumer-fn/aws
+AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,consumer-fn/aws-test
 
 .PHONY: help run test test-aws lint lint-aws accept
 

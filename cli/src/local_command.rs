@@ -46,14 +46,16 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
     println!("{}", welcome(&pipeline, &data));
 
     received(&mut stop).await;
-    println!("Stopping: no more requests; what was accepted goes into items and objects. (Once more: stop at once.)");
+    println!(
+        "Stopping: no more requests; what was accepted goes into items and objects. (Once more: stop at once.)"
+    );
     tokio::select! {
         drained = pipeline.drain() => report(drained),
         () = received(&mut stop) => {
             println!("Stopped at once. What was accepted is on the stream, and is taken up at the next start.");
-            Ok(())
         }
     }
+    Ok(())
 }
 
 async fn received(signals: &mut [Signal; 2]) {
@@ -102,14 +104,15 @@ Ctrl-C stops it, once what was accepted is stored.
     )
 }
 
-fn report(drained: Drained) -> anyhow::Result<()> {
+fn report(drained: Drained) {
     let Drained { complete, batches, records, discarded, remaining } = drained;
     println!("Drained {records} records in {batches} batches into items and objects.");
     if discarded > 0 {
-        println!("{discarded} records failed for good: they lie, with their bytes, under aws/lambda/ in the bucket.");
+        println!(
+            "{discarded} records failed for good: they lie, with their bytes, under aws/lambda/ in the bucket."
+        );
     }
     if !complete {
         println!("At least {remaining} records are still on the stream; the next start takes them up.");
     }
-    Ok(())
 }

@@ -18,7 +18,11 @@ pub fn take(line: &str) -> bool {
     true
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "metrics are whole and not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "metrics are whole and not negative"
+)]
 fn record(metric: Metric, value: &Value) {
     let single = std::slice::from_ref(value);
     for number in value.as_array().map_or(single, Vec::as_slice).iter().filter_map(Value::as_f64) {

@@ -59,7 +59,10 @@ impl Child {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
                 let state =
                     IngestState::new(config, adapters.stream(stream), data.objects()?, clock, Ids::system());
-                ingest_fn::lambda::serve(ingest_fn::router(state)).await
+                let calls = state.clone();
+                let router = ingest_fn::router(state);
+                let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());
+                ingest_fn::lambda::serve(router).await
             }
             Function::Consumer => {
                 let items = adapters.items(EmbeddedItems(data.database()?));

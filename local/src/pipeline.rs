@@ -27,16 +27,16 @@ use crate::embedded::{EmbeddedCheckpoints, EmbeddedObjects, EmbeddedStream, Stre
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::Function;
 use crate::prometheus::Prometheus;
-use crate::runtime_api::{FunctionHost, FunctionSpec, LogLine, LogSink};
+use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 
 /// How long open requests may take to end once the pipeline stops.
 const REQUESTS_END: Duration = Duration::from_secs(10);
 /// How long what was accepted may take to reach items and objects once the pipeline stops.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 /// How often records and items past their time are deleted.
-const EXPIRY: Duration = Duration::from_secs(3_600);
+const EXPIRY: Duration = Duration::from_hours(1);
 /// The consumer's time-out, as it is deployed.
-const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
+const CONSUMER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a pipeline is started with.
 #[derive(Clone, Debug)]
@@ -178,14 +178,14 @@ fn consumer_spec(options: &Options, shards: usize) -> FunctionSpec {
         memory_mb: 1_024,
         // One batch per shard is in flight; a split adds a shard, so leave room.
         maximum_environments: shards * 2,
-        log_sink: LogSink::new(take_output),
+        log_sink: LogSink::new(|line| take_output(&line.text)),
     }
 }
 
 /// Metric documents become metrics; everything else is the function's log and goes where ours goes.
-fn take_output(line: LogLine) {
-    if !cloudwatch::take(&line.text) {
-        eprintln!("{}", line.text);
+fn take_output(line: &str) {
+    if !cloudwatch::take(line) {
+        eprintln!("{line}");
     }
 }
 

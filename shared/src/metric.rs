@@ -90,7 +90,7 @@ impl Metric {
             match metric.facts() {
                 (unit, Kind::Sum, meaning) => metrics::describe_counter!(metric.name(), unit, meaning),
                 (unit, Kind::Distribution, meaning) => {
-                    metrics::describe_histogram!(metric.name(), unit, meaning)
+                    metrics::describe_histogram!(metric.name(), unit, meaning);
                 }
             }
         }

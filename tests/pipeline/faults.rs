@@ -11,7 +11,8 @@ async fn send(pipeline: &Pipeline, prefix: &str, count: usize) -> Vec<String> {
     let mut accepted = Vec::new();
     for n in 0..count {
         let id = format!("{prefix}{n}");
-        let (status, body) = pipeline.send(&json!({"tenant_id": format!("t{}", n % 4), "id": id, "text": "x"})).await;
+        let (status, body) =
+            pipeline.send(&json!({"tenant_id": format!("t{}", n % 4), "id": id, "text": "x"})).await;
         if status == 202 {
             accepted.push(id);
         } else {
@@ -23,7 +24,9 @@ async fn send(pipeline: &Pipeline, prefix: &str, count: usize) -> Vec<String> {
 
 /// Waits until every id has its item and is archived, and checks that none is doubled.
 async fn stored_once(site: &Site, ids: &[String]) {
-    let archived = || site.books().archived().into_iter().map(|((_, id), count)| (id, count)).collect::<BTreeMap<_, _>>();
+    let archived = || {
+        site.books().archived().into_iter().map(|((_, id), count)| (id, count)).collect::<BTreeMap<_, _>>()
+    };
     eventually("all in the archive", || {
         let archived = archived();
         ids.iter().all(|id| archived.contains_key(id)).then_some(())
@@ -65,7 +68,8 @@ async fn of_a_partly_refused_batch_only_the_refused_records_are_sent_again() {
 async fn a_stream_that_is_away_is_answered_503_and_nothing_is_promised() {
     let site = crate::site().faults(&[("stream_put", 1, 1_000, "refuse")]);
     let pipeline = site.start();
-    let response = pipeline.post("/ingest").json(&json!({"tenant_id": "acme", "text": "x"})).send().await.unwrap();
+    let response =
+        pipeline.post("/ingest").json(&json!({"tenant_id": "acme", "text": "x"})).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 503);
     assert!(response.headers().contains_key("retry-after"));
     assert_eq!(response.json::<Value>().await.unwrap()["code"], "stream_unavailable");
@@ -86,7 +90,8 @@ async fn a_poison_record_is_kept_and_its_neighbours_are_stored() {
 
 #[tokio::test]
 async fn a_consumer_killed_before_its_items_are_written_loses_and_doubles_nothing() {
-    let site = crate::site().faults(&[("items_insert", 1, 2, "die_before"), ("items_insert", 4, 4, "die_before")]);
+    let site =
+        crate::site().faults(&[("items_insert", 1, 2, "die_before"), ("items_insert", 4, 4, "die_before")]);
     let pipeline = site.start();
     let ids = send(&pipeline, "e", 40).await;
     stored_once(&site, &ids).await;
@@ -94,7 +99,8 @@ async fn a_consumer_killed_before_its_items_are_written_loses_and_doubles_nothin
 
 #[tokio::test]
 async fn a_consumer_killed_after_its_items_are_written_archives_them_at_the_next_attempt() {
-    let site = crate::site().faults(&[("items_insert", 1, 1, "die_after"), ("objects_put_if_absent", 1, 1, "die_before")]);
+    let site = crate::site()
+        .faults(&[("items_insert", 1, 1, "die_after"), ("objects_put_if_absent", 1, 1, "die_before")]);
     let pipeline = site.start();
     let ids = send(&pipeline, "e", 40).await;
     stored_once(&site, &ids).await;

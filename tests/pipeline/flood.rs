@@ -11,7 +11,9 @@ use tests::site::{Pipeline, answer, eventually};
 async fn send(pipeline: &Pipeline, n: usize) -> (String, String) {
     let tenant = format!("tenant-{}", n % 10);
     let request = if n.is_multiple_of(2) {
-        pipeline.post("/ingest").json(&json!({"tenant_id": tenant, "log_id": format!("e{n}"), "text": format!("event {n}")}))
+        pipeline
+            .post("/ingest")
+            .json(&json!({"tenant_id": tenant, "log_id": format!("e{n}"), "text": format!("event {n}")}))
     } else {
         pipeline
             .post("/ingest")
@@ -40,8 +42,10 @@ async fn a_mixed_flood_is_accepted_and_stored_once_with_tenants_apart() {
     assert_eq!(archived.keys().cloned().collect::<BTreeSet<_>>(), accepted);
 
     let items = site.books().items();
-    let expected: BTreeSet<_> =
-        accepted.iter().map(|(tenant, id)| (format!("tenants/{tenant}"), format!("processed_logs/{id}"))).collect();
+    let expected: BTreeSet<_> = accepted
+        .iter()
+        .map(|(tenant, id)| (format!("tenants/{tenant}"), format!("processed_logs/{id}")))
+        .collect();
     assert_eq!(items.keys().cloned().collect::<BTreeSet<_>>(), expected);
     // Every text names its tenant or its number: none is in another's partition.
     for ((pk, sk), item) in &items {

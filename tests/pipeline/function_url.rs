@@ -14,7 +14,11 @@ fn host(data: &Path) -> FunctionHost {
     FunctionHost::start(FunctionSpec {
         name: "ingest-fn".to_owned(),
         program: crate::program().into(),
-        arguments: ["function", "ingest-fn", "--data"].map(Into::into).into_iter().chain([data.into()]).collect(),
+        arguments: ["function", "ingest-fn", "--data"]
+            .map(Into::into)
+            .into_iter()
+            .chain([data.into()])
+            .collect(),
         environment: Vec::new(),
         timeout: Duration::from_secs(30),
         memory_mb: 512,

@@ -12,7 +12,8 @@ fn item_key(tenant: &str, id: &str) -> (String, String) {
 async fn a_json_event_becomes_an_item_and_a_line_of_an_object() {
     let site = crate::site();
     let pipeline = site.start();
-    let event = json!({"tenant_id": "acme", "log_id": "123", "text": "User 555-0199 accessed /reports", "level": 3});
+    let event =
+        json!({"tenant_id": "acme", "log_id": "123", "text": "User 555-0199 accessed /reports", "level": 3});
     assert_eq!(pipeline.send(&event).await, (202, json!({"status": "success", "event_id": "123"})));
 
     let line = eventually("the line in the archive", || site.books().lines().pop()).await;
@@ -59,7 +60,8 @@ async fn a_batch_and_a_webhook_arrive_and_are_transformed_as_configured() {
         "[transform]\nsteps = [\"redact\", \"uppercase\", \"enrich\"]\n[transform.enrich]\nbrand = \"testBrand\"\n",
     );
     let pipeline = site.start();
-    let batch = json!([{"tenant_id": "a", "id": 1, "text": "one"}, {"tenant_id": "b", "id": 1, "text": "two"}]);
+    let batch =
+        json!([{"tenant_id": "a", "id": 1, "text": "one"}, {"tenant_id": "b", "id": 1, "text": "two"}]);
     let (status, body) = answer(pipeline.post("/events").json(&batch)).await;
     assert_eq!((status, &body["accepted"]), (202, &2.into()));
     let webhook = json!({"event_timestamp": "2024-01-11T01:42:50.234200+00:00", "body": "what is the capital of India?"});
@@ -72,14 +74,18 @@ async fn a_batch_and_a_webhook_arrive_and_are_transformed_as_configured() {
     let texts: Vec<_> = lines.iter().map(|line| line["text"].clone()).collect();
     assert_eq!(texts, ["ONE", "TWO", "WHAT IS THE CAPITAL OF INDIA?"]);
     assert!(lines.iter().all(|line| line["fields"]["brand"] == "testBrand"));
-    assert_eq!((&lines[2]["source"], &lines[2]["event_time"]), (&"webhook".into(), &"2024-01-11T01:42:50.234200Z".into()));
+    assert_eq!(
+        (&lines[2]["source"], &lines[2]["event_time"]),
+        (&"webhook".into(), &"2024-01-11T01:42:50.234200Z".into())
+    );
 }
 
 #[tokio::test]
 async fn the_same_event_twice_is_stored_once_and_another_content_is_kept_in_quarantine() {
     let site = crate::site();
     let pipeline = site.start();
-    let send = async |text: &str| pipeline.send(&json!({"tenant_id": "acme", "id": "7", "text": text})).await.0;
+    let send =
+        async |text: &str| pipeline.send(&json!({"tenant_id": "acme", "id": "7", "text": text})).await.0;
     assert_eq!(send("first").await, 202);
     eventually("the first", || (site.books().lines().len() == 1).then_some(())).await;
     assert_eq!((send("first").await, send("second").await), (202, 202));
@@ -114,7 +120,11 @@ async fn health_and_metrics_tell_what_happened() {
         assert!(std::time::Instant::now() < end, "{text}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
-    for line in ["tidegate_requests_received_total 1", "tidegate_events_accepted_total 1", "tidegate_objects_written_total 1"] {
+    for line in [
+        "tidegate_requests_received_total 1",
+        "tidegate_events_accepted_total 1",
+        "tidegate_objects_written_total 1",
+    ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
     assert!(text.contains("tidegate_freshness_milliseconds{quantile=\"0.99\"}"), "{text}");

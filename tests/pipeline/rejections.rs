@@ -22,7 +22,11 @@ async fn each_refusal_names_its_reason_and_leaves_nothing_on_the_stream() {
         (json(pipeline.post("/ingest"), r#"{"text":"x"}"#), 400, "tenant_missing"),
         (json(pipeline.post("/ingest"), r#"{"tenant_id":"a b","text":"x"}"#), 400, "tenant_invalid"),
         (json(pipeline.post("/ingest").header("X-Tenant-ID", "beta"), good), 400, "tenant_conflict"),
-        (pipeline.post("/ingest").header("Content-Type", "image/png").body("x"), 415, "media_type_unsupported"),
+        (
+            pipeline.post("/ingest").header("Content-Type", "image/png").body("x"),
+            415,
+            "media_type_unsupported",
+        ),
         (json(pipeline.post("/nowhere"), good), 404, "not_found"),
         (pipeline.client.put(format!("{}/ingest", pipeline.url)), 405, "method_not_allowed"),
     ];
@@ -43,9 +47,16 @@ async fn one_byte_over_the_limit_is_refused_by_name() {
     let site = crate::site();
     let pipeline = site.start();
     let body = vec![b'x'; 10_000_001];
-    let request = pipeline.post("/ingest").header("Content-Type", "text/plain").header("X-Tenant-ID", "acme").body(body);
+    let request = pipeline
+        .post("/ingest")
+        .header("Content-Type", "text/plain")
+        .header("X-Tenant-ID", "acme")
+        .body(body);
     let (status, problem) = answer(request).await;
-    assert_eq!((status, &problem["code"], &problem["limit"]), (413, &json!("body_too_large"), &json!(10_000_000)));
+    assert_eq!(
+        (status, &problem["code"], &problem["limit"]),
+        (413, &json!("body_too_large"), &json!(10_000_000))
+    );
     assert_eq!(site.books().records(), 0);
 }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::books::Books;
 
 /// How long anything may take before a test gives up. Generous: machines are shared.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A data folder, and how to start the pipeline on it.
 pub struct Site {
@@ -53,9 +53,7 @@ impl Site {
 
     /// With faults: `(operation, first call, last call, fault)`.
     pub fn faults(mut self, rules: &[(&str, u64, u64, &str)]) -> Self {
-        let rule = |(operation, from, to, fault): &(&str, u64, u64, &str)| {
-            json!({"operation": operation, "from": from, "to": to, "fault": fault})
-        };
+        let rule = |(operation, from, to, fault): &(&str, u64, u64, &str)| json!({"operation": operation, "from": from, "to": to, "fault": fault});
         self.faults = rules.iter().map(rule).collect();
         self
     }
@@ -103,7 +101,9 @@ impl Site {
                         break url.trim_end_matches("/ingest").to_owned();
                     }
                 }
-                Err(_) => panic!("tidegate local did not start: {}", errors.recv().unwrap_or_default()),
+                Err(end) => {
+                    panic!("tidegate local did not start ({end}): {}", errors.recv().unwrap_or_default())
+                }
             }
         };
         Pipeline { process, url, lines: Mutex::new(read_lines), client: reqwest::Client::new() }
@@ -180,7 +180,8 @@ impl Drop for Pipeline {
 
 /// Sends `signal` to a process.
 pub fn signal(id: u32, signal: &str) {
-    let _gone_already = Command::new("kill").arg(format!("-{signal}")).arg(id.to_string()).stderr(Stdio::null()).status();
+    let _gone_already =
+        Command::new("kill").arg(format!("-{signal}")).arg(id.to_string()).stderr(Stdio::null()).status();
 }
 
 fn parent(id: u32) -> Option<u32> {

@@ -14,7 +14,9 @@ impl Checkpoints for EmbeddedCheckpoints {
         let shard = shard.to_owned();
         let loaded = self.0.call(move |connection| {
             connection
-                .query_row("SELECT sequence_number FROM checkpoints WHERE shard = ?1", [shard], |row| row.get(0))
+                .query_row("SELECT sequence_number FROM checkpoints WHERE shard = ?1", [shard], |row| {
+                    row.get(0)
+                })
                 .optional()
         });
         Ok(loaded.await?)

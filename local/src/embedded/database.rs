@@ -21,7 +21,9 @@ pub struct Database(Arc<Mutex<Connection>>);
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// It was written by another version.
-    #[error("`{path}` has schema {found}, this version of Tidegate writes {SCHEMA_VERSION}: start with --reset, or with another --data")]
+    #[error(
+        "`{path}` has schema {found}, this version of Tidegate writes {SCHEMA_VERSION}: start with --reset, or with another --data"
+    )]
     Schema {
         /// The file.
         path: String,

@@ -95,7 +95,9 @@ fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
@@ -129,10 +131,15 @@ mod tests {
     fn no_key_leaves_the_bucket_or_has_a_name_too_long() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path(), "bucket").unwrap();
-        for key in ["../../x".to_owned(), "a/../../../x".to_owned(), format!("payloads/{}/x", "%C3".repeat(256))] {
+        for key in
+            ["../../x".to_owned(), "a/../../../x".to_owned(), format!("payloads/{}/x", "%C3".repeat(256))]
+        {
             let path = folder.path(&key);
             assert!(path.starts_with(root.path().join("bucket")), "{key}");
-            assert!(path.components().all(|part| part.as_os_str() != ".." && part.as_os_str().len() <= 255), "{key}");
+            assert!(
+                path.components().all(|part| part.as_os_str() != ".." && part.as_os_str().len() <= 255),
+                "{key}"
+            );
         }
     }
 }

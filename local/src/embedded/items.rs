@@ -21,7 +21,8 @@ impl ItemStore for EmbeddedItems {
         let mut outcomes = Vec::with_capacity(items.len());
         for chunk in items.chunks(TRANSACTION_ITEMS) {
             let rows = chunk.to_vec();
-            let inserted = self.0.write(move |transaction| rows.iter().map(|item| insert(transaction, item)).collect());
+            let inserted =
+                self.0.write(move |transaction| rows.iter().map(|item| insert(transaction, item)).collect());
             match inserted.await {
                 Ok(inserted) => {
                     let inserted: Vec<Insert> = inserted;
@@ -40,7 +41,9 @@ fn failed(error: &DatabaseError) -> Insert {
 
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {
     let (pk, sk) = (key::item_partition(&item.tenant), key::item_sort(&item.id));
-    let json = |value: &Option<shared::blob::BlobRef>| value.as_ref().map(|blob| serde_json::to_string(blob).expect("a reference always serialises"));
+    let json = |value: &Option<shared::blob::BlobRef>| {
+        value.as_ref().map(|blob| serde_json::to_string(blob).expect("a reference always serialises"))
+    };
     let mut insert: CachedStatement<'_> = transaction.prepare_cached(
         "INSERT INTO items VALUES (:pk, :sk, :source, :original_text, :modified_data, :processed_at, :received_at, :event_time, :tier, :fields, :original_ref, :modified_ref, :fields_ref, :shard, :sequence_number, :position, :admission_id, :content_hash, :expires_at) ON CONFLICT DO NOTHING",
     )?;
@@ -77,11 +80,16 @@ fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert
 
 fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {
     let admission: String = row.get(3)?;
-    let admission = Uuid::parse_str(&admission)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into()))?;
+    let admission = Uuid::parse_str(&admission).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
+    })?;
     let (shard, sequence_number): (String, String) = (row.get(0)?, row.get(1)?);
     Ok(Existing {
-        origin: Origin { shard: shard.into(), sequence_number: sequence_number.into(), position: row.get(2)? },
+        origin: Origin {
+            shard: shard.into(),
+            sequence_number: sequence_number.into(),
+            position: row.get(2)?,
+        },
         admission_id: AdmissionId(admission),
         content_hash: row.get(4)?,
     })

@@ -14,7 +14,7 @@ use super::{Database, DatabaseError};
 use crate::event_source_mapping::ports::{ListedShard, Read, Record, Room, StreamReader, Tail};
 
 /// How long records stay after they were processed: Kinesis's default. Unprocessed ones stay until they are.
-const RETENTION: Duration = Duration::from_secs(24 * 3_600);
+const RETENTION: Duration = Duration::from_hours(24);
 
 /// The stream, for writing.
 #[derive(Clone, Debug)]
@@ -54,7 +54,8 @@ impl EmbeddedStream {
     pub async fn open(database: Database, shards: u16, clock: Clock) -> Result<Self, DatabaseError> {
         let open = database
             .write(move |transaction| {
-                let existing: u32 = transaction.query_row("SELECT count(*) FROM shards", [], |row| row.get(0))?;
+                let existing: u32 =
+                    transaction.query_row("SELECT count(*) FROM shards", [], |row| row.get(0))?;
                 if existing == 0 {
                     create_evenly(transaction, u128::from(shards.max(1)))?;
                 }
@@ -80,7 +81,9 @@ impl EmbeddedStream {
         let (children, open) = self
             .database
             .write(move |transaction| {
-                let count: u128 = transaction.query_row("SELECT count(*) FROM shards", [], |row| row.get::<_, u32>(0))?.into();
+                let count: u128 = transaction
+                    .query_row("SELECT count(*) FROM shards", [], |row| row.get::<_, u32>(0))?
+                    .into();
                 let ids = [shard_id(count), shard_id(count + 1)];
                 let ranges = [(parent.first_hash, middle), (middle + 1, parent.last_hash)];
                 for (id, (first, last)) in ids.iter().zip(ranges) {
@@ -124,15 +127,23 @@ impl EmbeddedStream {
 
 impl EventStream for EmbeddedStream {
     async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
-        if let Some(large) = records.iter().find(|record| record.partition_key.len() + record.data.len() > limits::RECORD_BYTES) {
+        if let Some(large) = records
+            .iter()
+            .find(|record| record.partition_key.len() + record.data.len() > limits::RECORD_BYTES)
+        {
             // As Kinesis does: the whole call is refused.
             let bytes = large.partition_key.len() + large.data.len();
-            return Err(StreamFailure::Refused(format!("a record of {bytes} bytes exceeds {}", limits::RECORD_BYTES)));
+            return Err(StreamFailure::Refused(format!(
+                "a record of {bytes} bytes exceeds {}",
+                limits::RECORD_BYTES
+            )));
         }
         let arrival = self.clock.now().unix_ms();
         let rows: Vec<(String, String, Bytes)> = records
             .iter()
-            .map(|record| (self.shard_of(&record.partition_key), record.partition_key.clone(), record.data.clone()))
+            .map(|record| {
+                (self.shard_of(&record.partition_key), record.partition_key.clone(), record.data.clone())
+            })
             .collect();
         let count = rows.len();
         self.database
@@ -148,7 +159,9 @@ impl EventStream for EmbeddedStream {
             .await
             .map_err(|error| match error {
                 // The transaction did not begin, or was rolled back.
-                DatabaseError::Sqlite(_) | DatabaseError::Schema { .. } => StreamFailure::Refused(error.to_string()),
+                DatabaseError::Sqlite(_) | DatabaseError::Schema { .. } => {
+                    StreamFailure::Refused(error.to_string())
+                }
                 DatabaseError::Unfinished => StreamFailure::Ambiguous(error.to_string()),
             })?;
         Ok(std::iter::repeat_with(|| Put::Taken).take(count).collect())
@@ -216,7 +229,8 @@ fn sequence_number(sequence: i64) -> String {
 fn sequence(sequence_number: &str) -> anyhow::Result<i64> {
     let digits = sequence_number.strip_prefix("49").filter(|digits| digits.len() == 54);
     let sequence = digits.and_then(|digits| digits.parse().ok());
-    sequence.ok_or_else(|| anyhow::anyhow!("`{sequence_number}` is not a sequence number of the embedded stream"))
+    sequence
+        .ok_or_else(|| anyhow::anyhow!("`{sequence_number}` is not a sequence number of the embedded stream"))
 }
 
 fn shard_id(number: u128) -> String {
@@ -249,11 +263,12 @@ fn create(
 fn open_shards(connection: &Connection) -> rusqlite::Result<Vec<Shard>> {
     let hash = |row: &Row<'_>, column| {
         let digits: String = row.get(column)?;
-        u128::from_str_radix(&digits, 16)
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into()))
+        u128::from_str_radix(&digits, 16).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+        })
     };
-    let mut select =
-        connection.prepare("SELECT id, first_hash, last_hash FROM shards WHERE closed = 0 ORDER BY first_hash")?;
+    let mut select = connection
+        .prepare("SELECT id, first_hash, last_hash FROM shards WHERE closed = 0 ORDER BY first_hash")?;
     let rows = select.query_map([], |row| {
         Ok(Shard { id: row.get(0)?, first_hash: hash(row, 1)?, last_hash: hash(row, 2)? })
     })?;
@@ -305,7 +320,8 @@ mod tests {
     #[tokio::test]
     async fn a_partition_key_stays_in_its_shard_and_keys_use_every_shard() {
         let (_folder, stream, _rows) = stream(4).await;
-        let shards: std::collections::BTreeSet<_> = (0..100).map(|n| stream.shard_of(&format!("t{n}"))).collect();
+        let shards: std::collections::BTreeSet<_> =
+            (0..100).map(|n| stream.shard_of(&format!("t{n}"))).collect();
         assert_eq!(shards.len(), 4);
         assert_eq!(stream.shard_of("acme"), stream.shard_of("acme"));
     }
@@ -322,7 +338,10 @@ mod tests {
         let (records, tail) = read(&rows, &stream.shard_of("acme"), None, EVERYTHING).await;
         assert_eq!((records.len(), tail), (1, Tail::Tip));
         let listed = rows.shards().await.unwrap();
-        assert_eq!(listed[1], ListedShard { id: children[0].clone(), parents: vec!["shardId-000000000000".to_owned()] });
+        assert_eq!(
+            listed[1],
+            ListedShard { id: children[0].clone(), parents: vec!["shardId-000000000000".to_owned()] }
+        );
         assert!(matches!(stream.split("shardId-000000000000").await, Err(SplitError::NotOpen(_))));
     }
 
@@ -345,7 +364,9 @@ mod tests {
         let (shard, rows) = ("shardId-000000000000", StreamRows(open()));
         let first = read(&rows, shard, None, EVERYTHING).await.0.remove(0);
         let checkpoints = super::super::EmbeddedCheckpoints(open());
-        crate::event_source_mapping::ports::Checkpoints::save(&checkpoints, shard, &first.sequence_number).await.unwrap();
+        crate::event_source_mapping::ports::Checkpoints::save(&checkpoints, shard, &first.sequence_number)
+            .await
+            .unwrap();
 
         let later = EmbeddedStream::open(open(), 1, put_at(2 * 86_400_000)).await.unwrap();
         later.expire().await.unwrap();

@@ -82,7 +82,8 @@ impl Faults {
     /// The number of this call, from 1: a byte is appended to the operation's file for each.
     fn count(&self, operation: Operation) -> u64 {
         let path = self.counts.join(format!("{operation:?}"));
-        let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the folder is the test's");
+        let mut file =
+            OpenOptions::new().create(true).append(true).open(path).expect("the folder is the test's");
         file.write_all(b".").expect("the folder is the test's");
         file.metadata().expect("the file is open").len()
     }

@@ -40,7 +40,8 @@ impl<S: EventStream> EventStream for Faulty<S> {
             Some(Fault::RefuseSome) => {
                 let taken: Vec<_> = records.iter().skip(1).step_by(2).cloned().collect();
                 let mut puts = self.inner.put(&taken).await?.into_iter();
-                let put = |index| if index % 2 == 1 { puts.next().unwrap_or_else(throttled) } else { throttled() };
+                let put =
+                    |index| if index % 2 == 1 { puts.next().unwrap_or_else(throttled) } else { throttled() };
                 Ok((0..records.len()).map(put).collect())
             }
             Some(Fault::FailAfter) => {
@@ -65,7 +66,8 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
             Some(Fault::RefuseSome) => {
                 let inserted: Vec<_> = items.iter().skip(1).step_by(2).cloned().collect();
                 let mut outcomes = self.inner.insert(&inserted).await.into_iter();
-                let outcome = |index| if index % 2 == 1 { outcomes.next().unwrap_or_else(failed) } else { failed() };
+                let outcome =
+                    |index| if index % 2 == 1 { outcomes.next().unwrap_or_else(failed) } else { failed() };
                 (0..items.len()).map(outcome).collect()
             }
             Some(Fault::FailAfter) => {
