@@ -9,9 +9,15 @@
 //! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
 //! | `restart` | draining, `kill -9`, a backlog |
 //! | `function_url` | `ingest-fn` behind the Runtime API, by Function URL events |
+//! | `fixtures` | every payload in `fixtures/`, and what it must give |
+//! | `foreign` | what other producers put on the stream |
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod faults;
+mod fixtures;
 mod flood;
+mod foreign;
 mod function_url;
 mod happy_path;
 mod large;

@@ -1,5 +1,5 @@
 //! What is stored, read with common tools' own means: SQL for items, gunzip for objects. Nothing of Tidegate's code
-//! is in between.
+//! is in between, but for the records on the stream.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -41,8 +41,12 @@ impl Books {
         let mut select =
             database.prepare("SELECT pk, sk, source, original_text, modified_data, tier FROM items").unwrap();
         let rows = select.query_map([], |row| {
-            let item =
-                Item { source: row.get(2)?, original_text: row.get(3)?, modified_data: row.get(4)?, tier: row.get(5)? };
+            let item = Item {
+                source: row.get(2)?,
+                original_text: row.get(3)?,
+                modified_data: row.get(4)?,
+                tier: row.get(5)?,
+            };
             Ok(((row.get(0)?, row.get(1)?), item))
         });
         rows.unwrap().collect::<Result<_, _>>().unwrap()
@@ -52,6 +56,15 @@ impl Books {
     pub fn records(&self) -> u32 {
         let Some(database) = self.database() else { return 0 };
         database.query_row("SELECT count(*) FROM records", [], |row| row.get(0)).unwrap()
+    }
+
+    /// How many events are on the stream, as lines of its records.
+    pub fn events(&self) -> usize {
+        let Some(database) = self.database() else { return 0 };
+        let mut select = database.prepare("SELECT data FROM records").unwrap();
+        let records = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        let entries = |data: Vec<u8>| shared::wire::unpack(&data, 1_100).unwrap().entries.len();
+        records.map(|data| entries(data.unwrap())).sum()
     }
 
     /// The partition keys on the stream.

@@ -1,4 +1,5 @@
 //! What the integration tests and the acceptance run share: starting `tidegate local`, and reading what it stored.
 
 pub mod books;
+pub mod fixtures;
 pub mod site;
