@@ -31,6 +31,13 @@ pub const RECORD_INFLATED_BYTES: usize = INLINE_BYTES + 1024 * 1024;
 /// files; parts of claim checks keep to it too.
 pub const OBJECT_BYTES: usize = 5_000_000;
 
+/// The largest SQS message, and the largest batch of them: 1 MiB each (SQS API reference, `SendMessageBatch`; since
+/// 2025, 256 KiB before).
+pub const MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// Messages in one `SendMessageBatch` or `ReceiveMessage` (SQS quotas).
+pub const BATCH_MESSAGES: usize = 10;
+
 /// The largest DynamoDB item, names and values together: 400 KB (DynamoDB quotas).
 pub const ITEM_BYTES: usize = 400 * 1024;
 

@@ -50,6 +50,8 @@ metrics! {
     PublishLatency: Milliseconds, Distribution;
     /// Records that were sent again.
     PublishRetries: Count, Sum;
+    /// Events that the stream did not take in time and the spill queue did.
+    EventsSpilled: Count, Sum;
     /// Events that now have their item and are archived.
     EventsStored: Count, Sum;
     /// Events seen again that had been admitted once: our own resends.

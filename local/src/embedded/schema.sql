@@ -55,3 +55,14 @@ CREATE TABLE object_metadata (
     last_position INTEGER NOT NULL,
     PRIMARY KEY (key, sha256)
 ) STRICT;
+
+-- Queues, by name. A message is visible from `visible_ms` on; a receive counts, and moves that time.
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sent_ms INTEGER NOT NULL,
+    visible_ms INTEGER NOT NULL,
+    receives INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX messages_by_queue ON messages (queue, visible_ms);

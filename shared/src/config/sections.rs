@@ -178,13 +178,15 @@ pub struct Publish {
     pub budget_ms: u64,
     /// How long one attempt may take, in milliseconds.
     pub attempt_ms: u64,
+    /// How long what the stream did not take may take to reach the spill queue, in milliseconds: after the budget.
+    pub spill_ms: u64,
     /// How long the texts of a request that go by claim check may take to reach S3, in milliseconds.
     pub payload_ms: u64,
 }
 
 impl Default for Publish {
     fn default() -> Self {
-        Self { budget_ms: 250, attempt_ms: 120, payload_ms: 10_000 }
+        Self { budget_ms: 250, attempt_ms: 120, spill_ms: 150, payload_ms: 10_000 }
     }
 }
 
@@ -199,6 +201,11 @@ impl Publish {
         Duration::from_millis(self.attempt_ms)
     }
 
+    /// How long a request waits for the spill queue, after the stream.
+    pub fn spill(&self) -> Duration {
+        Duration::from_millis(self.spill_ms)
+    }
+
     /// How long a request's claim checks may take.
     pub fn payload(&self) -> Duration {
         Duration::from_millis(self.payload_ms)
@@ -207,6 +214,7 @@ impl Publish {
     fn check(&self) -> Result<(), ConfigError> {
         within("publish.budget_ms", self.budget_ms, 10, 60_000)?;
         within("publish.attempt_ms", self.attempt_ms, 5, self.budget_ms)?;
+        within("publish.spill_ms", self.spill_ms, 10, 60_000)?;
         within("publish.payload_ms", self.payload_ms, 100, 300_000)
     }
 }
