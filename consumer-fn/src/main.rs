@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use consumer_fn::environment::Environment;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::objects::s3::S3Objects;
@@ -15,8 +14,7 @@ async fn main() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let config = shared::config::load(shared::config::locate(variable).as_deref(), std::env::vars())?;
     init_logs(LogFormat::Json, &config.telemetry.log_level);
-    let metrics =
-        EmbeddedMetrics::install("consumer-fn").context("the metrics recorder cannot be installed")?;
+    let metrics = EmbeddedMetrics::install("consumer-fn").map_err(anyhow::Error::from_boxed)?;
 
     let names = Environment::read(variable)?;
     let sdk = aws_config::load_from_env().await;
@@ -24,5 +22,5 @@ async fn main() -> anyhow::Result<()> {
     let objects = S3Objects::new(&sdk, names.bucket);
 
     let consumer = Consumer::new(Arc::new(config), items, objects, Clock::system())?;
-    lambda::serve(consumer, Some(metrics)).await.map_err(|error| anyhow::anyhow!("serving ended: {error}"))
+    lambda::serve(consumer, Some(metrics)).await.map_err(anyhow::Error::from_boxed)
 }
