@@ -3,7 +3,7 @@
 # The crates with a feature `aws`: the adapters by the AWS SDK, and the Lambda binaries. Compiling them takes minutes.
 AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,consumer-fn/aws-test
 
-.PHONY: help run test test-aws lint lint-aws accept
+.PHONY: help run test test-aws test-cdk lint lint-aws lint-cdk accept
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,3 +28,25 @@ lint-aws: ## clippy for the AWS adapters
 accept: ## minutes of load against the clock, with a transcript
 	cargo build --release --locked --package tidegate
 	cargo run --release --locked --package tests --bin accept
+
+# The deployment, in TypeScript: Node 20 or newer with npm; no Rust and no credentials. `npm ci` only when the lock changed.
+CDK_MODULES = cdk/node_modules/.package-lock.json
+CFN_LINT = cdk/.venv/bin/cfn-lint
+
+$(CDK_MODULES): cdk/package-lock.json
+	cd cdk && npm ci --no-audit --no-fund
+	touch $@
+
+$(CFN_LINT): Makefile
+	python3 -m venv cdk/.venv
+	cdk/.venv/bin/pip install --quiet cfn-lint==1.58.0
+	touch $@
+
+test-cdk: $(CDK_MODULES) ## the deployment: what the design binds, permissions, parity with the functions
+	cd cdk && npm test
+
+lint-cdk: $(CDK_MODULES) $(CFN_LINT) ## the deployment: types, style, both stages synthesized, cdk-nag, cfn-lint
+	cd cdk && npm run build && npm run lint
+	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=dev --output cdk.out/dev
+	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod --output cdk.out/prod
+	cd cdk && .venv/bin/cfn-lint cdk.out/*/*.template.json

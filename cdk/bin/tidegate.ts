@@ -1,0 +1,21 @@
+import { App, Validations } from 'aws-cdk-lib';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { functionAssets } from '../lib/assets';
+import { stageConfig } from '../lib/config';
+import { readSettings } from '../lib/settings';
+import { TidegateStack } from '../lib/tidegate-stack';
+
+const app = new App({ analyticsReporting: false });
+const config = stageConfig((key) => app.node.tryGetContext(key));
+const settings = readSettings();
+
+new TidegateStack(app, `Tidegate-${config.stage}`, {
+  config,
+  settings,
+  assets: functionAssets(app.node.tryGetContext('assets'), config.architecture),
+  terminationProtection: config.protectData,
+  description: 'Tidegate: events from many tenants, in S3 and DynamoDB within five seconds.',
+});
+
+// `cdk synth` fails on a finding that nobody gave a reason for.
+Validations.of(app).addPlugins(new AwsSolutionsChecks(app));

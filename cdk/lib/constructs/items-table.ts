@@ -1,0 +1,55 @@
+import { RemovalPolicy } from 'aws-cdk-lib';
+import type { Metric } from 'aws-cdk-lib/aws-cloudwatch';
+import { AttributeType, BillingMode, ProjectionType, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
+import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { Construct } from 'constructs';
+
+/** Of a tenant's items, newest first: keys only, so that an item's write costs one small write more. */
+export const BY_RECEIVED_AT = 'by_received_at';
+
+export interface ItemsTableProps {
+  readonly protectData: boolean;
+}
+
+/** An item for each event: `pk` names the tenant, `sk` the event. Deduplication rests on it. */
+export class ItemsTable extends Construct {
+  readonly table: Table;
+
+  constructor(scope: Construct, id: string, props: ItemsTableProps) {
+    super(scope, id);
+    this.table = new Table(this, 'Table', {
+      partitionKey: { name: 'pk', type: AttributeType.STRING },
+      sortKey: { name: 'sk', type: AttributeType.STRING },
+      billingMode: BillingMode.PAY_PER_REQUEST,
+      encryption: TableEncryption.AWS_MANAGED,
+      timeToLiveAttribute: 'expires_at',
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: props.protectData,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    this.table.addGlobalSecondaryIndex({
+      indexName: BY_RECEIVED_AT,
+      partitionKey: { name: 'pk', type: AttributeType.STRING },
+      sortKey: { name: 'received_at', type: AttributeType.STRING },
+      projectionType: ProjectionType.KEYS_ONLY,
+    });
+  }
+
+  /** Lets `grantee` insert items where there are none, and read the one that is in the way. */
+  grantInsert(grantee: IGrantable): void {
+    grantee.grantPrincipal.addToPrincipalPolicy(
+      new PolicyStatement({
+        actions: ['dynamodb:PartiQLInsert', 'dynamodb:BatchGetItem'],
+        resources: [this.table.tableArn],
+      }),
+    );
+  }
+
+  metricThrottledRequests(): Metric {
+    return this.table.metricThrottledRequestsForOperation('BatchExecuteStatement');
+  }
+
+  metricConsumedWriteUnits(): Metric {
+    return this.table.metricConsumedWriteCapacityUnits({ statistic: 'Sum' });
+  }
+}

@@ -1,0 +1,94 @@
+import { CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+import type { FunctionAssets } from './assets';
+import type { StageConfig } from './config';
+import { ArchiveBucket } from './constructs/archive-bucket';
+import { ArchiveSql } from './constructs/archive-sql';
+import { Consumer } from './constructs/consumer';
+import { EventStream } from './constructs/event-stream';
+import { IngestApi } from './constructs/ingest-api';
+import { ItemsTable } from './constructs/items-table';
+import { LedgerTable } from './constructs/ledger-table';
+import { Monitoring } from './constructs/monitoring';
+import type { Platform } from './constructs/rust-function';
+import { SpillQueue } from './constructs/spill-queue';
+import { TenantReader } from './constructs/tenant-reader';
+import type { Settings } from './settings';
+
+export interface TidegateStackProps extends StackProps {
+  readonly config: StageConfig;
+  readonly settings: Settings;
+  readonly assets: FunctionAssets;
+}
+
+/** The whole deployment, in the order of the data: what is stored comes first only where the door needs its name. */
+export class TidegateStack extends Stack {
+  constructor(scope: Construct, id: string, props: TidegateStackProps) {
+    super(scope, id, props);
+    const { config, settings } = props;
+    const { protectData } = config;
+    const platform: Platform = {
+      assets: props.assets,
+      architecture: config.architecture,
+      logRetentionDays: config.logs.retentionDays,
+    };
+
+    const archive = new ArchiveBucket(this, 'Archive', config.archive);
+    const stream = new EventStream(this, 'Events', { stream: config.stream, protectData });
+    const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData });
+    const ingest = new IngestApi(this, 'Door', {
+      ...config.ingest,
+      platform,
+      timeout: settings.ingestTimeout,
+      stream,
+      archive,
+      spill,
+    });
+
+    const items = new ItemsTable(this, 'Items', { protectData });
+    const ledger = new LedgerTable(this, 'Ledger', { protectData });
+    const consumer = new Consumer(this, 'Store', { ...config.consumer, platform, stream, archive, items, ledger });
+    // Dispatch to other systems has its place here: a queue that the consumer fills, and a function that empties it.
+
+    const reader = new TenantReader(this, 'Reader', { items });
+    const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage });
+    const monitoring = new Monitoring(this, 'Monitoring', {
+      stage: config.stage,
+      settings,
+      streamConfig: config.stream,
+      ingest,
+      stream,
+      consumer,
+      items,
+      spill,
+      alarmEmail: config.alarmEmail,
+    });
+
+    for (const [key, value] of Object.entries(config.tags)) Tags.of(this).add(key, value);
+    this.outputs({
+      Url: ingest.url.url,
+      Bucket: archive.bucket.bucketName,
+      ItemsTable: items.table.tableName,
+      LedgerTable: ledger.table.tableName,
+      Stream: stream.stream.streamName,
+      SpillQueue: spill.queue.queueUrl,
+      SpillDeadLetters: spill.deadLetters.queueArn,
+      IngestFunction: ingest.rust.function.functionName,
+      ConsumerFunction: consumer.rust.function.functionName,
+      RedriverFunction: spill.redriver.function.functionName,
+      IngestLogs: ingest.rust.logGroup.logGroupName,
+      ConsumerLogs: consumer.rust.logGroup.logGroupName,
+      RedriverLogs: spill.redriver.logGroup.logGroupName,
+      Mapping: consumer.mapping.eventSourceMappingId,
+      ReaderRole: reader.role.roleArn,
+      ProducerPolicy: stream.producerPolicy.managedPolicyArn,
+      WorkGroup: sql.workGroup.name,
+      AlarmTopic: monitoring.topic.topicArn,
+      Dashboard: `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${monitoring.dashboard.dashboardName}`,
+    });
+  }
+
+  private outputs(values: Record<string, string>): void {
+    for (const [name, value] of Object.entries(values)) new CfnOutput(this, name, { value });
+  }
+}

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Match, Template } from 'aws-cdk-lib/assertions';
+import { type Json, resource, resources, STAGES, stack, template } from './stack';
+
+// What holds the data. Emulators drop much of this in silence, so it is held here.
+
+for (const stage of STAGES) {
+  test(`${stage}: the bucket is encrypted, private, TLS only, and outlives the stack`, () => {
+    const bucket = resource(template(stage), 'AWS::S3::Bucket', 'Archive');
+    assert.equal(bucket.DeletionPolicy, 'Retain');
+    assert.deepEqual(bucket.Properties.PublicAccessBlockConfiguration, {
+      BlockPublicAcls: true,
+      BlockPublicPolicy: true,
+      IgnorePublicAcls: true,
+      RestrictPublicBuckets: true,
+    });
+    const [rule] = bucket.Properties.BucketEncryption.ServerSideEncryptionConfiguration;
+    assert.equal(rule.ServerSideEncryptionByDefault.SSEAlgorithm, 'AES256');
+    template(stage).hasResourceProperties('AWS::S3::BucketPolicy', {
+      PolicyDocument: Match.objectLike({
+        Statement: Match.arrayWith([
+          Match.objectLike({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+          Match.objectLike({ Effect: 'Deny', Condition: { NumericLessThan: { 's3:TlsVersion': 1.2 } } }),
+        ]),
+      }),
+    });
+  });
+
+  test(`${stage}: what archive lines and items refer to lives as long as the archive`, () => {
+    const rules = lifecycle(stage);
+    const { ExpirationInDays, Transitions } = rules['events/'];
+    for (const prefix of ['payloads/', 'texts/', 'manifests/']) {
+      assert.deepEqual([rules[prefix].ExpirationInDays, rules[prefix].Transitions], [ExpirationInDays, Transitions]);
+    }
+    assert.equal(ExpirationInDays, stage === 'dev' ? 90 : undefined);
+    assert.deepEqual(Object.keys(rules).sort(), [
+      'aws/lambda/',
+      'errors/',
+      'events/',
+      'manifests/',
+      'payloads/',
+      'queries/',
+      'texts/',
+      'whole bucket',
+    ]);
+    assert.equal(rules['whole bucket'].AbortIncompleteMultipartUpload.DaysAfterInitiation, 1);
+  });
+
+  test(`${stage}: items expire by themselves, can be restored, and outlive the stack`, () => {
+    const items = resource(template(stage), 'AWS::DynamoDB::Table', 'Items');
+    assert.deepEqual(items.Properties.TimeToLiveSpecification, { AttributeName: 'expires_at', Enabled: true });
+    assert.deepEqual(items.Properties.KeySchema, [
+      { AttributeName: 'pk', KeyType: 'HASH' },
+      { AttributeName: 'sk', KeyType: 'RANGE' },
+    ]);
+    assert.deepEqual(items.Properties.GlobalSecondaryIndexes, [
+      {
+        IndexName: 'by_received_at',
+        KeySchema: [
+          { AttributeName: 'pk', KeyType: 'HASH' },
+          { AttributeName: 'received_at', KeyType: 'RANGE' },
+        ],
+        Projection: { ProjectionType: 'KEYS_ONLY' },
+      },
+    ]);
+    heldSafe(items, stage);
+  });
+
+  test(`${stage}: the ledger never expires, can be restored, and outlives the stack`, () => {
+    const ledger = resource(template(stage), 'AWS::DynamoDB::Table', 'Ledger');
+    assert.equal(ledger.Properties.TimeToLiveSpecification, undefined);
+    heldSafe(ledger, stage);
+  });
+
+  test(`${stage}: the stream is encrypted and keeps a day`, () => {
+    const { Properties, DeletionPolicy } = resource(template(stage), 'AWS::Kinesis::Stream', 'Events');
+    assert.deepEqual(Properties.StreamEncryption, { EncryptionType: 'KMS', KeyId: 'alias/aws/kinesis' });
+    assert.equal(Properties.RetentionPeriodHours, 24);
+    assert.equal(Properties.ShardCount, stage === 'dev' ? 1 : 2);
+    assert.deepEqual(Properties.StreamModeDetails, { StreamMode: 'PROVISIONED' });
+    assert.equal(DeletionPolicy, stage === 'dev' ? 'Delete' : 'Retain');
+  });
+
+  test(`${stage}: queues are encrypted, TLS only, and take the largest message`, () => {
+    const queues = resources(template(stage), 'AWS::SQS::Queue');
+    assert.equal(queues.length, 2);
+    for (const { Properties } of queues) {
+      assert.equal(Properties.SqsManagedSseEnabled, true);
+      assert.equal(Properties.MaximumMessageSize, 1_048_576);
+    }
+    assert.equal(resources(template(stage), 'AWS::SQS::QueuePolicy').length, 2);
+    const { Properties } = resource(template(stage), 'AWS::SQS::Queue', 'SpillQueue');
+    assert.equal(Properties.MessageRetentionPeriod, 4 * 86_400);
+    assert.equal(Properties.VisibilityTimeout, 180);
+    // Attempts alone must not use up the retention: an outage of a day, at three minutes an attempt.
+    assert.ok(Properties.RedrivePolicy.maxReceiveCount * Properties.VisibilityTimeout > 86_400);
+  });
+}
+
+test('an on-demand stream has no shard count', () => {
+  const { Properties } = resource(
+    Template.fromStack(stack('dev', { stream: { mode: 'on-demand' } })),
+    'AWS::Kinesis::Stream',
+    'Events',
+  );
+  assert.deepEqual([Properties.StreamModeDetails, Properties.ShardCount], [{ StreamMode: 'ON_DEMAND' }, undefined]);
+});
+
+test('prod keeps versions of deleted objects for thirty days, dev none', () => {
+  const versioning = (stage: 'dev' | 'prod') =>
+    resource(template(stage), 'AWS::S3::Bucket', 'Archive').Properties.VersioningConfiguration;
+  assert.deepEqual([versioning('prod'), versioning('dev')], [{ Status: 'Enabled' }, undefined]);
+  assert.equal(lifecycle('prod')['whole bucket'].NoncurrentVersionExpiration.NoncurrentDays, 30);
+});
+
+function lifecycle(stage: 'dev' | 'prod'): Record<string, Json> {
+  const { Rules } = resource(template(stage), 'AWS::S3::Bucket', 'Archive').Properties.LifecycleConfiguration;
+  return Object.fromEntries(Rules.map((rule: Json) => [rule.Prefix ?? 'whole bucket', rule]));
+}
+
+function heldSafe(table: { Properties: Json; DeletionPolicy?: string }, stage: string): void {
+  assert.equal(table.DeletionPolicy, 'Retain');
+  assert.deepEqual(table.Properties.PointInTimeRecoverySpecification, { PointInTimeRecoveryEnabled: true });
+  assert.equal(table.Properties.SSESpecification.SSEEnabled, true);
+  assert.equal(table.Properties.BillingMode, 'PAY_PER_REQUEST');
+  assert.equal(table.Properties.DeletionProtectionEnabled, stage === 'prod');
+}

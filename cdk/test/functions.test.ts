@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Match, Template } from 'aws-cdk-lib/assertions';
+import { resource, resources, STAGES, stack, template } from './stack';
+
+// The functions, how they are fed, and who may call them.
+
+const FUNCTION = 'AWS::Lambda::Function';
+
+for (const stage of STAGES) {
+  test(`${stage}: the consumer is fed as the design binds it`, () => {
+    const { Properties } = resource(template(stage), 'AWS::Lambda::EventSourceMapping', 'StoreMapping');
+    const { EventSourceArn, FunctionName, DestinationConfig, Tags, ...numbers } = Properties;
+    assert.deepEqual(numbers, {
+      StartingPosition: 'TRIM_HORIZON',
+      BatchSize: 10_000,
+      MaximumBatchingWindowInSeconds: 3,
+      ParallelizationFactor: 1,
+      BisectBatchOnFunctionError: true,
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      MaximumRetryAttempts: 30,
+      MaximumRecordAgeInSeconds: 6 * 3_600,
+      MetricsConfig: { Metrics: ['EventCount'] },
+    });
+    // On S3 a failed batch keeps its payload; on a queue it would be metadata alone.
+    const bucket = resource(template(stage), 'AWS::S3::Bucket', 'Archive').id;
+    assert.deepEqual(DestinationConfig, { OnFailure: { Destination: { 'Fn::GetAtt': [bucket, 'Arn'] } } });
+  });
+
+  test(`${stage}: records are given up long before the stream forgets them`, () => {
+    const mapping = resource(template(stage), 'AWS::Lambda::EventSourceMapping', 'StoreMapping').Properties;
+    const stream = resource(template(stage), 'AWS::Kinesis::Stream', 'Events').Properties;
+    assert.ok(mapping.MaximumRecordAgeInSeconds * 2 <= stream.RetentionPeriodHours * 3_600);
+  });
+
+  test(`${stage}: functions run the binary, and log JSON at a level that lets metrics through`, () => {
+    const functions = resources(template(stage), FUNCTION);
+    assert.equal(functions.length, 3);
+    for (const { Properties } of functions) {
+      assert.deepEqual([Properties.Runtime, Properties.Handler], ['provided.al2023', 'bootstrap']);
+      assert.deepEqual(Properties.Architectures, ['x86_64']);
+      assert.equal(Properties.LoggingConfig.LogFormat, 'JSON');
+      // Metric documents count as INFO.
+      assert.equal(Properties.LoggingConfig.ApplicationLogLevel, 'INFO');
+    }
+    const days = stage === 'dev' ? 7 : 90;
+    for (const { Properties } of resources(template(stage), 'AWS::Logs::LogGroup')) {
+      assert.equal(Properties.RetentionInDays, days);
+    }
+  });
+
+  test(`${stage}: the door writes no line for a request, and has room for a request of the largest size`, () => {
+    const { Properties } = resource(template(stage), FUNCTION, 'DoorIngest');
+    assert.equal(Properties.LoggingConfig.SystemLogLevel, 'WARN');
+    assert.deepEqual([Properties.MemorySize, Properties.Timeout], [512, 15]);
+    assert.deepEqual(Properties.TracingConfig, { Mode: 'Active' });
+  });
+
+  test(`${stage}: the consumer has a whole processor and a minute`, () => {
+    const { Properties } = resource(template(stage), FUNCTION, 'StoreConsumer');
+    assert.deepEqual([Properties.MemorySize, Properties.Timeout], [1769, 60]);
+    assert.equal(Properties.LoggingConfig.SystemLogLevel, 'INFO');
+    assert.deepEqual(Properties.TracingConfig, { Mode: 'Active' });
+  });
+
+  test(`${stage}: the URL is the alias's, and public by both permissions`, () => {
+    const alias = { Ref: resource(template(stage), 'AWS::Lambda::Alias', 'DoorLive').id };
+    const url = resource(template(stage), 'AWS::Lambda::Url', 'DoorLive').Properties;
+    assert.deepEqual([url.AuthType, url.Qualifier, url.InvokeMode], ['NONE', 'live', 'BUFFERED']);
+    const permissions = resources(template(stage), 'AWS::Lambda::Permission').map(({ Properties }) => Properties);
+    assert.deepEqual(permissions, [
+      { Action: 'lambda:InvokeFunctionUrl', FunctionName: alias, FunctionUrlAuthType: 'NONE', Principal: '*' },
+      { Action: 'lambda:InvokeFunction', FunctionName: alias, InvokedViaFunctionUrl: true, Principal: '*' },
+    ]);
+  });
+
+  test(`${stage}: what was spilled comes back a few messages at a time, each on its own`, () => {
+    template(stage).hasResourceProperties('AWS::Lambda::EventSourceMapping', {
+      EventSourceArn: { 'Fn::GetAtt': [Match.stringLikeRegexp('^SpillQueue'), 'Arn'] },
+      BatchSize: 10,
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      ScalingConfig: { MaximumConcurrency: 2 },
+    });
+  });
+}
+
+test('only prod limits the door, and shifts its traffic gradually, and back when the function fails', () => {
+  const limit = (stage: 'dev' | 'prod') =>
+    resource(template(stage), FUNCTION, 'DoorIngest').Properties.ReservedConcurrentExecutions;
+  assert.deepEqual([limit('dev'), limit('prod')], [undefined, 100]);
+  template('dev').resourceCountIs('AWS::CodeDeploy::DeploymentGroup', 0);
+
+  const group = resource(template('prod'), 'AWS::CodeDeploy::DeploymentGroup', 'Door').Properties;
+  assert.equal(group.DeploymentConfigName, 'CodeDeployDefault.LambdaCanary10Percent5Minutes');
+  assert.deepEqual(group.AutoRollbackConfiguration.Events, ['DEPLOYMENT_FAILURE', 'DEPLOYMENT_STOP_ON_ALARM']);
+  const alarm = resource(template('prod'), 'AWS::CloudWatch::Alarm', 'DoorErrors').id;
+  assert.deepEqual(group.AlarmConfiguration, { Alarms: [{ Name: { Ref: alarm } }], Enabled: true });
+  const alias = resource(template('prod'), 'AWS::Lambda::Alias', 'DoorLive');
+  assert.ok(alias.UpdatePolicy.CodeDeployLambdaAliasUpdate);
+});
+
+test('a door with IAM has no public permission', () => {
+  const ingest = { memoryMb: 512, auth: 'iam', canary: false, tracing: false } as const;
+  const closed = Template.fromStack(stack('dev', { ingest }));
+  closed.resourceCountIs('AWS::Lambda::Permission', 0);
+  closed.hasResourceProperties('AWS::Lambda::Url', { AuthType: 'AWS_IAM' });
+});
+
+test('arm64 is one setting away', () => {
+  const arm = Template.fromStack(stack('dev', { architecture: 'arm64' }));
+  arm.allResourcesProperties(FUNCTION, { Architectures: ['arm64'] });
+});

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parse } from 'smol-toml';
+import { PREFIXES } from '../lib/constructs/archive-bucket';
+import { ERROR_COLUMNS, EVENT_COLUMNS } from '../lib/constructs/archive-sql';
+import { CONSUMER_TIMEOUT, LEAST_DAYS_TO_LIVE, MAPPING, ROOT, readSettings, settings } from '../lib/settings';
+import { type Json, resource, resources, source, template } from './stack';
+
+// What is said twice, once in Rust and once here, is compared.
+
+test('the functions are given the variables that they read', () => {
+  check('ingest-fn', 'ENVIRONMENT', 'DoorIngest');
+  check('ingest-fn', 'REDRIVER_ENVIRONMENT', 'SpillRedriver');
+  check('consumer-fn', 'ENVIRONMENT', 'StoreConsumer');
+
+  function check(crate: string, constant: string, id: string): void {
+    const list = new RegExp(`const ${constant}: [^=]*=\\s*&?\\[([^\\]]*)\\]`).exec(
+      source(`${crate}/src/environment.rs`),
+    )?.[1];
+    const { Variables } = resource(template('dev'), 'AWS::Lambda::Function', id).Properties.Environment;
+    const read = texts(list ?? '');
+    const expected = Object.keys(Variables).filter((name) => read.includes(name) || !AHEAD.includes(name));
+    assert.deepEqual(read.sort(), expected.sort(), `${constant} of ${crate}`);
+  }
+});
+
+/** What the stack sets before every function reads it. */
+const AHEAD = ['TIDEGATE_LEDGER_TABLE', 'TIDEGATE_SPILL_QUEUE', 'TIDEGATE_STREAM'];
+
+test('roles allow the calls that the functions make', () => {
+  check('ingest-fn', ['DoorIngest', 'SpillRedriver']);
+  check('consumer-fn', ['StoreConsumer']);
+
+  function check(crate: string, roles: string[]): void {
+    const granted = roles.flatMap((id) => {
+      const { Statement } = resource(template('dev'), 'AWS::IAM::Policy', id).Properties.PolicyDocument;
+      return Statement.flatMap(({ Action }: Json) => Action);
+    });
+    for (const file of rustFiles(`${crate}/src`)) {
+      for (const [, call] of source(file).matchAll(/\.(\w+)\(\)/g)) {
+        for (const action of CALLS[call ?? ''] ?? []) assert.ok(granted.includes(action), `${file}: ${call}`);
+      }
+    }
+  }
+});
+
+/** What a call of the SDK needs. */
+const CALLS: Record<string, string[]> = {
+  batch_execute_statement: ['dynamodb:PartiQLInsert'],
+  batch_get_item: ['dynamodb:BatchGetItem'],
+  batch_write_item: ['dynamodb:BatchWriteItem'],
+  delete_item: ['dynamodb:DeleteItem'],
+  get_item: ['dynamodb:GetItem'],
+  put_item: ['dynamodb:PutItem'],
+  query: ['dynamodb:Query'],
+  transact_write_items: ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:ConditionCheckItem'],
+  update_item: ['dynamodb:UpdateItem'],
+  put_records: ['kinesis:PutRecords'],
+  delete_object: ['s3:DeleteObject'],
+  get_object: ['s3:GetObject'],
+  head_object: ['s3:GetObject'],
+  list_objects_v2: ['s3:ListBucket'],
+  put_object: ['s3:PutObject'],
+  send_message: ['sqs:SendMessage'],
+  send_message_batch: ['sqs:SendMessage'],
+};
+
+function rustFiles(folder: string): string[] {
+  const names = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => name.endsWith('.rs')).map((name) => `${folder}/${name}`);
+}
+
+test('the dashboard and the alarms name metrics that the functions emit, and the dashboard all of them', () => {
+  const emitted = [
+    ...captured(source('shared/src/metric.rs'), /^metrics! \{\n([\s\S]*?)^\}/m).matchAll(/^ {4}(\w+): \w+, \w+;/gm),
+  ];
+  const names = emitted.map(([, name]) => name).sort();
+  assert.ok(names.length >= 16, 'the list of metrics was read');
+  const dashboard = JSON.stringify(resource(template('prod'), 'AWS::CloudWatch::Dashboard', 'Monitoring').Properties);
+  const shown = [...dashboard.matchAll(/\\"Tidegate\\",\\"(\w+)\\"/g)].map(([, name]) => name);
+  assert.deepEqual([...new Set(shown)].sort(), names);
+  const watched = resources(template('prod'), 'AWS::CloudWatch::Alarm').map(({ Properties }) => Properties);
+  for (const { Namespace, MetricName } of watched.filter(({ Namespace }) => Namespace === 'Tidegate')) {
+    assert.ok(names.includes(MetricName), `${Namespace} ${MetricName}`);
+  }
+});
+
+test('the namespace is the one in which the functions emit', () => {
+  assert.equal(captured(source('shared/src/metric.rs'), /NAMESPACE: &str = "(\w+)"/), 'Tidegate');
+});
+
+test('AWS is told to feed the consumer as the local run and its tests do', () => {
+  const rules = captured(
+    source('local/src/event_source_mapping/settings.rs'),
+    /impl Default for Rules \{([\s\S]*?)\n\}/,
+  );
+  const number = (pattern: RegExp) => Number(captured(rules, pattern).replaceAll('_', ''));
+  assert.equal(number(/batch_size: ([\d_]+)/), MAPPING.batchSize);
+  assert.equal(number(/batching_window: Duration::from_secs\((\d+)\)/), MAPPING.window.toSeconds());
+  assert.equal(number(/maximum_retry_attempts: Some\((\d+)\)/), MAPPING.retryAttempts);
+  assert.equal(number(/maximum_record_age: Some\(Duration::from_hours\((\d+)\)\)/), MAPPING.maxRecordAge.toHours());
+  assert.match(rules, /bisect_on_error: true/);
+  assert.match(rules, /report_batch_item_failures: true/);
+});
+
+test('the spill queue takes the messages that the functions make', () => {
+  const bytes = captured(source('shared/src/limits.rs'), /MESSAGE_BYTES: usize = ([\d_* ]+);/);
+  const product = bytes.split('*').reduce((product, factor) => product * Number(factor.trim().replaceAll('_', '')), 1);
+  const queue = resource(template('dev'), 'AWS::SQS::Queue', 'SpillQueue').Properties;
+  assert.equal(queue.MaximumMessageSize, product);
+});
+
+test('roles and lifecycle name the prefixes that the functions write', () => {
+  const written = [...source('shared/src/key.rs').matchAll(/format!\("([a-z_]+\/)\{/g)].map(
+    ([, prefix]) => prefix ?? '',
+  );
+  const objects = written.filter((prefix) => !KEYS_OF_ROWS.includes(prefix));
+  assert.ok(objects.length >= 4, 'the prefixes were read');
+  for (const prefix of objects) assert.ok(Object.values<string>(PREFIXES).includes(prefix), prefix);
+});
+
+/** Not names of objects, but keys of items and of the ledger's rows. */
+const KEYS_OF_ROWS = ['tenants/', 'processed_logs/', 'shard/', 'object/'];
+
+test('the tables of SQL have the columns that lines have, in their order', () => {
+  assert.deepEqual(
+    members('consumer-fn/src/archive/line.rs'),
+    EVENT_COLUMNS.map(({ name }) => name),
+  );
+  assert.deepEqual(
+    members('consumer-fn/src/quarantine.rs'),
+    ERROR_COLUMNS.map(({ name }) => name),
+  );
+
+  function members(file: string): string[] {
+    const line = captured(source(file), /^struct Line<'a> \{([\s\S]*?)^\}/m);
+    return [...line.matchAll(/^ {4}(\w+): /gm)].map(([, name]) => name ?? '');
+  }
+});
+
+test('every function is packed with the configuration that the stack was made from', () => {
+  const assets = resource(template('dev'), 'AWS::Lambda::Function', 'StoreConsumer').Properties.Code;
+  assert.ok(assets.S3Key);
+  const tiers = (parse(source('tidegate.toml')) as Json).items.days_to_live;
+  assert.deepEqual(readSettings().daysToLive, tiers);
+});
+
+test('a tier whose items would not outlive what may come again is refused', () => {
+  const toml = source('tidegate.toml').replace(/^free = \d+$/m, 'free = 3');
+  assert.throws(() => settings(toml), /items\.days_to_live\.free is 3, but an event may come again 19 days after/);
+  assert.equal(LEAST_DAYS_TO_LIVE, 1 + 4 + 14);
+});
+
+test('the function stops before the client of the stream gives up', () => {
+  const { publishBudget, ingestTimeout } = readSettings();
+  assert.ok(ingestTimeout.toMilliseconds() > publishBudget.toMilliseconds());
+  assert.equal(CONSUMER_TIMEOUT.toSeconds(), 60);
+});
+
+test('every alarm has its runbook, which ends in one command', () => {
+  const alarms = resources(template('prod'), 'AWS::CloudWatch::Alarm').map(
+    ({ Properties }) => Properties.AlarmDescription,
+  );
+  const named = alarms.map((text: string) => captured(text, /Runbook: (docs\/runbooks\/[a-z-]+\.md)$/));
+  for (const page of named) {
+    assert.ok(existsSync(join(ROOT, page)), `${page} is missing`);
+    assert.match(source(page), /```console\n\$ [^\n]+(?: \\\n[^\n]+)*\n```\n$/, `${page} does not end in one command`);
+  }
+  const pages = readdirSync(join(ROOT, 'docs/runbooks')).map((page) => `docs/runbooks/${page}`);
+  assert.deepEqual(
+    pages.filter((page) => !named.includes(page)),
+    ['docs/runbooks/README.md'],
+    'pages without an alarm',
+  );
+});
+
+function captured(text: string, pattern: RegExp): string {
+  const found = pattern.exec(text)?.[1];
+  if (found === undefined) throw new Error(`nothing matches ${pattern}`);
+  return found;
+}
+
+function texts(list: string): string[] {
+  return [...list.matchAll(/"([^"]+)"/g)].map(([, text]) => text ?? '');
+}

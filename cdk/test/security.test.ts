@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Validations } from 'aws-cdk-lib';
+import { Bucket } from 'aws-cdk-lib/aws-s3';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { app, type Json, resource, resources, STAGES, type StageName, source, stack, template } from './stack';
+
+// Who may do what.
+
+for (const stage of STAGES) {
+  test(`${stage}: cdk-nag has nothing to say that nobody answered`, () => {
+    assert.deepEqual(findings(stage), []);
+  });
+
+  test(`${stage}: no action has a wildcard, and no resource but those in the table of docs/security.md`, () => {
+    const table = source('docs/security.md');
+    for (const statement of statements(stage)) {
+      for (const action of list(statement.Action)) assert.doesNotMatch(action, /\*/);
+      for (const resource of list(statement.Resource)) {
+        const text = typeof resource === 'string' ? resource : JSON.stringify(resource);
+        if (!text.includes('*')) continue;
+        const prefix = /\/([a-z/]+\/\*)/.exec(text)?.[1];
+        const named = prefix ?? list(statement.Action).join(', ');
+        assert.ok(table.includes(`\`${named}\``), `docs/security.md does not give the reason for ${text}`);
+      }
+    }
+  });
+
+  test(`${stage}: every permission of a role is in the table of docs/security.md`, () => {
+    const table = source('docs/security.md');
+    for (const action of new Set(statements(stage).flatMap((statement) => list(statement.Action)))) {
+      assert.ok(table.includes(`\`${action}\``), `${action} is not in docs/security.md`);
+    }
+  });
+
+  test(`${stage}: everything that can be tagged carries the cost tags`, () => {
+    const tags = (properties: Json): string[] =>
+      Array.isArray(properties.Tags)
+        ? properties.Tags.map(({ Key }: Json) => Key)
+        : Object.keys(properties.Tags ?? properties.HostedZoneTags ?? {});
+    for (const [id, { Type, Properties }] of Object.entries<Json>(template(stage).toJSON().Resources)) {
+      if (NOT_TAGGED.includes(Type)) continue;
+      assert.deepEqual(tags(Properties).sort(), ['application', 'cost-center', 'stage'], `${Type} ${id}`);
+    }
+  });
+}
+
+/** CloudFormation takes no tags for these. */
+const NOT_TAGGED = [
+  'AWS::Athena::NamedQuery',
+  'AWS::CloudWatch::Dashboard',
+  'AWS::Glue::Database',
+  'AWS::Glue::Table',
+  'AWS::IAM::ManagedPolicy',
+  'AWS::IAM::Policy',
+  'AWS::Lambda::Alias',
+  'AWS::Lambda::Permission',
+  'AWS::Lambda::Url',
+  'AWS::Lambda::Version',
+  'AWS::S3::BucketPolicy',
+  'AWS::SNS::TopicPolicy',
+  'AWS::SQS::QueuePolicy',
+];
+
+test('cdk-nag speaks up about a bucket without its settings', () => {
+  const within = app();
+  new Bucket(stack('dev', {}, within), 'Careless');
+  assert.notDeepEqual(nag(within), []);
+});
+
+test('a tenant reader reads one partition, that of its tag, and cannot be taken on without the tag', () => {
+  const { AssumeRolePolicyDocument } = resource(template('prod'), 'AWS::IAM::Role', 'Reader').Properties;
+  const [trust] = AssumeRolePolicyDocument.Statement;
+  assert.deepEqual(trust.Action, ['sts:AssumeRole', 'sts:TagSession']);
+  assert.deepEqual(trust.Condition, { StringLike: { 'aws:RequestTag/tenant': '?*' } });
+
+  const { PolicyDocument } = resource(template('prod'), 'AWS::IAM::Policy', 'Reader').Properties;
+  assert.equal(PolicyDocument.Statement.length, 1);
+  const [statement] = PolicyDocument.Statement;
+  assert.deepEqual(statement.Action, ['dynamodb:GetItem', 'dynamodb:Query']);
+  assert.deepEqual(statement.Condition, {
+    'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': [`tenants/\${aws:PrincipalTag/tenant}`] },
+    Null: { 'dynamodb:LeadingKeys': 'false' },
+  });
+});
+
+test('the door can put and nothing else: it reads no event back', () => {
+  const { PolicyDocument } = resource(template('prod'), 'AWS::IAM::Policy', 'DoorIngest').Properties;
+  const actions = PolicyDocument.Statement.flatMap((statement: Json) => list(statement.Action)).sort();
+  assert.deepEqual(actions, [
+    'kinesis:PutRecords',
+    'logs:CreateLogStream',
+    'logs:PutLogEvents',
+    's3:PutObject',
+    'sqs:SendMessage',
+    'xray:PutTelemetryRecords',
+    'xray:PutTraceSegments',
+  ]);
+});
+
+function findings(stage: StageName): string[] {
+  const within = app();
+  stack(stage, {}, within);
+  return nag(within);
+}
+
+function nag(within: ReturnType<typeof app>): string[] {
+  Validations.of(within).addPlugins(new AwsSolutionsChecks(within));
+  try {
+    within.synth();
+  } catch (error) {
+    // What failed is in the report; it is for the tests to judge.
+    if ((error as Error).name !== 'ValidationFailed') throw error;
+  }
+  const { pluginReports } = JSON.parse(readFileSync(join(within.outdir, 'validation-report.json'), 'utf8'));
+  return pluginReports.flatMap(({ violations }: Json) => violations.map(({ ruleName }: Json) => ruleName));
+}
+
+/** The statements of all roles, and of the policy for producers. */
+function statements(stage: StageName): Json[] {
+  const policies = ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy'].flatMap((type) => resources(template(stage), type));
+  return policies.flatMap(({ Properties }) => Properties.PolicyDocument.Statement);
+}
+
+function list<T>(one: T | T[]): T[] {
+  return Array.isArray(one) ? one : [one];
+}
