@@ -1,9 +1,10 @@
 //! A JSON object without a text, as flat text: one `path=value` line a leaf, sorted by path.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
-use crate::fields::Members;
-use crate::limits;
+use crate::{json, limits};
 
 /// The most text that an object is flattened to, in bytes. Each leaf repeats its whole path, so that the text may be
 /// many thousand times the object; nothing is lost when it ends early, since the fields keep the object itself.
@@ -17,6 +18,9 @@ const CUT: &str = "…";
 pub(crate) fn flatten(members: &[(String, &RawValue)]) -> String {
     let mut flat = Flat { path: String::new(), lines: Vec::new(), bytes: 0, is_cut: false };
     for (name, value) in members {
+        if flat.is_cut {
+            break;
+        }
         flat.below(name, value.get());
     }
     flat.lines.sort_unstable();
@@ -36,40 +40,58 @@ struct Flat {
 }
 
 impl Flat {
-    /// Appends the leaves of the value that lies `step` below the path.
-    fn below(&mut self, step: &str, json: &str) {
-        if self.is_cut {
-            return;
-        }
+    /// Appends the leaves of the value that `json` begins with and that lies `step` below the path, in one pass.
+    /// Returns what follows the value. Depth is bounded by the check that made the members ([`crate::json`]).
+    fn below<'a>(&mut self, step: &str, json: &'a str) -> &'a str {
         let length = self.path.len();
         self.path.push_str(step);
-        self.leaves(json);
+        let rest = match json.as_bytes()[0] {
+            b'{' if !json.starts_with("{}") => self.members(json),
+            b'[' if !json.starts_with("[]") => self.elements(json),
+            b'"' => self.string(json),
+            b'{' | b'[' => self.leaf(json, 2),
+            _ => self.leaf(json, json.find([',', ']', '}']).unwrap_or(json.len())),
+        };
         self.path.truncate(length);
+        rest
     }
 
-    /// Appends the leaves of the value at the path. Depth is bounded by the check that made the members
-    /// ([`crate::json`]).
-    fn leaves(&mut self, json: &str) {
-        match json.as_bytes()[0] {
-            b'{' if json != "{}" => {
-                let Members(members) = serde_json::from_str(json).expect("a member's value is valid JSON");
-                for (name, value) in members {
-                    self.below(&format!(".{name}"), value.get());
-                }
-            }
-            b'[' if json != "[]" => {
-                let elements: Vec<&RawValue> =
-                    serde_json::from_str(json).expect("a member's value is valid JSON");
-                for (index, element) in elements.into_iter().enumerate() {
-                    self.below(&format!("[{index}]"), element.get());
-                }
-            }
-            b'"' => {
-                let text: String = serde_json::from_str(json).expect("a member's value is valid JSON");
-                if text.chars().any(char::is_control) { self.line(json) } else { self.line(&text) }
-            }
-            _ => self.line(json),
+    fn members<'a>(&mut self, json: &'a str) -> &'a str {
+        let mut rest = json;
+        // Behind `{`, and then behind each `,`.
+        while !rest.starts_with('}') && !self.is_cut {
+            let (name, value) = split_string(&rest[1..]);
+            rest = self.below(&format!(".{}", unescaped(name)), &value[1..]);
         }
+        &rest[rest.len().min(1)..]
+    }
+
+    fn elements<'a>(&mut self, json: &'a str) -> &'a str {
+        let mut rest = json;
+        for index in 0.. {
+            if rest.starts_with(']') || self.is_cut {
+                break;
+            }
+            rest = self.below(&format!("[{index}]"), &rest[1..]);
+        }
+        &rest[rest.len().min(1)..]
+    }
+
+    fn string<'a>(&mut self, json: &'a str) -> &'a str {
+        let (string, rest) = split_string(json);
+        let text = unescaped(string);
+        if text.chars().any(char::is_control) {
+            self.line(string);
+        } else {
+            self.line(&text);
+        }
+        rest
+    }
+
+    fn leaf<'a>(&mut self, json: &'a str, length: usize) -> &'a str {
+        let (leaf, rest) = json.split_at(length);
+        self.line(leaf);
+        rest
     }
 
     fn line(&mut self, value: &str) {
@@ -83,11 +105,27 @@ impl Flat {
     }
 }
 
+/// The string that `json` begins with, quotes included, and what follows it.
+fn split_string(json: &str) -> (&str, &str) {
+    let end = json::end_of_string(json.as_bytes(), 0).expect("surrogates were checked with the members");
+    json.split_at(end)
+}
+
+fn unescaped(string: &str) -> Cow<'_, str> {
+    if string.contains('\\') {
+        Cow::Owned(serde_json::from_str(string).expect("a member's value is valid JSON"))
+    } else {
+        Cow::Borrowed(&string[1..string.len() - 1])
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::client_object::ClientObject;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
+    use crate::client_object::ClientObject;
 
     #[test]
     fn an_object_whose_paths_multiply_is_cut_and_its_fields_are_not() {
@@ -97,5 +135,48 @@ mod tests {
         assert_eq!(object.text.lines().count(), 100);
         assert_eq!(object.text.lines().last(), Some(CUT));
         assert_eq!(object.fields.as_json(), body);
+    }
+    /// The same by another way: through parsed values.
+    fn by_values(path: &str, value: &Value, lines: &mut Vec<String>) {
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                members.iter().for_each(|(name, value)| by_values(&format!("{path}.{name}"), value, lines));
+            }
+            Value::Array(elements) if !elements.is_empty() => {
+                let elements = elements.iter().enumerate();
+                elements.for_each(|(index, value)| by_values(&format!("{path}[{index}]"), value, lines));
+            }
+            Value::String(text) if !text.chars().any(char::is_control) => {
+                lines.push(format!("{path}={text}"))
+            }
+            value => lines.push(format!("{path}={value}")),
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-z\\\\\"{}\\[\\],:é\n]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                proptest::collection::btree_map("[a-c\\\\\"{:]{0,3}", inner, 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn one_pass_gives_what_parsed_values_give(value in any_value()) {
+            let object = ClientObject::parse(&serde_json::json!({"k": value}).to_string()).unwrap();
+            let mut lines = Vec::new();
+            by_values("k", &value, &mut lines);
+            lines.sort_unstable();
+            prop_assert_eq!(object.text, lines.join("\n"));
+        }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn compact_into(json: &str, out: &mut String) -> Result<(), Unreadabl
 }
 
 /// The index behind the string that opens at `start`.
-fn end_of_string(bytes: &[u8], start: usize) -> Result<usize, Unreadable> {
+pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> Result<usize, Unreadable> {
     let mut at = start + 1;
     loop {
         match bytes.get(at) {

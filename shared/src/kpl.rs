@@ -12,6 +12,8 @@
 //!
 //! Memory is bounded by the record's own length, and by the number of user records that the caller allows.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use prost::Message;
@@ -25,9 +27,9 @@ const DIGEST_BYTES: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRecord {
     /// The key that the producer gave this record. The stream's record has the first one's.
-    pub partition_key: String,
+    pub partition_key: Arc<str>,
     /// The hash key that the producer gave, in decimal digits, if it gave one.
-    pub explicit_hash_key: Option<String>,
+    pub explicit_hash_key: Option<Arc<str>>,
     /// The data.
     pub data: Bytes,
 }
@@ -81,8 +83,11 @@ pub fn user_records(data: &Bytes, most: usize) -> Result<Vec<UserRecord>, NoAggr
     if records.len() > most {
         return Err(NoAggregate::TooMany { found: records.len(), allowed: most });
     }
+    // Shared: a record may have one long key and name it ten thousand times.
+    let [partition_keys, explicit_hash_keys] = [partition_keys, explicit_hash_keys]
+        .map(|keys| keys.into_iter().map(Arc::from).collect::<Vec<Arc<str>>>());
     let user_record = |(user_record, record): (usize, Record)| {
-        let key = |table: &[String], index: u64| {
+        let key = |table: &[Arc<str>], index: u64| {
             let key = usize::try_from(index).ok().and_then(|index| table.get(index));
             key.cloned().ok_or(NoAggregate::Index { user_record, index, length: table.len() })
         };
@@ -133,7 +138,11 @@ mod tests {
 
     fn keys(name: &str) -> Vec<(String, Option<String>)> {
         let records = user_records(&vector(name), 10_000).unwrap();
-        records.into_iter().map(|record| (record.partition_key, record.explicit_hash_key)).collect()
+        let key = |key: Arc<str>| key.to_string();
+        records
+            .into_iter()
+            .map(|record| (key(record.partition_key), record.explicit_hash_key.map(key)))
+            .collect()
     }
 
     fn aggregate(message: &AggregatedRecord) -> Bytes {
@@ -162,7 +171,9 @@ mod tests {
     fn a_thousand_records_come_out_in_order() {
         let records = user_records(&vector("thousand.bin"), 1_000).unwrap();
         assert_eq!(records.len(), 1_000);
-        assert!(records.iter().enumerate().all(|(n, record)| record.partition_key == format!("t{}", n % 5)));
+        assert!(
+            records.iter().enumerate().all(|(n, record)| *record.partition_key == *format!("t{}", n % 5))
+        );
         assert!(matches!(
             user_records(&vector("thousand.bin"), 999),
             Err(NoAggregate::TooMany { found: 1_000, allowed: 999 })
@@ -185,6 +196,18 @@ mod tests {
             changed[at] ^= 1;
             assert!(matches!(user_records(&changed.into(), 10_000), Err(NoAggregate::Checksum)), "byte {at}");
         }
+    }
+
+    #[test]
+    fn user_records_share_the_key_that_they_name() {
+        let record = Record { partition_key_index: 0, explicit_hash_key_index: None, data: Bytes::new() };
+        let message = AggregatedRecord {
+            partition_keys: vec!["k".repeat(900_000)],
+            explicit_hash_keys: vec![],
+            records: vec![record; 10_000],
+        };
+        let records = user_records(&aggregate(&message), 10_000).unwrap();
+        assert!(records.iter().all(|record| Arc::ptr_eq(&record.partition_key, &records[0].partition_key)));
     }
 
     #[test]

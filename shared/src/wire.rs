@@ -22,6 +22,9 @@ const COMPRESS_FROM_BYTES: usize = 512;
 /// Event lines in one record, at most. With the cap on bytes it bounds a reader's memory.
 pub const RECORD_EVENTS: usize = 10_000;
 
+/// Bytes that a record's lines and flattened texts may come to.
+const RECORD_TEXT_BYTES: usize = 4 * limits::RECORD_INFLATED_BYTES;
+
 /// An event as one line of JSON, without the newline.
 pub fn line(event: &Event) -> Vec<u8> {
     serde_json::to_vec(event).expect("an event always serialises")
@@ -80,6 +83,9 @@ pub enum Undecodable {
     /// More lines than a record may have.
     #[error("the record has more than {RECORD_EVENTS} lines")]
     TooManyLines,
+    /// Its objects flatten to more text than a record may have.
+    #[error("the record's objects flatten to more than {RECORD_TEXT_BYTES} bytes of text")]
+    TextsTooLarge,
     /// The line is an event's, but not as it should be.
     #[error("the line is not an event: {0}")]
     Event(#[source] serde_json::Error),
@@ -107,6 +113,7 @@ impl Undecodable {
             Self::Aggregate(_) => "aggregate_malformed",
             Self::NestedAggregate => "aggregate_nested",
             Self::TooManyLines => "too_many_lines",
+            Self::TextsTooLarge => "texts_too_large",
             Self::Event(_) => "event_malformed",
             Self::NewerVersion(_) => "version_newer",
             Self::Foreign(_) => "not_an_event",
@@ -121,7 +128,7 @@ impl Undecodable {
 pub struct Record {
     /// Its lines, blank ones left out.
     pub entries: Vec<Entry>,
-    /// How many bytes the lines have, inflated.
+    /// How many bytes they come to: the lines, inflated, and the texts that objects were flattened to.
     pub bytes: usize,
 }
 
@@ -136,7 +143,7 @@ pub fn unpack(data: &[u8], ratio: u32) -> Result<Record, Undecodable> {
     for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
         match record.read_user_record(&user_record.data, ratio) {
             Ok(()) => {}
-            Err(Undecodable::TooManyLines) => return Err(Undecodable::TooManyLines),
+            Err(whole @ (Undecodable::TooManyLines | Undecodable::TextsTooLarge)) => return Err(whole),
             Err(reason) => record.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
         }
     }
@@ -173,6 +180,13 @@ impl Record {
     fn push(&mut self, entry: Entry) -> Result<(), Undecodable> {
         if self.entries.len() == RECORD_EVENTS {
             return Err(Undecodable::TooManyLines);
+        }
+        if let Ok(Content::Foreign(object)) = &entry {
+            // A flattened text repeats its paths: it may be many times its object.
+            self.bytes += object.text.len();
+            if self.bytes > RECORD_TEXT_BYTES {
+                return Err(Undecodable::TextsTooLarge);
+            }
         }
         self.entries.push(entry);
         Ok(())
@@ -255,13 +269,17 @@ mod tests {
     fn what_cannot_be_read_has_a_named_reason() {
         let bomb = gzip::compress(&vec![b' '; 40_000_000], Level::FAST);
         let lines = b"{\n".repeat(RECORD_EVENTS + 1);
-        let cases: [(&[u8], &str); 12] = [
+        let multiplying =
+            format!("{{\"tenant_id\":\"a\",\"{}\":[{}1]}}\n", "k".repeat(5_000), "1,".repeat(2_000));
+        let multiplying = multiplying.repeat(20);
+        let cases: [(&[u8], &str); 13] = [
             (b"", "unrecognised"),
             (b"hello", "unrecognised"),
             (b"\xf3\x89\x9a\xc2rest", "aggregate_malformed"),
             (b"\x1f\x8bnot gzip", "gzip_corrupt"),
             (&bomb, "gzip_too_large"),
             (&lines, "too_many_lines"),
+            (multiplying.as_bytes(), "texts_too_large"),
             (b"{\"tenant_id\":\"acme\",\"text\":\"\xff\"}", "not_utf8"),
             (b"{\"text\":\"x\"}", "tenant_missing"),
             (b"{\"tenant_id\":\"no spaces\"}", "not_an_event"),
