@@ -29,23 +29,23 @@ accept: ## minutes of load against the clock, with a transcript
 	cargo build --release --locked --package tidegate
 	cargo run --release --locked --package tests --bin accept
 
-# The deployment, in TypeScript: Node 20 or newer with npm; no Rust and no credentials. `npm ci` only when the lock changed.
+# The deployment, in TypeScript: Node 20 or newer with npm, and Python; no Rust, no credentials.
 CDK_MODULES = cdk/node_modules/.package-lock.json
-CFN_LINT = cdk/.venv/bin/cfn-lint
+CDK_VENV = cdk/.venv/.installed
 
 $(CDK_MODULES): cdk/package-lock.json
 	cd cdk && npm ci --no-audit --no-fund
 	touch $@
 
-$(CFN_LINT): Makefile
+$(CDK_VENV): cdk/requirements.txt
 	python3 -m venv cdk/.venv
-	cdk/.venv/bin/pip install --quiet cfn-lint==1.58.0
+	cdk/.venv/bin/pip install --quiet --requirement cdk/requirements.txt
 	touch $@
 
-test-cdk: $(CDK_MODULES) ## the deployment: what the design binds, permissions, parity with the functions
+test-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: what the design binds, permissions, parity with the functions
 	cd cdk && npm test
 
-lint-cdk: $(CDK_MODULES) $(CFN_LINT) ## the deployment: types, style, both stages synthesized, cdk-nag, cfn-lint
+lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages synthesized, cdk-nag, cfn-lint
 	cd cdk && npm run build && npm run lint
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=dev --output cdk.out/dev
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod --output cdk.out/prod

@@ -46,7 +46,7 @@ export function functionAssets(mode: unknown, architecture: Architecture): Funct
       };
     }
     default:
-      throw new Error(`assets \`${mode}\` is not known (known: build, prebuilt, placeholder)`);
+      throw new Error(`assets \`${JSON.stringify(mode)}\` is not known (known: build, prebuilt, placeholder)`);
   }
 }
 
@@ -78,7 +78,9 @@ function built(binary: Binary): string {
 /** A folder of `bootstrap` and `tidegate.toml`. Its hash depends on their bytes alone. */
 function pack(bootstrap: string): Code {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-function-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  process.once('exit', () => {
+    rmSync(folder, { recursive: true, force: true });
+  });
   copyFileSync(bootstrap, join(folder, 'bootstrap'));
   copyFileSync(CONFIGURATION, join(folder, 'tidegate.toml'));
   return Code.fromAsset(folder);

@@ -2,6 +2,8 @@
  * What differs between stages, and only that. What the functions and the stack must agree on is in `settings.ts`.
  */
 
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+
 export type Architecture = 'x86_64' | 'arm64';
 
 export interface StageConfig {
@@ -56,7 +58,7 @@ export interface ArchiveConfig {
 }
 
 export interface LogConfig {
-  readonly retentionDays: number;
+  readonly retentionDays: RetentionDays;
 }
 
 const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags'>>> = {
@@ -68,7 +70,7 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags'>>> = {
     ingest: { memoryMb: 512, auth: 'none', canary: false, tracing: true },
     consumer: { memoryMb: 1769, tracing: true },
     archive: { versioned: false, infrequentAccessAfterDays: 30, expireAfterDays: 90 },
-    logs: { retentionDays: 7 },
+    logs: { retentionDays: RetentionDays.ONE_WEEK },
   },
   prod: {
     stage: 'prod',
@@ -78,7 +80,7 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags'>>> = {
     ingest: { memoryMb: 512, reservedConcurrency: 100, auth: 'none', canary: true, tracing: true },
     consumer: { memoryMb: 1769, tracing: true },
     archive: { versioned: true, infrequentAccessAfterDays: 30 },
-    logs: { retentionDays: 90 },
+    logs: { retentionDays: RetentionDays.THREE_MONTHS },
   },
 };
 

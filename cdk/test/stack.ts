@@ -15,7 +15,9 @@ export const STAGES: StageName[] = ['dev', 'prod'];
 
 export function app(): App {
   const outdir = mkdtempSync(join(tmpdir(), 'tidegate-cdk-'));
-  process.once('exit', () => rmSync(outdir, { recursive: true, force: true }));
+  process.once('exit', () => {
+    rmSync(outdir, { recursive: true, force: true });
+  });
   const { context } = JSON.parse(readFileSync(join(__dirname, '..', 'cdk.json'), 'utf8'));
   return new App({ outdir, context, analyticsReporting: false });
 }
@@ -35,7 +37,6 @@ export function template(stage: StageName): Template {
   return made;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a template is JSON of any shape
 export type Json = any;
 
 export interface Resource {

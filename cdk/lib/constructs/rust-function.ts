@@ -10,7 +10,7 @@ import {
   SystemLogLevel,
   Tracing,
 } from 'aws-cdk-lib/aws-lambda';
-import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { Binary, FunctionAssets } from '../assets';
 import type { Architecture as ArchitectureName } from '../config';
@@ -19,7 +19,7 @@ import type { Architecture as ArchitectureName } from '../config';
 export interface Platform {
   readonly assets: FunctionAssets;
   readonly architecture: ArchitectureName;
-  readonly logRetentionDays: number;
+  readonly logRetentionDays: RetentionDays;
 }
 
 export interface RustFunctionProps extends Platform {
