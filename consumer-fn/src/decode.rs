@@ -11,8 +11,12 @@ use crate::origin::{Origin, Place};
 use crate::prefix::{Entry, Prefix};
 use crate::quarantine::Quarantined;
 
-/// Reads record after record, until their lines have `limits.batch_bytes` in all: what many small compressed records
-/// inflate to is bounded only here. The first record is always read.
+/// What a line costs besides its bytes, about: its event or its reason, its item, its place in quarantine. Without it
+/// a batch of lines that have next to no bytes would have no bound.
+const LINE_BYTES: usize = 1024;
+
+/// Reads record after record, until their lines come to `limits.batch_bytes` in all: what many small compressed
+/// records inflate to is bounded only here. The first record is always read.
 pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
     let mut prefix =
         Prefix { records: 0, last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
@@ -27,7 +31,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
                 continue;
             }
         };
-        bytes += unpacked.bytes;
+        bytes += unpacked.bytes + unpacked.entries.len() * LINE_BYTES;
         if index > 0 && bytes > config.limits.batch_bytes {
             break;
         }

@@ -1,10 +1,12 @@
 //! Quarantine: what cannot be processed, with its bytes and the reason, where `tidegate redrive` finds it.
 //!
-//! One object a batch. It is written before the archive, since what an archive object covers is never given up again,
-//! while a line that is in quarantine twice (an attempt that got no further, and the next one) names the same origin
-//! both times: readers count origins.
+//! One object a batch, or a few where there is much. They are written before the archive, since what an archive object
+//! covers is never given up again, while a line that is in quarantine twice (an attempt that got no further, and the
+//! next one) names the same origin both times: readers count origins. An object is named after its content, so an
+//! attempt that gets less far than the one before it takes nothing away.
 
 use serde::Serialize;
+use shared::blob::sha256;
 use shared::event::Event;
 use shared::id::{EventId, TenantId};
 use shared::key;
@@ -18,6 +20,9 @@ use crate::origin::Place;
 use crate::prefix::Prefix;
 use crate::retry::{Jitter, retry};
 
+/// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
+/// base64, so no object comes to more than a few times as much.
+const OBJECT_BYTES: usize = 2_500_000;
 /// Details are for people; some quote their input.
 const DETAIL_CHARS: usize = 500;
 
@@ -85,7 +90,7 @@ fn cut(detail: String) -> String {
     }
 }
 
-/// Writes what the prefix has for quarantine. A second attempt at the same batch writes the same object again.
+/// Writes what the prefix has for quarantine. A second attempt at the same batch writes the same objects again.
 /// Where that fails, the prefix ends before the first record that it concerns: nothing is answered as done before it
 /// is durable.
 pub(crate) async fn write<T>(
@@ -96,25 +101,26 @@ pub(crate) async fn write<T>(
     jitter: &Jitter,
 ) -> Prefix<T> {
     prefix.quarantined.sort_by_key(|quarantined| quarantined.place);
-    let Some(first) = prefix.quarantined.first().map(|quarantined| quarantined.place.record) else {
-        return prefix;
-    };
-    let start = batch.first();
-    let key = key::quarantine_object(batch.shard(), &start.sequence_number, start.arrival);
-    let bytes = bytes::Bytes::from(object(batch, &prefix.quarantined));
-    match retry(until, jitter, || objects.put(&key, bytes.clone())).await {
-        Ok(()) => {
-            tracing::warn!(
-                object.key = %key,
-                quarantine.lines = prefix.quarantined.len(),
-                quarantine.reasons = ?reasons(&prefix.quarantined),
-                "lines went to quarantine"
-            );
-        }
-        Err(error) => {
+    let mut rest = &prefix.quarantined[..];
+    while let Some(first) = rest.first().map(|quarantined| quarantined.place.record) {
+        let (bytes, count) = object(batch, rest);
+        let start = batch.first();
+        let key =
+            key::quarantine_object(batch.shard(), &start.sequence_number, start.arrival, &sha256(&bytes));
+        let bytes = bytes::Bytes::from(bytes);
+        if let Err(error) = retry(until, jitter, || objects.put(&key, bytes.clone())).await {
             tracing::error!(object.key = %key, %error, "quarantine could not be written, the batch ends before it");
             prefix.end_before(first);
+            break;
         }
+        let (written, behind) = rest.split_at(count);
+        tracing::warn!(
+            object.key = %key,
+            quarantine.lines = count,
+            quarantine.reasons = ?reasons(written),
+            "lines went to quarantine"
+        );
+        rest = behind;
     }
     prefix
 }
@@ -136,9 +142,14 @@ struct Line<'a> {
     bytes: String,
 }
 
-fn object(batch: &Batch, quarantined: &[Quarantined]) -> Vec<u8> {
+/// An object of the first lines of `quarantined`, and how many they are.
+fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
     let mut object = Vec::new();
+    let mut count = 0;
     for quarantined in quarantined {
+        if object.len() >= OBJECT_BYTES {
+            break;
+        }
         let record = &batch.records()[quarantined.place.record];
         let line = Line {
             reason: quarantined.reason,
@@ -154,8 +165,9 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> Vec<u8> {
         };
         serde_json::to_writer(&mut object, &line).expect("a line always serialises");
         object.push(b'\n');
+        count += 1;
     }
-    object
+    (object, count)
 }
 
 fn reasons(quarantined: &[Quarantined]) -> std::collections::BTreeMap<&'static str, usize> {

@@ -33,9 +33,31 @@ pub fn archive_object(shard: &str, sequence_number: &str, position: u32, arrival
     format!("events/{}/{shard}-{sequence_number}-{position}.ndjson.gz", arrival.hour_partition())
 }
 
-/// A quarantine object: the shard, the first record of the batch, and that record's arrival time.
-pub fn quarantine_object(shard: &str, sequence_number: &str, arrival: Timestamp) -> String {
-    format!("errors/{}/{shard}-{sequence_number}.ndjson", arrival.day_partition())
+/// Where the ranges of an archive object's tenants lie, if its manifest row does not hold them.
+pub fn manifest_sidecar(archive_object: &str) -> String {
+    let name = archive_object.strip_prefix("events/").unwrap_or(archive_object);
+    format!("manifests/{}.json.gz", name.strip_suffix(".ndjson.gz").unwrap_or(name))
+}
+
+/// The ledger table's partition of a shard: its ledger row, and its manifest rows.
+pub fn ledger_partition(shard: &str) -> String {
+    format!("shard/{shard}")
+}
+
+/// The sort key of a shard's ledger row.
+pub const LEDGER_SORT: &str = "ledger";
+
+/// The sort key of a manifest row, by the first place that the object covers. Sequence numbers have as many digits as
+/// they need: with their length before them, keys are in the shard's order.
+pub fn manifest_sort(sequence_number: &str, position: u32) -> String {
+    format!("object/{:03}-{sequence_number}/{position:010}", sequence_number.len())
+}
+
+/// A quarantine object: the shard, the first record of the batch and that record's arrival time, and the content's
+/// checksum. By the checksum no attempt at a batch replaces what another one, which got further, has put there.
+pub fn quarantine_object(shard: &str, sequence_number: &str, arrival: Timestamp, sha256: &str) -> String {
+    let digest = &sha256[..16];
+    format!("errors/{}/{shard}-{sequence_number}-{digest}.ndjson", arrival.day_partition())
 }
 
 fn encoded(id: &EventId) -> percent_encoding::PercentEncode<'_> {
@@ -70,5 +92,16 @@ mod tests {
         let key =
             archive_object("shardId-000000000002", "4951", 3, Timestamp::from_unix_ms(1_704_937_370_234));
         assert_eq!(key, "events/dt=2024-01-11/hr=01/shardId-000000000002-4951-3.ndjson.gz");
+        assert_eq!(
+            manifest_sidecar(&key),
+            "manifests/dt=2024-01-11/hr=01/shardId-000000000002-4951-3.json.gz"
+        );
+    }
+
+    #[test]
+    fn manifest_rows_are_in_the_order_of_the_shard() {
+        let rows = [("99", 0), ("99", 2), ("99", 10), ("100", 0)].map(|(n, p)| manifest_sort(n, p));
+        assert_eq!(rows[1], "object/002-99/0000000002");
+        assert!(rows.is_sorted());
     }
 }

@@ -1,5 +1,6 @@
 //! What does not work for now ends the batch before it, in every stage; and the deadline does the same.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -158,9 +159,45 @@ async fn what_an_earlier_attempt_archived_is_done_even_where_this_one_gets_less_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_gets_less_far_takes_nothing_out_of_quarantine() {
+    let mut pipeline = Pipeline::new();
+    let mut records = ten_records();
+    records[0] = b"bad".to_vec();
+    records[6] = b"bad, and behind what fails next time".to_vec();
+    assert_eq!(pipeline.invoke(&records).await, 10);
+    // Its answer never arrives. The second attempt fails early, and finds the archive of the first.
+    pipeline.items.fail(|id| (id == "e3").then_some(Fault::Throttled));
+    assert_eq!(pipeline.invoke(&records).await, 10);
+    let places: BTreeSet<_> =
+        pipeline.objects.quarantined().iter().map(|line| line["sequence_number"].to_string()).collect();
+    assert_eq!(places.len(), 2, "{places:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn quarantine_is_cut_into_objects_of_bounded_size() {
+    let pipeline = Pipeline::new();
+    let records: Vec<_> = (0..10).map(|_| vec![b'?'; 1_000_000]).collect();
+    assert_eq!(pipeline.invoke(&records).await, 10);
+    let sizes: Vec<_> =
+        pipeline.objects.keys("errors/").iter().map(|key| pipeline.objects.bytes(key).len()).collect();
+    assert_eq!(pipeline.objects.quarantined().len(), 10);
+    assert!(sizes.len() > 2 && sizes.iter().all(|size| *size <= 5_000_000), "{sizes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_batch_ends_where_its_lines_are_too_many() {
+    let mut pipeline = Pipeline::new();
+    pipeline.config.limits.batch_bytes = 250 * 1024;
+    let records: Vec<_> = (0..10).map(|_| b"{}\n".repeat(100)).collect();
+    assert_eq!(pipeline.invoke(&records).await, 2);
+    assert_eq!(pipeline.objects.quarantined().len(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_batch_ends_where_its_lines_inflate_to_too_much() {
     let mut pipeline = Pipeline::new();
-    let one = ten_records()[0].len();
+    // A line counts for a kilobyte more than it has.
+    let one = ten_records()[0].len() + 1024;
     pipeline.config.limits.batch_bytes = one * 4;
     assert_eq!(pipeline.invoke(&ten_records()).await, 4);
     pipeline.config.limits.batch_bytes = 1;
