@@ -138,7 +138,9 @@ impl Pipeline {
     /// consumer.
     pub async fn drain(self) -> Drained {
         let _server_gone = self.stop_serving.send(());
+        let cut_off = self.server.abort_handle();
         if tokio::time::timeout(REQUESTS_END, self.server).await.is_err() {
+            cut_off.abort();
             tracing::warn!("requests were still open after {} s and were cut off", REQUESTS_END.as_secs());
         }
         let drained = self.mapping.drain(DRAIN).await;
@@ -190,7 +192,9 @@ fn take_output(line: &str) {
 }
 
 fn mapping_settings(pace: Pace) -> Settings {
-    let mut rules = Rules { batching_window: pace.window, ..Rules::default() };
+    // A laptop may sleep for a weekend: what was accepted waits for as long as it takes.
+    let mut rules =
+        Rules { batching_window: pace.window, maximum_record_age: None, ..Rules::default() };
     rules.backoff.first = pace.backoff;
     Settings {
         // Always the same, so that failures lie under one prefix.
