@@ -1,7 +1,8 @@
 //! The second stage: a request's body, read within limits of size, time and memory, and inflated.
 //!
-//! Bytes of bodies are counted before they are read, and held from then until the answer: the requests past the limit
-//! wait at the door, unread, which is what slows their senders down.
+//! Bytes of bodies are counted as they arrive, and held until the answer. What does not fit waits unread, which slows
+//! its sender down, and after a moment is answered 503. A body that does not come holds next to nothing, so senders
+//! that only keep a connection open cannot shut the door.
 
 mod decode;
 mod zstd;
@@ -22,6 +23,8 @@ use crate::media::Coding;
 use crate::offload::offload;
 use crate::rejection::Rejection;
 
+/// How long a request waits for more memory.
+const WAIT: Duration = Duration::from_secs(1);
 /// What a compressed body inflates to, about, for each of its bytes.
 const USUAL_RATIO: usize = 8;
 /// How much of a refused body is read and dropped, as a multiple of the largest body.
@@ -50,8 +53,7 @@ impl Bodies {
         Self { limits: limits.clone(), free: Arc::new(Semaphore::new(permits)) }
     }
 
-    /// Waits for memory, then reads and inflates. The wait has no limit of its own: whoever holds memory gives it
-    /// back within the limits on reading and publishing.
+    /// Reads and inflates. A body that is compressed needs, from where it is whole, what the largest body needs.
     pub(crate) async fn read(
         &self,
         headers: &HeaderMap,
@@ -59,18 +61,18 @@ impl Bodies {
         body: &mut Body,
     ) -> Result<Arrived, Rejection> {
         let most = self.limits.body_bytes;
-        let announced = announced(headers);
-        if announced.is_some_and(|bytes| bytes > most as u64) {
+        if announced(headers).is_some_and(|bytes| bytes > most as u64) {
             return Err(Rejection::BodyTooLarge { limit: most });
         }
-        let held = self.hold(announced, coding).await;
-        let bytes = tokio::time::timeout(self.limits.body_timeout(), collect(body, most))
+        let mut held = self.hold(0).await?;
+        let bytes = tokio::time::timeout(self.limits.body_timeout(), self.collect(body, &mut held))
             .await
             .map_err(|_| Rejection::BodyTimeout { limit_ms: self.limits.body_timeout_ms })??;
         let cap = Cap { bytes: most, ratio: self.limits.inflate_ratio };
         let bytes = match coding {
             Coding::Identity => bytes,
             coding => {
+                self.grow(&mut held, bytes.len() + most).await?;
                 let about = bytes.len().saturating_mul(USUAL_RATIO);
                 offload(about, move || decode::inflate(&bytes, coding, cap)).await?
             }
@@ -78,34 +80,43 @@ impl Bodies {
         Ok(Arrived { bytes, held })
     }
 
-    /// Takes what the body may come to: its announced length, or the limit where that is not known or does not say.
-    async fn hold(&self, announced: Option<u64>, coding: Coding) -> OwnedSemaphorePermit {
+    async fn collect(&self, body: &mut Body, held: &mut OwnedSemaphorePermit) -> Result<Bytes, Rejection> {
         let most = self.limits.body_bytes;
-        let share = match (announced, coding) {
-            (Some(bytes), Coding::Identity) => usize::try_from(bytes).unwrap_or(most).min(most),
-            _ => most,
-        };
-        let share = u32::try_from(share).unwrap_or(u32::MAX);
-        Arc::clone(&self.free).acquire_many_owned(share).await.expect("the semaphore is never closed")
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Rejection::BodyInterrupted)?;
+            let Some(data) = frame.data_ref() else { continue };
+            if bytes.len() + data.len() > most {
+                return Err(Rejection::BodyTooLarge { limit: most });
+            }
+            self.grow(held, bytes.len() + data.len()).await?;
+            bytes.extend_from_slice(data);
+        }
+        Ok(bytes.into())
+    }
+
+    /// Makes the share large enough for `bytes`.
+    async fn grow(&self, held: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), Rejection> {
+        if let Some(missing) = bytes.checked_sub(held.num_permits()).filter(|missing| *missing > 0) {
+            held.merge(self.hold(missing).await?);
+        }
+        Ok(())
+    }
+
+    /// Takes `bytes` of the memory. Requests that wait for more hold some, so waiting has an end.
+    async fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Rejection> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let free = Arc::clone(&self.free);
+        match tokio::time::timeout(WAIT, free.acquire_many_owned(permits)).await {
+            Ok(held) => Ok(held.expect("the semaphore is never closed")),
+            Err(_) => Err(Rejection::Overloaded { limit: self.limits.bodies_in_memory_bytes }),
+        }
     }
 }
 
-/// `Content-Length`. It is used to refuse early and to reserve, never trusted.
+/// `Content-Length`. It is used to refuse early, never trusted.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-async fn collect(body: &mut Body, most: usize) -> Result<Bytes, Rejection> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Rejection::BodyInterrupted)?;
-        let Some(data) = frame.data_ref() else { continue };
-        if bytes.len() + data.len() > most {
-            return Err(Rejection::BodyTooLarge { limit: most });
-        }
-        bytes.extend_from_slice(data);
-    }
-    Ok(bytes.into())
 }
 
 /// Reads and drops what is left of a refused body, within bounds. Otherwise the server closes a connection that its
@@ -168,13 +179,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_third_of_bodies_that_fill_the_memory_waits_until_one_was_answered() {
+    async fn bodies_that_fill_the_memory_make_the_next_one_wait_and_then_go() {
         let bodies = Bodies::new(&limits(1_000));
-        let first = read(&bodies, "1").await.unwrap();
-        let _second = read(&bodies, "2").await.unwrap();
-        let third = tokio::time::timeout(Duration::from_hours(1), read(&bodies, "3")).await;
-        assert!(third.is_err());
+        let large = || vec![b'x'; 1_000];
+        let first = read(&bodies, large()).await.unwrap();
+        let _second = read(&bodies, large()).await.unwrap();
+        let rejection = read(&bodies, "3").await.unwrap_err();
+        assert_eq!((rejection.code(), rejection.limit()), ("overloaded", Some(2_000)));
         drop(first);
         assert_eq!(read(&bodies, "3").await.unwrap().bytes, "3");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_bodies_that_do_not_come_keep_nobody_out() {
+        let bodies = Arc::new(Bodies::new(&limits(1_000)));
+        for _ in 0..1_000 {
+            let bodies = Arc::clone(&bodies);
+            tokio::spawn(async move {
+                let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::new())]);
+                let silent = Body::from_stream(futures::StreamExt::chain(begun, futures::stream::pending()));
+                read(&bodies, silent).await.map(drop)
+            });
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(read(&bodies, "x").await.unwrap().bytes, "x");
     }
 }

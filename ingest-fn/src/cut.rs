@@ -18,6 +18,10 @@ use crate::admit::{Admitted, agreed};
 use crate::media::MediaType;
 use crate::rejection::Rejection;
 
+/// How much text a batch's events may have, as a multiple of the largest body. A text of the client's own is part of
+/// the body; one that an object is flattened to repeats its paths, and may be many times the object.
+const BATCH_TEXT: usize = 4;
+
 /// How the events came, and so how they are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -108,10 +112,17 @@ impl EventMaker<'_> {
         &self,
         objects: impl Iterator<Item = Result<&'a str, Rejection>>,
     ) -> Result<Batch<Event>, Rejection> {
-        let event = |(index, json): (usize, Result<&str, Rejection>)| {
-            self.event(ClientObject::parse(json?)?, Some(index))
-        };
-        let events: Vec<_> = objects.enumerate().map(event).collect();
+        let limit = BATCH_TEXT * self.config.limits.body_bytes;
+        let mut events = Vec::new();
+        let mut text_bytes = 0;
+        for (index, json) in objects.enumerate() {
+            let object = json.and_then(|json| Ok(ClientObject::parse(json)?));
+            text_bytes += object.as_ref().map_or(0, |object| object.text.len());
+            if text_bytes > limit {
+                return Err(Rejection::BatchTextTooLarge { limit });
+            }
+            events.push(object.and_then(|object| self.event(object, Some(index))));
+        }
         if events.is_empty() {
             return Err(Rejection::BatchEmpty);
         }
@@ -209,6 +220,7 @@ mod tests {
         }
         let mut config = Config::default();
         config.limits.batch_events = 3;
+        config.limits.body_bytes = 5_000_000;
         let raw = RawRequest { tenant_in_path: None, headers: &map };
         let admitted = admit(&raw, &config, Timestamp::from_unix_ms(0))?;
         cut(&admitted, &Bytes::copy_from_slice(body.as_bytes()), &config, &Ids::new(|| Uuid::from_u128(7)))
@@ -320,6 +332,13 @@ mod tests {
         }
         check(&[NDJSON, ACME], "\n \n", &["body: batch_empty"]);
         check(&[NDJSON, ACME], "1\n2\n\n3\n4", &["body: batch_too_large"]);
+    }
+
+    #[test]
+    fn a_batch_whose_paths_multiply_is_refused_before_its_texts_fill_the_memory() {
+        let object = format!(r#"{{"{}":[{}1]}}"#, "k".repeat(500_000), "1,".repeat(50));
+        let rejection = cut_with(&[NDJSON, ACME], &[&object[..]; 3].join("\n")).unwrap_err();
+        assert_eq!((rejection.code(), rejection.limit()), ("batch_text_too_large", Some(20_000_000)));
     }
 
     #[test]

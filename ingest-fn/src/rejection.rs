@@ -116,6 +116,14 @@ pub enum Rejection {
         /// The limit in events.
         limit: usize,
     },
+    /// The batch's objects have no text, and flatten to more of it than a request may have.
+    #[error(
+        "the batch's objects flatten to more than {limit} bytes of text: send fewer, or name the text `text`"
+    )]
+    BatchTextTooLarge {
+        /// The most, in bytes.
+        limit: usize,
+    },
     /// Every event of a batch is bad.
     #[error("none of the batch's events can be accepted")]
     BatchRejected,
@@ -134,6 +142,12 @@ pub enum Rejection {
     PayloadStoreUnavailable {
         /// What the store said: for the log only.
         cause: String,
+    },
+    /// The memory for bodies is taken, and nothing of it was given back in time.
+    #[error("too many bodies are under way ({limit} bytes at once): send it again")]
+    Overloaded {
+        /// The memory for bodies, in bytes.
+        limit: usize,
     },
     /// No such path.
     #[error("there is nothing at `{0}`")]
@@ -184,7 +198,10 @@ impl Rejection {
     /// The limit that was broken.
     pub fn limit(&self) -> Option<u64> {
         match self {
-            Self::BodyTooLarge { limit } | Self::BatchTooLarge { limit } => Some(*limit as u64),
+            Self::BodyTooLarge { limit }
+            | Self::BatchTooLarge { limit }
+            | Self::BatchTextTooLarge { limit }
+            | Self::Overloaded { limit } => Some(*limit as u64),
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),
             Self::EventIdInvalid(_) => Some(shared::limits::EVENT_ID_BYTES as u64),
@@ -230,9 +247,11 @@ impl Rejection {
             Self::JsonUnreadable(_) => client(StatusCode::BAD_REQUEST, "json_unreadable"),
             Self::BatchEmpty => client(StatusCode::BAD_REQUEST, "batch_empty"),
             Self::BatchTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
+            Self::BatchTextTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "batch_text_too_large"),
             Self::BatchRejected => client(StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),
             Self::StreamUnavailable { .. } => unpublished("stream_unavailable"),
             Self::PayloadStoreUnavailable { .. } => unpublished("payload_store_unavailable"),
+            Self::Overloaded { .. } => unpublished("overloaded"),
             Self::NotFound(_) => uncounted(StatusCode::NOT_FOUND, "not_found", Level::DEBUG),
             Self::MethodNotAllowed(_) => {
                 uncounted(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Level::DEBUG)
