@@ -1,6 +1,6 @@
 //! Claim checks: texts that were too large for the stream are fetched from where the door put them.
 //! Members that went the same way (`fields_ref`) stay there: nothing here looks into them, and item and archive line
-//! carry the reference on.
+//! carry the reference on, once it is known to be the tenant's own.
 
 use futures::{StreamExt, stream};
 use shared::blob::BlobRef;
@@ -89,8 +89,11 @@ async fn fetch(
     until: Instant,
     jitter: &Jitter,
 ) -> Result<Option<String>, Unresolved> {
-    let Text::Ref(blob) = &event.text else { return Ok(None) };
     let mismatch = |detail: String| Unresolved::Quarantine(Reason::PayloadMismatch, detail);
+    if let Some(blob) = &event.fields_ref {
+        check(blob, event, most_bytes).map_err(mismatch)?;
+    }
+    let Text::Ref(blob) = &event.text else { return Ok(None) };
     check(blob, event, most_bytes).map_err(mismatch)?;
 
     let mut parts = Vec::new();

@@ -42,6 +42,16 @@ async fn whole(pipeline: &Pipeline, blob: &Value) -> Bytes {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fields_by_reference_must_be_the_tenants_own() {
+    let pipeline = Pipeline::new();
+    let mut event = admitted(1, "acme", "e", "x");
+    event.fields_ref = Some(BlobRef::to(b"{}", |sha256| format!("payloads/beta/e/{sha256}")));
+    assert_eq!(pipeline.invoke(&[pack(&[event])]).await, 1);
+    assert_eq!(pipeline.objects.quarantined()[0]["reason"], "payload_mismatch");
+    assert_eq!(pipeline.objects.archived_keys().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ten_megabytes_by_reference_are_transformed_and_stored_whole() {
     let pipeline = Pipeline::new();
     let mut text = noise(limits::BODY_BYTES - 9, 1);

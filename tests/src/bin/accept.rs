@@ -30,6 +30,9 @@ async fn main() {
     load(&Site::at_deployed_pace(&program).shards(2), Duration::from_millis(5)).await;
     println!("\n# 60 events of 1 MB that do not compress");
     incompressible(&Site::at_deployed_pace(&program)).await;
+    println!("\n# 40 events of 320 kB that do not compress, objects limited to 1,000,000 bytes");
+    let site = Site::at_deployed_pace(&program).configuration("[archive]\nobject_bytes = 1_000_000\n");
+    rolling(&site).await;
     println!("\nAll promises kept.");
 }
 
@@ -158,6 +161,23 @@ async fn incompressible(site: &Site) {
         println!("{prefix:<13} {} objects, the largest of {largest} bytes", objects.len());
         assert!(largest <= OBJECT_BYTES, "no object exceeds {OBJECT_BYTES} bytes");
     }
+    println!("stopped       {}", pipeline.stop().lines().last().unwrap_or_default());
+}
+
+/// Lines below the claim check's limit: they lie in the archive as they are, and fill object after object.
+async fn rolling(site: &Site) {
+    let pipeline = site.start();
+    for n in 0..40_u64 {
+        let event = json!({"tenant_id": format!("t{}", n % 3), "id": n, "text": noise(n, 320_000)});
+        assert_eq!(pipeline.send(&event).await.0, 202);
+    }
+    let books = site.books();
+    eventually("every event in the archive", || (books.archived().len() == 40).then_some(())).await;
+    let objects = books.objects("events");
+    let sizes: Vec<_> = objects.values().map(Vec::len).collect();
+    println!("events        {} objects, the largest of {} bytes", sizes.len(), sizes.iter().max().unwrap());
+    assert!(sizes.len() >= 10 && sizes.iter().all(|size| *size <= 1_000_000), "{sizes:?}");
+    assert!(books.archived().values().all(|count| *count == 1), "every event is stored once");
     println!("stopped       {}", pipeline.stop().lines().last().unwrap_or_default());
 }
 
