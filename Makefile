@@ -3,10 +3,14 @@
 # The crates with a feature `aws`: the adapters by the AWS SDK, and the Lambda binaries. Compiling them takes minutes.
 AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,consumer-fn/aws-test
 
-.PHONY: help run test test-aws test-cdk lint lint-aws lint-cdk accept
+# An emulator of AWS, cargo-lambda and AWS's Python SDK, in the versions that tests/e2e/requirements.txt pins.
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+TOOLS = $(CURDIR)/target/tools
+
+.PHONY: help run test test-aws test-cdk e2e lint lint-aws lint-cdk accept bench
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the whole pipeline on this machine
 	cargo run --release --locked
@@ -16,6 +20,17 @@ test: ## every test that needs no AWS SDK: units, properties, the pipeline throu
 
 test-aws: ## the AWS adapters, by request capture
 	cargo test $(AWS) --locked
+
+e2e: $(TOOLS)/installed ## the functions as they ship, the event source mapping, and an emulator of AWS
+	PATH="$(TOOLS)/bin:$$PATH" AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --locked --profile lambda \
+		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --features ingest-fn/aws,consumer-fn/aws
+	cargo build --locked --package tidegate --features aws
+	$(TOOLS)/bin/python tests/e2e/run.py --functions $(TARGET)/functions --tidegate $(TARGET)/debug/tidegate
+
+$(TOOLS)/installed: tests/e2e/requirements.txt
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 lint: ## format, clippy, documentation
 	cargo fmt --all --check
@@ -28,6 +43,10 @@ lint-aws: ## clippy for the AWS adapters
 accept: ## minutes of load against the clock, with a transcript
 	cargo build --release --locked --package tidegate
 	cargo run --release --locked --package tests --bin accept
+
+bench: ## events a second, accepted and stored; needs wrk (`apt-get install wrk`) and Python
+	cargo build --release --locked --package tidegate
+	python3 tests/bench/run.py --tidegate $(TARGET)/release/tidegate
 
 # The deployment, in TypeScript: Node 20 or newer with npm, and Python; no Rust, no credentials.
 CDK_MODULES = cdk/node_modules/.package-lock.json

@@ -20,6 +20,11 @@ pub struct Arguments {
 pub enum Command {
     /// Run the whole pipeline on this machine, without an AWS account.
     Local(LocalOptions),
+    /// Be the event source mapping between a Kinesis stream and a Lambda function: read the stream by `GetRecords`,
+    /// gather, invoke, bisect, keep what fails for good. For emulators, whose own mappings do not do that; on AWS
+    /// itself, disable Lambda's mapping first.
+    #[cfg(feature = "aws")]
+    Mapping(MappingOptions),
     /// Run one function as a child of `tidegate local`.
     #[command(hide = true)]
     Function {
@@ -61,6 +66,39 @@ pub struct LocalOptions {
     /// The first wait after a failed batch, in milliseconds.
     #[arg(long, value_name = "MS", hide = true)]
     pub backoff_ms: Option<u64>,
+}
+
+/// Options of `tidegate mapping`. Region and credentials come from the environment, as for every AWS tool.
+#[cfg(feature = "aws")]
+#[derive(Args, Debug)]
+pub struct MappingOptions {
+    /// The stream's name.
+    #[arg(long, value_name = "NAME")]
+    pub stream: String,
+    /// The function's name.
+    #[arg(long, value_name = "NAME")]
+    pub function: String,
+    /// The bucket for what fails for good.
+    #[arg(long, value_name = "BUCKET")]
+    pub on_failure: String,
+    /// Where AWS's APIs are [default: `AWS_ENDPOINT_URL`, else AWS itself].
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+    /// Where is remembered how far each shard is done.
+    #[arg(long, value_name = "DIR", default_value = ".tidegate")]
+    pub data: PathBuf,
+    /// Most records in one invocation [default: 10000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub batch_size: Option<u16>,
+    /// How long records are gathered, in milliseconds [default: 3000].
+    #[arg(long, value_name = "MS")]
+    pub window_ms: Option<u64>,
+    /// How often one and the same batch is tried again [default: 30].
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// Process what is on the stream, then end.
+    #[arg(long)]
+    pub drain: bool,
 }
 
 impl Default for Command {

@@ -2,6 +2,8 @@
 
 pub mod arguments;
 mod local_command;
+#[cfg(feature = "aws")]
+mod mapping_command;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     let ended = runtime.block_on(async {
         match command {
             Command::Local(options) => local_command::run(options, adapters).await,
+            #[cfg(feature = "aws")]
+            Command::Mapping(options) => mapping_command::run(options).await,
             Command::Function { name, data, config } => {
                 init_logs(LogFormat::Text, "info");
                 Child { data, config_file: config }.run(name.into(), adapters).await

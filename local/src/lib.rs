@@ -9,8 +9,11 @@
 //! | [`data`] | the account: the folder that holds it all |
 //! | [`functions`], [`pipeline`] | the deployed stack, put together |
 //! | [`adapters`] | the seam for the tests' faults |
+//! | `aws` | none of it: the mapping over AWS's own APIs (feature `aws`) |
 
 pub mod adapters;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod cloudwatch;
 pub mod data;
 pub mod embedded;

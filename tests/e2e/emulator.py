@@ -1,0 +1,67 @@
+"""Starts ministack, an emulator of AWS's APIs, on a port of the system's choice."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import boto3
+
+REGION = "eu-central-1"
+# What every AWS client is told, here and in the functions. The emulator takes any credentials.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+DEADLINE_S = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def ministack(log: pathlib.Path) -> Iterator[str]:
+    """The emulator's URL, for as long as the block lasts."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    # The functions find the emulator by its own AWS_ENDPOINT_URL.
+    environment = os.environ | CREDENTIALS | {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": url}
+    program = pathlib.Path(sys.executable).with_name("ministack")
+    with log.open("w") as output:
+        process = subprocess.Popen([program], env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_for(url, process, log)
+            yield url
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def wait_for(url: str, process: subprocess.Popen, log: pathlib.Path) -> None:
+    """Waits until something answers at `url`, whatever it says."""
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5)
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"{process.args[0]} does not answer at {url}: {log.read_text()}") from None
+            time.sleep(0.05)
+
+
+def client(service: str, url: str):
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
