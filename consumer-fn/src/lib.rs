@@ -36,7 +36,8 @@ mod origin;
 mod prefix;
 mod prepare;
 mod quarantine;
-#[cfg(all(test, feature = "aws-test"))]
+#[cfg(test)]
+#[cfg(feature = "aws-test")]
 mod replay;
 mod resolve;
 mod response;

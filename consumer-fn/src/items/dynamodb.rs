@@ -18,14 +18,15 @@ use aws_sdk_dynamodb::types::{
     BatchStatementResponse, ReturnValuesOnConditionCheckFailure,
 };
 use futures::{StreamExt, stream};
-use shared::id::AdmissionId;
-use shared::{key, limits};
+use shared::limits;
 
 use self::existing::Reader;
-use super::{Attribute, Existing, Insert, Item, ItemStore};
-use crate::origin::Origin;
+use super::{Attribute, Insert, Item, ItemStore};
 
 mod existing;
+#[cfg(test)]
+#[cfg(feature = "aws-test")]
+mod tests;
 
 /// Calls at the same time. With 25 items each and about 15 ms a call that is more than a shard can bring.
 const CONCURRENCY: usize = 16;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use shared::blob::BlobRef;
+use shared::event::Text;
 
 use super::stores::Fault;
 use super::{Pipeline, admitted, batch, pack, sequence_number, unfinished};
@@ -22,6 +24,10 @@ enum Line {
         id: u8,
         text: u8,
     },
+    /// An event whose text came by reference.
+    Large {
+        id: u8,
+    },
     Bad,
     /// Its item is refused whenever it is tried.
     Refused {
@@ -32,6 +38,7 @@ enum Line {
 fn any_line() -> impl Strategy<Value = Line> {
     prop_oneof![
         8 => (0_u8..3, 0_u8..30, 0_u8..2).prop_map(|(tenant, id, text)| Line::Event { tenant, id, text }),
+        1 => (0_u8..30).prop_map(|id| Line::Large { id }),
         1 => Just(Line::Bad),
         1 => (0_u8..200).prop_map(|id| Line::Refused { id }),
     ]
@@ -41,7 +48,11 @@ fn any_stream() -> impl Strategy<Value = Vec<Vec<Line>>> {
     proptest::collection::vec(proptest::collection::vec(any_line(), 1..4), 1..25)
 }
 
-/// A record's bytes; `admission` sets its events apart from all others.
+fn large_text() -> BlobRef {
+    BlobRef::to(b"large", |sha256| format!("payloads/acme/large/{sha256}"))
+}
+
+/// A record's bytes. No two of its events are of one admission.
 fn record((at, lines): (usize, &Vec<Line>)) -> Vec<u8> {
     let mut data = Vec::new();
     for (position, line) in lines.iter().enumerate() {
@@ -50,6 +61,11 @@ fn record((at, lines): (usize, &Vec<Line>)) -> Vec<u8> {
             Line::Event { tenant, id, text } => {
                 let (tenant, id) = (["acme", "beta", "gamma"][usize::from(*tenant)], format!("e{id}"));
                 data.extend(pack(&[admitted(admission, tenant, &id, &format!("text {text}"))]));
+            }
+            Line::Large { id } => {
+                let mut event = admitted(admission, "acme", &format!("large{id}"), "");
+                event.text = Text::Ref(large_text());
+                data.extend(pack(&[event]));
             }
             Line::Bad => data.extend(b"{bad\n"),
             Line::Refused { id } => {
@@ -71,6 +87,10 @@ fn expected(stream: &[Vec<Line>]) -> (BTreeSet<String>, BTreeSet<String>) {
                     let key = format!("{}/e{id}", ["acme", "beta", "gamma"][usize::from(*tenant)]);
                     stored.insert(key.clone());
                     first_texts.entry(key).or_insert(*text) != text
+                }
+                Line::Large { id } => {
+                    stored.insert(format!("acme/large{id}"));
+                    false
                 }
                 Line::Bad | Line::Refused { .. } => true,
             };
@@ -130,6 +150,9 @@ proptest! {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let mut pipeline = Pipeline::new();
+        pipeline.objects.add(&large_text().key, &b"large"[..]);
+        // A few records an object, so that some attempts end between two.
+        pipeline.config.archive.object_bytes = 2_000;
         let mut roll = rolls(seed);
         let mut roll_item = rolls(!seed);
         pipeline.items.fail(move |id| if id.starts_with("no") { Some(Fault::Refused) } else { roll_item() });

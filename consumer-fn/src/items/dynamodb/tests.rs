@@ -1,0 +1,158 @@
+//! What is asked of DynamoDB, and what its answers come to.
+
+use aws_smithy_http_client::test_util::StaticReplayClient;
+use serde_json::Value;
+use shared::event::Source;
+use shared::fields::Fields;
+use shared::id::{AdmissionId, EventId, TenantId};
+use shared::tier::Tier;
+use shared::time::Timestamp;
+use uuid::Uuid;
+
+use super::DynamoItems;
+use crate::items::{Existing, Insert, Item, ItemStore};
+use crate::origin::Origin;
+use crate::replay::replay;
+
+const OLD: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a"},"shard":{"S":"shardId-0"},"sequence_number":{"S":"7"},"position":{"N":"2"},"admission_id":{"S":"00000000-0000-0000-0000-000000000009"},"content_hash":{"S":"ab"}}"#;
+
+fn item(id: &str) -> Item {
+    let at = Timestamp::from_unix_ms(1_795_253_400_000);
+    Item {
+        tenant: TenantId::parse("acme").unwrap(),
+        id: EventId::parse(id).unwrap(),
+        origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 0 },
+        admission_id: AdmissionId(Uuid::from_u128(1)),
+        content_hash: "cd".to_owned(),
+        source: Source::Webhook,
+        tier: Tier::parse("pro").unwrap(),
+        received_at: at,
+        event_time: None,
+        processed_at: at,
+        original_text: "hello".to_owned(),
+        modified_data: String::new(),
+        original_ref: None,
+        modified_ref: None,
+        fields: Fields::empty(),
+        fields_ref: None,
+        expires_at: Some(1_800_000_000),
+    }
+}
+
+fn old() -> Insert {
+    Insert::Exists(Existing {
+        origin: Origin { shard: "shardId-0".into(), sequence_number: "7".into(), position: 2 },
+        admission_id: AdmissionId(Uuid::from_u128(9)),
+        content_hash: "ab".to_owned(),
+    })
+}
+
+/// Inserts items of these ids before a DynamoDB that answers so, call by call.
+async fn insert(ids: &[&str], answers: &[(u16, String)]) -> (Vec<Insert>, StaticReplayClient) {
+    let answers: Vec<(u16, &'static str)> =
+        answers.iter().map(|(status, body)| (*status, &*Box::leak(body.clone().into_boxed_str()))).collect();
+    let (sdk, requests) = replay(&answers);
+    let items: Vec<_> = ids.iter().map(|id| item(id)).collect();
+    (DynamoItems::new(&sdk, "items".to_owned()).insert(&items).await, requests)
+}
+
+/// The operation and the body of each request.
+fn asked(requests: &StaticReplayClient) -> Vec<(String, Value)> {
+    let operation = |target: &str| target.rsplit('.').next().unwrap().to_owned();
+    requests
+        .actual_requests()
+        .map(|request| {
+            let target = request.headers().get("x-amz-target").unwrap();
+            (operation(target), serde_json::from_slice(request.body().bytes().unwrap()).unwrap())
+        })
+        .collect()
+}
+
+fn responses(each: &[&str]) -> (u16, String) {
+    (200, format!(r#"{{"Responses":[{}]}}"#, each.join(",")))
+}
+
+fn error(code: &str) -> String {
+    format!(r#"{{"Error":{{"Code":"{code}","Message":"why"}}}}"#)
+}
+
+#[tokio::test]
+async fn items_are_inserted_by_one_statement_each() {
+    let (inserts, requests) = insert(&["a"], &[responses(&["{}"])]).await;
+    assert_eq!(inserts, [Insert::Inserted]);
+    insta::assert_snapshot!(asked(&requests)[0].0, @"BatchExecuteStatement");
+    insta::assert_snapshot!(asked(&requests)[0].1["Statements"][0], @r#"{"Statement":"INSERT INTO \"items\" VALUE {'pk': ?, 'sk': ?, 'source': ?, 'original_text': ?, 'modified_data': ?, 'processed_at': ?, 'received_at': ?, 'tier': ?, 'fields': ?, 'admission_id': ?, 'content_hash': ?, 'shard': ?, 'sequence_number': ?, 'position': ?, 'expires_at': ?}","Parameters":[{"S":"tenants/acme"},{"S":"processed_logs/a"},{"S":"webhook"},{"S":"hello"},{"S":""},{"S":"2026-11-21T09:30:00.000Z"},{"S":"2026-11-21T09:30:00.000Z"},{"S":"pro"},{"S":"{}"},{"S":"00000000-0000-0000-0000-000000000001"},{"S":"cd"},{"S":"shardId-0"},{"S":"8"},{"N":"0"},{"N":"1800000000"}],"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"#);
+}
+
+#[tokio::test]
+async fn a_call_has_at_most_25_statements() {
+    let ids: Vec<String> = (0..30).map(|id| id.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let (inserts, requests) = insert(&ids, &[responses(&["{}"; 25]), responses(&["{}"; 5])]).await;
+    assert_eq!(inserts, vec![Insert::Inserted; 30]);
+    let sizes: Vec<_> =
+        asked(&requests).iter().map(|(_, body)| body["Statements"].as_array().unwrap().len()).collect();
+    assert_eq!(sizes, [25, 5]);
+}
+
+#[tokio::test]
+async fn each_statement_has_an_outcome_of_its_own() {
+    let duplicate = format!(r#"{{"Error":{{"Code":"DuplicateItem","Item":{OLD}}}}}"#);
+    let throttled = error("ThrottlingError");
+    let invalid = error("ValidationError");
+    let (inserts, _) =
+        insert(&["a", "b", "c", "d"], &[responses(&[&duplicate, &throttled, "{}", &invalid])]).await;
+    assert_eq!(
+        inserts,
+        [
+            old(),
+            Insert::Failed("ThrottlingError: why".to_owned()),
+            Insert::Inserted,
+            Insert::Refused("ValidationError: why".to_owned())
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_item_that_is_not_given_with_the_error_is_read_until_there_is_nothing_left() {
+    let duplicate = error("DuplicateItem");
+    let keys = r#"{"items":{"Keys":[{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/b"}}]}}"#;
+    let first = format!(r#"{{"Responses":{{"items":[{OLD}]}},"UnprocessedKeys":{keys}}}"#);
+    let second =
+        format!(r#"{{"Responses":{{"items":[{}]}}}}"#, OLD.replace("processed_logs/a", "processed_logs/b"));
+    let (inserts, requests) =
+        insert(&["a", "c", "b"], &[responses(&[&duplicate, "{}", &duplicate]), (200, first), (200, second)])
+            .await;
+    assert_eq!(inserts, [old(), Insert::Inserted, old()]);
+    let read = &asked(&requests)[1];
+    assert_eq!(read.0, "BatchGetItem");
+    assert_eq!(read.1["RequestItems"]["items"]["ConsistentRead"], true);
+    assert_eq!(read.1["RequestItems"]["items"]["Keys"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_read_is_a_failure() {
+    let duplicate = error("DuplicateItem");
+    let gone = (200, r#"{"Responses":{"items":[]}}"#.to_owned());
+    let (inserts, _) = insert(&["a"], &[responses(&[&duplicate]), gone]).await;
+    assert_eq!(inserts, [Insert::Failed("the item was there and is gone".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_as_a_whole_is_made_for_each_item_alone() {
+    let refused =
+        || (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"why"}"#.to_owned());
+    let (inserts, _) = insert(&["a", "b"], &[refused(), responses(&["{}"]), refused()]).await;
+    assert!(
+        matches!(&inserts[..], [Insert::Inserted, Insert::Refused(why)] if why.contains("ValidationException"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_throttled_leaves_every_item_to_the_next_attempt() {
+    let throttled =
+        (400, r#"{"__type":"x#ProvisionedThroughputExceededException","message":"why"}"#.to_owned());
+    let (inserts, requests) = insert(&["a", "b"], &vec![throttled; 3]).await;
+    assert!(inserts.iter().all(|insert| matches!(insert, Insert::Failed(_))));
+    assert_eq!(asked(&requests).len(), 3, "the SDK tries again");
+}
