@@ -66,6 +66,12 @@ pub struct LocalOptions {
     /// The first wait after a failed batch, in milliseconds.
     #[arg(long, value_name = "MS", hide = true)]
     pub backoff_ms: Option<u64>,
+    /// How long a spilled message that was received stays hidden, in milliseconds [deployed: 180000].
+    #[arg(long, value_name = "MS", hide = true)]
+    pub visibility_ms: Option<u64>,
+    /// How often a spilled message is received before it goes to the dead-letter queue [deployed: 500].
+    #[arg(long, value_name = "N", hide = true)]
+    pub receives: Option<u32>,
 }
 
 /// Options of `tidegate mapping`. Region and credentials come from the environment, as for every AWS tool.
@@ -113,6 +119,8 @@ impl Default for Command {
 pub enum FunctionName {
     /// The HTTP side.
     IngestFn,
+    /// From the spill queue to the stream.
+    SpillRedriver,
     /// The stream side.
     ConsumerFn,
 }
@@ -121,6 +129,7 @@ impl From<FunctionName> for Function {
     fn from(name: FunctionName) -> Self {
         match name {
             FunctionName::IngestFn => Self::Ingest,
+            FunctionName::SpillRedriver => Self::Redriver,
             FunctionName::ConsumerFn => Self::Consumer,
         }
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context;
 use local::adapters::Adapters;
 use local::data::DataFolder;
+use local::embedded::{Delivery, Left};
 use local::event_source_mapping::Drained;
-use local::pipeline::{Options, Pace, Pipeline};
+use local::pipeline::{DELIVERY, Options, Pace, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::telemetry::{LogFormat, init_logs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -38,6 +39,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             shards: options.shards,
             program: std::env::current_exe().context("this program's own path")?,
             pace: pace(&options),
+            delivery: delivery(&options),
         },
         Prometheus::install()?,
         adapters,
@@ -50,9 +52,9 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         "Stopping: no more requests; what was accepted goes into items and objects. (Once more: stop at once.)"
     );
     tokio::select! {
-        drained = pipeline.drain() => report(drained),
+        stopped = pipeline.drain() => report(stopped, &data),
         () = received(&mut stop) => {
-            println!("Stopped at once. What was accepted is on the stream, and is taken up at the next start.");
+            println!("Stopped at once. What was accepted is kept, and is taken up at the next start.");
         }
     }
     Ok(())
@@ -73,6 +75,13 @@ fn pace(options: &LocalOptions) -> Pace {
         poll: or(options.poll_ms, deployed.poll),
         window: or(options.window_ms, deployed.window),
         backoff: or(options.backoff_ms, deployed.backoff),
+    }
+}
+
+fn delivery(options: &LocalOptions) -> Delivery {
+    Delivery {
+        visibility: options.visibility_ms.map_or(DELIVERY.visibility, Duration::from_millis),
+        receives: options.receives.unwrap_or(DELIVERY.receives),
     }
 }
 
@@ -104,8 +113,8 @@ Ctrl-C stops it, once what was accepted is stored.
     )
 }
 
-fn report(drained: Drained) {
-    let Drained { complete, batches, records, discarded, remaining } = drained;
+fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) {
+    let Drained { complete, batches, records, discarded, remaining } = stream;
     println!("Drained {records} records in {batches} batches into items and objects.");
     if discarded > 0 {
         println!(
@@ -114,5 +123,15 @@ fn report(drained: Drained) {
     }
     if !complete {
         println!("At least {remaining} records are still on the stream; the next start takes them up.");
+    }
+    let Left { waiting, dead } = spill;
+    if waiting > 0 {
+        println!("{waiting} messages are still in the spill queue; the next start takes them up.");
+    }
+    if dead > 0 {
+        println!(
+            "{dead} messages could not be brought to the stream; they lie in the dead-letter queue: sqlite3 {} \"SELECT body FROM messages WHERE queue = 'spill-dead'\"",
+            data.database_file().display()
+        );
     }
 }

@@ -1,29 +1,51 @@
-//! What the deployment tells the function by environment variables.
+//! What the deployment tells the functions by environment variables.
 
-/// The variables that name resources.
-pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET"];
+/// The variables that name the ingest function's resources.
+pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET", "TIDEGATE_SPILL_QUEUE"];
 
-/// The names of the function's resources.
+/// The variables that name the redriver's resources.
+pub const REDRIVER_ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM"];
+
+/// The names of the ingest function's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     /// The Kinesis stream that events go to.
     pub stream: String,
     /// The S3 bucket that claim checks go to.
     pub bucket: String,
+    /// The URL of the SQS queue that takes what the stream does not.
+    pub spill_queue: String,
 }
 
 /// A variable that is not there, or empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the environment variable `{0}` is not set (needed: {needed})", needed = ENVIRONMENT.join(", "))]
-pub struct Unset(&'static str);
+#[error("the environment variable `{name}` is not set (needed: {})", needed.join(", "))]
+pub struct Unset {
+    name: &'static str,
+    needed: &'static [&'static str],
+}
 
 impl Environment {
     /// Reads the variables by `variable`, such as `|name| std::env::var(name).ok()`.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Unset> {
-        let named = |name: &'static str| variable(name).filter(|value| !value.is_empty()).ok_or(Unset(name));
-        let &[stream, bucket] = ENVIRONMENT else { unreachable!("two variables, as the constant says") };
-        Ok(Self { stream: named(stream)?, bucket: named(bucket)? })
+        let named = |name| named(name, ENVIRONMENT, &variable);
+        let &[stream, bucket, queue] = ENVIRONMENT else { unreachable!("three, as the constant says") };
+        Ok(Self { stream: named(stream)?, bucket: named(bucket)?, spill_queue: named(queue)? })
     }
+}
+
+/// The Kinesis stream that the redriver brings events to.
+pub fn redriver_stream(variable: impl Fn(&str) -> Option<String>) -> Result<String, Unset> {
+    let &[stream] = REDRIVER_ENVIRONMENT else { unreachable!("one, as the constant says") };
+    named(stream, REDRIVER_ENVIRONMENT, variable)
+}
+
+fn named(
+    name: &'static str,
+    needed: &'static [&'static str],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<String, Unset> {
+    variable(name).filter(|value| !value.is_empty()).ok_or(Unset { name, needed })
 }
 
 #[cfg(test)]
@@ -31,20 +53,30 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Environment, Unset> {
-        let find =
-            |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, v)| (*v).to_owned());
-        Environment::read(find)
+        Environment::read(among(variables))
+    }
+
+    fn among(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        |name| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
     }
 
     #[test]
     fn the_resources_are_named_by_variables() {
-        let environment = read(&[("TIDEGATE_STREAM", "events"), ("TIDEGATE_BUCKET", "data")]).unwrap();
-        assert_eq!(environment, Environment { stream: "events".to_owned(), bucket: "data".to_owned() });
+        let variables = [
+            ("TIDEGATE_STREAM", "events"),
+            ("TIDEGATE_BUCKET", "data"),
+            ("TIDEGATE_SPILL_QUEUE", "https://q"),
+        ];
+        let (stream, bucket, spill_queue) = ("events".to_owned(), "data".to_owned(), "https://q".to_owned());
+        assert_eq!(read(&variables).unwrap(), Environment { stream, bucket, spill_queue });
+        assert_eq!(redriver_stream(among(&variables[..1])).unwrap(), "events");
     }
 
     #[test]
     fn a_variable_that_is_missing_or_empty_is_named() {
         let error = read(&[("TIDEGATE_STREAM", "events"), ("TIDEGATE_BUCKET", "")]).unwrap_err();
-        insta::assert_snapshot!(error, @"the environment variable `TIDEGATE_BUCKET` is not set (needed: TIDEGATE_STREAM, TIDEGATE_BUCKET)");
+        insta::assert_snapshot!(error, @"the environment variable `TIDEGATE_BUCKET` is not set (needed: TIDEGATE_STREAM, TIDEGATE_BUCKET, TIDEGATE_SPILL_QUEUE)");
+        let error = redriver_stream(among(&[])).unwrap_err();
+        insta::assert_snapshot!(error, @"the environment variable `TIDEGATE_STREAM` is not set (needed: TIDEGATE_STREAM)");
     }
 }

@@ -9,9 +9,11 @@
 //! | cut | `cut.rs` | bytes → `Batch<Event>` |
 //! | check | `claim_check.rs` | `Event` → line, and large parts to [`PayloadStore`] |
 //! | publish | [`publish`] | lines → [`EventStream`] |
+//! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
 //!
-//! [`router()`] puts them together. A 202 is sent only when the stream has the event.
+//! [`router()`] puts them together. A 202 is sent only when the stream, or else the spill queue, has the event. What is in
+//! that queue is brought to the stream by a function of its own, [`redrive`].
 
 mod admit;
 mod answer;
@@ -24,11 +26,13 @@ mod media;
 mod offload;
 pub mod payload;
 pub mod publish;
+pub mod redrive;
 pub mod rejection;
 #[cfg(all(test, feature = "aws-test"))]
 mod replay;
 mod request_id;
 mod router;
+pub mod spill;
 
 pub use payload::{PayloadFailure, PayloadStore};
 pub use publish::{
@@ -36,3 +40,4 @@ pub use publish::{
 };
 pub use rejection::Rejection;
 pub use router::{IngestState, router};
+pub use spill::{SpillFailure, SpillMessage, SpillQueue};

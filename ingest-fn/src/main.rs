@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ingest_fn::environment::Environment;
 use ingest_fn::payload::s3::S3Payloads;
 use ingest_fn::publish::kinesis::KinesisStream;
+use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{IngestState, lambda, router};
 use shared::config;
 use shared::id::Ids;
@@ -22,8 +23,10 @@ async fn main() -> anyhow::Result<()> {
     let sdk = aws_config::load_from_env().await;
     let stream = KinesisStream::new(&sdk, names.stream, config.publish.attempt());
     let payloads = S3Payloads::new(&sdk, names.bucket);
+    let queue = SqsQueue::new(&sdk, names.spill_queue, config.publish.spill());
+    queue.warm_up().await;
 
-    let state = IngestState::new(config, stream, payloads, Clock::system(), Ids::system());
+    let state = IngestState::new(config, stream, payloads, queue, Clock::system(), Ids::system());
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     lambda::serve(router).await.map_err(anyhow::Error::from_boxed)

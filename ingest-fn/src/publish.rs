@@ -48,14 +48,14 @@ pub struct OutgoingLine {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not published within {budget_ms} ms: {cause}")]
 pub struct Unpublished {
-    /// The budget in milliseconds.
+    /// What was waited at most, in milliseconds.
     pub budget_ms: u64,
-    /// What the stream said last.
+    /// What was said last.
     pub cause: String,
 }
 
 /// For each line of a request, by its position.
-type Answers = Vec<Result<(), Unpublished>>;
+pub(crate) type Answers = Vec<Result<(), Unpublished>>;
 
 /// The way to the stream, for any number of requests at once.
 ///

@@ -127,14 +127,14 @@ pub enum Rejection {
     /// Every event of a batch is bad.
     #[error("none of the batch's events can be accepted")]
     BatchRejected,
-    /// The stream did not take the event in time. It may have it all the same: that is not known.
+    /// Neither the stream nor the spill queue took the event in time. They may have it all the same: that is not known.
     #[error(
-        "the stream did not take the event within {budget_ms} ms: send it again (under the same id it counts once)"
+        "neither the stream nor the spill queue took the event within {budget_ms} ms: send it again (under the same id it counts once)"
     )]
     StreamUnavailable {
-        /// The publisher's budget in milliseconds.
+        /// The budget of both, in milliseconds.
         budget_ms: u64,
-        /// What the stream said last: for the log only.
+        /// What they said last: for the log only.
         cause: String,
     },
     /// The event's large parts could not be stored.

@@ -1,4 +1,5 @@
-//! The routes, and the one handler that takes events in: admit, read, cut, check, publish, answer.
+//! The routes, and the one handler that takes events in: admit, read, cut, check, publish, spill,
+//! answer.
 
 use std::sync::Arc;
 
@@ -27,35 +28,38 @@ use crate::payload::PayloadStore;
 use crate::publish::{EventStream, Publisher};
 use crate::rejection::Rejection;
 use crate::request_id::{RequestId, stamp};
+use crate::spill::{Spill, SpillQueue};
 
 /// What the handlers share.
 #[derive(Debug)]
-pub struct IngestState<S, P> {
-    inner: Arc<Inner<S, P>>,
+pub struct IngestState<S, P, Q> {
+    inner: Arc<Inner<S, P, Q>>,
 }
 
 #[derive(Debug)]
-struct Inner<S, P> {
+struct Inner<S, P, Q> {
     config: Arc<Config>,
     bodies: Bodies,
     payloads: P,
     publisher: Publisher<S>,
+    spill: Spill<Q>,
     clock: Clock,
     ids: Ids,
 }
 
-impl<S, P> Clone for IngestState<S, P> {
+impl<S, P, Q> Clone for IngestState<S, P, Q> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
     }
 }
 
-impl<S: EventStream, P: PayloadStore> IngestState<S, P> {
-    /// The state of one server: a configuration, the two ports, the time and new ids.
-    pub fn new(config: Arc<Config>, stream: S, payloads: P, clock: Clock, ids: Ids) -> Self {
+impl<S: EventStream, P: PayloadStore, Q: SpillQueue> IngestState<S, P, Q> {
+    /// The state of one server: a configuration, the three ports, the time and new ids.
+    pub fn new(config: Arc<Config>, stream: S, payloads: P, queue: Q, clock: Clock, ids: Ids) -> Self {
         let bodies = Bodies::new(&config.limits);
         let publisher = Publisher::new(stream, config.publish.clone(), ids.next().as_u64_pair().1);
-        Self { inner: Arc::new(Inner { config, bodies, payloads, publisher, clock, ids }) }
+        let spill = Spill::new(queue, config.publish.spill());
+        Self { inner: Arc::new(Inner { config, bodies, payloads, publisher, spill, clock, ids }) }
     }
 
     /// How many calls to the stream were made so far.
@@ -65,7 +69,7 @@ impl<S: EventStream, P: PayloadStore> IngestState<S, P> {
 }
 
 /// The HTTP service: the same in Lambda, in a container and on the local run.
-pub fn router<S: EventStream, P: PayloadStore>(state: IngestState<S, P>) -> Router {
+pub fn router<S: EventStream, P: PayloadStore, Q: SpillQueue>(state: IngestState<S, P, Q>) -> Router {
     let ids = state.inner.ids.clone();
     Router::new()
         .route("/ingest", post(ingest))
@@ -78,16 +82,16 @@ pub fn router<S: EventStream, P: PayloadStore>(state: IngestState<S, P>) -> Rout
         .with_state(state)
 }
 
-async fn ingest<S: EventStream, P: PayloadStore>(
-    State(state): State<IngestState<S, P>>,
+async fn ingest<S: EventStream, P: PayloadStore, Q: SpillQueue>(
+    State(state): State<IngestState<S, P, Q>>,
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
     state.inner.handle(None, request, &request_id).await
 }
 
-async fn webhook<S: EventStream, P: PayloadStore>(
-    State(state): State<IngestState<S, P>>,
+async fn webhook<S: EventStream, P: PayloadStore, Q: SpillQueue>(
+    State(state): State<IngestState<S, P, Q>>,
     Extension(request_id): Extension<RequestId>,
     tenant: Result<Path<String>, PathRejection>,
     request: Request,
@@ -97,7 +101,9 @@ async fn webhook<S: EventStream, P: PayloadStore>(
     state.inner.handle(Some(&tenant), request, &request_id).await
 }
 
-async fn health<S: EventStream, P: PayloadStore>(State(state): State<IngestState<S, P>>) -> Response {
+async fn health<S: EventStream, P: PayloadStore, Q: SpillQueue>(
+    State(state): State<IngestState<S, P, Q>>,
+) -> Response {
     answer::health(&state.inner.config.fingerprint())
 }
 
@@ -111,7 +117,7 @@ async fn method_not_allowed(Extension(request_id): Extension<RequestId>, method:
     answer::refusal(&Rejection::MethodNotAllowed(method), &request_id)
 }
 
-impl<S: EventStream, P: PayloadStore> Inner<S, P> {
+impl<S: EventStream, P: PayloadStore, Q: SpillQueue> Inner<S, P, Q> {
     async fn handle(
         &self,
         tenant_in_path: Option<&str>,
@@ -141,7 +147,7 @@ impl<S: EventStream, P: PayloadStore> Inner<S, P> {
         let body_bytes = body.bytes.len();
         let checked = self.cut_and_check(admitted, body.bytes).await?;
         let stored = claim_check::store(checked, &self.payloads, self.config.publish.payload()).await;
-        let outcomes = self.publish(stored).await;
+        let outcomes = self.publish_or_spill(stored).await;
         // The memory is given back only now, when nothing of the body is needed any more.
         drop(body.held);
         Ok((outcomes, body_bytes))
@@ -157,17 +163,18 @@ impl<S: EventStream, P: PayloadStore> Inner<S, P> {
         offload(bytes, work).await
     }
 
-    async fn publish(&self, batch: Batch<Checked>) -> Batch<EventId> {
+    async fn publish_or_spill(&self, batch: Batch<Checked>) -> Batch<EventId> {
         let mut lines = Vec::with_capacity(batch.events.len());
         let batch = batch.map(|Checked { id, line, .. }| {
             lines.push(line);
             id
         });
-        let mut answers = self.publisher.publish(lines).await.into_iter();
+        let published = self.publisher.publish(lines.clone()).await;
+        let mut answers = self.spill.take_rest(lines, published).await.into_iter();
         batch.and_then(|id| match answers.next() {
             Some(Ok(())) => Ok(id),
             Some(Err(unpublished)) => Err(unpublished.into()),
-            // Accepted is only what is known to be on the stream.
+            // Accepted is only what is known to be on the stream or in the queue.
             None => Err(Rejection::Defect),
         })
     }

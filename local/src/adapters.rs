@@ -2,14 +2,17 @@
 
 use consumer_fn::items::ItemStore;
 use consumer_fn::objects::ObjectStore;
+use ingest_fn::SpillQueue;
 use ingest_fn::publish::EventStream;
 
-use crate::embedded::{EmbeddedItems, EmbeddedObjects, EmbeddedStream};
+use crate::embedded::{EmbeddedItems, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 
 /// What the functions get for each embedded adapter.
 pub trait Adapters: Send + Sync {
-    /// For the door's stream.
+    /// For the door's stream, and the redriver's.
     fn stream(&self, stream: EmbeddedStream) -> impl EventStream;
+    /// For the door's spill queue.
+    fn spill(&self, queue: EmbeddedQueue) -> impl SpillQueue;
     /// For the consumer's items.
     fn items(&self, items: EmbeddedItems) -> impl ItemStore;
     /// For the consumer's objects.
@@ -23,6 +26,10 @@ pub struct Plain;
 impl Adapters for Plain {
     fn stream(&self, stream: EmbeddedStream) -> impl EventStream {
         stream
+    }
+
+    fn spill(&self, queue: EmbeddedQueue) -> impl SpillQueue {
+        queue
     }
 
     fn items(&self, items: EmbeddedItems) -> impl ItemStore {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use consumer_fn::Consumer;
 use ingest_fn::IngestState;
+use ingest_fn::redrive::{self, Redriver};
 use shared::id::Ids;
 use shared::telemetry::EmbeddedMetrics;
 use shared::time::Clock;
 
 use crate::adapters::Adapters;
 use crate::data::DataFolder;
-use crate::embedded::{EmbeddedItems, EmbeddedStream};
+use crate::embedded::{EmbeddedItems, EmbeddedQueue, EmbeddedStream};
 use crate::runtime_api;
 
 /// A function that can run as a child.
@@ -20,18 +21,21 @@ use crate::runtime_api;
 pub enum Function {
     /// `ingest-fn`, behind a Function URL's events.
     Ingest,
+    /// `spill-redriver`, behind the spill queue's mapping.
+    Redriver,
     /// `consumer-fn`, behind the event source mapping.
     Consumer,
 }
 
 impl Function {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Ingest, Self::Consumer];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Redriver, Self::Consumer];
 
     /// The function's name, as it is deployed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest-fn",
+            Self::Redriver => "spill-redriver",
             Self::Consumer => "consumer-fn",
         }
     }
@@ -57,12 +61,19 @@ impl Child {
         let served = match function {
             Function::Ingest => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
-                let state =
-                    IngestState::new(config, adapters.stream(stream), data.objects()?, clock, Ids::system());
+                let queue = adapters.spill(EmbeddedQueue::new(data.database()?, clock.clone()));
+                let (stream, payloads) = (adapters.stream(stream), data.objects()?);
+                let state = IngestState::new(config, stream, payloads, queue, clock, Ids::system());
                 let calls = state.clone();
                 let router = ingest_fn::router(state);
                 let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());
                 ingest_fn::lambda::serve(router).await
+            }
+            Function::Redriver => {
+                let stream = EmbeddedStream::open(data.database()?, 1, clock).await?;
+                let seed = Ids::system().next().as_u64_pair().1;
+                let redriver = Redriver::new(adapters.stream(stream), &config.publish, seed);
+                redrive::serve(redriver, metrics).await
             }
             Function::Consumer => {
                 let items = adapters.items(EmbeddedItems(data.database()?));

@@ -2,9 +2,10 @@
 //!
 //! | module | stands in for |
 //! |---|---|
-//! | [`embedded`] | Kinesis, DynamoDB and S3: a SQLite file and a folder |
+//! | [`embedded`] | Kinesis, DynamoDB, SQS and S3: a SQLite file and a folder |
 //! | [`runtime_api`] | Lambda: the functions as child processes behind the Runtime API |
 //! | [`event_source_mapping`] | Lambda's pollers for Kinesis, by AWS's documented rules |
+//! | [`queue_mapping`] | Lambda's pollers for SQS |
 //! | [`cloudwatch`], [`prometheus`] | CloudWatch metrics, as Prometheus text |
 //! | [`data`] | the account: the folder that holds it all |
 //! | [`functions`], [`pipeline`] | the deployed stack, put together |
@@ -21,4 +22,5 @@ pub mod event_source_mapping;
 pub mod functions;
 pub mod pipeline;
 pub mod prometheus;
+pub mod queue_mapping;
 pub mod runtime_api;

@@ -1,5 +1,5 @@
-//! The whole pipeline on one machine: the ingest router on a port, the embedded stream, the event source mapping, and
-//! the consumer as a child process.
+//! The whole pipeline on one machine: the ingest router on a port, the embedded stream and spill queue, the event
+//! source mappings of both, and behind them the consumer and the redriver as child processes.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
-use ingest_fn::IngestState;
 use ingest_fn::publish::EventStream;
+use ingest_fn::{IngestState, SpillQueue, redrive};
 use shared::config::Config;
 use shared::id::Ids;
 use shared::time::Clock;
@@ -23,15 +23,20 @@ use uuid::Uuid;
 use crate::adapters::Adapters;
 use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock};
-use crate::embedded::{EmbeddedCheckpoints, EmbeddedObjects, EmbeddedStream, StreamRows};
+use crate::embedded::{
+    Delivery, EmbeddedCheckpoints, EmbeddedObjects, EmbeddedQueue, EmbeddedStream, Left, StreamRows,
+};
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::Function;
 use crate::prometheus::Prometheus;
+use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 
 /// How long open requests may take to end once the pipeline stops.
 const REQUESTS_END: Duration = Duration::from_secs(10);
-/// How long what was accepted may take to reach items and objects once the pipeline stops.
+/// How long what spilled may take to reach the stream once the pipeline stops.
+const SPILL_DRAIN: Duration = Duration::from_secs(30);
+/// How long what was accepted may take to reach items and objects after that.
 const DRAIN: Duration = Duration::from_mins(1);
 /// How often records and items past their time are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
@@ -53,14 +58,16 @@ pub struct Options {
     pub shards: u16,
     /// This program: children are started from it, as `tidegate function …`.
     pub program: PathBuf,
-    /// How fast the event source mapping goes.
+    /// How fast the event source mappings go.
     pub pace: Pace,
+    /// How spilled messages are delivered.
+    pub delivery: Delivery,
 }
 
-/// How fast the event source mapping goes. Lambda's pace is the default; tests go faster.
+/// How fast the event source mappings go. Lambda's pace is the default; tests go faster.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Between two reads of a shard.
+    /// Between two reads of a shard, or of the spill queue.
     pub poll: Duration,
     /// How long records are gathered.
     pub window: Duration,
@@ -75,6 +82,10 @@ impl Default for Pace {
     }
 }
 
+/// How spilled messages are delivered unless something else is said: as deployed, but what failed comes again sooner,
+/// since whoever runs this waits for it.
+pub const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(20), receives: redrive::RECEIVES };
+
 /// A running pipeline.
 pub struct Pipeline {
     address: SocketAddr,
@@ -82,8 +93,19 @@ pub struct Pipeline {
     server: JoinHandle<std::io::Result<()>>,
     mapping: Running,
     consumer: FunctionHost,
+    spill: RunningQueueMapping,
+    redriver: FunctionHost,
     expiry: JoinHandle<()>,
     _lock: DataLock,
+}
+
+/// What a pipeline that stopped has done, and left.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopped {
+    /// What became of the stream's records.
+    pub stream: Drained,
+    /// What is left of spilled messages.
+    pub spill: Left,
 }
 
 impl Pipeline {
@@ -98,12 +120,19 @@ impl Pipeline {
         let clock = Clock::system();
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
+        let queue = EmbeddedQueue::new(data.database()?, clock.clone());
+        // The lock is ours, so whoever had received messages is gone.
+        queue.release().await?;
 
         let listener = TcpListener::bind(options.listen).await.with_context(|| {
             format!("{} cannot be listened on: name another address with --listen", options.listen)
         })?;
         let address = listener.local_addr()?;
-        let consumer = FunctionHost::start(consumer_spec(&options, stream.open_shards().len()));
+        // One batch per shard is in flight; a split adds a shard, so leave room.
+        let environments = stream.open_shards().len() * 2;
+        let consumer =
+            FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
+        let redriver = FunctionHost::start(spec(&options, Function::Redriver, redrive::TIMEOUT, 1));
         let mapping = EventSourceMapping::new(
             mapping_settings(options.pace),
             StreamRows(data.database()?),
@@ -112,9 +141,17 @@ impl Pipeline {
             objects.clone(),
             clock.clone(),
         );
+        let spill = QueueMapping {
+            queue: EmbeddedQueue::new(data.database()?, clock.clone()),
+            invoker: redriver.clone(),
+            delivery: options.delivery,
+            poll: options.pace.poll,
+        };
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
-        let router = router(options.config, adapters.stream(stream), objects, clock, prometheus);
+        let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
+        let state = IngestState::new(Arc::new(options.config), stream, objects, queue, clock, Ids::system());
+        let router = router(state, prometheus);
         let server = axum::serve(listener, router).with_graceful_shutdown(async {
             let _dropped_or_told = stopped.await;
         });
@@ -124,6 +161,8 @@ impl Pipeline {
             server: tokio::spawn(server.into_future()),
             mapping: mapping.run(),
             consumer,
+            spill: spill.run(),
+            redriver,
             expiry,
             _lock: lock,
         })
@@ -134,30 +173,28 @@ impl Pipeline {
         self.address
     }
 
-    /// Stops accepting, lets open requests end, brings what was accepted into items and objects, then stops the
-    /// consumer.
-    pub async fn drain(self) -> Drained {
+    /// Stops accepting, lets open requests end, brings what spilled to the stream, and what is on the stream into items
+    /// and objects, then stops the functions.
+    pub async fn drain(self) -> Stopped {
         let _server_gone = self.stop_serving.send(());
         let cut_off = self.server.abort_handle();
         if tokio::time::timeout(REQUESTS_END, self.server).await.is_err() {
             cut_off.abort();
             tracing::warn!("requests were still open after {} s and were cut off", REQUESTS_END.as_secs());
         }
-        let drained = self.mapping.drain(DRAIN).await;
+        let spill = self.spill.drain(SPILL_DRAIN).await;
+        let stream = self.mapping.drain(DRAIN).await;
         self.expiry.abort();
-        self.consumer.shutdown(Duration::from_secs(2)).await;
-        drained
+        let grace = Duration::from_secs(2);
+        tokio::join!(self.redriver.shutdown(grace), self.consumer.shutdown(grace));
+        Stopped { stream, spill }
     }
 }
 
 fn router(
-    config: Config,
-    stream: impl EventStream,
-    payloads: EmbeddedObjects,
-    clock: Clock,
+    state: IngestState<impl EventStream, EmbeddedObjects, impl SpillQueue>,
     prometheus: Prometheus,
 ) -> Router {
-    let state = IngestState::new(Arc::new(config), stream, payloads, clock, Ids::system());
     let metrics = get(move || {
         let text = prometheus.render();
         async move { ([("content-type", "text/plain; version=0.0.4")], text) }
@@ -165,21 +202,20 @@ fn router(
     ingest_fn::router(state).route("/metrics", metrics)
 }
 
-fn consumer_spec(options: &Options, shards: usize) -> FunctionSpec {
-    let mut arguments: Vec<OsString> = vec!["function".into(), Function::Consumer.name().into()];
+fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {
+    let mut arguments: Vec<OsString> = vec!["function".into(), function.name().into()];
     arguments.extend(["--data".into(), options.data.clone().into()]);
     if let Some(file) = &options.config_file {
         arguments.extend(["--config".into(), file.clone().into()]);
     }
     FunctionSpec {
-        name: Function::Consumer.name().to_owned(),
+        name: function.name().to_owned(),
         program: options.program.clone(),
         arguments,
         environment: Vec::new(),
-        timeout: CONSUMER_TIMEOUT,
+        timeout,
         memory_mb: 1_024,
-        // One batch per shard is in flight; a split adds a shard, so leave room.
-        maximum_environments: shards * 2,
+        maximum_environments: environments,
         log_sink: LogSink::new(|line| take_output(&line.text)),
     }
 }
@@ -193,8 +229,7 @@ fn take_output(line: &str) {
 
 fn mapping_settings(pace: Pace) -> Settings {
     // A laptop may sleep for a weekend: what was accepted waits for as long as it takes.
-    let mut rules =
-        Rules { batching_window: pace.window, maximum_record_age: None, ..Rules::default() };
+    let mut rules = Rules { batching_window: pace.window, maximum_record_age: None, ..Rules::default() };
     rules.backoff.first = pace.backoff;
     Settings {
         // Always the same, so that failures lie under one prefix.

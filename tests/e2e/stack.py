@@ -13,7 +13,7 @@ BUCKET, TABLE = "tidegate-data", "tidegate-items"
 
 
 class Stack:
-    """A bucket and a table; streams and functions as they are asked for."""
+    """A bucket, a table and a queue; streams and functions as they are asked for."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -27,6 +27,7 @@ class Stack:
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         )
+        self.spill_queue = client("sqs", url).create_queue(QueueName="tidegate-spill")["QueueUrl"]
         trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}]}
         self.role = self.iam.create_role(RoleName="tidegate", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
 
@@ -35,7 +36,7 @@ class Stack:
         self.kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
 
     def create_function(self, name: str, stream: str, files: dict[str, bytes], **environment: str) -> None:
-        variables = {"TIDEGATE_STREAM": stream, "TIDEGATE_BUCKET": BUCKET, "TIDEGATE_ITEMS_TABLE": TABLE} | environment
+        variables = {"TIDEGATE_STREAM": stream, "TIDEGATE_BUCKET": BUCKET, "TIDEGATE_ITEMS_TABLE": TABLE, "TIDEGATE_SPILL_QUEUE": self.spill_queue} | environment
         self.functions.create_function(
             FunctionName=name,
             Runtime="provided.al2023",

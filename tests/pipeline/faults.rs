@@ -65,17 +65,6 @@ async fn of_a_partly_refused_batch_only_the_refused_records_are_sent_again() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_away_is_answered_503_and_nothing_is_promised() {
-    let site = crate::site().faults(&[("stream_put", 1, 1_000, "refuse")]);
-    let pipeline = site.start();
-    let response =
-        pipeline.post("/ingest").json(&json!({"tenant_id": "acme", "text": "x"})).send().await.unwrap();
-    assert_eq!(response.status().as_u16(), 503);
-    assert!(response.headers().contains_key("retry-after"));
-    assert_eq!(response.json::<Value>().await.unwrap()["code"], "stream_unavailable");
-}
-
-#[tokio::test]
 async fn a_poison_record_is_kept_and_its_neighbours_are_stored() {
     let site = crate::site();
     let pipeline = site.start();

@@ -22,7 +22,7 @@ async fn invoke(function: &str, data: &Path, payload: Bytes) -> Value {
             .chain([data.into()])
             .collect(),
         environment: Vec::new(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         memory_mb: 512,
         maximum_environments: 1,
         log_sink: LogSink::new(|_| {}),

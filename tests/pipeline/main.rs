@@ -7,6 +7,7 @@
 //! | `flood` | many requests at once, tenants kept apart |
 //! | `large` | bodies up to the limit, claim checks, objects that roll |
 //! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
+//! | `spill` | a stream that is away, the spill queue, its dead-letter queue |
 //! | `restart` | draining, `kill -9`, a backlog |
 //! | `function_url` | `ingest-fn` behind the Runtime API, by Function URL events |
 //! | `fixtures` | every payload in `fixtures/`, and what it must give |
@@ -23,6 +24,7 @@ mod happy_path;
 mod large;
 mod rejections;
 mod restart;
+mod spill;
 
 use tests::site::Site;
 

@@ -88,6 +88,20 @@ impl Books {
             .unwrap();
     }
 
+    /// The bodies of the messages in a queue: `spill`, or `spill-dead`.
+    pub fn messages(&self, queue: &str) -> Vec<String> {
+        let Some(database) = self.database() else { return Vec::new() };
+        let mut select = database.prepare("SELECT body FROM messages WHERE queue = ?1 ORDER BY id").unwrap();
+        select.query_map([queue], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Puts a message into the spill queue, whatever it is.
+    pub fn send_message(&self, body: &str) {
+        let database = self.database().unwrap();
+        let sent = "INSERT INTO messages (queue, body, sent_ms, visible_ms) VALUES ('spill', ?1, 0, 0)";
+        database.execute(sent, [body]).unwrap();
+    }
+
     /// The objects under `prefix`: their keys and bytes.
     pub fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
         let bucket = self.data.join("s3/tidegate-local");

@@ -28,7 +28,7 @@ pub struct Site {
 impl Site {
     /// An empty one for `program`, with one shard and no faults, at a pace for tests.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        let pace = ["--poll-ms", "20", "--window-ms", "60", "--backoff-ms", "20"];
+        let pace = ["--poll-ms", "20", "--window-ms", "60", "--backoff-ms", "20", "--visibility-ms", "100"];
         Self { arguments: pace.map(str::to_owned).to_vec(), ..Self::at_deployed_pace(program) }
     }
 
@@ -56,6 +56,22 @@ impl Site {
         let rule = |(operation, from, to, fault): &(&str, u64, u64, &str)| json!({"operation": operation, "from": from, "to": to, "fault": fault});
         self.faults = rules.iter().map(rule).collect();
         self
+    }
+
+    /// With these options of `tidegate local` besides.
+    pub fn options(mut self, options: &[&str]) -> Self {
+        self.arguments.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    /// From now on every call of `operation` (as `StreamPut`) has this fault; `None` ends that.
+    pub fn fault_now(&self, operation: &str, fault: Option<&str>) {
+        let file = self.folder.path().join(format!("{operation}.now"));
+        let Some(fault) = fault else { return std::fs::remove_file(file).unwrap() };
+        // Written aside, since it may be read at any moment.
+        let aside = file.with_extension("new");
+        std::fs::write(&aside, fault).unwrap();
+        std::fs::rename(aside, file).unwrap();
     }
 
     /// Where the data are.
@@ -140,6 +156,14 @@ impl Pipeline {
     /// Sends one JSON object to `/ingest`; the answer's status and body.
     pub async fn send(&self, object: &Value) -> (u16, Value) {
         answer(self.post("/ingest").json(object)).await
+    }
+
+    /// What `/metrics` says of a sum, such as `events_spilled`; 0 while it says nothing.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let response = self.client.get(format!("{}/metrics", self.url)).timeout(DEADLINE).send().await;
+        let text = response.unwrap().text().await.unwrap();
+        let name = format!("tidegate_{name}_total ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |value| value.parse().unwrap())
     }
 
     /// The process ids of the consumers that run now.

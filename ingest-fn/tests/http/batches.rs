@@ -52,11 +52,12 @@ async fn a_batch_of_bad_events_is_a_problem_that_lists_them() {
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_published_is_told_apart_from_what_is_bad() {
     let send = async |request: Request<_>| {
-        Server::failing(Faults { throttled: Some("full"), ..Faults::default() }).send(request).await
+        let faults = Faults { throttled: Some("full"), queue_refuses: true, ..Faults::default() };
+        Server::failing(faults).send(request).await
     };
     let answer = send(post(&[JSON], r#"[{"tenant_id":"free","id":1},{"tenant_id":"full","id":2},7]"#)).await;
     assert_eq!(answer.status, 207);
-    insta::assert_snapshot!(answer.text, @r#"{"status":"partial","accepted":1,"events":[{"index":0,"status":"accepted","event_id":"1"},{"index":1,"status":"unpublished","code":"stream_unavailable","detail":"the stream did not take the event within 250 ms: send it again (under the same id it counts once)"},{"index":2,"status":"rejected","code":"not_an_object","detail":"it is JSON, but not an object"}]}"#);
+    insta::assert_snapshot!(answer.text, @r#"{"status":"partial","accepted":1,"events":[{"index":0,"status":"accepted","event_id":"1"},{"index":1,"status":"unpublished","code":"stream_unavailable","detail":"neither the stream nor the spill queue took the event within 400 ms: send it again (under the same id it counts once)"},{"index":2,"status":"rejected","code":"not_an_object","detail":"it is JSON, but not an object"}]}"#);
 
     let answer = send(post(&[JSON], r#"[{"tenant_id":"full","id":2},7]"#)).await;
     assert_eq!((answer.status.as_u16(), &answer.json["accepted"]), (207, &0.into()));

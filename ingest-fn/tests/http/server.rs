@@ -1,4 +1,4 @@
-//! A router between a client and two ports in memory, which fail by plan.
+//! A router between a client and three ports in memory, which fail by plan.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use ingest_fn::{
-    EventStream, IngestState, PayloadFailure, PayloadStore, Put, Refusal, StreamFailure, StreamRecord, router,
+    EventStream, IngestState, PayloadFailure, PayloadStore, Put, Refusal, SpillFailure, SpillMessage,
+    SpillQueue, StreamFailure, StreamRecord, router,
 };
 use serde_json::Value;
 use shared::config::Config;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, and they go together")]
 pub(crate) struct Faults {
     /// Records of this partition key are always refused.
     pub(crate) throttled: Option<&'static str>,
@@ -33,6 +35,8 @@ pub(crate) struct Faults {
     pub(crate) panics: bool,
     /// No payload can be stored.
     pub(crate) payloads_fail: bool,
+    /// The spill queue takes nothing.
+    pub(crate) queue_refuses: bool,
 }
 
 /// Everything that reached the ports.
@@ -40,6 +44,7 @@ pub(crate) struct Faults {
 struct Reached {
     records: Vec<StreamRecord>,
     payloads: BTreeMap<String, Bytes>,
+    messages: Vec<SpillMessage>,
 }
 
 #[derive(Clone)]
@@ -80,6 +85,19 @@ impl PayloadStore for Ports {
     }
 }
 
+impl SpillQueue for Ports {
+    async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
+        let send = |message: &SpillMessage| {
+            if self.faults.queue_refuses {
+                return Err(SpillFailure("access denied to queue x of account 12".to_owned()));
+            }
+            self.reached.lock().unwrap().messages.push(message.clone());
+            Ok(())
+        };
+        messages.iter().map(send).collect()
+    }
+}
+
 /// One server and what stands behind it.
 pub(crate) struct Server {
     pub(crate) router: Router,
@@ -101,7 +119,8 @@ impl Server {
         let reached = Arc::default();
         let ports = Ports { faults, reached: Arc::clone(&reached) };
         let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-        let state = IngestState::new(Arc::new(config), ports.clone(), ports, clock, counting_ids());
+        let state =
+            IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, counting_ids());
         Self { router: router(state), reached }
     }
 
@@ -138,6 +157,15 @@ impl Server {
     /// The partition keys of the records on the stream, in order.
     pub(crate) fn partition_keys(&self) -> Vec<String> {
         self.reached.lock().unwrap().records.iter().map(|record| record.partition_key.clone()).collect()
+    }
+
+    /// The messages in the spill queue, each as its partition key and how many lines it has.
+    pub(crate) fn spilled(&self) -> Vec<(String, usize)> {
+        let reached = self.reached.lock().unwrap();
+        let shown = |message: &SpillMessage| {
+            (message.partition_key().to_owned(), SpillMessage::read(message.body()).unwrap().len())
+        };
+        reached.messages.iter().map(shown).collect()
     }
 
     /// The stored payloads.

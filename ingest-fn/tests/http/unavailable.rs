@@ -17,20 +17,43 @@ fn assert_retry(answer: &Answer, code: &str) {
     );
 }
 
+/// The stream takes nothing for `acme`, in one way or another, and the spill queue nothing at all.
+fn both_away(stream: Faults) -> Server {
+    Server::failing(Faults { queue_refuses: true, ..stream })
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_hangs_is_answered_within_the_budget() {
+async fn a_stream_that_hangs_is_answered_202_within_the_budget_and_the_event_is_in_the_spill_queue() {
+    let server = Server::failing(Faults { hangs: true, ..Faults::default() });
     let started = Instant::now();
-    let answer =
-        Server::failing(Faults { hangs: true, ..Faults::default() }).send(post(&[JSON, ACME], "{}")).await;
+    let answer = server.send(post(&[JSON, ACME], r#"{"id":"1"}"#)).await;
     assert_eq!(started.elapsed(), Duration::from_millis(250));
+    assert_eq!((answer.shown(), &*answer.text), ("202".to_owned(), r#"{"status":"success","event_id":"1"}"#));
+    assert_eq!(server.spilled(), [("acme".to_owned(), 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_batch_only_what_the_stream_did_not_take_spills() {
+    let server = Server::failing(Faults { throttled: Some("full"), ..Faults::default() });
+    let batch = r#"[{"tenant_id":"full","id":1},{"tenant_id":"free","id":2},{"tenant_id":"full","id":3}]"#;
+    assert_eq!(server.send(post(&[JSON], batch)).await.json["accepted"], 3);
+    assert_eq!(server.spilled(), [("full".to_owned(), 2)]);
+    assert_eq!(server.partition_keys(), ["free"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_and_a_spill_queue_that_are_away_are_answered_within_both_budgets() {
+    let started = Instant::now();
+    let answer = both_away(Faults { hangs: true, ..Faults::default() }).send(post(&[JSON, ACME], "{}")).await;
+    assert!(started.elapsed() <= Duration::from_millis(400));
     assert_retry(&answer, "stream_unavailable");
-    insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"the stream did not take the event within 250 ms: send it again (under the same id it counts once)");
+    insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"neither the stream nor the spill queue took the event within 400 ms: send it again (under the same id it counts once)");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_takes_no_more_is_answered_for() {
-    let faults = Faults { throttled: Some("acme"), ..Faults::default() };
-    assert_retry(&Server::failing(faults).send(post(&[JSON, ACME], "{}")).await, "stream_unavailable");
+    let server = both_away(Faults { throttled: Some("acme"), ..Faults::default() });
+    assert_retry(&server.send(post(&[JSON, ACME], "{}")).await, "stream_unavailable");
 }
 
 #[tokio::test]
@@ -46,6 +69,6 @@ async fn a_payload_that_cannot_be_stored_keeps_its_event_off_the_stream() {
 
 #[tokio::test]
 async fn a_panic_behind_the_door_is_an_answer_and_not_a_hang() {
-    let server = Server::failing(Faults { panics: true, ..Faults::default() });
+    let server = both_away(Faults { panics: true, ..Faults::default() });
     assert_retry(&server.send(post(&[JSON, ACME], "{}")).await, "stream_unavailable");
 }

@@ -1,5 +1,8 @@
 //! A fault plan: which call of which operation fails, and how. It comes from `TIDEGATE_TEST_FAULTS` (JSON), and the
 //! calls are counted in a folder (`TIDEGATE_TEST_FAULTS_DIR`), so that the count goes on when a process dies.
+//!
+//! What is to begin and to end while the process runs is not planned but told: a file `StreamPut.now` in that folder,
+//! which holds a fault's name, is read at every call, and goes before the plan for as long as it is there.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -23,8 +26,10 @@ struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Operation {
-    /// The door's put to the stream.
+    /// The door's put to the stream, or the redriver's.
     StreamPut,
+    /// The door's send to the spill queue.
+    SpillSend,
     /// The consumer's insert of items.
     ItemsInsert,
     /// The consumer's put of an archive object, or of a text.
@@ -43,6 +48,8 @@ pub(crate) enum Fault {
     RefuseSome,
     /// It takes effect, and the call says that it failed.
     FailAfter,
+    /// Nothing has an effect, and the call never ends.
+    Hang,
     /// The process dies first.
     DieBefore,
     /// It takes effect, and the process dies.
@@ -53,7 +60,7 @@ pub(crate) enum Fault {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
     rules: Arc<[Rule]>,
-    counts: PathBuf,
+    folder: PathBuf,
 }
 
 impl Faults {
@@ -62,13 +69,16 @@ impl Faults {
         let Ok(rules) = std::env::var("TIDEGATE_TEST_FAULTS") else { return Ok(Self::default()) };
         let rules: Vec<Rule> =
             serde_json::from_str(&rules).map_err(|error| format!("TIDEGATE_TEST_FAULTS: {error}"))?;
-        let counts = std::env::var("TIDEGATE_TEST_FAULTS_DIR")
+        let folder = std::env::var("TIDEGATE_TEST_FAULTS_DIR")
             .map_err(|_| "TIDEGATE_TEST_FAULTS_DIR is not set".to_owned())?;
-        Ok(Self { rules: rules.into(), counts: counts.into() })
+        Ok(Self { rules: rules.into(), folder: folder.into() })
     }
 
     /// Counts a call; the fault that strikes it, if any.
     pub(crate) fn strike(&self, operation: Operation) -> Option<Fault> {
+        if let Some(fault) = self.now(operation) {
+            return Some(fault);
+        }
         if self.rules.iter().all(|rule| rule.operation != operation) {
             return None;
         }
@@ -79,9 +89,15 @@ impl Faults {
             .map(|rule| rule.fault)
     }
 
+    /// The fault that every call has at present.
+    fn now(&self, operation: Operation) -> Option<Fault> {
+        let name = std::fs::read_to_string(self.folder.join(format!("{operation:?}.now"))).ok()?;
+        Some(serde_json::from_value(name.into()).expect("the file holds a fault's name"))
+    }
+
     /// The number of this call, from 1: a byte is appended to the operation's file for each.
     fn count(&self, operation: Operation) -> u64 {
-        let path = self.counts.join(format!("{operation:?}"));
+        let path = self.folder.join(format!("{operation:?}"));
         let mut file =
             OpenOptions::new().create(true).append(true).open(path).expect("the folder is the test's");
         file.write_all(b".").expect("the folder is the test's");

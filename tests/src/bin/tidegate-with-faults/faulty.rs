@@ -4,8 +4,9 @@ use bytes::Bytes;
 use consumer_fn::items::{Insert, Item, ItemStore};
 use consumer_fn::objects::{Covers, Created, ObjectFailure, ObjectStore};
 use ingest_fn::publish::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
+use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
 use local::adapters::Adapters;
-use local::embedded::{EmbeddedItems, EmbeddedObjects, EmbeddedStream};
+use local::embedded::{EmbeddedItems, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 
 use crate::faults::{Fault, Faults, Operation, die};
 
@@ -15,6 +16,10 @@ pub(crate) struct FaultyAdapters(pub(crate) Faults);
 impl Adapters for FaultyAdapters {
     fn stream(&self, stream: EmbeddedStream) -> impl EventStream {
         Faulty { inner: stream, faults: self.0.clone() }
+    }
+
+    fn spill(&self, queue: EmbeddedQueue) -> impl SpillQueue {
+        Faulty { inner: queue, faults: self.0.clone() }
     }
 
     fn items(&self, items: EmbeddedItems) -> impl ItemStore {
@@ -48,9 +53,30 @@ impl<S: EventStream> EventStream for Faulty<S> {
                 self.inner.put(records).await?;
                 Err(StreamFailure::Ambiguous("by the fault plan".to_owned()))
             }
+            Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::DieBefore) => die(),
             Some(Fault::DieAfter) => {
                 let _taken = self.inner.put(records).await;
+                die()
+            }
+        }
+    }
+}
+
+impl<S: SpillQueue> SpillQueue for Faulty<S> {
+    async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
+        let failed = || vec![Err(SpillFailure("by the fault plan".to_owned())); messages.len()];
+        match self.faults.strike(Operation::SpillSend) {
+            None => self.inner.send(messages).await,
+            Some(Fault::Refuse | Fault::RefuseSome) => failed(),
+            Some(Fault::FailAfter) => {
+                self.inner.send(messages).await;
+                failed()
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::DieBefore) => die(),
+            Some(Fault::DieAfter) => {
+                self.inner.send(messages).await;
                 die()
             }
         }
@@ -74,6 +100,7 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
                 self.inner.insert(items).await;
                 items.iter().map(|_| failed()).collect()
             }
+            Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::DieBefore) => die(),
             Some(Fault::DieAfter) => {
                 self.inner.insert(items).await;
@@ -98,6 +125,7 @@ impl<S: ObjectStore> Faulty<S> {
                 write.await?;
                 Err(failure())
             }
+            Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::DieBefore) => die(),
             Some(Fault::DieAfter) => {
                 let _written = write.await;

@@ -1,0 +1,23 @@
+//! The redriver in Lambda: reads what it is told, builds the client, serves.
+
+use ingest_fn::environment;
+use ingest_fn::publish::kinesis::KinesisStream;
+use ingest_fn::redrive::{self, Redriver};
+use shared::config;
+use shared::id::Ids;
+use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let config = config::load(config::locate(variable).as_deref(), std::env::vars())?;
+    init_logs(LogFormat::Json, &config.telemetry.log_level);
+    let metrics = EmbeddedMetrics::install("spill-redriver").map_err(anyhow::Error::from_boxed)?;
+
+    let stream = environment::redriver_stream(variable)?;
+    let sdk = aws_config::load_from_env().await;
+    let stream = KinesisStream::new(&sdk, stream, redrive::ATTEMPT);
+
+    let redriver = Redriver::new(stream, &config.publish, Ids::system().next().as_u64_pair().1);
+    redrive::serve(redriver, metrics).await.map_err(anyhow::Error::from_boxed)
+}

@@ -1,0 +1,242 @@
+//! The other end of the spill queue: brings spilled lines to the stream, with their partition keys. It never spills
+//! again: a message whose lines the stream did not all take stays in the queue, and comes again after its visibility
+//! time-out; after [`RECEIVES`] of them the queue moves it, with its bytes, to the dead-letter queue.
+//!
+//! On the second attempt lines that the stream took on the first are put again: the consumer recognises the admission.
+
+mod lambda;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::config;
+
+pub use self::lambda::serve;
+use crate::publish::{EventStream, OutgoingLine, Publisher};
+use crate::spill::SpillMessage;
+
+/// How long a batch of messages may take to reach the stream. Nobody waits for it, so it is long.
+const BUDGET: Duration = Duration::from_secs(20);
+
+/// How long one attempt may take. It is generous as well: what is slow is not worth a second copy.
+pub const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// The function's time-out, as it is deployed: the budget, and time to start and to answer.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The queue's visibility time-out, as it is deployed: six times the function's, as AWS recommends
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>).
+pub const VISIBILITY: Duration = Duration::from_mins(3);
+
+/// The queue's `maxReceiveCount`, as it is deployed: with that visibility time-out, a stream that is away for a day
+/// makes no dead letters.
+pub const RECEIVES: u32 = 500;
+
+/// The event that Lambda makes of a batch of messages, as far as it is read here.
+#[derive(Debug, Deserialize)]
+pub struct Batch {
+    /// The messages.
+    #[serde(rename = "Records")]
+    pub messages: Vec<Message>,
+}
+
+/// One message of a batch.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// What the answer names it by.
+    pub message_id: String,
+    /// [`SpillMessage::body`].
+    pub body: String,
+}
+
+/// Which messages stay in the queue. An empty list: none.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    batch_item_failures: Vec<Failure>,
+}
+
+/// A message that stays in the queue.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    item_identifier: String,
+}
+
+/// Brings messages to the stream.
+#[derive(Debug)]
+pub struct Redriver<S> {
+    publisher: Publisher<S>,
+}
+
+impl<S: EventStream> Redriver<S> {
+    /// A redriver to `stream`; `seed` makes its waits differ from those of other processes.
+    pub fn new(stream: S, settings: &config::Publish, seed: u64) -> Self {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let settings = config::Publish { budget_ms: ms(BUDGET), attempt_ms: ms(ATTEMPT), ..settings.clone() };
+        Self { publisher: Publisher::new(stream, settings, seed) }
+    }
+
+    /// Publishes the lines of all messages, those of a partition key in their order.
+    pub async fn handle(&self, batch: Batch) -> Response {
+        let mut lines = Vec::new();
+        let mut read = Vec::new();
+        let mut response = Response::default();
+        for message in batch.messages {
+            match SpillMessage::read(&message.body) {
+                Ok(of_message) => {
+                    let from = lines.len();
+                    lines.extend(of_message);
+                    read.push((message.message_id, from..lines.len()));
+                }
+                Err(error) => {
+                    let id = message.message_id;
+                    tracing::error!(message.id = %id, %error, "a spilled message cannot be read and goes to the dead-letter queue in the end: {error}");
+                    response.keep(id);
+                }
+            }
+        }
+        self.publish(lines, read, &mut response).await;
+        response
+    }
+
+    async fn publish(
+        &self,
+        lines: Vec<OutgoingLine>,
+        messages: Vec<(String, Range<usize>)>,
+        response: &mut Response,
+    ) {
+        let answers = self.publisher.publish(lines).await;
+        let (mut kept, mut cause) = (0, None);
+        for (id, of_message) in messages {
+            if let Some(unpublished) = answers[of_message].iter().find_map(|answer| answer.as_ref().err()) {
+                kept += 1;
+                cause = Some(unpublished.to_string());
+                response.keep(id);
+            }
+        }
+        if let Some(cause) = cause {
+            tracing::warn!(messages = kept, cause, "spilled messages stay in the queue: {cause}");
+        }
+    }
+}
+
+impl Response {
+    fn keep(&mut self, message_id: String) {
+        self.batch_item_failures.push(Failure { item_identifier: message_id });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+    use shared::wire;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::publish::{Put, Refusal, StreamFailure, StreamRecord};
+
+    /// Refuses records of the partition key `full`; hangs if told so.
+    #[derive(Default)]
+    struct Stream {
+        hangs: bool,
+        records: Mutex<Vec<StreamRecord>>,
+    }
+
+    impl EventStream for std::sync::Arc<Stream> {
+        async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
+            if self.hangs {
+                std::future::pending::<()>().await;
+            }
+            let put = |record: &StreamRecord| {
+                if record.partition_key == "full" {
+                    return Put::Refused(Refusal::Throttled("slow down".to_owned()));
+                }
+                self.records.lock().unwrap().push(record.clone());
+                Put::Taken
+            };
+            Ok(records.iter().map(put).collect())
+        }
+    }
+
+    /// Messages by id and body, as Lambda hands them on; the answer as Lambda reads it.
+    async fn redrive(stream: &std::sync::Arc<Stream>, messages: &[(&str, &str)]) -> serde_json::Value {
+        let record = |(id, body): &(&str, &str)| {
+            json!({
+                "messageId": id,
+                "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
+                "body": body,
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": "1545082649183",
+                    "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                    "ApproximateFirstReceiveTimestamp": "1545082649185"
+                },
+                "messageAttributes": {},
+                "md5OfBody": "098f6bcd4621d373cade4e832627b4f6",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:spill",
+                "awsRegion": "us-east-2"
+            })
+        };
+        let event = json!({"Records": messages.iter().map(record).collect::<Vec<_>>()});
+        let redriver = Redriver::new(std::sync::Arc::clone(stream), &config::Publish::default(), 1);
+        let response = redriver.handle(serde_json::from_value(event).unwrap()).await;
+        serde_json::to_value(response).unwrap()
+    }
+
+    fn body(key: &str, lines: &[&str]) -> String {
+        SpillMessage::of(key, lines).body().to_owned()
+    }
+
+    fn kept(ids: &[&str]) -> serde_json::Value {
+        let failures: Vec<_> = ids.iter().map(|id| json!({"itemIdentifier": id})).collect();
+        json!({"batchItemFailures": failures})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_reach_the_stream_with_their_key_and_in_their_order() {
+        let stream = std::sync::Arc::<Stream>::default();
+        let (one, two, three) = (body("acme", &["1", "2"]), body("beta#1", &["3"]), body("acme", &["4"]));
+        assert_eq!(redrive(&stream, &[("a", &one), ("b", &two), ("c", &three)]).await, kept(&[]));
+        let records = stream.records.lock().unwrap();
+        let record = |key: &str, lines: &[&str]| StreamRecord {
+            partition_key: key.to_owned(),
+            data: wire::pack(lines).into(),
+        };
+        assert_eq!(*records, [record("acme", &["1", "2", "4"]), record("beta#1", &["3"])]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_was_not_taken_stays_and_its_neighbours_go() {
+        let stream = std::sync::Arc::<Stream>::default();
+        let (full, free) = (body("full", &["1"]), body("free", &["2"]));
+        assert_eq!(redrive(&stream, &[("a", &full), ("b", &free)]).await, kept(&["a"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_cannot_be_read_stays_until_the_queue_moves_it_to_the_dead_letter_queue() {
+        let stream = std::sync::Arc::<Stream>::default();
+        let good = body("acme", &["1"]);
+        assert_eq!(redrive(&stream, &[("bad", "garbage"), ("good", &good)]).await, kept(&["bad"]));
+        assert_eq!(stream.records.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_hangs_is_given_up_within_the_functions_time_out() {
+        let stream = std::sync::Arc::new(Stream { hangs: true, ..Stream::default() });
+        let started = Instant::now();
+        assert_eq!(redrive(&stream, &[("a", &body("acme", &["1"]))]).await, kept(&["a"]));
+        assert_eq!(started.elapsed(), BUDGET);
+        assert!(BUDGET < TIMEOUT && TIMEOUT * 6 <= VISIBILITY);
+    }
+
+    #[tokio::test]
+    async fn an_empty_batch_is_done_at_once() {
+        assert_eq!(redrive(&std::sync::Arc::default(), &[]).await, kept(&[]));
+    }
+}

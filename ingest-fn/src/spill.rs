@@ -1,0 +1,141 @@
+//! The spill path: what the stream did not take within its budget goes to a queue, so that it can be answered 202 all
+//! the same. [`crate::redrive`] brings it to the stream later.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `message.rs` | a message's body, in both directions |
+//! | `plan.rs` | lines → messages → calls. Pure |
+//! | `sqs.rs` | the queue by the AWS SDK |
+//!
+//! A spilled event keeps its admission. So it does no harm if the stream has it all the same (a put that hung may have
+//! landed), or if a message is sent or delivered twice: the consumer recognises the admission. Order is given up.
+
+mod message;
+mod plan;
+#[cfg(feature = "aws")]
+pub mod sqs;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::StreamExt;
+use shared::metric::Metric;
+use tokio::time::Instant;
+
+use crate::offload::offload;
+use crate::publish::{Answers, OutgoingLine, Unpublished};
+pub use message::{SpillMessage, Unreadable};
+
+/// Calls that one request makes side by side. A body of the largest size needs a handful, unless it mixes many tenants.
+const CALLS: usize = 16;
+
+/// Before messages that were refused are sent again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Why a message is not known to be in the queue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SpillFailure(pub String);
+
+/// Where spilled events wait. An adapter makes one attempt a call.
+pub trait SpillQueue: Send + Sync + 'static {
+    /// Sends at most 10 messages of at most 1 MiB in all, and answers for each by its position: `Ok` is durable.
+    fn send(&self, messages: &[SpillMessage]) -> impl Future<Output = Vec<Result<(), SpillFailure>>> + Send;
+}
+
+/// The way to the queue, within a time budget.
+#[derive(Debug)]
+pub(crate) struct Spill<Q> {
+    queue: Q,
+    budget: Duration,
+}
+
+impl<Q: SpillQueue> Spill<Q> {
+    pub(crate) fn new(queue: Q, budget: Duration) -> Self {
+        Self { queue, budget }
+    }
+
+    /// Sends those `lines` to the queue whose `answers` say that the stream does not have them. What comes back is
+    /// unpublished for good: neither has it.
+    pub(crate) async fn take_rest(&self, lines: Vec<OutgoingLine>, mut answers: Answers) -> Answers {
+        let rest = lines.into_iter().enumerate().filter(|(index, _)| answers[*index].is_err());
+        let (indexes, rest): (Vec<_>, Vec<_>) = rest.unzip();
+        let Some(Err(first)) = indexes.first().map(|index| answers[*index].clone()) else { return answers };
+        let mut spilled = 0;
+        for (index, sent) in indexes.into_iter().zip(self.send(rest).await) {
+            match (sent, &mut answers[index]) {
+                (Err(failure), Err(unpublished)) => self.add(&failure, unpublished),
+                (_, answer) => {
+                    *answer = Ok(());
+                    spilled += 1;
+                }
+            }
+        }
+        Metric::EventsSpilled.add(spilled);
+        if spilled > 0 {
+            let cause = &first.cause;
+            tracing::warn!(
+                events = spilled,
+                cause,
+                "the stream did not take events, the spill queue did: {cause}"
+            );
+        }
+        answers
+    }
+
+    fn add(&self, failure: &SpillFailure, unpublished: &mut Unpublished) {
+        unpublished.budget_ms += u64::try_from(self.budget.as_millis()).unwrap_or(u64::MAX);
+        unpublished.cause = format!("{}; nor did the spill queue: {failure}", unpublished.cause);
+    }
+
+    /// Sends lines, and answers for each by its position.
+    async fn send(&self, lines: Vec<OutgoingLine>) -> Vec<Result<(), SpillFailure>> {
+        let deadline = Instant::now() + self.budget;
+        let late = SpillFailure(format!("not sent within {} ms", self.budget.as_millis()));
+        let mut answers = vec![Err(late.clone()); lines.len()];
+        let bytes = lines.iter().map(|line| line.line.len()).sum();
+        let planned = offload(bytes, move || plan::messages(lines)).await;
+        let (lines, messages): (Vec<_>, Vec<_>) =
+            planned.into_iter().map(|planned| (planned.lines, planned.message)).unzip();
+        let sizes: Vec<_> = messages.iter().map(|message| message.body().len()).collect();
+        let calls = plan::calls(&sizes).into_iter().map(|call| {
+            let messages = &messages[call.clone()];
+            let late = late.clone();
+            async move { (call, self.call(messages, deadline, late).await) }
+        });
+        let mut calls = futures::stream::iter(calls).buffer_unordered(CALLS);
+        while let Some((call, sent)) = calls.next().await {
+            for (lines, sent) in lines[call].iter().zip(sent) {
+                for line in lines {
+                    answers[*line].clone_from(&sent);
+                }
+            }
+        }
+        answers
+    }
+
+    /// Sends the messages of one call, and those again that were refused, until the deadline. An attempt gets half of
+    /// the budget: a connection that died while the sandbox was frozen is to leave time for another.
+    async fn call(
+        &self,
+        messages: &[SpillMessage],
+        deadline: Instant,
+        late: SpillFailure,
+    ) -> Vec<Result<(), SpillFailure>> {
+        let mut answers = vec![Err(late); messages.len()];
+        loop {
+            let pending: Vec<_> = (0..messages.len()).filter(|index| answers[*index].is_err()).collect();
+            let batch: Vec<_> = pending.iter().map(|index| messages[*index].clone()).collect();
+            let attempt = deadline.min(Instant::now() + self.budget / 2);
+            if let Ok(sent) = tokio::time::timeout_at(attempt, self.queue.send(&batch)).await {
+                pending.into_iter().zip(sent).for_each(|(index, sent)| answers[index] = sent);
+            }
+            if answers.iter().all(Result::is_ok) || Instant::now() + PAUSE >= deadline {
+                return answers;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Which lines share a message, and which messages a call: values in, values out.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use shared::limits;
+
+use super::message::{ENVELOPE_BYTES, SpillMessage};
+use crate::publish::OutgoingLine;
+
+/// A message, and the positions of the lines that it holds.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) message: SpillMessage,
+    pub(super) lines: Vec<usize>,
+}
+
+/// Messages that hold all the lines: one partition key in each, its lines in their order, each within the limit.
+pub(super) fn messages(lines: Vec<OutgoingLine>) -> Vec<Planned> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut open: HashMap<String, usize> = HashMap::new();
+    for (index, OutgoingLine { partition_key, line }) in lines.into_iter().enumerate() {
+        let group = match open.get(&partition_key) {
+            Some(&group) if groups[group].has_room_for(&line) => group,
+            _ => {
+                groups.push(Group::of(partition_key.clone()));
+                open.insert(partition_key, groups.len() - 1);
+                groups.len() - 1
+            }
+        };
+        groups[group].take(index, line);
+    }
+    groups.into_iter().map(Group::close).collect()
+}
+
+/// Calls that send messages of these sizes, in their order: each call a range of them, within the limits.
+pub(super) fn calls(sizes: &[usize]) -> Vec<Range<usize>> {
+    let mut calls: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (index, size) in sizes.iter().enumerate() {
+        match calls.last_mut() {
+            Some(call) if call.len() < limits::BATCH_MESSAGES && bytes + size <= limits::MESSAGE_BYTES => {
+                call.end += 1;
+                bytes += size;
+            }
+            _ => {
+                calls.push(index..index + 1);
+                bytes = *size;
+            }
+        }
+    }
+    calls
+}
+
+/// The lines of a message to be.
+struct Group {
+    partition_key: String,
+    indexes: Vec<usize>,
+    lines: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Group {
+    fn of(partition_key: String) -> Self {
+        Self { partition_key, indexes: Vec::new(), lines: Vec::new(), bytes: 0 }
+    }
+
+    /// Whether the message stays within the limit with `line` in it: as it is, since packing never makes it larger.
+    /// A line beyond the limit travels alone, compressed: the claim check let it pass for a quarter of a message.
+    fn has_room_for(&self, line: &Bytes) -> bool {
+        let most = (limits::MESSAGE_BYTES - ENVELOPE_BYTES - self.partition_key.len()) / 4 * 3;
+        self.bytes + line.len() < most
+    }
+
+    fn take(&mut self, index: usize, line: Bytes) {
+        self.indexes.push(index);
+        self.bytes += line.len() + 1;
+        self.lines.push(line);
+    }
+
+    fn close(self) -> Planned {
+        let message = SpillMessage::of(&self.partition_key, &self.lines);
+        Planned { message, lines: self.indexes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(key: u8, text: &str) -> OutgoingLine {
+        OutgoingLine { partition_key: format!("t{key}"), line: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    /// Text of `length` letters that hardly compresses.
+    fn noise(length: usize, seed: u64) -> String {
+        let mut state = seed | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'0' + u8::try_from(state >> 58).unwrap())
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn a_call_has_ten_messages_and_a_mebibyte_at_most() {
+        assert_eq!(calls(&[100; 25]), [0..10, 10..20, 20..25]);
+        assert_eq!(calls(&[limits::MESSAGE_BYTES, 1, limits::MESSAGE_BYTES - 1, 1]), [0..1, 1..3, 3..4]);
+        assert!(calls(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_line_beyond_a_message_that_compresses_travels_alone() {
+        let large = "x".repeat(limits::INLINE_BYTES);
+        let planned = messages(vec![line(1, "a"), line(1, &large), line(1, "b"), line(1, "c")]);
+        assert_eq!(planned.iter().map(|p| &p.lines[..]).collect::<Vec<_>>(), [&[0][..], &[1], &[2, 3]]);
+        assert_eq!(SpillMessage::read(planned[1].message.body()).unwrap(), [line(1, &large)]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        /// Every line is in one message, a key's in their order, and no message is too large, whatever the lines are.
+        #[test]
+        fn messages_hold_every_line_in_order_and_within_the_limit(
+            lines in proptest::collection::vec((0..3_u8, prop_oneof![0..500_usize, 200_000..400_000_usize], any::<u64>()), 0..12),
+        ) {
+            let lines: Vec<_> =
+                lines.into_iter().map(|(key, length, seed)| line(key, &format!("-{}", noise(length, seed)))).collect();
+            let mut read: HashMap<String, Vec<OutgoingLine>> = HashMap::new();
+            let mut seen = Vec::new();
+            for planned in messages(lines.clone()) {
+                prop_assert!(planned.message.body().len() <= limits::MESSAGE_BYTES);
+                let key = planned.message.partition_key().to_owned();
+                read.entry(key).or_default().extend(SpillMessage::read(planned.message.body()).unwrap());
+                seen.extend(planned.lines);
+            }
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..lines.len()).collect::<Vec<_>>());
+            let mut sent: HashMap<String, Vec<OutgoingLine>> = HashMap::new();
+            for line in lines {
+                sent.entry(line.partition_key.clone()).or_default().push(line);
+            }
+            prop_assert_eq!(read, sent);
+        }
+    }
+}

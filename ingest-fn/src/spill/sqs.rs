@@ -1,0 +1,160 @@
+//! The queue by the AWS SDK: one `SendMessageBatch` call for each send, without the SDK's own retries.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Builder;
+use aws_sdk_sqs::error::{BuildError, DisplayErrorContext};
+use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+
+use super::{SpillFailure, SpillMessage, SpillQueue};
+
+/// How long warming up may take at most: a start that waits longer harms more than a cold queue.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// An SQS queue.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+}
+
+impl SqsQueue {
+    /// The queue at that URL. `attempt` bounds a call from within as well, so that its connection is given up with it.
+    pub fn new(sdk: &SdkConfig, url: String, attempt: Duration) -> Self {
+        let config = Builder::from(sdk).retry_config(RetryConfig::disabled()).timeout_config(within(attempt));
+        Self { client: Client::from_conf(config.build()), url }
+    }
+
+    /// Asks the queue something, so that credentials, name and connection are there when it is needed: that is when
+    /// the stream is away, and then a request has 150 ms for it. What the queue answers, be it that this is not allowed,
+    /// does not matter.
+    pub async fn warm_up(&self) {
+        let ask = self.client.get_queue_attributes().queue_url(&self.url);
+        let ask = ask.attribute_names(QueueAttributeName::QueueArn).customize();
+        let ask = ask.config_override(Builder::default().timeout_config(within(WARM_UP)));
+        if let Err(error) = ask.send().await
+            && error.as_service_error().is_none()
+        {
+            let error = DisplayErrorContext(error);
+            tracing::warn!(%error, "the spill queue could not be warmed up; requests are served all the same");
+        }
+    }
+}
+
+impl SpillQueue for SqsQueue {
+    async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
+        let entries = match messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => entries,
+            Err(error) => return vec![Err(SpillFailure(error.to_string())); messages.len()],
+        };
+        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        match call.send().await {
+            Ok(output) => (0..messages.len()).map(|index| answer(&output, index)).collect(),
+            Err(error) => {
+                let failure = SpillFailure(DisplayErrorContext(error).to_string());
+                vec![Err(failure); messages.len()]
+            }
+        }
+    }
+}
+
+fn within(limit: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(limit).operation_timeout(limit).build()
+}
+
+/// An entry, named by its position. The message group makes a standard queue fair: a tenant with many messages does
+/// not hold up the others
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>).
+fn entry((index, message): (usize, &SpillMessage)) -> Result<SendMessageBatchRequestEntry, BuildError> {
+    SendMessageBatchRequestEntry::builder()
+        .id(index.to_string())
+        .message_body(message.body())
+        .message_group_id(message.partition_key())
+        .build()
+}
+
+/// `SendMessageBatch` answers 200 whatever became of the messages, and in no order: only what it names as successful
+/// is in the queue.
+fn answer(output: &SendMessageBatchOutput, index: usize) -> Result<(), SpillFailure> {
+    let id = index.to_string();
+    if output.successful().iter().any(|sent| sent.id() == id) {
+        return Ok(());
+    }
+    let failed = output.failed().iter().find(|failed| failed.id() == id);
+    Err(SpillFailure(failed.map_or_else(
+        || "the queue did not answer for it".to_owned(),
+        |failed| format!("{}: {}", failed.code(), failed.message().unwrap_or_default()),
+    )))
+}
+
+#[cfg(all(test, feature = "aws-test"))]
+mod tests {
+    use aws_smithy_http_client::test_util::StaticReplayClient;
+
+    use super::*;
+    use crate::replay::replay;
+
+    const URL: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/spill";
+
+    /// A queue that answers its one call so, and what it was asked.
+    fn answering(status: u16, body: &'static str) -> (SqsQueue, StaticReplayClient) {
+        let (sdk, requests) = replay(&[(status, body)]);
+        (SqsQueue::new(&sdk, URL.to_owned(), Duration::from_secs(5)), requests)
+    }
+
+    fn messages() -> Vec<SpillMessage> {
+        ["acme", "beta#1", "gamma"].map(|key| SpillMessage::of(key, &["{}"])).to_vec()
+    }
+
+    #[tokio::test]
+    async fn a_call_names_the_queue_and_carries_body_and_group_of_each_message() {
+        let (queue, requests) = answering(
+            200,
+            r#"{"Successful":[{"Id":"1","MessageId":"b","MD5OfMessageBody":"x"},{"Id":"0","MessageId":"a","MD5OfMessageBody":"x"},{"Id":"2","MessageId":"c","MD5OfMessageBody":"x"}]}"#,
+        );
+        assert_eq!(queue.send(&messages()).await, [Ok(()), Ok(()), Ok(())]);
+        let request = requests.actual_requests().next().unwrap();
+        assert_eq!(request.headers().get("x-amz-target"), Some("AmazonSQS.SendMessageBatch"));
+        insta::assert_snapshot!(String::from_utf8_lossy(request.body().bytes().unwrap()), @r##"{"QueueUrl":"https://sqs.eu-central-1.amazonaws.com/123456789012/spill","Entries":[{"Id":"0","MessageBody":"{\"v\":1,\"partition_key\":\"acme\",\"lines\":\"e30K\"}","MessageGroupId":"acme"},{"Id":"1","MessageBody":"{\"v\":1,\"partition_key\":\"beta#1\",\"lines\":\"e30K\"}","MessageGroupId":"beta#1"},{"Id":"2","MessageBody":"{\"v\":1,\"partition_key\":\"gamma\",\"lines\":\"e30K\"}","MessageGroupId":"gamma"}]}"##);
+    }
+
+    #[tokio::test]
+    async fn an_answer_with_failures_inside_is_told_apart_by_name() {
+        let (queue, _) = answering(
+            200,
+            r#"{"Successful":[{"Id":"2","MessageId":"c","MD5OfMessageBody":"x"}],"Failed":[{"Id":"0","Code":"InternalError","SenderFault":false,"Message":"try again"}]}"#,
+        );
+        let failure = |text: &str| Err(SpillFailure(text.to_owned()));
+        assert_eq!(
+            queue.send(&messages()).await,
+            [failure("InternalError: try again"), failure("the queue did not answer for it"), Ok(())]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_is_made_once_and_says_so_for_each_message() {
+        for (status, body) in [
+            (400, r#"{"__type":"com.amazonaws.sqs#RequestThrottled","message":"Rate exceeded"}"#),
+            (500, r#"{"__type":"InternalFailure"}"#),
+        ] {
+            let (queue, requests) = answering(status, body);
+            let sent = queue.send(&messages()).await;
+            assert_eq!(sent.len(), 3);
+            assert!(sent.iter().all(Result::is_err), "{sent:?}");
+            assert_eq!(requests.actual_requests().count(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn warming_up_asks_once_and_bears_any_answer() {
+        let (queue, requests) = answering(403, r#"{"__type":"AccessDeniedException"}"#);
+        queue.warm_up().await;
+        let request = requests.actual_requests().next().unwrap();
+        assert_eq!(request.headers().get("x-amz-target"), Some("AmazonSQS.GetQueueAttributes"));
+    }
+}

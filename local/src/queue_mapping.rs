@@ -1,0 +1,178 @@
+//! The Lambda event source mapping for the spill queue: it receives messages, invokes the redriver, and deletes what
+//! it has done. What it has not done comes again after its visibility time-out, and goes to the dead-letter queue
+//! after too many receives; both are the queue's own.
+//!
+//! - `payload`: the event that the function receives. Pure.
+//! - `answer`: what the function's response says about the batch. Pure.
+//!
+//! One batch is in flight at a time: on one machine that is fast enough. Left to others: windows, filters, FIFO queues.
+
+mod answer;
+mod payload;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::embedded::{Delivery, EmbeddedQueue, Left};
+use crate::event_source_mapping::ports::Invoker;
+
+/// Bytes of bodies in a batch: with ten messages' envelopes, well within the payload limit of 6 MiB.
+const BODIES: usize = 5 * 1024 * 1024;
+
+/// A mapping that is not running yet.
+#[derive(Debug)]
+pub struct QueueMapping<I> {
+    /// Where messages come from.
+    pub queue: EmbeddedQueue,
+    /// The function.
+    pub invoker: I,
+    /// How messages are delivered.
+    pub delivery: Delivery,
+    /// Between two receives of a queue that was found empty.
+    pub poll: Duration,
+}
+
+/// A running mapping. Dropping it stops it where it stands; messages in flight come again.
+#[derive(Debug)]
+pub struct RunningQueueMapping {
+    queue: EmbeddedQueue,
+    draining: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl<I: Invoker> QueueMapping<I> {
+    /// Starts polling on the current tokio runtime.
+    pub fn run(self) -> RunningQueueMapping {
+        let (draining, watched) = watch::channel(false);
+        RunningQueueMapping { queue: self.queue.clone(), draining, task: tokio::spawn(self.poll(watched)) }
+    }
+
+    /// Polls until it is told to drain and the queue is empty.
+    async fn poll(self, mut draining: watch::Receiver<bool>) {
+        loop {
+            let more = self.deliver().await.unwrap_or_else(|error| {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "the spill queue could not be worked on and is polled again: {error}");
+                false
+            });
+            if more {
+                continue;
+            }
+            if *draining.borrow_and_update() && self.is_empty().await {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.poll) => {}
+                // An error means that the mapping is gone, and with it this task.
+                Ok(()) = draining.changed() => {}
+            }
+        }
+    }
+
+    /// Receives one batch and invokes the function with it; whether there was one.
+    async fn deliver(&self) -> anyhow::Result<bool> {
+        let batch = self.queue.receive(BODIES, self.delivery).await.context("receiving")?;
+        if batch.is_empty() {
+            return Ok(false);
+        }
+        let done = match self.invoker.invoke(payload::render(&batch)).await {
+            Ok(response) => answer::done(&response, &batch),
+            Err(failure) => Err(failure.to_string()),
+        };
+        let done = done.unwrap_or_else(|problem| {
+            let messages = batch.len();
+            tracing::warn!(
+                messages,
+                problem,
+                "a batch of spilled messages failed and comes again: {problem}"
+            );
+            Vec::new()
+        });
+        self.queue.delete(done).await.context("deleting what is done")?;
+        Ok(true)
+    }
+
+    async fn is_empty(&self) -> bool {
+        self.queue.left().await.is_ok_and(|left| left.waiting == 0)
+    }
+}
+
+impl RunningQueueMapping {
+    /// Delivers until the queue is empty, hidden messages among it, or the `deadline` passes; what is left then.
+    pub async fn drain(mut self, deadline: Duration) -> Left {
+        self.draining.send_replace(true);
+        if tokio::time::timeout(deadline, &mut self.task).await.is_err() {
+            tracing::debug!("the spill queue was not empty in time");
+        }
+        self.queue.left().await.unwrap_or_default()
+    }
+}
+
+impl Drop for RunningQueueMapping {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::{Arc, Mutex};
+
+    use bytes::Bytes;
+    use ingest_fn::{SpillMessage, SpillQueue};
+    use serde_json::{Value, json};
+    use shared::time::Clock;
+
+    use super::*;
+    use crate::embedded::Database;
+    use crate::event_source_mapping::ports::InvokeFailure;
+
+    const DEADLINE: Duration = Duration::from_mins(1);
+
+    /// A function that leaves messages with `bad` keys, crashes at its first invocation, and notes what it has done.
+    #[derive(Clone, Default)]
+    struct Function(Arc<Mutex<(usize, BTreeSet<String>)>>);
+
+    impl Invoker for Function {
+        async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
+            let mut state = self.0.lock().unwrap();
+            state.0 += 1;
+            if state.0 == 1 {
+                return Err(InvokeFailure::NotRun("a crash".to_owned()));
+            }
+            let event: Value = serde_json::from_slice(&payload).unwrap();
+            let mut failures = Vec::new();
+            for record in event["Records"].as_array().unwrap() {
+                let lines = SpillMessage::read(record["body"].as_str().unwrap()).unwrap();
+                if lines[0].partition_key.starts_with("bad") {
+                    failures.push(json!({"itemIdentifier": record["messageId"]}));
+                } else {
+                    state.1.insert(lines[0].partition_key.clone());
+                }
+            }
+            Ok(json!({"batchItemFailures": failures}).to_string().into())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_drain_delivers_what_can_be_and_leaves_the_rest_in_the_dead_letter_queue() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("queue.sqlite")).unwrap();
+        let queue = EmbeddedQueue::new(database, Clock::system());
+        let keys: Vec<_> = (0..25).map(|n| if n == 7 { "bad".to_owned() } else { format!("t{n}") }).collect();
+        for keys in keys.chunks(10) {
+            let messages: Vec<_> = keys.iter().map(|key| SpillMessage::of(key, &["{}"])).collect();
+            assert!(queue.send(&messages).await.iter().all(Result::is_ok));
+        }
+        let delivery = Delivery { visibility: Duration::from_millis(20), receives: 4 };
+        let (invoker, poll) = (Function::default(), Duration::from_millis(5));
+        let mapping = QueueMapping { queue, invoker: invoker.clone(), delivery, poll };
+        assert_eq!(mapping.run().drain(DEADLINE).await, Left { waiting: 0, dead: 1 });
+        let expected = keys.into_iter().filter(|key| key != "bad").collect();
+        assert_eq!(invoker.0.lock().unwrap().1, expected);
+    }
+}

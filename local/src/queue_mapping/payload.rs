@@ -1,0 +1,46 @@
+//! The event that Lambda makes of a batch of messages
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>).
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use serde_json::{Value, json};
+
+use crate::embedded::Received;
+
+/// Renders the event.
+pub(super) fn render(batch: &[Received]) -> Bytes {
+    let records: Vec<_> = batch.iter().map(record).collect();
+    json!({"Records": records}).to_string().into()
+}
+
+fn record(message: &Received) -> Value {
+    let sent = message.sent_ms.to_string();
+    json!({
+        "messageId": message.id,
+        "receiptHandle": format!("{}-{}", message.id, message.receives),
+        "body": message.body,
+        "attributes": {
+            "ApproximateReceiveCount": message.receives.to_string(),
+            "SentTimestamp": sent,
+            "SenderId": "000000000000",
+            "ApproximateFirstReceiveTimestamp": sent,
+        },
+        "messageAttributes": {},
+        "md5OfBody": format!("{:032x}", u128::from_be_bytes(Md5::digest(&message.body).into())),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:local:000000000000:spill",
+        "awsRegion": "local",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_the_documented_shape() {
+        let message =
+            Received { id: "7".into(), body: "Test".into(), receives: 2, sent_ms: 1_545_082_649_183 };
+        insta::assert_snapshot!(String::from_utf8_lossy(&render(&[message])), @r#"{"Records":[{"attributes":{"ApproximateFirstReceiveTimestamp":"1545082649183","ApproximateReceiveCount":"2","SenderId":"000000000000","SentTimestamp":"1545082649183"},"awsRegion":"local","body":"Test","eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:local:000000000000:spill","md5OfBody":"0cbc6611f5540bd0809a388dc95a615b","messageAttributes":{},"messageId":"7","receiptHandle":"7-2"}]}"#);
+    }
+}

@@ -1,0 +1,123 @@
+//! A stream that is away: refusing, hanging, failing after the effect. Requests are answered 202 all the same, and what
+//! spilled is stored once when the stream is back.
+
+use serde_json::{Value, json};
+
+use tests::site::{Pipeline, Site, eventually};
+
+/// Sends `count` events at once, one a request, of four tenants; each must be answered 202.
+async fn send(pipeline: &Pipeline, prefix: &str, count: usize) {
+    let requests = (0..count).map(async |n| {
+        let event = json!({"tenant_id": format!("t{}", n % 4), "id": format!("{prefix}{n}"), "text": "x"});
+        let (status, body) = pipeline.send(&event).await;
+        assert_eq!(status, 202, "{body}");
+    });
+    futures::future::join_all(requests).await;
+}
+
+/// Waits until `count` events are stored, once each, and nothing is left in the queue.
+async fn stored_once(site: &Site, count: usize) {
+    let books = site.books();
+    eventually("all in the archive", || (books.archived().len() == count).then_some(())).await;
+    eventually("an empty queue", || books.messages("spill").is_empty().then_some(())).await;
+    assert!(books.archived().values().all(|times| *times == 1), "{:?}", books.archived());
+    assert_eq!(books.items().len(), count);
+    assert!(books.messages("spill-dead").is_empty());
+}
+
+async fn a_stream_that_is_away(fault: &str) {
+    let site = crate::site();
+    let pipeline = site.start();
+    send(&pipeline, "before", 4).await;
+    site.fault_now("StreamPut", Some(fault));
+    send(&pipeline, "during", 40).await;
+    assert_eq!(pipeline.metric("events_spilled").await, 40);
+    assert_eq!(pipeline.metric("events_accepted").await, 44);
+    site.fault_now("StreamPut", None);
+    send(&pipeline, "behind", 4).await;
+    stored_once(&site, 48).await;
+}
+
+#[tokio::test]
+async fn while_the_stream_refuses_every_request_is_answered_202_and_stored_once_later() {
+    a_stream_that_is_away("refuse").await;
+}
+
+#[tokio::test]
+async fn while_the_stream_hangs_every_request_is_answered_202_and_stored_once_later() {
+    a_stream_that_is_away("hang").await;
+}
+
+#[tokio::test]
+async fn events_that_were_put_and_spilled_as_well_are_stored_once_and_counted_as_redelivered() {
+    let site = crate::site();
+    let pipeline = site.start();
+    site.fault_now("StreamPut", Some("fail_after"));
+    send(&pipeline, "e", 10).await;
+    assert_eq!(pipeline.metric("events_spilled").await, 10);
+    site.fault_now("StreamPut", None);
+    stored_once(&site, 10).await;
+    let end = std::time::Instant::now() + tests::site::DEADLINE;
+    while pipeline.metric("events_redelivered").await < 10 {
+        assert!(
+            std::time::Instant::now() < end,
+            "{} redelivered",
+            pipeline.metric("events_redelivered").await
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(site.books().quarantined().is_empty());
+}
+
+#[tokio::test]
+async fn with_stream_and_spill_queue_away_a_request_is_answered_503_and_nothing_is_promised() {
+    let site = crate::site();
+    site.fault_now("StreamPut", Some("refuse"));
+    site.fault_now("SpillSend", Some("refuse"));
+    let pipeline = site.start();
+    let request = pipeline.post("/ingest").json(&json!({"tenant_id": "acme", "text": "x"}));
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(response.json::<Value>().await.unwrap()["code"], "stream_unavailable");
+}
+
+#[tokio::test]
+async fn what_spilled_before_kill_9_is_stored_once_after_a_new_start() {
+    let site = crate::site();
+    site.fault_now("StreamPut", Some("refuse"));
+    let pipeline = site.start();
+    send(&pipeline, "e", 20).await;
+    pipeline.kill();
+    assert_eq!(site.books().records(), 0);
+    site.fault_now("StreamPut", None);
+    let _pipeline = site.start();
+    stored_once(&site, 20).await;
+}
+
+#[tokio::test]
+async fn stopping_brings_what_spilled_to_the_stream_first() {
+    let site = crate::site();
+    let pipeline = site.start();
+    site.fault_now("StreamPut", Some("refuse"));
+    send(&pipeline, "e", 20).await;
+    site.fault_now("StreamPut", None);
+    let printed = pipeline.stop();
+    assert!(!printed.contains("queue"), "{printed}");
+    assert_eq!((site.books().items().len(), site.books().archived().len()), (20, 20));
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_ends_in_the_dead_letter_queue_and_its_neighbours_are_stored() {
+    let site = crate::site().options(&["--receives", "3"]);
+    site.fault_now("StreamPut", Some("refuse"));
+    let pipeline = site.start();
+    site.books().send_message("garbage");
+    send(&pipeline, "e", 5).await;
+    site.fault_now("StreamPut", None);
+    eventually("all in the archive", || (site.books().archived().len() == 5).then_some(())).await;
+    eventually("the dead letter", || (site.books().messages("spill-dead") == ["garbage"]).then_some(()))
+        .await;
+    let printed = pipeline.stop();
+    assert!(printed.contains("1 messages could not be brought to the stream"), "{printed}");
+}
