@@ -70,7 +70,7 @@ function build(architecture: Architecture): void {
 }
 
 function built(binary: Binary): string {
-  const file = join(ROOT, 'target', 'lambda', binary, 'bootstrap');
+  const file = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'lambda', binary, 'bootstrap');
   if (!existsSync(file)) throw new Error(`${file} is not there: cargo ${BUILD.join(' ')}`);
   return file;
 }

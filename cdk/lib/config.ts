@@ -18,6 +18,8 @@ export interface StageConfig {
   readonly consumer: ConsumerConfig;
   readonly archive: ArchiveConfig;
   readonly logs: LogConfig;
+  /** The queries that come with the Athena workgroup. Emulators do not know them: `-c namedQueries=false`. */
+  readonly namedQueries: boolean;
   /** Where alarms go; without it there is the topic, and nobody listens. */
   readonly alarmEmail?: string;
   /** On every resource, for the bill. */
@@ -61,7 +63,7 @@ export interface LogConfig {
   readonly retentionDays: RetentionDays;
 }
 
-const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags'>>> = {
+const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries'>>> = {
   dev: {
     stage: 'dev',
     protectData: false,
@@ -98,6 +100,7 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
   return {
     ...stage,
     architecture,
+    namedQueries: text(context, 'namedQueries') !== 'false',
     alarmEmail: text(context, 'alarmEmail') ?? stage.alarmEmail,
     tags: { application: 'tidegate', stage: stage.stage, 'cost-center': text(context, 'costCenter') ?? 'tidegate' },
   };

@@ -51,7 +51,7 @@ export class TidegateStack extends Stack {
     // Dispatch to other systems has its place here: a queue that the consumer fills, and a function that empties it.
 
     const reader = new TenantReader(this, 'Reader', { items });
-    const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage });
+    const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage, namedQueries: config.namedQueries });
     const monitoring = new Monitoring(this, 'Monitoring', {
       stage: config.stage,
       settings,

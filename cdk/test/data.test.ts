@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
-import { type Json, resource, resources, STAGES, stack, template } from './stack';
+import { type Json, resource, resources, STAGES, type StageName, stack, template } from './stack';
 
 // What holds the data. Emulators drop much of this in silence, so it is held here.
 
@@ -97,6 +97,18 @@ for (const stage of STAGES) {
     assert.ok(Properties.RedrivePolicy.maxReceiveCount * Properties.VisibilityTimeout > 86_400);
   });
 }
+
+test('what outlives a stack is what docs/teardown.md says', () => {
+  const kept = (stage: StageName) =>
+    Object.values<Json>(template(stage).toJSON().Resources)
+      .filter(({ DeletionPolicy }) => String(DeletionPolicy).startsWith('Retain'))
+      .map(({ Type }) => Type)
+      .filter((type) => type !== 'AWS::Lambda::Version')
+      .sort();
+  const always = ['AWS::DynamoDB::Table', 'AWS::DynamoDB::Table', 'AWS::S3::Bucket'];
+  assert.deepEqual(kept('dev'), always);
+  assert.deepEqual(kept('prod'), [...always, 'AWS::Kinesis::Stream', 'AWS::SQS::Queue', 'AWS::SQS::Queue'].sort());
+});
 
 test('an on-demand stream has no shard count', () => {
   const { Properties } = resource(

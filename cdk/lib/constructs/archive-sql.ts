@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Stack } from 'aws-cdk-lib';
+import { RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { CfnNamedQuery, CfnWorkGroup } from 'aws-cdk-lib/aws-athena';
 import {
   type Column,
@@ -73,6 +73,7 @@ export function query(name: (typeof QUERIES)[number]): string {
 export interface ArchiveSqlProps {
   readonly archive: ArchiveBucket;
   readonly stage: string;
+  readonly namedQueries: boolean;
 }
 
 /** SQL over the archive: tables whose partitions are computed and never have to be added, a workgroup, queries. */
@@ -84,6 +85,8 @@ export class ArchiveSql extends Construct {
     super(scope, id);
     const { bucket } = props.archive;
     this.database = new Database(this, 'Database', { databaseName: `tidegate_${props.stage}` });
+    // It is a description of objects, not their keeper; and one that stayed would stand in the next stack's way.
+    this.database.applyRemovalPolicy(RemovalPolicy.DESTROY);
 
     const day = PartitionProjectionConfiguration.date({
       min: FIRST_DAY,
@@ -111,7 +114,7 @@ export class ArchiveSql extends Construct {
         },
       },
     });
-    for (const name of QUERIES) {
+    for (const name of props.namedQueries ? QUERIES : []) {
       const sql = query(name);
       const named = new CfnNamedQuery(this, name, {
         name,

@@ -87,7 +87,7 @@ export class Monitoring extends Construct {
 }
 
 /** One of the functions' own metrics. */
-export function tidegateMetric(metricName: string, statistic: string, label = metricName): Metric {
+export function tidegateMetric(metricName: string, statistic: string, label?: string): Metric {
   return new Metric({ namespace: NAMESPACE, metricName, statistic, label, period: Duration.minutes(1) });
 }
 
