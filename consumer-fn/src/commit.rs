@@ -1,36 +1,214 @@
-//! Commit: from here on the records of the prefix are done.
-//!
-//! This is the ledger's place. Per shard it will hold `{intent, archived_through, version}`, written before and after
-//! each object ([`crate::archive`] has both points in its loop), and each object's manifest row. Until then an
-//! object's name and metadata are all that a second attempt finds, and the log has what the manifest will have.
+//! Commit: archive objects are written, and the ledger is moved on, as [`crate::protocol`] says. From there on the
+//! records before the mark are done.
 
-use crate::archive::{Archived, ArchivedObject};
+use bytes::Bytes;
+use shared::{config, gzip};
+use tokio::time::Instant;
 
-/// Notes what was archived. Gives how many records of the batch are done.
-pub(crate) fn commit(archived: &Archived) -> usize {
-    for ArchivedObject { key, covers, written } in &archived.objects {
-        let Some(written) = written else {
-            tracing::info!(object.key = %key, ?covers, "archive object of an earlier attempt adopted");
-            continue;
-        };
-        let lines: usize = written.ranges.iter().map(|range| range.lines).sum();
-        tracing::info!(
-            object.key = %key,
-            object.bytes = written.bytes,
-            object.lines = lines,
-            object.tenants = written.ranges.len(),
-            "archive object written"
-        );
-        for range in &written.ranges {
-            tracing::debug!(
-                object.key = %key,
-                tenant.id = %range.tenant,
-                range.offset = range.offset,
-                range.length = range.length,
-                range.lines = range.lines,
-                "tenant's bytes"
-            );
+use crate::archive::Layout;
+use crate::batch::Batch;
+use crate::insert::Settled;
+use crate::ledger::{Intent, Ledger};
+use crate::manifest::{Contents, ManifestRow};
+use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
+use crate::origin::Mark;
+use crate::prefix::Prefix;
+use crate::protocol::{Action, Attempt, Planned, Seen};
+use crate::retry::{GaveUp, Jitter, retry};
+
+/// What is done of a batch.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// What was finished in this attempt.
+    pub(crate) prefix: Prefix<Settled>,
+    /// The size of each object that was written.
+    pub(crate) object_bytes: Vec<usize>,
+    /// How many records of the batch are done. More than the prefix has where an earlier attempt got further than
+    /// this one: it did all that is to be done for what it archived.
+    pub(crate) records: usize,
+}
+
+/// Where archive and ledger of a shard are, and how long they may take.
+#[derive(Debug)]
+pub(crate) struct Shelf<'a, O, L> {
+    pub(crate) shard: &'a str,
+    pub(crate) objects: &'a O,
+    pub(crate) ledger: &'a L,
+    pub(crate) until: Instant,
+    pub(crate) jitter: &'a Jitter,
+}
+
+/// Archives the prefix's stored events. Where a store does not answer in time, the prefix ends before the first record
+/// that the ledger does not call settled: an object alone is not enough, since nobody would note what it holds.
+pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
+    mut prefix: Prefix<Settled>,
+    batch: &Batch,
+    shelf: Shelf<'_, O, L>,
+    config: &config::Archive,
+) -> Committed {
+    let attempt = Attempt::new(Mark::new(batch.first().sequence_number.clone(), 0));
+    let mut layout = Layout::new(&prefix, batch, config);
+    let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
+    let carried = hands.carry_out(attempt, Some(&mut layout)).await;
+    let settled = |mark: &Mark| layout.place(mark).record;
+    let records = match carried {
+        Ok(mark) => settled(&mark).max(prefix.records),
+        Err((mark, error)) => {
+            let records = settled(&mark);
+            tracing::error!(%error, batch.record = records, "the archive or its ledger is out of reach, the batch ends there");
+            records
+        }
+    };
+    if records < prefix.records {
+        prefix.end_before(records);
+    }
+    Committed { prefix, object_bytes: hands.object_bytes, records }
+}
+
+/// Sees to it that no attempt archives anything of `shard` before `before` any more, however late: an object that is
+/// under way is waited for no longer, but adopted if it is there and sealed if not. Only for who knows that no batch
+/// will begin before `before`: `tidegate redrive`, for records that lie at the failure destination. What of them the
+/// manifest covers then is in the archive, what it does not cover never will be by that origin.
+pub async fn settle(
+    shard: &str,
+    before: Mark,
+    objects: &impl ObjectStore,
+    ledger: &impl Ledger,
+    until: Instant,
+) -> Result<(), Unsettled> {
+    let jitter = Jitter::new(shard.as_bytes());
+    let shelf = Shelf { shard, objects, ledger, until, jitter: &jitter };
+    let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
+    let settled = hands.carry_out(Attempt::fence(before), None).await;
+    settled.map(drop).map_err(|(_, error)| Unsettled(error.to_string()))
+}
+
+/// Ledger or archive were out of reach. Trying again is safe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the shard could not be settled: {0}")]
+pub struct Unsettled(String);
+
+/// Does what the protocol decides.
+struct Hands<'a, O, L> {
+    shelf: Shelf<'a, O, L>,
+    /// The row of the object that closes the intent, and its sidecar. None for one without lines.
+    row: Option<(ManifestRow, Option<Bytes>)>,
+    object_bytes: Vec<usize>,
+}
+
+impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
+    /// Brings an attempt to its end. Gives up to where the ledger calls the shard settled.
+    async fn carry_out(
+        &mut self,
+        mut attempt: Attempt,
+        mut layout: Option<&mut Layout<'_>>,
+    ) -> Result<Mark, (Mark, GaveUp)> {
+        loop {
+            let action = attempt.next(&mut |settled| layout.as_mut()?.next(settled));
+            if let Action::Done(settled) = action {
+                return Ok(settled);
+            }
+            match self.act(&action, layout.as_deref()).await {
+                Ok(seen) => attempt.see(action, seen),
+                Err(error) => return Err((attempt.settled().clone(), error)),
+            }
         }
     }
-    archived.records
+
+    async fn act(&mut self, action: &Action, layout: Option<&Layout<'_>>) -> Result<Seen, GaveUp> {
+        let Shelf { shard, ledger, until, jitter, .. } = self.shelf;
+        match action {
+            Action::Read => retry(until, jitter, || ledger.read(shard)).await.map(Seen::Progress),
+            Action::Write { progress, closed } => {
+                if closed.is_some() {
+                    self.note().await?;
+                }
+                retry(until, jitter, || ledger.write(shard, progress)).await.map(Seen::Written)
+            }
+            Action::Put(planned) => {
+                let (bytes, contents) = layout.expect("what is planned is laid out").object(planned);
+                self.put(planned, bytes, contents).await
+            }
+            Action::Find(intent) => self.find(intent).await,
+            Action::Seal(intent, before) => self.seal(intent, before).await,
+            Action::Done(_) => unreachable!("the loop ends with it"),
+        }
+    }
+
+    /// On the second attempt the object is there, and what it covers counts: that may be less than what was to be
+    /// written now, or more.
+    async fn put(&mut self, planned: &Planned, bytes: Bytes, contents: Contents) -> Result<Seen, GaveUp> {
+        let Planned { intent: Intent { key, from }, before } = planned;
+        let created = self.create(key, &bytes, before).await?;
+        if created == Created::New {
+            tracing::info!(
+                object.key = %key,
+                object.bytes = bytes.len(),
+                object.tenants = contents.ranges.len(),
+                covers.before = %before,
+                "archive object written"
+            );
+            self.row = ManifestRow::new(key, from, before, &bytes, contents);
+            self.object_bytes.push(bytes.len());
+        }
+        Ok(seen(created))
+    }
+
+    async fn find(&mut self, intent: &Intent) -> Result<Seen, GaveUp> {
+        let Shelf { objects, until, jitter, .. } = self.shelf;
+        let find = || async { objects.find(&intent.key).await?.map(|found| read(intent, found)).transpose() };
+        let found = retry(until, jitter, find).await?;
+        let covered = found.map(|(row, before)| {
+            tracing::info!(object.key = %intent.key, covers.before = %before, "archive object of an earlier attempt adopted");
+            self.row = row;
+            before
+        });
+        Ok(Seen::Found(covered))
+    }
+
+    async fn seal(&mut self, intent: &Intent, before: &Mark) -> Result<Seen, GaveUp> {
+        let nothing = gzip::compress(b"", gzip::Level::FAST).into();
+        let created = self.create(&intent.key, &nothing, before).await?;
+        if created == Created::New {
+            tracing::warn!(object.key = %intent.key, covers.before = %before, "archive key of an earlier attempt sealed");
+            self.row = None;
+        }
+        Ok(seen(created))
+    }
+
+    async fn create(&self, key: &str, bytes: &Bytes, before: &Mark) -> Result<Created, GaveUp> {
+        let Shelf { objects, until, jitter, .. } = self.shelf;
+        retry(until, jitter, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
+    }
+
+    /// The ledger never calls settled what the manifest does not have.
+    async fn note(&mut self) -> Result<(), GaveUp> {
+        let Shelf { shard, objects, ledger, until, jitter } = self.shelf;
+        let Some((row, sidecar)) = self.row.take() else { return Ok(()) };
+        if let Some(sidecar) = sidecar {
+            let key = shared::key::manifest_sidecar(&row.key);
+            retry(until, jitter, || objects.put(&key, sidecar.clone())).await?;
+        }
+        retry(until, jitter, || ledger.note(shard, &row)).await
+    }
+}
+
+fn seen(created: Created) -> Seen {
+    match created {
+        Created::New => Seen::Created,
+        Created::Existed => Seen::Existed,
+    }
+}
+
+/// The row of an object that was found, with its sidecar, and the first place behind what it covers.
+type Adopted = (Option<(ManifestRow, Option<Bytes>)>, Mark);
+
+fn read(intent: &Intent, found: Found) -> Result<Adopted, ObjectFailure> {
+    let Intent { key, from } = intent;
+    let before = found.covers_before;
+    let before =
+        before.ok_or_else(|| ObjectFailure(format!("the object `{key}` does not say what it covers")))?;
+    let contents =
+        Contents::scan(&found.bytes).map_err(|why| ObjectFailure(format!("the object `{key}`: {why}")))?;
+    Ok((ManifestRow::new(key, from, &before, &found.bytes, contents), before))
 }

@@ -4,12 +4,12 @@ use shared::metric::{Metric, sample};
 use shared::telemetry::EmbeddedMetrics;
 use shared::time::Timestamp;
 
-use crate::archive::Archived;
+use crate::commit::Committed;
 use crate::insert::Settled;
 
 /// Counts what became of a batch of `events`. `now`: when it was durable.
-pub(crate) fn count(events: usize, archived: &Archived, now: Timestamp) {
-    let Archived { prefix, objects, .. } = archived;
+pub(crate) fn count(events: usize, committed: &Committed, now: Timestamp) {
+    let Committed { prefix, object_bytes, .. } = committed;
     let (mut freshness, mut redelivered, mut deduplicated) = (Vec::new(), 0, 0);
     for entry in &prefix.entries {
         match &entry.value {
@@ -21,16 +21,15 @@ pub(crate) fn count(events: usize, archived: &Archived, now: Timestamp) {
             Settled::Deduplicated => deduplicated += 1,
         }
     }
-    let written: Vec<_> = objects.iter().filter_map(|object| object.written.as_ref()).collect();
 
     Metric::BatchEvents.record(events as u64);
     Metric::EventsStored.add(freshness.len());
     Metric::EventsRedelivered.add(redelivered);
     Metric::EventsDeduplicated.add(deduplicated);
     Metric::EventsQuarantined.add(prefix.quarantined.len());
-    Metric::ObjectsWritten.add(written.len());
-    for object in written {
-        Metric::ObjectBytes.record(object.bytes as u64);
+    Metric::ObjectsWritten.add(object_bytes.len());
+    for &bytes in object_bytes {
+        Metric::ObjectBytes.record(bytes as u64);
     }
     for milliseconds in sample(freshness, EmbeddedMetrics::VALUES) {
         Metric::Freshness.record(milliseconds);

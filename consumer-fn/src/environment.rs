@@ -1,13 +1,15 @@
 //! What the deployment tells the function by environment variables.
 
 /// The variables that name resources.
-pub const ENVIRONMENT: [&str; 2] = ["TIDEGATE_ITEMS_TABLE", "TIDEGATE_BUCKET"];
+pub const ENVIRONMENT: [&str; 3] = ["TIDEGATE_ITEMS_TABLE", "TIDEGATE_LEDGER_TABLE", "TIDEGATE_BUCKET"];
 
 /// The names of the function's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     /// The DynamoDB table of items.
     pub items_table: String,
+    /// The DynamoDB table of ledger and manifest.
+    pub ledger_table: String,
     /// The S3 bucket of archive, quarantine and large texts.
     pub bucket: String,
 }
@@ -21,8 +23,12 @@ impl Environment {
     /// Reads the variables by `variable`, such as `|name| std::env::var(name).ok()`.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Unset> {
         let named = |name: &'static str| variable(name).filter(|value| !value.is_empty()).ok_or(Unset(name));
-        let [items_table, bucket] = ENVIRONMENT;
-        Ok(Self { items_table: named(items_table)?, bucket: named(bucket)? })
+        let [items_table, ledger_table, bucket] = ENVIRONMENT;
+        Ok(Self {
+            items_table: named(items_table)?,
+            ledger_table: named(ledger_table)?,
+            bucket: named(bucket)?,
+        })
     }
 }
 
@@ -36,6 +42,6 @@ mod tests {
         assert_eq!(all.items_table, "tidegate_items_table");
         let error =
             Environment::read(|name| Some(if name.ends_with("TABLE") { "items" } else { "" }.to_owned()));
-        insta::assert_snapshot!(error.unwrap_err(), @"the environment variable `TIDEGATE_BUCKET` is not set (needed: TIDEGATE_ITEMS_TABLE, TIDEGATE_BUCKET)");
+        insta::assert_snapshot!(error.unwrap_err(), @"the environment variable `TIDEGATE_BUCKET` is not set (needed: TIDEGATE_ITEMS_TABLE, TIDEGATE_LEDGER_TABLE, TIDEGATE_BUCKET)");
     }
 }

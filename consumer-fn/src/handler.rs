@@ -6,14 +6,14 @@ use aws_lambda_events::event::streams::KinesisEventResponse;
 use shared::config::Config;
 use shared::time::Clock;
 
-use crate::archive::archive;
 use crate::batch::Batch;
-use crate::commit::commit;
+use crate::commit::{Shelf, commit};
 use crate::count::count;
 use crate::deadline::Deadline;
 use crate::decode::decode;
 use crate::insert::insert;
 use crate::items::ItemStore;
+use crate::ledger::Ledger;
 use crate::objects::ObjectStore;
 use crate::offload::offload;
 use crate::prepare::Prepared;
@@ -25,19 +25,26 @@ use crate::transform::{InvalidTransform, Transform};
 
 /// The stream side of the pipeline.
 #[derive(Debug)]
-pub struct Consumer<I, O> {
+pub struct Consumer<I, O, L> {
     config: Arc<Config>,
     transform: Transform,
     items: I,
     objects: O,
+    ledger: L,
     clock: Clock,
 }
 
-impl<I: ItemStore, O: ObjectStore> Consumer<I, O> {
+impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
     /// Over the given stores. Fails where the configured transform cannot work.
-    pub fn new(config: Arc<Config>, items: I, objects: O, clock: Clock) -> Result<Self, InvalidTransform> {
+    pub fn new(
+        config: Arc<Config>,
+        items: I,
+        objects: O,
+        ledger: L,
+        clock: Clock,
+    ) -> Result<Self, InvalidTransform> {
         let transform = Transform::new(&config.transform)?;
-        Ok(Self { config, transform, items, objects, clock })
+        Ok(Self { config, transform, items, objects, ledger, clock })
     }
 
     /// Processes a batch, and answers how much of it is done. Never fails: what is bad in itself goes to quarantine,
@@ -47,7 +54,7 @@ impl<I: ItemStore, O: ObjectStore> Consumer<I, O> {
     pub async fn handle(&self, batch: Batch, deadline: Deadline) -> KinesisEventResponse {
         let started_at = self.clock.now();
         let jitter = Jitter::new(format!("{} {started_at}", batch.shard()).as_bytes());
-        let Self { config, transform, items, objects, clock } = self;
+        let Self { config, transform, items, objects, ledger, clock } = self;
 
         let decoded = decode(&batch, config);
         let events = decoded.entries.len();
@@ -59,10 +66,11 @@ impl<I: ItemStore, O: ObjectStore> Consumer<I, O> {
         let offloaded = offload(prepared, objects, deadline.offload(), &jitter).await;
         let settled = insert(offloaded, items, deadline.items(), &jitter).await;
         let settled = quarantine::write(settled, &batch, objects, deadline.quarantine(), &jitter).await;
-        let archived = archive(settled, &batch, objects, &config.archive, deadline.archive(), &jitter).await;
-        let finished = commit(&archived);
+        let place =
+            Shelf { shard: batch.shard(), objects, ledger, until: deadline.archive(), jitter: &jitter };
+        let committed = commit(settled, &batch, place, &config.archive).await;
 
-        count(events, &archived, clock.now());
-        respond(&batch, finished)
+        count(events, &committed, clock.now());
+        respond(&batch, committed.records)
     }
 }

@@ -17,6 +17,7 @@ use crate::batch::Batch;
 use crate::deadline::Deadline;
 use crate::handler::Consumer;
 use crate::items::ItemStore;
+use crate::ledger::Ledger;
 use crate::objects::ObjectStore;
 
 /// Serves invocations until the process is told to stop (SIGTERM, SIGINT); one that is running is finished and
@@ -24,8 +25,8 @@ use crate::objects::ObjectStore;
 ///
 /// Lambda itself stops an environment without a signal (it sends one only where an extension is registered). Nothing
 /// is lost by that: nothing is held between two invocations.
-pub async fn serve<I: ItemStore, O: ObjectStore>(
-    consumer: Consumer<I, O>,
+pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger>(
+    consumer: Consumer<I, O, L>,
     metrics: Option<EmbeddedMetrics>,
 ) -> Result<(), Error> {
     let consumer = Arc::new(consumer);

@@ -10,12 +10,13 @@
 //! | [`offload`] | writes the large parts |
 //! | [`insert`] | items, and who comes second |
 //! | [`quarantine`] | what goes no further |
-//! | [`archive`] | gzip NDJSON objects |
-//! | [`commit`] | the ledger's place |
+//! | [`archive`] | lays out gzip NDJSON objects |
+//! | [`commit`] | writes them, as [`protocol`] says, with their [`manifest`] rows |
 //! | [`response`] | how much is done |
 //!
 //! [`handler`] strings them together. [`prefix`] is what they hand on: the rule that a batch is finished from the front.
-//! Stages that talk to a store do it through two ports, [`ItemStore`] and [`ObjectStore`].
+//! Stages that talk to a store do it through three ports, [`ItemStore`],
+//! [`ObjectStore`] and [`Ledger`].
 
 mod archive;
 mod batch;
@@ -30,11 +31,14 @@ mod handler;
 mod insert;
 pub mod items;
 pub mod lambda;
+pub mod ledger;
+pub mod manifest;
 pub mod objects;
 mod offload;
 mod origin;
 mod prefix;
 mod prepare;
+mod protocol;
 mod quarantine;
 #[cfg(test)]
 #[cfg(feature = "aws-test")]
@@ -46,11 +50,12 @@ mod retry;
 mod tests;
 mod transform;
 
-pub use archive::{ArchivedObject, TenantRange, WrittenObject};
 pub use batch::Batch;
+pub use commit::settle;
 pub use deadline::Deadline;
 pub use handler::Consumer;
-pub use items::ItemStore;
+pub use items::{Attribute, ItemStore};
+pub use ledger::Ledger;
 pub use objects::ObjectStore;
-pub use origin::Origin;
+pub use origin::{Mark, Origin};
 pub use transform::InvalidTransform;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use consumer_fn::environment::Environment;
 use consumer_fn::items::dynamodb::DynamoItems;
+use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::objects::s3::S3Objects;
 use consumer_fn::{Consumer, lambda};
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
@@ -20,7 +21,8 @@ async fn main() -> anyhow::Result<()> {
     let sdk = aws_config::load_from_env().await;
     let items = DynamoItems::new(&sdk, names.items_table);
     let objects = S3Objects::new(&sdk, names.bucket);
+    let ledger = DynamoLedger::new(&sdk, names.ledger_table);
 
-    let consumer = Consumer::new(Arc::new(config), items, objects, Clock::system())?;
+    let consumer = Consumer::new(Arc::new(config), items, objects, ledger, Clock::system())?;
     lambda::serve(consumer, Some(metrics)).await.map_err(anyhow::Error::from_boxed)
 }

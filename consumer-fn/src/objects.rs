@@ -4,24 +4,27 @@ use std::future::Future;
 
 use bytes::Bytes;
 
+use crate::origin::Mark;
+
 #[cfg(feature = "aws")]
 pub mod s3;
 
-/// The last place on the shard that an archive object covers. Stands in the object's metadata, so that whoever
-/// finds the object knows where to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Covers {
+/// The metadata of an archive object that say what it covers, so that whoever finds the object knows where to go on:
+/// the first place behind. The first place that it covers is in its name.
+pub mod covers_before {
     /// The record's sequence number.
-    pub sequence_number: String,
+    pub const SEQUENCE_NUMBER: &str = "covers-before-sequence-number";
     /// The line's position in the record.
-    pub position: u32,
+    pub const POSITION: &str = "covers-before-position";
 }
 
-impl Covers {
-    /// The metadata that holds `sequence_number`.
-    pub const SEQUENCE_NUMBER: &str = "last-sequence-number";
-    /// The metadata that holds `position`.
-    pub const POSITION: &str = "last-position";
+/// An archive object that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The first place behind what it covers; `None` where it does not say.
+    pub covers_before: Option<Mark>,
 }
 
 /// What a conditional put found.
@@ -40,12 +43,12 @@ pub struct ObjectFailure(pub String);
 
 /// Where objects are.
 pub trait ObjectStore: Send + Sync + 'static {
-    /// Writes an object where there is none (`If-None-Match: *`). `covers` becomes the object's metadata.
+    /// Writes an object where there is none (`If-None-Match: *`). `covers_before` becomes the object's metadata.
     fn put_if_absent(
         &self,
         key: &str,
         bytes: Bytes,
-        covers: Option<&Covers>,
+        covers_before: Option<&Mark>,
     ) -> impl Future<Output = Result<Created, ObjectFailure>> + Send;
 
     /// Writes an object, over one that may be there.
@@ -54,6 +57,6 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Reads an object; `None` where there is none.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, ObjectFailure>> + Send;
 
-    /// What an archive object covers; `None` where there is no object, or no such metadata on it.
-    fn covers(&self, key: &str) -> impl Future<Output = Result<Option<Covers>, ObjectFailure>> + Send;
+    /// Reads an archive object with its metadata; `None` where there is none.
+    fn find(&self, key: &str) -> impl Future<Output = Result<Option<Found>, ObjectFailure>> + Send;
 }

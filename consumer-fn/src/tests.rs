@@ -4,6 +4,7 @@
 mod faults;
 mod flow;
 pub(crate) mod large;
+mod ledger;
 mod prefix_rule;
 mod stores;
 
@@ -21,7 +22,7 @@ use shared::time::{Clock, Timestamp};
 use shared::wire;
 use uuid::Uuid;
 
-use self::stores::{Items, Objects};
+use self::stores::{FakeLedger, Items, Objects};
 use crate::batch::Batch;
 use crate::deadline::Deadline;
 use crate::handler::Consumer;
@@ -35,16 +36,23 @@ struct Pipeline {
     config: Config,
     items: Items,
     objects: Objects,
+    ledger: FakeLedger,
 }
 
 impl Pipeline {
     fn new() -> Self {
-        Self { config: Config::default(), items: Items::default(), objects: Objects::default() }
+        Self {
+            config: Config::default(),
+            items: Items::default(),
+            objects: Objects::default(),
+            ledger: FakeLedger::default(),
+        }
     }
 
-    fn consumer(&self) -> Consumer<Items, Objects> {
+    fn consumer(&self) -> Consumer<Items, Objects, FakeLedger> {
         let clock = Clock::fixed(Timestamp::from_unix_ms(ARRIVAL_MS + 2_000));
-        Consumer::new(Arc::new(self.config.clone()), self.items.clone(), self.objects.clone(), clock).unwrap()
+        let (items, objects, ledger) = (self.items.clone(), self.objects.clone(), self.ledger.clone());
+        Consumer::new(Arc::new(self.config.clone()), items, objects, ledger, clock).unwrap()
     }
 
     /// One invocation. Gives the index of the first record that is not done.

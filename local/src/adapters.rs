@@ -1,11 +1,12 @@
 //! The seam at which the tests put faults between the functions and the embedded adapters.
 
 use consumer_fn::items::ItemStore;
+use consumer_fn::ledger::Ledger;
 use consumer_fn::objects::ObjectStore;
 use ingest_fn::SpillQueue;
 use ingest_fn::publish::EventStream;
 
-use crate::embedded::{EmbeddedItems, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
+use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 
 /// What the functions get for each embedded adapter.
 pub trait Adapters: Send + Sync {
@@ -17,6 +18,8 @@ pub trait Adapters: Send + Sync {
     fn items(&self, items: EmbeddedItems) -> impl ItemStore;
     /// For the consumer's objects.
     fn objects(&self, objects: EmbeddedObjects) -> impl ObjectStore;
+    /// For the consumer's ledger.
+    fn ledger(&self, ledger: EmbeddedLedger) -> impl Ledger;
 }
 
 /// The adapters as they are.
@@ -38,5 +41,9 @@ impl Adapters for Plain {
 
     fn objects(&self, objects: EmbeddedObjects) -> impl ObjectStore {
         objects
+    }
+
+    fn ledger(&self, ledger: EmbeddedLedger) -> impl Ledger {
+        ledger
     }
 }

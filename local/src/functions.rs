@@ -13,7 +13,7 @@ use shared::time::Clock;
 
 use crate::adapters::Adapters;
 use crate::data::DataFolder;
-use crate::embedded::{EmbeddedItems, EmbeddedQueue, EmbeddedStream};
+use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedQueue, EmbeddedStream};
 use crate::runtime_api;
 
 /// A function that can run as a child.
@@ -77,7 +77,9 @@ impl Child {
             }
             Function::Consumer => {
                 let items = adapters.items(EmbeddedItems(data.database()?));
-                let consumer = Consumer::new(config, items, adapters.objects(data.objects()?), clock)?;
+                let ledger = adapters.ledger(EmbeddedLedger(data.database()?));
+                let consumer =
+                    Consumer::new(config, items, adapters.objects(data.objects()?), ledger, clock)?;
                 consumer_fn::lambda::serve(consumer, Some(metrics)).await
             }
         };

@@ -2,8 +2,9 @@
 //! at a cap before memory is spent.
 
 use std::cell::RefCell;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 
+use flate2::bufread::GzDecoder;
 use flate2::read::MultiGzDecoder;
 use libdeflater::{CompressionLvl, Compressor};
 
@@ -81,6 +82,18 @@ pub fn inflate(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
     read_capped(MultiGzDecoder::new(data), data.len(), cap)
 }
 
+/// Gives the lines of the first member of `data`, without their newlines, to `line`; returns how many bytes the member
+/// has. For what we wrote ourselves: no line is larger than one that was accepted, and nothing else is held.
+pub fn first_member_lines(data: &[u8], mut line: impl FnMut(&[u8])) -> Result<usize, InflateError> {
+    let mut reader = BufReader::new(GzDecoder::new(data));
+    let mut buffer = Vec::new();
+    while reader.read_until(b'\n', &mut buffer).map_err(InflateError::Corrupt)? > 0 {
+        line(buffer.strip_suffix(b"\n").unwrap_or(&buffer));
+        buffer.clear();
+    }
+    Ok(data.len() - reader.into_inner().into_inner().len())
+}
+
 /// Reads `decoder`, whose input has `input_bytes`, to its end, or to the cap. Memory follows the output, never its
 /// announced size.
 pub fn read_capped(mut decoder: impl Read, input_bytes: usize, cap: Cap) -> Result<Vec<u8>, InflateError> {
@@ -113,6 +126,25 @@ mod tests {
         let mut data = compress(b"one\n", Level::FAST);
         data.extend(compress(b"two\n", Level::FAST));
         assert_eq!(inflate(&data, CAP).unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn members_are_read_one_by_one() {
+        let members = [
+            compress(b"one\ntwo\n", Level::FAST),
+            compress(b"", Level::FAST),
+            compress(b"three", Level::FAST),
+        ];
+        let data = members.concat();
+        let (mut at, mut lines, mut lengths) = (0, Vec::new(), Vec::new());
+        while at < data.len() {
+            let length = first_member_lines(&data[at..], |line| lines.push(line.to_vec())).unwrap();
+            lengths.push(length);
+            at += length;
+        }
+        assert_eq!(lengths, members.map(|member| member.len()));
+        assert_eq!(lines, [&b"one"[..], b"two", b"three"]);
+        assert!(first_member_lines(&data[..9], |_| ()).is_err());
     }
 
     #[test]

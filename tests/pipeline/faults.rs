@@ -89,7 +89,7 @@ async fn a_consumer_killed_before_its_items_are_written_loses_and_doubles_nothin
 #[tokio::test]
 async fn a_consumer_killed_after_its_items_are_written_archives_them_at_the_next_attempt() {
     let site = crate::site()
-        .faults(&[("items_insert", 1, 1, "die_after"), ("objects_put_if_absent", 1, 1, "die_before")]);
+        .faults(&[("items_insert", 1, 1, "die_after"), ("archive_put", 1, 1, "die_before")]);
     let pipeline = site.start();
     let ids = send(&pipeline, "e", 40).await;
     stored_once(&site, &ids).await;
@@ -117,8 +117,8 @@ async fn stores_that_throttle_and_refuse_in_part_are_asked_again() {
     let site = crate::site().faults(&[
         ("items_insert", 1, 3, "refuse_some"),
         ("items_insert", 5, 5, "fail_after"),
-        ("objects_put_if_absent", 1, 1, "refuse"),
-        ("objects_put_if_absent", 2, 2, "fail_after"),
+        ("archive_put", 1, 1, "refuse"),
+        ("archive_put", 2, 2, "fail_after"),
     ]);
     let pipeline = site.start();
     let ids = send(&pipeline, "e", 30).await;

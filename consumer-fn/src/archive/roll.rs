@@ -6,7 +6,9 @@
 
 use shared::gzip::{self, Level};
 use shared::id::TenantId;
+use shared::time::Timestamp;
 
+use crate::manifest::{Contents, TenantRange, widened};
 use crate::origin::Place;
 
 /// What a try aims at, as a part of the limit: data is never quite alike.
@@ -21,30 +23,18 @@ const ESTIMATED_TRIES: u32 = 4;
 pub(crate) struct Line {
     pub(crate) place: Place,
     pub(crate) tenant: TenantId,
+    /// When the door had its event.
+    pub(crate) received_at: Timestamp,
     /// With its newline.
     pub(crate) bytes: Vec<u8>,
-}
-
-/// Where a tenant's lines lie in an object: a gzip member of their own, so that they can be read by range, and
-/// nobody else's with them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantRange {
-    /// Whose lines.
-    pub tenant: TenantId,
-    /// The first byte in the object.
-    pub offset: usize,
-    /// How many bytes.
-    pub length: usize,
-    /// How many lines they hold.
-    pub lines: usize,
 }
 
 /// The bytes of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {
     pub(crate) bytes: Vec<u8>,
-    /// By tenant, without gaps.
-    pub(crate) ranges: Vec<TenantRange>,
+    /// What [`Contents::scan`] would find in them.
+    pub(crate) contents: Contents,
 }
 
 /// Decides where objects end.
@@ -113,11 +103,12 @@ impl Roller {
 pub(crate) fn pack(lines: &[Line], level: Level) -> Packed {
     let mut sorted: Vec<&Line> = lines.iter().collect();
     sorted.sort_by(|a, b| a.tenant.cmp(&b.tenant));
-    let mut packed = Packed { bytes: Vec::new(), ranges: Vec::new() };
+    let received_at = lines.iter().fold(None, |span, line| Some(widened(span, line.received_at)));
+    let mut packed = Packed { bytes: Vec::new(), contents: Contents { ranges: Vec::new(), received_at } };
     for run in sorted.chunk_by(|a, b| a.tenant == b.tenant) {
         let plain: Vec<u8> = run.iter().flat_map(|line| &line.bytes).copied().collect();
         let member = gzip::compress(&plain, level);
-        packed.ranges.push(TenantRange {
+        packed.contents.ranges.push(TenantRange {
             tenant: run[0].tenant.clone(),
             offset: packed.bytes.len(),
             length: member.len(),
@@ -169,7 +160,13 @@ mod tests {
 
     fn line(record: usize, position: u32, tenant: &str, text: &str) -> Line {
         let bytes = format!("{tenant} {record} {position} {text}\n").into_bytes();
-        Line { place: Place { record, position }, tenant: TenantId::parse(tenant).unwrap(), bytes }
+        let received_at = Timestamp::from_unix_ms(0);
+        Line {
+            place: Place { record, position },
+            tenant: TenantId::parse(tenant).unwrap(),
+            received_at,
+            bytes,
+        }
     }
 
     fn roll(lines: &[Line], limit: usize) -> Vec<(usize, Packed)> {
@@ -190,7 +187,7 @@ mod tests {
         let [(300, packed)] = &roll(&lines, 5_000_000)[..] else { panic!("one object") };
 
         let mut end = 0;
-        for range in &packed.ranges {
+        for range in &packed.contents.ranges {
             assert_eq!((range.offset, range.lines), (end, 100));
             end += range.length;
             let text = gzip::inflate(&packed.bytes[range.offset..end], CAP).unwrap();
@@ -199,7 +196,7 @@ mod tests {
             assert_eq!(text.lines().count(), 100);
         }
         assert_eq!(end, packed.bytes.len(), "no gaps");
-        let order: Vec<_> = packed.ranges.iter().map(|range| range.tenant.as_str()).collect();
+        let order: Vec<_> = packed.contents.ranges.iter().map(|range| range.tenant.as_str()).collect();
         assert_eq!(order, ["acme", "beta", "gamma"]);
     }
 

@@ -1,5 +1,6 @@
 //! Objects by the AWS SDK, with its retries.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -10,7 +11,8 @@ use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
-use super::{Covers, Created, ObjectFailure, ObjectStore};
+use super::{Created, Found, ObjectFailure, ObjectStore, covers_before as metadata};
+use crate::origin::Mark;
 
 /// The longest that one attempt may take; an object is at most 5 MB.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -37,13 +39,13 @@ impl ObjectStore for S3Objects {
         &self,
         key: &str,
         bytes: Bytes,
-        covers: Option<&Covers>,
+        covers_before: Option<&Mark>,
     ) -> Result<Created, ObjectFailure> {
         let mut put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
-        if let Some(covers) = covers {
+        if let Some(mark) = covers_before {
             put = put
-                .metadata(Covers::SEQUENCE_NUMBER, &covers.sequence_number)
-                .metadata(Covers::POSITION, covers.position.to_string());
+                .metadata(metadata::SEQUENCE_NUMBER, &*mark.sequence_number)
+                .metadata(metadata::POSITION, mark.position.to_string());
         }
         match put.body(ByteStream::from(bytes)).send().await {
             Ok(_) => Ok(Created::New),
@@ -58,28 +60,25 @@ impl ObjectStore for S3Objects {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
+        Ok(self.find(key).await?.map(|found| found.bytes))
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
         match self.client.get_object().bucket(&self.bucket).key(key).send().await {
             Ok(found) => {
-                let body = found.body.collect().await;
-                body.map(|body| Some(body.into_bytes())).map_err(|error| failure(key, error))
+                let covers_before = found.metadata().and_then(mark);
+                let body = found.body.collect().await.map_err(|error| failure(key, error))?;
+                Ok(Some(Found { bytes: body.into_bytes(), covers_before }))
             }
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(failure(key, error)),
         }
     }
+}
 
-    async fn covers(&self, key: &str) -> Result<Option<Covers>, ObjectFailure> {
-        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
-            Ok(found) => Ok(found.metadata().and_then(|metadata| {
-                Some(Covers {
-                    sequence_number: metadata.get(Covers::SEQUENCE_NUMBER)?.clone(),
-                    position: metadata.get(Covers::POSITION)?.parse().ok()?,
-                })
-            })),
-            Err(error) if status(&error) == Some(404) => Ok(None),
-            Err(error) => Err(failure(key, error)),
-        }
-    }
+fn mark(found: &HashMap<String, String>) -> Option<Mark> {
+    let position = found.get(metadata::POSITION)?.parse().ok()?;
+    Some(Mark::new(found.get(metadata::SEQUENCE_NUMBER)?.as_str(), position))
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
@@ -104,19 +103,15 @@ mod tests {
         (S3Objects::new(&sdk, "bucket".to_owned()), requests)
     }
 
-    fn covers() -> Covers {
-        Covers { sequence_number: "4951".to_owned(), position: 7 }
-    }
-
     #[tokio::test]
     async fn an_archive_object_is_written_where_there_is_none_and_says_what_it_covers() {
         let (objects, requests) = objects(&[(200, "")]);
-        let created = objects.put_if_absent(KEY, Bytes::from_static(b"x"), Some(&covers())).await;
+        let created = objects.put_if_absent(KEY, Bytes::from_static(b"x"), Some(&Mark::new("4951", 7))).await;
         assert_eq!(created, Ok(Created::New));
         let request = requests.actual_requests().next().unwrap();
         assert_eq!(request.headers().get("if-none-match"), Some("*"));
-        assert_eq!(request.headers().get("x-amz-meta-last-sequence-number"), Some("4951"));
-        assert_eq!(request.headers().get("x-amz-meta-last-position"), Some("7"));
+        assert_eq!(request.headers().get("x-amz-meta-covers-before-sequence-number"), Some("4951"));
+        assert_eq!(request.headers().get("x-amz-meta-covers-before-position"), Some("7"));
         assert!(request.uri().contains("/events/dt%3D2026-11-21/hr%3D09/"), "{}", request.uri());
     }
 
@@ -140,9 +135,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_there_is_no_failure() {
         assert_eq!(objects(&[(404, "")]).0.get(KEY).await, Ok(None));
-        assert_eq!(objects(&[(404, "")]).0.covers(KEY).await, Ok(None));
+        assert_eq!(objects(&[(404, "")]).0.find(KEY).await, Ok(None));
         assert_eq!(objects(&[(200, "text")]).0.get(KEY).await, Ok(Some(Bytes::from_static(b"text"))));
-        assert_eq!(objects(&[(200, "")]).0.covers(KEY).await, Ok(None), "an object without the metadata");
+        let found = objects(&[(200, "text")]).0.find(KEY).await.unwrap().unwrap();
+        assert_eq!(found.covers_before, None, "an object without the metadata");
         assert!(objects(&[(403, "")]).0.get(KEY).await.is_err());
     }
 }

@@ -9,7 +9,10 @@ use serde_json::Value;
 use shared::gzip::{self, Cap};
 
 use crate::items::{Existing, Insert, Item, ItemStore};
-use crate::objects::{Covers, Created, ObjectFailure, ObjectStore};
+use crate::ledger::{Ledger, LedgerFailure, Progress, Written};
+use crate::manifest::ManifestRow;
+use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
+use crate::origin::Mark;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +109,7 @@ impl ItemStore for Items {
 }
 
 /// An object and its metadata.
-type Stored = (Bytes, Option<Covers>);
+type Stored = (Bytes, Option<Mark>);
 
 #[derive(Clone)]
 pub(super) struct Objects {
@@ -121,7 +124,7 @@ impl Default for Objects {
 }
 
 impl Objects {
-    /// From now on, what goes wrong with an object is what `plan` says for `put key`, `get key` or `covers key`.
+    /// From now on, what goes wrong with an object is what `plan` says for `put key`, `get key` or `find key`.
     pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
         self.plan = Arc::new(Mutex::new(plan));
     }
@@ -185,14 +188,14 @@ impl ObjectStore for Objects {
         &self,
         key: &str,
         bytes: Bytes,
-        covers: Option<&Covers>,
+        covers_before: Option<&Mark>,
     ) -> Result<Created, ObjectFailure> {
         let put = || {
             let mut stored = self.stored.lock().unwrap();
             if stored.contains_key(key) {
                 return Created::Existed;
             }
-            stored.insert(key.to_owned(), (bytes, covers.cloned()));
+            stored.insert(key.to_owned(), (bytes, covers_before.cloned()));
             Created::New
         };
         self.run(format!("put {key}"), put).await
@@ -210,8 +213,85 @@ impl ObjectStore for Objects {
         self.run(format!("get {key}"), get).await
     }
 
-    async fn covers(&self, key: &str) -> Result<Option<Covers>, ObjectFailure> {
-        let covers = || self.stored.lock().unwrap().get(key).and_then(|(_, covers)| covers.clone());
-        self.run(format!("covers {key}"), covers).await
+    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
+        let find = || {
+            let stored = self.stored.lock().unwrap();
+            stored.get(key).cloned().map(|(bytes, covers_before)| Found { bytes, covers_before })
+        };
+        self.run(format!("find {key}"), find).await
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct FakeLedger {
+    progress: Arc<Mutex<Progress>>,
+    rows: Arc<Mutex<BTreeMap<String, ManifestRow>>>,
+    calls: Arc<Mutex<Vec<&'static str>>>,
+    plan: Plan,
+}
+
+impl Default for FakeLedger {
+    fn default() -> Self {
+        Self { progress: Arc::default(), rows: Arc::default(), calls: Arc::default(), plan: no_faults() }
+    }
+}
+
+impl FakeLedger {
+    /// From now on, what goes wrong is what `plan` says for `read`, `write` or `note`.
+    pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
+        self.plan = Arc::new(Mutex::new(plan));
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.lock().unwrap().clone()
+    }
+
+    /// The manifest, by key.
+    pub(super) fn rows(&self) -> BTreeMap<String, ManifestRow> {
+        self.rows.lock().unwrap().clone()
+    }
+
+    /// What was called since the last time.
+    pub(super) fn calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.calls.lock().unwrap())
+    }
+
+    async fn run<T>(&self, call: &'static str, run: impl FnOnce() -> T) -> Result<T, LedgerFailure> {
+        self.calls.lock().unwrap().push(call);
+        let fault = (self.plan.lock().unwrap())(call);
+        match fault {
+            None => Ok(run()),
+            Some(Fault::Hangs) => pending().await,
+            Some(Fault::Lost) => {
+                run();
+                Err(LedgerFailure("internal error".to_owned()))
+            }
+            Some(Fault::Throttled | Fault::Refused) => Err(LedgerFailure("throttled".to_owned())),
+        }
+    }
+}
+
+impl Ledger for FakeLedger {
+    async fn read(&self, _shard: &str) -> Result<Progress, LedgerFailure> {
+        self.run("read", || self.progress()).await
+    }
+
+    async fn write(&self, _shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
+        let write = || {
+            let mut now = self.progress.lock().unwrap();
+            if now.version + 1 != progress.version {
+                return Written::Conflict;
+            }
+            *now = progress.clone();
+            Written::Done
+        };
+        self.run("write", write).await
+    }
+
+    async fn note(&self, _shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
+        let note = || {
+            self.rows.lock().unwrap().insert(row.key.clone(), row.clone());
+        };
+        self.run("note", note).await
     }
 }

@@ -1,7 +1,8 @@
 //! The bucket as the functions see it: payloads from the door, archive, quarantine and failures from behind.
 
 use bytes::Bytes;
-use consumer_fn::objects::{Covers, Created, ObjectFailure, ObjectStore};
+use consumer_fn::Mark;
+use consumer_fn::objects::{Created, Found, ObjectFailure, ObjectStore};
 use ingest_fn::payload::{PayloadFailure, PayloadStore};
 use rusqlite::{OptionalExtension, params};
 use shared::blob::sha256;
@@ -22,13 +23,13 @@ pub struct EmbeddedObjects {
 impl EmbeddedObjects {
     /// Metadata is written before the object: an object is never seen without it. It names the bytes it belongs to,
     /// so what a dead or beaten writer left behind speaks for no other object.
-    async fn write_covers(&self, key: &str, bytes: &Bytes, covers: &Covers) -> Result<(), ObjectFailure> {
+    async fn write_covers(&self, key: &str, bytes: &Bytes, before: &Mark) -> Result<(), ObjectFailure> {
         let (key, sha256) = (key.to_owned(), sha256(bytes));
-        let (sequence_number, position) = (covers.sequence_number.clone(), covers.position);
+        let (sequence_number, position) = (before.sequence_number.clone(), before.position);
         let written = self.database.write(move |transaction| {
             transaction.execute(
                 "INSERT INTO object_metadata VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                params![key, sha256, sequence_number, position],
+                params![key, sha256, &*sequence_number, position],
             )
         });
         written.await.map(drop).map_err(|error| ObjectFailure(error.to_string()))
@@ -40,10 +41,10 @@ impl ObjectStore for EmbeddedObjects {
         &self,
         key: &str,
         bytes: Bytes,
-        covers: Option<&Covers>,
+        covers_before: Option<&Mark>,
     ) -> Result<Created, ObjectFailure> {
-        if let Some(covers) = covers {
-            self.write_covers(key, &bytes, covers).await?;
+        if let Some(before) = covers_before {
+            self.write_covers(key, &bytes, before).await?;
         }
         let created = self.folder.create(key, bytes).await;
         created
@@ -59,22 +60,23 @@ impl ObjectStore for EmbeddedObjects {
         self.folder.get(key).await.map_err(|error| ObjectFailure(error.to_string()))
     }
 
-    async fn covers(&self, key: &str) -> Result<Option<Covers>, ObjectFailure> {
+    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
         let Some(bytes) = self.get(key).await? else { return Ok(None) };
         let (key, sha256) = (key.to_owned(), sha256(&bytes));
-        let covers = self.database.call(move |connection| {
+        let covers_before = self.database.call(move |connection| {
             connection
                 .query_row(
-                    "SELECT last_sequence_number, last_position FROM object_metadata WHERE key = ?1 AND sha256 = ?2",
+                    "SELECT before_sequence_number, before_position FROM object_metadata WHERE key = ?1 AND sha256 = ?2",
                     params![key, sha256],
                     |row| {
                         let sequence_number: String = row.get(0)?;
-                        Ok(Covers { sequence_number, position: row.get(1)? })
+                        Ok(Mark::new(sequence_number, row.get(1)?))
                     },
                 )
                 .optional()
         });
-        covers.await.map_err(|error| ObjectFailure(error.to_string()))
+        let covers_before = covers_before.await.map_err(|error| ObjectFailure(error.to_string()))?;
+        Ok(Some(Found { bytes, covers_before }))
     }
 }
 

@@ -47,12 +47,43 @@ CREATE TABLE items (
     PRIMARY KEY (pk, sk)
 ) STRICT;
 
+-- The ledger table's row of a shard: up to where it is settled, and which object is being written.
+CREATE TABLE ledger (
+    shard TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    settled_sequence_number TEXT,
+    settled_position INTEGER,
+    intent_key TEXT,
+    intent_sequence_number TEXT,
+    intent_position INTEGER
+) STRICT;
+
+-- The ledger table's other rows: what each archive object holds. `sk` is in the order of the shard, `tenants` is
+-- [[tenant, offset, length, lines], …], or lies in the object `tenants_key`.
+CREATE TABLE manifest (
+    pk TEXT NOT NULL,
+    sk TEXT NOT NULL,
+    object_key TEXT NOT NULL,
+    first_sequence_number TEXT NOT NULL,
+    first_position INTEGER NOT NULL,
+    before_sequence_number TEXT NOT NULL,
+    before_position INTEGER NOT NULL,
+    object_bytes INTEGER NOT NULL,
+    object_sha256 TEXT NOT NULL,
+    object_lines INTEGER NOT NULL,
+    oldest_received_at TEXT NOT NULL,
+    youngest_received_at TEXT NOT NULL,
+    tenants TEXT,
+    tenants_key TEXT,
+    PRIMARY KEY (pk, sk)
+) STRICT;
+
 -- What S3 keeps beside an object: metadata, by the object's key and its bytes' checksum.
 CREATE TABLE object_metadata (
     key TEXT NOT NULL,
     sha256 TEXT NOT NULL,
-    last_sequence_number TEXT NOT NULL,
-    last_position INTEGER NOT NULL,
+    before_sequence_number TEXT NOT NULL,
+    before_position INTEGER NOT NULL,
     PRIMARY KEY (key, sha256)
 ) STRICT;
 

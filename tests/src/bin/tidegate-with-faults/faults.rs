@@ -32,10 +32,21 @@ pub(crate) enum Operation {
     SpillSend,
     /// The consumer's insert of items.
     ItemsInsert,
-    /// The consumer's put of an archive object, or of a text.
-    ObjectsPutIfAbsent,
+    /// The consumer's put of a large text.
+    TextPut,
     /// The consumer's put of a quarantine object.
-    ObjectsPut,
+    QuarantinePut,
+    /// The consumer's read of the ledger.
+    LedgerRead,
+    /// The consumer's write to the ledger of what it is going to archive.
+    LedgerIntent,
+    /// The consumer's put of an archive object.
+    ArchivePut,
+    /// The consumer's manifest row.
+    ManifestNote,
+    /// The consumer's write to the ledger of what is settled, with nothing more to archive: the last effect before
+    /// the answer.
+    LedgerSettle,
 }
 
 /// What happens instead.
@@ -54,6 +65,10 @@ pub(crate) enum Fault {
     DieBefore,
     /// It takes effect, and the process dies.
     DieAfter,
+    /// The call says that it failed, and it takes effect a little later.
+    Late,
+    /// The process dies, and it takes effect a little later.
+    DieLate,
 }
 
 /// The plan of this process.

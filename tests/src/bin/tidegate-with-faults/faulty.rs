@@ -1,14 +1,18 @@
 //! The adapters' ports, with the plan's faults on every call.
 
 use bytes::Bytes;
+use consumer_fn::Mark;
 use consumer_fn::items::{Insert, Item, ItemStore};
-use consumer_fn::objects::{Covers, Created, ObjectFailure, ObjectStore};
+use consumer_fn::ledger::{Ledger, LedgerFailure, Progress, Written};
+use consumer_fn::manifest::ManifestRow;
+use consumer_fn::objects::{Created, Found, ObjectFailure, ObjectStore};
 use ingest_fn::publish::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
 use local::adapters::Adapters;
-use local::embedded::{EmbeddedItems, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
+use local::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 
 use crate::faults::{Fault, Faults, Operation, die};
+use crate::late::Late;
 
 /// The embedded adapters, each behind the plan.
 pub(crate) struct FaultyAdapters(pub(crate) Faults);
@@ -28,6 +32,10 @@ impl Adapters for FaultyAdapters {
 
     fn objects(&self, objects: EmbeddedObjects) -> impl ObjectStore {
         Faulty { inner: objects, faults: self.0.clone() }
+    }
+
+    fn ledger(&self, ledger: EmbeddedLedger) -> impl Ledger {
+        Faulty { inner: ledger, faults: self.0.clone() }
     }
 }
 
@@ -49,12 +57,12 @@ impl<S: EventStream> EventStream for Faulty<S> {
                     |index| if index % 2 == 1 { puts.next().unwrap_or_else(throttled) } else { throttled() };
                 Ok((0..records.len()).map(put).collect())
             }
-            Some(Fault::FailAfter) => {
+            Some(Fault::FailAfter | Fault::Late) => {
                 self.inner.put(records).await?;
                 Err(StreamFailure::Ambiguous("by the fault plan".to_owned()))
             }
             Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::DieBefore) => die(),
+            Some(Fault::DieBefore | Fault::DieLate) => die(),
             Some(Fault::DieAfter) => {
                 let _taken = self.inner.put(records).await;
                 die()
@@ -69,12 +77,12 @@ impl<S: SpillQueue> SpillQueue for Faulty<S> {
         match self.faults.strike(Operation::SpillSend) {
             None => self.inner.send(messages).await,
             Some(Fault::Refuse | Fault::RefuseSome) => failed(),
-            Some(Fault::FailAfter) => {
+            Some(Fault::FailAfter | Fault::Late) => {
                 self.inner.send(messages).await;
                 failed()
             }
             Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::DieBefore) => die(),
+            Some(Fault::DieBefore | Fault::DieLate) => die(),
             Some(Fault::DieAfter) => {
                 self.inner.send(messages).await;
                 die()
@@ -96,12 +104,12 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
                     |index| if index % 2 == 1 { outcomes.next().unwrap_or_else(failed) } else { failed() };
                 (0..items.len()).map(outcome).collect()
             }
-            Some(Fault::FailAfter) => {
+            Some(Fault::FailAfter | Fault::Late) => {
                 self.inner.insert(items).await;
                 items.iter().map(|_| failed()).collect()
             }
             Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::DieBefore) => die(),
+            Some(Fault::DieBefore | Fault::DieLate) => die(),
             Some(Fault::DieAfter) => {
                 self.inner.insert(items).await;
                 die()
@@ -110,25 +118,35 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
     }
 }
 
-impl<S: ObjectStore> Faulty<S> {
-    /// A write behind the plan.
-    async fn write<T>(
+impl<S> Faulty<S> {
+    /// A call behind the plan. `late` is what it comes to if it takes effect later.
+    async fn call<T, E>(
         &self,
         operation: Operation,
-        write: impl Future<Output = Result<T, ObjectFailure>>,
-    ) -> Result<T, ObjectFailure> {
-        let failure = || ObjectFailure("by the fault plan".to_owned());
+        call: impl Future<Output = Result<T, E>>,
+        failure: impl Fn(String) -> E,
+        late: impl FnOnce() -> Option<Late>,
+    ) -> Result<T, E> {
+        let failed = || Err(failure("by the fault plan".to_owned()));
         match self.faults.strike(operation) {
-            None => write.await,
-            Some(Fault::Refuse | Fault::RefuseSome) => Err(failure()),
+            None => call.await,
+            Some(Fault::Refuse | Fault::RefuseSome) => failed(),
             Some(Fault::FailAfter) => {
-                write.await?;
-                Err(failure())
+                call.await?;
+                failed()
             }
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::DieBefore) => die(),
             Some(Fault::DieAfter) => {
-                let _written = write.await;
+                let _done = call.await;
+                die()
+            }
+            Some(Fault::Late) => {
+                late().expect("the plan asks for it only where it can be").send_off();
+                failed()
+            }
+            Some(Fault::DieLate) => {
+                late().expect("the plan asks for it only where it can be").send_off();
                 die()
             }
         }
@@ -140,20 +158,40 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
         &self,
         key: &str,
         bytes: Bytes,
-        covers: Option<&Covers>,
+        covers_before: Option<&Mark>,
     ) -> Result<Created, ObjectFailure> {
-        self.write(Operation::ObjectsPutIfAbsent, self.inner.put_if_absent(key, bytes, covers)).await
+        let operation = if key.starts_with("events/") { Operation::ArchivePut } else { Operation::TextPut };
+        let late = || covers_before.map(|before| Late::put(key, &bytes, before));
+        let put = self.inner.put_if_absent(key, bytes.clone(), covers_before);
+        self.call(operation, put, ObjectFailure, late).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
-        self.write(Operation::ObjectsPut, self.inner.put(key, bytes)).await
+        self.call(Operation::QuarantinePut, self.inner.put(key, bytes), ObjectFailure, || None).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
         self.inner.get(key).await
     }
 
-    async fn covers(&self, key: &str) -> Result<Option<Covers>, ObjectFailure> {
-        self.inner.covers(key).await
+    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
+        self.inner.find(key).await
+    }
+}
+
+impl<L: Ledger> Ledger for Faulty<L> {
+    async fn read(&self, shard: &str) -> Result<Progress, LedgerFailure> {
+        self.call(Operation::LedgerRead, self.inner.read(shard), LedgerFailure, || None).await
+    }
+
+    async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
+        let operation =
+            if progress.intent.is_some() { Operation::LedgerIntent } else { Operation::LedgerSettle };
+        let late = || Some(Late::write(shard, progress));
+        self.call(operation, self.inner.write(shard, progress), LedgerFailure, late).await
+    }
+
+    async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
+        self.call(Operation::ManifestNote, self.inner.note(shard, row), LedgerFailure, || None).await
     }
 }

@@ -1,0 +1,221 @@
+//! Ledger and manifest by the AWS SDK, in one table: a partition a shard, in it the ledger row and a row an object.
+//!
+//! Two plain writes rather than a transaction, which would cost twice as much: a manifest row follows from its object
+//! alone, so writing it first, and again, does no harm.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use shared::key;
+
+use super::{Intent, Ledger, LedgerFailure, Progress, Written};
+use crate::items::Attribute;
+use crate::manifest::ManifestRow;
+use crate::origin::Mark;
+
+/// The longest that one attempt at a call may take.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+type Attributes = HashMap<String, AttributeValue>;
+
+/// A table.
+#[derive(Clone, Debug)]
+pub struct DynamoLedger {
+    client: Client,
+    table: String,
+}
+
+impl DynamoLedger {
+    /// The table of that name.
+    pub fn new(sdk: &SdkConfig, table: String) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+        Self { client: Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build()), table }
+    }
+}
+
+impl Ledger for DynamoLedger {
+    async fn read(&self, shard: &str) -> Result<Progress, LedgerFailure> {
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let found =
+            get.set_key(Some(keys(shard, key::LEDGER_SORT.to_owned()))).send().await.map_err(failure)?;
+        match found.item {
+            None => Ok(Progress::default()),
+            Some(row) => progress(&row)
+                .ok_or_else(|| LedgerFailure(format!("the ledger row of `{shard}` cannot be read"))),
+        }
+    }
+
+    /// The SDK tries again after an answer that was lost; the condition then fails although the write was done. It is
+    /// a conflict all the same: whoever is told of one reads again.
+    async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
+        let mut row = keys(shard, key::LEDGER_SORT.to_owned());
+        row.extend(attributes(progress));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        // A reserved word of DynamoDB.
+        let put = put.expression_attribute_names("#version", "version");
+        let put = match progress.version - 1 {
+            0 => put.condition_expression("attribute_not_exists(#version)"),
+            before => put
+                .condition_expression("#version = :before")
+                .expression_attribute_values(":before", AttributeValue::N(before.to_string())),
+        };
+        match put.send().await {
+            Ok(_) => Ok(Written::Done),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(Written::Conflict)
+            }
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
+        let Mark { sequence_number, position } = &row.first;
+        let mut item = keys(shard, key::manifest_sort(sequence_number, *position));
+        item.extend(row.attributes().into_iter().map(|(name, value)| {
+            let value = match value {
+                Attribute::Text(text) => AttributeValue::S(text),
+                Attribute::Number(number) => AttributeValue::N(number.to_string()),
+            };
+            (name.to_owned(), value)
+        }));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        put.send().await.map(drop).map_err(failure)
+    }
+}
+
+fn keys(shard: &str, sort: String) -> Attributes {
+    let keys = [("pk", key::ledger_partition(shard)), ("sk", sort)];
+    keys.map(|(name, key)| (name.to_owned(), AttributeValue::S(key))).into()
+}
+
+/// The names are in the table: never renamed.
+fn attributes(progress: &Progress) -> Attributes {
+    let Progress { version, settled_before, intent } = progress;
+    let mut attributes = vec![("version", AttributeValue::N(version.to_string()))];
+    let mut mark = |names: [&'static str; 2], mark: &Mark| {
+        attributes.push((names[0], AttributeValue::S(mark.sequence_number.to_string())));
+        attributes.push((names[1], AttributeValue::N(mark.position.to_string())));
+    };
+    if let Some(settled) = settled_before {
+        mark(["settled_sequence_number", "settled_position"], settled);
+    }
+    if let Some(intent) = intent {
+        mark(["intent_sequence_number", "intent_position"], &intent.from);
+        attributes.push(("intent_key", AttributeValue::S(intent.key.clone())));
+    }
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn progress(row: &Attributes) -> Option<Progress> {
+    let number = |name| row.get(name)?.as_n().ok()?.parse::<u32>().ok();
+    let text = |name: &str| row.get(name)?.as_s().ok().map(String::as_str);
+    let mark = |names: [&str; 2]| Some(Mark::new(text(names[0])?, number(names[1])?));
+    let intent = match text("intent_key") {
+        None => None,
+        Some(key) => {
+            Some(Intent { key: key.to_owned(), from: mark(["intent_sequence_number", "intent_position"])? })
+        }
+    };
+    let settled_before = mark(["settled_sequence_number", "settled_position"]);
+    Some(Progress { version: number("version")?, settled_before, intent })
+}
+
+fn failure<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> LedgerFailure {
+    LedgerFailure(DisplayErrorContext(error).to_string())
+}
+
+#[cfg(all(test, feature = "aws-test"))]
+mod tests {
+    use aws_smithy_http_client::test_util::StaticReplayClient;
+    use serde_json::Value;
+    use shared::id::TenantId;
+    use shared::time::Timestamp;
+
+    use super::*;
+    use crate::manifest::{TenantRange, Tenants};
+    use crate::replay::replay;
+
+    fn ledger(answers: &[(u16, &'static str)]) -> (DynamoLedger, StaticReplayClient) {
+        let (sdk, requests) = replay(answers);
+        (DynamoLedger::new(&sdk, "ledger".to_owned()), requests)
+    }
+
+    fn asked(requests: &StaticReplayClient) -> Value {
+        let request = requests.actual_requests().last().unwrap();
+        serde_json::from_slice(request.body().bytes().unwrap()).unwrap()
+    }
+
+    fn progress(version: u32) -> Progress {
+        let intent = Intent { key: "events/x".to_owned(), from: Mark::new("4951", 0) };
+        Progress { version, settled_before: Some(Mark::new("4950", 3)), intent: Some(intent) }
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read() {
+        let row = r#"{"Item":{"pk":{"S":"shard/s"},"sk":{"S":"ledger"},"version":{"N":"7"},"settled_sequence_number":{"S":"4950"},"settled_position":{"N":"3"},"intent_key":{"S":"events/x"},"intent_sequence_number":{"S":"4951"},"intent_position":{"N":"0"}}}"#;
+        let (stored, requests) = ledger(&[(200, row)]);
+        assert_eq!(stored.read("s").await.unwrap(), progress(7));
+        insta::assert_snapshot!(asked(&requests), @r#"{"ConsistentRead":true,"Key":{"pk":{"S":"shard/s"},"sk":{"S":"ledger"}},"TableName":"ledger"}"#);
+        let (written, requests) = ledger(&[(200, "{}")]);
+        assert_eq!(written.write("s", &progress(7)).await, Ok(Written::Done));
+        let row: Value = serde_json::from_str(row).unwrap();
+        assert_eq!(asked(&requests)["Item"], row["Item"]);
+        assert_eq!(ledger(&[(200, "{}")]).0.read("s").await, Ok(Progress::default()));
+        assert!(ledger(&[(200, r#"{"Item":{"pk":{"S":"shard/s"}}}"#)]).0.read("s").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_write_asks_for_the_version_before_it() {
+        let (first, requests) = ledger(&[(200, "{}")]);
+        assert_eq!(first.write("s", &progress(1)).await, Ok(Written::Done));
+        assert_eq!(asked(&requests)["ConditionExpression"], "attribute_not_exists(#version)");
+
+        let failed = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed"}"#;
+        let (second, requests) = ledger(&[(400, failed)]);
+        assert_eq!(second.write("s", &progress(2)).await, Ok(Written::Conflict));
+        assert_eq!(asked(&requests)["ConditionExpression"], "#version = :before");
+        assert_eq!(asked(&requests)["ExpressionAttributeValues"][":before"]["N"], "1");
+
+        let throttled =
+            r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}"#;
+        let (throttling, _) = ledger(&[(400, throttled); 3]);
+        assert!(throttling.write("s", &progress(2)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_manifest_row_has_every_tenants_range() {
+        let range = |tenant, offset, length, lines| TenantRange {
+            tenant: TenantId::parse(tenant).unwrap(),
+            offset,
+            length,
+            lines,
+        };
+        let mut row = ManifestRow {
+            key: "events/x".to_owned(),
+            first: Mark::new("4951", 0),
+            before: Mark::new("4959", 1),
+            bytes: 220,
+            sha256: "ab".to_owned(),
+            lines: 5,
+            received_at: [1_795_253_400_000, 1_795_253_401_000].map(Timestamp::from_unix_ms),
+            tenants: Tenants::Ranges(vec![range("acme", 0, 120, 3), range("beta", 120, 100, 2)]),
+        };
+        let (ledger, requests) = ledger(&[(200, "{}"), (200, "{}")]);
+        ledger.note("s", &row).await.unwrap();
+        insta::assert_snapshot!(asked(&requests)["Item"], @"");
+        row.tenants = Tenants::Sidecar("manifests/x.json.gz".to_owned());
+        ledger.note("s", &row).await.unwrap();
+        assert_eq!(asked(&requests)["Item"]["tenants_key"]["S"], "manifests/x.json.gz");
+        assert_eq!(asked(&requests)["Item"]["tenants"], Value::Null);
+    }
+}

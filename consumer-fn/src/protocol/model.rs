@@ -1,0 +1,131 @@
+//! The protocol, explored: every order in which attempts, zombies, retries, resends and redrives can meet, up to the
+//! bounds of a configuration. What decides is [`Attempt`], as it is deployed; what is modelled is the world around it.
+//!
+//! A crash, a time-out and an effect that lands late are one and the same here: the mapping gives an attempt up, and
+//! the attempt takes any number of further steps, at any time, or none.
+
+mod explore;
+mod world;
+
+use explore::{Explored, explore};
+use world::{Budget, Variant, World};
+
+/// Explores, and prints how far that went.
+fn check(name: &str, world: &World) -> Explored {
+    let started = std::time::Instant::now();
+    let explored = explore(world);
+    println!("{name}: {} states, {} ended, in {:.1?}", explored.states, explored.ended, started.elapsed());
+    if let Some(counter_example) = &explored.counter_example {
+        println!("{counter_example}");
+    }
+    explored
+}
+
+fn holds(name: &str, world: &World) {
+    let explored = check(name, world);
+    assert!(explored.counter_example.is_none(), "{name}: the invariant does not hold");
+    assert!(explored.ended > 0, "{name}: no order came to an end");
+}
+
+fn fails(name: &str, world: &World, how: &str) {
+    let counter_example = check(name, world).counter_example.expect(name);
+    assert!(counter_example.contains(how), "{name}: fails in another way than expected");
+}
+
+/// Three events on one shard, at most two in an object.
+fn three(variant: Variant, budget: Budget) -> World {
+    World { events: vec![0, 1, 2], objects_of: 2, retries: 0, variant, budget }
+}
+
+/// An event, another one, and the first again.
+fn resent(variant: Variant, budget: Budget) -> World {
+    World { events: vec![0, 1, 0], objects_of: 2, retries: 0, variant, budget }
+}
+
+const CRASHES: Budget = Budget { given_up: 3, faults: 0, redeliveries: 0, redrives: 0 };
+const FAULTS: Budget = Budget { given_up: 2, faults: 1, redeliveries: 0, redrives: 0 };
+const REDELIVERIES: Budget = Budget { given_up: 2, faults: 0, redeliveries: 1, redrives: 0 };
+const REDRIVES: Budget = Budget { given_up: 2, faults: 0, redeliveries: 0, redrives: 1 };
+
+#[test]
+fn every_event_is_archived_once_whatever_crashes() {
+    holds(
+        "two events, three crashes",
+        &World { events: vec![0, 1], objects_of: 1, ..three(Variant::AsDeployed, CRASHES) },
+    );
+    holds("three events, two crashes", &three(Variant::AsDeployed, Budget { given_up: 2, ..CRASHES }));
+}
+
+#[test]
+#[ignore = "minutes: `make model`"]
+fn every_event_is_archived_once_further_down() {
+    holds("three events, three crashes", &three(Variant::AsDeployed, CRASHES));
+    holds("three events, two crashes, a fault", &three(Variant::AsDeployed, FAULTS));
+    holds("an event sent again, two crashes, a fault", &resent(Variant::AsDeployed, FAULTS));
+    let all = Budget { given_up: 1, faults: 1, redeliveries: 1, redrives: 1 };
+    holds("an event sent again, one of everything", &resent(Variant::AsDeployed, all));
+}
+
+#[test]
+fn every_event_is_archived_once_whatever_answer_is_lost() {
+    let budget = Budget { given_up: 1, ..FAULTS };
+    holds("three events, a crash, a fault", &three(Variant::AsDeployed, budget));
+    holds("an event sent again, a crash, a fault", &resent(Variant::AsDeployed, budget));
+    let two = World { events: vec![0, 1], ..three(Variant::AsDeployed, FAULTS) };
+    holds("two events, two crashes, a fault", &two);
+}
+
+#[test]
+fn every_event_is_archived_once_if_batches_come_again() {
+    holds(
+        "three events, a crash, a redelivery",
+        &three(Variant::AsDeployed, Budget { given_up: 1, ..REDELIVERIES }),
+    );
+    holds("an event sent again, two crashes, a redelivery", &resent(Variant::AsDeployed, REDELIVERIES));
+}
+
+#[test]
+fn every_event_is_archived_once_if_it_is_redriven() {
+    holds(
+        "two events, two crashes, a redrive",
+        &World { events: vec![0, 1], ..three(Variant::AsDeployed, REDRIVES) },
+    );
+    let twice = Budget { given_up: 3, redrives: 2, ..REDRIVES };
+    holds(
+        "an event, three crashes, two redrives",
+        &World { events: vec![0], ..three(Variant::AsDeployed, twice) },
+    );
+}
+
+#[test]
+fn without_sealing_a_late_object_doubles_what_was_written_next() {
+    fails("without sealing", &three(Variant::WithoutSealing, CRASHES), "archived twice");
+}
+
+#[test]
+fn without_origins_a_resent_event_is_archived_twice() {
+    fails("without origins", &resent(Variant::WithoutOrigins, CRASHES), "archived twice");
+}
+
+#[test]
+fn without_conditions_zombies_write_over_each_other() {
+    fails("objects without condition", &three(Variant::WithoutObjectCondition, CRASHES), "event");
+    fails("ledger without condition", &three(Variant::WithoutLedgerCondition, CRASHES), "event");
+}
+
+#[test]
+fn without_a_ledger_a_bisected_batch_is_archived_again() {
+    fails("without a ledger", &three(Variant::WithoutLedger, CRASHES), "archived twice");
+}
+
+#[test]
+fn a_redrive_without_a_fence_meets_the_attempt_it_replaces() {
+    fails("redrive without a fence", &three(Variant::WithoutFence, REDRIVES), "event 0 is archived by 0");
+}
+
+#[test]
+fn a_redriven_record_must_name_every_place_it_was_at() {
+    let twice = Budget { given_up: 3, redrives: 2, ..REDRIVES };
+    let world = World { events: vec![0], ..three(Variant::WithoutFormerOrigins, twice) };
+    fails("redrive that names only the last origin", &world, "is lost");
+}

@@ -1,0 +1,473 @@
+//! The world around an attempt: a stream of one shard, its event source mapping, items, objects, ledger and manifest,
+//! and who brings failed records back.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+use crate::ledger::{Intent, Progress, Written};
+use crate::origin::Mark;
+use crate::protocol::{Action, Attempt, Planned, Seen};
+
+/// What is explored.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    /// The event of each record; one that is there twice was sent again by the door.
+    pub(super) events: Vec<usize>,
+    /// The most records in an object.
+    pub(super) objects_of: usize,
+    /// How often a single record is tried again.
+    pub(super) retries: u8,
+    pub(super) variant: Variant,
+    pub(super) budget: Budget,
+}
+
+/// How often what may go wrong does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Budget {
+    /// Attempts that crash or run out of time.
+    pub(super) given_up: u8,
+    /// Answers that are lost, effects that are repeated late, attempts that end early.
+    pub(super) faults: u8,
+    /// Batches that come again although they were done.
+    pub(super) redeliveries: u8,
+    /// Failed records that are brought back.
+    pub(super) redrives: u8,
+}
+
+/// What is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    AsDeployed,
+    WithoutSealing,
+    WithoutOrigins,
+    WithoutObjectCondition,
+    WithoutLedgerCondition,
+    WithoutLedger,
+    WithoutFence,
+    WithoutFormerOrigins,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    stream: Vec<Record>,
+    /// The origin that each event's item names.
+    items: Vec<Option<usize>>,
+    /// By key.
+    objects: BTreeMap<String, Object>,
+    ledger: Progress,
+    /// The keys that have a row.
+    manifest: BTreeSet<String>,
+    /// The mapping's batches, in order; the first is what `current` is at.
+    work: VecDeque<Batch>,
+    current: Option<Run>,
+    /// What the mapping has given up. It may go on at any time, or never.
+    zombies: Vec<Run>,
+    /// What was sent off, timed out, and may still land.
+    late: Vec<Late>,
+    /// The records at the failure destination.
+    failed: BTreeSet<usize>,
+    /// Who brings which record back.
+    redrive: Option<(usize, Attempt)>,
+    left: Budget,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Record {
+    event: usize,
+    /// Where it was before, if it was brought back.
+    redrive_of: Vec<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Object {
+    before: Mark,
+    /// The records whose events it holds.
+    lines: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Batch {
+    from: usize,
+    to: usize,
+    failures: u8,
+}
+
+/// Takes a state that may come next, who takes that step, and what it is.
+type Push<'a> = dyn FnMut(State, &'static str, &dyn Fn() -> String) + 'a;
+
+/// An invocation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Run {
+    from: usize,
+    /// The prefix ends here.
+    to: usize,
+    /// Up to where items are inserted.
+    inserted: usize,
+    /// Those whose item names this origin.
+    stored: Vec<usize>,
+    attempt: Attempt,
+}
+
+/// An effect that nobody waits for any more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Late {
+    action: Action,
+    lines: Vec<usize>,
+}
+
+/// What happened, for a counter-example.
+pub(super) struct Step {
+    who: &'static str,
+    what: String,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.who, self.what)
+    }
+}
+
+/// Sequence numbers that get a digit more along the way.
+fn number(record: usize) -> String {
+    (record + 8).to_string()
+}
+
+/// The first place of a record.
+fn mark(record: usize) -> Mark {
+    Mark::new(number(record), 0)
+}
+
+/// The first place behind a record's only line.
+fn behind(record: usize) -> Mark {
+    Mark::new(number(record), 1)
+}
+
+/// The first record at or behind a mark.
+fn record_at(mark: &Mark) -> usize {
+    let record = mark.sequence_number.parse::<usize>().unwrap() - 8;
+    if mark.position == 0 { record } else { record + 1 }
+}
+
+impl State {
+    /// Whether the mapping has nothing left to do. Zombies may be about, and whatever they do must not matter.
+    pub(super) fn is_ended(&self) -> bool {
+        self.work.is_empty() && self.redrive.is_none()
+    }
+
+    /// The invariant: never twice; in the end once, or failed; and nothing that its item does not name.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (event, item) in self.items.iter().enumerate() {
+            let lines = self.objects.values().flat_map(|object| &object.lines);
+            let archived: Vec<_> = lines.filter(|line| self.stream[**line].event == event).collect();
+            match (&archived[..], item) {
+                ([], _) => {}
+                ([line], Some(origin)) if *line == origin => {}
+                ([line], origin) => {
+                    return Err(format!("event {event} is archived by {line}, its item names {origin:?}"));
+                }
+                _ => return Err(format!("event {event} is archived twice, by {archived:?}")),
+            }
+            // Whoever brings back the failed record stores the event: its item names this record, or one it was before.
+            let keeps = |failed: &usize| {
+                let record = &self.stream[*failed];
+                record.event == event
+                    && item.is_none_or(|origin| origin == *failed || record.redrive_of.contains(&origin))
+            };
+            let is_failed = || self.failed.iter().any(keeps);
+            if self.is_ended() && archived.is_empty() && !is_failed() {
+                return Err(format!("event {event} is lost; its item names {item:?}"));
+            }
+        }
+        let intent = self.ledger.intent.as_ref().map(|intent| &intent.key);
+        for (key, object) in self.objects.iter().filter(|(_, object)| !object.lines.is_empty()) {
+            if self.is_ended() && !self.manifest.contains(key) && intent != Some(key) {
+                return Err(format!("no row for the object at {key} with events of {:?}", object.lines));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    pub(super) fn start(&self) -> State {
+        let records = self.events.len();
+        State {
+            stream: self.events.iter().map(|&event| Record { event, redrive_of: Vec::new() }).collect(),
+            items: vec![None; self.events.iter().max().unwrap() + 1],
+            objects: BTreeMap::new(),
+            ledger: Progress::default(),
+            manifest: BTreeSet::new(),
+            work: [Batch { from: 0, to: records, failures: 0 }].into(),
+            current: None,
+            zombies: Vec::new(),
+            late: Vec::new(),
+            failed: BTreeSet::new(),
+            redrive: None,
+            left: self.budget,
+        }
+    }
+
+    /// The states that may come next. The steps say what happens only if they are `told`.
+    pub(super) fn successors(&self, state: &State, told: bool) -> Vec<(State, Step)> {
+        let mut next = Vec::new();
+        let mut push = |state: State, who: &'static str, what: &dyn Fn() -> String| {
+            // Most steps are never told.
+            next.push((state, Step { who, what: if told { what() } else { String::new() } }));
+        };
+        self.mapping(state, &mut push);
+        if let Some(run) = &state.current {
+            let without = State { current: None, ..state.clone() };
+            self.run(&without, run, true, &mut push);
+        }
+        for (index, zombie) in state.zombies.iter().enumerate() {
+            let mut without = state.clone();
+            without.zombies.remove(index);
+            self.run(&without, zombie, false, &mut push);
+        }
+        for (index, late) in state.late.iter().enumerate() {
+            let mut landed = state.clone();
+            landed.late.remove(index);
+            let seen = self.effect(&mut landed, &late.action, &late.lines);
+            push(landed, "late", &|| format!("{:?} -> {seen:?}", late.action));
+        }
+        self.redrive(state, &mut push);
+        next
+    }
+
+    /// The event source mapping: begins batches, and gives attempts up.
+    fn mapping(&self, state: &State, push: &mut Push<'_>) {
+        match (&state.current, state.work.front()) {
+            (None, Some(&Batch { from, to, .. })) => {
+                let run =
+                    Run { from, to, inserted: from, stored: Vec::new(), attempt: Attempt::new(mark(from)) };
+                push(State { current: Some(run), ..state.clone() }, "mapping", &|| {
+                    format!("invokes with records {from}..{to}")
+                });
+            }
+            (Some(run), _) if state.left.given_up > 0 => {
+                let mut given_up = State { current: None, ..state.clone() };
+                given_up.zombies.push(run.clone());
+                given_up.left.given_up -= 1;
+                self.fail(&mut given_up);
+                push(given_up, "mapping", &|| "gives the attempt up: it crashed, or was too slow".to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    /// A batch failed: halves, or again, or to the failure destination.
+    fn fail(&self, state: &mut State) {
+        let Batch { from, to, failures } = state.work.pop_front().expect("a batch was at work");
+        if to - from > 1 {
+            let middle = from + (to - from) / 2;
+            state.work.push_front(Batch { from: middle, to, failures: 0 });
+            state.work.push_front(Batch { from, to: middle, failures: 0 });
+        } else if failures < self.retries {
+            state.work.push_front(Batch { from, to, failures: failures + 1 });
+        } else {
+            state.failed.insert(from);
+        }
+    }
+
+    /// Everything before `done` is done, says the function.
+    fn answer(&self, state: &State, done: usize, push: &mut Push<'_>) {
+        let mut answered = state.clone();
+        let batch = state.work[0];
+        if done <= batch.from {
+            self.fail(&mut answered);
+            push(answered, "function", &|| "answers that nothing is done".to_owned());
+            return;
+        }
+        if done < batch.to {
+            answered.work[0] = Batch { from: done, to: batch.to, failures: 0 };
+        } else {
+            answered.work.pop_front();
+        }
+        if state.left.redeliveries > 0 {
+            let mut again = answered.clone();
+            let to = state.work.back().expect("the batch at least").to;
+            again.work = [Batch { from: batch.from, to, failures: 0 }].into();
+            again.left.redeliveries -= 1;
+            push(again, "mapping", &|| {
+                format!("forgets that it was done, restarts at record {}", batch.from)
+            });
+        }
+        push(answered, "function", &|| format!("answers that all before record {done} is done"));
+    }
+
+    /// One step of an attempt. `state` is without it.
+    fn run(&self, state: &State, run: &Run, is_current: bool, push: &mut Push<'_>) {
+        let who = if is_current { "function" } else { "zombie" };
+        let put_back = |mut state: State, run: Run| {
+            if is_current {
+                state.current = Some(run);
+            } else {
+                state.zombies.push(run);
+            }
+            state
+        };
+        let may_fault = is_current && state.left.faults > 0;
+        if run.inserted < run.to {
+            let (mut next, mut run_next) = (state.clone(), run.clone());
+            let stored = self.insert(&mut next, run.inserted);
+            run_next.stored.extend(stored.then_some(run.inserted));
+            run_next.inserted += 1;
+            push(put_back(next, run_next), who, &|| {
+                format!("inserts the item of record {}, stored: {stored}", run.inserted)
+            });
+            if may_fault {
+                let mut cut = state.clone();
+                cut.left.faults -= 1;
+                let run = Run { to: run.inserted, ..run.clone() };
+                push(put_back(cut, run), who, &|| "gets no further with items".to_owned());
+            }
+            return;
+        }
+        let action = run.attempt.next(&mut |settled| self.plan(run, settled));
+        if let Action::Done(settled) = &action {
+            if is_current {
+                self.answer(state, record_at(settled).max(run.to), push);
+            } else {
+                push(state.clone(), who, &|| "ends".to_owned());
+            }
+            return;
+        }
+        let (mut next, mut run_next) = (state.clone(), run.clone());
+        let lines = lines(run, &action);
+        let seen = self.effect(&mut next, &action, &lines);
+        let what = || format!("{action:?} -> {seen:?}");
+        run_next.attempt.see(action.clone(), seen.clone());
+        if may_fault && !matches!(action, Action::Read | Action::Find(_)) {
+            let mut lost = next.clone();
+            lost.left.faults -= 1;
+            push(put_back(lost, run.clone()), who, &|| format!("{}, but the answer is lost", what()));
+            let mut late = state.clone();
+            late.left.faults -= 1;
+            late.late.push(Late { action: action.clone(), lines: lines.clone() });
+            push(put_back(late, run.clone()), who, &|| format!("{action:?} times out"));
+        }
+        if may_fault {
+            let mut cut = state.clone();
+            cut.left.faults -= 1;
+            self.answer(&cut, record_at(run.attempt.settled()), push);
+        }
+        push(put_back(next, run_next), who, &what);
+    }
+
+    /// What an attempt would write next.
+    fn plan(&self, run: &Run, settled: &Mark) -> Option<Planned> {
+        let from = record_at(settled).max(run.from);
+        let lines: Vec<_> = run.stored.iter().filter(|line| **line >= from).collect();
+        let last = lines.get(self.objects_of - 1).or(lines.last())?;
+        let is_all = lines.last() == Some(last);
+        let before = if is_all { behind(run.to - 1) } else { behind(**last) };
+        Some(Planned { intent: Intent { key: number(from), from: mark(from) }, before })
+    }
+
+    /// Inserts a record's item. Whether the event is to be archived by it.
+    fn insert(&self, state: &mut State, record: usize) -> bool {
+        let Record { event, redrive_of } = &state.stream[record];
+        let item = &mut state.items[*event];
+        match *item {
+            Some(origin) if origin == record => true,
+            Some(origin) if redrive_of.contains(&origin) => {
+                *item = Some(record);
+                true
+            }
+            Some(_) => self.variant == Variant::WithoutOrigins,
+            None => {
+                *item = Some(record);
+                true
+            }
+        }
+    }
+
+    /// Does what an action says, and says how that went.
+    fn effect(&self, state: &mut State, action: &Action, lines: &[usize]) -> Seen {
+        match action {
+            Action::Read if self.variant == Variant::WithoutLedger => Seen::Progress(Progress::default()),
+            Action::Read => Seen::Progress(state.ledger.clone()),
+            Action::Write { progress, closed } => {
+                state.manifest.extend(closed.as_ref().map(|(intent, _)| intent.key.clone()));
+                let is_next = progress.version == state.ledger.version + 1;
+                if is_next || matches!(self.variant, Variant::WithoutLedgerCondition | Variant::WithoutLedger)
+                {
+                    state.ledger = progress.clone();
+                    Seen::Written(Written::Done)
+                } else {
+                    Seen::Written(Written::Conflict)
+                }
+            }
+            Action::Put(planned) => {
+                let object = Object { before: planned.before.clone(), lines: lines.to_vec() };
+                self.create(state, &planned.intent.key, object)
+            }
+            Action::Seal(..) if self.variant == Variant::WithoutSealing => Seen::Created,
+            Action::Seal(intent, before) => {
+                self.create(state, &intent.key, Object { before: before.clone(), lines: Vec::new() })
+            }
+            Action::Find(intent) => {
+                Seen::Found(state.objects.get(&intent.key).map(|object| object.before.clone()))
+            }
+            Action::Done(_) => unreachable!("nothing is done by it"),
+        }
+    }
+
+    fn create(&self, state: &mut State, key: &str, object: Object) -> Seen {
+        if state.objects.contains_key(key) && self.variant != Variant::WithoutObjectCondition {
+            return Seen::Existed;
+        }
+        state.objects.insert(key.to_owned(), object);
+        Seen::Created
+    }
+
+    /// Brings failed records back: behind a fence, and if they are not in the archive by then.
+    fn redrive(&self, state: &State, push: &mut Push<'_>) {
+        let who = "redrive";
+        let Some((record, attempt)) = &state.redrive else {
+            for &record in state.failed.iter().filter(|_| state.left.redrives > 0) {
+                let mut begun = state.clone();
+                begun.left.redrives -= 1;
+                begun.redrive = Some((record, Attempt::fence(behind(record))));
+                push(begun, who, &|| format!("takes up record {record}"));
+            }
+            return;
+        };
+        let mut next = state.clone();
+        let action = attempt.next(&mut |_| None);
+        if !matches!(action, Action::Done(_)) && self.variant != Variant::WithoutFence {
+            let mut attempt = attempt.clone();
+            let seen = self.effect(&mut next, &action, &[]);
+            attempt.see(action.clone(), seen.clone());
+            next.redrive = Some((*record, attempt));
+            push(next, who, &|| format!("{action:?} -> {seen:?}"));
+            return;
+        }
+        next.redrive = None;
+        next.failed.remove(record);
+        let covers = |(key, object): (&String, &Object)| {
+            !object.lines.is_empty()
+                && Mark::new(key.as_str(), 0) <= mark(*record)
+                && mark(*record) < object.before
+        };
+        if state.objects.iter().any(covers) {
+            push(next, who, &|| format!("finds record {record} in the archive"));
+            return;
+        }
+        let Record { event, redrive_of } = &state.stream[*record];
+        let mut former =
+            if self.variant == Variant::WithoutFormerOrigins { Vec::new() } else { redrive_of.clone() };
+        former.push(*record);
+        let new = state.stream.len();
+        next.stream.push(Record { event: *event, redrive_of: former });
+        next.work.push_back(Batch { from: new, to: new + 1, failures: 0 });
+        push(next, who, &|| format!("brings record {record} back as record {new}"));
+    }
+}
+
+/// The records whose events an object of this attempt holds.
+fn lines(run: &Run, action: &Action) -> Vec<usize> {
+    let Action::Put(Planned { intent, before }) = action else { return Vec::new() };
+    let is_in = |record: &usize| intent.from <= mark(*record) && mark(*record) < *before;
+    run.stored.iter().copied().filter(is_in).collect()
+}

@@ -1,0 +1,119 @@
+//! The ledger table: a row a shard, and a row an archive object.
+
+use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
+use consumer_fn::manifest::ManifestRow;
+use consumer_fn::{Attribute, Mark};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use shared::key;
+
+use super::{Database, DatabaseError};
+
+/// The ledger in the database.
+#[derive(Clone, Debug)]
+pub struct EmbeddedLedger(pub Database);
+
+impl Ledger for EmbeddedLedger {
+    async fn read(&self, shard: &str) -> Result<Progress, LedgerFailure> {
+        let shard = shard.to_owned();
+        let read = self.0.call(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT version, settled_sequence_number, settled_position, intent_key, intent_sequence_number, intent_position FROM ledger WHERE shard = ?1",
+            )?;
+            select.query_row([shard], progress).optional()
+        });
+        Ok(read.await.map_err(failure)?.unwrap_or_default())
+    }
+
+    async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
+        let (shard, progress) = (shard.to_owned(), progress.clone());
+        let written = self.0.write(move |transaction| {
+            let settled = progress.settled_before.as_ref();
+            let intent = progress.intent.as_ref();
+            // The row of version 1 is the one that must not be there yet.
+            transaction.execute(
+                "INSERT INTO ledger SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?2 - 1 = coalesce((SELECT version FROM ledger WHERE shard = ?1), 0)
+                 ON CONFLICT DO UPDATE SET version = excluded.version, settled_sequence_number = excluded.settled_sequence_number, settled_position = excluded.settled_position,
+                 intent_key = excluded.intent_key, intent_sequence_number = excluded.intent_sequence_number, intent_position = excluded.intent_position",
+                params![
+                    shard,
+                    progress.version,
+                    settled.map(|mark| &*mark.sequence_number),
+                    settled.map(|mark| mark.position),
+                    intent.map(|intent| &intent.key),
+                    intent.map(|intent| &*intent.from.sequence_number),
+                    intent.map(|intent| intent.from.position),
+                ],
+            )
+        });
+        let rows = written.await.map_err(failure)?;
+        Ok(if rows == 1 { Written::Done } else { Written::Conflict })
+    }
+
+    async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
+        let keys = [
+            ("pk", key::ledger_partition(shard)),
+            ("sk", key::manifest_sort(&row.first.sequence_number, row.first.position)),
+        ];
+        let keys = keys.map(|(name, key)| (name, Attribute::Text(key)));
+        let (names, values): (Vec<_>, Vec<_>) = keys.into_iter().chain(row.attributes()).unzip();
+        let written = self.0.write(move |transaction| {
+            let places = vec!["?"; names.len()].join(", ");
+            let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({places})", names.join(", "));
+            let values = values.into_iter().map(|value| match value {
+                Attribute::Text(text) => Value::Text(text),
+                Attribute::Number(number) => Value::Integer(number),
+            });
+            transaction.prepare_cached(&insert)?.execute(params_from_iter(values))
+        });
+        written.await.map(drop).map_err(failure)
+    }
+}
+
+fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
+    let mark = |column| {
+        let sequence_number: Option<String> = row.get(column)?;
+        let position: Option<u32> = row.get(column + 1)?;
+        Ok::<_, rusqlite::Error>(
+            sequence_number.zip(position).map(|(number, position)| Mark::new(number, position)),
+        )
+    };
+    let key: Option<String> = row.get(3)?;
+    Ok(Progress {
+        version: row.get(0)?,
+        settled_before: mark(1)?,
+        intent: key.zip(mark(4)?).map(|(key, from)| Intent { key, from }),
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
+fn failure(error: DatabaseError) -> LedgerFailure {
+    LedgerFailure(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_two_writers_of_one_version_one_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = EmbeddedLedger(Database::open(&folder.path().join("ledger.sqlite")).unwrap());
+        assert_eq!(ledger.read("a").await.unwrap(), Progress::default());
+
+        let from = Mark::new("95", 2);
+        let first = Progress {
+            version: 1,
+            settled_before: None,
+            intent: Some(Intent { key: "events/x".to_owned(), from: from.clone() }),
+        };
+        let second = Progress { version: 2, settled_before: Some(from), intent: None };
+        assert_eq!(ledger.write("a", &second).await, Ok(Written::Conflict), "the first comes first");
+        assert_eq!(ledger.write("a", &first).await, Ok(Written::Done));
+        assert_eq!(ledger.write("a", &first).await, Ok(Written::Conflict), "an answer that was lost");
+        assert_eq!(ledger.read("a").await.unwrap(), first);
+        assert_eq!(ledger.write("a", &second).await, Ok(Written::Done));
+        assert_eq!(ledger.read("a").await.unwrap(), second);
+        assert_eq!(ledger.read("b").await.unwrap(), Progress::default());
+    }
+}
