@@ -41,7 +41,7 @@ lint-aws: ## clippy for the AWS adapters
 	cargo clippy $(AWS) --all-targets --locked -- --deny warnings
 
 accept: ## minutes of load against the clock, with a transcript
-	cargo build --release --locked --package tidegate
+	cargo build --release --locked --package tidegate --package tests --bins
 	cargo run --release --locked --package tests --bin accept
 
 bench: ## events a second, accepted and stored; needs wrk (`apt-get install wrk`) and Python

@@ -14,6 +14,8 @@ use tests::site::{Pipeline, Site, answer, eventually};
 
 /// From accepted to durable, 99 of 100 events.
 const FRESHNESS: Duration = Duration::from_secs(5);
+/// What a sender waits for an answer, at the 99th percentile, whatever the stream does.
+const DEADLINE: Duration = Duration::from_millis(500);
 /// The batching window: at most one object a shard in each.
 const WINDOW: Duration = Duration::from_secs(3);
 const OBJECT_BYTES: usize = 5_000_000;
@@ -28,6 +30,8 @@ async fn main() {
     load(&Site::at_deployed_pace(&program), Duration::from_millis(60)).await;
     println!("\n# 200 events a second for a minute, over 2 shards");
     load(&Site::at_deployed_pace(&program).shards(2), Duration::from_millis(5)).await;
+    println!("\n# 200 requests a second for a minute, 30 s of it without the stream: refusing, then hanging");
+    outage(&Site::at_deployed_pace(program.with_file_name("tidegate-with-faults")).shards(2)).await;
     println!("\n# 60 events of 1 MB that do not compress");
     incompressible(&Site::at_deployed_pace(&program)).await;
     println!("\n# 40 events of 320 kB that do not compress, objects limited to 1,000,000 bytes");
@@ -36,50 +40,15 @@ async fn main() {
     println!("\nAll promises kept.");
 }
 
-/// One request every `interval` for a minute, each on time whether or not those before were answered.
+/// One request every `interval` for a minute.
 async fn load(site: &Site, interval: Duration) {
     let pipeline = std::sync::Arc::new(site.start());
     let begun = Instant::now();
-    let mut requests = Vec::new();
-    let mut next = tokio::time::interval(interval);
-    for n in 0.. {
-        next.tick().await;
-        if begun.elapsed() >= MINUTE {
-            break;
-        }
-        let pipeline = pipeline.clone();
-        requests.push(tokio::spawn(async move { send(&pipeline, n).await }));
-    }
-    let mut answers = Vec::new();
-    for request in requests {
-        answers.push(request.await.unwrap());
-    }
+    let answers = requests(&pipeline, interval).await;
     let took = begun.elapsed();
-    let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
-    latencies.sort_unstable();
-    println!("requests      {} in {:.1} s", answers.len(), took.as_secs_f64());
-    let refused = answers.iter().filter(|answer| answer.status != 202).count();
-    println!("answered 202  {}", answers.len() - refused);
-    println!(
-        "answer        p50 {:?}, p99 {:?}, worst {:?}",
-        at(&latencies, 50),
-        at(&latencies, 99),
-        at(&latencies, 100)
-    );
-    assert_eq!(refused, 0, "every request is answered 202");
-
+    let accepted = answered(&answers, took);
     let books = site.books();
-    let accepted: BTreeMap<_, _> =
-        answers.iter().map(|answer| (answer.id.clone(), answer.accepted_at)).collect();
-    eventually("every event in the archive", || (books.archived().len() == accepted.len()).then_some(()))
-        .await;
-    let doubled = books.archived().values().filter(|count| **count != 1).count();
-    println!(
-        "stored        {} items, {} archive lines, {doubled} doubled",
-        books.items().len(),
-        books.lines().len()
-    );
-    assert_eq!((books.items().len(), doubled), (accepted.len(), 0), "every event is stored once");
+    stored_once(&books, accepted.len()).await;
 
     let freshness = freshness(&books, site, &accepted);
     println!(
@@ -98,10 +67,80 @@ async fn load(site: &Site, interval: Duration) {
     let windows = took.as_secs().div_ceil(WINDOW.as_secs()) + 1;
     println!("objects       {by_shard:?}, of {windows} windows");
     assert!(by_shard.values().all(|objects| *objects <= windows), "at most one object a shard and window");
-    println!(
-        "stopped       {}",
-        std::sync::Arc::into_inner(pipeline).unwrap().stop().lines().last().unwrap_or_default()
-    );
+    stop(pipeline);
+}
+
+/// The same, while the stream is away from second 15 to second 45.
+async fn outage(site: &Site) {
+    const AWAY: Duration = Duration::from_secs(15);
+    let pipeline = std::sync::Arc::new(site.start());
+    let faults = async {
+        for fault in [Some("refuse"), Some("hang"), None] {
+            tokio::time::sleep(AWAY).await;
+            site.fault_now("StreamPut", fault);
+        }
+    };
+    let begun = Instant::now();
+    let (answers, ()) = futures::join!(requests(&pipeline, Duration::from_millis(5)), faults);
+    let accepted = answered(&answers, begun.elapsed());
+    let spilled = pipeline.metric("events_spilled").await;
+    println!("spilled       {spilled}");
+    assert!(spilled > 0, "the stream was away");
+    assert!(latency(&answers, 99) <= DEADLINE, "99 of 100 requests are answered within {DEADLINE:?}");
+    stored_once(&site.books(), accepted.len()).await;
+    println!("redelivered   {}", pipeline.metric("events_redelivered").await);
+    stop(pipeline);
+}
+
+/// One request every `interval` for a minute, each on time whether or not those before were answered.
+async fn requests(pipeline: &std::sync::Arc<Pipeline>, interval: Duration) -> Vec<Answer> {
+    let begun = Instant::now();
+    let mut requests = Vec::new();
+    let mut next = tokio::time::interval(interval);
+    for n in 0.. {
+        next.tick().await;
+        if begun.elapsed() >= MINUTE {
+            break;
+        }
+        let pipeline = pipeline.clone();
+        requests.push(tokio::spawn(async move { send(&pipeline, n).await }));
+    }
+    let mut answers = Vec::new();
+    for request in requests {
+        answers.push(request.await.unwrap());
+    }
+    answers
+}
+
+/// Tells how requests were answered, which must be 202; the events' ids, and when each was accepted.
+fn answered(answers: &[Answer], took: Duration) -> BTreeMap<String, SystemTime> {
+    println!("requests      {} in {:.1} s", answers.len(), took.as_secs_f64());
+    let refused = answers.iter().filter(|answer| answer.status != 202).count();
+    println!("answered 202  {}", answers.len() - refused);
+    let [half, most, worst] = [50, 99, 100].map(|percent| latency(answers, percent));
+    println!("answer        p50 {half:?}, p99 {most:?}, worst {worst:?}");
+    assert_eq!(refused, 0, "every request is answered 202");
+    answers.iter().map(|answer| (answer.id.clone(), answer.accepted_at)).collect()
+}
+
+/// Waits until `accepted` events are stored, once each.
+async fn stored_once(books: &Books, accepted: usize) {
+    eventually("every event in the archive", || (books.archived().len() == accepted).then_some(())).await;
+    let doubled = books.archived().values().filter(|count| **count != 1).count();
+    let (items, lines) = (books.items().len(), books.lines().len());
+    println!("stored        {items} items, {lines} archive lines, {doubled} doubled");
+    assert_eq!((items, doubled), (accepted, 0), "every event is stored once");
+}
+
+fn latency(answers: &[Answer], percent: usize) -> Duration {
+    let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
+    latencies.sort_unstable();
+    at(&latencies, percent)
+}
+
+fn stop(pipeline: std::sync::Arc<Pipeline>) {
+    let printed = std::sync::Arc::into_inner(pipeline).unwrap().stop();
+    println!("stopped       {}", printed.lines().last().unwrap_or_default());
 }
 
 struct Answer {
