@@ -147,7 +147,7 @@ mod tests {
                 elements.for_each(|(index, value)| by_values(&format!("{path}[{index}]"), value, lines));
             }
             Value::String(text) if !text.chars().any(char::is_control) => {
-                lines.push(format!("{path}={text}"))
+                lines.push(format!("{path}={text}"));
             }
             value => lines.push(format!("{path}={value}")),
         }
