@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use local::adapters::{Adapters, Plain};
 use local::functions::Child;
-use shared::telemetry::{LogFormat, init_logs};
 
 use arguments::{Arguments, Command};
 
@@ -32,7 +31,6 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
             #[cfg(feature = "aws")]
             Command::Mapping(options) => mapping_command::run(options).await,
             Command::Function { name, data, config } => {
-                init_logs(LogFormat::Text, "info");
                 Child { data, config_file: config }.run(name.into(), adapters).await
             }
         }

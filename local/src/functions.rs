@@ -8,7 +8,7 @@ use consumer_fn::Consumer;
 use ingest_fn::IngestState;
 use ingest_fn::redrive::{self, Redriver};
 use shared::id::Ids;
-use shared::telemetry::EmbeddedMetrics;
+use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
 
 use crate::adapters::Adapters;
@@ -55,6 +55,7 @@ impl Child {
     pub async fn run(&self, function: Function, adapters: &impl Adapters) -> anyhow::Result<()> {
         runtime_api::exit_with_parent();
         let config = Arc::new(shared::config::load(self.config_file.as_deref(), std::env::vars())?);
+        init_logs(LogFormat::Text, &config.telemetry.log_level);
         let metrics = EmbeddedMetrics::install(function.name()).map_err(anyhow::Error::from_boxed)?;
         let data = DataFolder::open(&self.data)?;
         let clock = Clock::system();
