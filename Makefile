@@ -35,7 +35,7 @@ $(TOOLS)/installed: tests/e2e/requirements.txt
 lint: ## format, clippy, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
-	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --workspace --lib --no-deps --document-private-items --locked --quiet
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked --quiet
 
 lint-aws: ## clippy for the AWS adapters
 	cargo clippy $(AWS) --all-targets --locked -- --deny warnings
@@ -64,8 +64,9 @@ $(CDK_VENV): cdk/requirements.txt
 test-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: what the design binds, permissions, parity with the functions
 	cd cdk && npm test
 
-lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages synthesized, cdk-nag, cfn-lint
+lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages synthesized, cdk-nag, cfn-lint, hadolint
 	cd cdk && npm run build && npm run lint
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=dev --output cdk.out/dev
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod --output cdk.out/prod
 	cd cdk && .venv/bin/cfn-lint cdk.out/*/*.template.json
+	cdk/.venv/bin/hadolint Dockerfile

@@ -6,13 +6,14 @@ import { readSettings } from '../lib/settings';
 import { TidegateStack } from '../lib/tidegate-stack';
 
 const app = new App({ analyticsReporting: false });
-const config = stageConfig((key) => app.node.tryGetContext(key));
+const context = (key: string) => app.node.tryGetContext(key) as string | undefined;
+const config = stageConfig(context);
 const settings = readSettings();
 
 new TidegateStack(app, `Tidegate-${config.stage}`, {
   config,
   settings,
-  assets: functionAssets(app.node.tryGetContext('assets'), config.architecture),
+  assets: functionAssets(context('assets'), config.architecture, context('functions')),
   terminationProtection: config.protectData,
   description: 'Tidegate: events from many tenants, in S3 and DynamoDB within five seconds.',
 });

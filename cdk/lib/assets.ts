@@ -2,7 +2,7 @@
  * The functions' code: what `cargo lambda build` makes, each binary with the configuration beside it.
  *
  * `-c assets=placeholder` packs a script that only fails, so that a template can be had without Rust; `-c assets=prebuilt`
- * takes what an earlier `cargo lambda build` left in `target/lambda`.
+ * takes what an earlier `cargo lambda build` left in `target/lambda`, or in the folder of `-c functions=`.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -15,6 +15,9 @@ import { CONFIGURATION, ROOT } from './settings';
 
 /** A Lambda binary of the workspace. */
 export type Binary = 'ingest-fn' | 'spill-redriver' | 'consumer-fn';
+
+/** Where `cargo lambda build` leaves its binaries. */
+const LAMBDA = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'lambda');
 
 /** The code of a binary. */
 export type FunctionAssets = (binary: Binary) => Code;
@@ -30,19 +33,20 @@ const BUILD = [
   ...['--features', 'ingest-fn/aws,consumer-fn/aws'],
 ];
 
-export function functionAssets(mode: unknown, architecture: Architecture): FunctionAssets {
+/** `folder` is where the binaries are, if elsewhere than `cargo lambda build` leaves them by itself. */
+export function functionAssets(mode: unknown, architecture: Architecture, folder: string = LAMBDA): FunctionAssets {
   switch (mode) {
     case 'placeholder':
       return () => pack(join(__dirname, '..', 'assets', 'placeholder', 'bootstrap'));
     case 'prebuilt':
-      return (binary) => pack(built(binary));
+      return (binary) => pack(built(binary, folder));
     case undefined:
     case 'build': {
       let isBuilt = false;
       return (binary) => {
         if (!isBuilt) build(architecture);
         isBuilt = true;
-        return pack(built(binary));
+        return pack(built(binary, LAMBDA));
       };
     }
     default:
@@ -69,8 +73,8 @@ function build(architecture: Architecture): void {
   if (run.status !== 0) throw new Error(`cargo ${[...BUILD, ...target].join(' ')} failed`);
 }
 
-function built(binary: Binary): string {
-  const file = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'lambda', binary, 'bootstrap');
+function built(binary: Binary, folder: string): string {
+  const file = join(folder, binary, 'bootstrap');
   if (!existsSync(file)) throw new Error(`${file} is not there: cargo ${BUILD.join(' ')}`);
   return file;
 }

@@ -27,7 +27,7 @@ test('the functions are given the variables that they read', () => {
 });
 
 /** What the stack sets before every function reads it. */
-const AHEAD = ['TIDEGATE_LEDGER_TABLE', 'TIDEGATE_SPILL_QUEUE', 'TIDEGATE_STREAM'];
+const AHEAD = ['TIDEGATE_LEDGER_TABLE'];
 
 test('roles allow the calls that the functions make', () => {
   check('ingest-fn', ['DoorIngest', 'SpillRedriver']);
