@@ -117,7 +117,7 @@ fn attributes(progress: &Progress) -> Attributes {
 }
 
 fn progress(row: &Attributes) -> Option<Progress> {
-    let number = |name| row.get(name)?.as_n().ok()?.parse::<u32>().ok();
+    let number = |name: &str| row.get(name)?.as_n().ok()?.parse::<u32>().ok();
     let text = |name: &str| row.get(name)?.as_s().ok().map(String::as_str);
     let mark = |names: [&str; 2]| Some(Mark::new(text(names[0])?, number(names[1])?));
     let intent = match text("intent_key") {
