@@ -35,7 +35,7 @@ $(TOOLS)/installed: tests/e2e/requirements.txt
 lint: ## format, clippy, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
-	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --workspace --lib --no-deps --document-private-items --locked --quiet
 
 lint-aws: ## clippy for the AWS adapters
 	cargo clippy $(AWS) --all-targets --locked -- --deny warnings
