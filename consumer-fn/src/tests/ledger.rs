@@ -45,7 +45,9 @@ async fn a_batch_takes_one_read_and_two_writes_and_one_more_for_each_object_that
 
     pipeline.config.archive.object_bytes = 50_000;
     let large: Vec<_> = (0..3)
-        .map(|at| pack(&[admitted(at, "acme", &format!("l{at}"), &noise(40_000, at as u64))]))
+        .map(|at| {
+            pack(&[admitted(at, "acme", &format!("l{at}"), &noise(40_000, u64::try_from(at).unwrap()))])
+        })
         .collect();
     assert_eq!(pipeline.invoke_from(6, &large).await, 9);
     let calls = pipeline.ledger.calls();
