@@ -7,7 +7,7 @@ AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,co
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
 
-.PHONY: help run test test-aws test-cdk e2e lint lint-aws lint-cdk accept bench
+.PHONY: help run test test-aws test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,14 +18,20 @@ run: ## the whole pipeline on this machine
 test: ## every test that needs no AWS SDK: units, properties, the pipeline through real processes
 	cargo test --workspace --locked
 
-test-aws: ## the AWS adapters, by request capture
+test-aws: $(TOOLS)/installed ## the AWS adapters, by request capture and against an emulator
 	cargo test $(AWS) --locked
+	MINISTACK=$(TOOLS)/bin/ministack cargo test --package tests --features aws --test aws --locked
 
-e2e: $(TOOLS)/installed ## the functions as they ship, the event source mapping, and an emulator of AWS
-	PATH="$(TOOLS)/bin:$$PATH" AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --locked --profile lambda \
-		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --features ingest-fn/aws,consumer-fn/aws
+e2e: functions ## the functions as they ship, the event source mapping, and an emulator of AWS
 	cargo build --locked --package tidegate --features aws
 	$(TOOLS)/bin/python tests/e2e/run.py --functions $(TARGET)/functions --tidegate $(TARGET)/debug/tidegate
+
+cargo-lambda: functions ## every fixture through `cargo lambda invoke`
+	PATH="$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/e2e/cargo_lambda.py --functions $(TARGET)/functions
+
+functions: $(TOOLS)/installed ## the Lambda binaries, as they are deployed
+	PATH="$(TOOLS)/bin:$$PATH" AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --locked --profile lambda \
+		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --features ingest-fn/aws,consumer-fn/aws
 
 $(TOOLS)/installed: tests/e2e/requirements.txt
 	python3 -m venv $(TOOLS)

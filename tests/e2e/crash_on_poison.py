@@ -24,10 +24,13 @@ class Relay(http.server.BaseHTTPRequestHandler):
 
     def relay(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) if not self.is_chunked() else self.chunks()
-        upstream = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-        upstream.request(self.command, self.path, body, {"Content-Type": "application/json"})
-        answer = upstream.getresponse()
-        content = answer.read()
+        try:
+            upstream = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+            upstream.request(self.command, self.path, body, {"Content-Type": "application/json"})
+            answer = upstream.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException):
+            self.die()  # The environment is gone.
         if self.path.endswith("/invocation/next"):
             self.look(content)
         self.send_response(answer.status)
@@ -47,8 +50,11 @@ class Relay(http.server.BaseHTTPRequestHandler):
         with pathlib.Path(os.environ["INVOCATIONS"]).open("a") as log:
             log.write(f"{len(records)}{' crashed' if poisoned else ''}\n")
         if poisoned:
-            self.function.kill()
-            os._exit(137)
+            self.die()
+
+    def die(self) -> None:
+        self.function.kill()
+        os._exit(137)
 
     def is_chunked(self) -> bool:
         return self.headers.get("Transfer-Encoding", "") == "chunked"

@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 
 import boto3
@@ -28,32 +26,31 @@ def free_port() -> int:
 @contextlib.contextmanager
 def ministack(log: pathlib.Path) -> Iterator[str]:
     """The emulator's URL, for as long as the block lasts."""
-    url = f"http://127.0.0.1:{(port := free_port())}"
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     # The functions find the emulator by its own AWS_ENDPOINT_URL.
     environment = os.environ | CREDENTIALS | {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": url}
     program = pathlib.Path(sys.executable).with_name("ministack")
     with log.open("w") as output:
         process = subprocess.Popen([program], env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
-            wait_for(url, process, log)
+            wait_for(port, process, log)
             yield url
         finally:
             process.terminate()
             process.wait()
 
 
-def wait_for(url: str, process: subprocess.Popen, log: pathlib.Path) -> None:
-    """Waits until something answers at `url`, whatever it says."""
+def wait_for(port: int, process: subprocess.Popen, log: pathlib.Path) -> None:
+    """Waits until the process listens."""
     end = time.monotonic() + DEADLINE_S
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5)
-            return
-        except urllib.error.HTTPError:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"{process.args[0]} does not answer at {url}: {log.read_text()}") from None
+                raise SystemExit(f"{process.args[0]} does not listen on port {port}: {log.read_text()}") from None
             time.sleep(0.05)
 
 

@@ -9,25 +9,26 @@ from collections.abc import Iterator
 
 from emulator import client
 
-BUCKET, TABLE = "tidegate-data", "tidegate-items"
+BUCKET, TABLE, LEDGER = "tidegate-data", "tidegate-items", "tidegate-ledger"
 
 
 class Stack:
-    """A bucket, a table and a queue; streams and functions as they are asked for."""
+    """A bucket and a table; streams and functions as they are asked for."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.kinesis, self.s3, self.dynamodb, self.functions, self.iam = (
-            client(service, url) for service in ("kinesis", "s3", "dynamodb", "lambda", "iam")
+        self.kinesis, self.s3, self.dynamodb, self.functions, self.iam, sqs = (
+            client(service, url) for service in ("kinesis", "s3", "dynamodb", "lambda", "iam", "sqs")
         )
+        self.spill_queue = sqs.create_queue(QueueName="tidegate-spill")["QueueUrl"]
         self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        self.dynamodb.create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        )
-        self.spill_queue = client("sqs", url).create_queue(QueueName="tidegate-spill")["QueueUrl"]
+        for table in (TABLE, LEDGER):
+            self.dynamodb.create_table(
+                TableName=table,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+                KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            )
         trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}]}
         self.role = self.iam.create_role(RoleName="tidegate", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
 
@@ -36,7 +37,6 @@ class Stack:
         self.kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
 
     def create_function(self, name: str, stream: str, files: dict[str, bytes], **environment: str) -> None:
-        variables = {"TIDEGATE_STREAM": stream, "TIDEGATE_BUCKET": BUCKET, "TIDEGATE_ITEMS_TABLE": TABLE, "TIDEGATE_SPILL_QUEUE": self.spill_queue} | environment
         self.functions.create_function(
             FunctionName=name,
             Runtime="provided.al2023",
@@ -46,17 +46,27 @@ class Stack:
             Timeout=60,
             MemorySize=1024,
             Code={"ZipFile": zipped(files)},
-            Environment={"Variables": variables},
+            Environment={"Variables": self.variables(stream) | environment},
         )
         self.functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+
+    def variables(self, stream: str) -> dict[str, str]:
+        """What tells the functions their resources."""
+        return {
+            "TIDEGATE_STREAM": stream,
+            "TIDEGATE_BUCKET": BUCKET,
+            "TIDEGATE_ITEMS_TABLE": TABLE,
+            "TIDEGATE_LEDGER_TABLE": LEDGER,
+            "TIDEGATE_SPILL_QUEUE": self.spill_queue,
+        }
 
     def create_url(self, name: str) -> str:
         url = self.functions.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
         # The emulator serves `https://<id>.lambda-url.…/` under a path of its own.
         return f"{self.url}/_aws/lambda-url/{url.split('//')[1].split('.')[0]}"
 
-    def items(self) -> dict[tuple[str, str], dict]:
-        pages = self.dynamodb.get_paginator("scan").paginate(TableName=TABLE, ConsistentRead=True)
+    def items(self, table: str = TABLE) -> dict[tuple[str, str], dict]:
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
         items = (item for page in pages for item in page["Items"])
         return {(item["pk"]["S"], item["sk"]["S"]): item for item in items}
 
@@ -81,8 +91,9 @@ class Stack:
         """Takes out what functions wrote."""
         for key in self.keys(""):
             self.s3.delete_object(Bucket=BUCKET, Key=key)
-        for pk, sk in self.items():
-            self.dynamodb.delete_item(TableName=TABLE, Key={"pk": {"S": pk}, "sk": {"S": sk}})
+        for table in (TABLE, LEDGER):
+            for pk, sk in self.items(table):
+                self.dynamodb.delete_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": sk}})
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

@@ -1,0 +1,120 @@
+//! One ministack for all tests of this process, and resources in it for each.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use local::aws::KinesisReader;
+use local::event_source_mapping::ports::StreamReader;
+use tests::site::DEADLINE;
+
+struct Ministack {
+    url: String,
+    /// The emulator ends when this end of its pipe does, so with this process.
+    _leash: (Child, ChildStdin),
+}
+
+/// The emulator's URL. It is started at the first call.
+pub(crate) fn url() -> &'static str {
+    static MINISTACK: OnceLock<Ministack> = OnceLock::new();
+    &MINISTACK.get_or_init(start).url
+}
+
+fn start() -> Ministack {
+    let program = std::env::var_os("MINISTACK").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/ministack"),
+        Into::into,
+    );
+    assert!(program.exists(), "{} is not there: `make test-aws` installs it", program.display());
+    // Free at this moment. Nobody else is told of it.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let mut leash = Command::new("sh")
+        .args(["-c", "\"$0\" >/dev/null 2>&1 </dev/null & cat >/dev/null; kill $!"])
+        .arg(program)
+        .env("BIND_HOST", "127.0.0.1")
+        .env("GATEWAY_PORT", port.to_string())
+        .env("AWS_ENDPOINT_URL", &url)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = leash.stdin.take().unwrap();
+    let end = Instant::now() + DEADLINE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end, "ministack does not listen on {url}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ministack { url, _leash: (leash, stdin) }
+}
+
+/// How to reach AWS's APIs at `url`.
+pub(crate) fn sdk(url: &str) -> SdkConfig {
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(
+            aws_config::retry::RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)),
+        )
+        .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(TokioSleep))
+        .endpoint_url(url)
+        .build()
+}
+
+/// What `aws_config::load_from_env` brings by itself.
+#[derive(Debug)]
+struct TokioSleep;
+
+impl aws_sdk_s3::config::AsyncSleep for TokioSleep {
+    fn sleep(&self, duration: Duration) -> aws_sdk_s3::config::Sleep {
+        aws_sdk_s3::config::Sleep::new(tokio::time::sleep(duration))
+    }
+}
+
+/// A name that no other test has.
+fn name(kind: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A new stream of `shards` shards.
+pub(crate) async fn stream(shards: i32) -> String {
+    let (client, name) = (aws_sdk_kinesis::Client::new(&sdk(url())), name("stream"));
+    client.create_stream().stream_name(&name).shard_count(shards).send().await.unwrap();
+    let end = Instant::now() + DEADLINE;
+    let reader = KinesisReader::new(&sdk(url()), name.clone());
+    while reader.shards().await.is_ok_and(|listed| listed.len() < usize::try_from(shards).unwrap()) {
+        assert!(Instant::now() < end, "the stream is not active");
+    }
+    name
+}
+
+/// A new items table.
+pub(crate) async fn table() -> String {
+    let (client, name) = (aws_sdk_dynamodb::Client::new(&sdk(url())), name("items"));
+    let mut create = client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    for (key, role) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+        let schema = KeySchemaElement::builder().attribute_name(key).key_type(role).build().unwrap();
+        let attribute = AttributeDefinition::builder().attribute_name(key);
+        let attribute = attribute.attribute_type(ScalarAttributeType::S).build().unwrap();
+        create = create.key_schema(schema).attribute_definitions(attribute);
+    }
+    create.send().await.unwrap();
+    name
+}
+
+/// A new bucket.
+pub(crate) async fn bucket() -> String {
+    let (client, name) = (aws_sdk_s3::Client::new(&sdk(url())), name("bucket"));
+    client.create_bucket().bucket(&name).send().await.unwrap();
+    name
+}

@@ -1,0 +1,148 @@
+//! `DynamoItems`: inserted where absent, one outcome for each item, by position.
+
+use aws_sdk_dynamodb::Client;
+use consumer_fn::Origin;
+use consumer_fn::items::dynamodb::DynamoItems;
+use consumer_fn::items::{Insert, Item, ItemStore};
+use serde_json::json;
+use shared::event::Source;
+use shared::fields::Fields;
+use shared::id::{AdmissionId, EventId, TenantId};
+use shared::tier::Tier;
+use shared::time::Timestamp;
+
+use crate::emulator::{sdk, table, url};
+use crate::proxy::{Fault, Proxy};
+
+fn item(number: u32, text: &str) -> Item {
+    Item {
+        tenant: TenantId::parse("acme").unwrap(),
+        id: EventId::parse(format!("e{number}")).unwrap(),
+        origin: Origin {
+            shard: "shardId-000000000000".into(),
+            sequence_number: "495".into(),
+            position: number,
+        },
+        admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
+        content_hash: shared::blob::sha256(text.as_bytes()),
+        source: Source::JsonUpload,
+        tier: Tier::parse("pro").unwrap(),
+        received_at: Timestamp::from_unix_ms(1_795_253_400_123),
+        event_time: None,
+        processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
+        original_text: text.to_owned(),
+        modified_data: text.to_owned(),
+        original_ref: None,
+        modified_ref: None,
+        fields: Fields::default(),
+        fields_ref: None,
+        expires_at: Some(1_797_845_400),
+    }
+}
+
+fn items(count: u32) -> Vec<Item> {
+    (0..count).map(|number| item(number, "x")).collect()
+}
+
+async fn insert(proxy: &Proxy, table: &str, items: &[Item]) -> Vec<Insert> {
+    DynamoItems::new(&proxy.sdk(), table.to_owned()).insert(items).await
+}
+
+async fn stored(table: &str) -> usize {
+    let scan = Client::new(&sdk(url())).scan().table_name(table).consistent_read(true).send().await.unwrap();
+    scan.items().len()
+}
+
+/// What an outcome is, in a word.
+fn word(insert: &Insert) -> &'static str {
+    match insert {
+        Insert::Inserted => "inserted",
+        Insert::Exists(_) => "exists",
+        Insert::Refused(_) => "refused",
+        Insert::Failed(_) => "failed",
+    }
+}
+
+fn words(inserts: &[Insert]) -> Vec<&'static str> {
+    inserts.iter().map(word).collect()
+}
+
+#[tokio::test]
+async fn an_item_is_inserted_once_and_the_second_insert_tells_what_is_there() {
+    let (table, proxy) = (table().await, Proxy::new(&[]).await);
+    assert_eq!(insert(&proxy, &table, &[item(1, "first")]).await, [Insert::Inserted]);
+    let mut second = item(1, "second");
+    second.origin.position = 99;
+    let inserts = insert(&proxy, &table, &[second, item(2, "x")]).await;
+    let [Insert::Exists(existing), Insert::Inserted] = &inserts[..] else { panic!("{inserts:?}") };
+    let first = item(1, "first");
+    assert_eq!(
+        (&existing.origin, existing.admission_id, &existing.content_hash),
+        (&first.origin, first.admission_id, &first.content_hash)
+    );
+    let client = Client::new(&sdk(url()));
+    let get = client.get_item().table_name(&table);
+    let key = |value: &str| aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned());
+    let get = get.key("pk", key("tenants/acme")).key("sk", key("processed_logs/e1"));
+    let found = get.send().await.unwrap().item.unwrap();
+    assert_eq!(found["original_text"], key("first"), "what is there stays");
+}
+
+#[tokio::test]
+async fn many_items_go_by_calls_of_twenty_five() {
+    let (table, proxy) = (table().await, Proxy::new(&[]).await);
+    assert_eq!(insert(&proxy, &table, &items(60)).await, vec![Insert::Inserted; 60]);
+    assert_eq!(stored(&table).await, 60);
+    assert_eq!(proxy.calls(), ["BatchExecuteStatement"; 3]);
+}
+
+#[tokio::test]
+async fn statements_that_are_throttled_fail_by_their_position_and_the_others_are_inserted() {
+    let throttled =
+        json!({"Error": {"Code": "ThrottlingError", "Message": "Rate exceeded"}, "TableName": "any"});
+    let (table, proxy) = (table().await, Proxy::new(&[(0, Fault::RefuseSome(throttled))]).await);
+    let inserts = insert(&proxy, &table, &items(6)).await;
+    assert_eq!(words(&inserts), ["failed", "inserted", "failed", "inserted", "failed", "inserted"]);
+    assert_eq!(stored(&table).await, 3);
+    // The next attempt finds those of the first.
+    let again = insert(&proxy, &table, &items(6)).await;
+    assert_eq!(words(&again), ["inserted", "exists", "inserted", "exists", "inserted", "exists"]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_made_good_and_the_items_name_the_same_origin() {
+    let (table, proxy) = (table().await, Proxy::new(&[(0, Fault::LoseAnswer)]).await);
+    let inserts = insert(&proxy, &table, &items(3)).await;
+    assert_eq!(stored(&table).await, 3);
+    for (insert, item) in inserts.iter().zip(items(3)) {
+        assert!(matches!(insert, Insert::Exists(existing) if existing.origin == item.origin), "{insert:?}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_were_not_read_are_asked_for_again() {
+    let (table, proxy) = (table().await, Proxy::new(&[(2, Fault::ReadHalf), (3, Fault::ReadHalf)]).await);
+    insert(&proxy, &table, &items(10)).await;
+    let again = insert(&proxy, &table, &items(10)).await;
+    assert_eq!(words(&again), ["exists"; 10]);
+    let calls = proxy.calls();
+    assert_eq!(calls[..2], ["BatchExecuteStatement"; 2]);
+    assert!(calls[2..].len() >= 3 && calls[2..].iter().all(|call| call == "BatchGetItem"), "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_as_a_whole_is_taken_apart_to_find_the_item_at_fault() {
+    let invalid = json!({"__type": "com.amazon.coral.validate#ValidationException", "message": "too large"});
+    let fault = Fault::Answer(400, &[("content-type", "application/x-amz-json-1.0")], invalid.to_string());
+    let (table, proxy) = (table().await, Proxy::new(&[(0, fault.clone()), (2, fault)]).await);
+    let inserts = insert(&proxy, &table, &items(3)).await;
+    assert_eq!(words(&inserts), ["inserted", "refused", "inserted"]);
+    assert_eq!(stored(&table).await, 2);
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_fails_every_item() {
+    let proxy = Proxy::new(&[]).await;
+    let inserts = insert(&proxy, "no-such-table", &items(2)).await;
+    assert_eq!(words(&inserts), ["failed", "failed"]);
+}

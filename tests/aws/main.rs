@@ -1,0 +1,20 @@
+//! The AWS adapters against AWS's APIs: ministack plays AWS, and a proxy before it plays what no emulator does, such as
+//! a `PutRecords` call that is refused in part. `make test-aws` installs the emulator and runs this.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `emulator` | starts ministack, makes streams, tables and buckets |
+//! | `proxy` | the faults |
+//! | `stream` | the door's puts, by the publisher and its budget |
+//! | `items` | conditional inserts of items |
+//! | `objects` | conditional puts of objects |
+//! | `mapping` | what the event source mapping reads, calls and keeps |
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod emulator;
+mod items;
+mod mapping;
+mod objects;
+mod proxy;
+mod stream;

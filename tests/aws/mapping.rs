@@ -1,0 +1,136 @@
+//! What the event source mapping reads, calls and keeps.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_kinesis::primitives::Blob;
+use bytes::Bytes;
+use local::aws::{KinesisReader, LambdaInvoker};
+use local::event_source_mapping::ports::{InvokeFailure, Invoker, Record, Room, StreamReader, Tail};
+
+use crate::emulator::{sdk, stream, url};
+use crate::proxy::{Fault, Proxy};
+
+const ALL: Room = Room { records: 10_000, bytes: 6_000_000 };
+const JSON: &[(&str, &str)] = &[("content-type", "application/x-amz-json-1.1")];
+
+/// A stream with these records' data.
+async fn stream_of(data: &[Vec<u8>]) -> String {
+    let (client, name) = (aws_sdk_kinesis::Client::new(&sdk(url())), stream(1).await);
+    for data in data {
+        let put = client.put_record().stream_name(&name).partition_key("acme");
+        put.data(Blob::new(data.clone())).send().await.unwrap();
+    }
+    name
+}
+
+fn texts(records: &[Record]) -> Vec<&str> {
+    records.iter().map(|record| std::str::from_utf8(&record.data).unwrap()).collect()
+}
+
+async fn shard(reader: &KinesisReader) -> String {
+    reader.shards().await.unwrap().remove(0).id
+}
+
+#[tokio::test]
+async fn a_shard_is_read_from_its_oldest_record_and_then_behind_the_last_one() {
+    let name = stream_of(&[b"1".to_vec(), b"2".to_vec(), b"3".to_vec()]).await;
+    let reader = KinesisReader::new(&sdk(url()), name);
+    let shard = shard(&reader).await;
+    let two = reader.read(&shard, None, Room { records: 2, ..ALL }).await.unwrap();
+    assert_eq!(texts(&two.records), ["1", "2"]);
+    let after = two.records[1].sequence_number.as_str();
+    let rest = reader.read(&shard, Some(after), ALL).await.unwrap();
+    assert_eq!(texts(&rest.records), ["3"]);
+    // Somebody who asks for the same once more, after a restart perhaps, gets the same.
+    let again = KinesisReader::new(&sdk(url()), reader.stream().to_owned())
+        .read(&shard, Some(after), ALL)
+        .await
+        .unwrap();
+    assert_eq!(texts(&again.records), ["3"]);
+    assert_eq!(again.tail, Tail::Tip);
+}
+
+#[tokio::test]
+async fn a_read_ends_where_its_room_does_and_the_next_one_goes_on_there() {
+    let name = stream_of(&[vec![b'a'; 600], vec![b'b'; 600], vec![b'c'; 600]]).await;
+    let reader = KinesisReader::new(&sdk(url()), name);
+    let shard = shard(&reader).await;
+    let first = reader.read(&shard, None, Room { bytes: 1_000, ..ALL }).await.unwrap();
+    assert_eq!((first.records.len(), first.tail), (2, Tail::More));
+    let after = first.records[1].sequence_number.as_str();
+    let second = reader.read(&shard, Some(after), Room { bytes: 1_000, ..ALL }).await.unwrap();
+    assert_eq!((second.records.len(), second.records[0].data[0]), (1, b'c'));
+}
+
+#[tokio::test]
+async fn an_iterator_that_has_expired_is_opened_again() {
+    let name = stream_of(&[b"1".to_vec(), b"2".to_vec()]).await;
+    let expired = r#"{"__type":"ExpiredIteratorException","message":"Iterator expired."}"#;
+    // 0 ListShards, 1 GetShardIterator, 2 GetRecords, 3 GetRecords.
+    let proxy = Proxy::new(&[(3, Fault::Answer(400, JSON, expired.to_owned()))]).await;
+    let reader = KinesisReader::new(&proxy.sdk(), name);
+    let shard = shard(&reader).await;
+    let first = reader.read(&shard, None, Room { records: 1, ..ALL }).await.unwrap();
+    let after = first.records[0].sequence_number.as_str();
+    let second = reader.read(&shard, Some(after), ALL).await.unwrap();
+    assert_eq!(texts(&second.records), ["2"]);
+    assert_eq!(
+        proxy.calls(),
+        ["ListShards", "GetShardIterator", "GetRecords", "GetRecords", "GetShardIterator", "GetRecords"]
+    );
+}
+
+#[tokio::test]
+async fn a_shard_is_read_at_most_five_times_a_second() {
+    let reader = KinesisReader::new(&sdk(url()), stream(1).await);
+    let shard = shard(&reader).await;
+    let begun = Instant::now();
+    for _ in 0..4 {
+        reader.read(&shard, None, ALL).await.unwrap();
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn every_shard_is_listed() {
+    let reader = KinesisReader::new(&sdk(url()), stream(3).await);
+    let listed = reader.shards().await.unwrap();
+    assert_eq!(listed.len(), 3);
+    assert!(listed.iter().all(|shard| shard.parents.is_empty()), "{listed:?}");
+}
+
+/// What the mapping hears of a function when Lambda answers so.
+async fn invoke(
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+    body: &str,
+) -> Result<Bytes, InvokeFailure> {
+    let proxy = Proxy::new(&[(0, Fault::Answer(status, headers, body.to_owned()))]).await;
+    let invoked =
+        LambdaInvoker::new(&proxy.sdk(), "consumer-fn".to_owned()).invoke(Bytes::from_static(b"{}")).await;
+    assert_eq!(proxy.calls(), ["POST /2015-03-31/functions/consumer-fn/invocations"]);
+    invoked
+}
+
+#[tokio::test]
+async fn a_function_answers_fails_or_was_not_run() {
+    let answer = r#"{"batchItemFailures":[]}"#;
+    assert_eq!(invoke(200, &[], answer).await, Ok(Bytes::from(answer)));
+
+    let error = r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: 1 Error: Runtime exited"}"#;
+    let failed = invoke(200, &[("x-amz-function-error", "Unhandled")], error).await.unwrap_err();
+    let expected = InvokeFailure::Function {
+        kind: "Unhandled".to_owned(),
+        message: "RequestId: 1 Error: Runtime exited".to_owned(),
+    };
+    assert_eq!(failed, expected);
+
+    for (status, kind) in
+        [(429, "TooManyRequestsException"), (500, "ServiceException"), (404, "ResourceNotFoundException")]
+    {
+        let failed =
+            invoke(status, &[("content-type", "application/json")], &format!(r#"{{"__type":"{kind}"}}"#))
+                .await;
+        assert!(matches!(&failed, Err(InvokeFailure::NotRun(_))), "{status}: {failed:?}");
+    }
+}
