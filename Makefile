@@ -7,7 +7,7 @@ AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,co
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
 
-.PHONY: help run test test-aws test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench
+.PHONY: help run test test-aws test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ lint: ## format, clippy, documentation
 
 lint-aws: ## clippy for the AWS adapters
 	cargo clippy $(AWS) --all-targets --locked -- --deny warnings
+
+chaos: ## 1,000 random crash runs against the client's own log, minutes
+	cargo build --locked --package tests --bins
+	$(TARGET)/debug/chaos
+
+model: ## the commit protocol, explored further down than the tests do, minutes
+	cargo test --release --locked --package consumer-fn model -- --include-ignored --nocapture
 
 accept: ## minutes of load against the clock, with a transcript
 	cargo build --release --locked --package tidegate --package tests --bins

@@ -66,6 +66,9 @@ pub struct LocalOptions {
     /// The first wait after a failed batch, in milliseconds.
     #[arg(long, value_name = "MS", hide = true)]
     pub backoff_ms: Option<u64>,
+    /// How often a batch that fails is tried again, before it goes to the on-failure prefix [deployed: 30].
+    #[arg(long, value_name = "N", hide = true)]
+    pub retries: Option<u32>,
     /// How long a spilled message that was received stays hidden, in milliseconds [deployed: 180000].
     #[arg(long, value_name = "MS", hide = true)]
     pub visibility_ms: Option<u64>,

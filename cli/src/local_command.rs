@@ -75,6 +75,7 @@ fn pace(options: &LocalOptions) -> Pace {
         poll: or(options.poll_ms, deployed.poll),
         window: or(options.window_ms, deployed.window),
         backoff: or(options.backoff_ms, deployed.backoff),
+        retries: options.retries.or(deployed.retries),
     }
 }
 

@@ -73,12 +73,19 @@ pub struct Pace {
     pub window: Duration,
     /// The first wait after a failure.
     pub backoff: Duration,
+    /// How often a batch that fails is tried again.
+    pub retries: Option<u32>,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         let rules = Rules::default();
-        Self { poll: Duration::from_secs(1), window: rules.batching_window, backoff: rules.backoff.first }
+        Self {
+            poll: Duration::from_secs(1),
+            window: rules.batching_window,
+            backoff: rules.backoff.first,
+            retries: rules.maximum_retry_attempts,
+        }
     }
 }
 
@@ -231,6 +238,7 @@ fn mapping_settings(pace: Pace) -> Settings {
     // A laptop may sleep for a weekend: what was accepted waits for as long as it takes.
     let mut rules = Rules { batching_window: pace.window, maximum_record_age: None, ..Rules::default() };
     rules.backoff.first = pace.backoff;
+    rules.maximum_retry_attempts = pace.retries;
     Settings {
         // Always the same, so that failures lie under one prefix.
         mapping_id: Uuid::from_u128(0x7469_6465_6761_7465_0000_0000_0000_0001),

@@ -6,6 +6,7 @@
 //! | `rejections` | what the door refuses, over real HTTP |
 //! | `flood` | many requests at once, tenants kept apart |
 //! | `large` | bodies up to the limit, claim checks, objects that roll |
+//! | `crash_matrix` | every step, every fault; then at random |
 //! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
 //! | `spill` | a stream that is away, the spill queue, its dead-letter queue |
 //! | `restart` | draining, `kill -9`, a backlog |
@@ -15,6 +16,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod crash_matrix;
 mod faults;
 mod fixtures;
 mod flood;

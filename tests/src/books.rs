@@ -113,6 +113,13 @@ impl Books {
         objects
     }
 
+    /// The keys of the archive objects that have a manifest row.
+    pub fn manifest(&self) -> Vec<String> {
+        let Some(database) = self.database() else { return Vec::new() };
+        let mut select = database.prepare("SELECT object_key FROM manifest ORDER BY 1").unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
     /// The lines of all archive objects.
     pub fn lines(&self) -> Vec<Value> {
         let lines = |object: &Vec<u8>| {
@@ -146,6 +153,11 @@ impl Books {
         database.busy_timeout(crate::site::DEADLINE).unwrap();
         Some(database)
     }
+}
+
+/// Whether an archive object has no lines: its key was sealed.
+pub fn is_empty(object: &[u8]) -> bool {
+    MultiGzDecoder::new(object).read(&mut [0]).unwrap() == 0
 }
 
 fn walk(folder: &Path, visit: &mut impl FnMut(&Path)) {

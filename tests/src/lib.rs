@@ -1,5 +1,6 @@
 //! What the integration tests and the acceptance run share: starting `tidegate local`, and reading what it stored.
 
 pub mod books;
+pub mod chaos;
 pub mod fixtures;
 pub mod site;

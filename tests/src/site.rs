@@ -23,6 +23,7 @@ pub struct Site {
     arguments: Vec<String>,
     faults: Value,
     configuration: String,
+    crash_on: String,
 }
 
 impl Site {
@@ -36,7 +37,8 @@ impl Site {
     pub fn at_deployed_pace(program: impl Into<PathBuf>) -> Self {
         let folder = tempfile::tempdir().expect("there is a temporary folder");
         let (arguments, faults, configuration) = (Vec::new(), json!([]), String::new());
-        Self { program: program.into(), folder, arguments, faults, configuration }
+        let crash_on = String::new();
+        Self { program: program.into(), folder, arguments, faults, configuration, crash_on }
     }
 
     /// With `shards` shards.
@@ -74,6 +76,19 @@ impl Site {
         std::fs::rename(aside, file).unwrap();
     }
 
+    /// With a consumer that dies on every item whose id contains `marker`, and few retries.
+    pub fn crash_on(mut self, marker: &str) -> Self {
+        self.arguments.extend(["--retries".to_owned(), "2".to_owned()]);
+        marker.clone_into(&mut self.crash_on);
+        self
+    }
+
+    /// How often an operation was called that the faults name.
+    pub fn calls(&self, operation: &str) -> u64 {
+        let words = operation.split('_').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]));
+        std::fs::metadata(self.folder.path().join(words.collect::<String>())).map_or(0, |file| file.len())
+    }
+
     /// Where the data are.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -98,6 +113,7 @@ impl Site {
             .args(&self.arguments)
             .env("TIDEGATE_TEST_FAULTS", self.faults.to_string())
             .env("TIDEGATE_TEST_FAULTS_DIR", self.folder.path())
+            .env("TIDEGATE_TEST_CRASH_ON", &self.crash_on)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -76,6 +76,8 @@ pub(crate) enum Fault {
 pub(crate) struct Faults {
     rules: Arc<[Rule]>,
     folder: PathBuf,
+    /// Part of an event id that the consumer dies of.
+    crash_on: Option<String>,
 }
 
 impl Faults {
@@ -86,7 +88,17 @@ impl Faults {
             serde_json::from_str(&rules).map_err(|error| format!("TIDEGATE_TEST_FAULTS: {error}"))?;
         let folder = std::env::var("TIDEGATE_TEST_FAULTS_DIR")
             .map_err(|_| "TIDEGATE_TEST_FAULTS_DIR is not set".to_owned())?;
-        Ok(Self { rules: rules.into(), folder: folder.into() })
+        let crash_on = std::env::var("TIDEGATE_TEST_CRASH_ON").ok().filter(|marker| !marker.is_empty());
+        Ok(Self { rules: rules.into(), folder: folder.into(), crash_on })
+    }
+
+    /// Dies if one of the ids has the marker in it.
+    pub(crate) fn look_at<'a>(&self, mut ids: impl Iterator<Item = &'a str>) {
+        if let Some(marker) = &self.crash_on
+            && ids.any(|id| id.contains(marker))
+        {
+            die();
+        }
     }
 
     /// Counts a call; the fault that strikes it, if any.

@@ -93,6 +93,7 @@ impl<S: SpillQueue> SpillQueue for Faulty<S> {
 
 impl<S: ItemStore> ItemStore for Faulty<S> {
     async fn insert(&self, items: &[Item]) -> Vec<Insert> {
+        self.faults.look_at(items.iter().map(|item| item.id.as_str()));
         let failed = || Insert::Failed("by the fault plan".to_owned());
         match self.faults.strike(Operation::ItemsInsert) {
             None => self.inner.insert(items).await,
