@@ -346,8 +346,9 @@ pub struct Items {
     pub days_to_live: BTreeMap<Tier, u32>,
 }
 
-/// Deduplication rests on the items, so they outlive what may still be delivered: the stream's 24 hours.
-const ITEM_DAYS: u64 = 2;
+/// Deduplication rests on the items, so they outlive what may still be delivered: a day on the stream, four in the spill
+/// queue, fourteen in its dead-letter queue.
+const ITEM_DAYS: u64 = 19;
 
 impl Default for Items {
     fn default() -> Self {
