@@ -11,6 +11,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::key;
 
@@ -70,7 +71,7 @@ impl Ledger for DynamoLedger {
             Err(error)
                 if error
                     .as_service_error()
-                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
             {
                 Ok(Written::Conflict)
             }
@@ -151,8 +152,8 @@ mod tests {
     }
 
     fn asked(requests: &StaticReplayClient) -> Value {
-        let request = requests.actual_requests().last().unwrap();
-        serde_json::from_slice(request.body().bytes().unwrap()).unwrap()
+        let request = requests.actual_requests().last().expect("something was asked");
+        serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON")
     }
 
     fn progress(version: u32) -> Progress {
