@@ -7,7 +7,7 @@ AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,co
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
 
-.PHONY: help run test test-aws test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model
+.PHONY: help run test test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,10 @@ run: ## the whole pipeline on this machine
 test: ## every test that needs no AWS SDK: units, properties, the pipeline through real processes
 	cargo test --workspace --locked
 
-test-aws: $(TOOLS)/installed ## the AWS adapters, by request capture and against an emulator
+test-aws: ## the AWS adapters, by request capture
 	cargo test $(AWS) --locked
+
+test-emulator: $(TOOLS)/installed ## the AWS adapters, against an emulator behind a proxy that makes faults
 	MINISTACK=$(TOOLS)/bin/ministack cargo test --package tests --features aws --test aws --locked
 
 e2e: functions ## the functions as they ship, the event source mapping, and an emulator of AWS

@@ -33,7 +33,7 @@ fn start() -> Ministack {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/ministack"),
         Into::into,
     );
-    assert!(program.exists(), "{} is not there: `make test-aws` installs it", program.display());
+    assert!(program.exists(), "{} is not there: `make test-emulator` installs it", program.display());
     // Free at this moment. Nobody else is told of it.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");

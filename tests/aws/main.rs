@@ -1,5 +1,5 @@
 //! The AWS adapters against AWS's APIs: ministack plays AWS, and a proxy before it plays what no emulator does, such as
-//! a `PutRecords` call that is refused in part. `make test-aws` installs the emulator and runs this.
+//! a `PutRecords` call that is refused in part. `make test-emulator` installs the emulator and runs this.
 //!
 //! | module | holds |
 //! |---|---|
