@@ -7,7 +7,7 @@ AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,co
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
 
-.PHONY: help run test test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model
+.PHONY: help run test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,9 @@ help: ## what there is
 run: ## the whole pipeline on this machine
 	cargo run --release --locked
 
-test: ## every test that needs no AWS SDK: units, properties, the pipeline through real processes
+test: test-rust test-cdk ## every test that needs no AWS SDK; `make test-rust` alone needs nothing but Rust
+
+test-rust: ## units, properties, the model, the pipeline through real processes
 	cargo test --workspace --locked
 
 test-aws: ## the AWS adapters, by request capture
