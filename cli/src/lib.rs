@@ -1,6 +1,7 @@
 //! The `tidegate` command, as a library, so that the tests run the same code with faults built in.
 
 pub mod arguments;
+pub mod deployment;
 mod local_command;
 #[cfg(feature = "aws")]
 mod mapping_command;

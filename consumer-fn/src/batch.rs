@@ -37,6 +37,18 @@ impl Batch {
         &self.shard
     }
 
+    /// The batch of one record.
+    pub fn of_record(shard: &str, sequence_number: &str, arrival: Timestamp, data: Vec<u8>) -> Self {
+        let record = Record { sequence_number: sequence_number.into(), partition_key: None, arrival, data };
+        Self { shard: shard.into(), records: vec![record] }
+    }
+
+    /// Each record as a batch of its own.
+    pub(crate) fn into_records(self) -> impl Iterator<Item = Self> {
+        let shard = self.shard;
+        self.records.into_iter().map(move |record| Self { shard: shard.clone(), records: vec![record] })
+    }
+
     pub(crate) fn records(&self) -> &[Record] {
         &self.records
     }

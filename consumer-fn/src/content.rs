@@ -5,7 +5,7 @@ use shared::event::{Event, Text};
 
 /// SHA-256 over text, fields and event time; what the door or we make of them does not count. The same whether the
 /// parts came in the line or by reference. On disk, and compared with hashes that other versions wrote: never changed.
-pub(crate) fn content_hash(event: &Event) -> String {
+pub fn content_hash(event: &Event) -> String {
     let inline;
     let text = match &event.text {
         Text::Inline(text) => {

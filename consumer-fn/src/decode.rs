@@ -4,6 +4,7 @@ use shared::client_object::ClientObject;
 use shared::config::Config;
 use shared::event::{Event, Source, Text};
 use shared::id::{AdmissionId, EventId};
+use shared::time::Timestamp;
 use shared::wire::{self, Content};
 
 use crate::batch::{Batch, Record};
@@ -50,6 +51,36 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
     }
     prefix.records = prefix.last_positions.len();
     prefix
+}
+
+/// One line of the stream, as the consumer reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamLine {
+    /// Where it lies.
+    pub origin: Origin,
+    /// When the stream had its record.
+    pub arrival: Timestamp,
+    /// What it holds, or the name of the reason for which it goes to quarantine.
+    pub event: Result<Event, &'static str>,
+}
+
+impl Batch {
+    /// The lines of all records, for those who look over the consumer's shoulder. Record after record, since there is
+    /// no limit on what they come to together.
+    pub fn lines(self, config: &Config) -> impl Iterator<Item = StreamLine> {
+        self.into_records().flat_map(move |record| {
+            let decoded = decode(&record, config);
+            let line = |place, event| {
+                let (origin, arrival) = (record.origin(place), record.first().arrival);
+                StreamLine { origin, arrival, event }
+            };
+            let good = decoded.entries.into_iter().map(|entry| line(entry.place, Ok(entry.value)));
+            let bad = decoded.quarantined.into_iter().map(|bad| line(bad.place, Err(bad.reason)));
+            let mut lines: Vec<_> = good.chain(bad).collect();
+            lines.sort_by_key(|line| line.origin.position);
+            lines
+        })
+    }
 }
 
 /// A foreign producer's object as an event. Whatever it does not say follows from where it lies, so that every

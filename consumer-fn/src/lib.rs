@@ -52,7 +52,9 @@ mod transform;
 
 pub use batch::Batch;
 pub use commit::settle;
+pub use content::content_hash;
 pub use deadline::Deadline;
+pub use decode::StreamLine;
 pub use handler::Consumer;
 pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;

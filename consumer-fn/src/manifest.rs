@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shared::blob::sha256;
-use shared::gzip;
+use shared::gzip::{self, Cap};
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
@@ -72,6 +72,9 @@ impl From<TenantRange> for (TenantId, usize, usize, usize) {
 
 /// The most that a row holds of ranges, in bytes: a quarter of a DynamoDB item, since every reader pays for it.
 const ROW_BYTES: usize = 100_000;
+
+/// The most that a sidecar inflates to: an object of the largest size has fewer than a million tenants in it.
+const SIDECAR_BYTES: usize = 128 * 1024 * 1024;
 
 /// What an archive object holds, as far as its bytes tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,5 +176,103 @@ impl ManifestRow {
             ("youngest_received_at", Text(youngest.to_string())),
             tenants,
         ]
+    }
+
+    /// Reads back [`ManifestRow::attributes`], by their names.
+    pub fn read(attribute: impl Fn(&str) -> Option<Attribute>) -> Result<Self, UnreadableRow> {
+        let unreadable = |name| UnreadableRow { attribute: name };
+        let text = |name| match attribute(name) {
+            Some(Attribute::Text(text)) => Ok(text),
+            _ => Err(unreadable(name)),
+        };
+        let count = |name| match attribute(name) {
+            Some(Attribute::Number(number)) => usize::try_from(number).map_err(|_| unreadable(name)),
+            _ => Err(unreadable(name)),
+        };
+        let position = |name| u32::try_from(count(name)?).map_err(|_| unreadable(name));
+        let time = |name| serde_json::from_value(text(name)?.into()).map_err(|_| unreadable(name));
+        let tenants = match attribute("tenants_key") {
+            Some(Attribute::Text(key)) => Tenants::Sidecar(key),
+            _ => Tenants::Ranges(serde_json::from_str(&text("tenants")?).map_err(|_| unreadable("tenants"))?),
+        };
+        Ok(Self {
+            key: text("object_key")?,
+            first: Mark::new(text("first_sequence_number")?, position("first_position")?),
+            before: Mark::new(text("before_sequence_number")?, position("before_position")?),
+            bytes: count("object_bytes")?,
+            sha256: text("object_sha256")?,
+            lines: count("object_lines")?,
+            received_at: [time("oldest_received_at")?, time("youngest_received_at")?],
+            tenants,
+        })
+    }
+}
+
+/// A row that does not say what a row says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the manifest row cannot be read: its attribute `{attribute}` is missing, or not of its form")]
+pub struct UnreadableRow {
+    attribute: &'static str,
+}
+
+/// The ranges that a sidecar holds ([`Tenants::Sidecar`]).
+pub fn sidecar_ranges(object: &[u8]) -> Result<Vec<TenantRange>, String> {
+    let cap = Cap { bytes: SIDECAR_BYTES, ratio: u32::MAX };
+    let json = gzip::inflate(object, cap).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&json).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(tenants: Tenants) -> ManifestRow {
+        ManifestRow {
+            key: "events/x".to_owned(),
+            first: Mark::new("4951", 0),
+            before: Mark::new("4959", 1),
+            bytes: 220,
+            sha256: "ab".to_owned(),
+            lines: 5,
+            received_at: [1_795_253_400_000, 1_795_253_401_000].map(Timestamp::from_unix_ms),
+            tenants,
+        }
+    }
+
+    fn ranges() -> Vec<TenantRange> {
+        let tenant = |tenant| TenantId::parse(tenant).unwrap();
+        vec![(tenant("acme"), 0, 120, 3).into(), (tenant("beta"), 120, 100, 2).into()]
+    }
+
+    #[test]
+    fn a_row_is_read_as_it_was_written() {
+        for row in [row(Tenants::Ranges(ranges())), row(Tenants::Sidecar("manifests/x".to_owned()))] {
+            let attributes = row.attributes();
+            let attribute = |name: &str| {
+                let found = attributes.iter().find(|(other, _)| *other == name);
+                found.map(|(_, value)| value.clone())
+            };
+            assert_eq!(ManifestRow::read(attribute).unwrap(), row);
+        }
+    }
+
+    #[test]
+    fn a_row_without_an_attribute_is_refused_by_its_name() {
+        let attributes = row(Tenants::Ranges(ranges())).attributes();
+        for (missing, _) in &attributes {
+            let attribute = |name: &str| {
+                let found = attributes.iter().find(|(other, _)| *other == name && name != *missing);
+                found.map(|(_, value)| value.clone())
+            };
+            let error = ManifestRow::read(attribute).unwrap_err().to_string();
+            assert!(error.contains(missing), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_sidecar_is_read_as_it_was_written() {
+        let json = serde_json::to_vec(&ranges()).unwrap();
+        assert_eq!(sidecar_ranges(&gzip::compress(&json, gzip::Level::FAST)), Ok(ranges()));
+        assert!(sidecar_ranges(&json).is_err());
     }
 }

@@ -16,9 +16,9 @@ mod stream;
 
 pub use checkpoints::EmbeddedCheckpoints;
 pub use database::{Database, DatabaseError};
-pub use folder::Folder;
-pub use items::EmbeddedItems;
-pub use ledger::EmbeddedLedger;
+pub use folder::{Folder, Listed};
+pub use items::{EmbeddedItems, NamedItem};
+pub use ledger::{EmbeddedLedger, ManifestError};
 pub use objects::EmbeddedObjects;
-pub use queue::{Delivery, EmbeddedQueue, Left, Received};
-pub use stream::{EmbeddedStream, SplitError, StreamRows};
+pub use queue::{Delivery, EmbeddedQueue, Left, QueueName, QueuedMessage, Received};
+pub use stream::{EmbeddedStream, RETENTION, SplitError, StreamRows};

@@ -1,6 +1,6 @@
 //! Names of what is stored: objects on S3, items in DynamoDB. Readers and writers build them here and nowhere else.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::id::{EventId, TenantId};
 use crate::time::Timestamp;
@@ -16,6 +16,13 @@ pub fn item_partition(tenant: &TenantId) -> String {
 /// The sort key of one event's item.
 pub fn item_sort(id: &EventId) -> String {
     format!("processed_logs/{}", encoded(id))
+}
+
+/// Whose item has these keys: [`item_partition`] and [`item_sort`] read back. `None` where they are no item's.
+pub fn item_name(partition: &str, sort: &str) -> Option<(TenantId, EventId)> {
+    let tenant = TenantId::parse(partition.strip_prefix("tenants/")?).ok()?;
+    let id = percent_decode_str(sort.strip_prefix("processed_logs/")?).decode_utf8().ok()?;
+    Some((tenant, EventId::parse(id).ok()?))
 }
 
 /// Where a large text lies as the client sent it.
@@ -85,6 +92,17 @@ mod tests {
     fn the_longest_id_fits_a_sort_key() {
         let id = EventId::parse("é".repeat(128)).unwrap();
         assert!(item_sort(&id).len() <= 1024, "DynamoDB: a sort key has at most 1,024 bytes");
+    }
+
+    #[test]
+    fn an_items_keys_are_read_back() {
+        let tenant = TenantId::parse("acme").unwrap();
+        for id in ["1", "a/b ü%", "..", "."] {
+            let id = EventId::parse(id).unwrap();
+            let name = item_name(&item_partition(&tenant), &item_sort(&id));
+            assert_eq!(name, Some((tenant.clone(), id)));
+        }
+        assert_eq!(item_name("shard/x", "ledger"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A bucket as a folder: objects are files that appear whole or not at all, and are never changed.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -15,6 +16,15 @@ pub struct Folder {
     bucket: PathBuf,
     unfinished: PathBuf,
     ids: Ids,
+}
+
+/// An object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Its size in bytes.
+    pub bytes: u64,
 }
 
 impl Folder {
@@ -62,6 +72,53 @@ impl Folder {
         .await
     }
 
+    /// `length` bytes of the object from `offset` on; fewer where it ends before.
+    pub async fn get_range(&self, key: &str, offset: usize, length: usize) -> io::Result<Option<Bytes>> {
+        let path = self.path(key);
+        off_thread(move || {
+            let mut file = match File::open(path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            file.seek(SeekFrom::Start(offset as u64))?;
+            let mut bytes = Vec::new();
+            file.take(length as u64).read_to_end(&mut bytes)?;
+            Ok(Some(bytes.into()))
+        })
+        .await
+    }
+
+    /// Deletes the object, if it is there.
+    pub async fn delete(&self, key: &str) -> io::Result<()> {
+        let path = self.path(key);
+        off_thread(move || match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// The objects whose keys begin with `prefix`, in the order of their keys.
+    pub async fn list(&self, prefix: &str) -> io::Result<Vec<Listed>> {
+        // What follows the last slash may be the beginning of a name; what stands before it is a folder.
+        let folder =
+            prefix.rsplit_once('/').map_or_else(|| self.bucket.clone(), |(folder, _)| self.path(folder));
+        let (bucket, prefix) = (self.bucket.clone(), prefix.to_owned());
+        off_thread(move || {
+            let mut listed = Vec::new();
+            walk(&folder, &mut |path, bytes| {
+                let key = path.strip_prefix(&bucket).map(key_of).unwrap_or_default();
+                if key.starts_with(&prefix) {
+                    listed.push(Listed { key, bytes });
+                }
+            })?;
+            listed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            Ok(listed)
+        })
+        .await
+    }
+
     async fn place<T: Send + 'static>(
         &self,
         key: &str,
@@ -95,6 +152,43 @@ fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
+/// The key of the object at a path below the bucket: [`Folder::path`] read back.
+fn key_of(path: &Path) -> String {
+    let mut key = String::new();
+    let mut goes_on = true;
+    for name in path.iter().map(|name| name.to_string_lossy()) {
+        if !goes_on {
+            key.push('/');
+        }
+        let name = name.strip_prefix('+').unwrap_or(&name);
+        goes_on = name.ends_with('+');
+        key.push_str(name.strip_suffix('+').unwrap_or(name));
+    }
+    key
+}
+
+/// Every file below `folder` and its size; none if it is not there.
+fn walk(folder: &Path, visit: &mut impl FnMut(&Path, u64)) -> io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => walk(&entry.path(), visit)?,
+            Ok(metadata) => visit(&entry.path(), metadata.len()),
+            // Deleted since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -116,6 +210,38 @@ mod tests {
         assert_eq!(folder.get("a/b").await.unwrap().unwrap(), "three");
         assert_eq!(folder.get("a/c").await.unwrap(), None);
         assert_eq!(std::fs::read_dir(root.path().join(".unfinished")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn objects_are_listed_by_prefix_in_the_order_of_their_keys() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "bucket").unwrap();
+        let long = format!("a/{}/x", "y".repeat(500));
+        for key in ["a/c", "a/b/1", "a/b/2", "a/b1", "z", &long] {
+            assert!(folder.create(key, Bytes::from_static(b"one")).await.unwrap());
+        }
+        let list = async |prefix: &str| {
+            let listed = folder.list(prefix).await.unwrap();
+            assert!(listed.iter().all(|object| object.bytes == 3));
+            listed.into_iter().map(|object| object.key).collect::<Vec<_>>()
+        };
+        assert_eq!(list("").await, ["a/b/1", "a/b/2", "a/b1", "a/c", &long, "z"]);
+        assert_eq!(list("a/b").await, ["a/b/1", "a/b/2", "a/b1"]);
+        assert_eq!(list("a/b/").await, ["a/b/1", "a/b/2"]);
+        assert_eq!(list(&long).await, [long.as_str()]);
+        assert!(list("none/").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_range_is_read_and_a_deleted_object_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "bucket").unwrap();
+        folder.create("a", Bytes::from_static(b"0123456789")).await.unwrap();
+        assert_eq!(folder.get_range("a", 3, 4).await.unwrap().unwrap(), "3456");
+        assert_eq!(folder.get_range("a", 8, 4).await.unwrap().unwrap(), "89");
+        folder.delete("a").await.unwrap();
+        folder.delete("a").await.unwrap();
+        assert_eq!(folder.get_range("a", 3, 4).await.unwrap(), None);
     }
 
     #[tokio::test]

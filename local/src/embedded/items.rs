@@ -2,9 +2,10 @@
 
 use consumer_fn::Origin;
 use consumer_fn::items::{Existing, Insert, Item, ItemStore};
-use rusqlite::{CachedStatement, Row, Transaction, named_params, params};
-use shared::id::AdmissionId;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
+use shared::id::{AdmissionId, EventId, TenantId};
 use shared::key;
+use shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::{Database, DatabaseError};
@@ -33,6 +34,77 @@ impl ItemStore for EmbeddedItems {
         }
         outcomes
     }
+}
+
+/// What an item says of itself, but for what the event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedItem {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its event's id.
+    pub id: EventId,
+    /// Origin, admission and content.
+    pub existing: Existing,
+    /// When the door had the event.
+    pub received_at: Timestamp,
+    /// When it may go, in seconds since the Unix epoch; never, if not given.
+    pub expires_at: Option<i64>,
+}
+
+impl EmbeddedItems {
+    /// The items of these names, by position; `None` where there is none.
+    pub async fn find(
+        &self,
+        names: Vec<(TenantId, EventId)>,
+    ) -> Result<Vec<Option<Existing>>, DatabaseError> {
+        let find = move |connection: &mut Connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT shard, sequence_number, position, admission_id, content_hash FROM items WHERE pk = ?1 AND sk = ?2",
+            )?;
+            let keys = names.iter().map(|(tenant, id)| (key::item_partition(tenant), key::item_sort(id)));
+            keys.map(|(pk, sk)| select.query_row(params![pk, sk], existing).optional()).collect()
+        };
+        self.0.call(find).await
+    }
+
+    /// Items behind the row `after`, of `tenant` or of all, `limit` at most; and the last row's number, if there may
+    /// be more behind it.
+    pub async fn list(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<(Vec<NamedItem>, Option<i64>), DatabaseError> {
+        let partition = tenant.map(key::item_partition);
+        let list = move |connection: &mut Connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT shard, sequence_number, position, admission_id, content_hash, pk, sk, received_at, expires_at, rowid FROM items
+                 WHERE rowid > ?1 AND (?2 IS NULL OR pk = ?2) ORDER BY rowid LIMIT ?3",
+            )?;
+            let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = select.query(params![after.unwrap_or(i64::MIN), partition, rows])?;
+            let (mut items, mut last) = (Vec::new(), None);
+            while let Some(row) = rows.next()? {
+                items.push(named(row)?);
+                last = Some(row.get(9)?);
+            }
+            let last = last.filter(|_| items.len() == limit);
+            Ok((items, last))
+        };
+        self.0.call(list).await
+    }
+}
+
+fn named(row: &Row<'_>) -> rusqlite::Result<NamedItem> {
+    let (pk, sk, received_at): (String, String, String) = (row.get(5)?, row.get(6)?, row.get(7)?);
+    let unreadable = |column, text: &str| {
+        let error = format!("`{text}` is not as Tidegate writes it").into();
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error)
+    };
+    let (tenant, id) = key::item_name(&pk, &sk).ok_or_else(|| unreadable(6, &format!("{pk} {sk}")))?;
+    let received_at =
+        serde_json::from_value(received_at.clone().into()).map_err(|_| unreadable(7, &received_at))?;
+    Ok(NamedItem { tenant, id, existing: existing(row)?, received_at, expires_at: row.get(8)? })
 }
 
 fn failed(error: &DatabaseError) -> Insert {

@@ -1,7 +1,9 @@
 //! The ledger table: a row a shard, and a row an archive object.
 
+use std::collections::HashMap;
+
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
-use consumer_fn::manifest::ManifestRow;
+use consumer_fn::manifest::{ManifestRow, UnreadableRow};
 use consumer_fn::{Attribute, Mark};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
@@ -70,6 +72,52 @@ impl Ledger for EmbeddedLedger {
     }
 }
 
+impl EmbeddedLedger {
+    /// The manifest rows of a shard whose first place is behind `after`, in the shard's order, `limit` at most.
+    pub async fn manifest(
+        &self,
+        shard: &str,
+        after: Option<&Mark>,
+        limit: usize,
+    ) -> Result<Vec<ManifestRow>, ManifestError> {
+        let partition = key::ledger_partition(shard);
+        let after =
+            after.map_or(String::new(), |mark| key::manifest_sort(&mark.sequence_number, mark.position));
+        let rows = self.0.call(move |connection| {
+            let mut select = connection
+                .prepare_cached("SELECT * FROM manifest WHERE pk = ?1 AND sk > ?2 ORDER BY sk LIMIT ?3")?;
+            let names: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = select.query(params![partition, after, limit])?;
+            let mut read = Vec::new();
+            while let Some(row) = rows.next()? {
+                let columns =
+                    (0..names.len()).map(|column| row.get(column)).collect::<Result<Vec<Value>, _>>()?;
+                read.push(names.iter().cloned().zip(columns).collect::<HashMap<_, _>>());
+            }
+            Ok(read)
+        });
+        let attribute = |row: &HashMap<String, Value>, name: &str| match row.get(name)? {
+            Value::Text(text) => Some(Attribute::Text(text.clone())),
+            Value::Integer(number) => Some(Attribute::Number(*number)),
+            _ => None,
+        };
+        let read = |row| ManifestRow::read(|name| attribute(&row, name));
+        Ok(rows.await?.into_iter().map(read).collect::<Result<_, _>>()?)
+    }
+}
+
+/// Why a manifest could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A row of it.
+    #[error(transparent)]
+    Row(#[from] UnreadableRow),
+}
+
 fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     let mark = |column| {
         let sequence_number: Option<String> = row.get(column)?;
@@ -93,6 +141,9 @@ fn failure(error: DatabaseError) -> LedgerFailure {
 
 #[cfg(test)]
 mod tests {
+    use consumer_fn::manifest::Tenants;
+    use shared::time::Timestamp;
+
     use super::*;
 
     #[tokio::test]
@@ -115,5 +166,29 @@ mod tests {
         assert_eq!(ledger.write("a", &second).await, Ok(Written::Done));
         assert_eq!(ledger.read("a").await.unwrap(), second);
         assert_eq!(ledger.read("b").await.unwrap(), Progress::default());
+    }
+
+    #[tokio::test]
+    async fn a_shards_manifest_is_read_in_its_order_and_in_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = EmbeddedLedger(Database::open(&folder.path().join("ledger.sqlite")).unwrap());
+        let row = |first: &str, before: &str| ManifestRow {
+            key: format!("events/{first}"),
+            first: Mark::new(first, 0),
+            before: Mark::new(before, 1),
+            bytes: 1,
+            sha256: "ab".to_owned(),
+            lines: 1,
+            received_at: [Timestamp::from_unix_ms(1), Timestamp::from_unix_ms(2)],
+            tenants: Tenants::Sidecar("manifests/x".to_owned()),
+        };
+        let rows = [row("9", "10"), row("11", "99"), row("100", "101")];
+        for row in rows.iter().rev() {
+            ledger.note("a", row).await.unwrap();
+        }
+        ledger.note("b", &row("1", "2")).await.unwrap();
+        assert_eq!(ledger.manifest("a", None, 2).await.unwrap(), rows[..2]);
+        assert_eq!(ledger.manifest("a", Some(&rows[1].first), 2).await.unwrap(), rows[2..]);
+        assert_eq!(ledger.manifest("a", Some(&rows[2].first), 2).await.unwrap(), []);
     }
 }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
-use rusqlite::{Transaction, named_params, params};
+use rusqlite::{Connection, Transaction, named_params, params};
 use shared::limits;
-use shared::time::Clock;
+use shared::time::{Clock, Timestamp};
 
 use super::{Database, DatabaseError};
 
@@ -41,6 +41,26 @@ pub struct Received {
     pub receives: u32,
     /// When it was sent, in Unix milliseconds.
     pub sent_ms: i64,
+}
+
+/// One of the two queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueName {
+    /// What waits for the stream.
+    Spill,
+    /// What never reached it.
+    Dead,
+}
+
+/// A message that was looked at, and stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedMessage {
+    /// Names it, for deleting it; in a queue that hands out receipts, the receipt.
+    pub id: String,
+    /// What was sent.
+    pub body: String,
+    /// When it was sent.
+    pub sent: Timestamp,
 }
 
 /// What is in the two queues.
@@ -97,6 +117,25 @@ impl EmbeddedQueue {
                 })
             })
             .await
+    }
+
+    /// The messages of a queue, hidden ones among them, in their order. They are not received by it.
+    pub async fn messages(&self, queue: QueueName) -> Result<Vec<QueuedMessage>, DatabaseError> {
+        let queue = match queue {
+            QueueName::Spill => SPILL,
+            QueueName::Dead => DEAD,
+        };
+        let look = move |connection: &mut Connection| {
+            let mut select = connection
+                .prepare_cached("SELECT id, body, sent_ms FROM messages WHERE queue = ?1 ORDER BY id")?;
+            let rows = select.query_map([queue], |row| {
+                let id: i64 = row.get(0)?;
+                let sent = Timestamp::from_unix_ms(row.get(2)?);
+                Ok(QueuedMessage { id: id.to_string(), body: row.get(1)?, sent })
+            });
+            rows?.collect()
+        };
+        self.database.call(look).await
     }
 
     /// Makes hidden messages visible: for a start, when nobody can be at work on them.
@@ -183,8 +222,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    use shared::time::Timestamp;
-
     use super::*;
 
     const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(10), receives: 2 };
@@ -235,6 +272,23 @@ mod tests {
             connection.query_row("SELECT body FROM messages", [], |row| row.get::<_, String>(0))
         });
         assert_eq!(body.await.unwrap(), SpillMessage::of("a", &["{}"]).body());
+    }
+
+    #[tokio::test]
+    async fn looking_at_a_queue_changes_nothing_in_it() {
+        let (_folder, queue, now) = queue();
+        now.store(7, Ordering::Relaxed);
+        send(&queue, &["a", "b"]).await;
+        assert_eq!(receive(&queue, 1).await, ["1"]);
+        for _ in 0..2 {
+            let seen = queue.messages(QueueName::Spill).await.unwrap();
+            let ids: Vec<_> =
+                seen.iter().map(|message| (message.id.as_str(), message.sent.unix_ms())).collect();
+            assert_eq!(ids, [("1", 7), ("2", 7)], "a hidden one, and one that is not");
+            assert_eq!(seen[1].body, SpillMessage::of("b", &["{}"]).body());
+        }
+        assert_eq!(queue.messages(QueueName::Dead).await.unwrap(), []);
+        assert_eq!(receive(&queue, 1_000).await, ["2"]);
     }
 
     #[tokio::test]

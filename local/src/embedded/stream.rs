@@ -14,7 +14,7 @@ use super::{Database, DatabaseError};
 use crate::event_source_mapping::ports::{ListedShard, Read, Record, Room, StreamReader, Tail};
 
 /// How long records stay after they were processed: Kinesis's default. Unprocessed ones stay until they are.
-const RETENTION: Duration = Duration::from_hours(24);
+pub const RETENTION: Duration = Duration::from_hours(24);
 
 /// The stream, for writing.
 #[derive(Clone, Debug)]
@@ -168,6 +168,26 @@ impl EventStream for EmbeddedStream {
     }
 }
 
+impl StreamRows {
+    /// The last sequence number of `shard` before the first record that arrived at `time` or later: behind it, reading
+    /// begins with that one.
+    pub async fn last_before(&self, shard: &str, time: Timestamp) -> Result<Option<String>, DatabaseError> {
+        let shard = shard.to_owned();
+        let found: Option<i64> = self
+            .0
+            .call(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT max(sequence) FROM records WHERE shard = ?1
+                         AND sequence < coalesce((SELECT min(sequence) FROM records WHERE shard = ?1 AND arrival_ms >= ?2), ?3)",
+                    )?
+                    .query_row(params![shard, time.unix_ms(), i64::MAX], |row| row.get(0))
+            })
+            .await?;
+        Ok(found.map(sequence_number))
+    }
+}
+
 impl StreamReader for StreamRows {
     async fn shards(&self) -> anyhow::Result<Vec<ListedShard>> {
         let listed = self.0.call(|connection| {
@@ -315,6 +335,22 @@ mod tests {
         assert_eq!(behind, records[2..]);
         let (first, tail) = read(&rows, shard, None, Room { records: 100, bytes: 1 }).await;
         assert_eq!((first.len(), tail), (1, Tail::More));
+    }
+
+    #[tokio::test]
+    async fn reading_begins_with_the_first_record_of_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Database::open(&folder.path().join("stream.sqlite")).unwrap();
+        let (shard, rows) = ("shardId-000000000000", StreamRows(open()));
+        for ms in [1_000, 2_000, 3_000] {
+            let clock = Clock::fixed(Timestamp::from_unix_ms(ms));
+            EmbeddedStream::open(open(), 1, clock).await.unwrap().put(&[record("k", "x")]).await.unwrap();
+        }
+        for (from, expected) in [(0, 3), (1_000, 3), (1_001, 2), (3_000, 1), (3_001, 0)] {
+            let after = rows.last_before(shard, Timestamp::from_unix_ms(from)).await.unwrap();
+            let (records, _) = read(&rows, shard, after.as_deref(), EVERYTHING).await;
+            assert_eq!(records.len(), expected, "from {from}");
+        }
     }
 
     #[tokio::test]
