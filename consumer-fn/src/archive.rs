@@ -71,6 +71,14 @@ impl<'a> Layout<'a> {
         (bytes.clone(), contents.clone())
     }
 
+    /// The first place behind the prefix, if lines of it are in quarantine that are not before `settled`: no object
+    /// covers them.
+    pub(crate) fn open_quarantine(&self, prefix: &Prefix<Settled>, settled: &Mark) -> Option<Mark> {
+        let last = prefix.quarantined.iter().map(|quarantined| quarantined.place).max()?;
+        let (record, is_open) = (prefix.records - 1, *settled <= self.mark(last));
+        is_open.then(|| self.mark(Place { record, position: self.last_positions[record] + 1 }))
+    }
+
     /// The first place of the batch at or behind a mark.
     pub(crate) fn place(&self, mark: &Mark) -> Place {
         let records = self.batch.records();

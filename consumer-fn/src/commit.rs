@@ -49,7 +49,14 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
     let attempt = Attempt::new(Mark::new(batch.first().sequence_number.clone(), 0));
     let mut layout = Layout::new(&prefix, batch, config);
     let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
-    let carried = hands.carry_out(attempt, Some(&mut layout)).await;
+    let mut carried = hands.carry_out(attempt, Some(&mut layout)).await;
+    if let Ok(settled) = &carried
+        && let Some(end) = layout.open_quarantine(&prefix, settled)
+    {
+        // The answer says that these are done; the ledger must, too: who redrives them has nobody else to ask.
+        let fenced = hands.carry_out(Attempt::fence(end), None).await;
+        carried = fenced.map_err(|(_, error)| (settled.clone(), error));
+    }
     let settled = |mark: &Mark| layout.place(mark).record;
     let records = match carried {
         Ok(mark) => settled(&mark).max(prefix.records),

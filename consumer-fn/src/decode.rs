@@ -99,6 +99,7 @@ fn foreign(object: ClientObject, record: &Record, origin: &Origin, config: &Conf
         fields: object.fields,
         fields_ref: None,
         trace: None,
+        redrive_of: Vec::new(),
     }
 }
 

@@ -8,11 +8,14 @@ use std::collections::{HashMap, HashSet};
 use shared::id::{EventId, TenantId};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::items::{Existing, Insert, Item, ItemStore};
+use self::verdict::{Verdict, decide};
+use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::prefix::{Entry, Prefix};
 use crate::prepare::Prepared;
 use crate::quarantine::{Quarantined, Reason};
 use crate::retry::Jitter;
+
+pub(crate) mod verdict;
 
 /// Items in one call. Many, so that the store may work on them side by side; not all, so that what was inserted when
 /// time runs out counts.
@@ -31,17 +34,17 @@ pub(crate) enum Settled {
     Deduplicated,
 }
 
-/// What the item store said about an event.
+/// What is known of an event for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Outcome {
     Stored,
     Redelivered,
     Deduplicated,
     Quarantine(Reason, String),
 }
 
-/// Inserts the items of the prefix, in the stream's order. Those that fail are tried again until `until`; where some
-/// still fail, the prefix ends before the first.
+/// Inserts the items of the prefix, in the stream's order, and takes those over that redriven events left behind.
+/// What fails is tried again until `until`; where some still fail, the prefix ends before the first.
 pub(crate) async fn insert(
     prefix: Prefix<Prepared>,
     store: &impl ItemStore,
@@ -51,18 +54,28 @@ pub(crate) async fn insert(
     let mut run = Run::new(&prefix);
     let mut failures = 0;
     loop {
-        let call = run.next_call(&prefix);
-        if call.is_empty() {
+        let Calls { inserts, take_overs } = run.next_calls(&prefix);
+        if inserts.is_empty() && take_overs.is_empty() {
             break;
         }
-        let items: Vec<Item> = call.iter().map(|&index| prefix.entries[index].value.item.clone()).collect();
-        match timeout_at(until, store.insert(&items)).await {
-            Ok(outcomes) => run.settle(&call, &items, outcomes),
-            Err(_) => "no answer in time".clone_into(&mut run.failure),
+        run.failed = false;
+        if !inserts.is_empty() {
+            let items: Vec<Item> =
+                inserts.iter().map(|&index| prefix.entries[index].value.item.clone()).collect();
+            match timeout_at(until, store.insert(&items)).await {
+                Ok(answers) => run.settle(&prefix, &inserts, answers),
+                Err(_) => run.fail("no answer in time".to_owned()),
+            }
         }
-        let failed = call.iter().any(|&index| run.verdicts[index].is_none());
-        failures = if failed { failures + 1 } else { 0 };
-        if failed {
+        if !take_overs.is_empty() {
+            let (indexes, items): (Vec<_>, Vec<_>) = take_overs.into_iter().unzip();
+            match timeout_at(until, store.take_over(&items)).await {
+                Ok(answers) => run.settle_taken_over(&prefix, &indexes, answers),
+                Err(_) => run.fail("no answer in time".to_owned()),
+            }
+        }
+        failures = if run.failed { failures + 1 } else { 0 };
+        if run.failed {
             sleep_until(until.min(Instant::now() + jitter.wait(failures))).await;
         }
         if Instant::now() >= until {
@@ -72,15 +85,24 @@ pub(crate) async fn insert(
     run.finish(prefix)
 }
 
+/// What is to be asked of the store next, each key at most once.
+#[derive(Debug, Default)]
+struct Calls {
+    inserts: Vec<usize>,
+    take_overs: Vec<(usize, TakeOver)>,
+}
+
 /// How far the inserting got.
 struct Run {
     /// One for each entry that has one.
-    verdicts: Vec<Option<Verdict>>,
-    /// The entries without a verdict, in order.
+    outcomes: Vec<Option<Outcome>>,
+    /// The entries without an outcome, in order.
     pending: Vec<usize>,
-    /// The items that are known to be there. Items do not change, so a second event of the same id in the same batch
-    /// is compared with what is known of the first.
+    /// The items that are known to be there. Only a redriven event changes one, so a second event of the same id in
+    /// the same batch is compared with what is known of the first.
     known: HashMap<(TenantId, EventId), Existing>,
+    /// Whether something failed in this round.
+    failed: bool,
     /// The last failure.
     failure: String,
 }
@@ -89,51 +111,100 @@ impl Run {
     fn new(prefix: &Prefix<Prepared>) -> Self {
         let entries = prefix.entries.len();
         Self {
-            verdicts: vec![None; entries],
+            outcomes: vec![None; entries],
             pending: (0..entries).collect(),
             known: HashMap::new(),
+            failed: false,
             failure: "no time was left".to_owned(),
         }
     }
 
-    /// The first pending entries, of several with one id only the first. Empty when none are pending.
-    fn next_call(&mut self, prefix: &Prefix<Prepared>) -> Vec<usize> {
-        let mut call = Vec::new();
+    /// For the first pending entries, of several with one id only the first. Empty when none are pending.
+    fn next_calls(&mut self, prefix: &Prefix<Prepared>) -> Calls {
+        let mut calls = Calls::default();
         let mut keys = HashSet::new();
         let mut bytes = 0;
         for &index in &self.pending {
-            let item = &prefix.entries[index].value.item;
-            let key = (item.tenant.clone(), item.id.clone());
-            if let Some(existing) = self.known.get(&key) {
-                self.verdicts[index] = Some(compare(item, existing));
-            } else if call.len() == CALL_ITEMS || bytes > CALL_BYTES {
+            let prepared = &prefix.entries[index].value;
+            let item = &prepared.item;
+            let key = key_of(item);
+            if keys.contains(&key) {
+                continue;
+            }
+            if let Some(known) = self.known.get(&key) {
+                match decide(&existing(item), prepared.redrive_of(), known) {
+                    Verdict::TakeOver => {
+                        calls.take_overs.push((index, take_over(item, known)));
+                        keys.insert(key);
+                    }
+                    verdict => self.outcomes[index] = Some(outcome(verdict, known)),
+                }
+            } else if calls.inserts.len() == CALL_ITEMS || bytes > CALL_BYTES {
                 break;
-            } else if keys.insert(key) {
+            } else {
                 bytes += item.original_text.len() + item.modified_data.len() + item.fields.as_json().len();
-                call.push(index);
+                calls.inserts.push(index);
+                keys.insert(key);
+            }
+            if calls.take_overs.len() == CALL_ITEMS {
+                break;
             }
         }
-        self.pending.retain(|&index| self.verdicts[index].is_none());
-        call
+        self.forget_settled();
+        calls
     }
 
-    fn settle(&mut self, call: &[usize], items: &[Item], outcomes: Vec<Insert>) {
-        for ((&index, item), outcome) in call.iter().zip(items).zip(outcomes) {
-            let (verdict, existing) = match outcome {
-                Insert::Inserted => (Verdict::Stored, Some(existing(item))),
-                Insert::Exists(existing) => (compare(item, &existing), Some(existing)),
-                Insert::Refused(why) => (Verdict::Quarantine(Reason::ItemRefused, why), None),
-                Insert::Failed(why) => {
-                    self.failure = why;
-                    continue;
+    fn settle(&mut self, prefix: &Prefix<Prepared>, call: &[usize], answers: Vec<Insert>) {
+        for (&index, answer) in call.iter().zip(answers) {
+            let prepared = &prefix.entries[index].value;
+            let item = &prepared.item;
+            match answer {
+                Insert::Inserted => {
+                    self.outcomes[index] = Some(Outcome::Stored);
+                    self.known.insert(key_of(item), existing(item));
                 }
-            };
-            self.verdicts[index] = Some(verdict);
-            if let Some(existing) = existing {
-                self.known.insert((item.tenant.clone(), item.id.clone()), existing);
+                Insert::Exists(there) => {
+                    let verdict = decide(&existing(item), prepared.redrive_of(), &there);
+                    // The next round takes it over.
+                    let is_settled = verdict != Verdict::TakeOver;
+                    self.outcomes[index] = is_settled.then(|| outcome(verdict, &there));
+                    self.known.insert(key_of(item), there);
+                }
+                Insert::Refused(why) => {
+                    self.outcomes[index] = Some(Outcome::Quarantine(Reason::ItemRefused, why));
+                }
+                Insert::Failed(why) => self.fail(why),
             }
         }
-        self.pending.retain(|&index| self.verdicts[index].is_none());
+        self.forget_settled();
+    }
+
+    fn settle_taken_over(&mut self, prefix: &Prefix<Prepared>, call: &[usize], answers: Vec<TakenOver>) {
+        for (&index, answer) in call.iter().zip(answers) {
+            let item = &prefix.entries[index].value.item;
+            match answer {
+                TakenOver::Done => {
+                    self.outcomes[index] = Some(Outcome::Stored);
+                    self.known.insert(key_of(item), existing(item));
+                }
+                // The next round inserts, and is told what is there by now.
+                TakenOver::Changed => {
+                    self.known.remove(&key_of(item));
+                    self.fail("the item changed meanwhile".to_owned());
+                }
+                TakenOver::Failed(why) => self.fail(why),
+            }
+        }
+        self.forget_settled();
+    }
+
+    fn forget_settled(&mut self) {
+        self.pending.retain(|&index| self.outcomes[index].is_none());
+    }
+
+    fn fail(&mut self, why: String) {
+        self.failed = true;
+        self.failure = why;
     }
 
     fn finish(self, mut prefix: Prefix<Prepared>) -> Prefix<Settled> {
@@ -147,17 +218,21 @@ impl Run {
             );
             prefix.end_before(record);
         }
-        // Entries only went from the end, so the two are still in step.
-        let mut verdicts = self.verdicts.into_iter().flatten();
-        prefix.and_then(|Entry { place, value: prepared }| match verdicts.next() {
-            Some(Verdict::Quarantine(reason, why)) => {
+        // Entries only went from the end, so the two are still in step; what is behind the first pending one is gone.
+        let mut outcomes = self.outcomes.into_iter();
+        prefix.and_then(|Entry { place, value: prepared }| match outcomes.next().flatten() {
+            Some(Outcome::Quarantine(reason, why)) => {
                 Err(Quarantined::event(place, &prepared.into_event(), reason, why))
             }
-            Some(Verdict::Redelivered) => Ok(Settled::Redelivered),
-            Some(Verdict::Deduplicated) => Ok(Settled::Deduplicated),
-            Some(Verdict::Stored) | None => Ok(Settled::Stored(Box::new(prepared))),
+            Some(Outcome::Redelivered) => Ok(Settled::Redelivered),
+            Some(Outcome::Deduplicated) => Ok(Settled::Deduplicated),
+            Some(Outcome::Stored) | None => Ok(Settled::Stored(Box::new(prepared))),
         })
     }
+}
+
+fn key_of(item: &Item) -> (TenantId, EventId) {
+    (item.tenant.clone(), item.id.clone())
 }
 
 fn existing(item: &Item) -> Existing {
@@ -168,17 +243,25 @@ fn existing(item: &Item) -> Existing {
     }
 }
 
-/// What it means for an event that an item with its id is there.
-fn compare(item: &Item, existing: &Existing) -> Verdict {
-    if existing.origin == item.origin {
-        // Inserted by an earlier attempt at this very batch, or by a call whose answer was lost.
-        Verdict::Stored
-    } else if existing.admission_id == item.admission_id {
-        Verdict::Redelivered
-    } else if existing.content_hash == item.content_hash {
-        Verdict::Deduplicated
-    } else {
-        let why = format!("the id belongs to the event at {}, which has another content", existing.origin);
-        Verdict::Quarantine(Reason::IdReused, why)
+fn take_over(item: &Item, there: &Existing) -> TakeOver {
+    TakeOver {
+        tenant: item.tenant.clone(),
+        id: item.id.clone(),
+        from: there.origin.clone(),
+        to: item.origin.clone(),
+    }
+}
+
+/// What a verdict that asks nothing of the store comes to.
+fn outcome(verdict: Verdict, there: &Existing) -> Outcome {
+    match verdict {
+        Verdict::Stored => Outcome::Stored,
+        Verdict::Redelivered => Outcome::Redelivered,
+        Verdict::Deduplicated => Outcome::Deduplicated,
+        Verdict::IdReused => {
+            let why = format!("the id belongs to the event at {}, which has another content", there.origin);
+            Outcome::Quarantine(Reason::IdReused, why)
+        }
+        Verdict::TakeOver => unreachable!("the store is asked for it"),
     }
 }

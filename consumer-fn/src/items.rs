@@ -80,9 +80,38 @@ pub struct Existing {
     pub content_hash: String,
 }
 
+/// An item that is to name another origin: its event was brought back from where it had failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeOver {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The event's id within the tenant.
+    pub id: EventId,
+    /// The origin that it must name still.
+    pub from: Origin,
+    /// The origin that it names then.
+    pub to: Origin,
+}
+
+/// What became of an attempt to take an item over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenOver {
+    /// It names the new origin.
+    Done,
+    /// It does not name the old one any more, or is gone; and stays as it is. Perhaps by this very call, whose answer
+    /// was lost: look again.
+    Changed,
+    /// Not now, for this reason; or nobody knows. Trying again is safe.
+    Failed(String),
+}
+
 /// Where items are.
 pub trait ItemStore: Send + Sync + 'static {
     /// Inserts each item whose (tenant, id) is not there yet. Gives one outcome for each item, by position.
     /// The caller never passes two items with the same (tenant, id) in one call.
     fn insert(&self, items: &[Item]) -> impl Future<Output = Vec<Insert>> + Send;
+
+    /// Makes each item name its new origin, if it names the old one: nothing else of it changes. Gives one outcome for
+    /// each, by position. The caller never passes two with the same (tenant, id) in one call.
+    fn take_over(&self, items: &[TakeOver]) -> impl Future<Output = Vec<TakenOver>> + Send;
 }

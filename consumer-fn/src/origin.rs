@@ -3,22 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Where an event lies on the stream. An item names its event's origin, and the event is archived by that one only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// The shard, such as `shardId-000000000002`.
-    pub shard: Arc<str>,
-    /// The record's sequence number, a decimal number of up to 128 bits and more.
-    pub sequence_number: Arc<str>,
-    /// Which line of the record, from 0.
-    pub position: u32,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.shard, self.sequence_number, self.position)
-    }
-}
+pub use shared::origin::Origin;
 
 /// A place on a shard, named so that it can be told outside of a batch: the record, and the line in it. Ordered as the
 /// shard is. Said of a range's end it is the first place that does *not* belong to it.

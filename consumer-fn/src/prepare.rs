@@ -87,6 +87,11 @@ impl Prepared {
         prepared
     }
 
+    /// Every place where the event lay before, if it was brought back.
+    pub(crate) fn redrive_of(&self) -> &[Origin] {
+        &self.event.redrive_of
+    }
+
     /// The event as it came in, for quarantine. A text that became an object of its own is referred to.
     pub(crate) fn into_event(self) -> Event {
         let text = match self.item.original_ref {

@@ -6,6 +6,7 @@ mod flow;
 pub(crate) mod large;
 mod ledger;
 mod prefix_rule;
+mod redrive;
 mod stores;
 
 use std::sync::Arc;
@@ -118,6 +119,7 @@ pub(crate) fn admitted(admission: u128, tenant: &str, id: &str, text: &str) -> E
         fields: Fields::empty(),
         fields_ref: None,
         trace: None,
+        redrive_of: Vec::new(),
     }
 }
 

@@ -144,6 +144,7 @@ impl EventMaker<'_> {
             fields,
             fields_ref: None,
             trace: self.admitted.trace.clone(),
+            redrive_of: Vec::new(),
         })
     }
 

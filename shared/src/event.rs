@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::blob::BlobRef;
 use crate::fields::Fields;
 use crate::id::{AdmissionId, EventId, TenantId};
+use crate::origin::Origin;
 use crate::tier::Tier;
 use crate::time::Timestamp;
 
@@ -40,6 +41,9 @@ pub struct Event {
     pub fields_ref: Option<BlobRef>,
     /// The W3C `traceparent` or X-Ray trace header of the request.
     pub trace: Option<String>,
+    /// Every place where it lay before, if it was brought back from where it had failed: whoever stores it takes its
+    /// item over from the one that the item names. Empty as it comes from the door.
+    pub redrive_of: Vec<Origin>,
 }
 
 /// The flat text of an event.
@@ -127,6 +131,8 @@ struct LineOut<'a> {
     fields_ref: Option<&'a BlobRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Origin]>::is_empty")]
+    redrive_of: &'a [Origin],
 }
 
 /// The line as it is read. Members it does not know are passed over: a newer writer may add some.
@@ -146,6 +152,8 @@ struct LineIn {
     fields: Fields,
     fields_ref: Option<BlobRef>,
     trace: Option<String>,
+    #[serde(default)]
+    redrive_of: Vec<Origin>,
 }
 
 impl Serialize for Event {
@@ -168,6 +176,7 @@ impl Serialize for Event {
             fields: &self.fields,
             fields_ref: self.fields_ref.as_ref(),
             trace: self.trace.as_deref(),
+            redrive_of: &self.redrive_of,
         }
         .serialize(serializer)
     }
@@ -196,6 +205,7 @@ impl<'de> Deserialize<'de> for Event {
             fields: line.fields,
             fields_ref: line.fields_ref,
             trace: line.trace,
+            redrive_of: line.redrive_of,
         })
     }
 }
@@ -208,12 +218,17 @@ mod tests {
     const GOLDEN: &str = r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","text":"User 555-0199","fields":{"b":1.0,"a":[1e2]},"trace":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
     const GOLDEN_BY_REFERENCE: &str = r#"{"v":1,"id":"big","admission_id":"019aa553-4a00-7000-8000-000000000002","tenant":"acme","tier":"free","source":"text_upload","received_at":"2026-11-21T09:30:00.123Z","text_ref":{"key":"payloads/acme/big/ab","parts":2,"bytes":10000000,"sha256":"ab"},"fields_ref":{"key":"payloads/acme/big/cd","parts":1,"bytes":4,"sha256":"cd"}}"#;
 
+    const GOLDEN_REDRIVEN: &str = r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000003","tenant":"acme","tier":"pro","source":"webhook","received_at":"2026-11-21T09:30:00.123Z","text":"hello","redrive_of":[{"shard":"shardId-000000000002","sequence_number":"49590338271490256608559692538361571095921575989136588898","position":3},{"shard":"shardId-000000000004","sequence_number":"49590338271490256608559692538361571095921575989136588899","position":0}]}"#;
+
     #[test]
     fn golden_lines_decode_and_encode_to_the_same_bytes() {
-        for golden in [GOLDEN, GOLDEN_BY_REFERENCE] {
+        for golden in [GOLDEN, GOLDEN_BY_REFERENCE, GOLDEN_REDRIVEN] {
             let event: Event = serde_json::from_str(golden).unwrap();
             assert_eq!(serde_json::to_string(&event).unwrap(), golden);
         }
+        let redriven: Event = serde_json::from_str(GOLDEN_REDRIVEN).unwrap();
+        assert_eq!(redriven.redrive_of[0].position, 3);
+        assert_eq!(serde_json::from_str::<Event>(GOLDEN).unwrap().redrive_of, []);
     }
 
     #[test]

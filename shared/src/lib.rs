@@ -6,6 +6,7 @@
 //! | [`tier`] | the customer tier |
 //! | [`event`] | the one event form |
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
+//! | [`origin`] | where an event lies on the stream |
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`wire`] | a stream record's bytes, in both directions |
 //! | [`blob`] | the claim check: references to large texts on S3 |
@@ -30,6 +31,7 @@ pub mod key;
 pub mod kpl;
 pub mod limits;
 pub mod metric;
+pub mod origin;
 pub mod telemetry;
 pub mod tier;
 pub mod time;

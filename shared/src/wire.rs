@@ -362,6 +362,7 @@ mod tests {
                 fields: serde_json::from_str(&serde_json::to_string(&fields).unwrap()).unwrap(),
                 fields_ref: None,
                 trace: None,
+                redrive_of: Vec::new(),
             }
         }
     }

@@ -35,11 +35,11 @@ export class ItemsTable extends Construct {
     });
   }
 
-  /** Lets `grantee` insert items where there are none, and read the one that is in the way. */
+  /** Lets `grantee` insert items where there are none, read the one that is in the way, and take over its origin. */
   grantInsert(grantee: IGrantable): void {
     grantee.grantPrincipal.addToPrincipalPolicy(
       new PolicyStatement({
-        actions: ['dynamodb:PartiQLInsert', 'dynamodb:BatchGetItem'],
+        actions: ['dynamodb:PartiQLInsert', 'dynamodb:BatchGetItem', 'dynamodb:UpdateItem'],
         resources: [this.table.tableArn],
       }),
     );

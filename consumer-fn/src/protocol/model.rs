@@ -5,6 +5,7 @@
 //! the attempt takes any number of further steps, at any time, or none.
 
 mod explore;
+mod redrive;
 mod world;
 
 use explore::{Explored, explore};
@@ -42,17 +43,15 @@ fn resent(variant: Variant, budget: Budget) -> World {
     World { events: vec![0, 1, 0], objects_of: 2, retries: 0, variant, budget }
 }
 
-const CRASHES: Budget = Budget { given_up: 3, faults: 0, redeliveries: 0, redrives: 0 };
-const FAULTS: Budget = Budget { given_up: 2, faults: 1, redeliveries: 0, redrives: 0 };
-const REDELIVERIES: Budget = Budget { given_up: 2, faults: 0, redeliveries: 1, redrives: 0 };
-const REDRIVES: Budget = Budget { given_up: 2, faults: 0, redeliveries: 0, redrives: 1 };
+const NOTHING: Budget = Budget { given_up: 0, faults: 0, redeliveries: 0, redrives: 0, quarantines: 0 };
+const CRASHES: Budget = Budget { given_up: 3, ..NOTHING };
+const FAULTS: Budget = Budget { given_up: 2, faults: 1, ..NOTHING };
+const REDELIVERIES: Budget = Budget { given_up: 2, redeliveries: 1, ..NOTHING };
+const REDRIVES: Budget = Budget { given_up: 2, redrives: 1, ..NOTHING };
 
 #[test]
 fn every_event_is_archived_once_whatever_crashes() {
-    holds(
-        "two events, three crashes",
-        &World { events: vec![0, 1], objects_of: 1, ..three(Variant::AsDeployed, CRASHES) },
-    );
+    holds("two events, three crashes", &World { objects_of: 1, ..two(Variant::AsDeployed, CRASHES) });
     holds("three events, two crashes", &three(Variant::AsDeployed, Budget { given_up: 2, ..CRASHES }));
 }
 
@@ -62,7 +61,7 @@ fn every_event_is_archived_once_further_down() {
     holds("three events, three crashes", &three(Variant::AsDeployed, CRASHES));
     holds("three events, two crashes, a fault", &three(Variant::AsDeployed, FAULTS));
     holds("an event sent again, two crashes, a fault", &resent(Variant::AsDeployed, FAULTS));
-    let all = Budget { given_up: 1, faults: 1, redeliveries: 1, redrives: 1 };
+    let all = Budget { given_up: 1, faults: 1, redeliveries: 1, redrives: 1, quarantines: 0 };
     holds("an event sent again, one of everything", &resent(Variant::AsDeployed, all));
 }
 
@@ -71,8 +70,7 @@ fn every_event_is_archived_once_whatever_answer_is_lost() {
     let budget = Budget { given_up: 1, ..FAULTS };
     holds("three events, a crash, a fault", &three(Variant::AsDeployed, budget));
     holds("an event sent again, a crash, a fault", &resent(Variant::AsDeployed, budget));
-    let two = World { events: vec![0, 1], ..three(Variant::AsDeployed, FAULTS) };
-    holds("two events, two crashes, a fault", &two);
+    holds("two events, two crashes, a fault", &two(Variant::AsDeployed, FAULTS));
 }
 
 #[test]
@@ -84,17 +82,34 @@ fn every_event_is_archived_once_if_batches_come_again() {
     holds("an event sent again, two crashes, a redelivery", &resent(Variant::AsDeployed, REDELIVERIES));
 }
 
+/// One event.
+fn one(variant: Variant, budget: Budget) -> World {
+    World { events: vec![0], ..three(variant, budget) }
+}
+
+/// Two events.
+fn two(variant: Variant, budget: Budget) -> World {
+    World { events: vec![0, 1], ..three(variant, budget) }
+}
+
 #[test]
 fn every_event_is_archived_once_if_it_is_redriven() {
-    holds(
-        "two events, two crashes, a redrive",
-        &World { events: vec![0, 1], ..three(Variant::AsDeployed, REDRIVES) },
-    );
-    let twice = Budget { given_up: 3, redrives: 2, ..REDRIVES };
-    holds(
-        "an event, three crashes, two redrives",
-        &World { events: vec![0], ..three(Variant::AsDeployed, twice) },
-    );
+    holds("two events, two crashes, a redrive", &two(Variant::AsDeployed, REDRIVES));
+    let twice = Budget { given_up: 3, redrives: 2, ..NOTHING };
+    holds("an event, three crashes, two redrives", &one(Variant::AsDeployed, twice));
+    let lost = Budget { given_up: 2, redrives: 2, faults: 1, ..NOTHING };
+    holds("an event, two crashes, two redrives, a fault", &one(Variant::AsDeployed, lost));
+    let again = Budget { given_up: 2, redrives: 1, redeliveries: 1, ..NOTHING };
+    holds("an event, two crashes, a redrive, a redelivery", &one(Variant::AsDeployed, again));
+}
+
+#[test]
+fn every_event_is_archived_once_if_it_is_redriven_from_quarantine() {
+    let budget = Budget { given_up: 1, redrives: 1, quarantines: 1, ..NOTHING };
+    holds("two events, a crash, a quarantine, a redrive", &two(Variant::AsDeployed, budget));
+    let twice = Budget { given_up: 2, redrives: 2, quarantines: 2, ..NOTHING };
+    let world = World { retries: 1, ..one(Variant::AsDeployed, twice) };
+    holds("an event, two crashes, two quarantines, two redrives", &world);
 }
 
 #[test]
@@ -125,7 +140,21 @@ fn a_redrive_without_a_fence_meets_the_attempt_it_replaces() {
 
 #[test]
 fn a_redriven_record_must_name_every_place_it_was_at() {
-    let twice = Budget { given_up: 3, redrives: 2, ..REDRIVES };
-    let world = World { events: vec![0], ..three(Variant::WithoutFormerOrigins, twice) };
+    let twice = Budget { given_up: 3, redrives: 2, ..NOTHING };
+    let world = one(Variant::WithoutFormerOrigins, twice);
     fails("redrive that names only the last origin", &world, "is lost");
+}
+
+#[test]
+fn an_item_that_is_taken_over_without_condition_leaves_its_event_to_two() {
+    let budget = Budget { given_up: 2, redrives: 2, faults: 1, ..NOTHING };
+    let world = one(Variant::WithoutTakeOverCondition, budget);
+    fails("taking over without condition", &world, "event 0 is archived");
+}
+
+#[test]
+fn quarantine_that_is_redriven_before_its_batch_is_settled_meets_the_next_attempt() {
+    let budget = Budget { given_up: 2, redrives: 1, quarantines: 1, ..NOTHING };
+    let world = World { retries: 1, ..one(Variant::WithoutWaiting, budget) };
+    fails("redrive of quarantine without waiting", &world, "event 0 is archived");
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use shared::gzip::{self, Cap};
 
-use crate::items::{Existing, Insert, Item, ItemStore};
+use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::ledger::{Ledger, LedgerFailure, Progress, Written};
 use crate::manifest::ManifestRow;
 use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
@@ -48,7 +48,7 @@ impl Default for Items {
 }
 
 impl Items {
-    /// From now on, what goes wrong with an event's item is what `plan` says for its id.
+    /// From now on, what goes wrong with an event's item is what `plan` says for its id, or for `take over` and its id.
     pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
         self.plan = Arc::new(Mutex::new(plan));
     }
@@ -105,6 +105,36 @@ impl ItemStore for Items {
             });
         }
         outcomes
+    }
+
+    async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
+        let mut outcomes = Vec::new();
+        for item in items {
+            let fault = (self.plan.lock().unwrap())(&format!("take over {}", item.id));
+            outcomes.push(match fault {
+                None => self.take_over_one(item),
+                Some(Fault::Throttled | Fault::Refused) => TakenOver::Failed("throttled".to_owned()),
+                Some(Fault::Hangs) => pending().await,
+                Some(Fault::Lost) => {
+                    self.take_over_one(item);
+                    TakenOver::Failed("internal error".to_owned())
+                }
+            });
+        }
+        outcomes
+    }
+}
+
+impl Items {
+    fn take_over_one(&self, item: &TakeOver) -> TakenOver {
+        let mut stored = self.stored.lock().unwrap();
+        match stored.get_mut(&(item.tenant.to_string(), item.id.to_string())) {
+            Some(there) if there.origin == item.from => {
+                there.origin = item.to.clone();
+                TakenOver::Done
+            }
+            _ => TakenOver::Changed,
+        }
     }
 }
 

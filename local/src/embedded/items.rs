@@ -1,7 +1,7 @@
-//! The items table, and its insert-if-absent.
+//! The items table: insert if absent, take over if unchanged.
 
 use consumer_fn::Origin;
-use consumer_fn::items::{Existing, Insert, Item, ItemStore};
+use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::key;
@@ -30,6 +30,24 @@ impl ItemStore for EmbeddedItems {
                     outcomes.extend(inserted);
                 }
                 Err(error) => outcomes.extend(chunk.iter().map(|_| failed(&error))),
+            }
+        }
+        outcomes
+    }
+
+    async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
+        let mut outcomes = Vec::with_capacity(items.len());
+        for chunk in items.chunks(TRANSACTION_ITEMS) {
+            let rows = chunk.to_vec();
+            let taken = self
+                .0
+                .write(move |transaction| rows.iter().map(|item| take_over(transaction, item)).collect());
+            match taken.await {
+                Ok(taken) => {
+                    let taken: Vec<TakenOver> = taken;
+                    outcomes.extend(taken);
+                }
+                Err(error) => outcomes.extend(chunk.iter().map(|_| TakenOver::Failed(error.to_string()))),
             }
         }
         outcomes
@@ -148,6 +166,24 @@ fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert
             "SELECT shard, sequence_number, position, admission_id, content_hash FROM items WHERE pk = ?1 AND sk = ?2",
         )?
         .query_row(params![pk, sk], |row| existing(row).map(Insert::Exists))
+}
+
+fn take_over(transaction: &Transaction<'_>, item: &TakeOver) -> rusqlite::Result<TakenOver> {
+    let TakeOver { tenant, id, from, to } = item;
+    let mut update: CachedStatement<'_> = transaction.prepare_cached(
+        "UPDATE items SET shard = :to_shard, sequence_number = :to_number, position = :to_position WHERE pk = :pk AND sk = :sk AND shard = :shard AND sequence_number = :number AND position = :position",
+    )?;
+    let changed = update.execute(named_params! {
+        ":pk": key::item_partition(tenant),
+        ":sk": key::item_sort(id),
+        ":shard": &*from.shard,
+        ":number": &*from.sequence_number,
+        ":position": from.position,
+        ":to_shard": &*to.shard,
+        ":to_number": &*to.sequence_number,
+        ":to_position": to.position,
+    })?;
+    Ok(if changed == 1 { TakenOver::Done } else { TakenOver::Changed })
 }
 
 fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {

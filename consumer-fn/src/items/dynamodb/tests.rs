@@ -10,7 +10,7 @@ use shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::DynamoItems;
-use crate::items::{Existing, Insert, Item, ItemStore};
+use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::origin::Origin;
 use crate::replay::replay;
 
@@ -155,4 +155,34 @@ async fn a_call_that_is_throttled_leaves_every_item_to_the_next_attempt() {
     let (inserts, requests) = insert(&["a", "b"], &vec![throttled; 3]).await;
     assert!(inserts.iter().all(|insert| matches!(insert, Insert::Failed(_))));
     assert_eq!(asked(&requests).len(), 3, "the SDK tries again");
+}
+
+/// Takes an item over before a DynamoDB that answers so.
+async fn take_over(answers: &[(u16, &'static str)]) -> (TakenOver, StaticReplayClient) {
+    let (sdk, requests) = replay(answers);
+    let Item { tenant, id, origin: to, .. } = item("a");
+    let from = Origin { sequence_number: "7".into(), position: 2, ..to.clone() };
+    let taken = DynamoItems::new(&sdk, "items".to_owned()).take_over(&[TakeOver { tenant, id, from, to }]);
+    (taken.await.remove(0), requests)
+}
+
+#[tokio::test]
+async fn an_item_is_taken_over_only_from_the_origin_that_it_was_seen_to_name() {
+    let (taken, requests) = take_over(&[(200, "{}")]).await;
+    assert_eq!(taken, TakenOver::Done);
+    let (operation, body) = asked(&requests).remove(0);
+    assert_eq!(operation, "UpdateItem");
+    insta::assert_snapshot!(body["UpdateExpression"], @"");
+    insta::assert_snapshot!(body["ConditionExpression"], @"");
+    insta::assert_snapshot!(body["Key"], @"");
+    assert_eq!(body["ExpressionAttributeValues"][":position"]["N"], "2");
+    assert_eq!(body["ExpressionAttributeValues"][":to_position"]["N"], "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_names_another_origin_by_now_is_left_alone() {
+    let changed = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed"}"#;
+    assert_eq!(take_over(&[(400, changed)]).await.0, TakenOver::Changed);
+    let throttled = r#"{"__type":"x#ProvisionedThroughputExceededException","message":"why"}"#;
+    assert!(matches!(take_over(&[(400, throttled); 3]).await.0, TakenOver::Failed(_)));
 }

@@ -1,11 +1,17 @@
-//! The world around an attempt: a stream of one shard, its event source mapping, items, objects, ledger and manifest,
-//! and who brings failed records back.
+//! The world around an attempt: a stream of one shard, its event source mapping, items, objects, ledger, manifest and
+//! quarantine. Who brings back what failed is in `redrive.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::sync::LazyLock;
 
+use shared::id::AdmissionId;
+use uuid::Uuid;
+
+use crate::insert::verdict::{Verdict, decide};
+use crate::items::Existing;
 use crate::ledger::{Intent, Progress, Written};
-use crate::origin::Mark;
+use crate::origin::{Mark, Origin};
 use crate::protocol::{Action, Attempt, Planned, Seen};
 
 /// What is explored.
@@ -30,8 +36,10 @@ pub(super) struct Budget {
     pub(super) faults: u8,
     /// Batches that come again although they were done.
     pub(super) redeliveries: u8,
-    /// Failed records that are brought back.
+    /// Failed or quarantined records that are brought back.
     pub(super) redrives: u8,
+    /// Records that go to quarantine, although another attempt at them may not.
+    pub(super) quarantines: u8,
 }
 
 /// What is left out.
@@ -45,55 +53,59 @@ pub(super) enum Variant {
     WithoutLedger,
     WithoutFence,
     WithoutFormerOrigins,
+    WithoutTakeOverCondition,
+    WithoutWaiting,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
-    stream: Vec<Record>,
+    pub(super) stream: Vec<Record>,
     /// The origin that each event's item names.
     items: Vec<Option<usize>>,
     /// By key.
-    objects: BTreeMap<String, Object>,
-    ledger: Progress,
+    pub(super) objects: BTreeMap<String, Object>,
+    pub(super) ledger: Progress,
     /// The keys that have a row.
     manifest: BTreeSet<String>,
     /// The mapping's batches, in order; the first is what `current` is at.
-    work: VecDeque<Batch>,
+    pub(super) work: VecDeque<Batch>,
     current: Option<Run>,
     /// What the mapping has given up. It may go on at any time, or never.
     zombies: Vec<Run>,
     /// What was sent off, timed out, and may still land.
     late: Vec<Late>,
-    /// The records at the failure destination.
-    failed: BTreeSet<usize>,
+    /// The records at the failure destination that were not brought back yet.
+    pub(super) failed: BTreeSet<usize>,
+    /// The records in quarantine that were not brought back yet.
+    pub(super) quarantined: BTreeSet<usize>,
     /// Who brings which record back.
-    redrive: Option<(usize, Attempt)>,
-    left: Budget,
+    pub(super) redrive: Option<Redrive>,
+    pub(super) left: Budget,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Record {
-    event: usize,
+pub(super) struct Record {
+    pub(super) event: usize,
     /// Where it was before, if it was brought back.
-    redrive_of: Vec<usize>,
+    pub(super) redrive_of: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Object {
-    before: Mark,
+pub(super) struct Object {
+    pub(super) before: Mark,
     /// The records whose events it holds.
-    lines: Vec<usize>,
+    pub(super) lines: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Batch {
-    from: usize,
-    to: usize,
-    failures: u8,
+pub(super) struct Batch {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) failures: u8,
 }
 
 /// Takes a state that may come next, who takes that step, and what it is.
-type Push<'a> = dyn FnMut(State, &'static str, &dyn Fn() -> String) + 'a;
+pub(super) type Push<'a> = dyn FnMut(State, &'static str, &dyn Fn() -> String) + 'a;
 
 /// An invocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,16 +115,29 @@ struct Run {
     to: usize,
     /// Up to where items are inserted.
     inserted: usize,
+    /// What the item of the next one was seen to name, if it is to be taken over from there.
+    from_item: Option<usize>,
     /// Those whose item names this origin.
     stored: Vec<usize>,
+    /// Those that go to quarantine, and whether they are there.
+    bad: Vec<usize>,
+    bad_written: bool,
     attempt: Attempt,
 }
 
 /// An effect that nobody waits for any more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Late {
-    action: Action,
-    lines: Vec<usize>,
+enum Late {
+    Action { action: Action, lines: Vec<usize> },
+    TakeOver { from: usize, to: usize },
+}
+
+/// A record that is being brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Redrive {
+    pub(super) record: usize,
+    /// Closes the shard up to behind the record. Nothing for one in quarantine: it was closed before.
+    pub(super) fence: Option<Attempt>,
 }
 
 /// What happened, for a counter-example.
@@ -133,12 +158,12 @@ fn number(record: usize) -> String {
 }
 
 /// The first place of a record.
-fn mark(record: usize) -> Mark {
+pub(super) fn mark(record: usize) -> Mark {
     Mark::new(number(record), 0)
 }
 
 /// The first place behind a record's only line.
-fn behind(record: usize) -> Mark {
+pub(super) fn behind(record: usize) -> Mark {
     Mark::new(number(record), 1)
 }
 
@@ -146,6 +171,19 @@ fn behind(record: usize) -> Mark {
 fn record_at(mark: &Mark) -> usize {
     let record = mark.sequence_number.parse::<usize>().unwrap() - 8;
     if mark.position == 0 { record } else { record + 1 }
+}
+
+/// The origins of the first records: most steps compare some.
+static ORIGINS: LazyLock<Vec<Origin>> = LazyLock::new(|| {
+    let origin =
+        |record| Origin { shard: "shard".into(), sequence_number: number(record).into(), position: 0 };
+    (0..16).map(origin).collect()
+});
+
+/// What an item says of `event` that names `record`.
+fn existing(event: usize, record: usize) -> Existing {
+    let admission_id = AdmissionId(Uuid::from_u128(event as u128));
+    Existing { origin: ORIGINS[record].clone(), admission_id, content_hash: String::new() }
 }
 
 impl State {
@@ -173,7 +211,7 @@ impl State {
                 record.event == event
                     && item.is_none_or(|origin| origin == *failed || record.redrive_of.contains(&origin))
             };
-            let is_failed = || self.failed.iter().any(keeps);
+            let is_failed = || self.failed.iter().chain(&self.quarantined).any(keeps);
             if self.is_ended() && archived.is_empty() && !is_failed() {
                 return Err(format!("event {event} is lost; its item names {item:?}"));
             }
@@ -202,6 +240,7 @@ impl World {
             zombies: Vec::new(),
             late: Vec::new(),
             failed: BTreeSet::new(),
+            quarantined: BTreeSet::new(),
             redrive: None,
             left: self.budget,
         }
@@ -227,8 +266,16 @@ impl World {
         for (index, late) in state.late.iter().enumerate() {
             let mut landed = state.clone();
             landed.late.remove(index);
-            let seen = self.effect(&mut landed, &late.action, &late.lines);
-            push(landed, "late", &|| format!("{:?} -> {seen:?}", late.action));
+            match late {
+                Late::Action { action, lines } => {
+                    let seen = self.effect(&mut landed, action, lines);
+                    push(landed, "late", &|| format!("{action:?} -> {seen:?}"));
+                }
+                Late::TakeOver { from, to } => {
+                    let done = self.take_over(&mut landed, *from, *to);
+                    push(landed, "late", &|| format!("item from record {from} to record {to}: {done}"));
+                }
+            }
         }
         self.redrive(state, &mut push);
         next
@@ -238,8 +285,16 @@ impl World {
     fn mapping(&self, state: &State, push: &mut Push<'_>) {
         match (&state.current, state.work.front()) {
             (None, Some(&Batch { from, to, .. })) => {
-                let run =
-                    Run { from, to, inserted: from, stored: Vec::new(), attempt: Attempt::new(mark(from)) };
+                let run = Run {
+                    from,
+                    to,
+                    inserted: from,
+                    from_item: None,
+                    stored: Vec::new(),
+                    bad: Vec::new(),
+                    bad_written: false,
+                    attempt: Attempt::new(mark(from)),
+                };
                 push(State { current: Some(run), ..state.clone() }, "mapping", &|| {
                     format!("invokes with records {from}..{to}")
                 });
@@ -248,15 +303,27 @@ impl World {
                 let mut given_up = State { current: None, ..state.clone() };
                 given_up.zombies.push(run.clone());
                 given_up.left.given_up -= 1;
-                self.fail(&mut given_up);
-                push(given_up, "mapping", &|| "gives the attempt up: it crashed, or was too slow".to_owned());
+                let kept = self.fail(&mut given_up);
+                let what = "gives the attempt up: it crashed, or was too slow";
+                self.forget(&given_up, kept, push);
+                push(given_up, "mapping", &|| what.to_owned());
             }
             _ => {}
         }
     }
 
-    /// A batch failed: halves, or again, or to the failure destination.
-    fn fail(&self, state: &mut State) {
+    /// A record was kept at the failure destination, and comes again all the same.
+    fn forget(&self, state: &State, kept: Option<usize>, push: &mut Push<'_>) {
+        if let Some(from) = kept.filter(|_| state.left.redeliveries > 0) {
+            let mut again = state.clone();
+            again.left.redeliveries -= 1;
+            again.work.push_front(Batch { from, to: from + 1, failures: self.retries });
+            push(again, "mapping", &|| format!("forgets that record {from} was kept"));
+        }
+    }
+
+    /// A batch failed: halves, or again, or to the failure destination. Gives the record that was kept there.
+    fn fail(&self, state: &mut State) -> Option<usize> {
         let Batch { from, to, failures } = state.work.pop_front().expect("a batch was at work");
         if to - from > 1 {
             let middle = from + (to - from) / 2;
@@ -266,7 +333,9 @@ impl World {
             state.work.push_front(Batch { from, to, failures: failures + 1 });
         } else {
             state.failed.insert(from);
+            return Some(from);
         }
+        None
     }
 
     /// Everything before `done` is done, says the function.
@@ -274,7 +343,8 @@ impl World {
         let mut answered = state.clone();
         let batch = state.work[0];
         if done <= batch.from {
-            self.fail(&mut answered);
+            let kept = self.fail(&mut answered);
+            self.forget(&answered, kept, push);
             push(answered, "function", &|| "answers that nothing is done".to_owned());
             return;
         }
@@ -308,23 +378,25 @@ impl World {
         };
         let may_fault = is_current && state.left.faults > 0;
         if run.inserted < run.to {
-            let (mut next, mut run_next) = (state.clone(), run.clone());
-            let stored = self.insert(&mut next, run.inserted);
-            run_next.stored.extend(stored.then_some(run.inserted));
-            run_next.inserted += 1;
-            push(put_back(next, run_next), who, &|| {
-                format!("inserts the item of record {}, stored: {stored}", run.inserted)
-            });
-            if may_fault {
-                let mut cut = state.clone();
-                cut.left.faults -= 1;
-                let run = Run { to: run.inserted, ..run.clone() };
-                push(put_back(cut, run), who, &|| "gets no further with items".to_owned());
-            }
+            self.next_item(state, run, who, may_fault, push, &put_back);
+            return;
+        }
+        if !run.bad.is_empty() && !run.bad_written {
+            let mut next = state.clone();
+            next.quarantined.extend(&run.bad);
+            let run_next = Run { bad_written: true, ..run.clone() };
+            push(put_back(next, run_next), who, &|| format!("puts records {:?} into quarantine", run.bad));
             return;
         }
         let action = run.attempt.next(&mut |settled| self.plan(run, settled));
         if let Action::Done(settled) = &action {
+            if run.bad.last().is_some_and(|bad| *settled <= mark(*bad)) {
+                let run_next = Run { attempt: Attempt::fence(behind(run.to - 1)), ..run.clone() };
+                push(put_back(state.clone(), run_next), who, &|| {
+                    "has quarantined without archiving".to_owned()
+                });
+                return;
+            }
             if is_current {
                 self.answer(state, record_at(settled).max(run.to), push);
             } else {
@@ -343,7 +415,7 @@ impl World {
             push(put_back(lost, run.clone()), who, &|| format!("{}, but the answer is lost", what()));
             let mut late = state.clone();
             late.left.faults -= 1;
-            late.late.push(Late { action: action.clone(), lines: lines.clone() });
+            late.late.push(Late::Action { action: action.clone(), lines: lines.clone() });
             push(put_back(late, run.clone()), who, &|| format!("{action:?} times out"));
         }
         if may_fault {
@@ -364,26 +436,94 @@ impl World {
         Some(Planned { intent: Intent { key: number(from), from: mark(from) }, before })
     }
 
-    /// Inserts a record's item. Whether the event is to be archived by it.
-    fn insert(&self, state: &mut State, record: usize) -> bool {
-        let Record { event, redrive_of } = &state.stream[record];
-        let item = &mut state.items[*event];
-        match *item {
-            Some(origin) if origin == record => true,
-            Some(origin) if redrive_of.contains(&origin) => {
-                *item = Some(record);
-                true
+    /// The item of the next record: inserted, taken over, or left as it is; or the record is found to be bad.
+    fn next_item(
+        &self,
+        state: &State,
+        run: &Run,
+        who: &'static str,
+        may_fault: bool,
+        push: &mut Push<'_>,
+        put_back: &dyn Fn(State, Run) -> State,
+    ) {
+        let record = run.inserted;
+        if let Some(from) = run.from_item {
+            let (mut next, mut run_next) = (state.clone(), Run { from_item: None, ..run.clone() });
+            let done = self.take_over(&mut next, from, record);
+            if may_fault {
+                let mut lost = next.clone();
+                lost.left.faults -= 1;
+                push(put_back(lost, run.clone()), who, &|| {
+                    "takes the item over, but the answer is lost".to_owned()
+                });
+                let mut late = state.clone();
+                late.left.faults -= 1;
+                late.late.push(Late::TakeOver { from, to: record });
+                push(put_back(late, run.clone()), who, &|| "taking the item over times out".to_owned());
             }
-            Some(_) => self.variant == Variant::WithoutOrigins,
+            // If not, it looks again.
+            if done {
+                run_next.stored.push(record);
+                run_next.inserted += 1;
+            }
+            push(put_back(next, run_next), who, &|| {
+                format!("takes the item over from record {from} to record {record}: {done}")
+            });
+            return;
+        }
+        if state.left.quarantines > 0 {
+            let mut bad = state.clone();
+            bad.left.quarantines -= 1;
+            let mut run_next = Run { inserted: record + 1, ..run.clone() };
+            run_next.bad.push(record);
+            push(put_back(bad, run_next), who, &|| format!("finds record {record} to be bad"));
+        }
+        let (mut next, mut run_next) = (state.clone(), run.clone());
+        let verdict = self.insert(&mut next, record);
+        if verdict == Verdict::TakeOver {
+            run_next.from_item = state.items[state.stream[record].event];
+        } else {
+            let stored = verdict == Verdict::Stored || self.variant == Variant::WithoutOrigins;
+            run_next.stored.extend(stored.then_some(record));
+            run_next.inserted += 1;
+        }
+        push(put_back(next, run_next), who, &|| format!("inserts the item of record {record}: {verdict:?}"));
+        if may_fault {
+            let mut cut = state.clone();
+            cut.left.faults -= 1;
+            let run = Run { to: run.inserted, ..run.clone() };
+            push(put_back(cut, run), who, &|| "gets no further with items".to_owned());
+        }
+    }
+
+    /// Inserts a record's item, and says what it means if there is one.
+    #[expect(clippy::unused_self, reason = "it is one of the world's effects")]
+    fn insert(&self, state: &mut State, record: usize) -> Verdict {
+        let Record { event, redrive_of } = &state.stream[record];
+        match state.items[*event] {
+            Some(origin) => {
+                let former: Vec<_> = redrive_of.iter().map(|former| ORIGINS[*former].clone()).collect();
+                decide(&existing(*event, record), &former, &existing(*event, origin))
+            }
             None => {
-                *item = Some(record);
-                true
+                state.items[*event] = Some(record);
+                Verdict::Stored
             }
         }
     }
 
+    /// Makes the item name another record, if it names `from` still.
+    fn take_over(&self, state: &mut State, from: usize, to: usize) -> bool {
+        let item = &mut state.items[state.stream[to].event];
+        let done = *item == Some(from) || self.variant == Variant::WithoutTakeOverCondition;
+        if done {
+            *item = Some(to);
+        }
+        done
+    }
+
     /// Does what an action says, and says how that went.
-    fn effect(&self, state: &mut State, action: &Action, lines: &[usize]) -> Seen {
+    pub(super) fn effect(&self, state: &mut State, action: &Action, lines: &[usize]) -> Seen {
         match action {
             Action::Read if self.variant == Variant::WithoutLedger => Seen::Progress(Progress::default()),
             Action::Read => Seen::Progress(state.ledger.clone()),
@@ -419,49 +559,6 @@ impl World {
         }
         state.objects.insert(key.to_owned(), object);
         Seen::Created
-    }
-
-    /// Brings failed records back: behind a fence, and if they are not in the archive by then.
-    fn redrive(&self, state: &State, push: &mut Push<'_>) {
-        let who = "redrive";
-        let Some((record, attempt)) = &state.redrive else {
-            for &record in state.failed.iter().filter(|_| state.left.redrives > 0) {
-                let mut begun = state.clone();
-                begun.left.redrives -= 1;
-                begun.redrive = Some((record, Attempt::fence(behind(record))));
-                push(begun, who, &|| format!("takes up record {record}"));
-            }
-            return;
-        };
-        let mut next = state.clone();
-        let action = attempt.next(&mut |_| None);
-        if !matches!(action, Action::Done(_)) && self.variant != Variant::WithoutFence {
-            let mut attempt = attempt.clone();
-            let seen = self.effect(&mut next, &action, &[]);
-            attempt.see(action.clone(), seen.clone());
-            next.redrive = Some((*record, attempt));
-            push(next, who, &|| format!("{action:?} -> {seen:?}"));
-            return;
-        }
-        next.redrive = None;
-        next.failed.remove(record);
-        let covers = |(key, object): (&String, &Object)| {
-            !object.lines.is_empty()
-                && Mark::new(key.as_str(), 0) <= mark(*record)
-                && mark(*record) < object.before
-        };
-        if state.objects.iter().any(covers) {
-            push(next, who, &|| format!("finds record {record} in the archive"));
-            return;
-        }
-        let Record { event, redrive_of } = &state.stream[*record];
-        let mut former =
-            if self.variant == Variant::WithoutFormerOrigins { Vec::new() } else { redrive_of.clone() };
-        former.push(*record);
-        let new = state.stream.len();
-        next.stream.push(Record { event: *event, redrive_of: former });
-        next.work.push_back(Batch { from: new, to: new + 1, failures: 0 });
-        push(next, who, &|| format!("brings record {record} back as record {new}"));
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Operation {
     SpillSend,
     /// The consumer's insert of items.
     ItemsInsert,
+    /// The consumer's taking over of items that redriven events left behind.
+    ItemsTakeOver,
     /// The consumer's put of a large text.
     TextPut,
     /// The consumer's put of a quarantine object.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use consumer_fn::Mark;
-use consumer_fn::items::{Insert, Item, ItemStore};
+use consumer_fn::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
 use consumer_fn::ledger::{Ledger, LedgerFailure, Progress, Written};
 use consumer_fn::manifest::ManifestRow;
 use consumer_fn::objects::{Created, Found, ObjectFailure, ObjectStore};
@@ -113,6 +113,32 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
             Some(Fault::DieBefore | Fault::DieLate) => die(),
             Some(Fault::DieAfter) => {
                 self.inner.insert(items).await;
+                die()
+            }
+        }
+    }
+
+    async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
+        let failed = || vec![TakenOver::Failed("by the fault plan".to_owned()); items.len()];
+        match self.faults.strike(Operation::ItemsTakeOver) {
+            None => self.inner.take_over(items).await,
+            Some(Fault::Refuse | Fault::RefuseSome) => failed(),
+            Some(Fault::FailAfter) => {
+                self.inner.take_over(items).await;
+                failed()
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::DieBefore) => die(),
+            Some(Fault::DieAfter) => {
+                self.inner.take_over(items).await;
+                die()
+            }
+            Some(Fault::Late) => {
+                Late::take_over(items).send_off();
+                failed()
+            }
+            Some(Fault::DieLate) => {
+                Late::take_over(items).send_off();
                 die()
             }
         }

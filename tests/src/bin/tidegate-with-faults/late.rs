@@ -7,12 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use consumer_fn::Mark;
+use consumer_fn::items::{ItemStore, TakeOver};
 use consumer_fn::ledger::{Intent, Ledger, Progress};
 use consumer_fn::objects::ObjectStore;
+use consumer_fn::{Mark, Origin};
 use local::data::DataFolder;
-use local::embedded::EmbeddedLedger;
+use local::embedded::{EmbeddedItems, EmbeddedLedger};
 use serde::{Deserialize, Serialize};
+use shared::id::{EventId, TenantId};
 
 /// The variable by which such a process is told its data folder.
 pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_LATE";
@@ -24,6 +26,7 @@ const DELAY: Duration = Duration::from_millis(60);
 pub(crate) enum Late {
     Put { key: String, bytes: Vec<u8>, before: Place },
     Write { shard: String, version: u32, settled_before: Option<Place>, intent: Option<(String, Place)> },
+    TakeOver(Vec<(TenantId, EventId, Origin, Origin)>),
 }
 
 /// A mark.
@@ -54,6 +57,13 @@ impl Late {
             settled_before: progress.settled_before.as_ref().map(Place::from),
             intent: progress.intent.as_ref().map(|intent| (intent.key.clone(), (&intent.from).into())),
         }
+    }
+
+    pub(crate) fn take_over(items: &[TakeOver]) -> Self {
+        let item = |TakeOver { tenant, id, from, to }: &TakeOver| {
+            (tenant.clone(), id.clone(), from.clone(), to.clone())
+        };
+        Self::TakeOver(items.iter().map(item).collect())
     }
 
     /// Returns once the process has taken the effect over.
@@ -87,6 +97,13 @@ impl Late {
                 let objects = data.objects().expect("the bucket is there");
                 let landed = objects.put_if_absent(&key, bytes.into(), Some(&before.into())).await;
                 eprintln!("late: object {key}: {landed:?}");
+            }
+            Self::TakeOver(items) => {
+                let store = EmbeddedItems(data.database().expect("the database is there"));
+                let item = |(tenant, id, from, to)| TakeOver { tenant, id, from, to };
+                let items: Vec<_> = items.into_iter().map(item).collect();
+                let landed = store.take_over(&items).await;
+                eprintln!("late: items {items:?}: {landed:?}");
             }
             Self::Write { shard, version, settled_before, intent } => {
                 let ledger = EmbeddedLedger(data.database().expect("the database is there"));

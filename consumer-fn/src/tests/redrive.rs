@@ -1,0 +1,155 @@
+//! Events that were brought back from where they had failed.
+
+use std::time::Duration;
+
+use shared::event::Event;
+use shared::origin::Origin;
+use tokio::time::Instant;
+
+use super::stores::Fault;
+use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
+use crate::commit::settle;
+use crate::origin::Mark;
+
+fn origin(record: usize) -> Origin {
+    Origin { shard: SHARD.into(), sequence_number: sequence_number(record).into(), position: 0 }
+}
+
+fn event() -> Event {
+    admitted(1, "acme", "a", "hello")
+}
+
+/// The event as it comes again, having lain at these records of the stream before.
+fn redriven(former: &[usize]) -> Vec<u8> {
+    pack(&[Event { redrive_of: former.iter().map(|record| origin(*record)).collect(), ..event() }])
+}
+
+/// The stream's first record has its item, but never got into the archive; it was given up, and is fenced off.
+async fn given_up() -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    pipeline.objects.fail(|effect| effect.starts_with("put events/").then_some(Fault::Throttled));
+    assert_eq!(pipeline.invoke(&[pack(&[event()])]).await, 0);
+    pipeline.objects.fail(|_| None);
+    fence(&pipeline, 0).await;
+    pipeline
+}
+
+/// Closes the shard up to behind a record of the stream.
+async fn fence(pipeline: &Pipeline, record: usize) {
+    let before = Mark::new(sequence_number(record), 1);
+    let until = Instant::now() + Duration::from_secs(5);
+    settle(SHARD, before, &pipeline.objects, &pipeline.ledger, until).await.unwrap();
+}
+
+/// Where the one archived line says that it lies.
+fn archived_from(pipeline: &Pipeline) -> String {
+    let archived = pipeline.objects.archived();
+    assert_eq!(archived.len(), 1, "{archived:?}");
+    archived[0]["sequence_number"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redriven_event_takes_over_the_item_that_it_left_behind_and_is_archived() {
+    let pipeline = given_up().await;
+    assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 2);
+    assert_eq!(archived_from(&pipeline), sequence_number(1));
+    assert_eq!(pipeline.items.get("acme", "a").unwrap().origin, origin(1));
+
+    // It was brought back once more, by somebody who did not know.
+    assert_eq!(pipeline.invoke_from(2, &[redriven(&[0]), redriven(&[0])]).await, 4);
+    assert_eq!(archived_from(&pipeline), sequence_number(1));
+    assert_eq!(pipeline.objects.quarantined(), Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_copies_in_one_batch_the_first_is_archived() {
+    let pipeline = given_up().await;
+    assert_eq!(pipeline.invoke_from(1, &[redriven(&[0]), redriven(&[0])]).await, 3);
+    assert_eq!(archived_from(&pipeline), sequence_number(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_an_item_is_inserted_as_any_other() {
+    let pipeline = Pipeline::new();
+    assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 2);
+    assert_eq!(pipeline.items.get("acme", "a").unwrap().origin, origin(1));
+    assert_eq!(archived_from(&pipeline), sequence_number(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_fails_again_is_redriven_again_wherever_its_item_was_left() {
+    let mut pipeline = given_up().await;
+    // Brought back as record 1, which was given up before it took the item over.
+    pipeline.items.fail(|effect| (effect == "take over a").then_some(Fault::Throttled));
+    assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 1);
+    pipeline.items.fail(|_| None);
+    fence(&pipeline, 1).await;
+    assert_eq!(pipeline.invoke_from(2, &[redriven(&[0, 1])]).await, 3);
+    assert_eq!(archived_from(&pipeline), sequence_number(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_take_over_whose_answer_is_lost_is_found_to_be_done() {
+    let mut pipeline = given_up().await;
+    let mut lost = 1;
+    pipeline.items.fail(move |effect| {
+        let is_first = effect == "take over a" && std::mem::take(&mut lost) == 1;
+        is_first.then_some(Fault::Lost)
+    });
+    assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 2);
+    assert_eq!(archived_from(&pipeline), sequence_number(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_dies_between_take_over_and_archive_leaves_it_to_the_next() {
+    let mut pipeline = given_up().await;
+    pipeline.objects.fail(|effect| effect.starts_with("put events/").then_some(Fault::Hangs));
+    assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 1);
+    assert_eq!(pipeline.items.get("acme", "a").unwrap().origin, origin(1));
+    pipeline.objects.fail(|_| None);
+    assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 2);
+    assert_eq!(archived_from(&pipeline), sequence_number(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_lies_about_where_it_was_goes_to_quarantine() {
+    let pipeline = given_up().await;
+    let other = Event { redrive_of: vec![origin(0)], ..admitted(1, "acme", "a", "something else") };
+    assert_eq!(pipeline.invoke_from(1, &[pack(&[other])]).await, 2);
+    assert_eq!(pipeline.objects.quarantined()[0]["reason"], "id_reused");
+    assert_eq!(pipeline.objects.archived_keys(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_quarantined_again_keeps_the_places_where_it_was() {
+    let mut pipeline = Pipeline::new();
+    pipeline.items.fail(|id| (id == "a").then_some(Fault::Refused));
+    assert_eq!(pipeline.invoke_from(3, &[redriven(&[0, 2])]).await, 4);
+    let bytes = pipeline.objects.quarantined()[0]["bytes"].as_str().unwrap().to_owned();
+    let bytes = base64_simd::STANDARD.decode_to_vec(bytes).unwrap();
+    let again: Event = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(again.redrive_of, [origin(0), origin(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_goes_to_quarantine_alone_is_settled_in_the_ledger_too() {
+    let pipeline = Pipeline::new();
+    assert_eq!(pipeline.invoke(&[b"bad".to_vec(), b"bad".to_vec()]).await, 2);
+    assert_eq!(pipeline.ledger.progress().settled_before, Some(Mark::new(sequence_number(1), 1)));
+
+    // Where an object covers it, no further write is needed.
+    pipeline.ledger.calls();
+    assert_eq!(pipeline.invoke_from(2, &[record("acme", &["1"]), b"bad".to_vec()]).await, 4);
+    assert_eq!(pipeline.ledger.calls(), ["read", "write", "note", "write"]);
+    assert_eq!(pipeline.ledger.progress().settled_before, Some(Mark::new(sequence_number(3), 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn quarantine_that_the_ledger_does_not_hear_of_is_not_answered_as_done() {
+    let mut pipeline = Pipeline::new();
+    pipeline.ledger.fail(|call| (call == "write").then_some(Fault::Throttled));
+    assert_eq!(pipeline.invoke(&[b"bad".to_vec()]).await, 0);
+    pipeline.ledger.fail(|_| None);
+    assert_eq!(pipeline.invoke(&[b"bad".to_vec()]).await, 1);
+    assert_eq!(pipeline.objects.quarantined().len(), 1);
+}
