@@ -136,7 +136,7 @@ impl Pipeline {
         })?;
         let address = listener.local_addr()?;
         // One batch per shard is in flight; a split adds a shard, so leave room.
-        let environments = stream.open_shards().len() * 2;
+        let environments = stream.open_shards().await?.len() * 2;
         let consumer =
             FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
         let redriver = FunctionHost::start(spec(&options, Function::Redriver, redrive::TIMEOUT, 1));

@@ -1,6 +1,5 @@
 //! The stream: shards with ranges of hashes, records in order, sequence numbers of 56 digits as Kinesis gives them.
 
-use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +20,6 @@ pub const RETENTION: Duration = Duration::from_hours(24);
 pub struct EmbeddedStream {
     database: Database,
     clock: Clock,
-    open: Arc<RwLock<Vec<Shard>>>,
 }
 
 /// The stream, for reading: on a connection of its own, so that reads do not wait for puts.
@@ -52,49 +50,46 @@ pub enum SplitError {
 impl EmbeddedStream {
     /// The stream in `database`; if it has no shards yet, it gets `shards` of them, 1 or more, of equal width.
     pub async fn open(database: Database, shards: u16, clock: Clock) -> Result<Self, DatabaseError> {
-        let open = database
+        database
             .write(move |transaction| {
                 let existing: u32 =
                     transaction.query_row("SELECT count(*) FROM shards", [], |row| row.get(0))?;
                 if existing == 0 {
                     create_evenly(transaction, u128::from(shards.max(1)))?;
                 }
-                open_shards(transaction)
+                Ok(())
             })
             .await?;
-        Ok(Self { database, clock, open: Arc::new(RwLock::new(open)) })
+        Ok(Self { database, clock })
     }
 
     /// The names of the shards that take records.
-    pub fn open_shards(&self) -> Vec<String> {
-        self.shards().into_iter().map(|shard| shard.id).collect()
+    pub async fn open_shards(&self) -> Result<Vec<String>, DatabaseError> {
+        let open = self.database.call(|connection| open_shards(connection)).await?;
+        Ok(open.into_iter().map(|shard| shard.id).collect())
     }
 
-    /// Splits an open shard in the middle: it takes no more records, its two children do.
+    /// Splits an open shard in the middle: it takes no more records, its two children do. Whoever puts at the same
+    /// time, in this process or in another, has put before it or puts to a child.
     pub async fn split(&self, shard: &str) -> Result<[String; 2], SplitError> {
-        let parent = self.shards().into_iter().find(|open| open.id == shard);
-        let parent = parent.ok_or_else(|| SplitError::NotOpen(shard.to_owned()))?;
-        let middle = parent.first_hash + (parent.last_hash - parent.first_hash) / 2;
-        if middle == parent.last_hash {
-            return Err(SplitError::TooNarrow(parent.id));
-        }
-        let (children, open) = self
-            .database
-            .write(move |transaction| {
-                let count: u128 = transaction
-                    .query_row("SELECT count(*) FROM shards", [], |row| row.get::<_, u32>(0))?
-                    .into();
-                let ids = [shard_id(count), shard_id(count + 1)];
-                let ranges = [(parent.first_hash, middle), (middle + 1, parent.last_hash)];
-                for (id, (first, last)) in ids.iter().zip(ranges) {
-                    create(transaction, id, Some(&parent.id), first, last)?;
-                }
-                transaction.execute("UPDATE shards SET closed = 1 WHERE id = ?1", [&parent.id])?;
-                Ok((ids, open_shards(transaction)?))
-            })
-            .await?;
-        *self.open.write().unwrap_or_else(std::sync::PoisonError::into_inner) = open;
-        Ok(children)
+        let shard = shard.to_owned();
+        let split = self.database.write(move |transaction| {
+            let Some(parent) = open_shards(transaction)?.into_iter().find(|open| open.id == shard) else {
+                return Ok(Err(SplitError::NotOpen(shard)));
+            };
+            let middle = parent.first_hash + (parent.last_hash - parent.first_hash) / 2;
+            if middle == parent.last_hash {
+                return Ok(Err(SplitError::TooNarrow(parent.id)));
+            }
+            let ids = next_ids(transaction)?;
+            let ranges = [(parent.first_hash, middle), (middle + 1, parent.last_hash)];
+            for (id, (first, last)) in ids.iter().zip(ranges) {
+                create(transaction, id, Some(&parent.id), first, last)?;
+            }
+            transaction.execute("UPDATE shards SET closed = 1 WHERE id = ?1", [&parent.id])?;
+            Ok(Ok(ids))
+        });
+        split.await?
     }
 
     /// Deletes records that were processed and are older than a day, and items past their time.
@@ -112,17 +107,14 @@ impl EmbeddedStream {
             })
             .await
     }
+}
 
-    fn shards(&self) -> Vec<Shard> {
-        self.open.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    fn shard_of(&self, partition_key: &str) -> String {
-        let hash = u128::from_be_bytes(Md5::digest(partition_key).into());
-        let shards = self.shards();
-        let shard = shards.into_iter().find(|shard| (shard.first_hash..=shard.last_hash).contains(&hash));
-        shard.expect("the open shards' ranges cover every hash").id
-    }
+/// The open shard that a partition key belongs to. To be asked in the transaction that puts there: another process may
+/// split it at any time, and what lies in a closed shard behind its end is never read.
+fn shard_of<'a>(open: &'a [Shard], partition_key: &str) -> &'a str {
+    let hash = u128::from_be_bytes(Md5::digest(partition_key).into());
+    let shard = open.iter().find(|shard| (shard.first_hash..=shard.last_hash).contains(&hash));
+    &shard.expect("the open shards' ranges cover every hash").id
 }
 
 impl EventStream for EmbeddedStream {
@@ -139,19 +131,16 @@ impl EventStream for EmbeddedStream {
             )));
         }
         let arrival = self.clock.now().unix_ms();
-        let rows: Vec<(String, String, Bytes)> = records
-            .iter()
-            .map(|record| {
-                (self.shard_of(&record.partition_key), record.partition_key.clone(), record.data.clone())
-            })
-            .collect();
-        let count = rows.len();
+        let records = records.to_vec();
+        let count = records.len();
         self.database
             .write(move |transaction| {
                 let mut insert = transaction.prepare_cached(
                     "INSERT INTO records (shard, partition_key, arrival_ms, data) VALUES (?1, ?2, ?3, ?4)",
                 )?;
-                for (shard, partition_key, data) in &rows {
+                let open = open_shards(transaction)?;
+                for StreamRecord { partition_key, data } in &records {
+                    let shard = shard_of(&open, partition_key);
                     insert.execute(params![shard, partition_key, arrival, &data[..]])?;
                 }
                 Ok(())
@@ -257,6 +246,12 @@ fn shard_id(number: u128) -> String {
     format!("shardId-{number:012}")
 }
 
+/// The names of the next two shards.
+fn next_ids(connection: &Connection) -> rusqlite::Result<[String; 2]> {
+    let count: u32 = connection.query_row("SELECT count(*) FROM shards", [], |row| row.get(0))?;
+    Ok([shard_id(count.into()), shard_id(u128::from(count) + 1)])
+}
+
 fn create_evenly(transaction: &Transaction<'_>, shards: u128) -> rusqlite::Result<()> {
     let width = u128::MAX / shards;
     for number in 0..shards {
@@ -287,8 +282,9 @@ fn open_shards(connection: &Connection) -> rusqlite::Result<Vec<Shard>> {
             rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
         })
     };
-    let mut select = connection
-        .prepare("SELECT id, first_hash, last_hash FROM shards WHERE closed = 0 ORDER BY first_hash")?;
+    let mut select = connection.prepare_cached(
+        "SELECT id, first_hash, last_hash FROM shards WHERE closed = 0 ORDER BY first_hash",
+    )?;
     let rows = select.query_map([], |row| {
         Ok(Shard { id: row.get(0)?, first_hash: hash(row, 1)?, last_hash: hash(row, 2)? })
     })?;
@@ -325,7 +321,7 @@ mod tests {
         for data in ["one", "two", "three"] {
             assert_eq!(stream.put(&[record("acme", data)]).await.unwrap(), [Put::Taken]);
         }
-        let shard = &stream.open_shards()[0];
+        let shard = &stream.open_shards().await.unwrap()[0];
         let (records, tail) = read(&rows, shard, None, EVERYTHING).await;
         assert_eq!(tail, Tail::Tip);
         assert_eq!(records.iter().map(|r| &r.data[..]).collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
@@ -356,10 +352,11 @@ mod tests {
     #[tokio::test]
     async fn a_partition_key_stays_in_its_shard_and_keys_use_every_shard() {
         let (_folder, stream, _rows) = stream(4).await;
+        let open = stream.database.call(|connection| open_shards(connection)).await.unwrap();
         let shards: std::collections::BTreeSet<_> =
-            (0..100).map(|n| stream.shard_of(&format!("t{n}"))).collect();
+            (0..100).map(|n| shard_of(&open, &format!("t{n}")).to_owned()).collect();
         assert_eq!(shards.len(), 4);
-        assert_eq!(stream.shard_of("acme"), stream.shard_of("acme"));
+        assert_eq!(shard_of(&open, "acme"), shard_of(&open, "acme"));
     }
 
     #[tokio::test]
@@ -371,7 +368,8 @@ mod tests {
 
         let (records, tail) = read(&rows, "shardId-000000000000", None, EVERYTHING).await;
         assert_eq!((records.len(), tail), (1, Tail::Closed));
-        let (records, tail) = read(&rows, &stream.shard_of("acme"), None, EVERYTHING).await;
+        let open = stream.database.call(|connection| open_shards(connection)).await.unwrap();
+        let (records, tail) = read(&rows, shard_of(&open, "acme"), None, EVERYTHING).await;
         assert_eq!((records.len(), tail), (1, Tail::Tip));
         let listed = rows.shards().await.unwrap();
         assert_eq!(
@@ -379,6 +377,17 @@ mod tests {
             ListedShard { id: children[0].clone(), parents: vec!["shardId-000000000000".to_owned()] }
         );
         assert!(matches!(stream.split("shardId-000000000000").await, Err(SplitError::NotOpen(_))));
+    }
+
+    #[tokio::test]
+    async fn whoever_has_opened_the_stream_before_a_split_puts_to_the_children_behind_it() {
+        let (folder, stream, rows) = stream(1).await;
+        let other = Database::open(&folder.path().join("stream.sqlite")).unwrap();
+        let other = EmbeddedStream::open(other, 1, Clock::system()).await.unwrap();
+        other.split("shardId-000000000000").await.unwrap();
+        stream.put(&[record("acme", "behind")]).await.unwrap();
+        assert_eq!(read(&rows, "shardId-000000000000", None, EVERYTHING).await, (vec![], Tail::Closed));
+        assert_eq!(stream.open_shards().await.unwrap(), other.open_shards().await.unwrap());
     }
 
     #[tokio::test]
