@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use local::functions::Function;
+use shared::id::TenantId;
+use shared::time::Timestamp;
+
+use crate::deployment::DeploymentOptions;
 
 /// Events from many customers, in items and gzip NDJSON objects within five seconds, once each.
 #[derive(Debug, Parser)]
@@ -20,6 +24,11 @@ pub struct Arguments {
 pub enum Command {
     /// Run the whole pipeline on this machine, without an AWS account.
     Local(LocalOptions),
+    /// Prove that every event is where it should be, once: compare what lies in the stream, the archive, the items, the
+    /// manifest and the places of failures. Exit code 0 if the books balance, 1 if not, 2 if they cannot be read.
+    Audit(AuditOptions),
+    /// Print one tenant's archived events as NDJSON, reading nobody else's bytes.
+    Cat(CatOptions),
     /// Be the event source mapping between a Kinesis stream and a Lambda function: read the stream by `GetRecords`,
     /// gather, invoke, bisect, keep what fails for good. For emulators, whose own mappings do not do that; on AWS
     /// itself, disable Lambda's mapping first.
@@ -75,6 +84,48 @@ pub struct LocalOptions {
     /// How often a spilled message is received before it goes to the dead-letter queue [deployed: 500].
     #[arg(long, value_name = "N", hide = true)]
     pub receives: Option<u32>,
+}
+
+/// Options of `tidegate audit`.
+#[derive(Args, Debug)]
+pub struct AuditOptions {
+    /// Which deployment.
+    #[command(flatten)]
+    pub deployment: DeploymentOptions,
+    /// Only events that the door received at this time or later, as RFC 3339 [default: since when the stream keeps all].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub from: Option<Timestamp>,
+    /// Only events that the door received before this time [default: now].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub to: Option<Timestamp>,
+    /// Print JSON, with every tenant and every finding.
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment's configuration file [default: tidegate.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Options of `tidegate cat`.
+#[derive(Args, Debug)]
+pub struct CatOptions {
+    /// Which deployment.
+    #[command(flatten)]
+    pub deployment: DeploymentOptions,
+    /// Whose events.
+    #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
+    pub tenant: TenantId,
+    /// Only events that the door received at this time or later, as RFC 3339 [default: from the first].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub from: Option<Timestamp>,
+    /// Only events that the door received before this time [default: up to the last].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub to: Option<Timestamp>,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let error = |_| format!("`{text}` is not an RFC 3339 time, such as 2026-11-21T09:30:00Z");
+    serde_json::from_value(text.into()).map_err(error)
 }
 
 /// Options of `tidegate mapping`. Region and credentials come from the environment, as for every AWS tool.

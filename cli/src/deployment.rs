@@ -6,6 +6,7 @@
 //! `embedded` is a local run's data folder, also while it runs.
 
 mod embedded;
+mod open;
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use shared::time::Timestamp;
 
 pub use embedded::EmbeddedDeployment;
 pub use local::embedded::{Listed, NamedItem, QueueName, QueuedMessage};
+pub use open::{DeploymentOptions, Opened};
 
 /// A running or stopped deployment. Lists come in pages: each call gives what lies behind `after`, in order, and an
 /// empty page ends the list. Nothing is changed but by the calls that say so.

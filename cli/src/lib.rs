@@ -1,16 +1,25 @@
 //! The `tidegate` command, as a library, so that the tests run the same code with faults built in.
 
+pub mod archive;
 pub mod arguments;
+mod audit;
+mod cat;
 pub mod deployment;
+pub mod kept;
 mod local_command;
 #[cfg(feature = "aws")]
 mod mapping_command;
+mod progress;
 
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use local::adapters::{Adapters, Plain};
 use local::functions::Child;
+use shared::config::Config;
 
 use arguments::{Arguments, Command};
 
@@ -24,24 +33,55 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     let command = Arguments::parse().command.unwrap_or_default();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error.into()),
+        Err(error) => {
+            eprintln!("tidegate: {error}");
+            return ExitCode::FAILURE;
+        }
     };
     let ended = runtime.block_on(async {
         match command {
-            Command::Local(options) => local_command::run(options, adapters).await,
+            Command::Local(options) => done(local_command::run(options, adapters).await),
+            // A script must tell books that do not balance from books that could not be read.
+            Command::Audit(options) => audit::run(options).await.map_err(|error| (error, UNREACHABLE)),
+            Command::Cat(options) => done(cat::run(options).await),
             #[cfg(feature = "aws")]
-            Command::Mapping(options) => mapping_command::run(options).await,
+            Command::Mapping(options) => done(mapping_command::run(options).await),
             Command::Function { name, data, config } => {
-                Child { data, config_file: config }.run(name.into(), adapters).await
+                done(Child { data, config_file: config }.run(name.into(), adapters).await)
             }
         }
     });
     // A read of a socket or of stdin may still be under way in a thread: do not wait for it.
     runtime.shutdown_background();
-    ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+    ended.unwrap_or_else(|(error, code)| {
+        eprintln!("tidegate: {error:#}");
+        ExitCode::from(code)
+    })
 }
 
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("tidegate: {error:#}");
-    ExitCode::FAILURE
+/// The exit code of most failures, and of an audit whose books do not balance.
+const FAILED: u8 = 1;
+/// The exit code of an audit that could not be made; and of wrong arguments.
+const UNREACHABLE: u8 = 2;
+
+fn done(ended: anyhow::Result<()>) -> Result<ExitCode, (anyhow::Error, u8)> {
+    ended.map(|()| ExitCode::SUCCESS).map_err(|error| (error, FAILED))
+}
+
+/// Prints to stdout; whoever reads may have had enough.
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("stdout"),
+        _ => Ok(()),
+    }
+}
+
+/// The configuration in `file`, else in `tidegate.toml` if there is one here, with the environment over it.
+fn config(file: Option<&Path>) -> anyhow::Result<Config> {
+    Ok(shared::config::load(config_file(file).as_deref(), std::env::vars())?)
+}
+
+fn config_file(named: Option<&Path>) -> Option<PathBuf> {
+    let here = Path::new("tidegate.toml");
+    named.or_else(|| here.exists().then_some(here)).map(Path::to_owned)
 }

@@ -1,6 +1,5 @@
 //! `tidegate local`: starts the pipeline, tells what to try, and drains it on Ctrl-C or SIGTERM.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,10 +16,7 @@ use crate::arguments::LocalOptions;
 
 /// Runs the pipeline until it is told to stop. A second signal stops it at once.
 pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    let config_file = options.config.clone().or_else(|| {
-        let here = PathBuf::from("tidegate.toml");
-        here.exists().then_some(here)
-    });
+    let config_file = crate::config_file(options.config.as_deref());
     let config = shared::config::load(config_file.as_deref(), std::env::vars())?;
     init_logs(LogFormat::Text, &config.telemetry.log_level);
     let data = DataFolder::open(&options.data)?;

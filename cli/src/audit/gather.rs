@@ -1,0 +1,366 @@
+//! Reads the facts from a deployment, against the stream of the data ([`Facts`] says why in this order).
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use consumer_fn::manifest::{ManifestRow, TenantRange};
+use consumer_fn::{Batch, Ledger, Mark, ObjectStore, StreamLine, content_hash};
+use futures::{StreamExt, TryStreamExt};
+use ingest_fn::SpillMessage;
+use shared::config::Config;
+use shared::event;
+use shared::id::{EventId, TenantId};
+use shared::time::Timestamp;
+
+use super::facts::{Arrival, Event, Facts, Item, Kept, Object, Shard};
+use super::objects::{self, Noted};
+use super::verdict::Finding;
+use crate::archive::{SKEW_MS, Span, begin, earlier, manifest, place, ranges_of};
+use crate::deployment::{Deployment, Listed, QueueName, Start, Tail};
+use crate::kept;
+use crate::progress::Progress;
+
+/// Objects that are fetched side by side.
+const FETCHES: usize = 8;
+/// Items that are asked for in one call.
+const NAMES: usize = 1_000;
+
+/// Reads everything that concerns events received within `span`. The stream has what arrived since `retained`.
+pub(crate) async fn gather(
+    deployment: &impl Deployment,
+    config: &Config,
+    span: Span,
+    retained: Timestamp,
+    now: Timestamp,
+) -> anyhow::Result<Facts> {
+    let facts = Facts::none(span, retained.max(earlier(span.from, SKEW_MS)), now);
+    let mut reader = Reader { deployment, config, facts, progress: Progress::on_terminal() };
+    reader.read(retained).await?;
+    Ok(reader.facts)
+}
+
+struct Reader<'a, D> {
+    deployment: &'a D,
+    config: &'a Config,
+    facts: Facts,
+    progress: Progress,
+}
+
+/// The manifest, by the keys of objects.
+type Rows = BTreeMap<String, ManifestRow>;
+
+impl<D: Deployment> Reader<'_, D> {
+    async fn read(&mut self, retained: Timestamp) -> anyhow::Result<()> {
+        let shards: BTreeSet<Arc<str>> =
+            self.deployment.shards().await?.into_iter().map(|shard| shard.id.into()).collect();
+        let mut rows = Rows::new();
+        for shard in &shards {
+            self.shard(shard).await?;
+        }
+        for shard in &shards {
+            self.manifest(shard, &mut rows).await?;
+        }
+        self.archive(&mut rows).await?;
+        self.quarantine().await?;
+        self.failures().await?;
+        self.items().await?;
+        self.queues().await?;
+        for shard in &shards {
+            self.stream(shard, retained).await?;
+        }
+        self.other_items().await
+    }
+
+    /// How far the ledger and the event source mapping are with a shard.
+    async fn shard(&mut self, shard: &Arc<str>) -> anyhow::Result<()> {
+        let progress = self.deployment.ledger().read(shard).await?;
+        let checkpoint = self.deployment.checkpoint(shard).await?;
+        let marks = [
+            progress.settled_before,
+            progress.intent.map(|intent| intent.from),
+            checkpoint.map(|sequence_number| Mark::new(sequence_number, u32::MAX)),
+        ];
+        let done_before = marks.into_iter().flatten().max();
+        self.facts.shards.insert(shard.clone(), Shard { done_before, read_from: None });
+        Ok(())
+    }
+
+    async fn manifest(&mut self, shard: &str, rows: &mut Rows) -> anyhow::Result<()> {
+        let of_shard = manifest(self.deployment, shard).await?;
+        self.facts.faults.extend(objects::overlaps(&of_shard));
+        rows.extend(of_shard.into_iter().map(|row| (row.key.clone(), row)));
+        self.progress.tell("manifest rows", rows.len() as u64, None);
+        Ok(())
+    }
+
+    /// Reads the objects that may hold events of the span, and all that the manifest does not know.
+    async fn archive(&mut self, rows: &mut Rows) -> anyhow::Result<()> {
+        let begin = begin(self.facts.span.from);
+        let listed = self.list("events/", Some(begin.clone())).await?;
+        // Shards that the stream has forgotten; nothing happens in them any more.
+        let shards = listed.iter().filter_map(|object| place(&object.key)).map(|(shard, _)| shard);
+        let forgotten = shards.filter(|shard| !self.facts.shards.contains_key(*shard));
+        for shard in forgotten.map(Arc::from).collect::<BTreeSet<Arc<str>>>() {
+            self.shard(&shard).await?;
+            self.manifest(&shard, rows).await?;
+        }
+        let keys: HashSet<&str> = listed.iter().map(|object| object.key.as_str()).collect();
+        let lost = rows.range(begin..).map(|(_, row)| row).filter(|row| !keys.contains(row.key.as_str()));
+        let span = self.facts.span;
+        self.facts.faults.extend(lost.filter(|row| span.overlaps(row.received_at)).map(|row| {
+            let detail = format!("the manifest has it, with {} lines, and it is not there", row.lines);
+            Finding::object(&row.key, detail)
+        }));
+        let wanted = listed.into_iter().map(|object| object.key);
+        let wanted: Vec<_> =
+            wanted.filter(|key| rows.get(key).is_none_or(|row| span.overlaps(row.received_at))).collect();
+        let total = wanted.len() as u64;
+        let (deployment, config) = (self.deployment, self.config);
+        let fetched = wanted.into_iter().map(|key| {
+            let row = rows.get(&key);
+            async move { fetch(deployment, config, key, row).await }
+        });
+        let mut fetched = futures::stream::iter(fetched).buffered(FETCHES);
+        let mut done = 0;
+        while let Some((mut object, faults, is_noted)) = fetched.try_next().await? {
+            object.lines.retain(|line| span.has(line.received_at));
+            self.facts.faults.extend(faults);
+            if !is_noted && !object.lines.is_empty() && self.is_settled(&object.key) {
+                let detail =
+                    "it lies before what the ledger calls settled, and the manifest does not have it";
+                self.facts.faults.push(Finding::object(&object.key, detail));
+            }
+            self.facts.objects.push(object);
+            done += 1;
+            self.progress.tell("archive objects", done, Some(total));
+        }
+        Ok(())
+    }
+
+    /// Whether an object of that name must be in the manifest by now.
+    fn is_settled(&self, key: &str) -> bool {
+        let Some((shard, first)) = place(key) else { return true };
+        let shard = self.facts.shards.get(shard);
+        shard.and_then(|shard| shard.done_before.as_ref()).is_some_and(|done_before| first < *done_before)
+    }
+
+    async fn list(&mut self, prefix: &str, after: Option<String>) -> anyhow::Result<Vec<Listed>> {
+        let mut listed: Vec<Listed> = Vec::new();
+        let mut after = after;
+        loop {
+            let page = self.deployment.list(prefix, after.as_deref()).await?;
+            let Some(last) = page.last() else { return Ok(listed) };
+            after = Some(last.key.clone());
+            listed.extend(page);
+            self.progress.tell("listed objects", listed.len() as u64, None);
+        }
+    }
+
+    async fn quarantine(&mut self) -> anyhow::Result<()> {
+        let begin = format!("{}{}", kept::QUARANTINE, earlier(self.facts.span.from, SKEW_MS).day_partition());
+        for Listed { key, .. } in self.list(kept::QUARANTINE, Some(begin)).await? {
+            let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
+            let lines = match kept::quarantine_lines(&bytes) {
+                Ok(lines) => lines,
+                Err(why) => {
+                    self.facts.faults.push(Finding::object(&key, format!("it cannot be read: {why:#}")));
+                    continue;
+                }
+            };
+            for line in lines {
+                let origin = line.origin();
+                let record = line.bytes().map(|bytes| {
+                    Batch::of_record(&origin.shard, &origin.sequence_number, line.arrival, bytes)
+                });
+                // A line by itself is at position 0 of its record; where the whole record is kept, so is it.
+                let event = record.ok().and_then(|record| record.lines(self.config).next());
+                let event = event.and_then(|line| line.event.ok()).map(|event| of_event(&event));
+                let received_at = event.as_ref().map_or(line.arrival, |event| event.received_at);
+                if self.facts.span.has(received_at) {
+                    self.facts.quarantined.push(Kept { origin, event, received_at });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn failures(&mut self) -> anyhow::Result<()> {
+        for Listed { key, .. } in self.list(kept::FAILED, None).await? {
+            let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
+            match kept::failed_batch(&bytes) {
+                Ok(batch) => {
+                    let kept = batch.lines(self.config).map(|line| {
+                        let Arrival { origin, event, received_at, .. } = arrival(line);
+                        Kept { origin, event, received_at }
+                    });
+                    self.facts.failed.extend(kept.filter(|kept| self.facts.span.has(kept.received_at)));
+                }
+                Err(why) => {
+                    self.facts.faults.push(Finding::object(&key, format!("it cannot be read: {why:#}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn items(&mut self) -> anyhow::Result<()> {
+        let (mut after, mut seen) = (None, 0);
+        loop {
+            let page = self.deployment.list_items(None, after).await?;
+            seen += page.items.len() as u64;
+            self.progress.tell("items", seen, None);
+            let within = page.items.into_iter().filter(|item| self.facts.span.has(item.received_at));
+            self.facts.items.extend(within.map(|item| Item {
+                tenant: item.tenant,
+                id: item.id,
+                origin: item.existing.origin,
+                admission_id: item.existing.admission_id,
+                content_hash: item.existing.content_hash,
+                received_at: Some(item.received_at),
+            }));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let shards: BTreeSet<_> = self.facts.items.iter().map(|item| item.origin.shard.clone()).collect();
+        for shard in shards {
+            if !self.facts.shards.contains_key(&shard) {
+                self.shard(&shard).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn queues(&mut self) -> anyhow::Result<()> {
+        for queue in [QueueName::Spill, QueueName::Dead] {
+            let messages = self.deployment.messages(queue).await?;
+            if queue == QueueName::Spill {
+                self.facts.hidden_messages = messages.hidden;
+            }
+            for message in messages.seen {
+                let lines = SpillMessage::read(&message.body).unwrap_or_default();
+                let events =
+                    lines.iter().filter_map(|line| serde_json::from_slice::<event::Event>(&line.line).ok());
+                let events: Vec<_> = events.map(|event| of_event(&event)).collect();
+                if events.len() < lines.len().max(1) {
+                    self.facts.unreadable_messages += 1;
+                }
+                let events = events.into_iter().filter(|event| self.facts.span.has(event.received_at));
+                match queue {
+                    QueueName::Spill => self.facts.spilled.extend(events),
+                    QueueName::Dead => self.facts.dead.extend(events),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn stream(&mut self, shard: &Arc<str>, retained: Timestamp) -> anyhow::Result<()> {
+        let from = self.facts.stream_from;
+        let first = if from > retained { Start::At(from) } else { Start::Oldest };
+        let mut last: Option<String> = None;
+        let mut read_from = None;
+        loop {
+            // A page without a record may have more behind it: then it is asked for again.
+            let start = last.as_deref().map_or(first, Start::After);
+            let read = self.deployment.records(shard, start).await?;
+            // What arrives while this runs is for the next audit.
+            let is_recent = read.records.last().is_some_and(|record| record.arrival > self.facts.now);
+            if let Some(record) = read.records.last() {
+                last = Some(record.sequence_number.clone());
+            }
+            for record in read.records {
+                read_from.get_or_insert_with(|| Mark::new(record.sequence_number.as_str(), 0));
+                let batch =
+                    Batch::of_record(shard, &record.sequence_number, record.arrival, record.data.to_vec());
+                let arrivals = batch.lines(self.config).map(arrival);
+                self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
+            }
+            self.progress.tell("events on the stream", self.facts.arrivals.len() as u64, None);
+            if read.tail != Tail::More || is_recent {
+                break;
+            }
+        }
+        if let Some(shard) = self.facts.shards.get_mut(shard) {
+            shard.read_from = read_from;
+        }
+        Ok(())
+    }
+
+    /// The items that arrivals and kept lines are to be compared with, and that were received outside of the span.
+    async fn other_items(&mut self) -> anyhow::Result<()> {
+        let known: HashSet<_> = self.facts.items.iter().map(|item| (&item.tenant, &item.id)).collect();
+        let kept = self.facts.quarantined.iter().chain(&self.facts.failed).map(|kept| &kept.event);
+        let events = self.facts.arrivals.iter().map(|arrival| &arrival.event).chain(kept).flatten();
+        let names: BTreeSet<(TenantId, EventId)> = events
+            .filter(|event| !known.contains(&(&event.tenant, &event.id)))
+            .map(|event| (event.tenant.clone(), event.id.clone()))
+            .collect();
+        let names: Vec<_> = names.into_iter().collect();
+        for names in names.chunks(NAMES) {
+            let found = self.deployment.items(names).await?;
+            let items = names.iter().zip(found).filter_map(|((tenant, id), existing)| {
+                let existing = existing?;
+                Some(Item {
+                    tenant: tenant.clone(),
+                    id: id.clone(),
+                    origin: existing.origin,
+                    admission_id: existing.admission_id,
+                    content_hash: existing.content_hash,
+                    received_at: None,
+                })
+            });
+            self.facts.items.extend(items);
+        }
+        Ok(())
+    }
+}
+
+/// Reads an object and compares it with its row. And whether it has one.
+async fn fetch(
+    deployment: &impl Deployment,
+    config: &Config,
+    key: String,
+    row: Option<&ManifestRow>,
+) -> anyhow::Result<(Object, Vec<Finding>, bool)> {
+    let Some(found) = deployment.objects().find(&key).await? else {
+        let gone = Finding::object(&key, "it was listed, and is not there");
+        return Ok((Object { key, lines: Vec::new() }, vec![gone], row.is_some()));
+    };
+    let before = row.map(|row| row.before.clone()).or(found.covers_before);
+    let ranges: Vec<TenantRange>;
+    let mut noted = None;
+    let mut faults = Vec::new();
+    if let Some(row) = row {
+        match ranges_of(deployment, row).await? {
+            Ok((found, _)) => {
+                ranges = found;
+                noted = Some(Noted { row, ranges: &ranges });
+            }
+            Err(why) => faults.push(Finding::object(&key, why)),
+        }
+    }
+    let (object, more) = objects::read(&key, &found.bytes, noted, before.as_ref(), &config.items);
+    faults.extend(more);
+    Ok((object, faults, row.is_some()))
+}
+
+fn arrival(line: StreamLine) -> Arrival {
+    let StreamLine { origin, arrival, event } = line;
+    let Ok(event) = event else {
+        return Arrival { origin, event: None, received_at: arrival, redrive_of: Vec::new() };
+    };
+    let (received_at, redrive_of) = (event.received_at, event.redrive_of.clone());
+    Arrival { origin, event: Some(of_event(&event)), received_at, redrive_of }
+}
+
+fn of_event(event: &event::Event) -> Event {
+    Event {
+        tenant: event.tenant.clone(),
+        id: event.id.clone(),
+        admission_id: event.admission_id,
+        content_hash: content_hash(event),
+        received_at: event.received_at,
+    }
+}

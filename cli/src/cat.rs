@@ -1,0 +1,151 @@
+//! `tidegate cat`: one tenant's events from the archive, by range requests along the manifest. Each tenant's lines are a
+//! gzip member of their own, so nobody else's bytes are read.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufWriter, ErrorKind, Write};
+
+use anyhow::{Context, bail};
+use consumer_fn::manifest::ManifestRow;
+use serde::Deserialize;
+use shared::gzip;
+use shared::id::TenantId;
+use shared::time::Timestamp;
+
+use crate::archive::{Span, begin, manifest, place, ranges_of};
+use crate::arguments::CatOptions;
+use crate::deployment::{Deployment, Listed, Opened};
+
+/// Prints a tenant's events, and on stderr what it took.
+pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
+    let span = Span::new(options.from, options.to);
+    let mut out = BufWriter::new(io::stdout().lock());
+    let printed = match options.deployment.open().await? {
+        Opened::Embedded(deployment) => cat(&*deployment, &options.tenant, span, &mut out).await?,
+    };
+    if let Err(error) = out.flush()
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        return Err(error).context("stdout");
+    }
+    for Listed { key, bytes } in &printed.unlisted {
+        eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
+    }
+    eprintln!("{}", printed.summary(&options.tenant));
+    Ok(())
+}
+
+/// What was printed, and what it took.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Printed {
+    lines: u64,
+    /// The objects that had some of them.
+    objects: u64,
+    /// Their sizes.
+    object_bytes: u64,
+    /// What was read of them.
+    read_bytes: u64,
+    /// What was read to find out where: ranges that are not in a manifest row.
+    sidecar_bytes: u64,
+    /// Objects that may hold lines of the tenant, and that the manifest does not tell of.
+    unlisted: Vec<Listed>,
+}
+
+impl Printed {
+    fn summary(&self, tenant: &TenantId) -> String {
+        let Self { lines, objects, object_bytes, read_bytes, sidecar_bytes, .. } = self;
+        let sidecars = match sidecar_bytes {
+            0 => String::new(),
+            bytes => format!(", and {bytes} bytes of ranges beside them"),
+        };
+        format!(
+            "{lines} events of {tenant}: read {read_bytes} of {object_bytes} bytes in {objects} objects{sidecars}"
+        )
+    }
+}
+
+/// Writes the events of `tenant` that were received within `span`: objects in the order of their oldest event, lines as
+/// they lie in them. Ends early, and well, if nobody reads on.
+async fn cat(
+    deployment: &impl Deployment,
+    tenant: &TenantId,
+    span: Span,
+    out: &mut impl Write,
+) -> anyhow::Result<Printed> {
+    let (rows, unlisted) = rows(deployment, span).await?;
+    let mut printed = Printed { unlisted, ..Printed::default() };
+    for row in &rows {
+        let (ranges, sidecar_bytes) = ranges_of(deployment, row).await?.map_err(anyhow::Error::msg)?;
+        printed.sidecar_bytes += sidecar_bytes;
+        let ranges: Vec<_> = ranges.into_iter().filter(|range| range.tenant == *tenant).collect();
+        if ranges.is_empty() {
+            continue;
+        }
+        printed.objects += 1;
+        printed.object_bytes += row.bytes as u64;
+        for range in ranges {
+            let member = deployment.get_range(&row.key, range.offset, range.length).await?;
+            let member =
+                member.with_context(|| format!("`{}` is in the manifest, and not in the bucket", row.key))?;
+            printed.read_bytes += member.len() as u64;
+            let lines = lines(&member, tenant, span)
+                .with_context(|| format!("`{}` is not as its manifest row says", row.key))?;
+            for line in lines {
+                match out.write_all(&line).and_then(|()| out.write_all(b"\n")) {
+                    Ok(()) => printed.lines += 1,
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(printed),
+                    Err(error) => return Err(error).context("stdout"),
+                }
+            }
+        }
+    }
+    Ok(printed)
+}
+
+/// The manifest's rows for the span, and the objects without one.
+async fn rows(deployment: &impl Deployment, span: Span) -> anyhow::Result<(Vec<ManifestRow>, Vec<Listed>)> {
+    let mut listed: BTreeMap<String, Listed> = BTreeMap::new();
+    let mut after = begin(span.from);
+    loop {
+        let page = deployment.list("events/", Some(&after)).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.key);
+        listed.extend(page.into_iter().map(|object| (object.key.clone(), object)));
+    }
+    let streamed = deployment.shards().await?.into_iter().map(|shard| shard.id);
+    let archived = listed.keys().filter_map(|key| Some(place(key)?.0.to_owned()));
+    let mut rows = Vec::new();
+    for shard in streamed.chain(archived).collect::<BTreeSet<_>>() {
+        rows.extend(manifest(deployment, &shard).await?);
+    }
+    for row in &rows {
+        listed.remove(&row.key);
+    }
+    rows.retain(|row| span.overlaps(row.received_at));
+    rows.sort_by(|a, b| (a.received_at, &a.key).cmp(&(b.received_at, &b.key)));
+    // A sealed key holds nothing, and has no row.
+    let sealed = gzip::compress(b"", gzip::Level::FAST).len() as u64;
+    Ok((rows, listed.into_values().filter(|object| object.bytes != sealed).collect()))
+}
+
+/// The lines of a member, which must all be the tenant's.
+fn lines(member: &[u8], tenant: &TenantId, span: Span) -> anyhow::Result<Vec<Vec<u8>>> {
+    #[derive(Deserialize)]
+    struct Line {
+        tenant: TenantId,
+        received_at: Timestamp,
+    }
+    let (mut lines, mut bad) = (Vec::new(), false);
+    let length = gzip::first_member_lines(member, |bytes| match serde_json::from_slice::<Line>(bytes) {
+        Ok(line) if line.tenant != *tenant => bad = true,
+        Ok(line) if span.has(line.received_at) => lines.push(bytes.to_vec()),
+        Ok(_) => {}
+        Err(_) => bad = true,
+    })?;
+    if bad || length != member.len() {
+        bail!("its range of `{tenant}` holds something else");
+    }
+    Ok(lines)
+}
