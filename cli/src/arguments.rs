@@ -9,6 +9,7 @@ use shared::id::TenantId;
 use shared::time::Timestamp;
 
 use crate::deployment::DeploymentOptions;
+pub use crate::redrive::Place;
 
 /// Events from many customers, in items and gzip NDJSON objects within five seconds, once each.
 #[derive(Debug, Parser)]
@@ -29,6 +30,9 @@ pub enum Command {
     Audit(AuditOptions),
     /// Print one tenant's archived events as NDJSON, reading nobody else's bytes.
     Cat(CatOptions),
+    /// Bring back to the stream what failed: from quarantine, the on-failure prefix and the dead-letter queue. Shows
+    /// what it would do; does it with `--apply`. Safe to run again, at any time, however often.
+    Redrive(RedriveOptions),
     /// Be the event source mapping between a Kinesis stream and a Lambda function: read the stream by `GetRecords`,
     /// gather, invoke, bisect, keep what fails for good. For emulators, whose own mappings do not do that; on AWS
     /// itself, disable Lambda's mapping first.
@@ -121,6 +125,39 @@ pub struct CatOptions {
     /// Only events that the door received before this time [default: up to the last].
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub to: Option<Timestamp>,
+}
+
+/// Options of `tidegate redrive`.
+#[derive(Args, Debug)]
+pub struct RedriveOptions {
+    /// Which deployment.
+    #[command(flatten)]
+    pub deployment: DeploymentOptions,
+    /// Do it.
+    #[arg(long)]
+    pub apply: bool,
+    /// Only what lies there; may be given several times.
+    #[arg(long, value_name = "PLACE")]
+    pub place: Vec<Place>,
+    /// Only what failed for this reason; may be given several times. What has the reason `id_reused` is left unless it
+    /// is named: it would be quarantined again.
+    #[arg(long, value_name = "REASON")]
+    pub reason: Vec<String>,
+    /// Only this tenant's events.
+    #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
+    pub tenant: Option<TenantId>,
+    /// Only what arrived at this time or later, as RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub from: Option<Timestamp>,
+    /// Only what arrived before this time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub to: Option<Timestamp>,
+    /// At most so many events a second.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// The deployment's configuration file [default: tidegate.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

@@ -68,6 +68,14 @@ pub trait Deployment: Send + Sync + 'static {
         after: Option<&Mark>,
     ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
 
+    /// The last object of a shard's manifest whose first place is not behind `place`: whether it covers that place, it
+    /// says itself.
+    fn manifest_at(
+        &self,
+        shard: &str,
+        place: &Mark,
+    ) -> impl Future<Output = anyhow::Result<Option<ManifestRow>>> + Send;
+
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.
     fn list(
         &self,

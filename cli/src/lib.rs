@@ -10,6 +10,7 @@ mod local_command;
 #[cfg(feature = "aws")]
 mod mapping_command;
 mod progress;
+mod redrive;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
             // A script must tell books that do not balance from books that could not be read.
             Command::Audit(options) => audit::run(options).await.map_err(|error| (error, UNREACHABLE)),
             Command::Cat(options) => done(cat::run(options).await),
+            Command::Redrive(options) => done(redrive::run(options, adapters).await),
             #[cfg(feature = "aws")]
             Command::Mapping(options) => done(mapping_command::run(options).await),
             Command::Function { name, data, config } => {

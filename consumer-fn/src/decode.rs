@@ -7,7 +7,7 @@ use shared::id::{AdmissionId, EventId};
 use shared::time::Timestamp;
 use shared::wire::{self, Content};
 
-use crate::batch::{Batch, Record};
+use crate::batch::Batch;
 use crate::origin::{Origin, Place};
 use crate::prefix::{Entry, Prefix};
 use crate::quarantine::Quarantined;
@@ -42,7 +42,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
             match entry {
                 Ok(Content::Event(event)) => prefix.entries.push(Entry { place, value: *event }),
                 Ok(Content::Foreign(object)) => {
-                    let value = foreign(*object, record, &batch.origin(place), config);
+                    let value = foreign(*object, record.arrival, &batch.origin(place), config);
                     prefix.entries.push(Entry { place, value });
                 }
                 Err(bad) => prefix.quarantined.push(Quarantined::undecodable(place, &bad.reason, bad.bytes)),
@@ -60,6 +60,8 @@ pub struct StreamLine {
     pub origin: Origin,
     /// When the stream had its record.
     pub arrival: Timestamp,
+    /// The record's partition key, where it is known and there was one.
+    pub partition_key: Option<String>,
     /// What it holds, or the name of the reason for which it goes to quarantine.
     pub event: Result<Event, &'static str>,
 }
@@ -71,8 +73,9 @@ impl Batch {
         self.into_records().flat_map(move |record| {
             let decoded = decode(&record, config);
             let line = |place, event| {
-                let (origin, arrival) = (record.origin(place), record.first().arrival);
-                StreamLine { origin, arrival, event }
+                let (origin, first) = (record.origin(place), record.first());
+                let partition_key = first.partition_key.clone();
+                StreamLine { origin, arrival: first.arrival, partition_key, event }
             };
             let good = decoded.entries.into_iter().map(|entry| line(entry.place, Ok(entry.value)));
             let bad = decoded.quarantined.into_iter().map(|bad| line(bad.place, Err(bad.reason)));
@@ -83,9 +86,33 @@ impl Batch {
     }
 }
 
+/// The events in bytes that lay at `origin` and went to quarantine: a line, or a whole record, whose lines then lie
+/// behind one another from there. The same events that the consumer would have read at that place.
+pub fn read_again(
+    data: &[u8],
+    origin: &Origin,
+    arrival: Timestamp,
+    config: &Config,
+) -> Vec<(Origin, Result<Event, &'static str>)> {
+    let entries = match wire::unpack(data, config.limits.inflate_ratio) {
+        Ok(record) => record.entries,
+        Err(reason) => return vec![(origin.clone(), Err(reason.code()))],
+    };
+    let entry = |(line, entry): (usize, wire::Entry)| {
+        let origin = Origin { position: origin.position + position(line), ..origin.clone() };
+        let event = match entry {
+            Ok(Content::Event(event)) => Ok(*event),
+            Ok(Content::Foreign(object)) => Ok(foreign(*object, arrival, &origin, config)),
+            Err(bad) => Err(bad.reason.code()),
+        };
+        (origin, event)
+    };
+    entries.into_iter().enumerate().map(entry).collect()
+}
+
 /// A foreign producer's object as an event. Whatever it does not say follows from where it lies, so that every
 /// attempt reads the same event.
-fn foreign(object: ClientObject, record: &Record, origin: &Origin, config: &Config) -> Event {
+fn foreign(object: ClientObject, arrival: Timestamp, origin: &Origin, config: &Config) -> Event {
     let admission_id = AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
     Event {
         id: object.id.unwrap_or_else(|| EventId::from(admission_id.0)),
@@ -93,7 +120,7 @@ fn foreign(object: ClientObject, record: &Record, origin: &Origin, config: &Conf
         tenant: object.tenant.expect("`wire` lets no object in that names no tenant"),
         tier: config.tiers.of_foreign().clone(),
         source: Source::JsonUpload,
-        received_at: record.arrival,
+        received_at: arrival,
         event_time: object.event_time,
         text: Text::Inline(object.text),
         fields: object.fields,

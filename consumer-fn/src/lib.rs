@@ -54,7 +54,7 @@ pub use batch::Batch;
 pub use commit::settle;
 pub use content::content_hash;
 pub use deadline::Deadline;
-pub use decode::StreamLine;
+pub use decode::{StreamLine, read_again};
 pub use handler::Consumer;
 pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;

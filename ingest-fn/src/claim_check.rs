@@ -35,7 +35,16 @@ pub(crate) struct Checked {
 }
 
 /// Makes an event its line, and takes out what is too large for it.
-pub(crate) fn check(mut event: Event, spread: &BTreeMap<TenantId, u16>) -> Checked {
+pub(crate) fn check(event: Event, spread: &BTreeMap<TenantId, u16>) -> Checked {
+    let partition_key = partition_key(&event.tenant, &event.id, spread);
+    let id = event.id.clone();
+    let (line, parts) = fit(event);
+    Checked { id, line: OutgoingLine { partition_key, line }, parts }
+}
+
+/// The event's line, of a size that fits the stream, and the parts that are to be stored before it is put there:
+/// `(key, bytes)`. For those, too, who bring events to the stream by another way than the door.
+pub fn fit(mut event: Event) -> (Bytes, Vec<(String, Bytes)>) {
     let mut line = wire::line(&event);
     let mut parts = Vec::new();
     while is_too_large(&line) {
@@ -43,8 +52,7 @@ pub(crate) fn check(mut event: Event, spread: &BTreeMap<TenantId, u16>) -> Check
         parts.extend(blob.split(&bytes));
         line = wire::line(&event);
     }
-    let partition_key = partition_key(&event.tenant, &event.id, spread);
-    Checked { id: event.id, line: OutgoingLine { partition_key, line: line.into() }, parts }
+    (line.into(), parts)
 }
 
 /// Whether a line may not travel in the stream.

@@ -34,6 +34,7 @@ mod request_id;
 mod router;
 pub mod spill;
 
+pub use claim_check::fit;
 pub use payload::{PayloadFailure, PayloadStore};
 pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,

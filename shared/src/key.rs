@@ -67,6 +67,12 @@ pub fn quarantine_object(shard: &str, sequence_number: &str, arrival: Timestamp,
     format!("errors/{}/{shard}-{sequence_number}-{digest}.ndjson", arrival.day_partition())
 }
 
+/// What notes that events were brought back from the object `source`: which ones is its content, whose checksum it is
+/// named after.
+pub fn redriven_marker(source: &str, sha256: &str) -> String {
+    format!("redriven/{source}/{}.json", &sha256[..16])
+}
+
 fn encoded(id: &EventId) -> percent_encoding::PercentEncode<'_> {
     // `.` and `..` would be path segments of their own meaning to a file system.
     match id.as_str() {

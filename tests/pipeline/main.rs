@@ -9,6 +9,8 @@
 //! | `crash_matrix` | every step, every fault; then at random |
 //! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
 //! | `spill` | a stream that is away, the spill queue, its dead-letter queue |
+//! | `redrive` | what failed, brought back |
+//! | `split` | a shard that is split in the middle of a load |
 //! | `restart` | draining, `kill -9`, a backlog |
 //! | `function_url` | `ingest-fn` behind the Runtime API, by Function URL events |
 //! | `fixtures` | every payload in `fixtures/`, and what it must give |
@@ -24,9 +26,11 @@ mod foreign;
 mod function_url;
 mod happy_path;
 mod large;
+mod redrive;
 mod rejections;
 mod restart;
 mod spill;
+mod split;
 
 use tests::site::Site;
 

@@ -67,6 +67,15 @@ impl Books {
         records.map(|data| entries(data.unwrap())).sum()
     }
 
+    /// The data of the record with this sequence number.
+    pub fn data_at(&self, sequence_number: &str) -> Vec<u8> {
+        let sequence: i64 = sequence_number.strip_prefix("49").unwrap().parse().unwrap();
+        let database = self.database().unwrap();
+        database
+            .query_row("SELECT data FROM records WHERE sequence = ?1", [sequence], |row| row.get(0))
+            .unwrap()
+    }
+
     /// The partition keys on the stream.
     pub fn partition_keys(&self) -> Vec<String> {
         let database = self.database().unwrap();
@@ -86,6 +95,34 @@ impl Books {
                 (partition_key, now, data),
             )
             .unwrap();
+    }
+
+    /// An event as one that was redriven after its record had been given up: its item names a place from where nobody
+    /// archives it any more, and it comes again, naming that place.
+    pub fn strand(&self, tenant: &str, id: &str) {
+        let admission = format!("019aa553-4a00-7000-8000-{}", &shared::blob::sha256(id.as_bytes())[..12]);
+        let event = serde_json::json!({
+            "v": 1, "id": id, "admission_id": admission, "tenant": tenant, "tier": "pro",
+            "source": "webhook", "received_at": "2026-11-21T09:30:00.123Z", "text": "x",
+            "redrive_of": [{"shard": "shardId-000000000000", "sequence_number": format!("48{:054}", 0), "position": 0}],
+        });
+        let line = event.to_string();
+        let event: shared::event::Event = serde_json::from_str(&line).unwrap();
+        let former = &event.redrive_of[0];
+        let insert = "INSERT INTO items (pk, sk, source, original_text, modified_data, processed_at, received_at, tier, fields, shard, sequence_number, position, admission_id, content_hash)
+             VALUES (?1, ?2, 'webhook', 'x', 'x', ?3, ?3, 'pro', '{}', ?4, ?5, ?6, ?7, ?8)";
+        let row = rusqlite::params![
+            shared::key::item_partition(&event.tenant),
+            shared::key::item_sort(&event.id),
+            event.received_at.to_string(),
+            &*former.shard,
+            &*former.sequence_number,
+            former.position,
+            event.admission_id.to_string(),
+            consumer_fn::content_hash(&event),
+        ];
+        self.database().unwrap().execute(insert, row).unwrap();
+        self.put_foreign(tenant, line.as_bytes());
     }
 
     /// The bodies of the messages in a queue: `spill`, or `spill-dead`.

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -55,8 +55,7 @@ impl Site {
 
     /// With faults: `(operation, first call, last call, fault)`.
     pub fn faults(mut self, rules: &[(&str, u64, u64, &str)]) -> Self {
-        let rule = |(operation, from, to, fault): &(&str, u64, u64, &str)| json!({"operation": operation, "from": from, "to": to, "fault": fault});
-        self.faults = rules.iter().map(rule).collect();
+        self.faults = plan(rules);
         self
     }
 
@@ -83,6 +82,36 @@ impl Site {
         self
     }
 
+    /// From the next start on the consumer dies of nothing any more.
+    pub fn mend(&mut self) {
+        self.crash_on.clear();
+    }
+
+    /// Runs a command of the program on the data folder, with faults of its own: `(operation, first call, last call,
+    /// fault)`.
+    pub fn command(&self, arguments: &[&str], rules: &[(&str, u64, u64, &str)]) -> Output {
+        let counts = tempfile::tempdir().unwrap();
+        let mut command = Command::new(&self.program);
+        command.args(arguments).arg("--data").arg(self.data()).arg("--config").arg(self.configuration_file());
+        command.env("TIDEGATE_TEST_FAULTS", plan(rules).to_string());
+        command.env("TIDEGATE_TEST_FAULTS_DIR", counts.path());
+        command.output().unwrap()
+    }
+
+    /// The same without faults; it must succeed. Gives what it printed.
+    pub fn printed(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments, &[]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {}, {errors}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn configuration_file(&self) -> PathBuf {
+        let config = self.folder.path().join("tidegate.toml");
+        std::fs::write(&config, &self.configuration).unwrap();
+        config
+    }
+
     /// How often an operation was called that the faults name.
     pub fn calls(&self, operation: &str) -> u64 {
         let words = operation.split('_').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]));
@@ -101,8 +130,7 @@ impl Site {
 
     /// Starts the pipeline and waits until it listens.
     pub fn start(&self) -> Pipeline {
-        let config = self.folder.path().join("tidegate.toml");
-        std::fs::write(&config, &self.configuration).unwrap();
+        let config = self.configuration_file();
         let mut command = Command::new(&self.program);
         command
             .args(["local", "--listen", "127.0.0.1:0"])
@@ -140,6 +168,12 @@ impl Site {
         };
         Pipeline { process, url, lines: Mutex::new(read_lines), client: reqwest::Client::new() }
     }
+}
+
+/// Faults, as the program reads them.
+fn plan(rules: &[(&str, u64, u64, &str)]) -> Value {
+    let rule = |(operation, from, to, fault): &(&str, u64, u64, &str)| json!({"operation": operation, "from": from, "to": to, "fault": fault});
+    rules.iter().map(rule).collect()
 }
 
 /// Reads a pipe to its end in a thread; the text comes when it ends.

@@ -347,7 +347,7 @@ async fn fetch(
 }
 
 fn arrival(line: StreamLine) -> Arrival {
-    let StreamLine { origin, arrival, event } = line;
+    let StreamLine { origin, arrival, event, .. } = line;
     let Ok(event) = event else {
         return Arrival { origin, event: None, received_at: arrival, redrive_of: Vec::new() };
     };

@@ -109,6 +109,10 @@ impl Deployment for Noting {
         self.inner.manifest(shard, after).await
     }
 
+    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+        self.inner.manifest_at(shard, place).await
+    }
+
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<Listed>> {
         self.inner.list(prefix, after).await
     }

@@ -123,6 +123,10 @@ impl Deployment for EmbeddedDeployment {
         Ok(self.ledger.manifest(shard, after, ROWS).await?)
     }
 
+    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+        Ok(self.ledger.manifest_at(shard, place).await?)
+    }
+
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<Listed>> {
         let mut listed = self.objects.folder.list(prefix).await?;
         if let Some(after) = after {

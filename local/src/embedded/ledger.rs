@@ -83,12 +83,29 @@ impl EmbeddedLedger {
         let partition = key::ledger_partition(shard);
         let after =
             after.map_or(String::new(), |mark| key::manifest_sort(&mark.sequence_number, mark.position));
+        let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk > ?2 ORDER BY sk LIMIT ?3";
+        self.rows(query, partition, after, limit).await
+    }
+
+    /// The last manifest row of a shard whose first place is not behind `place`.
+    pub async fn manifest_at(&self, shard: &str, place: &Mark) -> Result<Option<ManifestRow>, ManifestError> {
+        let at = key::manifest_sort(&place.sequence_number, place.position);
+        let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk <= ?2 ORDER BY sk DESC LIMIT ?3";
+        Ok(self.rows(query, key::ledger_partition(shard), at, 1).await?.pop())
+    }
+
+    async fn rows(
+        &self,
+        query: &'static str,
+        partition: String,
+        sort: String,
+        limit: usize,
+    ) -> Result<Vec<ManifestRow>, ManifestError> {
         let rows = self.0.call(move |connection| {
-            let mut select = connection
-                .prepare_cached("SELECT * FROM manifest WHERE pk = ?1 AND sk > ?2 ORDER BY sk LIMIT ?3")?;
+            let mut select = connection.prepare_cached(query)?;
             let names: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = select.query(params![partition, after, limit])?;
+            let mut rows = select.query(params![partition, sort, limit])?;
             let mut read = Vec::new();
             while let Some(row) = rows.next()? {
                 let columns =

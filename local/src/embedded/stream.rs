@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use ingest_fn::publish::{EventStream, Put, StreamFailure, StreamRecord};
 use md5::{Digest, Md5};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};

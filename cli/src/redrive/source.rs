@@ -1,0 +1,85 @@
+//! From what is kept to the lines in it. Bytes in, candidates out; no I/O.
+
+use anyhow::Context;
+use consumer_fn::{Mark, read_again};
+use ingest_fn::SpillMessage;
+use serde::Deserialize;
+use shared::config::Config;
+use shared::event::Event;
+use shared::time::Timestamp;
+
+use super::candidate::{Candidate, Place};
+use crate::kept::{failed_batch, quarantine_lines};
+
+/// The reason of dead letters.
+const DEAD_LETTER: &str = "dead_letter";
+
+/// The lines of a quarantine object. What could not be read then may be readable by now: a record that another version
+/// could not cut into lines, say.
+pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<Candidate>> {
+    let mut candidates = Vec::new();
+    for line in quarantine_lines(object)? {
+        let candidate = |(origin, event): (_, Result<Event, &str>)| Candidate {
+            place: Place::Quarantine,
+            reason: line.reason.clone(),
+            at: line.arrival,
+            partition_key: line.partition_key.clone(),
+            origin: Some(origin),
+            event: event.map(Box::new).map_err(str::to_owned),
+        };
+        candidates.extend(
+            read_again(&line.bytes()?, &line.origin(), line.arrival, config).into_iter().map(candidate),
+        );
+    }
+    Ok(candidates)
+}
+
+/// The lines of a batch at the failure destination; and its shard, with the first place behind its last record.
+pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Candidate>, String, Mark)> {
+    let reason = condition(object)?;
+    let batch = failed_batch(object)?;
+    let shard = batch.shard().to_owned();
+    let mut before = None;
+    let mut candidates = Vec::new();
+    for line in batch.lines(config) {
+        let behind = Mark::new(line.origin.sequence_number.clone(), line.origin.position + 1);
+        before = before.max(Some(behind));
+        candidates.push(Candidate {
+            place: Place::OnFailure,
+            reason: reason.clone(),
+            at: line.arrival,
+            partition_key: line.partition_key,
+            origin: Some(line.origin),
+            event: line.event.map(Box::new).map_err(str::to_owned),
+        });
+    }
+    Ok((candidates, shard, before.context("its payload holds no line")?))
+}
+
+/// Why the mapping gave the batch up, in its words.
+fn condition(object: &[u8]) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failure {
+        request_context: Context,
+    }
+    #[derive(Deserialize)]
+    struct Context {
+        condition: String,
+    }
+    let failure: Failure = serde_json::from_slice(object).context("it is no record of a failed batch")?;
+    Ok(failure.request_context.condition)
+}
+
+/// The lines of a dead letter.
+pub(crate) fn dead_letter(body: &str, sent: Timestamp) -> anyhow::Result<Vec<Candidate>> {
+    let candidate = |line: ingest_fn::OutgoingLine| Candidate {
+        place: Place::DeadLetters,
+        reason: DEAD_LETTER.to_owned(),
+        at: sent,
+        partition_key: Some(line.partition_key),
+        origin: None,
+        event: serde_json::from_slice(&line.line).map(Box::new).map_err(|error| error.to_string()),
+    };
+    Ok(SpillMessage::read(body)?.into_iter().map(candidate).collect())
+}
