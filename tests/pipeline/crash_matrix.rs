@@ -18,6 +18,7 @@ async fn strike(step: &'static str, fault: &'static str) -> (&'static str, &'sta
         let large = (format!("t{round}"), format!("large{round}"), "large ".repeat(30_000));
         let small = (0..8).map(|n| (format!("t{}", n % 3), format!("r{round}-{n}"), "x".to_owned()));
         log.send(&pipeline, small.chain([large])).await;
+        log.strand(&site, "t1", &format!("stranded{round}"));
         let archived = || (site.books().archived().len() == log.accepted.len()).then_some(());
         tests::site::eventually("the round's events", archived).await;
     }

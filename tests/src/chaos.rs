@@ -12,8 +12,9 @@ use serde_json::json;
 use crate::site::{Pipeline, Site, answer, eventually, signal};
 
 /// Where a fault can strike the consumer, and which faults make a difference there.
-pub const STEPS: [(&str, &[&str]); 9] = [
+pub const STEPS: [(&str, &[&str]); 10] = [
     ("items_insert", &["refuse", "refuse_some", "fail_after", "die_before", "die_after"]),
+    ("items_take_over", &["refuse", "fail_after", "die_before", "die_after", "late", "die_late"]),
     ("text_put", &["refuse", "fail_after", "die_before", "die_after"]),
     ("quarantine_put", &["refuse", "fail_after", "die_before", "die_after"]),
     ("ledger_read", &["refuse", "die_before", "die_after"]),
@@ -67,6 +68,14 @@ impl Log {
                 self.accepted.insert(event);
             }
         }
+    }
+
+    /// Brings an event back whose item was left behind, and takes it down as accepted.
+    pub fn strand(&mut self, site: &Site, tenant: &str, id: &str) {
+        site.books().strand(tenant, id);
+        let event = (tenant.to_owned(), id.to_owned());
+        self.sent.insert(event.clone());
+        self.accepted.insert(event);
     }
 
     /// Waits until everything that was accepted is stored, ends the pipeline, and balances the books.
@@ -155,6 +164,9 @@ pub async fn run(program: &Path, seed: u64) -> Balanced {
             };
             if random.below(4) == 0 {
                 site.books().put_foreign("t0", b"\x00poison");
+            }
+            if random.below(3) == 0 {
+                log.strand(&site, "t2", &format!("s{segment}-r{round}-stranded"));
             }
             log.send(&pipeline, (0..count).map(event)).await;
             if random.below(2) == 0 {
