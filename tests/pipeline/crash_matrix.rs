@@ -75,7 +75,7 @@ async fn a_record_that_crashes_the_consumer_is_isolated_and_kept_and_its_neighbo
         log.send(&pipeline, [event(id)]).await;
     }
     log.accepted.remove(&("acme".to_owned(), "deadly".to_owned()));
-    log.balance(&site, pipeline).await;
+    assert_eq!(log.balance(&site, pipeline).await.failed, 1);
 
     let kept = site.books().objects("aws/lambda");
     let kept: Vec<serde_json::Value> =

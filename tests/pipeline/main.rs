@@ -11,6 +11,7 @@
 //! | `spill` | a stream that is away, the spill queue, its dead-letter queue |
 //! | `redrive` | what failed, brought back |
 //! | `split` | a shard that is split in the middle of a load |
+//! | `audit` | `tidegate audit` and `cat`, on runs whose truth is known |
 //! | `restart` | draining, `kill -9`, a backlog |
 //! | `function_url` | `ingest-fn` behind the Runtime API, by Function URL events |
 //! | `fixtures` | every payload in `fixtures/`, and what it must give |
@@ -18,6 +19,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod audit;
 mod crash_matrix;
 mod faults;
 mod fixtures;

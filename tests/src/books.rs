@@ -159,12 +159,14 @@ impl Books {
 
     /// The lines of all archive objects.
     pub fn lines(&self) -> Vec<Value> {
-        let lines = |object: &Vec<u8>| {
-            let mut text = String::new();
-            MultiGzDecoder::new(&object[..]).read_to_string(&mut text).unwrap();
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
-        };
-        self.objects("events").values().flat_map(lines).collect()
+        self.objects("events").values().flat_map(|object| self.lines_of(object)).collect()
+    }
+
+    /// The lines of an archive object.
+    pub fn lines_of(&self, object: &[u8]) -> Vec<Value> {
+        let mut text = String::new();
+        MultiGzDecoder::new(object).read_to_string(&mut text).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// How often each `(tenant, id)` is in the archive.

@@ -1,5 +1,5 @@
 //! Crash runs on the real thing: `tidegate local` with a plan of faults, under load, killed and started again; then the
-//! books must balance against the client's own log of its 202s.
+//! books must balance against the client's own log of its 202s, and `tidegate audit` must come to the same.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -36,6 +36,8 @@ pub struct Balanced {
     pub sealed: usize,
     /// Times that a process was killed from outside.
     pub killed: usize,
+    /// Events that were given up, and kept, by the audit's count.
+    pub failed: u64,
 }
 
 /// What the client knows: the events it sent, and which of them were answered 202.
@@ -78,7 +80,8 @@ impl Log {
         self.accepted.insert(event);
     }
 
-    /// Waits until everything that was accepted is stored, ends the pipeline, and balances the books.
+    /// Waits until everything that was accepted is stored, ends the pipeline, and balances the books; then `tidegate
+    /// audit` has to agree.
     pub async fn balance(&self, site: &Site, pipeline: Pipeline) -> Balanced {
         let books = site.books();
         let is_stored = || {
@@ -112,8 +115,22 @@ impl Log {
         let noted = books.manifest();
         let unnoted: Vec<_> = with_lines.iter().filter(|(key, _)| !noted.contains(key)).collect();
         assert!(unnoted.is_empty(), "objects without a manifest row: {unnoted:?}");
-        Balanced { accepted: self.accepted.len(), objects: with_lines.len(), sealed: sealed.len(), killed: 0 }
+
+        let failed = agreed(site, archived.len());
+        let (accepted, objects, sealed) = (self.accepted.len(), with_lines.len(), sealed.len());
+        Balanced { accepted, objects, sealed, killed: 0, failed }
     }
+}
+
+/// `tidegate audit` must come to the same: everything that is archived is stored, and nothing is under way or missing.
+/// Gives how many failed for good.
+fn agreed(site: &Site, archived: usize) -> u64 {
+    let (code, report) = site.audit();
+    assert_eq!(code, 0, "the audit does not agree: {report:#}");
+    let count = |name: &str| report["total"]["door"][name].as_u64().unwrap();
+    assert_eq!(count("stored"), archived as u64, "{report:#}");
+    assert_eq!(count("in_flight") + count("missing") + count("quarantined"), 0, "{report:#}");
+    count("failed")
 }
 
 /// Numbers that follow from a seed, by `SplitMix64`.

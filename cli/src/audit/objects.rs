@@ -137,3 +137,120 @@ pub(crate) fn overlaps(rows: &[ManifestRow]) -> Vec<Finding> {
     };
     overlapping.map(finding).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write;
+
+    use consumer_fn::manifest::Tenants;
+
+    use super::*;
+
+    const KEY: &str = "events/dt=2026-11-21/hr=09/shardId-000000000000-4950-0.ndjson.gz";
+
+    fn line(tenant: &str, sequence_number: u32) -> String {
+        format!(
+            r#"{{"v":1,"id":"e{sequence_number}","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"{tenant}","tier":"pro","source":"webhook","received_at":"2026-11-21T09:30:00.123Z","processed_at":"2026-11-21T09:30:01.123Z","text":"x","shard":"shardId-000000000000","sequence_number":"{sequence_number}","position":0}}"#
+        )
+    }
+
+    /// An object with a member for each of `members`, and its row.
+    fn object(members: &[&[(&str, u32)]]) -> (Vec<u8>, ManifestRow) {
+        let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
+        for lines in members {
+            let mut text = String::new();
+            for (tenant, sequence_number) in *lines {
+                writeln!(text, "{}", line(tenant, *sequence_number)).unwrap();
+            }
+            let member = gzip::compress(text.as_bytes(), gzip::Level::FAST);
+            let tenant = TenantId::parse(lines[0].0).unwrap();
+            ranges.push(TenantRange {
+                tenant,
+                offset: bytes.len(),
+                length: member.len(),
+                lines: lines.len(),
+            });
+            bytes.extend(member);
+        }
+        let at = serde_json::from_str("\"2026-11-21T09:30:00.123Z\"").unwrap();
+        let row = ManifestRow {
+            key: KEY.to_owned(),
+            first: Mark::new("4950", 0),
+            before: Mark::new("4960", 0),
+            bytes: bytes.len(),
+            sha256: sha256(&bytes),
+            lines: ranges.iter().map(|range| range.lines).sum(),
+            received_at: [at, at],
+            tenants: Tenants::Ranges(ranges),
+        };
+        (bytes, row)
+    }
+
+    fn faults(bytes: &[u8], row: &ManifestRow) -> Vec<String> {
+        let Tenants::Ranges(ranges) = &row.tenants else { panic!("they are in the row") };
+        let noted = Noted { row, ranges };
+        let (_, faults) = read(&row.key, bytes, Some(noted), Some(&row.before), &Items::default());
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    fn check(bytes: &[u8], row: &ManifestRow, expected: &[&str]) {
+        let faults = faults(bytes, row);
+        assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+        for (fault, part) in faults.iter().zip(expected) {
+            assert!(fault.contains(part), "{fault}");
+        }
+    }
+
+    #[test]
+    fn an_object_as_it_was_written_has_no_faults_and_its_lines_say_how_long_their_items_live() {
+        let (bytes, row) = object(&[&[("acme", 4950), ("acme", 4952)], &[("beta", 4951)]]);
+        check(&bytes, &row, &[]);
+        let items = Items { days_to_live: BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]) };
+        let (object, _) = read(KEY, &bytes, None, None, &items);
+        let line = &object.lines[2];
+        assert_eq!((line.tenant.as_str(), line.id.as_str()), ("beta", "e4951"));
+        assert_eq!(line.origin.to_string(), "shardId-000000000000:4951:0");
+        assert_eq!(line.item_until.unwrap().to_string(), "2027-02-19T09:30:00.123Z");
+    }
+
+    #[test]
+    fn an_object_that_lost_a_member_differs_from_its_row_in_everything() {
+        let (_, row) = object(&[&[("acme", 4950)], &[("beta", 4951)]]);
+        let (bytes, _) = object(&[&[("acme", 4950)]]);
+        check(
+            &bytes,
+            &row,
+            &["says bytes", "says SHA-256", "says lines 2, and it has 1", "other byte ranges"],
+        );
+    }
+
+    #[test]
+    fn a_line_that_lies_outside_of_its_objects_range_is_named() {
+        let (bytes, row) = object(&[&[("acme", 4950), ("acme", 4960)]]);
+        check(&bytes, &row, &["misplaced acme e4960 at shardId-000000000000:4960:0"]);
+    }
+
+    #[test]
+    fn a_member_that_two_tenants_share_is_a_fault() {
+        let (bytes, row) = object(&[&[("acme", 4950), ("beta", 4951)]]);
+        check(&bytes, &row, &["the member at byte 0 has lines of several tenants"]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_object_are_a_fault() {
+        let (bytes, row) = object(&[&[("acme", 4950)]]);
+        check(&bytes[..bytes.len() - 4], &row, &["it cannot be read"]);
+        check(&gzip::compress(b"{}\n", gzip::Level::FAST), &row, &["is not an archive line"]);
+    }
+
+    #[test]
+    fn rows_that_overlap_are_named_and_rows_with_a_gap_are_not() {
+        let row = |first: &str, before: &str| {
+            let (_, row) = object(&[&[("acme", 4950)]]);
+            ManifestRow { first: Mark::new(first, 0), before: Mark::new(before, 0), ..row }
+        };
+        assert_eq!(overlaps(&[row("10", "12"), row("12", "13"), row("20", "21")]), []);
+        assert_eq!(overlaps(&[row("10", "13"), row("12", "14")]).len(), 1);
+    }
+}
