@@ -25,11 +25,11 @@ impl Progress {
         let is_due = self.last.is_none_or(|last| last.elapsed() >= BETWEEN) || total == Some(done);
         if self.is_shown && is_due {
             self.last = Some(Instant::now());
-            self.draw(&line(what, done, total));
+            Self::draw(&line(what, done, total));
         }
     }
 
-    fn draw(&self, line: &str) {
+    fn draw(line: &str) {
         // Back to the first column; what stood there is wiped. A terminal that is gone is no reason to fail.
         let _gone = write!(std::io::stderr(), "\r\x1b[K{line}");
         let _gone = std::io::stderr().flush();
@@ -39,15 +39,15 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.is_shown && self.last.is_some() {
-            self.draw("");
+            Self::draw("");
         }
     }
 }
 
 fn line(what: &str, done: u64, total: Option<u64>) -> String {
     let Some(total) = total.filter(|total| *total > 0) else { return format!("{what}: {done}") };
-    let filled = (done.min(total) * WIDTH / total) as usize;
-    let bar = "#".repeat(filled) + &"-".repeat(WIDTH as usize - filled);
+    let bar: String =
+        (0..WIDTH).map(|column| if column < done * WIDTH / total { '#' } else { '-' }).collect();
     format!("[{bar}] {what}: {done} of {total}")
 }
 

@@ -61,6 +61,8 @@ struct Books<'a> {
     items: HashMap<(&'a TenantId, &'a EventId), &'a Item>,
     quarantined: HashSet<&'a Origin>,
     failed: HashSet<&'a Origin>,
+    /// Places that others were put in place of.
+    former: HashSet<&'a Origin>,
     /// Who is in the archive.
     names: HashSet<(&'a TenantId, &'a EventId)>,
 }
@@ -80,6 +82,7 @@ impl<'a> Books<'a> {
             items,
             quarantined: facts.quarantined.iter().map(|kept| &kept.origin).collect(),
             failed: facts.failed.iter().map(|kept| &kept.origin).collect(),
+            former: facts.arrivals.iter().flat_map(|arrival| &arrival.redrive_of).collect(),
             names: HashSet::new(),
         };
         let known: Vec<_> = lines(facts).filter(|(line, _)| !books.is_strange(line)).collect();
@@ -123,12 +126,8 @@ impl<'a> Books<'a> {
         for item in &self.facts.items {
             let Some(received_at) = item.received_at.filter(|at| self.facts.span.has(*at)) else { continue };
             let mut found = |kind, detail| {
-                findings.push(Finding::event(
-                    kind,
-                    Some((&item.tenant, &item.id)),
-                    Some(&item.origin),
-                    detail,
-                ))
+                let name = Some((&item.tenant, &item.id));
+                findings.push(Finding::event(kind, name, Some(&item.origin), detail));
             };
             match self.arrivals.get(&item.origin) {
                 Some(Some((tenant, id, _))) if (*tenant, *id) == (&item.tenant, &item.id) => {}
@@ -136,14 +135,18 @@ impl<'a> Books<'a> {
                 None if self.is_covered(&item.origin, received_at) => {
                     found(Kind::Foreign, "an item whose origin holds no event on the stream");
                 }
-                // The case of the line or of the failure speaks for it.
-                None if self.archived.contains_key(&item.origin) || self.failed.contains(&item.origin) => {}
+                None if self.is_spoken_for(&item.origin) => {}
                 None if self.is_done(&item.origin) => {
                     found(Kind::Missing, "an item names this origin, and the archive has no line of it");
                 }
                 None => found(Kind::Foreign, "an item whose origin lies on no shard that is known"),
             }
         }
+    }
+
+    /// Whether an origin that the stream no longer has belongs to a case: of a line, a failure, or what came in its place.
+    fn is_spoken_for(&self, origin: &Origin) -> bool {
+        self.archived.contains_key(origin) || self.failed.contains(origin) || self.former.contains(origin)
     }
 
     fn judge<'c>(&self, case: &'c Case, findings: &mut Vec<Finding>) -> Judged<'c> {
@@ -211,7 +214,10 @@ impl<'a> Books<'a> {
         });
         // Whatever else of it is under way: who comes later finds the item, and leaves the archive to the origin it names.
         let is_lost = item.is_some_and(|item| {
-            is_owner && self.is_done(&item.origin) && !self.failed.contains(&item.origin)
+            is_owner
+                && self.is_done(&item.origin)
+                && !self.failed.contains(&item.origin)
+                && !case.former.contains(&item.origin)
         });
         match item {
             _ if is_lost => Err("it has an item, and the archive has no line of it"),

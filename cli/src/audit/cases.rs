@@ -33,7 +33,7 @@ pub(crate) struct Case {
 /// All cases.
 #[derive(Debug, Default)]
 pub(crate) struct Cases {
-    cases: Vec<Case>,
+    all: Vec<Case>,
     by_admission: HashMap<AdmissionId, usize>,
     by_origin: HashMap<Origin, usize>,
 }
@@ -80,7 +80,7 @@ impl Cases {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Case> {
-        self.cases.iter()
+        self.all.iter()
     }
 
     /// The case of a line: by where it lies, else by its admission, else a new one.
@@ -88,7 +88,7 @@ impl Cases {
         let by_origin = origin.and_then(|origin| self.by_origin.get(origin)).copied();
         let by_admission = || self.by_admission.get(&event?.admission_id).copied();
         let index = by_origin.or_else(by_admission).unwrap_or_else(|| {
-            self.cases.push(Case {
+            self.all.push(Case {
                 name: None,
                 admission_id: None,
                 content_hash: None,
@@ -100,9 +100,9 @@ impl Cases {
                 is_spilled: false,
                 is_dead: false,
             });
-            self.cases.len() - 1
+            self.all.len() - 1
         });
-        let case = &mut self.cases[index];
+        let case = &mut self.all[index];
         if let Some(origin) = origin {
             self.by_origin.insert(origin.clone(), index);
             if !case.origins.contains(origin) {

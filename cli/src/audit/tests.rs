@@ -45,6 +45,8 @@ enum Fate {
     FailedAndRedriven,
     /// Put back, and not processed yet.
     FailedAndUnderWay,
+    /// The same, and its failure is not kept any more.
+    ForgottenAndUnderWay,
     QuarantinedAndRedriven,
     /// With its item there already.
     InsertedOnly,
@@ -54,12 +56,12 @@ enum Fate {
 }
 
 use Fate::{
-    Dead, Deduplicated, Failed, FailedAndRedriven, FailedAndUnderWay, FailedWithItem, IdReused, InsertedOnly,
-    ItemIsOver, OnTheStreamOnly, QuarantinedAndRedriven, Redelivered, Spilled, Stored, StoredAndSpilled,
-    StoredLongAgo, StoredOfOtherProducer, Unreadable,
+    Dead, Deduplicated, Failed, FailedAndRedriven, FailedAndUnderWay, FailedWithItem, ForgottenAndUnderWay,
+    IdReused, InsertedOnly, ItemIsOver, OnTheStreamOnly, QuarantinedAndRedriven, Redelivered, Spilled,
+    Stored, StoredAndSpilled, StoredLongAgo, StoredOfOtherProducer, Unreadable,
 };
 
-const FATES: [Fate; 18] = [
+const FATES: [Fate; 19] = [
     Stored,
     StoredLongAgo,
     ItemIsOver,
@@ -73,6 +75,7 @@ const FATES: [Fate; 18] = [
     FailedWithItem,
     FailedAndRedriven,
     FailedAndUnderWay,
+    ForgottenAndUnderWay,
     QuarantinedAndRedriven,
     InsertedOnly,
     OnTheStreamOnly,
@@ -223,6 +226,16 @@ impl History {
                 }
                 self.arrive(&origin, &event, Vec::new());
             }
+            _ => self.live_unstored(fate),
+        }
+        if fate != Unreadable {
+            self.expected.admissions += 1;
+        }
+    }
+
+    /// Of what is not stored at once.
+    fn live_unstored(&mut self, fate: Fate) {
+        match fate {
             Unreadable => {
                 let origin = self.origin(READ_FROM);
                 let kept = Self::kept(&origin, None);
@@ -237,7 +250,6 @@ impl History {
                 });
                 self.others.admissions += 1;
                 self.others.quarantined += 1;
-                return;
             }
             Failed | FailedWithItem | FailedAndRedriven | FailedAndUnderWay | QuarantinedAndRedriven => {
                 let (origin, event) = (self.origin(READ_FROM), self.event(60_000));
@@ -269,6 +281,12 @@ impl History {
                     _ => &mut self.expected.stored,
                 } += 1;
             }
+            ForgottenAndUnderWay => {
+                let (origin, event, again) = (self.origin(1), self.event(3 * DAY), self.origin(DONE_BEFORE));
+                self.arrive(&again, &event, vec![origin.clone()]);
+                self.insert(&origin, &event);
+                self.expected.in_flight += 1;
+            }
             InsertedOnly | OnTheStreamOnly => {
                 let (origin, event) = (self.origin(DONE_BEFORE), self.event(1_000));
                 self.arrive(&origin, &event, Vec::new());
@@ -287,8 +305,8 @@ impl History {
                 self.facts.dead.push(event);
                 self.expected.failed += 1;
             }
+            _ => unreachable!("{fate:?} is stored"),
         }
-        self.expected.admissions += 1;
     }
 
     fn judge(&self) -> Verdict {

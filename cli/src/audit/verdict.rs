@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consumer_fn::Origin;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use shared::id::{EventId, TenantId};
 
 /// What became of each admission, and what is wrong.
@@ -80,7 +80,7 @@ pub(crate) struct Finding {
     pub(crate) tenant: Option<TenantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<EventId>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "by_display")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<Origin>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) object: Option<String>,
@@ -144,8 +144,4 @@ impl Finding {
         self.object = Some(key.to_owned());
         self
     }
-}
-
-fn by_display<S: Serializer>(origin: &Option<Origin>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(origin.as_ref().expect("none is skipped"))
 }

@@ -103,7 +103,7 @@ impl EmbeddedLedger {
     ) -> Result<Vec<ManifestRow>, ManifestError> {
         let rows = self.0.call(move |connection| {
             let mut select = connection.prepare_cached(query)?;
-            let names: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+            let names: Vec<String> = select.column_names().map(str::to_owned).collect();
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut rows = select.query(params![partition, sort, limit])?;
             let mut read = Vec::new();

@@ -292,6 +292,8 @@ fn open_shards(connection: &Connection) -> rusqlite::Result<Vec<Shard>> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const EVERYTHING: Room = Room { records: 100, bytes: 1_000_000 };
