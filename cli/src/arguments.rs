@@ -33,6 +33,8 @@ pub enum Command {
     /// Bring back to the stream what failed: from quarantine, the on-failure prefix and the dead-letter queue. Shows
     /// what it would do; does it with `--apply`. Safe to run again, at any time, however often.
     Redrive(RedriveOptions),
+    /// Give archived events once more: as NDJSON on stdout, or to another deployment.
+    Replay(ReplayOptions),
     /// Be the event source mapping between a Kinesis stream and a Lambda function: read the stream by `GetRecords`,
     /// gather, invoke, bisect, keep what fails for good. For emulators, whose own mappings do not do that; on AWS
     /// itself, disable Lambda's mapping first.
@@ -156,6 +158,36 @@ pub struct RedriveOptions {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
     /// The deployment's configuration file [default: tidegate.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Options of `tidegate replay`.
+#[derive(Args, Debug)]
+pub struct ReplayOptions {
+    /// Which deployment's archive.
+    #[command(flatten)]
+    pub deployment: DeploymentOptions,
+    /// Bring them to the stream of the local run with this data folder, in place of stdout. It stores them as its own:
+    /// each once, however often they are replayed.
+    #[arg(long, value_name = "DIR")]
+    pub to_data: Option<PathBuf>,
+    /// Only this tenant's events; nobody else's are read.
+    #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
+    pub tenant: Option<TenantId>,
+    /// Only events that the door received at this time or later, as RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub from: Option<Timestamp>,
+    /// Only events that the door received before this time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub to: Option<Timestamp>,
+    /// At most so many events a second [default: 500 to a deployment, no limit to stdout].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+    /// Remember in this file how far it is, and go on from there if it exists.
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+    /// The configuration file that says which tenants are spread [default: tidegate.toml, if there is one].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -9,8 +9,10 @@ pub mod kept;
 mod local_command;
 #[cfg(feature = "aws")]
 mod mapping_command;
+mod pace;
 mod progress;
 mod redrive;
+mod replay;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -46,6 +48,7 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
             Command::Audit(options) => audit::run(options).await.map_err(|error| (error, UNREACHABLE)),
             Command::Cat(options) => done(cat::run(options).await),
             Command::Redrive(options) => done(redrive::run(options, adapters).await),
+            Command::Replay(options) => done(replay::run(options, adapters).await),
             #[cfg(feature = "aws")]
             Command::Mapping(options) => done(mapping_command::run(options).await),
             Command::Function { name, data, config } => {

@@ -36,13 +36,14 @@ use tokio::time::Instant;
 use crate::arguments::RedriveOptions;
 use crate::deployment::{Deployment, Opened, QueueName, QueuedMessage};
 use crate::kept::{FAILED, QUARANTINE};
+use crate::pace::Pace;
 use archived::Archive;
 pub use candidate::Place;
 use candidate::{Candidate, Fate, Selection, Standing, fate};
 use marker::Markers;
 use report::Report;
 
-pub(crate) use bring::{Bringer, Bundle};
+pub(crate) use bring::{BYTES, Bringer, Bundle};
 
 /// How long closing a shard may take.
 const SETTLE: Duration = Duration::from_secs(30);
@@ -56,7 +57,8 @@ pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> an
     let deployment = *deployment;
     let objects = adapters.objects(deployment.objects().clone());
     let ledger = adapters.ledger(deployment.ledger().clone());
-    let bringer = Bringer::new(adapters.stream(deployment.stream().clone()), &objects, options.rate);
+    let pace = Pace::new(Some(options.rate));
+    let bringer = Bringer::new(adapters.stream(deployment.stream().clone()), &objects, pace);
     let selection = Selection {
         places: options.place,
         reasons: options.reason,

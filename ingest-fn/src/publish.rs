@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use driver::{Driver, Submission};
-pub(crate) use partition::partition_key;
+pub use partition::partition_key;
 pub use port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 
 /// An event's line, and where it goes.

@@ -10,6 +10,7 @@
 //! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
 //! | `spill` | a stream that is away, the spill queue, its dead-letter queue |
 //! | `redrive` | what failed, brought back |
+//! | `replay` | what is archived, once more |
 //! | `split` | a shard that is split in the middle of a load |
 //! | `audit` | `tidegate audit` and `cat`, on runs whose truth is known |
 //! | `restart` | draining, `kill -9`, a backlog |
@@ -30,6 +31,7 @@ mod happy_path;
 mod large;
 mod redrive;
 mod rejections;
+mod replay;
 mod restart;
 mod spill;
 mod split;

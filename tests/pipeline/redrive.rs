@@ -6,6 +6,13 @@ use shared::blob::BlobRef;
 use tests::chaos::Log;
 use tests::site::{Pipeline, Site, eventually};
 
+/// The books balance by the client's own log, and by what an operator can see.
+async fn balance(log: &Log, site: &Site, pipeline: Pipeline) {
+    log.balance(site, pipeline).await;
+    let output = site.command(&["audit"], &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 /// Sends events of these ids, one a request, so that each is a record of its own.
 async fn send(log: &mut Log, pipeline: &Pipeline, ids: impl IntoIterator<Item = String>) {
     for id in ids {
@@ -52,7 +59,7 @@ async fn what_crashed_the_consumer_is_stored_once_when_it_is_redriven_after_the_
     }
     assert_eq!(site.books().records(), records, "nothing is put a second time");
     assert_eq!(site.books().objects("aws/lambda").len(), 1, "what failed stays where it lies");
-    log.balance(&site, pipeline).await;
+    balance(&log, &site, pipeline).await;
 }
 
 #[tokio::test]
@@ -71,7 +78,7 @@ async fn a_redrive_that_is_killed_and_run_again_stores_everything_once() {
     let pipeline = site.start();
     site.printed(&["redrive", "--apply"]);
     assert_eq!(site.printed(&["redrive"]), "Nothing that failed is left to bring back.\n");
-    log.balance(&site, pipeline).await;
+    balance(&log, &site, pipeline).await;
 }
 
 #[tokio::test]
@@ -85,7 +92,7 @@ async fn an_event_that_fails_again_is_redriven_again() {
     site.mend();
     let pipeline = site.start();
     site.printed(&["redrive", "--apply"]);
-    log.balance(&site, pipeline).await;
+    balance(&log, &site, pipeline).await;
     let line = site.books().lines().into_iter().find(|line| line["id"] == "deadly2").unwrap();
     let record = site.books().data_at(line["sequence_number"].as_str().unwrap());
     let event: Value = serde_json::from_slice(&record).unwrap();
@@ -143,7 +150,7 @@ async fn quarantine_goes_back_when_its_cause_is_gone_and_what_cannot_be_read_is_
     // Who asks for it gets it tried: it is another event still.
     site.printed(&["redrive", "--apply", "--reason", "id_reused"]);
     eventually("quarantine again", || (site.books().quarantined().len() == 4).then_some(())).await;
-    log.balance(&site, pipeline).await;
+    balance(&log, &site, pipeline).await;
 }
 
 #[tokio::test]
@@ -171,5 +178,5 @@ async fn dead_letters_go_to_the_stream_and_are_kept_aside() {
     assert!(done.contains("dead letter 1: the body is not a spilled message"), "{done}");
     assert_eq!(site.books().messages("spill-dead"), ["garbage"]);
     assert_eq!(site.books().objects("redriven/dead-letters").len(), 4);
-    log.balance(&site, pipeline).await;
+    balance(&log, &site, pipeline).await;
 }

@@ -91,11 +91,18 @@ impl Site {
     /// fault)`.
     pub fn command(&self, arguments: &[&str], rules: &[(&str, u64, u64, &str)]) -> Output {
         let counts = tempfile::tempdir().unwrap();
-        let mut command = Command::new(&self.program);
-        command.args(arguments).arg("--data").arg(self.data()).arg("--config").arg(self.configuration_file());
+        let mut command = self.to_run(arguments);
         command.env("TIDEGATE_TEST_FAULTS", plan(rules).to_string());
         command.env("TIDEGATE_TEST_FAULTS_DIR", counts.path());
         command.output().unwrap()
+    }
+
+    /// A command of the program on the data folder, yet to be run.
+    pub fn to_run(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).arg("--data").arg(self.data()).arg("--config").arg(self.configuration_file());
+        command.stdin(Stdio::null());
+        command
     }
 
     /// The same without faults; it must succeed. Gives what it printed.

@@ -1,18 +1,15 @@
 //! The way back to the stream: packed and retried as from the door, at a rate.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
 use ingest_fn::{EventStream, OutgoingLine, Publisher};
 use shared::config;
 use shared::id::Ids;
-use tokio::time::Instant;
 
-/// Lines that are put, and noted, together: what a kill may bring back a second time.
-const LINES: usize = 500;
-/// Bytes of lines that are put together.
-const BYTES: usize = 4_000_000;
+use crate::pace::Pace;
+
+/// Bytes of lines, and of parts, that are put together.
+pub(crate) const BYTES: usize = 4_000_000;
 /// How long they may take to reach the stream, and one attempt. Nobody waits for it with a deadline.
 const BUDGET_MS: u64 = 10_000;
 const ATTEMPT_MS: u64 = 2_000;
@@ -21,10 +18,7 @@ const ATTEMPT_MS: u64 = 2_000;
 pub(crate) struct Bringer<'a, S, O> {
     publisher: Publisher<S>,
     objects: &'a O,
-    /// Lines a second.
-    rate: u32,
-    /// When the next lines may go.
-    next: Instant,
+    pace: Pace,
 }
 
 /// An event's line and its partition key, and the parts that are stored before it.
@@ -35,18 +29,22 @@ pub(crate) struct Bundle {
 
 impl<'a, S: EventStream, O: ObjectStore> Bringer<'a, S, O> {
     /// To `stream`, its large parts to `objects`.
-    pub(crate) fn new(stream: S, objects: &'a O, rate: u32) -> Self {
+    pub(crate) fn new(stream: S, objects: &'a O, pace: Pace) -> Self {
         let settings =
             config::Publish { budget_ms: BUDGET_MS, attempt_ms: ATTEMPT_MS, ..config::Publish::default() };
         let publisher = Publisher::new(stream, settings, Ids::system().next().as_u64_pair().1);
-        Self { publisher, objects, rate, next: Instant::now() }
+        Self { publisher, objects, pace }
+    }
+
+    /// How many lines go together at most.
+    pub(crate) fn portion(&self) -> usize {
+        self.pace.portion()
     }
 
     /// How many of these lines go together, first to last: at least one.
     pub(crate) fn together(&self, sizes: impl IntoIterator<Item = usize>) -> usize {
-        let most = LINES.min(self.rate as usize).max(1);
         let mut sum = 0;
-        let fitting = sizes.into_iter().take(most).take_while(|size| {
+        let fitting = sizes.into_iter().take(self.portion()).take_while(|size| {
             sum += size;
             sum <= BYTES
         });
@@ -56,7 +54,7 @@ impl<'a, S: EventStream, O: ObjectStore> Bringer<'a, S, O> {
     /// Puts lines, and answers for each by its position. What was put may be on the stream even if the answer is an
     /// error. Waits as long as the rate asks for.
     pub(crate) async fn bring(&mut self, bundles: Vec<Bundle>) -> anyhow::Result<Vec<Result<(), String>>> {
-        tokio::time::sleep_until(self.next).await;
+        self.pace.wait(bundles.len()).await;
         let mut lines = Vec::with_capacity(bundles.len());
         for Bundle { line, parts } in bundles {
             // Before the line, so that its references never lead nowhere.
@@ -65,8 +63,6 @@ impl<'a, S: EventStream, O: ObjectStore> Bringer<'a, S, O> {
             }
             lines.push(line);
         }
-        let cost = Duration::from_secs(1) * u32::try_from(lines.len())? / self.rate.max(1);
-        self.next = self.next.max(Instant::now()) + cost;
         let answers = self.publisher.publish(lines).await;
         Ok(answers.into_iter().map(|answer| answer.map_err(|why| why.to_string())).collect())
     }

@@ -8,7 +8,7 @@ use shared::id::{EventId, TenantId};
 /// The tenant, or, for a tenant that is spread over `k` keys, one of `tenant#0` to `tenant#k-1` by its id's hash: the
 /// same id always has the same key, so that a second sending of an event finds the first on the same shard.
 /// `#` is in no tenant id, so nobody's key is another tenant's.
-pub(crate) fn partition_key(tenant: &TenantId, id: &EventId, spread: &BTreeMap<TenantId, u16>) -> String {
+pub fn partition_key(tenant: &TenantId, id: &EventId, spread: &BTreeMap<TenantId, u16>) -> String {
     let Some(keys) = spread.get(tenant) else { return tenant.to_string() };
     let digest = sha256(id.as_str().as_bytes());
     let hash = u64::from_str_radix(&digest[..16], 16).expect("a digest is hexadecimal");

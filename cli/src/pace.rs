@@ -1,0 +1,69 @@
+//! A pace: so many events a second at most, in portions.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The most events in a portion: what a kill may repeat.
+const PORTION: usize = 500;
+
+/// Lets portions pass at a rate. Portions are small enough that it is kept within a second.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// Events a second; without, as fast as it goes.
+    rate: Option<u32>,
+    /// When the next portion may go.
+    next: Instant,
+}
+
+impl Pace {
+    pub(crate) fn new(rate: Option<u32>) -> Self {
+        Self { rate, next: Instant::now() }
+    }
+
+    /// How many events a portion has at most.
+    pub(crate) fn portion(&self) -> usize {
+        self.rate.map_or(PORTION, |rate| PORTION.min(rate as usize).max(1))
+    }
+
+    /// Returns when a portion of `events` may go.
+    pub(crate) async fn wait(&mut self, events: usize) {
+        sleep_until(self.next).await;
+        if let Some(rate) = self.rate {
+            let cost = Duration::from_secs(1).mul_f64(events as f64 / f64::from(rate.max(1)));
+            self.next = self.next.max(Instant::now()) + cost;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_is_kept_from_the_first_second_on() {
+        let started = Instant::now();
+        let mut pace = Pace::new(Some(10));
+        let mut passed = 0;
+        while passed < 100 {
+            assert_eq!(pace.portion(), 10);
+            pace.wait(10).await;
+            passed += 10;
+            assert!(
+                passed <= 10 + 10 * started.elapsed().as_secs(),
+                "{passed} within {:?}",
+                started.elapsed()
+            );
+        }
+        assert_eq!(started.elapsed().as_secs(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_rate_nothing_waits() {
+        let started = Instant::now();
+        let mut pace = Pace::new(None);
+        pace.wait(1_000_000).await;
+        pace.wait(1).await;
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,292 @@
+//! `tidegate replay`: what is archived, once more: as NDJSON on stdout, or to another deployment, which stores it as its
+//! own. Shard after shard along the manifest, each in its order; nothing is changed where it reads.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `line.rs` | an archive line as an event for another deployment |
+//! | `place.rs` | how far it is, in a file |
+
+mod line;
+mod place;
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind, Write};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use consumer_fn::ObjectStore;
+use consumer_fn::manifest::ManifestRow;
+use ingest_fn::{EventStream, OutgoingLine, fit, partition_key};
+use local::adapters::Adapters;
+use shared::config::Config;
+use shared::gzip;
+use shared::id::TenantId;
+
+use crate::archive::{self, Span, begin, ranges_of};
+use crate::arguments::ReplayOptions;
+use crate::deployment::{Deployment, Opened};
+use crate::pace::Pace;
+use crate::redrive::{BYTES, Bringer, Bundle};
+use line::Head;
+use place::{Place, Places, Task};
+
+/// Events a second to another deployment, unless something else is said: its door is to have room.
+const RATE: u32 = 500;
+
+/// Replays.
+pub(crate) async fn run(options: ReplayOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
+    let Opened::Embedded(deployment) = options.deployment.open().await?;
+    let span = Span::new(options.from, options.to);
+    let target = options.to_data.as_deref();
+    let task = |to: &str| Task {
+        of: deployment.identity().to_owned(),
+        to: to.to_owned(),
+        tenant: options.tenant.clone(),
+        from: span.from,
+        before: span.to,
+    };
+    let Some(target) = target else {
+        let places = Places::open(options.resume.clone(), task("stdout"))?;
+        let sink = Print { out: io::stdout(), pace: Pace::new(options.rate) };
+        return finish(replay(&*deployment, &options.tenant, span, places, sink).await?);
+    };
+    let target = crate::deployment::EmbeddedDeployment::open(target).await?;
+    if target.identity() == deployment.identity() {
+        bail!("`{}` is the deployment that is replayed: its events are there already", target.name());
+    }
+    let places = Places::open(options.resume.clone(), task(target.identity()))?;
+    let objects = adapters.objects(target.objects().clone());
+    let sink = Bring {
+        bringer: Bringer::new(
+            adapters.stream(target.stream().clone()),
+            &objects,
+            Pace::new(Some(options.rate.unwrap_or(RATE))),
+        ),
+        source: deployment.objects(),
+        config: crate::config(options.config.as_deref())?,
+    };
+    finish(replay(&*deployment, &options.tenant, span, places, sink).await?)
+}
+
+/// What a replay came to.
+#[derive(Debug, Default)]
+struct Replayed {
+    events: u64,
+    objects: u64,
+    /// Lines that could not be brought, and why.
+    left_out: Vec<String>,
+    /// Whoever reads has had enough.
+    is_closed: bool,
+}
+
+fn finish(replayed: Replayed) -> anyhow::Result<()> {
+    let Replayed { events, objects, left_out, is_closed } = replayed;
+    if is_closed {
+        return Ok(());
+    }
+    eprintln!("Replayed {events} events of {objects} objects.");
+    for left_out in &left_out {
+        eprintln!("left out: {left_out}");
+    }
+    if left_out.is_empty() { Ok(()) } else { bail!("{} events were left out", left_out.len()) }
+}
+
+/// What became of lines.
+struct Taken {
+    left_out: Vec<String>,
+    is_closed: bool,
+}
+
+/// Where archived lines go.
+trait Sink {
+    /// How many lines it takes at a time.
+    fn portion(&self) -> usize;
+    /// Takes lines, durably: they are not given again. An error means that some may have been taken.
+    async fn take(&mut self, lines: &[Vec<u8>]) -> anyhow::Result<Taken>;
+}
+
+/// To stdout, as they are.
+struct Print<W> {
+    out: W,
+    pace: Pace,
+}
+
+impl<W: Write> Sink for Print<W> {
+    fn portion(&self) -> usize {
+        self.pace.portion()
+    }
+
+    async fn take(&mut self, lines: &[Vec<u8>]) -> anyhow::Result<Taken> {
+        self.pace.wait(lines.len()).await;
+        let portion = [lines.join(&b'\n'), vec![b'\n']].concat();
+        let is_closed = match self.out.write_all(&portion).and_then(|()| self.out.flush()) {
+            Ok(()) => false,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => true,
+            Err(error) => return Err(error).context("stdout"),
+        };
+        Ok(Taken { left_out: Vec::new(), is_closed })
+    }
+}
+
+/// To another deployment's stream.
+struct Bring<'a, S, O, F> {
+    bringer: Bringer<'a, S, O>,
+    /// Where the replayed deployment's large parts are.
+    source: &'a F,
+    config: Config,
+}
+
+impl<S: EventStream, O: ObjectStore, F: ObjectStore> Sink for Bring<'_, S, O, F> {
+    fn portion(&self) -> usize {
+        self.bringer.portion()
+    }
+
+    async fn take(&mut self, lines: &[Vec<u8>]) -> anyhow::Result<Taken> {
+        let (mut bundles, mut bytes, mut left_out) = (Vec::new(), 0, Vec::new());
+        for line in lines {
+            match line::event(line, self.source).await {
+                Ok(event) => {
+                    let partition_key = partition_key(&event.tenant, &event.id, &self.config.tenants.spread);
+                    let (line, parts) = fit(event);
+                    bytes += line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
+                    bundles.push(Bundle { line: OutgoingLine { partition_key, line }, parts });
+                }
+                Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
+            }
+            if bytes > BYTES {
+                self.bring(std::mem::take(&mut bundles)).await?;
+                bytes = 0;
+            }
+        }
+        self.bring(bundles).await?;
+        Ok(Taken { left_out, is_closed: false })
+    }
+}
+
+impl<S: EventStream, O: ObjectStore, F> Bring<'_, S, O, F> {
+    async fn bring(&mut self, bundles: Vec<Bundle>) -> anyhow::Result<()> {
+        let answers = self.bringer.bring(bundles).await?;
+        match answers.into_iter().find_map(Result::err) {
+            Some(why) => {
+                bail!("the stream did not take everything: {why}; run it again with the same --resume")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+async fn replay(
+    deployment: &impl Deployment,
+    tenant: &Option<TenantId>,
+    span: Span,
+    mut places: Places,
+    mut sink: impl Sink,
+) -> anyhow::Result<Replayed> {
+    let mut replayed = Replayed::default();
+    for shard in shards(deployment, span).await? {
+        // The object at which it was, and what lies behind it.
+        let begun = places.of(&shard).map(Place::first);
+        let mut page = match &begun {
+            Some(first) => deployment.manifest_at(&shard, first).await?.into_iter().collect(),
+            None => deployment.manifest(&shard, None).await?,
+        };
+        while let Some(last) = page.last().map(|row: &ManifestRow| row.first.clone()) {
+            for row in page.iter().filter(|row| span.overlaps(row.received_at)) {
+                object(deployment, tenant, span, &shard, row, &mut places, &mut sink, &mut replayed).await?;
+                if replayed.is_closed {
+                    return Ok(replayed);
+                }
+            }
+            page = deployment.manifest(&shard, Some(&last)).await?;
+        }
+    }
+    Ok(replayed)
+}
+
+/// Replays what is asked for of one object, portion after portion.
+#[expect(clippy::too_many_arguments, reason = "it is the body of a loop")]
+async fn object(
+    deployment: &impl Deployment,
+    tenant: &Option<TenantId>,
+    span: Span,
+    shard: &str,
+    row: &ManifestRow,
+    places: &mut Places,
+    sink: &mut impl Sink,
+    replayed: &mut Replayed,
+) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    for bytes in members(deployment, tenant, row).await? {
+        chosen(&bytes, tenant, span, &mut lines)
+            .with_context(|| format!("the archive object `{}`", row.key))?;
+    }
+    let mut done = places.of(shard).filter(|place| place.first() == row.first).map_or(0, |place| place.lines);
+    replayed.objects += u64::from(done < lines.len());
+    while done < lines.len() {
+        let portion = &lines[done..lines.len().min(done + sink.portion())];
+        let taken = sink.take(portion).await?;
+        replayed.is_closed = taken.is_closed;
+        if taken.is_closed {
+            return Ok(());
+        }
+        done += portion.len();
+        replayed.events += (portion.len() - taken.left_out.len()) as u64;
+        replayed.left_out.extend(taken.left_out);
+        places.reach(shard, Place::new(&row.first, done))?;
+    }
+    Ok(())
+}
+
+/// The bytes of an object that hold what is asked for.
+async fn members(
+    deployment: &impl Deployment,
+    tenant: &Option<TenantId>,
+    row: &ManifestRow,
+) -> anyhow::Result<Vec<Bytes>> {
+    let gone = || format!("`{}` is in the manifest, and not in the bucket", row.key);
+    let Some(tenant) = tenant else {
+        return Ok(vec![deployment.objects().get(&row.key).await?.with_context(gone)?]);
+    };
+    let (ranges, _) = ranges_of(deployment, row).await?.map_err(anyhow::Error::msg)?;
+    let mut members = Vec::new();
+    for range in ranges.into_iter().filter(|range| range.tenant == *tenant) {
+        let member = deployment.get_range(&row.key, range.offset, range.length).await?;
+        members.push(member.with_context(gone)?);
+    }
+    Ok(members)
+}
+
+/// The lines in gzip members that are asked for.
+fn chosen(
+    bytes: &[u8],
+    tenant: &Option<TenantId>,
+    span: Span,
+    lines: &mut Vec<Vec<u8>>,
+) -> anyhow::Result<()> {
+    let (mut bad, mut offset) = (None, 0);
+    while offset < bytes.len() {
+        offset +=
+            gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice::<Head>(line) {
+                Ok(head) => {
+                    let is_chosen = tenant.as_ref().is_none_or(|tenant| *tenant == head.tenant)
+                        && span.has(head.received_at);
+                    lines.extend(is_chosen.then(|| line.to_vec()));
+                }
+                Err(error) => bad = Some(error),
+            })?;
+    }
+    bad.map_or(Ok(()), |error| Err(error).context("a line of it cannot be read"))
+}
+
+/// The shards that may have archived something of the span: those of the stream, and those that are in archive keys.
+async fn shards(deployment: &impl Deployment, span: Span) -> anyhow::Result<BTreeSet<String>> {
+    let mut shards: BTreeSet<String> = deployment.shards().await?.into_iter().map(|shard| shard.id).collect();
+    let mut after = begin(span.from);
+    loop {
+        let page = deployment.list("events/", Some(&after)).await?;
+        let Some(last) = page.last() else { return Ok(shards) };
+        after.clone_from(&last.key);
+        let archived = page.iter().filter_map(|object| Some(archive::place(&object.key)?.0.to_owned()));
+        shards.extend(archived);
+    }
+}
