@@ -30,6 +30,7 @@ pub mod key;
 pub mod kpl;
 pub mod limits;
 pub mod metric;
+pub mod permission;
 pub mod telemetry;
 pub mod tier;
 pub mod time;

@@ -13,8 +13,8 @@ use shared::time::{Clock, Timestamp};
 use super::{Database, DatabaseError};
 use crate::event_source_mapping::ports::{ListedShard, Read, Record, Room, StreamReader, Tail};
 
-/// How long records stay after they were processed: Kinesis's default. Unprocessed ones stay until they are.
-const RETENTION: Duration = Duration::from_hours(24);
+/// How long records stay after they were processed. Unprocessed ones stay until they are.
+const RETENTION: Duration = shared::limits::STREAM_RETENTION;
 
 /// The stream, for writing.
 #[derive(Clone, Debug)]
