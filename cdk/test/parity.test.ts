@@ -42,6 +42,50 @@ test('roles allow the calls that the functions make', () => {
   }
 });
 
+test('a role allows what its function states, and nothing else', () => {
+  check('ingest-fn', 'PERMISSIONS', 'DoorIngest');
+  check('ingest-fn', 'REDRIVER_PERMISSIONS', 'SpillRedriver');
+  check('consumer-fn', 'PERMISSIONS', 'StoreConsumer');
+
+  function check(crate: string, constant: string, id: string): void {
+    const list = captured(
+      source(`${crate}/src/environment.rs`),
+      new RegExp(`const ${constant}: &\\[Permission\\] = &\\[([\\s\\S]*?)\\n\\];`),
+    );
+    const stated = [...list.matchAll(/new\("([a-z0-9]+:\w+)", On::(\w+)(?:\("([a-z/]+)"\))?\)/g)].map(
+      ([, action, on, prefix]) => `${action} ${on}${prefix === undefined ? '' : ` ${prefix}`}`,
+    );
+    const { Statement } = resource(template('dev'), 'AWS::IAM::Policy', id).Properties.PolicyDocument;
+    const allowed = Statement.flatMap(({ Action, Resource }: Json) =>
+      [Action].flat().flatMap((action: string) => [Resource].flat().map((on: Json) => `${action} ${named(on)}`)),
+    );
+    assert.deepEqual([...stated].sort(), allowed.sort(), `${constant} of ${crate}`);
+  }
+
+  /** A resource of the template, as the functions call it. */
+  function named(resource: Json): string {
+    const text = JSON.stringify(resource);
+    const prefix = /\]?,?"?\/([a-z/]+\/)\*/.exec(text)?.[1];
+    if (prefix !== undefined) return `Objects ${prefix}`;
+    const [, name] = Object.entries(RESOURCES).find(([id]) => text.includes(`"${id}`)) ?? [];
+    assert.ok(name !== undefined, text);
+    return name;
+  }
+});
+
+/** By the beginning of a logical id. */
+const RESOURCES = {
+  EventsStream: 'Stream',
+  ItemsTable: 'Items',
+  LedgerTable: 'Ledger',
+  ArchiveBucket: 'Bucket',
+  SpillQueue: 'SpillQueue',
+  DoorIngestLogs: 'Logs',
+  SpillRedriverLogs: 'Logs',
+  StoreConsumerLogs: 'Logs',
+  '*': 'Everything',
+};
+
 /** What a call of the SDK needs. */
 const CALLS: Record<string, string[]> = {
   batch_execute_statement: ['dynamodb:PartiQLInsert'],

@@ -1,10 +1,35 @@
-//! What the deployment tells the functions by environment variables.
+//! What the deployment tells the functions by environment variables, and what it allows them.
+
+use shared::permission::{On, Permission};
 
 /// The variables that name the ingest function's resources.
 pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET", "TIDEGATE_SPILL_QUEUE"];
 
 /// The variables that name the redriver's resources.
 pub const REDRIVER_ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM"];
+
+/// What the ingest function's role allows.
+pub const PERMISSIONS: &[Permission] = &[
+    Permission::new("kinesis:PutRecords", On::Stream),
+    Permission::new("s3:PutObject", On::Objects("payloads/")),
+    Permission::new("sqs:SendMessage", On::SpillQueue),
+    Permission::new("logs:CreateLogStream", On::Logs),
+    Permission::new("logs:PutLogEvents", On::Logs),
+    Permission::new("xray:PutTelemetryRecords", On::Everything),
+    Permission::new("xray:PutTraceSegments", On::Everything),
+];
+
+/// What the redriver's role allows. Lambda reads the queue in its name.
+pub const REDRIVER_PERMISSIONS: &[Permission] = &[
+    Permission::new("kinesis:PutRecords", On::Stream),
+    Permission::new("sqs:ReceiveMessage", On::SpillQueue),
+    Permission::new("sqs:ChangeMessageVisibility", On::SpillQueue),
+    Permission::new("sqs:GetQueueUrl", On::SpillQueue),
+    Permission::new("sqs:DeleteMessage", On::SpillQueue),
+    Permission::new("sqs:GetQueueAttributes", On::SpillQueue),
+    Permission::new("logs:CreateLogStream", On::Logs),
+    Permission::new("logs:PutLogEvents", On::Logs),
+];
 
 /// The names of the ingest function's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
