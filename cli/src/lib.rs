@@ -1,6 +1,9 @@
 //! The `tidegate` command, as a library, so that the tests run the same code with faults built in.
 
 pub mod arguments;
+pub mod doctor;
+#[cfg(feature = "aws")]
+mod doctor_command;
 mod local_command;
 #[cfg(feature = "aws")]
 mod mapping_command;
@@ -27,17 +30,22 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match command {
-            Command::Local(options) => local_command::run(options, adapters).await,
+            Command::Local(options) => {
+                local_command::run(options, adapters).await.map(|()| ExitCode::SUCCESS)
+            }
             #[cfg(feature = "aws")]
-            Command::Mapping(options) => mapping_command::run(options).await,
+            Command::Mapping(options) => mapping_command::run(options).await.map(|()| ExitCode::SUCCESS),
+            #[cfg(feature = "aws")]
+            Command::Doctor(options) => doctor_command::run(options).await,
             Command::Function { name, data, config } => {
-                Child { data, config_file: config }.run(name.into(), adapters).await
+                let child = Child { data, config_file: config };
+                child.run(name.into(), adapters).await.map(|()| ExitCode::SUCCESS)
             }
         }
     });
     // A read of a socket or of stdin may still be under way in a thread: do not wait for it.
     runtime.shutdown_background();
-    ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+    ended.unwrap_or_else(|error| failed(&error))
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
