@@ -37,6 +37,7 @@ pub(super) fn check(deployment: &Deployment, config: &Config, fingerprint: &str,
 }
 
 /// What a function has at least.
+#[derive(Clone, Copy)]
 struct Least {
     mb: u64,
     time: Duration,

@@ -404,9 +404,9 @@ fn an_alarm_that_is_gone_that_tells_nobody_or_that_fires_is_found() {
     fn alarm(stack: &mut Deployment) -> &mut Alarm {
         stack.alarms[0].1.as_mut().unwrap()
     }
-    finds(|stack| stack.alarms[0].1 = None, &["alarm late: it"]);
+    finds(|stack| stack.alarms[0].1 = None, &["alarm late: state"]);
     finds(|stack| alarm(stack).state = text("ALARM"), &["alarm late: state"]);
-    finds(|stack| alarm(stack).has_actions = false, &["alarm late: actions"]);
+    finds(|stack| alarm(stack).has_actions = false, &["alarms: alarms that tell nobody"]);
     finds(|stack| stack.alarms.clear(), &["alarms: alarms of the stack"]);
 }
 

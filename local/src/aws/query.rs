@@ -2,7 +2,7 @@
 //! their calls are wanted here, and their SDK crates are 27 MB of source, more than half as much again as all that the
 //! feature `aws` compiles already. Credentials, region, connections and retries are the SDK's.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
@@ -168,7 +168,7 @@ async fn signed(
         .identity(&identity)
         .region(region)
         .name(service)
-        .time(SystemTime::now())
+        .time(sdk.time_source().unwrap_or_default().now())
         .settings(SigningSettings::default())
         .build()?;
     let request =

@@ -202,9 +202,8 @@ mod tests {
 
     #[test]
     fn a_stack_that_lacks_an_output_is_not_ours() {
-        for missing in 0..OUTPUTS.len() {
-            let (key, _) = OUTPUTS[missing];
-            let others: Vec<_> = OUTPUTS.iter().filter(|(other, _)| *other != key).copied().collect();
+        for (key, _) in OUTPUTS {
+            let others: Vec<_> = OUTPUTS.iter().filter(|(other, _)| other != key).copied().collect();
             let error = stack(&others).unwrap_err().to_string();
             assert_eq!(
                 error,

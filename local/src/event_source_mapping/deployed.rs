@@ -116,6 +116,13 @@ mod tests {
         assert_eq!(stand_in.rules.batch_size, 200);
     }
 
+    fn check(change: impl FnOnce(&mut DeployedMapping), expected: &str) {
+        let mut mapping = as_deployed();
+        change(&mut mapping);
+        let error = mapping.stand_in().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
     #[test]
     fn a_setting_that_cannot_be_followed_is_refused_by_its_name() {
         check(|mapping| mapping.parallelization_factor = 2, "ParallelizationFactor is 2");
@@ -128,13 +135,6 @@ mod tests {
         );
         check(|mapping| mapping.on_failure = None, "DestinationConfig is not set");
         check(|mapping| mapping.on_failure = Some("arn:aws:sqs:eu-west-1:1:q".to_owned()), "only a bucket");
-
-        fn check(change: impl FnOnce(&mut DeployedMapping), expected: &str) {
-            let mut mapping = as_deployed();
-            change(&mut mapping);
-            let error = mapping.stand_in().unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
     }
 
     #[test]

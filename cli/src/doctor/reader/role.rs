@@ -86,8 +86,9 @@ mod tests {
             resources: vec!["*".to_owned()],
             is_conditional: false,
         };
-        assert_eq!(parse(one).unwrap(), [expected.clone()]);
-        assert_eq!(parse(many).unwrap(), [expected]);
+        let expected = [expected];
+        assert_eq!(parse(one).unwrap(), expected);
+        assert_eq!(parse(many).unwrap(), expected);
     }
 
     #[test]
