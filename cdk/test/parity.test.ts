@@ -145,6 +145,26 @@ test('AWS is told to feed the consumer as the local run and its tests do', () =>
   assert.match(rules, /report_batch_item_failures: true/);
 });
 
+test('what the functions take for deployed, and `tidegate doctor` asks for, is what the stack sets', () => {
+  const limits = source('shared/src/limits.rs');
+  const redrive = source('ingest-fn/src/redrive.rs');
+  const number = (text: string, pattern: RegExp) => Number(captured(text, pattern).replaceAll('_', ''));
+  const stack = template('dev');
+  const stream = resource(stack, 'AWS::Kinesis::Stream', 'EventsStream').Properties;
+  assert.equal(number(limits, /STREAM_RETENTION: Duration = Duration::from_hours\((\d+)\)/), stream.RetentionPeriodHours);
+  const consumer = resource(stack, 'AWS::Lambda::Function', 'StoreConsumer').Properties;
+  assert.equal(number(limits, /PROCESSOR_MB: u64 = ([\d_]+)/), consumer.MemorySize);
+  const { publish } = parse(source('tidegate.toml')) as Json;
+  const budgets = Math.ceil((publish.payload_ms + publish.budget_ms + publish.spill_ms) / 1000);
+  const answer = number(limits, /ANSWER: Duration = Duration::from_secs\((\d+)\)/);
+  assert.equal(budgets + answer, resource(stack, 'AWS::Lambda::Function', 'DoorIngest').Properties.Timeout);
+  const redriver = resource(stack, 'AWS::Lambda::Function', 'SpillRedriver').Properties;
+  assert.equal(number(redrive, /TIMEOUT: Duration = Duration::from_secs\((\d+)\)/), redriver.Timeout);
+  const queue = resource(stack, 'AWS::SQS::Queue', 'SpillQueue').Properties;
+  assert.equal(number(redrive, /VISIBILITY: Duration = Duration::from_mins\((\d+)\)/) * 60, queue.VisibilityTimeout);
+  assert.equal(number(redrive, /RECEIVES: u32 = (\d+)/), queue.RedrivePolicy.maxReceiveCount);
+});
+
 test('the spill queue takes the messages that the functions make', () => {
   const bytes = captured(source('shared/src/limits.rs'), /MESSAGE_BYTES: usize = ([\d_* ]+);/);
   const product = bytes.split('*').reduce((product, factor) => product * Number(factor.trim().replaceAll('_', '')), 1);
