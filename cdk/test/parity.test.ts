@@ -151,7 +151,10 @@ test('what the functions take for deployed, and `tidegate doctor` asks for, is w
   const number = (text: string, pattern: RegExp) => Number(captured(text, pattern).replaceAll('_', ''));
   const stack = template('dev');
   const stream = resource(stack, 'AWS::Kinesis::Stream', 'EventsStream').Properties;
-  assert.equal(number(limits, /STREAM_RETENTION: Duration = Duration::from_hours\((\d+)\)/), stream.RetentionPeriodHours);
+  assert.equal(
+    number(limits, /STREAM_RETENTION: Duration = Duration::from_hours\((\d+)\)/),
+    stream.RetentionPeriodHours,
+  );
   const consumer = resource(stack, 'AWS::Lambda::Function', 'StoreConsumer').Properties;
   assert.equal(number(limits, /PROCESSOR_MB: u64 = ([\d_]+)/), consumer.MemorySize);
   const { publish } = parse(source('tidegate.toml')) as Json;
