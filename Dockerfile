@@ -1,29 +1,53 @@
 # syntax=docker/dockerfile:1
 
-# `tidegate local` in a container: the whole pipeline, nothing else to run. See compose.yaml.
+# Two images, by target: `local`, the whole pipeline with nothing else to run, and `ingest`, the HTTP side against AWS.
+# See compose.yaml and docs/deploy.md. The base images are arguments, for builders that reach another registry or none.
+ARG RUST_IMAGE=rust:1.95-slim-trixie
+ARG BASE_IMAGE=debian:trixie-slim
 
-FROM rust:1.95-slim-trixie AS build
+FROM ${RUST_IMAGE} AS source
 WORKDIR /tidegate
 COPY . .
-# SQLite and deflate are C; the image has a compiler for them. The target folder and the registry are caches, so what is
-# wanted is copied out.
+
+# SQLite, deflate and AWS's TLS library are C; the image has a compiler for them. The target folder and the registry are
+# caches, so what is wanted is copied out.
+FROM source AS build-local
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/tidegate/target \
     cargo build --release --locked --package tidegate \
     && cp target/release/tidegate /usr/local/bin/tidegate \
     && strip /usr/local/bin/tidegate
 
-FROM debian:trixie-slim AS local
+FROM source AS build-ingest
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/tidegate/target \
+    AWS_LC_SYS_NO_JITTER_ENTROPY=1 \
+    cargo build --release --locked --package ingest-fn --features ingest-fn/aws --bin ingest-server \
+    && cp target/release/ingest-server /usr/local/bin/ingest-server \
+    && strip /usr/local/bin/ingest-server
+
+FROM ${BASE_IMAGE} AS base
 RUN useradd --system --uid 10001 --home-dir /data --create-home tidegate
-COPY --from=build /usr/local/bin/tidegate /usr/local/bin/tidegate
 COPY tidegate.toml /etc/tidegate/tidegate.toml
 USER 10001
 WORKDIR /data
-VOLUME /data
 EXPOSE 8080
 # There is no curl in here; bash can open a socket.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /health HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r status <&3 && [[ $status == *' 200 '* ]]"]
 STOPSIGNAL SIGTERM
+
+# Takes bodies up to 10 MB uncompressed, where a Function URL takes 6 MB. Its resources are named by the variables of the
+# function: TIDEGATE_STREAM, TIDEGATE_BUCKET, TIDEGATE_SPILL_QUEUE.
+FROM base AS ingest
+# Whom it trusts when it calls AWS.
+COPY --from=build-ingest /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build-ingest /usr/local/bin/ingest-server /usr/local/bin/ingest-server
+ENV TIDEGATE_CONFIG=/etc/tidegate/tidegate.toml
+ENTRYPOINT ["ingest-server"]
+
+FROM base AS local
+COPY --from=build-local /usr/local/bin/tidegate /usr/local/bin/tidegate
+VOLUME /data
 ENTRYPOINT ["tidegate"]
 CMD ["local", "--listen", "0.0.0.0:8080", "--data", "/data", "--config", "/etc/tidegate/tidegate.toml"]

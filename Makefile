@@ -7,6 +7,10 @@ AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,co
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
 
+# What the deployment's tests and tools are.
+CDK_MODULES = cdk/node_modules/.package-lock.json
+CDK_VENV = cdk/.venv/.installed
+
 .PHONY: help run test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model
 
 help: ## what there is
@@ -26,16 +30,18 @@ test-aws: ## the AWS adapters, by request capture
 test-emulator: $(TOOLS)/installed ## the AWS adapters, against an emulator behind a proxy that makes faults
 	MINISTACK=$(TOOLS)/bin/ministack cargo test --package tests --features aws --test aws --locked
 
-e2e: functions ## the functions as they ship, the event source mapping, and an emulator of AWS
+e2e: functions $(CDK_MODULES) ## the stack deployed to an emulator of AWS, driven, changed, looked at, destroyed
 	cargo build --locked --package tidegate --features aws
-	$(TOOLS)/bin/python tests/e2e/run.py --functions $(TARGET)/functions --tidegate $(TARGET)/debug/tidegate
+	$(TOOLS)/bin/python tests/e2e/run.py --functions $(TARGET)/functions --tidegate $(TARGET)/debug/tidegate \
+		$(if $(TRANSCRIPT),--transcript $(TRANSCRIPT))
 
 cargo-lambda: functions ## every fixture through `cargo lambda invoke`
 	PATH="$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/e2e/cargo_lambda.py --functions $(TARGET)/functions
 
 functions: $(TOOLS)/installed ## the Lambda binaries, as they are deployed
 	PATH="$(TOOLS)/bin:$$PATH" AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --locked --profile lambda \
-		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --features ingest-fn/aws,consumer-fn/aws
+		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --features ingest-fn/aws,consumer-fn/aws \
+		--bin ingest-fn --bin spill-redriver --bin consumer-fn
 
 $(TOOLS)/installed: tests/e2e/requirements.txt
 	python3 -m venv $(TOOLS)
@@ -66,9 +72,6 @@ bench: ## events a second, accepted and stored; needs wrk (`apt-get install wrk`
 	python3 tests/bench/run.py --tidegate $(TARGET)/release/tidegate
 
 # The deployment, in TypeScript: Node 20 or newer with npm, and Python; no Rust, no credentials.
-CDK_MODULES = cdk/node_modules/.package-lock.json
-CDK_VENV = cdk/.venv/.installed
-
 $(CDK_MODULES): cdk/package-lock.json
 	cd cdk && npm ci --no-audit --no-fund
 	touch $@

@@ -8,12 +8,12 @@ import { TidegateStack } from '../lib/tidegate-stack';
 const app = new App({ analyticsReporting: false });
 const context = (key: string) => app.node.tryGetContext(key) as string | undefined;
 const config = stageConfig(context);
-const settings = readSettings();
+const settings = readSettings(context('configuration'));
 
 new TidegateStack(app, `Tidegate-${config.stage}`, {
   config,
   settings,
-  assets: functionAssets(context('assets'), config.architecture, context('functions')),
+  assets: functionAssets(context('assets'), config.architecture, context('functions'), context('configuration')),
   terminationProtection: config.protectData,
   description: 'Tidegate: events from many tenants, in S3 and DynamoDB within five seconds.',
 });

@@ -2,7 +2,8 @@
  * The functions' code: what `cargo lambda build` makes, each binary with the configuration beside it.
  *
  * `-c assets=placeholder` packs a script that only fails, so that a template can be had without Rust; `-c assets=prebuilt`
- * takes what an earlier `cargo lambda build` left in `target/lambda`, or in the folder of `-c functions=`.
+ * takes what an earlier `cargo lambda build` left in `target/lambda`, or in the folder of `-c functions=`. The configuration
+ * is the repository's `tidegate.toml`, or the file of `-c configuration=`.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -31,22 +32,31 @@ const BUILD = [
   '--locked',
   ...['--package', 'ingest-fn', '--package', 'consumer-fn'],
   ...['--features', 'ingest-fn/aws,consumer-fn/aws'],
+  ...['--bin', 'ingest-fn', '--bin', 'spill-redriver', '--bin', 'consumer-fn'],
 ];
 
-/** `folder` is where the binaries are, if elsewhere than `cargo lambda build` leaves them by itself. */
-export function functionAssets(mode: unknown, architecture: Architecture, folder: string = LAMBDA): FunctionAssets {
+/**
+ * `folder` is where the binaries are, if elsewhere than `cargo lambda build` leaves them by itself; `configuration` the file
+ * that goes with them.
+ */
+export function functionAssets(
+  mode: unknown,
+  architecture: Architecture,
+  folder: string = LAMBDA,
+  configuration: string = CONFIGURATION,
+): FunctionAssets {
   switch (mode) {
     case 'placeholder':
-      return () => pack(join(__dirname, '..', 'assets', 'placeholder', 'bootstrap'));
+      return () => pack(join(__dirname, '..', 'assets', 'placeholder', 'bootstrap'), configuration);
     case 'prebuilt':
-      return (binary) => pack(built(binary, folder));
+      return (binary) => pack(built(binary, folder), configuration);
     case undefined:
     case 'build': {
       let isBuilt = false;
       return (binary) => {
         if (!isBuilt) build(architecture);
         isBuilt = true;
-        return pack(built(binary, LAMBDA));
+        return pack(built(binary, LAMBDA), configuration);
       };
     }
     default:
@@ -80,12 +90,12 @@ function built(binary: Binary, folder: string): string {
 }
 
 /** A folder of `bootstrap` and `tidegate.toml`. Its hash depends on their bytes alone. */
-function pack(bootstrap: string): Code {
+function pack(bootstrap: string, configuration: string): Code {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-function-'));
   process.once('exit', () => {
     rmSync(folder, { recursive: true, force: true });
   });
   copyFileSync(bootstrap, join(folder, 'bootstrap'));
-  copyFileSync(CONFIGURATION, join(folder, 'tidegate.toml'));
+  copyFileSync(configuration, join(folder, 'tidegate.toml'));
   return Code.fromAsset(folder);
 }

@@ -42,6 +42,50 @@ test('roles allow the calls that the functions make', () => {
   }
 });
 
+test('a role allows what its function states, and nothing else', () => {
+  check('ingest-fn', 'PERMISSIONS', 'DoorIngest');
+  check('ingest-fn', 'REDRIVER_PERMISSIONS', 'SpillRedriver');
+  check('consumer-fn', 'PERMISSIONS', 'StoreConsumer');
+
+  function check(crate: string, constant: string, id: string): void {
+    const list = captured(
+      source(`${crate}/src/environment.rs`),
+      new RegExp(`const ${constant}: &\\[Permission\\] = &\\[([\\s\\S]*?)\\n\\];`),
+    );
+    const stated = [...list.matchAll(/new\("([a-z0-9]+:\w+)", On::(\w+)(?:\("([a-z/]+)"\))?\)/g)].map(
+      ([, action, on, prefix]) => `${action} ${on}${prefix === undefined ? '' : ` ${prefix}`}`,
+    );
+    const { Statement } = resource(template('dev'), 'AWS::IAM::Policy', id).Properties.PolicyDocument;
+    const allowed = Statement.flatMap(({ Action, Resource }: Json) =>
+      [Action].flat().flatMap((action: string) => [Resource].flat().map((on: Json) => `${action} ${named(on)}`)),
+    );
+    assert.deepEqual([...stated].sort(), allowed.sort(), `${constant} of ${crate}`);
+  }
+
+  /** A resource of the template, as the functions call it. */
+  function named(resource: Json): string {
+    const text = JSON.stringify(resource);
+    const prefix = /\]?,?"?\/([a-z/]+\/)\*/.exec(text)?.[1];
+    if (prefix !== undefined) return `Objects ${prefix}`;
+    const [, name] = Object.entries(RESOURCES).find(([id]) => text.includes(`"${id}`)) ?? [];
+    assert.ok(name !== undefined, text);
+    return name;
+  }
+});
+
+/** By the beginning of a logical id. */
+const RESOURCES = {
+  EventsStream: 'Stream',
+  ItemsTable: 'Items',
+  LedgerTable: 'Ledger',
+  ArchiveBucket: 'Bucket',
+  SpillQueue: 'SpillQueue',
+  DoorIngestLogs: 'Logs',
+  SpillRedriverLogs: 'Logs',
+  StoreConsumerLogs: 'Logs',
+  '*': 'Everything',
+};
+
 /** What a call of the SDK needs. */
 const CALLS: Record<string, string[]> = {
   batch_execute_statement: ['dynamodb:PartiQLInsert'],
@@ -99,6 +143,29 @@ test('AWS is told to feed the consumer as the local run and its tests do', () =>
   assert.equal(number(/maximum_record_age: Some\(Duration::from_hours\((\d+)\)\)/), MAPPING.maxRecordAge.toHours());
   assert.match(rules, /bisect_on_error: true/);
   assert.match(rules, /report_batch_item_failures: true/);
+});
+
+test('what the functions take for deployed, and `tidegate doctor` asks for, is what the stack sets', () => {
+  const limits = source('shared/src/limits.rs');
+  const redrive = source('ingest-fn/src/redrive.rs');
+  const number = (text: string, pattern: RegExp) => Number(captured(text, pattern).replaceAll('_', ''));
+  const stack = template('dev');
+  const stream = resource(stack, 'AWS::Kinesis::Stream', 'EventsStream').Properties;
+  assert.equal(
+    number(limits, /STREAM_RETENTION: Duration = Duration::from_hours\((\d+)\)/),
+    stream.RetentionPeriodHours,
+  );
+  const consumer = resource(stack, 'AWS::Lambda::Function', 'StoreConsumer').Properties;
+  assert.equal(number(limits, /PROCESSOR_MB: u64 = ([\d_]+)/), consumer.MemorySize);
+  const { publish } = parse(source('tidegate.toml')) as Json;
+  const budgets = Math.ceil((publish.payload_ms + publish.budget_ms + publish.spill_ms) / 1000);
+  const answer = number(limits, /ANSWER: Duration = Duration::from_secs\((\d+)\)/);
+  assert.equal(budgets + answer, resource(stack, 'AWS::Lambda::Function', 'DoorIngest').Properties.Timeout);
+  const redriver = resource(stack, 'AWS::Lambda::Function', 'SpillRedriver').Properties;
+  assert.equal(number(redrive, /TIMEOUT: Duration = Duration::from_secs\((\d+)\)/), redriver.Timeout);
+  const queue = resource(stack, 'AWS::SQS::Queue', 'SpillQueue').Properties;
+  assert.equal(number(redrive, /VISIBILITY: Duration = Duration::from_mins\((\d+)\)/) * 60, queue.VisibilityTimeout);
+  assert.equal(number(redrive, /RECEIVES: u32 = (\d+)/), queue.RedrivePolicy.maxReceiveCount);
 });
 
 test('the spill queue takes the messages that the functions make', () => {

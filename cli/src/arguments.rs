@@ -40,6 +40,9 @@ pub enum Command {
     /// itself, disable Lambda's mapping first.
     #[cfg(feature = "aws")]
     Mapping(MappingOptions),
+    /// Compare a deployed stack with what Tidegate relies on, and say what to change. Ends with 1 if there is something.
+    #[cfg(feature = "aws")]
+    Doctor(DoctorOptions),
     /// Run one function as a child of `tidegate local`.
     #[command(hide = true)]
     Function {
@@ -201,33 +204,57 @@ fn time(text: &str) -> Result<Timestamp, String> {
 #[cfg(feature = "aws")]
 #[derive(Args, Debug)]
 pub struct MappingOptions {
+    /// Stand in for the event source mapping of this CloudFormation stack, with its settings.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["mapping", "stream", "function", "on_failure"])]
+    pub stack: Option<String>,
+    /// Stand in for this event source mapping, with its settings.
+    #[arg(long, value_name = "UUID", conflicts_with_all = ["stream", "function", "on_failure"])]
+    pub mapping: Option<uuid::Uuid>,
     /// The stream's name.
-    #[arg(long, value_name = "NAME")]
-    pub stream: String,
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["stack", "mapping"])]
+    pub stream: Option<String>,
     /// The function's name.
-    #[arg(long, value_name = "NAME")]
-    pub function: String,
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["stack", "mapping"])]
+    pub function: Option<String>,
     /// The bucket for what fails for good.
-    #[arg(long, value_name = "BUCKET")]
-    pub on_failure: String,
+    #[arg(long, value_name = "BUCKET", required_unless_present_any = ["stack", "mapping"])]
+    pub on_failure: Option<String>,
     /// Where AWS's APIs are [default: `AWS_ENDPOINT_URL`, else AWS itself].
     #[arg(long, value_name = "URL")]
     pub endpoint_url: Option<String>,
     /// Where is remembered how far each shard is done.
     #[arg(long, value_name = "DIR", default_value = ".tidegate")]
     pub data: PathBuf,
-    /// Most records in one invocation [default: 10000].
+    /// Most records in one invocation [default: the mapping's, else 10000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub batch_size: Option<u16>,
-    /// How long records are gathered, in milliseconds [default: 3000].
+    /// How long records are gathered, in milliseconds [default: the mapping's, else 3000].
     #[arg(long, value_name = "MS")]
     pub window_ms: Option<u64>,
-    /// How often one and the same batch is tried again [default: 30].
+    /// How often one and the same batch is tried again [default: the mapping's, else 30].
     #[arg(long, value_name = "N")]
     pub retries: Option<u32>,
     /// Process what is on the stream, then end.
     #[arg(long)]
     pub drain: bool,
+}
+
+/// Options of `tidegate doctor`. Region and credentials come from the environment, as for every AWS tool.
+#[cfg(feature = "aws")]
+#[derive(Args, Debug)]
+pub struct DoctorOptions {
+    /// The stack's name, such as `Tidegate-dev`.
+    #[arg(long, value_name = "NAME")]
+    pub stack: String,
+    /// The configuration file that was deployed [default: tidegate.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where AWS's APIs are [default: `AWS_ENDPOINT_URL`, else AWS itself].
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl Default for Command {

@@ -5,6 +5,9 @@ pub mod arguments;
 mod audit;
 mod cat;
 pub mod deployment;
+pub mod doctor;
+#[cfg(feature = "aws")]
+mod doctor_command;
 pub mod kept;
 mod local_command;
 #[cfg(feature = "aws")]
@@ -44,13 +47,17 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     let ended = runtime.block_on(async {
         match command {
             Command::Local(options) => done(local_command::run(options, adapters).await),
-            // A script must tell books that do not balance from books that could not be read.
+            // A script must tell books that do not balance, or a finding, from what could not be read.
             Command::Audit(options) => audit::run(options).await.map_err(|error| (error, UNREACHABLE)),
             Command::Cat(options) => done(cat::run(options).await),
             Command::Redrive(options) => done(redrive::run(options, adapters).await),
             Command::Replay(options) => done(replay::run(options, adapters).await),
             #[cfg(feature = "aws")]
             Command::Mapping(options) => done(mapping_command::run(options).await),
+            #[cfg(feature = "aws")]
+            Command::Doctor(options) => {
+                doctor_command::run(options).await.map_err(|error| (error, UNREACHABLE))
+            }
             Command::Function { name, data, config } => {
                 done(Child { data, config_file: config }.run(name.into(), adapters).await)
             }
@@ -64,9 +71,9 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     })
 }
 
-/// The exit code of most failures, and of an audit whose books do not balance.
+/// The exit code of most failures, of an audit whose books do not balance, of a doctor who found something.
 const FAILED: u8 = 1;
-/// The exit code of an audit that could not be made; and of wrong arguments.
+/// The exit code where an audit or a doctor could not read what they are asked about; and of wrong arguments.
 const UNREACHABLE: u8 = 2;
 
 fn done(ended: anyhow::Result<()>) -> Result<ExitCode, (anyhow::Error, u8)> {

@@ -1,7 +1,38 @@
-//! What the deployment tells the function by environment variables.
+//! What the deployment tells the function by environment variables, and what it allows it.
+
+use shared::permission::{On, Permission};
 
 /// The variables that name resources.
 pub const ENVIRONMENT: [&str; 3] = ["TIDEGATE_ITEMS_TABLE", "TIDEGATE_LEDGER_TABLE", "TIDEGATE_BUCKET"];
+
+/// What the function's role allows. Lambda reads the stream and keeps failed batches in its name.
+pub const PERMISSIONS: &[Permission] = &[
+    Permission::new("kinesis:DescribeStream", On::Stream),
+    Permission::new("kinesis:DescribeStreamSummary", On::Stream),
+    Permission::new("kinesis:GetRecords", On::Stream),
+    Permission::new("kinesis:GetShardIterator", On::Stream),
+    Permission::new("kinesis:ListShards", On::Stream),
+    Permission::new("dynamodb:PartiQLInsert", On::Items),
+    Permission::new("dynamodb:BatchGetItem", On::Items),
+    Permission::new("dynamodb:GetItem", On::Ledger),
+    Permission::new("dynamodb:Query", On::Ledger),
+    Permission::new("dynamodb:PutItem", On::Ledger),
+    Permission::new("s3:PutObject", On::Objects("events/")),
+    Permission::new("s3:PutObject", On::Objects("errors/")),
+    Permission::new("s3:PutObject", On::Objects("texts/")),
+    Permission::new("s3:PutObject", On::Objects("manifests/")),
+    Permission::new("s3:PutObject", On::Objects("aws/lambda/")),
+    Permission::new("s3:GetObject", On::Objects("events/")),
+    Permission::new("s3:GetObject", On::Objects("texts/")),
+    Permission::new("s3:GetObject", On::Objects("payloads/")),
+    Permission::new("s3:GetObject", On::Objects("manifests/")),
+    // Without it S3 answers 403 for an object that is not there, in place of 404.
+    Permission::new("s3:ListBucket", On::Bucket),
+    Permission::new("logs:CreateLogStream", On::Logs),
+    Permission::new("logs:PutLogEvents", On::Logs),
+    Permission::new("xray:PutTelemetryRecords", On::Everything),
+    Permission::new("xray:PutTraceSegments", On::Everything),
+];
 
 /// The names of the function's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]

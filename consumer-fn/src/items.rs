@@ -15,7 +15,7 @@ mod attributes;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 
-pub use self::attributes::Attribute;
+pub use self::attributes::{Attribute, EXPIRES_AT};
 
 /// An event as its tenant finds it again: what `GET /events/{id}` reads.
 #[derive(Clone, Debug, PartialEq, Eq)]

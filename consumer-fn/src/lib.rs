@@ -25,7 +25,6 @@ mod content;
 mod count;
 mod deadline;
 mod decode;
-#[cfg(feature = "aws")]
 pub mod environment;
 mod handler;
 mod insert;

@@ -1,10 +1,38 @@
-//! What the deployment tells the functions by environment variables.
+//! What the deployment tells the functions by environment variables, and what it allows them.
+
+use shared::permission::{On, Permission};
 
 /// The variables that name the ingest function's resources.
 pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET", "TIDEGATE_SPILL_QUEUE"];
 
+/// The variable that says where a server listens, and where it does if nothing is said.
+pub const LISTEN: (&str, &str) = ("TIDEGATE_LISTEN", "0.0.0.0:8080");
+
 /// The variables that name the redriver's resources.
 pub const REDRIVER_ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM"];
+
+/// What the ingest function's role allows.
+pub const PERMISSIONS: &[Permission] = &[
+    Permission::new("kinesis:PutRecords", On::Stream),
+    Permission::new("s3:PutObject", On::Objects("payloads/")),
+    Permission::new("sqs:SendMessage", On::SpillQueue),
+    Permission::new("logs:CreateLogStream", On::Logs),
+    Permission::new("logs:PutLogEvents", On::Logs),
+    Permission::new("xray:PutTelemetryRecords", On::Everything),
+    Permission::new("xray:PutTraceSegments", On::Everything),
+];
+
+/// What the redriver's role allows. Lambda reads the queue in its name.
+pub const REDRIVER_PERMISSIONS: &[Permission] = &[
+    Permission::new("kinesis:PutRecords", On::Stream),
+    Permission::new("sqs:ReceiveMessage", On::SpillQueue),
+    Permission::new("sqs:ChangeMessageVisibility", On::SpillQueue),
+    Permission::new("sqs:GetQueueUrl", On::SpillQueue),
+    Permission::new("sqs:DeleteMessage", On::SpillQueue),
+    Permission::new("sqs:GetQueueAttributes", On::SpillQueue),
+    Permission::new("logs:CreateLogStream", On::Logs),
+    Permission::new("logs:PutLogEvents", On::Logs),
+];
 
 /// The names of the ingest function's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +68,12 @@ pub fn redriver_stream(variable: impl Fn(&str) -> Option<String>) -> Result<Stri
     named(stream, REDRIVER_ENVIRONMENT, variable)
 }
 
+/// Where a server listens.
+pub fn listen(variable: impl Fn(&str) -> Option<String>) -> String {
+    let (name, otherwise) = LISTEN;
+    variable(name).filter(|value| !value.is_empty()).unwrap_or_else(|| otherwise.to_owned())
+}
+
 fn named(
     name: &'static str,
     needed: &'static [&'static str],
@@ -70,6 +104,12 @@ mod tests {
         let (stream, bucket, spill_queue) = ("events".to_owned(), "data".to_owned(), "https://q".to_owned());
         assert_eq!(read(&variables).unwrap(), Environment { stream, bucket, spill_queue });
         assert_eq!(redriver_stream(among(&variables[..1])).unwrap(), "events");
+    }
+
+    #[test]
+    fn a_server_listens_on_every_address_unless_told_otherwise() {
+        assert_eq!(listen(among(&[])), "0.0.0.0:8080");
+        assert_eq!(listen(among(&[("TIDEGATE_LISTEN", "127.0.0.1:9")])), "127.0.0.1:9");
     }
 
     #[test]

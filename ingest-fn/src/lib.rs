@@ -19,6 +19,8 @@ mod admit;
 mod answer;
 mod body;
 mod claim_check;
+#[cfg(feature = "aws")]
+pub mod clients;
 mod cut;
 pub mod environment;
 pub mod lambda;
@@ -32,6 +34,7 @@ pub mod rejection;
 mod replay;
 mod request_id;
 mod router;
+pub mod server;
 pub mod spill;
 
 pub use claim_check::fit;

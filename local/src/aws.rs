@@ -3,11 +3,17 @@
 //!
 //! Where Lambda's own mapping can be had, that is the one to use: it costs nothing. This one is for emulators, whose
 //! mappings do not bisect, wait for windows or keep failures, and for a look at a mapping's work from close by.
+//!
+//! Beside it, what other commands need to know of a deployment: [`stack`] finds its resources, [`query`] calls the services
+//! whose SDK crates are not compiled.
 
 mod describe;
 mod kinesis;
 mod lambda;
+mod mappings;
+pub mod query;
 mod s3;
+pub mod stack;
 
 use std::path::Path;
 
@@ -20,7 +26,17 @@ use crate::event_source_mapping::{EventSourceMapping, Running, Settings};
 pub use describe::{Mapped, describe};
 pub use kinesis::KinesisReader;
 pub use lambda::LambdaInvoker;
+pub use mappings::deployed_mapping;
 pub use s3::S3Failures;
+
+/// Region and credentials by the environment, as for every AWS tool; AWS's APIs at `endpoint_url`, if given.
+pub async fn sdk(endpoint_url: Option<&str>) -> SdkConfig {
+    let loader = aws_config::from_env();
+    match endpoint_url {
+        Some(url) => loader.endpoint_url(url).load().await,
+        None => loader.load().await,
+    }
+}
 
 /// A mapping that runs. Dropping it stops it.
 #[derive(Debug)]

@@ -21,4 +21,4 @@ pub use items::{EmbeddedItems, NamedItem};
 pub use ledger::{EmbeddedLedger, ManifestError};
 pub use objects::EmbeddedObjects;
 pub use queue::{Delivery, EmbeddedQueue, Left, QueueName, QueuedMessage, Received};
-pub use stream::{EmbeddedStream, RETENTION, SplitError, StreamRows};
+pub use stream::{EmbeddedStream, SplitError, StreamRows};

@@ -10,12 +10,14 @@
 //! - `answer`: what the function's response says about the batch. Pure.
 //! - `payload`: the event that the function receives, and its exact size. Pure.
 //! - `failure`: what is kept of records that are given up. Pure.
+//! - `deployed`: Lambda's own mapping, and whether this one can stand in for it. Pure.
 //!
 //! Left to others: event filtering, tumbling windows, enhanced fan-out, and a parallelisation factor above 1, which
 //! would interleave the ranges of one shard.
 
 mod answer;
 mod coordinator;
+mod deployed;
 mod failure;
 mod payload;
 mod poller;
@@ -35,6 +37,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use coordinator::Coordinator;
+pub use deployed::{DeployedMapping, STARTING_POSITION, StandIn};
 pub use failure::{BatchInfo, Condition, FailureRecord, RequestContext, ResponseContext};
 pub use payload::Envelope;
 use poller::Ports;

@@ -41,7 +41,7 @@ const DRAIN: Duration = Duration::from_mins(1);
 /// How often records and items past their time are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
 /// The consumer's time-out, as it is deployed.
-const CONSUMER_TIMEOUT: Duration = Duration::from_mins(1);
+pub const CONSUMER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a pipeline is started with.
 #[derive(Clone, Debug)]

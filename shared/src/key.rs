@@ -8,6 +8,12 @@ use crate::time::Timestamp;
 /// What stands as it is in a key; everything else is percent-encoded (RFC 3986, "unreserved").
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// What archive lines and items refer to, and they themselves: kept for the same time, or a reference leads nowhere.
+pub const KEPT_TOGETHER: [&str; 4] = ["events/", "manifests/", "payloads/", "texts/"];
+
+/// What waits for somebody to look at it: quarantine, and what failed for good.
+pub const KEPT_FOR_A_WHILE: [&str; 2] = ["errors/", "aws/lambda/"];
+
 /// The partition key of a tenant's items.
 pub fn item_partition(tenant: &TenantId) -> String {
     format!("tenants/{tenant}")
@@ -120,6 +126,20 @@ mod tests {
             manifest_sidecar(&key),
             "manifests/dt=2024-01-11/hr=01/shardId-000000000002-4951-3.json.gz"
         );
+    }
+
+    #[test]
+    fn every_object_lies_below_a_prefix_that_is_kept() {
+        let (tenant, id) = (TenantId::parse("acme").unwrap(), EventId::parse("1").unwrap());
+        let at = Timestamp::from_unix_ms(0);
+        let archive = archive_object("shardId-0", "1", 0, at);
+        let together =
+            [&archive, &manifest_sidecar(&archive), &payload(&tenant, &id, "ab"), &text(&tenant, &id, "ab")];
+        for (prefix, key) in KEPT_TOGETHER.iter().zip(together) {
+            assert!(key.starts_with(prefix), "{key}");
+        }
+        let quarantined = quarantine_object("shardId-0", "1", at, &"ab".repeat(32));
+        assert!(quarantined.starts_with(KEPT_FOR_A_WHILE[0]), "{quarantined}");
     }
 
     #[test]

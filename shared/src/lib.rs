@@ -32,6 +32,7 @@ pub mod kpl;
 pub mod limits;
 pub mod metric;
 pub mod origin;
+pub mod permission;
 pub mod telemetry;
 pub mod tier;
 pub mod time;

@@ -1,5 +1,7 @@
 //! The numbers that bind: service limits, and ours that rest on them. Each says where it comes from.
 
+use std::time::Duration;
+
 /// The largest HTTP body, in bytes after decompression: 10 MB, from the customers' requirement.
 pub const BODY_BYTES: usize = 10_000_000;
 
@@ -37,6 +39,16 @@ pub const MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// Messages in one `SendMessageBatch` or `ReceiveMessage` (SQS quotas).
 pub const BATCH_MESSAGES: usize = 10;
+
+/// How long the stream keeps records, as it is deployed: Kinesis's least, and four times as long as the mapping tries.
+pub const STREAM_RETENTION: Duration = Duration::from_hours(24);
+
+/// The memory with which a Lambda function has one whole processor, in MB: what the consumer's compression wants
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>).
+pub const PROCESSOR_MB: u64 = 1_769;
+
+/// What the ingest function's time-out spares beyond a request's budgets, as it is deployed: to start, and to answer.
+pub const ANSWER: Duration = Duration::from_secs(4);
 
 /// The largest DynamoDB item, names and values together: 400 KB (DynamoDB quotas).
 pub const ITEM_BYTES: usize = 400 * 1024;

@@ -29,7 +29,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ministack(pathlib.Path(folder) / "ministack.log") as url:
         folder = pathlib.Path(folder)
         stack = Stack(url)
-        stack.create_stream("tidegate")
         with watch(stack, functions, folder) as port:
             consumer(stack, port, folder)
             ingest(stack, port, folder)
@@ -39,7 +38,7 @@ def main() -> None:
 @contextlib.contextmanager
 def watch(stack: Stack, functions: pathlib.Path, folder: pathlib.Path) -> Iterator[int]:
     """`cargo lambda watch` with both functions, for as long as the block lasts."""
-    variables = CREDENTIALS | stack.variables("tidegate") | {
+    variables = CREDENTIALS | stack.variables() | {
         "AWS_ENDPOINT_URL": stack.url,
         # What Lambda sets for every function.
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",

@@ -2,7 +2,8 @@
 
 The shipped consumer does not fail on any record: bad data goes to quarantine. To see what the event source mapping
 makes of a function that does fail, this stands between it and the Runtime API, hands every invocation on, and ends
-the process as a crash would (the kernel's out-of-memory killer, a time-out) when the batch holds `POISON`.
+the process as a crash would (the kernel's out-of-memory killer, a time-out) when the batch holds `POISON`. The real one
+is the program that `CONSUMER` names; a line for each invocation goes to the file that `INVOCATIONS` names.
 """
 
 import base64
@@ -74,7 +75,7 @@ class Relay(http.server.BaseHTTPRequestHandler):
 def main() -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Relay)
     behind = os.environ | {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}"}
-    Relay.function = subprocess.Popen([pathlib.Path(__file__).with_name("consumer-fn")], env=behind)
+    Relay.function = subprocess.Popen([os.environ["CONSUMER"]], env=behind)
     server.serve_forever()
 
 

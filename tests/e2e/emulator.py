@@ -24,12 +24,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def ministack(log: pathlib.Path) -> Iterator[str]:
-    """The emulator's URL, for as long as the block lasts."""
-    port = free_port()
+def ministack(log: pathlib.Path, port: int | None = None, functions_url: str | None = None) -> Iterator[str]:
+    """The emulator's URL, for as long as the block lasts. Functions call AWS at `functions_url`, else at the emulator."""
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     # The functions find the emulator by its own AWS_ENDPOINT_URL.
-    environment = os.environ | CREDENTIALS | {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": url}
+    environment = os.environ | CREDENTIALS | {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": functions_url or url}
     program = pathlib.Path(sys.executable).with_name("ministack")
     with log.open("w") as output:
         process = subprocess.Popen([program], env=environment, stdout=output, stderr=subprocess.STDOUT)

@@ -1,4 +1,5 @@
-"""`make e2e`: the functions as they ship, the event source mapping, and AWS's APIs by an emulator.
+"""`make e2e`: the stack of `cdk/` deployed to an emulator of AWS, driven through its Function URL, changed, looked at,
+destroyed.
 
 Prints a transcript, and ends with an error where something is not as it should be.
 """
@@ -6,180 +7,304 @@ Prints a transcript, and ends with an error where something is not as it should 
 import argparse
 import concurrent.futures
 import contextlib
+import gzip
 import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from crash_on_poison import POISON
-from emulator import CREDENTIALS, ministack
-from stack import BUCKET, Stack
+from deployment import NAME, ROOT, Deployment
+from emulator import CREDENTIALS, client, free_port, ministack
+from faults import Faults
+from transcript import NAMES, heading, run, running, say, write_into
 
 TESTS = pathlib.Path(__file__).parent.parent
+BINARIES = ("ingest-fn", "spill-redriver", "consumer-fn")
 # What `provided.al2023` has.
 GLIBC = (2, 34)
 REQUESTS = 200
-DEADLINE_S = 120
+DEADLINE_S = 180
+JSON = "Content-Type: application/json"
+# The emulator is slow, and the machine may be: a put gets more time than the 250 ms that are deployed.
+PATIENCE = {"budget_ms = 250": "budget_ms = 3000", "attempt_ms = 120": "attempt_ms = 1500", "spill_ms = 150": "spill_ms = 5000"}
+# What the emulator leaves out of a template without a word, so that `doctor` finds it missing.
+LEFT_OUT = {
+    "stream: encryption",
+    "items table: time to live",
+    "items table: point-in-time recovery",
+    "items table: encryption by KMS",
+    "ledger table: point-in-time recovery",
+    "ledger table: encryption by KMS",
+    "bucket: lifecycle: expiry of errors/",
+    "bucket: lifecycle: expiry of aws/lambda/",
+    "bucket: lifecycle: unfinished uploads are removed",
+    # It keeps them, but its answer by the Query protocol does not tell.
+    "alarms: alarms that tell nobody",
+}
+# What this run itself changes, so that our mapping stands in for Lambda's and gives up before long.
+CHANGED = {"consumer's mapping: State", "consumer's mapping: MaximumRetryAttempts"}
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--functions", type=pathlib.Path, required=True, help="the folder of `cargo lambda build`")
     arguments.add_argument("--tidegate", type=pathlib.Path, required=True, help="`tidegate` with the feature `aws`")
+    arguments.add_argument("--transcript", type=pathlib.Path, help="a page whose last block becomes the transcript")
     given = arguments.parse_args()
-    bootstraps = {name: (given.functions / name / "bootstrap").read_bytes() for name in ("ingest-fn", "consumer-fn")}
+    functions, tidegate = given.functions.resolve(), given.tidegate.resolve()
 
-    heading("The binaries")
-    for name in bootstraps:
-        check_glibc(name, given.functions / name / "bootstrap")
-
-    with tempfile.TemporaryDirectory() as folder, ministack(pathlib.Path(folder) / "ministack.log") as url:
-        folder = pathlib.Path(folder)
-        stack = Stack(url)
-        heading("The door to the object")
-        door_to_object(stack, bootstraps, given.tidegate, folder)
-        heading("A record that the function dies of")
-        poison(stack, bootstraps, given.tidegate, folder)
-    print("\nAll as it should be.")
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        NAMES.update({str(tidegate): "tidegate", str(folder): "$TMP", str(ROOT): "."})
+        heading("The binaries")
+        for name in BINARIES:
+            check_glibc(name, functions / name / "bootstrap")
+        port = free_port()
+        faults = Faults(port)
+        url = stack.enter_context(ministack(folder / "ministack.log", port, faults.url))
+        NAMES[url] = "$AWS"
+        Run(Deployment(url, folder), faults, functions, tidegate, folder).all()
+    say("\nAll as it should be.")
+    if given.transcript:
+        write_into(given.transcript)
 
 
 def check_glibc(name: str, bootstrap: pathlib.Path) -> None:
     versions = subprocess.run(["readelf", "--version-info", "--wide", bootstrap], check=True, capture_output=True, text=True)
     asked = max(tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", versions.stdout))
-    print(f"{name}: {bootstrap.stat().st_size:,} bytes, asks for glibc {'.'.join(map(str, asked))}")
+    say(f"{name}: {bootstrap.stat().st_size:,} bytes, asks for glibc {'.'.join(map(str, asked))}")
     assert asked <= GLIBC, f"{name} asks for glibc {asked}, provided.al2023 has {GLIBC}"
 
 
-def door_to_object(stack: Stack, bootstraps: dict[str, bytes], tidegate: pathlib.Path, folder: pathlib.Path) -> None:
-    stack.create_stream("tidegate")
-    # The emulator is slow, and the machine may be: a put gets more time than the 250 ms that are deployed.
-    patience = {"TIDEGATE__PUBLISH__BUDGET_MS": "10000", "TIDEGATE__PUBLISH__ATTEMPT_MS": "5000"}
-    stack.create_function("ingest-fn", "tidegate", {"bootstrap": bootstraps["ingest-fn"]}, **patience)
-    stack.create_function("consumer-fn", "tidegate", {"bootstrap": bootstraps["consumer-fn"]})
-    url = stack.create_url("ingest-fn")
-    with mapping(stack, tidegate, folder, "tidegate", "consumer-fn"):
+class Run:
+    """One stack's life, part by part."""
+
+    def __init__(self, deployment: Deployment, faults: Faults, functions: pathlib.Path, tidegate: pathlib.Path, folder: pathlib.Path) -> None:
+        self.deployment, self.faults, self.functions, self.tidegate, self.folder = deployment, faults, functions, tidegate, folder
+        self.configuration = folder / "tidegate.toml"
+        # Every event that was answered 202 or put on the stream: (tenant, id).
+        self.expected: set[tuple[str, str]] = set()
+
+    def all(self) -> None:
+        self.deploy()
+        command = [self.tidegate, "mapping", "--stack", NAME, "--endpoint-url", self.deployment.url, "--data", self.folder / "data"]
+        with running(command, DEADLINE_S):
+            self.traffic()
+            self.read_back()
+            self.poison()
+            self.stream_away()
+            self.change()
+        self.audit()
+        self.doctor()
+        self.destroy()
+
+    def deploy(self) -> None:
+        """The consumer is behind a bootstrap that dies of one record: what is shipped dies of none."""
+        heading("cdk bootstrap, cdk deploy")
+        wrapped = self.folder / "functions"
+        for name in BINARIES:
+            (wrapped / name).mkdir(parents=True)
+            (wrapped / name / "bootstrap").symlink_to(self.functions / name / "bootstrap")
+        variables = {"CONSUMER": self.functions / "consumer-fn" / "bootstrap", "INVOCATIONS": self.folder / "invocations"}
+        settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
+        consumer = wrapped / "consumer-fn" / "bootstrap"
+        consumer.unlink()
+        consumer.write_text(f"#!/bin/sh\nexec env {settings} python3 {shlex.quote(str(TESTS / 'e2e/crash_on_poison.py'))}\n")
+        consumer.chmod(0o755)
+        self.configure({})
+        self.deployment.bootstrap()
+        say(f"{NAME}: {self.deployment.deploy(wrapped, self.configuration)}, {len(self.deployment.resources())} resources")
+        for name, value in self.deployment.outputs.items():
+            say(f"  {name} = {value}")
+        refused = run([self.tidegate, "mapping", "--stack", NAME, "--endpoint-url", self.deployment.url])
+        assert refused.returncode == 1 and "is enabled" in refused.stderr, "never two mappings at a time"
+        self.deployment.update_mapping(Enabled=False, MaximumRetryAttempts=2)
+        say("Lambda's mapping is disabled by its API, and told to try a batch twice more and not thirty times")
+
+    def configure(self, changes: dict[str, str]) -> None:
+        text = (ROOT / "tidegate.toml").read_text()
+        for old, new in (PATIENCE | changes).items():
+            assert old in text, f"tidegate.toml has no `{old}`"
+            text = text.replace(old, new)
+        self.configuration.write_text(text)
+
+    def traffic(self) -> None:
+        heading("Mixed traffic")
         event = '{"tenant_id":"acme","log_id":"123","text":"User 555-0199 accessed /reports"}'
-        json_type = "Content-Type: application/json"
-        assert curl(url, "/ingest", event, json_type) == (202, {"status": "success", "event_id": "123"})
-        status, answer = curl(url, "/ingest", "call 555-0199", "Content-Type: text/plain", "X-Tenant-ID: beta_inc", "Idempotency-Key: t1")
+        assert self.curl("/ingest", event, JSON) == (202, {"status": "success", "event_id": "123"})
+        status, answer = self.curl("/ingest", "call 555-0199", "Content-Type: text/plain", "X-Tenant-ID: beta_inc", "Idempotency-Key: t1")
         assert (status, answer["event_id"]) == (202, "t1")
+        (self.folder / "z1.gz").write_bytes(gzip.compress(b'{"tenant_id":"acme","log_id":"z1","text":"came as gzip"}\n'))
+        # The emulator takes a body of `application/json` for text, whatever its encoding.
+        assert self.curl("/ingest", f"@{self.folder / 'z1.gz'}", "Content-Type: application/x-ndjson", "Content-Encoding: gzip")[0] == 202
         webhook = '{"event_timestamp":"2024-01-11T01:42:50.234200+00:00","body":"what is the capital of India?","id":"w1"}'
-        assert curl(url, "/v1/webhooks/gamma/events/new", webhook, json_type)[0] == 202
-        status, answer = curl(url, "/ingest", '[{"tenant_id":"acme","id":1,"text":"x"},{"tenant_id":"beta_inc","id":1,"text":"y"}]', json_type)
+        assert self.curl("/v1/webhooks/gamma/events/new", webhook, JSON)[0] == 202
+        status, answer = self.curl("/ingest", '[{"tenant_id":"acme","id":1,"text":"x"},{"tenant_id":"beta_inc","id":1,"text":"y"}]', JSON)
         assert (status, answer["accepted"]) == (202, 2)
-        assert curl(url, "/ingest", "{", json_type)[1]["code"] == "malformed_json"
-        expected = {("acme", "123"), ("beta_inc", "t1"), ("gamma", "w1"), ("acme", "1"), ("beta_inc", "1")}
-
-        def send(number: int) -> tuple[str, str]:
-            tenant = f"tenant-{number % 10}"
-            body = json.dumps({"tenant_id": tenant, "id": f"e{number}", "text": f"event {number}"})
-            status, answer = request(url, "/ingest", body, json_type)
-            assert status == 202, answer
-            return tenant, f"e{number}"
-
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            expected |= set(pool.map(send, range(REQUESTS)))
-        print(f"{REQUESTS} requests by eight senders: all 202")
+        assert self.curl("/ingest", "{", JSON)[1]["code"] == "malformed_json"
+        self.expected |= {("acme", "123"), ("beta_inc", "t1"), ("acme", "z1"), ("gamma", "w1"), ("acme", "1"), ("beta_inc", "1")}
+        self.send("e", REQUESTS)
+        say(f"{REQUESTS} requests by eight senders: all 202")
 
         aggregate = (TESTS / "fixtures/kpl/thousand.bin").read_bytes()
-        others = [("any", aggregate), ("any", b'{"tenant_id":"acme","id":"f1","payload":"from elsewhere"}'), ("any", b"\x00poison")]
-        put = stack.kinesis.put_records(StreamName="tidegate", Records=[{"PartitionKey": key, "Data": data} for key, data in others])
+        self.put(aggregate, b'{"tenant_id":"acme","id":"f1","payload":"from elsewhere"}', b"\x00garbage")
+        say("put on the stream by others: a KPL aggregate of 1,000, a JSON object, a record of garbage")
+        self.expected |= {(f"t{n % 5}", f"k{n}") for n in range(1000)} | {("acme", "f1")}
+
+    def read_back(self) -> None:
+        heading("Read back")
+        stored = self.settled()
+        items = stored.items()
+        assert set(items) == {(f"tenants/{tenant}", f"processed_logs/{event}") for tenant, event in self.expected}, "an item each"
+        (line,) = (line for line in stored.archive() if (line["tenant"], line["id"]) == ("acme", "123"))
+        assert line["text"] == "User [REDACTED] accessed /reports", line
+        item = items["tenants/acme", "processed_logs/123"]
+        (garbage,) = eventually("the garbage in quarantine", stored.quarantined, bool)
+        assert (garbage["reason"], garbage["bytes"]) == ("unrecognised", "AGdhcmJhZ2U="), garbage
+        say(f"{len(items)} items, {len(self.expected)} archive lines in {len(stored.keys('events/'))} objects, none doubled, tenants apart")
+        say(f"  {stored.keys('events/')[0]}\n  {json.dumps(line)}")
+        say(f"  item tenants/acme processed_logs/123: {item['original_text']['S']!r} -> {item['modified_data']['S']!r}")
+        say(f"  quarantine: {garbage['reason']}, bytes {garbage['bytes']}")
+        alarms = client("cloudwatch", self.deployment.url).describe_alarms()["MetricAlarms"]
+        runbooks = sorted(alarm["AlarmDescription"].rpartition("docs/runbooks/")[2] for alarm in alarms)
+        pages = sorted(page.name for page in (ROOT / "docs/runbooks").glob("*.md") if page.name != "README.md")
+        assert runbooks == pages, "an alarm for each runbook"
+        say(f"  alarms: {len(alarms)}, {', '.join(sorted({alarm['StateValue'] for alarm in alarms}))}, each with its runbook")
+
+    def poison(self) -> None:
+        """A record that the function dies of. The others must be stored, that one kept."""
+        heading("A record that the function dies of")
+        (self.folder / "invocations").write_text("")
+        neighbours = [json.dumps({"tenant_id": "acme", "id": f"n{number}", "text": "a neighbour"}).encode() for number in range(7)]
+        self.put(*neighbours[:4], POISON, *neighbours[4:])
+        self.expected |= {("acme", f"n{number}") for number in range(7)}
+        stored = self.deployment.stored()
+        (key,) = eventually("the record in the on-failure prefix", lambda: stored.keys("aws/lambda/"), bool)
+        self.settled()
+        say("records an invocation:", ", ".join((self.folder / "invocations").read_text().splitlines()))
+        kept = json.loads(next(stored.objects("aws/lambda/")))
+        payload = json.loads(kept["payload"])
+        assert kept["KinesisBatchInfo"]["batchSize"] == len(payload["Records"]) == 1, "only the poison is given up"
+        assert kept["requestContext"]["condition"] == "RetryAttemptsExhausted", kept
+        assert key.startswith(f"aws/lambda/{self.deployment.outputs['Mapping']}/"), "under the id of Lambda's own mapping"
+        say(f"the seven neighbours are stored; the record is kept, with its payload:\n  {key}")
+        say(f"  {json.dumps(kept['requestContext'])}\n  {json.dumps(kept['KinesisBatchInfo'])}")
+        say(f"  data {payload['Records'][0]['kinesis']['data']}")
+
+    def stream_away(self) -> None:
+        """What the stream refuses goes by the spill queue, and by the redriver that the stack deployed."""
+        heading("The stream is away")
+        with self.faults.stream_away():
+            self.send("s", 4)
+        say(f"4 requests while the stream refused every PutRecords, {self.faults.refused} of them: all 202")
+        assert self.faults.refused > 0, "the stream was away"
+        self.settled()
+        say("the stream is back: the redriver has brought them there, and they are stored, once each")
+
+    def change(self) -> None:
+        heading("A change is deployed")
+        self.configure({'steps = ["redact"]': 'steps = ["redact", "uppercase"]'})
+        say(f"{NAME}: {self.deployment.deploy(self.functions, self.configuration)}: texts in upper case, and the consumer as it is shipped")
+        event = '{"tenant_id":"acme","log_id":"later","text":"User 555-0199 left"}'
+        assert self.curl("/ingest", event, JSON)[0] == 202
+        self.expected |= {("acme", "later")}
+        self.send("l", REQUESTS)
+        (line,) = (line for line in self.settled().archive() if line["id"] == "later")
+        assert line["text"] == "USER [REDACTED] LEFT", line
+        say(f"{REQUESTS} requests more, all 202; {len(self.expected)} events in the archive by now, each once: {line['text']}")
+
+    def audit(self) -> None:
+        """The books: `tidegate audit --stack` has its place here, while the stack is whole and nothing is in flight."""
+
+    def doctor(self) -> None:
+        heading("tidegate doctor")
+        found = self.examine()
+        assert found == LEFT_OUT | CHANGED, found ^ (LEFT_OUT | CHANGED)
+        say("That is what this run changed, and what the emulator leaves out; nothing else.\n")
+        self.deployment.update_mapping(BisectBatchOnFunctionError=False, MaximumBatchingWindowInSeconds=0)
+        alarms = client("cloudwatch", self.deployment.url)
+        (alarm, *_) = (found["AlarmName"] for found in alarms.describe_alarms()["MetricAlarms"] if "consumer-behind" in found["AlarmDescription"])
+        alarms.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="to see it")
+        say("Bisecting off, no window, and an alarm: by hand.")
+        more = self.examine() - found
+        expected = {"consumer's mapping: BisectBatchOnFunctionError", "consumer's mapping: MaximumBatchingWindowInSeconds", f"alarm {alarm}: state"}
+        assert more == expected, more
+
+    def examine(self) -> set[str]:
+        command = [self.tidegate, "doctor", "--stack", NAME, "--config", self.configuration, "--endpoint-url", self.deployment.url]
+        told = run(command)
+        assert told.returncode == 1, "there is something to find"
+        as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, env=os.environ | CREDENTIALS)
+        assert as_json.returncode == 1, as_json.stderr
+        return {f"{finding['about']}: {finding['setting']}" for finding in json.loads(as_json.stdout)["findings"]}
+
+    def destroy(self) -> None:
+        heading("cdk destroy")
+        outputs, url = self.deployment.outputs, self.deployment.url
+        items = len(self.deployment.stored().items())
+        self.deployment.destroy()
+        stacks = [found["StackName"] for found in client("cloudformation", url).list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])["StackSummaries"]]
+        assert NAME not in stacks, stacks
+        assert client("lambda", url).list_functions()["Functions"] == [], "no function is left"
+        assert client("kinesis", url).list_streams()["StreamNames"] == [], "no stream is left"
+        tables = set(client("dynamodb", url).list_tables()["TableNames"])
+        assert tables == {outputs["ItemsTable"], outputs["LedgerTable"]}, tables
+        stored = self.deployment.stored()
+        assert len(stored.items()) == items, "items are kept"
+        say(f"functions, stream, queues, alarms are gone; kept on purpose:\n  table {outputs['ItemsTable']}, {items} items")
+        say(f"  table {outputs['LedgerTable']}\n  bucket {outputs['Bucket']}, {len(stored.keys(''))} objects")
+
+    def send(self, prefix: str, requests: int) -> None:
+        """Requests by eight senders at once, each of which must be answered 202."""
+
+        def one(number: int) -> tuple[str, str]:
+            tenant, event = f"tenant-{number % 10}", f"{prefix}{number}"
+            status, answer = self.request("/ingest", json.dumps({"tenant_id": tenant, "id": event, "text": f"event {number}"}), JSON)
+            assert status == 202, answer
+            return tenant, event
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            self.expected |= set(pool.map(one, range(requests)))
+
+    def put(self, *records: bytes) -> None:
+        kinesis = client("kinesis", self.deployment.url)
+        put = kinesis.put_records(StreamName=self.deployment.outputs["Stream"], Records=[{"PartitionKey": "acme", "Data": data} for data in records])
         assert put["FailedRecordCount"] == 0, put
-        print("put on the stream by others: a KPL aggregate of 1,000, a JSON object, a record of garbage")
-        expected |= {(f"t{n % 5}", f"k{n}") for n in range(1000)} | {("acme", "f1")}
 
-        archived = eventually("every event in the archive", stack.archived, lambda found: len(found) >= len(expected))
-        eventually("the garbage in quarantine", stack.quarantined, bool)
-    assert set(archived) == expected and set(archived.values()) == {1}, "the archive holds every event once"
-    items = stack.items()
-    assert set(items) == {(f"tenants/{tenant}", f"processed_logs/{event}") for tenant, event in expected}, "an item each"
-    (line,) = (line for line in stack.archive() if (line["tenant"], line["id"]) == ("acme", "123"))
-    assert line["text"] == "User [REDACTED] accessed /reports", line
-    item = items["tenants/acme", "processed_logs/123"]
-    (garbage,) = stack.quarantined()
-    assert (garbage["reason"], garbage["bytes"]) == ("unrecognised", "AHBvaXNvbg=="), garbage
-    print(f"read back: {len(items)} items, {sum(archived.values())} archive lines in {len(stack.keys('events/'))} objects, none doubled, tenants apart")
-    print(f"  {stack.keys('events/')[0]}\n  {json.dumps(line)}")
-    print(f"  item tenants/acme processed_logs/123: {item['original_text']['S']!r} -> {item['modified_data']['S']!r}")
-    print(f"  quarantine: {garbage['reason']}, bytes {garbage['bytes']}")
+    def settled(self):
+        """Once every event is in the archive: each is there once, and nothing else is."""
+        stored = self.deployment.stored()
+        archived = eventually("every event in the archive", stored.archived, lambda found: len(found) >= len(self.expected))
+        assert set(archived) == self.expected and set(archived.values()) == {1}, "the archive holds every event once"
+        return stored
 
+    def curl(self, path: str, body: str, *headers: str) -> tuple[int, dict]:
+        """The same as `request`, and shown."""
+        shown_headers = " ".join(f"-H '{header}'" for header in headers)
+        say(f"$ curl $URL{path} -H 'X-Customer-Tier: pro' {shown_headers} --data-binary '{body}'")
+        status, answer = self.request(path, body, *headers)
+        say(status, json.dumps(answer))
+        return status, answer
 
-def poison(stack: Stack, bootstraps: dict[str, bytes], tidegate: pathlib.Path, folder: pathlib.Path) -> None:
-    """The consumer behind a bootstrap that dies of one record. The others must be stored, that one kept."""
-    stack.empty()
-    stack.create_stream("poisoned")
-    invocations = folder / "invocations"
-    crashing = {
-        "bootstrap": b'#!/bin/sh\nexec python3 "$(dirname "$0")/crash_on_poison.py"\n',
-        "crash_on_poison.py": (pathlib.Path(__file__).parent / "crash_on_poison.py").read_bytes(),
-        "consumer-fn": bootstraps["consumer-fn"],
-    }
-    stack.create_function("consumer-fn-that-dies", "poisoned", crashing, INVOCATIONS=str(invocations))
-    events = [json.dumps({"tenant_id": "acme", "id": f"n{number}", "text": "a neighbour"}).encode() for number in range(7)]
-    records = [*events[:4], POISON, *events[4:]]
-    put = stack.kinesis.put_records(StreamName="poisoned", Records=[{"PartitionKey": "acme", "Data": data} for data in records])
-    assert put["FailedRecordCount"] == 0, put
-    with mapping(stack, tidegate, folder, "poisoned", "consumer-fn-that-dies", "--retries", "2", "--window-ms", "1000", "--drain"):
-        pass
-    print("records an invocation:", ", ".join(invocations.read_text().splitlines()))
-    assert sorted(stack.archived()) == [("acme", f"n{number}") for number in range(7)], "the neighbours are stored"
-    assert set(stack.archived().values()) == {1}
-    (key,) = stack.keys("aws/lambda/")
-    kept = json.loads(next(stack.objects("aws/lambda/")))
-    payload = json.loads(kept["payload"])
-    assert kept["KinesisBatchInfo"]["batchSize"] == len(payload["Records"]) == 1, "only the poison is given up"
-    assert kept["requestContext"]["condition"] == "RetryAttemptsExhausted", kept
-    print(f"the seven neighbours are stored; the record is kept, with its payload:\n  {key}")
-    print(f"  {json.dumps(kept['requestContext'])}\n  {json.dumps(kept['KinesisBatchInfo'])}")
-    print(f"  data {payload['Records'][0]['kinesis']['data']}")
-
-
-@contextlib.contextmanager
-def mapping(stack: Stack, tidegate: pathlib.Path, folder: pathlib.Path, stream: str, function: str, *more: str) -> Iterator[None]:
-    """Our event source mapping, for as long as the block lasts; it drains at the end."""
-    command = [tidegate, "mapping", "--endpoint-url", stack.url, "--stream", stream, "--function", function, "--on-failure", BUCKET]
-    print("$", " ".join(str(part) for part in ["tidegate", *command[1:], *more]))
-    command += ["--data", folder / "data", *more]
-    process = subprocess.Popen(command, env=os.environ | CREDENTIALS)
-    try:
-        yield
-        if "--drain" not in more:
-            process.terminate()
-        assert process.wait(DEADLINE_S) == 0, "the mapping ends well"
-    finally:
-        process.kill()
-
-
-def curl(url: str, path: str, body: str, *headers: str) -> tuple[int, dict]:
-    """The same as `request`, and shown."""
-    shown = " ".join(f"-H '{header}'" for header in headers)
-    print(f"$ curl $URL{path} -H 'X-Customer-Tier: pro' {shown} -d '{body}'")
-    status, answer = request(url, path, body, *headers)
-    print(f"{status} {json.dumps(answer)}")
-    return status, answer
-
-
-def request(url: str, path: str, body: str, *headers: str) -> tuple[int, dict]:
-    given = [argument for header in ("X-Customer-Tier: pro", *headers) for argument in ("-H", header)]
-    command = ["curl", "--silent", "--show-error", "--max-time", "60", url + path, *given, "--data-binary", body, "--write-out", "\n%{http_code}"]
-    answer, status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rsplit("\n", 1)
-    return int(status), json.loads(answer)
+    def request(self, path: str, body: str, *headers: str) -> tuple[int, dict]:
+        given = [argument for header in ("X-Customer-Tier: pro", *headers) for argument in ("-H", header)]
+        command = ["curl", "--silent", "--show-error", "--max-time", "60", self.deployment.door() + path, *given, "--data-binary", body, "--write-out", "\n%{http_code}"]
+        answer, status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rsplit("\n", 1)
+        return int(status), json.loads(answer)
 
 
 def eventually(what: str, look: Callable, good: Callable):
     end = time.monotonic() + DEADLINE_S
     while not good(found := look()):
         assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
-        time.sleep(0.2)
+        time.sleep(0.5)
     return found
-
-
-def heading(text: str) -> None:
-    print(f"\n## {text}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ use consumer_fn::manifest::ManifestRow;
 use local::data::DataFolder;
 use local::embedded::{
     Database, EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue,
-    EmbeddedStream, Listed, QueueName, QueuedMessage, RETENTION, StreamRows,
+    EmbeddedStream, Listed, QueueName, QueuedMessage, StreamRows,
 };
 use local::event_source_mapping::ports::{Checkpoints, ListedShard, Read, Room, StreamReader};
 use shared::id::{EventId, TenantId};
@@ -99,7 +99,7 @@ impl Deployment for EmbeddedDeployment {
     }
 
     async fn retention(&self) -> anyhow::Result<Duration> {
-        Ok(RETENTION)
+        Ok(shared::limits::STREAM_RETENTION)
     }
 
     async fn shards(&self) -> anyhow::Result<Vec<ListedShard>> {

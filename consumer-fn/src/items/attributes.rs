@@ -5,6 +5,9 @@ use shared::key;
 
 use super::Item;
 
+/// The attribute that an item expires by, in Unix seconds: the table's time to live names it.
+pub const EXPIRES_AT: &str = "expires_at";
+
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attribute {
@@ -41,7 +44,7 @@ impl Item {
             ("original_ref", self.original_ref.as_ref().map(blob)),
             ("modified_ref", self.modified_ref.as_ref().map(blob)),
             ("fields_ref", self.fields_ref.as_ref().map(blob)),
-            ("expires_at", self.expires_at.map(Number)),
+            (EXPIRES_AT, self.expires_at.map(Number)),
         ];
         always
             .into_iter()

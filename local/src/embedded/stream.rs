@@ -11,9 +11,6 @@ use shared::time::{Clock, Timestamp};
 use super::{Database, DatabaseError};
 use crate::event_source_mapping::ports::{ListedShard, Read, Record, Room, StreamReader, Tail};
 
-/// How long records stay after they were processed: Kinesis's default. Unprocessed ones stay until they are.
-pub const RETENTION: Duration = Duration::from_hours(24);
-
 /// The stream, for writing.
 #[derive(Clone, Debug)]
 pub struct EmbeddedStream {
@@ -94,7 +91,7 @@ impl EmbeddedStream {
     /// Deletes records that were processed and are older than a day, and items past their time.
     pub async fn expire(&self) -> Result<(), DatabaseError> {
         let now = self.clock.now().unix_ms();
-        let oldest = now - i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX);
+        let oldest = now - i64::try_from(limits::STREAM_RETENTION.as_millis()).unwrap_or(i64::MAX);
         self.database
             .write(move |transaction| {
                 transaction.execute(

@@ -211,6 +211,11 @@ impl Publish {
         Duration::from_millis(self.payload_ms)
     }
 
+    /// The longest that all of it may take for one request.
+    pub fn request(&self) -> Duration {
+        self.payload() + self.budget() + self.spill()
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         within("publish.budget_ms", self.budget_ms, 10, 60_000)?;
         within("publish.attempt_ms", self.attempt_ms, 5, self.budget_ms)?;

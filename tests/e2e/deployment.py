@@ -1,0 +1,64 @@
+"""The stack of `cdk/`, deployed to an emulator by the CDK's own command line."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+from emulator import CREDENTIALS, REGION, client
+from stored import Stored
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+NAME = "Tidegate-dev"
+ACCOUNT = "000000000000"
+
+
+class Deployment:
+    """`cdk bootstrap`, `cdk deploy`, `cdk destroy`, and what the stack printed."""
+
+    def __init__(self, url: str, folder: pathlib.Path) -> None:
+        self.url, self.folder = url, folder
+        self.outputs: dict[str, str] = {}
+        self.functions, self.cloudformation = client("lambda", url), client("cloudformation", url)
+
+    def bootstrap(self) -> None:
+        self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "-c", "assets=placeholder")
+
+    def deploy(self, functions: pathlib.Path, configuration: pathlib.Path) -> str:
+        """Makes or changes the stack; tells its state."""
+        context = ["assets=prebuilt", f"functions={functions}", f"configuration={configuration}", "namedQueries=false"]
+        outputs = self.folder / "outputs.json"
+        options = [part for setting in context for part in ("-c", setting)]
+        self.cdk("deploy", "--require-approval", "never", "--outputs-file", outputs, *options)
+        self.outputs = json.loads(outputs.read_text())[NAME]
+        (stack,) = self.cloudformation.describe_stacks(StackName=NAME)["Stacks"]
+        return stack["StackStatus"]
+
+    def destroy(self) -> None:
+        self.cdk("destroy", "--force", "-c", "assets=placeholder", "-c", "namedQueries=false")
+
+    def cdk(self, *arguments: object) -> None:
+        # Without telemetry, notices and a context file: nothing but the emulator is asked, nothing in the folder written.
+        environment = os.environ | CREDENTIALS | {
+            "AWS_ENDPOINT_URL": self.url,
+            "CDK_DEFAULT_ACCOUNT": ACCOUNT,
+            "CDK_DEFAULT_REGION": REGION,
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+        }
+        command = ["npx", "cdk", *map(str, arguments), "--no-notices", "--output", str(self.folder / "cdk.out")]
+        ran = subprocess.run(command, cwd=ROOT / "cdk", env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, f"cdk {arguments[0]} failed:\n{ran.stdout[-4000:]}\n{ran.stderr[-4000:]}"
+
+    def resources(self) -> list[str]:
+        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=NAME)
+        return [found["ResourceType"] for page in pages for found in page["StackResourceSummaries"]]
+
+    def door(self) -> str:
+        """Where the emulator serves `https://<id>.lambda-url.…/`: under a path of its own."""
+        return f"{self.url}/_aws/lambda-url/{self.outputs['Url'].split('//')[1].split('.')[0]}"
+
+    def stored(self) -> Stored:
+        return Stored(self.url, self.outputs["Bucket"], self.outputs["ItemsTable"], self.outputs["LedgerTable"])
+
+    def update_mapping(self, **settings: object) -> None:
+        self.functions.update_event_source_mapping(UUID=self.outputs["Mapping"], **settings)

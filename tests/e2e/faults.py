@@ -1,0 +1,78 @@
+"""Stands between the functions and the emulator, and hands every call on; or lets the stream be away for a while."""
+
+import contextlib
+import http.client
+import http.server
+import threading
+from collections.abc import Iterator
+
+REFUSAL = b'{"__type":"InternalFailureException","message":"the stream is away"}'
+# What belongs to one connection, not to the call.
+HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+
+
+class Faults(http.server.ThreadingHTTPServer):
+    """A proxy on a port of the system's choice."""
+
+    daemon_threads = True
+
+    def __init__(self, target_port: int) -> None:
+        super().__init__(("127.0.0.1", 0), Relay)
+        self.target_port = target_port
+        self.is_away = threading.Event()
+        self.refused = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_: object) -> None:
+        """A caller that gave up before its answer is not worth a word."""
+
+    @contextlib.contextmanager
+    def stream_away(self) -> Iterator[None]:
+        """For as long as the block lasts, every `PutRecords` is refused."""
+        self.is_away.set()
+        try:
+            yield
+        finally:
+            self.is_away.clear()
+
+
+class Relay(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Faults
+
+    def relay(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.server.is_away.is_set() and self.headers.get("X-Amz-Target", "").endswith(".PutRecords"):
+            self.server.refused += 1
+            self.answer(500, [("Content-Type", "application/x-amz-json-1.1")], REFUSAL)
+            return
+        upstream = http.client.HTTPConnection("127.0.0.1", self.server.target_port)
+        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            upstream.putheader(name, value)
+        upstream.endheaders(body)
+        response = upstream.getresponse()
+        content = response.read()
+        self.answer(response.status, response.getheaders(), content)
+        upstream.close()
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = relay
+
+    def answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        self.send_response_only(status)
+        length = dict((name.lower(), value) for name, value in headers).get("content-length")
+        for name, value in headers:
+            if name.lower() not in HOP:
+                self.send_header(name, value)
+        # The answer to HEAD tells the length of what it does not bring.
+        self.send_header("Content-Length", length if self.command == "HEAD" and length else str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass

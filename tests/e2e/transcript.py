@@ -1,0 +1,66 @@
+"""What a run prints, with the time since its start, kept so that a page of the documentation can be made of it."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+from emulator import CREDENTIALS
+
+START = time.monotonic()
+LINES: list[str] = []
+# Places of this machine, and what stands for them.
+NAMES: dict[str, str] = {}
+
+
+def say(*parts: object) -> None:
+    text = " ".join(map(str, parts))
+    for place, name in NAMES.items():
+        text = text.replace(place, name)
+    for line in text.splitlines() or [""]:
+        LINES.append(line)
+        print(line, flush=True)
+
+
+def heading(text: str) -> None:
+    say()
+    say(f"## {text} ({time.monotonic() - START:.0f} s)")
+    say()
+
+
+def write_into(page: pathlib.Path) -> None:
+    """Puts the transcript in place of the page's own, its last block."""
+    before, _, _ = page.read_text().rpartition("```text\n")
+    assert before, f"{page} has no transcript to replace"
+    page.write_text(before + "```text\n" + "\n".join(LINES).strip() + "\n```\n")
+
+
+def shown(command: list) -> None:
+    say("$", " ".join(str(part) for part in command))
+
+
+def run(command: list, **options: object) -> subprocess.CompletedProcess:
+    """A command that ends by itself, shown with what it prints."""
+    shown(command)
+    ran = subprocess.run(command, env=os.environ | CREDENTIALS, capture_output=True, text=True, **options)
+    say((ran.stdout + ran.stderr).rstrip())
+    return ran
+
+
+@contextlib.contextmanager
+def running(command: list, deadline_s: float) -> Iterator[subprocess.Popen]:
+    """A command that runs for as long as the block does, its lines among ours; it is then told to stop, and must."""
+    shown(command)
+    process = subprocess.Popen(command, env=os.environ | CREDENTIALS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    reader = threading.Thread(target=lambda: [say(line.rstrip("\n")) for line in process.stdout], daemon=True)
+    reader.start()
+    try:
+        yield process
+        process.terminate()
+        assert process.wait(deadline_s) == 0, f"{command[0]} ends well"
+        reader.join(deadline_s)
+    finally:
+        process.kill()
