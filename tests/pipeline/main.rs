@@ -9,7 +9,7 @@
 //! | `crash_matrix` | every step, every fault; then at random |
 //! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
 //! | `spill` | a stream that is away, the spill queue, its dead-letter queue |
-//! | `restart` | draining, `kill -9`, a backlog |
+//! | `restart` | draining, `kill -9`, a backlog, a reset |
 //! | `function_url` | `ingest-fn` behind the Runtime API, by Function URL events |
 //! | `fixtures` | every payload in `fixtures/`, and what it must give |
 //! | `foreign` | what other producers put on the stream |
