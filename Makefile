@@ -11,7 +11,7 @@ TOOLS = $(CURDIR)/target/tools
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model
+.PHONY: help run test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,7 @@ $(TOOLS)/installed: tests/e2e/requirements.txt
 
 lint: ## format, clippy, documentation
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cargo clippy --workspace --all-targets --features fuzz/targets --locked -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --workspace --lib --no-deps --document-private-items --locked --quiet
 
 lint-aws: ## clippy for the AWS adapters
@@ -62,6 +62,27 @@ chaos: ## 1,000 random crash runs against the client's own log, minutes
 
 model: ## the commit protocol, explored further down than the tests do, minutes
 	cargo test --release --locked --package consumer-fn model -- --include-ignored --nocapture
+
+# libFuzzer, by flags that a stable toolchain has: coverage of edges and of what is compared. Any input that breaks a
+# property of the crate `fuzz` ends the run, and lies in FUZZ/found. SECONDS is for each target.
+SECONDS = 60
+TARGETS = record aggregate http configuration
+FUZZ = $(TARGET)/fuzz
+SANCOV = -sanitizer-coverage
+FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=$(SANCOV)-level=4 -Cllvm-args=$(SANCOV)-inline-8bit-counters \
+	-Cllvm-args=$(SANCOV)-pc-table -Cllvm-args=$(SANCOV)-trace-compares -Cdebug-assertions -Coverflow-checks
+
+fuzz: ## search by coverage for inputs that break a property: `make fuzz SECONDS=600 TARGETS=http`; needs a C++ compiler
+	cargo run --locked --package fuzz --bin fuzz-seeds -- $(FUZZ)
+	HOST=$$(rustc -vV | sed -n 's/^host: //p') && \
+	RUSTFLAGS='$(FUZZ_FLAGS)' cargo build --release --locked --package fuzz --features libfuzzer \
+		$(TARGETS:%=--bin %) --target $$HOST --target-dir $(FUZZ)/build && \
+	for target in $(TARGETS); do \
+		mkdir -p $(FUZZ)/corpus/$$target $(FUZZ)/found && \
+		$(FUZZ)/build/$$HOST/release/$$target -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=16384 \
+			-dict=$(FUZZ)/$$target.dictionary -artifact_prefix=$(FUZZ)/found/$$target- -print_final_stats=1 \
+			$(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target || exit 1; \
+	done
 
 accept: ## minutes of load against the clock, with a transcript
 	cargo build --release --locked --package tidegate --package tests --bins

@@ -3,11 +3,12 @@
 //! A variable `TIDEGATE__SECTION__KEY` overrides the key `section.key`; its value is written as in TOML, where text
 //! needs no quotes.
 
+mod constant;
 mod load;
 mod locate;
 mod sections;
 
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, load, parse};
 pub use locate::{VARIABLE, locate};
 pub use sections::{
     Archive, ArchiveContent, Config, Items, Limits, Publish, Redact, RedactKind, Telemetry, Tenants, Tiers,

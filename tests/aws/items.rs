@@ -132,7 +132,10 @@ async fn keys_that_were_not_read_are_asked_for_again() {
 
 #[tokio::test]
 async fn a_call_that_is_refused_as_a_whole_is_taken_apart_to_find_the_item_at_fault() {
-    let invalid = json!({"__type": "com.amazon.coral.validate#ValidationException", "message": "too large"});
+    let invalid = json!({
+        "__type": "com.amazon.coral.validate#ValidationException",
+        "message": "Item size has exceeded the maximum allowed size",
+    });
     let fault = Fault::Answer(400, &[("content-type", "application/x-amz-json-1.0")], invalid.to_string());
     let (table, proxy) = (table().await, Proxy::new(&[(0, fault.clone()), (2, fault)]).await);
     let inserts = insert(&proxy, &table, &items(3)).await;

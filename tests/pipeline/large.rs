@@ -2,19 +2,8 @@
 
 use serde_json::json;
 
+use tests::noise::noise;
 use tests::site::{answer, eventually};
-
-/// Text that does not compress: lower-case letters by a linear congruence, seeded.
-fn noise(seed: u64, length: usize) -> String {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(
-            b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"[(state >> 58) as usize],
-        )
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 #[tokio::test]
 async fn a_body_of_ten_million_bytes_is_stored_whole() {

@@ -13,7 +13,7 @@
 //! | `replay` | what is archived, once more |
 //! | `split` | a shard that is split in the middle of a load |
 //! | `audit` | `tidegate audit` and `cat`, on runs whose truth is known |
-//! | `restart` | draining, `kill -9`, a backlog |
+//! | `restart` | draining, `kill -9`, a backlog, a reset |
 //! | `function_url` | `ingest-fn` behind the Runtime API, by Function URL events |
 //! | `fixtures` | every payload in `fixtures/`, and what it must give |
 //! | `foreign` | what other producers put on the stream |

@@ -1,4 +1,4 @@
-//! Draining, `kill -9`, a backlog.
+//! Draining, `kill -9`, a backlog, a reset.
 
 use serde_json::json;
 
@@ -46,6 +46,45 @@ async fn a_second_run_on_the_same_folder_is_refused() {
     assert!(!second.status.success());
     let error = String::from_utf8(second.stderr).unwrap();
     assert!(error.contains("another `tidegate local` uses the data folder"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reset_deletes_what_earlier_runs_left_and_nothing_else() {
+    let site = crate::site();
+    let pipeline = site.start();
+    assert_eq!(pipeline.send(&json!({"tenant_id": "acme", "id": "old", "text": "x"})).await.0, 202);
+    pipeline.stop();
+    let notes = site.data().join("notes.txt");
+    std::fs::write(&notes, "mine").unwrap();
+    assert_eq!((site.books().items().len(), site.books().archived().len()), (1, 1));
+
+    let site = site.options(&["--reset"]);
+    let pipeline = site.start();
+    assert_eq!((site.books().items().len(), site.books().archived().len()), (0, 0));
+    // The same id again is a new event, and the first record of the stream.
+    assert_eq!(pipeline.send(&json!({"tenant_id": "acme", "id": "old", "text": "y"})).await.0, 202);
+    pipeline.stop();
+    let items = site.books().items();
+    assert_eq!(items.values().map(|item| &*item.modified_data).collect::<Vec<_>>(), ["y"]);
+    assert_eq!(site.books().archived().len(), 1);
+    assert_eq!(std::fs::read_to_string(notes).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn a_reset_is_refused_while_another_run_uses_the_folder() {
+    let site = crate::site();
+    let pipeline = site.start();
+    assert_eq!(pipeline.send(&json!({"tenant_id": "acme", "id": "1", "text": "x"})).await.0, 202);
+    let reset = std::process::Command::new(crate::program())
+        .args(["local", "--reset", "--listen", "127.0.0.1:0", "--data"])
+        .arg(site.data())
+        .output()
+        .unwrap();
+    assert!(!reset.status.success());
+    let error = String::from_utf8(reset.stderr).unwrap();
+    assert!(error.contains("another `tidegate local` uses the data folder"), "{error}");
+    pipeline.stop();
+    assert_eq!((site.books().items().len(), site.books().archived().len()), (1, 1));
 }
 
 #[tokio::test]

@@ -3,4 +3,5 @@
 pub mod books;
 pub mod chaos;
 pub mod fixtures;
+pub mod noise;
 pub mod site;

@@ -13,7 +13,7 @@ use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
-use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::batch_execute_statement::BatchExecuteStatementError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementError, BatchStatementErrorCodeEnum as Code, BatchStatementRequest,
@@ -23,6 +23,7 @@ use futures::{StreamExt, stream};
 use shared::limits;
 
 use self::existing::Reader;
+use self::validation::is_of_the_item;
 use super::{Attribute, Insert, Item, ItemStore, TakeOver, TakenOver};
 
 mod existing;
@@ -30,6 +31,7 @@ mod take_over;
 #[cfg(test)]
 #[cfg(feature = "aws-test")]
 mod tests;
+mod validation;
 
 /// Calls at the same time. With 25 items each and about 15 ms a call that is more than a shard can bring.
 const CONCURRENCY: usize = 16;
@@ -138,7 +140,7 @@ fn value(attribute: Attribute) -> AttributeValue {
 
 /// Why a call as a whole did nothing, or nobody knows what it did.
 enum CallFailure {
-    /// It can never succeed as it is.
+    /// With one of its items it can never succeed.
     Invalid(String),
     Transient(String),
 }
@@ -146,8 +148,11 @@ enum CallFailure {
 impl From<SdkError<BatchExecuteStatementError>> for CallFailure {
     fn from(error: SdkError<BatchExecuteStatementError>) -> Self {
         let why = DisplayErrorContext(&error).to_string();
-        let code = error.as_service_error().and_then(|error| error.meta().code());
-        if code == Some("ValidationException") { Self::Invalid(why) } else { Self::Transient(why) }
+        let meta = error.as_service_error().map(ProvideErrorMetadata::meta);
+        let is_invalid = meta.is_some_and(|meta| {
+            meta.code() == Some("ValidationException") && is_of_the_item(meta.message().unwrap_or_default())
+        });
+        if is_invalid { Self::Invalid(why) } else { Self::Transient(why) }
     }
 }
 
@@ -165,10 +170,12 @@ fn outcome(response: BatchStatementResponse) -> Outcome {
             Some(existing) => Outcome::Settled(Insert::Exists(existing)),
             None => Outcome::Unread,
         },
-        BatchStatementError {
-            code: Some(Code::ValidationError | Code::ItemCollectionSizeLimitExceeded),
-            ..
-        } => Outcome::Settled(Insert::Refused(why)),
+        BatchStatementError { code: Some(Code::ItemCollectionSizeLimitExceeded), .. } => {
+            Outcome::Settled(Insert::Refused(why))
+        }
+        BatchStatementError { code: Some(Code::ValidationError), .. } if is_of_the_item(&why) => {
+            Outcome::Settled(Insert::Refused(why))
+        }
         _ => Outcome::Settled(Insert::Failed(why)),
     }
 }

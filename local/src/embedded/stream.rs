@@ -1,7 +1,5 @@
 //! The stream: shards with ranges of hashes, records in order, sequence numbers of 56 digits as Kinesis gives them.
 
-use std::time::Duration;
-
 use ingest_fn::publish::{EventStream, Put, StreamFailure, StreamRecord};
 use md5::{Digest, Md5};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};

@@ -62,29 +62,42 @@ pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let mut table = file.map_or_else(|| Ok(Table::new()), read)?;
+    let Some(path) = file else { return parse(Path::new("(none)"), "", environment) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse(path, &text, environment)
+}
+
+/// The same from the `text` of the file that errors name as `path`.
+pub fn parse(
+    path: &Path,
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let mut table: Table =
+        text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
     let mut overridden = Vec::new();
+    // An environment has no order. Sorted, a section's own variable comes before those of its keys.
+    let mut environment: Vec<_> = environment.into_iter().collect();
+    environment.sort();
     for (variable, value) in environment {
         if let Some(name) = variable.strip_prefix(PREFIX) {
-            let key = name.to_lowercase().replace("__", ".");
-            set(&mut table, &key, toml_value(&value))?;
-            overridden.push((key, variable));
+            let key = name.to_lowercase();
+            let path: Vec<_> = key.split("__").collect();
+            set(&mut table, &path, toml_value(&value))?;
+            overridden.push((path.join("."), variable));
         }
     }
     let config: Config = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
         let key = error.path().to_string();
-        let from = overridden.iter().find(|(overridden, _)| overridden.starts_with(&key) && key != ".");
+        let from = overridden
+            .iter()
+            .find(|(overridden, _)| is_within(overridden, &key) || is_within(&key, overridden));
         let from = from.map_or_else(String::new, |(_, variable)| format!(" (from {variable})"));
         ConfigError::Shape { key, from, problem: error.into_inner().message().to_owned() }
     })?;
     config.check()?;
     Ok(config)
-}
-
-fn read(path: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })
 }
 
 /// A variable's value, read as TOML, else as text.
@@ -93,20 +106,23 @@ fn toml_value(text: &str) -> Value {
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-fn set(table: &mut Table, key: &str, value: Value) -> Result<(), ConfigError> {
-    match key.split_once('.') {
-        None => {
-            table.insert(key.to_owned(), value);
-            Ok(())
-        }
-        Some((section, rest)) => {
-            let section_value = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            match section_value.as_table_mut() {
-                Some(section_table) => set(section_table, rest, value),
-                None => Err(ConfigError::value(section, &*section_value, "a table")),
-            }
-        }
+/// Puts `value` where `path` leads, and makes the tables on the way.
+fn set(table: &mut Table, path: &[&str], value: Value) -> Result<(), ConfigError> {
+    let Some((last, sections)) = path.split_last() else { return Ok(()) };
+    let mut section = table;
+    for (depth, name) in sections.iter().enumerate() {
+        section = match section.entry(*name).or_insert_with(|| Value::Table(Table::new())) {
+            Value::Table(table) => table,
+            other => return Err(ConfigError::value(&path[..=depth].join("."), &*other, "a table")),
+        };
     }
+    section.insert((*last).to_owned(), value);
+    Ok(())
+}
+
+/// Whether `key` is `outer`, or a key or an element within it.
+fn is_within(key: &str, outer: &str) -> bool {
+    key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 #[cfg(test)]
@@ -114,14 +130,8 @@ mod tests {
     use super::*;
 
     fn from(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        // `load` reads files; a unique name in the temporary folder keeps parallel tests apart.
-        let dir = std::env::temp_dir();
-        let path = dir.join(format!("tidegate-{}.toml", crate::id::Ids::system().next()));
-        std::fs::write(&path, text).unwrap();
         let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let config = load(Some(&path), pairs);
-        std::fs::remove_file(&path).unwrap();
-        config
+        parse(Path::new("tidegate.toml"), text, pairs)
     }
 
     fn error(text: &str, environment: &[(&str, &str)]) -> String {
@@ -153,6 +163,7 @@ mod tests {
         insta::assert_snapshot!(error("[tiers]\ndefault = \"gold\"", &[]), @"configuration: `tiers.default` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
         insta::assert_snapshot!(error("[tenants.spread]\nacme = 1", &[]), @"configuration: `tenants.spread.acme` is `1`, allowed: 2 to 1000");
         insta::assert_snapshot!(error("[transform]\nsteps = [\"shout\"]", &[]), @"configuration: `transform.steps[0]`: unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");
+        insta::assert_snapshot!(error("[telemetry]\nlog_level = \"loud=very\"", &[]), @"configuration: `telemetry.log_level` is `loud=very`, allowed: a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
     }
 
@@ -174,10 +185,41 @@ mod tests {
     }
 
     #[test]
-    fn enrichment_takes_any_value() {
-        let config = from("[transform.enrich]\nbrand = \"testBrand\"\nlevel = 3", &[]).unwrap();
+    fn a_variable_is_named_when_an_element_of_its_value_is_wrong() {
+        insta::assert_snapshot!(error("", &[("TIDEGATE__TRANSFORM__STEPS", "[\"shout\"]")]), @"configuration: `transform.steps[0]` (from TIDEGATE__TRANSFORM__STEPS): unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");
+    }
+
+    #[test]
+    fn a_dot_in_a_variables_name_belongs_to_the_name() {
+        let config = from("", &[("TIDEGATE__TENANTS__SPREAD__ACME.EU", "4")]).unwrap();
+        assert_eq!(
+            config.tenants.spread.iter().map(|(tenant, keys)| (tenant.as_str(), *keys)).collect::<Vec<_>>(),
+            [("acme.eu", 4)]
+        );
+    }
+
+    #[test]
+    fn a_key_on_a_variables_way_that_is_no_table_is_named_in_full() {
+        insta::assert_snapshot!(error("", &[("TIDEGATE__TIERS", "{ allowed = [\"a\"] }"), ("TIDEGATE__TIERS__ALLOWED__X", "1")]), @r#"configuration: `tiers.allowed` is `["a"]`, allowed: a table"#);
+    }
+
+    #[test]
+    fn the_variable_of_a_section_comes_before_those_of_its_keys_whatever_the_environments_order() {
+        let section = ("TIDEGATE__TIERS", "{ allowed = [\"a\", \"b\"] }");
+        let key = ("TIDEGATE__TIERS__DEFAULT", "b");
+        for environment in [[section, key], [key, section]] {
+            assert_eq!(from("", &environment).unwrap().tiers.default.unwrap().as_str(), "b");
+        }
+    }
+
+    #[test]
+    fn enrichment_takes_any_value_that_json_has_and_times_as_text() {
+        let config =
+            from("[transform.enrich]\nbrand = \"testBrand\"\nlevel = 3\nsince = 2024-01-11T01:42:50Z", &[])
+                .unwrap();
         let enrich: Vec<_> = config.transform.enrich.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        assert_eq!(enrich, ["brand=\"testBrand\"", "level=3"]);
+        assert_eq!(enrich, ["brand=\"testBrand\"", "level=3", "since=\"2024-01-11T01:42:50Z\""]);
+        insta::assert_snapshot!(error("[transform.enrich]\nlevel = [1.0, -inf]", &[]), @"configuration: `transform.enrich.level`: -inf is no number in JSON");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing_subscriber::EnvFilter;
 
-use super::ConfigError;
+use super::{ConfigError, constant};
 use crate::id::TenantId;
 use crate::limits;
 use crate::tier::Tier;
@@ -41,7 +42,8 @@ impl Config {
         self.publish.check()?;
         self.transform.check()?;
         self.archive.check()?;
-        self.items.check()
+        self.items.check()?;
+        self.telemetry.check()
     }
 
     /// Twelve hexadecimal digits that two processes share when they run with the same configuration.
@@ -233,6 +235,7 @@ pub struct Transform {
     /// What `redact` looks for.
     pub redact: Redact,
     /// The constant fields that `enrich` adds; they win over a client's field of the same name.
+    #[serde(deserialize_with = "constant::all")]
     pub enrich: BTreeMap<String, Value>,
 }
 
@@ -388,6 +391,18 @@ pub struct Telemetry {
 impl Default for Telemetry {
     fn default() -> Self {
         Self { log_level: "info".to_owned() }
+    }
+}
+
+impl Telemetry {
+    fn check(&self) -> Result<(), ConfigError> {
+        // What reads it at start-up passes over what it does not understand, and logs less than was asked for.
+        if EnvFilter::try_new(self.log_level.to_lowercase()).is_err() {
+            let allowed =
+                "a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug";
+            return Err(ConfigError::value("telemetry.log_level", &self.log_level, allowed));
+        }
+        Ok(())
     }
 }
 

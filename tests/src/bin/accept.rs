@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 use tests::books::Books;
+use tests::noise::noise;
 use tests::site::{Pipeline, Site, answer, eventually};
 
 /// From accepted to durable, 99 of 100 events.
@@ -218,18 +219,6 @@ async fn rolling(site: &Site) {
     assert!(sizes.len() >= 10 && sizes.iter().all(|size| *size <= 1_000_000), "{sizes:?}");
     assert!(books.archived().values().all(|count| *count == 1), "every event is stored once");
     println!("stopped       {}", pipeline.stop().lines().last().unwrap_or_default());
-}
-
-/// Text that gzip makes hardly smaller: 64 letters by a linear congruence.
-fn noise(seed: u64, length: usize) -> String {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(
-            b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"[(state >> 58) as usize],
-        )
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 /// The value that `percent` of the sorted values do not exceed.

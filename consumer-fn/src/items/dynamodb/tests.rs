@@ -16,6 +16,16 @@ use crate::replay::replay;
 
 const OLD: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a"},"shard":{"S":"shardId-0"},"sequence_number":{"S":"7"},"position":{"N":"2"},"admission_id":{"S":"00000000-0000-0000-0000-000000000009"},"content_hash":{"S":"ab"}}"#;
 
+const TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
+
+/// What DynamoDB says of every item where the table is not ours.
+const OF_THE_TABLE: [&str; 4] = [
+    "One or more parameter values were invalid: Missing the key id in the item",
+    "One or more parameter values were invalid: Type mismatch for key sk expected: N actual: S",
+    "The provided key element does not match the schema",
+    "Statement wasn't well formed, can't be processed: Unexpected token",
+];
+
 fn item(id: &str) -> Item {
     let at = Timestamp::from_unix_ms(1_795_253_400_000);
     Item {
@@ -73,7 +83,11 @@ fn responses(each: &[&str]) -> (u16, String) {
 }
 
 fn error(code: &str) -> String {
-    format!(r#"{{"Error":{{"Code":"{code}","Message":"why"}}}}"#)
+    error_with(code, "why")
+}
+
+fn error_with(code: &str, message: &str) -> String {
+    format!(r#"{{"Error":{{"Code":"{code}","Message":"{message}"}}}}"#)
 }
 
 #[tokio::test]
@@ -99,7 +113,7 @@ async fn a_call_has_at_most_25_statements() {
 async fn each_statement_has_an_outcome_of_its_own() {
     let duplicate = format!(r#"{{"Error":{{"Code":"DuplicateItem","Item":{OLD}}}}}"#);
     let throttled = error("ThrottlingError");
-    let invalid = error("ValidationError");
+    let invalid = error_with("ValidationError", TOO_LARGE);
     let (inserts, _) =
         insert(&["a", "b", "c", "d"], &[responses(&[&duplicate, &throttled, "{}", &invalid])]).await;
     assert_eq!(
@@ -108,7 +122,7 @@ async fn each_statement_has_an_outcome_of_its_own() {
             old(),
             Insert::Failed("ThrottlingError: why".to_owned()),
             Insert::Inserted,
-            Insert::Refused("ValidationError: why".to_owned())
+            Insert::Refused(format!("ValidationError: {TOO_LARGE}"))
         ]
     );
 }
@@ -140,12 +154,32 @@ async fn an_item_that_cannot_be_read_is_a_failure() {
 
 #[tokio::test]
 async fn a_call_that_is_refused_as_a_whole_is_made_for_each_item_alone() {
-    let refused =
-        || (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"why"}"#.to_owned());
+    let refused = || invalid_call(TOO_LARGE);
     let (inserts, _) = insert(&["a", "b"], &[refused(), responses(&["{}"]), refused()]).await;
     assert!(
         matches!(&inserts[..], [Insert::Inserted, Insert::Refused(why)] if why.contains("ValidationException"))
     );
+}
+
+fn invalid_call(message: &str) -> (u16, String) {
+    (400, format!(r#"{{"__type":"com.amazon.coral.validate#ValidationException","message":"{message}"}}"#))
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_table_is_no_items_fault_and_nothing_is_given_up() {
+    for message in OF_THE_TABLE {
+        let each = error_with("ValidationError", message);
+        for answer in [responses(&[&each, &each]), invalid_call(message)] {
+            let (inserts, requests) = insert(&["a", "b"], &[answer]).await;
+            assert!(
+                inserts.iter().all(|insert| matches!(insert, Insert::Failed(why) if why.contains(message)))
+            );
+            assert_eq!(asked(&requests).len(), 1, "no item is asked for alone");
+        }
+    }
+    let gone = error("ResourceNotFound");
+    let (inserts, _) = insert(&["a"], &[responses(&[&gone])]).await;
+    assert_eq!(inserts, [Insert::Failed("ResourceNotFound: why".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::built_in;
+use super::stretch::stretches;
 
 /// In this order, since the first alternative that fits counts:
 /// `+49 30 1234567`, groups of up to a dozen digits; `(555) 555-0199`; `555-555-0199`; `555-0199`.
@@ -13,6 +14,9 @@ const PHONE: &str = r"(?x-u)
   | (?: \b 1 [\ .-]? )? \( [0-9]{3} \) [\ .-]? [0-9]{3} [\ .-]? [0-9]{4} \b
   | \b (?: 1 [\ .-] )? [0-9]{3} [\ .-] [0-9]{3} [\ .-] [0-9]{4} \b
   | \b [0-9]{3} - [0-9]{4} \b";
+
+/// The fewest digits of any number: `555-0199`.
+const DIGITS: usize = 7;
 
 /// The fewest digits of an international number: country code and subscriber (E.164 has no least; Saint Helena's
 /// numbers have 8).
@@ -29,8 +33,21 @@ impl Phones {
     /// Where the phone numbers are, in order.
     pub(crate) fn find(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        let mut at = 0;
-        while let Some(candidate) = self.0.find_at(text, at) {
+        for stretch in stretches(text.as_bytes(), DIGITS) {
+            if may_hold_one(&text.as_bytes()[stretch.clone()]) {
+                self.find_within(text, stretch, &mut found);
+            }
+        }
+        found
+    }
+
+    /// The phone numbers within a stretch. Its neighbours are seen, so that a word's end is known.
+    pub(crate) fn find_within(&self, text: &str, stretch: Range<usize>, found: &mut Vec<Range<usize>>) {
+        // A byte that is not ASCII is no part of a word, just as the end of the text.
+        let neighbour = text.as_bytes().get(stretch.end).is_some_and(u8::is_ascii);
+        let seen = &text[..stretch.end + usize::from(neighbour)];
+        let mut at = stretch.start;
+        while let Some(candidate) = self.0.find_at(seen, at) {
             if is_phone(text.as_bytes(), candidate.range()) {
                 found.push(candidate.range());
                 at = candidate.end();
@@ -39,8 +56,18 @@ impl Phones {
                 at = candidate.start() + 1;
             }
         }
-        found
     }
+}
+
+/// Whether the expression is worth its time here: each of its alternatives has a `+` before a digit, a parenthesis
+/// before a digit, or three digits and four.
+fn may_hold_one(stretch: &[u8]) -> bool {
+    let has_mark = |pair: &[u8]| matches!(pair, [b'+', b'1'..=b'9'] | [b'(', b'0'..=b'9']);
+    let three_and_four = |piece: &[u8]| {
+        matches!(piece[3], b' ' | b'.' | b'-')
+            && piece.iter().filter(|byte| byte.is_ascii_digit()).count() == 7
+    };
+    stretch.windows(2).any(has_mark) || stretch.windows(8).any(three_and_four)
 }
 
 /// Whether a candidate stands for itself, and is not a piece of something longer.

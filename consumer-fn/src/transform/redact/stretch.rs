@@ -1,0 +1,40 @@
+//! Where a number may stand: stretches of the bytes that phone and card numbers are spelled with. Between them nothing
+//! has to be looked at closely, and that is most of any text.
+
+use std::ops::Range;
+
+/// The stretches of `text` that have at least `fewest` digits, in order.
+pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let digit = at + text[at..].iter().position(u8::is_ascii_digit)?;
+            let before = text[at..digit].iter().rev().take_while(|byte| is_part(**byte)).count();
+            let behind = text[digit..].iter().take_while(|byte| is_part(**byte)).count();
+            at = digit + behind;
+            if behind >= fewest
+                && text[digit..at].iter().filter(|byte| byte.is_ascii_digit()).count() >= fewest
+            {
+                return Some(digit - before..at);
+            }
+        }
+    })
+}
+
+/// Whether a number may have this byte in it.
+fn is_part(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b' ' | b'(' | b')' | b'+' | b'-' | b'.' | b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_goes_as_far_as_a_number_could_and_short_ones_are_left_out() {
+        let text = "at 10:42 tel. +49 (0)30 1234567, 555-0199";
+        let found: Vec<_> = stretches(text.as_bytes(), 7).map(|stretch| &text[stretch]).collect();
+        assert_eq!(found, [". +49 (0)30 1234567", " 555-0199"]);
+        assert_eq!(stretches(text.as_bytes(), 8).count(), 1);
+    }
+}

@@ -1,0 +1,53 @@
+//! Stores that are never asked: a consumer is only built over them.
+
+use bytes::Bytes;
+use consumer_fn::items::{Insert, Item, TakeOver, TakenOver};
+use consumer_fn::ledger::{LedgerFailure, Progress, Written};
+use consumer_fn::manifest::ManifestRow;
+use consumer_fn::objects::{Created, Found, ObjectFailure};
+use consumer_fn::{ItemStore, Ledger, Mark, ObjectStore};
+
+#[derive(Debug)]
+pub(super) struct Nowhere;
+
+impl ItemStore for Nowhere {
+    async fn insert(&self, _: &[Item]) -> Vec<Insert> {
+        unreachable!("no batch is handled")
+    }
+
+    async fn take_over(&self, _: &[TakeOver]) -> Vec<TakenOver> {
+        unreachable!("no batch is handled")
+    }
+}
+
+impl ObjectStore for Nowhere {
+    async fn put_if_absent(&self, _: &str, _: Bytes, _: Option<&Mark>) -> Result<Created, ObjectFailure> {
+        unreachable!("no batch is handled")
+    }
+
+    async fn put(&self, _: &str, _: Bytes) -> Result<(), ObjectFailure> {
+        unreachable!("no batch is handled")
+    }
+
+    async fn get(&self, _: &str) -> Result<Option<Bytes>, ObjectFailure> {
+        unreachable!("no batch is handled")
+    }
+
+    async fn find(&self, _: &str) -> Result<Option<Found>, ObjectFailure> {
+        unreachable!("no batch is handled")
+    }
+}
+
+impl Ledger for Nowhere {
+    async fn read(&self, _: &str) -> Result<Progress, LedgerFailure> {
+        unreachable!("no batch is handled")
+    }
+
+    async fn write(&self, _: &str, _: &Progress) -> Result<Written, LedgerFailure> {
+        unreachable!("no batch is handled")
+    }
+
+    async fn note(&self, _: &str, _: &ManifestRow) -> Result<(), LedgerFailure> {
+        unreachable!("no batch is handled")
+    }
+}

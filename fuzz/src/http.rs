@@ -1,0 +1,186 @@
+//! Requests: whatever a client sends, it is answered by the rules, and what was answered 202 is kept.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `input.rs` | a request as text, in which mutation keeps most of what it does not touch |
+//! | `ports.rs` | stream, payloads and spill queue in memory, which fail as the input says |
+//! | `answer.rs` | what an answer must look like, whatever was asked |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::BodyExt;
+use ingest_fn::{IngestState, router};
+use serde_json::Value;
+use shared::config::Config;
+use shared::event::{Event, Source, Text};
+use shared::id::Ids;
+use shared::limits;
+use shared::time::{Clock, Timestamp};
+use shared::wire::{self, Content};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::members;
+use answer::Answer;
+pub use input::Input;
+use ports::Ports;
+
+mod answer;
+pub mod input;
+mod ports;
+
+/// What requests are made of.
+pub const WORDS: &[&str] = &[
+    "POST ",
+    "GET ",
+    "HEAD ",
+    "PUT ",
+    "/ingest",
+    "/events",
+    "/v1/webhooks/acme/events/new",
+    "/health",
+    "%2e",
+    "%ff",
+    " coded",
+    " small",
+    " spread",
+    " defaults",
+    " stream-hangs",
+    " stream-refuses",
+    " stream-flaky",
+    " queue-refuses",
+    " payloads-refuse",
+    "\n",
+    "\n\n",
+    "content-type: application/json\n",
+    "content-type: application/x-ndjson\n",
+    "content-type: text/plain; charset=utf-8\n",
+    "content-encoding: gzip\n",
+    "content-encoding: deflate\n",
+    "content-encoding: zstd\n",
+    "x-tenant-id: acme\n",
+    "x-customer-tier: pro\n",
+    "idempotency-key: k\n",
+    "webhook-id: w\n",
+    "content-length: 1\n",
+    "expect: 100-continue\n",
+    "traceparent: 00-a-b-01\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    ":",
+    ",",
+    "\\ud800",
+    "\\u0000",
+    "\"tenant_id\":\"acme\"",
+    "\"event_id\":",
+    "\"log_id\":",
+    "\"id\":",
+    "\"text\":",
+    "\"payload\":",
+    "\"body\":",
+    "\"message\":",
+    "\"timestamp\":",
+    "\"event_time\":\"9999-12-31T23:59:59-23:59\"",
+    "null",
+    "1e400",
+    "-0",
+    "18446744073709551616",
+    "\u{feff}",
+    "(\u{b5}/\u{fd}",
+];
+
+/// `input` is a request as [`Input`] reads it.
+pub fn check(input: &[u8]) {
+    let Some(input) = Input::read(input) else { return };
+    let ports = Ports::new(&input);
+    let answer = answer_to(&input, ports.clone());
+    answer.check();
+    if answer.status >= 500 {
+        assert_eq!(answer.status, 503);
+        assert!(ports.may_fail(), "everything behind the door works: {answer:?}");
+    }
+    check_kept(&input, &answer, &ports);
+}
+
+fn answer_to(input: &Input, ports: Ports) -> Answer {
+    let mut config = Config::default();
+    if input.has("small") {
+        config.limits.body_bytes = 1_000;
+        config.limits.batch_events = 8;
+        config.limits.inflate_ratio = 20;
+        config.limits.bodies_in_memory_bytes = 2_000;
+    }
+    if input.has("defaults") {
+        config.tiers.default = Some(config.tiers.allowed[0].clone());
+        config.tenants.default = Some("acme".to_owned().try_into().unwrap());
+    }
+    if input.has("spread") {
+        config.tenants.spread.insert("acme".to_owned().try_into().unwrap(), 3);
+    }
+    let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
+    let state =
+        IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, counting_ids());
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let (head, body) = router(state).oneshot(input.request()).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer::new(head.status.as_u16(), input.is_head(), &head.headers, &body)
+    })
+}
+
+/// Ids in the order in which they are given.
+fn counting_ids() -> Ids {
+    let next = AtomicU64::new(1);
+    Ids::new(move || Uuid::from_u128(u128::from(next.fetch_add(1, Ordering::Relaxed))))
+}
+
+/// What the answer calls accepted is what lies behind the door: no event more, none less, each as it was sent.
+fn check_kept(input: &Input, answer: &Answer, ports: &Ports) {
+    let mut kept = Vec::new();
+    for (partition_key, data) in ports.packed() {
+        for entry in wire::unpack(&data, limits::INFLATE_RATIO).unwrap().entries {
+            match entry {
+                Ok(Content::Event(event)) => {
+                    let tenant = event.tenant.as_str();
+                    let spread = partition_key.strip_prefix(tenant).and_then(|rest| rest.strip_prefix('#'));
+                    assert!(partition_key == tenant || spread.is_some_and(|key| "012".contains(key)));
+                    kept.push(*event);
+                }
+                other => panic!("a line that holds no event: {other:?}"),
+            }
+        }
+    }
+    // The order in which they stood in the request: ids are given in it.
+    kept.sort_by_key(|event| event.admission_id);
+    let accepted = answer.accepted();
+    let ids: Vec<_> = kept.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids, accepted.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "{answer:?}");
+    for (event, (index, _)) in kept.iter().zip(&accepted) {
+        check_event(input, event, *index, ports);
+    }
+}
+
+fn check_event(input: &Input, event: &Event, index: usize, ports: &Ports) {
+    let text = match &event.text {
+        Text::Inline(text) => text.clone(),
+        Text::Ref(blob) => String::from_utf8(ports.payload(blob).into()).unwrap(),
+    };
+    if let Some(blob) = &event.fields_ref {
+        assert!(event.fields.is_empty());
+        serde_json::from_slice::<Value>(&ports.payload(blob)).unwrap();
+    }
+    // What the client wrote, where no coding of its own making stands between.
+    let Some(body) = input.plain_body() else { return };
+    if event.source == Source::TextUpload {
+        assert_eq!(text.as_bytes(), body);
+    } else if event.fields_ref.is_none()
+        && let Some(json) = input.event(index)
+    {
+        members::check(&json, Some(&event.tenant), &text, &event.fields);
+    }
+}

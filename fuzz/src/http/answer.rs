@@ -1,0 +1,106 @@
+//! What every answer must look like: the README's promises to clients.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use http::HeaderMap;
+use serde_json::Value;
+
+/// The codes that the README lists, with the statuses of their row.
+static DOCUMENTED: LazyLock<BTreeMap<String, Vec<u16>>> = LazyLock::new(|| {
+    let mut codes = BTreeMap::new();
+    for row in include_str!("../../../README.md").lines() {
+        let Some((statuses, cell)) = row.strip_prefix("| ").and_then(|row| row.split_once(" | ")) else {
+            continue;
+        };
+        let Ok(statuses) = statuses.split(", ").map(str::parse).collect::<Result<Vec<u16>, _>>() else {
+            continue;
+        };
+        let quoted = cell.split('`').skip(1).step_by(2);
+        codes.extend(quoted.map(|code| (code.to_owned(), statuses.clone())));
+    }
+    assert!(codes.len() > 20, "the README has a table of codes: {codes:?}");
+    codes
+});
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// To a `HEAD`, which is answered without a body.
+    is_head: bool,
+    headers: BTreeMap<String, String>,
+    json: Value,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, is_head: bool, headers: &HeaderMap, body: &[u8]) -> Self {
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.to_string(), value.to_str().expect("our headers are ASCII").to_owned())
+        };
+        let headers = headers.iter().map(header).collect();
+        assert!(body.is_empty() || !is_head);
+        Self { status, is_head, headers, json: serde_json::from_slice(body).unwrap_or(Value::Null) }
+    }
+
+    /// A success, or a problem as RFC 9457 has it, with a code that the README lists for this status.
+    pub(super) fn check(&self) {
+        assert!(self.headers.contains_key("x-request-id"));
+        if matches!(self.status, 200 | 202 | 207) {
+            assert!(
+                self.events().all(|event| event["code"].as_str().is_none_or(|code| self.is_documented(code)))
+            );
+            return;
+        }
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        assert_eq!(self.headers.contains_key("retry-after"), self.status == 503, "{self:?}");
+        assert!(self.status != 405 || self.headers.contains_key("allow"), "RFC 9110, 15.5.6: {self:?}");
+        if !self.is_head {
+            self.check_problem();
+        }
+    }
+
+    fn check_problem(&self) {
+        let text = |name: &str| self.json[name].as_str().unwrap_or_else(|| panic!("no `{name}`: {self:?}"));
+        assert_eq!(self.json["status"], self.status, "{self:?}");
+        let code = text("code");
+        assert!(DOCUMENTED.get(code).is_some_and(|statuses| statuses.contains(&self.status)), "{self:?}");
+        assert_eq!(text("type"), format!("urn:tidegate:problem:{code}"));
+        assert_eq!(text("request_id"), self.headers["x-request-id"]);
+        assert!(text("title").starts_with(|first: char| first.is_uppercase()));
+        // A client's input is quoted, but not at length.
+        assert!((1..1_000).contains(&text("detail").len()), "{self:?}");
+    }
+
+    /// The accepted events: their index in the request, and their id.
+    pub(super) fn accepted(&self) -> Vec<(usize, String)> {
+        let id = |event: &Value| event["event_id"].as_str().expect("an accepted event has an id").to_owned();
+        if self.status == 202 && self.json["events"].is_null() {
+            assert_eq!(self.json["status"], "success");
+            return vec![(0, id(&self.json))];
+        }
+        let accepted = self.events().enumerate().filter(|(_, event)| event["status"] == "accepted");
+        let accepted: Vec<_> = accepted.map(|(index, event)| (index, id(event))).collect();
+        // Some bad and the others unpublished is 207, too.
+        assert!(
+            if accepted.is_empty() { self.status != 202 } else { matches!(self.status, 202 | 207) },
+            "{self:?}"
+        );
+        if matches!(self.status, 202 | 207) {
+            assert_eq!(self.json["accepted"], accepted.len(), "{self:?}");
+        }
+        accepted
+    }
+
+    /// The answer's events, which stand in the request's order.
+    fn events(&self) -> impl Iterator<Item = &Value> {
+        let events = self.json["events"].as_array().into_iter().flatten();
+        events.enumerate().map(move |(index, event)| {
+            assert_eq!(event["index"], index, "{self:?}");
+            event
+        })
+    }
+
+    fn is_documented(&self, code: &str) -> bool {
+        DOCUMENTED.contains_key(code) || panic!("the README does not list `{code}`: {self:?}")
+    }
+}

@@ -1,0 +1,113 @@
+//! A request as text:
+//!
+//! ```text
+//! POST /ingest coded stream-hangs
+//! x-customer-tier: pro
+//! content-type: application/json
+//! content-encoding: gzip
+//!
+//! {"tenant_id":"acme","text":"x"}
+//! ```
+//!
+//! The words behind the path are not sent: `coded` encodes the body as its `content-encoding` says, the others say what
+//! fails behind the door ([`super::ports`]) and how the server is configured.
+
+use std::io::Write;
+
+use axum::body::Body;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use serde_json::value::RawValue;
+use shared::gzip::{self, Level};
+
+/// A request that can be sent.
+#[derive(Clone, Debug)]
+pub struct Input {
+    method: Method,
+    uri: Uri,
+    words: Vec<String>,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Input {
+    /// Reads one. `None` where no HTTP library would let it through.
+    pub fn read(input: &[u8]) -> Option<Self> {
+        let (head, body) = match input.windows(2).position(|pair| pair == b"\n\n") {
+            Some(at) => (&input[..at], &input[at + 2..]),
+            None => (input, &[][..]),
+        };
+        let mut lines = head.split(|byte| *byte == b'\n');
+        let mut words = lines.next()?.split(|byte| *byte == b' ');
+        let method = Method::from_bytes(words.next()?).ok()?;
+        let uri = Uri::try_from(words.next()?).ok()?;
+        let words = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let at = line.windows(2).position(|pair| pair == b": ")?;
+            let name = HeaderName::from_bytes(&line[..at]).ok()?;
+            headers.append(name, HeaderValue::from_bytes(&line[at + 2..]).ok()?);
+        }
+        Some(Self { method, uri, words, headers, body: body.to_vec() })
+    }
+
+    /// Whether this word stands behind the path.
+    pub fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|own| own == word)
+    }
+
+    /// Whether the answer has no body by definition.
+    pub fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// The request as it is sent.
+    pub fn request(&self) -> Request<Body> {
+        let body = if self.has("coded") { self.coded() } else { self.body.clone() };
+        let mut request = Request::new(Body::from(body));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// The body as its sender means it; `None` where it came in a coding of its own.
+    pub fn plain_body(&self) -> Option<&[u8]> {
+        let is_plain = self.has("coded") || self.coding().is_none_or(|coding| coding == b"identity");
+        is_plain.then_some(&self.body[..])
+    }
+
+    /// The JSON of the event with this index, by the media type.
+    pub fn event(&self, index: usize) -> Option<Vec<u8>> {
+        let media_type = self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
+        let body = self.body.trim_ascii();
+        if media_type.contains("ndjson") {
+            let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+            return lines.filter(|line| !line.is_empty()).nth(index).map(<[u8]>::to_vec);
+        }
+        if body.starts_with(b"[") {
+            let elements: Vec<&RawValue> = serde_json::from_slice(body).ok()?;
+            return elements.get(index).map(|element| element.get().as_bytes().to_vec());
+        }
+        Some(body.to_vec())
+    }
+
+    fn coding(&self) -> Option<&[u8]> {
+        self.headers.get(http::header::CONTENT_ENCODING).map(HeaderValue::as_bytes)
+    }
+
+    fn coded(&self) -> Vec<u8> {
+        match self.coding() {
+            Some(b"gzip") => gzip::compress(&self.body, Level::FAST),
+            Some(b"deflate") => {
+                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(&self.body).unwrap();
+                encoder.finish().unwrap()
+            }
+            Some(b"zstd") => compress_to_vec(&self.body[..], CompressionLevel::Fastest),
+            _ => self.body.clone(),
+        }
+    }
+}

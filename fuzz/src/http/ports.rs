@@ -1,0 +1,131 @@
+//! What stands behind the door, in memory. It fails as the input says: `stream-hangs`, `stream-refuses`, `stream-flaky`
+//! (every other record, once), `queue-refuses`, `payloads-refuse`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use ingest_fn::{
+    EventStream, PayloadFailure, PayloadStore, Put, Refusal, SpillFailure, SpillMessage, SpillQueue,
+    StreamFailure, StreamRecord,
+};
+use shared::blob::BlobRef;
+use shared::{limits, wire};
+
+use super::input::Input;
+
+/// The three ports.
+#[derive(Clone, Debug)]
+pub(super) struct Ports {
+    stream: Stream,
+    queue_refuses: bool,
+    payloads_refuse: bool,
+    reached: Arc<Mutex<Reached>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Works,
+    Hangs,
+    Refuses,
+    Flaky,
+}
+
+#[derive(Debug, Default)]
+struct Reached {
+    puts: usize,
+    records: Vec<StreamRecord>,
+    messages: Vec<SpillMessage>,
+    payloads: BTreeMap<String, Bytes>,
+}
+
+impl Ports {
+    pub(super) fn new(input: &Input) -> Self {
+        let faults = [
+            ("stream-hangs", Stream::Hangs),
+            ("stream-refuses", Stream::Refuses),
+            ("stream-flaky", Stream::Flaky),
+        ];
+        let fault = faults.into_iter().find(|(word, _)| input.has(word));
+        Self {
+            stream: fault.map_or(Stream::Works, |(_, stream)| stream),
+            queue_refuses: input.has("queue-refuses"),
+            payloads_refuse: input.has("payloads-refuse"),
+            reached: Arc::default(),
+        }
+    }
+
+    /// Whether an event may be refused for no fault of its client.
+    pub(super) fn may_fail(&self) -> bool {
+        self.payloads_refuse || (self.stream != Stream::Works && self.queue_refuses)
+    }
+
+    /// All that was taken, stream and queue: partition keys and packed lines.
+    pub(super) fn packed(&self) -> Vec<(String, Vec<u8>)> {
+        let reached = self.reached.lock().unwrap();
+        let on_stream =
+            reached.records.iter().map(|record| (record.partition_key.clone(), record.data.to_vec()));
+        let spilled = reached.messages.iter().map(|message| {
+            let lines: Vec<_> =
+                SpillMessage::read(message.body()).unwrap().into_iter().map(|line| line.line).collect();
+            (message.partition_key().to_owned(), wire::pack(&lines))
+        });
+        on_stream.chain(spilled).collect()
+    }
+
+    /// What a reference leads to, whole.
+    pub(super) fn payload(&self, blob: &BlobRef) -> Bytes {
+        let reached = self.reached.lock().unwrap();
+        blob.join(blob.part_keys().iter().map(|key| reached.payloads[key].clone()).collect()).unwrap()
+    }
+}
+
+impl EventStream for Ports {
+    async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
+        assert!(!records.is_empty() && records.len() <= limits::PUT_RECORDS);
+        let size = |record: &StreamRecord| record.data.len() + record.partition_key.len();
+        assert!(records.iter().all(|record| size(record) <= limits::RECORD_BYTES));
+        assert!(records.iter().map(size).sum::<usize>() <= limits::PUT_BYTES);
+        match self.stream {
+            Stream::Hangs => std::future::pending().await,
+            Stream::Refuses => return Err(StreamFailure::Refused("away".to_owned())),
+            Stream::Works | Stream::Flaky => {}
+        }
+        let mut reached = self.reached.lock().unwrap();
+        let put = |record: &StreamRecord| {
+            reached.puts += 1;
+            if self.stream == Stream::Flaky && reached.puts % 2 == 1 {
+                return Put::Refused(Refusal::Throttled("slow down".to_owned()));
+            }
+            reached.records.push(record.clone());
+            Put::Taken
+        };
+        Ok(records.iter().map(put).collect())
+    }
+}
+
+impl SpillQueue for Ports {
+    async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
+        assert!(!messages.is_empty() && messages.len() <= limits::BATCH_MESSAGES);
+        assert!(messages.iter().map(|message| message.body().len()).sum::<usize>() <= limits::MESSAGE_BYTES);
+        let send = |message: &SpillMessage| {
+            if self.queue_refuses {
+                return Err(SpillFailure("away".to_owned()));
+            }
+            self.reached.lock().unwrap().messages.push(message.clone());
+            Ok(())
+        };
+        messages.iter().map(send).collect()
+    }
+}
+
+impl PayloadStore for Ports {
+    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<(), PayloadFailure> {
+        if self.payloads_refuse {
+            return Err(PayloadFailure { key: key.to_owned(), problem: "away".to_owned() });
+        }
+        assert!(bytes.len() <= limits::OBJECT_BYTES);
+        self.reached.lock().unwrap().payloads.entry(key.to_owned()).or_insert(bytes);
+        Ok(())
+    }
+}

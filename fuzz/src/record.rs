@@ -1,0 +1,211 @@
+//! Stream records: every line of a record comes out as what it says, or with its bytes and a reason.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use shared::event::{Event, Text};
+use shared::gzip::{self, InflateError, Level};
+use shared::wire::{self, Content, Entry, Record, Undecodable};
+use shared::{kpl, limits};
+
+use crate::aggregate::{bytes_field, seal};
+use crate::members;
+
+/// What records are made of.
+pub const WORDS: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    ":",
+    ",",
+    "\n",
+    "\r\n",
+    " ",
+    "z",
+    "k",
+    "\u{1e}",
+    "null",
+    "true",
+    "1e400",
+    "-0",
+    "\\ud800",
+    "\\u0000",
+    "\\n",
+    "\u{feff}",
+    "\"v\":1,",
+    "\"v\":2,",
+    "\"admission_id\":",
+    "\"019aa553-4a00-7000-8000-000000000001\"",
+    "\"tenant_id\":",
+    "\"tenant\":\"acme\",",
+    "\"tier\":\"pro\",",
+    "\"source\":\"webhook\",",
+    "\"id\":",
+    "\"log_id\":",
+    "\"event_id\":",
+    "\"text\":",
+    "\"payload\":",
+    "\"body\":",
+    "\"message\":",
+    "\"fields\":{",
+    "\"fields_ref\":{",
+    "\"text_ref\":{",
+    "\"key\":\"payloads/acme/1/ab\",",
+    "\"parts\":",
+    "\"bytes\":",
+    "\"sha256\":",
+    "\"trace\":",
+    "\"timestamp\":",
+    "\"event_time\":\"2016-12-31T23:59:60Z\"",
+    "\"received_at\":\"2026-11-21T09:30:00.123Z\"",
+    "18446744073709551616",
+    "-9223372036854775809",
+    "\"0000-01-01T00:00:00+23:59\"",
+];
+
+/// `input` is a record's data as it stands. A first byte puts the rest into a frame that mutation would break: `z` a
+/// gzip member, `k` an aggregate of this message, `u` an aggregate whose user records are the rest, cut at each `1e`;
+/// these may be framed as well.
+pub fn check(input: &[u8]) {
+    let data = framed(input, 2);
+    // The ratio that is configured, and one that small inputs can pass.
+    for ratio in [limits::INFLATE_RATIO, 2] {
+        match wire::unpack(&data, ratio) {
+            Ok(record) => {
+                assert!(record.entries.len() <= wire::RECORD_EVENTS);
+                nothing_is_missing(&data, &record.entries);
+                what_was_read_comes_back(&record);
+            }
+            Err(reason) => check_reason(&data, ratio, &reason),
+        }
+    }
+}
+
+fn framed(input: &[u8], levels: u8) -> Vec<u8> {
+    match (input.split_first(), levels.checked_sub(1)) {
+        (Some((b'z', rest)), Some(_)) => gzip::compress(rest, Level::FAST),
+        (Some((b'k', message)), Some(_)) => seal(message).into(),
+        (Some((b'u', rest)), Some(levels)) => aggregate(rest.split(|byte| *byte == 0x1e), levels),
+        _ => input.to_vec(),
+    }
+}
+
+fn aggregate<'a>(user_records: impl Iterator<Item = &'a [u8]>, levels: u8) -> Vec<u8> {
+    let mut message = Vec::new();
+    bytes_field(1, b"acme", &mut message);
+    for data in user_records {
+        let mut user_record = vec![1 << 3, 0];
+        bytes_field(3, &framed(data, levels), &mut user_record);
+        bytes_field(3, &user_record, &mut message);
+    }
+    seal(&message).into()
+}
+
+/// Each entry stems from the line, or the user record, that stands in its place.
+fn nothing_is_missing(data: &[u8], entries: &[Entry]) {
+    let mut rest = entries.iter();
+    let parts = if kpl::is_aggregate(data) {
+        let user_records = kpl::user_records(&Bytes::copy_from_slice(data), wire::RECORD_EVENTS).unwrap();
+        user_records.into_iter().map(|user_record| user_record.data.to_vec()).collect()
+    } else {
+        vec![data.to_vec()]
+    };
+    for part in parts {
+        // A user record that could not be read as a whole is one entry with all of its bytes.
+        if let Some(Err(bad)) = rest.as_slice().first()
+            && bad.bytes == part
+        {
+            rest.next();
+            continue;
+        }
+        let plain = if part.starts_with(&gzip::MAGIC) { inflated(&part).unwrap() } else { part };
+        for line in lines(&plain) {
+            match rest.next().unwrap_or_else(|| panic!("nothing came of the line {}", line.escape_ascii())) {
+                Ok(Content::Event(event)) => check_event(line, event),
+                Ok(Content::Foreign(object)) => {
+                    members::check(line, object.tenant.as_ref(), &object.text, &object.fields);
+                }
+                Err(bad) => assert_eq!(bad.bytes, line, "{}", bad.reason),
+            }
+        }
+    }
+    assert_eq!(rest.len(), 0, "entries that stem from no line");
+}
+
+/// The lines of a record that is not compressed: an object that is spread over several counts as one.
+fn lines(plain: &[u8]) -> Vec<&[u8]> {
+    let is_json = |bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    let whole = plain.trim_ascii();
+    let lines: Vec<_> =
+        whole.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    if lines.len() > 1 && is_json(whole) && !is_json(lines[0]) { vec![whole] } else { lines }
+}
+
+/// The event says what its line says, to another reader of JSON.
+fn check_event(line: &[u8], event: &Event) {
+    // Numbers that no `f64` holds are none of this reader's, but of ours, which does not look at them.
+    let Ok(value) = serde_json::from_slice::<Value>(line) else { return };
+    assert_eq!(value["id"], event.id.as_str());
+    assert_eq!(value["tenant"], event.tenant.as_str());
+    assert_eq!(value["admission_id"].as_str().map(str::to_lowercase), Some(event.admission_id.to_string()));
+    match &event.text {
+        Text::Inline(text) => assert_eq!(value["text"], text.as_str()),
+        Text::Ref(blob) => assert_eq!(value["text_ref"]["sha256"], blob.sha256.as_str()),
+    }
+    let fields: Value = serde_json::from_str(event.fields.as_json()).unwrap();
+    assert_eq!(value.get("fields").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())), fields);
+}
+
+/// Events that were read, written again and read again are the same, and are as many.
+fn what_was_read_comes_back(record: &Record) {
+    let events = |entries: &[Entry]| -> Vec<Event> {
+        let event = |entry: &Entry| match entry {
+            Ok(Content::Event(event)) => Some((**event).clone()),
+            _ => None,
+        };
+        entries.iter().filter_map(event).collect()
+    };
+    let read = events(&record.entries);
+    if !read.is_empty() {
+        let packed = wire::pack(&read.iter().map(wire::line).collect::<Vec<_>>());
+        let again = wire::unpack(&packed, limits::INFLATE_RATIO).unwrap();
+        assert_eq!(again.entries.len(), read.len());
+        assert_eq!(events(&again.entries), read);
+    }
+}
+
+/// A record is refused as a whole only where nothing of it can be read, or where it is too large.
+fn check_reason(data: &[u8], ratio: u32, reason: &Undecodable) {
+    let is_gzip = data.starts_with(&gzip::MAGIC);
+    match reason {
+        Undecodable::Unrecognised => {
+            assert!(!is_gzip && !kpl::is_aggregate(data) && !data.trim_ascii_start().starts_with(b"{"));
+        }
+        Undecodable::Gzip(InflateError::Corrupt(_)) => assert!(is_gzip && inflated(data).is_none()),
+        Undecodable::Gzip(InflateError::Ratio { limit }) => {
+            assert_eq!(*limit, ratio);
+            assert!(inflated(data).is_none_or(|plain| plain.len() > 64 * 1024 && plain.len() / data.len() >= ratio as usize));
+        }
+        Undecodable::Gzip(InflateError::TooLarge { limit }) => {
+            assert!(inflated(data).is_none_or(|plain| plain.len() > *limit));
+        }
+        Undecodable::Aggregate(_) => {
+            assert!(kpl::user_records(&Bytes::copy_from_slice(data), wire::RECORD_EVENTS).is_err());
+        }
+        Undecodable::TooManyLines | Undecodable::TextsTooLarge => {}
+        line => panic!("a line's reason refused the whole record: {line}"),
+    }
+}
+
+/// What a gzip stream inflates to, up to a byte more than is ever allowed; `None` if it is corrupt before.
+fn inflated(data: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    let most = limits::RECORD_INFLATED_BYTES as u64 + 1;
+    MultiGzDecoder::new(data).take(most).read_to_end(&mut plain).ok()?;
+    Some(plain)
+}

@@ -1,0 +1,5 @@
+//! [`fuzz::aggregate`] for libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::aggregate::check(input));
