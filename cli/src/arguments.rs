@@ -187,7 +187,8 @@ pub struct ReplayOptions {
     /// At most so many events a second [default: 500 to a deployment, no limit to stdout].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
-    /// Remember in this file how far it is, and go on from there if it exists.
+    /// Remember in this file how far it is, and go on from there if it exists. A replay that was killed may have printed
+    /// a part of what the next one begins with: at most what goes within a second, or 500 events.
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
     /// The configuration file that says which tenants are spread [default: tidegate.toml, if there is one].
