@@ -25,6 +25,8 @@ export const PREFIXES = {
   manifests: 'manifests/',
   /** Batches that failed for good, by Lambda; it allows no other name. */
   failed: 'aws/lambda/',
+  /** What was brought back from quarantine and from failed batches, by whoever runs `tidegate redrive`. */
+  redriven: 'redriven/',
   /** Results of SQL queries, by Athena. */
   queries: 'queries/',
 } as const;
@@ -95,6 +97,8 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
     ...kept.map((name) => ({ id: name, prefix: PREFIXES[name], expiration, transitions: [infrequent] })),
     { id: 'errors', prefix: PREFIXES.errors, expiration: Duration.days(180) },
     { id: 'failed-batches', prefix: PREFIXES.failed, expiration: Duration.days(180) },
+    // They speak of objects that were there before them, and so go after them.
+    { id: 'redriven', prefix: PREFIXES.redriven, expiration: Duration.days(180) },
     { id: 'query-results', prefix: PREFIXES.queries, expiration: Duration.days(7) },
     {
       id: 'leftovers',
