@@ -30,7 +30,8 @@ impl Pace {
     pub(crate) async fn wait(&mut self, events: usize) {
         sleep_until(self.next).await;
         if let Some(rate) = self.rate {
-            let cost = Duration::from_secs(1).mul_f64(events as f64 / f64::from(rate.max(1)));
+            let events = u32::try_from(events).unwrap_or(u32::MAX);
+            let cost = Duration::from_secs(1).mul_f64(f64::from(events) / f64::from(rate.max(1)));
             self.next = self.next.max(Instant::now()) + cost;
         }
     }

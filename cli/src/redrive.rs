@@ -204,12 +204,12 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
 
     /// Puts the lines of an object on the stream, and notes that; a part after the other.
     async fn bring_back(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<()> {
-        let mut bundled: Vec<_> = due.into_iter().filter_map(bundle).collect();
-        while !bundled.is_empty() && self.report.refusal().is_none() {
-            let sizes = bundled.iter().map(|(_, bundle)| bundle.line.line.len());
-            let rest = bundled.split_off(self.bringer.together(sizes));
+        let mut waiting: Vec<_> = due.into_iter().filter_map(bundle).collect();
+        while !waiting.is_empty() && self.report.refusal().is_none() {
+            let sizes = waiting.iter().map(|(_, bundle)| bundle.line.line.len());
+            let rest = waiting.split_off(self.bringer.together(sizes));
             let (candidates, bundles): (Vec<_>, Vec<_>) =
-                std::mem::replace(&mut bundled, rest).into_iter().unzip();
+                std::mem::replace(&mut waiting, rest).into_iter().unzip();
             let answers = self.bringer.bring(bundles).await?;
             let mut origins = Vec::new();
             for (candidate, answer) in candidates.into_iter().zip(answers) {
@@ -244,14 +244,14 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
         let unreadable = candidates.iter().any(|candidate| candidate.event.is_err());
         if unreadable || !self.apply {
             let fate = if unreadable { Fate::Unreadable } else { Fate::Due };
-            candidates.iter().for_each(|candidate| self.report.count(candidate, fate, &source));
+            self.report.count_all(&candidates, fate, &source);
             return Ok(());
         }
         let (candidates, bundles): (Vec<_>, Vec<_>) = candidates.into_iter().filter_map(bundle).unzip();
         let answers = self.bringer.bring(bundles).await?;
         let refusal = answers.into_iter().find_map(Result::err);
         let fate = if refusal.is_none() { Fate::Redriven } else { Fate::Refused };
-        candidates.iter().for_each(|candidate| self.report.count(candidate, fate, &source));
+        self.report.count_all(&candidates, fate, &source);
         if let Some(why) = refusal {
             self.report.refused(why);
             return Ok(());

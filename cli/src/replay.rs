@@ -57,15 +57,15 @@ async fn replay_from(
         before: span.to,
     };
     let Some(target) = target else {
-        let places = Places::open(options.resume.clone(), task("stdout"))?;
+        let places = Places::open(options.resume.clone(), &task("stdout"))?;
         let sink = Print { out: io::stdout(), pace: Pace::new(options.rate) };
-        return finish(replay(deployment, &options.tenant, span, places, sink).await?);
+        return finish(replay(deployment, options.tenant.as_ref(), span, places, sink).await?);
     };
     let target = crate::deployment::EmbeddedDeployment::open(target).await?;
     if target.identity() == deployment.identity() {
         bail!("`{}` is the deployment that is replayed: its events are there already", target.name());
     }
-    let places = Places::open(options.resume.clone(), task(target.identity()))?;
+    let places = Places::open(options.resume.clone(), &task(target.identity()))?;
     let objects = adapters.objects(target.objects().clone());
     let sink = Bring {
         bringer: Bringer::new(
@@ -76,7 +76,7 @@ async fn replay_from(
         source: deployment.objects(),
         config: crate::config(options.config.as_deref())?,
     };
-    finish(replay(deployment, &options.tenant, span, places, sink).await?)
+    finish(replay(deployment, options.tenant.as_ref(), span, places, sink).await?)
 }
 
 /// What a replay came to.
@@ -188,7 +188,7 @@ impl<S: EventStream, O: ObjectStore, F> Bring<'_, S, O, F> {
 
 async fn replay(
     deployment: &impl Deployment,
-    tenant: &Option<TenantId>,
+    tenant: Option<&TenantId>,
     span: Span,
     mut places: Places,
     mut sink: impl Sink,
@@ -218,7 +218,7 @@ async fn replay(
 #[expect(clippy::too_many_arguments, reason = "it is the body of a loop")]
 async fn object(
     deployment: &impl Deployment,
-    tenant: &Option<TenantId>,
+    tenant: Option<&TenantId>,
     span: Span,
     shard: &str,
     row: &ManifestRow,
@@ -251,7 +251,7 @@ async fn object(
 /// The bytes of an object that hold what is asked for.
 async fn members(
     deployment: &impl Deployment,
-    tenant: &Option<TenantId>,
+    tenant: Option<&TenantId>,
     row: &ManifestRow,
 ) -> anyhow::Result<Vec<Bytes>> {
     let gone = || format!("`{}` is in the manifest, and not in the bucket", row.key);
@@ -270,7 +270,7 @@ async fn members(
 /// The lines in gzip members that are asked for.
 fn chosen(
     bytes: &[u8],
-    tenant: &Option<TenantId>,
+    tenant: Option<&TenantId>,
     span: Span,
     lines: &mut Vec<Vec<u8>>,
 ) -> anyhow::Result<()> {
@@ -279,8 +279,8 @@ fn chosen(
         offset +=
             gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice::<Head>(line) {
                 Ok(head) => {
-                    let is_chosen = tenant.as_ref().is_none_or(|tenant| *tenant == head.tenant)
-                        && span.has(head.received_at);
+                    let is_chosen =
+                        tenant.is_none_or(|tenant| *tenant == head.tenant) && span.has(head.received_at);
                     lines.extend(is_chosen.then(|| line.to_vec()));
                 }
                 Err(error) => bad = Some(error),

@@ -17,8 +17,11 @@ use crate::deployment::Deployment;
 pub(crate) struct Archive<'a, D> {
     deployment: &'a D,
     /// An object's key, and the places of its lines.
-    read: Option<(String, HashSet<(Arc<str>, u32)>)>,
+    read: Option<(String, Places)>,
 }
+
+/// Places of one shard: records and positions.
+type Places = HashSet<(Arc<str>, u32)>;
 
 impl<'a, D: Deployment> Archive<'a, D> {
     pub(crate) fn new(deployment: &'a D) -> Self {
@@ -65,7 +68,7 @@ fn mark(origin: &Origin) -> Mark {
 }
 
 /// The places that an object's lines come from, all of one shard.
-fn places(object: &[u8]) -> anyhow::Result<HashSet<(Arc<str>, u32)>> {
+fn places(object: &[u8]) -> anyhow::Result<Places> {
     #[derive(Deserialize)]
     struct Line {
         sequence_number: Arc<str>,

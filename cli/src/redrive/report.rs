@@ -33,6 +33,13 @@ impl Report {
         }
     }
 
+    /// Counts lines of `source` that have one fate.
+    pub(crate) fn count_all(&mut self, candidates: &[Candidate], fate: Fate, source: &str) {
+        for candidate in candidates {
+            self.count(candidate, fate, source);
+        }
+    }
+
     /// Names something of which nothing can be read.
     pub(crate) fn name_unreadable(&mut self, source: &str, why: &anyhow::Error) {
         self.unreadable.insert(format!("{source}: {why:#}"));

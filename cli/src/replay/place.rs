@@ -59,14 +59,14 @@ pub(crate) struct Places {
 
 impl Places {
     /// Of `task`, from `file` if it is there.
-    pub(crate) fn open(file: Option<PathBuf>, task: Task) -> anyhow::Result<Self> {
+    pub(crate) fn open(file: Option<PathBuf>, task: &Task) -> anyhow::Result<Self> {
         let begun = match &file {
             Some(file) if file.exists() => Some(read(file)?),
             _ => None,
         };
         let resume =
             begun.unwrap_or_else(|| Resume { v: VERSION, task: task.clone(), shards: BTreeMap::new() });
-        if resume.task != task {
+        if resume.task != *task {
             bail!(
                 "the resume file belongs to another replay: name the same deployments, tenant and times, or another file"
             );
@@ -114,14 +114,14 @@ mod tests {
     fn a_replay_goes_on_where_it_was_and_another_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = Some(folder.path().join("place.json"));
-        let mut places = Places::open(file.clone(), task("stdout")).unwrap();
+        let mut places = Places::open(file.clone(), &task("stdout")).unwrap();
         assert_eq!(places.of("s"), None);
         places.reach("s", Place::new(&Mark::new("95", 2), 7)).unwrap();
 
-        let again = Places::open(file.clone(), task("stdout")).unwrap();
+        let again = Places::open(file.clone(), &task("stdout")).unwrap();
         let place = again.of("s").unwrap();
         assert_eq!((place.first(), place.lines), (Mark::new("95", 2), 7));
-        let other = Places::open(file, task("local:/b")).unwrap_err().to_string();
+        let other = Places::open(file, &task("local:/b")).unwrap_err().to_string();
         assert!(other.contains("belongs to another replay"), "{other}");
     }
 }

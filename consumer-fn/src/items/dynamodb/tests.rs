@@ -172,9 +172,17 @@ async fn an_item_is_taken_over_only_from_the_origin_that_it_was_seen_to_name() {
     assert_eq!(taken, TakenOver::Done);
     let (operation, body) = asked(&requests).remove(0);
     assert_eq!(operation, "UpdateItem");
-    insta::assert_snapshot!(body["UpdateExpression"], @"");
-    insta::assert_snapshot!(body["ConditionExpression"], @"");
-    insta::assert_snapshot!(body["Key"], @"");
+    let set = "SET #shard = :to_shard, #number = :to_number, #position = :to_position";
+    assert_eq!(body["UpdateExpression"], set);
+    let condition = "#shard = :shard AND #number = :number AND #position = :position";
+    assert_eq!(body["ConditionExpression"], condition);
+    assert_eq!(
+        body["Key"],
+        serde_json::json!({"pk": {"S": "tenants/acme"}, "sk": {"S": "processed_logs/a"}})
+    );
+    assert_eq!(body["ExpressionAttributeNames"]["#number"], "sequence_number");
+    assert_eq!(body["ExpressionAttributeValues"][":number"]["S"], "7");
+    assert_eq!(body["ExpressionAttributeValues"][":to_number"]["S"], "8");
     assert_eq!(body["ExpressionAttributeValues"][":position"]["N"], "2");
     assert_eq!(body["ExpressionAttributeValues"][":to_position"]["N"], "0");
 }

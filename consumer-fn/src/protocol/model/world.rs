@@ -479,7 +479,7 @@ impl World {
             push(put_back(bad, run_next), who, &|| format!("finds record {record} to be bad"));
         }
         let (mut next, mut run_next) = (state.clone(), run.clone());
-        let verdict = self.insert(&mut next, record);
+        let verdict = insert(&mut next, record);
         if verdict == Verdict::TakeOver {
             run_next.from_item = state.items[state.stream[record].event];
         } else {
@@ -493,22 +493,6 @@ impl World {
             cut.left.faults -= 1;
             let run = Run { to: run.inserted, ..run.clone() };
             push(put_back(cut, run), who, &|| "gets no further with items".to_owned());
-        }
-    }
-
-    /// Inserts a record's item, and says what it means if there is one.
-    #[expect(clippy::unused_self, reason = "it is one of the world's effects")]
-    fn insert(&self, state: &mut State, record: usize) -> Verdict {
-        let Record { event, redrive_of } = &state.stream[record];
-        match state.items[*event] {
-            Some(origin) => {
-                let former: Vec<_> = redrive_of.iter().map(|former| ORIGINS[*former].clone()).collect();
-                decide(&existing(*event, record), &former, &existing(*event, origin))
-            }
-            None => {
-                state.items[*event] = Some(record);
-                Verdict::Stored
-            }
         }
     }
 
@@ -560,6 +544,17 @@ impl World {
         state.objects.insert(key.to_owned(), object);
         Seen::Created
     }
+}
+
+/// Inserts a record's item, and says what it means if there is one.
+fn insert(state: &mut State, record: usize) -> Verdict {
+    let Record { event, redrive_of } = &state.stream[record];
+    let Some(origin) = state.items[*event] else {
+        state.items[*event] = Some(record);
+        return Verdict::Stored;
+    };
+    let former: Vec<_> = redrive_of.iter().map(|former| ORIGINS[*former].clone()).collect();
+    decide(&existing(*event, record), &former, &existing(*event, origin))
 }
 
 /// The records whose events an object of this attempt holds.
