@@ -120,12 +120,11 @@ impl StreamReader for KinesisReader {
             Some(iterator) => self.get(&iterator, room).await?,
             None => None,
         };
-        let output = match found {
-            Some(output) => output,
-            None => {
-                let iterator = self.open(shard, after).await?;
-                self.get(&iterator, room).await?.context("a new iterator has expired already")?
-            }
+        let output = if let Some(output) = found {
+            output
+        } else {
+            let iterator = self.open(shard, after).await?;
+            self.get(&iterator, room).await?.context("a new iterator has expired already")?
         };
         let next = output.next_shard_iterator;
         let tail = tail(next.is_some(), output.millis_behind_latest);
