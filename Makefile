@@ -2,6 +2,10 @@
 
 # The crates with a feature `aws`: the adapters by the AWS SDK, and the Lambda binaries. Compiling them takes minutes.
 AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,consumer-fn/aws-test
+# The same, and what is built on them: the event source mapping over AWS's APIs, `tidegate --features aws`, the tests
+# against an emulator.
+ALL_AWS = --package ingest-fn --package consumer-fn --package local --package tidegate --package tests \
+	--features ingest-fn/aws-test,consumer-fn/aws-test,local/aws,tidegate/aws,tests/aws
 
 # An emulator of AWS, cargo-lambda and AWS's Python SDK, in the versions that tests/e2e/requirements.txt pins.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -53,8 +57,8 @@ lint: ## format, clippy, documentation
 	cargo clippy --workspace --all-targets --features fuzz/targets --locked -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --workspace --lib --no-deps --document-private-items --locked --quiet
 
-lint-aws: ## clippy for the AWS adapters
-	cargo clippy $(AWS) --all-targets --locked -- --deny warnings
+lint-aws: ## clippy for the AWS adapters and all that is built on them
+	cargo clippy $(ALL_AWS) --all-targets --locked -- --deny warnings
 
 chaos: ## 1,000 random crash runs against the client's own log, minutes
 	cargo build --locked --package tests --bins

@@ -46,6 +46,8 @@ pub(crate) enum Reason {
     PayloadMissing,
     /// What lies there is not what the reference promises, or no text.
     PayloadMismatch,
+    /// The texts that its record refers to come to more than is fetched for one record.
+    PayloadsTooLarge,
     /// Another event with another content has its id.
     IdReused,
     /// The item store will never take its item.
@@ -58,6 +60,7 @@ impl Reason {
         match self {
             Self::PayloadMissing => "payload_missing",
             Self::PayloadMismatch => "payload_mismatch",
+            Self::PayloadsTooLarge => "payloads_too_large",
             Self::IdReused => "id_reused",
             Self::ItemRefused => "item_refused",
         }

@@ -33,8 +33,9 @@ enum Unresolved {
     GaveUp(GaveUp),
 }
 
-/// Fetches the texts that the prefix's events refer to, up to `most_bytes` in all; the first record's are always
-/// fetched. Where the store does not answer until `until`, the prefix ends.
+/// Fetches the texts that the prefix's events refer to, up to `most_bytes` in all. The door puts no more than that into
+/// one record ([`limits::RECORD_REFERRED_BYTES`]); of a record that refers to more all the same, the first texts that fit
+/// are fetched, and the others go to quarantine. Where the store does not answer until `until`, the prefix ends.
 pub(crate) async fn resolve(
     mut prefix: Prefix<Event>,
     objects: &impl ObjectStore,
@@ -45,8 +46,12 @@ pub(crate) async fn resolve(
     if let Some(record) = first_beyond(&prefix, most_bytes as u64) {
         prefix.end_before(record);
     }
-    let requests: Vec<_> =
-        prefix.entries.iter().map(|entry| fetch(&entry.value, objects, most_bytes, until, jitter)).collect();
+    let mut texts = Texts { record: 0, bytes: 0 };
+    let requests: Vec<_> = prefix
+        .entries
+        .iter()
+        .map(|entry| fetch(texts.refer(entry, most_bytes), objects, until, jitter))
+        .collect();
     let fetched: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
 
     let gave_up = prefix.entries.iter().zip(&fetched).find_map(|(entry, fetched)| match fetched {
@@ -82,20 +87,46 @@ fn first_beyond(prefix: &Prefix<Event>, most: u64) -> Option<usize> {
     .map(|(record, _)| record)
 }
 
+/// The texts of one record that are fetched.
+struct Texts {
+    record: usize,
+    bytes: u64,
+}
+
+impl Texts {
+    /// The text that an event refers to, if it does and it may be fetched.
+    fn refer<'a>(
+        &mut self,
+        entry: &'a Entry<Event>,
+        most_bytes: usize,
+    ) -> Result<Option<&'a BlobRef>, Unresolved> {
+        let event = &entry.value;
+        if let Some(blob) = &event.fields_ref {
+            check(blob, event, most_bytes).map_err(mismatch)?;
+        }
+        let Text::Ref(blob) = &event.text else { return Ok(None) };
+        check(blob, event, most_bytes).map_err(mismatch)?;
+        if self.record != entry.place.record {
+            *self = Self { record: entry.place.record, bytes: 0 };
+        }
+        if self.bytes + blob.bytes > most_bytes as u64 {
+            let detail =
+                format!("with this one of {} bytes, the record's texts pass {most_bytes} bytes", blob.bytes);
+            return Err(Unresolved::Quarantine(Reason::PayloadsTooLarge, detail));
+        }
+        self.bytes += blob.bytes;
+        Ok(Some(blob))
+    }
+}
+
+/// What lies where a reference points, if there is one.
 async fn fetch(
-    event: &Event,
+    referred: Result<Option<&BlobRef>, Unresolved>,
     objects: &impl ObjectStore,
-    most_bytes: usize,
     until: Instant,
     jitter: &Jitter,
 ) -> Result<Option<String>, Unresolved> {
-    let mismatch = |detail: String| Unresolved::Quarantine(Reason::PayloadMismatch, detail);
-    if let Some(blob) = &event.fields_ref {
-        check(blob, event, most_bytes).map_err(mismatch)?;
-    }
-    let Text::Ref(blob) = &event.text else { return Ok(None) };
-    check(blob, event, most_bytes).map_err(mismatch)?;
-
+    let Some(blob) = referred? else { return Ok(None) };
     let mut parts = Vec::new();
     for key in blob.part_keys() {
         match retry(until, jitter, || objects.get(&key)).await {
@@ -112,6 +143,10 @@ async fn fetch(
     let whole = blob.join(parts).map_err(|error| mismatch(error.to_string()))?;
     let text = String::from_utf8(whole.into());
     text.map(Some).map_err(|_| mismatch(format!("`{}` does not hold UTF-8", blob.key)))
+}
+
+fn mismatch(detail: String) -> Unresolved {
+    Unresolved::Quarantine(Reason::PayloadMismatch, detail)
 }
 
 /// A reference is as trustworthy as its line's writer: it must not reach into another tenant's payloads, nor make us

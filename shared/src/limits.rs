@@ -29,6 +29,10 @@ pub const INLINE_BYTES: usize = 16 * 1024 * 1024;
 /// The most that one record may inflate to: one line of the largest size, or many small ones.
 pub const RECORD_INFLATED_BYTES: usize = INLINE_BYTES + 1024 * 1024;
 
+/// The most that the texts come to that one record's lines refer to: the largest body, which is the least that a reader
+/// may be configured to fetch.
+pub const RECORD_REFERRED_BYTES: u64 = BODY_BYTES as u64;
+
 /// The largest object that Tidegate writes to S3, in bytes: 5 MB, from the customers' requirement for archive
 /// files; parts of claim checks keep to it too.
 pub const OBJECT_BYTES: usize = 5_000_000;

@@ -66,7 +66,7 @@ async fn what_is_not_there_is_no_failure() {
 #[tokio::test]
 async fn an_object_of_five_million_bytes_comes_back_whole() {
     let (objects, _) = objects(&[]).await;
-    let bytes = Bytes::from_iter((0..5_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]));
+    let bytes: Bytes = (0..5_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     assert_eq!(objects.put_if_absent(KEY, bytes.clone(), None).await, Ok(Created::New));
     assert_eq!(objects.get(KEY).await, Ok(Some(bytes)));
 }

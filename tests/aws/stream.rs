@@ -17,7 +17,7 @@ use crate::proxy::{Fault, Proxy};
 fn config(budget_ms: u32, attempt_ms: u32) -> Config {
     let variables = [("BUDGET_MS", budget_ms), ("ATTEMPT_MS", attempt_ms)];
     let variables = variables.map(|(name, value)| (format!("TIDEGATE__PUBLISH__{name}"), value.to_string()));
-    shared::config::load(None, variables.into_iter()).unwrap()
+    shared::config::load(None, variables).unwrap()
 }
 
 /// Enough for an emulator on a busy machine.

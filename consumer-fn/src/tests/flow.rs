@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
+use shared::blob::BlobRef;
 use shared::config::{ArchiveContent, TransformStep};
 use shared::event::Text;
 use shared::gzip;
@@ -151,7 +152,7 @@ async fn a_payload_that_is_missing_or_another_is_quarantined() {
     let pipeline = Pipeline::new();
     let by_reference = |id: &str, text: &[u8], key: &str| {
         let mut event = admitted(1, "acme", id, "");
-        event.text = Text::Ref(shared::blob::BlobRef::to(text, |sha256| format!("{key}/{sha256}")));
+        event.text = Text::Ref(BlobRef::to(text, |sha256| format!("{key}/{sha256}")));
         event
     };
     let missing = by_reference("missing", b"x", "payloads/acme/missing");
@@ -169,6 +170,26 @@ async fn a_payload_that_is_missing_or_another_is_quarantined() {
     let mismatch = "payload_mismatch";
     assert_eq!(reasons(&pipeline), ["payload_missing", mismatch, mismatch, mismatch, mismatch]);
     assert!(pipeline.items.keys().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_record_that_refers_to_more_than_is_fetched_the_rest_is_quarantined() {
+    let mut pipeline = Pipeline::new();
+    pipeline.config.limits.resolved_bytes = 10;
+    let reference = |id: u32| {
+        let mut event = admitted(u128::from(id), "acme", &id.to_string(), "");
+        let blob = BlobRef::to(b"12345", |sha256| format!("payloads/acme/{id}/{sha256}"));
+        pipeline.objects.add(&blob.key, b"12345".to_vec());
+        event.text = Text::Ref(blob);
+        event
+    };
+    let records = [pack(&[reference(1), reference(2), reference(3), reference(4)]), pack(&[reference(5)])];
+    // The next record waits for the next invocation, as it does behind any record that fills this one.
+    assert_eq!(pipeline.invoke(&records).await, 1);
+    assert_eq!(pipeline.objects.archived_keys(), ["acme/1", "acme/2"]);
+    assert_eq!(reasons(&pipeline), ["payloads_too_large"; 2]);
+    assert_eq!(pipeline.invoke_from(1, &records[1..]).await, 2);
+    assert_eq!(pipeline.objects.archived_keys(), ["acme/1", "acme/2", "acme/5"]);
 }
 
 #[test]

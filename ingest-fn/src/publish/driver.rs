@@ -107,7 +107,8 @@ impl<S: EventStream> Driver<S> {
         let count = lines.len();
         for (index, OutgoingLine { partition_key, line }) in lines.into_iter().enumerate() {
             let ticket = Ticket { request, index };
-            self.queue.enter(&partition_key, Waiting { ticket, line, deadline });
+            let referred = wire::referred_bytes(&line);
+            self.queue.enter(&partition_key, Waiting { ticket, line, referred, deadline });
         }
         let request_state =
             Request { taken: vec![false; count], missing: count, deadline, cause: None, reply };

@@ -42,6 +42,8 @@ pub(super) struct Ticket {
 pub(super) struct Waiting {
     pub(super) ticket: Ticket,
     pub(super) line: Bytes,
+    /// The size of the text that it refers to, or 0: the record's reader will have it in memory.
+    pub(super) referred: u64,
     /// From here on nobody waits for it any more. Never earlier than that of a line that entered before it.
     pub(super) deadline: Instant,
 }
@@ -223,15 +225,20 @@ impl Key {
 
     /// How many lines the next record takes, and the most it may come to in bytes, its key included. Lines fill it up
     /// to a record's size as they are, so that packing, which never makes them larger, cannot pass the limit; a line
-    /// beyond that size travels alone, compressed.
+    /// beyond that size travels alone, compressed. The texts that its lines refer to stay within what
+    /// a reader fetches.
     fn next_record(&self, partition_key: &str) -> (usize, usize) {
         let mut bytes = partition_key.len();
         let mut count = 0;
+        let mut referred = 0_u64;
         for line in self.lines.iter().take(wire::RECORD_EVENTS) {
             let with_newline = line.line.len() + 1;
-            if bytes + with_newline > limits::RECORD_BYTES {
+            let in_all = referred.saturating_add(line.referred);
+            let is_too_much = line.referred > 0 && referred > 0 && in_all > limits::RECORD_REFERRED_BYTES;
+            if bytes + with_newline > limits::RECORD_BYTES || is_too_much {
                 break;
             }
+            referred = in_all;
             bytes += with_newline;
             count += 1;
         }

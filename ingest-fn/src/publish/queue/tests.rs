@@ -27,8 +27,16 @@ impl Bench {
         let ticket = Ticket { request: 0, index: self.lines };
         self.lines += 1;
         let line = Bytes::from(vec![b'x'; bytes]);
-        self.queue.enter(key, Waiting { ticket, line, deadline: self.at(deadline_ms) });
+        self.queue.enter(key, Waiting { ticket, line, referred: 0, deadline: self.at(deadline_ms) });
         ticket
+    }
+
+    /// Lets a line enter that refers to a text of this size.
+    fn enter_reference(&mut self, key: &str, referred: u64) {
+        let ticket = Ticket { request: 0, index: self.lines };
+        self.lines += 1;
+        let line = Bytes::from_static(b"reference");
+        self.queue.enter(key, Waiting { ticket, line, referred, deadline: self.at(250) });
     }
 
     /// The next call at `ms`, as `key×lines`, and its id.
@@ -93,6 +101,22 @@ fn only_a_few_calls_are_under_way_at_a_time() {
     assert!(bench.call(0).is_none());
     bench.settle(0, vec![Put::Taken], 1);
     assert_eq!(bench.call(1).unwrap().1, ["e×1"]);
+}
+
+#[test]
+fn a_records_lines_refer_to_no_more_text_than_a_reader_fetches() {
+    let mut bench = Bench::new();
+    let (most, half) = (limits::RECORD_REFERRED_BYTES, limits::RECORD_REFERRED_BYTES / 2);
+    for referred in [half, half, 1, most + 1, 1] {
+        bench.enter_reference("a", referred);
+        bench.enter("a", 10, 250);
+    }
+    let mut records = Vec::new();
+    while let Some((call, record)) = bench.call(0) {
+        records.extend(record);
+        bench.settle(call, vec![Put::Taken], 0);
+    }
+    assert_eq!(records, ["a×4", "a×2", "a×2", "a×2"]);
 }
 
 #[test]
