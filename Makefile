@@ -1,7 +1,9 @@
 # What a developer types. `.ci/run` calls the same targets.
 
-# The crates with a feature `aws`: the adapters by the AWS SDK, and the Lambda binaries. Compiling them takes minutes.
-AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,consumer-fn/aws-test
+# The crates with a feature `aws`: the adapters by the AWS SDK, the Lambda binaries, and the commands that speak to AWS.
+# Compiling them takes minutes.
+AWS = --package ingest-fn --package consumer-fn --package local --package tidegate \
+	--features ingest-fn/aws-test,consumer-fn/aws-test,tidegate/aws
 
 # An emulator of AWS, cargo-lambda and AWS's Python SDK, in the versions that tests/e2e/requirements.txt pins.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -24,7 +26,7 @@ test: test-rust test-cdk ## every test that needs no AWS SDK; `make test-rust` a
 test-rust: ## units, properties, the model, the pipeline through real processes
 	cargo test --workspace --locked
 
-test-aws: ## the AWS adapters, by request capture
+test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked
 
 test-emulator: $(TOOLS)/installed ## the AWS adapters, against an emulator behind a proxy that makes faults
