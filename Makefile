@@ -1,11 +1,9 @@
 # What a developer types. `.ci/run` calls the same targets.
 
-# The crates with a feature `aws`: the adapters by the AWS SDK, and the Lambda binaries. Compiling them takes minutes.
-AWS = --package ingest-fn --package consumer-fn --features ingest-fn/aws-test,consumer-fn/aws-test
-# The same, and what is built on them: the event source mapping over AWS's APIs, `tidegate --features aws`, the tests
-# against an emulator.
-ALL_AWS = --package ingest-fn --package consumer-fn --package local --package tidegate --package tests \
-	--features ingest-fn/aws-test,consumer-fn/aws-test,local/aws,tidegate/aws,tests/aws
+# The crates with a feature `aws`: the adapters by the AWS SDK, the Lambda binaries, and the commands that speak to AWS.
+# Compiling them takes minutes.
+AWS = --package ingest-fn --package consumer-fn --package local --package tidegate \
+	--features ingest-fn/aws-test,consumer-fn/aws-test,tidegate/aws
 
 # An emulator of AWS, cargo-lambda and AWS's Python SDK, in the versions that tests/e2e/requirements.txt pins.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -28,7 +26,7 @@ test: test-rust test-cdk ## every test that needs no AWS SDK; `make test-rust` a
 test-rust: ## units, properties, the model, the pipeline through real processes
 	cargo test --workspace --locked
 
-test-aws: ## the AWS adapters, by request capture
+test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked
 
 test-emulator: $(TOOLS)/installed ## the AWS adapters, against an emulator behind a proxy that makes faults
@@ -58,7 +56,7 @@ lint: ## format, clippy, documentation
 	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --workspace --lib --no-deps --document-private-items --locked --quiet
 
 lint-aws: ## clippy for the AWS adapters and all that is built on them
-	cargo clippy $(ALL_AWS) --all-targets --locked -- --deny warnings
+	cargo clippy $(AWS) --package tests --features tests/aws --all-targets --locked -- --deny warnings
 
 chaos: ## 1,000 random crash runs against the client's own log, minutes
 	cargo build --locked --package tests --bins
