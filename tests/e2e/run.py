@@ -220,7 +220,38 @@ class Run:
         say(f"{REQUESTS} requests more, all 202; {len(self.expected)} events in the archive by now, each once: {line['text']}")
 
     def audit(self) -> None:
-        """The books: `tidegate audit --stack` has its place here, while the stack is whole and nothing is in flight."""
+        """The books must balance, as they lie in the stack's places; and whatever is taken away must be named."""
+        heading("tidegate audit")
+        assert run([*self.on_stack("audit"), "--config", self.configuration]).returncode == 0, "the books balance"
+        total = self.balance(0)["total"]
+        counts = {name: total["door"][name] + total["other_producers"][name] for name in total["door"]}
+        expected = {"stored": len(self.expected), "quarantined": 1, "failed": 1, "in_flight": 0, "missing": 0}
+        assert {name: counts[name] for name in expected} == expected, counts
+
+        items, name = client("dynamodb", self.deployment.url), {"pk": {"S": "tenants/acme"}, "sk": {"S": "processed_logs/123"}}
+        table = self.deployment.outputs["ItemsTable"]
+        item = items.delete_item(TableName=table, Key=name, ReturnValues="ALL_OLD")["Attributes"]
+        (finding,) = self.balance(1)["findings"]
+        assert (finding["kind"], finding["tenant"], finding["id"]) == ("missing", "acme", "123"), finding
+        items.put_item(TableName=table, Item=item)
+        say(f"An item deleted by hand is named: {finding['kind']} {finding['tenant']} {finding['id']}: {finding['detail']}")
+
+        heading("tidegate cat, tidegate redrive")
+        printed = subprocess.run([*self.on_stack("cat"), "--tenant", "acme"], check=True, capture_output=True, text=True, env=os.environ | CREDENTIALS)
+        archived = {("acme", json.loads(line)["id"]) for line in printed.stdout.splitlines()}
+        assert archived == {name for name in self.expected if name[0] == "acme"}, archived
+        say(f"$ tidegate cat --stack {NAME} --tenant acme > acme.ndjson\n{printed.stderr.strip()}")
+        assert run(self.on_stack("redrive")).returncode == 0
+
+    def on_stack(self, command: str) -> list:
+        return [self.tidegate, command, "--stack", NAME, "--endpoint-url", self.deployment.url]
+
+    def balance(self, code: int) -> dict:
+        """An audit that must end with this code, as JSON."""
+        command = [*self.on_stack("audit"), "--config", self.configuration, "--json"]
+        ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | CREDENTIALS)
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return json.loads(ended.stdout)
 
     def doctor(self) -> None:
         heading("tidegate doctor")
