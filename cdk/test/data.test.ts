@@ -41,6 +41,7 @@ for (const stage of STAGES) {
       'manifests/',
       'payloads/',
       'queries/',
+      'redriven/',
       'texts/',
       'whole bucket',
     ]);

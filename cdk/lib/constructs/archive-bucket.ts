@@ -25,6 +25,8 @@ export const PREFIXES = {
   manifests: 'manifests/',
   /** Batches that failed for good, by Lambda; it allows no other name. */
   failed: 'aws/lambda/',
+  /** What was redriven of `errors/` and `aws/lambda/`, by `tidegate redrive`. */
+  redriven: 'redriven/',
   /** Results of SQL queries, by Athena. */
   queries: 'queries/',
 } as const;
@@ -95,6 +97,8 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
     ...kept.map((name) => ({ id: name, prefix: PREFIXES[name], expiration, transitions: [infrequent] })),
     { id: 'errors', prefix: PREFIXES.errors, expiration: Duration.days(180) },
     { id: 'failed-batches', prefix: PREFIXES.failed, expiration: Duration.days(180) },
+    // Later than what it is about, so that nothing is redriven a second time.
+    { id: 'redriven', prefix: PREFIXES.redriven, expiration: Duration.days(210) },
     { id: 'query-results', prefix: PREFIXES.queries, expiration: Duration.days(7) },
     {
       id: 'leftovers',
