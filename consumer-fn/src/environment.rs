@@ -14,6 +14,7 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission::new("kinesis:ListShards", On::Stream),
     Permission::new("dynamodb:PartiQLInsert", On::Items),
     Permission::new("dynamodb:BatchGetItem", On::Items),
+    Permission::new("dynamodb:UpdateItem", On::Items),
     Permission::new("dynamodb:GetItem", On::Ledger),
     Permission::new("dynamodb:Query", On::Ledger),
     Permission::new("dynamodb:PutItem", On::Ledger),

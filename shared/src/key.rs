@@ -11,8 +11,8 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// What archive lines and items refer to, and they themselves: kept for the same time, or a reference leads nowhere.
 pub const KEPT_TOGETHER: [&str; 4] = ["events/", "manifests/", "payloads/", "texts/"];
 
-/// What waits for somebody to look at it: quarantine, and what failed for good.
-pub const KEPT_FOR_A_WHILE: [&str; 2] = ["errors/", "aws/lambda/"];
+/// What waits for somebody to look at it: quarantine, and what failed for good; and what was redriven of them.
+pub const KEPT_FOR_A_WHILE: [&str; 3] = ["errors/", "aws/lambda/", "redriven/"];
 
 /// The partition key of a tenant's items.
 pub fn item_partition(tenant: &TenantId) -> String {

@@ -43,6 +43,7 @@ LEFT_OUT = {
     "ledger table: encryption by KMS",
     "bucket: lifecycle: expiry of errors/",
     "bucket: lifecycle: expiry of aws/lambda/",
+    "bucket: lifecycle: expiry of redriven/",
     "bucket: lifecycle: unfinished uploads are removed",
     # It keeps them, but its answer by the Query protocol does not tell.
     "alarms: alarms that tell nobody",

@@ -97,8 +97,8 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
     ...kept.map((name) => ({ id: name, prefix: PREFIXES[name], expiration, transitions: [infrequent] })),
     { id: 'errors', prefix: PREFIXES.errors, expiration: Duration.days(180) },
     { id: 'failed-batches', prefix: PREFIXES.failed, expiration: Duration.days(180) },
-    // They speak of objects that were there before them, and so go after them.
-    { id: 'redriven', prefix: PREFIXES.redriven, expiration: Duration.days(180) },
+    // Later than what it is about, so that nothing is redriven a second time.
+    { id: 'redriven', prefix: PREFIXES.redriven, expiration: Duration.days(210) },
     { id: 'query-results', prefix: PREFIXES.queries, expiration: Duration.days(7) },
     {
       id: 'leftovers',

@@ -101,7 +101,9 @@ fn as_deployed() -> Deployment {
         aborts_uploads_after_days: prefix.is_empty().then_some(1),
     };
     let kept = ["events/", "payloads/", "texts/", "manifests/"].map(|prefix| rule(prefix, Some(90)));
-    let others = [rule("errors/", Some(180)), rule("aws/lambda/", Some(180)), rule("", None)];
+    let looked_at =
+        [rule("errors/", Some(180)), rule("aws/lambda/", Some(180)), rule("redriven/", Some(210))];
+    let others = looked_at.into_iter().chain([rule("", None)]);
     Deployment {
         stack: "Tidegate-dev".to_owned(),
         status: "UPDATE_COMPLETE".to_owned(),
@@ -190,7 +192,7 @@ fn text(value: &str) -> String {
 #[test]
 fn a_stack_as_it_is_deployed_has_nothing_to_change() {
     finds(|_| {}, &[]);
-    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 164 things looked at, all as they should be.");
+    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 167 things looked at, all as they should be.");
 }
 
 #[test]
@@ -382,6 +384,7 @@ fn the_bucket_is_compared() {
         &[
             "bucket: lifecycle: expiry of errors/",
             "bucket: lifecycle: expiry of aws/lambda/",
+            "bucket: lifecycle: expiry of redriven/",
             "bucket: lifecycle: unfinished uploads are removed",
         ],
     );
@@ -418,12 +421,12 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     insta::assert_snapshot!(report, @r"
     consumer's mapping: BisectBatchOnFunctionError is off, should be on
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
-    Tidegate-dev: 164 things looked at, one is not as it should be.
+    Tidegate-dev: 167 things looked at, one is not as it should be.
     ");
     insta::assert_snapshot!(report.to_json(), @r#"
     {
       "stack": "Tidegate-dev",
-      "looked_at": 164,
+      "looked_at": 167,
       "findings": [
         {
           "about": "consumer's mapping",
