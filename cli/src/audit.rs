@@ -42,6 +42,8 @@ pub(crate) async fn run(options: AuditOptions) -> anyhow::Result<ExitCode> {
     let config = crate::config(options.config.as_deref())?;
     let report = match options.deployment.open().await? {
         Opened::Embedded(deployment) => audit(&*deployment, &config, &options).await?,
+        #[cfg(feature = "aws")]
+        Opened::Aws(deployment) => audit(&*deployment, &config, &options).await?,
     };
     let text = if options.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
     crate::print(text.as_bytes())?;

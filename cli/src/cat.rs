@@ -24,6 +24,8 @@ pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let printed = match options.deployment.open().await? {
         Opened::Embedded(deployment) => cat(&*deployment, &options.tenant, span, &mut out).await?,
+        #[cfg(feature = "aws")]
+        Opened::Aws(deployment) => cat(&*deployment, &options.tenant, span, &mut out).await?,
     };
     if let Err(error) = out.flush()
         && error.kind() != ErrorKind::BrokenPipe

@@ -3,8 +3,10 @@
 //! Where a port of the functions serves, it is that port: the stream that is put to, objects, the ledger. What only an
 //! operator asks for is here, so that the functions are not given more than they need.
 //!
-//! `embedded` is a local run's data folder, also while it runs.
+//! `embedded` is a local run's data folder, also while it runs; `aws` is what is deployed (feature `aws`).
 
+#[cfg(feature = "aws")]
+mod aws;
 mod embedded;
 mod open;
 
@@ -20,6 +22,8 @@ pub use local::event_source_mapping::ports::{ListedShard, Read, Record, Tail};
 use shared::id::{EventId, TenantId};
 use shared::time::Timestamp;
 
+#[cfg(feature = "aws")]
+pub use aws::{AwsDeployment, Resources};
 pub use embedded::EmbeddedDeployment;
 pub use local::embedded::{Listed, NamedItem, QueueName, QueuedMessage};
 pub use open::{DeploymentOptions, Opened};

@@ -52,13 +52,32 @@ const DEAD_LETTERS: &str = "dead-letters";
 
 /// Prints what is to be redriven, or does it.
 pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
+    match options.deployment.open().await? {
+        Opened::Embedded(deployment) => {
+            let objects = adapters.objects(deployment.objects().clone());
+            let ledger = adapters.ledger(deployment.ledger().clone());
+            let stream = adapters.stream(deployment.stream().clone());
+            redrive(&*deployment, &objects, &ledger, stream, options).await
+        }
+        #[cfg(feature = "aws")]
+        Opened::Aws(deployment) => {
+            let stream = deployment.stream().clone();
+            redrive(&*deployment, deployment.objects(), deployment.ledger(), stream, options).await
+        }
+    }
+}
+
+/// What is written goes through `objects`, `ledger` and `stream`, which are the deployment's own.
+async fn redrive(
+    deployment: &impl Deployment,
+    objects: &impl ObjectStore,
+    ledger: &impl Ledger,
+    stream: impl EventStream,
+    options: RedriveOptions,
+) -> anyhow::Result<()> {
     let config = crate::config(options.config.as_deref())?;
-    let Opened::Embedded(deployment) = options.deployment.open().await?;
-    let deployment = *deployment;
-    let objects = adapters.objects(deployment.objects().clone());
-    let ledger = adapters.ledger(deployment.ledger().clone());
     let pace = Pace::new(Some(options.rate));
-    let bringer = Bringer::new(adapters.stream(deployment.stream().clone()), &objects, pace);
+    let bringer = Bringer::new(stream, objects, pace);
     let selection = Selection {
         places: options.place,
         reasons: options.reason,
@@ -67,10 +86,10 @@ pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> an
         to: options.to,
     };
     let mut redrive = Redrive {
-        archive: Archive::new(&deployment),
-        deployment: &deployment,
-        objects: &objects,
-        ledger: &ledger,
+        archive: Archive::new(deployment),
+        deployment,
+        objects,
+        ledger,
         bringer,
         config: &config,
         selection,

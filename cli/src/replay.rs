@@ -35,7 +35,18 @@ const RATE: u32 = 500;
 
 /// Replays.
 pub(crate) async fn run(options: ReplayOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    let Opened::Embedded(deployment) = options.deployment.open().await?;
+    match options.deployment.open().await? {
+        Opened::Embedded(deployment) => replay_from(&*deployment, options, adapters).await,
+        #[cfg(feature = "aws")]
+        Opened::Aws(deployment) => replay_from(&*deployment, options, adapters).await,
+    }
+}
+
+async fn replay_from(
+    deployment: &impl Deployment,
+    options: ReplayOptions,
+    adapters: &impl Adapters,
+) -> anyhow::Result<()> {
     let span = Span::new(options.from, options.to);
     let target = options.to_data.as_deref();
     let task = |to: &str| Task {
@@ -48,7 +59,7 @@ pub(crate) async fn run(options: ReplayOptions, adapters: &impl Adapters) -> any
     let Some(target) = target else {
         let places = Places::open(options.resume.clone(), &task("stdout"))?;
         let sink = Print { out: io::stdout(), pace: Pace::new(options.rate) };
-        return finish(replay(&*deployment, options.tenant.as_ref(), span, places, sink).await?);
+        return finish(replay(deployment, options.tenant.as_ref(), span, places, sink).await?);
     };
     let target = crate::deployment::EmbeddedDeployment::open(target).await?;
     if target.identity() == deployment.identity() {
@@ -65,7 +76,7 @@ pub(crate) async fn run(options: ReplayOptions, adapters: &impl Adapters) -> any
         source: deployment.objects(),
         config: crate::config(options.config.as_deref())?,
     };
-    finish(replay(&*deployment, options.tenant.as_ref(), span, places, sink).await?)
+    finish(replay(deployment, options.tenant.as_ref(), span, places, sink).await?)
 }
 
 /// What a replay came to.

@@ -24,7 +24,7 @@ use crate::data::{DataFolder, DataLock};
 use crate::embedded::EmbeddedCheckpoints;
 use crate::event_source_mapping::{EventSourceMapping, Running, Settings};
 pub use describe::{Mapped, describe};
-pub use kinesis::KinesisReader;
+pub use kinesis::{KinesisReader, Position};
 pub use lambda::LambdaInvoker;
 pub use mappings::deployed_mapping;
 pub use s3::S3Failures;

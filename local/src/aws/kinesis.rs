@@ -9,6 +9,7 @@ use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::DisplayErrorContext;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
+use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{self, ShardIteratorType};
 use shared::time::Timestamp;
 use tokio::time::Instant;
@@ -29,11 +30,22 @@ pub struct KinesisReader {
     cursors: Mutex<HashMap<String, Cursor>>,
 }
 
+/// Where a shard is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// From its oldest record: `TRIM_HORIZON`.
+    Oldest,
+    /// From the first record that arrived at this time or later.
+    At(Timestamp),
+    /// From the first record behind this sequence number.
+    After(String),
+}
+
 /// Where a shard is read next, without asking for a new iterator.
 #[derive(Debug)]
 struct Cursor {
-    /// The position that the iterator stands behind.
-    after: Option<String>,
+    /// Where the iterator stands.
+    position: Position,
     /// `None` once it was used up, or expired (after five minutes).
     iterator: Option<String>,
     /// No read before.
@@ -51,20 +63,20 @@ impl KinesisReader {
         &self.stream
     }
 
-    /// The iterator that stands behind `after`, if there is one, and when it may be used. It is taken out: whatever
+    /// The iterator that stands at `position`, if there is one, and when it may be used. It is taken out: whatever
     /// becomes of the read, it is good for one.
-    fn take(&self, shard: &str, after: Option<&str>) -> (Option<String>, Instant) {
+    fn take(&self, shard: &str, position: &Position) -> (Option<String>, Instant) {
         let mut cursors = self.cursors();
         let now = Instant::now();
         let Some(cursor) = cursors.get_mut(shard) else { return (None, now) };
         let next_read = cursor.next_read.max(now);
         cursor.next_read = next_read + BETWEEN_READS;
-        let stands_there = cursor.after.as_deref() == after;
+        let stands_there = cursor.position == *position;
         (cursor.iterator.take().filter(|_| stands_there), next_read)
     }
 
-    fn keep(&self, shard: &str, after: Option<String>, iterator: Option<String>) {
-        let cursor = Cursor { after, iterator, next_read: Instant::now() + BETWEEN_READS };
+    fn keep(&self, shard: &str, position: Position, iterator: Option<String>) {
+        let cursor = Cursor { position, iterator, next_read: Instant::now() + BETWEEN_READS };
         self.cursors().insert(shard.to_owned(), cursor);
     }
 
@@ -72,13 +84,16 @@ impl KinesisReader {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, shard: &str, after: Option<&str>) -> anyhow::Result<String> {
+    async fn open(&self, shard: &str, position: &Position) -> anyhow::Result<String> {
         let call = self.client.get_shard_iterator().stream_name(&self.stream).shard_id(shard);
-        let call = match after {
-            Some(after) => call
+        let call = match position {
+            Position::After(after) => call
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .starting_sequence_number(after),
-            None => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Position::At(time) => call
+                .shard_iterator_type(ShardIteratorType::AtTimestamp)
+                .timestamp(DateTime::from_millis(time.unix_ms())),
+            Position::Oldest => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
         let opened = call.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
         opened.shard_iterator.with_context(|| format!("Kinesis gives no iterator for `{shard}`"))
@@ -92,6 +107,31 @@ impl KinesisReader {
             Err(error) if is_expired(error.as_service_error()) => Ok(None),
             Err(error) => Err(anyhow::anyhow!("{}", DisplayErrorContext(error))),
         }
+    }
+
+    /// The records from `position` on. An answer without records moves on all the same: ask from there again.
+    pub async fn read_from(&self, shard: &str, position: Position, room: Room) -> anyhow::Result<Read> {
+        let (kept, not_before) = self.take(shard, &position);
+        tokio::time::sleep_until(not_before).await;
+        let found = match kept {
+            Some(iterator) => self.get(&iterator, room).await?,
+            None => None,
+        };
+        let output = if let Some(output) = found {
+            output
+        } else {
+            let iterator = self.open(shard, &position).await?;
+            self.get(&iterator, room).await?.context("a new iterator has expired already")?
+        };
+        let next = output.next_shard_iterator;
+        let tail = tail(next.is_some(), output.millis_behind_latest);
+        let (records, cut) = fit(output.records, room)?;
+        let position = records
+            .last()
+            .map_or(position, |record: &Record| Position::After(record.sequence_number.clone()));
+        // Behind a cut the iterator stands too far on.
+        self.keep(shard, position, next.filter(|_| !cut));
+        Ok(Read { records, tail: if cut { Tail::More } else { tail } })
     }
 }
 
@@ -114,28 +154,8 @@ impl StreamReader for KinesisReader {
     }
 
     async fn read(&self, shard: &str, after: Option<&str>, room: Room) -> anyhow::Result<Read> {
-        let (kept, not_before) = self.take(shard, after);
-        tokio::time::sleep_until(not_before).await;
-        let found = match kept {
-            Some(iterator) => self.get(&iterator, room).await?,
-            None => None,
-        };
-        let output = if let Some(output) = found {
-            output
-        } else {
-            let iterator = self.open(shard, after).await?;
-            self.get(&iterator, room).await?.context("a new iterator has expired already")?
-        };
-        let next = output.next_shard_iterator;
-        let tail = tail(next.is_some(), output.millis_behind_latest);
-        let (records, cut) = fit(output.records, room)?;
-        let after = records
-            .last()
-            .map(|record: &Record| record.sequence_number.clone())
-            .or_else(|| after.map(str::to_owned));
-        // Behind a cut the iterator stands too far on.
-        self.keep(shard, after, next.filter(|_| !cut));
-        Ok(Read { records, tail: if cut { Tail::More } else { tail } })
+        let position = after.map_or(Position::Oldest, |after| Position::After(after.to_owned()));
+        self.read_from(shard, position, room).await
     }
 }
 
@@ -184,7 +204,7 @@ fn listed_shard(shard: types::Shard) -> ListedShard {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_kinesis::primitives::{Blob, DateTime};
+    use aws_sdk_kinesis::primitives::Blob;
 
     use super::*;
 
