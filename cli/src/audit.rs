@@ -27,9 +27,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use shared::config::Config;
-use shared::time::{Clock, Timestamp};
+use shared::time::Clock;
 
-use crate::archive::Span;
+use crate::archive::{Span, earlier};
 use crate::arguments::AuditOptions;
 use crate::deployment::{Deployment, Opened};
 use report::Report;
@@ -55,17 +55,13 @@ async fn audit(
     config: &Config,
     options: &AuditOptions,
 ) -> anyhow::Result<Report> {
-    let now = Clock::system().now();
-    let retention = deployment.retention().await?;
+    let clock = Clock::system();
+    let now = clock.now();
+    let retained = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
     let span = Span {
-        from: options.from.unwrap_or_else(|| before(now, retention)),
+        from: options.from.unwrap_or_else(|| earlier(now, retained)),
         to: options.to.unwrap_or_else(|| now.plus(Duration::from_millis(1))),
     };
-    let facts = gather::gather(deployment, config, span, before(now, retention), now).await?;
+    let facts = gather::gather(deployment, config, span, now, &clock).await?;
     Ok(Report::new(deployment.name(), &facts, account::account(&facts)))
-}
-
-fn before(time: Timestamp, duration: Duration) -> Timestamp {
-    let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_ms(time.unix_ms().saturating_sub(milliseconds))
 }

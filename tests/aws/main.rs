@@ -8,10 +8,12 @@
 //! | `stream` | the door's puts, by the publisher and its budget |
 //! | `items` | conditional inserts of items |
 //! | `objects` | conditional puts of objects |
+//! | `deployment` | what an operator's command sees |
 //! | `mapping` | what the event source mapping reads, calls and keeps |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod deployment;
 mod emulator;
 mod items;
 mod mapping;

@@ -139,7 +139,12 @@ impl<'a> Books<'a> {
                 None if self.is_done(&item.origin) => {
                     found(Kind::Missing, "an item names this origin, and the archive has no line of it");
                 }
-                None => found(Kind::Foreign, "an item whose origin lies on no shard that is known"),
+                None => {
+                    found(
+                        Kind::Foreign,
+                        "an item whose origin lies where no shard is known to have anything",
+                    );
+                }
             }
         }
     }

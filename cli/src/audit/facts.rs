@@ -21,7 +21,7 @@ pub(crate) struct Facts {
     pub(crate) span: Span,
     /// When the reading began.
     pub(crate) now: Timestamp,
-    /// All that arrived from then on was read from the stream.
+    /// All that arrived from then on was surely read from the stream.
     pub(crate) stream_from: Timestamp,
     /// What is known of each shard.
     pub(crate) shards: BTreeMap<Arc<str>, Shard>,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use consumer_fn::manifest::{ManifestRow, TenantRange};
 use consumer_fn::{Batch, Ledger, Mark, ObjectStore, StreamLine, content_hash};
@@ -10,7 +11,7 @@ use ingest_fn::SpillMessage;
 use shared::config::Config;
 use shared::event;
 use shared::id::{EventId, TenantId};
-use shared::time::Timestamp;
+use shared::time::{Clock, Timestamp};
 
 use super::facts::{Arrival, Event, Facts, Item, Kept, Object, Shard};
 use super::objects::{self, Noted};
@@ -25,17 +26,25 @@ const FETCHES: usize = 8;
 /// Items that are asked for in one call.
 const NAMES: usize = 1_000;
 
-/// Reads everything that concerns events received within `span`. The stream has what arrived since `retained`.
+/// Every stream keeps a record for so long, whatever was set or changed.
+/// <https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html>
+const LEAST_RETENTION: Duration = Duration::from_hours(24);
+
+/// Reads everything that concerns events received within `span`, at `now`.
 pub(crate) async fn gather(
     deployment: &impl Deployment,
     config: &Config,
     span: Span,
-    retained: Timestamp,
     now: Timestamp,
+    clock: &Clock,
 ) -> anyhow::Result<Facts> {
-    let facts = Facts::none(span, retained.max(earlier(span.from, SKEW_MS)), now);
-    let mut reader = Reader { deployment, config, facts, progress: Progress::on_terminal() };
-    reader.read(retained).await?;
+    let retention = deployment.retention().await?;
+    let ago = |duration: Duration| earlier(now, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
+    // What lies further back than the least is on the stream as well, unless the retention was raised since.
+    let sure_from = ago(retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW_MS));
+    let facts = Facts::none(span, sure_from, now);
+    let mut reader = Reader { deployment, config, facts, clock, progress: Progress::on_terminal() };
+    reader.read(ago(retention)).await?;
     Ok(reader.facts)
 }
 
@@ -43,6 +52,7 @@ struct Reader<'a, D> {
     deployment: &'a D,
     config: &'a Config,
     facts: Facts,
+    clock: &'a Clock,
     progress: Progress,
 }
 
@@ -65,8 +75,10 @@ impl<D: Deployment> Reader<'_, D> {
         self.failures().await?;
         self.items().await?;
         self.queues().await?;
-        for shard in &shards {
-            self.stream(shard, retained).await?;
+        // Whatever was found so far arrived by now; and in these shards, of which some may be new.
+        let until = self.clock.now().unix_ms().saturating_add(SKEW_MS);
+        for shard in self.deployment.shards().await? {
+            self.stream(&shard.id.into(), retained, Timestamp::from_unix_ms(until)).await?;
         }
         self.other_items().await
     }
@@ -256,8 +268,14 @@ impl<D: Deployment> Reader<'_, D> {
         Ok(())
     }
 
-    async fn stream(&mut self, shard: &Arc<str>, retained: Timestamp) -> anyhow::Result<()> {
-        let from = self.facts.stream_from;
+    /// Reads a shard up to its tip, or to what arrived behind `until`: a stream in use may never end.
+    async fn stream(
+        &mut self,
+        shard: &Arc<str>,
+        retained: Timestamp,
+        until: Timestamp,
+    ) -> anyhow::Result<()> {
+        let from = earlier(self.facts.span.from, SKEW_MS);
         let first = if from > retained { Start::At(from) } else { Start::Oldest };
         let mut last: Option<String> = None;
         let mut read_from = None;
@@ -265,8 +283,7 @@ impl<D: Deployment> Reader<'_, D> {
             // A page without a record may have more behind it: then it is asked for again.
             let start = last.as_deref().map_or(first, Start::After);
             let read = self.deployment.records(shard, start).await?;
-            // What arrives while this runs is for the next audit.
-            let is_recent = read.records.last().is_some_and(|record| record.arrival > self.facts.now);
+            let is_behind = read.records.last().is_some_and(|record| record.arrival > until);
             if let Some(record) = read.records.last() {
                 last = Some(record.sequence_number.clone());
             }
@@ -278,13 +295,11 @@ impl<D: Deployment> Reader<'_, D> {
                 self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
             }
             self.progress.tell("events on the stream", self.facts.arrivals.len() as u64, None);
-            if read.tail != Tail::More || is_recent {
+            if read.tail != Tail::More || is_behind {
                 break;
             }
         }
-        if let Some(shard) = self.facts.shards.get_mut(shard) {
-            shard.read_from = read_from;
-        }
+        self.facts.shards.entry(shard.clone()).or_default().read_from = read_from;
         Ok(())
     }
 

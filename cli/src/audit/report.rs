@@ -71,7 +71,7 @@ impl fmt::Display for Report {
         if self.stream_complete_from > self.from {
             writeln!(
                 f,
-                "The stream has all since {}; what came before is judged by archive, items and manifest alone.",
+                "The stream surely has all since {}; what came before, and is not on it, is judged by archive, items and manifest alone.",
                 self.stream_complete_from
             )?;
         }
