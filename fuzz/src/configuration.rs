@@ -184,7 +184,7 @@ fn check_usable(config: Config) {
 fn check_error(error: &ConfigError, text: &str, variables: &Variables) {
     let message = error.to_string();
     // It quotes what is wrong, and the line that it stands in with a mark below; nothing else at length.
-    let given = text.len() + variables.iter().map(|(_, value)| value.len()).sum::<usize>();
+    let given = text.len() + variables.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     assert!(message.len() < 1_000 + 4 * given, "{} bytes", message.len());
     match error {
         ConfigError::Syntax { .. } => {

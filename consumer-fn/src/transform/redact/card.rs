@@ -64,17 +64,15 @@ pub(super) fn in_run(text: &[u8], run: &[Range<usize>], found: &mut Vec<Range<us
 /// Whether this is a card number as cards and people spell it. Dates and counters in a row are digits with separators
 /// too, and every tenth such row has a valid sum.
 fn is_card(spelling: &[u8]) -> bool {
-    // 19 digits in groups of four are 23 characters; a run may be far longer.
-    if !(*DIGITS.start()..=23).contains(&spelling.len()) {
+    // 19 digits in groups of four are 23 characters; a run may be far longer. The first digit is the industry; 2 to 6 are
+    // banks and travel. Milliseconds since 1970 begin with 1.
+    if !(*DIGITS.start()..=23).contains(&spelling.len()) || !matches!(spelling[0], b'2'..=b'6') {
         return false;
     }
     let separator = *spelling.iter().find(|byte| !byte.is_ascii_digit()).unwrap_or(&b' ');
     let mut groups = spelling.split(|byte| *byte == separator).rev();
     let in_fours = groups.next().is_some() && groups.all(|group| group.len() >= 4);
-    let one_separator = spelling.iter().all(|byte| byte.is_ascii_digit() || *byte == separator);
-    // The first digit is the industry; 2 to 6 are banks and travel. Milliseconds since 1970 begin with 1.
-    let industry = matches!(spelling[0], b'2'..=b'6');
-    in_fours && one_separator && industry && luhn(spelling)
+    in_fours && spelling.iter().all(|byte| byte.is_ascii_digit() || *byte == separator) && luhn(spelling)
 }
 
 /// Whether there are as many digits as a card has, and their sum is right: every second one from the right is doubled,
