@@ -60,6 +60,8 @@ pub const WORDS: &[&str] = &[
     "\"bytes\":",
     "\"sha256\":",
     "\"trace\":",
+    "\"redrive_of\":[{",
+    "\"position\":0}]",
     "\"timestamp\":",
     "\"event_time\":\"2016-12-31T23:59:60Z\"",
     "\"received_at\":\"2026-11-21T09:30:00.123Z\"",
