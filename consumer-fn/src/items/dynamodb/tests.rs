@@ -196,8 +196,9 @@ async fn take_over(answers: &[(u16, &'static str)]) -> (TakenOver, StaticReplayC
     let (sdk, requests) = replay(answers);
     let Item { tenant, id, origin: to, .. } = item("a");
     let from = Origin { sequence_number: "7".into(), position: 2, ..to.clone() };
-    let taken = DynamoItems::new(&sdk, "items".to_owned()).take_over(&[TakeOver { tenant, id, from, to }]);
-    (taken.await.remove(0), requests)
+    let items = DynamoItems::new(&sdk, "items".to_owned());
+    let mut taken = items.take_over(&[TakeOver { tenant, id, from, to }]).await;
+    (taken.remove(0), requests)
 }
 
 #[tokio::test]
