@@ -16,6 +16,7 @@ use consumer_fn::manifest::ManifestRow;
 use consumer_fn::objects::s3::S3Objects;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::ATTEMPT;
+use local::aws::stack::Stack;
 use local::event_source_mapping::ports::{ListedShard, Read};
 use shared::id::{EventId, TenantId};
 
@@ -52,6 +53,18 @@ impl Resources {
             bucket: consumer.bucket,
             spill_queue: ingest.spill_queue,
         })
+    }
+}
+
+impl From<Stack> for Resources {
+    fn from(stack: Stack) -> Self {
+        Self {
+            stream: stack.stream,
+            items_table: stack.items_table,
+            ledger_table: stack.ledger_table,
+            bucket: stack.bucket,
+            spill_queue: stack.spill_queue,
+        }
     }
 }
 

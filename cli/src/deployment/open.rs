@@ -12,14 +12,18 @@ pub struct DeploymentOptions {
     /// The data folder of a local run, which may be running.
     #[arg(long, value_name = "DIR", default_value = ".tidegate")]
     pub data: PathBuf,
+    /// In place of a local run: what `cdk deploy` made under this name, such as `Tidegate-dev`.
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "NAME", conflicts_with = "data")]
+    pub stack: Option<String>,
     /// In place of a local run: the deployment on AWS whose resources the environment names, as it does for the functions
     /// (`TIDEGATE_STREAM`, `TIDEGATE_ITEMS_TABLE`, `TIDEGATE_LEDGER_TABLE`, `TIDEGATE_BUCKET`, `TIDEGATE_SPILL_QUEUE`).
     #[cfg(feature = "aws")]
-    #[arg(long, conflicts_with = "data")]
+    #[arg(long, conflicts_with_all = ["data", "stack"])]
     pub aws: bool,
     /// Where AWS's APIs are [default: `AWS_ENDPOINT_URL`, else AWS itself].
     #[cfg(feature = "aws")]
-    #[arg(long, value_name = "URL", requires = "aws")]
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
     pub endpoint_url: Option<String>,
 }
 
@@ -37,14 +41,13 @@ impl DeploymentOptions {
     /// Opens it. Nothing is created.
     pub async fn open(&self) -> anyhow::Result<Opened> {
         #[cfg(feature = "aws")]
-        if self.aws {
-            let mut sdk = aws_config::from_env();
-            if let Some(url) = &self.endpoint_url {
-                sdk = sdk.endpoint_url(url);
-            }
-            let resources = super::Resources::from_environment(|name| std::env::var(name).ok())?;
-            let deployment = super::AwsDeployment::open(&sdk.load().await, resources).await?;
-            return Ok(Opened::Aws(Box::new(deployment)));
+        if self.aws || self.stack.is_some() {
+            let sdk = local::aws::sdk(self.endpoint_url.as_deref()).await;
+            let resources = match &self.stack {
+                Some(name) => local::aws::stack::find(&sdk, name).await?.into(),
+                None => super::Resources::from_environment(|name| std::env::var(name).ok())?,
+            };
+            return Ok(Opened::Aws(Box::new(super::AwsDeployment::open(&sdk, resources).await?)));
         }
         Ok(Opened::Embedded(Box::new(EmbeddedDeployment::open(&self.data).await?)))
     }
