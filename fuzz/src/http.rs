@@ -43,6 +43,8 @@ pub const WORDS: &[&str] = &[
     "%2e",
     "%ff",
     " coded",
+    " swollen",
+    "\u{1e}",
     " small",
     " spread",
     " defaults",

@@ -9,8 +9,9 @@
 //! {"tenant_id":"acme","text":"x"}
 //! ```
 //!
-//! The words behind the path are not sent: `coded` encodes the body as its `content-encoding` says, the others say what
-//! fails behind the door ([`super::ports`]) and how the server is configured.
+//! The words behind the path are not sent: `coded` encodes the body as its `content-encoding` says, `swollen` puts 300,000
+//! letters that do not compress in the place of each byte `1e` of it, up to two (so that an event goes by claim check);
+//! the others say what fails behind the door ([`super::ports`]) and how the server is configured.
 
 use std::io::Write;
 
@@ -21,6 +22,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::value::RawValue;
 use shared::gzip::{self, Level};
+
+use crate::mutate::Dice;
 
 /// A request that can be sent.
 #[derive(Clone, Debug)]
@@ -50,7 +53,11 @@ impl Input {
             let name = HeaderName::from_bytes(&line[..at]).ok()?;
             headers.append(name, HeaderValue::from_bytes(&line[at + 2..]).ok()?);
         }
-        Some(Self { method, uri, words, headers, body: body.to_vec() })
+        let mut input = Self { method, uri, words, headers, body: body.to_vec() };
+        if input.has("swollen") {
+            input.body = swollen(body);
+        }
+        Some(input)
     }
 
     /// Whether this word stands behind the path.
@@ -110,4 +117,18 @@ impl Input {
             _ => self.body.clone(),
         }
     }
+}
+
+fn swollen(body: &[u8]) -> Vec<u8> {
+    let mut dice = Dice::new(0);
+    let mut letter = || b'0' + u8::try_from(dice.below(64)).unwrap();
+    let mut swollen = Vec::new();
+    for (index, piece) in body.splitn(3, |byte| *byte == 0x1e).enumerate() {
+        if index > 0 {
+            // No quotes, and no backslash.
+            swollen.extend(std::iter::repeat_with(&mut letter).filter(|byte| *byte != b'\\').take(300_000));
+        }
+        swollen.extend_from_slice(piece);
+    }
+    swollen
 }
