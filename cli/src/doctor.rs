@@ -1,6 +1,6 @@
 //! `tidegate doctor`: a deployed stack against the contract. Facts in, findings out: [`examine`] is pure, and what should be
 //! is read from the code that runs (`Rules`, the functions' environments and permissions, the redriver's constants) and
-//! from `tidegate.toml`. Reading the facts is [`reader`]'s, behind the feature `aws`.
+//! from `tidegate.toml`. Reading the facts is `reader`'s, behind the feature `aws`.
 //!
 //! | file | looks at |
 //! |---|---|

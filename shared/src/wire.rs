@@ -31,7 +31,7 @@ pub fn line(event: &Event) -> Vec<u8> {
     serde_json::to_vec(event).expect("an event always serialises")
 }
 
-/// The size of the text that a line made by [`line`] refers to, which its reader has to fetch; 0 where it has its text.
+/// The size of the text that a line made by [`line()`] refers to, which its reader has to fetch; 0 where it has its text.
 /// It is asked of every line that is packed, so the line is not parsed: its text, or what refers to it, is the first
 /// member whose name begins so, and no quote within a string stands unescaped.
 pub fn referred_bytes(line: &[u8]) -> u64 {

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::key;
 
@@ -34,7 +35,11 @@ pub(super) async fn take_over(client: &Client, table: &str, item: &TakeOver) -> 
         .await;
     match updated {
         Ok(_) => TakenOver::Done,
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+        {
             TakenOver::Changed
         }
         Err(error) => TakenOver::Failed(DisplayErrorContext(&error).to_string()),
