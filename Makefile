@@ -8,6 +8,8 @@ AWS = --package ingest-fn --package consumer-fn --package local --package tidega
 # An emulator of AWS, cargo-lambda and AWS's Python SDK, in the versions that tests/e2e/requirements.txt pins.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
+# An emulator of Kinesis alone, which reshards.
+KINESIS_LOCAL = $(TOOLS)/kinesis-local
 
 # What the deployment's tests and tools are.
 CDK_MODULES = cdk/node_modules/.package-lock.json
@@ -29,8 +31,9 @@ test-rust: ## units, properties, the model, the pipeline through real processes
 test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked
 
-test-emulator: $(TOOLS)/installed ## the AWS adapters, against an emulator behind a proxy that makes faults
-	MINISTACK=$(TOOLS)/bin/ministack cargo test --package tests --features aws --test aws --locked
+test-emulator: $(TOOLS)/installed $(KINESIS_LOCAL)/installed ## the AWS adapters, against emulators, one behind a proxy that makes faults; needs Python and Node with npm
+	MINISTACK=$(TOOLS)/bin/ministack KINESIS_LOCAL=$(KINESIS_LOCAL)/node_modules/kinesis-local \
+		cargo test --package tests --features aws --test aws --locked
 
 e2e: functions $(CDK_MODULES) ## the stack deployed to an emulator of AWS, driven, changed, looked at, destroyed
 	cargo build --locked --package tidegate --features aws
@@ -48,6 +51,12 @@ functions: $(TOOLS)/installed ## the Lambda binaries, as they are deployed
 $(TOOLS)/installed: tests/e2e/requirements.txt
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(KINESIS_LOCAL)/installed: tests/aws/kinesis-local/package.json tests/aws/kinesis-local/package-lock.json
+	mkdir -p $(KINESIS_LOCAL)
+	cp $^ $(KINESIS_LOCAL)
+	cd $(KINESIS_LOCAL) && npm ci --no-audit --no-fund
 	touch $@
 
 lint: ## format, clippy, documentation

@@ -175,6 +175,14 @@ pub struct ReplayOptions {
     /// each once, however often they are replayed.
     #[arg(long, value_name = "DIR")]
     pub to_data: Option<PathBuf>,
+    /// The same, to what `cdk deploy` made, by its CloudFormation name.
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "NAME", conflicts_with = "to_data")]
+    pub to_stack: Option<String>,
+    /// The same, to the deployment on AWS whose resources the environment names (see `--aws`).
+    #[cfg(feature = "aws")]
+    #[arg(long, conflicts_with_all = ["to_data", "to_stack"])]
+    pub to_aws: bool,
     /// Only this tenant's events; nobody else's are read.
     #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
     pub tenant: Option<TenantId>,
@@ -194,6 +202,27 @@ pub struct ReplayOptions {
     /// The configuration file that says which tenants are spread [default: tidegate.toml, if there is one].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+impl ReplayOptions {
+    /// The deployment that they are brought to, if it is not stdout.
+    pub(crate) fn target(&self) -> Option<DeploymentOptions> {
+        #[cfg(feature = "aws")]
+        if self.to_aws || self.to_stack.is_some() {
+            return Some(DeploymentOptions {
+                data: PathBuf::new(),
+                stack: self.to_stack.clone(),
+                aws: self.to_aws,
+                endpoint_url: self.deployment.endpoint_url.clone(),
+            });
+        }
+        let data = self.to_data.clone()?;
+        #[cfg(feature = "aws")]
+        let target = DeploymentOptions { data, stack: None, aws: false, endpoint_url: None };
+        #[cfg(not(feature = "aws"))]
+        let target = DeploymentOptions { data };
+        Some(target)
+    }
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

@@ -47,36 +47,63 @@ async fn replay_from(
     options: ReplayOptions,
     adapters: &impl Adapters,
 ) -> anyhow::Result<()> {
-    let span = Span::new(options.from, options.to);
-    let target = options.to_data.as_deref();
-    let task = |to: &str| Task {
+    match options.target() {
+        None => print(deployment, &options).await,
+        Some(target) => match target.open().await? {
+            Opened::Embedded(target) => {
+                let (stream, objects) = (target.stream().clone(), target.objects().clone());
+                let (stream, objects) = (adapters.stream(stream), adapters.objects(objects));
+                bring(deployment, &*target, stream, &objects, &options).await
+            }
+            #[cfg(feature = "aws")]
+            Opened::Aws(target) => {
+                bring(deployment, &*target, target.stream().clone(), target.objects(), &options).await
+            }
+        },
+    }
+}
+
+async fn print(deployment: &impl Deployment, options: &ReplayOptions) -> anyhow::Result<()> {
+    let places = places(deployment, "stdout", options)?;
+    let sink = Print { out: io::stdout(), pace: Pace::new(options.rate) };
+    finish(replay(deployment, options.tenant.as_ref(), span(options), places, sink).await?)
+}
+
+/// To `target`, by its `stream` and its `objects`.
+async fn bring(
+    deployment: &impl Deployment,
+    target: &impl Deployment,
+    stream: impl EventStream,
+    objects: &impl ObjectStore,
+    options: &ReplayOptions,
+) -> anyhow::Result<()> {
+    if target.identity() == deployment.identity() {
+        bail!("`{}` is the deployment that is replayed: its events are there already", target.name());
+    }
+    let places = places(deployment, target.identity(), options)?;
+    let sink = Bring {
+        bringer: Bringer::new(stream, objects, Pace::new(Some(options.rate.unwrap_or(RATE)))),
+        source: deployment.objects(),
+        config: crate::config(options.config.as_deref())?,
+    };
+    finish(replay(deployment, options.tenant.as_ref(), span(options), places, sink).await?)
+}
+
+fn span(options: &ReplayOptions) -> Span {
+    Span::new(options.from, options.to)
+}
+
+/// How far the same replay came before.
+fn places(deployment: &impl Deployment, to: &str, options: &ReplayOptions) -> anyhow::Result<Places> {
+    let span = span(options);
+    let task = Task {
         of: deployment.identity().to_owned(),
         to: to.to_owned(),
         tenant: options.tenant.clone(),
         from: span.from,
         before: span.to,
     };
-    let Some(target) = target else {
-        let places = Places::open(options.resume.clone(), &task("stdout"))?;
-        let sink = Print { out: io::stdout(), pace: Pace::new(options.rate) };
-        return finish(replay(deployment, options.tenant.as_ref(), span, places, sink).await?);
-    };
-    let target = crate::deployment::EmbeddedDeployment::open(target).await?;
-    if target.identity() == deployment.identity() {
-        bail!("`{}` is the deployment that is replayed: its events are there already", target.name());
-    }
-    let places = Places::open(options.resume.clone(), &task(target.identity()))?;
-    let objects = adapters.objects(target.objects().clone());
-    let sink = Bring {
-        bringer: Bringer::new(
-            adapters.stream(target.stream().clone()),
-            &objects,
-            Pace::new(Some(options.rate.unwrap_or(RATE))),
-        ),
-        source: deployment.objects(),
-        config: crate::config(options.config.as_deref())?,
-    };
-    finish(replay(deployment, options.tenant.as_ref(), span, places, sink).await?)
+    Places::open(options.resume.clone(), &task)
 }
 
 /// What a replay came to.

@@ -38,7 +38,7 @@ async fn queues() -> [String; 2] {
     [spill, dead]
 }
 
-async fn resources() -> (Resources, String) {
+pub(crate) async fn resources() -> (Resources, String) {
     let [spill_queue, dead] = queues().await;
     let (stream, items_table, ledger_table) = (stream(1).await, table().await, table().await);
     let bucket = bucket().await;
@@ -193,22 +193,26 @@ async fn the_queues(deployment: &AwsDeployment, spill: &str, dead: &str) {
     assert_eq!(deployment.messages(QueueName::Dead).await.unwrap().seen, []);
 }
 
-/// `tidegate audit --aws`: its exit code, and the report.
-fn audit(resources: &Resources) -> (i32, serde_json::Value) {
-    let mut audit = Command::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
-    audit.args(["audit", "--aws", "--json", "--from", "2020-01-01T00:00:00Z", "--endpoint-url", url()]);
-    audit.envs([
+/// What the environment of a command says, so that it finds the emulator and these resources in it.
+pub(crate) fn environment(resources: &Resources) -> [(&'static str, &str); 9] {
+    [
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_REGION", "us-east-1"),
-    ]);
-    audit.envs([
+        ("AWS_ENDPOINT_URL", url()),
         ("TIDEGATE_STREAM", &resources.stream),
         ("TIDEGATE_ITEMS_TABLE", &resources.items_table),
         ("TIDEGATE_LEDGER_TABLE", &resources.ledger_table),
         ("TIDEGATE_BUCKET", &resources.bucket),
         ("TIDEGATE_SPILL_QUEUE", &resources.spill_queue),
-    ]);
+    ]
+}
+
+/// `tidegate audit --aws`: its exit code, and the report.
+fn audit(resources: &Resources) -> (i32, serde_json::Value) {
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
+    audit.args(["audit", "--aws", "--json", "--from", "2020-01-01T00:00:00Z", "--endpoint-url", url()]);
+    audit.envs(environment(resources));
     let output = audit.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {errors}"));

@@ -1,7 +1,8 @@
-//! One ministack for all tests of this process, and resources in it for each.
+//! Starts emulators: one ministack for all tests of this process, with resources in it for each.
 
+use std::ffi::OsStr;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,32 +17,29 @@ use local::aws::KinesisReader;
 use local::event_source_mapping::ports::StreamReader;
 use tests::site::DEADLINE;
 
-struct Ministack {
-    url: String,
-    /// The emulator ends when this end of its pipe does, so with this process.
+/// A process that plays AWS on a port of this machine.
+pub(crate) struct Emulator {
+    pub(crate) url: String,
+    /// The emulator ends when this end of its pipe does, so with this process at the latest.
     _leash: (Child, ChildStdin),
 }
 
-/// The emulator's URL. It is started at the first call.
-pub(crate) fn url() -> &'static str {
-    static MINISTACK: OnceLock<Ministack> = OnceLock::new();
-    &MINISTACK.get_or_init(start).url
-}
-
-fn start() -> Ministack {
-    let program = std::env::var_os("MINISTACK").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/ministack"),
-        Into::into,
-    );
-    assert!(program.exists(), "{} is not there: `make test-emulator` installs it", program.display());
+/// Starts `program`, which is told its port by the variable `port_variable`, and waits until it listens.
+pub(crate) fn start(
+    program: &Path,
+    arguments: &[&OsStr],
+    port_variable: &str,
+    variables: &[(&str, &OsStr)],
+) -> Emulator {
     // Free at this moment. Nobody else is told of it.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
     let mut leash = Command::new("sh")
-        .args(["-c", "\"$0\" >/dev/null 2>&1 </dev/null & cat >/dev/null; kill $!"])
+        .args(["-c", "\"$0\" \"$@\" >/dev/null 2>&1 </dev/null & cat >/dev/null; kill $!"])
         .arg(program)
-        .env("BIND_HOST", "127.0.0.1")
-        .env("GATEWAY_PORT", port.to_string())
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .env(port_variable, port.to_string())
         .env("AWS_ENDPOINT_URL", &url)
         .stdin(Stdio::piped())
         .spawn()
@@ -49,10 +47,30 @@ fn start() -> Ministack {
     let stdin = leash.stdin.take().unwrap();
     let end = Instant::now() + DEADLINE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < end, "ministack does not listen on {url}");
+        assert!(Instant::now() < end, "{} does not listen on {url}", program.display());
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ministack { url, _leash: (leash, stdin) }
+    Emulator { url, _leash: (leash, stdin) }
+}
+
+/// What the variable `name` says, or where `make test-emulator` puts it.
+pub(crate) fn installed(name: &str, under_tools: &str) -> PathBuf {
+    let path = std::env::var_os(name).map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools").join(under_tools),
+        PathBuf::from,
+    );
+    assert!(path.exists(), "{} is not there: `make test-emulator` installs it", path.display());
+    path
+}
+
+/// The URL of the one ministack. It is started at the first call.
+pub(crate) fn url() -> &'static str {
+    static MINISTACK: OnceLock<Emulator> = OnceLock::new();
+    let ministack = || {
+        let program = installed("MINISTACK", "bin/ministack");
+        start(&program, &[], "GATEWAY_PORT", &[("BIND_HOST", OsStr::new("127.0.0.1"))])
+    };
+    &MINISTACK.get_or_init(ministack).url
 }
 
 /// How to reach AWS's APIs at `url`.

@@ -1,0 +1,74 @@
+//! `tidegate replay --to-aws`: a local run's archive comes to a deployment on AWS, by its stream and its bucket.
+
+use std::process::Output;
+
+use consumer_fn::ObjectStore;
+use serde_json::{Value, json};
+use shared::blob::BlobRef;
+use shared::wire::Content;
+use tests::noise::noise;
+use tests::site::{Site, eventually};
+use tidegate::deployment::{AwsDeployment, Deployment, Resources};
+
+use crate::deployment::{environment, resources};
+use crate::emulator::{sdk, url};
+use crate::stream::records;
+
+/// More text than a line takes.
+const LARGE: usize = 600_000;
+
+/// A site that has stored `count` events, the first of them large; stopped.
+async fn with_events(count: usize) -> Site {
+    let site = Site::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
+    let pipeline = site.start();
+    for n in 0..count {
+        let text = if n == 0 { noise(1, LARGE) } else { format!("text {n}") };
+        let event = json!({"tenant_id": format!("t{}", n % 2), "id": format!("e{n}"), "text": text});
+        assert_eq!(pipeline.send(&event).await.0, 202);
+    }
+    eventually("all in the archive", || (site.books().archived().len() == count).then_some(())).await;
+    pipeline.stop();
+    site
+}
+
+fn replay(site: &Site, target: &Resources) -> Output {
+    site.to_run(&["replay", "--to-aws"]).envs(environment(target)).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_archive_is_brought_to_the_stream_and_the_bucket_of_a_deployment_on_aws() {
+    let (site, (target, _)) = (with_events(6).await, resources().await);
+    let replayed = replay(&site, &target);
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success() && said.contains("Replayed 6 events"), "{said}");
+
+    let mut brought: Vec<Value> = Vec::new();
+    for record in records(&target.stream).await {
+        let record = shared::wire::unpack(&record.data, shared::limits::INFLATE_RATIO).unwrap();
+        for entry in record.entries {
+            let Content::Event(event) = entry.unwrap() else { panic!("not an event of ours") };
+            brought.push(serde_json::to_value(event).unwrap());
+        }
+    }
+    let id = |line: &Value| line["id"].as_str().unwrap().to_owned();
+    brought.sort_by_key(id);
+    let mut archived = site.books().lines();
+    archived.sort_by_key(id);
+    let name = |line: &Value| [&line["tenant"], &line["id"], &line["admission_id"]].map(Value::to_string);
+    assert_eq!(brought.iter().map(name).collect::<Vec<_>>(), archived.iter().map(name).collect::<Vec<_>>());
+    assert_eq!(brought[1]["text"], "text 1");
+    let blob: BlobRef = serde_json::from_value(brought[0]["text_ref"].take()).unwrap();
+    let deployment = AwsDeployment::open(&sdk(url()), target).await.unwrap();
+    let part = deployment.objects().get(&blob.part_keys()[0]).await.unwrap().unwrap();
+    assert_eq!(blob.join(vec![part]).unwrap(), noise(1, LARGE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_on_aws_is_not_replayed_into_itself() {
+    let (resources, _) = resources().await;
+    let mut replay = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
+    let replayed =
+        replay.args(["replay", "--aws", "--to-aws"]).envs(environment(&resources)).output().unwrap();
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert!(!replayed.status.success() && said.contains("is the deployment that is replayed"), "{said}");
+}
