@@ -36,28 +36,28 @@ const RATE: u32 = 500;
 /// Replays.
 pub(crate) async fn run(options: ReplayOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
     match options.deployment.open().await? {
-        Opened::Embedded(deployment) => replay_from(&*deployment, options, adapters).await,
+        Opened::Embedded(deployment) => replay_from(&*deployment, &options, adapters).await,
         #[cfg(feature = "aws")]
-        Opened::Aws(deployment) => replay_from(&*deployment, options, adapters).await,
+        Opened::Aws(deployment) => replay_from(&*deployment, &options, adapters).await,
     }
 }
 
 async fn replay_from(
     deployment: &impl Deployment,
-    options: ReplayOptions,
+    options: &ReplayOptions,
     adapters: &impl Adapters,
 ) -> anyhow::Result<()> {
     match options.target() {
-        None => print(deployment, &options).await,
+        None => print(deployment, options).await,
         Some(target) => match target.open().await? {
             Opened::Embedded(target) => {
                 let (stream, objects) = (target.stream().clone(), target.objects().clone());
                 let (stream, objects) = (adapters.stream(stream), adapters.objects(objects));
-                bring(deployment, &*target, stream, &objects, &options).await
+                bring(deployment, &*target, stream, &objects, options).await
             }
             #[cfg(feature = "aws")]
             Opened::Aws(target) => {
-                bring(deployment, &*target, target.stream().clone(), target.objects(), &options).await
+                bring(deployment, &*target, target.stream().clone(), target.objects(), options).await
             }
         },
     }
