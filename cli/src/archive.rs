@@ -4,7 +4,7 @@ use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants, sidecar_ranges};
 use consumer_fn::{Mark, ObjectStore};
 use shared::time::Timestamp;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Listed};
 
 /// The clocks of door and stream may differ by so much, in milliseconds.
 pub const SKEW_MS: i64 = 300_000;
@@ -61,6 +61,21 @@ pub fn place(key: &str) -> Option<(&str, Mark)> {
     let (shard, sequence_number) = rest.rsplit_once('-')?;
     let is_number = !sequence_number.is_empty() && sequence_number.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then_some((shard, Mark::new(sequence_number, position.parse().ok()?)))
+}
+
+/// Goes through the objects whose keys begin with `prefix` and are behind `after`, a page at a time.
+pub async fn each_page(
+    deployment: &impl Deployment,
+    prefix: &str,
+    mut after: Option<String>,
+    mut take: impl FnMut(Vec<Listed>),
+) -> anyhow::Result<()> {
+    loop {
+        let page = deployment.list(prefix, after.as_deref()).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.key.clone());
+        take(page);
+    }
 }
 
 /// A shard's manifest, in the shard's order.

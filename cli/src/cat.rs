@@ -14,7 +14,7 @@ use shared::gzip;
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
-use crate::archive::{Span, begin, manifest, place, ranges_of};
+use crate::archive::{Span, begin, each_page, manifest, place, ranges_of};
 use crate::arguments::CatOptions;
 use crate::deployment::{Deployment, Listed, Opened};
 
@@ -109,13 +109,10 @@ async fn cat(
 /// The manifest's rows for the span, and the objects without one.
 async fn rows(deployment: &impl Deployment, span: Span) -> anyhow::Result<(Vec<ManifestRow>, Vec<Listed>)> {
     let mut listed: BTreeMap<String, Listed> = BTreeMap::new();
-    let mut after = begin(span.from);
-    loop {
-        let page = deployment.list("events/", Some(&after)).await?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.key);
+    each_page(deployment, "events/", Some(begin(span.from)), |page| {
         listed.extend(page.into_iter().map(|object| (object.key.clone(), object)));
-    }
+    })
+    .await?;
     let streamed = deployment.shards().await?.into_iter().map(|shard| shard.id);
     let archived = listed.keys().filter_map(|key| Some(place(key)?.0.to_owned()));
     let mut rows = Vec::new();

@@ -54,16 +54,32 @@ pub fn quarantine_lines(object: &[u8]) -> anyhow::Result<Vec<QuarantineLine>> {
     lines.map(|line| serde_json::from_slice(line).context("a line of it is no quarantine line")).collect()
 }
 
-/// The batch that an object at the failure destination holds, in the form in which Lambda keeps it.
+/// A batch that failed for good.
+#[derive(Debug)]
+pub struct FailedBatch {
+    /// Why the mapping gave it up, in its words, such as `RetryAttemptsExhausted`.
+    pub condition: Option<String>,
+    /// Its records.
+    pub batch: Batch,
+}
+
+/// What an object at the failure destination holds, in the form in which Lambda keeps it.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
-pub fn failed_batch(object: &[u8]) -> anyhow::Result<Batch> {
+pub fn failed_batch(object: &[u8]) -> anyhow::Result<FailedBatch> {
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct Failure {
+        request_context: Option<RequestContext>,
         payload: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct RequestContext {
+        condition: String,
     }
     let failure: Failure = serde_json::from_slice(object).context("it is no record of a failed batch")?;
     let payload = failure.payload.context("it holds no payload")?;
-    serde_json::from_str(&payload).context("its payload is no batch of records")
+    let batch = serde_json::from_str(&payload).context("its payload is no batch of records")?;
+    Ok(FailedBatch { condition: failure.request_context.map(|context| context.condition), batch })
 }
 
 #[cfg(test)]
@@ -86,7 +102,7 @@ mod tests {
     fn a_failed_batch_is_read_from_its_payload_and_one_without_is_refused() {
         let payload = r#"{\"Records\":[{\"kinesis\":{\"sequenceNumber\":\"7\",\"data\":\"eA==\",\"approximateArrivalTimestamp\":1.5},\"eventID\":\"shardId-000000000001:7\"}]}"#;
         let object = format!(r#"{{"version":"1.0","payload":"{payload}"}}"#);
-        assert_eq!(failed_batch(object.as_bytes()).unwrap().shard(), "shardId-000000000001");
+        assert_eq!(failed_batch(object.as_bytes()).unwrap().batch.shard(), "shardId-000000000001");
         assert!(failed_batch(br#"{"version":"1.0"}"#).unwrap_err().to_string().contains("no payload"));
     }
 }

@@ -24,7 +24,7 @@ use shared::id::TenantId;
 
 use crate::archive::{self, Span, begin, ranges_of};
 use crate::arguments::ReplayOptions;
-use crate::deployment::{Deployment, Opened};
+use crate::deployment::{Deployment, Listed, Opened};
 use crate::pace::Pace;
 use crate::redrive::{BYTES, Bringer, Bundle};
 use line::Head;
@@ -319,12 +319,9 @@ fn chosen(
 /// The shards that may have archived something of the span: those of the stream, and those that are in archive keys.
 async fn shards(deployment: &impl Deployment, span: Span) -> anyhow::Result<BTreeSet<String>> {
     let mut shards: BTreeSet<String> = deployment.shards().await?.into_iter().map(|shard| shard.id).collect();
-    let mut after = begin(span.from);
-    loop {
-        let page = deployment.list("events/", Some(&after)).await?;
-        let Some(last) = page.last() else { return Ok(shards) };
-        after.clone_from(&last.key);
-        let archived = page.iter().filter_map(|object| Some(archive::place(&object.key)?.0.to_owned()));
-        shards.extend(archived);
-    }
+    let take = |page: Vec<Listed>| {
+        shards.extend(page.iter().filter_map(|object| Some(archive::place(&object.key)?.0.to_owned())));
+    };
+    archive::each_page(deployment, "events/", Some(begin(span.from)), take).await?;
+    Ok(shards)
 }

@@ -27,6 +27,13 @@ impl Mark {
     }
 }
 
+/// The place where an event lies, on the shard that its origin names.
+impl From<&Origin> for Mark {
+    fn from(origin: &Origin) -> Self {
+        Self::new(origin.sequence_number.clone(), origin.position)
+    }
+}
+
 impl Ord for Mark {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.order().cmp(&other.order())

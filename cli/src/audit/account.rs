@@ -105,14 +105,14 @@ impl<'a> Books<'a> {
     /// Whether a line of that origin, if the stream had one, was surely read.
     fn is_covered(&self, origin: &Origin, received_at: Timestamp) -> bool {
         let read_from = self.facts.shards.get(&origin.shard).and_then(|shard| shard.read_from.as_ref());
-        let behind = read_from.is_some_and(|read_from| mark(origin) >= *read_from);
+        let behind = read_from.is_some_and(|read_from| Mark::from(origin) >= *read_from);
         behind || received_at.unix_ms() >= self.facts.stream_from.unix_ms().saturating_add(SKEW_MS)
     }
 
     /// Whether everything that happens to a line of that origin has happened.
     fn is_done(&self, origin: &Origin) -> bool {
         let done_before = self.facts.shards.get(&origin.shard).and_then(|shard| shard.done_before.as_ref());
-        done_before.is_some_and(|done_before| mark(origin) < *done_before)
+        done_before.is_some_and(|done_before| Mark::from(origin) < *done_before)
     }
 
     /// Lines and items that nobody's event stands behind; and items whose event is gone from the stream, and which the
@@ -251,8 +251,4 @@ fn lines(facts: &Facts) -> impl Iterator<Item = (&Line, &str)> {
 /// Whether the item of a line may have gone.
 fn is_over(line: &Line, now: Timestamp) -> bool {
     line.item_until.is_some_and(|until| until <= now)
-}
-
-fn mark(origin: &Origin) -> Mark {
-    Mark::new(origin.sequence_number.clone(), origin.position)
 }

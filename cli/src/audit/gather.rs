@@ -16,9 +16,9 @@ use shared::time::{Clock, Timestamp};
 use super::facts::{Arrival, Event, Facts, Item, Kept, Object, Shard};
 use super::objects::{self, Noted};
 use super::verdict::Finding;
-use crate::archive::{SKEW_MS, Span, begin, earlier, manifest, place, ranges_of};
+use crate::archive::{SKEW_MS, Span, begin, each_page, earlier, manifest, place, ranges_of};
 use crate::deployment::{Deployment, Listed, QueueName, Start, Tail};
-use crate::kept;
+use crate::kept::{self, FailedBatch};
 use crate::progress::Progress;
 
 /// Objects that are fetched side by side.
@@ -158,14 +158,12 @@ impl<D: Deployment> Reader<'_, D> {
 
     async fn list(&mut self, prefix: &str, after: Option<String>) -> anyhow::Result<Vec<Listed>> {
         let mut listed: Vec<Listed> = Vec::new();
-        let mut after = after;
-        loop {
-            let page = self.deployment.list(prefix, after.as_deref()).await?;
-            let Some(last) = page.last() else { return Ok(listed) };
-            after = Some(last.key.clone());
+        each_page(self.deployment, prefix, after, |page| {
             listed.extend(page);
             self.progress.tell("listed objects", listed.len() as u64, None);
-        }
+        })
+        .await?;
+        Ok(listed)
     }
 
     async fn quarantine(&mut self) -> anyhow::Result<()> {
@@ -200,7 +198,7 @@ impl<D: Deployment> Reader<'_, D> {
         for Listed { key, .. } in self.list(kept::FAILED, None).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             match kept::failed_batch(&bytes) {
-                Ok(batch) => {
+                Ok(FailedBatch { batch, .. }) => {
                     let kept = batch.lines(self.config).map(|line| {
                         let Arrival { origin, event, received_at, .. } = arrival(line);
                         Kept { origin, event, received_at }

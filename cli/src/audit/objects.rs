@@ -80,7 +80,7 @@ fn misplaced(object: &Object, before: Option<&Mark>) -> Vec<Finding> {
         return vec![Finding::object(&object.key, "its key is not that of an archive object")];
     };
     let is_within = |origin: &Origin| {
-        let mark = Mark::new(origin.sequence_number.clone(), origin.position);
+        let mark = Mark::from(origin);
         *origin.shard == *shard && first <= mark && before.is_none_or(|before| mark < *before)
     };
     let outside = object.lines.iter().filter(|line| !is_within(&line.origin));

@@ -39,7 +39,7 @@ impl<'a, D: Deployment> Archive<'a, D> {
     /// object covers it, another attempt may have stored it or not: the object's lines tell.
     pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
         let settled = self.deployment.ledger().read(&origin.shard).await?.settled_before;
-        if settled.is_none_or(|settled| settled <= mark(origin)) {
+        if settled.is_none_or(|settled| settled <= Mark::from(origin)) {
             return Ok(Standing::Open);
         }
         let Some(row) = self.covering(origin).await? else { return Ok(Standing::Free) };
@@ -57,14 +57,10 @@ impl<'a, D: Deployment> Archive<'a, D> {
     }
 
     async fn covering(&self, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
-        let place = mark(origin);
+        let place = Mark::from(origin);
         let row = self.deployment.manifest_at(&origin.shard, &place).await?;
         Ok(row.filter(|row| place < row.before))
     }
-}
-
-fn mark(origin: &Origin) -> Mark {
-    Mark::new(origin.sequence_number.clone(), origin.position)
 }
 
 /// The places that an object's lines come from, all of one shard.

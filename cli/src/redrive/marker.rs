@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::blob::sha256;
 use shared::key;
 
+use crate::archive::each_page;
 use crate::deployment::Deployment;
 
 const VERSION: u32 = 1;
@@ -29,18 +30,16 @@ impl Markers {
     /// All there are: their keys.
     pub(crate) async fn list(deployment: &impl Deployment) -> anyhow::Result<Self> {
         let mut markers: HashMap<_, Vec<_>> = HashMap::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = deployment.list("redriven/", after.as_deref()).await?;
-            let Some(last) = page.last() else { return Ok(Self(markers)) };
-            after = Some(last.key.clone());
+        each_page(deployment, "redriven/", None, |page| {
             for marker in page {
                 let source = marker.key.strip_prefix("redriven/").and_then(|key| key.rsplit_once('/'));
                 if let Some((source, _)) = source {
                     markers.entry(source.to_owned()).or_default().push(marker.key);
                 }
             }
-        }
+        })
+        .await?;
+        Ok(Self(markers))
     }
 
     /// The lines of `source` that are done with.

@@ -3,13 +3,12 @@
 use anyhow::Context;
 use consumer_fn::{Mark, read_again};
 use ingest_fn::SpillMessage;
-use serde::Deserialize;
 use shared::config::Config;
 use shared::event::Event;
 use shared::time::Timestamp;
 
 use super::candidate::{Candidate, Place};
-use crate::kept::{failed_batch, quarantine_lines};
+use crate::kept::{FailedBatch, failed_batch, quarantine_lines};
 
 /// The reason of dead letters.
 const DEAD_LETTER: &str = "dead_letter";
@@ -36,8 +35,8 @@ pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<C
 
 /// The lines of a batch at the failure destination; and its shard, with the first place behind its last record.
 pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Candidate>, String, Mark)> {
-    let reason = condition(object)?;
-    let batch = failed_batch(object)?;
+    let FailedBatch { condition, batch } = failed_batch(object)?;
+    let reason = condition.context("it does not say why it was given up")?;
     let shard = batch.shard().to_owned();
     let mut before = None;
     let mut candidates = Vec::new();
@@ -54,21 +53,6 @@ pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Cand
         });
     }
     Ok((candidates, shard, before.context("its payload holds no line")?))
-}
-
-/// Why the mapping gave the batch up, in its words.
-fn condition(object: &[u8]) -> anyhow::Result<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Failure {
-        request_context: Context,
-    }
-    #[derive(Deserialize)]
-    struct Context {
-        condition: String,
-    }
-    let failure: Failure = serde_json::from_slice(object).context("it is no record of a failed batch")?;
-    Ok(failure.request_context.condition)
 }
 
 /// The lines of a dead letter.
