@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use shared::gzip;
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
-use crate::archive::{Span, begin, each_page, manifest, place, ranges_of};
+use crate::archive::{Span, manifest, ranges_of, shards};
 use crate::arguments::CatOptions;
 use crate::deployment::{Deployment, Listed, Opened};
 
@@ -32,7 +32,7 @@ pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
     {
         return Err(error).context("stdout");
     }
-    for Listed { key, bytes } in &printed.unlisted {
+    for Listed { key, bytes, .. } in &printed.unlisted {
         eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
     }
     eprintln!("{}", printed.summary(&options.tenant));
@@ -109,15 +109,12 @@ async fn cat(
 /// The manifest's rows for the span, and the objects without one.
 async fn rows(deployment: &impl Deployment, span: Span) -> anyhow::Result<(Vec<ManifestRow>, Vec<Listed>)> {
     let mut listed: BTreeMap<String, Listed> = BTreeMap::new();
-    each_page(deployment, "events/", Some(begin(span.from)), |page| {
+    let shards = shards(deployment, span.from, |page| {
         listed.extend(page.into_iter().map(|object| (object.key.clone(), object)));
-    })
-    .await?;
-    let streamed = deployment.shards().await?.into_iter().map(|shard| shard.id);
-    let archived = listed.keys().filter_map(|key| Some(place(key)?.0.to_owned()));
+    });
     let mut rows = Vec::new();
-    for shard in streamed.chain(archived).collect::<BTreeSet<_>>() {
-        rows.extend(manifest(deployment, &shard).await?);
+    for shard in shards.await?.into_keys() {
+        rows.extend(manifest(deployment, &shard, span.from).await?);
     }
     for row in &rows {
         listed.remove(&row.key);

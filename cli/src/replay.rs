@@ -9,7 +9,6 @@
 mod line;
 mod place;
 
-use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, bail};
@@ -22,9 +21,9 @@ use shared::config::Config;
 use shared::gzip;
 use shared::id::TenantId;
 
-use crate::archive::{self, Span, begin, ranges_of};
+use crate::archive::{self, Span, ranges_of};
 use crate::arguments::ReplayOptions;
-use crate::deployment::{Deployment, Listed, Opened};
+use crate::deployment::{Deployment, Opened};
 use crate::pace::Pace;
 use crate::redrive::{BYTES, Bringer, Bundle};
 use line::Head;
@@ -221,9 +220,12 @@ async fn replay(
     mut sink: impl Sink,
 ) -> anyhow::Result<Replayed> {
     let mut replayed = Replayed::default();
-    for shard in shards(deployment, span).await? {
-        // The object at which it was, and what lies behind it.
-        let begun = places.of(&shard).map(Place::first);
+    for (shard, near) in archive::shards(deployment, span.from, drop).await? {
+        // The object at which it was, and what lies behind it; or the first that may hold something of the span.
+        let begun = match places.of(&shard).map(Place::first) {
+            Some(first) => Some(first),
+            None => archive::first_row(deployment, &shard, span.from, near).await?,
+        };
         let mut page = match &begun {
             Some(first) => deployment.manifest_at(&shard, first).await?.into_iter().collect(),
             None => deployment.manifest(&shard, None).await?,
@@ -314,14 +316,4 @@ fn chosen(
             })?;
     }
     bad.map_or(Ok(()), |error| Err(error).context("a line of it cannot be read"))
-}
-
-/// The shards that may have archived something of the span: those of the stream, and those that are in archive keys.
-async fn shards(deployment: &impl Deployment, span: Span) -> anyhow::Result<BTreeSet<String>> {
-    let mut shards: BTreeSet<String> = deployment.shards().await?.into_iter().map(|shard| shard.id).collect();
-    let take = |page: Vec<Listed>| {
-        shards.extend(page.iter().filter_map(|object| Some(archive::place(&object.key)?.0.to_owned())));
-    };
-    archive::each_page(deployment, "events/", Some(begin(span.from)), take).await?;
-    Ok(shards)
 }

@@ -109,6 +109,10 @@ impl Deployment for Noting {
         self.inner.manifest(shard, after).await
     }
 
+    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+        self.inner.manifest_before(shard, place).await
+    }
+
     async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
         self.inner.manifest_at(shard, place).await
     }
