@@ -1,5 +1,7 @@
 //! What the operator's commands have in common when they read the archive: spans of time, keys, and the manifest.
 
+mod absent;
+
 use std::collections::BTreeMap;
 
 use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants, sidecar_ranges};
@@ -7,6 +9,8 @@ use consumer_fn::{Mark, ObjectStore};
 use shared::time::{Clock, Timestamp};
 
 use crate::deployment::{Deployment, Listed};
+
+pub use absent::{Absent, gone};
 
 /// The clocks of door and stream may differ by so much, in milliseconds.
 pub const SKEW_MS: i64 = 300_000;

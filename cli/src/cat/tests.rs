@@ -259,6 +259,28 @@ async fn an_object_that_the_manifest_does_not_have_is_named_and_a_sealed_key_is_
 }
 
 #[tokio::test]
+async fn what_has_expired_is_told_and_what_was_lost_is_an_error_and_the_rest_is_printed() {
+    let (_folder, deployment) = deployment().await;
+    for object in 1..=4 {
+        write(&deployment, object, object == 1, true).await;
+    }
+    let rows = deployment.manifest(SHARD, None).await.unwrap();
+    let Tenants::Sidecar(sidecar) = &rows[0].tenants else { panic!("it is beside the first") };
+    for key in [sidecar, &rows[0].key, &rows[2].key] {
+        deployment.inner.delete(key).await.unwrap();
+    }
+    let (lines, printed) = printed(&deployment, 7, Span::default()).await;
+    assert_eq!(
+        lines,
+        [2, 2, 4, 4].iter().zip([0, 1, 0, 1]).map(|(o, n)| line(&tenant(7), *o, n)).collect::<Vec<_>>()
+    );
+    let told = printed.absent.told();
+    assert_eq!(told[0], format!("older objects than {} are not there any more", rows[1].key));
+    assert!(told[1].starts_with(&format!("left out: {}: the manifest has it", rows[2].key)), "{told:?}");
+    assert_eq!((told.len(), printed.absent.lost()), (2, 1));
+}
+
+#[tokio::test]
 async fn a_member_that_holds_anothers_lines_is_refused() {
     let (_folder, deployment) = deployment().await;
     write(&deployment, 1, false, true).await;
