@@ -214,16 +214,15 @@ impl<'a> Books<'a> {
         match (self.holder(case, item), self.course(case)) {
             // Whatever else of it is under way: who comes later finds the item, and leaves the archive to the origin it names.
             (Holder::ItselfAndDone, _) => Err("it has an item, and the archive has no line of it"),
-            (Holder::SameContent, _) => Ok(Outcome::Deduplicated),
-            (_, Course::UnderWay) => Ok(Outcome::InFlight),
+            // Where nobody has the item any more, the one that it was compared with has gone since; whether it may is said
+            // where its line is judged.
+            (Holder::SameContent, _) | (Holder::NobodyAnyMore, Course::Over) => Ok(Outcome::Deduplicated),
+            // If its own item is there, the attempt that inserted it, or one that takes it over, is still to archive it.
+            (_, Course::UnderWay) | (Holder::Itself, Course::Over) => Ok(Outcome::InFlight),
             (_, Course::Kept) => Ok(Outcome::Failed),
-            // The attempt that inserted the item, or the one that takes it over, is still to archive it.
-            (Holder::Itself, Course::Over) => Ok(Outcome::InFlight),
             (Holder::OtherContent, Course::Over) => {
                 Err("its id belongs to another content, and quarantine does not have it")
             }
-            // The item that it was compared with has gone since; whether it may is said where its line is judged.
-            (Holder::NobodyAnyMore, Course::Over) => Ok(Outcome::Deduplicated),
             (Holder::Nobody, Course::Over) if case.name.is_none() => {
                 Err("it cannot be read, and quarantine does not have it")
             }
