@@ -154,6 +154,6 @@ pub struct ItemPage {
 pub struct Messages {
     /// The messages.
     pub seen: Vec<QueuedMessage>,
-    /// How many more there are, about, which somebody works on at the moment.
+    /// How many more there are, about, which were not looked at: somebody works on them at the moment, or they are too many.
     pub hidden: u64,
 }

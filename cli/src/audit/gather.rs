@@ -250,9 +250,7 @@ impl<D: Deployment> Reader<'_, D> {
     async fn queues(&mut self) -> anyhow::Result<()> {
         for queue in [QueueName::Spill, QueueName::Dead] {
             let messages = self.deployment.messages(queue).await?;
-            if queue == QueueName::Spill {
-                self.facts.hidden_messages = messages.hidden;
-            }
+            self.facts.hidden_messages += messages.hidden;
             for message in messages.seen {
                 let lines = SpillMessage::read(&message.body).unwrap_or_default();
                 let events =
