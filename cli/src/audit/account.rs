@@ -193,6 +193,8 @@ impl<'a> Books<'a> {
             |kind, detail| Finding::event(kind, case.named(), Some(&line.origin), detail).within(key);
         match item {
             Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => {}
+            // Of an event that came when this one's item had had its time.
+            Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => {}
             Some(item) if self.archived.contains_key(&item.origin) => {
                 let detail = format!("archived, and so is the event that its item names, at {}", item.origin);
                 findings.push(finding(Kind::Doubled, detail));
@@ -296,7 +298,7 @@ fn lines(facts: &Facts) -> impl Iterator<Item = (&Line, &str)> {
     all.filter(|(line, _)| facts.span.has(line.received_at))
 }
 
-/// Whether the item of a line may have gone.
+/// Whether the item of a line may have gone by then.
 fn is_over(line: &Line, now: Timestamp) -> bool {
     line.item_until.is_some_and(|until| until <= now)
 }
