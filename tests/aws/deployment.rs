@@ -19,14 +19,14 @@ use shared::tier::Tier;
 use shared::time::Timestamp;
 use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources, Start, Tail};
 
-use crate::emulator::{bucket, sdk, stream, table, url};
+use crate::emulator::{bucket, name, sdk, stream, table, url};
 
 const SHARD: &str = "shardId-000000000000";
 
 /// A new spill queue with its dead-letter queue: their URLs.
 async fn queues() -> [String; 2] {
     let client = aws_sdk_sqs::Client::new(&sdk(url()));
-    let names = ["spill", "dead"].map(|kind| format!("{kind}-{}", std::process::id()));
+    let names = ["spill", "dead"].map(name);
     let created =
         async |name: &str| client.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
     let [spill, dead] = [created(&names[0]).await, created(&names[1]).await];

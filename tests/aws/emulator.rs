@@ -99,7 +99,7 @@ impl aws_sdk_s3::config::AsyncSleep for TokioSleep {
 }
 
 /// A name that no other test has.
-fn name(kind: &str) -> String {
+pub(crate) fn name(kind: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -10,6 +10,7 @@
 //! | `items` | conditional inserts of items |
 //! | `objects` | conditional puts of objects |
 //! | `deployment` | what an operator's command sees |
+//! | `redrive` | what failed there, brought back to its stream |
 //! | `replay` | a local run's archive, brought to a deployment on AWS |
 //! | `mapping` | what the event source mapping reads, calls and keeps |
 //! | `split` | shards that are split and merged under load, by the door's puts and the mapping's reads |
@@ -22,6 +23,7 @@ mod items;
 mod mapping;
 mod objects;
 mod proxy;
+mod redrive;
 mod replay;
 mod split;
 mod stream;

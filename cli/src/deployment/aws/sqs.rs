@@ -47,9 +47,9 @@ impl Queues {
         let Some(url) = self.url(queue).await? else { return Ok(Messages::default()) };
         let visible = self.count(&url, QueueAttributeName::ApproximateNumberOfMessages).await?;
         let hidden = self.count(&url, QueueAttributeName::ApproximateNumberOfMessagesNotVisible).await?;
-        let Looked { messages, end } = look(|| self.receive(&url), Instant::now() + LOOK).await;
+        let Looked { messages, end } = look(|| self.receive(&url), BYTES, Instant::now() + LOOK).await;
         self.release(&url, &messages).await?;
-        let hidden = not_looked_at(&end?, visible, hidden, messages.len() as u64);
+        let hidden = not_looked_at(end?, visible, hidden, messages.len() as u64);
         let mut seen: Vec<QueuedMessage> = messages.into_values().filter_map(queued).collect();
         seen.sort_by(|a, b| (a.sent, &a.id).cmp(&(b.sent, &b.id)));
         Ok(Messages { seen, hidden })
@@ -132,13 +132,13 @@ enum End {
 
 /// Receives until the queue has no more to give. A message may be received twice, so that nothing but known ones means
 /// nothing; it does not get round to what becomes visible again, since it ends before.
-async fn look<F>(mut receive: impl FnMut() -> F, until: Instant) -> Looked
+async fn look<F>(mut receive: impl FnMut() -> F, most: usize, until: Instant) -> Looked
 where
     F: Future<Output = anyhow::Result<Vec<Message>>>,
 {
     let (mut messages, mut bytes) = (HashMap::new(), 0);
     let end = loop {
-        if bytes > BYTES || Instant::now() >= until {
+        if bytes > most || Instant::now() >= until {
             break Ok(End::TooMuch);
         }
         match receive().await {
@@ -156,7 +156,7 @@ where
 }
 
 /// About how many messages were not looked at, of a queue that began with so many.
-fn not_looked_at(end: &End, visible: u64, hidden: u64, seen: u64) -> u64 {
+fn not_looked_at(end: End, visible: u64, hidden: u64, seen: u64) -> u64 {
     match end {
         End::Empty => hidden,
         End::TooMuch => (visible + hidden).saturating_sub(seen).max(1),
@@ -186,10 +186,10 @@ mod tests {
             let call = calls.pop_front().copied().unwrap_or_default();
             async move {
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                Ok(call.iter().map(|(id, bytes)| message(id, *bytes)).collect())
+                Ok::<Vec<_>, anyhow::Error>(call.iter().map(|(id, bytes)| message(id, *bytes)).collect())
             }
         };
-        let Looked { messages, end } = look(receive, Instant::now() + LOOK).await;
+        let Looked { messages, end } = look(receive, 100, Instant::now() + LOOK).await;
         (messages.len(), end)
     }
 
@@ -208,18 +208,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_look_ends_before_it_holds_more_than_memory() {
-        let (seen, end) = looked(&[&[("a", BYTES / 2)], &[("b", BYTES)], &[("c", 1)]]).await;
+        let (seen, end) = looked(&[&[("a", 60)], &[("b", 60)], &[("c", 1)]]).await;
         assert_eq!((seen, end.unwrap()), (2, End::TooMuch));
     }
 
     #[test]
     fn what_was_not_looked_at_is_counted() {
-        assert_eq!(not_looked_at(&End::Empty, 100, 7, 100), 7);
-        assert_eq!(not_looked_at(&End::TooMuch, 100, 7, 40), 67);
-        assert_eq!(
-            not_looked_at(&End::TooMuch, 100, 0, 120),
-            1,
-            "counts are about right, and there was more"
-        );
+        assert_eq!(not_looked_at(End::Empty, 100, 7, 100), 7);
+        assert_eq!(not_looked_at(End::TooMuch, 100, 7, 40), 67);
+        assert_eq!(not_looked_at(End::TooMuch, 100, 0, 120), 1, "counts are about right, and there was more");
     }
 }

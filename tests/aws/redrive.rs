@@ -1,0 +1,88 @@
+//! `tidegate redrive --aws --apply`: what failed comes back to a stream on AWS, once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use consumer_fn::ObjectStore;
+use ingest_fn::spill::sqs::SqsQueue;
+use ingest_fn::{SpillMessage, SpillQueue};
+use serde_json::{Value, json};
+use shared::wire::Content;
+use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources};
+
+use crate::deployment::{environment, resources};
+use crate::emulator::{sdk, url};
+use crate::stream::records;
+
+/// A batch of one record as Lambda keeps it when it has given up.
+const FAILED: &str = "aws/lambda/mapping/shardId-000000000000/2026/11/21/2026-11-21T09.31.00-4951-4951";
+
+fn line(id: &str) -> String {
+    json!({
+        "v": 1, "id": id, "admission_id": format!("019aa553-4a00-7000-8000-{:0>12}", id.len()), "tenant": "acme",
+        "tier": "pro", "source": "webhook", "received_at": "2026-11-21T09:30:00.123Z", "text": "x",
+    })
+    .to_string()
+}
+
+/// What lies at the failure destination for `id`.
+fn failed(id: &str) -> Bytes {
+    let payload = json!({"Records": [{
+        "kinesis": {
+            "sequenceNumber": "4951", "partitionKey": "acme", "approximateArrivalTimestamp": 1_795_253_400.5,
+            "data": base64_simd::STANDARD.encode_to_string(line(id)),
+        },
+        "eventID": "shardId-000000000000:4951",
+    }]});
+    let condition = json!({"condition": "RetryAttemptsExhausted"});
+    json!({"version": "1.0", "requestContext": condition, "payload": payload.to_string()}).to_string().into()
+}
+
+/// Runs it; gives what it printed.
+fn redrive(target: &Resources, arguments: &[&str]) -> String {
+    let mut redrive = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
+    let output =
+        redrive.args(["redrive", "--aws"]).args(arguments).envs(environment(target)).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The events on the stream: their ids, and where they were before.
+async fn brought(stream: &str) -> Vec<(String, Value)> {
+    let mut brought = Vec::new();
+    for record in records(stream).await {
+        let record = shared::wire::unpack(&record.data, shared::limits::INFLATE_RATIO).unwrap();
+        for entry in record.entries {
+            let Content::Event(event) = entry.unwrap() else { panic!("not an event of ours") };
+            let mut event = serde_json::to_value(event).unwrap();
+            brought.push((event["id"].as_str().unwrap().to_owned(), event["redrive_of"].take()));
+        }
+    }
+    brought.sort_by(|a, b| a.0.cmp(&b.0));
+    brought
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_batch_and_a_dead_letter_come_back_to_a_stream_on_aws_once() {
+    let (target, dead) = resources().await;
+    let deployment = AwsDeployment::open(&sdk(url()), target.clone()).await.unwrap();
+    deployment.objects().put(FAILED, failed("failed")).await.unwrap();
+    let queue = SqsQueue::new(&sdk(url()), dead, Duration::from_secs(5));
+    assert_eq!(queue.send(&[SpillMessage::of("acme", &[line("dead")])]).await, [Ok(())]);
+
+    let said = redrive(&target, &[]);
+    assert!(said.contains("With --apply, 2 events go back"), "{said}");
+    assert!(brought(&target.stream).await.is_empty());
+
+    let said = redrive(&target, &["--apply"]);
+    assert!(said.contains("2 events are back on the stream."), "{said}");
+    let place = json!([{"shard": "shardId-000000000000", "sequence_number": "4951", "position": 0}]);
+    let expected = [("dead".to_owned(), Value::Null), ("failed".to_owned(), place)];
+    assert_eq!(brought(&target.stream).await, expected);
+    assert_eq!(deployment.messages(QueueName::Dead).await.unwrap().seen, []);
+    assert_eq!(deployment.list("redriven/", None).await.unwrap().len(), 2, "what was brought back is noted");
+
+    let said = redrive(&target, &["--apply"]);
+    assert!(said.contains("Nothing that failed is left to bring back."), "{said}");
+    assert_eq!(brought(&target.stream).await, expected);
+}
