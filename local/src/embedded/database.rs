@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 /// Tables as they are now. The names of columns are the names of attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The number of [`SCHEMA`], kept in the file as `user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// How long a writer waits for another process to finish its transaction.
 const BUSY: Duration = Duration::from_secs(10);
 
