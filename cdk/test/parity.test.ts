@@ -188,6 +188,37 @@ test('roles and lifecycle name the prefixes that the functions write', () => {
 /** Not names of objects, but keys of items and of the ledger's rows. */
 const KEYS_OF_ROWS = ['tenants/', 'processed_logs/', 'shard/', 'object/'];
 
+test('the table of items is keyed, indexed and expired by attributes that items have', () => {
+  const attributes = source('consumer-fn/src/items/attributes.rs');
+  const named = (constant: string) => captured(attributes, new RegExp(`const ${constant}: &str = "(\\w+)"`));
+  const { Properties } = resource(template('dev'), 'AWS::DynamoDB::Table', 'ItemsTable');
+  const [index, ...others] = Properties.GlobalSecondaryIndexes;
+  assert.deepEqual(others, []);
+  assert.equal(index.IndexName, named('BY_RECEIVED_AT'));
+  assert.deepEqual(keys(index.KeySchema), [named('RECEIVED_PARTITION'), named('RECEIVED_AT')]);
+  assert.equal(Properties.TimeToLiveSpecification.AttributeName, named('EXPIRES_AT'));
+  for (const key of keys(Properties.KeySchema)) assert.match(attributes, new RegExp(`\\("${key}", Text\\(`));
+
+  function keys(schema: Json[]): string[] {
+    return schema.map(({ AttributeName }) => AttributeName);
+  }
+});
+
+test('the role that reads a tenant is allowed the partitions that its items are written to', () => {
+  const spread = source('shared/src/partition.rs');
+  const items = captured(source('shared/src/key.rs'), /fn item_partition[\s\S]*?format!\("(\w+\/)\{tenant\}"\)/);
+  const index = captured(spread, /fn received_partition[\s\S]*?format!\("(\w+\/)\{\}", partition_key\(/);
+  const separator = captured(spread, /fn partition_key[\s\S]*?format!\("\{tenant\}(.)\{\}"/);
+  const { PolicyDocument } = resource(template('dev'), 'AWS::IAM::Policy', 'Reader').Properties;
+  const [{ Condition }] = PolicyDocument.Statement;
+  const tag = `\${aws:PrincipalTag/tenant}`;
+  assert.equal(index, items);
+  assert.deepEqual(Condition['ForAllValues:StringLike']['dynamodb:LeadingKeys'], [
+    `${items}${tag}`,
+    `${index}${tag}${separator}*`,
+  ]);
+});
+
 test('the tables of SQL have the columns that lines have, in their order', () => {
   assert.deepEqual(
     members('consumer-fn/src/archive/line.rs'),

@@ -3,7 +3,6 @@
 //! | file | holds |
 //! |---|---|
 //! | `port.rs` | the stream as the publisher sees it |
-//! | `partition.rs` | which partition key an event has |
 //! | `queue.rs` | the plan: what goes into the next call. Pure |
 //! | `driver.rs` | the act: calls, waits, answers |
 //! | `jitter.rs` | randomness for the waits |
@@ -17,7 +16,6 @@ mod driver;
 mod jitter;
 #[cfg(feature = "aws")]
 pub mod kinesis;
-mod partition;
 mod port;
 mod queue;
 #[cfg(test)]
@@ -32,7 +30,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use driver::{Driver, Submission};
-pub use partition::partition_key;
 pub use port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 
 /// An event's line, and where it goes.

@@ -4,7 +4,10 @@ import { AttributeType, BillingMode, ProjectionType, Table, TableEncryption } fr
 import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 
-/** Of a tenant's items, newest first: keys only, so that an item's write costs one small write more. */
+/**
+ * Of a tenant's items, newest first: keys only, so that an item's write costs one small write more. Its partitions are not
+ * the table's: a tenant that is spread over the stream is spread here as well, or one partition would hold it up.
+ */
 export const BY_RECEIVED_AT = 'by_received_at';
 
 export interface ItemsTableProps {
@@ -29,7 +32,7 @@ export class ItemsTable extends Construct {
     });
     this.table.addGlobalSecondaryIndex({
       indexName: BY_RECEIVED_AT,
-      partitionKey: { name: 'pk', type: AttributeType.STRING },
+      partitionKey: { name: 'received_partition', type: AttributeType.STRING },
       sortKey: { name: 'received_at', type: AttributeType.STRING },
       projectionType: ProjectionType.KEYS_ONLY,
     });

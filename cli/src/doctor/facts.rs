@@ -155,12 +155,25 @@ pub struct Table {
     pub status: String,
     /// Partition key and sort key.
     pub keys: Vec<String>,
+    /// Its indexes over all partitions, by name.
+    pub indexes: BTreeMap<String, Index>,
     /// The attribute that rows expire by, if they do.
     pub expires_by: Option<String>,
     /// Whether it can be restored to any second.
     pub is_restorable: bool,
     /// Whether rows are encrypted with a key of KMS.
     pub is_encrypted: bool,
+}
+
+/// An index of a table.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// Such as `ACTIVE`.
+    pub status: String,
+    /// Partition key and sort key.
+    pub keys: Vec<String>,
+    /// What it holds of a row, such as `KEYS_ONLY`.
+    pub projection: String,
 }
 
 /// The bucket.
