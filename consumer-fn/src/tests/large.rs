@@ -24,7 +24,7 @@ pub(crate) fn noise(bytes: usize, seed: u64) -> String {
 }
 
 /// A foreign producer's event.
-fn foreign(tenant: &str, id: &str, text: &str) -> Vec<u8> {
+pub(super) fn foreign(tenant: &str, id: &str, text: &str) -> Vec<u8> {
     json!({ "tenant_id": tenant, "id": id, "text": text }).to_string().into_bytes()
 }
 
