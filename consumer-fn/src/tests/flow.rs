@@ -33,7 +33,7 @@ async fn an_event_becomes_one_item_and_one_archive_line() {
     assert_eq!(item.origin.to_string(), format!("{SHARD}:95:0"));
     assert_eq!(item.original_text, "User 555-0199 accessed /reports");
     assert_eq!(item.modified_data, "User [REDACTED] accessed /reports");
-    assert_eq!(item.expires_at, Some(1_795_253_400 + 90 * 86_400));
+    assert_eq!(item.expires_at, Some(1_795_253_402 + 90 * 86_400));
     assert_eq!(pipeline.objects.keys(""), ["events/dt=2026-11-21/hr=09/shardId-000000000000-95-0.ndjson.gz"]);
 }
 
