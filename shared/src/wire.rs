@@ -225,7 +225,8 @@ fn read_line(line: &[u8]) -> Result<Content, Undecodable> {
     }
 }
 
-/// A line that is no event: one of another version, a broken one, or a foreign producer's object.
+/// A line that is no event: one of another version, a broken one, or a foreign producer's object. It is ours only by both
+/// marks, a number for its version and an admission: either may be a member of somebody else's.
 fn read_other(line: &str, error: serde_json::Error) -> Result<Content, Undecodable> {
     #[derive(Deserialize)]
     struct Marks<'a> {
@@ -238,7 +239,7 @@ fn read_other(line: &str, error: serde_json::Error) -> Result<Content, Undecodab
         Ok(Marks { v: Some(v), admission_id: Some(_) }) if v > u64::from(VERSION) => {
             Err(Undecodable::NewerVersion(v))
         }
-        Ok(Marks { admission_id: Some(_), .. }) => Err(Undecodable::Event(error)),
+        Ok(Marks { v: Some(_), admission_id: Some(_) }) => Err(Undecodable::Event(error)),
         _ => {
             let object = ClientObject::parse(line)?;
             if object.tenant.is_none() {
@@ -300,6 +301,25 @@ mod tests {
         ];
         for (data, expected) in cases {
             assert_eq!(code(data), expected, "{}", String::from_utf8_lossy(&data[..data.len().min(60)]));
+        }
+    }
+
+    #[test]
+    fn a_line_is_ours_only_with_a_number_for_its_version_and_an_admission() {
+        for other in [
+            r#""admission_id":"A-17""#,
+            r#""admission_id":5,"v":"1.2""#,
+            r#""v":2"#,
+            r#""admission_id":{},"v":null"#,
+        ] {
+            let line = format!("{{\"tenant_id\":\"acme\",\"text\":\"x\",{other}}}");
+            let entries = read(line.as_bytes()).unwrap().entries;
+            let [Ok(Content::Foreign(object))] = &entries[..] else { panic!("{line}: {entries:?}") };
+            assert_eq!(
+                object.fields.as_json(),
+                format!("{{{other}}}"),
+                "what it has of ours is the client's own"
+            );
         }
     }
 
