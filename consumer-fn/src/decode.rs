@@ -24,7 +24,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
     let mut bytes = 0;
     for (index, record) in batch.records().iter().enumerate() {
         let start = Place { record: index, position: 0 };
-        let unpacked = match wire::unpack(&record.data, config.limits.inflate_ratio) {
+        let unpacked = match wire::unpack(&record.data) {
             Ok(unpacked) => unpacked,
             Err(reason) => {
                 prefix.quarantined.push(Quarantined::undecodable(start, &reason, record.data.clone()));
@@ -94,7 +94,7 @@ pub fn read_again(
     arrival: Timestamp,
     config: &Config,
 ) -> Vec<(Origin, Result<Event, &'static str>)> {
-    let entries = match wire::unpack(data, config.limits.inflate_ratio) {
+    let entries = match wire::unpack(data) {
         Ok(record) => record.entries,
         Err(reason) => return vec![(origin.clone(), Err(reason.code()))],
     };

@@ -126,6 +126,18 @@ async fn a_text_that_only_the_item_cannot_hold_stays_in_the_line() {
     );
 }
 
+/// Its body came uncompressed, so no limit on bodies concerns how well we pack it.
+#[tokio::test(start_paused = true)]
+async fn a_text_that_packs_better_than_a_compressed_body_may_is_stored() {
+    let mut pipeline = Pipeline::new();
+    pipeline.config.limits.inflate_ratio = 20;
+    let packed = pack(&[admitted(1, "acme", "e", &"again and ".repeat(20_000))]);
+    assert!(packed.len() * 20 < 200_000, "{} bytes", packed.len());
+    assert_eq!(pipeline.invoke(&[packed]).await, 1);
+    assert_eq!(pipeline.objects.quarantined(), Vec::<Value>::new());
+    assert_eq!(pipeline.objects.archived_keys(), ["acme/e"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_that_is_larger_than_an_object_is_divided() {
     let pipeline = Pipeline::new();

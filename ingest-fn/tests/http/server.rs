@@ -17,7 +17,6 @@ use serde_json::Value;
 use shared::config::Config;
 use shared::event::Event;
 use shared::id::Ids;
-use shared::limits;
 use shared::time::{Clock, Timestamp};
 use shared::wire::{self, Content};
 use tower::ServiceExt;
@@ -143,10 +142,7 @@ impl Server {
     /// The events on the stream, in order.
     pub(crate) fn events(&self) -> Vec<Event> {
         let reached = self.reached.lock().unwrap();
-        let entries = reached
-            .records
-            .iter()
-            .flat_map(|record| wire::unpack(&record.data, limits::INFLATE_RATIO).unwrap().entries);
+        let entries = reached.records.iter().flat_map(|record| wire::unpack(&record.data).unwrap().entries);
         let event = |entry: wire::Entry| match entry.unwrap() {
             Content::Event(event) => *event,
             Content::Foreign(object) => panic!("{object:?}"),

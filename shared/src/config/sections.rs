@@ -123,7 +123,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The most events in one request.
     pub batch_events: usize,
-    /// The most output for a byte of input when a body or a record is inflated.
+    /// The most output for a byte of input when a body is inflated.
     pub inflate_ratio: u32,
     /// Bytes of bodies that the server holds at once; further requests wait at the door.
     pub bodies_in_memory_bytes: usize,
