@@ -86,8 +86,11 @@ impl Batch {
     }
 }
 
-/// The events in bytes that lay at `origin` and went to quarantine: a line, or a whole record, whose lines then lie
-/// behind one another from there. The same events that the consumer would have read at that place.
+/// The events in bytes that lay at `origin` and went to quarantine: one line, or what was taken for one and could not be
+/// cut into its own, a record or a user record of an aggregate.
+///
+/// The first one is what the consumer would have read at that place. For each further one there is no place on the stream:
+/// those behind `origin` are its neighbours', who may be archived from there. It is given one that no line of a record has.
 pub fn read_again(
     data: &[u8],
     origin: &Origin,
@@ -99,7 +102,8 @@ pub fn read_again(
         Err(reason) => return vec![(origin.clone(), Err(reason.code()))],
     };
     let entry = |(line, entry): (usize, wire::Entry)| {
-        let origin = Origin { position: origin.position + position(line), ..origin.clone() };
+        let apart = position(line * wire::RECORD_EVENTS);
+        let origin = Origin { position: origin.position + apart, ..origin.clone() };
         let event = match entry {
             Ok(Content::Event(event)) => Ok(*event),
             Ok(Content::Foreign(object)) => Ok(foreign(*object, arrival, &origin, config)),
