@@ -251,12 +251,12 @@ mod tests {
             event.received_at = Timestamp::from_unix_ms(received_at);
             prepare(event, &Config::default()).item.expires_at.unwrap()
         };
-        const LIFE: i64 = 90 * 86_400;
-        assert_eq!(expires(0), NOW_MS / 1_000 + LIFE, "a replayed event's repeat finds the item");
-        assert_eq!(expires(NOW_MS - 2_000), NOW_MS / 1_000 + LIFE);
+        let life = 90 * 86_400;
+        assert_eq!(expires(0), NOW_MS / 1_000 + life, "a replayed event's repeat finds the item");
+        assert_eq!(expires(NOW_MS - 2_000), NOW_MS / 1_000 + life);
         assert_eq!(
             expires(NOW_MS + 2_000),
-            NOW_MS / 1_000 + 2 + LIFE,
+            NOW_MS / 1_000 + 2 + life,
             "the door's clock may be ahead of ours"
         );
     }
