@@ -113,13 +113,16 @@ impl Server {
     }
 
     pub(crate) fn with(faults: Faults, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_ids(faults, change, counting_ids())
+    }
+
+    pub(crate) fn with_ids(faults: Faults, change: impl FnOnce(&mut Config), ids: Ids) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let reached = Arc::default();
         let ports = Ports { faults, reached: Arc::clone(&reached) };
         let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-        let state =
-            IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, counting_ids());
+        let state = IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, ids);
         Self { router: router(state), reached }
     }
 

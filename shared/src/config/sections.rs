@@ -125,7 +125,8 @@ pub struct Limits {
     pub batch_events: usize,
     /// The most output for a byte of input when a body is inflated.
     pub inflate_ratio: u32,
-    /// Bytes of bodies that the server holds at once; further requests wait at the door.
+    /// Bytes of bodies, and of the texts that they are flattened to, that the server holds at once; further requests wait at
+    /// the door.
     pub bodies_in_memory_bytes: usize,
     /// How long a body may take to arrive, in milliseconds.
     pub body_timeout_ms: u64,
