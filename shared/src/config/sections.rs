@@ -233,6 +233,8 @@ impl Publish {
 pub struct Transform {
     /// The steps, in order.
     pub steps: Vec<TransformStep>,
+    /// Seconds of simulated work for each character of a text, before the steps; 0 for none.
+    pub simulate_work: f64,
     /// What `redact` looks for.
     pub redact: Redact,
     /// The constant fields that `enrich` adds; they win over a client's field of the same name.
@@ -278,7 +280,12 @@ pub enum RedactKind {
 
 impl Default for Transform {
     fn default() -> Self {
-        Self { steps: vec![TransformStep::Redact], redact: Redact::default(), enrich: BTreeMap::new() }
+        Self {
+            steps: vec![TransformStep::Redact],
+            simulate_work: 0.0,
+            redact: Redact::default(),
+            enrich: BTreeMap::new(),
+        }
     }
 }
 
@@ -293,7 +300,15 @@ impl Default for Redact {
 }
 
 impl Transform {
+    /// How long each character of a text is worked on.
+    pub fn work_per_character(&self) -> Duration {
+        Duration::from_secs_f64(self.simulate_work)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
+        if !(0.0..=60.0).contains(&self.simulate_work) {
+            return Err(ConfigError::value("transform.simulate_work", self.simulate_work, "0 to 60"));
+        }
         for (index, step) in self.steps.iter().enumerate() {
             if self.steps[..index].contains(step) {
                 return Err(ConfigError::value("transform.steps", format!("{step:?}"), "each step once"));
