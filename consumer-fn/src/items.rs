@@ -52,7 +52,8 @@ pub struct Item {
     pub fields: Fields,
     /// Where the client's other members lie, if the item does not hold them.
     pub fields_ref: Option<BlobRef>,
-    /// When the item may go, in seconds since the Unix epoch; never, if not given.
+    /// When the item may go, in seconds since the Unix epoch; never, if not given. Its life begins when it is stored, or
+    /// when its event was received, whichever is later.
     pub expires_at: Option<i64>,
     /// Its partition in the index by time ([`shared::partition::received_partition`]).
     pub received_partition: String,

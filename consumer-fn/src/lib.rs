@@ -5,7 +5,7 @@
 //! | [`batch`] | reads the invocation's payload |
 //! | [`decode`] | records to events |
 //! | [`resolve`] | fetches texts that came by reference |
-//! | [`transform`] | redacts, changes case, enriches |
+//! | [`transform`] | simulates work, where that is asked for; redacts, changes case, enriches |
 //! | [`prepare`] | lays out item, archive line and large parts |
 //! | [`offload`] | writes the large parts |
 //! | [`insert`] | items, and who comes second |

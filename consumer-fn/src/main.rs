@@ -7,13 +7,15 @@ use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::objects::s3::S3Objects;
 use consumer_fn::{Consumer, lambda};
+use shared::config;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let config = shared::config::load(shared::config::locate(variable).as_deref(), std::env::vars())?;
+    let overrides = config::variables(std::env::vars_os())?;
+    let config = config::load(config::locate(variable).as_deref(), overrides)?;
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("consumer-fn").map_err(anyhow::Error::from_boxed)?;
 

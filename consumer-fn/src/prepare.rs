@@ -51,9 +51,11 @@ impl Prepared {
             Text::Inline(text) => (text, None),
             Text::Ref(blob) => (fetched.unwrap_or_default(), Some(blob)),
         };
-        let expires_at = config.items.time_to_live(&event.tier).map(|life| event.received_at.plus(life));
         let received_partition =
             partition::received_partition(&event.tenant, &event.id, &config.tenants.spread);
+        // A replayed or redriven event may be older than an item lives. Its item still tells a repeat for as long as any.
+        let lives_from = event.received_at.max(processed_at);
+        let expires_at = config.items.time_to_live(&event.tier).map(|life| lives_from.plus(life));
         let came_by_reference = original_ref.is_some();
 
         let mut prepared = Self {
@@ -191,6 +193,8 @@ mod tests {
     use crate::items::{Attribute, RECEIVED_AT, RECEIVED_PARTITION};
     use crate::tests::admitted;
 
+    const NOW_MS: i64 = 1_795_253_400_000;
+
     /// The largest event that each kind of limit allows, all at once.
     fn largest() -> (Event, Config) {
         let mut event = admitted(u128::MAX, &"t".repeat(limits::TENANT_ID_BYTES), "x", "");
@@ -210,7 +214,7 @@ mod tests {
             sequence_number: "4".repeat(56).into(),
             position: u32::MAX,
         };
-        let now = Timestamp::from_unix_ms(1_795_253_400_000);
+        let now = Timestamp::from_unix_ms(NOW_MS);
         Prepared::new(Resolved { event, fetched: None }, origin, &transform, config, now)
     }
 
@@ -256,6 +260,23 @@ mod tests {
         assert!(
             bytes <= 1_024,
             "a write unit is 1 KB, this is {bytes}: the ceilings in ARCHITECTURE.md halve"
+        );
+    }
+
+    #[test]
+    fn an_item_lives_its_time_from_when_it_is_written_however_old_its_event_is() {
+        let expires = |received_at| {
+            let mut event = admitted(1, "acme", "1", "hello");
+            event.received_at = Timestamp::from_unix_ms(received_at);
+            prepare(event, &Config::default()).item.expires_at.unwrap()
+        };
+        let life = 90 * 86_400;
+        assert_eq!(expires(0), NOW_MS / 1_000 + life, "a replayed event's repeat finds the item");
+        assert_eq!(expires(NOW_MS - 2_000), NOW_MS / 1_000 + life);
+        assert_eq!(
+            expires(NOW_MS + 2_000),
+            NOW_MS / 1_000 + 2 + life,
+            "the door's clock may be ahead of ours"
         );
     }
 

@@ -71,7 +71,7 @@ impl Books {
         let Some(database) = self.database() else { return 0 };
         let mut select = database.prepare("SELECT data FROM records").unwrap();
         let records = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-        let entries = |data: Vec<u8>| shared::wire::unpack(&data, 1_100).unwrap().entries.len();
+        let entries = |data: Vec<u8>| shared::wire::unpack(&data).unwrap().entries.len();
         records.map(|data| entries(data.unwrap())).sum()
     }
 

@@ -51,7 +51,7 @@ export class Consumer extends Construct {
     props.items.grantInsert(this.rust.function);
     props.ledger.grantCommit(this.rust.function);
     const { events, errors, texts, payloads, manifests } = PREFIXES;
-    props.archive.grantPut(this.rust.function, events, errors, texts, manifests);
+    props.archive.grantPut(this.rust.function, events, errors, texts, payloads, manifests);
     props.archive.grantGet(this.rust.function, events, texts, payloads, manifests);
     props.archive.grantList(this.rust.function);
     const canRead = props.stream.grantRead(this.rust.function);

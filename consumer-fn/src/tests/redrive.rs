@@ -1,14 +1,20 @@
 //! Events that were brought back from where they had failed.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use shared::config::Config;
 use shared::event::Event;
+use shared::id::AdmissionId;
 use shared::origin::Origin;
+use shared::time::Timestamp;
+use shared::wire;
 use tokio::time::Instant;
 
 use super::stores::Fault;
-use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
+use super::{ARRIVAL_MS, Pipeline, SHARD, admitted, pack, record, sequence_number};
 use crate::commit::settle;
+use crate::decode::read_again;
 use crate::origin::Mark;
 
 fn origin(record: usize) -> Origin {
@@ -152,4 +158,26 @@ async fn quarantine_that_the_ledger_does_not_hear_of_is_not_answered_as_done() {
     pipeline.ledger.fail(|_| None);
     assert_eq!(pipeline.invoke(&[b"bad".to_vec()]).await, 1);
     assert_eq!(pipeline.objects.quarantined().len(), 1);
+}
+
+/// A user record that is an aggregate itself goes to quarantine at its place among the others. Alone it is read.
+#[test]
+fn what_was_one_line_and_is_several_by_itself_claims_no_places_of_its_neighbours() {
+    let path = format!("{}/../tests/fixtures/kpl/one-bad-among-good.bin", env!("CARGO_MANIFEST_DIR"));
+    let lay_at = Origin { position: 1, ..origin(0) };
+    let arrival = Timestamp::from_unix_ms(ARRIVAL_MS);
+    let without_id = br#"{"tenant_id":"acme"}"#;
+    for data in [std::fs::read(path).unwrap(), [&without_id[..]; 3].join(&b'\n')] {
+        let read = read_again(&data, &lay_at, arrival, &Config::default());
+        let positions: Vec<_> = read.iter().map(|(origin, _)| origin.position).collect();
+        assert_eq!(positions[0], 1);
+        let most = u32::try_from(wire::RECORD_EVENTS).unwrap();
+        assert!(positions[1..].iter().all(|position| *position >= most), "{positions:?}: a neighbour's");
+        let admissions: HashSet<_> =
+            read.iter().filter_map(|(_, event)| Some(event.as_ref().ok()?.admission_id)).collect();
+        let neighbour = |position| AdmissionId::of_foreign(SHARD, &lay_at.sequence_number, position);
+        assert!(admissions.contains(&neighbour(1)));
+        assert!((2..most).all(|position| !admissions.contains(&neighbour(position))));
+        assert_eq!(admissions.len(), read.iter().filter(|(_, event)| event.is_ok()).count());
+    }
 }

@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let config = Arc::new(config::load(config::locate(variable).as_deref(), std::env::vars())?);
+    let overrides = config::variables(std::env::vars_os())?;
+    let config = Arc::new(config::load(config::locate(variable).as_deref(), overrides)?);
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("ingest-server").map_err(anyhow::Error::from_boxed)?;
 

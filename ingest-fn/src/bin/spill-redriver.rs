@@ -10,7 +10,8 @@ use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let config = config::load(config::locate(variable).as_deref(), std::env::vars())?;
+    let overrides = config::variables(std::env::vars_os())?;
+    let config = config::load(config::locate(variable).as_deref(), overrides)?;
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("spill-redriver").map_err(anyhow::Error::from_boxed)?;
 
