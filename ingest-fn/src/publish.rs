@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use shared::config;
+use shared::metric::Metric;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -63,15 +64,24 @@ pub(crate) type Answers = Vec<Result<(), Unpublished>>;
 pub struct Publisher<S> {
     stream: Arc<S>,
     settings: config::Publish,
+    latency: Metric,
     seed: u64,
     calls: Arc<AtomicU64>,
     door: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
 }
 
 impl<S: EventStream> Publisher<S> {
-    /// A publisher to `stream`; `seed` makes its waits differ from those of other processes.
-    pub fn new(stream: S, settings: config::Publish, seed: u64) -> Self {
-        Self { stream: Arc::new(stream), settings, seed, calls: Arc::default(), door: Mutex::new(None) }
+    /// A publisher to `stream`; `seed` makes its waits differ from those of other processes. What its calls take is
+    /// recorded as `latency`: the door's and those who may take longer are not to be mixed in one.
+    pub fn new(stream: S, settings: config::Publish, latency: Metric, seed: u64) -> Self {
+        Self {
+            stream: Arc::new(stream),
+            settings,
+            latency,
+            seed,
+            calls: Arc::default(),
+            door: Mutex::new(None),
+        }
     }
 
     /// How many calls were made so far: each records one latency.
@@ -107,7 +117,8 @@ impl<S: EventStream> Publisher<S> {
         if let Some(submission) = refused {
             let (sender, submissions) = mpsc::unbounded_channel();
             let calls = Arc::clone(&self.calls);
-            let driver = Driver::new(Arc::clone(&self.stream), self.settings.clone(), self.seed, calls);
+            let settings = self.settings.clone();
+            let driver = Driver::new(Arc::clone(&self.stream), settings, self.latency, self.seed, calls);
             tokio::spawn(driver.run(submissions));
             // A driver that has just started takes it, unless the runtime is shutting down: then nobody waits.
             let _ = sender.send(submission);

@@ -1,5 +1,5 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
-import type { Metric } from 'aws-cdk-lib/aws-cloudwatch';
+import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { AttributeType, BillingMode, ProjectionType, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
 import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
@@ -48,11 +48,19 @@ export class ItemsTable extends Construct {
     );
   }
 
-  metricThrottledRequests(): Metric {
-    return this.table.metricThrottledRequestsForOperation('BatchExecuteStatement');
+  metricThrottledWrites(): Record<'ofTable' | 'ofIndex', Metric> {
+    return this.metrics('WriteThrottleEvents');
   }
 
-  metricConsumedWriteUnits(): Metric {
-    return this.table.metricConsumedWriteCapacityUnits({ statistic: 'Sum' });
+  metricWriteUnits(): Record<'ofTable' | 'ofIndex', Metric> {
+    return this.metrics('ConsumedWriteCapacityUnits');
+  }
+
+  /** DynamoDB counts an index by itself: what is said of the table leaves it out. */
+  private metrics(metricName: string): Record<'ofTable' | 'ofIndex', Metric> {
+    const { tableName: TableName } = this.table;
+    const of = (dimensionsMap: Record<string, string>) =>
+      new Metric({ namespace: 'AWS/DynamoDB', metricName, dimensionsMap, statistic: Stats.SUM });
+    return { ofTable: of({ TableName }), ofIndex: of({ TableName, GlobalSecondaryIndexName: BY_RECEIVED_AT }) };
   }
 }

@@ -39,6 +39,8 @@ pub struct Deployment {
     pub dead_letters: Queue,
     /// The alarms that the stack made, each as CloudWatch has it now.
     pub alarms: Vec<(String, Option<Alarm>)>,
+    /// The topic that they go to.
+    pub alarm_topic: Topic,
 }
 
 /// A mapping from a queue.
@@ -239,4 +241,13 @@ pub struct Alarm {
     pub description: String,
     /// Whether it tells anybody.
     pub has_actions: bool,
+}
+
+/// A topic.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    /// Its ARN.
+    pub arn: String,
+    /// Whom its policy lets publish: services and accounts, `*` for everybody whom a condition lets.
+    pub publishers: Vec<String>,
 }

@@ -169,6 +169,10 @@ fn as_deployed() -> Deployment {
             "late".to_owned(),
             Some(Alarm { state: "OK".to_owned(), description: "Runbook: x".to_owned(), has_actions: true }),
         )],
+        alarm_topic: Topic {
+            arn: arn("sns", "alarms"),
+            publishers: vec!["cloudwatch.amazonaws.com".to_owned()],
+        },
     }
 }
 
@@ -201,7 +205,7 @@ fn text(value: &str) -> String {
 #[test]
 fn a_stack_as_it_is_deployed_has_nothing_to_change() {
     finds(|_| {}, &[]);
-    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 170 things looked at, all as they should be.");
+    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 171 things looked at, all as they should be.");
 }
 
 #[test]
@@ -435,6 +439,15 @@ fn an_alarm_that_is_gone_that_tells_nobody_or_that_fires_is_found() {
 }
 
 #[test]
+fn a_topic_that_refuses_the_alarms_is_found() {
+    let who = "alarms: who may publish to their topic";
+    finds(|stack| stack.alarm_topic.publishers.clear(), &[who]);
+    finds(|stack| stack.alarm_topic.publishers = vec![text("events.amazonaws.com")], &[who]);
+    // SNS's own policy.
+    finds(|stack| stack.alarm_topic.publishers = vec![text("*")], &[]);
+}
+
+#[test]
 fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     let mut deployment = as_deployed();
     deployment.mapping.rules.bisect_on_error = false;
@@ -442,12 +455,12 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     insta::assert_snapshot!(report, @r"
     consumer's mapping: BisectBatchOnFunctionError is off, should be on
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
-    Tidegate-dev: 170 things looked at, one is not as it should be.
+    Tidegate-dev: 171 things looked at, one is not as it should be.
     ");
     insta::assert_snapshot!(report.to_json(), @r#"
     {
       "stack": "Tidegate-dev",
-      "looked_at": 170,
+      "looked_at": 171,
       "findings": [
         {
           "about": "consumer's mapping",
