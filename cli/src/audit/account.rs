@@ -10,7 +10,7 @@ use shared::id::{AdmissionId, EventId, TenantId};
 use shared::time::Timestamp;
 
 use super::cases::{Case, Cases};
-use super::facts::{Facts, Item, Line};
+use super::facts::{Arrival, Facts, Item, Line};
 use super::verdict::{Finding, Kind, Outcome, Verdict};
 use crate::archive::SKEW_MS;
 
@@ -39,6 +39,28 @@ pub(crate) fn account(facts: &Facts) -> Verdict {
     }
     verdict.findings.sort_by(|a, b| (a.kind, &a.tenant, &a.id).cmp(&(b.kind, &b.tenant, &b.id)));
     verdict
+}
+
+/// Where on the stream the events lie that no place behind it has although they are done: of each the one line that is to
+/// be brought back. It is the line that the event's item names, or one that came in its place; any other would find an
+/// item that it may not take over. Without an item it is the latest.
+pub(crate) fn stranded(facts: &Facts) -> HashSet<Origin> {
+    let books = Books::new(facts);
+    let arrivals: HashMap<_, _> = facts.arrivals.iter().map(|arrival| (&arrival.origin, arrival)).collect();
+    let mut stranded = HashSet::new();
+    for case in books.cases.iter() {
+        let item = books.item_of(case);
+        if books.archived_of(case).next().is_some() || books.unarchived(case, item).is_ok() {
+            continue;
+        }
+        let item = item.filter(|item| case.owns(item));
+        let takes_over = |arrival: &&Arrival| {
+            item.is_none_or(|item| arrival.origin == item.origin || arrival.redrive_of.contains(&item.origin))
+        };
+        let live = case.live().filter_map(|origin| arrivals.get(origin).copied());
+        stranded.extend(live.filter(takes_over).last().map(|arrival| arrival.origin.clone()));
+    }
+    stranded
 }
 
 /// What became of a case.
@@ -154,10 +176,19 @@ impl<'a> Books<'a> {
         self.archived.contains_key(origin) || self.failed.contains(origin) || self.former.contains(origin)
     }
 
+    /// The places of a case by which it is archived.
+    fn archived_of<'c>(&self, case: &'c Case) -> impl Iterator<Item = &'c Origin> {
+        case.origins.iter().filter(|origin| self.archived.contains_key(origin))
+    }
+
+    /// The item that has its id, whoever's event that is.
+    fn item_of<'c>(&'c self, case: &'c Case) -> Option<&'c Item> {
+        self.items.get(&case.named()?).copied()
+    }
+
     fn judge<'c>(&self, case: &'c Case, findings: &mut Vec<Finding>) -> Judged<'c> {
-        let archived = case.origins.iter().filter(|origin| self.archived.contains_key(origin));
-        let archived: Vec<_> = archived.collect();
-        let item = case.name.as_ref().and_then(|(tenant, id)| self.items.get(&(tenant, id)).copied());
+        let archived: Vec<_> = self.archived_of(case).collect();
+        let item = self.item_of(case);
         if let Some(first) = archived.first().copied() {
             let lines: Vec<_> = archived.iter().flat_map(|origin| &self.archived[origin]).copied().collect();
             self.check_stored(case, &lines, item, findings);
@@ -214,9 +245,7 @@ impl<'a> Books<'a> {
         let is_under_way = case.is_spilled
             || case.live().any(|origin| !self.is_done(origin) && !self.failed.contains(origin));
         let is_kept = case.is_dead || case.live().any(|origin| self.failed.contains(origin));
-        let is_owner = item.is_some_and(|item| {
-            case.origins.contains(&item.origin) || case.admission_id == Some(item.admission_id)
-        });
+        let is_owner = item.is_some_and(|item| case.owns(item));
         // Whatever else of it is under way: who comes later finds the item, and leaves the archive to the origin it names.
         let is_lost = item.is_some_and(|item| {
             is_owner
@@ -231,6 +260,10 @@ impl<'a> Books<'a> {
             }
             _ if is_under_way => Ok(Outcome::InFlight),
             _ if is_kept => Ok(Outcome::Failed),
+            // What was put in place of the one that it names is done as well, and did not take the item over.
+            Some(item) if is_owner && self.is_done(&item.origin) => {
+                Err("its item names a place where it was before, and the archive has no line of it")
+            }
             Some(_) if is_owner => Ok(Outcome::InFlight),
             Some(_) => Err("its id belongs to another content, and quarantine does not have it"),
             // The item that it was compared with has gone since; whether it may is said where its line is judged.
