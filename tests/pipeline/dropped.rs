@@ -41,9 +41,9 @@ fn missing(site: &Site) -> (u64, u64) {
 /// The books balance by the client's own log, and by what an operator can see; and nothing is left to do.
 async fn balance(log: &Log, site: &Site, pipeline: Pipeline) {
     log.balance(site, pipeline).await;
-    let records = site.books().records();
+    let events = site.books().events();
     assert_eq!(site.printed(&APPLY), NOTHING);
-    assert_eq!(site.books().records(), records);
+    assert_eq!(site.books().events(), events);
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn what_lies_on_the_stream_alone_is_found_there_and_stored_once() {
     let pipeline = site.start();
 
     assert_eq!(site.printed(&["redrive"]), NOTHING, "the stream is read only where it is named");
-    let records = site.books().records();
+    let events = site.books().events();
     let shown = site.printed(&SHOW);
     assert!(shown.contains("stream  dropped  acme         2  to be redriven"), "{shown}");
     assert!(
@@ -67,7 +67,7 @@ async fn what_lies_on_the_stream_alone_is_found_there_and_stored_once() {
         "{shown}"
     );
     assert_eq!(site.printed(&SHOW), shown, "a dry run changes nothing");
-    assert_eq!(site.books().records(), records);
+    assert_eq!(site.books().events(), events);
     for other in [["--tenant", "beta"], ["--reason", "id_reused"], ["--to", "2020-01-01T00:00:00Z"]] {
         assert_eq!(site.printed(&[&APPLY[..], &other].concat()), NOTHING, "{other:?}");
     }
@@ -75,7 +75,7 @@ async fn what_lies_on_the_stream_alone_is_found_there_and_stored_once() {
     let done = site.printed(&APPLY);
     assert!(done.contains("2 events are back on the stream.\n"), "{done}");
     assert_eq!(site.printed(&APPLY), NOTHING, "whether they are stored yet or not");
-    assert_eq!(site.books().records(), records + 2);
+    assert_eq!(site.books().events(), events + 2);
     balance(&log, &site, pipeline).await;
 }
 
@@ -152,7 +152,7 @@ async fn a_redrive_from_the_stream_that_is_killed_and_run_again_stores_everythin
             assert!(!output.status.success(), "{step} {fault}: {}", String::from_utf8_lossy(&output.stdout));
         }
     }
-    assert!(site.books().records() > 5 + 3, "some are on the stream more than once");
+    assert!(site.books().events() > 5 + 3, "some are on the stream more than once");
     let pipeline = site.start();
     site.printed(&APPLY);
     balance(&log, &site, pipeline).await;
@@ -173,7 +173,7 @@ async fn what_an_attempt_archived_before_it_died_is_found_behind_the_fence_and_l
     assert!(shown.contains("to be redriven"), "nothing tells yet that the object is there: {shown}");
     let done = site.printed(&APPLY);
     assert!(done.contains("stream  dropped  acme         1  in the archive already"), "{done}");
-    assert_eq!(site.books().records(), 1);
+    assert_eq!(site.books().events(), 1);
     let pipeline = site.start();
     balance(&log, &site, pipeline).await;
 }
