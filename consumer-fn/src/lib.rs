@@ -59,4 +59,5 @@ pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;
 pub use objects::ObjectStore;
 pub use origin::{Mark, Origin};
+pub use quarantine::{NotKept, keep_unreadable};
 pub use transform::InvalidTransform;

@@ -12,10 +12,11 @@ use shared::wire;
 use tokio::time::Instant;
 
 use super::stores::Fault;
-use super::{ARRIVAL_MS, Pipeline, SHARD, admitted, pack, record, sequence_number};
+use super::{ARRIVAL_MS, Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
 use crate::commit::settle;
 use crate::decode::read_again;
 use crate::origin::Mark;
+use crate::quarantine::keep_unreadable;
 
 fn origin(record: usize) -> Origin {
     Origin { shard: SHARD.into(), sequence_number: sequence_number(record).into(), position: 0 }
@@ -135,6 +136,30 @@ async fn what_is_quarantined_again_keeps_the_places_where_it_was() {
     let bytes = base64_simd::STANDARD.decode_to_vec(bytes).unwrap();
     let again: Event = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(again.redrive_of, [origin(0), origin(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_of_a_record_is_kept_by_hand_as_the_consumer_keeps_it() {
+    let half_bad = [record("acme", &["1"]), b"{\"no\": \"tenant\"}\n".to_vec()].concat();
+    for (data, lines) in [(half_bad, 1), (b"\x00poison".to_vec(), 1), (record("acme", &["1"]), 0)] {
+        let (consumer, by_hand) = (Pipeline::new(), Pipeline::new());
+        assert_eq!(consumer.invoke(std::slice::from_ref(&data)).await, 1);
+        let until = Instant::now() + Duration::from_secs(5);
+        keep_unreadable(&batch(0, &[data]), &consumer.config, &by_hand.objects, until).await.unwrap();
+        assert_eq!(by_hand.objects.quarantined(), consumer.objects.quarantined());
+        assert_eq!(by_hand.objects.keys(""), consumer.objects.keys("errors/"));
+        assert_eq!(by_hand.objects.quarantined().len(), lines);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_quarantine_does_not_take_by_hand_is_told() {
+    let mut pipeline = Pipeline::new();
+    pipeline.objects.fail(|_| Some(Fault::Throttled));
+    let until = Instant::now() + Duration::from_secs(5);
+    let record = batch(0, &[b"bad".to_vec()]);
+    let error = keep_unreadable(&record, &pipeline.config, &pipeline.objects, until).await.unwrap_err();
+    assert!(error.to_string().starts_with("quarantine could not be written: `errors/"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
