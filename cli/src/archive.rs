@@ -1,13 +1,21 @@
 //! What the operator's commands have in common when they read the archive: spans of time, keys, and the manifest.
 
+mod absent;
+
+use std::collections::BTreeMap;
+
 use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants, sidecar_ranges};
 use consumer_fn::{Mark, ObjectStore};
-use shared::time::Timestamp;
+use shared::time::{Clock, Timestamp};
 
 use crate::deployment::{Deployment, Listed};
 
+pub use absent::{Absent, gone};
+
 /// The clocks of door and stream may differ by so much, in milliseconds.
 pub const SKEW_MS: i64 = 300_000;
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// A span of time, without its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +56,9 @@ pub fn earlier(time: Timestamp, milliseconds: i64) -> Timestamp {
     Timestamp::from_unix_ms(time.unix_ms().saturating_sub(milliseconds))
 }
 
-/// What every archive object's key is behind that holds events received at `from` or later: keys have the hour in which
-/// an object's first record arrived, and no event arrives before it is received.
+/// What every archive object's key is behind whose first record arrived when events received at `from` may have: keys
+/// have that record's hour, and no event arrives before it is received. An object from before may *end* with such
+/// events: of those, [`manifest`] tells.
 pub fn begin(from: Timestamp) -> String {
     format!("events/{}", earlier(from, SKEW_MS).hour_partition())
 }
@@ -78,16 +87,86 @@ pub async fn each_page(
     }
 }
 
-/// A shard's manifest, in the shard's order.
-pub async fn manifest(deployment: &impl Deployment, shard: &str) -> anyhow::Result<Vec<ManifestRow>> {
+/// The shards that may have archived events received at `from` or later: those of the stream, and those that are in
+/// archive keys. With each the first place that a key from `from` on names, if one does. `take` gets the objects of these
+/// keys, page by page.
+///
+/// A shard that the stream has forgotten is known by keys alone; and the last of them may be as much older than `from`
+/// as a record can wait on the stream for the batch that archives it.
+pub async fn shards(
+    deployment: &impl Deployment,
+    from: Timestamp,
+    mut take: impl FnMut(Vec<Listed>),
+) -> anyhow::Result<BTreeMap<String, Option<Mark>>> {
+    let streamed = deployment.shards().await?.into_iter().map(|shard| (shard.id, None));
+    let mut shards: BTreeMap<String, Option<Mark>> = streamed.collect();
+    let retention = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
+    let remembered = earlier(Clock::system().now(), retention.saturating_sub(SKEW_MS));
+    let begin = begin(from);
+    let after = if from < remembered { self::begin(earlier(from, retention)) } else { begin.clone() };
+    each_page(deployment, "events/", Some(after), |page| {
+        for (key, (shard, first)) in page.iter().filter_map(|object| Some((&object.key, place(&object.key)?)))
+        {
+            let known = shards.entry(shard.to_owned()).or_default();
+            if *key > begin && known.as_ref().is_none_or(|known| first < *known) {
+                *known = Some(first);
+            }
+        }
+        take(page.into_iter().filter(|object| object.key > begin).collect());
+    })
+    .await?;
+    Ok(shards)
+}
+
+/// The rows of a shard's manifest that may tell of events received at `from` or later, in the shard's order.
+///
+/// Objects cover a shard one behind the other, and a key has the hour in which its object's first record arrived. So of the
+/// objects of earlier hours than `from` only the last can hold what arrived later, however long its batch took to come
+/// about: what the others hold arrived before *its* first record did. Rows are read from the youngest back to that one.
+pub async fn manifest(
+    deployment: &impl Deployment,
+    shard: &str,
+    from: Timestamp,
+) -> anyhow::Result<Vec<ManifestRow>> {
     let mut rows: Vec<ManifestRow> = Vec::new();
+    let stop = stop(from);
     loop {
-        let page = deployment.manifest(shard, rows.last().map(|row| &row.first)).await?;
-        if page.is_empty() {
+        let page = deployment.manifest_before(shard, rows.last().map(|row| &row.first)).await?;
+        let end = page.iter().position(|row| row.key < stop);
+        let is_last = page.is_empty() || end.is_some();
+        let wanted = end.map_or(page.len(), |end| end + 1);
+        rows.extend(page.into_iter().take(wanted));
+        if is_last {
+            rows.reverse();
             return Ok(rows);
         }
-        rows.extend(page);
     }
+}
+
+/// The first place of the first row that [`manifest`] would give; `None` if that is the shard's first row. Looked for
+/// from `near` back, a place that is behind it, or from the shard's end.
+pub async fn first_row(
+    deployment: &impl Deployment,
+    shard: &str,
+    from: Timestamp,
+    near: Option<Mark>,
+) -> anyhow::Result<Option<Mark>> {
+    let stop = stop(from);
+    let mut before = near;
+    loop {
+        let page = deployment.manifest_before(shard, before.as_ref()).await?;
+        let Some(last) = page.last().map(|row| row.first.clone()) else { return Ok(None) };
+        if let Some(row) = page.into_iter().find(|row| row.key < stop) {
+            return Ok(Some(row.first));
+        }
+        before = Some(last);
+    }
+}
+
+/// What the keys of objects are before whose first record arrived surely earlier than any event received at `from`: by
+/// an hour, since records of one shard may bear times that are a little out of order.
+fn stop(from: Timestamp) -> String {
+    begin(earlier(from, HOUR_MS))
 }
 
 /// The ranges of a row, and how many bytes beside the row had to be read for them; or why they cannot be had.
@@ -108,7 +187,14 @@ pub async fn ranges_of(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use consumer_fn::Ledger;
+    use local::data::DataFolder;
+    use local::embedded::EmbeddedStream;
+
     use super::*;
+    use crate::deployment::EmbeddedDeployment;
 
     #[test]
     fn an_archive_objects_key_names_its_shard_and_its_first_place() {
@@ -126,5 +212,62 @@ mod tests {
         let key = shared::key::archive_object("s", "1", 0, at);
         assert!(begin(at) < key);
         assert!(begin(at.plus(std::time::Duration::from_mins(4))) < key);
+    }
+
+    const SHARD: &str = "shardId-000000000000";
+    const HOUR: Duration = Duration::from_hours(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    /// A deployment whose manifest has an object of each minute of the 11th of January 2024.
+    async fn of_a_day() -> (tempfile::TempDir, EmbeddedDeployment, Vec<ManifestRow>) {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        EmbeddedStream::open(data.database().unwrap(), 1, Clock::system()).await.unwrap();
+        let deployment = EmbeddedDeployment::open(folder.path()).await.unwrap();
+        let midnight = Timestamp::from_unix_ms(1_704_931_200_000);
+        let row = |minute: u32| {
+            let at = midnight.plus(Duration::from_mins(minute.into()));
+            let first = Mark::new((1_000 + minute).to_string(), 0);
+            ManifestRow {
+                key: shared::key::archive_object(SHARD, &first.sequence_number, 0, at),
+                before: Mark::new(first.sequence_number.clone(), 9),
+                first,
+                bytes: 1,
+                sha256: "ab".to_owned(),
+                lines: 1,
+                received_at: [at, at],
+                tenants: Tenants::Ranges(Vec::new()),
+            }
+        };
+        let rows: Vec<_> = (0..24 * 60).map(row).collect();
+        for row in &rows {
+            deployment.ledger().note(SHARD, row).await.unwrap();
+        }
+        (folder, deployment, rows)
+    }
+
+    #[tokio::test]
+    async fn a_manifest_is_read_from_the_last_object_on_that_may_reach_into_the_time() {
+        let (_folder, deployment, rows) = of_a_day().await;
+        let midnight = rows[0].received_at[0];
+        let near = |minute: usize| rows.get(minute).map(|row| row.first.clone());
+        // Of 18:59 and before, nothing but the last object can hold what is received at 20:10: if its batch began then, and waited.
+        for (from, begin, near) in [
+            (HOUR * 20 + MINUTE * 10, 19 * 60 - 1, near(21 * 60)),
+            (HOUR * 20 + MINUTE * 10, 19 * 60 - 1, near(19 * 60)),
+            // More than a page.
+            (HOUR * 2 + MINUTE * 10, 59, None),
+            (HOUR * 48, 24 * 60 - 1, None),
+        ] {
+            let from = midnight.plus(from);
+            let of_the_time = manifest(&deployment, SHARD, from).await.unwrap();
+            assert!(of_the_time == rows[begin..], "{from}: {} rows", of_the_time.len());
+            let first = first_row(&deployment, SHARD, from, near).await.unwrap();
+            assert_eq!(first.as_ref(), Some(&rows[begin].first));
+        }
+        let before = earlier(midnight, 86_400_000);
+        assert!(manifest(&deployment, SHARD, before).await.unwrap() == rows);
+        assert_eq!(first_row(&deployment, SHARD, before, None).await.unwrap(), None);
+        assert_eq!(manifest(&deployment, "shardId-000000000001", midnight).await.unwrap(), []);
     }
 }

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use shared::gzip;
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
-use crate::archive::{Span, begin, each_page, manifest, place, ranges_of};
+use crate::archive::{Absent, Span, gone, manifest, ranges_of, shards};
 use crate::arguments::CatOptions;
 use crate::deployment::{Deployment, Listed, Opened};
 
@@ -32,11 +32,17 @@ pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
     {
         return Err(error).context("stdout");
     }
-    for Listed { key, bytes } in &printed.unlisted {
+    for Listed { key, bytes, .. } in &printed.unlisted {
         eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
     }
+    for absent in printed.absent.told() {
+        eprintln!("{absent}");
+    }
     eprintln!("{}", printed.summary(&options.tenant));
-    Ok(())
+    match printed.absent.lost() {
+        0 => Ok(()),
+        count => bail!("{count} objects that the manifest has could not be read"),
+    }
 }
 
 /// What was printed, and what it took.
@@ -53,6 +59,8 @@ struct Printed {
     sidecar_bytes: u64,
     /// Objects that may hold lines of the tenant, and that the manifest does not tell of.
     unlisted: Vec<Listed>,
+    /// Objects that the manifest tells of and that are not there.
+    absent: Absent,
 }
 
 impl Printed {
@@ -76,21 +84,33 @@ async fn cat(
     span: Span,
     out: &mut impl Write,
 ) -> anyhow::Result<Printed> {
-    let (rows, unlisted) = rows(deployment, span).await?;
-    let mut printed = Printed { unlisted, ..Printed::default() };
+    let absent = Absent::of(deployment).await?;
+    let (rows, unlisted) = rows(deployment, absent.since(span.from), span).await?;
+    let mut printed = Printed { unlisted, absent, ..Printed::default() };
     for row in &rows {
-        let (ranges, sidecar_bytes) = ranges_of(deployment, row).await?.map_err(anyhow::Error::msg)?;
+        let (ranges, sidecar_bytes) = match ranges_of(deployment, row).await? {
+            Ok(found) => found,
+            Err(why) => {
+                printed.absent.add(row, &why);
+                continue;
+            }
+        };
         printed.sidecar_bytes += sidecar_bytes;
         let ranges: Vec<_> = ranges.into_iter().filter(|range| range.tenant == *tenant).collect();
         if ranges.is_empty() {
             continue;
         }
+        let mut members = Vec::new();
+        for range in &ranges {
+            members.extend(deployment.get_range(&row.key, range.offset, range.length).await?);
+        }
+        if members.len() < ranges.len() {
+            printed.absent.add(row, &gone(row));
+            continue;
+        }
         printed.objects += 1;
         printed.object_bytes += row.bytes as u64;
-        for range in ranges {
-            let member = deployment.get_range(&row.key, range.offset, range.length).await?;
-            let member =
-                member.with_context(|| format!("`{}` is in the manifest, and not in the bucket", row.key))?;
+        for member in members {
             printed.read_bytes += member.len() as u64;
             let lines = lines(&member, tenant, span)
                 .with_context(|| format!("`{}` is not as its manifest row says", row.key))?;
@@ -106,18 +126,19 @@ async fn cat(
     Ok(printed)
 }
 
-/// The manifest's rows for the span, and the objects without one.
-async fn rows(deployment: &impl Deployment, span: Span) -> anyhow::Result<(Vec<ManifestRow>, Vec<Listed>)> {
+/// The manifest's rows for the span, read from those that reach to `since`; and the objects without one.
+async fn rows(
+    deployment: &impl Deployment,
+    since: Timestamp,
+    span: Span,
+) -> anyhow::Result<(Vec<ManifestRow>, Vec<Listed>)> {
     let mut listed: BTreeMap<String, Listed> = BTreeMap::new();
-    each_page(deployment, "events/", Some(begin(span.from)), |page| {
+    let shards = shards(deployment, since, |page| {
         listed.extend(page.into_iter().map(|object| (object.key.clone(), object)));
-    })
-    .await?;
-    let streamed = deployment.shards().await?.into_iter().map(|shard| shard.id);
-    let archived = listed.keys().filter_map(|key| Some(place(key)?.0.to_owned()));
+    });
     let mut rows = Vec::new();
-    for shard in streamed.chain(archived).collect::<BTreeSet<_>>() {
-        rows.extend(manifest(deployment, &shard).await?);
+    for shard in shards.await?.into_keys() {
+        rows.extend(manifest(deployment, &shard, since).await?);
     }
     for row in &rows {
         listed.remove(&row.key);

@@ -72,6 +72,13 @@ pub trait Deployment: Send + Sync + 'static {
         after: Option<&Mark>,
     ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
 
+    /// The same backwards: a page of the objects whose first place is before `place`, or of the last ones, the last first.
+    fn manifest_before(
+        &self,
+        shard: &str,
+        place: Option<&Mark>,
+    ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
+
     /// The last object of a shard's manifest whose first place is not behind `place`: whether it covers that place, it
     /// says itself.
     fn manifest_at(
@@ -147,6 +154,6 @@ pub struct ItemPage {
 pub struct Messages {
     /// The messages.
     pub seen: Vec<QueuedMessage>,
-    /// How many more there are, about, which somebody works on at the moment.
+    /// How many more there are, about, which were not looked at: somebody works on them at the moment, or they are too many.
     pub hidden: u64,
 }

@@ -34,7 +34,7 @@ use shared::key;
 use tokio::time::Instant;
 
 use crate::arguments::RedriveOptions;
-use crate::deployment::{Deployment, Opened, QueueName, QueuedMessage};
+use crate::deployment::{Deployment, Messages, Opened, QueueName, QueuedMessage};
 use crate::kept::{FAILED, QUARANTINE};
 use crate::pace::Pace;
 use archived::Archive;
@@ -141,7 +141,11 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
             }
         }
         if self.selection.looks_at(Place::DeadLetters) {
-            for message in self.deployment.messages(QueueName::Dead).await?.seen {
+            let Messages { seen, hidden } = self.deployment.messages(QueueName::Dead).await?;
+            if hidden > 0 {
+                eprintln!("about {hidden} dead letters were not looked at: run it again");
+            }
+            for message in seen {
                 if self.report.refusal().is_none() {
                     self.dead_letter(&message).await?;
                 }

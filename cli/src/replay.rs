@@ -9,22 +9,22 @@
 mod line;
 mod place;
 
-use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
 use consumer_fn::manifest::ManifestRow;
-use ingest_fn::{EventStream, OutgoingLine, fit, partition_key};
+use ingest_fn::{EventStream, OutgoingLine, fit};
 use local::adapters::Adapters;
 use shared::config::Config;
 use shared::gzip;
 use shared::id::TenantId;
+use shared::partition::partition_key;
 
-use crate::archive::{self, Span, begin, ranges_of};
+use crate::archive::{self, Absent, Span, gone, ranges_of};
 use crate::arguments::ReplayOptions;
-use crate::deployment::{Deployment, Listed, Opened};
+use crate::deployment::{Deployment, Opened};
 use crate::pace::Pace;
 use crate::redrive::{BYTES, Bringer, Bundle};
 use line::Head;
@@ -113,20 +113,29 @@ struct Replayed {
     objects: u64,
     /// Lines that could not be brought, and why.
     left_out: Vec<String>,
+    /// Objects that the manifest tells of and that are not there.
+    absent: Absent,
     /// Whoever reads has had enough.
     is_closed: bool,
 }
 
 fn finish(replayed: Replayed) -> anyhow::Result<()> {
-    let Replayed { events, objects, left_out, is_closed } = replayed;
+    let Replayed { events, objects, left_out, absent, is_closed } = replayed;
     if is_closed {
         return Ok(());
     }
     eprintln!("Replayed {events} events of {objects} objects.");
+    for absent in absent.told() {
+        eprintln!("{absent}");
+    }
     for left_out in &left_out {
         eprintln!("left out: {left_out}");
     }
-    if left_out.is_empty() { Ok(()) } else { bail!("{} events were left out", left_out.len()) }
+    match (left_out.len(), absent.lost()) {
+        (0, 0) => Ok(()),
+        (events, 0) => bail!("{events} events were left out"),
+        (events, objects) => bail!("{events} events and {objects} objects were left out"),
+    }
 }
 
 /// What became of lines.
@@ -220,10 +229,15 @@ async fn replay(
     mut places: Places,
     mut sink: impl Sink,
 ) -> anyhow::Result<Replayed> {
-    let mut replayed = Replayed::default();
-    for shard in shards(deployment, span).await? {
-        // The object at which it was, and what lies behind it.
-        let begun = places.of(&shard).map(Place::first);
+    let absent = Absent::of(deployment).await?;
+    let since = absent.since(span.from);
+    let mut replayed = Replayed { absent, ..Replayed::default() };
+    for (shard, near) in archive::shards(deployment, since, drop).await? {
+        // The object at which it was, and what lies behind it; or the first that may hold something of the span.
+        let begun = match places.of(&shard).map(Place::first) {
+            Some(first) => Some(first),
+            None => archive::first_row(deployment, &shard, since, near).await?,
+        };
         let mut page = match &begun {
             Some(first) => deployment.manifest_at(&shard, first).await?.into_iter().collect(),
             None => deployment.manifest(&shard, None).await?,
@@ -254,7 +268,14 @@ async fn object(
     replayed: &mut Replayed,
 ) -> anyhow::Result<()> {
     let mut lines = Vec::new();
-    for bytes in members(deployment, tenant, row).await? {
+    let members = match members(deployment, tenant, row).await? {
+        Ok(members) => members,
+        Err(why) => {
+            replayed.absent.add(row, &why);
+            return Ok(());
+        }
+    };
+    for bytes in members {
         chosen(&bytes, tenant, span, &mut lines)
             .with_context(|| format!("the archive object `{}`", row.key))?;
     }
@@ -275,23 +296,28 @@ async fn object(
     Ok(())
 }
 
-/// The bytes of an object that hold what is asked for.
+/// The bytes of an object that hold what is asked for; or why they cannot be had.
 async fn members(
     deployment: &impl Deployment,
     tenant: Option<&TenantId>,
     row: &ManifestRow,
-) -> anyhow::Result<Vec<Bytes>> {
-    let gone = || format!("`{}` is in the manifest, and not in the bucket", row.key);
+) -> anyhow::Result<Result<Vec<Bytes>, String>> {
     let Some(tenant) = tenant else {
-        return Ok(vec![deployment.objects().get(&row.key).await?.with_context(gone)?]);
+        let object = deployment.objects().get(&row.key).await?;
+        return Ok(object.map(|object| vec![object]).ok_or_else(|| gone(row)));
     };
-    let (ranges, _) = ranges_of(deployment, row).await?.map_err(anyhow::Error::msg)?;
+    let ranges = match ranges_of(deployment, row).await? {
+        Ok((ranges, _)) => ranges,
+        Err(why) => return Ok(Err(why)),
+    };
     let mut members = Vec::new();
     for range in ranges.into_iter().filter(|range| range.tenant == *tenant) {
-        let member = deployment.get_range(&row.key, range.offset, range.length).await?;
-        members.push(member.with_context(gone)?);
+        let Some(member) = deployment.get_range(&row.key, range.offset, range.length).await? else {
+            return Ok(Err(gone(row)));
+        };
+        members.push(member);
     }
-    Ok(members)
+    Ok(Ok(members))
 }
 
 /// The lines in gzip members that are asked for.
@@ -314,14 +340,4 @@ fn chosen(
             })?;
     }
     bad.map_or(Ok(()), |error| Err(error).context("a line of it cannot be read"))
-}
-
-/// The shards that may have archived something of the span: those of the stream, and those that are in archive keys.
-async fn shards(deployment: &impl Deployment, span: Span) -> anyhow::Result<BTreeSet<String>> {
-    let mut shards: BTreeSet<String> = deployment.shards().await?.into_iter().map(|shard| shard.id).collect();
-    let take = |page: Vec<Listed>| {
-        shards.extend(page.iter().filter_map(|object| Some(archive::place(&object.key)?.0.to_owned())));
-    };
-    archive::each_page(deployment, "events/", Some(begin(span.from)), take).await?;
-    Ok(shards)
 }

@@ -71,12 +71,12 @@ impl<'a> Layout<'a> {
         (bytes.clone(), contents.clone())
     }
 
-    /// The first place behind the prefix, if lines of it are in quarantine that are not before `settled`: no object
-    /// covers them.
-    pub(crate) fn open_quarantine(&self, prefix: &Prefix<Settled>, settled: &Mark) -> Option<Mark> {
-        let last = prefix.quarantined.iter().map(|quarantined| quarantined.place).max()?;
-        let (record, is_open) = (prefix.records - 1, *settled <= self.mark(last));
-        is_open.then(|| self.mark(Place { record, position: self.last_positions[record] + 1 }))
+    /// The first place behind the prefix, if not everything before it is before `settled`: what comes last in it went to
+    /// quarantine or was there already, so that no object covers it.
+    pub(crate) fn open_end(&self, settled: &Mark) -> Option<Mark> {
+        let record = self.records.checked_sub(1)?;
+        let end = self.mark(Place { record, position: self.last_positions[record] + 1 });
+        (*settled < end).then_some(end)
     }
 
     /// The first place of the batch at or behind a mark.

@@ -51,9 +51,9 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
     let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
     let mut carried = hands.carry_out(attempt, Some(&mut layout)).await;
     if let Ok(settled) = &carried
-        && let Some(end) = layout.open_quarantine(&prefix, settled)
+        && let Some(end) = layout.open_end(settled)
     {
-        // The answer says that these are done; the ledger must, too: who redrives them has nobody else to ask.
+        // The answer says that these are done; the ledger must, too: who redrives or audits them has nobody else to ask.
         let fenced = hands.carry_out(Attempt::fence(end), None).await;
         carried = fenced.map_err(|(_, error)| (settled.clone(), error));
     }

@@ -15,7 +15,7 @@ mod attributes;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 
-pub use self::attributes::{Attribute, EXPIRES_AT};
+pub use self::attributes::{Attribute, BY_RECEIVED_AT, EXPIRES_AT, RECEIVED_AT, RECEIVED_PARTITION};
 
 /// An event as its tenant finds it again: what `GET /events/{id}` reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct Item {
     /// When the item may go, in seconds since the Unix epoch; never, if not given. Its life begins when it is stored, or
     /// when its event was received, whichever is later.
     pub expires_at: Option<i64>,
+    /// Its partition in the index by time ([`shared::partition::received_partition`]).
+    pub received_partition: String,
 }
 
 /// What became of an attempt to insert an item.

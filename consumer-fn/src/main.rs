@@ -1,5 +1,6 @@
 //! The consumer function in Lambda: reads what it is told, builds the clients, serves.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use consumer_fn::environment::Environment;
@@ -8,11 +9,15 @@ use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::objects::s3::S3Objects;
 use consumer_fn::{Consumer, lambda};
 use shared::config;
-use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
+use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    telemetry::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let overrides = config::variables(std::env::vars_os())?;
     let config = config::load(config::locate(variable).as_deref(), overrides)?;

@@ -57,7 +57,8 @@ impl<S: EventStream, P: PayloadStore, Q: SpillQueue> IngestState<S, P, Q> {
     /// The state of one server: a configuration, the three ports, the time and new ids.
     pub fn new(config: Arc<Config>, stream: S, payloads: P, queue: Q, clock: Clock, ids: Ids) -> Self {
         let bodies = Bodies::new(&config.limits);
-        let publisher = Publisher::new(stream, config.publish.clone(), ids.next().as_u64_pair().1);
+        let seed = ids.next().as_u64_pair().1;
+        let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency, seed);
         let spill = Spill::new(queue, config.publish.spill());
         Self {
             inner: Arc::new(Inner {

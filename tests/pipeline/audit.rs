@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use shared::time::{Clock, Timestamp};
 use tests::site::{Pipeline, Site, eventually};
 
 /// Runs `tidegate` with `arguments` on the site's data: its exit code, stdout and stderr.
@@ -124,7 +125,7 @@ async fn whatever_somebody_tampers_with_is_named() {
     std::fs::remove_file(second).unwrap();
 
     let database = Connection::open(site.data().join("tidegate.sqlite")).unwrap();
-    let copied = "INSERT INTO items SELECT 'tenants/thief', 'processed_logs/9', source, original_text, modified_data, processed_at, received_at, event_time, tier, fields, original_ref, modified_ref, fields_ref, shard, sequence_number, position, admission_id, content_hash, expires_at FROM items LIMIT 1";
+    let copied = "INSERT INTO items SELECT 'tenants/thief', 'processed_logs/9', source, original_text, modified_data, processed_at, received_at, event_time, tier, fields, original_ref, modified_ref, fields_ref, shard, sequence_number, position, admission_id, content_hash, expires_at, received_partition FROM items LIMIT 1";
     database.execute(copied, []).unwrap();
     assert_eq!(findings(&site), [named("foreign", "thief", "9")]);
     database.execute("DELETE FROM items WHERE pk = 'tenants/thief'", []).unwrap();
@@ -132,6 +133,59 @@ async fn whatever_somebody_tampers_with_is_named() {
     database.execute("DELETE FROM items WHERE pk = 'tenants/acme' AND sk = 'processed_logs/2'", []).unwrap();
     assert_eq!(findings(&site), [named("missing", "acme", "2")]);
     assert_eq!(tidegate(&site, "audit", &[]).0, 1, "for scripts");
+}
+
+/// A site with records of ten days ago and of today, not read yet: an event and one for quarantine each.
+fn with_a_backlog() -> Site {
+    let site = crate::site();
+    site.start().stop();
+    site.books().put_foreign("t9", br#"{"tenant_id":"t9","id":"old","payload":"x"}"#);
+    site.books().put_foreign("t9", b"\x00old poison");
+    let database = Connection::open(site.data().join("tidegate.sqlite")).unwrap();
+    database.execute("UPDATE records SET arrival_ms = arrival_ms - 10 * 86400000", []).unwrap();
+    site.books().put_foreign("t9", br#"{"tenant_id":"t9","id":"today","payload":"x"}"#);
+    site.books().put_foreign("t9", b"\x00poison");
+    site
+}
+
+/// An audit of the last hour that must balance: how many another producer's are there, stored, and in quarantine.
+fn of_the_last_hour(site: &Site) -> [u64; 3] {
+    let (code, report, _) = tidegate(site, "audit", &["--json", "--from", &hour_ago()]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((code, &report["findings"]), (0, &json!([])), "{report:#}");
+    let others = &report["total"]["other_producers"];
+    ["admissions", "stored", "quarantined"].map(|name| others[name].as_u64().unwrap())
+}
+
+fn hour_ago() -> String {
+    Timestamp::from_unix_ms(Clock::system().now().unix_ms() - 3_600_000).to_string()
+}
+
+#[tokio::test]
+async fn a_batch_that_began_days_before_the_time_that_is_audited_balances() {
+    let site = with_a_backlog();
+    let pipeline = site.start();
+    eventually("both in the archive", || (site.books().archived().len() == 2).then_some(())).await;
+    pipeline.stop();
+    assert_eq!(
+        site.books().objects("events").len(),
+        1,
+        "one batch, one object, named after its first record"
+    );
+    assert_eq!(of_the_last_hour(&site), [2, 1, 1]);
+    let (_, printed, said) = tidegate(&site, "cat", &["--tenant", "t9", "--from", &hour_ago()]);
+    assert!(printed.contains(r#""id":"today""#) && printed.lines().count() == 1, "{printed}{said}");
+}
+
+#[tokio::test]
+async fn an_object_that_began_days_before_is_found_while_the_manifest_does_not_have_it() {
+    let site = with_a_backlog();
+    site.fault_now("ManifestNote", Some("refuse"));
+    let pipeline = site.start();
+    eventually("both in the archive", || (site.books().archived().len() == 2).then_some(())).await;
+    pipeline.kill();
+    assert_eq!(site.books().manifest(), Vec::<String>::new());
+    assert_eq!(of_the_last_hour(&site), [2, 1, 1], "the ledger announces the object");
 }
 
 #[tokio::test]

@@ -58,6 +58,37 @@ async fn a_reader_that_has_had_enough_is_no_error() {
 }
 
 #[tokio::test]
+async fn what_has_expired_is_left_out_of_a_replay_and_what_was_lost_fails_it() {
+    let site = crate::site();
+    let pipeline = site.start();
+    for n in 0..3 {
+        let event = json!({"tenant_id": "t1", "id": format!("e{n}"), "text": "x"});
+        assert_eq!(pipeline.send(&event).await.0, 202);
+        eventually("an object of its own", || (site.books().archived().len() == n + 1).then_some(())).await;
+    }
+    pipeline.stop();
+    let objects: Vec<_> = site.books().objects("events").into_iter().collect();
+    let path = |object: usize| site.data().join("s3/tidegate-local").join(&objects[object].0);
+
+    std::fs::remove_file(path(0)).unwrap();
+    let replayed = site.command(&["replay"], &[]);
+    let said = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success(), "{said}");
+    assert!(said.contains(&format!("older objects than {} are not there any more", objects[1].0)), "{said}");
+    assert_eq!(ids(&String::from_utf8_lossy(&replayed.stdout)), ["e1", "e2"]);
+
+    std::fs::write(path(0), &objects[0].1).unwrap();
+    std::fs::remove_file(path(1)).unwrap();
+    for arguments in [&["replay"][..], &["replay", "--tenant", "t1"]] {
+        let replayed = site.command(arguments, &[]);
+        let said = String::from_utf8_lossy(&replayed.stderr);
+        assert!(!replayed.status.success(), "{said}");
+        assert!(said.contains(&format!("left out: {}: the manifest has it", objects[1].0)), "{said}");
+        assert_eq!(ids(&String::from_utf8_lossy(&replayed.stdout)), ["e0", "e2"]);
+    }
+}
+
+#[tokio::test]
 async fn a_replay_that_is_killed_goes_on_behind_where_it_was() {
     let site = with_events(12).await;
     let place = site.data().join("place.json");

@@ -1,4 +1,3 @@
-import { Duration } from 'aws-cdk-lib';
 import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import {
   type DlqDestinationConfig,
@@ -11,6 +10,7 @@ import {
 } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { ConsumerConfig } from '../config';
+import { MINUTE } from '../metrics';
 import { CONSUMER_TIMEOUT, MAPPING } from '../settings';
 import { type ArchiveBucket, PREFIXES } from './archive-bucket';
 import type { EventStream } from './event-stream';
@@ -96,7 +96,7 @@ export class Consumer extends Construct {
       metricName,
       dimensionsMap: { EventSourceMappingUUID: this.mapping.eventSourceMappingId },
       statistic: Stats.SUM,
-      period: Duration.minutes(5),
+      ...MINUTE,
     });
   }
 }

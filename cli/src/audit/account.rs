@@ -193,6 +193,8 @@ impl<'a> Books<'a> {
             |kind, detail| Finding::event(kind, case.named(), Some(&line.origin), detail).within(key);
         match item {
             Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => {}
+            // Of an event that came when this one's item had had its time.
+            Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => {}
             Some(item) if self.archived.contains_key(&item.origin) => {
                 let detail = format!("archived, and so is the event that its item names, at {}", item.origin);
                 findings.push(finding(Kind::Doubled, detail));
@@ -211,34 +213,82 @@ impl<'a> Books<'a> {
         if case.live().any(|origin| self.quarantined.contains(origin)) {
             return Ok(Outcome::Quarantined);
         }
-        let is_under_way = case.is_spilled
-            || case.live().any(|origin| !self.is_done(origin) && !self.failed.contains(origin));
-        let is_kept = case.is_dead || case.live().any(|origin| self.failed.contains(origin));
-        let is_owner = item.is_some_and(|item| {
-            case.origins.contains(&item.origin) || case.admission_id == Some(item.admission_id)
-        });
-        // Whatever else of it is under way: who comes later finds the item, and leaves the archive to the origin it names.
-        let is_lost = item.is_some_and(|item| {
-            is_owner
-                && self.is_done(&item.origin)
-                && !self.failed.contains(&item.origin)
-                && !case.former.contains(&item.origin)
-        });
-        match item {
-            _ if is_lost => Err("it has an item, and the archive has no line of it"),
-            Some(item) if !is_owner && case.content_hash.as_ref() == Some(&item.content_hash) => {
-                Ok(Outcome::Deduplicated)
+        match (self.holder(case, item), self.course(case)) {
+            // Whatever else of it is under way: who comes later finds the item, and leaves the archive to the origin it names.
+            (Holder::ItselfAndDone, _) => Err("it has an item, and the archive has no line of it"),
+            // Where nobody has the item any more, the one that it was compared with has gone since; whether it may is said
+            // where its line is judged.
+            (Holder::SameContent, _) | (Holder::NobodyAnyMore, Course::Over) => Ok(Outcome::Deduplicated),
+            // If its own item is there, the attempt that inserted it, or one that takes it over, is still to archive it.
+            (_, Course::UnderWay) | (Holder::Itself, Course::Over) => Ok(Outcome::InFlight),
+            (_, Course::Kept) => Ok(Outcome::Failed),
+            (Holder::OtherContent, Course::Over) => {
+                Err("its id belongs to another content, and quarantine does not have it")
             }
-            _ if is_under_way => Ok(Outcome::InFlight),
-            _ if is_kept => Ok(Outcome::Failed),
-            Some(_) if is_owner => Ok(Outcome::InFlight),
-            Some(_) => Err("its id belongs to another content, and quarantine does not have it"),
-            // The item that it was compared with has gone since; whether it may is said where its line is judged.
-            None if case.named().is_some_and(|name| self.names.contains(&name)) => Ok(Outcome::Deduplicated),
-            None if case.name.is_none() => Err("it cannot be read, and quarantine does not have it"),
-            None => Err("it has no item, and is neither in the archive nor in quarantine"),
+            (Holder::Nobody, Course::Over) if case.name.is_none() => {
+                Err("it cannot be read, and quarantine does not have it")
+            }
+            (Holder::Nobody, Course::Over) => {
+                Err("it has no item, and is neither in the archive nor in quarantine")
+            }
         }
     }
+
+    fn holder(&self, case: &Case, item: Option<&Item>) -> Holder {
+        let Some(item) = item else {
+            let is_archived = case.named().is_some_and(|name| self.names.contains(&name));
+            return if is_archived { Holder::NobodyAnyMore } else { Holder::Nobody };
+        };
+        let is_its_own = case.origins.contains(&item.origin) || case.admission_id == Some(item.admission_id);
+        let was_given_up = self.failed.contains(&item.origin) || case.former.contains(&item.origin);
+        if is_its_own {
+            let is_done = self.is_done(&item.origin) && !was_given_up;
+            if is_done { Holder::ItselfAndDone } else { Holder::Itself }
+        } else if case.content_hash.as_ref() == Some(&item.content_hash) {
+            Holder::SameContent
+        } else {
+            Holder::OtherContent
+        }
+    }
+
+    fn course(&self, case: &Case) -> Course {
+        let is_kept = |origin| self.failed.contains(origin);
+        if case.is_spilled || case.live().any(|origin| !self.is_done(origin) && !is_kept(origin)) {
+            Course::UnderWay
+        } else if case.is_dead || case.live().any(is_kept) {
+            Course::Kept
+        } else {
+            Course::Over
+        }
+    }
+}
+
+/// Who has the item of an event that is not archived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// It has, by a place at which everything has happened that was to happen.
+    ItselfAndDone,
+    /// It has, by a place that is not done yet, or was given up.
+    Itself,
+    /// Another event of the same content.
+    SameContent,
+    /// Another event of other content.
+    OtherContent,
+    /// Nobody. But an event of its name is in the archive, so somebody had it.
+    NobodyAnyMore,
+    /// Nobody.
+    Nobody,
+}
+
+/// What is still to come of an event that is not archived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// It is in the spill queue, or at a place of the stream that is not done yet.
+    UnderWay,
+    /// Nothing, until somebody brings it back: it was given up, and is kept.
+    Kept,
+    /// Nothing.
+    Over,
 }
 
 /// The lines that are accounted for, with their objects' keys.
@@ -248,7 +298,7 @@ fn lines(facts: &Facts) -> impl Iterator<Item = (&Line, &str)> {
     all.filter(|(line, _)| facts.span.has(line.received_at))
 }
 
-/// Whether the item of a line may have gone.
+/// Whether the item of a line may have gone by then.
 fn is_over(line: &Line, now: Timestamp) -> bool {
     line.item_until.is_some_and(|until| until <= now)
 }

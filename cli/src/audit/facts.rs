@@ -39,7 +39,7 @@ pub(crate) struct Facts {
     pub(crate) spilled: Vec<Event>,
     /// The lines in its dead-letter queue.
     pub(crate) dead: Vec<Event>,
-    /// Messages of the spill queue that somebody works on and that could not be looked at, about.
+    /// Messages, of either queue, that were not looked at, about: somebody works on them, or they are too many.
     pub(crate) hidden_messages: u64,
     /// Messages, of either queue, that hold something else than events.
     pub(crate) unreadable_messages: u64,

@@ -16,8 +16,8 @@ use shared::time::{Clock, Timestamp};
 use super::facts::{Arrival, Event, Facts, Item, Kept, Object, Shard};
 use super::objects::{self, Noted};
 use super::verdict::Finding;
-use crate::archive::{SKEW_MS, Span, begin, each_page, earlier, manifest, place, ranges_of};
-use crate::deployment::{Deployment, Listed, QueueName, Start, Tail};
+use crate::archive::{self, SKEW_MS, Span, each_page, earlier, manifest, place, ranges_of};
+use crate::deployment::{Deployment, QueueName, Start, Tail};
 use crate::kept::{self, FailedBatch};
 use crate::progress::Progress;
 
@@ -43,7 +43,8 @@ pub(crate) async fn gather(
     // What lies further back than the least is on the stream as well, unless the retention was raised since.
     let sure_from = ago(retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW_MS));
     let facts = Facts::none(span, sure_from, now);
-    let mut reader = Reader { deployment, config, facts, clock, progress: Progress::on_terminal() };
+    let progress = Progress::on_terminal();
+    let mut reader = Reader { deployment, config, facts, clock, intents: Vec::new(), progress };
     reader.read(ago(retention)).await?;
     Ok(reader.facts)
 }
@@ -53,6 +54,8 @@ struct Reader<'a, D> {
     config: &'a Config,
     facts: Facts,
     clock: &'a Clock,
+    /// The objects that may be written next, by the ledger.
+    intents: Vec<String>,
     progress: Progress,
 }
 
@@ -87,6 +90,7 @@ impl<D: Deployment> Reader<'_, D> {
     async fn shard(&mut self, shard: &Arc<str>) -> anyhow::Result<()> {
         let progress = self.deployment.ledger().read(shard).await?;
         let checkpoint = self.deployment.checkpoint(shard).await?;
+        self.intents.extend(progress.intent.as_ref().map(|intent| intent.key.clone()));
         let marks = [
             progress.settled_before,
             progress.intent.map(|intent| intent.from),
@@ -98,7 +102,7 @@ impl<D: Deployment> Reader<'_, D> {
     }
 
     async fn manifest(&mut self, shard: &str, rows: &mut Rows) -> anyhow::Result<()> {
-        let of_shard = manifest(self.deployment, shard).await?;
+        let of_shard = manifest(self.deployment, shard, self.facts.span.from).await?;
         self.facts.faults.extend(objects::overlaps(&of_shard));
         rows.extend(of_shard.into_iter().map(|row| (row.key.clone(), row)));
         self.progress.tell("manifest rows", rows.len() as u64, None);
@@ -107,30 +111,29 @@ impl<D: Deployment> Reader<'_, D> {
 
     /// Reads the objects that may hold events of the span, and all that the manifest does not know.
     async fn archive(&mut self, rows: &mut Rows) -> anyhow::Result<()> {
-        let begin = begin(self.facts.span.from);
-        let listed = self.list("events/", Some(begin.clone())).await?;
-        // Shards that the stream has forgotten; nothing happens in them any more.
-        let shards = listed.iter().filter_map(|object| place(&object.key)).map(|(shard, _)| shard);
-        let forgotten = shards.filter(|shard| !self.facts.shards.contains_key(*shard));
-        for shard in forgotten.map(Arc::from).collect::<BTreeSet<Arc<str>>>() {
-            self.shard(&shard).await?;
-            self.manifest(&shard, rows).await?;
-        }
-        let keys: HashSet<&str> = listed.iter().map(|object| object.key.as_str()).collect();
-        let lost = rows.range(begin..).map(|(_, row)| row).filter(|row| !keys.contains(row.key.as_str()));
         let span = self.facts.span;
-        self.facts.faults.extend(lost.filter(|row| span.overlaps(row.received_at)).map(|row| {
-            let detail = format!("the manifest has it, with {} lines, and it is not there", row.lines);
-            Finding::object(&row.key, detail)
-        }));
-        let wanted = listed.into_iter().map(|object| object.key);
-        let wanted: Vec<_> =
-            wanted.filter(|key| rows.get(key).is_none_or(|row| span.overlaps(row.received_at))).collect();
+        let mut listed = BTreeSet::new();
+        let shards = archive::shards(self.deployment, span.from, |page| {
+            listed.extend(page.into_iter().map(|object| object.key));
+            self.progress.tell("listed objects", listed.len() as u64, None);
+        });
+        // Shards that the stream has forgotten; nothing happens in them any more.
+        for shard in shards.await?.into_keys().map(Arc::from) {
+            if !self.facts.shards.contains_key(&shard) {
+                self.shard(&shard).await?;
+                self.manifest(&shard, rows).await?;
+            }
+        }
+        // The manifest has what lies there, or what should; and an object that it does not have yet, and that is named
+        // after an earlier time, is the one that the ledger announces.
+        let noted = rows.values().filter(|row| span.overlaps(row.received_at)).map(|row| &row.key);
+        let unknown = listed.iter().chain(&self.intents).filter(|key| !rows.contains_key(*key));
+        let wanted: BTreeSet<_> = noted.chain(unknown).cloned().collect();
         let total = wanted.len() as u64;
         let (deployment, config) = (self.deployment, self.config);
         let fetched = wanted.into_iter().map(|key| {
-            let row = rows.get(&key);
-            async move { fetch(deployment, config, key, row).await }
+            let (row, is_listed) = (rows.get(&key), listed.contains(&key));
+            async move { fetch(deployment, config, key, row, is_listed).await }
         });
         let mut fetched = futures::stream::iter(fetched).buffered(FETCHES);
         let mut done = 0;
@@ -156,19 +159,21 @@ impl<D: Deployment> Reader<'_, D> {
         shard.and_then(|shard| shard.done_before.as_ref()).is_some_and(|done_before| first < *done_before)
     }
 
-    async fn list(&mut self, prefix: &str, after: Option<String>) -> anyhow::Result<Vec<Listed>> {
-        let mut listed: Vec<Listed> = Vec::new();
-        each_page(self.deployment, prefix, after, |page| {
-            listed.extend(page);
-            self.progress.tell("listed objects", listed.len() as u64, None);
+    /// The objects of `prefix` that may hold what was received within the span: those that were written since, whatever
+    /// time they are named after, which is that of the oldest record of a batch that may have waited for days.
+    async fn kept(&mut self, prefix: &str) -> anyhow::Result<Vec<String>> {
+        let from = earlier(self.facts.span.from, SKEW_MS);
+        let mut kept = Vec::new();
+        each_page(self.deployment, prefix, None, |page| {
+            kept.extend(page.into_iter().filter(|object| object.written >= from).map(|object| object.key));
+            self.progress.tell("listed objects", kept.len() as u64, None);
         })
         .await?;
-        Ok(listed)
+        Ok(kept)
     }
 
     async fn quarantine(&mut self) -> anyhow::Result<()> {
-        let begin = format!("{}{}", kept::QUARANTINE, earlier(self.facts.span.from, SKEW_MS).day_partition());
-        for Listed { key, .. } in self.list(kept::QUARANTINE, Some(begin)).await? {
+        for key in self.kept(kept::QUARANTINE).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             let lines = match kept::quarantine_lines(&bytes) {
                 Ok(lines) => lines,
@@ -195,7 +200,7 @@ impl<D: Deployment> Reader<'_, D> {
     }
 
     async fn failures(&mut self) -> anyhow::Result<()> {
-        for Listed { key, .. } in self.list(kept::FAILED, None).await? {
+        for key in self.kept(kept::FAILED).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             match kept::failed_batch(&bytes) {
                 Ok(FailedBatch { batch, .. }) => {
@@ -245,9 +250,7 @@ impl<D: Deployment> Reader<'_, D> {
     async fn queues(&mut self) -> anyhow::Result<()> {
         for queue in [QueueName::Spill, QueueName::Dead] {
             let messages = self.deployment.messages(queue).await?;
-            if queue == QueueName::Spill {
-                self.facts.hidden_messages = messages.hidden;
-            }
+            self.facts.hidden_messages += messages.hidden;
             for message in messages.seen {
                 let lines = SpillMessage::read(&message.body).unwrap_or_default();
                 let events =
@@ -336,10 +339,15 @@ async fn fetch(
     config: &Config,
     key: String,
     row: Option<&ManifestRow>,
+    is_listed: bool,
 ) -> anyhow::Result<(Object, Vec<Finding>, bool)> {
     let Some(found) = deployment.objects().find(&key).await? else {
-        let gone = Finding::object(&key, "it was listed, and is not there");
-        return Ok((Object { key, lines: Vec::new() }, vec![gone], row.is_some()));
+        let gone = match row {
+            Some(row) => Some(format!("the manifest has it, with {} lines, and it is not there", row.lines)),
+            None => is_listed.then(|| "it was listed, and is not there".to_owned()),
+        };
+        let gone = gone.map(|why| Finding::object(&key, why));
+        return Ok((Object { key, lines: Vec::new() }, gone.into_iter().collect(), row.is_some()));
     };
     let before = row.map(|row| row.before.clone()).or(found.covers_before);
     let ranges: Vec<TenantRange>;

@@ -28,7 +28,7 @@ pub(crate) struct Report {
     total: Tally,
     shards: BTreeMap<String, Tally>,
     tenants: BTreeMap<String, Tally>,
-    /// Messages of the spill queue that somebody works on, so that they could not be looked at.
+    /// Messages of the queues that were not looked at, about: somebody works on them, or they are too many.
     hidden_messages: u64,
     /// Messages of the queues that hold something else than events.
     unreadable_messages: u64,
@@ -93,7 +93,7 @@ impl fmt::Display for Report {
         if self.hidden_messages > 0 {
             writeln!(
                 f,
-                "{} messages of the spill queue are being worked on and were not looked at.",
+                "About {} messages of the spill queue and its dead letters were not looked at, and are not counted above.",
                 self.hidden_messages
             )?;
         }

@@ -467,6 +467,24 @@ fn what_was_received_outside_of_the_span_is_not_counted() {
 }
 
 #[test]
+fn an_id_that_comes_again_after_its_item_is_gone_is_a_new_event() {
+    for (item_until, findings) in [(NOW - 90_000, 0), (NOW - 30_000, 1)] {
+        let mut history = History::of(&[Stored]);
+        let (origin, event) = (history.origin(1), history.event(3 * DAY));
+        let again = history.facts.items[0].clone();
+        let event = Event { tenant: again.tenant, id: again.id, ..event };
+        history.archive(&origin, &event, Some(item_until));
+        let verdict = history.judge();
+        assert_eq!(
+            (verdict.findings.len(), verdict.total.door.stored),
+            (findings, 2),
+            "{:?}",
+            verdict.findings
+        );
+    }
+}
+
+#[test]
 fn tenants_and_shards_add_up_to_the_whole() {
     let verdict = History::of(&FATES).judge();
     let sum = |tallies: Vec<super::verdict::Tally>| {

@@ -109,6 +109,10 @@ impl Deployment for Noting {
         self.inner.manifest(shard, after).await
     }
 
+    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+        self.inner.manifest_before(shard, place).await
+    }
+
     async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
         self.inner.manifest_at(shard, place).await
     }
@@ -252,6 +256,28 @@ async fn an_object_that_the_manifest_does_not_have_is_named_and_a_sealed_key_is_
     assert!(lines.is_empty());
     let unlisted: Vec<_> = printed.unlisted.iter().map(|object| object.key.as_str()).collect();
     assert_eq!(unlisted, ["events/dt=2024-01-11/hr=01/shardId-000000000000-491-0.ndjson.gz"]);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_told_and_what_was_lost_is_an_error_and_the_rest_is_printed() {
+    let (_folder, deployment) = deployment().await;
+    for object in 1..=4 {
+        write(&deployment, object, object == 1, true).await;
+    }
+    let rows = deployment.manifest(SHARD, None).await.unwrap();
+    let Tenants::Sidecar(sidecar) = &rows[0].tenants else { panic!("it is beside the first") };
+    for key in [sidecar, &rows[0].key, &rows[2].key] {
+        deployment.inner.delete(key).await.unwrap();
+    }
+    let (lines, printed) = printed(&deployment, 7, Span::default()).await;
+    assert_eq!(
+        lines,
+        [2, 2, 4, 4].iter().zip([0, 1, 0, 1]).map(|(o, n)| line(&tenant(7), *o, n)).collect::<Vec<_>>()
+    );
+    let told = printed.absent.told();
+    assert_eq!(told[0], format!("older objects than {} are not there any more", rows[1].key));
+    assert!(told[1].starts_with(&format!("left out: {}: the manifest has it", rows[2].key)), "{told:?}");
+    assert_eq!((told.len(), printed.absent.lost()), (2, 1));
 }
 
 #[tokio::test]

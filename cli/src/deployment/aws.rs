@@ -147,6 +147,10 @@ impl Deployment for AwsDeployment {
         self.tables.manifest(shard, after).await
     }
 
+    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+        self.tables.manifest_before(shard, place).await
+    }
+
     async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
         self.tables.manifest_at(shard, place).await
     }

@@ -123,6 +123,10 @@ impl Deployment for EmbeddedDeployment {
         Ok(self.ledger.manifest(shard, after, ROWS).await?)
     }
 
+    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+        Ok(self.ledger.manifest_before(shard, place, ROWS).await?)
+    }
+
     async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
         Ok(self.ledger.manifest_at(shard, place).await?)
     }

@@ -58,6 +58,22 @@ async fn a_batch_takes_one_read_and_two_writes_and_one_more_for_each_object_that
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_archives_nothing_is_settled_in_the_ledger_too() {
+    let pipeline = Pipeline::new();
+    assert_eq!(pipeline.invoke(&six_records()).await, 6);
+    pipeline.ledger.calls();
+    // Sent again by the door, and by a client.
+    let again = [six_records().remove(0), pack(&[admitted(99, "acme", "e1", "text of e1")])];
+    assert_eq!(pipeline.invoke_from(6, &again).await, 8);
+    assert_eq!(pipeline.ledger.calls(), ["read", "read", "write"]);
+    let settled = pipeline.ledger.progress().settled_before.unwrap();
+    assert_eq!(settled, Mark::new(sequence_number(7), 1));
+    assert_eq!(pipeline.invoke_from(6, &again).await, 8);
+    assert_eq!(pipeline.ledger.calls(), ["read"], "the same batch again");
+    assert_eq!(pipeline.objects.keys("events/").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_row_has_each_tenants_range() {
     let pipeline = Pipeline::new();
     let records = [record("beta", &["1", "2"]), record("acme", &["3"]), b"bad".to_vec()];

@@ -1,11 +1,13 @@
 //! A bucket as a folder: objects are files that appear whole or not at all, and are never changed.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use shared::id::Ids;
+use shared::time::Timestamp;
 
 /// The longest name of a file or folder that common file systems take, in bytes, and a little less.
 const NAME_BYTES: usize = 200;
@@ -25,6 +27,8 @@ pub struct Listed {
     pub key: String,
     /// Its size in bytes.
     pub bytes: u64,
+    /// When it was written, the last time.
+    pub written: Timestamp,
 }
 
 impl Folder {
@@ -101,11 +105,12 @@ impl Folder {
         let (bucket, prefix) = (self.bucket.clone(), prefix.to_owned());
         off_thread(move || {
             let mut listed = Vec::new();
-            walk(&folder, &mut |path, bytes| {
+            walk(&folder, &mut |path, file| {
                 let key = path.strip_prefix(&bucket).map(key_of).unwrap_or_default();
                 if key.starts_with(&prefix) {
-                    listed.push(Listed { key, bytes });
+                    listed.push(Listed { key, bytes: file.len(), written: written(file)? });
                 }
+                Ok(())
             })?;
             listed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             Ok(listed)
@@ -175,8 +180,13 @@ fn key_of(path: &Path) -> String {
     key
 }
 
-/// Every file below `folder` and its size; none if it is not there.
-fn walk(folder: &Path, visit: &mut impl FnMut(&Path, u64)) -> io::Result<()> {
+fn written(file: &Metadata) -> io::Result<Timestamp> {
+    let since_epoch = file.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Every file below `folder`; none if it is not there.
+fn walk(folder: &Path, visit: &mut impl FnMut(&Path, &Metadata) -> io::Result<()>) -> io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -188,7 +198,7 @@ fn walk(folder: &Path, visit: &mut impl FnMut(&Path, u64)) -> io::Result<()> {
         let entry = entry?;
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => walk(&entry.path(), visit)?,
-            Ok(metadata) => visit(&entry.path(), metadata.len()),
+            Ok(metadata) => visit(&entry.path(), &metadata)?,
             // Deleted since.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

@@ -87,6 +87,20 @@ impl EmbeddedLedger {
         self.rows(query, partition, after, limit).await
     }
 
+    /// The manifest rows of a shard whose first place is before `place`, or the last ones, the last first, `limit` at most.
+    pub async fn manifest_before(
+        &self,
+        shard: &str,
+        place: Option<&Mark>,
+        limit: usize,
+    ) -> Result<Vec<ManifestRow>, ManifestError> {
+        let sort = |mark: &Mark| key::manifest_sort(&mark.sequence_number, mark.position);
+        // Every row's key is before this one.
+        let before = place.map_or_else(|| "object0".to_owned(), sort);
+        let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk < ?2 ORDER BY sk DESC LIMIT ?3";
+        self.rows(query, key::ledger_partition(shard), before, limit).await
+    }
+
     /// The last manifest row of a shard whose first place is not behind `place`.
     pub async fn manifest_at(&self, shard: &str, place: &Mark) -> Result<Option<ManifestRow>, ManifestError> {
         let at = key::manifest_sort(&place.sequence_number, place.position);
@@ -207,5 +221,9 @@ mod tests {
         assert_eq!(ledger.manifest("a", None, 2).await.unwrap(), rows[..2]);
         assert_eq!(ledger.manifest("a", Some(&rows[1].first), 2).await.unwrap(), rows[2..]);
         assert_eq!(ledger.manifest("a", Some(&rows[2].first), 2).await.unwrap(), []);
+        let back = rows.iter().rev().cloned().collect::<Vec<_>>();
+        assert_eq!(ledger.manifest_before("a", None, 2).await.unwrap(), back[..2]);
+        assert_eq!(ledger.manifest_before("a", Some(&back[1].first), 2).await.unwrap(), back[2..]);
+        assert_eq!(ledger.manifest_before("a", Some(&back[2].first), 2).await.unwrap(), []);
     }
 }

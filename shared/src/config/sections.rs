@@ -102,7 +102,8 @@ impl Tiers {
 pub struct Tenants {
     /// The tenant of a request that names none; without it such a request is refused.
     pub default: Option<TenantId>,
-    /// Tenants that outgrow a shard (1 MB/s, 1,000 records/s), and over how many partition keys each is spread.
+    /// Tenants that outgrow a shard (1 MB/s, 1,000 records/s) or the index of items by time (1,000 events/s), and over
+    /// how many partition keys each is spread on both ([`crate::partition`]).
     pub spread: BTreeMap<TenantId, u16>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use consumer_fn::items::Existing;
 use consumer_fn::manifest::ManifestRow;
@@ -29,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPTS: u32 = 20;
 /// Every manifest row's sort key is behind it.
 const FIRST_ROW: &str = "object/";
+/// And before this one.
+const BEHIND_ROWS: &str = "object0";
 
 type Attributes = HashMap<String, AttributeValue>;
 
@@ -58,14 +61,29 @@ impl Tables {
         page.items.unwrap_or_default().iter().map(row).collect()
     }
 
+    pub(super) async fn manifest_before(
+        &self,
+        shard: &str,
+        place: Option<&Mark>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
+        let query = self.backwards(shard, place.map_or(BEHIND_ROWS.to_owned(), sort_key));
+        let page = query.send().await.map_err(failed)?.items.unwrap_or_default();
+        let rows: Vec<_> = page.iter().map(row).collect::<Result<_, _>>()?;
+        Ok(rows.into_iter().filter(|row| place != Some(&row.first)).collect())
+    }
+
     pub(super) async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+        let page = self.backwards(shard, sort_key(place)).limit(1).send().await.map_err(failed)?;
+        page.items.unwrap_or_default().first().map(row).transpose()
+    }
+
+    /// The manifest rows from `last`, inclusive, back.
+    fn backwards(&self, shard: &str, last: String) -> QueryFluentBuilder {
         let query = self.client.query().table_name(&self.ledger).consistent_read(true);
-        let query = query.key_condition_expression("pk = :shard AND sk BETWEEN :first AND :place");
+        let query = query.key_condition_expression("pk = :shard AND sk BETWEEN :first AND :last");
         let query = query.expression_attribute_values(":shard", text(key::ledger_partition(shard)));
         let query = query.expression_attribute_values(":first", text(FIRST_ROW.to_owned()));
-        let query = query.expression_attribute_values(":place", text(sort_key(place)));
-        let page = query.scan_index_forward(false).limit(1).send().await.map_err(failed)?;
-        page.items.unwrap_or_default().first().map(row).transpose()
+        query.expression_attribute_values(":last", text(last)).scan_index_forward(false)
     }
 
     pub(super) async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {

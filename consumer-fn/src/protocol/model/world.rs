@@ -390,10 +390,10 @@ impl World {
         }
         let action = run.attempt.next(&mut |settled| self.plan(run, settled));
         if let Action::Done(settled) = &action {
-            if run.bad.last().is_some_and(|bad| *settled <= mark(*bad)) {
+            if run.from < run.to && *settled < behind(run.to - 1) {
                 let run_next = Run { attempt: Attempt::fence(behind(run.to - 1)), ..run.clone() };
                 push(put_back(state.clone(), run_next), who, &|| {
-                    "has quarantined without archiving".to_owned()
+                    "is done behind what is archived".to_owned()
                 });
                 return;
             }
