@@ -205,7 +205,7 @@ fn text(value: &str) -> String {
 #[test]
 fn a_stack_as_it_is_deployed_has_nothing_to_change() {
     finds(|_| {}, &[]);
-    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 171 things looked at, all as they should be.");
+    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 173 things looked at, all as they should be.");
 }
 
 #[test]
@@ -455,12 +455,12 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     insta::assert_snapshot!(report, @r"
     consumer's mapping: BisectBatchOnFunctionError is off, should be on
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
-    Tidegate-dev: 171 things looked at, one is not as it should be.
+    Tidegate-dev: 173 things looked at, one is not as it should be.
     ");
     insta::assert_snapshot!(report.to_json(), @r#"
     {
       "stack": "Tidegate-dev",
-      "looked_at": 171,
+      "looked_at": 173,
       "findings": [
         {
           "about": "consumer's mapping",
