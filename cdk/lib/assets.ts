@@ -68,8 +68,9 @@ function build(architecture: Architecture): void {
   const found = spawnSync('cargo', ['lambda', '--version'], { stdio: 'ignore' });
   if (found.status !== 0) {
     throw new Error(
-      'the functions are built by cargo-lambda, which is not installed: `pip install cargo-lambda==1.9.2` (it brings ' +
-        'the linker along), or https://www.cargo-lambda.info; or synthesize with -c assets=placeholder',
+      'the functions are built by cargo-lambda, which is not installed: `python3 -m venv ~/.cargo-lambda && ' +
+        '~/.cargo-lambda/bin/pip install cargo-lambda==1.9.2` (it brings the linker along), with ~/.cargo-lambda/bin on ' +
+        'the PATH; or https://www.cargo-lambda.info; or synthesize with -c assets=placeholder',
     );
   }
   const target = architecture === 'arm64' ? ['--arm64'] : [];

@@ -20,6 +20,8 @@ export interface StageConfig {
   readonly logs: LogConfig;
   /** The queries that come with the Athena workgroup. Emulators do not know them: `-c namedQueries=false`. */
   readonly namedQueries: boolean;
+  /** Alarms on the sum of two metrics. Emulators do not know them: `-c metricMath=false` has the first metric alone. */
+  readonly metricMath: boolean;
   /** Where alarms go; without it there is the topic, and nobody listens. */
   readonly alarmEmail?: string;
   /** On every resource, for the bill. */
@@ -63,7 +65,7 @@ export interface LogConfig {
   readonly retentionDays: RetentionDays;
 }
 
-const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries'>>> = {
+const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' | 'metricMath'>>> = {
   dev: {
     stage: 'dev',
     protectData: false,
@@ -101,6 +103,7 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
     ...stage,
     architecture,
     namedQueries: text(context, 'namedQueries') !== 'false',
+    metricMath: text(context, 'metricMath') !== 'false',
     alarmEmail: text(context, 'alarmEmail') ?? stage.alarmEmail,
     tags: { application: 'tidegate', stage: stage.stage, 'cost-center': text(context, 'costCenter') ?? 'tidegate' },
   };

@@ -24,3 +24,12 @@ export const PRICES = {
 } as const;
 
 export const HOURS_A_MONTH = 730;
+
+/** What is charged for watching: a test counts them in the stack and in `shared/src/metric.rs`. */
+export const WATCHED = {
+  /** The functions' own metrics, each charged for the hours in which it has a value. */
+  metrics: 17,
+  alarms: 17,
+  /** What the alarms look at: one that looks at two metrics is charged twice. */
+  alarmMetrics: 19,
+} as const;

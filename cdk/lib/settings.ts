@@ -31,7 +31,10 @@ export const STREAM_RETENTION = Duration.hours(24);
 export const CONSUMER_TIMEOUT = Duration.seconds(60);
 /** How long a spilled event waits for the stream to come back, before it is a dead letter. */
 export const SPILL_RETENTION = Duration.days(4);
-/** How long dead letters are kept: SQS allows no more. */
+/**
+ * How long dead letters are kept: SQS allows no more. It counts from when the message was spilled, not from when it became a
+ * dead letter; that it outlives the spill queue's own retention is what makes room to bring it back.
+ */
 export const DEAD_LETTER_RETENTION = Duration.days(14);
 /** Door to durable object: what is promised at the 99th percentile. */
 export const FRESHNESS = Duration.seconds(5);
@@ -40,7 +43,8 @@ export const FRESHNESS = Duration.seconds(5);
 export interface Settings {
   readonly allowedTiers: readonly string[];
   readonly daysToLive: Readonly<Record<string, number>>;
-  readonly publishBudget: Duration;
+  /** From here on a put is slow. Below what an attempt may take: at that it is cut off, and no put is measured beyond. */
+  readonly slowPut: Duration;
   readonly bodyBytes: number;
   /** What the door may take for one request: its claim checks, then the stream or the spill queue, and room to answer. */
   readonly ingestTimeout: Duration;
@@ -49,7 +53,7 @@ export interface Settings {
 interface Toml {
   tiers: { allowed: string[] };
   limits: { body_bytes: number };
-  publish: { budget_ms: number; spill_ms: number; payload_ms: number };
+  publish: { budget_ms: number; attempt_ms: number; spill_ms: number; payload_ms: number };
   items: { days_to_live: Record<string, number> };
 }
 
@@ -61,11 +65,11 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 /** The settings in the text of a configuration file. */
 export function settings(toml: string): Settings {
   const config = parse(toml) as unknown as Toml;
-  const { budget_ms, spill_ms, payload_ms } = config.publish;
+  const { budget_ms, attempt_ms, spill_ms, payload_ms } = config.publish;
   const read: Settings = {
     allowedTiers: config.tiers.allowed,
     daysToLive: config.items.days_to_live,
-    publishBudget: Duration.millis(budget_ms),
+    slowPut: Duration.millis(Math.floor(0.8 * attempt_ms)),
     bodyBytes: config.limits.body_bytes,
     ingestTimeout: Duration.seconds(Math.ceil((payload_ms + budget_ms + spill_ms) / 1000) + 4),
   };

@@ -60,8 +60,10 @@ export class TidegateStack extends Stack {
       stream,
       consumer,
       items,
+      ledger,
       spill,
       alarmEmail: config.alarmEmail,
+      metricMath: config.metricMath,
     });
 
     for (const [key, value] of Object.entries(config.tags)) Tags.of(this).add(key, value);

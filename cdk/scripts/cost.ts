@@ -5,7 +5,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HOURS_A_MONTH, PRICES } from '../lib/prices';
+import { HOURS_A_MONTH, PRICES, WATCHED } from '../lib/prices';
 import { MAPPING, ROOT } from '../lib/settings';
 
 const { lambda, kinesis, dynamodb, s3, sqs, cloudwatch, xray, apiGateway, firehose } = PRICES;
@@ -30,6 +30,9 @@ export const ASSUMED = {
   ledgerUnits: 6,
   /** A document of metrics for every fifty requests, and one for every run of the consumer. */
   documentBytes: 1500,
+  /** Lambda asks a queue by five pollers, each of which waits twenty seconds for a message: also when there is none. */
+  pollers: 5,
+  pollSeconds: 20,
   traced: 0.05,
 };
 
@@ -58,6 +61,7 @@ export function components(eventsASecond: number, given: Partial<Assumed> = {}):
     'DynamoDB, ledger': runs * a.ledgerUnits * dynamodb.writeUnit,
     'S3, puts': runs * s3.put,
     'CloudWatch, logs': ((requests / 50 + runs) * a.documentBytes * cloudwatch.logsGb) / GB,
+    'CloudWatch, metrics': (WATCHED.metrics * cloudwatch.metricMonth * seconds) / (HOURS_A_MONTH * 3600),
   };
 }
 
@@ -69,15 +73,20 @@ export function total(costs: Record<string, number>): number {
 export function idle(shards: number): Record<string, number> {
   return {
     [`Kinesis, ${shards} shard${shards === 1 ? '' : 's'}`]: shards * kinesis.shardHour * HOURS_A_MONTH,
-    'CloudWatch, 15 alarms': 15 * cloudwatch.alarmMonth,
+    [`CloudWatch, ${WATCHED.alarms} alarms`]: WATCHED.alarmMetrics * cloudwatch.alarmMonth,
     'CloudWatch, dashboard': cloudwatch.dashboardMonth,
+    'SQS, asked for spilled events': ((ASSUMED.pollers * HOURS_A_MONTH * 3600) / ASSUMED.pollSeconds) * sqs.request,
   };
+}
+
+function itemsOf(costs: Record<string, number>): number {
+  return (costs['DynamoDB, items'] ?? 0) + (costs['DynamoDB, index'] ?? 0);
 }
 
 /** Others' ways to the same archive, dollars a million events; items are not among them, so neither are ours. */
 export function alternatives(eventsASecond: number): Record<string, number> {
   const ours = components(eventsASecond);
-  const withoutItems = total(ours) - (ours['DynamoDB, items'] ?? 0) - (ours['DynamoDB, index'] ?? 0);
+  const withoutItems = total(ours) - itemsOf(ours);
   const rounded = Math.ceil(ASSUMED.eventBytes / firehose.ingestRoundingBytes) * firehose.ingestRoundingBytes;
   const gigabytes = (MILLION * rounded) / GB;
   return {
@@ -98,8 +107,9 @@ export function levers(): [string, number][] {
   const ours = components(1000);
   const saved: [string, number][] = [
     ['Send ten events a POST', with_({ eventsAPost: 10 })],
-    ['Keep items below 1 KB (short texts; or keep only one of the two)', with_({ itemBytes: 1000 })],
-    ['Do without the index by time (no lists of a tenant’s events)', ours['DynamoDB, index'] ?? 0],
+    ['Keep items below 1 KB (short texts)', with_({ itemBytes: 1000 })],
+    ['Do without items (**needs code**; nothing would be deduplicated)', itemsOf(ours)],
+    ['Do without the index by time (**needs code**; no lists of a tenant’s events)', ours['DynamoDB, index'] ?? 0],
     ['Switch off tracing at the door', ours['X-Ray, ingest'] ?? 0],
     [
       'Run on arm64 (a fifth less for the time; not tried)',

@@ -59,7 +59,7 @@ for (const stage of STAGES) {
       {
         IndexName: 'by_received_at',
         KeySchema: [
-          { AttributeName: 'pk', KeyType: 'HASH' },
+          { AttributeName: 'received_partition', KeyType: 'HASH' },
           { AttributeName: 'received_at', KeyType: 'RANGE' },
         ],
         Projection: { ProjectionType: 'KEYS_ONLY' },

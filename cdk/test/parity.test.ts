@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'smol-toml';
 import { PREFIXES } from '../lib/constructs/archive-bucket';
@@ -188,6 +188,37 @@ test('roles and lifecycle name the prefixes that the functions write', () => {
 /** Not names of objects, but keys of items and of the ledger's rows. */
 const KEYS_OF_ROWS = ['tenants/', 'processed_logs/', 'shard/', 'object/'];
 
+test('the table of items is keyed, indexed and expired by attributes that items have', () => {
+  const attributes = source('consumer-fn/src/items/attributes.rs');
+  const named = (constant: string) => captured(attributes, new RegExp(`const ${constant}: &str = "(\\w+)"`));
+  const { Properties } = resource(template('dev'), 'AWS::DynamoDB::Table', 'ItemsTable');
+  const [index, ...others] = Properties.GlobalSecondaryIndexes;
+  assert.deepEqual(others, []);
+  assert.equal(index.IndexName, named('BY_RECEIVED_AT'));
+  assert.deepEqual(keys(index.KeySchema), [named('RECEIVED_PARTITION'), named('RECEIVED_AT')]);
+  assert.equal(Properties.TimeToLiveSpecification.AttributeName, named('EXPIRES_AT'));
+  for (const key of keys(Properties.KeySchema)) assert.match(attributes, new RegExp(`\\("${key}", Text\\(`));
+
+  function keys(schema: Json[]): string[] {
+    return schema.map(({ AttributeName }) => AttributeName);
+  }
+});
+
+test('the role that reads a tenant is allowed the partitions that its items are written to', () => {
+  const spread = source('shared/src/partition.rs');
+  const items = captured(source('shared/src/key.rs'), /fn item_partition[\s\S]*?format!\("(\w+\/)\{tenant\}"\)/);
+  const index = captured(spread, /fn received_partition[\s\S]*?format!\("(\w+\/)\{\}", partition_key\(/);
+  const separator = captured(spread, /fn partition_key[\s\S]*?format!\("\{tenant\}(.)\{\}"/);
+  const { PolicyDocument } = resource(template('dev'), 'AWS::IAM::Policy', 'Reader').Properties;
+  const [{ Condition }] = PolicyDocument.Statement;
+  const tag = `\${aws:PrincipalTag/tenant}`;
+  assert.equal(index, items);
+  assert.deepEqual(Condition['ForAllValues:StringLike']['dynamodb:LeadingKeys'], [
+    `${items}${tag}`,
+    `${index}${tag}${separator}*`,
+  ]);
+});
+
 test('the tables of SQL have the columns that lines have, in their order', () => {
   assert.deepEqual(
     members('consumer-fn/src/archive/line.rs'),
@@ -217,26 +248,46 @@ test('a tier whose items would not outlive what may come again is refused', () =
   assert.equal(LEAST_DAYS_TO_LIVE, 1 + 4 + 14);
 });
 
-test('the function stops before the client of the stream gives up', () => {
-  const { publishBudget, ingestTimeout } = readSettings();
-  assert.ok(ingestTimeout.toMilliseconds() > publishBudget.toMilliseconds());
-  assert.equal(CONSUMER_TIMEOUT.toSeconds(), 60);
+test('the consumer has as long for a run as on the local run', () => {
+  const pipeline = source('local/src/pipeline.rs');
+  const minutes = captured(pipeline, /CONSUMER_TIMEOUT: Duration = Duration::from_mins\((\d+)\)/);
+  assert.equal(CONSUMER_TIMEOUT.toMinutes(), Number(minutes));
 });
 
-test('every alarm has its runbook, which ends in one command', () => {
-  const alarms = resources(template('prod'), 'AWS::CloudWatch::Alarm').map(
-    ({ Properties }) => Properties.AlarmDescription,
-  );
-  const named = alarms.map((text: string) => captured(text, /Runbook: (docs\/runbooks\/[a-z-]+\.md)$/));
-  for (const page of named) {
+test('every alarm has its runbook, which says when it fires, ends in one command, and is in the list', () => {
+  const alarms = resources(template('prod'), 'AWS::CloudWatch::Alarm').map(({ Properties }) => Properties);
+  const named = alarms.map(({ AlarmDescription, DatapointsToAlarm: bad, EvaluationPeriods: of }) => {
+    const page = captured(AlarmDescription, /Runbook: (docs\/runbooks\/[a-z-]+\.md)$/);
     assert.ok(existsSync(join(ROOT, page)), `${page} is missing`);
-    assert.match(source(page), /```console\n\$ [^\n]+(?: \\\n[^\n]+)*\n```\n$/, `${page} does not end in one command`);
-  }
+    const text = source(page);
+    assert.match(text, /```console\n\$ [^\n]+(?: \\\n[^\n]+)*\n```\n$/, `${page} does not end in one command`);
+    const name = basename(page, '.md');
+    const minutes = of === 1 ? 'in any minute' : `in ${bad} of ${of} minutes`;
+    assert.match(
+      text,
+      new RegExp(`\n\nAlarm \`${name}\`: [^\\n]* ${minutes}\\.`),
+      `${page} does not say \`${minutes}\``,
+    );
+    assert.ok(source('docs/runbooks/README.md').includes(`(${name}.md)`), `${page} is not in the list`);
+    return page;
+  });
   const pages = readdirSync(join(ROOT, 'docs/runbooks')).map((page) => `docs/runbooks/${page}`);
   assert.deepEqual(
     pages.filter((page) => !named.includes(page)),
     ['docs/runbooks/README.md'],
     'pages without an alarm',
+  );
+});
+
+test('the errors of every function are found by one filter: its own, and those that Lambda reports of it', () => {
+  const filters = ['ingest-errors', 'redriver-errors', 'consumer-errors'].map((page) =>
+    captured(source(`docs/runbooks/${page}.md`), /--filter-pattern '([^']+)'/),
+  );
+  const [filter] = filters;
+  assert.deepEqual(new Set(filters).size, 1, filters.join('\n'));
+  assert.match(
+    filter ?? '',
+    /\$\.level = "ERROR" \|\| \$\.type = "platform\.report" && \$\.record\.status != "success"/,
   );
 });
 

@@ -70,7 +70,7 @@ test('cdk-nag speaks up about a bucket without its settings', () => {
   assert.notDeepEqual(nag(within), []);
 });
 
-test('a tenant reader reads one partition, that of its tag, and cannot be taken on without the tag', () => {
+test('a tenant reader reads the partitions of its tag and no other, and cannot be taken on without the tag', () => {
   const { AssumeRolePolicyDocument } = resource(template('prod'), 'AWS::IAM::Role', 'Reader').Properties;
   const [trust] = AssumeRolePolicyDocument.Statement;
   assert.deepEqual(trust.Action, ['sts:AssumeRole', 'sts:TagSession']);
@@ -80,10 +80,18 @@ test('a tenant reader reads one partition, that of its tag, and cannot be taken 
   assert.equal(PolicyDocument.Statement.length, 1);
   const [statement] = PolicyDocument.Statement;
   assert.deepEqual(statement.Action, ['dynamodb:GetItem', 'dynamodb:Query']);
+  const patterns = [`tenants/\${aws:PrincipalTag/tenant}`, `tenants/\${aws:PrincipalTag/tenant}#*`];
   assert.deepEqual(statement.Condition, {
-    'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': [`tenants/\${aws:PrincipalTag/tenant}`] },
+    'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': patterns },
     Null: { 'dynamodb:LeadingKeys': 'false' },
   });
+
+  const reads = (tag: string, partition: string) =>
+    patterns.some((pattern) => like(pattern.replace(`\${aws:PrincipalTag/tenant}`, tag), partition));
+  for (const own of ['tenants/acme', 'tenants/acme#0', 'tenants/acme#999']) assert.ok(reads('acme', own), own);
+  for (const foreign of ['tenants/acme2', 'tenants/acme2#0', 'tenants/acme.eu', 'tenants/acm', 'tenants/', '#0']) {
+    assert.ok(!reads('acme', foreign), foreign);
+  }
 });
 
 test('the door can put and nothing else: it reads no event back', () => {
@@ -122,6 +130,12 @@ function nag(within: ReturnType<typeof app>): string[] {
 function statements(stage: StageName): Json[] {
   const policies = ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy'].flatMap((type) => resources(template(stage), type));
   return policies.flatMap(({ Properties }) => Properties.PolicyDocument.Statement);
+}
+
+/** As IAM's `StringLike`, for patterns with `*` alone. */
+function like(pattern: string, value: string): boolean {
+  const literals = pattern.split('*').map((literal) => literal.replace(/[.?+^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${literals.join('.*')}$`).test(value);
 }
 
 function list<T>(one: T | T[]): T[] {

@@ -30,8 +30,9 @@ pub enum Command {
     Audit(AuditOptions),
     /// Print one tenant's archived events as NDJSON, reading nobody else's bytes.
     Cat(CatOptions),
-    /// Bring back to the stream what failed: from quarantine, the on-failure prefix and the dead-letter queue. Shows
-    /// what it would do; does it with `--apply`. Safe to run again, at any time, however often.
+    /// Bring back to the stream what failed: from quarantine, the on-failure prefix and the dead-letter queue; and with
+    /// `--place stream`, from the stream itself, what the event source mapping dropped. Shows what it would do; does it
+    /// with `--apply`. Safe to run again, at any time, however often.
     Redrive(RedriveOptions),
     /// Give archived events once more: as NDJSON on stdout, or to another deployment.
     Replay(ReplayOptions),

@@ -8,6 +8,7 @@
 //! | `objects.rs` | an archive object against its manifest row. Pure |
 //! | `cases.rs` | all that was found of one admission. Pure |
 //! | `account.rs` | facts to verdict. Pure |
+//! | `stranded.rs` | the same judgement over a part of the stream, for `tidegate redrive` |
 //! | `verdict.rs` | counts and findings |
 //! | `report.rs` | the verdict for people, and as JSON |
 //!
@@ -19,6 +20,7 @@ mod facts;
 mod gather;
 mod objects;
 mod report;
+mod stranded;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -33,6 +35,7 @@ use crate::archive::{Span, earlier};
 use crate::arguments::AuditOptions;
 use crate::deployment::{Deployment, Opened};
 use report::Report;
+pub(crate) use stranded::Elsewhere;
 
 /// For scripts: the books do not balance. (Unreachable, or wrongly asked, is 2.)
 const UNBALANCED: u8 = 1;

@@ -17,7 +17,8 @@ use crate::arguments::LocalOptions;
 /// Runs the pipeline until it is told to stop. A second signal stops it at once.
 pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
     let config_file = crate::config_file(options.config.as_deref());
-    let config = shared::config::load(config_file.as_deref(), std::env::vars())?;
+    let overrides = shared::config::variables(std::env::vars_os())?;
+    let config = shared::config::load(config_file.as_deref(), overrides)?;
     init_logs(LogFormat::Text, &config.telemetry.log_level);
     let data = DataFolder::open(&options.data)?;
     if options.reset {

@@ -1,10 +1,14 @@
 //! `tidegate redrive`: brings back to the stream what failed, from quarantine, the failure destination and the
-//! dead-letter queue. Not to be confused with the redriver of spilled messages, which is a part of the pipeline.
+//! dead-letter queue; and from the stream itself what the event source mapping could not keep. Not to be confused with
+//! the redriver of spilled messages, which is a part of the pipeline.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `candidate.rs` | a line of what failed, what is asked for, what is to become of it. Pure |
 //! | `source.rs` | from objects and messages to lines. Pure |
+//! | `stream.rs` | what lies on the stream and in no place behind it |
+//! | `walk.rs` | along a shard, to lines that no archive object covers |
+//! | `cover.rs` | what the objects of a shard cover |
 //! | `archived.rs` | whether a line's place on the stream is done with |
 //! | `bring.rs` | the way to the stream |
 //! | `marker.rs` | what was brought back already |
@@ -17,15 +21,18 @@
 mod archived;
 mod bring;
 mod candidate;
+mod cover;
 mod marker;
 mod report;
 mod source;
+mod stream;
+mod walk;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::bail;
-use consumer_fn::{Ledger, ObjectStore, Origin, settle};
+use consumer_fn::{Ledger, Mark, ObjectStore, Origin, settle};
 use ingest_fn::{EventStream, OutgoingLine, fit};
 use local::adapters::Adapters;
 use shared::blob::sha256;
@@ -45,7 +52,7 @@ use report::Report;
 
 pub(crate) use bring::{BYTES, Bringer, Bundle};
 
-/// How long closing a shard may take.
+/// How long closing a shard may take, and putting something into quarantine.
 const SETTLE: Duration = Duration::from_secs(30);
 /// Under which name dead letters are kept once they are brought back.
 const DEAD_LETTERS: &str = "dead-letters";
@@ -151,6 +158,9 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
                 }
             }
         }
+        if self.selection.looks_at(Place::Stream) {
+            self.stream(&markers).await?;
+        }
         Ok(())
     }
 
@@ -173,6 +183,18 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
         candidates.retain(|candidate| {
             self.selection.picks(candidate) && !candidate.origin.as_ref().is_some_and(is_done)
         });
+        let due = self.sort_out(candidates, fence, key).await?;
+        self.bring_back(due, key).await
+    }
+
+    /// Those of the candidates that something is to be done about now; the others are counted. Before that, their shard
+    /// is closed up to the `fence`, if there is one.
+    async fn sort_out(
+        &mut self,
+        candidates: Vec<Candidate>,
+        fence: Option<(String, Mark)>,
+        source: &str,
+    ) -> anyhow::Result<Vec<Candidate>> {
         if let Some((shard, before)) = fence
             && self.apply
             && candidates.iter().any(|candidate| candidate.event.is_ok())
@@ -184,17 +206,17 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
         for candidate in candidates {
             let standing = self.standing(&candidate).await?;
             match fate(&candidate, standing, &self.selection) {
-                Fate::Due if self.apply => due.push(candidate),
+                Fate::Due | Fate::ToQuarantine if self.apply => due.push(candidate),
                 fate => {
-                    self.report.count(&candidate, fate, key);
+                    self.report.count(&candidate, fate, source);
                     noted.extend(candidate.origin.filter(|_| fate == Fate::Archived));
                 }
             }
         }
         if self.apply && !noted.is_empty() {
-            marker::write(key, noted, self.objects).await?;
+            marker::write(source, noted, self.objects).await?;
         }
-        self.bring_back(due, key).await
+        Ok(due)
     }
 
     async fn standing(&mut self, candidate: &Candidate) -> anyhow::Result<Standing> {

@@ -15,11 +15,12 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
 use consumer_fn::manifest::ManifestRow;
-use ingest_fn::{EventStream, OutgoingLine, fit, partition_key};
+use ingest_fn::{EventStream, OutgoingLine, fit};
 use local::adapters::Adapters;
 use shared::config::Config;
 use shared::gzip;
 use shared::id::TenantId;
+use shared::partition::partition_key;
 
 use crate::archive::{self, Absent, Span, gone, ranges_of};
 use crate::arguments::ReplayOptions;

@@ -38,8 +38,14 @@ impl Batch {
     }
 
     /// The batch of one record.
-    pub fn of_record(shard: &str, sequence_number: &str, arrival: Timestamp, data: Vec<u8>) -> Self {
-        let record = Record { sequence_number: sequence_number.into(), partition_key: None, arrival, data };
+    pub fn of_record(
+        shard: &str,
+        sequence_number: &str,
+        partition_key: Option<String>,
+        arrival: Timestamp,
+        data: Vec<u8>,
+    ) -> Self {
+        let record = Record { sequence_number: sequence_number.into(), partition_key, arrival, data };
         Self { shard: shard.into(), records: vec![record] }
     }
 

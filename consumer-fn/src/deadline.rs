@@ -43,6 +43,11 @@ impl Deadline {
         self.start + (self.work - self.start) / 3
     }
 
+    /// Until when simulated work is done: half-way between fetching and writing large texts.
+    pub(crate) fn simulate(&self) -> Instant {
+        self.start + (self.work - self.start) * 5 / 12
+    }
+
     /// Until when large texts are written.
     pub(crate) fn offload(&self) -> Instant {
         self.start + (self.work - self.start) / 2

@@ -24,7 +24,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
     let mut bytes = 0;
     for (index, record) in batch.records().iter().enumerate() {
         let start = Place { record: index, position: 0 };
-        let unpacked = match wire::unpack(&record.data, config.limits.inflate_ratio) {
+        let unpacked = match wire::unpack(&record.data) {
             Ok(unpacked) => unpacked,
             Err(reason) => {
                 prefix.quarantined.push(Quarantined::undecodable(start, &reason, record.data.clone()));
@@ -86,20 +86,24 @@ impl Batch {
     }
 }
 
-/// The events in bytes that lay at `origin` and went to quarantine: a line, or a whole record, whose lines then lie
-/// behind one another from there. The same events that the consumer would have read at that place.
+/// The events in bytes that lay at `origin` and went to quarantine: one line, or what was taken for one and could not be
+/// cut into its own, a record or a user record of an aggregate.
+///
+/// The first one is what the consumer would have read at that place. For each further one there is no place on the stream:
+/// those behind `origin` are its neighbours', who may be archived from there. It is given one that no line of a record has.
 pub fn read_again(
     data: &[u8],
     origin: &Origin,
     arrival: Timestamp,
     config: &Config,
 ) -> Vec<(Origin, Result<Event, &'static str>)> {
-    let entries = match wire::unpack(data, config.limits.inflate_ratio) {
+    let entries = match wire::unpack(data) {
         Ok(record) => record.entries,
         Err(reason) => return vec![(origin.clone(), Err(reason.code()))],
     };
     let entry = |(line, entry): (usize, wire::Entry)| {
-        let origin = Origin { position: origin.position + position(line), ..origin.clone() };
+        let apart = position(line * wire::RECORD_EVENTS);
+        let origin = Origin { position: origin.position + apart, ..origin.clone() };
         let event = match entry {
             Ok(Content::Event(event)) => Ok(*event),
             Ok(Content::Foreign(object)) => Ok(foreign(*object, arrival, &origin, config)),

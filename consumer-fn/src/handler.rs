@@ -21,6 +21,7 @@ use crate::quarantine;
 use crate::resolve::resolve;
 use crate::response::respond;
 use crate::retry::Jitter;
+use crate::transform::work::simulate;
 use crate::transform::{InvalidTransform, Transform};
 
 /// The stream side of the pipeline.
@@ -60,7 +61,8 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
         let events = decoded.entries.len();
         let resolved =
             resolve(decoded, objects, config.limits.resolved_bytes, deadline.resolve(), &jitter).await;
-        let prepared = resolved.map(|place, resolved| {
+        let worked = simulate(resolved, config.transform.work_per_character(), deadline.simulate()).await;
+        let prepared = worked.map(|place, resolved| {
             Prepared::new(resolved, batch.origin(place), transform, config, started_at)
         });
         let offloaded = offload(prepared, objects, deadline.offload(), &jitter).await;

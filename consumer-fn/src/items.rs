@@ -15,7 +15,7 @@ mod attributes;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 
-pub use self::attributes::{Attribute, EXPIRES_AT};
+pub use self::attributes::{Attribute, BY_RECEIVED_AT, EXPIRES_AT, RECEIVED_AT, RECEIVED_PARTITION};
 
 /// An event as its tenant finds it again: what `GET /events/{id}` reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,11 @@ pub struct Item {
     pub fields: Fields,
     /// Where the client's other members lie, if the item does not hold them.
     pub fields_ref: Option<BlobRef>,
-    /// When the item may go, in seconds since the Unix epoch; never, if not given.
+    /// When the item may go, in seconds since the Unix epoch; never, if not given. Its life begins when it is stored, or
+    /// when its event was received, whichever is later.
     pub expires_at: Option<i64>,
+    /// Its partition in the index by time ([`shared::partition::received_partition`]).
+    pub received_partition: String,
 }
 
 /// What became of an attempt to insert an item.

@@ -5,7 +5,7 @@
 //! | [`batch`] | reads the invocation's payload |
 //! | [`decode`] | records to events |
 //! | [`resolve`] | fetches texts that came by reference |
-//! | [`transform`] | redacts, changes case, enriches |
+//! | [`transform`] | simulates work, where that is asked for; redacts, changes case, enriches |
 //! | [`prepare`] | lays out item, archive line and large parts |
 //! | [`offload`] | writes the large parts |
 //! | [`insert`] | items, and who comes second |
@@ -59,4 +59,5 @@ pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;
 pub use objects::ObjectStore;
 pub use origin::{Mark, Origin};
+pub use quarantine::{NotKept, keep_unreadable};
 pub use transform::InvalidTransform;

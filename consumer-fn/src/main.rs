@@ -1,5 +1,6 @@
 //! The consumer function in Lambda: reads what it is told, builds the clients, serves.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use consumer_fn::environment::Environment;
@@ -7,13 +8,19 @@ use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::objects::s3::S3Objects;
 use consumer_fn::{Consumer, lambda};
-use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
+use shared::config;
+use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    telemetry::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let config = shared::config::load(shared::config::locate(variable).as_deref(), std::env::vars())?;
+    let overrides = config::variables(std::env::vars_os())?;
+    let config = config::load(config::locate(variable).as_deref(), overrides)?;
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("consumer-fn").map_err(anyhow::Error::from_boxed)?;
 

@@ -7,7 +7,7 @@ use shared::config::{Archive, Config};
 use shared::event::{Event, Text};
 use shared::fields::Fields;
 use shared::time::Timestamp;
-use shared::{gzip, key, limits};
+use shared::{gzip, key, limits, partition};
 
 use crate::archive::line;
 use crate::content::content_hash;
@@ -51,7 +51,11 @@ impl Prepared {
             Text::Inline(text) => (text, None),
             Text::Ref(blob) => (fetched.unwrap_or_default(), Some(blob)),
         };
-        let expires_at = config.items.time_to_live(&event.tier).map(|life| event.received_at.plus(life));
+        let received_partition =
+            partition::received_partition(&event.tenant, &event.id, &config.tenants.spread);
+        // A replayed or redriven event may be older than an item lives. Its item still tells a repeat for as long as any.
+        let lives_from = event.received_at.max(processed_at);
+        let expires_at = config.items.time_to_live(&event.tier).map(|life| lives_from.plus(life));
         let came_by_reference = original_ref.is_some();
 
         let mut prepared = Self {
@@ -73,6 +77,7 @@ impl Prepared {
                 fields: transform.fields(&event.fields),
                 fields_ref: event.fields_ref.clone(),
                 expires_at: expires_at.map(|at| at.unix_ms() / 1_000),
+                received_partition,
             },
             line_text: None,
             line_fields: None,
@@ -185,8 +190,10 @@ mod tests {
     use shared::id::{AdmissionId, EventId, TenantId};
 
     use super::*;
-    use crate::items::Attribute;
+    use crate::items::{Attribute, RECEIVED_AT, RECEIVED_PARTITION};
     use crate::tests::admitted;
+
+    const NOW_MS: i64 = 1_795_253_400_000;
 
     /// The largest event that each kind of limit allows, all at once.
     fn largest() -> (Event, Config) {
@@ -207,20 +214,21 @@ mod tests {
             sequence_number: "4".repeat(56).into(),
             position: u32::MAX,
         };
-        let now = Timestamp::from_unix_ms(1_795_253_400_000);
+        let now = Timestamp::from_unix_ms(NOW_MS);
         Prepared::new(Resolved { event, fetched: None }, origin, &transform, config, now)
     }
 
-    /// By DynamoDB's rules: names and strings count their UTF-8 bytes, a number at most 21.
     fn item_size(item: &Item) -> usize {
-        let size = |(name, value): (&str, Attribute)| {
-            name.len()
-                + match value {
-                    Attribute::Text(text) => text.len(),
-                    Attribute::Number(_) => 21,
-                }
-        };
         item.attributes().into_iter().map(size).sum()
+    }
+
+    /// By DynamoDB's rules: names and strings count their UTF-8 bytes, a number at most 21.
+    fn size((name, value): (&str, Attribute)) -> usize {
+        name.len()
+            + match value {
+                Attribute::Text(text) => text.len(),
+                Attribute::Number(_) => 21,
+            }
     }
 
     #[test]
@@ -238,6 +246,54 @@ mod tests {
         let item = prepare(event, &config).item;
         assert!(item.fields_ref.is_none());
         assert!(item_size(&item) < limits::ITEM_BYTES, "{}", item_size(&item));
+    }
+
+    #[test]
+    fn an_entry_of_the_index_by_time_costs_one_write_unit_whatever_the_ids() {
+        let (event, mut config) = largest();
+        config.tenants.spread.insert(event.tenant.clone(), 1_000);
+        let keys = ["pk", "sk", RECEIVED_PARTITION, RECEIVED_AT];
+        let attributes = prepare(event, &config).item.attributes();
+        let entry: Vec<_> = attributes.into_iter().filter(|(name, _)| keys.contains(name)).collect();
+        assert_eq!(entry.len(), keys.len());
+        let bytes: usize = entry.into_iter().map(size).sum();
+        assert!(
+            bytes <= 1_024,
+            "a write unit is 1 KB, this is {bytes}: the ceilings in ARCHITECTURE.md halve"
+        );
+    }
+
+    #[test]
+    fn an_item_lives_its_time_from_when_it_is_written_however_old_its_event_is() {
+        let expires = |received_at| {
+            let mut event = admitted(1, "acme", "1", "hello");
+            event.received_at = Timestamp::from_unix_ms(received_at);
+            prepare(event, &Config::default()).item.expires_at.unwrap()
+        };
+        let life = 90 * 86_400;
+        assert_eq!(expires(0), NOW_MS / 1_000 + life, "a replayed event's repeat finds the item");
+        assert_eq!(expires(NOW_MS - 2_000), NOW_MS / 1_000 + life);
+        assert_eq!(
+            expires(NOW_MS + 2_000),
+            NOW_MS / 1_000 + 2 + life,
+            "the door's clock may be ahead of ours"
+        );
+    }
+
+    #[test]
+    fn an_item_of_a_spread_tenant_names_its_part_of_the_index_and_stays_in_the_tenants_partition() {
+        let partition = |spread: &[(&str, u16)]| {
+            let mut config = Config::default();
+            let spread = spread.iter().map(|(tenant, keys)| (TenantId::parse(tenant).unwrap(), *keys));
+            config.tenants.spread = spread.collect();
+            let attributes = prepare(admitted(1, "acme", "1", "hello"), &config).item.attributes();
+            let of = |name: &str| attributes.iter().find(|(each, _)| *each == name).unwrap().1.clone();
+            assert_eq!(of("pk"), Attribute::Text("tenants/acme".to_owned()));
+            of(RECEIVED_PARTITION)
+        };
+        assert_eq!(partition(&[]), Attribute::Text("tenants/acme".to_owned()));
+        assert_eq!(partition(&[("beta", 4)]), Attribute::Text("tenants/acme".to_owned()));
+        assert_eq!(partition(&[("acme", 4)]), Attribute::Text("tenants/acme#1".to_owned()));
     }
 
     #[test]

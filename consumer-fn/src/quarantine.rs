@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 use shared::blob::sha256;
+use shared::config::Config;
 use shared::event::Event;
 use shared::id::{EventId, TenantId};
 use shared::key;
@@ -15,10 +16,11 @@ use shared::wire::{self, Undecodable};
 use tokio::time::Instant;
 
 use crate::batch::Batch;
+use crate::decode::decode;
 use crate::objects::ObjectStore;
 use crate::origin::Place;
 use crate::prefix::Prefix;
-use crate::retry::{Jitter, retry};
+use crate::retry::{GaveUp, Jitter, retry};
 
 /// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
 /// base64, so no object comes to more than a few times as much.
@@ -104,18 +106,49 @@ pub(crate) async fn write<T>(
     jitter: &Jitter,
 ) -> Prefix<T> {
     prefix.quarantined.sort_by_key(|quarantined| quarantined.place);
-    let mut rest = &prefix.quarantined[..];
+    if let Err((first, key, error)) = put(&prefix.quarantined, batch, objects, until, jitter).await {
+        tracing::error!(object.key = %key, %error, "quarantine could not be written, the batch ends before it");
+        prefix.end_before(first);
+    }
+    prefix
+}
+
+/// Puts what of a record cannot be read where the consumer would have put it; for `tidegate redrive`, of a record that
+/// no invocation will see again. Back on the stream, nothing in it could say where it lay before.
+pub async fn keep_unreadable(
+    record: &Batch,
+    config: &Config,
+    objects: &impl ObjectStore,
+    until: Instant,
+) -> Result<(), NotKept> {
+    let jitter = Jitter::new(record.shard().as_bytes());
+    let unreadable = decode(record, config).quarantined;
+    let put = put(&unreadable, record, objects, until, &jitter).await;
+    put.map_err(|(_, key, error)| NotKept(format!("`{key}`: {error}")))
+}
+
+/// Quarantine was out of reach. Trying again is safe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("quarantine could not be written: {0}")]
+pub struct NotKept(String);
+
+/// Writes lines in their order. Where that fails: the record of the first that is not written, the object, and why.
+async fn put(
+    quarantined: &[Quarantined],
+    batch: &Batch,
+    objects: &impl ObjectStore,
+    until: Instant,
+    jitter: &Jitter,
+) -> Result<(), (usize, String, GaveUp)> {
+    let mut rest = quarantined;
     while let Some(first) = rest.first().map(|quarantined| quarantined.place.record) {
         let (bytes, count) = object(batch, rest);
         let start = batch.first();
         let key =
             key::quarantine_object(batch.shard(), &start.sequence_number, start.arrival, &sha256(&bytes));
         let bytes = bytes::Bytes::from(bytes);
-        if let Err(error) = retry(until, jitter, || objects.put(&key, bytes.clone())).await {
-            tracing::error!(object.key = %key, %error, "quarantine could not be written, the batch ends before it");
-            prefix.end_before(first);
-            break;
-        }
+        let put = retry(until, jitter, || objects.put(&key, bytes.clone())).await;
+        put.map_err(|error| (first, key.clone(), error))?;
         let (written, behind) = rest.split_at(count);
         tracing::warn!(
             object.key = %key,
@@ -125,7 +158,7 @@ pub(crate) async fn write<T>(
         );
         rest = behind;
     }
-    prefix
+    Ok(())
 }
 
 /// One line of a quarantine object. Names are on disk: add at the end, never rename.

@@ -3,9 +3,9 @@
 //! carry the reference on, once it is known to be the tenant's own.
 
 use futures::{StreamExt, stream};
-use shared::blob::BlobRef;
+use shared::blob::{BlobRef, is_sha256};
 use shared::event::{Event, Text};
-use shared::limits;
+use shared::{key, limits};
 use tokio::time::Instant;
 
 use crate::objects::ObjectStore;
@@ -149,12 +149,16 @@ fn mismatch(detail: String) -> Unresolved {
     Unresolved::Quarantine(Reason::PayloadMismatch, detail)
 }
 
-/// A reference is as trustworthy as its line's writer: it must not reach into another tenant's payloads, nor make us
-/// fetch without end.
+/// A reference is as trustworthy as its line's writer. It must name the place where the door puts what has this tenant,
+/// id and checksum: one that reaches into another tenant's payloads would show them, and a key that no store takes, or
+/// that is a folder's, would fail for ever and hold the shard up. Nor must it make us fetch without end.
 fn check(blob: &BlobRef, event: &Event, most_bytes: usize) -> Result<(), String> {
-    let own = format!("payloads/{}/", event.tenant);
-    if !blob.key.starts_with(&own) || blob.key.contains("/../") {
-        return Err(format!("the payload `{}` is not the tenant's (`{own}…`)", blob.key));
+    if !is_sha256(&blob.sha256) {
+        return Err("its checksum is not SHA-256 in lower-case hexadecimal".to_owned());
+    }
+    let own = key::payload(&event.tenant, &event.id, &blob.sha256);
+    if blob.key != own {
+        return Err(format!("the payload `{}` is not where the event's lies (`{own}`)", blob.key));
     }
     let parts = blob.bytes.div_ceil(limits::OBJECT_BYTES as u64).max(1);
     if u64::from(blob.parts) != parts || blob.bytes > most_bytes as u64 {

@@ -5,6 +5,7 @@ mod faults;
 mod flow;
 pub(crate) mod large;
 mod ledger;
+mod permissions;
 mod prefix_rule;
 mod redrive;
 mod stores;

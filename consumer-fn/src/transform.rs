@@ -9,6 +9,7 @@ use shared::fields::Fields;
 use self::redact::Redactor;
 
 pub(crate) mod redact;
+pub(crate) mod work;
 
 /// Constants go into every item, beside what the client sent.
 const ENRICH_BYTES: usize = 10_000;

@@ -49,6 +49,7 @@ pub const WORDS: &[&str] = &[
     "steps=",
     "\"redact\"",
     "\"uppercase\"",
+    "simulate_work=",
     "\"enrich\"",
     "kinds=",
     "patterns=",
@@ -199,6 +200,7 @@ fn check_error(error: &ConfigError, text: &str, variables: &Variables) {
             assert!(!allowed.is_empty());
         }
         ConfigError::Unreadable { .. } => panic!("nothing was read: {message}"),
+        ConfigError::NotText { .. } => panic!("every variable was text: {message}"),
     }
 }
 

@@ -15,7 +15,6 @@ use serde_json::Value;
 use shared::config::Config;
 use shared::event::{Event, Source, Text};
 use shared::id::Ids;
-use shared::limits;
 use shared::time::{Clock, Timestamp};
 use shared::wire::{self, Content};
 use tower::ServiceExt;
@@ -145,7 +144,7 @@ fn counting_ids() -> Ids {
 fn check_kept(input: &Input, answer: &Answer, ports: &Ports) {
     let mut kept = Vec::new();
     for (partition_key, data) in ports.packed() {
-        for entry in wire::unpack(&data, limits::INFLATE_RATIO).unwrap().entries {
+        for entry in wire::unpack(&data).unwrap().entries {
             match entry {
                 Ok(Content::Event(event)) => {
                     let tenant = event.tenant.as_str();

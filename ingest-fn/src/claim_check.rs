@@ -14,11 +14,12 @@ use shared::blob::BlobRef;
 use shared::event::{Event, Text};
 use shared::gzip::{self, Level};
 use shared::id::{EventId, TenantId};
+use shared::partition::partition_key;
 use shared::{key, limits, wire};
 
 use crate::cut::Batch;
 use crate::payload::PayloadStore;
-use crate::publish::{OutgoingLine, partition_key};
+use crate::publish::OutgoingLine;
 use crate::rejection::Rejection;
 
 /// Parts that one request stores at a time: enough to hide S3's latency, few enough for one request's share of the

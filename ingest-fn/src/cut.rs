@@ -22,6 +22,10 @@ use crate::rejection::Rejection;
 /// the body; one that an object is flattened to repeats its paths, and may be many times the object.
 const BATCH_TEXT: usize = 4;
 
+/// How much text a body of JSON may become, about, as a multiple of it. With an own text in each object it is no more than
+/// the body; an object without one, of 4 KB, may come to two megabytes.
+const FLATTENED: usize = 32;
+
 /// How the events came, and so how they are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -49,6 +53,25 @@ impl<T> Batch<T> {
     pub(crate) fn and_then<U>(self, mut stage: impl FnMut(T) -> Result<U, Rejection>) -> Batch<U> {
         let events = self.events.into_iter().map(|event| event.and_then(&mut stage)).collect();
         Batch { form: self.form, events }
+    }
+}
+
+impl Batch<Event> {
+    /// How much text its events have.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let text = |event: &Event| match &event.text {
+            Text::Inline(text) => text.len(),
+            Text::Ref(_) => 0,
+        };
+        self.events.iter().flatten().map(text).sum()
+    }
+}
+
+/// How much text a body of `bytes` may become, about.
+pub(crate) fn may_become(media_type: MediaType, bytes: usize) -> usize {
+    match media_type {
+        MediaType::Text => bytes,
+        MediaType::Json | MediaType::Ndjson => bytes.saturating_mul(FLATTENED),
     }
 }
 

@@ -41,7 +41,6 @@ pub use claim_check::fit;
 pub use payload::{PayloadFailure, PayloadStore};
 pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
-    partition_key,
 };
 pub use rejection::Rejection;
 pub use router::{IngestState, router};

@@ -1,16 +1,22 @@
 //! The ingest function in Lambda: reads what it is told, builds the clients, serves.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use ingest_fn::environment::Environment;
 use ingest_fn::{clients, lambda, router};
 use shared::config;
-use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
+use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    telemetry::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let config = Arc::new(config::load(config::locate(variable).as_deref(), std::env::vars())?);
+    let overrides = config::variables(std::env::vars_os())?;
+    let config = Arc::new(config::load(config::locate(variable).as_deref(), overrides)?);
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("ingest-fn").map_err(anyhow::Error::from_boxed)?;
 

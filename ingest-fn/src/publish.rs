@@ -3,7 +3,6 @@
 //! | file | holds |
 //! |---|---|
 //! | `port.rs` | the stream as the publisher sees it |
-//! | `partition.rs` | which partition key an event has |
 //! | `queue.rs` | the plan: what goes into the next call. Pure |
 //! | `driver.rs` | the act: calls, waits, answers |
 //! | `jitter.rs` | randomness for the waits |
@@ -17,7 +16,6 @@ mod driver;
 mod jitter;
 #[cfg(feature = "aws")]
 pub mod kinesis;
-mod partition;
 mod port;
 mod queue;
 #[cfg(test)]
@@ -28,11 +26,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use shared::config;
+use shared::metric::Metric;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use driver::{Driver, Submission};
-pub use partition::partition_key;
 pub use port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 
 /// An event's line, and where it goes.
@@ -66,15 +64,24 @@ pub(crate) type Answers = Vec<Result<(), Unpublished>>;
 pub struct Publisher<S> {
     stream: Arc<S>,
     settings: config::Publish,
+    latency: Metric,
     seed: u64,
     calls: Arc<AtomicU64>,
     door: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
 }
 
 impl<S: EventStream> Publisher<S> {
-    /// A publisher to `stream`; `seed` makes its waits differ from those of other processes.
-    pub fn new(stream: S, settings: config::Publish, seed: u64) -> Self {
-        Self { stream: Arc::new(stream), settings, seed, calls: Arc::default(), door: Mutex::new(None) }
+    /// A publisher to `stream`; `seed` makes its waits differ from those of other processes. What its calls take is
+    /// recorded as `latency`: the door's and those who may take longer are not to be mixed in one.
+    pub fn new(stream: S, settings: config::Publish, latency: Metric, seed: u64) -> Self {
+        Self {
+            stream: Arc::new(stream),
+            settings,
+            latency,
+            seed,
+            calls: Arc::default(),
+            door: Mutex::new(None),
+        }
     }
 
     /// How many calls were made so far: each records one latency.
@@ -110,7 +117,8 @@ impl<S: EventStream> Publisher<S> {
         if let Some(submission) = refused {
             let (sender, submissions) = mpsc::unbounded_channel();
             let calls = Arc::clone(&self.calls);
-            let driver = Driver::new(Arc::clone(&self.stream), self.settings.clone(), self.seed, calls);
+            let settings = self.settings.clone();
+            let driver = Driver::new(Arc::clone(&self.stream), settings, self.latency, self.seed, calls);
             tokio::spawn(driver.run(submissions));
             // A driver that has just started takes it, unless the runtime is shutting down: then nobody waits.
             let _ = sender.send(submission);

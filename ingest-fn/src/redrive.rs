@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::config;
+use shared::metric::Metric;
 
 pub use self::lambda::serve;
 use crate::publish::{EventStream, OutgoingLine, Publisher};
@@ -76,7 +77,7 @@ impl<S: EventStream> Redriver<S> {
     pub fn new(stream: S, settings: &config::Publish, seed: u64) -> Self {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let settings = config::Publish { budget_ms: ms(BUDGET), attempt_ms: ms(ATTEMPT), ..settings.clone() };
-        Self { publisher: Publisher::new(stream, settings, seed) }
+        Self { publisher: Publisher::new(stream, settings, Metric::RedriveLatency, seed) }
     }
 
     /// Publishes the lines of all messages, those of a partition key in their order.
@@ -133,6 +134,7 @@ impl Response {
 mod tests {
     use std::sync::Mutex;
 
+    use metrics::{Key, KeyName, Metadata, SharedString, Unit};
     use serde_json::json;
     use shared::wire;
     use tokio::time::Instant;
@@ -233,6 +235,38 @@ mod tests {
         assert_eq!(redrive(&stream, &[("a", &body("acme", &["1"]))]).await, kept(&["a"]));
         assert_eq!(started.elapsed(), BUDGET);
         assert!(BUDGET < TIMEOUT && TIMEOUT * 6 <= VISIBILITY);
+    }
+
+    /// The names of the distributions that something was recorded of.
+    #[derive(Default)]
+    struct Recorded(Mutex<Vec<String>>);
+
+    impl metrics::Recorder for Recorded {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> metrics::Counter {
+            metrics::Counter::noop()
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> metrics::Gauge {
+            metrics::Gauge::noop()
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> metrics::Histogram {
+            self.0.lock().unwrap().push(key.name().to_owned());
+            metrics::Histogram::noop()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_its_puts_take_is_not_counted_as_the_doors() {
+        let recorded = Recorded::default();
+        let _until_the_end = metrics::set_default_local_recorder(&recorded);
+        let stream = std::sync::Arc::<Stream>::default();
+        assert_eq!(redrive(&stream, &[("a", &body("acme", &["1"]))]).await, kept(&[]));
+        assert_eq!(*recorded.0.lock().unwrap(), ["RedriveLatency"]);
     }
 
     #[tokio::test]

@@ -10,20 +10,19 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
-use bytes::Bytes;
 use http::{Method, Uri};
 use shared::config::Config;
-use shared::event::Event;
 use shared::id::{EventId, Ids};
 use shared::metric::Metric;
 use shared::time::Clock;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admit::{Admitted, RawRequest, admit};
 use crate::answer;
-use crate::body::{self, Bodies};
+use crate::body::{self, Arrived, Bodies};
 use crate::claim_check::{self, Checked};
-use crate::cut::{Batch, cut};
-use crate::offload::offload;
+use crate::cut::{Batch, cut, may_become};
+use crate::offload::Turns;
 use crate::payload::PayloadStore;
 use crate::publish::{EventStream, Publisher};
 use crate::rejection::Rejection;
@@ -40,6 +39,7 @@ pub struct IngestState<S, P, Q> {
 struct Inner<S, P, Q> {
     config: Arc<Config>,
     bodies: Bodies,
+    turns: Turns,
     payloads: P,
     publisher: Publisher<S>,
     spill: Spill<Q>,
@@ -57,9 +57,21 @@ impl<S: EventStream, P: PayloadStore, Q: SpillQueue> IngestState<S, P, Q> {
     /// The state of one server: a configuration, the three ports, the time and new ids.
     pub fn new(config: Arc<Config>, stream: S, payloads: P, queue: Q, clock: Clock, ids: Ids) -> Self {
         let bodies = Bodies::new(&config.limits);
-        let publisher = Publisher::new(stream, config.publish.clone(), ids.next().as_u64_pair().1);
+        let seed = ids.next().as_u64_pair().1;
+        let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency, seed);
         let spill = Spill::new(queue, config.publish.spill());
-        Self { inner: Arc::new(Inner { config, bodies, payloads, publisher, spill, clock, ids }) }
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                bodies,
+                turns: Turns::new(),
+                payloads,
+                publisher,
+                spill,
+                clock,
+                ids,
+            }),
+        }
     }
 
     /// How many calls to the stream were made so far.
@@ -145,22 +157,30 @@ impl<S: EventStream, P: PayloadStore, Q: SpillQueue> Inner<S, P, Q> {
         let admitted = admit(raw, &self.config, self.clock.now())?;
         let body = self.bodies.read(raw.headers, admitted.coding, body).await?;
         let body_bytes = body.bytes.len();
-        let checked = self.cut_and_check(admitted, body.bytes).await?;
+        let (checked, held) = self.cut_and_check(admitted, body).await?;
         let stored = claim_check::store(checked, &self.payloads, self.config.publish.payload()).await;
         let outcomes = self.publish_or_spill(stored).await;
         // The memory is given back only now, when nothing of the body is needed any more.
-        drop(body.held);
+        drop(held);
         Ok((outcomes, body_bytes))
     }
 
     /// The two stages that only compute, together, since a large body is better not moved from thread to thread twice.
-    async fn cut_and_check(&self, admitted: Admitted, body: Bytes) -> Result<Batch<Checked>, Rejection> {
-        let (config, ids, bytes) = (Arc::clone(&self.config), self.ids.clone(), body.len());
+    /// What objects were flattened to takes its share of the memory before it is doubled.
+    async fn cut_and_check(
+        &self,
+        admitted: Admitted,
+        body: Arrived,
+    ) -> Result<(Batch<Checked>, OwnedSemaphorePermit), Rejection> {
+        let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
+        let about = may_become(admitted.media_type, body.bytes.len());
         let work = move || {
-            let batch: Batch<Event> = cut(&admitted, &body, &config, &ids)?;
-            Ok(batch.map(|event| claim_check::check(event, &config.tenants.spread)))
+            let Arrived { bytes, mut held } = body;
+            let batch = cut(&admitted, &bytes, &config, &ids)?;
+            body::cover(&mut held, batch.text_bytes(), &config.limits)?;
+            Ok((batch.map(|event| claim_check::check(event, &config.tenants.spread)), held))
         };
-        offload(bytes, work).await
+        self.turns.offload(about, work).await
     }
 
     async fn publish_or_spill(&self, batch: Batch<Checked>) -> Batch<EventId> {

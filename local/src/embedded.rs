@@ -13,6 +13,7 @@ mod ledger;
 mod objects;
 mod queue;
 mod stream;
+mod writes;
 
 pub use checkpoints::EmbeddedCheckpoints;
 pub use database::{Database, DatabaseError};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use consumer_fn::Consumer;
 use ingest_fn::IngestState;
 use ingest_fn::redrive::{self, Redriver};
+use shared::config;
 use shared::id::Ids;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
@@ -54,7 +55,8 @@ impl Child {
     /// Runs `function` on the embedded adapters until its parent is gone.
     pub async fn run(&self, function: Function, adapters: &impl Adapters) -> anyhow::Result<()> {
         runtime_api::exit_with_parent();
-        let config = Arc::new(shared::config::load(self.config_file.as_deref(), std::env::vars())?);
+        let overrides = config::variables(std::env::vars_os())?;
+        let config = Arc::new(config::load(self.config_file.as_deref(), overrides)?);
         init_logs(LogFormat::Text, &config.telemetry.log_level);
         let metrics = EmbeddedMetrics::install(function.name()).map_err(anyhow::Error::from_boxed)?;
         let data = DataFolder::open(&self.data)?;

@@ -1,7 +1,9 @@
 //! Metrics as Prometheus text, for `/metrics`. The same metrics go to CloudWatch in Lambda; here they take the names
 //! that Prometheus users expect: `EventsStored` becomes `tidegate_events_stored_total`.
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use std::collections::HashMap;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Level, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use shared::metric::Metric;
 
@@ -14,7 +16,7 @@ impl Prometheus {
     pub fn install() -> anyhow::Result<Self> {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        metrics::set_global_recorder(Renamed(recorder))
+        metrics::set_global_recorder(Renamed::new(recorder))
             .map_err(|_| anyhow::anyhow!("this process has a metrics recorder already"))?;
         Metric::describe_all();
         Ok(Self(handle))
@@ -27,8 +29,29 @@ impl Prometheus {
     }
 }
 
-/// A recorder that knows the metrics by their Prometheus names.
-struct Renamed(PrometheusRecorder);
+/// A recorder that knows the metrics by their Prometheus names. A metric is asked for at each request: what it is called
+/// there is made out once.
+struct Renamed {
+    recorder: PrometheusRecorder,
+    sums: HashMap<&'static str, Counter>,
+    distributions: HashMap<&'static str, Histogram>,
+}
+
+impl Renamed {
+    fn new(recorder: PrometheusRecorder) -> Self {
+        let metadata = Metadata::new(module_path!(), Level::INFO, None);
+        let (mut sums, mut distributions) = (HashMap::new(), HashMap::new());
+        for &metric in Metric::ALL {
+            let (name, key) = (metric.name(), key(&Key::from_static_name(metric.name())));
+            if metric.is_distribution() {
+                distributions.insert(name, recorder.register_histogram(&key, &metadata));
+            } else {
+                sums.insert(name, recorder.register_counter(&key, &metadata));
+            }
+        }
+        Self { recorder, sums, distributions }
+    }
+}
 
 /// `EventsStored` → `tidegate_events_stored`; the exporter's own endings are left to `suffix`.
 fn renamed(name: &str, suffix: &str) -> String {
@@ -42,7 +65,7 @@ fn renamed(name: &str, suffix: &str) -> String {
 /// Prometheus users expect a sum to end in `_total`, and a distribution to end in its unit.
 fn suffix(name: &str) -> &'static str {
     match Metric::named(name) {
-        Some(Metric::PublishLatency | Metric::Freshness) => "_milliseconds",
+        Some(Metric::PublishLatency | Metric::RedriveLatency | Metric::Freshness) => "_milliseconds",
         // `ObjectBytes` and `BatchEvents` name their unit.
         Some(metric) if metric.is_distribution() => "",
         _ => "_total",
@@ -59,27 +82,29 @@ fn key_name(name: &KeyName) -> KeyName {
 
 impl Recorder for Renamed {
     fn describe_counter(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_counter(key_name(&name), unit, description);
+        self.recorder.describe_counter(key_name(&name), unit, description);
     }
 
     fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_gauge(key_name(&name), unit, description);
+        self.recorder.describe_gauge(key_name(&name), unit, description);
     }
 
     fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_histogram(key_name(&name), unit, description);
+        self.recorder.describe_histogram(key_name(&name), unit, description);
     }
 
     fn register_counter(&self, name: &Key, metadata: &Metadata<'_>) -> Counter {
-        self.0.register_counter(&key(name), metadata)
+        let known = self.sums.get(name.name());
+        known.cloned().unwrap_or_else(|| self.recorder.register_counter(&key(name), metadata))
     }
 
     fn register_gauge(&self, name: &Key, metadata: &Metadata<'_>) -> Gauge {
-        self.0.register_gauge(&key(name), metadata)
+        self.recorder.register_gauge(&key(name), metadata)
     }
 
     fn register_histogram(&self, name: &Key, metadata: &Metadata<'_>) -> Histogram {
-        self.0.register_histogram(&key(name), metadata)
+        let known = self.distributions.get(name.name());
+        known.cloned().unwrap_or_else(|| self.recorder.register_histogram(&key(name), metadata))
     }
 }
 

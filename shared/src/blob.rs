@@ -81,9 +81,23 @@ pub fn sha256(bytes: &[u8]) -> String {
     })
 }
 
+/// Whether `digest` is written as [`sha256`] writes one.
+pub fn is_sha256(digest: &str) -> bool {
+    digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_is_known_by_its_form() {
+        let digest = sha256(b"one");
+        assert!(is_sha256(&digest));
+        assert!(
+            !is_sha256(&digest.to_uppercase()) && !is_sha256(&digest[1..]) && !is_sha256(&"g".repeat(64))
+        );
+    }
 
     fn check(len: usize, parts: usize) {
         let bytes = Bytes::from(vec![b'x'; len]);

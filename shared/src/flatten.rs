@@ -16,15 +16,15 @@ const CUT: &str = "…";
 /// Flattens `members`. `{"b":{"c":1},"a":["x",null]}` gives `a[0]=x`, `a[1]=null`, `b.c=1`. A string stands as it is,
 /// but in JSON's spelling where it holds control characters, so that a line stays a line.
 pub(crate) fn flatten(members: &[(String, &RawValue)]) -> String {
-    let mut flat = Flat { path: String::new(), lines: Vec::new(), bytes: 0, is_cut: false };
-    for (name, value) in members {
-        if flat.is_cut {
-            break;
-        }
-        flat.below(name, value.get());
-    }
+    flatten_within(members, FLATTENED_BYTES)
+}
+
+/// The same with room for `most` bytes: the leaves in the object's order, up to the first that does not fit.
+fn flatten_within(members: &[(String, &RawValue)], most: usize) -> String {
+    let mut flat = Flat { path: String::new(), lines: Vec::new(), room: most };
+    let is_whole = members.iter().all(|(name, value)| flat.below(name, value.get()).is_ok());
     flat.lines.sort_unstable();
-    if flat.is_cut {
+    if !is_whole {
         flat.lines.push(CUT.to_owned());
     }
     flat.lines.join("\n")
@@ -34,74 +34,72 @@ struct Flat {
     /// Of the value that is looked at.
     path: String,
     lines: Vec<String>,
-    /// Of all lines.
-    bytes: usize,
-    is_cut: bool,
+    /// Bytes that further lines may have.
+    room: usize,
 }
 
+/// There is no room for the next line. Nothing behind it is looked at.
+struct Full;
+
+/// Each reads the value that `json` begins with, and gives what follows it.
 impl Flat {
-    /// Appends the leaves of the value that `json` begins with and that lies `step` below the path, in one pass.
-    /// Returns what follows the value. Depth is bounded by the check that made the members ([`crate::json`]).
-    fn below<'a>(&mut self, step: &str, json: &'a str) -> &'a str {
+    /// Appends the leaves of the value, which lies `step` below the path, in one pass. Depth is bounded by the check
+    /// that made the members ([`crate::json`]).
+    fn below<'a>(&mut self, step: &str, json: &'a str) -> Result<&'a str, Full> {
         let length = self.path.len();
         self.path.push_str(step);
-        let rest = match json.as_bytes()[0] {
+        let behind = match json.as_bytes()[0] {
             b'{' if !json.starts_with("{}") => self.members(json),
             b'[' if !json.starts_with("[]") => self.elements(json),
             b'"' => self.string(json),
             b'{' | b'[' => self.leaf(json, 2),
             _ => self.leaf(json, json.find([',', ']', '}']).unwrap_or(json.len())),
-        };
+        }?;
         self.path.truncate(length);
-        rest
+        Ok(behind)
     }
 
-    fn members<'a>(&mut self, json: &'a str) -> &'a str {
-        let mut rest = json;
-        // Behind `{`, and then behind each `,`.
-        while !rest.starts_with('}') && !self.is_cut {
-            let (name, value) = split_string(&rest[1..]);
-            rest = self.below(&format!(".{}", unescaped(name)), &value[1..]);
+    fn members<'a>(&mut self, json: &'a str) -> Result<&'a str, Full> {
+        // At `{`, then at each `,`, in the end at `}`: one byte each.
+        let mut at = json;
+        while !at.starts_with('}') {
+            let (name, colon) = split_string(&at[1..]);
+            at = self.below(&format!(".{}", unescaped(name)), &colon[1..])?;
         }
-        &rest[rest.len().min(1)..]
+        Ok(&at[1..])
     }
 
-    fn elements<'a>(&mut self, json: &'a str) -> &'a str {
-        let mut rest = json;
+    fn elements<'a>(&mut self, json: &'a str) -> Result<&'a str, Full> {
+        // At `[`, then at each `,`, in the end at `]`: one byte each.
+        let mut at = json;
         for index in 0.. {
-            if rest.starts_with(']') || self.is_cut {
+            if at.starts_with(']') {
                 break;
             }
-            rest = self.below(&format!("[{index}]"), &rest[1..]);
+            at = self.below(&format!("[{index}]"), &at[1..])?;
         }
-        &rest[rest.len().min(1)..]
+        Ok(&at[1..])
     }
 
-    fn string<'a>(&mut self, json: &'a str) -> &'a str {
-        let (string, rest) = split_string(json);
+    fn string<'a>(&mut self, json: &'a str) -> Result<&'a str, Full> {
+        let (string, behind) = split_string(json);
         let text = unescaped(string);
-        if text.chars().any(char::is_control) {
-            self.line(string);
-        } else {
-            self.line(&text);
-        }
-        rest
+        let is_one_line = !text.chars().any(char::is_control);
+        self.line(if is_one_line { &text } else { string })?;
+        Ok(behind)
     }
 
-    fn leaf<'a>(&mut self, json: &'a str, length: usize) -> &'a str {
-        let (leaf, rest) = json.split_at(length);
-        self.line(leaf);
-        rest
+    fn leaf<'a>(&mut self, json: &'a str, length: usize) -> Result<&'a str, Full> {
+        let (leaf, behind) = json.split_at(length);
+        self.line(leaf)?;
+        Ok(behind)
     }
 
-    fn line(&mut self, value: &str) {
+    fn line(&mut self, value: &str) -> Result<(), Full> {
         let bytes = self.path.len() + "=".len() + value.len() + "\n".len();
-        if self.bytes + bytes > FLATTENED_BYTES {
-            self.is_cut = true;
-        } else {
-            self.bytes += bytes;
-            self.lines.push(format!("{}={value}", self.path));
-        }
+        self.room = self.room.checked_sub(bytes).ok_or(Full)?;
+        self.lines.push(format!("{}={value}", self.path));
+        Ok(())
     }
 }
 
@@ -136,6 +134,15 @@ mod tests {
         assert_eq!(object.text.lines().last(), Some(CUT));
         assert_eq!(object.fields.as_json(), body);
     }
+
+    #[test]
+    fn an_object_that_is_cut_deep_within_it_is_cut_between_characters() {
+        let body = format!(r#"{{"{}":[[[{}"é"]]]}}"#, "k".repeat(1_000), "\"é\",".repeat(12_000));
+        let text = ClientObject::parse(&body).unwrap().text;
+        assert_eq!(text.lines().last(), Some(CUT));
+        assert!(text.lines().rev().skip(1).all(|line| line.ends_with("]=é")), "{} bytes", text.len());
+    }
+
     /// The same by another way: through parsed values.
     fn by_values(path: &str, value: &Value, lines: &mut Vec<String>) {
         match value {
@@ -177,6 +184,25 @@ mod tests {
             by_values("k", &value, &mut lines);
             lines.sort_unstable();
             prop_assert_eq!(object.text, lines.join("\n"));
+        }
+
+        #[test]
+        fn a_text_ends_before_the_first_leaf_for_which_there_is_no_room(value in any_value(), most in 0_usize..200) {
+            let json = value.to_string();
+            let raw: &RawValue = serde_json::from_str(&json).unwrap();
+            let mut lines = Vec::new();
+            by_values("é", &value, &mut lines);
+            let mut bytes = 0;
+            let fitting = lines.iter().take_while(|line| {
+                bytes += line.len() + 1;
+                bytes <= most
+            });
+            let mut expected: Vec<_> = fitting.cloned().collect();
+            expected.sort_unstable();
+            if expected.len() < lines.len() {
+                expected.push(CUT.to_owned());
+            }
+            prop_assert_eq!(flatten_within(&[("é".to_owned(), raw)], most), expected.join("\n"));
         }
     }
 }

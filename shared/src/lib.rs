@@ -12,6 +12,7 @@
 //! | [`blob`] | the claim check: references to large texts on S3 |
 //! | [`kpl`] | aggregates of the Kinesis Producer Library |
 //! | [`key`] | names of objects and items |
+//! | [`partition`] | how a tenant that outgrows a partition is spread |
 //! | [`gzip`] | compression, and inflation that is capped |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`config`] | `tidegate.toml` |
@@ -32,6 +33,7 @@ pub mod kpl;
 pub mod limits;
 pub mod metric;
 pub mod origin;
+pub mod partition;
 pub mod permission;
 pub mod telemetry;
 pub mod tier;

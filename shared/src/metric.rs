@@ -46,8 +46,10 @@ metrics! {
     EventsRejected: Count, Sum;
     /// Bytes of accepted bodies, after decompression.
     BytesAccepted: Bytes, Sum;
-    /// How long the stream took to take a put, in milliseconds.
+    /// How long the stream took to take a put of the door, in milliseconds; one that was cut off counts up to there.
     PublishLatency: Milliseconds, Distribution;
+    /// The same, of a put of the redriver, whose attempts may take seconds.
+    RedriveLatency: Milliseconds, Distribution;
     /// Records that were sent again.
     PublishRetries: Count, Sum;
     /// Events that the stream did not take in time and the spill queue did.

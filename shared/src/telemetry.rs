@@ -1,7 +1,9 @@
 //! Logs and metrics, set up once at start-up. Logs go to stderr, metric documents to stdout; Lambda takes both to
 //! CloudWatch Logs, and the local run reads a child's metric documents off its stdout as CloudWatch would.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal};
+use std::process::ExitCode;
 
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use tracing_subscriber::EnvFilter;
@@ -27,6 +29,16 @@ pub fn init_logs(format: LogFormat, level: &str) {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
         LogFormat::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
     };
+}
+
+/// What a function's process ends with. Why it could not start, or go on, is one JSON line at ERROR, also where it failed
+/// before [`init_logs`]. As the text that `main` itself prints it would count as INFO in Lambda, a line of the log for each of
+/// its own, and whoever filters for errors would not see it.
+pub fn exit<E: Display>(ended: Result<(), E>) -> ExitCode {
+    let Err(error) = ended else { return ExitCode::SUCCESS };
+    init_logs(LogFormat::Json, "info");
+    tracing::error!(error = format!("{error:#}"), "the function cannot start or go on: {error:#}");
+    ExitCode::FAILURE
 }
 
 /// A function's metrics, on their way to CloudWatch.

@@ -146,14 +146,17 @@ pub struct Record {
 
 /// Reads a record's data. An error concerns the record as a whole; a bad line, or a bad user record of an aggregate,
 /// among good ones is an [`Entry`].
-pub fn unpack(data: &[u8], ratio: u32) -> Result<Record, Undecodable> {
+///
+/// How much a record inflates to is capped in bytes alone, and by what gzip can do: a text that came uncompressed may be
+/// packed better than a compressed body may be by configuration.
+pub fn unpack(data: &[u8]) -> Result<Record, Undecodable> {
     let mut record = Record::default();
     if !kpl::is_aggregate(data) {
-        record.read(data, ratio)?;
+        record.read(data)?;
         return Ok(record);
     }
     for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
-        match record.read_user_record(&user_record.data, ratio) {
+        match record.read_user_record(&user_record.data) {
             Ok(()) => {}
             Err(whole @ (Undecodable::TooManyLines | Undecodable::TextsTooLarge)) => return Err(whole),
             Err(reason) => record.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
@@ -163,14 +166,15 @@ pub fn unpack(data: &[u8], ratio: u32) -> Result<Record, Undecodable> {
 }
 
 impl Record {
-    fn read_user_record(&mut self, data: &[u8], ratio: u32) -> Result<(), Undecodable> {
+    fn read_user_record(&mut self, data: &[u8]) -> Result<(), Undecodable> {
         // The library does not nest; a reader that did could be made to recurse.
-        if kpl::is_aggregate(data) { Err(Undecodable::NestedAggregate) } else { self.read(data, ratio) }
+        if kpl::is_aggregate(data) { Err(Undecodable::NestedAggregate) } else { self.read(data) }
     }
 
-    fn read(&mut self, data: &[u8], ratio: u32) -> Result<(), Undecodable> {
+    fn read(&mut self, data: &[u8]) -> Result<(), Undecodable> {
         if data.starts_with(&gzip::MAGIC) {
-            let cap = Cap { bytes: limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes), ratio };
+            let bytes = limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes);
+            let cap = Cap { bytes, ratio: limits::INFLATE_RATIO };
             self.read_lines(&gzip::inflate(data, cap)?)
         } else if data.trim_ascii_start().starts_with(b"{") {
             self.read_lines(data)
@@ -225,7 +229,8 @@ fn read_line(line: &[u8]) -> Result<Content, Undecodable> {
     }
 }
 
-/// A line that is no event: one of another version, a broken one, or a foreign producer's object.
+/// A line that is no event: one of another version, a broken one, or a foreign producer's object. It is ours only by both
+/// marks, a number for its version and an admission: either may be a member of somebody else's.
 fn read_other(line: &str, error: serde_json::Error) -> Result<Content, Undecodable> {
     #[derive(Deserialize)]
     struct Marks<'a> {
@@ -238,7 +243,7 @@ fn read_other(line: &str, error: serde_json::Error) -> Result<Content, Undecodab
         Ok(Marks { v: Some(v), admission_id: Some(_) }) if v > u64::from(VERSION) => {
             Err(Undecodable::NewerVersion(v))
         }
-        Ok(Marks { admission_id: Some(_), .. }) => Err(Undecodable::Event(error)),
+        Ok(Marks { v: Some(_), admission_id: Some(_) }) => Err(Undecodable::Event(error)),
         _ => {
             let object = ClientObject::parse(line)?;
             if object.tenant.is_none() {
@@ -260,12 +265,8 @@ mod tests {
     use crate::tier::Tier;
     use crate::time::Timestamp;
 
-    fn read(data: &[u8]) -> Result<Record, Undecodable> {
-        unpack(data, limits::INFLATE_RATIO)
-    }
-
     fn code(data: &[u8]) -> &'static str {
-        match read(data) {
+        match unpack(data) {
             Err(reason) => reason.code(),
             Ok(record) => match &record.entries[..] {
                 [Err(bad)] => bad.reason.code(),
@@ -304,6 +305,25 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_ours_only_with_a_number_for_its_version_and_an_admission() {
+        for other in [
+            r#""admission_id":"A-17""#,
+            r#""admission_id":5,"v":"1.2""#,
+            r#""v":2"#,
+            r#""admission_id":{},"v":null"#,
+        ] {
+            let line = format!("{{\"tenant_id\":\"acme\",\"text\":\"x\",{other}}}");
+            let entries = unpack(line.as_bytes()).unwrap().entries;
+            let [Ok(Content::Foreign(object))] = &entries[..] else { panic!("{line}: {entries:?}") };
+            assert_eq!(
+                object.fields.as_json(),
+                format!("{{{other}}}"),
+                "what it has of ours is the client's own"
+            );
+        }
+    }
+
+    #[test]
     fn a_foreign_object_may_be_spread_over_lines_or_compressed() {
         let object = b"{\n  \"tenant_id\": \"acme\",\n  \"text\": \"x\"\n}\n";
         assert_eq!(code(object), "foreign");
@@ -313,7 +333,7 @@ mod tests {
     #[test]
     fn a_bad_line_leaves_its_neighbours_alone() {
         let data = b"{\"tenant_id\":\"a\",\"text\":\"1\"}\n\nbad\n{\"tenant_id\":\"a\",\"text\":\"2\"}";
-        let entries = read(data).unwrap().entries;
+        let entries = unpack(data).unwrap().entries;
         assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"bad"));
     }
 
@@ -325,9 +345,9 @@ mod tests {
     fn an_aggregate_is_read_and_a_bad_user_record_leaves_its_neighbours_alone() {
         assert_eq!(code(&aggregate("one.bin")), "foreign");
         assert_eq!(code(&aggregate("nested.bin")), "aggregate_nested");
-        let entries = read(&aggregate("one-bad-among-good.bin")).unwrap().entries;
+        let entries = unpack(&aggregate("one-bad-among-good.bin")).unwrap().entries;
         assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"not an event"));
-        assert_eq!(read(&aggregate("thousand.bin")).unwrap().entries.len(), 1_000);
+        assert_eq!(unpack(&aggregate("thousand.bin")).unwrap().entries.len(), 1_000);
     }
 
     #[test]
@@ -382,7 +402,7 @@ mod tests {
         #[test]
         fn events_that_were_packed_come_back_in_order(events in proptest::collection::vec(any_event(), 1..20)) {
             let lines: Vec<_> = events.iter().map(line).collect();
-            let entries = read(&pack(&lines)).unwrap().entries;
+            let entries = unpack(&pack(&lines)).unwrap().entries;
             let back: Vec<Event> = entries
                 .into_iter()
                 .map(|entry| match entry.unwrap() {
@@ -404,12 +424,12 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_reader_panic(data: Vec<u8>) {
-            let _ = read(&data);
+            let _ = unpack(&data);
         }
 
         #[test]
         fn no_json_like_bytes_make_the_reader_panic(data in r#"\{("(v|admission_id|tenant_id|text|id)":("[a-z\\]{0,3}"|[0-9]{1,3}|\{\}|null),?){0,5}\}?"#) {
-            let _ = read(data.as_bytes());
+            let _ = unpack(data.as_bytes());
         }
     }
 }

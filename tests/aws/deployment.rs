@@ -68,6 +68,7 @@ fn item(tenant_id: &str, number: u32) -> Item {
         fields: Fields::default(),
         fields_ref: None,
         expires_at: Some(1_797_845_400),
+        received_partition: format!("tenants/{tenant_id}"),
     }
 }
 

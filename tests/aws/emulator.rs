@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use local::aws::KinesisReader;
 use local::event_source_mapping::ports::StreamReader;
 use tests::site::DEADLINE;
@@ -116,18 +118,30 @@ pub(crate) async fn stream(shards: i32) -> String {
     name
 }
 
-/// A new items table.
+/// A new items table, with its index.
 pub(crate) async fn table() -> String {
     let (client, name) = (aws_sdk_dynamodb::Client::new(&sdk(url())), name("items"));
-    let mut create = client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
-    for (key, role) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
-        let schema = KeySchemaElement::builder().attribute_name(key).key_type(role).build().unwrap();
-        let attribute = AttributeDefinition::builder().attribute_name(key);
-        let attribute = attribute.attribute_type(ScalarAttributeType::S).build().unwrap();
-        create = create.key_schema(schema).attribute_definitions(attribute);
-    }
-    create.send().await.unwrap();
+    let (keys, index_keys) = (["pk", "sk"], [RECEIVED_PARTITION, RECEIVED_AT]);
+    let index = GlobalSecondaryIndex::builder().index_name(BY_RECEIVED_AT);
+    let index = index.set_key_schema(Some(schema(index_keys)));
+    let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+    let index = index.projection(projection).build().unwrap();
+    let attribute = |name: &str| {
+        let attribute = AttributeDefinition::builder().attribute_name(name);
+        attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
+    };
+    let create = client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    let create = create.set_key_schema(Some(schema(keys))).global_secondary_indexes(index);
+    let attributes = keys.into_iter().chain(index_keys).map(attribute).collect();
+    create.set_attribute_definitions(Some(attributes)).send().await.unwrap();
     name
+}
+
+/// Partition key and sort key.
+fn schema(keys: [&str; 2]) -> Vec<KeySchemaElement> {
+    let element =
+        |(name, role)| KeySchemaElement::builder().attribute_name(name).key_type(role).build().unwrap();
+    keys.into_iter().zip([KeyType::Hash, KeyType::Range]).map(element).collect()
 }
 
 /// A new bucket.

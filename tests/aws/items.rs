@@ -1,9 +1,12 @@
 //! `DynamoItems`: inserted where absent, one outcome for each item, by position.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use consumer_fn::Origin;
 use consumer_fn::items::dynamodb::DynamoItems;
-use consumer_fn::items::{Insert, Item, ItemStore};
+use consumer_fn::items::{BY_RECEIVED_AT, Insert, Item, ItemStore};
 use serde_json::json;
 use shared::event::Source;
 use shared::fields::Fields;
@@ -37,6 +40,7 @@ fn item(number: u32, text: &str) -> Item {
         fields: Fields::default(),
         fields_ref: None,
         expires_at: Some(1_797_845_400),
+        received_partition: format!("tenants/acme#{}", number % 2),
     }
 }
 
@@ -82,10 +86,36 @@ async fn an_item_is_inserted_once_and_the_second_insert_tells_what_is_there() {
     );
     let client = Client::new(&sdk(url()));
     let get = client.get_item().table_name(&table);
-    let key = |value: &str| aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned());
+    let key = |value: &str| AttributeValue::S(value.to_owned());
     let get = get.key("pk", key("tenants/acme")).key("sk", key("processed_logs/e1"));
     let found = get.send().await.unwrap().item.unwrap();
     assert_eq!(found["original_text"], key("first"), "what is there stays");
+}
+
+#[tokio::test]
+async fn the_items_of_a_spread_tenant_are_found_by_time_in_the_partitions_of_the_index() {
+    let (table, proxy) = (table().await, Proxy::new(&[]).await);
+    let later = |number: u32| {
+        let item = item(number, "x");
+        let received_at = item.received_at.plus(Duration::from_millis(u64::from(number)));
+        Item { received_at, ..item }
+    };
+    // Not in the order of time.
+    let items: Vec<_> = [3, 0, 5, 1, 4, 2].map(later).into();
+    assert_eq!(insert(&proxy, &table, &items).await, vec![Insert::Inserted; 6]);
+    let client = Client::new(&sdk(url()));
+    for (partition, expected) in [
+        ("tenants/acme#0", vec!["processed_logs/e4", "processed_logs/e2", "processed_logs/e0"]),
+        ("tenants/acme#1", vec!["processed_logs/e5", "processed_logs/e3", "processed_logs/e1"]),
+        ("tenants/acme", vec![]),
+    ] {
+        let query = client.query().table_name(&table).index_name(BY_RECEIVED_AT).scan_index_forward(false);
+        let query = query.key_condition_expression("received_partition = :partition");
+        let value = AttributeValue::S(partition.to_owned());
+        let page = query.expression_attribute_values(":partition", value).send().await.unwrap();
+        let found: Vec<_> = page.items().iter().map(|item| item["sk"].as_s().unwrap().as_str()).collect();
+        assert_eq!(found, expected, "{partition}: newest first");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use local::aws::KinesisReader;
 use local::event_source_mapping::ports::{Record, Room, StreamReader, Tail};
 use serde_json::json;
 use shared::config::Config;
+use shared::metric::Metric;
 
 use crate::emulator::{sdk, stream, url};
 use crate::proxy::{Fault, Proxy};
@@ -36,7 +37,8 @@ fn lines(keys: &[&str]) -> Vec<OutgoingLine> {
 /// Publishes a line for each key, and gives what became of them.
 async fn publish(proxy: &Proxy, stream: &str, config: &Config, keys: &[&str]) -> Vec<bool> {
     let stream = KinesisStream::new(&proxy.sdk(), stream.to_owned(), config.publish.attempt());
-    let answers = Publisher::new(stream, config.publish.clone(), 7).publish(lines(keys)).await;
+    let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency, 7);
+    let answers = publisher.publish(lines(keys)).await;
     answers.iter().map(Result::is_ok).collect()
 }
 

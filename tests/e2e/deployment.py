@@ -26,7 +26,7 @@ class Deployment:
 
     def deploy(self, functions: pathlib.Path, configuration: pathlib.Path) -> str:
         """Makes or changes the stack; tells its state."""
-        context = ["assets=prebuilt", f"functions={functions}", f"configuration={configuration}", "namedQueries=false"]
+        context = ["assets=prebuilt", f"functions={functions}", f"configuration={configuration}", "namedQueries=false", "metricMath=false"]
         outputs = self.folder / "outputs.json"
         options = [part for setting in context for part in ("-c", setting)]
         self.cdk("deploy", "--require-approval", "never", "--outputs-file", outputs, *options)
@@ -35,7 +35,7 @@ class Deployment:
         return stack["StackStatus"]
 
     def destroy(self) -> None:
-        self.cdk("destroy", "--force", "-c", "assets=placeholder", "-c", "namedQueries=false")
+        self.cdk("destroy", "--force", "-c", "assets=placeholder", "-c", "namedQueries=false", "-c", "metricMath=false")
 
     def cdk(self, *arguments: object) -> None:
         # Without telemetry, notices and a context file: nothing but the emulator is asked, nothing in the folder written.

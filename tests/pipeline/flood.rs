@@ -66,4 +66,6 @@ async fn a_tenant_that_is_spread_uses_its_keys_and_is_stored_whole() {
     eventually("all in the archive", || (site.books().archived().len() == 200).then_some(())).await;
     assert_eq!(site.books().partition_keys(), ["big#0", "big#1", "big#2", "big#3"]);
     assert!(site.books().items().keys().all(|(pk, _)| pk == "tenants/big"));
+    let of_the_index = ["tenants/big#0", "tenants/big#1", "tenants/big#2", "tenants/big#3"];
+    assert_eq!(site.books().received_partitions(), of_the_index);
 }

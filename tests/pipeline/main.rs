@@ -10,6 +10,7 @@
 //! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
 //! | `spill` | a stream that is away, the spill queue, its dead-letter queue |
 //! | `redrive` | what failed, brought back |
+//! | `dropped` | what the mapping could not keep, brought back from the stream |
 //! | `replay` | what is archived, once more |
 //! | `split` | a shard that is split in the middle of a load |
 //! | `audit` | `tidegate audit` and `cat`, on runs whose truth is known |
@@ -22,6 +23,7 @@
 
 mod audit;
 mod crash_matrix;
+mod dropped;
 mod faults;
 mod fixtures;
 mod flood;

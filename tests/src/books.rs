@@ -52,6 +52,14 @@ impl Books {
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
 
+    /// The partitions of the index by time that items name.
+    pub fn received_partitions(&self) -> Vec<String> {
+        let database = self.database().unwrap();
+        let mut select =
+            database.prepare("SELECT DISTINCT received_partition FROM items ORDER BY 1").unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
     /// How many records are on the stream.
     pub fn records(&self) -> u32 {
         let Some(database) = self.database() else { return 0 };
@@ -63,7 +71,7 @@ impl Books {
         let Some(database) = self.database() else { return 0 };
         let mut select = database.prepare("SELECT data FROM records").unwrap();
         let records = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-        let entries = |data: Vec<u8>| shared::wire::unpack(&data, 1_100).unwrap().entries.len();
+        let entries = |data: Vec<u8>| shared::wire::unpack(&data).unwrap().entries.len();
         records.map(|data| entries(data.unwrap())).sum()
     }
 
@@ -109,8 +117,8 @@ impl Books {
         let line = event.to_string();
         let event: shared::event::Event = serde_json::from_str(&line).unwrap();
         let former = &event.redrive_of[0];
-        let insert = "INSERT INTO items (pk, sk, source, original_text, modified_data, processed_at, received_at, tier, fields, shard, sequence_number, position, admission_id, content_hash)
-             VALUES (?1, ?2, 'webhook', 'x', 'x', ?3, ?3, 'pro', '{}', ?4, ?5, ?6, ?7, ?8)";
+        let insert = "INSERT INTO items (pk, sk, source, original_text, modified_data, processed_at, received_at, tier, fields, shard, sequence_number, position, admission_id, content_hash, received_partition)
+             VALUES (?1, ?2, 'webhook', 'x', 'x', ?3, ?3, 'pro', '{}', ?4, ?5, ?6, ?7, ?8, ?1)";
         let row = rusqlite::params![
             shared::key::item_partition(&event.tenant),
             shared::key::item_sort(&event.id),

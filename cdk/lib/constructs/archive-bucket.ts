@@ -17,7 +17,7 @@ export const PREFIXES = {
   events: 'events/',
   /** Quarantine, by the consumer. */
   errors: 'errors/',
-  /** Large texts as they came, by ingest. */
+  /** Large texts as they came, by ingest; by the consumer, what came within the stream's line and no item holds. */
   payloads: 'payloads/',
   /** Large texts after the transform, by the consumer. */
   texts: 'texts/',

@@ -1,4 +1,3 @@
-import { Duration } from 'aws-cdk-lib';
 import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import {
   type DlqDestinationConfig,
@@ -11,6 +10,7 @@ import {
 } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { ConsumerConfig } from '../config';
+import { MINUTE } from '../metrics';
 import { CONSUMER_TIMEOUT, MAPPING } from '../settings';
 import { type ArchiveBucket, PREFIXES } from './archive-bucket';
 import type { EventStream } from './event-stream';
@@ -51,7 +51,7 @@ export class Consumer extends Construct {
     props.items.grantInsert(this.rust.function);
     props.ledger.grantCommit(this.rust.function);
     const { events, errors, texts, payloads, manifests } = PREFIXES;
-    props.archive.grantPut(this.rust.function, events, errors, texts, manifests);
+    props.archive.grantPut(this.rust.function, events, errors, texts, payloads, manifests);
     props.archive.grantGet(this.rust.function, events, texts, payloads, manifests);
     props.archive.grantList(this.rust.function);
     const canRead = props.stream.grantRead(this.rust.function);
@@ -96,7 +96,7 @@ export class Consumer extends Construct {
       metricName,
       dimensionsMap: { EventSourceMappingUUID: this.mapping.eventSourceMappingId },
       statistic: Stats.SUM,
-      period: Duration.minutes(5),
+      ...MINUTE,
     });
   }
 }

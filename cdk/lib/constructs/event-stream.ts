@@ -77,6 +77,10 @@ export class EventStream extends Construct {
     return this.stream.metricIncomingRecords({ statistic: Stats.SUM });
   }
 
+  metricReadBytes(): Metric {
+    return this.stream.metricGetRecordsBytes({ statistic: Stats.SUM });
+  }
+
   metricIncomingBytes(): Metric {
     return this.stream.metricIncomingBytes({ statistic: Stats.SUM });
   }

@@ -1,10 +1,12 @@
 import { type Duration, Validations } from 'aws-cdk-lib';
-import { type Alarm, ComparisonOperator, type Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { LambdaDeploymentConfig, LambdaDeploymentGroup } from 'aws-cdk-lib/aws-codedeploy';
 import { ManagedPolicy, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Alias, type FunctionUrl, FunctionUrlAuthType, InvokeMode } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { IngestConfig } from '../config';
+import { MINUTE } from '../metrics';
+import { alarm } from './alarm';
 import { type ArchiveBucket, PREFIXES } from './archive-bucket';
 import type { EventStream } from './event-stream';
 import { type Platform, RustFunction } from './rust-function';
@@ -23,8 +25,8 @@ export class IngestApi extends Construct {
   readonly rust: RustFunction;
   readonly alias: Alias;
   readonly url: FunctionUrl;
-  /** Functions that fail: what a canary is rolled back on. */
-  readonly errorAlarm: Alarm;
+  /** A function that fails, and answers of 5xx: what a canary is rolled back on. */
+  readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: IngestApiProps) {
     super(scope, id);
@@ -57,14 +59,21 @@ export class IngestApi extends Construct {
       invokeMode: InvokeMode.BUFFERED,
     });
 
-    this.errorAlarm = this.alias.metricErrors({ statistic: Stats.SUM }).createAlarm(this, 'Errors', {
-      alarmDescription: 'The ingest function fails: requests are answered 502. Runbook: docs/runbooks/ingest-errors.md',
-      threshold: 0,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
-      evaluationPeriods: 3,
-      datapointsToAlarm: 2,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
-    });
+    this.alarms = [
+      alarm(this, 'Errors', {
+        name: 'ingest-errors',
+        metric: this.alias.metricErrors({ statistic: Stats.SUM, ...MINUTE }),
+        above: 0,
+        meaning: 'The ingest function fails: requests are answered 502.',
+      }),
+      alarm(this, 'Unavailable', {
+        name: 'door-unavailable',
+        metric: this.metricServerErrors().with(MINUTE),
+        above: 0,
+        meaning:
+          'Clients are answered 5xx: neither the stream nor the spill queue takes events, or the function fails.',
+      }),
+    ];
     if (props.canary) this.shiftGradually();
   }
 
@@ -90,8 +99,9 @@ export class IngestApi extends Construct {
     new LambdaDeploymentGroup(this, 'Canary', {
       alias: this.alias,
       role,
-      deploymentConfig: LambdaDeploymentConfig.CANARY_10PERCENT_5MINUTES,
-      alarms: [this.errorAlarm],
+      // Two bad minutes of three, and the minutes that metrics take to arrive, must fit into the canary's time.
+      deploymentConfig: LambdaDeploymentConfig.CANARY_10PERCENT_10MINUTES,
+      alarms: [...this.alarms],
     });
     Validations.of(role).acknowledge({
       id: 'AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited]',

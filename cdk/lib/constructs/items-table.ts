@@ -1,10 +1,13 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
-import type { Metric } from 'aws-cdk-lib/aws-cloudwatch';
+import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { AttributeType, BillingMode, ProjectionType, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
 import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 
-/** Of a tenant's items, newest first: keys only, so that an item's write costs one small write more. */
+/**
+ * Of a tenant's items, newest first: keys only, so that an item's write costs one small write more. Its partitions are not
+ * the table's: a tenant that is spread over the stream is spread here as well, or one partition would hold it up.
+ */
 export const BY_RECEIVED_AT = 'by_received_at';
 
 export interface ItemsTableProps {
@@ -29,7 +32,7 @@ export class ItemsTable extends Construct {
     });
     this.table.addGlobalSecondaryIndex({
       indexName: BY_RECEIVED_AT,
-      partitionKey: { name: 'pk', type: AttributeType.STRING },
+      partitionKey: { name: 'received_partition', type: AttributeType.STRING },
       sortKey: { name: 'received_at', type: AttributeType.STRING },
       projectionType: ProjectionType.KEYS_ONLY,
     });
@@ -45,11 +48,19 @@ export class ItemsTable extends Construct {
     );
   }
 
-  metricThrottledRequests(): Metric {
-    return this.table.metricThrottledRequestsForOperation('BatchExecuteStatement');
+  metricThrottledWrites(): Record<'ofTable' | 'ofIndex', Metric> {
+    return this.metrics('WriteThrottleEvents');
   }
 
-  metricConsumedWriteUnits(): Metric {
-    return this.table.metricConsumedWriteCapacityUnits({ statistic: 'Sum' });
+  metricWriteUnits(): Record<'ofTable' | 'ofIndex', Metric> {
+    return this.metrics('ConsumedWriteCapacityUnits');
+  }
+
+  /** DynamoDB counts an index by itself: what is said of the table leaves it out. */
+  private metrics(metricName: string): Record<'ofTable' | 'ofIndex', Metric> {
+    const { tableName: TableName } = this.table;
+    const of = (dimensionsMap: Record<string, string>) =>
+      new Metric({ namespace: 'AWS/DynamoDB', metricName, dimensionsMap, statistic: Stats.SUM });
+    return { ofTable: of({ TableName }), ofIndex: of({ TableName, GlobalSecondaryIndexName: BY_RECEIVED_AT }) };
   }
 }

@@ -1,4 +1,5 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
+import { type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { AttributeType, BillingMode, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
 import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
@@ -32,5 +33,9 @@ export class LedgerTable extends Construct {
         resources: [this.table.tableArn],
       }),
     );
+  }
+
+  metricWriteUnits(): Metric {
+    return this.table.metricConsumedWriteCapacityUnits({ statistic: Stats.SUM });
   }
 }

@@ -1,4 +1,5 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import type { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
@@ -20,6 +21,8 @@ export class SpillQueue extends Construct {
   readonly queue: Queue;
   readonly deadLetters: Queue;
   readonly redriver: RustFunction;
+  /** The redriver's. */
+  readonly timeout = REDRIVER_TIMEOUT;
 
   constructor(scope: Construct, id: string, props: SpillQueueProps) {
     super(scope, id);
@@ -61,6 +64,12 @@ export class SpillQueue extends Construct {
         maxConcurrency: 2,
       }),
     );
+  }
+
+  /** Messages that wait to be received, and that wait hidden to be received again. */
+  metricWaiting(): [Metric, Metric] {
+    const { queue } = this;
+    return [queue.metricApproximateNumberOfMessagesVisible(), queue.metricApproximateNumberOfMessagesNotVisible()];
   }
 
   /** Lets `grantee` send messages, and nothing else. */

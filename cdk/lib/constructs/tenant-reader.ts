@@ -41,7 +41,14 @@ export class TenantReader extends Construct {
         actions: ['dynamodb:GetItem', 'dynamodb:Query'],
         resources: [table.tableArn, `${table.tableArn}/index/${BY_RECEIVED_AT}`],
         conditions: {
-          'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': [`tenants/\${aws:PrincipalTag/${TENANT_TAG}}`] },
+          // Asked of the index, these are the index's partitions: `tenants/acme`, and `tenants/acme#0` and so on where the
+          // tenant is spread. `#` is in no tenant's id and in no tag's value, and neither is a wildcard in a tag's value.
+          'ForAllValues:StringLike': {
+            'dynamodb:LeadingKeys': [
+              `tenants/\${aws:PrincipalTag/${TENANT_TAG}}`,
+              `tenants/\${aws:PrincipalTag/${TENANT_TAG}}#*`,
+            ],
+          },
           // `ForAllValues` holds for a request that names no key at all.
           Null: { 'dynamodb:LeadingKeys': 'false' },
         },

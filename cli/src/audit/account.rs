@@ -10,7 +10,7 @@ use shared::id::{AdmissionId, EventId, TenantId};
 use shared::time::Timestamp;
 
 use super::cases::{Case, Cases};
-use super::facts::{Facts, Item, Line};
+use super::facts::{Arrival, Facts, Item, Line};
 use super::verdict::{Finding, Kind, Outcome, Verdict};
 use crate::archive::SKEW_MS;
 
@@ -39,6 +39,28 @@ pub(crate) fn account(facts: &Facts) -> Verdict {
     }
     verdict.findings.sort_by(|a, b| (a.kind, &a.tenant, &a.id).cmp(&(b.kind, &b.tenant, &b.id)));
     verdict
+}
+
+/// Where on the stream the events lie that no place behind it has although they are done: of each the one line that is to
+/// be brought back. It is the line that the event's item names, or one that came in its place; any other would find an
+/// item that it may not take over. Without an item it is the latest.
+pub(crate) fn stranded(facts: &Facts) -> HashSet<Origin> {
+    let books = Books::new(facts);
+    let arrivals: HashMap<_, _> = facts.arrivals.iter().map(|arrival| (&arrival.origin, arrival)).collect();
+    let mut stranded = HashSet::new();
+    for case in books.cases.iter() {
+        let item = books.item_of(case);
+        if books.archived_of(case).next().is_some() || books.unarchived(case, item).is_ok() {
+            continue;
+        }
+        let item = item.filter(|item| case.owns(item));
+        let takes_over = |arrival: &&Arrival| {
+            item.is_none_or(|item| arrival.origin == item.origin || arrival.redrive_of.contains(&item.origin))
+        };
+        let live = case.live().filter_map(|origin| arrivals.get(origin).copied());
+        stranded.extend(live.filter(takes_over).last().map(|arrival| arrival.origin.clone()));
+    }
+    stranded
 }
 
 /// What became of a case.
@@ -154,10 +176,19 @@ impl<'a> Books<'a> {
         self.archived.contains_key(origin) || self.failed.contains(origin) || self.former.contains(origin)
     }
 
+    /// The places of a case by which it is archived.
+    fn archived_of<'c>(&self, case: &'c Case) -> impl Iterator<Item = &'c Origin> {
+        case.origins.iter().filter(|origin| self.archived.contains_key(origin))
+    }
+
+    /// The item that has its id, whoever's event that is.
+    fn item_of<'c>(&'c self, case: &'c Case) -> Option<&'c Item> {
+        self.items.get(&case.named()?).copied()
+    }
+
     fn judge<'c>(&self, case: &'c Case, findings: &mut Vec<Finding>) -> Judged<'c> {
-        let archived = case.origins.iter().filter(|origin| self.archived.contains_key(origin));
-        let archived: Vec<_> = archived.collect();
-        let item = case.name.as_ref().and_then(|(tenant, id)| self.items.get(&(tenant, id)).copied());
+        let archived: Vec<_> = self.archived_of(case).collect();
+        let item = self.item_of(case);
         if let Some(first) = archived.first().copied() {
             let lines: Vec<_> = archived.iter().flat_map(|origin| &self.archived[origin]).copied().collect();
             self.check_stored(case, &lines, item, findings);
@@ -222,6 +253,10 @@ impl<'a> Books<'a> {
             // If its own item is there, the attempt that inserted it, or one that takes it over, is still to archive it.
             (_, Course::UnderWay) | (Holder::Itself, Course::Over) => Ok(Outcome::InFlight),
             (_, Course::Kept) => Ok(Outcome::Failed),
+            // What was put in place of the one that it names is done as well, and did not take the item over.
+            (Holder::ItselfAndGivenUp, Course::Over) => {
+                Err("its item names a place where it was before, and the archive has no line of it")
+            }
             (Holder::OtherContent, Course::Over) => {
                 Err("its id belongs to another content, and quarantine does not have it")
             }
@@ -239,11 +274,13 @@ impl<'a> Books<'a> {
             let is_archived = case.named().is_some_and(|name| self.names.contains(&name));
             return if is_archived { Holder::NobodyAnyMore } else { Holder::Nobody };
         };
-        let is_its_own = case.origins.contains(&item.origin) || case.admission_id == Some(item.admission_id);
         let was_given_up = self.failed.contains(&item.origin) || case.former.contains(&item.origin);
-        if is_its_own {
-            let is_done = self.is_done(&item.origin) && !was_given_up;
-            if is_done { Holder::ItselfAndDone } else { Holder::Itself }
+        if case.owns(item) {
+            match (self.is_done(&item.origin), was_given_up) {
+                (true, false) => Holder::ItselfAndDone,
+                (true, true) => Holder::ItselfAndGivenUp,
+                (false, _) => Holder::Itself,
+            }
         } else if case.content_hash.as_ref() == Some(&item.content_hash) {
             Holder::SameContent
         } else {
@@ -268,7 +305,9 @@ impl<'a> Books<'a> {
 enum Holder {
     /// It has, by a place at which everything has happened that was to happen.
     ItselfAndDone,
-    /// It has, by a place that is not done yet, or was given up.
+    /// It has, by a place that is done and was given up: kept, or put once more.
+    ItselfAndGivenUp,
+    /// It has, by a place that is not done yet.
     Itself,
     /// Another event of the same content.
     SameContent,

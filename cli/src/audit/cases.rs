@@ -6,7 +6,7 @@ use consumer_fn::Origin;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::time::Timestamp;
 
-use super::facts::{Event, Facts, Line};
+use super::facts::{Event, Facts, Item, Line};
 
 /// All that was found of one admission.
 #[derive(Debug)]
@@ -131,6 +131,11 @@ impl Case {
     /// says nothing of a place.
     pub(crate) fn is_of_other_producer(&self) -> bool {
         self.is_named_after_its_place || self.admission_id.is_none()
+    }
+
+    /// Whether the item that has its id is that of its event.
+    pub(crate) fn owns(&self, item: &Item) -> bool {
+        self.origins.contains(&item.origin) || self.admission_id == Some(item.admission_id)
     }
 
     /// The places that nothing was put in place of.

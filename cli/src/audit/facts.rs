@@ -115,7 +115,8 @@ pub(crate) struct Line {
     pub(crate) admission_id: AdmissionId,
     pub(crate) origin: Origin,
     pub(crate) received_at: Timestamp,
-    /// Until when its item must be there; for ever, if not given.
+    /// Until when its item must be there; for ever, if not given. An item lives from when it was inserted; when that
+    /// was, a line does not say, but not before its event was received.
     pub(crate) item_until: Option<Timestamp>,
 }
 

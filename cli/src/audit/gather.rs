@@ -42,18 +42,16 @@ pub(crate) async fn gather(
     let ago = |duration: Duration| earlier(now, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
     // What lies further back than the least is on the stream as well, unless the retention was raised since.
     let sure_from = ago(retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW_MS));
-    let facts = Facts::none(span, sure_from, now);
-    let progress = Progress::on_terminal();
-    let mut reader = Reader { deployment, config, facts, clock, intents: Vec::new(), progress };
-    reader.read(ago(retention)).await?;
+    let mut reader = Reader::new(deployment, config, Facts::none(span, sure_from, now));
+    reader.read(ago(retention), clock).await?;
     Ok(reader.facts)
 }
 
-struct Reader<'a, D> {
+/// Adds to the facts what it reads, a place at a time.
+pub(super) struct Reader<'a, D> {
     deployment: &'a D,
     config: &'a Config,
-    facts: Facts,
-    clock: &'a Clock,
+    pub(super) facts: Facts,
     /// The objects that may be written next, by the ledger.
     intents: Vec<String>,
     progress: Progress,
@@ -62,8 +60,12 @@ struct Reader<'a, D> {
 /// The manifest, by the keys of objects.
 type Rows = BTreeMap<String, ManifestRow>;
 
-impl<D: Deployment> Reader<'_, D> {
-    async fn read(&mut self, retained: Timestamp) -> anyhow::Result<()> {
+impl<'a, D: Deployment> Reader<'a, D> {
+    pub(super) fn new(deployment: &'a D, config: &'a Config, facts: Facts) -> Self {
+        Self { deployment, config, facts, intents: Vec::new(), progress: Progress::on_terminal() }
+    }
+
+    async fn read(&mut self, retained: Timestamp, clock: &Clock) -> anyhow::Result<()> {
         let shards: BTreeSet<Arc<str>> =
             self.deployment.shards().await?.into_iter().map(|shard| shard.id.into()).collect();
         let mut rows = Rows::new();
@@ -74,12 +76,13 @@ impl<D: Deployment> Reader<'_, D> {
             self.manifest(shard, &mut rows).await?;
         }
         self.archive(&mut rows).await?;
-        self.quarantine().await?;
-        self.failures().await?;
+        let from = earlier(self.facts.span.from, SKEW_MS);
+        self.quarantine(from).await?;
+        self.failures(from).await?;
         self.items().await?;
         self.queues().await?;
         // Whatever was found so far arrived by now; and in these shards, of which some may be new.
-        let until = self.clock.now().unix_ms().saturating_add(SKEW_MS);
+        let until = clock.now().unix_ms().saturating_add(SKEW_MS);
         for shard in self.deployment.shards().await? {
             self.stream(&shard.id.into(), retained, Timestamp::from_unix_ms(until)).await?;
         }
@@ -87,7 +90,7 @@ impl<D: Deployment> Reader<'_, D> {
     }
 
     /// How far the ledger and the event source mapping are with a shard.
-    async fn shard(&mut self, shard: &Arc<str>) -> anyhow::Result<()> {
+    pub(super) async fn shard(&mut self, shard: &Arc<str>) -> anyhow::Result<()> {
         let progress = self.deployment.ledger().read(shard).await?;
         let checkpoint = self.deployment.checkpoint(shard).await?;
         self.intents.extend(progress.intent.as_ref().map(|intent| intent.key.clone()));
@@ -159,10 +162,9 @@ impl<D: Deployment> Reader<'_, D> {
         shard.and_then(|shard| shard.done_before.as_ref()).is_some_and(|done_before| first < *done_before)
     }
 
-    /// The objects of `prefix` that may hold what was received within the span: those that were written since, whatever
+    /// The objects of `prefix` that may hold what arrived at `from` or later: those that were written since, whatever
     /// time they are named after, which is that of the oldest record of a batch that may have waited for days.
-    async fn kept(&mut self, prefix: &str) -> anyhow::Result<Vec<String>> {
-        let from = earlier(self.facts.span.from, SKEW_MS);
+    async fn kept(&mut self, prefix: &str, from: Timestamp) -> anyhow::Result<Vec<String>> {
         let mut kept = Vec::new();
         each_page(self.deployment, prefix, None, |page| {
             kept.extend(page.into_iter().filter(|object| object.written >= from).map(|object| object.key));
@@ -172,8 +174,9 @@ impl<D: Deployment> Reader<'_, D> {
         Ok(kept)
     }
 
-    async fn quarantine(&mut self) -> anyhow::Result<()> {
-        for key in self.kept(kept::QUARANTINE).await? {
+    /// The lines in quarantine, of objects that were written at `from` or later.
+    pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
+        for key in self.kept(kept::QUARANTINE, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             let lines = match kept::quarantine_lines(&bytes) {
                 Ok(lines) => lines,
@@ -185,7 +188,7 @@ impl<D: Deployment> Reader<'_, D> {
             for line in lines {
                 let origin = line.origin();
                 let record = line.bytes().map(|bytes| {
-                    Batch::of_record(&origin.shard, &origin.sequence_number, line.arrival, bytes)
+                    Batch::of_record(&origin.shard, &origin.sequence_number, None, line.arrival, bytes)
                 });
                 // A line by itself is at position 0 of its record; where the whole record is kept, so is it.
                 let event = record.ok().and_then(|record| record.lines(self.config).next());
@@ -199,13 +202,14 @@ impl<D: Deployment> Reader<'_, D> {
         Ok(())
     }
 
-    async fn failures(&mut self) -> anyhow::Result<()> {
-        for key in self.kept(kept::FAILED).await? {
+    /// The lines that were given up, of objects that were written at `from` or later.
+    pub(super) async fn failures(&mut self, from: Timestamp) -> anyhow::Result<()> {
+        for key in self.kept(kept::FAILED, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             match kept::failed_batch(&bytes) {
                 Ok(FailedBatch { batch, .. }) => {
                     let kept = batch.lines(self.config).map(|line| {
-                        let Arrival { origin, event, received_at, .. } = arrival(line);
+                        let Arrival { origin, event, received_at, .. } = arrival(&line);
                         Kept { origin, event, received_at }
                     });
                     self.facts.failed.extend(kept.filter(|kept| self.facts.span.has(kept.received_at)));
@@ -247,7 +251,7 @@ impl<D: Deployment> Reader<'_, D> {
         Ok(())
     }
 
-    async fn queues(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn queues(&mut self) -> anyhow::Result<()> {
         for queue in [QueueName::Spill, QueueName::Dead] {
             let messages = self.deployment.messages(queue).await?;
             self.facts.hidden_messages += messages.hidden;
@@ -290,9 +294,9 @@ impl<D: Deployment> Reader<'_, D> {
             }
             for record in read.records {
                 read_from.get_or_insert_with(|| Mark::new(record.sequence_number.as_str(), 0));
-                let batch =
-                    Batch::of_record(shard, &record.sequence_number, record.arrival, record.data.to_vec());
-                let arrivals = batch.lines(self.config).map(arrival);
+                let data = record.data.to_vec();
+                let batch = Batch::of_record(shard, &record.sequence_number, None, record.arrival, data);
+                let arrivals = batch.lines(self.config).map(|line| arrival(&line));
                 self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
             }
             self.progress.tell("events on the stream", self.facts.arrivals.len() as u64, None);
@@ -305,7 +309,7 @@ impl<D: Deployment> Reader<'_, D> {
     }
 
     /// The items that arrivals and kept lines are to be compared with, and that were received outside of the span.
-    async fn other_items(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn other_items(&mut self) -> anyhow::Result<()> {
         let known: HashSet<_> = self.facts.items.iter().map(|item| (&item.tenant, &item.id)).collect();
         let kept = self.facts.quarantined.iter().chain(&self.facts.failed).map(|kept| &kept.event);
         let events = self.facts.arrivals.iter().map(|arrival| &arrival.event).chain(kept).flatten();
@@ -367,13 +371,13 @@ async fn fetch(
     Ok((object, faults, row.is_some()))
 }
 
-fn arrival(line: StreamLine) -> Arrival {
-    let StreamLine { origin, arrival, event, .. } = line;
-    let Ok(event) = event else {
-        return Arrival { origin, event: None, received_at: arrival, redrive_of: Vec::new() };
+pub(super) fn arrival(line: &StreamLine) -> Arrival {
+    let origin = line.origin.clone();
+    let Ok(event) = &line.event else {
+        return Arrival { origin, event: None, received_at: line.arrival, redrive_of: Vec::new() };
     };
     let (received_at, redrive_of) = (event.received_at, event.redrive_of.clone());
-    Arrival { origin, event: Some(of_event(&event)), received_at, redrive_of }
+    Arrival { origin, event: Some(of_event(event)), received_at, redrive_of }
 }
 
 fn of_event(event: &event::Event) -> Event {

@@ -1,6 +1,8 @@
 //! Histories in which every kind of fate occurs: as they are they balance, and whatever is then dropped, doubled, added
 //! or moved is named.
 
+mod stranded;
+
 use std::sync::Arc;
 
 use consumer_fn::{Mark, Origin};

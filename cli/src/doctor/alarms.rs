@@ -1,7 +1,10 @@
-//! The alarms: all there, told to somebody, and quiet.
+//! The alarms: all there, let through to their topic, and quiet.
 
 use super::facts::Deployment;
 use super::report::Report;
+
+/// Who publishes for an alarm.
+const CLOUDWATCH: &str = "cloudwatch.amazonaws.com";
 
 pub(super) fn check(deployment: &Deployment, report: &mut Report) {
     let alarms = &deployment.alarms;
@@ -19,6 +22,18 @@ pub(super) fn check(deployment: &Deployment, report: &mut Report) {
             "aws cloudwatch enable-alarm-actions --alarm-names {}; or deploy the stack again",
             mute.join(" ")
         ),
+    );
+    // A policy of the topic's own takes the place of SNS's, which lets the account's alarms publish. Where it does not, alarms
+    // fire, and only their history says that nobody was told.
+    let topic = &deployment.alarm_topic;
+    let publishers = &topic.publishers;
+    let shown = if publishers.is_empty() { "nobody".to_owned() } else { publishers.join(" ") };
+    about.holds(
+        "who may publish to their topic",
+        shown,
+        publishers.iter().any(|who| who == CLOUDWATCH || who == "*"),
+        CLOUDWATCH,
+        format!("deploy the stack again: it sets the policy of {}", topic.arn),
     );
     for (name, alarm) in alarms {
         let mut about = report.about(format!("alarm {name}"));

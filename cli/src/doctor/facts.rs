@@ -39,6 +39,8 @@ pub struct Deployment {
     pub dead_letters: Queue,
     /// The alarms that the stack made, each as CloudWatch has it now.
     pub alarms: Vec<(String, Option<Alarm>)>,
+    /// The topic that they go to.
+    pub alarm_topic: Topic,
 }
 
 /// A mapping from a queue.
@@ -155,12 +157,25 @@ pub struct Table {
     pub status: String,
     /// Partition key and sort key.
     pub keys: Vec<String>,
+    /// Its indexes over all partitions, by name.
+    pub indexes: BTreeMap<String, Index>,
     /// The attribute that rows expire by, if they do.
     pub expires_by: Option<String>,
     /// Whether it can be restored to any second.
     pub is_restorable: bool,
     /// Whether rows are encrypted with a key of KMS.
     pub is_encrypted: bool,
+}
+
+/// An index of a table.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// Such as `ACTIVE`.
+    pub status: String,
+    /// Partition key and sort key.
+    pub keys: Vec<String>,
+    /// What it holds of a row, such as `KEYS_ONLY`.
+    pub projection: String,
 }
 
 /// The bucket.
@@ -226,4 +241,13 @@ pub struct Alarm {
     pub description: String,
     /// Whether it tells anybody.
     pub has_actions: bool,
+}
+
+/// A topic.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    /// Its ARN.
+    pub arn: String,
+    /// Whom its policy lets publish: services and accounts, `*` for everybody whom a condition lets.
+    pub publishers: Vec<String>,
 }

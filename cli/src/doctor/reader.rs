@@ -6,6 +6,7 @@ mod function;
 mod queue;
 mod role;
 mod table;
+mod topic;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Deployment> {
         spill: queue::read(sdk, &stack.spill_queue).await?,
         dead_letters: queue::read(sdk, &stack.spill_dead_letters).await?,
         alarms: alarms(sdk, &stack.alarms).await?,
+        alarm_topic: topic::read(sdk, &stack.alarm_topic).await?,
         stack: stack.name,
         status: stack.status,
     })

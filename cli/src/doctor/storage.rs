@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use shared::config::Config;
 use shared::key;
 
-use super::facts::{Bucket, Deployment, Table};
+use super::facts::{Bucket, Deployment, Index, Table};
 use super::report::Report;
 
 const DAY: u64 = 86_400;
@@ -87,6 +88,28 @@ fn items(deployment: &Deployment, config: &Config, report: &mut Report) {
         "raise items.days_to_live in tidegate.toml, or lower what the queues keep",
     );
     table("items table", items, report);
+    index(items.indexes.get(BY_RECEIVED_AT), report);
+}
+
+/// The index by time. By other keys the events of a tenant that is spread would all be written to one partition of it,
+/// and what that refuses is refused of the items as well.
+fn index(index: Option<&Index>, report: &mut Report) {
+    let mut about = report.about(format!("index {BY_RECEIVED_AT}"));
+    let status = index.map_or("none", |index| index.status.as_str());
+    about.holds("IndexStatus", status, status == "ACTIVE", "ACTIVE", "wait; else deploy the stack again");
+    let Some(index) = index else { return };
+    about.equals(
+        "KeySchema",
+        &index.keys.join(", "),
+        &format!("{RECEIVED_PARTITION}, {RECEIVED_AT}"),
+        "an index keeps its keys: deploy a new table",
+    );
+    about.equals(
+        "Projection",
+        &index.projection,
+        &"KEYS_ONLY".to_owned(),
+        "more costs more write units, and an index keeps what it holds: deploy a new table",
+    );
 }
 
 fn table(title: &str, table: &Table, report: &mut Report) {

@@ -91,9 +91,15 @@ fn as_deployed() -> Deployment {
         arn: arn("dynamodb", &format!("table/{name}")),
         status: "ACTIVE".to_owned(),
         keys: vec!["pk".to_owned(), "sk".to_owned()],
+        indexes: BTreeMap::new(),
         expires_by: expires_by.map(str::to_owned),
         is_restorable: true,
         is_encrypted: true,
+    };
+    let index = Index {
+        status: "ACTIVE".to_owned(),
+        keys: vec!["received_partition".to_owned(), "received_at".to_owned()],
+        projection: "KEYS_ONLY".to_owned(),
     };
     let rule = |prefix: &str, days: Option<u32>| LifecycleRule {
         prefix: prefix.to_owned(),
@@ -142,7 +148,10 @@ fn as_deployed() -> Deployment {
             retention: Duration::from_hours(24),
             is_encrypted: true,
         },
-        items: table("items", Some("expires_at")),
+        items: Table {
+            indexes: BTreeMap::from([("by_received_at".to_owned(), index)]),
+            ..table("items", Some("expires_at"))
+        },
         ledger: table("ledger", None),
         bucket: Bucket {
             name: "archive".to_owned(),
@@ -160,6 +169,10 @@ fn as_deployed() -> Deployment {
             "late".to_owned(),
             Some(Alarm { state: "OK".to_owned(), description: "Runbook: x".to_owned(), has_actions: true }),
         )],
+        alarm_topic: Topic {
+            arn: arn("sns", "alarms"),
+            publishers: vec!["cloudwatch.amazonaws.com".to_owned()],
+        },
     }
 }
 
@@ -192,7 +205,7 @@ fn text(value: &str) -> String {
 #[test]
 fn a_stack_as_it_is_deployed_has_nothing_to_change() {
     finds(|_| {}, &[]);
-    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 167 things looked at, all as they should be.");
+    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 173 things looked at, all as they should be.");
 }
 
 #[test]
@@ -366,6 +379,18 @@ fn the_tables_are_compared() {
 }
 
 #[test]
+fn an_index_that_would_hold_a_spread_tenant_on_one_partition_is_found() {
+    fn index(stack: &mut Deployment) -> &mut Index {
+        stack.items.indexes.get_mut("by_received_at").unwrap()
+    }
+    let unspread = vec![text("pk"), text("received_at")];
+    finds(|stack| index(stack).keys = unspread, &["index by_received_at: KeySchema"]);
+    finds(|stack| index(stack).projection = text("ALL"), &["index by_received_at: Projection"]);
+    finds(|stack| index(stack).status = text("CREATING"), &["index by_received_at: IndexStatus"]);
+    finds(|stack| stack.items.indexes.clear(), &["index by_received_at: IndexStatus"]);
+}
+
+#[test]
 fn items_that_would_not_outlive_what_may_come_again_are_found() {
     finds(|stack| stack.stream.retention = Duration::from_hours(24 * 13), &["items table: days to live"]);
 }
@@ -414,6 +439,15 @@ fn an_alarm_that_is_gone_that_tells_nobody_or_that_fires_is_found() {
 }
 
 #[test]
+fn a_topic_that_refuses_the_alarms_is_found() {
+    let who = "alarms: who may publish to their topic";
+    finds(|stack| stack.alarm_topic.publishers.clear(), &[who]);
+    finds(|stack| stack.alarm_topic.publishers = vec![text("events.amazonaws.com")], &[who]);
+    // SNS's own policy.
+    finds(|stack| stack.alarm_topic.publishers = vec![text("*")], &[]);
+}
+
+#[test]
 fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     let mut deployment = as_deployed();
     deployment.mapping.rules.bisect_on_error = false;
@@ -421,12 +455,12 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     insta::assert_snapshot!(report, @r"
     consumer's mapping: BisectBatchOnFunctionError is off, should be on
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
-    Tidegate-dev: 167 things looked at, one is not as it should be.
+    Tidegate-dev: 173 things looked at, one is not as it should be.
     ");
     insta::assert_snapshot!(report.to_json(), @r#"
     {
       "stack": "Tidegate-dev",
-      "looked_at": 167,
+      "looked_at": 173,
       "findings": [
         {
           "about": "consumer's mapping",

@@ -5,6 +5,7 @@ use consumer_fn::ObjectStore;
 use ingest_fn::{EventStream, OutgoingLine, Publisher};
 use shared::config;
 use shared::id::Ids;
+use shared::metric::Metric;
 
 use crate::pace::Pace;
 
@@ -32,7 +33,8 @@ impl<'a, S: EventStream, O: ObjectStore> Bringer<'a, S, O> {
     pub(crate) fn new(stream: S, objects: &'a O, pace: Pace) -> Self {
         let settings =
             config::Publish { budget_ms: BUDGET_MS, attempt_ms: ATTEMPT_MS, ..config::Publish::default() };
-        let publisher = Publisher::new(stream, settings, Ids::system().next().as_u64_pair().1);
+        let seed = Ids::system().next().as_u64_pair().1;
+        let publisher = Publisher::new(stream, settings, Metric::RedriveLatency, seed);
         Self { publisher, objects, pace }
     }
 

@@ -15,6 +15,9 @@ pub enum Place {
     OnFailure,
     /// Spilled messages that never reached the stream.
     DeadLetters,
+    /// What is done, lies on the stream still, and in no place behind it: the event source mapping gave it up and could
+    /// not keep it. Reads the stream, so only where it is named.
+    Stream,
 }
 
 /// One line of what failed.
@@ -64,7 +67,7 @@ const ID_REUSED: &str = "id_reused";
 impl Selection {
     /// Whether anything that lies there is asked for.
     pub(crate) fn looks_at(&self, place: Place) -> bool {
-        self.places.is_empty() || self.places.contains(&place)
+        self.places.contains(&place) || self.places.is_empty() && place != Place::Stream
     }
 
     /// Whether it is asked for.
@@ -110,11 +113,16 @@ pub(crate) enum Fate {
     HeldBack,
     /// It cannot go back as it is.
     Unreadable,
+    /// Nor this, which is kept nowhere: it goes to quarantine.
+    ToQuarantine,
+    /// It went there.
+    Quarantined,
 }
 
 /// What is to become of a line.
 pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Selection) -> Fate {
     match standing {
+        _ if candidate.event.is_err() && candidate.place == Place::Stream => Fate::ToQuarantine,
         _ if candidate.event.is_err() => Fate::Unreadable,
         Standing::Done => Fate::Archived,
         Standing::Open => Fate::Unsettled,
@@ -163,12 +171,21 @@ mod tests {
         check(Selection::default(), true);
         check(Selection { places: vec![Place::Quarantine, Place::OnFailure], ..Selection::default() }, true);
         check(Selection { places: vec![Place::DeadLetters], ..Selection::default() }, false);
+        check(Selection { places: vec![Place::Stream], ..Selection::default() }, false);
         check(Selection { reasons: vec!["item_refused".to_owned()], ..Selection::default() }, false);
         check(Selection { tenant: tenant("acme"), ..Selection::default() }, true);
         check(Selection { tenant: tenant("beta"), ..Selection::default() }, false);
         check(Selection { from: Some(at(1_000)), to: Some(at(1_001)), ..Selection::default() }, true);
         check(Selection { from: Some(at(1_001)), ..Selection::default() }, false);
         check(Selection { to: Some(at(1_000)), ..Selection::default() }, false);
+    }
+
+    #[test]
+    fn the_stream_is_read_only_where_it_is_named() {
+        let dropped = Candidate { place: Place::Stream, ..candidate("dropped") };
+        assert!(!Selection::default().picks(&dropped));
+        let named = Selection { places: vec![Place::OnFailure, Place::Stream], ..Selection::default() };
+        assert!(named.picks(&dropped));
     }
 
     #[test]
@@ -185,5 +202,6 @@ mod tests {
         check(&candidate("id_reused"), Standing::Free, &["id_reused"], Fate::Due);
         let bad = Candidate { event: Err("unrecognised".to_owned()), ..candidate("unrecognised") };
         check(&bad, Standing::Free, &[], Fate::Unreadable);
+        check(&Candidate { place: Place::Stream, ..bad }, Standing::Free, &[], Fate::ToQuarantine);
     }
 }

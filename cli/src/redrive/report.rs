@@ -28,7 +28,7 @@ impl Report {
     pub(crate) fn count(&mut self, candidate: &Candidate, fate: Fate, source: &str) {
         let tenant = candidate.tenant().map(ToString::to_string);
         *self.counts.entry((candidate.place, candidate.reason.clone(), tenant, fate)).or_default() += 1;
-        if let Err(why) = &candidate.event {
+        if let (Err(why), Fate::Unreadable) = (&candidate.event, fate) {
             self.unreadable.insert(format!("{source}: {why}"));
         }
     }
@@ -86,13 +86,19 @@ impl fmt::Display for Report {
         if self.unreadable.len() > NAMED {
             writeln!(f, "  and {} more", self.unreadable.len() - NAMED)?;
         }
-        let due = self.sum(Fate::Due);
-        if self.applied {
-            writeln!(f, "\n{} events are back on the stream.", self.sum(Fate::Redriven))
-        } else if due > 0 {
-            writeln!(f, "\nNothing was changed. With --apply, {due} events go back to the stream.")
-        } else {
-            writeln!(f, "\nNothing was changed, and --apply would bring nothing back.")
+        let [due, redriven, unread, quarantined] =
+            [Fate::Due, Fate::Redriven, Fate::ToQuarantine, Fate::Quarantined].map(|fate| self.sum(fate));
+        match (self.applied, due, unread) {
+            (true, ..) => write!(f, "\n{redriven} events are back on the stream.")?,
+            (false, 0, 0) => write!(f, "\nNothing was changed, and --apply would bring nothing back.")?,
+            (false, ..) => {
+                write!(f, "\nNothing was changed. With --apply, {due} events go back to the stream.")?;
+            }
+        }
+        match (unread, quarantined) {
+            (0, 0) => writeln!(f),
+            (0, _) => writeln!(f, " {quarantined} lines that cannot be read are in quarantine."),
+            (_, _) => writeln!(f, " {unread} lines that cannot be read go to quarantine."),
         }
     }
 }
@@ -102,6 +108,7 @@ fn name(place: Place) -> &'static str {
         Place::Quarantine => "quarantine",
         Place::OnFailure => "on-failure",
         Place::DeadLetters => "dead-letters",
+        Place::Stream => "stream",
     }
 }
 
@@ -114,5 +121,7 @@ fn what(fate: Fate) -> &'static str {
         Fate::Unsettled => "left: its batch is not done yet",
         Fate::HeldBack => "left: it would be quarantined again; name its reason to try",
         Fate::Unreadable => "left: it cannot be read",
+        Fate::ToQuarantine => "to be quarantined: it cannot be read",
+        Fate::Quarantined => "quarantined: it cannot be read",
     }
 }

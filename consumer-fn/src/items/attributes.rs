@@ -8,6 +8,13 @@ use super::Item;
 /// The attribute that an item expires by, in Unix seconds: the table's time to live names it.
 pub const EXPIRES_AT: &str = "expires_at";
 
+/// The table's index by time, which holds the keys of items and no more: what lists of a tenant's events are read from.
+pub const BY_RECEIVED_AT: &str = "by_received_at";
+/// The index's partition key. An item without it is in no list.
+pub const RECEIVED_PARTITION: &str = "received_partition";
+/// The index's sort key.
+pub const RECEIVED_AT: &str = "received_at";
+
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attribute {
@@ -30,7 +37,7 @@ impl Item {
             ("original_text", Text(self.original_text.clone())),
             ("modified_data", Text(self.modified_data.clone())),
             ("processed_at", Text(self.processed_at.to_string())),
-            ("received_at", Text(self.received_at.to_string())),
+            (RECEIVED_AT, Text(self.received_at.to_string())),
             ("tier", Text(self.tier.to_string())),
             ("fields", Text(self.fields.as_json().to_owned())),
             ("admission_id", Text(self.admission_id.to_string())),
@@ -38,6 +45,7 @@ impl Item {
             ("shard", Text(self.origin.shard.to_string())),
             ("sequence_number", Text(self.origin.sequence_number.to_string())),
             ("position", Number(i64::from(self.origin.position))),
+            (RECEIVED_PARTITION, Text(self.received_partition.clone())),
         ];
         let sometimes = [
             ("event_time", self.event_time.map(|time| Text(time.to_string()))),

@@ -38,7 +38,7 @@ enum Line {
 fn any_line() -> impl Strategy<Value = Line> {
     prop_oneof![
         8 => (0_u8..3, 0_u8..30, 0_u8..2).prop_map(|(tenant, id, text)| Line::Event { tenant, id, text }),
-        1 => (0_u8..30).prop_map(|id| Line::Large { id }),
+        1 => (0..LARGE).prop_map(|id| Line::Large { id }),
         1 => Just(Line::Bad),
         1 => (0_u8..200).prop_map(|id| Line::Refused { id }),
     ]
@@ -48,8 +48,11 @@ fn any_stream() -> impl Strategy<Value = Vec<Vec<Line>>> {
     proptest::collection::vec(proptest::collection::vec(any_line(), 1..4), 1..25)
 }
 
-fn large_text() -> BlobRef {
-    BlobRef::to(b"large", |sha256| format!("payloads/acme/large/{sha256}"))
+/// How many events have a text by reference.
+const LARGE: u8 = 30;
+
+fn large_text(id: u8) -> BlobRef {
+    BlobRef::to(b"large", |sha256| format!("payloads/acme/large{id}/{sha256}"))
 }
 
 /// A record's bytes. No two of its events are of one admission.
@@ -64,7 +67,7 @@ fn record((at, lines): (usize, &Vec<Line>)) -> Vec<u8> {
             }
             Line::Large { id } => {
                 let mut event = admitted(admission, "acme", &format!("large{id}"), "");
-                event.text = Text::Ref(large_text());
+                event.text = Text::Ref(large_text(*id));
                 data.extend(pack(&[event]));
             }
             Line::Bad => data.extend(b"{bad\n"),
@@ -150,7 +153,9 @@ proptest! {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let mut pipeline = Pipeline::new();
-        pipeline.objects.add(&large_text().key, &b"large"[..]);
+        for id in 0..LARGE {
+            pipeline.objects.add(&large_text(id).key, &b"large"[..]);
+        }
         // A few records an object, so that some attempts end between two.
         pipeline.config.archive.object_bytes = 2_000;
         let mut roll = rolls(seed);

@@ -33,7 +33,7 @@ async fn an_event_becomes_one_item_and_one_archive_line() {
     assert_eq!(item.origin.to_string(), format!("{SHARD}:95:0"));
     assert_eq!(item.original_text, "User 555-0199 accessed /reports");
     assert_eq!(item.modified_data, "User [REDACTED] accessed /reports");
-    assert_eq!(item.expires_at, Some(1_795_253_400 + 90 * 86_400));
+    assert_eq!(item.expires_at, Some(1_795_253_402 + 90 * 86_400));
     assert_eq!(pipeline.objects.keys(""), ["events/dt=2026-11-21/hr=09/shardId-000000000000-95-0.ndjson.gz"]);
 }
 
@@ -172,6 +172,34 @@ async fn a_payload_that_is_missing_or_another_is_quarantined() {
     assert!(pipeline.items.keys().is_empty());
 }
 
+/// S3 refuses a key that is too long every time it is asked, and a file system one that is a folder.
+#[tokio::test(start_paused = true)]
+async fn a_reference_to_elsewhere_than_the_door_puts_it_is_never_followed() {
+    let mut pipeline = Pipeline::new();
+    pipeline.objects.fail(|effect| effect.starts_with("get ").then_some(Fault::Hangs));
+    let sha256 = shared::blob::sha256(b"x");
+    let elsewhere = [
+        ("payloads/acme/e/".to_owned() + &"long".repeat(300), sha256.clone()),
+        ("payloads/acme/e".to_owned(), sha256.clone()),
+        (format!("payloads/acme/e//{sha256}"), sha256.clone()),
+        (format!("payloads/acme/another/{sha256}"), sha256.clone()),
+        (format!("payloads/acme/e/{}", sha256.to_uppercase()), sha256.to_uppercase()),
+        ("payloads/acme/e/".to_owned() + &"long".repeat(300), "long".repeat(300)),
+        ("payloads/acme/e/".to_owned(), String::new()),
+    ];
+    let count = elsewhere.len();
+    let events = elsewhere.into_iter().enumerate().flat_map(|(at, (key, sha256))| {
+        let mut by_text = admitted(at as u128, "acme", "e", "");
+        let blob = BlobRef { key, parts: 1, bytes: 1, sha256 };
+        by_text.text = Text::Ref(blob.clone());
+        let mut by_fields = admitted(at as u128, "acme", "e", "x");
+        by_fields.fields_ref = Some(blob);
+        [by_text, by_fields]
+    });
+    assert_eq!(pipeline.invoke(&[pack(&events.collect::<Vec<_>>())]).await, 1);
+    assert_eq!(reasons(&pipeline), vec!["payload_mismatch"; 2 * count]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_a_record_that_refers_to_more_than_is_fetched_the_rest_is_quarantined() {
     let mut pipeline = Pipeline::new();
@@ -225,7 +253,7 @@ proptest! {
         let finished = runtime.block_on(pipeline.invoke(&records));
         prop_assert_eq!(finished, records.len());
 
-        let lines: usize = records.iter().map(|data| wire::unpack(data, 1_100).map_or(1, |r| r.entries.len())).sum();
+        let lines: usize = records.iter().map(|data| wire::unpack(data).map_or(1, |r| r.entries.len())).sum();
         let quarantined = pipeline.objects.quarantined();
         let stored = pipeline.objects.archived().len();
         // What is left are truncated copies of the same two events.

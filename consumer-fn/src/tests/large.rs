@@ -24,7 +24,7 @@ pub(crate) fn noise(bytes: usize, seed: u64) -> String {
 }
 
 /// A foreign producer's event.
-fn foreign(tenant: &str, id: &str, text: &str) -> Vec<u8> {
+pub(super) fn foreign(tenant: &str, id: &str, text: &str) -> Vec<u8> {
     json!({ "tenant_id": tenant, "id": id, "text": text }).to_string().into_bytes()
 }
 
@@ -124,6 +124,18 @@ async fn a_text_that_only_the_item_cannot_hold_stays_in_the_line() {
         whole(&pipeline, &json!(item.modified_ref.unwrap())).await,
         line["text"].as_str().unwrap().as_bytes()
     );
+}
+
+/// Its body came uncompressed, so no limit on bodies concerns how well we pack it.
+#[tokio::test(start_paused = true)]
+async fn a_text_that_packs_better_than_a_compressed_body_may_is_stored() {
+    let mut pipeline = Pipeline::new();
+    pipeline.config.limits.inflate_ratio = 20;
+    let packed = pack(&[admitted(1, "acme", "e", &"again and ".repeat(20_000))]);
+    assert!(packed.len() * 20 < 200_000, "{} bytes", packed.len());
+    assert_eq!(pipeline.invoke(&[packed]).await, 1);
+    assert_eq!(pipeline.objects.quarantined(), Vec::<Value>::new());
+    assert_eq!(pipeline.objects.archived_keys(), ["acme/e"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,15 +1,22 @@
 //! Events that were brought back from where they had failed.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use shared::config::Config;
 use shared::event::Event;
+use shared::id::AdmissionId;
 use shared::origin::Origin;
+use shared::time::Timestamp;
+use shared::wire;
 use tokio::time::Instant;
 
 use super::stores::Fault;
-use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
+use super::{ARRIVAL_MS, Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
 use crate::commit::settle;
+use crate::decode::read_again;
 use crate::origin::Mark;
+use crate::quarantine::keep_unreadable;
 
 fn origin(record: usize) -> Origin {
     Origin { shard: SHARD.into(), sequence_number: sequence_number(record).into(), position: 0 }
@@ -132,6 +139,30 @@ async fn what_is_quarantined_again_keeps_the_places_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_of_a_record_is_kept_by_hand_as_the_consumer_keeps_it() {
+    let half_bad = [record("acme", &["1"]), b"{\"no\": \"tenant\"}\n".to_vec()].concat();
+    for (data, lines) in [(half_bad, 1), (b"\x00poison".to_vec(), 1), (record("acme", &["1"]), 0)] {
+        let (consumer, by_hand) = (Pipeline::new(), Pipeline::new());
+        assert_eq!(consumer.invoke(std::slice::from_ref(&data)).await, 1);
+        let until = Instant::now() + Duration::from_secs(5);
+        keep_unreadable(&batch(0, &[data]), &consumer.config, &by_hand.objects, until).await.unwrap();
+        assert_eq!(by_hand.objects.quarantined(), consumer.objects.quarantined());
+        assert_eq!(by_hand.objects.keys(""), consumer.objects.keys("errors/"));
+        assert_eq!(by_hand.objects.quarantined().len(), lines);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_quarantine_does_not_take_by_hand_is_told() {
+    let mut pipeline = Pipeline::new();
+    pipeline.objects.fail(|_| Some(Fault::Throttled));
+    let until = Instant::now() + Duration::from_secs(5);
+    let record = batch(0, &[b"bad".to_vec()]);
+    let error = keep_unreadable(&record, &pipeline.config, &pipeline.objects, until).await.unwrap_err();
+    assert!(error.to_string().starts_with("quarantine could not be written: `errors/"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_goes_to_quarantine_alone_is_settled_in_the_ledger_too() {
     let pipeline = Pipeline::new();
     assert_eq!(pipeline.invoke(&[b"bad".to_vec(), b"bad".to_vec()]).await, 2);
@@ -152,4 +183,26 @@ async fn quarantine_that_the_ledger_does_not_hear_of_is_not_answered_as_done() {
     pipeline.ledger.fail(|_| None);
     assert_eq!(pipeline.invoke(&[b"bad".to_vec()]).await, 1);
     assert_eq!(pipeline.objects.quarantined().len(), 1);
+}
+
+/// A user record that is an aggregate itself goes to quarantine at its place among the others. Alone it is read.
+#[test]
+fn what_was_one_line_and_is_several_by_itself_claims_no_places_of_its_neighbours() {
+    let path = format!("{}/../tests/fixtures/kpl/one-bad-among-good.bin", env!("CARGO_MANIFEST_DIR"));
+    let lay_at = Origin { position: 1, ..origin(0) };
+    let arrival = Timestamp::from_unix_ms(ARRIVAL_MS);
+    let without_id = br#"{"tenant_id":"acme"}"#;
+    for data in [std::fs::read(path).unwrap(), [&without_id[..]; 3].join(&b'\n')] {
+        let read = read_again(&data, &lay_at, arrival, &Config::default());
+        let positions: Vec<_> = read.iter().map(|(origin, _)| origin.position).collect();
+        assert_eq!(positions[0], 1);
+        let most = u32::try_from(wire::RECORD_EVENTS).unwrap();
+        assert!(positions[1..].iter().all(|position| *position >= most), "{positions:?}: a neighbour's");
+        let admissions: HashSet<_> =
+            read.iter().filter_map(|(_, event)| Some(event.as_ref().ok()?.admission_id)).collect();
+        let neighbour = |position| AdmissionId::of_foreign(SHARD, &lay_at.sequence_number, position);
+        assert!(admissions.contains(&neighbour(1)));
+        assert!((2..most).all(|position| !admissions.contains(&neighbour(position))));
+        assert_eq!(admissions.len(), read.iter().filter(|(_, event)| event.is_ok()).count());
+    }
 }

@@ -1,19 +1,25 @@
 //! The ingest function as a server, for a container: the same router on a port. What Lambda does around the function is for
 //! others to do: a load balancer in front, a restart when it ends, as many of it as are wanted.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use ingest_fn::environment::{self, Environment};
 use ingest_fn::{clients, lambda, router, server};
 use shared::config;
-use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
+use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
 use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    telemetry::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let config = Arc::new(config::load(config::locate(variable).as_deref(), std::env::vars())?);
+    let overrides = config::variables(std::env::vars_os())?;
+    let config = Arc::new(config::load(config::locate(variable).as_deref(), overrides)?);
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("ingest-server").map_err(anyhow::Error::from_boxed)?;
 

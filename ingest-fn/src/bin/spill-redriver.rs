@@ -1,16 +1,23 @@
 //! The redriver in Lambda: reads what it is told, builds the client, serves.
 
+use std::process::ExitCode;
+
 use ingest_fn::environment;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::{self, Redriver};
 use shared::config;
 use shared::id::Ids;
-use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
+use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    telemetry::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let config = config::load(config::locate(variable).as_deref(), std::env::vars())?;
+    let overrides = config::variables(std::env::vars_os())?;
+    let config = config::load(config::locate(variable).as_deref(), overrides)?;
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("spill-redriver").map_err(anyhow::Error::from_boxed)?;
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
@@ -20,6 +22,10 @@ const CONFLICT_WAITS: [Duration; 4] = [
     Duration::from_millis(400),
 ];
 
+/// The longest that one attempt may take: a part is at most 5 MB. A pooled connection that is dead answers nothing, and
+/// would use up all of `publish.payload_ms`; so another attempt, by another connection, is made within it.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
 /// A bucket.
 #[derive(Clone, Debug)]
 pub struct S3Payloads {
@@ -30,7 +36,8 @@ pub struct S3Payloads {
 impl S3Payloads {
     /// The bucket of that name.
     pub fn new(sdk: &SdkConfig, bucket: String) -> Self {
-        Self { client: Client::new(sdk), bucket }
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+        Self { client: Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build()), bucket }
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), SdkError<PutObjectError>> {
@@ -63,7 +70,7 @@ fn status(error: &SdkError<PutObjectError>) -> Option<u16> {
 
 #[cfg(all(test, feature = "aws-test"))]
 mod tests {
-    use aws_smithy_http_client::test_util::StaticReplayClient;
+    use aws_smithy_http_client::test_util::{NeverClient, StaticReplayClient};
 
     use super::*;
     use crate::replay::replay;
@@ -94,6 +101,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_conflicting_write_is_waited_for() {
         assert_eq!(put(&[409, 409, 412]).await.0, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_dead_is_given_up_while_there_is_time_for_another() {
+        let (sdk, _) = replay(&[]);
+        let dead = NeverClient::new();
+        let payloads =
+            S3Payloads::new(&sdk.into_builder().http_client(dead.clone()).build(), "bucket".to_owned());
+        let put = payloads.put_if_absent("payloads/acme/1/ab", Bytes::from_static(b"text"));
+        let budget = shared::config::Publish::default().payload();
+        let _gave_up = tokio::time::timeout(budget, put).await;
+        assert!(dead.num_calls() > 1, "{} calls", dead.num_calls());
     }
 
     #[tokio::test(start_paused = true)]

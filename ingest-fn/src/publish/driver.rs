@@ -36,6 +36,7 @@ pub(super) struct Submission {
 pub(super) struct Driver<S> {
     stream: Arc<S>,
     settings: config::Publish,
+    latency: Metric,
     queue: Queue,
     /// Who waits, by the order they came in, which is that of their deadlines.
     requests: BTreeMap<u64, Request>,
@@ -61,10 +62,17 @@ struct Request {
 }
 
 impl<S: EventStream> Driver<S> {
-    pub(super) fn new(stream: Arc<S>, settings: config::Publish, seed: u64, made: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        stream: Arc<S>,
+        settings: config::Publish,
+        latency: Metric,
+        seed: u64,
+        made: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             stream,
             settings,
+            latency,
             queue: Queue::default(),
             requests: BTreeMap::new(),
             next_request: 0,
@@ -118,7 +126,7 @@ impl<S: EventStream> Driver<S> {
     fn start(&self, call: Call) {
         Metric::PublishRetries.add(call.records.iter().filter(|record| record.is_resent).count());
         self.made.fetch_add(1, Ordering::Relaxed);
-        let attempt = attempt(Arc::clone(&self.stream), call, self.settings.attempt());
+        let attempt = attempt(Arc::clone(&self.stream), call, self.settings.attempt(), self.latency);
         self.calls.push(Box::pin(attempt));
     }
 
@@ -171,7 +179,7 @@ impl Request {
 }
 
 /// Makes one call. It ends with the attempt's time, or when nobody waits for its lines any more.
-async fn attempt<S: EventStream>(stream: Arc<S>, call: Call, limit: Duration) -> Answered {
+async fn attempt<S: EventStream>(stream: Arc<S>, call: Call, limit: Duration, latency: Metric) -> Answered {
     let bytes = call.records.iter().flat_map(|record| &record.lines).map(bytes::Bytes::len).sum();
     let Call { id, records, until } = call;
     let records = offload(bytes, move || records.iter().map(packed).collect::<Vec<_>>()).await;
@@ -181,7 +189,7 @@ async fn attempt<S: EventStream>(stream: Arc<S>, call: Call, limit: Duration) ->
         let waited = started.elapsed().as_millis();
         Err(StreamFailure::Ambiguous(format!("no answer within {waited} ms")))
     });
-    Metric::PublishLatency.record(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+    latency.record(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
     (id, result)
 }
 

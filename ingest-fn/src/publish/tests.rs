@@ -13,7 +13,7 @@ use super::*;
 use fake::{Behaviour, FakeStream};
 
 fn publisher(stream: &FakeStream) -> Arc<Publisher<FakeStream>> {
-    Arc::new(Publisher::new(stream.clone(), config::Publish::default(), 1))
+    Arc::new(Publisher::new(stream.clone(), config::Publish::default(), Metric::PublishLatency, 1))
 }
 
 fn line(key: &str, text: &str) -> OutgoingLine {

@@ -1,8 +1,9 @@
 //! Sizes and content codings.
 
+use std::collections::HashSet;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -12,9 +13,11 @@ use futures::StreamExt;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use shared::event::{Event, Text};
 use shared::gzip::{self, Level};
+use shared::id::Ids;
 use shared::limits;
+use uuid::Uuid;
 
-use crate::server::{ACME, Server, TEXT, post};
+use crate::server::{ACME, Faults, JSON, Server, TEXT, post};
 
 fn gzip(data: &[u8]) -> Vec<u8> {
     gzip::compress(data, Level::FAST)
@@ -122,4 +125,49 @@ async fn what_is_left_of_a_refused_body_is_read_so_that_its_sender_gets_to_the_a
     assert_eq!(pieces_read(&[("content-encoding", "br")], "415 content_encoding_unsupported").await, 120);
     let asks_first = [("expect", "100-continue"), ("content-length", "12000000")];
     assert_eq!(pieces_read(&asks_first, "413 body_too_large").await, 0);
+}
+
+/// An object without a text that is flattened to some 1,500,000 bytes, out of 4,000.
+fn multiplying(id: u32) -> String {
+    format!(r#"{{"id":{id},"{}":[{}1]}}"#, "k".repeat(1_500), "1,".repeat(1_000))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_bodies_are_flattened_to_takes_its_share_of_the_memory() {
+    let server = Server::with(Faults { hangs: true, ..Faults::default() }, |config| {
+        config.limits.body_bytes = 1_000_000;
+        config.limits.bodies_in_memory_bytes = 2_000_000;
+    });
+    let send = |body: String| server.send(post(&[JSON, ACME], body));
+    let (one, other, small) =
+        tokio::join!(send(multiplying(1)), send(multiplying(2)), send(r#"{"text":"x"}"#.to_owned()));
+    let mut shown = [one.shown(), other.shown()];
+    shown.sort();
+    assert_eq!(shown, ["202", "503 overloaded"]);
+    assert_eq!(small.shown(), "202");
+    let batch = format!("[{},{}]", multiplying(3), multiplying(4));
+    assert_eq!(send(batch).await.shown(), "202", "what takes more than there is goes alone");
+}
+
+#[tokio::test]
+async fn a_body_that_may_be_flattened_is_not_cut_on_a_thread_that_serves() {
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    let seen = Arc::clone(&threads);
+    let ids = Ids::new(move || {
+        seen.lock().unwrap().insert(std::thread::current().id());
+        Uuid::from_u128(1)
+    });
+    let server = Server::with_ids(Faults::default(), |_| {}, ids);
+    let of_others = || {
+        let mut threads = std::mem::take(&mut *threads.lock().unwrap());
+        threads.remove(&std::thread::current().id());
+        threads.len()
+    };
+    assert_eq!(server.send(post(&[JSON, ACME], r#"{"a":1}"#)).await.shown(), "202");
+    assert_eq!(of_others(), 0);
+    let body = format!(r#"{{"{}":[{}1]}}"#, "k".repeat(4_000), "1,".repeat(2_000));
+    assert_eq!(server.send(post(&[JSON, ACME], body)).await.shown(), "202");
+    assert_eq!(of_others(), 1);
+    assert_eq!(server.send(post(&[TEXT, ACME], "t".repeat(100_000))).await.shown(), "202");
+    assert_eq!(of_others(), 0, "a text is taken as it is");
 }

@@ -1,5 +1,5 @@
 //! The router from outside: requests in, answers and what reached the two ports out. In memory and in virtual time;
-//! what goes over sockets and through processes belongs to the workspace's own integration tests.
+//! what goes over sockets and through processes belongs to the workspace's own integration tests, but for how the binaries start.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
@@ -12,4 +12,6 @@ mod large_events;
 mod problems;
 mod routes;
 mod server;
+#[cfg(feature = "aws")]
+mod start;
 mod unavailable;

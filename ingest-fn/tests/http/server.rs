@@ -17,7 +17,6 @@ use serde_json::Value;
 use shared::config::Config;
 use shared::event::Event;
 use shared::id::Ids;
-use shared::limits;
 use shared::time::{Clock, Timestamp};
 use shared::wire::{self, Content};
 use tower::ServiceExt;
@@ -114,13 +113,16 @@ impl Server {
     }
 
     pub(crate) fn with(faults: Faults, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_ids(faults, change, counting_ids())
+    }
+
+    pub(crate) fn with_ids(faults: Faults, change: impl FnOnce(&mut Config), ids: Ids) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let reached = Arc::default();
         let ports = Ports { faults, reached: Arc::clone(&reached) };
         let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-        let state =
-            IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, counting_ids());
+        let state = IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, ids);
         Self { router: router(state), reached }
     }
 
@@ -143,10 +145,7 @@ impl Server {
     /// The events on the stream, in order.
     pub(crate) fn events(&self) -> Vec<Event> {
         let reached = self.reached.lock().unwrap();
-        let entries = reached
-            .records
-            .iter()
-            .flat_map(|record| wire::unpack(&record.data, limits::INFLATE_RATIO).unwrap().entries);
+        let entries = reached.records.iter().flat_map(|record| wire::unpack(&record.data).unwrap().entries);
         let event = |entry: wire::Entry| match entry.unwrap() {
             Content::Event(event) => *event,
             Content::Foreign(object) => panic!("{object:?}"),

@@ -1,4 +1,4 @@
-//! AWS's Query protocol: a form goes in, XML comes out. CloudFormation, IAM and CloudWatch speak it. Half a dozen of
+//! AWS's Query protocol: a form goes in, XML comes out. CloudFormation, IAM, CloudWatch and SNS speak it. Half a dozen of
 //! their calls are wanted here, and their SDK crates are 27 MB of source, more than half as much again as all that the
 //! feature `aws` compiles already. Credentials, region, connections and retries are the SDK's.
 
@@ -36,6 +36,8 @@ pub enum Service {
     CloudWatch,
     /// Roles.
     Iam,
+    /// Topics.
+    Sns,
 }
 
 /// What a service says no with.
@@ -59,6 +61,27 @@ pub struct Members<T> {
 impl<T> Default for Members<T> {
     fn default() -> Self {
         Self { members: Vec::new() }
+    }
+}
+
+/// A map, as the protocol writes it.
+#[derive(Debug, Default, Deserialize)]
+pub struct Entries {
+    #[serde(default, rename = "entry")]
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Entry {
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+impl Entries {
+    /// What is under `key`.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
     }
 }
 
@@ -110,6 +133,7 @@ impl Service {
             Self::CloudFormation => "cloudformation",
             Self::CloudWatch => "monitoring",
             Self::Iam => "iam",
+            Self::Sns => "sns",
         }
     }
 
@@ -118,6 +142,7 @@ impl Service {
             Self::CloudFormation => "2010-05-15",
             Self::CloudWatch => "2010-08-01",
             Self::Iam => "2010-05-08",
+            Self::Sns => "2010-03-31",
         }
     }
 
@@ -241,6 +266,22 @@ mod tests {
             form,
             "Action=GetRolePolicy&Version=2010-05-08&RoleName=a%20b&PolicyName=p%2Bq%26r%3Ds%2F%C3%BC~"
         );
+    }
+
+    #[test]
+    fn a_map_is_a_list_of_entries() {
+        #[derive(Debug, Deserialize)]
+        struct Described {
+            #[serde(rename = "Attributes", default)]
+            attributes: Entries,
+        }
+
+        let read = |xml| result::<Described>(xml, "GetTopicAttributes").unwrap().attributes;
+        let two = r#"<GetTopicAttributesResponse><GetTopicAttributesResult><Attributes><entry><key>Owner</key><value>1</value></entry><entry><key>Policy</key><value>{&quot;Statement&quot;:[]}</value></entry></Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>"#;
+        assert_eq!(read(two).get("Policy"), Some(r#"{"Statement":[]}"#));
+        assert_eq!(read(two).get("Other"), None);
+        let none = "<GetTopicAttributesResult><Attributes/></GetTopicAttributesResult>";
+        assert_eq!(read(none).get("Policy"), None);
     }
 
     #[test]

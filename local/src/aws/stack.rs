@@ -42,6 +42,8 @@ pub struct Stack {
     pub dashboard: String,
     /// The names of the alarms.
     pub alarms: Vec<String>,
+    /// The ARN of the topic that they go to.
+    pub alarm_topic: String,
 }
 
 /// Asks CloudFormation for the stack of that name.
@@ -148,6 +150,7 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
         mapping: mapping.parse().with_context(|| format!("the mapping's id `{mapping}` is no UUID"))?,
         dashboard: output("Dashboard")?,
         alarms: of_kind("AWS::CloudWatch::Alarm").collect(),
+        alarm_topic: output("AlarmTopic")?,
         name,
     })
 }
@@ -168,6 +171,7 @@ mod tests {
         ("ConsumerFunction", "consumer"),
         ("RedriverFunction", "redriver"),
         ("Mapping", "311b9e2f-04cd-44d8-a523-ab8cbf427e87"),
+        ("AlarmTopic", "arn:aws:sns:eu-west-1:1:alarms"),
         ("Dashboard", "https://console/"),
     ];
 

@@ -70,7 +70,7 @@ impl Folder {
         let path = self.path(key);
         off_thread(move || match std::fs::read(path) {
             Ok(bytes) => Ok(Some(bytes.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),
         })
         .await
@@ -79,16 +79,10 @@ impl Folder {
     /// `length` bytes of the object from `offset` on; fewer where it ends before.
     pub async fn get_range(&self, key: &str, offset: usize, length: usize) -> io::Result<Option<Bytes>> {
         let path = self.path(key);
-        off_thread(move || {
-            let mut file = match File::open(path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            file.seek(SeekFrom::Start(offset as u64))?;
-            let mut bytes = Vec::new();
-            file.take(length as u64).read_to_end(&mut bytes)?;
-            Ok(Some(bytes.into()))
+        off_thread(move || match read_range(&path, offset, length) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
         })
         .await
     }
@@ -157,6 +151,20 @@ fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
+fn read_range(path: &Path, offset: usize, length: usize) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset as u64))?;
+    let mut bytes = Vec::new();
+    file.take(length as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether there is no object. A bucket knows no folders: what is one here is no object there.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
+}
+
 /// The key of the object at a path below the bucket: [`Folder::path`] read back.
 fn key_of(path: &Path) -> String {
     let mut key = String::new();
@@ -208,6 +216,17 @@ async fn off_thread<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_folder_is_no_object_and_nothing_lies_below_an_object() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "bucket").unwrap();
+        folder.create("a/b", Bytes::from_static(b"one")).await.unwrap();
+        for key in ["a", "a/b/c"] {
+            assert_eq!(folder.get(key).await.unwrap(), None, "{key}");
+            assert_eq!(folder.get_range(key, 0, 1).await.unwrap(), None, "{key}");
+        }
+    }
 
     #[tokio::test]
     async fn an_object_is_created_once_and_then_stays() {

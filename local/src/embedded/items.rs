@@ -135,7 +135,7 @@ fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert
         value.as_ref().map(|blob| serde_json::to_string(blob).expect("a reference always serialises"))
     };
     let mut insert: CachedStatement<'_> = transaction.prepare_cached(
-        "INSERT INTO items VALUES (:pk, :sk, :source, :original_text, :modified_data, :processed_at, :received_at, :event_time, :tier, :fields, :original_ref, :modified_ref, :fields_ref, :shard, :sequence_number, :position, :admission_id, :content_hash, :expires_at) ON CONFLICT DO NOTHING",
+        "INSERT INTO items VALUES (:pk, :sk, :source, :original_text, :modified_data, :processed_at, :received_at, :event_time, :tier, :fields, :original_ref, :modified_ref, :fields_ref, :shard, :sequence_number, :position, :admission_id, :content_hash, :expires_at, :received_partition) ON CONFLICT DO NOTHING",
     )?;
     let inserted = insert.execute(named_params! {
         ":pk": pk,
@@ -157,6 +157,7 @@ fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert
         ":admission_id": item.admission_id.to_string(),
         ":content_hash": item.content_hash,
         ":expires_at": item.expires_at,
+        ":received_partition": item.received_partition,
     })?;
     if inserted == 1 {
         return Ok(Insert::Inserted);
@@ -201,4 +202,68 @@ fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {
         admission_id: AdmissionId(admission),
         content_hash: row.get(4)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use consumer_fn::Attribute;
+    use rusqlite::types::Value;
+    use shared::blob::BlobRef;
+    use shared::event::Source;
+    use shared::fields::Fields;
+    use shared::tier::Tier;
+
+    use super::*;
+
+    /// With everything that an item may have.
+    fn item() -> Item {
+        let blob = |name: &str| Some(BlobRef::to(name.as_bytes(), |sha256| format!("{name}/{sha256}")));
+        let at = Timestamp::from_unix_ms(1_795_253_400_123);
+        Item {
+            tenant: TenantId::parse("acme").unwrap(),
+            id: EventId::parse("a/b").unwrap(),
+            origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 3 },
+            admission_id: AdmissionId(Uuid::from_u128(1)),
+            content_hash: "cd".to_owned(),
+            source: Source::Webhook,
+            tier: Tier::parse("pro").unwrap(),
+            received_at: at,
+            event_time: serde_json::from_str("\"2024-01-11T01:42:50.234200Z\"").unwrap(),
+            processed_at: at.plus(Duration::from_secs(1)),
+            original_text: "hello".to_owned(),
+            modified_data: "HELLO".to_owned(),
+            original_ref: blob("original"),
+            modified_ref: blob("modified"),
+            fields: Fields::empty(),
+            fields_ref: blob("fields"),
+            expires_at: Some(1_800_000_000),
+            received_partition: "tenants/acme#3".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_has_a_column_for_each_attribute_of_an_item_and_the_same_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
+        assert_eq!(items.insert(&[item()]).await, [Insert::Inserted]);
+        let row = |connection: &mut Connection| {
+            let mut select = connection.prepare("SELECT * FROM items")?;
+            let names: Vec<_> = select.column_names().map(str::to_owned).collect();
+            let value = |row: &Row<'_>| (0..names.len()).map(|column| row.get(column)).collect();
+            let values: Vec<Value> = select.query_row([], value)?;
+            Ok(names.into_iter().zip(values).collect::<BTreeMap<_, _>>())
+        };
+        let attribute = |(name, value): (&str, Attribute)| {
+            let value = match value {
+                Attribute::Text(text) => Value::Text(text),
+                Attribute::Number(number) => Value::Integer(number),
+            };
+            (name.to_owned(), value)
+        };
+        let expected: BTreeMap<_, _> = item().attributes().into_iter().map(attribute).collect();
+        assert_eq!(items.0.call(row).await.unwrap(), expected);
+    }
 }

@@ -44,6 +44,7 @@ CREATE TABLE items (
     admission_id TEXT NOT NULL,
     content_hash TEXT NOT NULL,
     expires_at INTEGER,
+    received_partition TEXT NOT NULL,
     PRIMARY KEY (pk, sk)
 ) STRICT;
 

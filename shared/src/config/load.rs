@@ -1,5 +1,6 @@
 //! From a file and the environment to a checked [`Config`].
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,12 @@ pub enum ConfigError {
         /// Where and why.
         source: toml::de::Error,
     },
+    /// A variable that overrides a key, and is not UTF-8.
+    #[error("configuration: the variable `{variable}` is not UTF-8")]
+    NotText {
+        /// Its name.
+        variable: String,
+    },
     /// A key that does not exist, or a value of the wrong type.
     #[error("configuration: `{key}`{from}: {problem}")]
     Shape {
@@ -55,6 +62,20 @@ impl ConfigError {
     pub(super) fn value(key: &str, value: impl Display, allowed: impl Into<String>) -> Self {
         Self::Value { key: key.to_owned(), value: value.to_string(), allowed: allowed.into() }
     }
+}
+
+/// Those of an environment's variables that override a key, such as of `std::env::vars_os()`. What else is there may be of
+/// any bytes; of these, one that is not text is an error.
+pub fn variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let ours = environment.into_iter().filter(|(name, _)| name.to_string_lossy().starts_with(PREFIX));
+    let text = |(name, value): (OsString, OsString)| match (name.into_string(), value.into_string()) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        (Ok(variable), Err(_)) => Err(ConfigError::NotText { variable }),
+        (Err(name), _) => Err(ConfigError::NotText { variable: name.to_string_lossy().into_owned() }),
+    };
+    ours.map(text).collect()
 }
 
 /// Reads the file, if there is one, lets `environment` override it, and checks the whole.
@@ -163,6 +184,8 @@ mod tests {
         insta::assert_snapshot!(error("[tiers]\ndefault = \"gold\"", &[]), @"configuration: `tiers.default` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
         insta::assert_snapshot!(error("[tenants.spread]\nacme = 1", &[]), @"configuration: `tenants.spread.acme` is `1`, allowed: 2 to 1000");
         insta::assert_snapshot!(error("[transform]\nsteps = [\"shout\"]", &[]), @"configuration: `transform.steps[0]`: unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = nan", &[]), @"configuration: `transform.simulate_work` is `NaN`, allowed: 0 to 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = -1", &[]), @"configuration: `transform.simulate_work` is `-1`, allowed: 0 to 60");
         insta::assert_snapshot!(error("[telemetry]\nlog_level = \"loud=very\"", &[]), @"configuration: `telemetry.log_level` is `loud=very`, allowed: a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
     }
@@ -182,6 +205,22 @@ mod tests {
         assert_eq!(config.transform.steps.len(), 1);
         insta::assert_snapshot!(error("", &[("TIDEGATE__PUBLISH__BUDGET_MS", "soon")]), @r#"configuration: `publish.budget_ms` (from TIDEGATE__PUBLISH__BUDGET_MS): invalid type: string "soon", expected u64"#);
         insta::assert_snapshot!(error("tiers = 1", &[("TIDEGATE__TIERS__DEFAULT", "free")]), @"configuration: `tiers` is `1`, allowed: a table");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_text_is_named_if_it_is_ours_and_passed_over_if_not() {
+        use std::os::unix::ffi::OsStringExt;
+        let given = |pairs: &[(&str, &[u8])]| {
+            let pair = |(name, value): &(&str, &[u8])| ((*name).into(), OsString::from_vec(value.to_vec()));
+            variables(pairs.iter().map(pair))
+        };
+        let tier = ("TIDEGATE__TIERS__DEFAULT", &b"pro"[..]);
+        let ours = given(&[("LESS_TERMCAP", b"\xff"), tier, ("TIDEGATE_LISTEN", b"\xff")]).unwrap();
+        assert_eq!(ours, [("TIDEGATE__TIERS__DEFAULT".to_owned(), "pro".to_owned())]);
+        insta::assert_snapshot!(given(&[tier, ("TIDEGATE__TIERS", b"\xff")]).unwrap_err(), @"configuration: the variable `TIDEGATE__TIERS` is not UTF-8");
+        let name = OsString::from_vec(b"TIDEGATE__\xff".to_vec());
+        insta::assert_snapshot!(variables([(name, "x".into())]).unwrap_err(), @"configuration: the variable `TIDEGATE__�` is not UTF-8");
     }
 
     #[test]

@@ -102,7 +102,8 @@ impl Tiers {
 pub struct Tenants {
     /// The tenant of a request that names none; without it such a request is refused.
     pub default: Option<TenantId>,
-    /// Tenants that outgrow a shard (1 MB/s, 1,000 records/s), and over how many partition keys each is spread.
+    /// Tenants that outgrow a shard (1 MB/s, 1,000 records/s) or the index of items by time (1,000 events/s), and over
+    /// how many partition keys each is spread on both ([`crate::partition`]).
     pub spread: BTreeMap<TenantId, u16>,
 }
 
@@ -123,9 +124,10 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The most events in one request.
     pub batch_events: usize,
-    /// The most output for a byte of input when a body or a record is inflated.
+    /// The most output for a byte of input when a body is inflated.
     pub inflate_ratio: u32,
-    /// Bytes of bodies that the server holds at once; further requests wait at the door.
+    /// Bytes of bodies, and of the texts that they are flattened to, that the server holds at once; further requests wait at
+    /// the door.
     pub bodies_in_memory_bytes: usize,
     /// How long a body may take to arrive, in milliseconds.
     pub body_timeout_ms: u64,
@@ -232,6 +234,8 @@ impl Publish {
 pub struct Transform {
     /// The steps, in order.
     pub steps: Vec<TransformStep>,
+    /// Seconds of simulated work for each character of a text, before the steps; 0 for none.
+    pub simulate_work: f64,
     /// What `redact` looks for.
     pub redact: Redact,
     /// The constant fields that `enrich` adds; they win over a client's field of the same name.
@@ -277,7 +281,12 @@ pub enum RedactKind {
 
 impl Default for Transform {
     fn default() -> Self {
-        Self { steps: vec![TransformStep::Redact], redact: Redact::default(), enrich: BTreeMap::new() }
+        Self {
+            steps: vec![TransformStep::Redact],
+            simulate_work: 0.0,
+            redact: Redact::default(),
+            enrich: BTreeMap::new(),
+        }
     }
 }
 
@@ -292,7 +301,15 @@ impl Default for Redact {
 }
 
 impl Transform {
+    /// How long each character of a text is worked on.
+    pub fn work_per_character(&self) -> Duration {
+        Duration::from_secs_f64(self.simulate_work)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
+        if !(0.0..=60.0).contains(&self.simulate_work) {
+            return Err(ConfigError::value("transform.simulate_work", self.simulate_work, "0 to 60"));
+        }
         for (index, step) in self.steps.iter().enumerate() {
             if self.steps[..index].contains(step) {
                 return Err(ConfigError::value("transform.steps", format!("{step:?}"), "each step once"));

@@ -4,10 +4,11 @@ use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    KeySchemaElement, KeyType, PointInTimeRecoveryStatus, SseStatus, TimeToLiveStatus,
+    GlobalSecondaryIndexDescription, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, SseStatus,
+    TimeToLiveStatus,
 };
 
-use crate::doctor::facts::Table;
+use crate::doctor::facts::{Index, Table};
 
 /// The table of that name.
 pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Table> {
@@ -35,10 +36,22 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Table> {
         arn: table.table_arn.unwrap_or_default(),
         status: table.table_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
         keys: keys(table.key_schema.unwrap_or_default()),
+        indexes: table.global_secondary_indexes.unwrap_or_default().into_iter().filter_map(index).collect(),
         expires_by: expires.and_then(|ttl| ttl.attribute_name).filter(|_| is_on),
         is_restorable: recovery == Some(PointInTimeRecoveryStatus::Enabled),
         is_encrypted: table.sse_description.and_then(|sse| sse.status) == Some(SseStatus::Enabled),
     })
+}
+
+/// Its name, and what it is.
+fn index(index: GlobalSecondaryIndexDescription) -> Option<(String, Index)> {
+    let projection = index.projection.and_then(|projection| projection.projection_type);
+    let described = Index {
+        status: index.index_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        keys: keys(index.key_schema.unwrap_or_default()),
+        projection: projection.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+    };
+    Some((index.index_name?, described))
 }
 
 /// Partition key first, whatever order they are listed in.

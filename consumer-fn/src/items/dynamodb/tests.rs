@@ -19,9 +19,10 @@ const OLD: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a"},"s
 const TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
 
 /// What DynamoDB says of every item where the table is not ours.
-const OF_THE_TABLE: [&str; 4] = [
+const OF_THE_TABLE: [&str; 5] = [
     "One or more parameter values were invalid: Missing the key id in the item",
     "One or more parameter values were invalid: Type mismatch for key sk expected: N actual: S",
+    "One or more parameter values were invalid: Type mismatch for Index Key received_partition Expected: N Actual: S IndexName: by_received_at",
     "The provided key element does not match the schema",
     "Statement wasn't well formed, can't be processed: Unexpected token",
 ];
@@ -46,6 +47,7 @@ fn item(id: &str) -> Item {
         fields: Fields::empty(),
         fields_ref: None,
         expires_at: Some(1_800_000_000),
+        received_partition: "tenants/acme#3".to_owned(),
     }
 }
 
@@ -95,7 +97,7 @@ async fn items_are_inserted_by_one_statement_each() {
     let (inserts, requests) = insert(&["a"], &[responses(&["{}"])]).await;
     assert_eq!(inserts, [Insert::Inserted]);
     insta::assert_snapshot!(asked(&requests)[0].0, @"BatchExecuteStatement");
-    insta::assert_snapshot!(asked(&requests)[0].1["Statements"][0], @r#"{"Statement":"INSERT INTO \"items\" VALUE {'pk': ?, 'sk': ?, 'source': ?, 'original_text': ?, 'modified_data': ?, 'processed_at': ?, 'received_at': ?, 'tier': ?, 'fields': ?, 'admission_id': ?, 'content_hash': ?, 'shard': ?, 'sequence_number': ?, 'position': ?, 'expires_at': ?}","Parameters":[{"S":"tenants/acme"},{"S":"processed_logs/a"},{"S":"webhook"},{"S":"hello"},{"S":""},{"S":"2026-11-21T09:30:00.000Z"},{"S":"2026-11-21T09:30:00.000Z"},{"S":"pro"},{"S":"{}"},{"S":"00000000-0000-0000-0000-000000000001"},{"S":"cd"},{"S":"shardId-0"},{"S":"8"},{"N":"0"},{"N":"1800000000"}],"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"#);
+    insta::assert_snapshot!(asked(&requests)[0].1["Statements"][0], @r#"{"Statement":"INSERT INTO \"items\" VALUE {'pk': ?, 'sk': ?, 'source': ?, 'original_text': ?, 'modified_data': ?, 'processed_at': ?, 'received_at': ?, 'tier': ?, 'fields': ?, 'admission_id': ?, 'content_hash': ?, 'shard': ?, 'sequence_number': ?, 'position': ?, 'received_partition': ?, 'expires_at': ?}","Parameters":[{"S":"tenants/acme"},{"S":"processed_logs/a"},{"S":"webhook"},{"S":"hello"},{"S":""},{"S":"2026-11-21T09:30:00.000Z"},{"S":"2026-11-21T09:30:00.000Z"},{"S":"pro"},{"S":"{}"},{"S":"00000000-0000-0000-0000-000000000001"},{"S":"cd"},{"S":"shardId-0"},{"S":"8"},{"N":"0"},{"S":"tenants/acme#3"},{"N":"1800000000"}],"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"#);
 }
 
 #[tokio::test]

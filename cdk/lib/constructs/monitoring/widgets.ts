@@ -1,0 +1,141 @@
+import { Duration } from 'aws-cdk-lib';
+import { GraphWidget, type IMetric, MathExpression, type Metric, Stats, TextWidget } from 'aws-cdk-lib/aws-cloudwatch';
+import { tidegateMetric } from '../../metrics';
+import { CONSUMER_TIMEOUT, FRESHNESS } from '../../settings';
+import type { MonitoringProps } from '../monitoring';
+import { estimatedCost } from './estimate';
+
+/** The dashboard: rows of three graphs, in the order of the data. */
+export function widgets(props: MonitoringProps) {
+  const { settings, ingest, stream, consumer, items, spill } = props;
+  return [
+    [heading('## Door')],
+    [
+      graph('Requests a second', [
+        rate('RequestsReceived', 'received'),
+        rate('RequestsFiltered', 'filtered by tier'),
+        rate('EventsRejected', 'events rejected'),
+      ]),
+      graph('Events a second', [rate('EventsAccepted', 'accepted'), rate('EventsSpilled', 'spilled')], {
+        right: [rate('BytesAccepted', 'bytes a second')],
+      }),
+      graph(
+        'Ingest: errors, throttles',
+        [
+          ingest.rust.metricErrors(),
+          ingest.rust.metricThrottles(),
+          ingest.metricServerErrors(),
+          ingest.metricClientErrors(),
+        ],
+        { right: [ingest.rust.metricConcurrency()] },
+      ),
+    ],
+    [
+      graph('Ingest: duration (ms)', [
+        ingest.rust.metricDuration(Stats.p(50)),
+        ingest.rust.metricDuration(Stats.p(99)),
+      ]),
+      graph('Publish: a put, as the door sees it (ms)', distribution('PublishLatency'), {
+        right: [sum('PublishRetries')],
+        ...line(settings.slowPut.toMilliseconds(), 'slow'),
+      }),
+      graph(
+        'Stream: PutRecords (ms), throttled records',
+        [stream.metricPutRecordsLatency('Average'), stream.metricPutRecordsLatency('Maximum')],
+        { right: [stream.metricThrottledRecords(), stream.metricIncomingRecords()] },
+      ),
+    ],
+    [heading('## Spill')],
+    [
+      graph(
+        'Spill: messages waiting, under way, dead letters',
+        [
+          spill.queue.metricApproximateNumberOfMessagesVisible(),
+          spill.queue.metricApproximateNumberOfMessagesNotVisible(),
+          spill.deadLetters.metricApproximateNumberOfMessagesVisible(),
+        ],
+        {
+          // Without messages that were received three times; of dead letters, since they became that.
+          right: [
+            spill.queue.metricApproximateAgeOfOldestMessage({ label: 'oldest waiting (s)' }),
+            spill.deadLetters.metricApproximateAgeOfOldestMessage({ label: 'oldest dead letter (s)' }),
+          ],
+        },
+      ),
+      graph('Redriver: errors, throttles', [spill.redriver.metricErrors(), spill.redriver.metricThrottles()], {
+        right: [spill.redriver.metricConcurrency()],
+      }),
+      graph(
+        'Redriver: duration (ms)',
+        [spill.redriver.metricDuration(Stats.p(50)), spill.redriver.metricDuration(Stats.MAXIMUM)],
+        { right: distribution('RedriveLatency', 'a put, '), ...line(spill.timeout.toMilliseconds(), 'time-out') },
+      ),
+    ],
+    [heading('## Store')],
+    [
+      graph('Freshness: door to archive (ms)', distribution('Freshness'), line(FRESHNESS.toMilliseconds(), 'promised')),
+      graph('Outcomes', [
+        sum('EventsStored'),
+        sum('EventsDeduplicated'),
+        sum('EventsRedelivered'),
+        sum('EventsQuarantined'),
+        consumer.metricFailedRecords(),
+      ]),
+      graph('Iterator age (ms)', [consumer.metricIteratorAge()]),
+    ],
+    [
+      graph('Events in a batch', [
+        tidegateMetric('BatchEvents', Stats.p(50), 'p50'),
+        tidegateMetric('BatchEvents', Stats.MAXIMUM, 'largest'),
+      ]),
+      graph('Archive objects a second', [rate('ObjectsWritten', 'objects')], {
+        right: [tidegateMetric('ObjectBytes', Stats.AVERAGE, 'bytes an object')],
+      }),
+      graph(
+        'Consumer: duration (ms)',
+        [consumer.rust.metricDuration(Stats.p(50)), consumer.rust.metricDuration(Stats.MAXIMUM)],
+        line(CONSUMER_TIMEOUT.toMilliseconds(), 'time-out'),
+      ),
+    ],
+    [
+      graph('Consumer: errors, throttles', [consumer.rust.metricErrors(), consumer.rust.metricThrottles()], {
+        right: [consumer.rust.metricConcurrency()],
+      }),
+      graph('Items: write units', tableAndIndex(items.metricWriteUnits())),
+      graph('Items: throttled writes', tableAndIndex(items.metricThrottledWrites())),
+    ],
+    [heading('## Cost')],
+    [graph('Estimated dollars an hour', [estimatedCost(props)], { width: 24 })],
+  ];
+}
+
+function heading(markdown: string): TextWidget {
+  return new TextWidget({ markdown, width: 24, height: 1 });
+}
+
+function graph(title: string, left: IMetric[], more: object = {}): GraphWidget {
+  return new GraphWidget({ title, left, width: 8, height: 6, ...more });
+}
+
+function line(value: number, label: string) {
+  return { leftAnnotations: [{ value, label, color: '#d62728' }] };
+}
+
+function sum(name: string): IMetric {
+  return tidegateMetric(name, Stats.SUM);
+}
+
+function distribution(name: string, of = ''): IMetric[] {
+  return [50, 99].map((percentile) => tidegateMetric(name, Stats.p(percentile), `${of}p${percentile}`));
+}
+
+function tableAndIndex({ ofTable, ofIndex }: Record<'ofTable' | 'ofIndex', Metric>): IMetric[] {
+  return [ofTable.with({ label: 'table' }), ofIndex.with({ label: 'index' })];
+}
+
+function rate(name: string, label: string): IMetric {
+  // Every metric of a graph has an id of its own, beginning with a small letter.
+  const id = `m${name}`;
+  const usingMetrics = { [id]: tidegateMetric(name, Stats.SUM) };
+  return new MathExpression({ expression: `${id} / PERIOD(${id})`, usingMetrics, label, period: Duration.minutes(1) });
+}

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ROOT } from '../lib/settings';
+import { source } from './stack';
+
+// The workflows, which nothing runs but GitHub: what would go wrong there in silence.
+
+const FOLDER = '.github/workflows';
+
+test('nothing is deployed that has not passed CI', () => {
+  assert.match(source(`${FOLDER}/ci.yml`), /^ {2}workflow_call:$/m);
+  const deploy = source(`${FOLDER}/deploy.yml`);
+  assert.match(deploy, /^ {2}ci:\n {4}uses: \.\/\.github\/workflows\/ci\.yml$/m);
+  assert.match(deploy, /^ {2}dev:\n {4}needs: \[ci, build\]$/m);
+  assert.match(deploy, /^ {2}prod:\n {4}needs: dev$/m);
+});
+
+test('a prod that waits for its approval holds nobody up but prod', () => {
+  assert.doesNotMatch(source(`${FOLDER}/deploy.yml`), /^concurrency:/m);
+  const job = /^ {4}concurrency:\n {6}group: deploy-\$\{\{ inputs\.stage \}\}\n {6}cancel-in-progress: false$/m;
+  assert.match(source(`${FOLDER}/deploy-stage.yml`), job);
+});
+
+test('a command that fails before a pipe fails its step', () => {
+  for (const file of readdirSync(join(ROOT, FOLDER))) {
+    const workflow = source(`${FOLDER}/${file}`);
+    // GitHub's own choice of a shell has no `pipefail`; the one that is named has.
+    if (/ \| (?!$)/m.test(workflow.replace(/: [|>]-?$/gm, ''))) {
+      assert.match(workflow, /^defaults:\n {2}run:\n(?: {4}#.*\n)* {4}shell: bash$/m, file);
+    }
+  }
+});
+
+test('cargo-lambda is one version everywhere, and goes into an environment of its own', () => {
+  const files = ['tests/e2e/requirements.txt', 'docs/deploy.md', 'cdk/lib/assets.ts', `${FOLDER}/deploy.yml`];
+  const versions = files.map((file) => /cargo-lambda==([\d.]+)/.exec(source(file))?.[1]);
+  assert.equal(new Set(versions).size, 1, versions.join(' '));
+  assert.ok(versions[0] !== undefined);
+  // Where Python is the system's, a plain `pip install` is refused (PEP 668).
+  for (const file of files) assert.doesNotMatch(source(file), /(?<!\/bin\/pip"? )\binstall cargo-lambda==/, file);
+});
