@@ -277,7 +277,7 @@ mod tests {
         }
 
         let read = |xml| result::<Described>(xml, "GetTopicAttributes").unwrap().attributes;
-        let two = r#"<GetTopicAttributesResponse><GetTopicAttributesResult><Attributes><entry><key>Owner</key><value>1</value></entry><entry><key>Policy</key><value>{&quot;Statement&quot;:[]}</value></entry></Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>"#;
+        let two = r"<GetTopicAttributesResponse><GetTopicAttributesResult><Attributes><entry><key>Owner</key><value>1</value></entry><entry><key>Policy</key><value>{&quot;Statement&quot;:[]}</value></entry></Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>";
         assert_eq!(read(two).get("Policy"), Some(r#"{"Statement":[]}"#));
         assert_eq!(read(two).get("Other"), None);
         let none = "<GetTopicAttributesResult><Attributes/></GetTopicAttributesResult>";
