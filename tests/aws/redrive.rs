@@ -51,7 +51,7 @@ fn redrive(target: &Resources, arguments: &[&str]) -> String {
 async fn brought(stream: &str) -> Vec<(String, Value)> {
     let mut brought = Vec::new();
     for record in records(stream).await {
-        let record = shared::wire::unpack(&record.data, shared::limits::INFLATE_RATIO).unwrap();
+        let record = shared::wire::unpack(&record.data).unwrap();
         for entry in record.entries {
             let Content::Event(event) = entry.unwrap() else { panic!("not an event of ours") };
             let mut event = serde_json::to_value(event).unwrap();
