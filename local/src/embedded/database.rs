@@ -17,8 +17,6 @@ const BUSY_ASKS: i32 = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// An item of an event of a kilobyte takes 2.4: three of them fit, where a page of 4096 holds one and is half empty.
 const PAGE_BYTES: u32 = 8192;
-/// How long the log grows, in bytes, before what is in it is brought to its place.
-const CHECKPOINT_BYTES: u32 = 32 << 20;
 
 /// A connection to the file. Clones share it; open a second one for work that must not wait.
 #[derive(Clone, Debug)]
@@ -76,8 +74,6 @@ impl Database {
         // `kill -9` asks for, without an fsync each.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
-        // A page that many transactions touch is then copied from the log to its place once for all of them.
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / PAGE_BYTES)?;
 
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
