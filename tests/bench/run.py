@@ -21,8 +21,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--tidegate", type=pathlib.Path, required=True)
-    arguments.add_argument("--seconds", type=int, default=15)
-    arguments.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64, 256])
+    arguments.add_argument("--seconds", type=int, default=30)
+    arguments.add_argument("--connections", type=int, nargs="+", default=[16, 64, 256])
     given = arguments.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed: `apt-get install wrk`")
