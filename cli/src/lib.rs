@@ -90,8 +90,7 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// The configuration in `file`, else in `tidegate.toml` if there is one here, with the environment over it.
 fn config(file: Option<&Path>) -> anyhow::Result<Config> {
-    let overrides = shared::config::variables(std::env::vars_os())?;
-    Ok(shared::config::load(config_file(file).as_deref(), overrides)?)
+    Ok(shared::config::load_here(config_file(file).as_deref())?)
 }
 
 fn config_file(named: Option<&Path>) -> Option<PathBuf> {

@@ -17,8 +17,7 @@ use crate::arguments::LocalOptions;
 /// Runs the pipeline until it is told to stop. A second signal stops it at once.
 pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
     let config_file = crate::config_file(options.config.as_deref());
-    let overrides = shared::config::variables(std::env::vars_os())?;
-    let config = shared::config::load(config_file.as_deref(), overrides)?;
+    let config = shared::config::load_here(config_file.as_deref())?;
     init_logs(LogFormat::Text, &config.telemetry.log_level);
     let data = DataFolder::open(&options.data)?;
     if options.reset {

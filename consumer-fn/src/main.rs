@@ -19,8 +19,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let overrides = config::variables(std::env::vars_os())?;
-    let config = config::load(config::locate(variable).as_deref(), overrides)?;
+    let config = config::load_here(config::locate(variable).as_deref())?;
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("consumer-fn").map_err(anyhow::Error::from_boxed)?;
 

@@ -55,8 +55,7 @@ impl Child {
     /// Runs `function` on the embedded adapters until its parent is gone.
     pub async fn run(&self, function: Function, adapters: &impl Adapters) -> anyhow::Result<()> {
         runtime_api::exit_with_parent();
-        let overrides = config::variables(std::env::vars_os())?;
-        let config = Arc::new(config::load(self.config_file.as_deref(), overrides)?);
+        let config = Arc::new(config::load_here(self.config_file.as_deref())?);
         init_logs(LogFormat::Text, &config.telemetry.log_level);
         let metrics = EmbeddedMetrics::install(function.name()).map_err(anyhow::Error::from_boxed)?;
         let data = DataFolder::open(&self.data)?;

@@ -8,7 +8,7 @@ mod load;
 mod locate;
 mod sections;
 
-pub use load::{ConfigError, load, parse, variables};
+pub use load::{ConfigError, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
 pub use sections::{
     Archive, ArchiveContent, Config, Items, Limits, Publish, Redact, RedactKind, Telemetry, Tenants, Tiers,

@@ -18,8 +18,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let overrides = config::variables(std::env::vars_os())?;
-    let config = Arc::new(config::load(config::locate(variable).as_deref(), overrides)?);
+    let config = Arc::new(config::load_here(config::locate(variable).as_deref())?);
     init_logs(LogFormat::Json, &config.telemetry.log_level);
     let metrics = EmbeddedMetrics::install("ingest-server").map_err(anyhow::Error::from_boxed)?;
 

@@ -64,9 +64,14 @@ impl ConfigError {
     }
 }
 
-/// Those of an environment's variables that override a key, such as of `std::env::vars_os()`. What else is there may be of
-/// any bytes; of these, one that is not text is an error.
-pub fn variables(
+/// The configuration of this process: [`load`], with the variables that it was started with.
+pub fn load_here(file: Option<&Path>) -> Result<Config, ConfigError> {
+    load(file, variables(std::env::vars_os())?)
+}
+
+/// Those of an environment's variables that override a key. What else is there may be of any bytes; of these, one that is
+/// not text is an error.
+fn variables(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, ConfigError> {
     let ours = environment.into_iter().filter(|(name, _)| name.to_string_lossy().starts_with(PREFIX));
