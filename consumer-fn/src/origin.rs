@@ -21,6 +21,11 @@ impl Mark {
         Self { sequence_number: sequence_number.into(), position }
     }
 
+    /// The first place behind an event's.
+    pub fn behind(origin: &Origin) -> Self {
+        Self::new(origin.sequence_number.clone(), origin.position + 1)
+    }
+
     /// Sequence numbers compare as numbers do; they are too large for one.
     fn order(&self) -> (usize, &str, u32) {
         (self.sequence_number.len(), &self.sequence_number, self.position)

@@ -1,7 +1,7 @@
 //! What may be brought back: one line of what failed, and what is to become of it. Pure.
 
 use clap::ValueEnum;
-use consumer_fn::Origin;
+use consumer_fn::{Origin, StreamLine};
 use shared::event::Event;
 use shared::id::TenantId;
 use shared::time::Timestamp;
@@ -37,6 +37,18 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
+    /// A line that was on the stream.
+    pub(crate) fn of_line(place: Place, reason: String, line: StreamLine) -> Self {
+        Self {
+            place,
+            reason,
+            at: line.arrival,
+            partition_key: line.partition_key,
+            origin: Some(line.origin),
+            event: line.event.map(Box::new).map_err(str::to_owned),
+        }
+    }
+
     /// Whose it is, if it can be read.
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
         self.event.as_ref().ok().map(|event| &event.tenant)

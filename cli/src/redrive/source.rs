@@ -41,16 +41,8 @@ pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Cand
     let mut before = None;
     let mut candidates = Vec::new();
     for line in batch.lines(config) {
-        let behind = Mark::new(line.origin.sequence_number.clone(), line.origin.position + 1);
-        before = before.max(Some(behind));
-        candidates.push(Candidate {
-            place: Place::OnFailure,
-            reason: reason.clone(),
-            at: line.arrival,
-            partition_key: line.partition_key,
-            origin: Some(line.origin),
-            event: line.event.map(Box::new).map_err(str::to_owned),
-        });
+        before = before.max(Some(Mark::behind(&line.origin)));
+        candidates.push(Candidate::of_line(Place::OnFailure, reason.clone(), line));
     }
     Ok((candidates, shard, before.context("its payload holds no line")?))
 }

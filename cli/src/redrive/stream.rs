@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context;
-use consumer_fn::{Batch, Ledger, Mark, ObjectStore, Origin, StreamLine, keep_unreadable};
+use consumer_fn::{Batch, Ledger, Mark, ObjectStore, keep_unreadable};
 use ingest_fn::EventStream;
 use shared::time::Timestamp;
 use tokio::time::Instant;
@@ -46,10 +46,12 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
                 }
                 let stranded = elsewhere.stranded(&page.lines).await?;
                 let lines = page.lines.into_iter().filter(|line| stranded.contains(&line.origin));
-                let candidates = lines.map(candidate);
+                let candidates =
+                    lines.map(|line| Candidate::of_line(Place::Stream, DROPPED.to_owned(), line));
                 let candidates: Vec<_> =
                     candidates.filter(|candidate| self.selection.picks(candidate)).collect();
-                let behind = behind(candidates.iter().filter_map(|line| line.origin.as_ref()));
+                let behind =
+                    candidates.iter().filter_map(|line| line.origin.as_ref().map(Mark::behind)).max();
                 let fence = behind.map(|behind| (shard.to_string(), behind));
                 let due = self.sort_out(candidates, fence, &source).await?;
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());
@@ -79,21 +81,4 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
         self.report.count_all(&unreadable, Fate::Quarantined, source);
         Ok(())
     }
-}
-
-/// A line that no place has.
-fn candidate(line: StreamLine) -> Candidate {
-    Candidate {
-        place: Place::Stream,
-        reason: DROPPED.to_owned(),
-        at: line.arrival,
-        partition_key: line.partition_key,
-        origin: Some(line.origin),
-        event: line.event.map(Box::new).map_err(str::to_owned),
-    }
-}
-
-/// The first place behind all of these, to be fenced off.
-fn behind<'a>(origins: impl Iterator<Item = &'a Origin>) -> Option<Mark> {
-    origins.map(|origin| Mark::new(origin.sequence_number.clone(), origin.position + 1)).max()
 }

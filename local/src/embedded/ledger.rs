@@ -53,10 +53,7 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
-        let keys = [
-            ("pk", key::ledger_partition(shard)),
-            ("sk", key::manifest_sort(&row.first.sequence_number, row.first.position)),
-        ];
+        let keys = [("pk", key::ledger_partition(shard)), ("sk", sort(&row.first))];
         let keys = keys.map(|(name, key)| (name, Attribute::Text(key)));
         let (names, values): (Vec<_>, Vec<_>) = keys.into_iter().chain(row.attributes()).unzip();
         let written = self.0.write(move |transaction| {
@@ -72,6 +69,11 @@ impl Ledger for EmbeddedLedger {
     }
 }
 
+/// The sort key of the row whose first place this is.
+fn sort(mark: &Mark) -> String {
+    key::manifest_sort(&mark.sequence_number, mark.position)
+}
+
 impl EmbeddedLedger {
     /// The manifest rows of a shard whose first place is behind `after`, in the shard's order, `limit` at most.
     pub async fn manifest(
@@ -80,11 +82,9 @@ impl EmbeddedLedger {
         after: Option<&Mark>,
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ManifestError> {
-        let partition = key::ledger_partition(shard);
-        let after =
-            after.map_or(String::new(), |mark| key::manifest_sort(&mark.sequence_number, mark.position));
+        let after = after.map_or(String::new(), sort);
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk > ?2 ORDER BY sk LIMIT ?3";
-        self.rows(query, partition, after, limit).await
+        self.rows(query, shard, after, limit).await
     }
 
     /// The manifest rows of a shard whose first place is before `place`, or the last ones, the last first, `limit` at most.
@@ -94,27 +94,26 @@ impl EmbeddedLedger {
         place: Option<&Mark>,
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ManifestError> {
-        let sort = |mark: &Mark| key::manifest_sort(&mark.sequence_number, mark.position);
         // Every row's key is before this one.
         let before = place.map_or_else(|| "object0".to_owned(), sort);
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk < ?2 ORDER BY sk DESC LIMIT ?3";
-        self.rows(query, key::ledger_partition(shard), before, limit).await
+        self.rows(query, shard, before, limit).await
     }
 
     /// The last manifest row of a shard whose first place is not behind `place`.
     pub async fn manifest_at(&self, shard: &str, place: &Mark) -> Result<Option<ManifestRow>, ManifestError> {
-        let at = key::manifest_sort(&place.sequence_number, place.position);
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk <= ?2 ORDER BY sk DESC LIMIT ?3";
-        Ok(self.rows(query, key::ledger_partition(shard), at, 1).await?.pop())
+        Ok(self.rows(query, shard, sort(place), 1).await?.pop())
     }
 
     async fn rows(
         &self,
         query: &'static str,
-        partition: String,
+        shard: &str,
         sort: String,
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ManifestError> {
+        let partition = key::ledger_partition(shard);
         let rows = self.0.call(move |connection| {
             let mut select = connection.prepare_cached(query)?;
             let names: Vec<String> = select.column_names().map(str::to_owned).collect();
