@@ -2,8 +2,8 @@
 
 # The crates with a feature `aws`: the adapters by the AWS SDK, the Lambda binaries, and the commands that speak to AWS.
 # Compiling them takes minutes.
-AWS = --package ingest-fn --package consumer-fn --package local --package tidegate \
-	--features ingest-fn/aws-test,consumer-fn/aws-test,tidegate/aws
+AWS = --package shared --package ingest-fn --package consumer-fn --package local --package tidegate \
+	--features shared/aws-test,ingest-fn/aws-test,consumer-fn/aws-test,tidegate/aws
 
 # An emulator of AWS, cargo-lambda and AWS's Python SDK, in the versions that tests/e2e/requirements.txt pins.
 TARGET = $(or $(CARGO_TARGET_DIR),target)

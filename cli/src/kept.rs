@@ -1,9 +1,10 @@
 //! What was kept in place of being stored, read back: lines in quarantine, and batches that failed for good.
 
 use anyhow::Context;
-use consumer_fn::{Batch, Origin};
+use consumer_fn::Batch;
 use serde::Deserialize;
 use shared::id::{EventId, TenantId};
+use shared::origin::Origin;
 use shared::time::Timestamp;
 
 /// Where quarantine objects lie.

@@ -13,13 +13,13 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
 use consumer_fn::manifest::ManifestRow;
 use ingest_fn::{EventStream, OutgoingLine, fit};
 use local::adapters::Adapters;
 use shared::config::Config;
 use shared::gzip;
 use shared::id::TenantId;
+use shared::objects::ObjectStore;
 use shared::partition::partition_key;
 
 use crate::archive::{self, Absent, Span, gone, ranges_of};

@@ -10,12 +10,13 @@ use shared::key;
 
 use self::roll::{Line, Packed, Roller};
 use crate::batch::Batch;
+use crate::batch::BatchPosition;
 use crate::insert::Settled;
 use crate::ledger::Intent;
 use crate::manifest::Contents;
-use crate::origin::{Mark, Place};
 use crate::prefix::Prefix;
 use crate::protocol::Planned;
+use shared::origin::ShardPosition;
 
 pub(crate) mod line;
 pub(crate) mod roll;
@@ -46,7 +47,7 @@ impl<'a> Layout<'a> {
     }
 
     /// The next object, if everything before `settled` is settled; none if no line is left.
-    pub(crate) fn next(&mut self, settled: &Mark) -> Option<Planned> {
+    pub(crate) fn next(&mut self, settled: &ShardPosition) -> Option<Planned> {
         let from = self.place(settled);
         let rest = &self.lines[self.lines.partition_point(|line| line.place < from)..];
         if rest.is_empty() {
@@ -58,8 +59,10 @@ impl<'a> Layout<'a> {
         }
         let (count, Packed { bytes, contents }) = self.roller.next(rest);
         let through = self.last_covered(rest, count);
-        let planned =
-            Planned { intent, before: self.mark(Place { position: through.position + 1, ..through }) };
+        let planned = Planned {
+            intent,
+            before: self.mark(BatchPosition { position: through.position + 1, ..through }),
+        };
         self.last = Some((planned.clone(), bytes.into(), contents));
         Some(planned)
     }
@@ -73,50 +76,50 @@ impl<'a> Layout<'a> {
 
     /// The first place behind the prefix, if not everything before it is before `settled`: what comes last in it went to
     /// quarantine or was there already, so that no object covers it.
-    pub(crate) fn open_end(&self, settled: &Mark) -> Option<Mark> {
+    pub(crate) fn open_end(&self, settled: &ShardPosition) -> Option<ShardPosition> {
         let record = self.records.checked_sub(1)?;
-        let end = self.mark(Place { record, position: self.last_positions[record] + 1 });
+        let end = self.mark(BatchPosition { record, position: self.last_positions[record] + 1 });
         (*settled < end).then_some(end)
     }
 
     /// The first place of the batch at or behind a mark.
-    pub(crate) fn place(&self, mark: &Mark) -> Place {
+    pub(crate) fn place(&self, mark: &ShardPosition) -> BatchPosition {
         let records = self.batch.records();
         let before = |number: &std::sync::Arc<str>| {
-            Mark::new(number.clone(), 0) < Mark::new(mark.sequence_number.clone(), 0)
+            ShardPosition::new(number.clone(), 0) < ShardPosition::new(mark.sequence_number.clone(), 0)
         };
         let record = records.partition_point(|record| before(&record.sequence_number));
         let is_within =
             records.get(record).is_some_and(|found| found.sequence_number == mark.sequence_number);
         if !is_within {
-            return Place { record, position: 0 };
+            return BatchPosition { record, position: 0 };
         }
         // Of a record that was not read, nobody knows where it ends.
         let ends = self.last_positions.get(record).is_some_and(|last| mark.position > *last);
         if ends {
-            Place { record: record + 1, position: 0 }
+            BatchPosition { record: record + 1, position: 0 }
         } else {
-            Place { record, position: mark.position }
+            BatchPosition { record, position: mark.position }
         }
     }
 
-    fn mark(&self, place: Place) -> Mark {
-        Mark {
+    fn mark(&self, place: BatchPosition) -> ShardPosition {
+        ShardPosition {
             sequence_number: self.batch.records()[place.record].sequence_number.clone(),
             position: place.position,
         }
     }
 
-    fn key(&self, from: Place) -> String {
+    fn key(&self, from: BatchPosition) -> String {
         let first = &self.batch.records()[from.record];
         key::archive_object(self.batch.shard(), &first.sequence_number, from.position, first.arrival)
     }
 
     /// The last place that an object covers which holds the first `count` of `lines`: records that yield no lines
     /// belong to the object before them only at the end, where there is no other.
-    fn last_covered(&self, lines: &[Line], count: usize) -> Place {
+    fn last_covered(&self, lines: &[Line], count: usize) -> BatchPosition {
         let last = lines[count - 1].place;
-        let end_of = |record: usize| Place { record, position: self.last_positions[record] };
+        let end_of = |record: usize| BatchPosition { record, position: self.last_positions[record] };
         match lines.get(count) {
             None => end_of(self.records - 1),
             Some(next) if next.place.record == last.record => last,
@@ -130,7 +133,7 @@ fn lines(prefix: &Prefix<Settled>, config: &config::Archive) -> Vec<Line> {
         Settled::Stored(prepared) => Some((entry.place, prepared)),
         Settled::Redelivered | Settled::Deduplicated => None,
     });
-    let line = |(place, prepared): (Place, &Box<_>)| {
+    let line = |(place, prepared): (BatchPosition, &Box<_>)| {
         let prepared: &crate::prepare::Prepared = prepared;
         Line {
             place,

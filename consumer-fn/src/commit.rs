@@ -10,11 +10,11 @@ use crate::batch::Batch;
 use crate::insert::Settled;
 use crate::ledger::{Intent, Ledger};
 use crate::manifest::{Contents, ManifestRow};
-use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
-use crate::origin::Mark;
 use crate::prefix::Prefix;
 use crate::protocol::{Action, Attempt, Planned, Seen};
 use crate::retry::{GaveUp, Jitter, retry};
+use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
+use shared::origin::ShardPosition;
 
 /// What is done of a batch.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
     shelf: Shelf<'_, O, L>,
     config: &config::Archive,
 ) -> Committed {
-    let attempt = Attempt::new(Mark::new(batch.first().sequence_number.clone(), 0));
+    let attempt = Attempt::new(ShardPosition::new(batch.first().sequence_number.clone(), 0));
     let mut layout = Layout::new(&prefix, batch, config);
     let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
     let mut carried = hands.carry_out(attempt, Some(&mut layout)).await;
@@ -57,7 +57,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
         let fenced = hands.carry_out(Attempt::fence(end), None).await;
         carried = fenced.map_err(|(_, error)| (settled.clone(), error));
     }
-    let settled = |mark: &Mark| layout.place(mark).record;
+    let settled = |mark: &ShardPosition| layout.place(mark).record;
     let records = match carried {
         Ok(mark) => settled(&mark).max(prefix.records),
         Err((mark, error)) => {
@@ -78,7 +78,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
 /// manifest covers then is in the archive, what it does not cover never will be by that origin.
 pub async fn settle(
     shard: &str,
-    before: Mark,
+    before: ShardPosition,
     objects: &impl ObjectStore,
     ledger: &impl Ledger,
     until: Instant,
@@ -109,7 +109,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         &mut self,
         mut attempt: Attempt,
         mut layout: Option<&mut Layout<'_>>,
-    ) -> Result<Mark, (Mark, GaveUp)> {
+    ) -> Result<ShardPosition, (ShardPosition, GaveUp)> {
         loop {
             let action = attempt.next(&mut |settled| layout.as_mut()?.next(settled));
             if let Action::Done(settled) = action {
@@ -173,7 +173,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(Seen::Found(covered))
     }
 
-    async fn seal(&mut self, intent: &Intent, before: &Mark) -> Result<Seen, GaveUp> {
+    async fn seal(&mut self, intent: &Intent, before: &ShardPosition) -> Result<Seen, GaveUp> {
         let nothing = gzip::compress(b"", gzip::Level::FAST).into();
         let created = self.create(&intent.key, &nothing, before).await?;
         if created == Created::New {
@@ -183,7 +183,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(seen(created))
     }
 
-    async fn create(&self, key: &str, bytes: &Bytes, before: &Mark) -> Result<Created, GaveUp> {
+    async fn create(&self, key: &str, bytes: &Bytes, before: &ShardPosition) -> Result<Created, GaveUp> {
         let Shelf { objects, until, jitter, .. } = self.shelf;
         retry(until, jitter, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
     }
@@ -208,11 +208,11 @@ fn seen(created: Created) -> Seen {
 }
 
 /// The row of an object that was found, with its sidecar, and the first place behind what it covers.
-type Adopted = (Option<(ManifestRow, Option<Bytes>)>, Mark);
+type Adopted = (Option<(ManifestRow, Option<Bytes>)>, ShardPosition);
 
-fn read(intent: &Intent, found: Found) -> Result<Adopted, ObjectFailure> {
+fn read(intent: &Intent, found: FoundObject) -> Result<Adopted, ObjectFailure> {
     let Intent { key, from } = intent;
-    let before = found.covers_before;
+    let before = found.covers_end;
     let before =
         before.ok_or_else(|| ObjectFailure(format!("the object `{key}` does not say what it covers")))?;
     let contents =

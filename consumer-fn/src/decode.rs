@@ -8,9 +8,10 @@ use shared::time::Timestamp;
 use shared::wire::{self, Content};
 
 use crate::batch::Batch;
-use crate::origin::{Origin, Place};
+use crate::batch::BatchPosition;
 use crate::prefix::{Entry, Prefix};
 use crate::quarantine::Quarantined;
+use shared::origin::Origin;
 
 /// What a line costs besides its bytes, about: its event or its reason, its item, its place in quarantine. Without it
 /// a batch of lines that have next to no bytes would have no bound.
@@ -23,7 +24,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
         Prefix { records: 0, last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
     let mut bytes = 0;
     for (index, record) in batch.records().iter().enumerate() {
-        let start = Place { record: index, position: 0 };
+        let start = BatchPosition { record: index, position: 0 };
         let unpacked = match wire::unpack(&record.data) {
             Ok(unpacked) => unpacked,
             Err(reason) => {
@@ -38,7 +39,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
         }
         prefix.last_positions.push(position(unpacked.entries.len().saturating_sub(1)));
         for (line, entry) in unpacked.entries.into_iter().enumerate() {
-            let place = Place { position: position(line), ..start };
+            let place = BatchPosition { position: position(line), ..start };
             match entry {
                 Ok(Content::Event(event)) => prefix.entries.push(Entry { place, value: *event }),
                 Ok(Content::Foreign(object)) => {

@@ -14,7 +14,6 @@ use crate::decode::decode;
 use crate::insert::insert;
 use crate::items::ItemStore;
 use crate::ledger::Ledger;
-use crate::objects::ObjectStore;
 use crate::offload::offload;
 use crate::prepare::Prepared;
 use crate::quarantine;
@@ -23,6 +22,7 @@ use crate::response::respond;
 use crate::retry::Jitter;
 use crate::transform::work::simulate;
 use crate::transform::{InvalidTransform, Transform};
+use shared::objects::ObjectStore;
 
 /// The stream side of the pipeline.
 #[derive(Debug)]

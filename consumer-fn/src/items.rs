@@ -9,7 +9,7 @@ use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;
 
-use crate::origin::Origin;
+use shared::origin::Origin;
 
 mod attributes;
 #[cfg(feature = "aws")]

@@ -11,7 +11,7 @@ use shared::id::TenantId;
 use shared::time::Timestamp;
 
 use crate::items::Attribute;
-use crate::origin::Mark;
+use shared::origin::ShardPosition;
 
 /// What is told of an archive object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +19,9 @@ pub struct ManifestRow {
     /// The object's key.
     pub key: String,
     /// The first place that it covers.
-    pub first: Mark,
+    pub first: ShardPosition,
     /// The first place behind what it covers.
-    pub before: Mark,
+    pub before: ShardPosition,
     /// Its size in bytes.
     pub bytes: usize,
     /// Its checksum, SHA-256 in lower-case hexadecimal.
@@ -126,8 +126,8 @@ impl ManifestRow {
     /// The row of an object, and what is to be written beside it first. Nothing for an object without lines.
     pub(crate) fn new(
         key: &str,
-        first: &Mark,
-        before: &Mark,
+        first: &ShardPosition,
+        before: &ShardPosition,
         object: &[u8],
         contents: Contents,
     ) -> Option<(Self, Option<Bytes>)> {
@@ -197,8 +197,8 @@ impl ManifestRow {
         };
         Ok(Self {
             key: text("object_key")?,
-            first: Mark::new(text("first_sequence_number")?, position("first_position")?),
-            before: Mark::new(text("before_sequence_number")?, position("before_position")?),
+            first: ShardPosition::new(text("first_sequence_number")?, position("first_position")?),
+            before: ShardPosition::new(text("before_sequence_number")?, position("before_position")?),
             bytes: count("object_bytes")?,
             sha256: text("object_sha256")?,
             lines: count("object_lines")?,
@@ -229,8 +229,8 @@ mod tests {
     fn row(tenants: Tenants) -> ManifestRow {
         ManifestRow {
             key: "events/x".to_owned(),
-            first: Mark::new("4951", 0),
-            before: Mark::new("4959", 1),
+            first: ShardPosition::new("4951", 0),
+            before: ShardPosition::new("4959", 1),
             bytes: 220,
             sha256: "ab".to_owned(),
             lines: 5,

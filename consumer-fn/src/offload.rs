@@ -4,10 +4,10 @@
 use futures::{StreamExt, stream};
 use tokio::time::Instant;
 
-use crate::objects::ObjectStore;
 use crate::prefix::Prefix;
 use crate::prepare::Prepared;
 use crate::retry::{GaveUp, Jitter, retry};
+use shared::objects::ObjectStore;
 
 /// Events whose parts are written at the same time.
 const CONCURRENCY: usize = 8;

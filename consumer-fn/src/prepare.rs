@@ -12,9 +12,9 @@ use shared::{gzip, key, limits, partition};
 use crate::archive::line;
 use crate::content::content_hash;
 use crate::items::Item;
-use crate::origin::Origin;
 use crate::resolve::Resolved;
 use crate::transform::Transform;
+use shared::origin::Origin;
 
 /// Text in an item, before and after the transform each. With [`ITEM_FIELDS_BYTES`], all names, ids and references
 /// the whole stays below [`limits::ITEM_BYTES`].

@@ -16,11 +16,11 @@ use shared::wire::{self, Undecodable};
 use tokio::time::Instant;
 
 use crate::batch::Batch;
+use crate::batch::BatchPosition;
 use crate::decode::decode;
-use crate::objects::ObjectStore;
-use crate::origin::Place;
 use crate::prefix::Prefix;
 use crate::retry::{GaveUp, Jitter, retry};
+use shared::objects::ObjectStore;
 
 /// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
 /// base64, so no object comes to more than a few times as much.
@@ -31,7 +31,7 @@ const DETAIL_CHARS: usize = 500;
 /// A line, or a record as a whole, that goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quarantined {
-    pub(crate) place: Place,
+    pub(crate) place: BatchPosition,
     /// A stable name.
     pub(crate) reason: &'static str,
     detail: String,
@@ -71,12 +71,12 @@ impl Reason {
 
 impl Quarantined {
     /// A line or a record that is no event.
-    pub(crate) fn undecodable(place: Place, reason: &Undecodable, bytes: Vec<u8>) -> Self {
+    pub(crate) fn undecodable(place: BatchPosition, reason: &Undecodable, bytes: Vec<u8>) -> Self {
         Self { place, reason: reason.code(), detail: cut(reason.to_string()), tenant: None, id: None, bytes }
     }
 
     /// An event that goes no further.
-    pub(crate) fn event(place: Place, event: &Event, reason: Reason, detail: String) -> Self {
+    pub(crate) fn event(place: BatchPosition, event: &Event, reason: Reason, detail: String) -> Self {
         Self {
             place,
             reason: reason.code(),

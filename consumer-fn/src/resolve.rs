@@ -8,10 +8,10 @@ use shared::event::{Event, Text};
 use shared::{key, limits};
 use tokio::time::Instant;
 
-use crate::objects::ObjectStore;
 use crate::prefix::{Entry, Prefix};
 use crate::quarantine::{Quarantined, Reason};
 use crate::retry::{GaveUp, Jitter, retry};
+use shared::objects::ObjectStore;
 
 /// Texts that are fetched at the same time.
 const CONCURRENCY: usize = 8;

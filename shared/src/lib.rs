@@ -1,4 +1,4 @@
-//! Tidegate's contract in code: what more than one part relies on, and nothing that talks to AWS.
+//! Tidegate's contract in code: what more than one part relies on, and by default nothing that talks to AWS.
 //!
 //! | module | holds |
 //! |---|---|
@@ -6,7 +6,8 @@
 //! | [`tier`] | the customer tier |
 //! | [`event`] | the one event form |
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
-//! | [`origin`] | where an event lies on the stream |
+//! | [`origin`] | where an event is on the stream |
+//! | [`objects`] | the port to object storage, with its S3 adapter |
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`wire`] | a stream record's bytes, in both directions |
 //! | [`blob`] | the claim check: references to large texts on S3 |
@@ -32,9 +33,12 @@ pub mod key;
 pub mod kpl;
 pub mod limits;
 pub mod metric;
+pub mod objects;
 pub mod origin;
 pub mod partition;
 pub mod permission;
+#[cfg(feature = "aws-test")]
+pub mod replay;
 pub mod telemetry;
 pub mod tier;
 pub mod time;

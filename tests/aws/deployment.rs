@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use bytes::Bytes;
+use consumer_fn::Ledger;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::items::{Insert, Item, ItemStore};
 use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants};
-use consumer_fn::{Ledger, Mark, ObjectStore, Origin};
 use ingest_fn::publish::{EventStream, Put, StreamRecord};
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
 use shared::event::Source;
 use shared::fields::Fields;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
 use shared::tier::Tier;
 use shared::time::Timestamp;
 use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources, Start, Tail};
@@ -123,8 +125,8 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
     let range = TenantRange { tenant: tenant("acme"), offset: 0, length: 120, lines: 3 };
     let row = |first: &str, before: &str| ManifestRow {
         key: shared::key::archive_object(SHARD, first, 0, Timestamp::from_unix_ms(1_795_253_400_000)),
-        first: Mark::new(first, 0),
-        before: Mark::new(before, 1),
+        first: ShardPosition::new(first, 0),
+        before: ShardPosition::new(before, 1),
         bytes: 220,
         sha256: "ab".to_owned(),
         lines: 3,
@@ -142,7 +144,7 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
     assert_eq!(deployment.manifest_before(SHARD, None).await.unwrap(), back);
     assert_eq!(deployment.manifest_before(SHARD, Some(&back[0].first)).await.unwrap(), back[1..]);
     assert_eq!(deployment.manifest_before(SHARD, Some(&back[2].first)).await.unwrap(), []);
-    let at = async |place: &str| deployment.manifest_at(SHARD, &Mark::new(place, 3)).await.unwrap();
+    let at = async |place: &str| deployment.manifest_at(SHARD, &ShardPosition::new(place, 3)).await.unwrap();
     assert_eq!(
         [at("8").await, at("9").await, at("50").await],
         [None, Some(rows[0].clone()), Some(rows[1].clone())]

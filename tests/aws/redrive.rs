@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
 use serde_json::{Value, json};
+use shared::objects::ObjectStore;
 use shared::wire::Content;
 use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources};
 

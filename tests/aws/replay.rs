@@ -2,9 +2,9 @@
 
 use std::process::Output;
 
-use consumer_fn::ObjectStore;
 use serde_json::{Value, json};
 use shared::blob::BlobRef;
+use shared::objects::ObjectStore;
 use shared::wire::Content;
 use tests::noise::noise;
 use tests::site::{Site, eventually};

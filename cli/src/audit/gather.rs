@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consumer_fn::manifest::{ManifestRow, TenantRange};
-use consumer_fn::{Batch, Ledger, Mark, ObjectStore, StreamLine, content_hash};
+use consumer_fn::{Batch, Ledger, StreamLine, content_hash};
 use futures::{StreamExt, TryStreamExt};
 use ingest_fn::SpillMessage;
 use shared::config::Config;
 use shared::event;
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 use super::facts::{Arrival, Event, Facts, Item, Kept, Object, Shard};
@@ -97,7 +99,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         let marks = [
             progress.settled_before,
             progress.intent.map(|intent| intent.from),
-            checkpoint.map(|sequence_number| Mark::new(sequence_number, u32::MAX)),
+            checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX)),
         ];
         let done_before = marks.into_iter().flatten().max();
         self.facts.shards.insert(shard.clone(), Shard { done_before, read_from: None });
@@ -293,7 +295,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
                 last = Some(record.sequence_number.clone());
             }
             for record in read.records {
-                read_from.get_or_insert_with(|| Mark::new(record.sequence_number.as_str(), 0));
+                read_from.get_or_insert_with(|| ShardPosition::new(record.sequence_number.as_str(), 0));
                 let data = record.data.to_vec();
                 let batch = Batch::of_record(shard, &record.sequence_number, None, record.arrival, data);
                 let arrivals = batch.lines(self.config).map(|line| arrival(&line));
@@ -353,7 +355,7 @@ async fn fetch(
         let gone = gone.map(|why| Finding::object(&key, why));
         return Ok((Object { key, lines: Vec::new() }, gone.into_iter().collect(), row.is_some()));
     };
-    let before = row.map(|row| row.before.clone()).or(found.covers_before);
+    let before = row.map(|row| row.before.clone()).or(found.covers_end);
     let ranges: Vec<TenantRange>;
     let mut noted = None;
     let mut faults = Vec::new();

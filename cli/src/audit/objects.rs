@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use consumer_fn::manifest::{ManifestRow, TenantRange};
-use consumer_fn::{Mark, Origin};
 use serde::Deserialize;
 use shared::blob::sha256;
 use shared::config::Items;
 use shared::gzip;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
 use shared::tier::Tier;
 use shared::time::Timestamp;
 
@@ -43,7 +43,7 @@ pub(crate) fn read(
     key: &str,
     bytes: &[u8],
     noted: Option<Noted<'_>>,
-    before: Option<&Mark>,
+    before: Option<&ShardPosition>,
     items: &Items,
 ) -> (Object, Vec<Finding>) {
     let mut object = Object { key: key.to_owned(), lines: Vec::new() };
@@ -75,12 +75,12 @@ pub(crate) fn read(
 }
 
 /// Lines that lie in another object's part of the stream.
-fn misplaced(object: &Object, before: Option<&Mark>) -> Vec<Finding> {
+fn misplaced(object: &Object, before: Option<&ShardPosition>) -> Vec<Finding> {
     let Some((shard, first)) = place(&object.key) else {
         return vec![Finding::object(&object.key, "its key is not that of an archive object")];
     };
     let is_within = |origin: &Origin| {
-        let mark = Mark::from(origin);
+        let mark = ShardPosition::from(origin);
         *origin.shard == *shard && first <= mark && before.is_none_or(|before| mark < *before)
     };
     let outside = object.lines.iter().filter(|line| !is_within(&line.origin));
@@ -176,8 +176,8 @@ mod tests {
         let at = serde_json::from_str("\"2026-11-21T09:30:00.123Z\"").unwrap();
         let row = ManifestRow {
             key: KEY.to_owned(),
-            first: Mark::new("4950", 0),
-            before: Mark::new("4960", 0),
+            first: ShardPosition::new("4950", 0),
+            before: ShardPosition::new("4960", 0),
             bytes: bytes.len(),
             sha256: sha256(&bytes),
             lines: ranges.iter().map(|range| range.lines).sum(),
@@ -248,7 +248,7 @@ mod tests {
     fn rows_that_overlap_are_named_and_rows_with_a_gap_are_not() {
         let row = |first: &str, before: &str| {
             let (_, row) = object(&[&[("acme", 4950)]]);
-            ManifestRow { first: Mark::new(first, 0), before: Mark::new(before, 0), ..row }
+            ManifestRow { first: ShardPosition::new(first, 0), before: ShardPosition::new(before, 0), ..row }
         };
         assert_eq!(overlaps(&[row("10", "12"), row("12", "13"), row("20", "21")]), []);
         assert_eq!(overlaps(&[row("10", "13"), row("12", "14")]).len(), 1);

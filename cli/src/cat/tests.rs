@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
 use consumer_fn::manifest::{TenantRange, Tenants};
-use consumer_fn::objects::{Created, Found, ObjectFailure};
-use consumer_fn::{Ledger, Mark, ObjectStore};
 use local::data::DataFolder;
 use local::embedded::{EmbeddedLedger, EmbeddedObjects, EmbeddedStream};
 use shared::blob::sha256;
 use shared::id::EventId;
+use shared::objects::ObjectStore;
+use shared::objects::{Created, FoundObject, ObjectFailure};
+use shared::origin::ShardPosition;
 use shared::time::Clock;
 
 use super::*;
@@ -44,21 +46,16 @@ impl ObjectStore for NotingObjects {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&Mark>,
+        covers_end: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
-        ObjectStore::put_if_absent(&self.inner, key, bytes, covers_before).await
+        self.inner.put_if_absent(key, bytes, covers_end).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
         self.inner.put(key, bytes).await
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
-        self.asked.lock().unwrap().push((key.to_owned(), 0, None));
-        self.inner.get(key).await
-    }
-
-    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
+    async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         self.asked.lock().unwrap().push((key.to_owned(), 0, None));
         self.inner.find(key).await
     }
@@ -105,15 +102,19 @@ impl Deployment for Noting {
         self.inner.checkpoint(shard).await
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
         self.inner.manifest(shard, after).await
     }
 
-    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        place: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         self.inner.manifest_before(shard, place).await
     }
 
-    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    async fn manifest_at(&self, shard: &str, place: &ShardPosition) -> anyhow::Result<Option<ManifestRow>> {
         self.inner.manifest_at(shard, place).await
     }
 
@@ -183,8 +184,8 @@ async fn write(
         object.extend(member);
     }
     let at = Timestamp::from_unix_ms(AT + i64::from(number) * 1_000);
-    let first = Mark::new(format!("49{number}"), 0);
-    let before = Mark::new(format!("49{number}"), 200);
+    let first = ShardPosition::new(format!("49{number}"), 0);
+    let before = ShardPosition::new(format!("49{number}"), 200);
     let key = shared::key::archive_object(SHARD, &first.sequence_number, 0, at);
     let sidecar = shared::key::manifest_sidecar(&key);
     let tenants = if is_beside {
@@ -196,7 +197,7 @@ async fn write(
     };
     let (bytes, sha256) = (object.len(), sha256(&object));
     let stored = &deployment.objects;
-    ObjectStore::put_if_absent(stored, &key, object.into(), Some(&before)).await.unwrap();
+    stored.put_if_absent(&key, object.into(), Some(&before)).await.unwrap();
     if is_noted {
         let row =
             ManifestRow { key, first, before, bytes, sha256, lines: 200, received_at: [at, at], tenants };
@@ -251,7 +252,7 @@ async fn an_object_that_the_manifest_does_not_have_is_named_and_a_sealed_key_is_
     write(&deployment, 1, false, false).await;
     let key = shared::key::archive_object(SHARD, "4911", 0, Timestamp::from_unix_ms(AT));
     let sealed = Bytes::from(gzip::compress(b"", gzip::Level::FAST));
-    ObjectStore::put_if_absent(&deployment.objects, &key, sealed, None).await.unwrap();
+    deployment.objects.put_if_absent(&key, sealed, None).await.unwrap();
     let (lines, printed) = printed(&deployment, 7, Span::default()).await;
     assert!(lines.is_empty());
     let unlisted: Vec<_> = printed.unlisted.iter().map(|object| object.key.as_str()).collect();

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use bytes::Bytes;
-use consumer_fn::Mark;
 use consumer_fn::items::Existing;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::manifest::ManifestRow;
-use consumer_fn::objects::s3::S3Objects;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::ATTEMPT;
 use local::aws::stack::Stack;
 use local::event_source_mapping::ports::{ListedShard, Read};
 use shared::id::{EventId, TenantId};
+use shared::objects::s3::{self as object_storage, S3Objects};
+use shared::origin::ShardPosition;
 
 use super::{Deployment, ItemPage, Listed, Messages, QueueName, QueuedMessage, Start};
 use dynamodb::Tables;
@@ -91,7 +91,7 @@ impl AwsDeployment {
             identity: format!("{} {arn}", sdk.endpoint_url().unwrap_or("aws")),
             retention,
             stream: KinesisStream::new(sdk, stream, ATTEMPT),
-            objects: S3Objects::new(sdk, bucket.clone()),
+            objects: S3Objects::new(sdk, bucket.clone(), object_storage::ATTEMPT),
             ledger: DynamoLedger::new(sdk, ledger_table.clone()),
             shards,
             tables: Tables::new(sdk, items_table, ledger_table),
@@ -143,15 +143,19 @@ impl Deployment for AwsDeployment {
         Ok(None)
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
         self.tables.manifest(shard, after).await
     }
 
-    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        place: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         self.tables.manifest_before(shard, place).await
     }
 
-    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    async fn manifest_at(&self, shard: &str, place: &ShardPosition) -> anyhow::Result<Option<ManifestRow>> {
         self.tables.manifest_at(shard, place).await
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use consumer_fn::Mark;
 use consumer_fn::items::Existing;
 use consumer_fn::manifest::ManifestRow;
 use local::data::DataFolder;
@@ -15,6 +14,7 @@ use local::embedded::{
 };
 use local::event_source_mapping::ports::{Checkpoints, ListedShard, Read, Room, StreamReader};
 use shared::id::{EventId, TenantId};
+use shared::origin::ShardPosition;
 use shared::time::Clock;
 
 use super::{Deployment, ItemPage, Messages, Start};
@@ -119,15 +119,19 @@ impl Deployment for EmbeddedDeployment {
         self.checkpoints.load(shard).await
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
         Ok(self.ledger.manifest(shard, after, ROWS).await?)
     }
 
-    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        place: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         Ok(self.ledger.manifest_before(shard, place, ROWS).await?)
     }
 
-    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    async fn manifest_at(&self, shard: &str, place: &ShardPosition) -> anyhow::Result<Option<ManifestRow>> {
         Ok(self.ledger.manifest_at(shard, place).await?)
     }
 

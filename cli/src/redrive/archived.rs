@@ -5,10 +5,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Context;
+use consumer_fn::Ledger;
 use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Ledger, Mark, ObjectStore, Origin};
 use serde::Deserialize;
 use shared::gzip;
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
 
 use super::candidate::Standing;
 use crate::deployment::Deployment;
@@ -39,7 +41,7 @@ impl<'a, D: Deployment> Archive<'a, D> {
     /// object covers it, another attempt may have stored it or not: the object's lines tell.
     pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
         let settled = self.deployment.ledger().read(&origin.shard).await?.settled_before;
-        if settled.is_none_or(|settled| settled <= Mark::from(origin)) {
+        if settled.is_none_or(|settled| settled <= ShardPosition::from(origin)) {
             return Ok(Standing::Open);
         }
         let Some(row) = self.covering(origin).await? else { return Ok(Standing::Free) };
@@ -57,7 +59,7 @@ impl<'a, D: Deployment> Archive<'a, D> {
     }
 
     async fn covering(&self, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
-        let place = Mark::from(origin);
+        let place = ShardPosition::from(origin);
         let row = self.deployment.manifest_at(&origin.shard, &place).await?;
         Ok(row.filter(|row| place < row.before))
     }

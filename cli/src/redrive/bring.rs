@@ -1,11 +1,11 @@
 //! The way back to the stream: packed and retried as from the door, at a rate.
 
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
 use ingest_fn::{EventStream, OutgoingLine, Publisher};
 use shared::config;
 use shared::id::Ids;
 use shared::metric::Metric;
+use shared::objects::ObjectStore;
 
 use crate::pace::Pace;
 

@@ -1,9 +1,10 @@
 //! What may be brought back: one line of what failed, and what is to become of it. Pure.
 
 use clap::ValueEnum;
-use consumer_fn::{Origin, StreamLine};
+use consumer_fn::StreamLine;
 use shared::event::Event;
 use shared::id::TenantId;
+use shared::origin::Origin;
 use shared::time::Timestamp;
 
 /// Where something failed lies.

@@ -1,10 +1,11 @@
 //! From what is kept to the lines in it. Bytes in, candidates out; no I/O.
 
 use anyhow::Context;
-use consumer_fn::{Mark, read_again};
+use consumer_fn::read_again;
 use ingest_fn::SpillMessage;
 use shared::config::Config;
 use shared::event::Event;
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 use super::candidate::{Candidate, Place};
@@ -34,14 +35,17 @@ pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<C
 }
 
 /// The lines of a batch at the failure destination; and its shard, with the first place behind its last record.
-pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Candidate>, String, Mark)> {
+pub(crate) fn failed(
+    object: &[u8],
+    config: &Config,
+) -> anyhow::Result<(Vec<Candidate>, String, ShardPosition)> {
     let FailedBatch { condition, batch } = failed_batch(object)?;
     let reason = condition.context("it does not say why it was given up")?;
     let shard = batch.shard().to_owned();
     let mut before = None;
     let mut candidates = Vec::new();
     for line in batch.lines(config) {
-        before = before.max(Some(Mark::behind(&line.origin)));
+        before = before.max(Some(ShardPosition::after(&line.origin)));
         candidates.push(Candidate::of_line(Place::OnFailure, reason.clone(), line));
     }
     Ok((candidates, shard, before.context("its payload holds no line")?))

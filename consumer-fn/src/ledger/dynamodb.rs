@@ -18,7 +18,7 @@ use shared::key;
 use super::{Intent, Ledger, LedgerFailure, Progress, Written};
 use crate::items::Attribute;
 use crate::manifest::ManifestRow;
-use crate::origin::Mark;
+use shared::origin::ShardPosition;
 
 /// The longest that one attempt at a call may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -80,7 +80,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
-        let Mark { sequence_number, position } = &row.first;
+        let ShardPosition { sequence_number, position } = &row.first;
         let mut item = keys(shard, key::manifest_sort(sequence_number, *position));
         item.extend(row.attributes().into_iter().map(|(name, value)| {
             let value = match value {
@@ -103,7 +103,7 @@ fn keys(shard: &str, sort: String) -> Attributes {
 fn attributes(progress: &Progress) -> Attributes {
     let Progress { version, settled_before, intent } = progress;
     let mut attributes = vec![("version", AttributeValue::N(version.to_string()))];
-    let mut mark = |names: [&'static str; 2], mark: &Mark| {
+    let mut mark = |names: [&'static str; 2], mark: &ShardPosition| {
         attributes.push((names[0], AttributeValue::S(mark.sequence_number.to_string())));
         attributes.push((names[1], AttributeValue::N(mark.position.to_string())));
     };
@@ -120,7 +120,7 @@ fn attributes(progress: &Progress) -> Attributes {
 fn progress(row: &Attributes) -> Option<Progress> {
     let number = |name: &str| row.get(name)?.as_n().ok()?.parse::<u32>().ok();
     let text = |name: &str| row.get(name)?.as_s().ok().map(String::as_str);
-    let mark = |names: [&str; 2]| Some(Mark::new(text(names[0])?, number(names[1])?));
+    let mark = |names: [&str; 2]| Some(ShardPosition::new(text(names[0])?, number(names[1])?));
     let intent = match text("intent_key") {
         None => None,
         Some(key) => {
@@ -137,14 +137,13 @@ fn failure<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> 
 
 #[cfg(all(test, feature = "aws-test"))]
 mod tests {
-    use aws_smithy_http_client::test_util::StaticReplayClient;
     use serde_json::Value;
     use shared::id::TenantId;
     use shared::time::Timestamp;
 
     use super::*;
     use crate::manifest::{TenantRange, Tenants};
-    use crate::replay::replay;
+    use shared::replay::{StaticReplayClient, replay};
 
     fn ledger(answers: &[(u16, &'static str)]) -> (DynamoLedger, StaticReplayClient) {
         let (sdk, requests) = replay(answers);
@@ -157,8 +156,8 @@ mod tests {
     }
 
     fn progress(version: u32) -> Progress {
-        let intent = Intent { key: "events/x".to_owned(), from: Mark::new("4951", 0) };
-        Progress { version, settled_before: Some(Mark::new("4950", 3)), intent: Some(intent) }
+        let intent = Intent { key: "events/x".to_owned(), from: ShardPosition::new("4951", 0) };
+        Progress { version, settled_before: Some(ShardPosition::new("4950", 3)), intent: Some(intent) }
     }
 
     #[tokio::test]
@@ -204,8 +203,8 @@ mod tests {
         };
         let mut row = ManifestRow {
             key: "events/x".to_owned(),
-            first: Mark::new("4951", 0),
-            before: Mark::new("4959", 1),
+            first: ShardPosition::new("4951", 0),
+            before: ShardPosition::new("4959", 1),
             bytes: 220,
             sha256: "ab".to_owned(),
             lines: 5,

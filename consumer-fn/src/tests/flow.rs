@@ -8,7 +8,7 @@ use shared::event::Text;
 use shared::gzip;
 use shared::wire;
 
-use super::stores::Fault;
+use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
 use crate::deadline::Deadline;
 

@@ -7,8 +7,9 @@ use shared::config::ArchiveContent;
 use shared::event::Text;
 use shared::limits;
 
+use super::stores::WrittenLines;
 use super::{Pipeline, admitted, pack, record};
-use crate::objects::ObjectStore;
+use shared::objects::ObjectStore;
 
 /// Characters of which gzip makes three quarters, and no less.
 pub(crate) fn noise(bytes: usize, seed: u64) -> String {

@@ -4,14 +4,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::large::noise;
-use super::stores::Fault;
+use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
 use crate::commit::settle;
 use crate::manifest::{Contents, ManifestRow, TenantRange, Tenants};
-use crate::origin::Mark;
+use shared::origin::ShardPosition;
 
-fn mark(record: usize) -> Mark {
-    Mark::new(sequence_number(record), 0)
+fn mark(record: usize) -> ShardPosition {
+    ShardPosition::new(sequence_number(record), 0)
 }
 
 fn six_records() -> Vec<Vec<u8>> {
@@ -41,7 +41,7 @@ async fn a_batch_takes_one_read_and_two_writes_and_one_more_for_each_object_that
     assert_eq!(pipeline.invoke(&six_records()).await, 6);
     assert_eq!(pipeline.ledger.calls(), ["read", "write", "note", "write"]);
     assert_eq!(pipeline.ledger.progress().intent, None);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(Mark::new(sequence_number(5), 1)));
+    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(5), 1)));
 
     pipeline.config.archive.object_bytes = 50_000;
     let large: Vec<_> = (0..3)
@@ -67,7 +67,7 @@ async fn a_batch_that_archives_nothing_is_settled_in_the_ledger_too() {
     assert_eq!(pipeline.invoke_from(6, &again).await, 8);
     assert_eq!(pipeline.ledger.calls(), ["read", "read", "write"]);
     let settled = pipeline.ledger.progress().settled_before.unwrap();
-    assert_eq!(settled, Mark::new(sequence_number(7), 1));
+    assert_eq!(settled, ShardPosition::new(sequence_number(7), 1));
     assert_eq!(pipeline.invoke_from(6, &again).await, 8);
     assert_eq!(pipeline.ledger.calls(), ["read"], "the same batch again");
     assert_eq!(pipeline.objects.keys("events/").len(), 1);
@@ -79,7 +79,7 @@ async fn a_row_has_each_tenants_range() {
     let records = [record("beta", &["1", "2"]), record("acme", &["3"]), b"bad".to_vec()];
     assert_eq!(pipeline.invoke(&records).await, 3);
     let row = pipeline.ledger.rows().into_values().next().unwrap();
-    assert_eq!((row.first, row.before, row.lines), (mark(0), Mark::new(sequence_number(2), 1), 3));
+    assert_eq!((row.first, row.before, row.lines), (mark(0), ShardPosition::new(sequence_number(2), 1), 3));
     let Tenants::Ranges(ranges) = row.tenants else { panic!("two ranges fit a row") };
     let facts = |range: &TenantRange| (range.tenant.to_string(), range.lines);
     assert_eq!(

@@ -11,12 +11,12 @@ use shared::time::Timestamp;
 use shared::wire;
 use tokio::time::Instant;
 
-use super::stores::Fault;
+use super::stores::{Fault, WrittenLines};
 use super::{ARRIVAL_MS, Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
 use crate::commit::settle;
 use crate::decode::read_again;
-use crate::origin::Mark;
 use crate::quarantine::keep_unreadable;
+use shared::origin::ShardPosition;
 
 fn origin(record: usize) -> Origin {
     Origin { shard: SHARD.into(), sequence_number: sequence_number(record).into(), position: 0 }
@@ -43,7 +43,7 @@ async fn given_up() -> Pipeline {
 
 /// Closes the shard up to behind a record of the stream.
 async fn fence(pipeline: &Pipeline, record: usize) {
-    let before = Mark::new(sequence_number(record), 1);
+    let before = ShardPosition::new(sequence_number(record), 1);
     let until = Instant::now() + Duration::from_secs(5);
     settle(SHARD, before, &pipeline.objects, &pipeline.ledger, until).await.unwrap();
 }
@@ -166,13 +166,13 @@ async fn what_quarantine_does_not_take_by_hand_is_told() {
 async fn a_batch_that_goes_to_quarantine_alone_is_settled_in_the_ledger_too() {
     let pipeline = Pipeline::new();
     assert_eq!(pipeline.invoke(&[b"bad".to_vec(), b"bad".to_vec()]).await, 2);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(Mark::new(sequence_number(1), 1)));
+    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(1), 1)));
 
     // Where an object covers it, no further write is needed.
     pipeline.ledger.calls();
     assert_eq!(pipeline.invoke_from(2, &[record("acme", &["1"]), b"bad".to_vec()]).await, 4);
     assert_eq!(pipeline.ledger.calls(), ["read", "write", "note", "write"]);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(Mark::new(sequence_number(3), 1)));
+    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(3), 1)));
 }
 
 #[tokio::test(start_paused = true)]

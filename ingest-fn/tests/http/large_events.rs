@@ -21,9 +21,9 @@ fn noise(bytes: usize) -> String {
 
 /// What the reference leads to.
 fn fetch(server: &Server, blob: &BlobRef) -> Bytes {
-    let payloads = server.payloads();
-    assert!(payloads.values().all(|object| object.len() <= limits::OBJECT_BYTES));
-    blob.join(blob.part_keys().iter().map(|key| payloads[key].clone()).collect()).unwrap()
+    let objects = &server.objects;
+    assert!(objects.keys("").iter().all(|key| objects.bytes(key).len() <= limits::OBJECT_BYTES));
+    blob.join(blob.part_keys().iter().map(|key| objects.bytes(key)).collect()).unwrap()
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn a_text_that_compresses_well_stays_in_the_line_whatever_its_size() {
     let (server, text) = (Server::new(), "all work and no play ".repeat(470_000));
     assert_eq!(server.send(post(&[TEXT, ACME], text.clone())).await.status, 202);
     assert_eq!(server.events()[0].text, Text::Inline(text));
-    assert!(server.payloads().is_empty());
+    assert!(server.objects.keys("").is_empty());
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! The items table: insert if absent, take over if unchanged.
 
-use consumer_fn::Origin;
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::key;
+use shared::origin::Origin;
 use shared::time::Timestamp;
 use uuid::Uuid;
 

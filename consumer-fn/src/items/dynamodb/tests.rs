@@ -1,6 +1,5 @@
 //! What is asked of DynamoDB, and what its answers come to.
 
-use aws_smithy_http_client::test_util::StaticReplayClient;
 use serde_json::Value;
 use shared::event::Source;
 use shared::fields::Fields;
@@ -11,8 +10,8 @@ use uuid::Uuid;
 
 use super::DynamoItems;
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
-use crate::origin::Origin;
-use crate::replay::replay;
+use shared::origin::Origin;
+use shared::replay::{StaticReplayClient, replay};
 
 const OLD: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a"},"shard":{"S":"shardId-0"},"sequence_number":{"S":"7"},"position":{"N":"2"},"admission_id":{"S":"00000000-0000-0000-0000-000000000009"},"content_hash":{"S":"ab"}}"#;
 
