@@ -12,7 +12,7 @@ use crate::ledger::{Intent, Ledger};
 use crate::manifest::{Contents, ManifestRow};
 use crate::prefix::Prefix;
 use crate::protocol::{Action, Attempt, Planned, Seen};
-use crate::retry::{GaveUp, Jitter, retry};
+use crate::retry::{OutOfTime, retry};
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 
@@ -35,7 +35,6 @@ pub(crate) struct Shelf<'a, O, L> {
     pub(crate) objects: &'a O,
     pub(crate) ledger: &'a L,
     pub(crate) until: Instant,
-    pub(crate) jitter: &'a Jitter,
 }
 
 /// Archives the prefix's stored events. Where a store does not answer in time, the prefix ends before the first record
@@ -83,8 +82,7 @@ pub async fn settle(
     ledger: &impl Ledger,
     until: Instant,
 ) -> Result<(), Unsettled> {
-    let jitter = Jitter::new(shard.as_bytes());
-    let shelf = Shelf { shard, objects, ledger, until, jitter: &jitter };
+    let shelf = Shelf { shard, objects, ledger, until };
     let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
     let settled = hands.carry_out(Attempt::fence(before), None).await;
     settled.map(drop).map_err(|(_, error)| Unsettled(error.to_string()))
@@ -109,7 +107,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         &mut self,
         mut attempt: Attempt,
         mut layout: Option<&mut Layout<'_>>,
-    ) -> Result<ShardPosition, (ShardPosition, GaveUp)> {
+    ) -> Result<ShardPosition, (ShardPosition, OutOfTime)> {
         loop {
             let action = attempt.next(&mut |settled| layout.as_mut()?.next(settled));
             if let Action::Done(settled) = action {
@@ -122,15 +120,15 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         }
     }
 
-    async fn act(&mut self, action: &Action, layout: Option<&Layout<'_>>) -> Result<Seen, GaveUp> {
-        let Shelf { shard, ledger, until, jitter, .. } = self.shelf;
+    async fn act(&mut self, action: &Action, layout: Option<&Layout<'_>>) -> Result<Seen, OutOfTime> {
+        let Shelf { shard, ledger, until, .. } = self.shelf;
         match action {
-            Action::Read => retry(until, jitter, || ledger.read(shard)).await.map(Seen::Progress),
+            Action::Read => retry(until, || ledger.read(shard)).await.map(Seen::Progress),
             Action::Write { progress, closed } => {
                 if closed.is_some() {
                     self.note().await?;
                 }
-                retry(until, jitter, || ledger.write(shard, progress)).await.map(Seen::Written)
+                retry(until, || ledger.write(shard, progress)).await.map(Seen::Written)
             }
             Action::Put(planned) => {
                 let (bytes, contents) = layout.expect("what is planned is laid out").object(planned);
@@ -144,7 +142,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
 
     /// On the second attempt the object is there, and what it covers counts: that may be less than what was to be
     /// written now, or more.
-    async fn put(&mut self, planned: &Planned, bytes: Bytes, contents: Contents) -> Result<Seen, GaveUp> {
+    async fn put(&mut self, planned: &Planned, bytes: Bytes, contents: Contents) -> Result<Seen, OutOfTime> {
         let Planned { intent: Intent { key, from }, before } = planned;
         let created = self.create(key, &bytes, before).await?;
         if created == Created::New {
@@ -161,10 +159,10 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(seen(created))
     }
 
-    async fn find(&mut self, intent: &Intent) -> Result<Seen, GaveUp> {
-        let Shelf { objects, until, jitter, .. } = self.shelf;
+    async fn find(&mut self, intent: &Intent) -> Result<Seen, OutOfTime> {
+        let Shelf { objects, until, .. } = self.shelf;
         let find = || async { objects.find(&intent.key).await?.map(|found| read(intent, found)).transpose() };
-        let found = retry(until, jitter, find).await?;
+        let found = retry(until, find).await?;
         let covered = found.map(|(row, before)| {
             tracing::info!(object.key = %intent.key, covers.before = %before, "archive object of an earlier attempt adopted");
             self.row = row;
@@ -173,7 +171,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(Seen::Found(covered))
     }
 
-    async fn seal(&mut self, intent: &Intent, before: &ShardPosition) -> Result<Seen, GaveUp> {
+    async fn seal(&mut self, intent: &Intent, before: &ShardPosition) -> Result<Seen, OutOfTime> {
         let nothing = gzip::compress(b"", gzip::Level::FAST).into();
         let created = self.create(&intent.key, &nothing, before).await?;
         if created == Created::New {
@@ -183,20 +181,20 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(seen(created))
     }
 
-    async fn create(&self, key: &str, bytes: &Bytes, before: &ShardPosition) -> Result<Created, GaveUp> {
-        let Shelf { objects, until, jitter, .. } = self.shelf;
-        retry(until, jitter, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
+    async fn create(&self, key: &str, bytes: &Bytes, before: &ShardPosition) -> Result<Created, OutOfTime> {
+        let Shelf { objects, until, .. } = self.shelf;
+        retry(until, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
     }
 
     /// The ledger never calls settled what the manifest does not have.
-    async fn note(&mut self) -> Result<(), GaveUp> {
-        let Shelf { shard, objects, ledger, until, jitter } = self.shelf;
+    async fn note(&mut self) -> Result<(), OutOfTime> {
+        let Shelf { shard, objects, ledger, until } = self.shelf;
         let Some((row, sidecar)) = self.row.take() else { return Ok(()) };
         if let Some(sidecar) = sidecar {
             let key = shared::key::manifest_sidecar(&row.key);
-            retry(until, jitter, || objects.put(&key, sidecar.clone())).await?;
+            retry(until, || objects.put(&key, sidecar.clone())).await?;
         }
-        retry(until, jitter, || ledger.note(shard, &row)).await
+        retry(until, || ledger.note(shard, &row)).await
     }
 }
 

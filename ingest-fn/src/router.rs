@@ -57,8 +57,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
     /// The state of one server: a configuration, the three ports, the time and new ids.
     pub fn new(config: Arc<Config>, stream: S, objects: O, queue: Q, clock: Clock, ids: Ids) -> Self {
         let bodies = Bodies::new(&config.limits);
-        let seed = ids.next().as_u64_pair().1;
-        let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency, seed);
+        let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
         Self {
             inner: Arc::new(Inner {

@@ -44,7 +44,7 @@ use poller::Ports;
 pub use poller::Progress;
 use poller::Totals;
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
-pub use settings::{Backoff, PAYLOAD_LIMIT, Rules, Settings};
+pub use settings::{PAYLOAD_LIMIT, Rules, Settings};
 pub use shard::{Discarded, Settled, Shard, Step, Trouble};
 use timeline::Timeline;
 

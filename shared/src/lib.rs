@@ -16,10 +16,12 @@
 //! | [`partition`] | how a tenant that outgrows a partition is spread |
 //! | [`gzip`] | compression, and inflation that is capped |
 //! | [`limits`] | the services' limits and ours, each with its source |
+//! | [`backoff`] | how long to wait after failures |
 //! | [`config`] | `tidegate.toml` |
 //! | [`metric`], [`telemetry`] | metrics and logs |
 //! | [`time`] | timestamps and the clock |
 
+pub mod backoff;
 pub mod blob;
 pub mod client_object;
 pub mod config;
@@ -33,6 +35,8 @@ pub mod key;
 pub mod kpl;
 pub mod limits;
 pub mod metric;
+#[cfg(feature = "fakes")]
+pub mod noise;
 pub mod objects;
 pub mod origin;
 pub mod partition;

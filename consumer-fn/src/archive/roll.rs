@@ -154,7 +154,7 @@ mod tests {
     use shared::gzip::Cap;
 
     use super::*;
-    use crate::tests::large::noise;
+    use shared::noise::noise;
 
     const CAP: Cap = Cap { bytes: 1 << 30, ratio: 2_000 };
 

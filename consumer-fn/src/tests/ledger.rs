@@ -3,11 +3,11 @@
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::large::noise;
 use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
 use crate::commit::settle;
 use crate::manifest::{Contents, ManifestRow, TenantRange, Tenants};
+use shared::noise::noise;
 use shared::origin::ShardPosition;
 
 fn mark(record: usize) -> ShardPosition {
