@@ -104,21 +104,14 @@ pub trait Deployment: Send + Sync + 'static {
         length: usize,
     ) -> impl Future<Output = anyhow::Result<Option<Bytes>>> + Send;
 
-    /// Deletes an object. Not there is well, too.
-    fn delete(&self, key: &str) -> impl Future<Output = anyhow::Result<()>> + Send;
-
     /// What the items of these names say of themselves, by position; `None` where there is none.
     fn items(
         &self,
         names: &[(TenantId, EventId)],
     ) -> impl Future<Output = anyhow::Result<Vec<Option<Existing>>>> + Send;
 
-    /// A page of items: of `tenant`, or of all. `after` is the page before's cursor.
-    fn list_items(
-        &self,
-        tenant: Option<&TenantId>,
-        after: Option<String>,
-    ) -> impl Future<Output = anyhow::Result<ItemPage>> + Send;
+    /// A page of all items. `after` is the cursor of the page before.
+    fn list_items(&self, after: Option<String>) -> impl Future<Output = anyhow::Result<ItemPage>> + Send;
 
     /// The messages of a queue, which stay in it, in their order.
     fn messages(&self, queue: QueueName) -> impl Future<Output = anyhow::Result<Messages>> + Send;

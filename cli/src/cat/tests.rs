@@ -127,16 +127,12 @@ impl Deployment for Noting {
         self.inner.get_range(key, offset, length).await
     }
 
-    async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        self.inner.delete(key).await
-    }
-
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         self.inner.items(names).await
     }
 
-    async fn list_items(&self, tenant: Option<&TenantId>, after: Option<String>) -> anyhow::Result<ItemPage> {
-        self.inner.list_items(tenant, after).await
+    async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
+        self.inner.list_items(after).await
     }
 
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
@@ -268,7 +264,7 @@ async fn what_has_expired_is_told_and_what_was_lost_is_an_error_and_the_rest_is_
     let rows = deployment.manifest(SHARD, None).await.unwrap();
     let Tenants::Sidecar(sidecar) = &rows[0].tenants else { panic!("it is beside the first") };
     for key in [sidecar, &rows[0].key, &rows[2].key] {
-        deployment.inner.delete(key).await.unwrap();
+        deployment.inner.objects().folder.delete(key).await.unwrap();
     }
     let (lines, printed) = printed(&deployment, 7, Span::default()).await;
     assert_eq!(

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use shared::backoff::Backoff;
+use shared::limits;
 use uuid::Uuid;
 
 /// The largest event a synchronous invocation takes, in bytes (6 MiB).
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-pub const PAYLOAD_LIMIT: usize = 6_291_456;
+pub const PAYLOAD_LIMIT: usize = limits::LAMBDA_PAYLOAD_BYTES;
 
 /// A mapping's identity, rules and pace.
 #[derive(Clone, Debug)]

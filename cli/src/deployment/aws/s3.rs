@@ -50,9 +50,4 @@ impl Bucket {
             Err(error) => Err(failed(error).context(format!("`{key}`"))),
         }
     }
-
-    pub(super) async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        deleted.map(drop).map_err(failed)
-    }
 }
