@@ -5,6 +5,7 @@ mod kinesis;
 mod s3;
 mod sqs;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -16,11 +17,12 @@ use consumer_fn::manifest::ManifestRow;
 use consumer_fn::objects::s3::S3Objects;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::ATTEMPT;
-use local::aws::stack::Stack;
-use local::event_source_mapping::ports::{ListedShard, Read};
+use operate::deployment::{
+    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
+};
 use shared::id::{EventId, TenantId};
 
-use super::{Deployment, ItemPage, Listed, Messages, QueueName, QueuedMessage, Start};
+use crate::stack::Stack;
 use dynamodb::Tables;
 use kinesis::Shards;
 use s3::Bucket;
@@ -70,7 +72,7 @@ pub struct AwsDeployment {
     name: String,
     identity: String,
     retention: Duration,
-    stream: KinesisStream,
+    stream: Arc<KinesisStream>,
     objects: S3Objects,
     ledger: DynamoLedger,
     shards: Shards,
@@ -90,7 +92,7 @@ impl AwsDeployment {
             // Emulators give every account the same number.
             identity: format!("{} {arn}", sdk.endpoint_url().unwrap_or("aws")),
             retention,
-            stream: KinesisStream::new(sdk, stream, ATTEMPT),
+            stream: Arc::new(KinesisStream::new(sdk, stream, ATTEMPT)),
             objects: S3Objects::new(sdk, bucket.clone()),
             ledger: DynamoLedger::new(sdk, ledger_table.clone()),
             shards,
@@ -122,19 +124,19 @@ impl Deployment for AwsDeployment {
         &self.ledger
     }
 
-    fn stream(&self) -> &KinesisStream {
-        &self.stream
+    fn stream(&self) -> Arc<KinesisStream> {
+        Arc::clone(&self.stream)
     }
 
     async fn retention(&self) -> anyhow::Result<Duration> {
         Ok(self.retention)
     }
 
-    async fn shards(&self) -> anyhow::Result<Vec<ListedShard>> {
+    async fn shards(&self) -> anyhow::Result<Vec<String>> {
         self.shards.list().await
     }
 
-    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<Read> {
+    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
         self.shards.read(shard, start).await
     }
 
@@ -147,15 +149,15 @@ impl Deployment for AwsDeployment {
         self.tables.manifest(shard, after).await
     }
 
-    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
-        self.tables.manifest_before(shard, place).await
+    async fn manifest_before(&self, shard: &str, end: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+        self.tables.manifest_before(shard, end).await
     }
 
-    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
-        self.tables.manifest_at(shard, place).await
+    async fn manifest_at(&self, shard: &str, position: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+        self.tables.manifest_at(shard, position).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<Listed>> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
         self.bucket.list(prefix, after).await
     }
 

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
-use local::aws::query::{Members, Service, call};
-use local::aws::stack::Stack;
-use local::aws::{deployed_mapping, stack};
+use operate::doctor::facts::{Alarm, Deployment, Stream};
 use serde::Deserialize;
 
-use super::facts::{Alarm, Deployment, Stream};
+use crate::mapping::deployed_mapping;
+use crate::query::{Members, Service, call};
+use crate::stack::{self, Stack};
 
 /// The most alarms of one `DescribeAlarms` call (CloudWatch API reference).
 const CALL_ALARMS: usize = 100;

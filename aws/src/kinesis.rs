@@ -14,7 +14,7 @@ use aws_sdk_kinesis::types::{self, ShardIteratorType};
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
-use crate::event_source_mapping::ports::{ListedShard, Read, Record, Room, StreamReader, Tail};
+use local::event_source_mapping::ports::{ListedShard, Read, Record, Room, StreamReader, Tail};
 
 /// A shard serves five `GetRecords` calls a second, to all its readers together.
 /// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>

@@ -1,55 +1,21 @@
-//! From the command line to a deployment.
+//! Opens the deployment that the options name, and runs a command on it.
+//!
+//! `data_folder` knows data folders alone. `stack` knows deployed stacks too, and is compiled with the feature `aws`.
 
-use std::path::PathBuf;
+mod data_folder;
+#[cfg(feature = "aws")]
+mod stack;
 
-use clap::Args;
+use operate::deployment::Deployment;
 
-use super::EmbeddedDeployment;
+#[cfg(not(feature = "aws"))]
+pub(crate) use data_folder::{DeploymentOptions, TargetOptions};
+#[cfg(feature = "aws")]
+pub(crate) use stack::{DeploymentOptions, TargetOptions};
 
-/// Which deployment a command is about.
-#[derive(Args, Clone, Debug)]
-pub struct DeploymentOptions {
-    /// The data folder of a local run, which may be running.
-    #[arg(long, value_name = "DIR", default_value = ".tidegate")]
-    pub data: PathBuf,
-    /// In place of a local run: what `cdk deploy` made, by its CloudFormation name, such as `Tidegate-dev`.
-    #[cfg(feature = "aws")]
-    #[arg(long, value_name = "NAME", conflicts_with = "data")]
-    pub stack: Option<String>,
-    /// In place of a local run: the deployment on AWS whose resources the environment names, as it does for the functions
-    /// (`TIDEGATE_STREAM`, `TIDEGATE_ITEMS_TABLE`, `TIDEGATE_LEDGER_TABLE`, `TIDEGATE_BUCKET`, `TIDEGATE_SPILL_QUEUE`).
-    #[cfg(feature = "aws")]
-    #[arg(long, conflicts_with_all = ["data", "stack"])]
-    pub aws: bool,
-    /// Where AWS's APIs are [default: `AWS_ENDPOINT_URL`, else AWS itself].
-    #[cfg(feature = "aws")]
-    #[arg(long, value_name = "URL", conflicts_with = "data")]
-    pub endpoint_url: Option<String>,
-}
+/// What a command does, whatever kind of deployment it is given.
+pub(crate) trait Work {
+    type Output;
 
-/// A deployment that was opened.
-#[derive(Debug)]
-pub enum Opened {
-    /// A local run's.
-    Embedded(Box<EmbeddedDeployment>),
-    /// One on AWS.
-    #[cfg(feature = "aws")]
-    Aws(Box<super::AwsDeployment>),
-}
-
-impl DeploymentOptions {
-    /// Opens it. Nothing is created.
-    pub async fn open(&self) -> anyhow::Result<Opened> {
-        #[cfg(feature = "aws")]
-        if self.aws || self.stack.is_some() {
-            let sdk = local::aws::sdk(self.endpoint_url.as_deref()).await;
-            let resources = match &self.stack {
-                Some(name) => local::aws::stack::find(&sdk, name).await?.into(),
-                None => super::Resources::from_environment(|name| std::env::var(name).ok())?,
-            };
-            let deployment = super::AwsDeployment::open(&sdk, resources).await?;
-            return Ok(Opened::Aws(Box::new(deployment)));
-        }
-        Ok(Opened::Embedded(Box::new(EmbeddedDeployment::open(&self.data).await?)))
-    }
+    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<Self::Output>;
 }

@@ -1,27 +1,40 @@
-//! `tidegate doctor`: reads a deployed stack, compares it, prints what was found.
+//! `tidegate doctor`: reads a deployed stack, compares it with the contract, prints the findings.
 
 use std::process::ExitCode;
 
-use local::aws::sdk;
+use clap::Args;
+use operate::doctor::examine;
+use shared::config;
 
-use crate::arguments::DoctorOptions;
-use crate::doctor::{examine, reader};
+use crate::options::ConfigOption;
+use crate::terminal::print;
 
-/// 0 if all is as it should be, 1 if something is not; an error where the deployment could not be read.
+/// Region and credentials come from the environment, as for every AWS tool.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorOptions {
+    /// CloudFormation name of the stack, such as `Tidegate-dev`
+    #[arg(long, value_name = "NAME")]
+    stack: String,
+    #[command(flatten)]
+    config: ConfigOption,
+    /// Endpoint of AWS's APIs [default: `AWS_ENDPOINT_URL`, else AWS]
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// 0 if there is no finding, 1 if there is one. An error if the deployment could not be read.
 pub(crate) async fn run(options: DoctorOptions) -> anyhow::Result<ExitCode> {
-    let file = crate::config_file(options.config.as_deref());
-    let config = shared::config::load(file.as_deref(), [])?;
-    let sdk = sdk(options.endpoint_url.as_deref()).await;
-    let deployment = reader::read(&sdk, &options.stack).await?;
-    // What the function runs with: the file, and what it was told on top.
-    let fingerprint =
-        shared::config::load(file.as_deref(), deployment.ingest.variables.clone())?.fingerprint();
+    let file = options.config.file();
+    let config = config::load(file.as_deref(), [])?;
+    let sdk = aws::sdk(options.endpoint_url.as_deref()).await;
+    let deployment = aws::doctor::read(&sdk, &options.stack).await?;
+    // What the function runs with: the file, and its variables' overrides.
+    let fingerprint = config::load(file.as_deref(), deployment.ingest.variables.clone())?.fingerprint();
 
     let report = examine(&deployment, &config, &fingerprint);
-    if options.json {
-        println!("{}", report.to_json());
-    } else {
-        println!("{report}");
-    }
+    print(&if options.json { report.to_json() + "\n" } else { format!("{report}\n") })?;
     Ok(if report.findings().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

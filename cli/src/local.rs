@@ -1,8 +1,11 @@
-//! `tidegate local`: starts the pipeline, tells what to try, and drains it on Ctrl-C or SIGTERM.
+//! `tidegate local`: starts the pipeline, prints what to try, and drains it on Ctrl-C or SIGTERM.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use local::adapters::Adapters;
 use local::data::DataFolder;
 use local::embedded::{Delivery, Left};
@@ -12,16 +15,51 @@ use local::prometheus::Prometheus;
 use shared::telemetry::{LogFormat, init_logs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::arguments::LocalOptions;
+use crate::options::ConfigOption;
 
-/// Runs the pipeline until it is told to stop. A second signal stops it at once.
+#[derive(Args, Debug)]
+pub(crate) struct LocalOptions {
+    /// Address to listen on; port 0 lets the system choose
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Folder of the stream, the items and the objects
+    #[arg(long, value_name = "DIR", default_value = ".tidegate")]
+    data: PathBuf,
+    #[command(flatten)]
+    config: ConfigOption,
+    /// Shards of a new stream
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: u16,
+    /// Delete the data folder's content first
+    #[arg(long)]
+    reset: bool,
+    /// Milliseconds between two reads of a shard [Lambda: 1000]
+    #[arg(long, value_name = "MS", hide = true)]
+    poll_ms: Option<u64>,
+    /// Milliseconds for which the consumer's batches are gathered [deployed: 3000]
+    #[arg(long, value_name = "MS", hide = true)]
+    window_ms: Option<u64>,
+    /// Milliseconds to wait after the first failure of a batch
+    #[arg(long, value_name = "MS", hide = true)]
+    backoff_ms: Option<u64>,
+    /// Retries of a batch before it goes to the failure destination [deployed: 30]
+    #[arg(long, value_name = "N", hide = true)]
+    retries: Option<u32>,
+    /// Milliseconds for which a received message of the spill queue stays hidden [deployed: 180000]
+    #[arg(long, value_name = "MS", hide = true)]
+    visibility_ms: Option<u64>,
+    /// Receives of a spilled message before it goes to the dead-letter queue [deployed: 500]
+    #[arg(long, value_name = "N", hide = true)]
+    receives: Option<u32>,
+}
+
+/// Runs the pipeline until a signal stops it. A second signal stops it at once.
 pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    let config_file = crate::config_file(options.config.as_deref());
-    let config = shared::config::load_here(config_file.as_deref())?;
+    let config = options.config.load()?;
     init_logs(LogFormat::Text, &config.telemetry.log_level);
     let data = DataFolder::open(&options.data)?;
     if options.reset {
-        let _nobody_else = data.lock()?;
+        let _lock = data.lock()?;
         data.reset()?;
     }
 
@@ -31,7 +69,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             listen: options.listen,
             data: options.data.clone(),
             config,
-            config_file,
+            config_file: options.config.file(),
             shards: options.shards,
             program: std::env::current_exe().context("this program's own path")?,
             pace: pace(&options),
@@ -45,12 +83,12 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
 
     received(&mut stop).await;
     println!(
-        "Stopping: no more requests; what was accepted goes into items and objects. (Once more: stop at once.)"
+        "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)"
     );
     tokio::select! {
         stopped = pipeline.drain() => report(stopped, &data),
         () = received(&mut stop) => {
-            println!("Stopped at once. What was accepted is kept, and is taken up at the next start.");
+            println!("Stopped at once. Accepted events are safe, and are stored after the next start.");
         }
     }
     Ok(())
@@ -100,11 +138,11 @@ Send an event:
   curl -i {url}/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \
     -d '{{"tenant_id":"acme","log_id":"123","text":"User 555-0199 accessed /reports"}}'
 
-Five seconds later it is an item and a line of an object:
+Within five seconds it is an item and an archive line:
 
   find {bucket}/events -name '*.gz' | xargs zcat
 
-Ctrl-C stops it, once what was accepted is stored.
+Press Ctrl-C to stop it. It first stores what it has accepted.
 "#,
         version = env!("CARGO_PKG_VERSION"),
     )
@@ -115,19 +153,21 @@ fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) {
     println!("Drained {records} records in {batches} batches into items and objects.");
     if discarded > 0 {
         println!(
-            "{discarded} records failed for good: they lie, with their bytes, under aws/lambda/ in the bucket."
+            "{discarded} records failed permanently. They are saved under aws/lambda/ in the bucket; `tidegate redrive` retries them."
         );
     }
     if !complete {
-        println!("At least {remaining} records are still on the stream; the next start takes them up.");
+        println!(
+            "At least {remaining} records are still on the stream; they are stored after the next start."
+        );
     }
     let Left { waiting, dead } = spill;
     if waiting > 0 {
-        println!("{waiting} messages are still in the spill queue; the next start takes them up.");
+        println!("{waiting} messages are still in the spill queue; they are sent after the next start.");
     }
     if dead > 0 {
         println!(
-            "{dead} messages could not be brought to the stream; they lie in the dead-letter queue: sqlite3 {} \"SELECT body FROM messages WHERE queue = 'spill-dead'\"",
+            "{dead} messages never reached the stream; they are in the dead-letter queue: sqlite3 {} \"SELECT body FROM messages WHERE queue = 'spill-dead'\"",
             data.database_file().display()
         );
     }

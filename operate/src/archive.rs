@@ -8,7 +8,7 @@ use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants, sidecar_ranges};
 use consumer_fn::{Mark, ObjectStore};
 use shared::time::{Clock, Timestamp};
 
-use crate::deployment::{Deployment, Listed};
+use crate::deployment::{Deployment, ListedObject};
 
 pub use absent::{Absent, gone};
 
@@ -77,7 +77,7 @@ pub async fn each_page(
     deployment: &impl Deployment,
     prefix: &str,
     mut after: Option<String>,
-    mut take: impl FnMut(Vec<Listed>),
+    mut take: impl FnMut(Vec<ListedObject>),
 ) -> anyhow::Result<()> {
     loop {
         let page = deployment.list(prefix, after.as_deref()).await?;
@@ -96,9 +96,9 @@ pub async fn each_page(
 pub async fn shards(
     deployment: &impl Deployment,
     from: Timestamp,
-    mut take: impl FnMut(Vec<Listed>),
+    mut take: impl FnMut(Vec<ListedObject>),
 ) -> anyhow::Result<BTreeMap<String, Option<Mark>>> {
-    let streamed = deployment.shards().await?.into_iter().map(|shard| (shard.id, None));
+    let streamed = deployment.shards().await?.into_iter().map(|shard| (shard, None));
     let mut shards: BTreeMap<String, Option<Mark>> = streamed.collect();
     let retention = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
     let remembered = earlier(Clock::system().now(), retention.saturating_sub(SKEW_MS));
@@ -187,14 +187,7 @@ pub async fn ranges_of(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use consumer_fn::Ledger;
-    use local::data::DataFolder;
-    use local::embedded::EmbeddedStream;
-
     use super::*;
-    use crate::deployment::EmbeddedDeployment;
 
     #[test]
     fn an_archive_objects_key_names_its_shard_and_its_first_place() {
@@ -212,62 +205,5 @@ mod tests {
         let key = shared::key::archive_object("s", "1", 0, at);
         assert!(begin(at) < key);
         assert!(begin(at.plus(std::time::Duration::from_mins(4))) < key);
-    }
-
-    const SHARD: &str = "shardId-000000000000";
-    const HOUR: Duration = Duration::from_hours(1);
-    const MINUTE: Duration = Duration::from_mins(1);
-
-    /// A deployment whose manifest has an object of each minute of the 11th of January 2024.
-    async fn of_a_day() -> (tempfile::TempDir, EmbeddedDeployment, Vec<ManifestRow>) {
-        let folder = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(folder.path()).unwrap();
-        EmbeddedStream::open(data.database().unwrap(), 1, Clock::system()).await.unwrap();
-        let deployment = EmbeddedDeployment::open(folder.path()).await.unwrap();
-        let midnight = Timestamp::from_unix_ms(1_704_931_200_000);
-        let row = |minute: u32| {
-            let at = midnight.plus(Duration::from_mins(minute.into()));
-            let first = Mark::new((1_000 + minute).to_string(), 0);
-            ManifestRow {
-                key: shared::key::archive_object(SHARD, &first.sequence_number, 0, at),
-                before: Mark::new(first.sequence_number.clone(), 9),
-                first,
-                bytes: 1,
-                sha256: "ab".to_owned(),
-                lines: 1,
-                received_at: [at, at],
-                tenants: Tenants::Ranges(Vec::new()),
-            }
-        };
-        let rows: Vec<_> = (0..24 * 60).map(row).collect();
-        for row in &rows {
-            deployment.ledger().note(SHARD, row).await.unwrap();
-        }
-        (folder, deployment, rows)
-    }
-
-    #[tokio::test]
-    async fn a_manifest_is_read_from_the_last_object_on_that_may_reach_into_the_time() {
-        let (_folder, deployment, rows) = of_a_day().await;
-        let midnight = rows[0].received_at[0];
-        let near = |minute: usize| rows.get(minute).map(|row| row.first.clone());
-        // Of 18:59 and before, nothing but the last object can hold what is received at 20:10: if its batch began then, and waited.
-        for (from, begin, near) in [
-            (HOUR * 20 + MINUTE * 10, 19 * 60 - 1, near(21 * 60)),
-            (HOUR * 20 + MINUTE * 10, 19 * 60 - 1, near(19 * 60)),
-            // More than a page.
-            (HOUR * 2 + MINUTE * 10, 59, None),
-            (HOUR * 48, 24 * 60 - 1, None),
-        ] {
-            let from = midnight.plus(from);
-            let of_the_time = manifest(&deployment, SHARD, from).await.unwrap();
-            assert!(of_the_time == rows[begin..], "{from}: {} rows", of_the_time.len());
-            let first = first_row(&deployment, SHARD, from, near).await.unwrap();
-            assert_eq!(first.as_ref(), Some(&rows[begin].first));
-        }
-        let before = earlier(midnight, 86_400_000);
-        assert!(manifest(&deployment, SHARD, before).await.unwrap() == rows);
-        assert_eq!(first_row(&deployment, SHARD, before, None).await.unwrap(), None);
-        assert_eq!(manifest(&deployment, "shardId-000000000001", midnight).await.unwrap(), []);
     }
 }

@@ -25,46 +25,33 @@ mod stranded;
 mod tests;
 mod verdict;
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use shared::config::Config;
-use shared::time::Clock;
+use shared::time::{Clock, Timestamp};
 
 use crate::archive::{Span, earlier};
-use crate::arguments::AuditOptions;
-use crate::deployment::{Deployment, Opened};
-use report::Report;
+use crate::deployment::Deployment;
+use crate::progress::Progress;
+pub use report::Report;
 pub(crate) use stranded::Elsewhere;
 
-/// For scripts: the books do not balance. (Unreachable, or wrongly asked, is 2.)
-const UNBALANCED: u8 = 1;
-
-/// Audits, and prints what came out.
-pub(crate) async fn run(options: AuditOptions) -> anyhow::Result<ExitCode> {
-    let config = crate::config(options.config.as_deref())?;
-    let report = match options.deployment.open().await? {
-        Opened::Embedded(deployment) => audit(&*deployment, &config, &options).await?,
-        #[cfg(feature = "aws")]
-        Opened::Aws(deployment) => audit(&*deployment, &config, &options).await?,
-    };
-    let text = if options.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
-    crate::print(text.as_bytes())?;
-    Ok(if report.is_balanced() { ExitCode::SUCCESS } else { ExitCode::from(UNBALANCED) })
-}
-
-async fn audit(
+/// Audits the events that were received from `from` on and before `to`. By default these are all that the stream still
+/// has, up to now.
+pub async fn audit(
     deployment: &impl Deployment,
     config: &Config,
-    options: &AuditOptions,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    progress: Progress<'_>,
 ) -> anyhow::Result<Report> {
     let clock = Clock::system();
     let now = clock.now();
     let retained = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
     let span = Span {
-        from: options.from.unwrap_or_else(|| earlier(now, retained)),
-        to: options.to.unwrap_or_else(|| now.plus(Duration::from_millis(1))),
+        from: from.unwrap_or_else(|| earlier(now, retained)),
+        to: to.unwrap_or_else(|| now.plus(Duration::from_millis(1))),
     };
-    let facts = gather::gather(deployment, config, span, now, &clock).await?;
+    let facts = gather::gather(deployment, config, span, now, &clock, progress).await?;
     Ok(Report::new(deployment.name(), &facts, account::account(&facts)))
 }

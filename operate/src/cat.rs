@@ -1,11 +1,8 @@
 //! `tidegate cat`: one tenant's events from the archive, by range requests along the manifest. Each tenant's lines are a
 //! gzip member of their own, so nobody else's bytes are read.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, bail};
 use consumer_fn::manifest::ManifestRow;
@@ -15,56 +12,29 @@ use shared::id::TenantId;
 use shared::time::Timestamp;
 
 use crate::archive::{Absent, Span, gone, manifest, ranges_of, shards};
-use crate::arguments::CatOptions;
-use crate::deployment::{Deployment, Listed, Opened};
-
-/// Prints a tenant's events, and on stderr what it took.
-pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
-    let span = Span::new(options.from, options.to);
-    let mut out = BufWriter::new(io::stdout().lock());
-    let printed = match options.deployment.open().await? {
-        Opened::Embedded(deployment) => cat(&*deployment, &options.tenant, span, &mut out).await?,
-        #[cfg(feature = "aws")]
-        Opened::Aws(deployment) => cat(&*deployment, &options.tenant, span, &mut out).await?,
-    };
-    if let Err(error) = out.flush()
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        return Err(error).context("stdout");
-    }
-    for Listed { key, bytes, .. } in &printed.unlisted {
-        eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
-    }
-    for absent in printed.absent.told() {
-        eprintln!("{absent}");
-    }
-    eprintln!("{}", printed.summary(&options.tenant));
-    match printed.absent.lost() {
-        0 => Ok(()),
-        count => bail!("{count} objects that the manifest has could not be read"),
-    }
-}
+use crate::deployment::{Deployment, ListedObject};
 
 /// What was printed, and what it took.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Printed {
-    lines: u64,
+pub struct Printed {
+    pub lines: u64,
     /// The objects that had some of them.
-    objects: u64,
+    pub objects: u64,
     /// Their sizes.
-    object_bytes: u64,
+    pub object_bytes: u64,
     /// What was read of them.
-    read_bytes: u64,
+    pub read_bytes: u64,
     /// What was read to find out where: ranges that are not in a manifest row.
-    sidecar_bytes: u64,
+    pub sidecar_bytes: u64,
     /// Objects that may hold lines of the tenant, and that the manifest does not tell of.
-    unlisted: Vec<Listed>,
+    pub unlisted: Vec<ListedObject>,
     /// Objects that the manifest tells of and that are not there.
-    absent: Absent,
+    pub absent: Absent,
 }
 
 impl Printed {
-    fn summary(&self, tenant: &TenantId) -> String {
+    /// For people.
+    pub fn summary(&self, tenant: &TenantId) -> String {
         let Self { lines, objects, object_bytes, read_bytes, sidecar_bytes, .. } = self;
         let sidecars = match sidecar_bytes {
             0 => String::new(),
@@ -78,7 +48,7 @@ impl Printed {
 
 /// Writes the events of `tenant` that were received within `span`: objects in the order of their oldest event, lines as
 /// they lie in them. Ends early, and well, if nobody reads on.
-async fn cat(
+pub async fn cat(
     deployment: &impl Deployment,
     tenant: &TenantId,
     span: Span,
@@ -131,8 +101,8 @@ async fn rows(
     deployment: &impl Deployment,
     since: Timestamp,
     span: Span,
-) -> anyhow::Result<(Vec<ManifestRow>, Vec<Listed>)> {
-    let mut listed: BTreeMap<String, Listed> = BTreeMap::new();
+) -> anyhow::Result<(Vec<ManifestRow>, Vec<ListedObject>)> {
+    let mut listed: BTreeMap<String, ListedObject> = BTreeMap::new();
     let shards = shards(deployment, since, |page| {
         listed.extend(page.into_iter().map(|object| (object.key.clone(), object)));
     });

@@ -17,8 +17,6 @@ mod feeding;
 mod functions;
 mod permissions;
 mod queues;
-#[cfg(feature = "aws")]
-pub mod reader;
 pub mod report;
 mod storage;
 #[cfg(test)]

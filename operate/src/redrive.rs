@@ -29,111 +29,82 @@ mod stream;
 mod walk;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
-use consumer_fn::{Ledger, Mark, ObjectStore, Origin, settle};
-use ingest_fn::{EventStream, OutgoingLine, fit};
-use local::adapters::Adapters;
+use consumer_fn::{Mark, ObjectStore, Origin, settle};
+use ingest_fn::{OutgoingLine, fit};
 use shared::blob::sha256;
 use shared::config::Config;
 use shared::key;
 use tokio::time::Instant;
 
-use crate::arguments::RedriveOptions;
-use crate::deployment::{Deployment, Messages, Opened, QueueName, QueuedMessage};
-use crate::kept::{FAILED, QUARANTINE};
+use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
+use crate::failed_batch::{FAILED, QUARANTINE};
 use crate::pace::Pace;
+use crate::progress::Progress;
 use archived::Archive;
-pub use candidate::Place;
-use candidate::{Candidate, Fate, Selection, Standing, fate};
-use marker::Markers;
-use report::Report;
-
 pub(crate) use bring::{BYTES, Bringer, Bundle};
+use candidate::{Candidate, Fate, Standing, fate};
+pub use candidate::{FailureSource, Selection};
+use marker::Markers;
+pub use report::Report;
 
 /// How long closing a shard may take, and putting something into quarantine.
 const SETTLE: Duration = Duration::from_secs(30);
 /// Under which name dead letters are kept once they are brought back.
 const DEAD_LETTERS: &str = "dead-letters";
 
-/// Prints what is to be redriven, or does it.
-pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    match options.deployment.open().await? {
-        Opened::Embedded(deployment) => {
-            let objects = adapters.objects(deployment.objects().clone());
-            let ledger = adapters.ledger(deployment.ledger().clone());
-            let stream = adapters.stream(deployment.stream().clone());
-            redrive(&*deployment, &objects, &ledger, stream, options).await
-        }
-        #[cfg(feature = "aws")]
-        Opened::Aws(deployment) => {
-            let stream = deployment.stream().clone();
-            redrive(&*deployment, deployment.objects(), deployment.ledger(), stream, options).await
-        }
-    }
-}
-
-/// What is written goes through `objects`, `ledger` and `stream`, which are the deployment's own.
-async fn redrive(
+/// Redrives what `selection` asks for, at most `rate` events a second; without `apply` it only finds out what it would
+/// do. The report tells what was done also where an error ended it.
+pub async fn redrive(
     deployment: &impl Deployment,
-    objects: &impl ObjectStore,
-    ledger: &impl Ledger,
-    stream: impl EventStream,
-    options: RedriveOptions,
-) -> anyhow::Result<()> {
-    let config = crate::config(options.config.as_deref())?;
-    let pace = Pace::new(Some(options.rate));
-    let bringer = Bringer::new(stream, objects, pace);
-    let selection = Selection {
-        places: options.place,
-        reasons: options.reason,
-        tenant: options.tenant,
-        from: options.from,
-        to: options.to,
-    };
+    config: &Config,
+    selection: Selection,
+    apply: bool,
+    rate: u32,
+    progress: Progress<'_>,
+) -> (Report, anyhow::Result<()>) {
     let mut redrive = Redrive {
         archive: Archive::new(deployment),
         deployment,
-        objects,
-        ledger,
-        bringer,
-        config: &config,
+        bringer: Bringer::new(deployment.stream(), deployment.objects(), Pace::new(Some(rate))),
+        config,
         selection,
-        apply: options.apply,
+        apply,
         brought: HashSet::new(),
-        report: Report::new(options.apply),
+        report: Report::new(apply),
+        progress,
     };
-    let ended = redrive.everything().await;
-    print!("{}", redrive.report);
-    ended?;
-    match redrive.report.refusal() {
-        Some(why) => bail!("the stream did not take everything: {why}; run it again"),
-        None => Ok(()),
+    let mut ended = redrive.everything().await;
+    let report = redrive.report;
+    if let (Ok(()), Some(why)) = (&ended, report.refusal()) {
+        ended = Err(anyhow::anyhow!("the stream did not take everything: {why}; run it again"));
     }
+    (report, ended)
 }
 
-struct Redrive<'a, D, S, O, L> {
+struct Redrive<'a, D: Deployment> {
     deployment: &'a D,
     archive: Archive<'a, D>,
-    /// The deployment's own; what is written goes through these.
-    objects: &'a O,
-    ledger: &'a L,
-    bringer: Bringer<'a, S, O>,
+    bringer: Bringer<'a, Arc<D::Stream>, D::Objects>,
     config: &'a Config,
     selection: Selection,
     apply: bool,
     /// What this run has brought back: a line may lie in quarantine and at the failure destination.
     brought: HashSet<Origin>,
     report: Report,
+    progress: Progress<'a>,
 }
 
-impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S, O, L> {
+impl<D: Deployment> Redrive<'_, D> {
     async fn everything(&mut self) -> anyhow::Result<()> {
         let markers = Markers::list(self.deployment).await?;
-        for (place, prefix) in [(Place::Quarantine, QUARANTINE), (Place::OnFailure, FAILED)] {
+        for (source, prefix) in
+            [(FailureSource::Quarantine, QUARANTINE), (FailureSource::FailureDestination, FAILED)]
+        {
             let mut after: Option<String> = None;
-            while self.selection.looks_at(place) {
+            while self.selection.reads(source) {
                 let page = self.deployment.list(prefix, after.as_deref()).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.key.clone());
@@ -143,32 +114,35 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
                         return Ok(());
                     }
                     let done = markers.of(&object.key, self.deployment).await?;
-                    self.object(place, &object.key, &done).await?;
+                    self.object(source, &object.key, &done).await?;
                 }
             }
         }
-        if self.selection.looks_at(Place::DeadLetters) {
+        if self.selection.reads(FailureSource::DeadLetters) {
             let Messages { seen, hidden } = self.deployment.messages(QueueName::Dead).await?;
-            if hidden > 0 {
-                eprintln!("about {hidden} dead letters were not looked at: run it again");
-            }
+            self.report.hidden(hidden);
             for message in seen {
                 if self.report.refusal().is_none() {
                     self.dead_letter(&message).await?;
                 }
             }
         }
-        if self.selection.looks_at(Place::Stream) {
+        if self.selection.reads(FailureSource::Stream) {
             self.stream(&markers).await?;
         }
         Ok(())
     }
 
     /// One object of what failed.
-    async fn object(&mut self, place: Place, key: &str, done: &HashSet<Origin>) -> anyhow::Result<()> {
+    async fn object(
+        &mut self,
+        source: FailureSource,
+        key: &str,
+        done: &HashSet<Origin>,
+    ) -> anyhow::Result<()> {
         let Some(object) = self.deployment.objects().get(key).await? else { return Ok(()) };
-        let read = match place {
-            Place::Quarantine => source::quarantine(&object, self.config).map(|lines| (lines, None)),
+        let read = match source {
+            FailureSource::Quarantine => source::quarantine(&object, self.config).map(|lines| (lines, None)),
             _ => source::failed(&object, self.config)
                 .map(|(lines, shard, before)| (lines, Some((shard, before)))),
         };
@@ -200,7 +174,14 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
             && candidates.iter().any(|candidate| candidate.event.is_ok())
         {
             // From here on what the manifest covers is archived, and what it does not cover never will be from there.
-            settle(&shard, before, self.objects, self.ledger, Instant::now() + SETTLE).await?;
+            settle(
+                &shard,
+                before,
+                self.deployment.objects(),
+                self.deployment.ledger(),
+                Instant::now() + SETTLE,
+            )
+            .await?;
         }
         let (mut due, mut noted) = (Vec::new(), Vec::new());
         for candidate in candidates {
@@ -214,15 +195,15 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
             }
         }
         if self.apply && !noted.is_empty() {
-            marker::write(source, noted, self.objects).await?;
+            marker::write(source, noted, self.deployment.objects()).await?;
         }
         Ok(due)
     }
 
     async fn standing(&mut self, candidate: &Candidate) -> anyhow::Result<Standing> {
-        match (&candidate.origin, candidate.place) {
+        match (&candidate.origin, candidate.source) {
             (_, _) if candidate.event.is_err() => Ok(Standing::Free),
-            (Some(origin), Place::Quarantine) => self.archive.of_quarantined(origin).await,
+            (Some(origin), FailureSource::Quarantine) => self.archive.of_quarantined(origin).await,
             (Some(origin), _) => self.archive.of_failed(origin).await,
             (None, _) => Ok(Standing::Free),
         }
@@ -248,7 +229,7 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
             }
             self.brought.extend(origins.iter().cloned());
             if !origins.is_empty() {
-                marker::write(source, origins, self.objects).await?;
+                marker::write(source, origins, self.deployment.objects()).await?;
             }
         }
         Ok(())
@@ -285,7 +266,7 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
             return Ok(());
         }
         let kept = key::redriven_marker(DEAD_LETTERS, &digest);
-        self.objects.put(&kept, message.body.clone().into()).await?;
+        self.deployment.objects().put(&kept, message.body.clone().into()).await?;
         self.deployment.delete_message(QueueName::Dead, message).await
     }
 }

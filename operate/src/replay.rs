@@ -4,138 +4,101 @@
 //! | file | holds |
 //! |---|---|
 //! | `line.rs` | an archive line as an event for another deployment |
-//! | `place.rs` | how far it is, in a file |
+//! | `resume.rs` | how far it is, in a file |
 
 mod line;
-mod place;
+mod resume;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
 use consumer_fn::manifest::ManifestRow;
 use ingest_fn::{EventStream, OutgoingLine, fit};
-use local::adapters::Adapters;
 use shared::config::Config;
 use shared::gzip;
 use shared::id::TenantId;
 use shared::partition::partition_key;
 
 use crate::archive::{self, Absent, Span, gone, ranges_of};
-use crate::arguments::ReplayOptions;
-use crate::deployment::{Deployment, Opened};
+use crate::deployment::Deployment;
 use crate::pace::Pace;
 use crate::redrive::{BYTES, Bringer, Bundle};
 use line::Head;
-use place::{Place, Places, Task};
+use resume::{Cursors, ReplayCursor, Task};
 
-/// Events a second to another deployment, unless something else is said: its door is to have room.
+/// Events a second to another deployment, unless something else is said: its ingest needs room.
 const RATE: u32 = 500;
 
-/// Replays.
-pub(crate) async fn run(options: ReplayOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    match options.deployment.open().await? {
-        Opened::Embedded(deployment) => replay_from(&*deployment, &options, adapters).await,
-        #[cfg(feature = "aws")]
-        Opened::Aws(deployment) => replay_from(&*deployment, &options, adapters).await,
+/// What is replayed, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Only this tenant's events.
+    pub tenant: Option<TenantId>,
+    /// Only events received in it.
+    pub span: Span,
+    /// Events a second at most.
+    pub rate: Option<u32>,
+    /// Remembers how far the replay is.
+    pub resume: Option<PathBuf>,
+}
+
+impl Request {
+    fn cursors(&self, deployment: &impl Deployment, to: &str) -> anyhow::Result<Cursors> {
+        let task = Task {
+            of: deployment.identity().to_owned(),
+            to: to.to_owned(),
+            tenant: self.tenant.clone(),
+            from: self.span.from,
+            before: self.span.to,
+        };
+        Cursors::open(self.resume.clone(), &task)
     }
 }
 
-async fn replay_from(
+/// Writes archive lines to `out`, which is standard output.
+pub async fn to_stdout(
     deployment: &impl Deployment,
-    options: &ReplayOptions,
-    adapters: &impl Adapters,
-) -> anyhow::Result<()> {
-    match options.target() {
-        None => print(deployment, options).await,
-        Some(target) => match target.open().await? {
-            Opened::Embedded(target) => {
-                let (stream, objects) = (target.stream().clone(), target.objects().clone());
-                let (stream, objects) = (adapters.stream(stream), adapters.objects(objects));
-                bring(deployment, &*target, stream, &objects, options).await
-            }
-            #[cfg(feature = "aws")]
-            Opened::Aws(target) => {
-                bring(deployment, &*target, target.stream().clone(), target.objects(), options).await
-            }
-        },
-    }
+    request: &Request,
+    out: impl Write,
+) -> anyhow::Result<Replayed> {
+    let cursors = request.cursors(deployment, "stdout")?;
+    replay(deployment, request, cursors, Print { out, pace: Pace::new(request.rate) }).await
 }
 
-async fn print(deployment: &impl Deployment, options: &ReplayOptions) -> anyhow::Result<()> {
-    let places = places(deployment, "stdout", options)?;
-    let sink = Print { out: io::stdout(), pace: Pace::new(options.rate) };
-    finish(replay(deployment, options.tenant.as_ref(), span(options), places, sink).await?)
-}
-
-/// To `target`, by its `stream` and its `objects`.
-async fn bring(
+/// Puts archived events on the stream of `target`. `config` says which tenants are spread there.
+pub async fn to_deployment(
     deployment: &impl Deployment,
     target: &impl Deployment,
-    stream: impl EventStream,
-    objects: &impl ObjectStore,
-    options: &ReplayOptions,
-) -> anyhow::Result<()> {
+    config: &Config,
+    request: &Request,
+) -> anyhow::Result<Replayed> {
     if target.identity() == deployment.identity() {
-        bail!("`{}` is the deployment that is replayed: its events are there already", target.name());
+        bail!("`{}` is the deployment that is replayed: it has these events already", target.name());
     }
-    let places = places(deployment, target.identity(), options)?;
+    let cursors = request.cursors(deployment, target.identity())?;
+    let pace = Pace::new(Some(request.rate.unwrap_or(RATE)));
     let sink = Bring {
-        bringer: Bringer::new(stream, objects, Pace::new(Some(options.rate.unwrap_or(RATE)))),
+        bringer: Bringer::new(target.stream(), target.objects(), pace),
         source: deployment.objects(),
-        config: crate::config(options.config.as_deref())?,
+        config,
     };
-    finish(replay(deployment, options.tenant.as_ref(), span(options), places, sink).await?)
-}
-
-fn span(options: &ReplayOptions) -> Span {
-    Span::new(options.from, options.to)
-}
-
-/// How far the same replay came before.
-fn places(deployment: &impl Deployment, to: &str, options: &ReplayOptions) -> anyhow::Result<Places> {
-    let span = span(options);
-    let task = Task {
-        of: deployment.identity().to_owned(),
-        to: to.to_owned(),
-        tenant: options.tenant.clone(),
-        from: span.from,
-        before: span.to,
-    };
-    Places::open(options.resume.clone(), &task)
+    replay(deployment, request, cursors, sink).await
 }
 
 /// What a replay came to.
 #[derive(Debug, Default)]
-struct Replayed {
-    events: u64,
-    objects: u64,
+pub struct Replayed {
+    pub events: u64,
+    pub objects: u64,
     /// Lines that could not be brought, and why.
-    left_out: Vec<String>,
+    pub left_out: Vec<String>,
     /// Objects that the manifest tells of and that are not there.
-    absent: Absent,
+    pub absent: Absent,
     /// Whoever reads has had enough.
-    is_closed: bool,
-}
-
-fn finish(replayed: Replayed) -> anyhow::Result<()> {
-    let Replayed { events, objects, left_out, absent, is_closed } = replayed;
-    if is_closed {
-        return Ok(());
-    }
-    eprintln!("Replayed {events} events of {objects} objects.");
-    for absent in absent.told() {
-        eprintln!("{absent}");
-    }
-    for left_out in &left_out {
-        eprintln!("left out: {left_out}");
-    }
-    match (left_out.len(), absent.lost()) {
-        (0, 0) => Ok(()),
-        (events, 0) => bail!("{events} events were left out"),
-        (events, objects) => bail!("{events} events and {objects} objects were left out"),
-    }
+    pub is_closed: bool,
 }
 
 /// What became of lines.
@@ -180,7 +143,7 @@ struct Bring<'a, S, O, F> {
     bringer: Bringer<'a, S, O>,
     /// Where the replayed deployment's large parts are.
     source: &'a F,
-    config: Config,
+    config: &'a Config,
 }
 
 impl<S: EventStream, O: ObjectStore, F: ObjectStore> Sink for Bring<'_, S, O, F> {
@@ -224,17 +187,17 @@ impl<S: EventStream, O: ObjectStore, F> Bring<'_, S, O, F> {
 
 async fn replay(
     deployment: &impl Deployment,
-    tenant: Option<&TenantId>,
-    span: Span,
-    mut places: Places,
+    request: &Request,
+    mut cursors: Cursors,
     mut sink: impl Sink,
 ) -> anyhow::Result<Replayed> {
+    let span = request.span;
     let absent = Absent::of(deployment).await?;
     let since = absent.since(span.from);
     let mut replayed = Replayed { absent, ..Replayed::default() };
     for (shard, near) in archive::shards(deployment, since, drop).await? {
         // The object at which it was, and what lies behind it; or the first that may hold something of the span.
-        let begun = match places.of(&shard).map(Place::first) {
+        let begun = match cursors.of(&shard).map(ReplayCursor::first) {
             Some(first) => Some(first),
             None => archive::first_row(deployment, &shard, since, near).await?,
         };
@@ -244,7 +207,7 @@ async fn replay(
         };
         while let Some(last) = page.last().map(|row: &ManifestRow| row.first.clone()) {
             for row in page.iter().filter(|row| span.overlaps(row.received_at)) {
-                object(deployment, tenant, span, &shard, row, &mut places, &mut sink, &mut replayed).await?;
+                object(deployment, request, &shard, row, &mut cursors, &mut sink, &mut replayed).await?;
                 if replayed.is_closed {
                     return Ok(replayed);
                 }
@@ -256,17 +219,16 @@ async fn replay(
 }
 
 /// Replays what is asked for of one object, portion after portion.
-#[expect(clippy::too_many_arguments, reason = "it is the body of a loop")]
 async fn object(
     deployment: &impl Deployment,
-    tenant: Option<&TenantId>,
-    span: Span,
+    request: &Request,
     shard: &str,
     row: &ManifestRow,
-    places: &mut Places,
+    cursors: &mut Cursors,
     sink: &mut impl Sink,
     replayed: &mut Replayed,
 ) -> anyhow::Result<()> {
+    let (tenant, span) = (request.tenant.as_ref(), request.span);
     let mut lines = Vec::new();
     let members = match members(deployment, tenant, row).await? {
         Ok(members) => members,
@@ -279,7 +241,8 @@ async fn object(
         chosen(&bytes, tenant, span, &mut lines)
             .with_context(|| format!("the archive object `{}`", row.key))?;
     }
-    let mut done = places.of(shard).filter(|place| place.first() == row.first).map_or(0, |place| place.lines);
+    let mut done =
+        cursors.of(shard).filter(|cursor| cursor.first() == row.first).map_or(0, |cursor| cursor.lines);
     replayed.objects += u64::from(done < lines.len());
     while done < lines.len() {
         let portion = &lines[done..lines.len().min(done + sink.portion())];
@@ -291,7 +254,7 @@ async fn object(
         done += portion.len();
         replayed.events += (portion.len() - taken.left_out.len()) as u64;
         replayed.left_out.extend(taken.left_out);
-        places.reach(shard, Place::new(&row.first, done))?;
+        cursors.reach(shard, ReplayCursor::new(&row.first, done))?;
     }
     Ok(())
 }

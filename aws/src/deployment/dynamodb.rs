@@ -12,11 +12,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use consumer_fn::items::Existing;
 use consumer_fn::manifest::ManifestRow;
 use consumer_fn::{Attribute, Mark, Origin};
+use operate::deployment::{ItemPage, NamedItem};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::key;
 
 use super::failed;
-use crate::deployment::{ItemPage, NamedItem};
 
 /// What is read of an item.
 const ATTRIBUTES: &str =

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
-use local::aws::{KinesisReader, Position};
-use local::event_source_mapping::ports::{ListedShard, Read, Room, StreamReader};
+use local::event_source_mapping::ports::{Room, StreamReader};
+use operate::deployment::{RecordPage, Start};
 
 use super::failed;
-use crate::deployment::Start;
+use crate::kinesis::{KinesisReader, Position};
 
 /// How much of a shard is read at a time: as much as a call gives.
 const PAGE: Room = Room { records: 10_000, bytes: 10 * 1024 * 1024 };
@@ -36,16 +36,16 @@ impl Shards {
         Ok((summary.stream_arn, Duration::from_hours(hours)))
     }
 
-    pub(super) async fn list(&self) -> anyhow::Result<Vec<ListedShard>> {
-        self.reader.shards().await
+    pub(super) async fn list(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.reader.shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
-    pub(super) async fn read(&self, shard: &str, start: Start<'_>) -> anyhow::Result<Read> {
+    pub(super) async fn read(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
         let position = match start {
             Start::Oldest => Position::Oldest,
             Start::At(time) => Position::At(time),
             Start::After(sequence_number) => Position::After(sequence_number.to_owned()),
         };
-        self.reader.read_from(shard, position, PAGE).await
+        Ok(self.reader.read_from(shard, position, PAGE).await?.into())
     }
 }

@@ -3,10 +3,10 @@
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use bytes::Bytes;
+use operate::deployment::ListedObject;
 use shared::time::Timestamp;
 
 use super::failed;
-use crate::deployment::Listed;
 
 /// A bucket.
 #[derive(Debug)]
@@ -20,14 +20,14 @@ impl Bucket {
         Self { client: Client::new(sdk), bucket }
     }
 
-    pub(super) async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<Listed>> {
+    pub(super) async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
         let call = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
         let page = call.set_start_after(after.map(str::to_owned)).send().await.map_err(failed)?;
         let listed = |object: aws_sdk_s3::types::Object| {
             let bytes = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
             // S3 always says when; if it once did not, nobody may take the object for an old one.
             let written = object.last_modified.and_then(|time| time.to_millis().ok()).unwrap_or(i64::MAX);
-            object.key.map(|key| Listed { key, bytes, written: Timestamp::from_unix_ms(written) })
+            object.key.map(|key| ListedObject { key, bytes, written: Timestamp::from_unix_ms(written) })
         };
         Ok(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect())
     }

@@ -14,13 +14,13 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
+use operate::deployment::{Messages, QueueName, QueuedMessage};
 use serde::Deserialize;
 use shared::limits;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
 use super::failed;
-use crate::deployment::{Messages, QueueName, QueuedMessage};
 
 /// How long what was received stays hidden if nobody gets to make it visible, in seconds.
 const HIDDEN: i32 = 60;

@@ -7,7 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule as Rule};
 use serde_json::Value;
 
-use crate::doctor::facts::{Bucket, LifecycleRule};
+use operate::doctor::facts::{Bucket, LifecycleRule};
 
 /// What S3 says where nothing is set. (None of these is in the model of its API.)
 const NOT_SET: [&str; 4] = [

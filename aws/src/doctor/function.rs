@@ -12,7 +12,7 @@ use aws_sdk_lambda::types::{Architecture, FunctionResponseType};
 use serde::Deserialize;
 
 use super::role;
-use crate::doctor::facts::{Door, Function, Health, SpillMapping};
+use operate::doctor::facts::{Door, Function, Health, SpillMapping};
 
 /// What the Function URL belongs to.
 pub(super) const ALIAS: &str = "live";

@@ -9,7 +9,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde::Deserialize;
 
-use crate::doctor::facts::{Queue, Redrive};
+use operate::doctor::facts::{Queue, Redrive};
 
 /// The queue at that URL.
 pub(super) async fn read(sdk: &SdkConfig, url: &str) -> anyhow::Result<Queue> {

@@ -1,13 +1,13 @@
 //! IAM: what a role's policies say.
 
+use crate::query::{Members, Service, call};
 use anyhow::Context;
 use aws_config::SdkConfig;
-use local::aws::query::{Members, Service, call};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::doctor::facts::{Role, Statement};
+use operate::doctor::facts::{Role, Statement};
 
 /// The role of that name.
 pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Role> {

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveStatus,
 };
 
-use crate::doctor::facts::{Index, Table};
+use operate::doctor::facts::{Index, Table};
 
 /// The table of that name.
 pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Table> {

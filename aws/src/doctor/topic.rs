@@ -1,12 +1,12 @@
 //! SNS: a topic's attributes, of which its policy is one. The Query protocol is all that SNS speaks.
 
+use crate::query::{Entries, Service, call};
 use anyhow::Context;
 use aws_config::SdkConfig;
-use local::aws::query::{Entries, Service, call};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::doctor::facts::Topic;
+use operate::doctor::facts::Topic;
 
 /// The action that a publisher is allowed, in small letters, as policies do not tell letters apart.
 const PUBLISH: &str = "sns:publish";

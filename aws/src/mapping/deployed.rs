@@ -9,10 +9,11 @@ use aws_sdk_lambda::operation::get_event_source_mapping::GetEventSourceMappingOu
 use aws_sdk_lambda::types::{EventSourcePosition, FunctionResponseType};
 use uuid::Uuid;
 
-use crate::event_source_mapping::{DeployedMapping, Rules};
+use operate::doctor::facts::StreamMapping;
+use shared::mapping::Rules;
 
 /// The mapping of that id.
-pub async fn deployed_mapping(sdk: &SdkConfig, id: Uuid) -> anyhow::Result<DeployedMapping> {
+pub async fn deployed_mapping(sdk: &SdkConfig, id: Uuid) -> anyhow::Result<StreamMapping> {
     let found = Client::new(sdk).get_event_source_mapping().uuid(id.to_string()).send().await;
     let found = found.with_context(|| format!("the event source mapping {id} cannot be read"))?;
     ours(id, found).with_context(|| format!("the event source mapping {id} is not as Lambda documents it"))
@@ -20,12 +21,12 @@ pub async fn deployed_mapping(sdk: &SdkConfig, id: Uuid) -> anyhow::Result<Deplo
 
 /// Lambda's own defaults stand where a setting is missing.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
-fn ours(id: Uuid, found: GetEventSourceMappingOutput) -> anyhow::Result<DeployedMapping> {
+fn ours(id: Uuid, found: GetEventSourceMappingOutput) -> anyhow::Result<StreamMapping> {
     // -1 says: without end.
     let seconds = |value: i32| u64::try_from(value).ok().map(Duration::from_secs);
     let on_failure = found.destination_config.and_then(|config| config.on_failure);
     let Rules { payload_limit, backoff, .. } = Rules::default();
-    Ok(DeployedMapping {
+    Ok(StreamMapping {
         id,
         state: found.state.unwrap_or_default(),
         source: found.event_source_arn.context("it names no event source")?,
@@ -39,7 +40,7 @@ fn ours(id: Uuid, found: GetEventSourceMappingOutput) -> anyhow::Result<Deployed
         tumbling_window: seconds(found.tumbling_window_in_seconds.unwrap_or(0))
             .context("a negative window")?,
         filters: found.filter_criteria.map_or(0, |criteria| criteria.filters().len()),
-        on_failure: on_failure.and_then(|on_failure| on_failure.destination),
+        failure_destination: on_failure.and_then(|on_failure| on_failure.destination),
         rules: Rules {
             batch_size: usize::try_from(found.batch_size.unwrap_or(100))?,
             batching_window: seconds(found.maximum_batching_window_in_seconds.unwrap_or(0))
@@ -84,7 +85,7 @@ mod tests {
             .destination_config(DestinationConfig::builder().on_failure(destination).build());
         let mapping = ours(Uuid::nil(), found.build()).unwrap();
         assert_eq!((mapping.starting_position.as_str(), mapping.parallelization_factor), ("TRIM_HORIZON", 2));
-        assert_eq!(mapping.on_failure.as_deref(), Some("arn:aws:s3:::archive"));
+        assert_eq!(mapping.failure_destination.as_deref(), Some("arn:aws:s3:::archive"));
         let rules = mapping.rules;
         assert_eq!((rules.batch_size, rules.batching_window), (200, Duration::from_secs(7)));
         assert_eq!(rules.maximum_retry_attempts, Some(4));

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
+use local::event_source_mapping::{Rules, Settings};
 use shared::blob::sha256;
-
-use crate::event_source_mapping::{Rules, Settings};
 
 /// A stream and the function that gets its records.
 #[derive(Clone, Debug, PartialEq, Eq)]

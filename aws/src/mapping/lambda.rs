@@ -13,7 +13,7 @@ use aws_sdk_lambda::types::InvocationType;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
+use local::event_source_mapping::ports::{InvokeFailure, Invoker};
 
 /// The longest that a function may run, and a little more.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>

@@ -6,8 +6,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::primitives::ByteStream;
 
-use crate::event_source_mapping::FailureRecord;
-use crate::event_source_mapping::ports::FailureDestination;
+use local::event_source_mapping::FailureRecord;
+use local::event_source_mapping::ports::FailureDestination;
 
 /// A bucket for what failed for good.
 #[derive(Clone, Debug)]

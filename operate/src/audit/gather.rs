@@ -17,8 +17,8 @@ use super::facts::{Arrival, Event, Facts, Item, Kept, Object, Shard};
 use super::objects::{self, Noted};
 use super::verdict::Finding;
 use crate::archive::{self, SKEW_MS, Span, each_page, earlier, manifest, place, ranges_of};
-use crate::deployment::{Deployment, QueueName, Start, Tail};
-use crate::kept::{self, FailedBatch};
+use crate::deployment::{Deployment, QueueName, Start};
+use crate::failed_batch::{self, FailedBatch};
 use crate::progress::Progress;
 
 /// Objects that are fetched side by side.
@@ -37,12 +37,13 @@ pub(crate) async fn gather(
     span: Span,
     now: Timestamp,
     clock: &Clock,
+    progress: Progress<'_>,
 ) -> anyhow::Result<Facts> {
     let retention = deployment.retention().await?;
     let ago = |duration: Duration| earlier(now, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
     // What lies further back than the least is on the stream as well, unless the retention was raised since.
     let sure_from = ago(retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW_MS));
-    let mut reader = Reader::new(deployment, config, Facts::none(span, sure_from, now));
+    let mut reader = Reader::new(deployment, config, Facts::none(span, sure_from, now), progress);
     reader.read(ago(retention), clock).await?;
     Ok(reader.facts)
 }
@@ -54,20 +55,19 @@ pub(super) struct Reader<'a, D> {
     pub(super) facts: Facts,
     /// The objects that may be written next, by the ledger.
     intents: Vec<String>,
-    progress: Progress,
+    progress: Progress<'a>,
 }
 
 /// The manifest, by the keys of objects.
 type Rows = BTreeMap<String, ManifestRow>;
 
 impl<'a, D: Deployment> Reader<'a, D> {
-    pub(super) fn new(deployment: &'a D, config: &'a Config, facts: Facts) -> Self {
-        Self { deployment, config, facts, intents: Vec::new(), progress: Progress::on_terminal() }
+    pub(super) fn new(deployment: &'a D, config: &'a Config, facts: Facts, progress: Progress<'a>) -> Self {
+        Self { deployment, config, facts, intents: Vec::new(), progress }
     }
 
     async fn read(&mut self, retained: Timestamp, clock: &Clock) -> anyhow::Result<()> {
-        let shards: BTreeSet<Arc<str>> =
-            self.deployment.shards().await?.into_iter().map(|shard| shard.id.into()).collect();
+        let shards: BTreeSet<Arc<str>> = self.deployment.shards().await?.into_iter().map(Arc::from).collect();
         let mut rows = Rows::new();
         for shard in &shards {
             self.shard(shard).await?;
@@ -84,7 +84,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         // Whatever was found so far arrived by now; and in these shards, of which some may be new.
         let until = clock.now().unix_ms().saturating_add(SKEW_MS);
         for shard in self.deployment.shards().await? {
-            self.stream(&shard.id.into(), retained, Timestamp::from_unix_ms(until)).await?;
+            self.stream(&shard.into(), retained, Timestamp::from_unix_ms(until)).await?;
         }
         self.other_items().await
     }
@@ -108,7 +108,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         let of_shard = manifest(self.deployment, shard, self.facts.span.from).await?;
         self.facts.faults.extend(objects::overlaps(&of_shard));
         rows.extend(of_shard.into_iter().map(|row| (row.key.clone(), row)));
-        self.progress.tell("manifest rows", rows.len() as u64, None);
+        (self.progress)("manifest rows", rows.len() as u64, None);
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         let mut listed = BTreeSet::new();
         let shards = archive::shards(self.deployment, span.from, |page| {
             listed.extend(page.into_iter().map(|object| object.key));
-            self.progress.tell("listed objects", listed.len() as u64, None);
+            (self.progress)("listed objects", listed.len() as u64, None);
         });
         // Shards that the stream has forgotten; nothing happens in them any more.
         for shard in shards.await?.into_keys().map(Arc::from) {
@@ -150,7 +150,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
             }
             self.facts.objects.push(object);
             done += 1;
-            self.progress.tell("archive objects", done, Some(total));
+            (self.progress)("archive objects", done, Some(total));
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         let mut kept = Vec::new();
         each_page(self.deployment, prefix, None, |page| {
             kept.extend(page.into_iter().filter(|object| object.written >= from).map(|object| object.key));
-            self.progress.tell("listed objects", kept.len() as u64, None);
+            (self.progress)("listed objects", kept.len() as u64, None);
         })
         .await?;
         Ok(kept)
@@ -176,9 +176,9 @@ impl<'a, D: Deployment> Reader<'a, D> {
 
     /// The lines in quarantine, of objects that were written at `from` or later.
     pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.kept(kept::QUARANTINE, from).await? {
+        for key in self.kept(failed_batch::QUARANTINE, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
-            let lines = match kept::quarantine_lines(&bytes) {
+            let lines = match failed_batch::quarantine_lines(&bytes) {
                 Ok(lines) => lines,
                 Err(why) => {
                     self.facts.faults.push(Finding::object(&key, format!("it cannot be read: {why:#}")));
@@ -204,9 +204,9 @@ impl<'a, D: Deployment> Reader<'a, D> {
 
     /// The lines that were given up, of objects that were written at `from` or later.
     pub(super) async fn failures(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.kept(kept::FAILED, from).await? {
+        for key in self.kept(failed_batch::FAILED, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
-            match kept::failed_batch(&bytes) {
+            match failed_batch::failed_batch(&bytes) {
                 Ok(FailedBatch { batch, .. }) => {
                     let kept = batch.lines(self.config).map(|line| {
                         let Arrival { origin, event, received_at, .. } = arrival(&line);
@@ -227,7 +227,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         loop {
             let page = self.deployment.list_items(None, after).await?;
             seen += page.items.len() as u64;
-            self.progress.tell("items", seen, None);
+            (self.progress)("items", seen, None);
             let within = page.items.into_iter().filter(|item| self.facts.span.has(item.received_at));
             self.facts.items.extend(within.map(|item| Item {
                 tenant: item.tenant,
@@ -299,8 +299,8 @@ impl<'a, D: Deployment> Reader<'a, D> {
                 let arrivals = batch.lines(self.config).map(|line| arrival(&line));
                 self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
             }
-            self.progress.tell("events on the stream", self.facts.arrivals.len() as u64, None);
-            if read.tail != Tail::More || is_behind {
+            (self.progress)("events on the stream", self.facts.arrivals.len() as u64, None);
+            if !read.has_more || is_behind {
                 break;
             }
         }

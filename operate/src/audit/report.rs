@@ -18,7 +18,7 @@ const QUEUED: &str = "(not on the stream)";
 
 /// An audit's outcome.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     deployment: String,
     from: Timestamp,
     to: Timestamp,
@@ -60,7 +60,7 @@ impl Report {
         }
     }
 
-    pub(crate) fn is_balanced(&self) -> bool {
+    pub fn is_balanced(&self) -> bool {
         self.balanced
     }
 }

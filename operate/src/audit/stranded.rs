@@ -16,29 +16,36 @@ use super::facts::{Event, Facts, Item, Kept, Line, Object};
 use super::gather::{Reader, arrival};
 use crate::archive::Span;
 use crate::deployment::Deployment;
+use crate::progress::Progress;
 
 /// The places that a line of the stream may have gone to, but for archive and items: these are asked when it is judged.
 pub(crate) struct Elsewhere<'a, D> {
     deployment: &'a D,
     config: &'a Config,
     facts: Facts,
+    progress: Progress<'a>,
 }
 
 impl<'a, D: Deployment> Elsewhere<'a, D> {
     /// Reads them for lines that arrived at `from` or later. How far each shard is done comes first, so that whatever of a
     /// line that is done is anywhere is found.
-    pub(crate) async fn read(deployment: &'a D, config: &'a Config, from: Timestamp) -> anyhow::Result<Self> {
+    pub(crate) async fn read(
+        deployment: &'a D,
+        config: &'a Config,
+        from: Timestamp,
+        progress: Progress<'a>,
+    ) -> anyhow::Result<Self> {
         // Of no place is it known that the stream has nothing there: only a part of it is looked at.
         let never = Timestamp::from_unix_ms(i64::MAX);
         let facts = Facts::none(Span::default(), never, Clock::system().now());
-        let mut reader = Reader::new(deployment, config, facts);
+        let mut reader = Reader::new(deployment, config, facts, progress);
         for shard in deployment.shards().await? {
-            reader.shard(&shard.id.into()).await?;
+            reader.shard(&shard.into()).await?;
         }
         reader.quarantine(from).await?;
         reader.failures(from).await?;
         reader.queues().await?;
-        Ok(Self { deployment, config, facts: reader.facts })
+        Ok(Self { deployment, config, facts: reader.facts, progress })
     }
 
     /// The shards of which anything is done, and the first place that is not.
@@ -67,7 +74,7 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
             dead: self.facts.dead.iter().filter(is_theirs).cloned().collect(),
             ..Facts::none(self.facts.span, self.facts.stream_from, self.facts.now)
         };
-        let mut reader = Reader::new(self.deployment, self.config, facts);
+        let mut reader = Reader::new(self.deployment, self.config, facts, self.progress);
         reader.other_items().await?;
         let elsewhere =
             |item: &&Item| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use local::event_source_mapping::DeployedMapping;
 use serde::Deserialize;
+use shared::mapping::Rules;
+use uuid::Uuid;
 
 /// A deployed stack.
 #[derive(Clone, Debug)]
@@ -14,7 +15,7 @@ pub struct Deployment {
     /// CloudFormation's word for how it is.
     pub status: String,
     /// From the stream to the consumer.
-    pub mapping: DeployedMapping,
+    pub mapping: StreamMapping,
     /// From the spill queue to the redriver; there may be none, or several.
     pub spill_mappings: Vec<SpillMapping>,
     /// `ingest-fn`, as the URL's alias has it.
@@ -41,6 +42,36 @@ pub struct Deployment {
     pub alarms: Vec<(String, Option<Alarm>)>,
     /// The topic that they go to.
     pub alarm_topic: Topic,
+}
+
+/// The mapping from the stream, as Lambda's API describes it.
+#[derive(Clone, Debug)]
+pub struct StreamMapping {
+    pub id: Uuid,
+    /// Lambda's word, such as `Enabled`.
+    pub state: String,
+    /// The ARN of what it reads.
+    pub source: String,
+    /// The ARN of the function it invokes.
+    pub function: String,
+    /// Where it begins on a shard that it has not read before.
+    pub starting_position: String,
+    /// How many batches of one shard are in flight at a time.
+    pub parallelization_factor: u32,
+    /// Zero if windows keep no state.
+    pub tumbling_window: Duration,
+    /// How many filters records have to pass.
+    pub filters: usize,
+    /// The ARN of the failure destination.
+    pub failure_destination: Option<String>,
+    pub rules: Rules,
+}
+
+impl StreamMapping {
+    /// Lambda invokes the function, or is about to.
+    pub fn is_on(&self) -> bool {
+        !matches!(self.state.as_str(), "Disabled" | "Disabling")
+    }
 }
 
 /// A mapping from a queue.

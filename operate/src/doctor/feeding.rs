@@ -1,9 +1,9 @@
 //! How the functions are fed: the mapping from the stream, against the rules that the local run has too, and the one from
 //! the spill queue.
 
-use local::event_source_mapping::{DeployedMapping, Rules, STARTING_POSITION};
+use shared::mapping::{Rules, STARTING_POSITION};
 
-use super::facts::Deployment;
+use super::facts::{Deployment, StreamMapping};
 use super::report::Report;
 
 /// The most messages that one invocation of the redriver is made for.
@@ -23,7 +23,7 @@ fn update(id: impl std::fmt::Display, option: impl std::fmt::Display) -> String 
 /// What the mapping stands between, and whether it works.
 fn ends(deployment: &Deployment, report: &mut Report) {
     let Deployment { mapping, consumer, bucket, .. } = deployment;
-    let DeployedMapping { id, state, source, function, on_failure, .. } = mapping;
+    let StreamMapping { id, state, source, function, failure_destination, .. } = mapping;
     let anew = "this cannot be changed in place: delete the mapping and deploy it anew";
     let mut about = report.about(CONSUMERS);
     about.holds("State", state, state == "Enabled", "Enabled", update(id, "--enabled"));
@@ -37,7 +37,7 @@ fn ends(deployment: &Deployment, report: &mut Report) {
         format_args!("{STARTING_POSITION}: a mapping made anew must not skip what waits"),
         anew,
     );
-    let is = on_failure.as_deref().unwrap_or("not set");
+    let is = failure_destination.as_deref().unwrap_or("not set");
     let should = format!("arn:aws:s3:::{}", bucket.name);
     about.holds(
         "DestinationConfig",

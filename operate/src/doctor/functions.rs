@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use local::pipeline::CONSUMER_TIMEOUT;
 use shared::config::{Config, VARIABLE};
+use shared::mapping::CONSUMER_TIMEOUT;
 
 use super::facts::{Deployment, Function};
 use super::report::Report;

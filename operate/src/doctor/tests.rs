@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use local::event_source_mapping::{DeployedMapping, Rules, STARTING_POSITION};
+use shared::mapping::{Rules, STARTING_POSITION};
 use shared::permission::{On, Permission};
 use uuid::Uuid;
 
@@ -113,7 +113,7 @@ fn as_deployed() -> Deployment {
     Deployment {
         stack: "Tidegate-dev".to_owned(),
         status: "UPDATE_COMPLETE".to_owned(),
-        mapping: DeployedMapping {
+        mapping: StreamMapping {
             id: Uuid::nil(),
             state: "Enabled".to_owned(),
             source: arn("kinesis", "stream/events"),
@@ -122,7 +122,7 @@ fn as_deployed() -> Deployment {
             parallelization_factor: 1,
             tumbling_window: Duration::ZERO,
             filters: 0,
-            on_failure: Some("arn:aws:s3:::archive".to_owned()),
+            failure_destination: Some("arn:aws:s3:::archive".to_owned()),
             rules: Rules::default(),
         },
         spill_mappings: vec![SpillMapping {
@@ -216,7 +216,7 @@ fn a_stack_that_did_not_come_to_its_end_is_found() {
 
 #[test]
 fn each_setting_of_the_mapping_is_compared() {
-    fn check(change: impl FnOnce(&mut DeployedMapping), setting: &str) {
+    fn check(change: impl FnOnce(&mut StreamMapping), setting: &str) {
         finds(|stack| change(&mut stack.mapping), &[&format!("consumer's mapping: {setting}")]);
     }
     check(|mapping| mapping.state = text("Disabled"), "State");
@@ -230,8 +230,8 @@ fn each_setting_of_the_mapping_is_compared() {
     check(|mapping| mapping.rules.report_batch_item_failures = false, "ReportBatchItemFailures");
     check(|mapping| mapping.rules.maximum_retry_attempts = None, "MaximumRetryAttempts");
     check(|mapping| mapping.rules.maximum_record_age = None, "MaximumRecordAgeInSeconds");
-    check(|mapping| mapping.on_failure = None, "DestinationConfig");
-    check(|mapping| mapping.on_failure = Some(text("arn:aws:s3:::elsewhere")), "DestinationConfig");
+    check(|mapping| mapping.failure_destination = None, "DestinationConfig");
+    check(|mapping| mapping.failure_destination = Some(text("arn:aws:s3:::elsewhere")), "DestinationConfig");
     check(|mapping| mapping.filters = 1, "FilterCriteria");
 }
 

@@ -1,18 +1,17 @@
 //! What may be brought back: one line of what failed, and what is to become of it. Pure.
 
-use clap::ValueEnum;
 use consumer_fn::{Origin, StreamLine};
 use shared::event::Event;
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
 /// Where something failed lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
-pub enum Place {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailureSource {
     /// Lines that could not be read or stored, under `errors/`.
     Quarantine,
     /// Batches that failed for good, under `aws/lambda/`.
-    OnFailure,
+    FailureDestination,
     /// Spilled messages that never reached the stream.
     DeadLetters,
     /// What is done, lies on the stream still, and in no place behind it: the event source mapping gave it up and could
@@ -23,7 +22,7 @@ pub enum Place {
 /// One line of what failed.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
-    pub(crate) place: Place,
+    pub(crate) source: FailureSource,
     /// The quarantine's reason, the mapping's condition, or `dead_letter`.
     pub(crate) reason: String,
     /// When the stream had it; of a dead letter, when it was sent.
@@ -38,9 +37,9 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// A line that was on the stream.
-    pub(crate) fn of_line(place: Place, reason: String, line: StreamLine) -> Self {
+    pub(crate) fn of_line(source: FailureSource, reason: String, line: StreamLine) -> Self {
         Self {
-            place,
+            source,
             reason,
             at: line.arrival,
             partition_key: line.partition_key,
@@ -65,12 +64,12 @@ impl Candidate {
 
 /// What the operator asks for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Selection {
-    pub(crate) places: Vec<Place>,
-    pub(crate) reasons: Vec<String>,
-    pub(crate) tenant: Option<TenantId>,
-    pub(crate) from: Option<Timestamp>,
-    pub(crate) to: Option<Timestamp>,
+pub struct Selection {
+    pub sources: Vec<FailureSource>,
+    pub reasons: Vec<String>,
+    pub tenant: Option<TenantId>,
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
 }
 
 /// The reason of what would go to quarantine again, unless the item that has the id is gone.
@@ -78,13 +77,13 @@ const ID_REUSED: &str = "id_reused";
 
 impl Selection {
     /// Whether anything that lies there is asked for.
-    pub(crate) fn looks_at(&self, place: Place) -> bool {
-        self.places.contains(&place) || self.places.is_empty() && place != Place::Stream
+    pub(crate) fn reads(&self, source: FailureSource) -> bool {
+        self.sources.contains(&source) || self.sources.is_empty() && source != FailureSource::Stream
     }
 
     /// Whether it is asked for.
     pub(crate) fn picks(&self, candidate: &Candidate) -> bool {
-        self.looks_at(candidate.place)
+        self.reads(candidate.source)
             && (self.reasons.is_empty() || self.reasons.contains(&candidate.reason))
             && self.tenant.as_ref().is_none_or(|tenant| candidate.tenant() == Some(tenant))
             && self.from.is_none_or(|from| candidate.at >= from)
@@ -134,7 +133,7 @@ pub(crate) enum Fate {
 /// What is to become of a line.
 pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Selection) -> Fate {
     match standing {
-        _ if candidate.event.is_err() && candidate.place == Place::Stream => Fate::ToQuarantine,
+        _ if candidate.event.is_err() && candidate.source == FailureSource::Stream => Fate::ToQuarantine,
         _ if candidate.event.is_err() => Fate::Unreadable,
         Standing::Done => Fate::Archived,
         Standing::Open => Fate::Unsettled,
@@ -151,7 +150,7 @@ mod tests {
 
     fn candidate(reason: &str) -> Candidate {
         Candidate {
-            place: Place::Quarantine,
+            source: FailureSource::Quarantine,
             reason: reason.to_owned(),
             at: Timestamp::from_unix_ms(1_000),
             partition_key: Some("acme#3".to_owned()),
@@ -181,9 +180,15 @@ mod tests {
         };
         let (at, tenant) = (Timestamp::from_unix_ms, |tenant| TenantId::parse(tenant).ok());
         check(Selection::default(), true);
-        check(Selection { places: vec![Place::Quarantine, Place::OnFailure], ..Selection::default() }, true);
-        check(Selection { places: vec![Place::DeadLetters], ..Selection::default() }, false);
-        check(Selection { places: vec![Place::Stream], ..Selection::default() }, false);
+        check(
+            Selection {
+                sources: vec![FailureSource::Quarantine, FailureSource::FailureDestination],
+                ..Selection::default()
+            },
+            true,
+        );
+        check(Selection { sources: vec![FailureSource::DeadLetters], ..Selection::default() }, false);
+        check(Selection { sources: vec![FailureSource::Stream], ..Selection::default() }, false);
         check(Selection { reasons: vec!["item_refused".to_owned()], ..Selection::default() }, false);
         check(Selection { tenant: tenant("acme"), ..Selection::default() }, true);
         check(Selection { tenant: tenant("beta"), ..Selection::default() }, false);
@@ -194,9 +199,12 @@ mod tests {
 
     #[test]
     fn the_stream_is_read_only_where_it_is_named() {
-        let dropped = Candidate { place: Place::Stream, ..candidate("dropped") };
+        let dropped = Candidate { source: FailureSource::Stream, ..candidate("dropped") };
         assert!(!Selection::default().picks(&dropped));
-        let named = Selection { places: vec![Place::OnFailure, Place::Stream], ..Selection::default() };
+        let named = Selection {
+            sources: vec![FailureSource::FailureDestination, FailureSource::Stream],
+            ..Selection::default()
+        };
         assert!(named.picks(&dropped));
     }
 
@@ -214,6 +222,6 @@ mod tests {
         check(&candidate("id_reused"), Standing::Free, &["id_reused"], Fate::Due);
         let bad = Candidate { event: Err("unrecognised".to_owned()), ..candidate("unrecognised") };
         check(&bad, Standing::Free, &[], Fate::Unreadable);
-        check(&Candidate { place: Place::Stream, ..bad }, Standing::Free, &[], Fate::ToQuarantine);
+        check(&Candidate { source: FailureSource::Stream, ..bad }, Standing::Free, &[], Fate::ToQuarantine);
     }
 }

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::candidate::{Candidate, Fate, Place};
+use super::candidate::{Candidate, FailureSource, Fate};
 
 /// Places with lines that cannot be read are named; so many.
 const NAMED: usize = 20;
 
 /// Counts, by what a reader asks for.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
-    counts: BTreeMap<(Place, String, Option<String>, Fate), usize>,
+pub struct Report {
+    counts: BTreeMap<(FailureSource, String, Option<String>, Fate), usize>,
     /// What holds something that cannot be read, and why.
     unreadable: BTreeSet<String>,
     /// Why the stream did not take what it did not take.
     refusal: Option<String>,
+    /// About how many dead letters could not be read.
+    hidden: u64,
     applied: bool,
 }
 
@@ -27,7 +29,7 @@ impl Report {
     /// Counts a line of `source`.
     pub(crate) fn count(&mut self, candidate: &Candidate, fate: Fate, source: &str) {
         let tenant = candidate.tenant().map(ToString::to_string);
-        *self.counts.entry((candidate.place, candidate.reason.clone(), tenant, fate)).or_default() += 1;
+        *self.counts.entry((candidate.source, candidate.reason.clone(), tenant, fate)).or_default() += 1;
         if let (Err(why), Fate::Unreadable) = (&candidate.event, fate) {
             self.unreadable.insert(format!("{source}: {why}"));
         }
@@ -55,6 +57,11 @@ impl Report {
         self.refusal.as_deref()
     }
 
+    /// About so many dead letters could not be read.
+    pub(crate) fn hidden(&mut self, messages: u64) {
+        self.hidden = messages;
+    }
+
     fn sum(&self, fate: Fate) -> usize {
         self.counts.iter().filter(|((.., other), _)| *other == fate).map(|(_, count)| count).sum()
     }
@@ -62,20 +69,25 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.hidden > 0 {
+            writeln!(f, "About {} dead letters could not be read now: run it again.", self.hidden)?;
+        }
         if self.counts.is_empty() && self.unreadable.is_empty() {
             return writeln!(f, "Nothing that failed is left to bring back.");
         }
-        let head = ["place", "reason", "tenant", "events", "what"].map(str::to_owned);
-        let row =
-            |((place, reason, tenant, fate), count): (&(Place, String, Option<String>, Fate), &usize)| {
-                let tenant = tenant.clone().unwrap_or_else(|| "-".to_owned());
-                [name(*place).to_owned(), reason.clone(), tenant, count.to_string(), what(*fate).to_owned()]
-            };
+        let head = ["source", "reason", "tenant", "events", "what"].map(str::to_owned);
+        let row = |((source, reason, tenant, fate), count): (
+            &(FailureSource, String, Option<String>, Fate),
+            &usize,
+        )| {
+            let tenant = tenant.clone().unwrap_or_else(|| "-".to_owned());
+            [name(*source).to_owned(), reason.clone(), tenant, count.to_string(), what(*fate).to_owned()]
+        };
         let rows: Vec<[String; 5]> = [head].into_iter().chain(self.counts.iter().map(row)).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let [place, reason, tenant, events] = [0, 1, 2, 3].map(width);
+        let [source, reason, tenant, events] = [0, 1, 2, 3].map(width);
         for [a, b, c, d, e] in &rows {
-            writeln!(f, "{a:place$}  {b:reason$}  {c:tenant$}  {d:>events$}  {e}")?;
+            writeln!(f, "{a:source$}  {b:reason$}  {c:tenant$}  {d:>events$}  {e}")?;
         }
         if !self.unreadable.is_empty() {
             writeln!(f, "\nThese hold what cannot be read, and stay as they are:")?;
@@ -103,12 +115,12 @@ impl fmt::Display for Report {
     }
 }
 
-fn name(place: Place) -> &'static str {
-    match place {
-        Place::Quarantine => "quarantine",
-        Place::OnFailure => "on-failure",
-        Place::DeadLetters => "dead-letters",
-        Place::Stream => "stream",
+fn name(source: FailureSource) -> &'static str {
+    match source {
+        FailureSource::Quarantine => "quarantine",
+        FailureSource::FailureDestination => "failure-destination",
+        FailureSource::DeadLetters => "dead-letters",
+        FailureSource::Stream => "stream",
     }
 }
 

@@ -7,8 +7,8 @@ use shared::config::Config;
 use shared::event::Event;
 use shared::time::Timestamp;
 
-use super::candidate::{Candidate, Place};
-use crate::kept::{FailedBatch, failed_batch, quarantine_lines};
+use super::candidate::{Candidate, FailureSource};
+use crate::failed_batch::{FailedBatch, failed_batch, quarantine_lines};
 
 /// The reason of dead letters.
 const DEAD_LETTER: &str = "dead_letter";
@@ -19,7 +19,7 @@ pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<C
     let mut candidates = Vec::new();
     for line in quarantine_lines(object)? {
         let candidate = |(origin, event): (_, Result<Event, &str>)| Candidate {
-            place: Place::Quarantine,
+            source: FailureSource::Quarantine,
             reason: line.reason.clone(),
             at: line.arrival,
             partition_key: line.partition_key.clone(),
@@ -42,7 +42,7 @@ pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Cand
     let mut candidates = Vec::new();
     for line in batch.lines(config) {
         before = before.max(Some(Mark::behind(&line.origin)));
-        candidates.push(Candidate::of_line(Place::OnFailure, reason.clone(), line));
+        candidates.push(Candidate::of_line(FailureSource::FailureDestination, reason.clone(), line));
     }
     Ok((candidates, shard, before.context("its payload holds no line")?))
 }
@@ -50,7 +50,7 @@ pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Cand
 /// The lines of a dead letter.
 pub(crate) fn dead_letter(body: &str, sent: Timestamp) -> anyhow::Result<Vec<Candidate>> {
     let candidate = |line: ingest_fn::OutgoingLine| Candidate {
-        place: Place::DeadLetters,
+        source: FailureSource::DeadLetters,
         reason: DEAD_LETTER.to_owned(),
         at: sent,
         partition_key: Some(line.partition_key),

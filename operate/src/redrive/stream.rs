@@ -5,32 +5,30 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context;
-use consumer_fn::{Batch, Ledger, Mark, ObjectStore, keep_unreadable};
-use ingest_fn::EventStream;
+use consumer_fn::{Batch, Mark, keep_unreadable};
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
-use super::candidate::{Candidate, Fate, Place};
+use super::candidate::{Candidate, FailureSource, Fate};
 use super::marker::Markers;
 use super::walk::Walk;
 use super::{Redrive, SETTLE};
 use crate::archive::earlier;
 use crate::audit::Elsewhere;
 use crate::deployment::Deployment;
-use crate::progress::Progress;
 
 /// The reason of everything that is found here: nobody knows the mapping's own any more.
 const DROPPED: &str = "dropped";
 /// A batch's quarantine lies under the day on which its first record arrived: at most so long before any other of it.
 const BATCH_MS: i64 = 7 * 86_400_000;
 
-impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S, O, L> {
+impl<D: Deployment> Redrive<'_, D> {
     /// What is done, and lies on the stream alone. What this run brings back comes behind all that it looks at.
     pub(super) async fn stream(&mut self, markers: &Markers) -> anyhow::Result<()> {
         let from = self.selection.from.unwrap_or_else(|| Timestamp::from_unix_ms(0));
         let from = earlier(from, BATCH_MS);
-        let elsewhere = Elsewhere::read(self.deployment, self.config, from).await?;
-        let (mut progress, mut records) = (Progress::on_terminal(), 0);
+        let elsewhere = Elsewhere::read(self.deployment, self.config, from, self.progress).await?;
+        let mut records = 0;
         for (shard, done_before) in elsewhere.done_before() {
             let source = format!("stream/{shard}");
             let done = markers.of(&source, self.deployment).await?;
@@ -38,7 +36,7 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
                 Walk::new(self.deployment, self.config, &self.selection, shard.clone(), done_before);
             while let Some(mut page) = walk.next().await? {
                 records += page.records;
-                progress.tell("records on the stream", records, None);
+                (self.progress)("records on the stream", records, None);
                 page.lines
                     .retain(|line| !done.contains(&line.origin) && !self.brought.contains(&line.origin));
                 if page.lines.is_empty() {
@@ -47,7 +45,7 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
                 let stranded = elsewhere.stranded(&page.lines).await?;
                 let lines = page.lines.into_iter().filter(|line| stranded.contains(&line.origin));
                 let candidates =
-                    lines.map(|line| Candidate::of_line(Place::Stream, DROPPED.to_owned(), line));
+                    lines.map(|line| Candidate::of_line(FailureSource::Stream, DROPPED.to_owned(), line));
                 let candidates: Vec<_> =
                     candidates.filter(|candidate| self.selection.picks(candidate)).collect();
                 let behind =
@@ -76,7 +74,7 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
         let numbers: HashSet<_> = origins.map(|origin| &origin.sequence_number).collect();
         for number in numbers {
             let record = records.get(number).context("a line comes with its record")?;
-            keep_unreadable(record, self.config, self.objects, Instant::now() + SETTLE).await?;
+            keep_unreadable(record, self.config, self.deployment.objects(), Instant::now() + SETTLE).await?;
         }
         self.report.count_all(&unreadable, Fate::Quarantined, source);
         Ok(())

@@ -11,7 +11,7 @@ use shared::time::Timestamp;
 use super::candidate::Selection;
 use super::cover::Cover;
 use crate::archive::SKEW_MS;
-use crate::deployment::{Deployment, Record, Start, Tail};
+use crate::deployment::{Deployment, RetainedRecord, Start};
 
 /// A walk along one shard.
 pub(crate) struct Walk<'a, D> {
@@ -72,7 +72,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         if let Some(record) = read.records.last() {
             self.last = Some(record.sequence_number.clone());
         }
-        self.is_over = read.tail != Tail::More;
+        self.is_over = !read.has_more;
         let mut page = Page::default();
         for record in read.records {
             let is_open = Mark::new(record.sequence_number.as_str(), 0) >= self.done_before;
@@ -89,7 +89,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         Ok(Some(page))
     }
 
-    fn take(&self, record: &Record, page: &mut Page) {
+    fn take(&self, record: &RetainedRecord, page: &mut Page) {
         let is_uncovered = |line: &StreamLine| {
             let place = Mark::from(&line.origin);
             place < self.done_before && !self.cover.has(&place)
@@ -102,8 +102,8 @@ impl<'a, D: Deployment> Walk<'a, D> {
         }
     }
 
-    fn batch(&self, record: &Record) -> Batch {
-        let Record { sequence_number, partition_key, data, arrival } = record;
+    fn batch(&self, record: &RetainedRecord) -> Batch {
+        let RetainedRecord { sequence_number, partition_key, data, arrival } = record;
         let partition_key = Some(partition_key.clone()).filter(|key| !key.is_empty());
         Batch::of_record(&self.shard, sequence_number, partition_key, *arrival, data.to_vec())
     }

@@ -23,14 +23,14 @@ pub(crate) struct Task {
 
 /// How far a replay is with a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct ReplayCursor {
     sequence_number: String,
     position: u32,
     /// How many of the object's lines are done with, of those that the task asks for.
     pub(crate) lines: usize,
 }
 
-impl Place {
+impl ReplayCursor {
     /// In the object whose first place is `first`.
     pub(crate) fn new(first: &Mark, lines: usize) -> Self {
         Self { sequence_number: first.sequence_number.to_string(), position: first.position, lines }
@@ -47,17 +47,17 @@ impl Place {
 struct Resume {
     v: u32,
     task: Task,
-    shards: BTreeMap<String, Place>,
+    shards: BTreeMap<String, ReplayCursor>,
 }
 
 /// How far a replay is, and the file that remembers it, if there is one.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct Cursors {
     file: Option<PathBuf>,
     resume: Resume,
 }
 
-impl Places {
+impl Cursors {
     /// Of `task`, from `file` if it is there.
     pub(crate) fn open(file: Option<PathBuf>, task: &Task) -> anyhow::Result<Self> {
         let begun = match &file {
@@ -75,12 +75,12 @@ impl Places {
     }
 
     /// Where to go on in a shard.
-    pub(crate) fn of(&self, shard: &str) -> Option<&Place> {
+    pub(crate) fn of(&self, shard: &str) -> Option<&ReplayCursor> {
         self.resume.shards.get(shard)
     }
 
     /// Everything before `place` is where it belongs.
-    pub(crate) fn reach(&mut self, shard: &str, place: Place) -> anyhow::Result<()> {
+    pub(crate) fn reach(&mut self, shard: &str, place: ReplayCursor) -> anyhow::Result<()> {
         self.resume.shards.insert(shard.to_owned(), place);
         let Some(file) = &self.file else { return Ok(()) };
         // Whole or not at all: whoever is killed here leaves the place before.
@@ -114,14 +114,14 @@ mod tests {
     fn a_replay_goes_on_where_it_was_and_another_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = Some(folder.path().join("place.json"));
-        let mut places = Places::open(file.clone(), &task("stdout")).unwrap();
+        let mut places = Cursors::open(file.clone(), &task("stdout")).unwrap();
         assert_eq!(places.of("s"), None);
-        places.reach("s", Place::new(&Mark::new("95", 2), 7)).unwrap();
+        places.reach("s", ReplayCursor::new(&Mark::new("95", 2), 7)).unwrap();
 
-        let again = Places::open(file.clone(), &task("stdout")).unwrap();
+        let again = Cursors::open(file.clone(), &task("stdout")).unwrap();
         let place = again.of("s").unwrap();
         assert_eq!((place.first(), place.lines), (Mark::new("95", 2), 7));
-        let other = Places::open(file, &task("local:/b")).unwrap_err().to_string();
+        let other = Cursors::open(file, &task("local:/b")).unwrap_err().to_string();
         assert!(other.contains("belongs to another replay"), "{other}");
     }
 }

@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::{TenantRange, Tenants};
+use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants};
 use consumer_fn::objects::{Created, Found, ObjectFailure};
 use consumer_fn::{Ledger, Mark, ObjectStore};
+use local::adapters::Plain;
 use local::data::DataFolder;
-use local::embedded::{EmbeddedLedger, EmbeddedObjects, EmbeddedStream};
-use shared::blob::sha256;
-use shared::id::EventId;
-use shared::time::Clock;
-
-use super::*;
-use crate::deployment::{
-    EmbeddedDeployment, ItemPage, ListedShard, Messages, QueueName, QueuedMessage, Read, Start,
+use local::embedded::EmbeddedStream;
+use operate::archive::Span;
+use operate::cat::{Printed, cat};
+use operate::deployment::{
+    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
 };
+use shared::blob::sha256;
+use shared::gzip;
+use shared::id::{EventId, TenantId};
+use shared::time::{Clock, Timestamp};
 
 const SHARD: &str = "shardId-000000000000";
 const AT: i64 = 1_704_937_370_234;
@@ -28,132 +31,129 @@ const AT: i64 = 1_704_937_370_234;
 type Asked = Arc<Mutex<Vec<(String, usize, Option<usize>)>>>;
 
 /// Notes what is read of objects.
-struct Noting {
-    inner: EmbeddedDeployment,
-    objects: NotingObjects,
+struct Noting<D> {
+    objects: NotingObjects<D>,
 }
 
-#[derive(Clone)]
-struct NotingObjects {
-    inner: EmbeddedObjects,
+struct NotingObjects<D> {
+    inner: D,
     asked: Asked,
 }
 
-impl ObjectStore for NotingObjects {
+impl<D: Deployment> ObjectStore for NotingObjects<D> {
     async fn put_if_absent(
         &self,
         key: &str,
         bytes: Bytes,
         covers_before: Option<&Mark>,
     ) -> Result<Created, ObjectFailure> {
-        ObjectStore::put_if_absent(&self.inner, key, bytes, covers_before).await
+        ObjectStore::put_if_absent(self.inner.objects(), key, bytes, covers_before).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
-        self.inner.put(key, bytes).await
+        self.inner.objects().put(key, bytes).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
         self.asked.lock().unwrap().push((key.to_owned(), 0, None));
-        self.inner.get(key).await
+        self.inner.objects().get(key).await
     }
 
     async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
         self.asked.lock().unwrap().push((key.to_owned(), 0, None));
-        self.inner.find(key).await
+        self.inner.objects().find(key).await
     }
 }
 
-impl Deployment for Noting {
-    type Objects = NotingObjects;
-    type Ledger = EmbeddedLedger;
-    type Stream = EmbeddedStream;
+impl<D: Deployment> Deployment for Noting<D> {
+    type Objects = NotingObjects<D>;
+    type Ledger = D::Ledger;
+    type Stream = D::Stream;
 
     fn name(&self) -> &str {
-        self.inner.name()
+        self.objects.inner.name()
     }
 
     fn identity(&self) -> &str {
-        self.inner.identity()
+        self.objects.inner.identity()
     }
 
-    fn objects(&self) -> &NotingObjects {
+    fn objects(&self) -> &NotingObjects<D> {
         &self.objects
     }
 
-    fn ledger(&self) -> &EmbeddedLedger {
-        self.inner.ledger()
+    fn ledger(&self) -> &D::Ledger {
+        self.objects.inner.ledger()
     }
 
-    fn stream(&self) -> &EmbeddedStream {
-        self.inner.stream()
+    fn stream(&self) -> Arc<D::Stream> {
+        self.objects.inner.stream()
     }
 
     async fn retention(&self) -> anyhow::Result<Duration> {
-        self.inner.retention().await
+        self.objects.inner.retention().await
     }
 
-    async fn shards(&self) -> anyhow::Result<Vec<ListedShard>> {
-        self.inner.shards().await
+    async fn shards(&self) -> anyhow::Result<Vec<String>> {
+        self.objects.inner.shards().await
     }
 
-    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<Read> {
-        self.inner.records(shard, start).await
+    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
+        self.objects.inner.records(shard, start).await
     }
 
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>> {
-        self.inner.checkpoint(shard).await
+        self.objects.inner.checkpoint(shard).await
     }
 
     async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
-        self.inner.manifest(shard, after).await
+        self.objects.inner.manifest(shard, after).await
     }
 
-    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
-        self.inner.manifest_before(shard, place).await
+    async fn manifest_before(&self, shard: &str, end: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+        self.objects.inner.manifest_before(shard, end).await
     }
 
-    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
-        self.inner.manifest_at(shard, place).await
+    async fn manifest_at(&self, shard: &str, position: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+        self.objects.inner.manifest_at(shard, position).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<Listed>> {
-        self.inner.list(prefix, after).await
+    async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
+        self.objects.inner.list(prefix, after).await
     }
 
     async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>> {
         self.objects.asked.lock().unwrap().push((key.to_owned(), offset, Some(length)));
-        self.inner.get_range(key, offset, length).await
+        self.objects.inner.get_range(key, offset, length).await
     }
 
     async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        self.inner.delete(key).await
+        self.objects.inner.delete(key).await
     }
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
-        self.inner.items(names).await
+        self.objects.inner.items(names).await
     }
 
     async fn list_items(&self, tenant: Option<&TenantId>, after: Option<String>) -> anyhow::Result<ItemPage> {
-        self.inner.list_items(tenant, after).await
+        self.objects.inner.list_items(tenant, after).await
     }
 
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
-        self.inner.messages(queue).await
+        self.objects.inner.messages(queue).await
     }
 
     async fn delete_message(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
-        self.inner.delete_message(queue, message).await
+        self.objects.inner.delete_message(queue, message).await
     }
 }
 
-async fn deployment() -> (tempfile::TempDir, Noting) {
+async fn deployment() -> (tempfile::TempDir, Noting<impl Deployment>) {
     let folder = tempfile::tempdir().unwrap();
     let data = DataFolder::open(folder.path()).unwrap();
     EmbeddedStream::open(data.database().unwrap(), 1, Clock::system()).await.unwrap();
-    let inner = EmbeddedDeployment::open(folder.path()).await.unwrap();
-    let objects = NotingObjects { inner: inner.objects().clone(), asked: Asked::default() };
-    (folder, Noting { inner, objects })
+    let inner = local::deployment::open(folder.path(), &Plain).await.unwrap();
+    (folder, Noting { objects: NotingObjects { inner, asked: Asked::default() } })
 }
 
 fn tenant(number: usize) -> TenantId {
@@ -167,7 +167,7 @@ fn line(tenant: &TenantId, object: u32, number: usize) -> String {
 
 /// Writes the `number`th object, with two lines of each of a hundred tenants; gives the bytes that each tenant has.
 async fn write(
-    deployment: &Noting,
+    deployment: &Noting<impl Deployment>,
     number: u32,
     is_beside: bool,
     is_noted: bool,
@@ -205,7 +205,7 @@ async fn write(
     ranges.into_iter().map(|range| (range.tenant.clone(), range)).collect()
 }
 
-async fn printed(deployment: &Noting, number: usize, span: Span) -> (Vec<String>, Printed) {
+async fn printed(deployment: &Noting<impl Deployment>, number: usize, span: Span) -> (Vec<String>, Printed) {
     let mut out = Vec::new();
     let printed = cat(deployment, &tenant(number), span, &mut out).await.unwrap();
     let text = String::from_utf8(out).unwrap();
@@ -267,7 +267,7 @@ async fn what_has_expired_is_told_and_what_was_lost_is_an_error_and_the_rest_is_
     let rows = deployment.manifest(SHARD, None).await.unwrap();
     let Tenants::Sidecar(sidecar) = &rows[0].tenants else { panic!("it is beside the first") };
     for key in [sidecar, &rows[0].key, &rows[2].key] {
-        deployment.inner.delete(key).await.unwrap();
+        deployment.delete(key).await.unwrap();
     }
     let (lines, printed) = printed(&deployment, 7, Span::default()).await;
     assert_eq!(

@@ -1,0 +1,57 @@
+//! `tidegate cat`: prints one tenant's archived events.
+
+use std::io::{BufWriter, ErrorKind, Write, stdout};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use local::adapters::Plain;
+use operate::cat::cat;
+use operate::deployment::{Deployment, ListedObject};
+use shared::id::TenantId;
+
+use crate::deployment::{DeploymentOptions, Work};
+use crate::options::SpanOptions;
+
+#[derive(Args, Debug)]
+pub(crate) struct CatOptions {
+    #[command(flatten)]
+    deployment: DeploymentOptions,
+    /// The tenant
+    #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
+    tenant: TenantId,
+    #[command(flatten)]
+    span: SpanOptions,
+}
+
+/// Prints events to stdout, and what was read to stderr.
+pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
+    options.deployment.run(&Plain, Cat(&options)).await
+}
+
+struct Cat<'a>(&'a CatOptions);
+
+impl Work for Cat<'_> {
+    type Output = ();
+
+    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<()> {
+        let CatOptions { tenant, span, .. } = self.0;
+        let mut out = BufWriter::new(stdout().lock());
+        let printed = cat(deployment, tenant, span.span(), &mut out).await?;
+        if let Err(error) = out.flush()
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            return Err(error).context("stdout");
+        }
+        for ListedObject { key, bytes, .. } in &printed.unlisted {
+            eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
+        }
+        for absent in printed.absent.told() {
+            eprintln!("{absent}");
+        }
+        eprintln!("{}", printed.summary(tenant));
+        match printed.absent.lost() {
+            0 => Ok(()),
+            count => bail!("{count} objects that the manifest has could not be read"),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `tidegate redrive`: puts what failed on the stream again, and prints what it did.
+
+use clap::{Args, ValueEnum};
+use local::adapters::Adapters;
+use operate::deployment::Deployment;
+use operate::redrive::{FailureSource, Selection, redrive};
+use shared::id::TenantId;
+
+use crate::deployment::{DeploymentOptions, Work};
+use crate::options::{ConfigOption, SpanOptions};
+use crate::terminal::{Bar, print};
+
+#[derive(Args, Debug)]
+pub(crate) struct RedriveOptions {
+    #[command(flatten)]
+    deployment: DeploymentOptions,
+    /// Do it; without, only show what would be done
+    #[arg(long)]
+    apply: bool,
+    /// Only events from this source; repeatable
+    #[arg(long, value_name = "SOURCE")]
+    source: Vec<Source>,
+    /// Only events that failed for this reason; repeatable
+    ///
+    /// Events with the reason `id_reused` are left unless it is named: they would be quarantined again.
+    #[arg(long, value_name = "REASON")]
+    reason: Vec<String>,
+    /// Only this tenant's events
+    #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
+    tenant: Option<TenantId>,
+    #[command(flatten)]
+    span: SpanOptions,
+    /// Most events a second
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    #[command(flatten)]
+    config: ConfigOption,
+}
+
+/// Where failed events are read from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Source {
+    /// Lines that could not be read or stored, under `errors/`
+    Quarantine,
+    /// Batches that failed permanently, under `aws/lambda/`
+    FailureDestination,
+    /// Spilled messages that never reached the stream
+    DeadLetters,
+    /// Events that are on the stream and were stored nowhere; reads the whole stream, so only if named
+    Stream,
+}
+
+impl From<Source> for FailureSource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Quarantine => Self::Quarantine,
+            Source::FailureDestination => Self::FailureDestination,
+            Source::DeadLetters => Self::DeadLetters,
+            Source::Stream => Self::Stream,
+        }
+    }
+}
+
+pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
+    options.deployment.run(adapters, Redrive(&options)).await
+}
+
+struct Redrive<'a>(&'a RedriveOptions);
+
+impl Work for Redrive<'_> {
+    type Output = ();
+
+    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<()> {
+        let RedriveOptions { apply, source, reason, tenant, span, rate, config, .. } = self.0;
+        let config = config.load()?;
+        let selection = Selection {
+            sources: source.iter().copied().map(FailureSource::from).collect(),
+            reasons: reason.clone(),
+            tenant: tenant.clone(),
+            from: span.from,
+            to: span.to,
+        };
+        let bar = Bar::on_stderr();
+        let progress = |what: &str, done, total| bar.show(what, done, total);
+        let (report, ended) = redrive(deployment, &config, selection, *apply, *rate, &progress).await;
+        drop(bar);
+        print(&report.to_string())?;
+        ended
+    }
+}

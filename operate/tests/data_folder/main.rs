@@ -1,0 +1,4 @@
+//! What reads an archive, on a data folder.
+
+mod archive;
+mod cat;
