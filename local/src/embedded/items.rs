@@ -200,6 +200,7 @@ mod tests {
     use shared::event::Source;
     use shared::fields::Fields;
     use shared::tier::Tier;
+    use shared::time::Timestamp;
 
     use super::*;
 
