@@ -14,6 +14,7 @@
 //! | [`key`] | names of objects and items |
 //! | [`partition`] | how a tenant that outgrows a partition is spread |
 //! | [`gzip`] | compression, and inflation that is capped |
+//! | [`mapping`] | the event source mapping as it is deployed |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`config`] | `tidegate.toml` |
 //! | [`metric`], [`telemetry`] | metrics and logs |
@@ -31,6 +32,7 @@ pub mod json;
 pub mod key;
 pub mod kpl;
 pub mod limits;
+pub mod mapping;
 pub mod metric;
 pub mod origin;
 pub mod partition;

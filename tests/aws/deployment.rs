@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use aws::deployment::{AwsDeployment, Resources};
 use aws_sdk_sqs::types::QueueAttributeName;
 use bytes::Bytes;
 use consumer_fn::items::dynamodb::DynamoItems;
@@ -12,12 +13,12 @@ use consumer_fn::{Ledger, Mark, ObjectStore, Origin};
 use ingest_fn::publish::{EventStream, Put, StreamRecord};
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
+use operate::deployment::{Deployment, QueueName, Start};
 use shared::event::Source;
 use shared::fields::Fields;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;
-use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources, Start, Tail};
 
 use crate::emulator::{bucket, name, sdk, stream, table, url};
 
@@ -79,13 +80,13 @@ async fn the_stream(deployment: &AwsDeployment) {
     };
     assert_eq!(deployment.retention().await.unwrap(), Duration::from_hours(24));
     let shards = deployment.shards().await.unwrap();
-    assert_eq!(shards.iter().map(|shard| shard.id.as_str()).collect::<Vec<_>>(), [SHARD]);
+    assert_eq!(shards, [SHARD]);
     for data in ["one", "two", "three"] {
         assert_eq!(deployment.stream().put(&[record(data)]).await.unwrap(), [Put::Taken]);
     }
     let read = async |start: Start<'_>| {
         let mut read = deployment.records(SHARD, start).await.unwrap();
-        while read.records.is_empty() && read.tail == Tail::More {
+        while read.records.is_empty() && read.has_more {
             read = deployment.records(SHARD, start).await.unwrap();
         }
         read.records

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use aws::deployment::{AwsDeployment, Resources};
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
+use operate::deployment::{Deployment, QueueName};
 use serde_json::{Value, json};
 use shared::wire::Content;
-use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources};
 
 use crate::deployment::{environment, resources};
 use crate::emulator::{sdk, url};

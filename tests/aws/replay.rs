@@ -2,13 +2,14 @@
 
 use std::process::Output;
 
+use aws::deployment::{AwsDeployment, Resources};
 use consumer_fn::ObjectStore;
+use operate::deployment::Deployment;
 use serde_json::{Value, json};
 use shared::blob::BlobRef;
 use shared::wire::Content;
 use tests::noise::noise;
 use tests::site::{Site, eventually};
-use tidegate::deployment::{AwsDeployment, Deployment, Resources};
 
 use crate::deployment::{environment, resources};
 use crate::emulator::{sdk, url};

@@ -1,6 +1,7 @@
 //! The stream as the publisher sees it.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -48,4 +49,10 @@ pub enum StreamFailure {
 pub trait EventStream: Send + Sync + 'static {
     /// Puts at most 500 records of at most 10 MiB in all, and answers for each by its position.
     fn put(&self, records: &[StreamRecord]) -> impl Future<Output = Result<Vec<Put>, StreamFailure>> + Send;
+}
+
+impl<S: EventStream> EventStream for Arc<S> {
+    async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
+        (**self).put(records).await
+    }
 }

@@ -2,10 +2,10 @@
 
 use consumer_fn::Origin;
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
+use operate::deployment::NamedItem;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::key;
-use shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::{Database, DatabaseError};
@@ -52,21 +52,6 @@ impl ItemStore for EmbeddedItems {
         }
         outcomes
     }
-}
-
-/// What an item says of itself, but for what the event says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedItem {
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// Its event's id.
-    pub id: EventId,
-    /// Origin, admission and content.
-    pub existing: Existing,
-    /// When the door had the event.
-    pub received_at: Timestamp,
-    /// When it may go, in seconds since the Unix epoch; never, if not given.
-    pub expires_at: Option<i64>,
 }
 
 impl EmbeddedItems {
@@ -215,6 +200,7 @@ mod tests {
     use shared::event::Source;
     use shared::fields::Fields;
     use shared::tier::Tier;
+    use shared::time::Timestamp;
 
     use super::*;
 
