@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Ledger, Mark, ObjectStore};
+use consumer_fn::{Ledger, ObjectStore, ShardPosition};
 use ingest_fn::publish::EventStream;
 pub use local::event_source_mapping::ports::{ListedShard, Read, Record, Tail};
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::time::Timestamp;
 
@@ -69,14 +69,14 @@ pub trait Deployment: Send + Sync + 'static {
     fn manifest(
         &self,
         shard: &str,
-        after: Option<&Mark>,
+        after: Option<&ShardPosition>,
     ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
 
     /// The same backwards: a page of the objects whose first place is before `place`, or of the last ones, the last first.
     fn manifest_before(
         &self,
         shard: &str,
-        place: Option<&Mark>,
+        place: Option<&ShardPosition>,
     ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
 
     /// The last object of a shard's manifest whose first place is not behind `place`: whether it covers that place, it
@@ -84,7 +84,7 @@ pub trait Deployment: Send + Sync + 'static {
     fn manifest_at(
         &self,
         shard: &str,
-        place: &Mark,
+        place: &ShardPosition,
     ) -> impl Future<Output = anyhow::Result<Option<ManifestRow>>> + Send;
 
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.

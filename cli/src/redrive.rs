@@ -32,12 +32,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::bail;
-use consumer_fn::{Ledger, Mark, ObjectStore, Origin, settle};
+use consumer_fn::{Ledger, ObjectStore, Origin, ShardPosition, settle};
 use ingest_fn::{EventStream, OutgoingLine, fit};
 use local::adapters::Adapters;
-use shared::blob::sha256;
 use shared::config::Config;
-use shared::key;
+use shared::digest::sha256;
+use shared::format::key;
 use tokio::time::Instant;
 
 use crate::arguments::RedriveOptions;
@@ -192,7 +192,7 @@ impl<D: Deployment, S: EventStream, O: ObjectStore, L: Ledger> Redrive<'_, D, S,
     async fn sort_out(
         &mut self,
         candidates: Vec<Candidate>,
-        fence: Option<(String, Mark)>,
+        fence: Option<(String, ShardPosition)>,
         source: &str,
     ) -> anyhow::Result<Vec<Candidate>> {
         if let Some((shard, before)) = fence

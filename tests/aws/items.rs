@@ -8,8 +8,8 @@ use consumer_fn::Origin;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::items::{BY_RECEIVED_AT, Insert, Item, ItemStore};
 use serde_json::json;
-use shared::event::Source;
 use shared::fields::Fields;
+use shared::format::facts::{Facts, Source};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;
@@ -19,19 +19,22 @@ use crate::proxy::{Fault, Proxy};
 
 fn item(number: u32, text: &str) -> Item {
     Item {
-        tenant: TenantId::parse("acme").unwrap(),
-        id: EventId::parse(format!("e{number}")).unwrap(),
+        facts: Facts {
+            tenant: TenantId::parse("acme").unwrap(),
+            id: EventId::parse(format!("e{number}")).unwrap(),
+            admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
+            source: Source::JsonUpload,
+            tier: Tier::parse("pro").unwrap(),
+            received_at: Timestamp::from_unix_ms(1_795_253_400_123),
+            event_time: None,
+            trace: None,
+        },
         origin: Origin {
             shard: "shardId-000000000000".into(),
             sequence_number: "495".into(),
             position: number,
         },
-        admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
-        content_hash: shared::blob::sha256(text.as_bytes()),
-        source: Source::JsonUpload,
-        tier: Tier::parse("pro").unwrap(),
-        received_at: Timestamp::from_unix_ms(1_795_253_400_123),
-        event_time: None,
+        content_hash: shared::digest::sha256(text.as_bytes()),
         processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
         original_text: text.to_owned(),
         modified_data: text.to_owned(),

@@ -15,7 +15,10 @@ fn log_text(bytes: usize) -> String {
     let mut state = 1_u64;
     while text.len() < bytes {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let (path, status) = (["orders", "users", "carts"][(state >> 40) as usize % 3], [200, 404][(state >> 50) as usize % 2]);
+        let (path, status) = (
+            ["orders", "users", "carts"][(state >> 40) as usize % 3],
+            [200, 404][(state >> 50) as usize % 2],
+        );
         writeln!(
             text,
             "2026-11-21T09:30:00.{:03}Z INFO http request method=GET path=/api/v1/{path}/{} status={status} ms={}",
@@ -44,7 +47,8 @@ async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
             let request = request.header("X-Tenant-ID", "acme").header("Idempotency-Key", &id).body(text);
             assert_eq!(answer(request).await.0, 202);
             let event = ("acme".to_owned(), id);
-            eventually("the archive line", || site.books().archived().contains_key(&event).then_some(())).await;
+            eventually("the archive line", || site.books().archived().contains_key(&event).then_some(()))
+                .await;
 
             let objects = site.books().objects("");
             let mut written: BTreeMap<String, usize> = BTreeMap::new();
@@ -59,7 +63,11 @@ async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
             seen = objects.len();
             assert_eq!(written.values().sum::<usize>(), new, "{written:?}");
             let list: Vec<_> = written.iter().map(|(prefix, count)| format!("{count} {prefix}/")).collect();
-            println!("| {kind} | {name} | {} | {new}: {} |", if fits { "yes" } else { "no" }, list.join(", "));
+            println!(
+                "| {kind} | {name} | {} | {new}: {} |",
+                if fits { "yes" } else { "no" },
+                list.join(", ")
+            );
         }
     }
 }

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use bytes::Bytes;
-use consumer_fn::Mark;
+use consumer_fn::ShardPosition;
 use consumer_fn::items::Existing;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
-use consumer_fn::manifest::ManifestRow;
 use consumer_fn::objects::s3::S3Objects;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::ATTEMPT;
 use local::aws::stack::Stack;
 use local::event_source_mapping::ports::{ListedShard, Read};
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 
 use super::{Deployment, ItemPage, Listed, Messages, QueueName, QueuedMessage, Start};
@@ -143,15 +143,19 @@ impl Deployment for AwsDeployment {
         Ok(None)
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
         self.tables.manifest(shard, after).await
     }
 
-    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        place: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         self.tables.manifest_before(shard, place).await
     }
 
-    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    async fn manifest_at(&self, shard: &str, place: &ShardPosition) -> anyhow::Result<Option<ManifestRow>> {
         self.tables.manifest_at(shard, place).await
     }
 

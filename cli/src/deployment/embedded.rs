@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use consumer_fn::Mark;
+use consumer_fn::ShardPosition;
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::ManifestRow;
 use local::data::DataFolder;
 use local::embedded::{
     Database, EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue,
     EmbeddedStream, Listed, QueueName, QueuedMessage, StreamRows,
 };
 use local::event_source_mapping::ports::{Checkpoints, ListedShard, Read, Room, StreamReader};
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::time::Clock;
 
@@ -119,15 +119,19 @@ impl Deployment for EmbeddedDeployment {
         self.checkpoints.load(shard).await
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
         Ok(self.ledger.manifest(shard, after, ROWS).await?)
     }
 
-    async fn manifest_before(&self, shard: &str, place: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        place: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         Ok(self.ledger.manifest_before(shard, place, ROWS).await?)
     }
 
-    async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    async fn manifest_at(&self, shard: &str, place: &ShardPosition) -> anyhow::Result<Option<ManifestRow>> {
         Ok(self.ledger.manifest_at(shard, place).await?)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
-use shared::blob::sha256;
+use shared::digest::sha256;
 
 use crate::event_source_mapping::{Rules, Settings};
 
