@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Ledger, Mark, ObjectStore};
+use consumer_fn::{Ledger, ObjectStore, ShardPosition};
 use ingest_fn::publish::EventStream;
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::time::Timestamp;
 
@@ -57,21 +57,21 @@ pub trait Deployment: Send + Sync + 'static {
     fn manifest(
         &self,
         shard: &str,
-        after: Option<&Mark>,
+        after: Option<&ShardPosition>,
     ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
 
     /// The same backwards, the last first: the objects that begin before `end`, or the last ones.
     fn manifest_before(
         &self,
         shard: &str,
-        end: Option<&Mark>,
+        end: Option<&ShardPosition>,
     ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
 
     /// The last object of a shard's manifest that begins at `position` or before. It may end before it: the row says.
     fn manifest_at(
         &self,
         shard: &str,
-        position: &Mark,
+        position: &ShardPosition,
     ) -> impl Future<Output = anyhow::Result<Option<ManifestRow>>> + Send;
 
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.

@@ -15,9 +15,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
-use consumer_fn::manifest::ManifestRow;
 use ingest_fn::{EventStream, OutgoingLine, fit};
 use shared::config::Config;
+use shared::format::archive_line::Owner;
+use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
 use shared::id::TenantId;
 use shared::partition::partition_key;
@@ -26,7 +27,6 @@ use crate::archive::{self, Absent, Span, gone, ranges_of};
 use crate::deployment::Deployment;
 use crate::pace::Pace;
 use crate::redrive::{BYTES, Bringer, Bundle};
-use line::Head;
 use resume::{Cursors, ReplayCursor, Task};
 
 /// Events a second to another deployment, unless something else is said: its ingest needs room.
@@ -156,7 +156,8 @@ impl<S: EventStream, O: ObjectStore, F: ObjectStore> Sink for Bring<'_, S, O, F>
         for line in lines {
             match line::event(line, self.source).await {
                 Ok(event) => {
-                    let partition_key = partition_key(&event.tenant, &event.id, &self.config.tenants.spread);
+                    let partition_key =
+                        partition_key(&event.facts.tenant, &event.facts.id, &self.config.tenants.spread);
                     let (line, parts) = fit(event);
                     bytes += line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
                     bundles.push(Bundle { line: OutgoingLine { partition_key, line }, parts });
@@ -293,7 +294,7 @@ fn chosen(
     let (mut bad, mut offset) = (None, 0);
     while offset < bytes.len() {
         offset +=
-            gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice::<Head>(line) {
+            gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice::<Owner>(line) {
                 Ok(head) => {
                     let is_chosen =
                         tenant.is_none_or(|tenant| *tenant == head.tenant) && span.has(head.received_at);

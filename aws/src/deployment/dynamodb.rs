@@ -10,11 +10,11 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Attribute, Mark, Origin};
+use consumer_fn::{Attribute, Origin, ShardPosition};
 use operate::deployment::{ItemPage, NamedItem};
+use shared::format::key;
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{AdmissionId, EventId, TenantId};
-use shared::key;
 
 use super::failed;
 
@@ -51,7 +51,7 @@ impl Tables {
     pub(super) async fn manifest(
         &self,
         shard: &str,
-        after: Option<&Mark>,
+        after: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
         let after = after.map_or(FIRST_ROW.to_owned(), sort_key);
         let query = self.client.query().table_name(&self.ledger).consistent_read(true);
@@ -64,7 +64,7 @@ impl Tables {
     pub(super) async fn manifest_before(
         &self,
         shard: &str,
-        place: Option<&Mark>,
+        place: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
         let query = self.backwards(shard, place.map_or(BEHIND_ROWS.to_owned(), sort_key));
         let page = query.send().await.map_err(failed)?.items.unwrap_or_default();
@@ -72,7 +72,11 @@ impl Tables {
         Ok(rows.into_iter().filter(|row| place != Some(&row.first)).collect())
     }
 
-    pub(super) async fn manifest_at(&self, shard: &str, place: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    pub(super) async fn manifest_at(
+        &self,
+        shard: &str,
+        place: &ShardPosition,
+    ) -> anyhow::Result<Option<ManifestRow>> {
         let page = self.backwards(shard, sort_key(place)).limit(1).send().await.map_err(failed)?;
         page.items.unwrap_or_default().first().map(row).transpose()
     }
@@ -163,7 +167,7 @@ impl Tables {
     }
 }
 
-fn sort_key(mark: &Mark) -> String {
+fn sort_key(mark: &ShardPosition) -> String {
     key::manifest_sort(&mark.sequence_number, mark.position)
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use consumer_fn::{Mark, Origin};
+use consumer_fn::{Origin, ShardPosition};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::time::Timestamp;
 
@@ -127,14 +127,14 @@ impl<'a> Books<'a> {
     /// Whether a line of that origin, if the stream had one, was surely read.
     fn is_covered(&self, origin: &Origin, received_at: Timestamp) -> bool {
         let read_from = self.facts.shards.get(&origin.shard).and_then(|shard| shard.read_from.as_ref());
-        let behind = read_from.is_some_and(|read_from| Mark::from(origin) >= *read_from);
+        let behind = read_from.is_some_and(|read_from| ShardPosition::from(origin) >= *read_from);
         behind || received_at.unix_ms() >= self.facts.stream_from.unix_ms().saturating_add(SKEW_MS)
     }
 
     /// Whether everything that happens to a line of that origin has happened.
     fn is_done(&self, origin: &Origin) -> bool {
         let done_before = self.facts.shards.get(&origin.shard).and_then(|shard| shard.done_before.as_ref());
-        done_before.is_some_and(|done_before| Mark::from(origin) < *done_before)
+        done_before.is_some_and(|done_before| ShardPosition::from(origin) < *done_before)
     }
 
     /// Lines and items that nobody's event stands behind; and items whose event is gone from the stream, and which the

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consumer_fn::{Mark, Origin};
+use consumer_fn::{Origin, ShardPosition};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::time::Timestamp;
 
@@ -73,9 +73,9 @@ impl Facts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shard {
     /// Everything before it is done: archived, in quarantine, or given up and kept.
-    pub(crate) done_before: Option<Mark>,
+    pub(crate) done_before: Option<ShardPosition>,
     /// The oldest record that was read from the stream; all behind it were read as well.
-    pub(crate) read_from: Option<Mark>,
+    pub(crate) read_from: Option<ShardPosition>,
 }
 
 /// An event, as far as it matters which one it is.

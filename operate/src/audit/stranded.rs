@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use consumer_fn::{Mark, Origin, StreamLine};
+use consumer_fn::{Origin, ShardPosition, StreamLine};
 use shared::config::Config;
 use shared::time::{Clock, Timestamp};
 
@@ -49,7 +49,7 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
     }
 
     /// The shards of which anything is done, and the first place that is not.
-    pub(crate) fn done_before(&self) -> impl Iterator<Item = (Arc<str>, Mark)> {
+    pub(crate) fn done_before(&self) -> impl Iterator<Item = (Arc<str>, ShardPosition)> {
         let known = self.facts.shards.iter();
         known.filter_map(|(shard, known)| Some((shard.clone(), known.done_before.clone()?)))
     }
@@ -79,12 +79,12 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         let elsewhere =
             |item: &&Item| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);
         for item in reader.facts.items.clone().iter().filter(elsewhere) {
-            let (shard, place) = (&item.origin.shard, Mark::from(&item.origin));
+            let (shard, place) = (&item.origin.shard, ShardPosition::from(&item.origin));
             if !reader.facts.shards.contains_key(shard) {
                 reader.shard(shard).await?;
             }
             let row = self.deployment.manifest_at(shard, &place).await?;
-            if let Some(row) = row.filter(|row| place < row.before) {
+            if let Some(row) = row.filter(|row| place < row.end) {
                 let line = Line {
                     tenant: item.tenant.clone(),
                     id: item.id.clone(),

@@ -5,7 +5,7 @@ mod stranded;
 
 use std::sync::Arc;
 
-use consumer_fn::{Mark, Origin};
+use consumer_fn::{Origin, ShardPosition};
 use proptest::prelude::*;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::time::Timestamp;
@@ -103,7 +103,7 @@ impl History {
         let facts = Facts::none(Span::default(), Timestamp::from_unix_ms(NOW - DAY), now);
         let mut history = Self { facts, expected: Counts::default(), others: Counts::default(), next: 0 };
         for number in 0..2 {
-            let mark = |at: usize| Some(Mark::new(at.to_string(), 0));
+            let mark = |at: usize| Some(ShardPosition::new(at.to_string(), 0));
             let known = Shard { done_before: mark(DONE_BEFORE), read_from: mark(READ_FROM) };
             history.facts.shards.insert(shard(number), known);
         }

@@ -2,12 +2,11 @@
 //! object itself.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use anyhow::Context;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Ledger, Mark, ObjectStore, Origin};
-use serde::Deserialize;
+use consumer_fn::{Ledger, ObjectStore, Origin, ShardPosition};
+use shared::format::archive_line::Position;
+use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
 
 use super::candidate::Standing;
@@ -17,11 +16,8 @@ use crate::deployment::Deployment;
 pub(crate) struct Archive<'a, D> {
     deployment: &'a D,
     /// An object's key, and the places of its lines.
-    read: Option<(String, Places)>,
+    read: Option<(String, HashSet<Position>)>,
 }
-
-/// Places of one shard: records and positions.
-type Places = HashSet<(Arc<str>, u32)>;
 
 impl<'a, D: Deployment> Archive<'a, D> {
     pub(crate) fn new(deployment: &'a D) -> Self {
@@ -39,7 +35,7 @@ impl<'a, D: Deployment> Archive<'a, D> {
     /// object covers it, another attempt may have stored it or not: the object's lines tell.
     pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
         let settled = self.deployment.ledger().read(&origin.shard).await?.settled_before;
-        if settled.is_none_or(|settled| settled <= Mark::from(origin)) {
+        if settled.is_none_or(|settled| settled <= ShardPosition::from(origin)) {
             return Ok(Standing::Open);
         }
         let Some(row) = self.covering(origin).await? else { return Ok(Standing::Free) };
@@ -52,28 +48,23 @@ impl<'a, D: Deployment> Archive<'a, D> {
                 &mut read.insert((row.key, lines)).1
             }
         };
-        let is_archived = lines.contains(&(origin.sequence_number.clone(), origin.position));
+        let is_archived = lines.contains(&Position::of(origin));
         Ok(if is_archived { Standing::Done } else { Standing::Free })
     }
 
     async fn covering(&self, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
-        let place = Mark::from(origin);
+        let place = ShardPosition::from(origin);
         let row = self.deployment.manifest_at(&origin.shard, &place).await?;
-        Ok(row.filter(|row| place < row.before))
+        Ok(row.filter(|row| place < row.end))
     }
 }
 
 /// The places that an object's lines come from, all of one shard.
-fn places(object: &[u8]) -> anyhow::Result<Places> {
-    #[derive(Deserialize)]
-    struct Line {
-        sequence_number: Arc<str>,
-        position: u32,
-    }
+fn places(object: &[u8]) -> anyhow::Result<HashSet<Position>> {
     let (mut places, mut bad, mut offset) = (HashSet::new(), None, 0);
     while offset < object.len() {
         offset += gzip::first_member_lines(&object[offset..], |line| match serde_json::from_slice(line) {
-            Ok(Line { sequence_number, position }) => drop(places.insert((sequence_number, position))),
+            Ok(position) => drop(places.insert(position)),
             Err(error) => bad = Some(error),
         })?;
     }

@@ -1,7 +1,7 @@
 //! What may be brought back: one line of what failed, and what is to become of it. Pure.
 
 use consumer_fn::{Origin, StreamLine};
-use shared::event::Event;
+use shared::format::event_line::Event;
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
@@ -50,14 +50,14 @@ impl Candidate {
 
     /// Whose it is, if it can be read.
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
-        self.event.as_ref().ok().map(|event| &event.tenant)
+        self.event.as_ref().ok().map(|event| &event.facts.tenant)
     }
 
     /// The event as it goes back, and the partition key it goes by: it names every place where it lay.
     pub(crate) fn into_redriven(self) -> Option<(String, Event)> {
         let mut event = *self.event.ok()?;
         event.redrive_of.extend(self.origin);
-        let key = self.partition_key.unwrap_or_else(|| event.tenant.to_string());
+        let key = self.partition_key.unwrap_or_else(|| event.facts.tenant.to_string());
         Some((key, event))
     }
 }

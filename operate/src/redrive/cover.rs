@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use consumer_fn::Mark;
-use consumer_fn::manifest::ManifestRow;
+use consumer_fn::ShardPosition;
+use shared::format::manifest_row::ManifestRow;
 
 use crate::deployment::Deployment;
 
@@ -13,7 +13,7 @@ pub(crate) struct Cover {
     /// What objects cover, in the shard's order.
     ranges: VecDeque<Range>,
     /// The first place of the last row that was read.
-    read: Option<Mark>,
+    read: Option<ShardPosition>,
     /// Whether there are no more rows.
     complete: bool,
 }
@@ -21,12 +21,12 @@ pub(crate) struct Cover {
 /// From a first place to the first behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Range {
-    first: Mark,
-    before: Mark,
+    first: ShardPosition,
+    before: ShardPosition,
 }
 
 impl From<ManifestRow> for Range {
-    fn from(ManifestRow { first, before, .. }: ManifestRow) -> Self {
+    fn from(ManifestRow { first, end: before, .. }: ManifestRow) -> Self {
         Self { first, before }
     }
 }
@@ -53,7 +53,7 @@ impl Cover {
     }
 
     /// Whether an object covers a place of the record that it advanced to.
-    pub(crate) fn has(&self, place: &Mark) -> bool {
+    pub(crate) fn has(&self, place: &ShardPosition) -> bool {
         self.ranges.iter().any(|range| range.first <= *place && *place < range.before)
     }
 
@@ -71,12 +71,12 @@ impl Cover {
     }
 
     /// Whether every object is known that could cover a place up to this one.
-    fn is_known(&self, place: &Mark) -> bool {
+    fn is_known(&self, place: &ShardPosition) -> bool {
         self.complete || self.ranges.back().is_some_and(|last| *place < last.before)
     }
 
     /// Forgets what ends before a place.
-    fn leave(&mut self, place: &Mark) {
+    fn leave(&mut self, place: &ShardPosition) {
         while self.ranges.front().is_some_and(|range| range.before <= *place) {
             self.ranges.pop_front();
         }
@@ -84,8 +84,8 @@ impl Cover {
 }
 
 /// The first place that a record could have, and one behind the last.
-fn ends(record: &str) -> [Mark; 2] {
-    [Mark::new(record, 0), Mark::new(record, u32::MAX)]
+fn ends(record: &str) -> [ShardPosition; 2] {
+    [ShardPosition::new(record, 0), ShardPosition::new(record, u32::MAX)]
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
 
     /// Of objects from a first place to the first behind.
     fn cover(ranges: &[[(&str, u32); 2]]) -> Cover {
-        let mark = |(number, position)| Mark::new(number, position);
+        let mark = |(number, position)| ShardPosition::new(number, position);
         let range = |[first, before]: &[_; 2]| Range { first: mark(*first), before: mark(*before) };
         Cover { ranges: ranges.iter().map(range).collect(), ..Cover::default() }
     }
@@ -110,7 +110,7 @@ mod tests {
             ("12", 5, false),
             ("13", 0, false),
         ] {
-            assert_eq!(cover.has(&Mark::new(number, position)), expected, "{number}:{position}");
+            assert_eq!(cover.has(&ShardPosition::new(number, position)), expected, "{number}:{position}");
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         let mut cover = cover(&[[("10", 0), ("12", 3)]]);
         let known = |cover: &Cover, record| cover.is_known(&ends(record)[1]);
         assert!(known(&cover, "11") && !known(&cover, "12") && !known(&cover, "13"));
-        cover.leave(&Mark::new("13", 0));
+        cover.leave(&ShardPosition::new("13", 0));
         assert!(cover.ranges.is_empty());
         cover.complete = true;
         assert!(known(&cover, "13"));

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Context;
 use consumer_fn::{ObjectStore, Origin};
 use serde::{Deserialize, Serialize};
-use shared::blob::sha256;
-use shared::key;
+use shared::digest::sha256;
+use shared::format::key;
 
 use crate::archive::each_page;
 use crate::deployment::Deployment;

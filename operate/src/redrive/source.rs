@@ -1,14 +1,15 @@
 //! From what is kept to the lines in it. Bytes in, candidates out; no I/O.
 
 use anyhow::Context;
-use consumer_fn::{Mark, read_again};
-use ingest_fn::SpillMessage;
+use consumer_fn::{ShardPosition, read_again};
 use shared::config::Config;
-use shared::event::Event;
+use shared::format::event_line::{Event, OutgoingLine};
+use shared::format::quarantine_line::QuarantineLine;
+use shared::format::spill_message::SpillMessage;
 use shared::time::Timestamp;
 
 use super::candidate::{Candidate, FailureSource};
-use crate::failed_batch::{FailedBatch, failed_batch, quarantine_lines};
+use crate::failed_batch::{FailedBatch, failed_batch};
 
 /// The reason of dead letters.
 const DEAD_LETTER: &str = "dead_letter";
@@ -17,7 +18,7 @@ const DEAD_LETTER: &str = "dead_letter";
 /// could not cut into lines, say.
 pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
-    for line in quarantine_lines(object)? {
+    for line in QuarantineLine::read_all(object).context("a line of it is not a quarantine line")? {
         let candidate = |(origin, event): (_, Result<Event, &str>)| Candidate {
             source: FailureSource::Quarantine,
             reason: line.reason.clone(),
@@ -26,22 +27,24 @@ pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<C
             origin: Some(origin),
             event: event.map(Box::new).map_err(str::to_owned),
         };
-        candidates.extend(
-            read_again(&line.bytes()?, &line.origin(), line.arrival, config).into_iter().map(candidate),
-        );
+        candidates
+            .extend(read_again(&line.bytes, &line.origin(), line.arrival, config).into_iter().map(candidate));
     }
     Ok(candidates)
 }
 
 /// The lines of a batch at the failure destination; and its shard, with the first place behind its last record.
-pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Candidate>, String, Mark)> {
+pub(crate) fn failed(
+    object: &[u8],
+    config: &Config,
+) -> anyhow::Result<(Vec<Candidate>, String, ShardPosition)> {
     let FailedBatch { condition, batch } = failed_batch(object)?;
     let reason = condition.context("it does not say why it was given up")?;
     let shard = batch.shard().to_owned();
     let mut before = None;
     let mut candidates = Vec::new();
     for line in batch.lines(config) {
-        before = before.max(Some(Mark::behind(&line.origin)));
+        before = before.max(Some(ShardPosition::after(&line.origin)));
         candidates.push(Candidate::of_line(FailureSource::FailureDestination, reason.clone(), line));
     }
     Ok((candidates, shard, before.context("its payload holds no line")?))
@@ -49,7 +52,7 @@ pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<(Vec<Cand
 
 /// The lines of a dead letter.
 pub(crate) fn dead_letter(body: &str, sent: Timestamp) -> anyhow::Result<Vec<Candidate>> {
-    let candidate = |line: ingest_fn::OutgoingLine| Candidate {
+    let candidate = |line: OutgoingLine| Candidate {
         source: FailureSource::DeadLetters,
         reason: DEAD_LETTER.to_owned(),
         at: sent,

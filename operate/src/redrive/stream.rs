@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context;
-use consumer_fn::{Batch, Mark, keep_unreadable};
+use consumer_fn::{Batch, ShardPosition, keep_unreadable};
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ impl<D: Deployment> Redrive<'_, D> {
                 let candidates: Vec<_> =
                     candidates.filter(|candidate| self.selection.picks(candidate)).collect();
                 let behind =
-                    candidates.iter().filter_map(|line| line.origin.as_ref().map(Mark::behind)).max();
+                    candidates.iter().filter_map(|line| line.origin.as_ref().map(ShardPosition::after)).max();
                 let fence = behind.map(|behind| (shard.to_string(), behind));
                 let due = self.sort_out(candidates, fence, &source).await?;
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consumer_fn::{Batch, Mark, StreamLine};
+use consumer_fn::{Batch, ShardPosition, StreamLine};
 use shared::config::Config;
 use shared::time::Timestamp;
 
@@ -19,7 +19,7 @@ pub(crate) struct Walk<'a, D> {
     config: &'a Config,
     shard: Arc<str>,
     /// The first place that is not done.
-    done_before: Mark,
+    done_before: ShardPosition,
     from: Option<Timestamp>,
     /// No record that arrived later is asked for; arrival times may be a little out of order.
     until: Timestamp,
@@ -45,7 +45,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         config: &'a Config,
         selection: &Selection,
         shard: Arc<str>,
-        done_before: Mark,
+        done_before: ShardPosition,
     ) -> Self {
         let until = selection.to.map_or(i64::MAX, |to| to.unix_ms().saturating_add(SKEW_MS));
         Self {
@@ -75,7 +75,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         self.is_over = !read.has_more;
         let mut page = Page::default();
         for record in read.records {
-            let is_open = Mark::new(record.sequence_number.as_str(), 0) >= self.done_before;
+            let is_open = ShardPosition::new(record.sequence_number.as_str(), 0) >= self.done_before;
             if is_open || record.arrival > self.until {
                 self.is_over = true;
                 break;
@@ -91,7 +91,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
 
     fn take(&self, record: &RetainedRecord, page: &mut Page) {
         let is_uncovered = |line: &StreamLine| {
-            let place = Mark::from(&line.origin);
+            let place = ShardPosition::from(&line.origin);
             place < self.done_before && !self.cover.has(&place)
         };
         let lines = self.batch(record).lines(self.config).filter(is_uncovered);

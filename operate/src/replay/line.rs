@@ -3,68 +3,31 @@
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
-use serde::Deserialize;
-use shared::blob::BlobRef;
-use shared::event::{Event, EventTime, Source, Text};
-use shared::fields::Fields;
-use shared::id::{AdmissionId, EventId, TenantId};
-use shared::tier::Tier;
-use shared::time::Timestamp;
-
-/// What a replay chooses lines by.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Head {
-    pub(crate) tenant: TenantId,
-    pub(crate) received_at: Timestamp,
-}
-
-/// An archive line, as far as another deployment takes it: where it lay is not its business.
-#[derive(Debug, Deserialize)]
-struct Line {
-    id: EventId,
-    admission_id: AdmissionId,
-    tenant: TenantId,
-    tier: Tier,
-    source: Source,
-    received_at: Timestamp,
-    event_time: Option<EventTime>,
-    text: Option<String>,
-    text_ref: Option<BlobRef>,
-    #[serde(default)]
-    fields: Fields,
-    fields_ref: Option<BlobRef>,
-    original_text: Option<String>,
-    original_ref: Option<BlobRef>,
-}
+use shared::format::archive_line::ArchiveLine;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::{Event, Text};
 
 /// The event of an archive line: with the text as it came in where the archive has it, else as it was transformed. It
 /// keeps its admission, so that a replay that is repeated stores it once. Large parts are fetched, since a reference
 /// into one deployment's bucket leads nowhere in another.
 pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Result<Event> {
-    let line: Line = serde_json::from_slice(line).context("it is no archive line")?;
+    let line: ArchiveLine<'_> = serde_json::from_slice(line).context("it is no archive line")?;
     let text = match (line.original_text, line.original_ref, line.text, line.text_ref) {
-        (Some(text), ..) | (None, None, Some(text), _) => text,
+        (Some(text), ..) | (None, None, Some(text), _) => text.into_owned(),
         (None, Some(blob), ..) | (None, None, None, Some(blob)) => {
             String::from_utf8(fetch(&blob, objects).await?.into()).context("its text is not UTF-8")?
         }
         (None, None, None, None) => bail!("it has no text"),
     };
     let fields = match &line.fields_ref {
-        None => line.fields,
+        None => line.fields.into_owned(),
         Some(blob) => serde_json::from_slice(&fetch(blob, objects).await?).context("its fields")?,
     };
     Ok(Event {
-        id: line.id,
-        admission_id: line.admission_id,
-        tenant: line.tenant,
-        tier: line.tier,
-        source: line.source,
-        received_at: line.received_at,
-        event_time: line.event_time,
+        facts: line.facts.into_owned(),
         text: Text::Inline(text),
         fields,
         fields_ref: None,
-        trace: None,
         redrive_of: Vec::new(),
     })
 }
@@ -82,7 +45,7 @@ async fn fetch(blob: &BlobRef, objects: &impl ObjectStore) -> anyhow::Result<Byt
 mod tests {
     use std::collections::HashMap;
 
-    use consumer_fn::Mark;
+    use consumer_fn::ShardPosition;
     use consumer_fn::objects::{Created, Found, ObjectFailure};
 
     use super::*;
@@ -90,7 +53,12 @@ mod tests {
     struct Objects(HashMap<String, Bytes>);
 
     impl ObjectStore for Objects {
-        async fn put_if_absent(&self, _: &str, _: Bytes, _: Option<&Mark>) -> Result<Created, ObjectFailure> {
+        async fn put_if_absent(
+            &self,
+            _: &str,
+            _: Bytes,
+            _: Option<&ShardPosition>,
+        ) -> Result<Created, ObjectFailure> {
             unreachable!("a replay changes nothing where it reads")
         }
 

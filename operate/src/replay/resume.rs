@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use consumer_fn::Mark;
+use consumer_fn::ShardPosition;
 use serde::{Deserialize, Serialize};
 use shared::id::TenantId;
 use shared::time::Timestamp;
@@ -32,13 +32,13 @@ pub(crate) struct ReplayCursor {
 
 impl ReplayCursor {
     /// In the object whose first place is `first`.
-    pub(crate) fn new(first: &Mark, lines: usize) -> Self {
+    pub(crate) fn new(first: &ShardPosition, lines: usize) -> Self {
         Self { sequence_number: first.sequence_number.to_string(), position: first.position, lines }
     }
 
     /// The first place of the object.
-    pub(crate) fn first(&self) -> Mark {
-        Mark::new(self.sequence_number.as_str(), self.position)
+    pub(crate) fn first(&self) -> ShardPosition {
+        ShardPosition::new(self.sequence_number.as_str(), self.position)
     }
 }
 
@@ -116,11 +116,11 @@ mod tests {
         let file = Some(folder.path().join("place.json"));
         let mut places = Cursors::open(file.clone(), &task("stdout")).unwrap();
         assert_eq!(places.of("s"), None);
-        places.reach("s", ReplayCursor::new(&Mark::new("95", 2), 7)).unwrap();
+        places.reach("s", ReplayCursor::new(&ShardPosition::new("95", 2), 7)).unwrap();
 
         let again = Cursors::open(file.clone(), &task("stdout")).unwrap();
         let place = again.of("s").unwrap();
-        assert_eq!((place.first(), place.lines), (Mark::new("95", 2), 7));
+        assert_eq!((place.first(), place.lines), (ShardPosition::new("95", 2), 7));
         let other = Cursors::open(file, &task("local:/b")).unwrap_err().to_string();
         assert!(other.contains("belongs to another replay"), "{other}");
     }
