@@ -1,11 +1,11 @@
 //! The items table: insert if absent, take over if unchanged.
 
-use consumer_fn::Origin;
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use operate::deployment::NamedItem;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::Origin;
 use uuid::Uuid;
 
 use super::{Database, DatabaseError};
