@@ -55,18 +55,18 @@ impl<A: Adapters> Work for Replay<'_, A> {
             Request { tenant: tenant.clone(), span: span.span(), rate: *rate, resume: resume.clone() };
         match target.deployment(source) {
             None => to_stdout(deployment, &request, stdout()).await,
-            Some(target) => target.run(self.adapters, Bring { deployment, request, config }).await,
+            Some(target) => target.run(self.adapters, ToDeployment { deployment, request, config }).await,
         }
     }
 }
 
-struct Bring<'a, D> {
+struct ToDeployment<'a, D> {
     deployment: &'a D,
     request: Request,
     config: &'a ConfigOption,
 }
 
-impl<D: Deployment> Work for Bring<'_, D> {
+impl<D: Deployment> Work for ToDeployment<'_, D> {
     type Output = Replayed;
 
     async fn on(self, target: &impl Deployment) -> anyhow::Result<Replayed> {
@@ -80,7 +80,7 @@ fn report(replayed: Replayed) -> anyhow::Result<()> {
         return Ok(());
     }
     eprintln!("Replayed {events} events of {objects} objects.");
-    for absent in absent.told() {
+    for absent in absent.describe() {
         eprintln!("{absent}");
     }
     for left_out in &left_out {

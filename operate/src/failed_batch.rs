@@ -1,4 +1,4 @@
-//! What was kept in place of being stored, read back: lines in quarantine, and batches that failed for good.
+//! Reads quarantine lines, and batches that failed permanently.
 
 use anyhow::Context;
 use consumer_fn::{Batch, Origin};
@@ -6,9 +6,9 @@ use serde::Deserialize;
 use shared::id::{EventId, TenantId};
 use shared::time::Timestamp;
 
-/// Where quarantine objects lie.
+/// The prefix of quarantine objects.
 pub const QUARANTINE: &str = "errors/";
-/// Where the event source mapping keeps what failed for good.
+/// The prefix of the failure destination.
 pub const FAILED: &str = "aws/lambda/";
 
 /// A line of a quarantine object, as the consumer writes it.
@@ -18,22 +18,17 @@ pub struct QuarantineLine {
     pub reason: String,
     /// The same for people.
     pub detail: String,
-    /// Whose it is, where it could be read.
     pub tenant: Option<TenantId>,
-    /// Its id, where it could be read.
     pub id: Option<EventId>,
     shard: String,
     sequence_number: String,
     position: u32,
-    /// When the stream had its record.
     pub arrival: Timestamp,
-    /// The record's partition key.
     pub partition_key: Option<String>,
     bytes: String,
 }
 
 impl QuarantineLine {
-    /// Where it lies on the stream.
     pub fn origin(&self) -> Origin {
         Origin {
             shard: self.shard.as_str().into(),
@@ -42,7 +37,7 @@ impl QuarantineLine {
         }
     }
 
-    /// What lies there: a line, or the whole record where that cannot be cut into lines.
+    /// A line, or the whole record if it could not be cut into lines.
     pub fn bytes(&self) -> anyhow::Result<Vec<u8>> {
         base64_simd::STANDARD.decode_to_vec(&self.bytes).ok().context("its bytes are not base64")
     }
@@ -51,19 +46,17 @@ impl QuarantineLine {
 /// The lines of a quarantine object.
 pub fn quarantine_lines(object: &[u8]) -> anyhow::Result<Vec<QuarantineLine>> {
     let lines = object.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).context("a line of it is no quarantine line")).collect()
+    lines.map(|line| serde_json::from_slice(line).context("a line of it is not a quarantine line")).collect()
 }
 
-/// A batch that failed for good.
 #[derive(Debug)]
 pub struct FailedBatch {
-    /// Why the mapping gave it up, in its words, such as `RetryAttemptsExhausted`.
+    /// Why it failed, in the mapping's words, such as `RetryAttemptsExhausted`.
     pub condition: Option<String>,
-    /// Its records.
     pub batch: Batch,
 }
 
-/// What an object at the failure destination holds, in the form in which Lambda keeps it.
+/// An object at the failure destination, in Lambda's format.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
 pub fn failed_batch(object: &[u8]) -> anyhow::Result<FailedBatch> {
     #[derive(Deserialize)]
@@ -76,9 +69,9 @@ pub fn failed_batch(object: &[u8]) -> anyhow::Result<FailedBatch> {
     struct RequestContext {
         condition: String,
     }
-    let failure: Failure = serde_json::from_slice(object).context("it is no record of a failed batch")?;
+    let failure: Failure = serde_json::from_slice(object).context("it is not a record of a failed batch")?;
     let payload = failure.payload.context("it holds no payload")?;
-    let batch = serde_json::from_str(&payload).context("its payload is no batch of records")?;
+    let batch = serde_json::from_str(&payload).context("its payload is not a batch of records")?;
     Ok(FailedBatch { condition: failure.request_context.map(|context| context.condition), batch })
 }
 

@@ -4,7 +4,8 @@ use aws::deployment::{AwsDeployment, Resources};
 use clap::Args;
 use local::adapters::Adapters;
 
-use super::{Work, data_folder};
+use super::data_folder;
+use super::work::Work;
 
 /// Which deployment a command works on.
 #[derive(Args, Clone, Debug)]

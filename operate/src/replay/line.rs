@@ -11,14 +11,14 @@ use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;
 
-/// What a replay chooses lines by.
+/// What lines are selected by.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Head {
     pub(crate) tenant: TenantId,
     pub(crate) received_at: Timestamp,
 }
 
-/// An archive line, as far as another deployment takes it: where it lay is not its business.
+/// The members of an archive line that another deployment needs, without the origin.
 #[derive(Debug, Deserialize)]
 struct Line {
     id: EventId,
@@ -37,9 +37,9 @@ struct Line {
     original_ref: Option<BlobRef>,
 }
 
-/// The event of an archive line: with the text as it came in where the archive has it, else as it was transformed. It
-/// keeps its admission, so that a replay that is repeated stores it once. Large parts are fetched, since a reference
-/// into one deployment's bucket leads nowhere in another.
+/// The event of an archive line: with the original text if the archive has it, else with the transformed one. It keeps its
+/// admission id, so a repeated replay stores it once. Large parts are read, since another deployment cannot read the
+/// bucket.
 pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Result<Event> {
     let line: Line = serde_json::from_slice(line).context("it is no archive line")?;
     let text = match (line.original_text, line.original_ref, line.text, line.text_ref) {
@@ -73,7 +73,7 @@ async fn fetch(blob: &BlobRef, objects: &impl ObjectStore) -> anyhow::Result<Byt
     let mut parts = Vec::new();
     for key in blob.part_keys() {
         let part = objects.get(&key).await?;
-        parts.push(part.with_context(|| format!("`{key}`, which it refers to, is not there"))?);
+        parts.push(part.with_context(|| format!("`{key}`, which it refers to, does not exist"))?);
     }
     Ok(blob.join(parts)?)
 }
@@ -141,6 +141,6 @@ mod tests {
             |bytes: &'static [u8]| Objects(HashMap::from([(blob.key.clone(), Bytes::from_static(bytes))]));
         assert_eq!(text_of(&members, &there(b"large")).await.unwrap(), "large");
         assert!(text_of(&members, &there(b"other")).await.unwrap_err().contains("another checksum"));
-        assert!(text_of(&members, &Objects(HashMap::new())).await.unwrap_err().contains("is not there"));
+        assert!(text_of(&members, &Objects(HashMap::new())).await.unwrap_err().contains("does not exist"));
     }
 }
