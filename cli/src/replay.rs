@@ -24,13 +24,14 @@ pub(crate) struct ReplayOptions {
     tenant: Option<TenantId>,
     #[command(flatten)]
     span: SpanOptions,
-    /// Most events a second [default: 500 to a deployment, unlimited to stdout]
+    /// Most events a second [default: 500, to stdout unlimited]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Remember the progress in this file, and continue from it if it exists
+    /// Save the progress to this file, and continue from it if it exists
     ///
-    /// After a kill the next replay may repeat what the last one wrote within a second, at most 500 events.
-    #[arg(long, value_name = "FILE")]
+    /// After a kill, the next replay may repeat the last second's events,
+    /// at most 500.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     resume: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigOption,

@@ -152,7 +152,7 @@ impl<'a> FactIndex<'a> {
             match self.arrivals.get(&item.origin) {
                 Some(Some((tenant, id, _))) if (*tenant, *id) == (&item.tenant, &item.id) => {}
                 Some(_) => {
-                    found(FindingKind::Foreign, "an item whose origin holds another event on the stream")
+                    found(FindingKind::Foreign, "an item whose origin holds another event on the stream");
                 }
                 None if self.is_covered(&item.origin, received_at) => {
                     found(FindingKind::Foreign, "an item whose origin holds no event on the stream");
