@@ -237,7 +237,7 @@ async fn what_lies_in_aws_is_seen_and_an_audit_names_what_nobody_put_there() {
     let deployment = AwsDeployment::open(&sdk(url()), resources.clone()).await.unwrap();
     assert!(deployment.identity().ends_with(&format!("stream/{}", resources.stream)));
     let (code, report) = audit(&resources);
-    assert_eq!((code, &report["total"]["door"]["admissions"]), (0, &serde_json::json!(0)), "{report:#}");
+    assert_eq!((code, &report["total"]["ingest"]["admissions"]), (0, &serde_json::json!(0)), "{report:#}");
 
     the_stream(&deployment).await;
     the_bucket(&deployment).await;
@@ -251,7 +251,7 @@ async fn what_lies_in_aws_is_seen_and_an_audit_names_what_nobody_put_there() {
     };
     assert_eq!(kinds("foreign"), 130, "an item each that no record stands behind");
     assert_eq!(kinds("manifest"), 3, "rows of objects that are not there");
-    let others = &report["total"]["other_producers"];
+    let others = &report["total"]["foreign_producers"];
     assert_eq!((&others["admissions"], &others["in_flight"]), (&3.into(), &3.into()), "{report:#}");
     assert_eq!(report["unreadable_messages"], 12);
 }
