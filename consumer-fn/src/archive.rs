@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use shared::config;
-use shared::key;
+use shared::format::key;
 
 use self::roll::{Line, Packed, Roller};
 use crate::batch::Batch;
@@ -15,11 +15,15 @@ use crate::insert::Settled;
 use crate::ledger::Intent;
 use crate::manifest::Contents;
 use crate::prefix::Prefix;
+use crate::prepare::Prepared;
 use crate::protocol::Planned;
 use shared::origin::ShardPosition;
 
 pub(crate) mod line;
 pub(crate) mod roll;
+
+/// Trace headers in one log line.
+pub(crate) const LOGGED_TRACES: usize = 10;
 
 /// A batch's stored events, as the objects they are to become.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub(crate) struct Layout<'a> {
     records: usize,
     last_positions: &'a [u32],
     lines: Vec<Line>,
+    /// The trace headers of the events that have one.
+    traces: Vec<(BatchPosition, &'a str)>,
     roller: Roller,
     /// The object that was asked for last.
     last: Option<(Planned, Bytes, Contents)>,
@@ -41,6 +47,9 @@ impl<'a> Layout<'a> {
             records: prefix.records,
             last_positions: &prefix.last_positions,
             lines: lines(prefix, config),
+            traces: stored(prefix)
+                .filter_map(|(place, prepared)| Some((place, prepared.item.facts.trace.as_deref()?)))
+                .collect(),
             roller: Roller::new(config.object_bytes, config.level()),
             last: None,
         }
@@ -72,6 +81,13 @@ impl<'a> Layout<'a> {
         let last = self.last.as_ref().filter(|(last, ..)| last == planned);
         let (_, bytes, contents) = last.expect("an object is written as soon as it is planned");
         (bytes.clone(), contents.clone())
+    }
+
+    /// The trace headers of the first few events of an object: its log line has them.
+    pub(crate) fn traces(&self, planned: &Planned) -> Vec<&'a str> {
+        let covered = self.place(&planned.intent.from)..self.place(&planned.before);
+        let traces = self.traces.iter().filter(|(place, _)| covered.contains(place));
+        traces.map(|(_, trace)| *trace).take(LOGGED_TRACES).collect()
     }
 
     /// The first place behind the prefix, if not everything before it is before `settled`: what comes last in it went to
@@ -129,18 +145,18 @@ impl<'a> Layout<'a> {
 }
 
 fn lines(prefix: &Prefix<Settled>, config: &config::Archive) -> Vec<Line> {
-    let stored = prefix.entries.iter().filter_map(|entry| match &entry.value {
-        Settled::Stored(prepared) => Some((entry.place, prepared)),
-        Settled::Redelivered | Settled::Deduplicated => None,
-    });
-    let line = |(place, prepared): (BatchPosition, &Box<_>)| {
-        let prepared: &crate::prepare::Prepared = prepared;
-        Line {
-            place,
-            tenant: prepared.item.tenant.clone(),
-            received_at: prepared.item.received_at,
-            bytes: line::line(prepared, config.content),
-        }
+    let line = |(place, prepared): (BatchPosition, &Prepared)| Line {
+        place,
+        tenant: prepared.item.facts.tenant.clone(),
+        received_at: prepared.item.facts.received_at,
+        bytes: line::line(prepared, config.content),
     };
-    stored.map(line).collect()
+    stored(prefix).map(line).collect()
+}
+
+fn stored(prefix: &Prefix<Settled>) -> impl Iterator<Item = (BatchPosition, &Prepared)> {
+    prefix.entries.iter().filter_map(|entry| match &entry.value {
+        Settled::Stored(prepared) => Some((entry.place, &**prepared)),
+        Settled::Redelivered | Settled::Deduplicated => None,
+    })
 }

@@ -2,6 +2,7 @@
 //! records before the mark are done.
 
 use bytes::Bytes;
+use shared::format::manifest_row::ManifestRow;
 use shared::{config, gzip};
 use tokio::time::Instant;
 
@@ -9,7 +10,7 @@ use crate::archive::Layout;
 use crate::batch::Batch;
 use crate::insert::Settled;
 use crate::ledger::{Intent, Ledger};
-use crate::manifest::{Contents, ManifestRow};
+use crate::manifest::{self, Contents};
 use crate::prefix::Prefix;
 use crate::protocol::{Action, Attempt, Planned, Seen};
 use crate::retry::{OutOfTime, retry};
@@ -131,8 +132,9 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
                 retry(until, || ledger.write(shard, progress)).await.map(Seen::Written)
             }
             Action::Put(planned) => {
-                let (bytes, contents) = layout.expect("what is planned is laid out").object(planned);
-                self.put(planned, bytes, contents).await
+                let layout = layout.expect("what is planned is laid out");
+                let (bytes, contents) = layout.object(planned);
+                self.put(planned, bytes, contents, &layout.traces(planned)).await
             }
             Action::Find(intent) => self.find(intent).await,
             Action::Seal(intent, before) => self.seal(intent, before).await,
@@ -142,7 +144,13 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
 
     /// On the second attempt the object is there, and what it covers counts: that may be less than what was to be
     /// written now, or more.
-    async fn put(&mut self, planned: &Planned, bytes: Bytes, contents: Contents) -> Result<Seen, OutOfTime> {
+    async fn put(
+        &mut self,
+        planned: &Planned,
+        bytes: Bytes,
+        contents: Contents,
+        traces: &[&str],
+    ) -> Result<Seen, OutOfTime> {
         let Planned { intent: Intent { key, from }, before } = planned;
         let created = self.create(key, &bytes, before).await?;
         if created == Created::New {
@@ -151,9 +159,10 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
                 object.bytes = bytes.len(),
                 object.tenants = contents.ranges.len(),
                 covers.before = %before,
+                traces = ?traces,
                 "archive object written"
             );
-            self.row = ManifestRow::new(key, from, before, &bytes, contents);
+            self.row = manifest::row(key, from, before, &bytes, contents);
             self.object_bytes.push(bytes.len());
         }
         Ok(seen(created))
@@ -191,7 +200,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         let Shelf { shard, objects, ledger, until } = self.shelf;
         let Some((row, sidecar)) = self.row.take() else { return Ok(()) };
         if let Some(sidecar) = sidecar {
-            let key = shared::key::manifest_sidecar(&row.key);
+            let key = shared::format::key::manifest_sidecar(&row.key);
             retry(until, || objects.put(&key, sidecar.clone())).await?;
         }
         retry(until, || ledger.note(shard, &row)).await
@@ -215,5 +224,5 @@ fn read(intent: &Intent, found: FoundObject) -> Result<Adopted, ObjectFailure> {
         before.ok_or_else(|| ObjectFailure(format!("the object `{key}` does not say what it covers")))?;
     let contents =
         Contents::scan(&found.bytes).map_err(|why| ObjectFailure(format!("the object `{key}`: {why}")))?;
-    Ok((ManifestRow::new(key, from, &before, &found.bytes, contents), before))
+    Ok((manifest::row(key, from, &before, &found.bytes, contents), before))
 }

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 
-use crate::manifest::ManifestRow;
+use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
 #[cfg(feature = "aws")]

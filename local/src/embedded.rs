@@ -17,9 +17,9 @@ mod writes;
 
 pub use checkpoints::EmbeddedCheckpoints;
 pub use database::{Database, DatabaseError};
-pub use folder::{Folder, Listed};
-pub use items::{EmbeddedItems, NamedItem};
+pub use folder::Folder;
+pub use items::EmbeddedItems;
 pub use ledger::{EmbeddedLedger, ManifestError};
 pub use objects::EmbeddedObjects;
-pub use queue::{Delivery, EmbeddedQueue, Left, QueueName, QueuedMessage, Received};
+pub use queue::{Delivery, EmbeddedQueue, Left, Received};
 pub use stream::{EmbeddedStream, SplitError, StreamRows};

@@ -10,14 +10,12 @@
 //! - `answer`: what the function's response says about the batch. Pure.
 //! - `payload`: the event that the function receives, and its exact size. Pure.
 //! - `failure`: what is kept of records that are given up. Pure.
-//! - `deployed`: Lambda's own mapping, and whether this one can stand in for it. Pure.
 //!
 //! Left to others: event filtering, tumbling windows, enhanced fan-out, and a parallelisation factor above 1, which
 //! would interleave the ranges of one shard.
 
 mod answer;
 mod coordinator;
-mod deployed;
 mod failure;
 mod payload;
 mod poller;
@@ -37,14 +35,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use coordinator::Coordinator;
-pub use deployed::{DeployedMapping, STARTING_POSITION, StandIn};
 pub use failure::{BatchInfo, Condition, FailureRecord, RequestContext, ResponseContext};
 pub use payload::Envelope;
 use poller::Ports;
 pub use poller::Progress;
 use poller::Totals;
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
-pub use settings::{PAYLOAD_LIMIT, Rules, Settings};
+pub use settings::{Rules, Settings};
 pub use shard::{Discarded, Settled, Shard, Step, Trouble};
 use timeline::Timeline;
 

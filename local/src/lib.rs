@@ -10,13 +10,12 @@
 //! | [`data`] | the account: the folder that holds it all |
 //! | [`functions`], [`pipeline`] | the deployed stack, put together |
 //! | [`adapters`] | the seam for the tests' faults |
-//! | `aws` | none of it: the mapping over AWS's own APIs (feature `aws`) |
+//! | [`deployment`] | a data folder as the operator's commands see it |
 
 pub mod adapters;
-#[cfg(feature = "aws")]
-pub mod aws;
 pub mod cloudwatch;
 pub mod data;
+pub mod deployment;
 pub mod embedded;
 pub mod event_source_mapping;
 pub mod functions;

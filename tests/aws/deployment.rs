@@ -3,23 +3,24 @@
 use std::process::Command;
 use std::time::Duration;
 
+use aws::deployment::{AwsDeployment, Resources};
 use aws_sdk_sqs::types::QueueAttributeName;
 use bytes::Bytes;
 use consumer_fn::Ledger;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::items::{Insert, Item, ItemStore};
-use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants};
 use ingest_fn::publish::{EventStream, Put, StreamRecord};
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
-use shared::event::Source;
+use operate::deployment::{Deployment, QueueName, Start};
 use shared::fields::Fields;
+use shared::format::facts::{Facts, Source};
+use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 use shared::tier::Tier;
 use shared::time::Timestamp;
-use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources, Start, Tail};
 
 use crate::emulator::{bucket, name, sdk, stream, table, url};
 
@@ -53,15 +54,18 @@ fn tenant(name: &str) -> TenantId {
 
 fn item(tenant_id: &str, number: u32) -> Item {
     Item {
-        tenant: tenant(tenant_id),
-        id: EventId::parse(format!("e{number}/ü")).unwrap(),
+        facts: Facts {
+            tenant: tenant(tenant_id),
+            id: EventId::parse(format!("e{number}/ü")).unwrap(),
+            admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
+            source: Source::JsonUpload,
+            tier: Tier::parse("pro").unwrap(),
+            received_at: Timestamp::from_unix_ms(1_795_253_400_123),
+            event_time: None,
+            trace: None,
+        },
         origin: Origin { shard: SHARD.into(), sequence_number: "495".into(), position: number },
-        admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
         content_hash: format!("hash {number}"),
-        source: Source::JsonUpload,
-        tier: Tier::parse("pro").unwrap(),
-        received_at: Timestamp::from_unix_ms(1_795_253_400_123),
-        event_time: None,
         processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
         original_text: "x".to_owned(),
         modified_data: "x".to_owned(),
@@ -81,13 +85,13 @@ async fn the_stream(deployment: &AwsDeployment) {
     };
     assert_eq!(deployment.retention().await.unwrap(), Duration::from_hours(24));
     let shards = deployment.shards().await.unwrap();
-    assert_eq!(shards.iter().map(|shard| shard.id.as_str()).collect::<Vec<_>>(), [SHARD]);
+    assert_eq!(shards, [SHARD]);
     for data in ["one", "two", "three"] {
         assert_eq!(deployment.stream().put(&[record(data)]).await.unwrap(), [Put::Taken]);
     }
     let read = async |start: Start<'_>| {
         let mut read = deployment.records(SHARD, start).await.unwrap();
-        while read.records.is_empty() && read.tail == Tail::More {
+        while read.records.is_empty() && read.has_more {
             read = deployment.records(SHARD, start).await.unwrap();
         }
         read.records
@@ -123,14 +127,14 @@ async fn the_bucket(deployment: &AwsDeployment) {
 async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
     let range = TenantRange { tenant: tenant("acme"), offset: 0, length: 120, lines: 3 };
     let row = |first: &str, before: &str| ManifestRow {
-        key: shared::key::archive_object(SHARD, first, 0, Timestamp::from_unix_ms(1_795_253_400_000)),
+        key: shared::format::key::archive_object(SHARD, first, 0, Timestamp::from_unix_ms(1_795_253_400_000)),
         first: ShardPosition::new(first, 0),
-        before: ShardPosition::new(before, 1),
+        end: ShardPosition::new(before, 1),
         bytes: 220,
         sha256: "ab".to_owned(),
         lines: 3,
         received_at: [1_795_253_400_000, 1_795_253_401_000].map(Timestamp::from_unix_ms),
-        tenants: Tenants::Ranges(vec![range.clone()]),
+        tenants: TenantIndex::Ranges(vec![range.clone()]),
     };
     let rows = [row("9", "10"), row("11", "99"), row("100", "101")];
     for row in &rows {
@@ -153,7 +157,8 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
         (0..130).map(|number| item(if number < 7 { "beta" } else { "acme" }, number)).collect();
     let inserted = DynamoItems::new(&sdk(url()), items_table.to_owned()).insert(&stored).await;
     assert!(inserted.iter().all(|insert| *insert == Insert::Inserted), "{inserted:?}");
-    let mut names: Vec<_> = stored.iter().map(|item| (item.tenant.clone(), item.id.clone())).collect();
+    let mut names: Vec<_> =
+        stored.iter().map(|item| (item.facts.tenant.clone(), item.facts.id.clone())).collect();
     names.insert(5, (tenant("acme"), EventId::parse("unknown").unwrap()));
     let mut found = deployment.items(&names).await.unwrap();
     assert_eq!(found.remove(5), None);
@@ -172,8 +177,9 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
     }
     assert_eq!(listed.len(), 130);
     let one = listed.iter().find(|item| item.id.as_str() == "e3/ü").unwrap();
-    assert_eq!(one.received_at, stored[3].received_at);
-    assert_eq!((one.expires_at, one.existing.admission_id), (Some(1_797_845_400), stored[3].admission_id));
+    let facts = &stored[3].facts;
+    assert_eq!(one.received_at, facts.received_at);
+    assert_eq!((one.expires_at, one.existing.admission_id), (Some(1_797_845_400), facts.admission_id));
 }
 
 async fn the_queues(deployment: &AwsDeployment, spill: &str, dead: &str) {
@@ -226,7 +232,7 @@ async fn what_lies_in_aws_is_seen_and_an_audit_names_what_nobody_put_there() {
     let deployment = AwsDeployment::open(&sdk(url()), resources.clone()).await.unwrap();
     assert!(deployment.identity().ends_with(&format!("stream/{}", resources.stream)));
     let (code, report) = audit(&resources);
-    assert_eq!((code, &report["total"]["door"]["admissions"]), (0, &serde_json::json!(0)), "{report:#}");
+    assert_eq!((code, &report["total"]["ingest"]["admissions"]), (0, &serde_json::json!(0)), "{report:#}");
 
     the_stream(&deployment).await;
     the_bucket(&deployment).await;
@@ -240,7 +246,7 @@ async fn what_lies_in_aws_is_seen_and_an_audit_names_what_nobody_put_there() {
     };
     assert_eq!(kinds("foreign"), 130, "an item each that no record stands behind");
     assert_eq!(kinds("manifest"), 3, "rows of objects that are not there");
-    let others = &report["total"]["other_producers"];
+    let others = &report["total"]["foreign_producers"];
     assert_eq!((&others["admissions"], &others["in_flight"]), (&3.into(), &3.into()), "{report:#}");
     assert_eq!(report["unreadable_messages"], 12);
 }

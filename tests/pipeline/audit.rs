@@ -64,9 +64,9 @@ async fn a_run_with_events_of_every_fate_balances_while_it_runs() {
         let names = ["admissions", "stored", "deduplicated", "quarantined", "failed", "in_flight", "missing"];
         names.map(|name| of[name].as_u64().unwrap())
     };
-    assert_eq!(counts(&report["total"]["door"]), [10, 6, 1, 1, 1, 1, 0], "{report:#}");
-    assert_eq!(counts(&report["total"]["other_producers"]), [2, 1, 0, 1, 0, 0, 0], "{report:#}");
-    assert_eq!(report["tenants"]["t1"]["door"]["failed"], 1, "{report:#}");
+    assert_eq!(counts(&report["total"]["ingest"]), [10, 6, 1, 1, 1, 1, 0], "{report:#}");
+    assert_eq!(counts(&report["total"]["foreign_producers"]), [2, 1, 0, 1, 0, 0, 0], "{report:#}");
+    assert_eq!(report["tenants"]["t1"]["ingest"]["failed"], 1, "{report:#}");
     assert_eq!(report["unreadable_messages"], 1, "{report:#}");
 
     let (code, text, _) = tidegate(&site, "audit", &[]);
@@ -153,7 +153,7 @@ fn of_the_last_hour(site: &Site) -> [u64; 3] {
     let (code, report, _) = tidegate(site, "audit", &["--json", "--from", &hour_ago()]);
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((code, &report["findings"]), (0, &json!([])), "{report:#}");
-    let others = &report["total"]["other_producers"];
+    let others = &report["total"]["foreign_producers"];
     ["admissions", "stored", "quarantined"].map(|name| others[name].as_u64().unwrap())
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tests::chaos::Log;
 use tests::site::{Pipeline, Site, eventually};
 
-const SHOW: [&str; 3] = ["redrive", "--place", "stream"];
-const APPLY: [&str; 4] = ["redrive", "--place", "stream", "--apply"];
+const SHOW: [&str; 3] = ["redrive", "--source", "stream"];
+const APPLY: [&str; 4] = ["redrive", "--source", "stream", "--apply"];
 const NOTHING: &str = "Nothing that failed is left to bring back.\n";
 
 async fn send(log: &mut Log, pipeline: &Pipeline, ids: &[&str]) {
@@ -29,11 +29,11 @@ async fn dropped(site: &Site, pipeline: Pipeline, count: usize) {
     std::fs::remove_dir_all(site.data().join("s3/tidegate-local/aws")).unwrap();
 }
 
-/// What the audit counts: `(missing of the door, missing of other producers)`.
+/// What the audit counts: `(missing of ingest, missing of foreign producers)`.
 fn missing(site: &Site) -> (u64, u64) {
     let (code, report) = site.audit();
     let count = |whose: &str| report["total"][whose]["missing"].as_u64().unwrap();
-    let missing = (count("door"), count("other_producers"));
+    let missing = (count("ingest"), count("foreign_producers"));
     assert_eq!(code == 0, missing == (0, 0), "{report:#}");
     missing
 }
@@ -63,7 +63,7 @@ async fn what_lies_on_the_stream_alone_is_found_there_and_stored_once() {
     let shown = site.printed(&SHOW);
     assert!(shown.contains("stream  dropped  acme         2  to be redriven"), "{shown}");
     assert!(
-        shown.contains("Nothing was changed. With --apply, 2 events go back to the stream.\n"),
+        shown.contains("Nothing was changed. With --apply, 2 events go to the stream again.\n"),
         "{shown}"
     );
     assert_eq!(site.printed(&SHOW), shown, "a dry run changes nothing");
@@ -108,7 +108,7 @@ async fn each_goes_where_it_would_have_gone() {
     line("stream  dropped  acme         2  to be redriven");
     line("stream  dropped  beta         1  to be redriven");
     line(
-        "Nothing was changed. With --apply, 3 events go back to the stream. 1 lines that cannot be read go to quarantine.",
+        "Nothing was changed. With --apply, 3 events go to the stream again. 1 lines that cannot be read go to quarantine.",
     );
     let done = site.printed(&APPLY);
     let end = "3 events are back on the stream. 1 lines that cannot be read are in quarantine.\n";
@@ -126,8 +126,8 @@ async fn each_goes_where_it_would_have_gone() {
     assert_eq!(code, 0, "{report:#}");
     let counts =
         |of: &Value| ["stored", "deduplicated", "quarantined"].map(|name| of[name].as_u64().unwrap());
-    assert_eq!(counts(&report["total"]["door"]), [3, 1, 1], "{report:#}");
-    assert_eq!(counts(&report["total"]["other_producers"]), [1, 0, 1], "{report:#}");
+    assert_eq!(counts(&report["total"]["ingest"]), [3, 1, 1], "{report:#}");
+    assert_eq!(counts(&report["total"]["foreign_producers"]), [1, 0, 1], "{report:#}");
     let reasons: Vec<_> = site.books().quarantined().iter().map(|line| line["reason"].clone()).collect();
     assert!(reasons.contains(&json!("unrecognised")) && reasons.contains(&json!("id_reused")), "{reasons:?}");
 }

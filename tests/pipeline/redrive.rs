@@ -1,7 +1,7 @@
 //! What failed, brought back by `tidegate redrive`: stored once, however often it is run and wherever it dies.
 
 use serde_json::{Value, json};
-use shared::blob::BlobRef;
+use shared::format::claim_check::BlobRef;
 
 use tests::chaos::Log;
 use tests::site::{Pipeline, Site, eventually};
@@ -42,7 +42,10 @@ async fn what_crashed_the_consumer_is_stored_once_when_it_is_redriven_after_the_
     let pipeline = site.start();
 
     let shown = site.printed(&["redrive"]);
-    assert!(shown.contains("on-failure  RetryAttemptsExhausted  acme         1  to be redriven"), "{shown}");
+    assert!(
+        shown.contains("failure-destination  RetryAttemptsExhausted  acme         1  to be redriven"),
+        "{shown}"
+    );
     assert!(shown.contains("Nothing was changed. With --apply, 1 events go back to the stream."), "{shown}");
     let records = site.books().records();
     assert_eq!(site.printed(&["redrive"]), shown, "a dry run changes nothing");
@@ -133,7 +136,7 @@ async fn quarantine_goes_back_when_its_cause_is_gone_and_what_cannot_be_read_is_
     );
     assert!(shown.contains(": unrecognised\n"), "{shown}");
     assert!(!site.printed(&["redrive", "--tenant", "beta"]).contains("to be redriven"));
-    assert!(!site.printed(&["redrive", "--place", "on-failure"]).contains("to be redriven"));
+    assert!(!site.printed(&["redrive", "--source", "failure-destination"]).contains("to be redriven"));
 
     let object = site.data().join("s3/tidegate-local").join(&key);
     std::fs::create_dir_all(object.parent().unwrap()).unwrap();
@@ -164,7 +167,7 @@ async fn dead_letters_go_to_the_stream_and_are_kept_aside() {
     eventually("dead letters", || (site.books().messages("spill-dead").len() == 5).then_some(())).await;
 
     let refused = site.command(
-        &["redrive", "--apply", "--place", "dead-letters"],
+        &["redrive", "--apply", "--source", "dead-letters"],
         &[("stream_put", 1, 1_000_000, "refuse")],
     );
     assert!(!refused.status.success());

@@ -9,7 +9,8 @@ use shared::id::TenantId;
 use shared::time::Timestamp;
 
 use crate::batch::BatchPosition;
-use crate::manifest::{Contents, TenantRange, widened};
+use crate::manifest::{Contents, widened};
+use shared::format::manifest_row::TenantRange;
 
 /// What a try aims at, as a part of the limit: data is never quite alike.
 const AIM: f64 = 0.97;

@@ -13,11 +13,11 @@ use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use shared::key;
+use shared::format::key;
 
 use super::{Intent, Ledger, LedgerFailure, Progress, Written};
 use crate::items::Attribute;
-use crate::manifest::ManifestRow;
+use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
 /// The longest that one attempt at a call may take.
@@ -142,7 +142,7 @@ mod tests {
     use shared::time::Timestamp;
 
     use super::*;
-    use crate::manifest::{TenantRange, Tenants};
+    use shared::format::manifest_row::{TenantIndex, TenantRange};
     use shared::replay::{StaticReplayClient, replay};
 
     fn ledger(answers: &[(u16, &'static str)]) -> (DynamoLedger, StaticReplayClient) {
@@ -204,19 +204,19 @@ mod tests {
         let mut row = ManifestRow {
             key: "events/x".to_owned(),
             first: ShardPosition::new("4951", 0),
-            before: ShardPosition::new("4959", 1),
+            end: ShardPosition::new("4959", 1),
             bytes: 220,
             sha256: "ab".to_owned(),
             lines: 5,
             received_at: [1_795_253_400_000, 1_795_253_401_000].map(Timestamp::from_unix_ms),
-            tenants: Tenants::Ranges(vec![range("acme", 0, 120, 3), range("beta", 120, 100, 2)]),
+            tenants: TenantIndex::Ranges(vec![range("acme", 0, 120, 3), range("beta", 120, 100, 2)]),
         };
         let (ledger, requests) = ledger(&[(200, "{}"), (200, "{}")]);
         ledger.note("s", &row).await.unwrap();
         // As it is in tables: never renamed.
         let expected = r#"{"before_position":{"N":"1"},"before_sequence_number":{"S":"4959"},"first_position":{"N":"0"},"first_sequence_number":{"S":"4951"},"object_bytes":{"N":"220"},"object_key":{"S":"events/x"},"object_lines":{"N":"5"},"object_sha256":{"S":"ab"},"oldest_received_at":{"S":"2026-11-21T09:30:00.000Z"},"pk":{"S":"shard/s"},"sk":{"S":"object/004-4951/0000000000"},"tenants":{"S":"[[\"acme\",0,120,3],[\"beta\",120,100,2]]"},"youngest_received_at":{"S":"2026-11-21T09:30:01.000Z"}}"#;
         assert_eq!(asked(&requests)["Item"], serde_json::from_str::<Value>(expected).unwrap());
-        row.tenants = Tenants::Sidecar("manifests/x.json.gz".to_owned());
+        row.tenants = TenantIndex::Sidecar("manifests/x.json.gz".to_owned());
         ledger.note("s", &row).await.unwrap();
         assert_eq!(asked(&requests)["Item"]["tenants_key"]["S"], "manifests/x.json.gz");
         assert_eq!(asked(&requests)["Item"]["tenants"], Value::Null);

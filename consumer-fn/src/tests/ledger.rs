@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
 use crate::commit::settle;
-use crate::manifest::{Contents, ManifestRow, TenantRange, Tenants};
+use crate::manifest::{self, Contents};
+use shared::format::manifest_row::{TenantIndex, TenantRange};
 use shared::noise::noise;
 use shared::origin::ShardPosition;
 
@@ -30,7 +31,7 @@ fn check_manifest(pipeline: &Pipeline) {
     for (key, row) in rows {
         let object = pipeline.objects.bytes(&key);
         let contents = Contents::scan(&object).unwrap();
-        let (scanned, _) = ManifestRow::new(&key, &row.first, &row.before, &object, contents).unwrap();
+        let (scanned, _) = manifest::row(&key, &row.first, &row.end, &object, contents).unwrap();
         assert_eq!(row, scanned);
     }
 }
@@ -79,8 +80,8 @@ async fn a_row_has_each_tenants_range() {
     let records = [record("beta", &["1", "2"]), record("acme", &["3"]), b"bad".to_vec()];
     assert_eq!(pipeline.invoke(&records).await, 3);
     let row = pipeline.ledger.rows().into_values().next().unwrap();
-    assert_eq!((row.first, row.before, row.lines), (mark(0), ShardPosition::new(sequence_number(2), 1), 3));
-    let Tenants::Ranges(ranges) = row.tenants else { panic!("two ranges fit a row") };
+    assert_eq!((row.first, row.end, row.lines), (mark(0), ShardPosition::new(sequence_number(2), 1), 3));
+    let TenantIndex::Ranges(ranges) = row.tenants else { panic!("two ranges fit a row") };
     let facts = |range: &TenantRange| (range.tenant.to_string(), range.lines);
     assert_eq!(
         ranges.iter().map(facts).collect::<Vec<_>>(),
@@ -97,7 +98,7 @@ async fn ranges_that_are_too_many_for_a_row_lie_beside_it() {
     let records: Vec<_> = events.chunks(1_000).map(pack).collect();
     assert_eq!(pipeline.invoke(&records).await, 5);
     let row = pipeline.ledger.rows().into_values().next().unwrap();
-    let Tenants::Sidecar(key) = row.tenants else { panic!("5,000 ranges do not fit a row") };
+    let TenantIndex::Sidecar(key) = row.tenants else { panic!("5,000 ranges do not fit a row") };
     let cap = shared::gzip::Cap { bytes: 1_000_000, ratio: 1_100 };
     let json = shared::gzip::inflate(&pipeline.objects.bytes(&key), cap).unwrap();
     assert_eq!(serde_json::from_slice::<Vec<TenantRange>>(&json).unwrap().len(), 5_000);

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use shared::config::Config;
-use shared::event::Event;
+use shared::format::event_line::Event;
+use shared::format::record::RECORD_EVENTS;
 use shared::id::AdmissionId;
 use shared::origin::Origin;
 use shared::time::Timestamp;
-use shared::wire;
 use tokio::time::Instant;
 
 use super::stores::{Fault, WrittenLines};
@@ -196,10 +196,10 @@ fn what_was_one_line_and_is_several_by_itself_claims_no_places_of_its_neighbours
         let read = read_again(&data, &lay_at, arrival, &Config::default());
         let positions: Vec<_> = read.iter().map(|(origin, _)| origin.position).collect();
         assert_eq!(positions[0], 1);
-        let most = u32::try_from(wire::RECORD_EVENTS).unwrap();
+        let most = u32::try_from(RECORD_EVENTS).unwrap();
         assert!(positions[1..].iter().all(|position| *position >= most), "{positions:?}: a neighbour's");
         let admissions: HashSet<_> =
-            read.iter().filter_map(|(_, event)| Some(event.as_ref().ok()?.admission_id)).collect();
+            read.iter().filter_map(|(_, event)| Some(event.as_ref().ok()?.facts.admission_id)).collect();
         let neighbour = |position| AdmissionId::of_foreign(SHARD, &lay_at.sequence_number, position);
         assert!(admissions.contains(&neighbour(1)));
         assert!((2..most).all(|position| !admissions.contains(&neighbour(position))));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::event::Text;
+use shared::format::event_line::Text;
 use tokio::time::{Instant, sleep_until};
 
 use crate::prefix::{Entry, Prefix};

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use consumer_fn::items::{Insert, Item, TakeOver, TakenOver};
 use consumer_fn::ledger::{LedgerFailure, Progress, Written};
-use consumer_fn::manifest::ManifestRow;
 use consumer_fn::{ItemStore, Ledger};
+use shared::format::manifest_row::ManifestRow;
 use shared::objects::ObjectStore;
 use shared::objects::{Created, FoundObject, ObjectFailure};
 use shared::origin::ShardPosition;

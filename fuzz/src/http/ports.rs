@@ -7,9 +7,10 @@ use bytes::Bytes;
 use ingest_fn::{
     EventStream, Put, Refusal, SpillFailure, SpillMessage, SpillQueue, StreamFailure, StreamRecord,
 };
-use shared::blob::BlobRef;
+use shared::format::claim_check::BlobRef;
+use shared::format::record;
+use shared::limits;
 use shared::objects::memory::{Fault, MemoryObjects};
-use shared::{limits, wire};
 
 use super::input::Input;
 
@@ -71,7 +72,7 @@ impl Ports {
         let spilled = reached.messages.iter().map(|message| {
             let lines: Vec<_> =
                 SpillMessage::read(message.body()).unwrap().into_iter().map(|line| line.line).collect();
-            (message.partition_key().to_owned(), wire::pack(&lines))
+            (message.partition_key().to_owned(), record::pack(&lines))
         });
         on_stream.chain(spilled).collect()
     }

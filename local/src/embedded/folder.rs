@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use operate::deployment::ListedObject;
 use shared::id::Ids;
 use shared::time::Timestamp;
 
@@ -18,17 +19,6 @@ pub struct Folder {
     bucket: PathBuf,
     unfinished: PathBuf,
     ids: Ids,
-}
-
-/// An object of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its key.
-    pub key: String,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// When it was written, the last time.
-    pub written: Timestamp,
 }
 
 impl Folder {
@@ -44,7 +34,7 @@ impl Folder {
     /// Where the object `key` lies, or would.
     pub fn path(&self, key: &str) -> PathBuf {
         key.split('/').fold(self.bucket.clone(), |path, segment| match segment {
-            // Never made by `shared::key`; if one came, it must not leave the bucket.
+            // Never made by `shared::format::key`; if one came, it must not leave the bucket.
             "" | "." | ".." => path.join(format!("+{segment}")),
             segment => short_names(segment).fold(path, |path, name| path.join(name)),
         })
@@ -98,7 +88,7 @@ impl Folder {
     }
 
     /// The objects whose keys begin with `prefix`, in the order of their keys.
-    pub async fn list(&self, prefix: &str) -> io::Result<Vec<Listed>> {
+    pub async fn list(&self, prefix: &str) -> io::Result<Vec<ListedObject>> {
         // What follows the last slash may be the beginning of a name; what stands before it is a folder.
         let folder =
             prefix.rsplit_once('/').map_or_else(|| self.bucket.clone(), |(folder, _)| self.path(folder));
@@ -108,7 +98,7 @@ impl Folder {
             walk(&folder, &mut |path, file| {
                 let key = path.strip_prefix(&bucket).map(key_of).unwrap_or_default();
                 if key.starts_with(&prefix) {
-                    listed.push(Listed { key, bytes: file.len(), written: written(file)? });
+                    listed.push(ListedObject { key, bytes: file.len(), written: written(file)? });
                 }
                 Ok(())
             })?;
@@ -141,7 +131,7 @@ impl Folder {
 }
 
 /// A key's segment as names of folders: a name ends in `+` where the segment goes on. Keys hold no `+` otherwise
-/// (`shared::key` percent-encodes it), so two keys never meet in one path.
+/// (`shared::format::key` percent-encodes it), so two keys never meet in one path.
 fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
     let count = segment.len().div_ceil(NAME_BYTES);
     let chunks = segment.as_bytes().chunks(NAME_BYTES);

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use consumer_fn::Attribute;
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
-use consumer_fn::manifest::{ManifestRow, UnreadableRow};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
-use shared::key;
+use shared::format::key;
+use shared::format::manifest_row::{ManifestRow, UnreadableRow};
 use shared::origin::ShardPosition;
 
 use super::{Database, DatabaseError};
@@ -176,7 +176,7 @@ fn failure(error: DatabaseError) -> LedgerFailure {
 
 #[cfg(test)]
 mod tests {
-    use consumer_fn::manifest::Tenants;
+    use shared::format::manifest_row::TenantIndex;
     use shared::time::Timestamp;
 
     use super::*;
@@ -210,12 +210,12 @@ mod tests {
         let row = |first: &str, before: &str| ManifestRow {
             key: format!("events/{first}"),
             first: ShardPosition::new(first, 0),
-            before: ShardPosition::new(before, 1),
+            end: ShardPosition::new(before, 1),
             bytes: 1,
             sha256: "ab".to_owned(),
             lines: 1,
             received_at: [Timestamp::from_unix_ms(1), Timestamp::from_unix_ms(2)],
-            tenants: Tenants::Sidecar("manifests/x".to_owned()),
+            tenants: TenantIndex::Sidecar("manifests/x".to_owned()),
         };
         let rows = [row("9", "10"), row("11", "99"), row("100", "101")];
         for row in rows.iter().rev() {

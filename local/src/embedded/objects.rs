@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
-use shared::blob::sha256;
+use shared::digest::sha256;
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 

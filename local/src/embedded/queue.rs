@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
+use operate::deployment::{QueueName, QueuedMessage};
 use rusqlite::{Connection, Transaction, named_params, params};
 use shared::limits;
 use shared::time::{Clock, Timestamp};
@@ -41,26 +42,6 @@ pub struct Received {
     pub receives: u32,
     /// When it was sent, in Unix milliseconds.
     pub sent_ms: i64,
-}
-
-/// One of the two queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueueName {
-    /// What waits for the stream.
-    Spill,
-    /// What never reached it.
-    Dead,
-}
-
-/// A message that was looked at, and stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueuedMessage {
-    /// Names it, for deleting it; in a queue that hands out receipts, the receipt.
-    pub id: String,
-    /// What was sent.
-    pub body: String,
-    /// When it was sent.
-    pub sent: Timestamp,
 }
 
 /// What is in the two queues.

@@ -2,13 +2,8 @@
 
 use std::time::Duration;
 
-use shared::backoff::Backoff;
-use shared::limits;
+pub use shared::mapping::Rules;
 use uuid::Uuid;
-
-/// The largest event a synchronous invocation takes, in bytes (6 MiB).
-/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-pub const PAYLOAD_LIMIT: usize = limits::LAMBDA_PAYLOAD_BYTES;
 
 /// A mapping's identity, rules and pace.
 #[derive(Clone, Debug)]
@@ -28,42 +23,4 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// Between two looks for new shards. A shard's end is a reason to look at once. Ours: AWS does not say.
     pub discovery_interval: Duration,
-}
-
-/// The settings of `CreateEventSourceMapping` that concern one shard.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Most records in one invocation: from 1 to 10,000.
-    pub batch_size: usize,
-    /// How long records are gathered; zero means that a batch goes as soon as there is a record.
-    pub batching_window: Duration,
-    /// Invocations of one and the same batch after its first one; `None` is unlimited.
-    pub maximum_retry_attempts: Option<u32>,
-    /// Records older than this are given up; `None` is unlimited.
-    pub maximum_record_age: Option<Duration>,
-    /// Split a batch that failed in two.
-    pub bisect_on_error: bool,
-    /// Read `batchItemFailures` from the response.
-    pub report_batch_item_failures: bool,
-    /// Largest event, in bytes of JSON.
-    pub payload_limit: usize,
-    /// Waits between attempts. AWS says neither how long Lambda waits nor whether it does. Without jitter, since one
-    /// poller per shard never meets another.
-    pub backoff: Backoff,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            batch_size: 10_000,
-            batching_window: Duration::from_secs(3),
-            maximum_retry_attempts: Some(30),
-            maximum_record_age: Some(Duration::from_hours(6)),
-            bisect_on_error: true,
-            report_batch_item_failures: true,
-            payload_limit: PAYLOAD_LIMIT,
-            backoff: Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(30) },
-        }
-    }
 }

@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use shared::backoff::Backoff;
+use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::limits;
 use shared::origin::Origin;
-use shared::{key, limits};
 
 use crate::items::Existing;
 

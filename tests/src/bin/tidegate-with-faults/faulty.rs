@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use consumer_fn::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
 use consumer_fn::ledger::{Ledger, LedgerFailure, Progress, Written};
-use consumer_fn::manifest::ManifestRow;
 use ingest_fn::publish::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
 use local::adapters::Adapters;
 use local::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
+use shared::format::manifest_row::ManifestRow;
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 
@@ -93,7 +93,7 @@ impl<S: SpillQueue> SpillQueue for Faulty<S> {
 
 impl<S: ItemStore> ItemStore for Faulty<S> {
     async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        self.faults.look_at(items.iter().map(|item| item.id.as_str()));
+        self.faults.look_at(items.iter().map(|item| item.facts.id.as_str()));
         let failed = || Insert::Failed("by the fault plan".to_owned());
         match self.faults.strike(Operation::ItemsInsert) {
             None => self.inner.insert(items).await,

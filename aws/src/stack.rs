@@ -1,0 +1,224 @@
+//! Finds a deployed stack by its name, and the resources that CloudFormation has of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::query::{Members, Refused, Service, call};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// Its name, such as `Tidegate-dev`.
+    pub name: String,
+    /// CloudFormation's word, such as `UPDATE_COMPLETE`.
+    pub status: String,
+    /// The Function URL of ingest, with a slash at its end.
+    pub url: String,
+    pub stream: String,
+    pub bucket: String,
+    pub items_table: String,
+    /// Of ledger and manifest.
+    pub ledger_table: String,
+    /// The URL.
+    pub spill_queue: String,
+    /// The URL of its dead-letter queue.
+    pub spill_dead_letters: String,
+    pub ingest_function: String,
+    pub consumer_function: String,
+    pub drain_function: String,
+    /// The event source mapping from the stream to the consumer.
+    pub mapping: Uuid,
+    /// The URL.
+    pub dashboard: String,
+    /// The names.
+    pub alarms: Vec<String>,
+    /// The ARN of the topic that the alarms publish to.
+    pub alarm_topic: String,
+}
+
+pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
+    let described: anyhow::Result<Described> =
+        call(sdk, Service::CloudFormation, "DescribeStacks", &[("StackName", name)]).await;
+    let described = match described {
+        // CloudFormation has no code of its own for this.
+        Err(error)
+            if error.downcast_ref::<Refused>().is_some_and(|no| no.message.contains("does not exist")) =>
+        {
+            anyhow::bail!("there is no stack `{name}` in this account and region")
+        }
+        described => described?,
+    };
+    let described = described.stacks.members.into_iter().next().context("CloudFormation returns no stack")?;
+
+    let mut resources = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let mut parameters = vec![("StackName", name)];
+        parameters.extend(token.as_deref().map(|token| ("NextToken", token)));
+        let page: Listed = call(sdk, Service::CloudFormation, "ListStackResources", &parameters).await?;
+        resources.extend(page.resources.members);
+        token = page.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return resolve(described, &resources);
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Described {
+    #[serde(rename = "Stacks")]
+    stacks: Members<DescribedStack>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedStack {
+    #[serde(rename = "StackName")]
+    name: String,
+    #[serde(rename = "StackStatus")]
+    status: String,
+    #[serde(rename = "Outputs", default)]
+    outputs: Members<Output>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Output {
+    #[serde(rename = "OutputKey")]
+    key: String,
+    #[serde(rename = "OutputValue", default)]
+    value: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listed {
+    #[serde(rename = "StackResourceSummaries")]
+    resources: Members<Resource>,
+    #[serde(rename = "NextToken")]
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Resource {
+    #[serde(rename = "ResourceType")]
+    kind: String,
+    #[serde(rename = "PhysicalResourceId", default)]
+    id: String,
+}
+
+fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<Stack> {
+    let name = described.name;
+    let outputs: BTreeMap<_, _> =
+        described.outputs.members.into_iter().map(|output| (output.key, output.value)).collect();
+    let output = |key: &str| {
+        outputs.get(key).filter(|value| !value.is_empty()).cloned().with_context(|| {
+            format!("the stack `{name}` has no output `{key}`: it is not Tidegate's, or not fully deployed")
+        })
+    };
+    let of_kind = |kind: &'static str| {
+        resources.iter().filter(move |resource| resource.kind == kind).map(|resource| resource.id.clone())
+    };
+    let dead_letters = output("SpillDeadLetters")?;
+    // The output is an ARN; a queue's physical id is its URL. Both end in the queue's name.
+    let queue_name = dead_letters.rsplit(':').next().unwrap_or_default();
+    let ends_in_it = |url: &String| url.rsplit('/').next() == Some(queue_name);
+    let spill_dead_letters = of_kind("AWS::SQS::Queue").find(ends_in_it);
+    let mapping = output("Mapping")?;
+    Ok(Stack {
+        status: described.status,
+        url: output("Url")?,
+        stream: output("Stream")?,
+        bucket: output("Bucket")?,
+        items_table: output("ItemsTable")?,
+        ledger_table: output("LedgerTable")?,
+        spill_queue: output("SpillQueue")?,
+        spill_dead_letters: spill_dead_letters
+            .with_context(|| format!("the stack `{name}` has no queue `{queue_name}`"))?,
+        ingest_function: output("IngestFunction")?,
+        consumer_function: output("ConsumerFunction")?,
+        drain_function: output("DrainFunction")?,
+        mapping: mapping.parse().with_context(|| format!("the mapping's id `{mapping}` is not a UUID"))?,
+        dashboard: output("Dashboard")?,
+        alarms: of_kind("AWS::CloudWatch::Alarm").collect(),
+        alarm_topic: output("AlarmTopic")?,
+        name,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUTS: &[(&str, &str)] = &[
+        ("Url", "https://x.lambda-url.eu-west-1.on.aws/"),
+        ("Stream", "events"),
+        ("Bucket", "archive"),
+        ("ItemsTable", "items"),
+        ("LedgerTable", "ledger"),
+        ("SpillQueue", "https://sqs/1/spill"),
+        ("SpillDeadLetters", "arn:aws:sqs:eu-west-1:1:dead"),
+        ("IngestFunction", "ingest"),
+        ("ConsumerFunction", "consumer"),
+        ("DrainFunction", "drain"),
+        ("Mapping", "311b9e2f-04cd-44d8-a523-ab8cbf427e87"),
+        ("AlarmTopic", "arn:aws:sns:eu-west-1:1:alarms"),
+        ("Dashboard", "https://console/"),
+    ];
+
+    fn stack(outputs: &[(&str, &str)]) -> anyhow::Result<Stack> {
+        let outputs = outputs
+            .iter()
+            .map(|(key, value)| Output { key: (*key).to_owned(), value: (*value).to_owned() })
+            .collect();
+        let resource = |kind: &str, id: &str| Resource { kind: kind.to_owned(), id: id.to_owned() };
+        let resources = [
+            resource("AWS::SQS::Queue", "https://sqs/1/spill"),
+            resource("AWS::SQS::Queue", "https://sqs/1/dead"),
+            resource("AWS::CloudWatch::Alarm", "late"),
+            resource("AWS::IAM::Role", "late"),
+        ];
+        let described = DescribedStack {
+            name: "Tidegate-dev".to_owned(),
+            status: "CREATE_COMPLETE".to_owned(),
+            outputs: Members { members: outputs },
+        };
+        resolve(described, &resources)
+    }
+
+    #[test]
+    fn a_stack_is_read_from_its_outputs_and_resources() {
+        let stack = stack(OUTPUTS).unwrap();
+        assert_eq!((stack.stream.as_str(), stack.items_table.as_str()), ("events", "items"));
+        assert_eq!(stack.spill_dead_letters, "https://sqs/1/dead");
+        assert_eq!(stack.alarms, ["late"]);
+        assert_eq!(stack.mapping.to_string(), "311b9e2f-04cd-44d8-a523-ab8cbf427e87");
+    }
+
+    #[test]
+    fn a_missing_output_is_named() {
+        for (key, _) in OUTPUTS {
+            let others: Vec<_> = OUTPUTS.iter().filter(|(other, _)| other != key).copied().collect();
+            let error = stack(&others).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!(
+                    "the stack `Tidegate-dev` has no output `{key}`: it is not Tidegate's, or not fully deployed"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn cloudformations_answers_are_read() {
+        let xml = "<Stacks><member><StackId>arn</StackId><StackName>T</StackName><CreationTime>2026</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus><Outputs><member><Description/><OutputKey>Url</OutputKey><OutputValue>https://x/?a=1&amp;b</OutputValue></member></Outputs><Tags><member><Key>k</Key><Value>v</Value></member></Tags></member></Stacks>";
+        let described: Described =
+            quick_xml::de::from_str(&format!("<DescribeStacksResult>{xml}</DescribeStacksResult>")).unwrap();
+        let [stack] = &described.stacks.members[..] else { panic!("{described:?}") };
+        assert_eq!((stack.name.as_str(), stack.outputs.members[0].value.as_str()), ("T", "https://x/?a=1&b"));
+
+        let xml = "<ListStackResourcesResult><StackResourceSummaries><member><LogicalResourceId>A</LogicalResourceId><PhysicalResourceId>a</PhysicalResourceId><ResourceType>AWS::S3::Bucket</ResourceType></member><member><LogicalResourceId>B</LogicalResourceId><ResourceType>AWS::S3::Bucket</ResourceType></member></StackResourceSummaries><NextToken>n</NextToken></ListStackResourcesResult>";
+        let listed: Listed = quick_xml::de::from_str(xml).unwrap();
+        assert_eq!((listed.resources.members.len(), listed.next_token.as_deref()), (2, Some("n")));
+    }
+}

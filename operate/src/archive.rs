@@ -1,0 +1,210 @@
+//! Reading the archive: spans of time, keys, and the manifest.
+
+mod absent;
+
+use std::collections::BTreeMap;
+
+use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange, sidecar_ranges};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
+use shared::time::{Clock, Timestamp};
+
+use crate::deployment::{Deployment, ListedObject};
+
+pub use absent::{Absent, gone};
+
+/// The clocks of ingest and stream may differ by this many milliseconds.
+pub const SKEW_MS: i64 = 300_000;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Inclusive.
+    pub from: Timestamp,
+    /// Exclusive.
+    pub to: Timestamp,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self::new(None, None)
+    }
+}
+
+impl Span {
+    /// Without a limit where there is none.
+    pub fn new(from: Option<Timestamp>, to: Option<Timestamp>) -> Self {
+        let end =
+            |end: Option<Timestamp>, otherwise| end.unwrap_or_else(|| Timestamp::from_unix_ms(otherwise));
+        Self { from: end(from, 0), to: end(to, i64::MAX) }
+    }
+
+    pub fn has(&self, at: Timestamp) -> bool {
+        self.from <= at && at < self.to
+    }
+
+    /// It has a moment between the two, inclusive.
+    pub fn overlaps(&self, [oldest, youngest]: [Timestamp; 2]) -> bool {
+        self.from <= youngest && oldest < self.to
+    }
+}
+
+/// `milliseconds` before `time`.
+pub fn earlier(time: Timestamp, milliseconds: i64) -> Timestamp {
+    Timestamp::from_unix_ms(time.unix_ms().saturating_sub(milliseconds))
+}
+
+/// A lower bound of keys: every archive object that *begins* with events received at or after `from` sorts after it. A key
+/// has the hour of the first record's arrival, and no event arrives before it is received. An earlier object may *end*
+/// with such events: [`manifest`] finds it.
+pub fn begin(from: Timestamp) -> String {
+    format!("events/{}", earlier(from, SKEW_MS).hour_partition())
+}
+
+/// The shard and the first position in an archive object's key. `None` if it is another key.
+pub fn key_start(key: &str) -> Option<(&str, ShardPosition)> {
+    let name = key.strip_prefix("events/")?.rsplit('/').next()?.strip_suffix(".ndjson.gz")?;
+    let (rest, position) = name.rsplit_once('-')?;
+    let (shard, sequence_number) = rest.rsplit_once('-')?;
+    let is_number = !sequence_number.is_empty() && sequence_number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some((shard, ShardPosition::new(sequence_number, position.parse().ok()?)))
+}
+
+/// Calls `take` with each page of the objects whose keys begin with `prefix` and sort after `after`.
+pub async fn each_page(
+    deployment: &impl Deployment,
+    prefix: &str,
+    mut after: Option<String>,
+    mut take: impl FnMut(Vec<ListedObject>),
+) -> anyhow::Result<()> {
+    loop {
+        let page = deployment.list(prefix, after.as_deref()).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.key.clone());
+        take(page);
+    }
+}
+
+/// The shards that may have archived events received at `from` or later: the stream's shards, and the shards in archive
+/// keys. For each the first position in a key from `from` on, if there is one. `take` gets the objects of these keys, page
+/// by page.
+///
+/// A shard that the stream no longer has is known by keys alone. Its last key may be older than `from` by as long as a
+/// record can wait on the stream for its batch.
+pub async fn shards(
+    deployment: &impl Deployment,
+    from: Timestamp,
+    mut take: impl FnMut(Vec<ListedObject>),
+) -> anyhow::Result<BTreeMap<String, Option<ShardPosition>>> {
+    let streamed = deployment.shards().await?.into_iter().map(|shard| (shard, None));
+    let mut shards: BTreeMap<String, Option<ShardPosition>> = streamed.collect();
+    let retention = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
+    let remembered = earlier(Clock::system().now(), retention.saturating_sub(SKEW_MS));
+    let begin = begin(from);
+    let after = if from < remembered { self::begin(earlier(from, retention)) } else { begin.clone() };
+    each_page(deployment, "events/", Some(after), |page| {
+        for (key, (shard, first)) in
+            page.iter().filter_map(|object| Some((&object.key, key_start(&object.key)?)))
+        {
+            let known = shards.entry(shard.to_owned()).or_default();
+            if *key > begin && known.as_ref().is_none_or(|known| first < *known) {
+                *known = Some(first);
+            }
+        }
+        take(page.into_iter().filter(|object| object.key > begin).collect());
+    })
+    .await?;
+    Ok(shards)
+}
+
+/// The rows of a shard's manifest that may cover events received at `from` or later, in the shard's order.
+///
+/// Objects cover a shard one after the other, and a key has the hour in which the object's first record arrived. So of the
+/// objects of earlier hours than `from` only the last can hold later records, however long its batch waited: the records
+/// of the others arrived before *its* first record. Rows are read from the youngest back to that one.
+pub async fn manifest(
+    deployment: &impl Deployment,
+    shard: &str,
+    from: Timestamp,
+) -> anyhow::Result<Vec<ManifestRow>> {
+    let mut rows: Vec<ManifestRow> = Vec::new();
+    let stop = stop(from);
+    loop {
+        let page = deployment.manifest_before(shard, rows.last().map(|row| &row.first)).await?;
+        let end = page.iter().position(|row| row.key < stop);
+        let is_last = page.is_empty() || end.is_some();
+        let wanted = end.map_or(page.len(), |end| end + 1);
+        rows.extend(page.into_iter().take(wanted));
+        if is_last {
+            rows.reverse();
+            return Ok(rows);
+        }
+    }
+}
+
+/// Where the first row of [`manifest`] begins; `None` if that is the shard's first row. The search goes backwards from
+/// `near`, a later position, or from the shard's end.
+pub async fn first_row(
+    deployment: &impl Deployment,
+    shard: &str,
+    from: Timestamp,
+    near: Option<ShardPosition>,
+) -> anyhow::Result<Option<ShardPosition>> {
+    let stop = stop(from);
+    let mut end = near;
+    loop {
+        let page = deployment.manifest_before(shard, end.as_ref()).await?;
+        let Some(last) = page.last().map(|row| row.first.clone()) else { return Ok(None) };
+        if let Some(row) = page.into_iter().find(|row| row.key < stop) {
+            return Ok(Some(row.first));
+        }
+        end = Some(last);
+    }
+}
+
+/// An upper bound of keys: the first record of every object that sorts before it arrived earlier than any event received at
+/// `from`. It is an hour earlier, since the arrival times of a shard may be slightly out of order.
+fn stop(from: Timestamp) -> String {
+    begin(earlier(from, HOUR_MS))
+}
+
+/// The ranges of a row, and how many bytes of a sidecar were read for them; or why they cannot be read.
+pub async fn ranges_of(
+    deployment: &impl Deployment,
+    row: &ManifestRow,
+) -> anyhow::Result<Result<(Vec<TenantRange>, u64), String>> {
+    let key = match &row.tenants {
+        TenantIndex::Ranges(ranges) => return Ok(Ok((ranges.clone(), 0))),
+        TenantIndex::Sidecar(key) => key,
+    };
+    let Some(sidecar) = deployment.objects().get(key).await? else {
+        return Ok(Err(format!("its tenants' ranges should be in `{key}`, which does not exist")));
+    };
+    let ranges = sidecar_ranges(&sidecar).map(|ranges| (ranges, sidecar.len() as u64));
+    Ok(ranges.map_err(|why| format!("`{key}` cannot be read: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_objects_key_names_its_shard_and_first_position() {
+        let at = Timestamp::from_unix_ms(1_704_937_370_234);
+        let key = shared::format::key::archive_object("shardId-000000000002", "4951", 3, at);
+        assert_eq!(key_start(&key), Some(("shardId-000000000002", ShardPosition::new("4951", 3))));
+        for other in ["events/x", "events/dt=2024-01-11/hr=01/a-b-0.ndjson.gz", "errors/a-1-0.ndjson.gz"] {
+            assert_eq!(key_start(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_begins_after_a_time_sorts_after_its_lower_bound() {
+        let at = Timestamp::from_unix_ms(1_704_937_370_234);
+        let key = shared::format::key::archive_object("s", "1", 0, at);
+        assert!(begin(at) < key);
+        assert!(begin(at.plus(std::time::Duration::from_mins(4))) < key);
+    }
+}

@@ -1,0 +1,349 @@
+//! The accounting: what became of each admission, and what does not balance. Facts in, balance out; no I/O, no clock.
+//!
+//! All lines of one admission are one *case*. One rule decides it: an event is archived by the origin that its item names,
+//! and by no other.
+
+use std::collections::{HashMap, HashSet};
+
+use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
+use shared::time::Timestamp;
+
+use super::balance::{AdmissionOutcome, AuditFinding, Balance, FindingKind};
+use super::cases::{Case, Cases};
+use super::facts::{ArchivedLine, Arrival, AuditFacts, KnownItem};
+use crate::archive::SKEW_MS;
+
+pub(crate) fn account(facts: &AuditFacts) -> Balance {
+    let index = FactIndex::new(facts);
+    let mut balance = Balance { findings: facts.faults.clone(), ..Balance::default() };
+    index.check_strangers(&mut balance.findings);
+    for case in index.cases.iter() {
+        if !facts.span.has(case.received_at) {
+            continue;
+        }
+        let Judged { outcome, redelivered, origin } = index.judge(case, &mut balance.findings);
+        let tenant = case.name.as_ref().map(|(tenant, _)| tenant.clone());
+        let shard = origin.map(|origin| origin.shard.clone());
+        let tallies = [
+            &mut balance.total,
+            balance.tenants.entry(tenant).or_default(),
+            balance.shards.entry(shard).or_default(),
+        ];
+        for tally in tallies {
+            let counts =
+                if case.is_of_foreign_producer() { &mut tally.foreign_producers } else { &mut tally.ingest };
+            counts.add(outcome, redelivered);
+        }
+    }
+    balance.findings.sort_by(|a, b| (a.kind, &a.tenant, &a.id).cmp(&(b.kind, &b.tenant, &b.id)));
+    balance
+}
+
+/// The events that are done and stored nowhere: for each the origin of the one line to redrive. It is the line that the
+/// event's item names, or one that replaced it: no other may take over the item. Without an item it is the latest line.
+pub(crate) fn stranded(facts: &AuditFacts) -> HashSet<Origin> {
+    let index = FactIndex::new(facts);
+    let arrivals: HashMap<_, _> = facts.arrivals.iter().map(|arrival| (&arrival.origin, arrival)).collect();
+    let mut stranded = HashSet::new();
+    for case in index.cases.iter() {
+        let item = index.item_of(case);
+        if index.archived_of(case).next().is_some() || index.unarchived(case, item).is_ok() {
+            continue;
+        }
+        let item = item.filter(|item| case.owns(item));
+        let takes_over = |arrival: &&Arrival| {
+            item.is_none_or(|item| arrival.origin == item.origin || arrival.redrive_of.contains(&item.origin))
+        };
+        let live = case.live().filter_map(|origin| arrivals.get(origin).copied());
+        stranded.extend(live.filter(takes_over).last().map(|arrival| arrival.origin.clone()));
+    }
+    stranded
+}
+
+struct Judged<'a> {
+    outcome: AdmissionOutcome,
+    /// Extra deliveries.
+    redelivered: u64,
+    /// Its origin, or its last one.
+    origin: Option<&'a Origin>,
+}
+
+/// The facts, indexed.
+struct FactIndex<'a> {
+    facts: &'a AuditFacts,
+    cases: Cases,
+    /// What each origin holds; `None` if it cannot be read.
+    arrivals: HashMap<&'a Origin, Option<(&'a TenantId, &'a EventId, AdmissionId)>>,
+    /// Archived lines and their objects' keys, without strange lines.
+    archived: HashMap<&'a Origin, Vec<(&'a ArchivedLine, &'a str)>>,
+    items: HashMap<(&'a TenantId, &'a EventId), &'a KnownItem>,
+    quarantined: HashSet<&'a Origin>,
+    failed: HashSet<&'a Origin>,
+    /// Origins that later ones replaced.
+    former: HashSet<&'a Origin>,
+    /// The events in the archive.
+    names: HashSet<(&'a TenantId, &'a EventId)>,
+}
+
+impl<'a> FactIndex<'a> {
+    fn new(facts: &'a AuditFacts) -> Self {
+        let arrivals = facts.arrivals.iter().map(|arrival| {
+            let event = arrival.event.as_ref();
+            (&arrival.origin, event.map(|event| (&event.tenant, &event.id, event.admission_id)))
+        });
+        let items = facts.items.iter().map(|item| ((&item.tenant, &item.id), item)).collect();
+        let mut index = Self {
+            facts,
+            cases: Cases::default(),
+            arrivals: arrivals.collect(),
+            archived: HashMap::new(),
+            items,
+            quarantined: facts.quarantined.iter().map(|line| &line.origin).collect(),
+            failed: facts.failed.iter().map(|line| &line.origin).collect(),
+            former: facts.arrivals.iter().flat_map(|arrival| &arrival.redrive_of).collect(),
+            names: HashSet::new(),
+        };
+        let known: Vec<_> = lines(facts).filter(|(line, _)| !index.is_strange(line)).collect();
+        for (line, key) in known {
+            index.archived.entry(&line.origin).or_default().push((line, key));
+            index.names.insert((&line.tenant, &line.id));
+        }
+        index.cases = Cases::of(facts, |line| facts.span.has(line.received_at) && !index.is_strange(line));
+        index
+    }
+
+    /// The origin that the line names is known to hold another event, or none.
+    fn is_strange(&self, line: &ArchivedLine) -> bool {
+        match self.arrivals.get(&line.origin) {
+            Some(arrival) => *arrival != Some((&line.tenant, &line.id, line.admission_id)),
+            None => self.is_covered(&line.origin, line.received_at),
+        }
+    }
+
+    /// If the stream has a line of that origin, it was read.
+    fn is_covered(&self, origin: &Origin, received_at: Timestamp) -> bool {
+        let read_from = self.facts.shards.get(&origin.shard).and_then(|shard| shard.read_from.as_ref());
+        let is_after = read_from.is_some_and(|read_from| ShardPosition::from(origin) >= *read_from);
+        is_after || received_at.unix_ms() >= self.facts.stream_from.unix_ms().saturating_add(SKEW_MS)
+    }
+
+    /// The line of that origin is done.
+    fn is_done(&self, origin: &Origin) -> bool {
+        let done_end = self.facts.shards.get(&origin.shard).and_then(|shard| shard.done_end.as_ref());
+        done_end.is_some_and(|done_end| ShardPosition::from(origin) < *done_end)
+    }
+
+    /// Finds lines and items of no event, and items whose event is neither on the stream nor in the archive.
+    fn check_strangers(&self, findings: &mut Vec<AuditFinding>) {
+        for (line, key) in lines(self.facts).filter(|(line, _)| self.is_strange(line)) {
+            let detail = "an archived line whose origin holds another event on the stream, or none";
+            let name = Some((&line.tenant, &line.id));
+            findings.push(
+                AuditFinding::event(FindingKind::Foreign, name, Some(&line.origin), detail).within(key),
+            );
+        }
+        for item in &self.facts.items {
+            let Some(received_at) = item.received_at.filter(|at| self.facts.span.has(*at)) else { continue };
+            let mut found = |kind, detail| {
+                let name = Some((&item.tenant, &item.id));
+                findings.push(AuditFinding::event(kind, name, Some(&item.origin), detail));
+            };
+            match self.arrivals.get(&item.origin) {
+                Some(Some((tenant, id, _))) if (*tenant, *id) == (&item.tenant, &item.id) => {}
+                Some(_) => {
+                    found(FindingKind::Foreign, "an item whose origin holds another event on the stream");
+                }
+                None if self.is_covered(&item.origin, received_at) => {
+                    found(FindingKind::Foreign, "an item whose origin holds no event on the stream");
+                }
+                None if self.is_spoken_for(&item.origin) => {}
+                None if self.is_done(&item.origin) => {
+                    found(
+                        FindingKind::Missing,
+                        "an item names this origin, and the archive has no line of it",
+                    );
+                }
+                None => {
+                    found(
+                        FindingKind::Foreign,
+                        "an item whose origin is beyond all known records of its shard",
+                    );
+                }
+            }
+        }
+    }
+
+    /// The stream no longer has that origin, but an archived line, a failure or a redriven event accounts for it.
+    fn is_spoken_for(&self, origin: &Origin) -> bool {
+        self.archived.contains_key(origin) || self.failed.contains(origin) || self.former.contains(origin)
+    }
+
+    /// The origins by which a case is archived.
+    fn archived_of<'c>(&self, case: &'c Case) -> impl Iterator<Item = &'c Origin> {
+        case.origins.iter().filter(|origin| self.archived.contains_key(origin))
+    }
+
+    /// The item with its id, which may be of another event.
+    fn item_of<'c>(&'c self, case: &'c Case) -> Option<&'c KnownItem> {
+        self.items.get(&case.named()?).copied()
+    }
+
+    fn judge<'c>(&self, case: &'c Case, findings: &mut Vec<AuditFinding>) -> Judged<'c> {
+        let archived: Vec<_> = self.archived_of(case).collect();
+        let item = self.item_of(case);
+        if let Some(first) = archived.first().copied() {
+            let lines: Vec<_> = archived.iter().flat_map(|origin| &self.archived[origin]).copied().collect();
+            self.check_stored(case, &lines, item, findings);
+            let others = case.arrivals.iter().filter(|origin| {
+                !archived.contains(origin) && !case.former.contains(*origin) && self.is_done(origin)
+            });
+            let redelivered = others.count() as u64;
+            return Judged { outcome: AdmissionOutcome::Stored, redelivered, origin: Some(first) };
+        }
+        let origin = case.live().last();
+        let outcome = self.unarchived(case, item).unwrap_or_else(|detail| {
+            findings.push(AuditFinding::event(FindingKind::Missing, case.named(), origin, detail));
+            AdmissionOutcome::Missing
+        });
+        Judged { outcome, redelivered: 0, origin }
+    }
+
+    /// A stored event has one line, and an item that names it.
+    fn check_stored(
+        &self,
+        case: &Case,
+        lines: &[(&ArchivedLine, &str)],
+        item: Option<&KnownItem>,
+        findings: &mut Vec<AuditFinding>,
+    ) {
+        for (line, key) in &lines[1..] {
+            let detail = format!("archived {} times: in `{}` as well", lines.len(), lines[0].1);
+            let finding = AuditFinding::event(FindingKind::Doubled, case.named(), Some(&line.origin), detail);
+            findings.push(finding.within(key));
+        }
+        let (line, key) = lines[0];
+        let finding =
+            |kind, detail| AuditFinding::event(kind, case.named(), Some(&line.origin), detail).within(key);
+        match item {
+            Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => {}
+            // The item is of a later event, which came after this one's item expired.
+            Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => {}
+            Some(item) if self.archived.contains_key(&item.origin) => {
+                let detail = format!("archived, and so is the event that its item names, at {}", item.origin);
+                findings.push(finding(FindingKind::Doubled, detail));
+            }
+            Some(item) => {
+                let detail = format!("archived, and its item names another event, at {}", item.origin);
+                findings.push(finding(FindingKind::Foreign, detail));
+            }
+            None if is_over(line, self.facts.now) => {}
+            None => findings
+                .push(finding(FindingKind::Missing, "archived, and there is no item of it".to_owned())),
+        }
+    }
+
+    /// What became of an event that is not archived, or why it is missing.
+    fn unarchived(&self, case: &Case, item: Option<&KnownItem>) -> Result<AdmissionOutcome, &'static str> {
+        if case.live().any(|origin| self.quarantined.contains(origin)) {
+            return Ok(AdmissionOutcome::Quarantined);
+        }
+        match (self.holder(case, item), self.course(case)) {
+            // Even if more of its lines are in progress: they find the item, and leave archiving to the origin that it names.
+            (Holder::ItselfAndDone, _) => Err("it has an item, and the archive has no line of it"),
+            // If the item is gone, the event that it was compared with has expired since. Whether it may have is judged
+            // with that event's line.
+            (Holder::SameContent, _) | (Holder::NoneAnyMore, Course::Over) => {
+                Ok(AdmissionOutcome::Deduplicated)
+            }
+            // If its own item exists, the attempt that inserted it, or one that takes it over, will archive it.
+            (_, Course::InProgress) | (Holder::Itself, Course::Over) => Ok(AdmissionOutcome::InFlight),
+            (_, Course::Saved) => Ok(AdmissionOutcome::Failed),
+            // The redriven line is done too, and did not take over the item.
+            (Holder::ItselfAndFailed, Course::Over) => {
+                Err("its item names an earlier origin, and the archive has no line of it")
+            }
+            (Holder::OtherContent, Course::Over) => {
+                Err("its id belongs to another content, and quarantine does not have it")
+            }
+            (Holder::None, Course::Over) if case.name.is_none() => {
+                Err("it cannot be read, and quarantine does not have it")
+            }
+            (Holder::None, Course::Over) => {
+                Err("it has no item, and is neither in the archive nor in quarantine")
+            }
+        }
+    }
+
+    fn holder(&self, case: &Case, item: Option<&KnownItem>) -> Holder {
+        let Some(item) = item else {
+            let is_archived = case.named().is_some_and(|name| self.names.contains(&name));
+            return if is_archived { Holder::NoneAnyMore } else { Holder::None };
+        };
+        let has_failed = self.failed.contains(&item.origin) || case.former.contains(&item.origin);
+        if case.owns(item) {
+            match (self.is_done(&item.origin), has_failed) {
+                (true, false) => Holder::ItselfAndDone,
+                (true, true) => Holder::ItselfAndFailed,
+                (false, _) => Holder::Itself,
+            }
+        } else if case.content_hash.as_ref() == Some(&item.content_hash) {
+            Holder::SameContent
+        } else {
+            Holder::OtherContent
+        }
+    }
+
+    fn course(&self, case: &Case) -> Course {
+        let is_saved = |origin| self.failed.contains(origin);
+        if case.is_spilled || case.live().any(|origin| !self.is_done(origin) && !is_saved(origin)) {
+            Course::InProgress
+        } else if case.is_dead || case.live().any(is_saved) {
+            Course::Saved
+        } else {
+            Course::Over
+        }
+    }
+}
+
+/// Which event has the item with the id of an event that is not archived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// This one, by an origin that is done.
+    ItselfAndDone,
+    /// This one, by an origin that is done and failed or was redriven.
+    ItselfAndFailed,
+    /// This one, by an origin that is not done yet.
+    Itself,
+    /// Another event with the same content.
+    SameContent,
+    /// Another event with other content.
+    OtherContent,
+    /// None now. But the archive has an event with this id, so there was an item.
+    NoneAnyMore,
+    /// None.
+    None,
+}
+
+/// What will still happen to an event that is not archived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// It is in the spill queue, or at an origin that is not done yet.
+    InProgress,
+    /// Nothing until it is redriven: it failed and is saved.
+    Saved,
+    /// Nothing.
+    Over,
+}
+
+/// The lines of the span, with their objects' keys.
+fn lines(facts: &AuditFacts) -> impl Iterator<Item = (&ArchivedLine, &str)> {
+    let all =
+        facts.objects.iter().flat_map(|object| object.lines.iter().map(|line| (line, object.key.as_str())));
+    all.filter(|(line, _)| facts.span.has(line.received_at))
+}
+
+/// The item of a line may be deleted by then.
+fn is_over(line: &ArchivedLine, now: Timestamp) -> bool {
+    line.item_until.is_some_and(|until| until <= now)
+}

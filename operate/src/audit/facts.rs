@@ -1,0 +1,134 @@
+//! What was found in each store that can hold an event. No judgement, no I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
+use shared::time::Timestamp;
+
+use super::balance::AuditFinding;
+use crate::archive::Span;
+
+/// Everything that the accounting needs.
+///
+/// The pipeline may run meanwhile, so the stores are read against the direction of the data: first how far each shard is
+/// done, then manifest, archive, quarantine, failures, items and queues, and the stream last. So an event that counts as
+/// done is in a store that was read later, and every event of a store is on the stream that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditFacts {
+    /// The events received in this span are audited.
+    pub(crate) span: Span,
+    /// When reading began.
+    pub(crate) now: Timestamp,
+    /// All records that arrived at this time or later were read.
+    pub(crate) stream_from: Timestamp,
+    pub(crate) shards: BTreeMap<Arc<str>, ShardFacts>,
+    pub(crate) arrivals: Vec<Arrival>,
+    pub(crate) objects: Vec<ArchivedObject>,
+    /// The lines in quarantine, each as often as it is there.
+    pub(crate) quarantined: Vec<FailedLine>,
+    /// The lines of batches that failed permanently.
+    pub(crate) failed: Vec<FailedLine>,
+    pub(crate) items: Vec<KnownItem>,
+    /// In the spill queue.
+    pub(crate) spilled: Vec<KnownEvent>,
+    /// In its dead-letter queue.
+    pub(crate) dead: Vec<KnownEvent>,
+    /// About how many messages of both queues could not be read: they are being processed, or there are too many.
+    pub(crate) hidden_messages: u64,
+    /// Messages of both queues that do not hold events.
+    pub(crate) unreadable_messages: u64,
+    /// Findings about objects and manifest.
+    pub(crate) faults: Vec<AuditFinding>,
+}
+
+impl AuditFacts {
+    pub(crate) fn none(span: Span, stream_from: Timestamp, now: Timestamp) -> Self {
+        Self {
+            span,
+            now,
+            stream_from,
+            shards: BTreeMap::new(),
+            arrivals: Vec::new(),
+            objects: Vec::new(),
+            quarantined: Vec::new(),
+            failed: Vec::new(),
+            items: Vec::new(),
+            spilled: Vec::new(),
+            dead: Vec::new(),
+            hidden_messages: 0,
+            unreadable_messages: 0,
+            faults: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ShardFacts {
+    /// Everything before it is done: archived, in quarantine, or at the failure destination.
+    pub(crate) done_end: Option<ShardPosition>,
+    /// The oldest record that was read. All later ones were read too.
+    pub(crate) read_from: Option<ShardPosition>,
+}
+
+/// What identifies an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KnownEvent {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: EventId,
+    pub(crate) admission_id: AdmissionId,
+    pub(crate) content_hash: String,
+    pub(crate) received_at: Timestamp,
+}
+
+/// A line on the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) origin: Origin,
+    /// `None` where it cannot be read.
+    pub(crate) event: Option<KnownEvent>,
+    /// When the event was received. If it cannot be read, when it arrived.
+    pub(crate) received_at: Timestamp,
+    /// Earlier origins, of a redriven event.
+    pub(crate) redrive_of: Vec<Origin>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ArchivedObject {
+    pub(crate) key: String,
+    pub(crate) lines: Vec<ArchivedLine>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ArchivedLine {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: EventId,
+    pub(crate) admission_id: AdmissionId,
+    pub(crate) origin: Origin,
+    pub(crate) received_at: Timestamp,
+    /// Its item must exist until then; `None` is for ever. An item lives from its insertion. The line does not have that
+    /// time, but it is not before the event was received.
+    pub(crate) item_until: Option<Timestamp>,
+}
+
+/// A line in quarantine or at the failure destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FailedLine {
+    pub(crate) origin: Origin,
+    /// `None` where it cannot be read.
+    pub(crate) event: Option<KnownEvent>,
+    /// When the event was received. If it cannot be read, when it arrived.
+    pub(crate) received_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KnownItem {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: EventId,
+    pub(crate) origin: Origin,
+    pub(crate) admission_id: AdmissionId,
+    pub(crate) content_hash: String,
+    /// `None` for items that were read by name.
+    pub(crate) received_at: Option<Timestamp>,
+}

@@ -1,0 +1,49 @@
+//! Compares a deployed stack with what Tidegate relies on: facts in, findings out, no I/O. What should be comes from the
+//! running code (the mapping's rules, the functions' variables and permissions, the drain's constants) and from
+//! `tidegate.toml`. The crate `aws` reads the facts.
+//!
+//! | file | looks at |
+//! |---|---|
+//! | `feeding` | both event source mappings |
+//! | `functions` | the functions, their variables, the live version |
+//! | `permissions` | the functions' roles |
+//! | `storage` | stream, tables, bucket |
+//! | `queues` | the spill queue and its dead letters |
+//! | `alarms` | the alarms |
+
+mod alarms;
+pub mod facts;
+mod feeding;
+mod functions;
+mod permissions;
+mod queues;
+pub mod report;
+mod storage;
+#[cfg(test)]
+mod tests;
+
+use shared::config::Config;
+
+use facts::DeployedStack;
+use report::DoctorReport;
+
+/// `config` is the `tidegate.toml` of this machine. `fingerprint` is its fingerprint with the overrides of the deployed
+/// ingest function.
+pub fn examine(deployment: &DeployedStack, config: &Config, fingerprint: &str) -> DoctorReport {
+    let mut report = DoctorReport::new(&deployment.stack);
+    let mut stack = report.about("stack");
+    stack.holds(
+        "status",
+        &deployment.status,
+        deployment.status.ends_with("_COMPLETE") && !deployment.status.contains("ROLLBACK"),
+        "CREATE_COMPLETE or UPDATE_COMPLETE",
+        "read the stack's events, then deploy again",
+    );
+    feeding::check(deployment, &mut report);
+    functions::check(deployment, config, fingerprint, &mut report);
+    permissions::check(deployment, &mut report);
+    storage::check(deployment, config, &mut report);
+    queues::check(deployment, &mut report);
+    alarms::check(deployment, &mut report);
+    report
+}

@@ -1,0 +1,144 @@
+//! The functions' roles: each allows what its function states that it needs ([`shared::permission`]), and nothing else.
+
+use shared::permission::{On, Permission};
+
+use super::facts::{DeployedFunction, DeployedStack, Statement};
+use super::report::DoctorReport;
+
+pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
+    let DeployedStack { ingest, consumer, drain, .. } = deployment;
+    role(deployment, ingest, ingest_fn::environment::PERMISSIONS, report);
+    role(deployment, drain, ingest_fn::environment::REDRIVER_PERMISSIONS, report);
+    role(deployment, consumer, consumer_fn::environment::PERMISSIONS, report);
+}
+
+fn role(
+    deployment: &DeployedStack,
+    function: &DeployedFunction,
+    needed: &[Permission],
+    report: &mut DoctorReport,
+) {
+    let role = &function.role;
+    let again = "deploy the stack again; if CloudFormation sees no change, restore the policy by hand";
+    let needed: Vec<_> = needed
+        .iter()
+        .map(|permission| (permission.action, arn(deployment, function, permission.on)))
+        .collect();
+    let mut about = report.about(format!("role of {}", function.name));
+    for (action, resource) in &needed {
+        about.holds(
+            &format!("{action} on {resource}"),
+            "not allowed",
+            is_allowed(&role.statements, action, resource),
+            "allowed",
+            again,
+        );
+    }
+    for (action, resource) in allowed(&role.statements) {
+        let is_needed = needed.iter().any(|(needed_action, needed_resource)| {
+            needed_action.eq_ignore_ascii_case(action) && matches(needed_resource, resource)
+        });
+        about.holds(
+            &format!("{action} on {resource}"),
+            "allowed",
+            is_needed,
+            "not allowed: the function does not need it",
+            format!("remove it from the policies of the role {}", role.name),
+        );
+    }
+    about.holds(
+        "attached policies",
+        role.attached.join(", "),
+        role.attached.is_empty(),
+        "none: they are not examined",
+        format!("aws iam detach-role-policy --role-name {} --policy-arn …", role.name),
+    );
+}
+
+/// The ARN of a resource. `*` at its end matches anything.
+fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> String {
+    // arn:aws:lambda:REGION:ACCOUNT:function:NAME
+    let mut parts = function.arn.split(':');
+    let partition = parts.nth(1).unwrap_or_default();
+    let (region, account) = (parts.nth(1).unwrap_or_default(), parts.next().unwrap_or_default());
+    let bucket = &deployment.bucket.name;
+    match on {
+        On::Stream => deployment.stream.arn.clone(),
+        On::Items => deployment.items.arn.clone(),
+        On::Ledger => deployment.ledger.arn.clone(),
+        On::SpillQueue => deployment.spill.arn.clone(),
+        On::Bucket => format!("arn:{partition}:s3:::{bucket}"),
+        On::Objects(prefix) => format!("arn:{partition}:s3:::{bucket}/{prefix}*"),
+        On::Logs => format!("arn:{partition}:logs:{region}:{account}:log-group:{}:*", function.log_group),
+        On::Everything => "*".to_owned(),
+    }
+}
+
+fn is_allowed(statements: &[Statement], action: &str, resource: &str) -> bool {
+    let says = |statement: &&Statement| {
+        statement.actions.iter().any(|pattern| matches(&pattern.to_lowercase(), &action.to_lowercase()))
+            && statement.resources.iter().any(|pattern| matches(pattern, resource))
+    };
+    // A condition may or may not be met. So a conditional statement does not count if it allows, and counts if it denies.
+    let allows = statements.iter().filter(|statement| statement.allows && !statement.is_conditional);
+    allows.filter(says).count() > 0
+        && !statements.iter().filter(|statement| !statement.allows).any(|s| says(&s))
+}
+
+fn allowed(statements: &[Statement]) -> impl Iterator<Item = (&str, &str)> {
+    statements.iter().filter(|statement| statement.allows).flat_map(|statement| {
+        statement.actions.iter().flat_map(|action| {
+            statement.resources.iter().map(|resource| (action.as_str(), resource.as_str()))
+        })
+    })
+}
+
+/// IAM's wildcards: `*` is any text, `?` one character.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut in_text) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while in_text < text.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                last_star = Some((at, in_text));
+                at += 1;
+            }
+            Some(&one) if one == '?' || one == text[in_text] => {
+                at += 1;
+                in_text += 1;
+            }
+            _ => {
+                // The last star takes one more character.
+                let Some((star, from)) = last_star else { return false };
+                last_star = Some((star, from + 1));
+                (at, in_text) = (star + 1, from + 1);
+            }
+        }
+    }
+    pattern[at..].iter().all(|&one| one == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_are_iams() {
+        let check = |pattern: &str, text: &str, expected: bool| {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        };
+        check("a", "a", true);
+        check("a", "ab", false);
+        check("*", "", true);
+        check("a*", "a", true);
+        check("a*c*e", "abcde", true);
+        check("a*c*e", "abcdef", false);
+        check("a?c", "abc", true);
+        check("a?c", "ac", false);
+        check("bucket/events/*", "bucket/events/*", true);
+        check("bucket/*", "bucket/events/*", true);
+        check("bucket/events/dt=*", "bucket/events/*", false);
+    }
+}

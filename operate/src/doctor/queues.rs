@@ -1,0 +1,66 @@
+//! The spill queue and its dead-letter queue, compared with the drain's constants.
+
+use ingest_fn::redrive;
+use shared::limits::MESSAGE_BYTES;
+
+use super::facts::{DeployedStack, Queue, RedrivePolicy};
+use super::report::DoctorReport;
+
+pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
+    let DeployedStack { spill, dead_letters, drain, .. } = deployment;
+    queue("spill queue", spill, report);
+    queue("dead letters", dead_letters, report);
+
+    let mut about = report.about("spill queue");
+    let least = (6 * drain.timeout).max(redrive::VISIBILITY);
+    about.holds(
+        "VisibilityTimeout",
+        spill.visibility.as_secs(),
+        spill.visibility >= least,
+        format_args!(
+            "at least {}: six times the {} s time-out of `{}`",
+            least.as_secs(),
+            drain.timeout.as_secs(),
+            drain.name
+        ),
+        set(spill, &format!("VisibilityTimeout={}", least.as_secs())),
+    );
+    let policy =
+        |RedrivePolicy { target, receives }: &RedrivePolicy| format!("after {receives} receives to {target}");
+    let should = RedrivePolicy { target: dead_letters.arn.clone(), receives: redrive::RECEIVES };
+    about.holds(
+        "RedrivePolicy",
+        spill.redrive.as_ref().map_or("not set".to_owned(), policy),
+        spill.redrive.as_ref() == Some(&should),
+        policy(&should),
+        "deploy the stack again: it sets the redrive policy",
+    );
+    about.holds(
+        "MessageRetentionPeriod",
+        spill.retention.as_secs(),
+        spill.retention <= dead_letters.retention
+            && spill.retention >= redrive::VISIBILITY * redrive::RECEIVES,
+        format_args!(
+            "at least {} for all receives, and at most the {} s for which dead letters are retained",
+            (redrive::VISIBILITY * redrive::RECEIVES).as_secs(),
+            dead_letters.retention.as_secs()
+        ),
+        "deploy the stack again: it sets both",
+    );
+}
+
+fn queue(title: &str, queue: &Queue, report: &mut DoctorReport) {
+    let mut about = report.about(title);
+    about.holds(
+        "MaximumMessageSize",
+        queue.message_bytes,
+        queue.message_bytes >= MESSAGE_BYTES,
+        format_args!("at least {MESSAGE_BYTES}"),
+        set(queue, &format!("MaximumMessageSize={MESSAGE_BYTES}")),
+    );
+    about.is_on("encryption", queue.is_encrypted, set(queue, "SqsManagedSseEnabled=true"));
+}
+
+fn set(queue: &Queue, attribute: &str) -> String {
+    format!("aws sqs set-queue-attributes --queue-url {} --attributes {attribute}", queue.url)
+}

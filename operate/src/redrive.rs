@@ -1,0 +1,278 @@
+//! Redrive: puts failed events on the stream again. It reads quarantine, the failure destination and the dead-letter
+//! queue, and the stream itself for events that the event source mapping dropped.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `candidate.rs` | a failed line, the operator's selection, and what to do with the line. Pure |
+//! | `source.rs` | from objects and messages to lines. Pure |
+//! | `stream.rs` | lines that are only on the stream |
+//! | `walk.rs` | reads a shard for lines that no archive object covers |
+//! | `cover.rs` | what the objects of a shard cover |
+//! | `archived.rs` | whether a line's origin is archived |
+//! | `marker.rs` | which lines are redriven already |
+//! | `report.rs` | the table |
+//!
+//! A redrive may die at any point and run again. Failed events stay where they are. An event that is put on the stream
+//! twice names the same earlier origins both times, so one of the two takes over its item and the other is a duplicate. A
+//! dead letter is deleted after its events are on the stream; they keep their admission id.
+
+mod archived;
+mod candidate;
+mod cover;
+mod marker;
+mod report;
+mod source;
+mod stream;
+mod walk;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use consumer_fn::settle;
+use ingest_fn::{OutgoingLine, fit};
+use shared::config::Config;
+use shared::digest::sha256;
+use shared::format::key;
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
+use tokio::time::Instant;
+
+use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
+use crate::failed_batch::{FAILED, QUARANTINE};
+use crate::pace::Pace;
+use crate::progress::Progress;
+use crate::publish::{Bundle, RatedPublisher};
+use archived::Archive;
+use candidate::{Candidate, RedriveFate, Standing, fate};
+pub use candidate::{FailureSource, Selection};
+use marker::Markers;
+pub use report::RedriveReport;
+
+/// Time limit for fencing a shard, and for writing to quarantine.
+const FENCE: Duration = Duration::from_secs(30);
+/// The marker name of dead letters that were redriven.
+const DEAD_LETTERS: &str = "dead-letters";
+
+/// Redrives the selected events, at most `rate` a second. Without `apply` it only finds out what it would do. There is a
+/// report even if an error ended it.
+pub async fn redrive(
+    deployment: &impl Deployment,
+    config: &Config,
+    selection: Selection,
+    apply: bool,
+    rate: u32,
+    progress: Progress<'_>,
+) -> (RedriveReport, anyhow::Result<()>) {
+    let mut redrive = Redrive {
+        archive: Archive::new(deployment),
+        deployment,
+        publisher: RatedPublisher::new(deployment.stream(), deployment.objects(), Pace::new(Some(rate))),
+        config,
+        selection,
+        apply,
+        redriven: HashSet::new(),
+        report: RedriveReport::new(apply),
+        progress,
+    };
+    let mut ended = redrive.everything().await;
+    let report = redrive.report;
+    if let (Ok(()), Some(why)) = (&ended, report.refusal()) {
+        ended = Err(anyhow::anyhow!("the stream did not accept everything: {why}; run it again"));
+    }
+    (report, ended)
+}
+
+struct Redrive<'a, D: Deployment> {
+    deployment: &'a D,
+    archive: Archive<'a, D>,
+    publisher: RatedPublisher<'a, Arc<D::Stream>, D::Objects>,
+    config: &'a Config,
+    selection: Selection,
+    apply: bool,
+    /// Redriven in this run. A line may be in quarantine and at the failure destination.
+    redriven: HashSet<Origin>,
+    report: RedriveReport,
+    progress: Progress<'a>,
+}
+
+impl<D: Deployment> Redrive<'_, D> {
+    async fn everything(&mut self) -> anyhow::Result<()> {
+        let markers = Markers::list(self.deployment).await?;
+        for (source, prefix) in
+            [(FailureSource::Quarantine, QUARANTINE), (FailureSource::FailureDestination, FAILED)]
+        {
+            let mut after: Option<String> = None;
+            while self.selection.reads(source) {
+                let page = self.deployment.list(prefix, after.as_deref()).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.key.clone());
+                for object in page {
+                    // The retries took long enough: the stream is unavailable.
+                    if self.report.refusal().is_some() {
+                        return Ok(());
+                    }
+                    let done = markers.of(&object.key, self.deployment).await?;
+                    self.object(source, &object.key, &done).await?;
+                }
+            }
+        }
+        if self.selection.reads(FailureSource::DeadLetters) {
+            let Messages { seen, hidden } = self.deployment.messages(QueueName::Dead).await?;
+            self.report.hidden(hidden);
+            for message in seen {
+                if self.report.refusal().is_none() {
+                    self.dead_letter(&message).await?;
+                }
+            }
+        }
+        if self.selection.reads(FailureSource::Stream) {
+            self.stream(&markers).await?;
+        }
+        Ok(())
+    }
+
+    /// One object with failed lines.
+    async fn object(
+        &mut self,
+        source: FailureSource,
+        key: &str,
+        done: &HashSet<Origin>,
+    ) -> anyhow::Result<()> {
+        let Some(object) = self.deployment.objects().get(key).await? else { return Ok(()) };
+        let read = match source {
+            FailureSource::Quarantine => source::quarantine(&object, self.config).map(|lines| (lines, None)),
+            _ => source::failed(&object, self.config)
+                .map(|(lines, shard, before)| (lines, Some((shard, before)))),
+        };
+        let (mut candidates, fence) = match read {
+            Ok(read) => read,
+            Err(why) => {
+                self.report.name_unreadable(key, &why);
+                return Ok(());
+            }
+        };
+        let is_done = |origin: &Origin| done.contains(origin) || self.redriven.contains(origin);
+        candidates.retain(|candidate| {
+            self.selection.picks(candidate) && !candidate.origin.as_ref().is_some_and(is_done)
+        });
+        let due = self.sort_out(candidates, fence, key).await?;
+        self.put_back(due, key).await
+    }
+
+    /// Returns the candidates that need something done now, and counts the others. First it fences their shard up to
+    /// `fence`, if there is one.
+    async fn sort_out(
+        &mut self,
+        candidates: Vec<Candidate>,
+        fence: Option<(String, ShardPosition)>,
+        source: &str,
+    ) -> anyhow::Result<Vec<Candidate>> {
+        if let Some((shard, before)) = fence
+            && self.apply
+            && candidates.iter().any(|candidate| candidate.event.is_ok())
+        {
+            // After this, a line of the range is archived if the manifest covers it, and otherwise never will be.
+            settle(
+                &shard,
+                before,
+                self.deployment.objects(),
+                self.deployment.ledger(),
+                Instant::now() + FENCE,
+            )
+            .await?;
+        }
+        let (mut due, mut noted) = (Vec::new(), Vec::new());
+        for candidate in candidates {
+            let standing = self.standing(&candidate).await?;
+            match fate(&candidate, standing, &self.selection) {
+                RedriveFate::Due | RedriveFate::ToQuarantine if self.apply => due.push(candidate),
+                fate => {
+                    self.report.count(&candidate, fate, source);
+                    noted.extend(candidate.origin.filter(|_| fate == RedriveFate::Archived));
+                }
+            }
+        }
+        if self.apply && !noted.is_empty() {
+            marker::write(source, noted, self.deployment.objects()).await?;
+        }
+        Ok(due)
+    }
+
+    async fn standing(&mut self, candidate: &Candidate) -> anyhow::Result<Standing> {
+        match (&candidate.origin, candidate.source) {
+            (_, _) if candidate.event.is_err() => Ok(Standing::Free),
+            (Some(origin), FailureSource::Quarantine) => self.archive.of_quarantined(origin).await,
+            (Some(origin), _) => self.archive.of_failed(origin).await,
+            (None, _) => Ok(Standing::Free),
+        }
+    }
+
+    /// Puts the lines of an object on the stream, part by part, and writes a marker for each part.
+    async fn put_back(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<()> {
+        let mut waiting: Vec<_> = due.into_iter().filter_map(bundle).collect();
+        while !waiting.is_empty() && self.report.refusal().is_none() {
+            let sizes = waiting.iter().map(|(_, bundle)| bundle.line.line.len());
+            let rest = waiting.split_off(self.publisher.fitting(sizes));
+            let (candidates, bundles): (Vec<_>, Vec<_>) =
+                std::mem::replace(&mut waiting, rest).into_iter().unzip();
+            let answers = self.publisher.publish(bundles).await?;
+            let mut origins = Vec::new();
+            for (candidate, answer) in candidates.into_iter().zip(answers) {
+                let fate = if answer.is_ok() { RedriveFate::Redriven } else { RedriveFate::Refused };
+                self.report.count(&candidate, fate, source);
+                match answer {
+                    Ok(()) => origins.extend(candidate.origin),
+                    Err(why) => self.report.refused(why),
+                }
+            }
+            self.redriven.extend(origins.iter().cloned());
+            if !origins.is_empty() {
+                marker::write(source, origins, self.deployment.objects()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One dead letter: all of its events or none.
+    async fn dead_letter(&mut self, message: &QueuedMessage) -> anyhow::Result<()> {
+        let digest = sha256(message.body.as_bytes());
+        // Named like its marker: a queue with receipt handles has no short name for it.
+        let source = format!("dead letter {}", &digest[..16]);
+        let candidates = match source::dead_letter(&message.body, message.sent) {
+            Ok(candidates) => candidates,
+            Err(why) => {
+                self.report.name_unreadable(&source, &why);
+                return Ok(());
+            }
+        };
+        if !candidates.iter().any(|candidate| self.selection.picks(candidate)) {
+            return Ok(());
+        }
+        let unreadable = candidates.iter().any(|candidate| candidate.event.is_err());
+        if unreadable || !self.apply {
+            let fate = if unreadable { RedriveFate::Unreadable } else { RedriveFate::Due };
+            self.report.count_all(&candidates, fate, &source);
+            return Ok(());
+        }
+        let (candidates, bundles): (Vec<_>, Vec<_>) = candidates.into_iter().filter_map(bundle).unzip();
+        let answers = self.publisher.publish(bundles).await?;
+        let refusal = answers.into_iter().find_map(Result::err);
+        let fate = if refusal.is_none() { RedriveFate::Redriven } else { RedriveFate::Refused };
+        self.report.count_all(&candidates, fate, &source);
+        if let Some(why) = refusal {
+            self.report.refused(why);
+            return Ok(());
+        }
+        let marker = key::redriven_marker(DEAD_LETTERS, &digest);
+        self.deployment.objects().put(&marker, message.body.clone().into()).await?;
+        self.deployment.delete_message(QueueName::Dead, message).await
+    }
+}
+
+/// The line to put on the stream. `None` if it cannot be read.
+fn bundle(candidate: Candidate) -> Option<(Candidate, Bundle)> {
+    let (partition_key, event) = candidate.clone().into_redriven()?;
+    let (line, parts) = fit(event);
+    Some((candidate, Bundle { line: OutgoingLine { partition_key, line }, parts }))
+}

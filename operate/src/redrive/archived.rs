@@ -1,0 +1,75 @@
+//! Whether a line is archived by its origin: by ledger, manifest and, if these do not tell, the object itself.
+
+use std::collections::HashSet;
+
+use anyhow::Context;
+use consumer_fn::Ledger;
+use shared::format::archive_line::Position;
+use shared::format::manifest_row::ManifestRow;
+use shared::gzip;
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
+
+use super::candidate::Standing;
+use crate::deployment::Deployment;
+
+/// Looks origins up. Neighbours are in the same object, so the last object is cached.
+pub(crate) struct Archive<'a, D> {
+    deployment: &'a D,
+    /// An object's key, and the origins of its lines.
+    read: Option<(String, HashSet<Position>)>,
+}
+
+impl<'a, D: Deployment> Archive<'a, D> {
+    pub(crate) fn new(deployment: &'a D) -> Self {
+        Self { deployment, read: None }
+    }
+
+    /// For a line at the failure destination, after a fence. If an object covers it, the attempt that wrote the object was
+    /// done with the line: it is archived, in quarantine or a duplicate.
+    pub(crate) async fn of_failed(&self, origin: &Origin) -> anyhow::Result<Standing> {
+        let row = self.covering(origin).await?;
+        Ok(if row.is_some() { Standing::Done } else { Standing::Free })
+    }
+
+    /// For a line in quarantine. Its batch may still be retried, and must not be fenced from outside. If an object covers
+    /// it, another attempt may have stored it: the object's lines tell.
+    pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
+        let settled = self.deployment.ledger().read(&origin.shard).await?.settled_before;
+        if settled.is_none_or(|settled| settled <= ShardPosition::from(origin)) {
+            return Ok(Standing::Open);
+        }
+        let Some(row) = self.covering(origin).await? else { return Ok(Standing::Free) };
+        let lines = match &mut self.read {
+            Some((key, lines)) if *key == row.key => lines,
+            read => {
+                let object = self.deployment.objects().get(&row.key).await?;
+                let object =
+                    object.with_context(|| format!("the archive object `{}` does not exist", row.key))?;
+                let lines =
+                    positions(&object).with_context(|| format!("the archive object `{}`", row.key))?;
+                &mut read.insert((row.key, lines)).1
+            }
+        };
+        let is_archived = lines.contains(&Position::of(origin));
+        Ok(if is_archived { Standing::Done } else { Standing::Free })
+    }
+
+    async fn covering(&self, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
+        let position = ShardPosition::from(origin);
+        let row = self.deployment.manifest_at(&origin.shard, &position).await?;
+        Ok(row.filter(|row| position < row.end))
+    }
+}
+
+/// The origins of an object's lines, which are all of one shard.
+fn positions(object: &[u8]) -> anyhow::Result<HashSet<Position>> {
+    let (mut positions, mut bad, mut offset) = (HashSet::new(), None, 0);
+    while offset < object.len() {
+        offset += gzip::first_member_lines(&object[offset..], |line| match serde_json::from_slice(line) {
+            Ok(position) => drop(positions.insert(position)),
+            Err(error) => bad = Some(error),
+        })?;
+    }
+    bad.map_or(Ok(positions), |error| Err(error).context("a line of it cannot be read"))
+}
