@@ -18,14 +18,14 @@ pub(crate) struct FunctionOptions {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FunctionName {
     IngestFn,
-    SpillRedriver,
+    SpillDrain,
     ConsumerFn,
 }
 
 pub(crate) async fn run(options: FunctionOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
     let function = match options.name {
         FunctionName::IngestFn => Function::Ingest,
-        FunctionName::SpillRedriver => Function::Redriver,
+        FunctionName::SpillDrain => Function::Drain,
         FunctionName::ConsumerFn => Function::Consumer,
     };
     Child { data: options.data, config_file: options.config }.run(function, adapters).await

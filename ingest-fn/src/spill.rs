@@ -1,5 +1,5 @@
 //! The spill path: what the stream did not take within its budget goes to a queue, so that it can be answered 202 all
-//! the same. [`crate::redrive`] brings it to the stream later.
+//! the same. [`crate::drain`] brings it to the stream later.
 //!
 //! | file | holds |
 //! |---|---|

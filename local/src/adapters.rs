@@ -10,7 +10,7 @@ use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQu
 
 /// What the functions get for each embedded adapter.
 pub trait Adapters: Send + Sync {
-    /// For the door's stream, and the redriver's.
+    /// For the door's stream, and the drain's.
     fn stream(&self, stream: EmbeddedStream) -> impl EventStream;
     /// For the door's spill queue.
     fn spill(&self, queue: EmbeddedQueue) -> impl SpillQueue;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use consumer_fn::Consumer;
 use ingest_fn::IngestState;
-use ingest_fn::redrive::{self, Redriver};
+use ingest_fn::drain::{self, Drain};
 use shared::config;
 use shared::id::Ids;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
@@ -22,8 +22,8 @@ use crate::runtime_api;
 pub enum Function {
     /// `ingest-fn`, behind a Function URL's events.
     Ingest,
-    /// `spill-redriver`, behind the spill queue's mapping.
-    Redriver,
+    /// `spill-drain`, behind the spill queue's mapping.
+    Drain,
     /// `consumer-fn`, behind the event source mapping.
     Consumer,
 }
@@ -33,7 +33,7 @@ impl Function {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest-fn",
-            Self::Redriver => "spill-redriver",
+            Self::Drain => "spill-drain",
             Self::Consumer => "consumer-fn",
         }
     }
@@ -68,10 +68,10 @@ impl Child {
                 let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());
                 ingest_fn::lambda::serve(router).await
             }
-            Function::Redriver => {
+            Function::Drain => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock).await?;
-                let redriver = Redriver::new(adapters.stream(stream), &config.publish);
-                redrive::serve(redriver, metrics).await
+                let drain = Drain::new(adapters.stream(stream), &config.publish);
+                drain::serve(drain, metrics).await
             }
             Function::Consumer => {
                 let items = adapters.items(EmbeddedItems(data.database()?));

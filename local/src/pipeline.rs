@@ -1,5 +1,5 @@
 //! The whole pipeline on one machine: the ingest router on a port, the embedded stream and spill queue, the event
-//! source mappings of both, and behind them the consumer and the redriver as child processes.
+//! source mappings of both, and behind them the consumer and the drain as child processes.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
 use ingest_fn::publish::EventStream;
-use ingest_fn::{IngestState, SpillQueue, redrive};
+use ingest_fn::{IngestState, SpillQueue, drain};
 use shared::config::Config;
 use shared::id::Ids;
 use shared::mapping::CONSUMER_TIMEOUT;
@@ -90,7 +90,7 @@ impl Default for Pace {
 
 /// How spilled messages are delivered unless something else is said: as deployed, but what failed comes again sooner,
 /// since whoever runs this waits for it.
-pub const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(20), receives: redrive::RECEIVES };
+pub const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(20), receives: drain::RECEIVES };
 
 /// A running pipeline.
 pub struct Pipeline {
@@ -100,7 +100,7 @@ pub struct Pipeline {
     mapping: Running,
     consumer: FunctionHost,
     spill: RunningQueueMapping,
-    redriver: FunctionHost,
+    drain: FunctionHost,
     expiry: JoinHandle<()>,
     _lock: DataLock,
 }
@@ -138,7 +138,7 @@ impl Pipeline {
         let environments = stream.open_shards().await?.len() * 2;
         let consumer =
             FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
-        let redriver = FunctionHost::start(spec(&options, Function::Redriver, redrive::TIMEOUT, 1));
+        let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1));
         let mapping = EventSourceMapping::new(
             mapping_settings(options.pace),
             StreamRows(data.database()?),
@@ -149,7 +149,7 @@ impl Pipeline {
         );
         let spill = QueueMapping {
             queue: EmbeddedQueue::new(data.database()?, clock.clone()),
-            invoker: redriver.clone(),
+            invoker: drain.clone(),
             delivery: options.delivery,
             poll: options.pace.poll,
         };
@@ -168,7 +168,7 @@ impl Pipeline {
             mapping: mapping.run(),
             consumer,
             spill: spill.run(),
-            redriver,
+            drain,
             expiry,
             _lock: lock,
         })
@@ -192,7 +192,7 @@ impl Pipeline {
         let stream = self.mapping.drain(DRAIN).await;
         self.expiry.abort();
         let grace = Duration::from_secs(2);
-        tokio::join!(self.redriver.shutdown(grace), self.consumer.shutdown(grace));
+        tokio::join!(self.drain.shutdown(grace), self.consumer.shutdown(grace));
         Stopped { stream, spill }
     }
 }

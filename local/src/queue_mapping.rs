@@ -1,4 +1,4 @@
-//! The Lambda event source mapping for the spill queue: it receives messages, invokes the redriver, and deletes what
+//! The Lambda event source mapping for the spill queue: it receives messages, invokes the drain, and deletes what
 //! it has done. What it has not done comes again after its visibility time-out, and goes to the dead-letter queue
 //! after too many receives; both are the queue's own.
 //!

@@ -48,8 +48,8 @@ metrics! {
     BytesAccepted: Bytes, Sum;
     /// How long the stream took to take a put of the door, in milliseconds; one that was cut off counts up to there.
     PublishLatency: Milliseconds, Distribution;
-    /// The same, of a put of the redriver, whose attempts may take seconds.
-    RedriveLatency: Milliseconds, Distribution;
+    /// The same, of a put of the drain, whose attempts may take seconds.
+    DrainLatency: Milliseconds, Distribution;
     /// Records that were sent again.
     PublishRetries: Count, Sum;
     /// Events that the stream did not take in time and the spill queue did.

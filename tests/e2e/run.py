@@ -25,7 +25,7 @@ from faults import Faults
 from transcript import NAMES, heading, run, running, say, write_into
 
 TESTS = pathlib.Path(__file__).parent.parent
-BINARIES = ("ingest-fn", "spill-redriver", "consumer-fn")
+BINARIES = ("ingest-fn", "spill-drain", "consumer-fn")
 # What `provided.al2023` has.
 GLIBC = (2, 34)
 REQUESTS = 200
@@ -200,14 +200,14 @@ class Run:
         say(f"  data {payload['Records'][0]['kinesis']['data']}")
 
     def stream_away(self) -> None:
-        """What the stream refuses goes by the spill queue, and by the redriver that the stack deployed."""
+        """What the stream refuses goes by the spill queue, and by the drain that the stack deployed."""
         heading("The stream is away")
         with self.faults.stream_away():
             self.send("s", 4)
         say(f"4 requests while the stream refused every PutRecords, {self.faults.refused} of them: all 202")
         assert self.faults.refused > 0, "the stream was away"
         self.settled()
-        say("the stream is back: the redriver has brought them there, and they are stored, once each")
+        say("the stream is back: the drain has brought them there, and they are stored, once each")
 
     def change(self) -> None:
         heading("A change is deployed")

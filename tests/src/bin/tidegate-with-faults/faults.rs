@@ -26,7 +26,7 @@ struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Operation {
-    /// The door's put to the stream, or the redriver's.
+    /// The door's put to the stream, or the drain's.
     StreamPut,
     /// The door's send to the spill queue.
     SpillSend,
