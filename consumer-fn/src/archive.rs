@@ -1,8 +1,8 @@
-//! The archive: what was stored, laid out as compact gzip NDJSON objects, in the stream's order.
+//! Lays out the stored events as compact gzip NDJSON objects, in the stream's order.
 //!
-//! An object is named after the first place that it covers, and says in its metadata which is the first one behind. So
-//! a second attempt names the same object, finds what the first one left, and goes on behind it. When an object may be
-//! written is not decided here but in [`crate::protocol`].
+//! An object's key names the first position that it covers; its metadata has the end. So a second attempt computes the same
+//! key, finds the object of the first attempt, and continues after it. [`crate::protocol`] decides when an object may be
+//! written.
 
 use bytes::Bytes;
 use shared::config;
@@ -11,21 +11,19 @@ use shared::format::key;
 use self::roll::{Line, Packed, Roller};
 use crate::batch::Batch;
 use crate::batch::BatchPosition;
-use crate::insert::Settled;
+use crate::insert::InsertOutcome;
 use crate::ledger::Intent;
 use crate::manifest::Contents;
 use crate::prefix::Prefix;
 use crate::prepare::Prepared;
 use crate::protocol::Planned;
+use crate::quarantine::LOGGED_TRACES;
 use shared::origin::ShardPosition;
 
 pub(crate) mod line;
 pub(crate) mod roll;
 
-/// Trace headers in one log line.
-pub(crate) const LOGGED_TRACES: usize = 10;
-
-/// A batch's stored events, as the objects they are to become.
+/// A batch's stored events, laid out as objects.
 #[derive(Debug)]
 pub(crate) struct Layout<'a> {
     batch: &'a Batch,
@@ -35,13 +33,12 @@ pub(crate) struct Layout<'a> {
     /// The trace headers of the events that have one.
     traces: Vec<(BatchPosition, &'a str)>,
     roller: Roller,
-    /// The object that was asked for last.
+    /// The last planned object.
     last: Option<(Planned, Bytes, Contents)>,
 }
 
 impl<'a> Layout<'a> {
-    /// Of what was stored in `prefix`.
-    pub(crate) fn new(prefix: &'a Prefix<Settled>, batch: &'a Batch, config: &config::Archive) -> Self {
+    pub(crate) fn new(prefix: &'a Prefix<InsertOutcome>, batch: &'a Batch, config: &config::Archive) -> Self {
         Self {
             batch,
             records: prefix.records,
@@ -55,14 +52,14 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// The next object, if everything before `settled` is settled; none if no line is left.
-    pub(crate) fn next(&mut self, settled: &ShardPosition) -> Option<Planned> {
-        let from = self.place(settled);
+    /// The next object, if everything before `committed` is committed; `None` if no line is left.
+    pub(crate) fn next(&mut self, committed: &ShardPosition) -> Option<Planned> {
+        let from = self.in_batch(committed);
         let rest = &self.lines[self.lines.partition_point(|line| line.place < from)..];
         if rest.is_empty() {
             return None;
         }
-        let intent = Intent { key: self.key(from), from: self.mark(from) };
+        let intent = Intent { key: self.key(from), from: self.on_shard(from) };
         if let Some((planned, ..)) = self.last.as_ref().filter(|(planned, ..)| planned.intent == intent) {
             return Some(planned.clone());
         }
@@ -70,13 +67,13 @@ impl<'a> Layout<'a> {
         let through = self.last_covered(rest, count);
         let planned = Planned {
             intent,
-            before: self.mark(BatchPosition { position: through.position + 1, ..through }),
+            end: self.on_shard(BatchPosition { position: through.position + 1, ..through }),
         };
         self.last = Some((planned.clone(), bytes.into(), contents));
         Some(planned)
     }
 
-    /// The bytes of an object that was just asked for, and what they hold.
+    /// The bytes and the contents of the object that was planned last.
     pub(crate) fn object(&self, planned: &Planned) -> (Bytes, Contents) {
         let last = self.last.as_ref().filter(|(last, ..)| last == planned);
         let (_, bytes, contents) = last.expect("an object is written as soon as it is planned");
@@ -85,41 +82,41 @@ impl<'a> Layout<'a> {
 
     /// The trace headers of the first few events of an object: its log line has them.
     pub(crate) fn traces(&self, planned: &Planned) -> Vec<&'a str> {
-        let covered = self.place(&planned.intent.from)..self.place(&planned.before);
+        let covered = self.in_batch(&planned.intent.from)..self.in_batch(&planned.end);
         let traces = self.traces.iter().filter(|(place, _)| covered.contains(place));
         traces.map(|(_, trace)| *trace).take(LOGGED_TRACES).collect()
     }
 
-    /// The first place behind the prefix, if not everything before it is before `settled`: what comes last in it went to
-    /// quarantine or was there already, so that no object covers it.
-    pub(crate) fn open_end(&self, settled: &ShardPosition) -> Option<ShardPosition> {
+    /// The end of the prefix, if it is after `committed`: the last lines went to quarantine or were duplicates, so no object
+    /// covers them.
+    pub(crate) fn open_end(&self, committed: &ShardPosition) -> Option<ShardPosition> {
         let record = self.records.checked_sub(1)?;
-        let end = self.mark(BatchPosition { record, position: self.last_positions[record] + 1 });
-        (*settled < end).then_some(end)
+        let end = self.on_shard(BatchPosition { record, position: self.last_positions[record] + 1 });
+        (*committed < end).then_some(end)
     }
 
-    /// The first place of the batch at or behind a mark.
-    pub(crate) fn place(&self, mark: &ShardPosition) -> BatchPosition {
+    /// The first position of the batch at or after a position on the shard.
+    pub(crate) fn in_batch(&self, position: &ShardPosition) -> BatchPosition {
         let records = self.batch.records();
         let before = |number: &std::sync::Arc<str>| {
-            ShardPosition::new(number.clone(), 0) < ShardPosition::new(mark.sequence_number.clone(), 0)
+            ShardPosition::new(number.clone(), 0) < ShardPosition::new(position.sequence_number.clone(), 0)
         };
         let record = records.partition_point(|record| before(&record.sequence_number));
         let is_within =
-            records.get(record).is_some_and(|found| found.sequence_number == mark.sequence_number);
+            records.get(record).is_some_and(|found| found.sequence_number == position.sequence_number);
         if !is_within {
             return BatchPosition { record, position: 0 };
         }
-        // Of a record that was not read, nobody knows where it ends.
-        let ends = self.last_positions.get(record).is_some_and(|last| mark.position > *last);
+        // The end of a record that was not read is unknown.
+        let ends = self.last_positions.get(record).is_some_and(|last| position.position > *last);
         if ends {
             BatchPosition { record: record + 1, position: 0 }
         } else {
-            BatchPosition { record, position: mark.position }
+            BatchPosition { record, position: position.position }
         }
     }
 
-    fn mark(&self, place: BatchPosition) -> ShardPosition {
+    fn on_shard(&self, place: BatchPosition) -> ShardPosition {
         ShardPosition {
             sequence_number: self.batch.records()[place.record].sequence_number.clone(),
             position: place.position,
@@ -131,8 +128,8 @@ impl<'a> Layout<'a> {
         key::archive_object(self.batch.shard(), &first.sequence_number, from.position, first.arrival)
     }
 
-    /// The last place that an object covers which holds the first `count` of `lines`: records that yield no lines
-    /// belong to the object before them only at the end, where there is no other.
+    /// The last position that an object with the first `count` of `lines` covers. Records without lines belong to the object
+    /// before them only at the end of the batch, where no other object follows.
     fn last_covered(&self, lines: &[Line], count: usize) -> BatchPosition {
         let last = lines[count - 1].place;
         let end_of = |record: usize| BatchPosition { record, position: self.last_positions[record] };
@@ -144,7 +141,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn lines(prefix: &Prefix<Settled>, config: &config::Archive) -> Vec<Line> {
+fn lines(prefix: &Prefix<InsertOutcome>, config: &config::Archive) -> Vec<Line> {
     let line = |(place, prepared): (BatchPosition, &Prepared)| Line {
         place,
         tenant: prepared.item.facts.tenant.clone(),
@@ -154,9 +151,9 @@ fn lines(prefix: &Prefix<Settled>, config: &config::Archive) -> Vec<Line> {
     stored(prefix).map(line).collect()
 }
 
-fn stored(prefix: &Prefix<Settled>) -> impl Iterator<Item = (BatchPosition, &Prepared)> {
+fn stored(prefix: &Prefix<InsertOutcome>) -> impl Iterator<Item = (BatchPosition, &Prepared)> {
     prefix.entries.iter().filter_map(|entry| match &entry.value {
-        Settled::Stored(prepared) => Some((entry.place, &**prepared)),
-        Settled::Redelivered | Settled::Deduplicated => None,
+        InsertOutcome::Stored(prepared) => Some((entry.place, &**prepared)),
+        InsertOutcome::Redelivered | InsertOutcome::Deduplicated => None,
     })
 }

@@ -1,8 +1,8 @@
 //! An invocation's batch: records of one shard, in the stream's order.
 //!
-//! Read by a deserialiser of our own: the one of `aws_lambda_events` takes an arrival time of `….19` seconds for
-//! 19 milliseconds, and copies each record's bytes once more. Data that is bad in itself is let in here;
-//! [`crate::decode`] sorts it out. Only what no event source mapping sends is an error.
+//! It has its own deserialiser: that of `aws_lambda_events` reads an arrival time of `….19` seconds as 19 milliseconds, and
+//! copies each record's bytes once more. Bad data inside a record is left to [`crate::decode`]. Only a payload that no event
+//! source mapping sends is an error.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,24 +20,21 @@ pub struct Batch {
     records: Vec<Record>,
 }
 
-/// One record of the stream.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) sequence_number: Arc<str>,
     /// Missing where the producer let Kinesis distribute its records.
     pub(crate) partition_key: Option<String>,
-    /// When the stream had it.
+    /// When it arrived at the stream.
     pub(crate) arrival: Timestamp,
     pub(crate) data: Vec<u8>,
 }
 
 impl Batch {
-    /// The shard.
     pub fn shard(&self) -> &str {
         &self.shard
     }
 
-    /// The batch of one record.
     pub fn of_record(
         shard: &str,
         sequence_number: &str,
@@ -49,7 +46,7 @@ impl Batch {
         Self { shard: shard.into(), records: vec![record] }
     }
 
-    /// Each record as a batch of its own.
+    /// A batch for each record.
     pub(crate) fn into_records(self) -> impl Iterator<Item = Self> {
         let shard = self.shard;
         self.records.into_iter().map(move |record| Self { shard: shard.clone(), records: vec![record] })
@@ -59,7 +56,7 @@ impl Batch {
         &self.records
     }
 
-    /// The record at which the batch begins: what it writes is named after it.
+    /// The first record. Keys of written objects contain its sequence number.
     pub(crate) fn first(&self) -> &Record {
         &self.records[0]
     }
@@ -82,7 +79,7 @@ pub(crate) struct BatchPosition {
     pub(crate) position: u32,
 }
 
-/// The payload, as AWS documents it. Members that are not named here are passed over.
+/// The payload as AWS documents it, without the members that are not used.
 #[derive(serde::Deserialize)]
 struct Payload<'a> {
     #[serde(rename = "Records", borrow)]
@@ -106,7 +103,7 @@ struct KinesisRecord {
     data: Base64,
 }
 
-/// Bytes that come as base64, decoded without a copy of the text.
+/// Bytes in base64, decoded without a copy of the text.
 struct Base64(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Base64 {
@@ -153,7 +150,7 @@ fn shard_of(event_id: &str) -> Result<&str, String> {
 
 impl Record {
     fn read(kinesis: KinesisRecord) -> Result<Self, String> {
-        // A response that returns an empty identifier would fail the batch as a whole, for ever.
+        // An answer with an empty identifier would fail the whole batch, on every attempt.
         if kinesis.sequence_number.is_empty() {
             return Err("a record has an empty sequenceNumber".to_owned());
         }

@@ -1,28 +1,28 @@
-//! What an invocation counts, once it is done. Only what is answered as done counts: the rest comes again.
+//! Counts an invocation. Only records that are answered as done count: the others are sent again.
 
 use shared::metric::{Metric, sample};
 use shared::telemetry::EmbeddedMetrics;
 use shared::time::Timestamp;
 
 use crate::commit::Committed;
-use crate::insert::Settled;
+use crate::insert::InsertOutcome;
 
-/// Counts what became of a batch of `events`. `now`: when it was durable.
+/// Counts the outcome of a batch of `events`. `now` is the time at which it was durable.
 pub(crate) fn count(events: usize, committed: &Committed, now: Timestamp) {
     let Committed { prefix, object_bytes, .. } = committed;
     let (mut freshness, mut stored, mut redelivered, mut deduplicated) = (Vec::new(), 0, 0, 0);
     for entry in &prefix.entries {
         match &entry.value {
-            Settled::Stored(prepared) => {
+            InsertOutcome::Stored(prepared) => {
                 stored += 1;
-                // How long an event lay where it had failed says nothing of how fast this is.
+                // The age of a redriven event says nothing about the speed of the pipeline.
                 if prepared.redrive_of().is_empty() {
                     let age = now.since(prepared.item.facts.received_at).as_millis();
                     freshness.push(u64::try_from(age).unwrap_or(u64::MAX));
                 }
             }
-            Settled::Redelivered => redelivered += 1,
-            Settled::Deduplicated => deduplicated += 1,
+            InsertOutcome::Redelivered => redelivered += 1,
+            InsertOutcome::Deduplicated => deduplicated += 1,
         }
     }
 

@@ -1,22 +1,22 @@
-//! How the time of an invocation is shared out, so that what was done is also saved and answered.
+//! Divides the time of an invocation, so that finished work is also saved and answered.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Kept back from the end of an invocation, at least.
+/// The least time reserved at the end of an invocation.
 const LEAST_MARGIN: Duration = Duration::from_secs(2);
 
-/// Taken for the time left when the runtime does not say: the time-out that the function is deployed with.
+/// The time left if the runtime does not say: the time-out of the deployed function.
 const ASSUMED: Duration = Duration::from_mins(1);
 
-/// When an invocation is over, and when its stages end.
+/// The end of an invocation, and the time limits of its stages.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     start: Instant,
-    /// Work ends here: the larger of 10 % and 2 s before the end.
+    /// The end of work: 10 % of the time, but at least 2 s, before the end of the invocation.
     work: Instant,
-    /// What was done is saved by then; the rest of the time is for the answer.
+    /// The end of saving; the rest of the time is for the answer.
     save: Instant,
 }
 
@@ -32,13 +32,13 @@ impl Deadline {
         }
     }
 
-    /// Nobody knows when the invocation is over.
+    /// For an invocation whose end is unknown.
     pub fn unknown() -> Self {
         Self::after(ASSUMED)
     }
 
-    /// Until when claim checks are fetched. A third of the time: what one missing payload holds up must still leave
-    /// time to store the records before it.
+    /// Until when claim checks are fetched. A third of the time: one missing object must leave time to store
+    /// the records before it.
     pub(crate) fn resolve(&self) -> Instant {
         self.start + (self.work - self.start) / 3
     }

@@ -1,11 +1,11 @@
-//! What the deployment tells the function by environment variables, and what it allows it.
+//! The environment variables that the deployment sets for the function, and the permissions of its role.
 
 use shared::permission::{On, Permission};
 
 /// The variables that name resources.
 pub const ENVIRONMENT: [&str; 3] = ["TIDEGATE_ITEMS_TABLE", "TIDEGATE_LEDGER_TABLE", "TIDEGATE_BUCKET"];
 
-/// What the function's role allows. Lambda reads the stream and keeps failed batches in its name.
+/// The permissions of the function's role. Lambda reads the stream and writes failed batches under this role.
 pub const PERMISSIONS: &[Permission] = &[
     Permission::new("kinesis:DescribeStream", On::Stream),
     Permission::new("kinesis:DescribeStreamSummary", On::Stream),
@@ -29,7 +29,7 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission::new("s3:GetObject", On::Objects("texts/")),
     Permission::new("s3:GetObject", On::Objects("payloads/")),
     Permission::new("s3:GetObject", On::Objects("manifests/")),
-    // Without it S3 answers 403 for an object that is not there, in place of 404.
+    // Without it S3 answers 403 instead of 404 for an object that does not exist.
     Permission::new("s3:ListBucket", On::Bucket),
     Permission::new("logs:CreateLogStream", On::Logs),
     Permission::new("logs:PutLogEvents", On::Logs),
@@ -48,7 +48,7 @@ pub struct Environment {
     pub bucket: String,
 }
 
-/// A variable that is not there, or empty.
+/// A variable that is missing or empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable `{0}` is not set (needed: {needed})", needed = ENVIRONMENT.join(", "))]
 pub struct Unset(&'static str);

@@ -1,4 +1,4 @@
-//! The handler: a batch's way through the stages, from top to bottom.
+//! The handler: takes a batch through the stages, from top to bottom.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use shared::config::Config;
 use shared::time::Clock;
 
 use crate::batch::Batch;
-use crate::commit::{Shelf, commit};
+use crate::commit::{CommitStores, commit};
 use crate::count::count;
 use crate::deadline::Deadline;
 use crate::decode::decode;
@@ -23,7 +23,6 @@ use crate::transform::work::simulate;
 use crate::transform::{InvalidTransform, Transform};
 use shared::objects::ObjectStore;
 
-/// The stream side of the pipeline.
 #[derive(Debug)]
 pub struct Consumer<I, O, L> {
     config: Arc<Config>,
@@ -35,7 +34,7 @@ pub struct Consumer<I, O, L> {
 }
 
 impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
-    /// Over the given stores. Fails where the configured transform cannot work.
+    /// Fails if the configured transform is invalid.
     pub fn new(
         config: Arc<Config>,
         items: I,
@@ -47,10 +46,10 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
         Ok(Self { config, transform, items, objects, ledger, clock })
     }
 
-    /// Processes a batch, and answers how much of it is done. Never fails: what is bad in itself goes to quarantine,
-    /// what does not work for now ends the batch before it ([`crate::prefix`]).
+    /// Processes a batch, and answers how much of it is done. It never fails: bad data goes to quarantine, and a failure that may
+    /// pass ends the batch before the record that it concerns ([`crate::prefix`]).
     ///
-    /// Nothing is answered as done before it is durable.
+    /// A record is answered as done only when it is durable.
     pub async fn handle(&self, batch: Batch, deadline: Deadline) -> KinesisEventResponse {
         let started_at = self.clock.now();
         let Self { config, transform, items, objects, ledger, clock } = self;
@@ -63,10 +62,10 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
             Prepared::new(resolved, batch.origin(place), transform, config, started_at)
         });
         let offloaded = offload(prepared, objects, deadline.offload()).await;
-        let settled = insert(offloaded, items, deadline.items()).await;
-        let settled = quarantine::write(settled, &batch, objects, deadline.quarantine()).await;
-        let place = Shelf { shard: batch.shard(), objects, ledger, until: deadline.archive() };
-        let committed = commit(settled, &batch, place, &config.archive).await;
+        let inserted = insert(offloaded, items, deadline.items()).await;
+        let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine()).await;
+        let stores = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive() };
+        let committed = commit(inserted, &batch, stores, &config.archive).await;
 
         count(events, &committed, clock.now());
         respond(&batch, committed.records)

@@ -1,7 +1,7 @@
-//! Items, inserted; and what it means where one is there already.
+//! Inserts items, and decides what it means if an item exists already.
 //!
-//! The rule that everything rests on: an event is archived by the origin that its item names, and by no other. So
-//! whoever comes second, by whatever way, finds an item that names another origin and leaves the archive alone.
+//! The most important rule: an event is archived only from the origin that its item names. So a second copy, however it
+//! arrived, finds an item that names another origin and is not archived.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,39 +17,39 @@ use crate::retry::back_off;
 
 pub(crate) mod verdict;
 
-/// Items in one call. Many, so that the store may work on them side by side; not all, so that what was inserted when
-/// time runs out counts.
+/// Items in one call. Many, so that the store can work on them in parallel; not all, so that the finished calls count when
+/// time runs out.
 const CALL_ITEMS: usize = 1_000;
 /// Bytes of texts in one call.
 const CALL_BYTES: usize = 8 * 1024 * 1024;
 
-/// What became of an event.
+/// What happened to an event.
 #[derive(Debug)]
-pub(crate) enum Settled {
-    /// Its item names this origin: it is to be archived.
+pub(crate) enum InsertOutcome {
+    /// Its item names this origin: the event will be archived.
     Stored(Box<Prepared>),
-    /// It was admitted once and is here twice. The other origin archives it.
+    /// The same admission arrived twice. It is archived from the other origin.
     Redelivered,
-    /// Its id and content were there already.
+    /// An item with this id and content exists already.
     Deduplicated,
 }
 
-/// What is known of an event for good.
+/// The final decision about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
+enum Decision {
     Stored,
     Redelivered,
     Deduplicated,
     Quarantine(Reason, String),
 }
 
-/// Inserts the items of the prefix, in the stream's order, and takes those over that redriven events left behind.
-/// What fails is tried again until `until`; where some still fail, the prefix ends before the first.
+/// Inserts the items of the prefix in the stream's order. A redriven event takes over the item that it left before. Failures
+/// are retried until `until`; the prefix then ends before the first that still fails.
 pub(crate) async fn insert(
     prefix: Prefix<Prepared>,
     store: &impl ItemStore,
     until: Instant,
-) -> Prefix<Settled> {
+) -> Prefix<InsertOutcome> {
     let mut run = Run::new(&prefix);
     let mut failures = 0;
     loop {
@@ -62,14 +62,14 @@ pub(crate) async fn insert(
             let items: Vec<Item> =
                 inserts.iter().map(|&index| prefix.entries[index].value.item.clone()).collect();
             match timeout_at(until, store.insert(&items)).await {
-                Ok(answers) => run.settle(&prefix, &inserts, answers),
+                Ok(answers) => run.note_inserts(&prefix, &inserts, answers),
                 Err(_) => run.fail("no answer in time".to_owned()),
             }
         }
         if !take_overs.is_empty() {
             let (indexes, items): (Vec<_>, Vec<_>) = take_overs.into_iter().unzip();
             match timeout_at(until, store.take_over(&items)).await {
-                Ok(answers) => run.settle_taken_over(&prefix, &indexes, answers),
+                Ok(answers) => run.note_take_overs(&prefix, &indexes, answers),
                 Err(_) => run.fail("no answer in time".to_owned()),
             }
         }
@@ -84,21 +84,20 @@ pub(crate) async fn insert(
     run.finish(prefix)
 }
 
-/// What is to be asked of the store next, each key at most once.
+/// The next calls to the store, with each key at most once.
 #[derive(Debug, Default)]
 struct Calls {
     inserts: Vec<usize>,
     take_overs: Vec<(usize, TakeOver)>,
 }
 
-/// How far the inserting got.
 struct Run {
-    /// One for each entry that has one.
-    outcomes: Vec<Option<Outcome>>,
-    /// The entries without an outcome, in order.
+    /// By position of the entry.
+    outcomes: Vec<Option<Decision>>,
+    /// The entries without a decision, in order.
     pending: Vec<usize>,
-    /// The items that are known to be there. Only a redriven event changes one, so a second event of the same id in
-    /// the same batch is compared with what is known of the first.
+    /// Items that are known to exist. Only a redriven event changes one, so a second event with the same id in the batch is
+    /// compared with what is known about the first.
     known: HashMap<(TenantId, EventId), Existing>,
     /// Whether something failed in this round.
     failed: bool,
@@ -118,7 +117,7 @@ impl Run {
         }
     }
 
-    /// For the first pending entries, of several with one id only the first. Empty when none are pending.
+    /// Calls for the first pending entries; of several entries with one id only the first. Empty when none is pending.
     fn next_calls(&mut self, prefix: &Prefix<Prepared>) -> Calls {
         let mut calls = Calls::default();
         let mut keys = HashSet::new();
@@ -149,44 +148,44 @@ impl Run {
                 break;
             }
         }
-        self.forget_settled();
+        self.forget_decided();
         calls
     }
 
-    fn settle(&mut self, prefix: &Prefix<Prepared>, call: &[usize], answers: Vec<Insert>) {
+    fn note_inserts(&mut self, prefix: &Prefix<Prepared>, call: &[usize], answers: Vec<Insert>) {
         for (&index, answer) in call.iter().zip(answers) {
             let prepared = &prefix.entries[index].value;
             let item = &prepared.item;
             match answer {
                 Insert::Inserted => {
-                    self.outcomes[index] = Some(Outcome::Stored);
+                    self.outcomes[index] = Some(Decision::Stored);
                     self.known.insert(key_of(item), existing(item));
                 }
                 Insert::Exists(there) => {
                     let verdict = decide(&existing(item), prepared.redrive_of(), &there);
                     // The next round takes it over.
-                    let is_settled = verdict != Verdict::TakeOver;
-                    self.outcomes[index] = is_settled.then(|| outcome(verdict, &there));
+                    let is_decided = verdict != Verdict::TakeOver;
+                    self.outcomes[index] = is_decided.then(|| outcome(verdict, &there));
                     self.known.insert(key_of(item), there);
                 }
                 Insert::Refused(why) => {
-                    self.outcomes[index] = Some(Outcome::Quarantine(Reason::ItemRefused, why));
+                    self.outcomes[index] = Some(Decision::Quarantine(Reason::ItemRefused, why));
                 }
                 Insert::Failed(why) => self.fail(why),
             }
         }
-        self.forget_settled();
+        self.forget_decided();
     }
 
-    fn settle_taken_over(&mut self, prefix: &Prefix<Prepared>, call: &[usize], answers: Vec<TakenOver>) {
+    fn note_take_overs(&mut self, prefix: &Prefix<Prepared>, call: &[usize], answers: Vec<TakenOver>) {
         for (&index, answer) in call.iter().zip(answers) {
             let item = &prefix.entries[index].value.item;
             match answer {
                 TakenOver::Done => {
-                    self.outcomes[index] = Some(Outcome::Stored);
+                    self.outcomes[index] = Some(Decision::Stored);
                     self.known.insert(key_of(item), existing(item));
                 }
-                // The next round inserts, and is told what is there by now.
+                // The next round inserts again, and learns which item exists now.
                 TakenOver::Changed => {
                     self.known.remove(&key_of(item));
                     self.fail("the item changed meanwhile".to_owned());
@@ -194,10 +193,10 @@ impl Run {
                 TakenOver::Failed(why) => self.fail(why),
             }
         }
-        self.forget_settled();
+        self.forget_decided();
     }
 
-    fn forget_settled(&mut self) {
+    fn forget_decided(&mut self) {
         self.pending.retain(|&index| self.outcomes[index].is_none());
     }
 
@@ -206,7 +205,7 @@ impl Run {
         self.failure = why;
     }
 
-    fn finish(self, mut prefix: Prefix<Prepared>) -> Prefix<Settled> {
+    fn finish(self, mut prefix: Prefix<Prepared>) -> Prefix<InsertOutcome> {
         if let Some(&index) = self.pending.first() {
             let record = prefix.entries[index].place.record;
             tracing::error!(
@@ -217,15 +216,15 @@ impl Run {
             );
             prefix.end_before(record);
         }
-        // Entries only went from the end, so the two are still in step; what is behind the first pending one is gone.
+        // Entries were only removed from the end, so positions still match.
         let mut outcomes = self.outcomes.into_iter();
         prefix.and_then(|Entry { place, value: prepared }| match outcomes.next().flatten() {
-            Some(Outcome::Quarantine(reason, why)) => {
+            Some(Decision::Quarantine(reason, why)) => {
                 Err(Quarantined::event(place, &prepared.into_event(), reason, why))
             }
-            Some(Outcome::Redelivered) => Ok(Settled::Redelivered),
-            Some(Outcome::Deduplicated) => Ok(Settled::Deduplicated),
-            Some(Outcome::Stored) | None => Ok(Settled::Stored(Box::new(prepared))),
+            Some(Decision::Redelivered) => Ok(InsertOutcome::Redelivered),
+            Some(Decision::Deduplicated) => Ok(InsertOutcome::Deduplicated),
+            Some(Decision::Stored) | None => Ok(InsertOutcome::Stored(Box::new(prepared))),
         })
     }
 }
@@ -251,16 +250,16 @@ fn take_over(item: &Item, there: &Existing) -> TakeOver {
     }
 }
 
-/// What a verdict that asks nothing of the store comes to.
-fn outcome(verdict: Verdict, there: &Existing) -> Outcome {
+/// The decision for a verdict that needs no call.
+fn outcome(verdict: Verdict, there: &Existing) -> Decision {
     match verdict {
-        Verdict::Stored => Outcome::Stored,
-        Verdict::Redelivered => Outcome::Redelivered,
-        Verdict::Deduplicated => Outcome::Deduplicated,
+        Verdict::Stored => Decision::Stored,
+        Verdict::Redelivered => Decision::Redelivered,
+        Verdict::Deduplicated => Decision::Deduplicated,
         Verdict::IdReused => {
             let why = format!("the id belongs to the event at {}, which has another content", there.origin);
-            Outcome::Quarantine(Reason::IdReused, why)
+            Decision::Quarantine(Reason::IdReused, why)
         }
-        Verdict::TakeOver => unreachable!("the store is asked for it"),
+        Verdict::TakeOver => unreachable!("it needs a call"),
     }
 }

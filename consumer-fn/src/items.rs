@@ -22,7 +22,7 @@ pub enum Insert {
     Exists(Existing),
     /// The store will never take it, for this reason.
     Refused(String),
-    /// Not now, for this reason; or nobody knows. Trying again is safe.
+    /// It failed for now, or its effect is unknown. Trying again is safe.
     Failed(String),
 }
 
@@ -58,7 +58,7 @@ pub enum TakenOver {
     /// It does not name the old one any more, or is gone; and stays as it is. Perhaps by this very call, whose answer
     /// was lost: look again.
     Changed,
-    /// Not now, for this reason; or nobody knows. Trying again is safe.
+    /// It failed for now, or its effect is unknown. Trying again is safe.
     Failed(String),
 }
 

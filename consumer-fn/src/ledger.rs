@@ -1,6 +1,5 @@
-//! The ledger: for each shard, up to where it is settled, and which archive object is being written.
-//!
-//! What is to be written when is [`crate::protocol`]'s; here is only what can be read and written.
+//! The port to the ledger, which has for each shard the end of what is committed and the archive object that is being written.
+//! When to write is left to [`crate::protocol`].
 
 use std::future::Future;
 
@@ -10,53 +9,48 @@ use shared::origin::ShardPosition;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 
-/// What the ledger says about a shard.
+/// The ledger row of a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Progress {
-    /// How often it was written. A write is refused unless it is the next one.
+    /// The number of writes so far. A write must have the next number.
     pub version: u32,
-    /// Everything before it is settled: archived, or for another reason not to be archived any more.
-    pub settled_before: Option<ShardPosition>,
-    /// The object that may lie there from now on, whoever writes it.
+    /// Everything before it is archived, or will never be archived from this shard position.
+    pub committed_end: Option<ShardPosition>,
+    /// The only object that any attempt may create now.
     pub intent: Option<Intent>,
 }
 
-/// An object that is going to be written.
+/// An announced archive object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Intent {
-    /// Its key.
     pub key: String,
-    /// The first place that it covers. Everything before that is settled.
+    /// The first position that it covers. Everything before is committed.
     pub from: ShardPosition,
 }
 
-/// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Written {
-    /// It is what the ledger says now.
     Done,
-    /// The ledger is further than the writer knew, perhaps by this very write: read it again.
+    /// The ledger has a newer version, perhaps by this very write: read it again.
     Conflict,
 }
 
-/// The ledger did not answer, or not with success. Whether a write had its effect is not known; trying again is safe.
+/// The ledger did not answer, or not with success. A write may have had its effect; trying again is safe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LedgerFailure(pub String);
 
-/// Where the ledger is.
 pub trait Ledger: Send + Sync + 'static {
-    /// What it says about `shard`, strongly consistent; the default where it says nothing yet.
+    /// Reads the row of `shard`, strongly consistent. The default if there is none yet.
     fn read(&self, shard: &str) -> impl Future<Output = Result<Progress, LedgerFailure>> + Send;
 
-    /// Writes `progress`, if the version before it is what the ledger has now.
+    /// Writes `progress` if the ledger still has the version before it.
     fn write(
         &self,
         shard: &str,
         progress: &Progress,
     ) -> impl Future<Output = Result<Written, LedgerFailure>> + Send;
 
-    /// Notes an object that is there. The row follows from the object alone, so that writing it again, by whomever
-    /// and whenever, changes nothing.
+    /// Writes the manifest row of an existing object. The row depends on the object alone, so writing it again changes nothing.
     fn note(&self, shard: &str, row: &ManifestRow) -> impl Future<Output = Result<(), LedgerFailure>> + Send;
 }

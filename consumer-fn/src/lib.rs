@@ -1,20 +1,21 @@
-//! The stream side of Tidegate: batches of stream records become items and archive objects, or lie in quarantine.
+//! The consumer, the stream function of Tidegate: it stores batches of stream records as items and archive objects, or puts
+//! them into quarantine.
 //!
 //! | stage | does |
 //! |---|---|
 //! | [`batch`] | reads the invocation's payload |
 //! | [`decode`] | records to events |
 //! | [`resolve`] | fetches texts that came by reference |
-//! | [`transform`] | simulates work, where that is asked for; redacts, changes case, enriches |
+//! | [`transform`] | simulates work if configured; redacts, changes case, enriches |
 //! | [`prepare`] | lays out item, archive line and large parts |
 //! | [`offload`] | writes the large parts |
-//! | [`insert`] | items, and who comes second |
-//! | [`quarantine`] | what goes no further |
+//! | [`insert`] | inserts items, recognises duplicates |
+//! | [`quarantine`] | saves what cannot be processed |
 //! | [`archive`] | lays out gzip NDJSON objects |
-//! | [`commit`] | writes them, as [`protocol`] says, with their [`manifest`] rows |
-//! | [`response`] | how much is done |
+//! | [`commit`] | writes them as [`protocol`] decides, with their [`manifest`] rows |
+//! | [`response`] | answers how much is done |
 //!
-//! [`handler`] strings them together. [`prefix`] is what they hand on: the rule that a batch is finished from the front.
+//! [`handler`] connects them. They pass on a [`prefix`]: a batch is finished from the front.
 //! Stages that talk to a store do it through three ports, [`ItemStore`],
 //! [`ObjectStore`](shared::objects::ObjectStore) and [`Ledger`].
 
@@ -43,14 +44,15 @@ mod retry;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod unreadable;
 
 pub use batch::Batch;
-pub use commit::settle;
+pub use commit::{NotFenced, fence};
 pub use content::content_hash;
 pub use deadline::Deadline;
 pub use decode::{StreamLine, read_again};
 pub use handler::Consumer;
 pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;
-pub use quarantine::{NotKept, keep_unreadable};
 pub use transform::InvalidTransform;
+pub use unreadable::{NotQuarantined, quarantine_unreadable};

@@ -1,4 +1,4 @@
-//! The consumer function in Lambda: reads what it is told, builds the clients, serves.
+//! The consumer function in Lambda: reads the configuration, builds the clients, serves.
 
 use std::process::ExitCode;
 use std::sync::Arc;

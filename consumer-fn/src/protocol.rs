@@ -1,19 +1,19 @@
 //! The commit protocol: what an attempt at a batch does next with the ledger and the archive, given what it has seen.
 //!
-//! No I/O, no clock: [`crate::commit`] does what [`Attempt::next`] says and reports back, and the model checker
-//! (`protocol/model.rs`) explores every order in which attempts, retries, crashes and late effects can meet, through
-//! this very code.
+//! No I/O and no clock: [`crate::commit`] does what [`Attempt::next`] says and reports the result. The model checker
+//! (`protocol/model.rs`) runs this same code through every order in which attempts, retries, crashes and late effects can
+//! meet.
 //!
-//! What it rests on:
+//! The rules:
 //!
-//! - An object covers a range of the shard, and is named after the range's first place. It is created, never replaced.
-//! - The **intent** in the ledger is the only object that may appear. It gives way to another only after its key is
-//!   *closed*: there is an object there. If nobody wrote one, the key is **sealed** by an object without lines. So what a
-//!   dead attempt sent off and arrives late finds its key taken, always.
-//! - Ledger writes are conditional on the version that was read. Whoever is told of a conflict reads again and decides
-//!   anew; nobody has to know whether it is a zombie.
-//! - An attempt that begins at a place says by this that everything before it is settled: the event source mapping
-//!   moves on only behind what was answered as done, or kept at the failure destination.
+//! - An object covers a range of the shard. Its key names the range's first position. It is created, never replaced.
+//! - The **intent** in the ledger names the only object that may appear. Another intent may replace it only when its key is
+//!   *closed*, that is when an object exists there. If no attempt wrote one, an object without lines is written as a
+//!   **fence**. So a late write of a dead attempt always finds its key taken.
+//! - Ledger writes are conditional on the version that was read. After a conflict the attempt reads again and decides anew;
+//!   it need not know whether it is a zombie.
+//! - An attempt that begins at a position knows that everything before it is committed: the event source mapping moves on
+//!   only after records that were answered as done, or saved at the failure destination.
 
 use crate::ledger::{Intent, Progress, Written};
 use shared::origin::ShardPosition;
@@ -24,43 +24,43 @@ mod model;
 /// An object that this attempt could write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Planned {
-    /// Its key and the first place it covers.
+    /// Its key and the first position that it covers.
     pub(crate) intent: Intent,
-    /// The first place behind what it covers.
-    pub(crate) before: ShardPosition,
+    /// The end of what it covers.
+    pub(crate) end: ShardPosition,
 }
 
-/// What is to be done next.
+/// The next step of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     /// Read the ledger.
     Read,
-    /// Write this to the ledger; before that, note the object that is closed by it.
+    /// Write this to the ledger. Before that, note the object whose intent it replaces.
     Write {
         progress: Progress,
-        /// The object at the key of the intent that is replaced, and the first place behind what it covers.
+        /// The object at the key of the replaced intent, and the end of what it covers.
         closed: Option<(Intent, ShardPosition)>,
     },
     /// Create the planned object.
     Put(Planned),
     /// Read the object, and what it covers.
     Find(Intent),
-    /// Create an object without lines, which covers everything up to before the mark.
-    Seal(Intent, ShardPosition),
-    /// Nothing more: everything before the mark is settled, and this attempt has no line behind it.
+    /// Create an object without lines as a fence. It covers everything before the position.
+    PutEmpty(Intent, ShardPosition),
+    /// Nothing more: everything before the position is committed, and this attempt has no line after it.
     Done(ShardPosition),
 }
 
-/// How that went.
+/// The result of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Seen {
     Progress(Progress),
     Written(Written),
-    /// It was created: by [`Action::Put`] or [`Action::Seal`].
+    /// [`Action::Put`] or [`Action::PutEmpty`] created the object.
     Created,
-    /// There was one already, and it stays.
+    /// An object existed already, and stays as it is.
     Existed,
-    /// An object is there and covers what is before the mark; or none is there.
+    /// The end of what the object covers, or `None` if it does not exist.
     Found(Option<ShardPosition>),
 }
 
@@ -69,11 +69,11 @@ pub(crate) enum Seen {
 pub(crate) struct Attempt {
     /// Where the batch begins.
     start: ShardPosition,
-    /// Whether the ledger must say, in the end, that everything before `start` is settled.
+    /// Whether the ledger must say in the end that everything before `start` is committed.
     fence: bool,
-    /// What the ledger says, as far as this attempt knows.
+    /// The ledger, as far as this attempt knows.
     progress: Option<Progress>,
-    /// What is known of the key of the intent.
+    /// What this attempt knows about the intent's key.
     key: Key,
 }
 
@@ -81,11 +81,11 @@ pub(crate) struct Attempt {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Unknown,
-    /// There is an object.
+    /// An object exists.
     Taken,
-    /// There is no object, or there was none.
+    /// No object exists, or none did.
     Free,
-    /// There is an object, and this is the first place behind what it covers.
+    /// An object exists, and this is the end of what it covers.
     Closed(ShardPosition),
 }
 
@@ -95,46 +95,46 @@ impl Attempt {
         Self { start, fence: false, progress: None, key: Key::Unknown }
     }
 
-    /// An attempt at no batch: behind it, no attempt that began earlier archives anything before `start` any more. For
-    /// who takes records from the failure destination back to the stream.
-    pub(crate) fn fence(start: ShardPosition) -> Self {
-        Self { fence: true, ..Self::new(start) }
+    /// An attempt without a batch. When it is done, no attempt that began earlier can archive anything before `end` any more.
+    /// A redrive from the failure destination needs that.
+    pub(crate) fn fence(end: ShardPosition) -> Self {
+        Self { fence: true, ..Self::new(end) }
     }
 
-    /// What to do now. `plan` gives the object that this attempt would write next if everything before a mark were
-    /// settled: nothing if it has no line at or behind it.
+    /// What to do now. `plan` returns the object that this attempt would write next if everything before a position were
+    /// committed, and `None` if it has no line at or after that position.
     pub(crate) fn next(&self, plan: &mut impl FnMut(&ShardPosition) -> Option<Planned>) -> Action {
         let Some(progress) = &self.progress else { return Action::Read };
-        let settled = self.settled_before(progress);
+        let committed = self.known_end(progress);
         let Some(intent) = &progress.intent else {
-            let planned = plan(settled);
+            let planned = plan(committed);
             return match planned {
-                Some(planned) => write(progress, progress.settled_before.clone(), Some(planned), None),
-                None if self.fence && progress.settled_before.as_ref() < Some(&self.start) => {
+                Some(planned) => write(progress, progress.committed_end.clone(), Some(planned), None),
+                None if self.fence && progress.committed_end.as_ref() < Some(&self.start) => {
                     write(progress, Some(self.start.clone()), None, None)
                 }
-                None => Action::Done(settled.clone()),
+                None => Action::Done(committed.clone()),
             };
         };
-        if let Key::Closed(before) = &self.key {
-            let settled = before.max(settled).clone();
-            let planned = plan(&settled);
-            return write(progress, Some(settled), planned, Some((intent.clone(), before.clone())));
+        if let Key::Closed(end) = &self.key {
+            let committed = end.max(committed).clone();
+            let planned = plan(&committed);
+            return write(progress, Some(committed), planned, Some((intent.clone(), end.clone())));
         }
-        let planned = plan(settled);
+        let planned = plan(committed);
         let is_ours = planned.as_ref().is_some_and(|planned| planned.intent == *intent);
         match (&self.key, planned) {
             (Key::Taken, _) => Action::Find(intent.clone()),
             (_, Some(planned)) if is_ours => Action::Put(planned),
-            // It lies behind everything that this attempt has.
-            (_, None) if intent.from >= self.start => Action::Done(settled.clone()),
-            // Left over by an attempt that began before this one: settle it.
-            (Key::Free, _) => Action::Seal(intent.clone(), settled.clone()),
+            // The intent comes after everything that this attempt has.
+            (_, None) if intent.from >= self.start => Action::Done(committed.clone()),
+            // An attempt that began before this one left the intent: fence it.
+            (Key::Free, _) => Action::PutEmpty(intent.clone(), committed.clone()),
             (_, _) => Action::Find(intent.clone()),
         }
     }
 
-    /// Takes in how the action of [`Attempt::next`] went.
+    /// Takes the result of the action of [`Attempt::next`].
     pub(crate) fn see(&mut self, action: Action, seen: Seen) {
         match (action, seen) {
             (Action::Read, Seen::Progress(progress))
@@ -143,34 +143,34 @@ impl Attempt {
                 self.key = Key::Unknown;
             }
             (Action::Write { .. }, Seen::Written(Written::Conflict)) => self.progress = None,
-            (Action::Put(Planned { before, .. }) | Action::Seal(_, before), Seen::Created) => {
-                self.key = Key::Closed(before);
+            (Action::Put(Planned { end, .. }) | Action::PutEmpty(_, end), Seen::Created) => {
+                self.key = Key::Closed(end);
             }
-            (Action::Put(_) | Action::Seal(..), Seen::Existed) => self.key = Key::Taken,
-            (Action::Find(_), Seen::Found(Some(before))) => self.key = Key::Closed(before),
+            (Action::Put(_) | Action::PutEmpty(..), Seen::Existed) => self.key = Key::Taken,
+            (Action::Find(_), Seen::Found(Some(end))) => self.key = Key::Closed(end),
             (Action::Find(_), Seen::Found(None)) => self.key = Key::Free,
-            (action, seen) => unreachable!("{seen:?} is no answer to {action:?}"),
+            (action, seen) => unreachable!("{seen:?} does not answer {action:?}"),
         }
     }
 
-    /// The first place that the ledger does not call settled, as far as this attempt knows.
-    pub(crate) fn settled(&self) -> &ShardPosition {
-        self.progress.as_ref().map_or(&self.start, |progress| self.settled_before(progress))
+    /// The end of what is committed, as far as this attempt knows.
+    pub(crate) fn committed_end(&self) -> &ShardPosition {
+        self.progress.as_ref().map_or(&self.start, |progress| self.known_end(progress))
     }
 
-    fn settled_before<'a>(&'a self, progress: &'a Progress) -> &'a ShardPosition {
+    fn known_end<'a>(&'a self, progress: &'a Progress) -> &'a ShardPosition {
         let intent = progress.intent.as_ref().map(|intent| &intent.from);
-        let known = [progress.settled_before.as_ref(), intent];
+        let known = [progress.committed_end.as_ref(), intent];
         known.into_iter().flatten().fold(&self.start, std::cmp::max)
     }
 }
 
 fn write(
-    before: &Progress,
-    settled_before: Option<ShardPosition>,
+    previous: &Progress,
+    committed_end: Option<ShardPosition>,
     planned: Option<Planned>,
     closed: Option<(Intent, ShardPosition)>,
 ) -> Action {
     let intent = planned.map(|planned| planned.intent);
-    Action::Write { progress: Progress { version: before.version + 1, settled_before, intent }, closed }
+    Action::Write { progress: Progress { version: previous.version + 1, committed_end, intent }, closed }
 }

@@ -5,7 +5,6 @@
 //! next one) names the same origin both times: readers count origins. An object is named after its content, so an
 //! attempt that gets less far than the one before it takes nothing away.
 
-use shared::config::Config;
 use shared::digest::sha256;
 use shared::format::event_line::Event;
 use shared::format::facts::Facts;
@@ -14,10 +13,8 @@ use shared::format::quarantine_line::QuarantineLine;
 use shared::format::record::Undecodable;
 use tokio::time::Instant;
 
-use crate::archive::LOGGED_TRACES;
 use crate::batch::Batch;
 use crate::batch::BatchPosition;
-use crate::decode::decode;
 use crate::prefix::Prefix;
 use crate::retry::{OutOfTime, retry};
 use shared::objects::ObjectStore;
@@ -26,6 +23,8 @@ use shared::origin::Origin;
 /// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
 /// base64, so no object comes to more than a few times as much.
 const OBJECT_BYTES: usize = 2_500_000;
+/// Trace headers in one log line.
+pub(crate) const LOGGED_TRACES: usize = 10;
 /// Details are for people; some quote their input.
 const DETAIL_CHARS: usize = 500;
 
@@ -112,26 +111,8 @@ pub(crate) async fn write<T>(
     prefix
 }
 
-/// Puts what of a record cannot be read where the consumer would have put it; for `tidegate redrive`, of a record that
-/// no invocation will see again. Back on the stream, nothing in it could say where it lay before.
-pub async fn keep_unreadable(
-    record: &Batch,
-    config: &Config,
-    objects: &impl ObjectStore,
-    until: Instant,
-) -> Result<(), NotKept> {
-    let unreadable = decode(record, config).quarantined;
-    let put = put(&unreadable, record, objects, until).await;
-    put.map_err(|(_, key, error)| NotKept(format!("`{key}`: {error}")))
-}
-
-/// Quarantine was out of reach. Trying again is safe.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("quarantine could not be written: {0}")]
-pub struct NotKept(String);
-
 /// Writes lines in their order. Where that fails: the record of the first that is not written, the object, and why.
-async fn put(
+pub(crate) async fn put(
     quarantined: &[Quarantined],
     batch: &Batch,
     objects: &impl ObjectStore,

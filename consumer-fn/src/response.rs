@@ -4,9 +4,8 @@ use aws_lambda_events::event::streams::KinesisEventResponse;
 
 use crate::batch::Batch;
 
-/// Answers that the first `finished` records are done. The mapping comes back with the others: the lowest returned
-/// number is its checkpoint. An empty list is success; a null or empty identifier would fail the whole batch, and
-/// cannot come from here: a [`Batch`] has none.
+/// Answers that the first `finished` records are done. The mapping sends the others again: the lowest returned number is its
+/// checkpoint. An empty list is success. A null or empty identifier would fail the whole batch; a [`Batch`] has none.
 pub(crate) fn respond(batch: &Batch, finished: usize) -> KinesisEventResponse {
     let mut response = KinesisEventResponse::default();
     if let Some(unfinished) = batch.records().get(finished) {

@@ -1,4 +1,4 @@
-//! Texts and fields, through the configured steps. Pure: the same event and the same configuration give the same.
+//! Applies the configured steps to texts and fields. Pure: the same event and configuration give the same result.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,23 @@ use self::redact::Redactor;
 pub(crate) mod redact;
 pub(crate) mod work;
 
-/// Constants go into every item, beside what the client sent.
+/// Constants go into every item, together with the client's fields.
 const ENRICH_BYTES: usize = 10_000;
 
 /// A transform that cannot work.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum InvalidTransform {
-    /// A pattern of the operator's own that is no regular expression.
+    /// A configured pattern is not a regular expression.
     #[error(
         "configuration: `transform.redact.patterns[{index}]` is `{pattern}`, allowed: a regular expression ({source})"
     )]
     Pattern {
-        /// Which pattern, from 0.
+        /// The number of the pattern, from 0.
         index: usize,
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
         source: regex::Error,
     },
-    /// More constants than an item has room for.
     #[error("configuration: `transform.enrich` is {bytes} bytes of JSON, allowed: at most {ENRICH_BYTES}")]
     Enrich {
         /// How many there are.
@@ -37,7 +35,7 @@ pub enum InvalidTransform {
     },
 }
 
-/// The steps, ready to be taken.
+/// The compiled steps.
 #[derive(Debug)]
 pub(crate) struct Transform(Vec<Step>);
 
@@ -49,7 +47,6 @@ enum Step {
 }
 
 impl Transform {
-    /// Compiles what the configuration says.
     pub(crate) fn new(config: &config::Transform) -> Result<Self, InvalidTransform> {
         let step = |step: &TransformStep| match step {
             TransformStep::Redact => Redactor::new(&config.redact).map(Step::Redact),
@@ -59,7 +56,7 @@ impl Transform {
         Ok(Self(config.steps.iter().map(step).collect::<Result<_, _>>()?))
     }
 
-    /// What becomes of a text.
+    /// Applies the steps to a text.
     pub(crate) fn text(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, step| match step {
             Step::Redact(redactor) => redactor.redact(&text).into_owned(),
@@ -68,8 +65,8 @@ impl Transform {
         })
     }
 
-    /// What becomes of the other members. They are the client's own structure and stay verbatim; `redact` is for the
-    /// flat text.
+    /// Adds the constants to the other members. These are the client's own structure and stay verbatim; `redact` applies to the
+    /// flat text only.
     pub(crate) fn fields(&self, fields: &Fields) -> Fields {
         self.0.iter().fold(fields.clone(), |fields, step| match step {
             Step::Enrich(constants) => fields.with_constants(constants),

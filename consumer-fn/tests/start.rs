@@ -1,4 +1,4 @@
-//! The binary as it starts: what stops it before it calls AWS must be found by whoever filters the log for errors.
+//! The binary at start: an error that stops it before it calls AWS must be found by filtering the log for errors.
 
 #![cfg(feature = "aws")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]

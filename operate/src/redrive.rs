@@ -29,7 +29,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::settle;
 use ingest_fn::{OutgoingLine, fit};
 use shared::config::Config;
 use shared::digest::sha256;
@@ -173,7 +172,7 @@ impl<D: Deployment> Redrive<'_, D> {
             && candidates.iter().any(|candidate| candidate.event.is_ok())
         {
             // After this, a line of the range is archived if the manifest covers it, and otherwise never will be.
-            settle(
+            consumer_fn::fence(
                 &shard,
                 before,
                 self.deployment.objects(),

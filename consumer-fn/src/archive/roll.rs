@@ -1,8 +1,7 @@
-//! Lines to objects, none larger than allowed: where the next one ends is decided before anything is appended.
+//! Packs lines into objects of limited size. It decides where an object ends before it appends a line.
 //!
-//! How well lines compress is known only after they were compressed. So the first try takes all of them, which is right
-//! for almost every batch; where that is too large, it still tells how well this data compresses, and the next tries
-//! aim just below the limit.
+//! The compression ratio is known only after compression. So the first try takes all lines, which is right for almost every
+//! batch. If that is too large, it gives the ratio of this data, and the next tries aim just below the limit.
 
 use shared::gzip::{self, Level};
 use shared::id::TenantId;
@@ -12,11 +11,11 @@ use crate::batch::BatchPosition;
 use crate::manifest::{Contents, widened};
 use shared::format::manifest_row::TenantRange;
 
-/// What a try aims at, as a part of the limit: data is never quite alike.
+/// A try aims at this part of the limit, since the ratio varies.
 const AIM: f64 = 0.97;
-/// An object is full enough from here on.
+/// An object of at least this part of the limit is full enough.
 const FULL: f64 = 0.90;
-/// Tries that follow the estimate. Then the middle between what fits and what does not.
+/// Tries by the estimate. After them a try takes the middle between what fits and what does not.
 const ESTIMATED_TRIES: u32 = 4;
 
 /// One line of the archive.
@@ -24,7 +23,7 @@ const ESTIMATED_TRIES: u32 = 4;
 pub(crate) struct Line {
     pub(crate) place: BatchPosition,
     pub(crate) tenant: TenantId,
-    /// When the door had its event.
+    /// When ingest received its event.
     pub(crate) received_at: Timestamp,
     /// With its newline.
     pub(crate) bytes: Vec<u8>,
@@ -34,7 +33,7 @@ pub(crate) struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {
     pub(crate) bytes: Vec<u8>,
-    /// What [`Contents::scan`] would find in them.
+    /// The same as [`Contents::scan`] finds in the bytes.
     pub(crate) contents: Contents,
 }
 

@@ -45,10 +45,10 @@ pub struct DynamoItems {
     table: String,
 }
 
-/// What a statement came to, before anything was read after.
-enum Outcome {
-    Settled(Insert),
-    /// There is an item, and nobody said which.
+/// The outcome of a statement, before existing items are read.
+enum StatementOutcome {
+    Known(Insert),
+    /// An item exists, and the answer does not contain it.
     Unread,
 }
 
@@ -67,16 +67,17 @@ impl DynamoItems {
             Err(CallFailure::Invalid(why)) => return vec![Insert::Refused(why)],
             Err(CallFailure::Transient(why)) => return vec![Insert::Failed(why); items.len()],
         };
-        let unread = items.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Unread));
+        let unread =
+            items.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, StatementOutcome::Unread));
         let unread: Vec<&Item> = unread.map(|(item, _)| item).collect();
         let mut read = self.read(&unread).await.into_iter();
-        let settle = |outcome| match outcome {
-            Outcome::Settled(insert) => insert,
-            Outcome::Unread => {
+        let insert = |outcome| match outcome {
+            StatementOutcome::Known(insert) => insert,
+            StatementOutcome::Unread => {
                 read.next().unwrap_or_else(|| Insert::Failed("the item was not read".to_owned()))
             }
         };
-        outcomes.into_iter().map(settle).collect()
+        outcomes.into_iter().map(insert).collect()
     }
 
     /// Reads items that exist. What could not be read is a failure: the insert is tried again, and says again that the item
@@ -108,7 +109,7 @@ impl DynamoItems {
         inserts
     }
 
-    async fn execute(&self, items: &[Item]) -> Result<Vec<Outcome>, CallFailure> {
+    async fn execute(&self, items: &[Item]) -> Result<Vec<StatementOutcome>, CallFailure> {
         let statements = items.iter().map(|item| self.statement(item)).collect::<Result<_, _>>();
         let statements = statements.map_err(|error| CallFailure::Invalid(error.to_string()))?;
         let call = self.client.batch_execute_statement().set_statements(Some(statements));
@@ -116,7 +117,11 @@ impl DynamoItems {
         let mut responses = output.responses.unwrap_or_default().into_iter();
         let outcome = |_| {
             responses.next().map_or_else(
-                || Outcome::Settled(Insert::Failed("DynamoDB gave fewer answers than statements".to_owned())),
+                || {
+                    StatementOutcome::Known(Insert::Failed(
+                        "DynamoDB gave fewer answers than statements".to_owned(),
+                    ))
+                },
                 outcome,
             )
         };
@@ -156,7 +161,7 @@ fn value(attribute: Attribute) -> AttributeValue {
     }
 }
 
-/// Why a call as a whole did nothing, or nobody knows what it did.
+/// Why a whole call failed. Its effect may be unknown.
 enum CallFailure {
     /// With one of its items it can never succeed.
     Invalid(String),
@@ -174,8 +179,8 @@ impl From<SdkError<BatchExecuteStatementError>> for CallFailure {
     }
 }
 
-fn outcome(response: BatchStatementResponse) -> Outcome {
-    let Some(error) = response.error else { return Outcome::Settled(Insert::Inserted) };
+fn outcome(response: BatchStatementResponse) -> StatementOutcome {
+    let Some(error) = response.error else { return StatementOutcome::Known(Insert::Inserted) };
     let why = format!(
         "{}: {}",
         error.code().map_or("no code", Code::as_str),
@@ -185,15 +190,15 @@ fn outcome(response: BatchStatementResponse) -> Outcome {
         BatchStatementError {
             code: Some(Code::DuplicateItem | Code::ConditionalCheckFailed), item, ..
         } => match item.as_ref().and_then(existing) {
-            Some(existing) => Outcome::Settled(Insert::Exists(existing)),
-            None => Outcome::Unread,
+            Some(existing) => StatementOutcome::Known(Insert::Exists(existing)),
+            None => StatementOutcome::Unread,
         },
         BatchStatementError { code: Some(Code::ItemCollectionSizeLimitExceeded), .. } => {
-            Outcome::Settled(Insert::Refused(why))
+            StatementOutcome::Known(Insert::Refused(why))
         }
         BatchStatementError { code: Some(Code::ValidationError), .. } if is_of_the_item(&why) => {
-            Outcome::Settled(Insert::Refused(why))
+            StatementOutcome::Known(Insert::Refused(why))
         }
-        _ => Outcome::Settled(Insert::Failed(why)),
+        _ => StatementOutcome::Known(Insert::Failed(why)),
     }
 }

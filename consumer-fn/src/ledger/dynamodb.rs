@@ -1,7 +1,8 @@
-//! Ledger and manifest by the AWS SDK, in one table: a partition a shard, in it the ledger row and a row an object.
+//! Ledger and manifest by the AWS SDK, in one table: one partition for each shard, with the ledger row and one row for each
+//! object.
 //!
-//! Two plain writes rather than a transaction, which would cost twice as much: a manifest row follows from its object
-//! alone, so writing it first, and again, does no harm.
+//! Two plain writes instead of a transaction, which would cost twice as much: a manifest row depends on its object alone, so
+//! it may be written early and more than once.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::items::Attribute;
 use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
-/// The longest that one attempt at a call may take.
+/// Time limit for one attempt at a call.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
 type Attributes = HashMap<String, AttributeValue>;
@@ -52,8 +53,8 @@ impl Ledger for DynamoLedger {
         }
     }
 
-    /// The SDK tries again after an answer that was lost; the condition then fails although the write was done. It is
-    /// a conflict all the same: whoever is told of one reads again.
+    /// If an answer is lost, the SDK tries again, and the condition fails although the write was done. That counts as a conflict
+    /// too: the caller reads again.
     async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
         let mut row = keys(shard, key::LEDGER_SORT.to_owned());
         row.extend(attributes(progress));
@@ -99,19 +100,19 @@ fn keys(shard: &str, sort: String) -> Attributes {
     keys.map(|(name, key)| (name.to_owned(), AttributeValue::S(key))).into()
 }
 
-/// The names are in the table: never renamed.
+/// The names are in tables: never rename them.
 fn attributes(progress: &Progress) -> Attributes {
-    let Progress { version, settled_before, intent } = progress;
+    let Progress { version, committed_end, intent } = progress;
     let mut attributes = vec![("version", AttributeValue::N(version.to_string()))];
-    let mut mark = |names: [&'static str; 2], mark: &ShardPosition| {
-        attributes.push((names[0], AttributeValue::S(mark.sequence_number.to_string())));
-        attributes.push((names[1], AttributeValue::N(mark.position.to_string())));
+    let mut add = |names: [&'static str; 2], position: &ShardPosition| {
+        attributes.push((names[0], AttributeValue::S(position.sequence_number.to_string())));
+        attributes.push((names[1], AttributeValue::N(position.position.to_string())));
     };
-    if let Some(settled) = settled_before {
-        mark(["settled_sequence_number", "settled_position"], settled);
+    if let Some(end) = committed_end {
+        add(["committed_end_sequence_number", "committed_end_position"], end);
     }
     if let Some(intent) = intent {
-        mark(["intent_sequence_number", "intent_position"], &intent.from);
+        add(["intent_sequence_number", "intent_position"], &intent.from);
         attributes.push(("intent_key", AttributeValue::S(intent.key.clone())));
     }
     attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -120,15 +121,16 @@ fn attributes(progress: &Progress) -> Attributes {
 fn progress(row: &Attributes) -> Option<Progress> {
     let number = |name: &str| row.get(name)?.as_n().ok()?.parse::<u32>().ok();
     let text = |name: &str| row.get(name)?.as_s().ok().map(String::as_str);
-    let mark = |names: [&str; 2]| Some(ShardPosition::new(text(names[0])?, number(names[1])?));
+    let position = |names: [&str; 2]| Some(ShardPosition::new(text(names[0])?, number(names[1])?));
     let intent = match text("intent_key") {
         None => None,
-        Some(key) => {
-            Some(Intent { key: key.to_owned(), from: mark(["intent_sequence_number", "intent_position"])? })
-        }
+        Some(key) => Some(Intent {
+            key: key.to_owned(),
+            from: position(["intent_sequence_number", "intent_position"])?,
+        }),
     };
-    let settled_before = mark(["settled_sequence_number", "settled_position"]);
-    Some(Progress { version: number("version")?, settled_before, intent })
+    let committed_end = position(["committed_end_sequence_number", "committed_end_position"]);
+    Some(Progress { version: number("version")?, committed_end, intent })
 }
 
 fn failure<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> LedgerFailure {
@@ -157,12 +159,12 @@ mod tests {
 
     fn progress(version: u32) -> Progress {
         let intent = Intent { key: "events/x".to_owned(), from: ShardPosition::new("4951", 0) };
-        Progress { version, settled_before: Some(ShardPosition::new("4950", 3)), intent: Some(intent) }
+        Progress { version, committed_end: Some(ShardPosition::new("4950", 3)), intent: Some(intent) }
     }
 
     #[tokio::test]
     async fn what_was_written_is_read() {
-        let row = r#"{"Item":{"pk":{"S":"shard/s"},"sk":{"S":"ledger"},"version":{"N":"7"},"settled_sequence_number":{"S":"4950"},"settled_position":{"N":"3"},"intent_key":{"S":"events/x"},"intent_sequence_number":{"S":"4951"},"intent_position":{"N":"0"}}}"#;
+        let row = r#"{"Item":{"pk":{"S":"shard/s"},"sk":{"S":"ledger"},"version":{"N":"7"},"committed_end_sequence_number":{"S":"4950"},"committed_end_position":{"N":"3"},"intent_key":{"S":"events/x"},"intent_sequence_number":{"S":"4951"},"intent_position":{"N":"0"}}}"#;
         let (stored, requests) = ledger(&[(200, row)]);
         assert_eq!(stored.read("s").await.unwrap(), progress(7));
         let asked_for: Value = serde_json::from_str(r#"{"ConsistentRead":true,"Key":{"pk":{"S":"shard/s"},"sk":{"S":"ledger"}},"TableName":"ledger"}"#).unwrap();
@@ -213,7 +215,7 @@ mod tests {
         };
         let (ledger, requests) = ledger(&[(200, "{}"), (200, "{}")]);
         ledger.note("s", &row).await.unwrap();
-        // As it is in tables: never renamed.
+        // As in tables: never rename members.
         let expected = r#"{"before_position":{"N":"1"},"before_sequence_number":{"S":"4959"},"first_position":{"N":"0"},"first_sequence_number":{"S":"4951"},"object_bytes":{"N":"220"},"object_key":{"S":"events/x"},"object_lines":{"N":"5"},"object_sha256":{"S":"ab"},"oldest_received_at":{"S":"2026-11-21T09:30:00.000Z"},"pk":{"S":"shard/s"},"sk":{"S":"object/004-4951/0000000000"},"tenants":{"S":"[[\"acme\",0,120,3],[\"beta\",120,100,2]]"},"youngest_received_at":{"S":"2026-11-21T09:30:01.000Z"}}"#;
         assert_eq!(asked(&requests)["Item"], serde_json::from_str::<Value>(expected).unwrap());
         row.tenants = TenantIndex::Sidecar("manifests/x.json.gz".to_owned());

@@ -1,4 +1,4 @@
-//! Random faults, until done: whatever fails for now, every event ends up with one item and one archive line.
+//! Random faults until all is done: every event ends with one item and one archive line.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -145,7 +145,7 @@ fn origins(quarantined: &[Value]) -> BTreeSet<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn whatever_fails_for_now_every_event_has_one_item_and_one_line(
+    fn with_random_faults_every_event_has_one_item_and_one_line(
         stream in any_stream(),
         sizes in proptest::collection::vec(1_usize..12, 1..6),
         seed: u64,

@@ -1,17 +1,17 @@
-//! What an attempt leaves in ledger and manifest, and what a later one makes of it.
+//! What an attempt leaves in ledger and manifest, and how a later attempt uses it.
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
-use crate::commit::settle;
+use crate::commit::fence;
 use crate::manifest::{self, Contents};
 use shared::format::manifest_row::{TenantIndex, TenantRange};
 use shared::noise::noise;
 use shared::origin::ShardPosition;
 
-fn mark(record: usize) -> ShardPosition {
+fn at(record: usize) -> ShardPosition {
     ShardPosition::new(sequence_number(record), 0)
 }
 
@@ -42,7 +42,7 @@ async fn a_batch_takes_one_read_and_two_writes_and_one_more_for_each_object_that
     assert_eq!(pipeline.invoke(&six_records()).await, 6);
     assert_eq!(pipeline.ledger.calls(), ["read", "write", "note", "write"]);
     assert_eq!(pipeline.ledger.progress().intent, None);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(5), 1)));
+    assert_eq!(pipeline.ledger.progress().committed_end, Some(ShardPosition::new(sequence_number(5), 1)));
 
     pipeline.config.archive.object_bytes = 50_000;
     let large: Vec<_> = (0..3)
@@ -59,16 +59,16 @@ async fn a_batch_takes_one_read_and_two_writes_and_one_more_for_each_object_that
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_archives_nothing_is_settled_in_the_ledger_too() {
+async fn a_batch_that_archives_nothing_is_committed_in_the_ledger_too() {
     let pipeline = Pipeline::new();
     assert_eq!(pipeline.invoke(&six_records()).await, 6);
     pipeline.ledger.calls();
-    // Sent again by the door, and by a client.
+    // Sent again by ingest, and by a client.
     let again = [six_records().remove(0), pack(&[admitted(99, "acme", "e1", "text of e1")])];
     assert_eq!(pipeline.invoke_from(6, &again).await, 8);
     assert_eq!(pipeline.ledger.calls(), ["read", "read", "write"]);
-    let settled = pipeline.ledger.progress().settled_before.unwrap();
-    assert_eq!(settled, ShardPosition::new(sequence_number(7), 1));
+    let end = pipeline.ledger.progress().committed_end.unwrap();
+    assert_eq!(end, ShardPosition::new(sequence_number(7), 1));
     assert_eq!(pipeline.invoke_from(6, &again).await, 8);
     assert_eq!(pipeline.ledger.calls(), ["read"], "the same batch again");
     assert_eq!(pipeline.objects.keys("events/").len(), 1);
@@ -80,7 +80,7 @@ async fn a_row_has_each_tenants_range() {
     let records = [record("beta", &["1", "2"]), record("acme", &["3"]), b"bad".to_vec()];
     assert_eq!(pipeline.invoke(&records).await, 3);
     let row = pipeline.ledger.rows().into_values().next().unwrap();
-    assert_eq!((row.first, row.end, row.lines), (mark(0), ShardPosition::new(sequence_number(2), 1), 3));
+    assert_eq!((row.first, row.end, row.lines), (at(0), ShardPosition::new(sequence_number(2), 1), 3));
     let TenantIndex::Ranges(ranges) = row.tenants else { panic!("two ranges fit a row") };
     let facts = |range: &TenantRange| (range.tenant.to_string(), range.lines);
     assert_eq!(
@@ -91,7 +91,7 @@ async fn a_row_has_each_tenants_range() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ranges_that_are_too_many_for_a_row_lie_beside_it() {
+async fn too_many_ranges_for_a_row_go_into_a_sidecar() {
     let pipeline = Pipeline::new();
     let events: Vec<_> =
         (0..5_000).map(|at| admitted(at, &format!("tenant-{at}"), &format!("e{at}"), "x")).collect();
@@ -116,7 +116,7 @@ async fn dies_after_its_object(pipeline: &mut Pipeline) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_bisected_batch_neither_half_archives_what_the_whole_had() {
+async fn neither_half_of_a_bisected_batch_archives_what_the_whole_had() {
     let mut pipeline = Pipeline::new();
     dies_after_its_object(&mut pipeline).await;
     let records = six_records();
@@ -127,7 +127,7 @@ async fn of_a_bisected_batch_neither_half_archives_what_the_whole_had() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_that_begins_behind_a_discarded_one_adopts_the_object_that_covers_both() {
+async fn a_half_after_a_discarded_one_adopts_the_object_that_covers_both() {
     let mut pipeline = Pipeline::new();
     dies_after_its_object(&mut pipeline).await;
     assert_eq!(pipeline.invoke_from(3, &six_records()[3..]).await, 6);
@@ -136,38 +136,38 @@ async fn a_half_that_begins_behind_a_discarded_one_adopts_the_object_that_covers
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_of_an_object_that_was_never_written_is_sealed() {
+async fn the_key_of_an_object_that_was_never_written_is_closed_by_an_empty_one() {
     let mut pipeline = Pipeline::new();
     pipeline.objects.fail(|effect| effect.starts_with("put events/").then_some(Fault::Throttled));
     assert_eq!(pipeline.invoke(&six_records()).await, 0);
     pipeline.objects.fail(|_| None);
 
-    // The first half is discarded; the second one begins behind it.
+    // The first half is discarded; the second one begins after it.
     assert_eq!(pipeline.invoke_from(3, &six_records()[3..]).await, 6);
-    assert_eq!(pipeline.objects.keys("events/").len(), 2, "the seal, and the object");
+    assert_eq!(pipeline.objects.keys("events/").len(), 2, "the empty object, and the object");
     assert_eq!(pipeline.objects.archived_keys(), keys(&[3, 4, 5]));
-    assert_eq!(pipeline.ledger.rows().len(), 1, "a seal has no lines to be found");
+    assert_eq!(pipeline.ledger.rows().len(), 1, "an empty object has no lines to be found");
     // What was discarded stays where it is, even if it is delivered once more.
     assert_eq!(pipeline.invoke(&six_records()).await, 6);
     assert_eq!(pipeline.objects.archived_keys(), keys(&[3, 4, 5]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_settled_from_outside_is_archived_by_nobody() {
+async fn no_attempt_archives_what_was_fenced_from_outside() {
     let mut pipeline = Pipeline::new();
     pipeline.objects.fail(|effect| effect.starts_with("put events/").then_some(Fault::Throttled));
     assert_eq!(pipeline.invoke(&six_records()[..3]).await, 0);
     pipeline.objects.fail(|_| None);
     let until = Instant::now() + std::time::Duration::from_secs(1);
     for _ in 0..2 {
-        settle(SHARD, mark(3), &pipeline.objects, &pipeline.ledger, until).await.unwrap();
+        fence(SHARD, at(3), &pipeline.objects, &pipeline.ledger, until).await.unwrap();
     }
     assert_eq!(pipeline.invoke(&six_records()).await, 6);
     assert_eq!(pipeline.objects.archived_keys(), keys(&[3, 4, 5]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ledger_that_is_away_settles_nothing_and_the_next_attempt_does() {
+async fn without_the_ledger_nothing_is_committed_and_the_next_attempt_does_it() {
     for (call, fault) in
         [("read", Fault::Hangs), ("write", Fault::Throttled), ("note", Fault::Hangs), ("write", Fault::Lost)]
     {

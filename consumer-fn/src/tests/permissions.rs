@@ -41,7 +41,7 @@ async fn every_prefix_that_is_written_is_one_that_the_role_allows() {
             On::Objects(prefix) => prefix.to_owned(),
             other => panic!("objects are put below a prefix, not on {other:?}"),
         })
-        // In the role's name, but not by the function.
+        // Under the function's role, but not by the function.
         .filter(|prefix| prefix != "aws/lambda/")
         .collect();
     assert_eq!(written().await, allowed);

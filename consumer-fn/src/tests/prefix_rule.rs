@@ -1,4 +1,4 @@
-//! What does not work for now ends the batch before it, in every stage; and the deadline does the same.
+//! A failure that may pass ends the batch before its record, in every stage; so does the deadline.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -142,7 +142,7 @@ async fn an_archive_that_cannot_be_written_commits_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_archive_object_of_a_shorter_attempt_is_adopted_and_gone_on_behind() {
+async fn an_archive_object_of_a_shorter_attempt_is_adopted_and_continued_after() {
     let mut pipeline = Pipeline::new();
     let records = ten_records();
     // The first attempt archives three records, but its answer never arrives.
@@ -154,7 +154,7 @@ async fn an_archive_object_of_a_shorter_attempt_is_adopted_and_gone_on_behind() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_earlier_attempt_archived_is_done_even_where_this_one_gets_less_far() {
+async fn records_that_an_earlier_attempt_archived_are_done_even_if_this_one_gets_less_far() {
     // With lines before the failure, and without any.
     for fails in ["e5", "e3"] {
         let mut pipeline = Pipeline::new();
@@ -237,7 +237,7 @@ async fn the_batch_ends_where_its_payloads_are_too_much() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn near_the_deadline_what_was_done_is_archived_and_answered() {
+async fn near_the_deadline_finished_records_are_archived_and_answered() {
     let mut pipeline = Pipeline::new();
     pipeline.items.fail(|id| (id == "e6").then_some(Fault::Throttled));
     let started = Instant::now();

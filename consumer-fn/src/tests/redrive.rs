@@ -1,4 +1,4 @@
-//! Events that were brought back from where they had failed.
+//! Redriven events.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::stores::{Fault, WrittenLines};
 use super::{ARRIVAL_MS, Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
-use crate::commit::settle;
+use crate::commit;
 use crate::decode::read_again;
-use crate::quarantine::keep_unreadable;
+use crate::unreadable::quarantine_unreadable;
 use shared::origin::ShardPosition;
 
 fn origin(record: usize) -> Origin {
@@ -26,13 +26,13 @@ fn event() -> Event {
     admitted(1, "acme", "a", "hello")
 }
 
-/// The event as it comes again, having lain at these records of the stream before.
+/// The redriven event, with these records of the stream as former origins.
 fn redriven(former: &[usize]) -> Vec<u8> {
     pack(&[Event { redrive_of: former.iter().map(|record| origin(*record)).collect(), ..event() }])
 }
 
-/// The stream's first record has its item, but never got into the archive; it was given up, and is fenced off.
-async fn given_up() -> Pipeline {
+/// The stream's first record has its item but was never archived. It failed permanently and is fenced.
+async fn failed() -> Pipeline {
     let mut pipeline = Pipeline::new();
     pipeline.objects.fail(|effect| effect.starts_with("put events/").then_some(Fault::Throttled));
     assert_eq!(pipeline.invoke(&[pack(&[event()])]).await, 0);
@@ -41,14 +41,14 @@ async fn given_up() -> Pipeline {
     pipeline
 }
 
-/// Closes the shard up to behind a record of the stream.
+/// Fences the shard up to the end of a record of the stream.
 async fn fence(pipeline: &Pipeline, record: usize) {
     let before = ShardPosition::new(sequence_number(record), 1);
     let until = Instant::now() + Duration::from_secs(5);
-    settle(SHARD, before, &pipeline.objects, &pipeline.ledger, until).await.unwrap();
+    commit::fence(SHARD, before, &pipeline.objects, &pipeline.ledger, until).await.unwrap();
 }
 
-/// Where the one archived line says that it lies.
+/// The origin in the only archived line.
 fn archived_from(pipeline: &Pipeline) -> String {
     let archived = pipeline.objects.archived();
     assert_eq!(archived.len(), 1, "{archived:?}");
@@ -56,13 +56,13 @@ fn archived_from(pipeline: &Pipeline) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redriven_event_takes_over_the_item_that_it_left_behind_and_is_archived() {
-    let pipeline = given_up().await;
+async fn a_redriven_event_takes_over_its_item_and_is_archived() {
+    let pipeline = failed().await;
     assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 2);
     assert_eq!(archived_from(&pipeline), sequence_number(1));
     assert_eq!(pipeline.items.get("acme", "a").unwrap().origin, origin(1));
 
-    // It was brought back once more, by somebody who did not know.
+    // The same event is redriven once more.
     assert_eq!(pipeline.invoke_from(2, &[redriven(&[0]), redriven(&[0])]).await, 4);
     assert_eq!(archived_from(&pipeline), sequence_number(1));
     assert_eq!(pipeline.objects.quarantined(), Vec::<serde_json::Value>::new());
@@ -70,13 +70,13 @@ async fn a_redriven_event_takes_over_the_item_that_it_left_behind_and_is_archive
 
 #[tokio::test(start_paused = true)]
 async fn of_two_copies_in_one_batch_the_first_is_archived() {
-    let pipeline = given_up().await;
+    let pipeline = failed().await;
     assert_eq!(pipeline.invoke_from(1, &[redriven(&[0]), redriven(&[0])]).await, 3);
     assert_eq!(archived_from(&pipeline), sequence_number(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_without_an_item_is_inserted_as_any_other() {
+async fn a_redriven_event_without_an_item_is_inserted() {
     let pipeline = Pipeline::new();
     assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 2);
     assert_eq!(pipeline.items.get("acme", "a").unwrap().origin, origin(1));
@@ -84,9 +84,9 @@ async fn an_event_without_an_item_is_inserted_as_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_fails_again_is_redriven_again_wherever_its_item_was_left() {
-    let mut pipeline = given_up().await;
-    // Brought back as record 1, which was given up before it took the item over.
+async fn an_event_that_fails_again_is_redriven_again_whatever_origin_its_item_names() {
+    let mut pipeline = failed().await;
+    // Redriven as record 1, which failed before it took the item over.
     pipeline.items.fail(|effect| (effect == "take over a").then_some(Fault::Throttled));
     assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 1);
     pipeline.items.fail(|_| None);
@@ -97,7 +97,7 @@ async fn an_event_that_fails_again_is_redriven_again_wherever_its_item_was_left(
 
 #[tokio::test(start_paused = true)]
 async fn a_take_over_whose_answer_is_lost_is_found_to_be_done() {
-    let mut pipeline = given_up().await;
+    let mut pipeline = failed().await;
     let mut lost = 1;
     pipeline.items.fail(move |effect| {
         let is_first = effect == "take over a" && std::mem::take(&mut lost) == 1;
@@ -109,7 +109,7 @@ async fn a_take_over_whose_answer_is_lost_is_found_to_be_done() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_dies_between_take_over_and_archive_leaves_it_to_the_next() {
-    let mut pipeline = given_up().await;
+    let mut pipeline = failed().await;
     pipeline.objects.fail(|effect| effect.starts_with("put events/").then_some(Fault::Hangs));
     assert_eq!(pipeline.invoke_from(1, &[redriven(&[0])]).await, 1);
     assert_eq!(pipeline.items.get("acme", "a").unwrap().origin, origin(1));
@@ -119,8 +119,8 @@ async fn an_attempt_that_dies_between_take_over_and_archive_leaves_it_to_the_nex
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_lies_about_where_it_was_goes_to_quarantine() {
-    let pipeline = given_up().await;
+async fn a_line_with_a_false_former_origin_goes_to_quarantine() {
+    let pipeline = failed().await;
     let other = Event { redrive_of: vec![origin(0)], ..admitted(1, "acme", "a", "something else") };
     assert_eq!(pipeline.invoke_from(1, &[pack(&[other])]).await, 2);
     assert_eq!(pipeline.objects.quarantined()[0]["reason"], "id_reused");
@@ -128,7 +128,7 @@ async fn a_line_that_lies_about_where_it_was_goes_to_quarantine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_quarantined_again_keeps_the_places_where_it_was() {
+async fn an_event_that_is_quarantined_again_keeps_its_former_origins() {
     let mut pipeline = Pipeline::new();
     pipeline.items.fail(|id| (id == "a").then_some(Fault::Refused));
     assert_eq!(pipeline.invoke_from(3, &[redriven(&[0, 2])]).await, 4);
@@ -139,13 +139,13 @@ async fn what_is_quarantined_again_keeps_the_places_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_of_a_record_is_kept_by_hand_as_the_consumer_keeps_it() {
+async fn a_redrive_quarantines_unreadable_bytes_as_the_consumer_does() {
     let half_bad = [record("acme", &["1"]), b"{\"no\": \"tenant\"}\n".to_vec()].concat();
     for (data, lines) in [(half_bad, 1), (b"\x00poison".to_vec(), 1), (record("acme", &["1"]), 0)] {
         let (consumer, by_hand) = (Pipeline::new(), Pipeline::new());
         assert_eq!(consumer.invoke(std::slice::from_ref(&data)).await, 1);
         let until = Instant::now() + Duration::from_secs(5);
-        keep_unreadable(&batch(0, &[data]), &consumer.config, &by_hand.objects, until).await.unwrap();
+        quarantine_unreadable(&batch(0, &[data]), &consumer.config, &by_hand.objects, until).await.unwrap();
         assert_eq!(by_hand.objects.quarantined(), consumer.objects.quarantined());
         assert_eq!(by_hand.objects.keys(""), consumer.objects.keys("errors/"));
         assert_eq!(by_hand.objects.quarantined().len(), lines);
@@ -153,30 +153,30 @@ async fn what_cannot_be_read_of_a_record_is_kept_by_hand_as_the_consumer_keeps_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_quarantine_does_not_take_by_hand_is_told() {
+async fn a_redrive_reports_quarantine_that_cannot_be_written() {
     let mut pipeline = Pipeline::new();
     pipeline.objects.fail(|_| Some(Fault::Throttled));
     let until = Instant::now() + Duration::from_secs(5);
     let record = batch(0, &[b"bad".to_vec()]);
-    let error = keep_unreadable(&record, &pipeline.config, &pipeline.objects, until).await.unwrap_err();
+    let error = quarantine_unreadable(&record, &pipeline.config, &pipeline.objects, until).await.unwrap_err();
     assert!(error.to_string().starts_with("quarantine could not be written: `errors/"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_goes_to_quarantine_alone_is_settled_in_the_ledger_too() {
+async fn a_batch_with_only_quarantined_lines_is_committed_in_the_ledger_too() {
     let pipeline = Pipeline::new();
     assert_eq!(pipeline.invoke(&[b"bad".to_vec(), b"bad".to_vec()]).await, 2);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(1), 1)));
+    assert_eq!(pipeline.ledger.progress().committed_end, Some(ShardPosition::new(sequence_number(1), 1)));
 
     // Where an object covers it, no further write is needed.
     pipeline.ledger.calls();
     assert_eq!(pipeline.invoke_from(2, &[record("acme", &["1"]), b"bad".to_vec()]).await, 4);
     assert_eq!(pipeline.ledger.calls(), ["read", "write", "note", "write"]);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(3), 1)));
+    assert_eq!(pipeline.ledger.progress().committed_end, Some(ShardPosition::new(sequence_number(3), 1)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn quarantine_that_the_ledger_does_not_hear_of_is_not_answered_as_done() {
+async fn quarantined_records_are_not_answered_as_done_without_the_ledger() {
     let mut pipeline = Pipeline::new();
     pipeline.ledger.fail(|call| (call == "write").then_some(Fault::Throttled));
     assert_eq!(pipeline.invoke(&[b"bad".to_vec()]).await, 0);
@@ -187,7 +187,7 @@ async fn quarantine_that_the_ledger_does_not_hear_of_is_not_answered_as_done() {
 
 /// A user record that is an aggregate itself goes to quarantine at its place among the others. Alone it is read.
 #[test]
-fn what_was_one_line_and_is_several_by_itself_claims_no_places_of_its_neighbours() {
+fn lines_of_a_nested_aggregate_get_no_origin_of_another_line() {
     let path = format!("{}/../tests/fixtures/kpl/one-bad-among-good.bin", env!("CARGO_MANIFEST_DIR"));
     let lay_at = Origin { position: 1, ..origin(0) };
     let arrival = Timestamp::from_unix_ms(ARRIVAL_MS);

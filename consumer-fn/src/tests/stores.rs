@@ -27,7 +27,7 @@ impl Default for Items {
 }
 
 impl Items {
-    /// From now on, what goes wrong with an event's item is what `plan` says for its id, or for `take over` and its id.
+    /// From now on, calls for an event's item fail as `plan` says for its id, or for `take over` and its id.
     pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
         self.plan = Arc::new(Mutex::new(plan));
     }
@@ -167,7 +167,7 @@ impl Default for FakeLedger {
 }
 
 impl FakeLedger {
-    /// From now on, what goes wrong is what `plan` says for `read`, `write` or `note`.
+    /// From now on, calls fail as `plan` says for `read`, `write` or `note`.
     pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
         self.plan = Arc::new(Mutex::new(plan));
     }

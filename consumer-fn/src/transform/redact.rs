@@ -1,9 +1,8 @@
-//! Personal data out of texts: e-mail addresses, card numbers, phone numbers, and patterns of the operator's own.
+//! Removes personal data from texts: e-mail addresses, card numbers, phone numbers, and matches of configured patterns.
 //!
-//! The built-in rules look at ASCII only (`(?-u)`): a `\b` that knows Unicode makes the search twelve times slower as
-//! soon as a text is not ASCII. Their matches begin and end at ASCII characters, so a text stays a text. Where a
-//! rule must choose, it takes out too much rather than too little, except where logs are full of what it would take:
-//! times, UUIDs, IP addresses, versions and plain integers stay.
+//! The built-in rules use ASCII only (`(?-u)`): a Unicode `\b` makes the search twelve times slower on text that is not ASCII.
+//! Their matches begin and end at ASCII characters, so the text stays valid. In doubt a rule removes too much rather than too
+//! little, except for data that is frequent in logs: times, UUIDs, IP addresses, versions and plain integers stay.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -20,8 +19,7 @@ mod phone;
 mod reference;
 mod stretch;
 
-/// Each pass over a text takes digits or an `@` out of it, so the last pass comes soon; with a replacement that
-/// brings new ones in it might not.
+/// The most passes over a text. Each pass removes digits or an `@`, so few are needed, unless the replacement has new ones.
 const MOST_PASSES: usize = 8;
 
 /// The rules, compiled.
@@ -59,14 +57,14 @@ impl Redactor {
         })
     }
 
-    /// `text` with every match replaced. Patterns of the operator's own go first and see the text once.
+    /// `text` with every match replaced. Configured patterns are applied first, and once.
     pub(crate) fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
         for pattern in &self.custom {
             self.replace(&mut text, |text| pattern.find_iter(text).map(|found| found.range()).collect());
         }
-        // What is replaced may have kept its neighbour from being seen as a whole: look again until nothing is found.
-        // A text in which nothing was replaced is done after one look.
+        // A replaced match may have hidden its neighbour, so search until nothing is found. A text without a match is done after
+        // one search.
         for _ in 0..MOST_PASSES {
             if !self.pass(&mut text) {
                 break;
@@ -91,7 +89,7 @@ impl Redactor {
         replaced
     }
 
-    /// Replaces what `find` finds: ranges in order that do not overlap. Whether anything was found.
+    /// Replaces the ranges that `find` returns, in order and without overlap. Returns whether there was any.
     fn replace(&self, text: &mut Cow<'_, str>, find: impl FnOnce(&str) -> Vec<Range<usize>>) -> bool {
         let found = find(text);
         if found.is_empty() {
@@ -124,7 +122,7 @@ mod tests {
         Redactor::new(&config::Redact::default()).unwrap()
     }
 
-    /// `«…»` marks what is to be taken out.
+    /// `«…»` marks what must be removed.
     fn check(marked: &str) {
         let text = marked.replace(['«', '»'], "");
         let mut expected = String::new();

@@ -21,7 +21,7 @@ impl Ledger for EmbeddedLedger {
         let shard = shard.to_owned();
         let read = self.0.call(move |connection| {
             let mut select = connection.prepare_cached(
-                "SELECT version, settled_sequence_number, settled_position, intent_key, intent_sequence_number, intent_position FROM ledger WHERE shard = ?1",
+                "SELECT version, committed_end_sequence_number, committed_end_position, intent_key, intent_sequence_number, intent_position FROM ledger WHERE shard = ?1",
             )?;
             select.query_row([shard], progress).optional()
         });
@@ -31,18 +31,18 @@ impl Ledger for EmbeddedLedger {
     async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
         let (shard, progress) = (shard.to_owned(), progress.clone());
         let written = self.0.write(move |transaction| {
-            let settled = progress.settled_before.as_ref();
+            let committed = progress.committed_end.as_ref();
             let intent = progress.intent.as_ref();
             // The row of version 1 is the one that must not be there yet.
             transaction.execute(
                 "INSERT INTO ledger SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?2 - 1 = coalesce((SELECT version FROM ledger WHERE shard = ?1), 0)
-                 ON CONFLICT DO UPDATE SET version = excluded.version, settled_sequence_number = excluded.settled_sequence_number, settled_position = excluded.settled_position,
+                 ON CONFLICT DO UPDATE SET version = excluded.version, committed_end_sequence_number = excluded.committed_end_sequence_number, committed_end_position = excluded.committed_end_position,
                  intent_key = excluded.intent_key, intent_sequence_number = excluded.intent_sequence_number, intent_position = excluded.intent_position",
                 params![
                     shard,
                     progress.version,
-                    settled.map(|mark| &*mark.sequence_number),
-                    settled.map(|mark| mark.position),
+                    committed.map(|end| &*end.sequence_number),
+                    committed.map(|end| end.position),
                     intent.map(|intent| &intent.key),
                     intent.map(|intent| &*intent.from.sequence_number),
                     intent.map(|intent| intent.from.position),
@@ -164,7 +164,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     let key: Option<String> = row.get(3)?;
     Ok(Progress {
         version: row.get(0)?,
-        settled_before: mark(1)?,
+        committed_end: mark(1)?,
         intent: key.zip(mark(4)?).map(|(key, from)| Intent { key, from }),
     })
 }
@@ -190,10 +190,10 @@ mod tests {
         let from = ShardPosition::new("95", 2);
         let first = Progress {
             version: 1,
-            settled_before: None,
+            committed_end: None,
             intent: Some(Intent { key: "events/x".to_owned(), from: from.clone() }),
         };
-        let second = Progress { version: 2, settled_before: Some(from), intent: None };
+        let second = Progress { version: 2, committed_end: Some(from), intent: None };
         assert_eq!(ledger.write("a", &second).await, Ok(Written::Conflict), "the first comes first");
         assert_eq!(ledger.write("a", &first).await, Ok(Written::Done));
         assert_eq!(ledger.write("a", &first).await, Ok(Written::Conflict), "an answer that was lost");

@@ -49,12 +49,12 @@ CREATE TABLE items (
     PRIMARY KEY (pk, sk)
 ) STRICT;
 
--- The ledger table's row of a shard: up to where it is settled, and which object is being written.
+-- The ledger table's row of a shard: up to where it is committed, and which object is being written.
 CREATE TABLE ledger (
     shard TEXT PRIMARY KEY,
     version INTEGER NOT NULL,
-    settled_sequence_number TEXT,
-    settled_position INTEGER,
+    committed_end_sequence_number TEXT,
+    committed_end_position INTEGER,
     intent_key TEXT,
     intent_sequence_number TEXT,
     intent_position INTEGER

@@ -103,7 +103,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         let checkpoint = self.deployment.checkpoint(shard).await?;
         self.intents.extend(progress.intent.as_ref().map(|intent| intent.key.clone()));
         let marks = [
-            progress.settled_before,
+            progress.committed_end,
             progress.intent.map(|intent| intent.from),
             checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX)),
         ];

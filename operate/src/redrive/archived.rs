@@ -35,8 +35,8 @@ impl<'a, D: Deployment> Archive<'a, D> {
     /// For a line in quarantine. Its batch may still be retried, and must not be fenced from outside. If an object covers
     /// it, another attempt may have stored it: the object's lines tell.
     pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
-        let settled = self.deployment.ledger().read(&origin.shard).await?.settled_before;
-        if settled.is_none_or(|settled| settled <= ShardPosition::from(origin)) {
+        let committed = self.deployment.ledger().read(&origin.shard).await?.committed_end;
+        if committed.is_none_or(|end| end <= ShardPosition::from(origin)) {
             return Ok(Standing::Open);
         }
         let Some(row) = self.covering(origin).await? else { return Ok(Standing::Free) };

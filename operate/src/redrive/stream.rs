@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context;
-use consumer_fn::{Batch, keep_unreadable};
+use consumer_fn::{Batch, quarantine_unreadable};
 use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 use tokio::time::Instant;
@@ -74,7 +74,8 @@ impl<D: Deployment> Redrive<'_, D> {
         let numbers: HashSet<_> = origins.map(|origin| &origin.sequence_number).collect();
         for number in numbers {
             let record = records.get(number).context("a line comes with its record")?;
-            keep_unreadable(record, self.config, self.deployment.objects(), Instant::now() + FENCE).await?;
+            quarantine_unreadable(record, self.config, self.deployment.objects(), Instant::now() + FENCE)
+                .await?;
         }
         self.report.count_all(&unreadable, RedriveFate::Quarantined, source);
         Ok(())

@@ -9,7 +9,7 @@ use shared::format::key;
 use crate::items::{TakeOver, TakenOver};
 
 /// Sets the three attributes of the origin, if they are what they were. An item that is gone fails the condition as well.
-/// The SDK's own second attempt at a call that took effect fails it, too: whoever is told so looks again.
+/// The SDK's own second attempt at a call that took effect fails it, too, so the caller reads the item again.
 pub(super) async fn take_over(client: &Client, table: &str, item: &TakeOver) -> TakenOver {
     let TakeOver { tenant, id, from, to } = item;
     let text = |text: &str| AttributeValue::S(text.to_owned());

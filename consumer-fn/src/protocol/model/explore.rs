@@ -1,4 +1,4 @@
-//! Breadth first through all states, each looked at once: a counter-example is a shortest one.
+//! Breadth-first search through all states, so that a counter-example is as short as possible.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -6,13 +6,11 @@ use std::rc::Rc;
 
 use super::world::{State, World};
 
-/// What was found.
 pub(super) struct Explored {
-    /// How many different states there are.
     pub(super) states: usize,
-    /// In how many of them nothing is left to be done.
+    /// The number of states in which nothing is left to do.
     pub(super) ended: usize,
-    /// The steps that lead to where the invariant does not hold.
+    /// The steps to a state in which the invariant does not hold.
     pub(super) counter_example: Option<String>,
 }
 

@@ -1,17 +1,17 @@
-//! Who brings back what failed: `tidegate redrive`.
+//! `tidegate redrive` in the model: it brings failed events back.
 //!
-//! A failed record is brought back behind a fence: after it, either an object covers the record or none ever will. A
-//! record in quarantine may be in a batch that is still at work, so nobody may fence it from outside: it is brought back
-//! once the ledger calls it settled, unless the archive has its line from another attempt.
+//! A failed record is brought back after a fence: then an object covers the record, or none ever will. A record in quarantine
+//! may belong to a batch that still runs, so it must not be fenced from outside: it is brought back when the ledger has it as
+//! committed, unless the archive has its line from another attempt.
 
-use super::world::{Batch, Push, Record, Redrive, State, Variant, World, behind, mark};
+use super::world::{Batch, Push, Record, Redrive, State, Variant, World, after, position};
 use crate::protocol::{Action, Attempt};
 use shared::origin::ShardPosition;
 
 const WHO: &str = "redrive";
 
 impl World {
-    /// One step of it.
+    /// One step of the redrive.
     pub(super) fn redrive(&self, state: &State, push: &mut Push<'_>) {
         let Some(Redrive { record, fence }) = &state.redrive else { return self.take_up(state, push) };
         if let Some(attempt) = fence {
@@ -39,7 +39,7 @@ impl World {
             return;
         }
         if state.left.redrives > 0 {
-            // It dies before it has noted that the record was brought back: the next one does it again.
+            // It dies before it notes that the record was brought back, so the next redrive does it again.
             let mut died = self.bring_back(state.clone(), *record);
             died.redrive = None;
             died.left.redrives -= 1;
@@ -48,7 +48,7 @@ impl World {
         push(self.bring_back(next, *record), WHO, &|| format!("brings record {record} back"));
     }
 
-    /// Begins with one of the records that failed.
+    /// Begins with one of the failed records.
     fn take_up(&self, state: &State, push: &mut Push<'_>) {
         if state.left.redrives == 0 {
             return;
@@ -60,18 +60,19 @@ impl World {
             push(begun, WHO, &|| format!("takes up record {record}"));
         };
         for &record in &state.failed {
-            begin(record, Some(Attempt::fence(behind(record))));
+            begin(record, Some(Attempt::fence(after(record))));
         }
-        let is_settled = |record: usize| {
-            let settled = state.ledger.settled_before.as_ref();
-            settled.is_some_and(|settled| *settled > mark(record)) || self.variant == Variant::WithoutWaiting
+        let is_committed = |record: usize| {
+            let committed = state.ledger.committed_end.as_ref();
+            committed.is_some_and(|committed| *committed > position(record))
+                || self.variant == Variant::WithoutWaiting
         };
-        for &record in state.quarantined.iter().filter(|record| is_settled(**record)) {
+        for &record in state.quarantined.iter().filter(|record| is_committed(**record)) {
             begin(record, None);
         }
     }
 
-    /// Puts the record's event on the stream once more, with every place where it was.
+    /// Puts the record's event on the stream again, with all its former origins.
     fn bring_back(&self, mut state: State, record: usize) -> State {
         let Record { event, redrive_of } = &state.stream[record];
         let mut former =
@@ -84,10 +85,10 @@ impl World {
     }
 }
 
-/// Whether an object with lines covers the record: whoever wrote it was done with the record.
+/// Whether an object with lines covers the record: the attempt that wrote it had finished the record.
 fn is_covered(state: &State, record: usize) -> bool {
     state.objects.iter().any(|(key, object)| {
         let from = ShardPosition::new(key.as_str(), 0);
-        !object.lines.is_empty() && from <= mark(record) && mark(record) < object.before
+        !object.lines.is_empty() && from <= position(record) && position(record) < object.end
     })
 }

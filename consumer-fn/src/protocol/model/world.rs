@@ -1,5 +1,5 @@
 //! The world around an attempt: a stream of one shard, its event source mapping, items, objects, ledger, manifest and
-//! quarantine. Who brings back what failed is in `redrive.rs`.
+//! quarantine. The redrive is in `redrive.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -14,27 +14,26 @@ use crate::ledger::{Intent, Progress, Written};
 use crate::protocol::{Action, Attempt, Planned, Seen};
 use shared::origin::{Origin, ShardPosition};
 
-/// What is explored.
 #[derive(Clone, Debug)]
 pub(super) struct World {
-    /// The event of each record; one that is there twice was sent again by the door.
+    /// The event of each record. An event that occurs twice was put on the stream twice by ingest.
     pub(super) events: Vec<usize>,
     /// The most records in an object.
     pub(super) objects_of: usize,
-    /// How often a single record is tried again.
+    /// How often a single record is retried.
     pub(super) retries: u8,
     pub(super) variant: Variant,
     pub(super) budget: Budget,
 }
 
-/// How often what may go wrong does.
+/// How often each kind of failure may occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Budget {
     /// Attempts that crash or run out of time.
-    pub(super) given_up: u8,
+    pub(super) abandoned: u8,
     /// Answers that are lost, effects that are repeated late, attempts that end early.
     pub(super) faults: u8,
-    /// Batches that come again although they were done.
+    /// Batches that are delivered again although they were done.
     pub(super) redeliveries: u8,
     /// Failed or quarantined records that are brought back.
     pub(super) redrives: u8,
@@ -42,11 +41,11 @@ pub(super) struct Budget {
     pub(super) quarantines: u8,
 }
 
-/// What is left out.
+/// The protocol as deployed, or without one of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variant {
     AsDeployed,
-    WithoutSealing,
+    WithoutEmptyObjects,
     WithoutOrigins,
     WithoutObjectCondition,
     WithoutLedgerCondition,
@@ -70,15 +69,14 @@ pub(super) struct State {
     /// The mapping's batches, in order; the first is what `current` is at.
     pub(super) work: VecDeque<Batch>,
     current: Option<Run>,
-    /// What the mapping has given up. It may go on at any time, or never.
+    /// Attempts that the mapping abandoned. They may continue at any time, or never.
     zombies: Vec<Run>,
-    /// What was sent off, timed out, and may still land.
+    /// Effects that timed out and may still land.
     late: Vec<Late>,
     /// The records at the failure destination that were not brought back yet.
     pub(super) failed: BTreeSet<usize>,
     /// The records in quarantine that were not brought back yet.
     pub(super) quarantined: BTreeSet<usize>,
-    /// Who brings which record back.
     pub(super) redrive: Option<Redrive>,
     pub(super) left: Budget,
 }
@@ -86,13 +84,13 @@ pub(super) struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Record {
     pub(super) event: usize,
-    /// Where it was before, if it was brought back.
+    /// Its former records, if it was redriven.
     pub(super) redrive_of: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Object {
-    pub(super) before: ShardPosition,
+    pub(super) end: ShardPosition,
     /// The records whose events it holds.
     pub(super) lines: Vec<usize>,
 }
@@ -104,7 +102,7 @@ pub(super) struct Batch {
     pub(super) failures: u8,
 }
 
-/// Takes a state that may come next, who takes that step, and what it is.
+/// Receives a possible next state, who takes that step, and a description.
 pub(super) type Push<'a> = dyn FnMut(State, &'static str, &dyn Fn() -> String) + 'a;
 
 /// An invocation.
@@ -125,7 +123,7 @@ struct Run {
     attempt: Attempt,
 }
 
-/// An effect that nobody waits for any more.
+/// An effect that no attempt waits for any more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Late {
     Action { action: Action, lines: Vec<usize> },
@@ -136,7 +134,7 @@ enum Late {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Redrive {
     pub(super) record: usize,
-    /// Closes the shard up to behind the record. Nothing for one in quarantine: it was closed before.
+    /// Fences the shard up to the record's end. `None` for a record in quarantine.
     pub(super) fence: Option<Attempt>,
 }
 
@@ -152,25 +150,25 @@ impl fmt::Display for Step {
     }
 }
 
-/// Sequence numbers that get a digit more along the way.
+/// Sequence numbers whose number of digits grows.
 fn number(record: usize) -> String {
     (record + 8).to_string()
 }
 
-/// The first place of a record.
-pub(super) fn mark(record: usize) -> ShardPosition {
+/// The first position of a record.
+pub(super) fn position(record: usize) -> ShardPosition {
     ShardPosition::new(number(record), 0)
 }
 
-/// The first place behind a record's only line.
-pub(super) fn behind(record: usize) -> ShardPosition {
+/// The position after a record's only line.
+pub(super) fn after(record: usize) -> ShardPosition {
     ShardPosition::new(number(record), 1)
 }
 
-/// The first record at or behind a mark.
-fn record_at(mark: &ShardPosition) -> usize {
-    let record = mark.sequence_number.parse::<usize>().unwrap() - 8;
-    if mark.position == 0 { record } else { record + 1 }
+/// The first record at or after a position.
+fn record_at(position: &ShardPosition) -> usize {
+    let record = position.sequence_number.parse::<usize>().unwrap() - 8;
+    if position.position == 0 { record } else { record + 1 }
 }
 
 /// The origins of the first records: most steps compare some.
@@ -187,12 +185,13 @@ fn existing(event: usize, record: usize) -> Existing {
 }
 
 impl State {
-    /// Whether the mapping has nothing left to do. Zombies may be about, and whatever they do must not matter.
+    /// Whether the mapping has nothing left to do. Zombies may exist, and must not matter.
     pub(super) fn is_ended(&self) -> bool {
         self.work.is_empty() && self.redrive.is_none()
     }
 
-    /// The invariant: never twice; in the end once, or failed; and nothing that its item does not name.
+    /// The invariant: no event is archived twice; at the end each is archived once or has failed; and only from the origin that
+    /// its item names.
     pub(super) fn check(&self) -> Result<(), String> {
         for (event, item) in self.items.iter().enumerate() {
             let lines = self.objects.values().flat_map(|object| &object.lines);
@@ -205,7 +204,7 @@ impl State {
                 }
                 _ => return Err(format!("event {event} is archived twice, by {archived:?}")),
             }
-            // Whoever brings back the failed record stores the event: its item names this record, or one it was before.
+            // A redrive of the failed record stores the event: its item names this record or a former one.
             let keeps = |failed: &usize| {
                 let record = &self.stream[*failed];
                 record.event == event
@@ -246,7 +245,7 @@ impl World {
         }
     }
 
-    /// The states that may come next. The steps say what happens only if they are `told`.
+    /// The possible next states. Steps are described only if they are `told`.
     pub(super) fn successors(&self, state: &State, told: bool) -> Vec<(State, Step)> {
         let mut next = Vec::new();
         let mut push = |state: State, who: &'static str, what: &dyn Fn() -> String| {
@@ -281,7 +280,7 @@ impl World {
         next
     }
 
-    /// The event source mapping: begins batches, and gives attempts up.
+    /// The event source mapping: begins batches, and abandons attempts.
     fn mapping(&self, state: &State, push: &mut Push<'_>) {
         match (&state.current, state.work.front()) {
             (None, Some(&Batch { from, to, .. })) => {
@@ -293,26 +292,26 @@ impl World {
                     stored: Vec::new(),
                     bad: Vec::new(),
                     bad_written: false,
-                    attempt: Attempt::new(mark(from)),
+                    attempt: Attempt::new(position(from)),
                 };
                 push(State { current: Some(run), ..state.clone() }, "mapping", &|| {
                     format!("invokes with records {from}..{to}")
                 });
             }
-            (Some(run), _) if state.left.given_up > 0 => {
-                let mut given_up = State { current: None, ..state.clone() };
-                given_up.zombies.push(run.clone());
-                given_up.left.given_up -= 1;
-                let kept = self.fail(&mut given_up);
+            (Some(run), _) if state.left.abandoned > 0 => {
+                let mut abandoned = State { current: None, ..state.clone() };
+                abandoned.zombies.push(run.clone());
+                abandoned.left.abandoned -= 1;
+                let kept = self.fail(&mut abandoned);
                 let what = "gives the attempt up: it crashed, or was too slow";
-                self.forget(&given_up, kept, push);
-                push(given_up, "mapping", &|| what.to_owned());
+                self.forget(&abandoned, kept, push);
+                push(abandoned, "mapping", &|| what.to_owned());
             }
             _ => {}
         }
     }
 
-    /// A record was kept at the failure destination, and comes again all the same.
+    /// A record that was saved at the failure destination is delivered again.
     fn forget(&self, state: &State, kept: Option<usize>, push: &mut Push<'_>) {
         if let Some(from) = kept.filter(|_| state.left.redeliveries > 0) {
             let mut again = state.clone();
@@ -322,7 +321,7 @@ impl World {
         }
     }
 
-    /// A batch failed: halves, or again, or to the failure destination. Gives the record that was kept there.
+    /// A batch failed: it is halved, retried, or saved at the failure destination. Returns the record that was saved.
     fn fail(&self, state: &mut State) -> Option<usize> {
         let Batch { from, to, failures } = state.work.pop_front().expect("a batch was at work");
         if to - from > 1 {
@@ -338,7 +337,7 @@ impl World {
         None
     }
 
-    /// Everything before `done` is done, says the function.
+    /// The function answers that everything before `done` is done.
     fn answer(&self, state: &State, done: usize, push: &mut Push<'_>) {
         let mut answered = state.clone();
         let batch = state.work[0];
@@ -388,17 +387,17 @@ impl World {
             push(put_back(next, run_next), who, &|| format!("puts records {:?} into quarantine", run.bad));
             return;
         }
-        let action = run.attempt.next(&mut |settled| self.plan(run, settled));
-        if let Action::Done(settled) = &action {
-            if run.from < run.to && *settled < behind(run.to - 1) {
-                let run_next = Run { attempt: Attempt::fence(behind(run.to - 1)), ..run.clone() };
+        let action = run.attempt.next(&mut |committed| self.plan(run, committed));
+        if let Action::Done(committed) = &action {
+            if run.from < run.to && *committed < after(run.to - 1) {
+                let run_next = Run { attempt: Attempt::fence(after(run.to - 1)), ..run.clone() };
                 push(put_back(state.clone(), run_next), who, &|| {
-                    "is done behind what is archived".to_owned()
+                    "is done, with nothing left to archive".to_owned()
                 });
                 return;
             }
             if is_current {
-                self.answer(state, record_at(settled).max(run.to), push);
+                self.answer(state, record_at(committed).max(run.to), push);
             } else {
                 push(state.clone(), who, &|| "ends".to_owned());
             }
@@ -421,19 +420,19 @@ impl World {
         if may_fault {
             let mut cut = state.clone();
             cut.left.faults -= 1;
-            self.answer(&cut, record_at(run.attempt.settled()), push);
+            self.answer(&cut, record_at(run.attempt.committed_end()), push);
         }
         push(put_back(next, run_next), who, &what);
     }
 
     /// What an attempt would write next.
-    fn plan(&self, run: &Run, settled: &ShardPosition) -> Option<Planned> {
-        let from = record_at(settled).max(run.from);
+    fn plan(&self, run: &Run, committed: &ShardPosition) -> Option<Planned> {
+        let from = record_at(committed).max(run.from);
         let lines: Vec<_> = run.stored.iter().filter(|line| **line >= from).collect();
         let last = lines.get(self.objects_of - 1).or(lines.last())?;
         let is_all = lines.last() == Some(last);
-        let before = if is_all { behind(run.to - 1) } else { behind(**last) };
-        Some(Planned { intent: Intent { key: number(from), from: mark(from) }, before })
+        let end = if is_all { after(run.to - 1) } else { after(**last) };
+        Some(Planned { intent: Intent { key: number(from), from: position(from) }, end })
     }
 
     /// The item of the next record: inserted, taken over, or left as it is; or the record is found to be bad.
@@ -506,7 +505,7 @@ impl World {
         done
     }
 
-    /// Does what an action says, and says how that went.
+    /// Carries out an action, and returns its result.
     pub(super) fn effect(&self, state: &mut State, action: &Action, lines: &[usize]) -> Seen {
         match action {
             Action::Read if self.variant == Variant::WithoutLedger => Seen::Progress(Progress::default()),
@@ -523,15 +522,15 @@ impl World {
                 }
             }
             Action::Put(planned) => {
-                let object = Object { before: planned.before.clone(), lines: lines.to_vec() };
+                let object = Object { end: planned.end.clone(), lines: lines.to_vec() };
                 self.create(state, &planned.intent.key, object)
             }
-            Action::Seal(..) if self.variant == Variant::WithoutSealing => Seen::Created,
-            Action::Seal(intent, before) => {
-                self.create(state, &intent.key, Object { before: before.clone(), lines: Vec::new() })
+            Action::PutEmpty(..) if self.variant == Variant::WithoutEmptyObjects => Seen::Created,
+            Action::PutEmpty(intent, end) => {
+                self.create(state, &intent.key, Object { end: end.clone(), lines: Vec::new() })
             }
             Action::Find(intent) => {
-                Seen::Found(state.objects.get(&intent.key).map(|object| object.before.clone()))
+                Seen::Found(state.objects.get(&intent.key).map(|object| object.end.clone()))
             }
             Action::Done(_) => unreachable!("nothing is done by it"),
         }
@@ -546,7 +545,7 @@ impl World {
     }
 }
 
-/// Inserts a record's item, and says what it means if there is one.
+/// Inserts a record's item, or decides what it means that it exists.
 fn insert(state: &mut State, record: usize) -> Verdict {
     let Record { event, redrive_of } = &state.stream[record];
     let Some(origin) = state.items[*event] else {
@@ -559,7 +558,7 @@ fn insert(state: &mut State, record: usize) -> Verdict {
 
 /// The records whose events an object of this attempt holds.
 fn lines(run: &Run, action: &Action) -> Vec<usize> {
-    let Action::Put(Planned { intent, before }) = action else { return Vec::new() };
-    let is_in = |record: &usize| intent.from <= mark(*record) && mark(*record) < *before;
+    let Action::Put(Planned { intent, end }) = action else { return Vec::new() };
+    let is_in = |record: &usize| intent.from <= position(*record) && position(*record) < *end;
     run.stored.iter().copied().filter(is_in).collect()
 }

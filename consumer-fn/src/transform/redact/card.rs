@@ -1,4 +1,4 @@
-//! Card numbers: 13 to 19 digits, in groups of four and more or not, of which the last makes the sum right (ISO/IEC 7812, Luhn).
+//! Card numbers: 13 to 19 digits, grouped or not, with a valid check digit (ISO/IEC 7812, Luhn).
 
 use std::ops::{Range, RangeInclusive};
 
@@ -48,7 +48,7 @@ fn outside_words<'a>(text: &[u8], mut run: &'a [Range<usize>]) -> &'a [Range<usi
     run
 }
 
-/// The card numbers in a run: whole groups, so that an order number may stand beside one.
+/// The card numbers in a run: whole groups, so that an order number may be next to one.
 pub(super) fn in_run(text: &[u8], run: &[Range<usize>], found: &mut Vec<Range<usize>>) {
     for (index, group) in run.iter().enumerate() {
         if found.last().is_some_and(|last| group.start < last.end) {

@@ -52,7 +52,7 @@ impl Phones {
                 found.push(candidate.range());
                 at = candidate.end();
             } else {
-                // Behind its first character, which is ASCII, another may begin.
+                // Another may begin after its first character, which is ASCII.
                 at = candidate.start() + 1;
             }
         }
@@ -70,7 +70,7 @@ fn may_hold_one(stretch: &[u8]) -> bool {
     stretch.windows(2).any(has_mark) || stretch.windows(8).any(three_and_four)
 }
 
-/// Whether a candidate stands for itself, and is not a piece of something longer.
+/// Whether a candidate is a number of its own, not a piece of something longer.
 fn is_phone(text: &[u8], range: Range<usize>) -> bool {
     let before = |back: usize| range.start.checked_sub(back).and_then(|at| text.get(at)).copied();
     let after = |on: usize| text.get(range.end + on).copied();

@@ -12,7 +12,7 @@ use shared::config;
 use super::phone::Phones;
 use super::{Redactor, built_in, card};
 
-/// Texts of the pieces that numbers have, and of what stands beside them.
+/// Texts of the pieces that numbers have, and of their neighbours.
 pub(super) const NUMBERS: &str = r"([0-9]{1,4}|[ ().+@/-]|[ -]|a|_|:|é|555-0199|555 555 |[+]49|4111|4111 1111 1111 1111|5500005555555559){0,24}";
 
 /// A run of digits, with at most one space or hyphen between two of them.

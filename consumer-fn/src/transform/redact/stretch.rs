@@ -10,9 +10,9 @@ pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = Rang
         loop {
             let digit = at + text[at..].iter().position(u8::is_ascii_digit)?;
             let before = text[at..digit].iter().rev().take_while(|byte| is_part(**byte)).count();
-            let behind = text[digit..].iter().take_while(|byte| is_part(**byte)).count();
-            at = digit + behind;
-            if behind >= fewest
+            let digits = text[digit..].iter().take_while(|byte| is_part(**byte)).count();
+            at = digit + digits;
+            if digits >= fewest
                 && text[digit..at].iter().filter(|byte| byte.is_ascii_digit()).count() >= fewest
             {
                 return Some(digit - before..at);

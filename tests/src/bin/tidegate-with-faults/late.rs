@@ -25,7 +25,7 @@ const DELAY: Duration = Duration::from_millis(60);
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Late {
     Put { key: String, bytes: Vec<u8>, before: Place },
-    Write { shard: String, version: u32, settled_before: Option<Place>, intent: Option<(String, Place)> },
+    Write { shard: String, version: u32, committed_end: Option<Place>, intent: Option<(String, Place)> },
     TakeOver(Vec<(TenantId, EventId, Origin, Origin)>),
 }
 
@@ -54,7 +54,7 @@ impl Late {
         Self::Write {
             shard: shard.to_owned(),
             version: progress.version,
-            settled_before: progress.settled_before.as_ref().map(Place::from),
+            committed_end: progress.committed_end.as_ref().map(Place::from),
             intent: progress.intent.as_ref().map(|intent| (intent.key.clone(), (&intent.from).into())),
         }
     }
@@ -105,11 +105,11 @@ impl Late {
                 let landed = store.take_over(&items).await;
                 eprintln!("late: items {items:?}: {landed:?}");
             }
-            Self::Write { shard, version, settled_before, intent } => {
+            Self::Write { shard, version, committed_end, intent } => {
                 let ledger = EmbeddedLedger(data.database().expect("the database is there"));
                 let intent = intent.map(|(key, from)| Intent { key, from: from.into() });
                 let progress =
-                    Progress { version, settled_before: settled_before.map(ShardPosition::from), intent };
+                    Progress { version, committed_end: committed_end.map(ShardPosition::from), intent };
                 let landed = ledger.write(&shard, &progress).await;
                 eprintln!("late: ledger {progress:?}: {landed:?}");
             }
