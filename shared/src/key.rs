@@ -14,6 +14,12 @@ pub const KEPT_TOGETHER: [&str; 4] = ["events/", "manifests/", "payloads/", "tex
 /// What waits for somebody to look at it: quarantine, and what failed for good; and what was redriven of them.
 pub const KEPT_FOR_A_WHILE: [&str; 3] = ["errors/", "aws/lambda/", "redriven/"];
 
+/// The attribute that is the partition key, of items and of ledger rows.
+pub const PARTITION_ATTRIBUTE: &str = "pk";
+
+/// The attribute that is the sort key, of items and of ledger rows.
+pub const SORT_ATTRIBUTE: &str = "sk";
+
 /// The partition key of a tenant's items.
 pub fn item_partition(tenant: &TenantId) -> String {
     format!("tenants/{tenant}")

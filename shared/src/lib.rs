@@ -6,6 +6,7 @@
 //! | [`tier`] | the customer tier |
 //! | [`event`] | the one event form |
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
+//! | [`column`] | the columns of stored lines, for SQL |
 //! | [`origin`] | where an event lies on the stream |
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`wire`] | a stream record's bytes, in both directions |
@@ -21,6 +22,7 @@
 
 pub mod blob;
 pub mod client_object;
+pub mod column;
 pub mod config;
 pub mod event;
 pub mod fields;

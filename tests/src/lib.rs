@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod chaos;
+pub mod contract;
 pub mod fixtures;
 pub mod noise;
 pub mod site;
