@@ -1,6 +1,6 @@
 /**
- * What the functions need from their deployment. Rust writes `contract.json` from the code that runs (`make contract`), and a
- * Rust test fails while the file is out of date. The stack takes these facts from here and states none of them itself.
+ * The facts that the functions rely on. Rust writes `contract.json` from the code that runs (`make contract`), and a Rust test
+ * fails while the file is out of date. The stack takes these facts from here and states none of them itself.
  */
 
 import file from '../contract.json';
@@ -19,7 +19,7 @@ export interface FunctionContract {
   readonly binary: string;
   /** The environment variables that name its resources. */
   readonly variables: readonly string[];
-  /** What its role allows: these and no others. */
+  /** Its role allows these and no others. */
   readonly permissions: readonly Permission[];
 }
 
@@ -55,9 +55,9 @@ export interface Contract {
     readonly failurePrefix: string;
   };
   readonly prefixes: {
-    /** The archive and what it refers to: these live equally long. */
+    /** The archive and the objects that it refers to: all live equally long. */
     readonly archive: readonly string[];
-    /** Failures, and what redriving them needs. */
+    /** Failures, and the objects that redriving needs. */
     readonly temporary: readonly string[];
   };
   readonly tables: Readonly<Record<'events' | 'errors', TableContract>>;

@@ -1,7 +1,4 @@
-/**
- * What the stack takes from `tidegate.toml`, the same file that is packed with the functions, and what follows from it and from
- * the contract.
- */
+/** Settings that the stack reads from `tidegate.toml`, the same file that is packed with the functions. */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -38,7 +38,7 @@ for (const stage of STAGES) {
     assert.equal(rules['whole bucket']?.AbortIncompleteMultipartUpload.DaysAfterInitiation, 1);
   });
 
-  test(`${stage}: failures wait for half a year, and what redriving them needs lives longer`, () => {
+  test(`${stage}: failures live for half a year, and the objects that redriving needs live longer`, () => {
     const rules = lifecycle(stage);
     const { errors } = CONTRACT.tables;
     const { failurePrefix } = CONTRACT.mapping;
@@ -100,15 +100,15 @@ for (const stage of STAGES) {
 }
 
 test('the resources that outlive a stack are those of docs/teardown.md', () => {
-  const kept = (stage: StageName) =>
+  const remaining = (stage: StageName) =>
     Object.values<Json>(template(stage).toJSON().Resources)
       .filter(({ DeletionPolicy }) => String(DeletionPolicy).startsWith('Retain'))
       .map(({ Type }) => Type)
       .filter((type) => type !== 'AWS::Lambda::Version')
       .sort();
   const always = ['AWS::DynamoDB::Table', 'AWS::DynamoDB::Table', 'AWS::S3::Bucket'];
-  assert.deepEqual(kept('dev'), always);
-  assert.deepEqual(kept('prod'), [...always, 'AWS::Kinesis::Stream', 'AWS::SQS::Queue', 'AWS::SQS::Queue'].sort());
+  assert.deepEqual(remaining('dev'), always);
+  assert.deepEqual(remaining('prod'), [...always, 'AWS::Kinesis::Stream', 'AWS::SQS::Queue', 'AWS::SQS::Queue'].sort());
 });
 
 test('an on-demand stream has no shard count', () => {

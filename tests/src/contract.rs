@@ -1,7 +1,6 @@
-//! `cdk/contract.json`: what the functions need from their deployment, in the form that the CDK reads.
+//! `cdk/contract.json`: the facts that the functions rely on, for the CDK.
 //!
-//! Everything in it comes from the code that runs; nothing is stated here for the first time but the names of binaries.
-//! `make contract` writes the file.
+//! They come from the code that runs; only the names of binaries are stated here. `make contract` writes the file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

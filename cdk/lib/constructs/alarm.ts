@@ -29,7 +29,7 @@ export interface AlarmProps {
   readonly above: number;
   /** Two of three by default. */
   readonly minutes?: Minutes;
-  /** What is wrong and what it means, in one or two sentences. */
+  /** One or two sentences for the operator. */
   readonly meaning: string;
 }
 

@@ -55,9 +55,9 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
 }
 
 /**
- * Quarantine and failed batches live for `failuresDays`. What redriving them needs must live longer: a claim check is written
- * before its event waits on the stream, in the spill queue and in the dead-letter queue, and only then fails; a note of what was
- * redriven must outlive its source, or the source could be redriven twice.
+ * Quarantine and failed batches live for `failuresDays`. The objects that redriving needs must live longer. A claim check is
+ * written before its event waits on the stream, in the spill queue and in the dead-letter queue, and only then fails. A note in
+ * `redriven/` must outlive its source, or the source could be redriven twice.
  */
 function temporaryDays(prefix: string, { failuresDays }: ArchiveConfig): number {
   const failures = [CONTRACT.tables.errors.prefix, CONTRACT.mapping.failurePrefix];

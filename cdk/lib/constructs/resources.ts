@@ -1,4 +1,4 @@
-/** What a function may be given: its variables and its role's permissions, by the contract. */
+/** Gives a function its variables and its role the permissions of the contract. */
 
 import { Stack, Validations } from 'aws-cdk-lib';
 import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
@@ -33,7 +33,7 @@ export function environment(name: FunctionName, resources: Resources): Record<st
   );
 }
 
-/** Allows the role what the function's contract says. Logs and traces are granted where they are configured. */
+/** Allows the role the function's permissions. Logs and traces are granted where they are configured. */
 export function grant(name: FunctionName, role: Role, resources: Resources): void {
   for (const permission of CONTRACT.functions[name].permissions) {
     if (permission.on === 'logs' || permission.on === 'everything') continue;
