@@ -17,8 +17,6 @@ use crate::origin::{Mark, Place};
 use crate::prefix::Prefix;
 use crate::protocol::Planned;
 
-pub use self::line::COLUMNS;
-
 pub(crate) mod line;
 pub(crate) mod roll;
 

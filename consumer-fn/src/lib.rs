@@ -49,7 +49,6 @@ mod retry;
 mod tests;
 mod transform;
 
-pub use archive::COLUMNS as ARCHIVE_COLUMNS;
 pub use batch::Batch;
 pub use commit::settle;
 pub use content::content_hash;
@@ -60,5 +59,5 @@ pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;
 pub use objects::ObjectStore;
 pub use origin::{Mark, Origin};
-pub use quarantine::{COLUMNS as QUARANTINE_COLUMNS, NotKept, keep_unreadable};
+pub use quarantine::{NotKept, keep_unreadable};
 pub use transform::InvalidTransform;

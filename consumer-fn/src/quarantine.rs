@@ -7,7 +7,6 @@
 
 use serde::Serialize;
 use shared::blob::sha256;
-use shared::column::Column;
 use shared::config::Config;
 use shared::event::Event;
 use shared::id::{EventId, TenantId};
@@ -162,20 +161,6 @@ async fn put(
     Ok(())
 }
 
-/// The line's members, in their order, as columns of SQL.
-pub const COLUMNS: &[Column] = &[
-    Column::text("reason"),
-    Column::text("detail"),
-    Column::text("tenant"),
-    Column::text("id"),
-    Column::text("shard"),
-    Column::text("sequence_number"),
-    Column::int("position"),
-    Column::text("arrival"),
-    Column::text("partition_key"),
-    Column::described("bytes", "base64"),
-];
-
 /// One line of a quarantine object. Names are on disk: add at the end, never rename.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -227,29 +212,4 @@ fn reasons(quarantined: &[Quarantined]) -> std::collections::BTreeMap<&'static s
         *reasons.entry(quarantined.reason).or_default() += 1;
     }
     reasons
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_with_every_member_has_exactly_the_columns() {
-        let line = Line {
-            reason: "unrecognised",
-            detail: "",
-            tenant: Some(&TenantId::parse("acme").unwrap()),
-            id: Some(&EventId::parse("1").unwrap()),
-            shard: "shardId-0",
-            sequence_number: "1",
-            position: 0,
-            arrival: Timestamp::from_unix_ms(0),
-            partition_key: Some("acme"),
-            bytes: String::new(),
-        };
-        let serde_json::Value::Object(members) = serde_json::to_value(line).unwrap() else { panic!() };
-        let mut names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-        names.sort_unstable();
-        assert_eq!(members.keys().collect::<Vec<_>>(), names);
-    }
 }

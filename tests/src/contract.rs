@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ingest_fn::redrive as drain;
 use local::event_source_mapping::{Rules, STARTING_POSITION};
 use serde_json::{Value, json};
-use shared::column::Column;
+use shared::column::{self, Column};
 use shared::id::{EventId, TenantId};
 use shared::metric::{Metric, NAMESPACE};
 use shared::permission::{On, Permission};
@@ -57,8 +57,8 @@ fn contract() -> Value {
         "mapping": mapping(&Rules::default()),
         "prefixes": { "archive": key::KEPT_TOGETHER, "temporary": key::KEPT_FOR_A_WHILE },
         "tables": {
-            "events": { "prefix": "events/", "columns": columns(consumer_fn::ARCHIVE_COLUMNS) },
-            "errors": { "prefix": tidegate::kept::QUARANTINE, "columns": columns(consumer_fn::QUARANTINE_COLUMNS) },
+            "events": { "prefix": "events/", "columns": columns(column::ARCHIVE) },
+            "errors": { "prefix": tidegate::kept::QUARANTINE, "columns": columns(column::QUARANTINE) },
         },
         "items": items(),
         "metrics": { "namespace": NAMESPACE, "all": metrics() },

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use shared::blob::BlobRef;
-use shared::column::Column;
 use shared::config::ArchiveContent;
 use shared::event::{EventTime, Source, Text};
 use shared::fields::Fields;
@@ -13,28 +12,6 @@ use shared::time::Timestamp;
 use crate::prepare::Prepared;
 
 const VERSION: u32 = 1;
-
-/// The line's members, in their order, as columns of SQL.
-pub const COLUMNS: &[Column] = &[
-    Column::int("v"),
-    Column::text("id"),
-    Column::text("admission_id"),
-    Column::text("tenant"),
-    Column::text("tier"),
-    Column::text("source"),
-    Column::described("received_at", "RFC 3339, UTC"),
-    Column::text("event_time"),
-    Column::text("processed_at"),
-    Column::text("text"),
-    Column::described("text_ref", "JSON: where a text too large for a line is stored"),
-    Column::described("fields", "JSON: every other member that the client sent"),
-    Column::text("shard"),
-    Column::text("sequence_number"),
-    Column::int("position"),
-    Column::described("fields_ref", "JSON: where fields too large for a line are stored"),
-    Column::text("original_text"),
-    Column::described("original_ref", "JSON: where an original too large for a line is stored"),
-];
 
 /// Names and order are on disk: add at the end, never rename.
 #[derive(Serialize)]
@@ -107,40 +84,4 @@ pub(crate) fn line(prepared: &Prepared, content: ArchiveContent) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(&line).expect("a line always serialises");
     bytes.push(b'\n');
     bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_with_every_member_has_exactly_the_columns() {
-        let blob = &BlobRef::to(b"x", str::to_owned);
-        let time = Timestamp::from_unix_ms(0);
-        let fields = serde_json::from_str(r#"{"a":1}"#).unwrap();
-        let line = Line {
-            v: VERSION,
-            id: &EventId::parse("1").unwrap(),
-            admission_id: AdmissionId::of_foreign("shardId-0", "1", 0),
-            tenant: &TenantId::parse("acme").unwrap(),
-            tier: &Tier::parse("pro").unwrap(),
-            source: Source::JsonUpload,
-            received_at: time,
-            event_time: Some(serde_json::from_str("\"2024-01-11T01:42:50Z\"").unwrap()),
-            processed_at: time,
-            text: Some("x"),
-            text_ref: Some(blob),
-            fields: &fields,
-            shard: "shardId-0",
-            sequence_number: "1",
-            position: 0,
-            fields_ref: Some(blob),
-            original_text: Some("x"),
-            original_ref: Some(blob),
-        };
-        let serde_json::Value::Object(members) = serde_json::to_value(line).unwrap() else { panic!() };
-        let mut names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-        names.sort_unstable();
-        assert_eq!(members.keys().collect::<Vec<_>>(), names);
-    }
 }

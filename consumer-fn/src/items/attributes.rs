@@ -31,8 +31,8 @@ impl Item {
         use Attribute::{Number, Text};
         let blob = |blob: &BlobRef| Text(serde_json::to_string(blob).expect("a reference always serialises"));
         let always = [
-            (key::PARTITION_ATTRIBUTE, Text(key::item_partition(&self.tenant))),
-            (key::SORT_ATTRIBUTE, Text(key::item_sort(&self.id))),
+            ("pk", Text(key::item_partition(&self.tenant))),
+            ("sk", Text(key::item_sort(&self.id))),
             ("source", Text(self.source.as_str().to_owned())),
             ("original_text", Text(self.original_text.clone())),
             ("modified_data", Text(self.modified_data.clone())),
