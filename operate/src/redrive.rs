@@ -39,7 +39,6 @@ use shared::origin::{Origin, ShardPosition};
 use tokio::time::Instant;
 
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
-use crate::failed_batch::{FAILED, QUARANTINE};
 use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::publish::{Bundle, RatedPublisher};
@@ -99,9 +98,10 @@ struct Redrive<'a, D: Deployment> {
 impl<D: Deployment> Redrive<'_, D> {
     async fn everything(&mut self) -> anyhow::Result<()> {
         let markers = Markers::list(self.deployment).await?;
-        for (source, prefix) in
-            [(FailureSource::Quarantine, QUARANTINE), (FailureSource::FailureDestination, FAILED)]
-        {
+        for (source, prefix) in [
+            (FailureSource::Quarantine, key::QUARANTINE),
+            (FailureSource::FailureDestination, key::FAILURE_DESTINATION),
+        ] {
             let mut after: Option<String> = None;
             while self.selection.reads(source) {
                 let page = self.deployment.list(prefix, after.as_deref()).await?;

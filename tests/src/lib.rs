@@ -2,5 +2,6 @@
 
 pub mod books;
 pub mod chaos;
+pub mod contract;
 pub mod fixtures;
 pub mod site;

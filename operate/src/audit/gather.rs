@@ -8,6 +8,7 @@ use consumer_fn::{Batch, Ledger, StreamLine, content_hash};
 use futures::{StreamExt, TryStreamExt};
 use shared::config::Config;
 use shared::format::event_line;
+use shared::format::key;
 use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
@@ -183,7 +184,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
 
     /// Reads quarantine, of objects written at `from` or later.
     pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.written_since(failed_batch::QUARANTINE, from).await? {
+        for key in self.written_since(key::QUARANTINE, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             let lines = match QuarantineLine::read_all(&bytes) {
                 Ok(lines) => lines,
@@ -213,7 +214,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
 
     /// Reads the failure destination, of objects written at `from` or later.
     pub(super) async fn failures(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.written_since(failed_batch::FAILED, from).await? {
+        for key in self.written_since(key::FAILURE_DESTINATION, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             match failed_batch::failed_batch(&bytes) {
                 Ok(FailedBatch { batch, .. }) => {
