@@ -59,8 +59,8 @@ export interface ArchiveConfig {
   /** When the archive is deleted, with everything that it refers to. Never, if unset. */
   readonly expireAfterDays?: number;
   /**
-   * How long quarantine and failed batches wait to be redriven. Claim checks and notes of what was redriven live longer, by
-   * the time that an event may still be delivered.
+   * How long quarantine and failed batches wait to be redriven. The lifetimes of claim checks and of notes in `redriven/` follow
+   * from it.
    */
   readonly failuresDays: number;
 }

@@ -42,9 +42,11 @@ for (const stage of STAGES) {
     const rules = lifecycle(stage);
     const { errors } = CONTRACT.tables;
     const { failurePrefix } = CONTRACT.mapping;
-    for (const prefix of CONTRACT.prefixes.temporary) {
+    const { temporary, claims } = CONTRACT.prefixes;
+    for (const prefix of temporary) {
       const isFailure = [errors.prefix, failurePrefix].includes(prefix);
-      assert.equal(rules[prefix]?.ExpirationInDays, isFailure ? 180 : 180 + 1 + 4 + 14, prefix);
+      const days = isFailure ? 180 : prefix === claims ? 210 + 1 + 4 + 14 : 210;
+      assert.equal(rules[prefix]?.ExpirationInDays, days, prefix);
     }
   });
 

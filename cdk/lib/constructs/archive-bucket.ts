@@ -54,14 +54,15 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
   ];
 }
 
-/**
- * Quarantine and failed batches live for `failuresDays`. The objects that redriving needs must live longer. A claim check is
- * written before its event waits on the stream, in the spill queue and in the dead-letter queue, and only then fails. A note in
- * `redriven/` must outlive its source, or the source could be redriven twice.
- */
+/** All lifetimes follow from that of the failures, which wait to be redriven. */
 function temporaryDays(prefix: string, { failuresDays }: ArchiveConfig): number {
   const failures = [CONTRACT.tables.errors.prefix, CONTRACT.mapping.failurePrefix];
-  return failures.includes(prefix) ? failuresDays : failuresDays + REDELIVERY_DAYS;
+  if (failures.includes(prefix)) return failuresDays;
+  // A note in `redriven/` must outlive its source, or the source could be redriven twice. S3 deletes expired objects late.
+  const notesDays = failuresDays + 30;
+  // A claim check is written before its event waits on the stream, in the spill queue and in the dead-letter queue, and only
+  // then fails.
+  return prefix === CONTRACT.prefixes.claims ? notesDays + REDELIVERY_DAYS : notesDays;
 }
 
 function rule(prefix: string): { id: string; prefix: string } {
