@@ -13,7 +13,7 @@ use super::candidate::Standing;
 use crate::deployment::Deployment;
 
 /// Looks origins up. Neighbours are in the same object, so the last object is cached.
-pub(crate) struct Archive<'a, D> {
+pub(crate) struct ArchiveLookup<'a, D> {
     deployment: &'a D,
     /// An object's key, and the origins of its lines.
     read: Option<(String, Positions)>,
@@ -22,7 +22,7 @@ pub(crate) struct Archive<'a, D> {
 /// Within one shard: sequence numbers and positions.
 type Positions = HashSet<(Arc<str>, u32)>;
 
-impl<'a, D: Deployment> Archive<'a, D> {
+impl<'a, D: Deployment> ArchiveLookup<'a, D> {
     pub(crate) fn new(deployment: &'a D) -> Self {
         Self { deployment, read: None }
     }
