@@ -1,7 +1,7 @@
 /**
  * What the functions and the stack must agree on. The functions' part is read from `tidegate.toml`, the very file that is
  * packed with them; the rest are the numbers of the event source mapping, which tests compare with those of the local run
- * (`local/src/event_source_mapping/settings.rs`).
+ * (`shared/src/mapping.rs`).
  */
 
 import { readFileSync } from 'node:fs';

@@ -133,7 +133,7 @@ test('the namespace is the one in which the functions emit', () => {
 
 test('AWS is told to feed the consumer as the local run and its tests do', () => {
   const rules = captured(
-    source('local/src/event_source_mapping/settings.rs'),
+    source('shared/src/mapping.rs'),
     /impl Default for Rules \{([\s\S]*?)\n\}/,
   );
   const number = (pattern: RegExp) => Number(captured(rules, pattern).replaceAll('_', ''));
@@ -249,7 +249,7 @@ test('a tier whose items would not outlive what may come again is refused', () =
 });
 
 test('the consumer has as long for a run as on the local run', () => {
-  const pipeline = source('local/src/pipeline.rs');
+  const pipeline = source('shared/src/mapping.rs');
   const minutes = captured(pipeline, /CONSUMER_TIMEOUT: Duration = Duration::from_mins\((\d+)\)/);
   assert.equal(CONSUMER_TIMEOUT.toMinutes(), Number(minutes));
 });
