@@ -47,7 +47,7 @@ LEFT_OUT = {
     "bucket: lifecycle: expiry of redriven/",
     "bucket: lifecycle: unfinished uploads are removed",
     # It keeps them, but its answer by the Query protocol does not tell.
-    "alarms: alarms that tell nobody",
+    "alarms: alarms without actions",
 }
 # What this run itself changes, so that our mapping stands in for Lambda's and gives up before long.
 CHANGED = {"consumer's mapping: State", "consumer's mapping: MaximumRetryAttempts"}
