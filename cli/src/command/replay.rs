@@ -10,7 +10,7 @@ use operate::deployment::Deployment;
 use operate::replay::{ReplayRequest, Replayed, to_deployment, to_stdout};
 use shared::id::TenantId;
 
-use crate::deployment::{DeploymentOptions, TargetOptions, Work};
+use crate::open::{DeploymentOptions, TargetOptions, Work};
 use crate::options::{ConfigOption, SpanOptions};
 
 #[derive(Args, Debug)]

@@ -6,7 +6,7 @@ use operate::deployment::Deployment;
 use operate::redrive::{FailureSource, Selection, redrive};
 use shared::id::TenantId;
 
-use crate::deployment::{DeploymentOptions, Work};
+use crate::open::{DeploymentOptions, Work};
 use crate::options::{ConfigOption, SpanOptions};
 use crate::terminal::{Bar, print};
 
