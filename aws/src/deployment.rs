@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use bytes::Bytes;
-use consumer_fn::Mark;
 use consumer_fn::items::Existing;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::objects::s3::S3Objects;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::ATTEMPT;
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
 };
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
+use shared::objects::s3::{self as object_storage, S3Objects};
+use shared::origin::ShardPosition;
 
 use crate::stack::Stack;
 use dynamodb::Tables;
@@ -87,7 +87,7 @@ impl AwsDeployment {
             identity: format!("{} {arn}", sdk.endpoint_url().unwrap_or("aws")),
             retention,
             stream: Arc::new(KinesisStream::new(sdk, stream, ATTEMPT)),
-            objects: S3Objects::new(sdk, bucket.clone()),
+            objects: S3Objects::new(sdk, bucket.clone(), object_storage::ATTEMPT),
             ledger: DynamoLedger::new(sdk, ledger_table.clone()),
             shards,
             tables: Tables::new(sdk, items_table, ledger_table),
@@ -139,15 +139,23 @@ impl Deployment for AwsDeployment {
         Ok(None)
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
         self.tables.manifest(shard, after).await
     }
 
-    async fn manifest_before(&self, shard: &str, end: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        end: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         self.tables.manifest_before(shard, end).await
     }
 
-    async fn manifest_at(&self, shard: &str, position: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    async fn manifest_at(
+        &self,
+        shard: &str,
+        position: &ShardPosition,
+    ) -> anyhow::Result<Option<ManifestRow>> {
         self.tables.manifest_at(shard, position).await
     }
 

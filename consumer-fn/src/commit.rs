@@ -2,6 +2,7 @@
 //! records before the mark are done.
 
 use bytes::Bytes;
+use shared::format::manifest_row::ManifestRow;
 use shared::{config, gzip};
 use tokio::time::Instant;
 
@@ -9,12 +10,12 @@ use crate::archive::Layout;
 use crate::batch::Batch;
 use crate::insert::Settled;
 use crate::ledger::{Intent, Ledger};
-use crate::manifest::{Contents, ManifestRow};
-use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
-use crate::origin::Mark;
+use crate::manifest::{self, Contents};
 use crate::prefix::Prefix;
 use crate::protocol::{Action, Attempt, Planned, Seen};
-use crate::retry::{GaveUp, Jitter, retry};
+use crate::retry::{OutOfTime, retry};
+use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
+use shared::origin::ShardPosition;
 
 /// What is done of a batch.
 #[derive(Debug)]
@@ -35,7 +36,6 @@ pub(crate) struct Shelf<'a, O, L> {
     pub(crate) objects: &'a O,
     pub(crate) ledger: &'a L,
     pub(crate) until: Instant,
-    pub(crate) jitter: &'a Jitter,
 }
 
 /// Archives the prefix's stored events. Where a store does not answer in time, the prefix ends before the first record
@@ -46,7 +46,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
     shelf: Shelf<'_, O, L>,
     config: &config::Archive,
 ) -> Committed {
-    let attempt = Attempt::new(Mark::new(batch.first().sequence_number.clone(), 0));
+    let attempt = Attempt::new(ShardPosition::new(batch.first().sequence_number.clone(), 0));
     let mut layout = Layout::new(&prefix, batch, config);
     let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
     let mut carried = hands.carry_out(attempt, Some(&mut layout)).await;
@@ -57,7 +57,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
         let fenced = hands.carry_out(Attempt::fence(end), None).await;
         carried = fenced.map_err(|(_, error)| (settled.clone(), error));
     }
-    let settled = |mark: &Mark| layout.place(mark).record;
+    let settled = |mark: &ShardPosition| layout.place(mark).record;
     let records = match carried {
         Ok(mark) => settled(&mark).max(prefix.records),
         Err((mark, error)) => {
@@ -78,13 +78,12 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
 /// manifest covers then is in the archive, what it does not cover never will be by that origin.
 pub async fn settle(
     shard: &str,
-    before: Mark,
+    before: ShardPosition,
     objects: &impl ObjectStore,
     ledger: &impl Ledger,
     until: Instant,
 ) -> Result<(), Unsettled> {
-    let jitter = Jitter::new(shard.as_bytes());
-    let shelf = Shelf { shard, objects, ledger, until, jitter: &jitter };
+    let shelf = Shelf { shard, objects, ledger, until };
     let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
     let settled = hands.carry_out(Attempt::fence(before), None).await;
     settled.map(drop).map_err(|(_, error)| Unsettled(error.to_string()))
@@ -109,7 +108,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         &mut self,
         mut attempt: Attempt,
         mut layout: Option<&mut Layout<'_>>,
-    ) -> Result<Mark, (Mark, GaveUp)> {
+    ) -> Result<ShardPosition, (ShardPosition, OutOfTime)> {
         loop {
             let action = attempt.next(&mut |settled| layout.as_mut()?.next(settled));
             if let Action::Done(settled) = action {
@@ -122,19 +121,20 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         }
     }
 
-    async fn act(&mut self, action: &Action, layout: Option<&Layout<'_>>) -> Result<Seen, GaveUp> {
-        let Shelf { shard, ledger, until, jitter, .. } = self.shelf;
+    async fn act(&mut self, action: &Action, layout: Option<&Layout<'_>>) -> Result<Seen, OutOfTime> {
+        let Shelf { shard, ledger, until, .. } = self.shelf;
         match action {
-            Action::Read => retry(until, jitter, || ledger.read(shard)).await.map(Seen::Progress),
+            Action::Read => retry(until, || ledger.read(shard)).await.map(Seen::Progress),
             Action::Write { progress, closed } => {
                 if closed.is_some() {
                     self.note().await?;
                 }
-                retry(until, jitter, || ledger.write(shard, progress)).await.map(Seen::Written)
+                retry(until, || ledger.write(shard, progress)).await.map(Seen::Written)
             }
             Action::Put(planned) => {
-                let (bytes, contents) = layout.expect("what is planned is laid out").object(planned);
-                self.put(planned, bytes, contents).await
+                let layout = layout.expect("what is planned is laid out");
+                let (bytes, contents) = layout.object(planned);
+                self.put(planned, bytes, contents, &layout.traces(planned)).await
             }
             Action::Find(intent) => self.find(intent).await,
             Action::Seal(intent, before) => self.seal(intent, before).await,
@@ -144,7 +144,13 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
 
     /// On the second attempt the object is there, and what it covers counts: that may be less than what was to be
     /// written now, or more.
-    async fn put(&mut self, planned: &Planned, bytes: Bytes, contents: Contents) -> Result<Seen, GaveUp> {
+    async fn put(
+        &mut self,
+        planned: &Planned,
+        bytes: Bytes,
+        contents: Contents,
+        traces: &[&str],
+    ) -> Result<Seen, OutOfTime> {
         let Planned { intent: Intent { key, from }, before } = planned;
         let created = self.create(key, &bytes, before).await?;
         if created == Created::New {
@@ -153,18 +159,19 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
                 object.bytes = bytes.len(),
                 object.tenants = contents.ranges.len(),
                 covers.before = %before,
+                traces = ?traces,
                 "archive object written"
             );
-            self.row = ManifestRow::new(key, from, before, &bytes, contents);
+            self.row = manifest::row(key, from, before, &bytes, contents);
             self.object_bytes.push(bytes.len());
         }
         Ok(seen(created))
     }
 
-    async fn find(&mut self, intent: &Intent) -> Result<Seen, GaveUp> {
-        let Shelf { objects, until, jitter, .. } = self.shelf;
+    async fn find(&mut self, intent: &Intent) -> Result<Seen, OutOfTime> {
+        let Shelf { objects, until, .. } = self.shelf;
         let find = || async { objects.find(&intent.key).await?.map(|found| read(intent, found)).transpose() };
-        let found = retry(until, jitter, find).await?;
+        let found = retry(until, find).await?;
         let covered = found.map(|(row, before)| {
             tracing::info!(object.key = %intent.key, covers.before = %before, "archive object of an earlier attempt adopted");
             self.row = row;
@@ -173,7 +180,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(Seen::Found(covered))
     }
 
-    async fn seal(&mut self, intent: &Intent, before: &Mark) -> Result<Seen, GaveUp> {
+    async fn seal(&mut self, intent: &Intent, before: &ShardPosition) -> Result<Seen, OutOfTime> {
         let nothing = gzip::compress(b"", gzip::Level::FAST).into();
         let created = self.create(&intent.key, &nothing, before).await?;
         if created == Created::New {
@@ -183,20 +190,20 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(seen(created))
     }
 
-    async fn create(&self, key: &str, bytes: &Bytes, before: &Mark) -> Result<Created, GaveUp> {
-        let Shelf { objects, until, jitter, .. } = self.shelf;
-        retry(until, jitter, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
+    async fn create(&self, key: &str, bytes: &Bytes, before: &ShardPosition) -> Result<Created, OutOfTime> {
+        let Shelf { objects, until, .. } = self.shelf;
+        retry(until, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
     }
 
     /// The ledger never calls settled what the manifest does not have.
-    async fn note(&mut self) -> Result<(), GaveUp> {
-        let Shelf { shard, objects, ledger, until, jitter } = self.shelf;
+    async fn note(&mut self) -> Result<(), OutOfTime> {
+        let Shelf { shard, objects, ledger, until } = self.shelf;
         let Some((row, sidecar)) = self.row.take() else { return Ok(()) };
         if let Some(sidecar) = sidecar {
-            let key = shared::key::manifest_sidecar(&row.key);
-            retry(until, jitter, || objects.put(&key, sidecar.clone())).await?;
+            let key = shared::format::key::manifest_sidecar(&row.key);
+            retry(until, || objects.put(&key, sidecar.clone())).await?;
         }
-        retry(until, jitter, || ledger.note(shard, &row)).await
+        retry(until, || ledger.note(shard, &row)).await
     }
 }
 
@@ -208,14 +215,14 @@ fn seen(created: Created) -> Seen {
 }
 
 /// The row of an object that was found, with its sidecar, and the first place behind what it covers.
-type Adopted = (Option<(ManifestRow, Option<Bytes>)>, Mark);
+type Adopted = (Option<(ManifestRow, Option<Bytes>)>, ShardPosition);
 
-fn read(intent: &Intent, found: Found) -> Result<Adopted, ObjectFailure> {
+fn read(intent: &Intent, found: FoundObject) -> Result<Adopted, ObjectFailure> {
     let Intent { key, from } = intent;
-    let before = found.covers_before;
+    let before = found.covers_end;
     let before =
         before.ok_or_else(|| ObjectFailure(format!("the object `{key}` does not say what it covers")))?;
     let contents =
         Contents::scan(&found.bytes).map_err(|why| ObjectFailure(format!("the object `{key}`: {why}")))?;
-    Ok((ManifestRow::new(key, from, &before, &found.bytes, contents), before))
+    Ok((manifest::row(key, from, &before, &found.bytes, contents), before))
 }

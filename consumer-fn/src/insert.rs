@@ -6,14 +6,14 @@
 use std::collections::{HashMap, HashSet};
 
 use shared::id::{EventId, TenantId};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use self::verdict::{Verdict, decide};
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::prefix::{Entry, Prefix};
 use crate::prepare::Prepared;
 use crate::quarantine::{Quarantined, Reason};
-use crate::retry::Jitter;
+use crate::retry::back_off;
 
 pub(crate) mod verdict;
 
@@ -49,7 +49,6 @@ pub(crate) async fn insert(
     prefix: Prefix<Prepared>,
     store: &impl ItemStore,
     until: Instant,
-    jitter: &Jitter,
 ) -> Prefix<Settled> {
     let mut run = Run::new(&prefix);
     let mut failures = 0;
@@ -76,7 +75,7 @@ pub(crate) async fn insert(
         }
         failures = if run.failed { failures + 1 } else { 0 };
         if run.failed {
-            sleep_until(until.min(Instant::now() + jitter.wait(failures))).await;
+            back_off(failures, until).await;
         }
         if Instant::now() >= until {
             break;
@@ -232,21 +231,21 @@ impl Run {
 }
 
 fn key_of(item: &Item) -> (TenantId, EventId) {
-    (item.tenant.clone(), item.id.clone())
+    (item.facts.tenant.clone(), item.facts.id.clone())
 }
 
 fn existing(item: &Item) -> Existing {
     Existing {
         origin: item.origin.clone(),
-        admission_id: item.admission_id,
+        admission_id: item.facts.admission_id,
         content_hash: item.content_hash.clone(),
     }
 }
 
 fn take_over(item: &Item, there: &Existing) -> TakeOver {
     TakeOver {
-        tenant: item.tenant.clone(),
-        id: item.id.clone(),
+        tenant: item.facts.tenant.clone(),
+        id: item.facts.id.clone(),
         from: there.origin.clone(),
         to: item.origin.clone(),
     }

@@ -5,22 +5,23 @@
 //! next one) names the same origin both times: readers count origins. An object is named after its content, so an
 //! attempt that gets less far than the one before it takes nothing away.
 
-use serde::Serialize;
-use shared::blob::sha256;
 use shared::config::Config;
-use shared::event::Event;
-use shared::id::{EventId, TenantId};
-use shared::key;
-use shared::time::Timestamp;
-use shared::wire::{self, Undecodable};
+use shared::digest::sha256;
+use shared::format::event_line::Event;
+use shared::format::facts::Facts;
+use shared::format::key;
+use shared::format::quarantine_line::QuarantineLine;
+use shared::format::record::Undecodable;
 use tokio::time::Instant;
 
+use crate::archive::LOGGED_TRACES;
 use crate::batch::Batch;
+use crate::batch::BatchPosition;
 use crate::decode::decode;
-use crate::objects::ObjectStore;
-use crate::origin::Place;
 use crate::prefix::Prefix;
-use crate::retry::{GaveUp, Jitter, retry};
+use crate::retry::{OutOfTime, retry};
+use shared::objects::ObjectStore;
+use shared::origin::Origin;
 
 /// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
 /// base64, so no object comes to more than a few times as much.
@@ -31,12 +32,12 @@ const DETAIL_CHARS: usize = 500;
 /// A line, or a record as a whole, that goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quarantined {
-    pub(crate) place: Place,
+    pub(crate) place: BatchPosition,
     /// A stable name.
     pub(crate) reason: &'static str,
     detail: String,
-    tenant: Option<TenantId>,
-    id: Option<EventId>,
+    /// `None` where the bytes could not be read.
+    facts: Option<Facts>,
     /// What is to be sent again when the cause is gone.
     bytes: Vec<u8>,
 }
@@ -71,19 +72,18 @@ impl Reason {
 
 impl Quarantined {
     /// A line or a record that is no event.
-    pub(crate) fn undecodable(place: Place, reason: &Undecodable, bytes: Vec<u8>) -> Self {
-        Self { place, reason: reason.code(), detail: cut(reason.to_string()), tenant: None, id: None, bytes }
+    pub(crate) fn undecodable(place: BatchPosition, reason: &Undecodable, bytes: Vec<u8>) -> Self {
+        Self { place, reason: reason.code(), detail: cut(reason.to_string()), facts: None, bytes }
     }
 
     /// An event that goes no further.
-    pub(crate) fn event(place: Place, event: &Event, reason: Reason, detail: String) -> Self {
+    pub(crate) fn event(place: BatchPosition, event: &Event, reason: Reason, detail: String) -> Self {
         Self {
             place,
             reason: reason.code(),
             detail: cut(detail),
-            tenant: Some(event.tenant.clone()),
-            id: Some(event.id.clone()),
-            bytes: wire::line(event),
+            facts: Some(event.facts.clone()),
+            bytes: event.line(),
         }
     }
 }
@@ -103,10 +103,9 @@ pub(crate) async fn write<T>(
     batch: &Batch,
     objects: &impl ObjectStore,
     until: Instant,
-    jitter: &Jitter,
 ) -> Prefix<T> {
     prefix.quarantined.sort_by_key(|quarantined| quarantined.place);
-    if let Err((first, key, error)) = put(&prefix.quarantined, batch, objects, until, jitter).await {
+    if let Err((first, key, error)) = put(&prefix.quarantined, batch, objects, until).await {
         tracing::error!(object.key = %key, %error, "quarantine could not be written, the batch ends before it");
         prefix.end_before(first);
     }
@@ -121,9 +120,8 @@ pub async fn keep_unreadable(
     objects: &impl ObjectStore,
     until: Instant,
 ) -> Result<(), NotKept> {
-    let jitter = Jitter::new(record.shard().as_bytes());
     let unreadable = decode(record, config).quarantined;
-    let put = put(&unreadable, record, objects, until, &jitter).await;
+    let put = put(&unreadable, record, objects, until).await;
     put.map_err(|(_, key, error)| NotKept(format!("`{key}`: {error}")))
 }
 
@@ -138,8 +136,7 @@ async fn put(
     batch: &Batch,
     objects: &impl ObjectStore,
     until: Instant,
-    jitter: &Jitter,
-) -> Result<(), (usize, String, GaveUp)> {
+) -> Result<(), (usize, String, OutOfTime)> {
     let mut rest = quarantined;
     while let Some(first) = rest.first().map(|quarantined| quarantined.place.record) {
         let (bytes, count) = object(batch, rest);
@@ -147,35 +144,19 @@ async fn put(
         let key =
             key::quarantine_object(batch.shard(), &start.sequence_number, start.arrival, &sha256(&bytes));
         let bytes = bytes::Bytes::from(bytes);
-        let put = retry(until, jitter, || objects.put(&key, bytes.clone())).await;
+        let put = retry(until, || objects.put(&key, bytes.clone())).await;
         put.map_err(|error| (first, key.clone(), error))?;
         let (written, behind) = rest.split_at(count);
         tracing::warn!(
             object.key = %key,
             quarantine.lines = count,
             quarantine.reasons = ?reasons(written),
+            quarantine.traces = ?traces(written),
             "lines went to quarantine"
         );
         rest = behind;
     }
     Ok(())
-}
-
-/// One line of a quarantine object. Names are on disk: add at the end, never rename.
-#[derive(Serialize)]
-struct Line<'a> {
-    reason: &'static str,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<&'a TenantId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a EventId>,
-    shard: &'a str,
-    sequence_number: &'a str,
-    position: u32,
-    arrival: Timestamp,
-    partition_key: Option<&'a str>,
-    bytes: String,
 }
 
 /// An object of the first lines of `quarantined`, and how many they are.
@@ -187,17 +168,20 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
             break;
         }
         let record = &batch.records()[quarantined.place.record];
-        let line = Line {
-            reason: quarantined.reason,
-            detail: &quarantined.detail,
-            tenant: quarantined.tenant.as_ref(),
-            id: quarantined.id.as_ref(),
-            shard: batch.shard(),
-            sequence_number: &record.sequence_number,
-            position: quarantined.place.position,
+        let Origin { shard, sequence_number, position } = batch.origin(quarantined.place);
+        let facts = quarantined.facts.as_ref();
+        let line = QuarantineLine {
+            reason: quarantined.reason.to_owned(),
+            detail: quarantined.detail.clone(),
+            tenant: facts.map(|facts| facts.tenant.clone()),
+            id: facts.map(|facts| facts.id.clone()),
+            shard,
+            sequence_number,
+            position,
             arrival: record.arrival,
-            partition_key: record.partition_key.as_deref(),
-            bytes: base64_simd::STANDARD.encode_to_string(&quarantined.bytes),
+            partition_key: record.partition_key.clone(),
+            bytes: quarantined.bytes.clone(),
+            trace: facts.and_then(|facts| facts.trace.clone()),
         };
         serde_json::to_writer(&mut object, &line).expect("a line always serialises");
         object.push(b'\n');
@@ -212,4 +196,10 @@ fn reasons(quarantined: &[Quarantined]) -> std::collections::BTreeMap<&'static s
         *reasons.entry(quarantined.reason).or_default() += 1;
     }
     reasons
+}
+
+/// The trace headers of the first few events, so that a trace leads to this log line.
+fn traces(quarantined: &[Quarantined]) -> Vec<&str> {
+    let traces = quarantined.iter().filter_map(|quarantined| quarantined.facts.as_ref()?.trace.as_deref());
+    traces.take(LOGGED_TRACES).collect()
 }

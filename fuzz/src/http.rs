@@ -13,10 +13,11 @@ use http_body_util::BodyExt;
 use ingest_fn::{IngestState, router};
 use serde_json::Value;
 use shared::config::Config;
-use shared::event::{Event, Source, Text};
+use shared::format::event_line::{Event, Text};
+use shared::format::facts::Source;
+use shared::format::record::{self, Content};
 use shared::id::Ids;
 use shared::time::{Clock, Timestamp};
-use shared::wire::{self, Content};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -124,7 +125,7 @@ fn answer_to(input: &Input, ports: Ports) -> Answer {
     }
     let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
     let state =
-        IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, counting_ids());
+        IngestState::new(Arc::new(config), ports.clone(), ports.objects(), ports, clock, counting_ids());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -144,10 +145,10 @@ fn counting_ids() -> Ids {
 fn check_kept(input: &Input, answer: &Answer, ports: &Ports) {
     let mut kept = Vec::new();
     for (partition_key, data) in ports.packed() {
-        for entry in wire::unpack(&data).unwrap().entries {
+        for entry in record::unpack(&data).unwrap().entries {
             match entry {
                 Ok(Content::Event(event)) => {
-                    let tenant = event.tenant.as_str();
+                    let tenant = event.facts.tenant.as_str();
                     let spread = partition_key.strip_prefix(tenant).and_then(|rest| rest.strip_prefix('#'));
                     assert!(partition_key == tenant || spread.is_some_and(|key| "012".contains(key)));
                     kept.push(*event);
@@ -157,9 +158,9 @@ fn check_kept(input: &Input, answer: &Answer, ports: &Ports) {
         }
     }
     // The order in which they stood in the request: ids are given in it.
-    kept.sort_by_key(|event| event.admission_id);
+    kept.sort_by_key(|event| event.facts.admission_id);
     let accepted = answer.accepted();
-    let ids: Vec<_> = kept.iter().map(|event| event.id.as_str()).collect();
+    let ids: Vec<_> = kept.iter().map(|event| event.facts.id.as_str()).collect();
     assert_eq!(ids, accepted.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "{answer:?}");
     for (event, (index, _)) in kept.iter().zip(&accepted) {
         check_event(input, event, *index, ports);
@@ -177,11 +178,11 @@ fn check_event(input: &Input, event: &Event, index: usize, ports: &Ports) {
     }
     // What the client wrote, where no coding of its own making stands between.
     let Some(body) = input.plain_body() else { return };
-    if event.source == Source::TextUpload {
+    if event.facts.source == Source::TextUpload {
         assert_eq!(text.as_bytes(), body);
     } else if event.fields_ref.is_none()
         && let Some(json) = input.event(index)
     {
-        members::check(&json, Some(&event.tenant), &text, &event.fields);
+        members::check(&json, Some(&event.facts.tenant), &text, &event.fields);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! | target | input | what reads it |
 //! |---|---|---|
-//! | [`record`] | a stream record's data, or in a frame | `shared::wire`, KPL aggregates among it |
-//! | [`aggregate`] | a KPL aggregate, or its message | `shared::kpl` |
+//! | [`record`] | a stream record's data, or in a frame | `shared::format::record`, KPL aggregates among it |
+//! | [`aggregate`] | a KPL aggregate, or its message | `shared::format::kpl` |
 //! | [`http`] | a request as text, with what fails behind the door | `ingest-fn`'s router over ports in memory |
 //! | [`configuration`] | TOML, then variables | `shared::config`, and what is built from it |
 //!

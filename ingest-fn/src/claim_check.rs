@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use shared::blob::BlobRef;
-use shared::event::{Event, Text};
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::{Event, Text};
+use shared::format::key;
 use shared::gzip::{self, Level};
 use shared::id::{EventId, TenantId};
+use shared::limits;
+use shared::objects::ObjectStore;
 use shared::partition::partition_key;
-use shared::{key, limits, wire};
 
 use crate::cut::Batch;
-use crate::payload::PayloadStore;
 use crate::publish::OutgoingLine;
 use crate::rejection::Rejection;
 
@@ -37,8 +38,8 @@ pub(crate) struct Checked {
 
 /// Makes an event its line, and takes out what is too large for it.
 pub(crate) fn check(event: Event, spread: &BTreeMap<TenantId, u16>) -> Checked {
-    let partition_key = partition_key(&event.tenant, &event.id, spread);
-    let id = event.id.clone();
+    let partition_key = partition_key(&event.facts.tenant, &event.facts.id, spread);
+    let id = event.facts.id.clone();
     let (line, parts) = fit(event);
     Checked { id, line: OutgoingLine { partition_key, line }, parts }
 }
@@ -46,12 +47,12 @@ pub(crate) fn check(event: Event, spread: &BTreeMap<TenantId, u16>) -> Checked {
 /// The event's line, of a size that fits the stream, and the parts that are to be stored before it is put there:
 /// `(key, bytes)`. For those, too, who bring events to the stream by another way than the door.
 pub fn fit(mut event: Event) -> (Bytes, Vec<(String, Bytes)>) {
-    let mut line = wire::line(&event);
+    let mut line = event.line();
     let mut parts = Vec::new();
     while is_too_large(&line) {
         let Some((blob, bytes)) = take_larger(&mut event) else { break };
         parts.extend(blob.split(&bytes));
-        line = wire::line(&event);
+        line = event.line();
     }
     (line.into(), parts)
 }
@@ -77,7 +78,7 @@ fn take_larger(event: &mut Event) -> Option<(BlobRef, Bytes)> {
         (None, Some(_)) => Bytes::copy_from_slice(std::mem::take(&mut event.fields).as_json().as_bytes()),
         (None, None) => return None,
     };
-    let blob = BlobRef::to(&bytes, |sha256| key::payload(&event.tenant, &event.id, sha256));
+    let blob = BlobRef::to(&bytes, |sha256| key::payload(&event.facts.tenant, &event.facts.id, sha256));
     if is_text {
         event.text = Text::Ref(blob.clone());
     } else {
@@ -89,9 +90,9 @@ fn take_larger(event: &mut Event) -> Option<(BlobRef, Bytes)> {
 /// Stores the parts of all events, side by side, within `budget`. An event with a part that could not be stored is
 /// unpublished: its line must not reach the stream, where the reference would lead nowhere. On a second attempt the
 /// parts that were stored are there already, under the same keys.
-pub(crate) async fn store<P: PayloadStore>(
+pub(crate) async fn store(
     mut batch: Batch<Checked>,
-    payloads: &P,
+    objects: &impl ObjectStore,
     budget: Duration,
 ) -> Batch<Checked> {
     let deadline = tokio::time::Instant::now() + budget;
@@ -102,10 +103,12 @@ pub(crate) async fn store<P: PayloadStore>(
         }
     }
     let put = |(index, (key, bytes)): (usize, (String, Bytes))| async move {
-        let failure = match tokio::time::timeout_at(deadline, payloads.put_if_absent(&key, bytes)).await {
-            Ok(Ok(())) => return None,
+        let failure = match tokio::time::timeout_at(deadline, objects.put_if_absent(&key, bytes, None)).await
+        {
+            // The key names the content: an object that exists is this one.
+            Ok(Ok(_)) => return None,
             Ok(Err(failure)) => failure.to_string(),
-            Err(_) => format!("the payload `{key}` was not stored within {} ms", budget.as_millis()),
+            Err(_) => format!("`{key}` was not stored within {} ms", budget.as_millis()),
         };
         Some((index, failure))
     };

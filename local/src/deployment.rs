@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Ledger, Mark, ObjectStore};
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, RetainedRecord, Start,
 };
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::Clock;
 
 use crate::adapters::Adapters;
@@ -132,15 +134,23 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         self.checkpoints.load(shard).await
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
         Ok(self.manifest.manifest(shard, after, ROWS).await?)
     }
 
-    async fn manifest_before(&self, shard: &str, end: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        end: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         Ok(self.manifest.manifest_before(shard, end, ROWS).await?)
     }
 
-    async fn manifest_at(&self, shard: &str, position: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    async fn manifest_at(
+        &self,
+        shard: &str,
+        position: &ShardPosition,
+    ) -> anyhow::Result<Option<ManifestRow>> {
         Ok(self.manifest.manifest_at(shard, position).await?)
     }
 

@@ -41,7 +41,7 @@ use poller::Ports;
 pub use poller::Progress;
 use poller::Totals;
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
-pub use settings::{Backoff, Rules, Settings};
+pub use settings::{Rules, Settings};
 pub use shard::{Discarded, Settled, Shard, Step, Trouble};
 use timeline::Timeline;
 

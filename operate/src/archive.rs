@@ -4,8 +4,9 @@ mod absent;
 
 use std::collections::BTreeMap;
 
-use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants, sidecar_ranges};
-use consumer_fn::{Mark, ObjectStore};
+use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange, sidecar_ranges};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 use crate::deployment::{Deployment, ListedObject};
@@ -63,12 +64,12 @@ pub fn begin(from: Timestamp) -> String {
 }
 
 /// The shard and the first position in an archive object's key. `None` if it is another key.
-pub fn key_start(key: &str) -> Option<(&str, Mark)> {
+pub fn key_start(key: &str) -> Option<(&str, ShardPosition)> {
     let name = key.strip_prefix("events/")?.rsplit('/').next()?.strip_suffix(".ndjson.gz")?;
     let (rest, position) = name.rsplit_once('-')?;
     let (shard, sequence_number) = rest.rsplit_once('-')?;
     let is_number = !sequence_number.is_empty() && sequence_number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then_some((shard, Mark::new(sequence_number, position.parse().ok()?)))
+    is_number.then_some((shard, ShardPosition::new(sequence_number, position.parse().ok()?)))
 }
 
 /// Calls `take` with each page of the objects whose keys begin with `prefix` and sort after `after`.
@@ -96,9 +97,9 @@ pub async fn shards(
     deployment: &impl Deployment,
     from: Timestamp,
     mut take: impl FnMut(Vec<ListedObject>),
-) -> anyhow::Result<BTreeMap<String, Option<Mark>>> {
+) -> anyhow::Result<BTreeMap<String, Option<ShardPosition>>> {
     let streamed = deployment.shards().await?.into_iter().map(|shard| (shard, None));
-    let mut shards: BTreeMap<String, Option<Mark>> = streamed.collect();
+    let mut shards: BTreeMap<String, Option<ShardPosition>> = streamed.collect();
     let retention = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
     let remembered = earlier(Clock::system().now(), retention.saturating_sub(SKEW_MS));
     let begin = begin(from);
@@ -149,8 +150,8 @@ pub async fn first_row(
     deployment: &impl Deployment,
     shard: &str,
     from: Timestamp,
-    near: Option<Mark>,
-) -> anyhow::Result<Option<Mark>> {
+    near: Option<ShardPosition>,
+) -> anyhow::Result<Option<ShardPosition>> {
     let stop = stop(from);
     let mut end = near;
     loop {
@@ -175,8 +176,8 @@ pub async fn ranges_of(
     row: &ManifestRow,
 ) -> anyhow::Result<Result<(Vec<TenantRange>, u64), String>> {
     let key = match &row.tenants {
-        Tenants::Ranges(ranges) => return Ok(Ok((ranges.clone(), 0))),
-        Tenants::Sidecar(key) => key,
+        TenantIndex::Ranges(ranges) => return Ok(Ok((ranges.clone(), 0))),
+        TenantIndex::Sidecar(key) => key,
     };
     let Some(sidecar) = deployment.objects().get(key).await? else {
         return Ok(Err(format!("its tenants' ranges should be in `{key}`, which does not exist")));
@@ -192,8 +193,8 @@ mod tests {
     #[test]
     fn an_archive_objects_key_names_its_shard_and_first_position() {
         let at = Timestamp::from_unix_ms(1_704_937_370_234);
-        let key = shared::key::archive_object("shardId-000000000002", "4951", 3, at);
-        assert_eq!(key_start(&key), Some(("shardId-000000000002", Mark::new("4951", 3))));
+        let key = shared::format::key::archive_object("shardId-000000000002", "4951", 3, at);
+        assert_eq!(key_start(&key), Some(("shardId-000000000002", ShardPosition::new("4951", 3))));
         for other in ["events/x", "events/dt=2024-01-11/hr=01/a-b-0.ndjson.gz", "errors/a-1-0.ndjson.gz"] {
             assert_eq!(key_start(other), None, "{other}");
         }
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn an_object_that_begins_after_a_time_sorts_after_its_lower_bound() {
         let at = Timestamp::from_unix_ms(1_704_937_370_234);
-        let key = shared::key::archive_object("s", "1", 0, at);
+        let key = shared::format::key::archive_object("s", "1", 0, at);
         assert!(begin(at) < key);
         assert!(begin(at.plus(std::time::Duration::from_mins(4))) < key);
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, bail};
-use consumer_fn::manifest::ManifestRow;
-use serde::Deserialize;
+use shared::format::archive_line::Owner;
+use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
 use shared::id::TenantId;
 use shared::time::Timestamp;
@@ -122,13 +122,8 @@ async fn rows(
 
 /// The lines of a member, which must all be of the tenant.
 fn lines(member: &[u8], tenant: &TenantId, span: Span) -> anyhow::Result<Vec<Vec<u8>>> {
-    #[derive(Deserialize)]
-    struct Line {
-        tenant: TenantId,
-        received_at: Timestamp,
-    }
     let (mut lines, mut bad) = (Vec::new(), false);
-    let length = gzip::first_member_lines(member, |bytes| match serde_json::from_slice::<Line>(bytes) {
+    let length = gzip::first_member_lines(member, |bytes| match serde_json::from_slice::<Owner>(bytes) {
         Ok(line) if line.tenant != *tenant => bad = true,
         Ok(line) if span.has(line.received_at) => lines.push(bytes.to_vec()),
         Ok(_) => {}

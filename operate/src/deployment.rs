@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Ledger, Mark, ObjectStore};
 use ingest_fn::publish::EventStream;
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 /// A running or stopped deployment. Lists come in pages: each call returns what follows `after`, in order. An empty page
@@ -57,21 +59,21 @@ pub trait Deployment: Send + Sync + 'static {
     fn manifest(
         &self,
         shard: &str,
-        after: Option<&Mark>,
+        after: Option<&ShardPosition>,
     ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
 
     /// The same backwards, the last first: the objects that begin before `end`, or the last ones.
     fn manifest_before(
         &self,
         shard: &str,
-        end: Option<&Mark>,
+        end: Option<&ShardPosition>,
     ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
 
     /// The last object of a shard's manifest that begins at `position` or before. It may end before it: the row says.
     fn manifest_at(
         &self,
         shard: &str,
-        position: &Mark,
+        position: &ShardPosition,
     ) -> impl Future<Output = anyhow::Result<Option<ManifestRow>>> + Send;
 
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.

@@ -1,11 +1,10 @@
 //! Puts lines on the stream, packed and retried as ingest does, at a limited rate.
 
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
 use ingest_fn::{EventStream, OutgoingLine, Publisher};
 use shared::config;
-use shared::id::Ids;
 use shared::metric::Metric;
+use shared::objects::ObjectStore;
 
 use crate::pace::Pace;
 
@@ -31,8 +30,7 @@ impl<'a, S: EventStream, O: ObjectStore> RatedPublisher<'a, S, O> {
     pub(crate) fn new(stream: S, objects: &'a O, pace: Pace) -> Self {
         let settings =
             config::Publish { budget_ms: BUDGET_MS, attempt_ms: ATTEMPT_MS, ..config::Publish::default() };
-        let seed = Ids::system().next().as_u64_pair().1;
-        let publisher = Publisher::new(stream, settings, Metric::RedriveLatency, seed);
+        let publisher = Publisher::new(stream, settings, Metric::RedriveLatency);
         Self { publisher, objects, pace }
     }
 

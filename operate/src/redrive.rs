@@ -29,11 +29,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::{Mark, ObjectStore, Origin, settle};
+use consumer_fn::settle;
 use ingest_fn::{OutgoingLine, fit};
-use shared::blob::sha256;
 use shared::config::Config;
-use shared::key;
+use shared::digest::sha256;
+use shared::format::key;
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
 use tokio::time::Instant;
 
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
@@ -163,7 +165,7 @@ impl<D: Deployment> Redrive<'_, D> {
     async fn sort_out(
         &mut self,
         candidates: Vec<Candidate>,
-        fence: Option<(String, Mark)>,
+        fence: Option<(String, ShardPosition)>,
         source: &str,
     ) -> anyhow::Result<Vec<Candidate>> {
         if let Some((shard, before)) = fence

@@ -14,19 +14,19 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
-use consumer_fn::manifest::ManifestRow;
 use ingest_fn::{EventStream, OutgoingLine, fit};
 use shared::config::Config;
+use shared::format::archive_line::Owner;
+use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
 use shared::id::TenantId;
+use shared::objects::ObjectStore;
 use shared::partition::partition_key;
 
 use crate::archive::{self, Absent, Span, gone, ranges_of};
 use crate::deployment::Deployment;
 use crate::pace::Pace;
 use crate::publish::{BYTES, Bundle, RatedPublisher};
-use line::Head;
 use resume::{Cursors, ReplayCursor, ReplayTask};
 
 /// Default rate to another deployment, in events a second. It leaves room for its ingest.
@@ -153,7 +153,8 @@ impl<S: EventStream, O: ObjectStore, F: ObjectStore> ReplaySink for ToStream<'_,
         for line in lines {
             match line::event(line, self.source).await {
                 Ok(event) => {
-                    let partition_key = partition_key(&event.tenant, &event.id, &self.config.tenants.spread);
+                    let partition_key =
+                        partition_key(&event.facts.tenant, &event.facts.id, &self.config.tenants.spread);
                     let (line, parts) = fit(event);
                     bytes += line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
                     bundles.push(Bundle { line: OutgoingLine { partition_key, line }, parts });
@@ -290,7 +291,7 @@ fn chosen(
     let (mut bad, mut offset) = (None, 0);
     while offset < bytes.len() {
         offset +=
-            gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice::<Head>(line) {
+            gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice::<Owner>(line) {
                 Ok(head) => {
                     let is_chosen =
                         tenant.is_none_or(|tenant| *tenant == head.tenant) && span.has(head.received_at);

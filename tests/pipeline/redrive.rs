@@ -1,7 +1,7 @@
 //! What failed, brought back by `tidegate redrive`: stored once, however often it is run and wherever it dies.
 
 use serde_json::{Value, json};
-use shared::blob::BlobRef;
+use shared::format::claim_check::BlobRef;
 
 use tests::chaos::Log;
 use tests::site::{Pipeline, Site, eventually};

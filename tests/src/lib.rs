@@ -3,5 +3,4 @@
 pub mod books;
 pub mod chaos;
 pub mod fixtures;
-pub mod noise;
 pub mod site;

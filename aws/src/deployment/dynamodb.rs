@@ -8,12 +8,13 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use consumer_fn::Attribute;
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Attribute, Mark, Origin};
 use operate::deployment::{ItemPage, NamedItem};
+use shared::format::key;
+use shared::format::manifest_row::ManifestRow;
 use shared::id::{AdmissionId, EventId, TenantId};
-use shared::key;
+use shared::origin::{Origin, ShardPosition};
 
 use crate::error::described;
 
@@ -48,7 +49,7 @@ impl Tables {
     pub(super) async fn manifest(
         &self,
         shard: &str,
-        after: Option<&Mark>,
+        after: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
         let after = after.map_or(FIRST_ROW.to_owned(), sort_key);
         let query = self.client.query().table_name(&self.ledger).consistent_read(true);
@@ -62,7 +63,7 @@ impl Tables {
     pub(super) async fn manifest_before(
         &self,
         shard: &str,
-        end: Option<&Mark>,
+        end: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
         let query = self.backwards(shard, end.map_or(ROWS_END.to_owned(), sort_key));
         let page = query.send().await.map_err(described)?.items.unwrap_or_default();
@@ -73,7 +74,7 @@ impl Tables {
     pub(super) async fn manifest_at(
         &self,
         shard: &str,
-        position: &Mark,
+        position: &ShardPosition,
     ) -> anyhow::Result<Option<ManifestRow>> {
         let page = self.backwards(shard, sort_key(position)).limit(1).send().await.map_err(described)?;
         page.items.unwrap_or_default().first().map(row).transpose()
@@ -165,7 +166,7 @@ impl Tables {
     }
 }
 
-fn sort_key(mark: &Mark) -> String {
+fn sort_key(mark: &ShardPosition) -> String {
     key::manifest_sort(&mark.sequence_number, mark.position)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_config::SdkConfig;
 use local::event_source_mapping::{Rules, Settings};
-use shared::blob::sha256;
+use shared::digest::sha256;
 
 /// A stream and the function that gets its records.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What every answer must look like: the README's promises to clients.
+//! What every answer must look like, by docs/http-api.md.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use http::HeaderMap;
 use serde_json::Value;
 
-/// The codes that the README lists, with the statuses of their row.
+/// The codes that docs/http-api.md lists, with the statuses of their row.
 static DOCUMENTED: LazyLock<BTreeMap<String, Vec<u16>>> = LazyLock::new(|| {
     let mut codes = BTreeMap::new();
-    for row in include_str!("../../../README.md").lines() {
+    for row in include_str!("../../../docs/http-api.md").lines() {
         let Some((statuses, cell)) = row.strip_prefix("| ").and_then(|row| row.split_once(" | ")) else {
             continue;
         };
@@ -19,7 +19,7 @@ static DOCUMENTED: LazyLock<BTreeMap<String, Vec<u16>>> = LazyLock::new(|| {
         let quoted = cell.split('`').skip(1).step_by(2);
         codes.extend(quoted.map(|code| (code.to_owned(), statuses.clone())));
     }
-    assert!(codes.len() > 20, "the README has a table of codes: {codes:?}");
+    assert!(codes.len() > 20, "docs/http-api.md has a table of codes: {codes:?}");
     codes
 });
 
@@ -42,7 +42,7 @@ impl Answer {
         Self { status, is_head, headers, json: serde_json::from_slice(body).unwrap_or(Value::Null) }
     }
 
-    /// A success, or a problem as RFC 9457 has it, with a code that the README lists for this status.
+    /// A success, or a problem as RFC 9457 has it, with a code that docs/http-api.md lists for this status.
     pub(super) fn check(&self) {
         assert!(self.headers.contains_key("x-request-id"));
         if matches!(self.status, 200 | 202 | 207) {
@@ -101,6 +101,6 @@ impl Answer {
     }
 
     fn is_documented(&self, code: &str) -> bool {
-        DOCUMENTED.contains_key(code) || panic!("the README does not list `{code}`: {self:?}")
+        DOCUMENTED.contains_key(code) || panic!("docs/http-api.md does not list `{code}`: {self:?}")
     }
 }

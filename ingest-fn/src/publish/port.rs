@@ -10,7 +10,7 @@ use bytes::Bytes;
 pub struct StreamRecord {
     /// Which shard it goes to: the tenant, or `tenant#k` for a tenant that is spread.
     pub partition_key: String,
-    /// Event lines, packed ([`shared::wire::pack`]).
+    /// Event lines, packed ([`shared::format::record::pack`]).
     pub data: Bytes,
 }
 

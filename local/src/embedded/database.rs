@@ -11,7 +11,7 @@ use super::writes::Writes;
 /// Tables as they are now. The names of columns are the names of attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The number of [`SCHEMA`], kept in the file as `user_version`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// How often a writer asks whether another process has finished its transaction: for ten seconds, each [`BUSY_PAUSE`].
 const BUSY_ASKS: i32 = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(1);

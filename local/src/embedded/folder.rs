@@ -34,7 +34,7 @@ impl Folder {
     /// Where the object `key` lies, or would.
     pub fn path(&self, key: &str) -> PathBuf {
         key.split('/').fold(self.bucket.clone(), |path, segment| match segment {
-            // Never made by `shared::key`; if one came, it must not leave the bucket.
+            // Never made by `shared::format::key`; if one came, it must not leave the bucket.
             "" | "." | ".." => path.join(format!("+{segment}")),
             segment => short_names(segment).fold(path, |path, name| path.join(name)),
         })
@@ -131,7 +131,7 @@ impl Folder {
 }
 
 /// A key's segment as names of folders: a name ends in `+` where the segment goes on. Keys hold no `+` otherwise
-/// (`shared::key` percent-encodes it), so two keys never meet in one path.
+/// (`shared::format::key` percent-encodes it), so two keys never meet in one path.
 fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
     let count = segment.len().div_ceil(NAME_BYTES);
     let chunks = segment.as_bytes().chunks(NAME_BYTES);

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use consumer_fn::Attribute;
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
-use consumer_fn::manifest::{ManifestRow, UnreadableRow};
-use consumer_fn::{Attribute, Mark};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
-use shared::key;
+use shared::format::key;
+use shared::format::manifest_row::{ManifestRow, UnreadableRow};
+use shared::origin::ShardPosition;
 
 use super::{Database, DatabaseError};
 
@@ -70,7 +71,7 @@ impl Ledger for EmbeddedLedger {
 }
 
 /// The sort key of the row whose first place this is.
-fn sort(mark: &Mark) -> String {
+fn sort(mark: &ShardPosition) -> String {
     key::manifest_sort(&mark.sequence_number, mark.position)
 }
 
@@ -79,7 +80,7 @@ impl EmbeddedLedger {
     pub async fn manifest(
         &self,
         shard: &str,
-        after: Option<&Mark>,
+        after: Option<&ShardPosition>,
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ManifestError> {
         let after = after.map_or(String::new(), sort);
@@ -91,7 +92,7 @@ impl EmbeddedLedger {
     pub async fn manifest_before(
         &self,
         shard: &str,
-        place: Option<&Mark>,
+        place: Option<&ShardPosition>,
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ManifestError> {
         // Every row's key is before this one.
@@ -101,7 +102,11 @@ impl EmbeddedLedger {
     }
 
     /// The last manifest row of a shard whose first place is not behind `place`.
-    pub async fn manifest_at(&self, shard: &str, place: &Mark) -> Result<Option<ManifestRow>, ManifestError> {
+    pub async fn manifest_at(
+        &self,
+        shard: &str,
+        place: &ShardPosition,
+    ) -> Result<Option<ManifestRow>, ManifestError> {
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk <= ?2 ORDER BY sk DESC LIMIT ?3";
         Ok(self.rows(query, shard, sort(place), 1).await?.pop())
     }
@@ -153,7 +158,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         let sequence_number: Option<String> = row.get(column)?;
         let position: Option<u32> = row.get(column + 1)?;
         Ok::<_, rusqlite::Error>(
-            sequence_number.zip(position).map(|(number, position)| Mark::new(number, position)),
+            sequence_number.zip(position).map(|(number, position)| ShardPosition::new(number, position)),
         )
     };
     let key: Option<String> = row.get(3)?;
@@ -171,7 +176,7 @@ fn failure(error: DatabaseError) -> LedgerFailure {
 
 #[cfg(test)]
 mod tests {
-    use consumer_fn::manifest::Tenants;
+    use shared::format::manifest_row::TenantIndex;
     use shared::time::Timestamp;
 
     use super::*;
@@ -182,7 +187,7 @@ mod tests {
         let ledger = EmbeddedLedger(Database::open(&folder.path().join("ledger.sqlite")).unwrap());
         assert_eq!(ledger.read("a").await.unwrap(), Progress::default());
 
-        let from = Mark::new("95", 2);
+        let from = ShardPosition::new("95", 2);
         let first = Progress {
             version: 1,
             settled_before: None,
@@ -204,13 +209,13 @@ mod tests {
         let ledger = EmbeddedLedger(Database::open(&folder.path().join("ledger.sqlite")).unwrap());
         let row = |first: &str, before: &str| ManifestRow {
             key: format!("events/{first}"),
-            first: Mark::new(first, 0),
-            before: Mark::new(before, 1),
+            first: ShardPosition::new(first, 0),
+            end: ShardPosition::new(before, 1),
             bytes: 1,
             sha256: "ab".to_owned(),
             lines: 1,
             received_at: [Timestamp::from_unix_ms(1), Timestamp::from_unix_ms(2)],
-            tenants: Tenants::Sidecar("manifests/x".to_owned()),
+            tenants: TenantIndex::Sidecar("manifests/x".to_owned()),
         };
         let rows = [row("9", "10"), row("11", "99"), row("100", "101")];
         for row in rows.iter().rev() {

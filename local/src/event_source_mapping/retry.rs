@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::settings::Backoff;
+use shared::backoff::Backoff;
 
 /// Calls `operation` until it succeeds; each failure is one line in the log, told apart by `what` and `subject`.
 /// It ends early only by being dropped: at a drain's deadline, or with the mapping.

@@ -1,7 +1,7 @@
 //! Objects that the manifest has and the bucket does not: the bucket's lifecycle deletes objects, and nothing deletes rows
 //! of the manifest.
 
-use consumer_fn::manifest::ManifestRow;
+use shared::format::manifest_row::ManifestRow;
 use shared::time::Timestamp;
 
 use crate::deployment::Deployment;
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn an_archive_begins_with_the_hour_of_its_first_key() {
         let at = Timestamp::from_unix_ms;
-        let key = shared::key::archive_object("s", "2", 0, at(1_704_937_370_234));
+        let key = shared::format::key::archive_object("s", "2", 0, at(1_704_937_370_234));
         let absent = Absent { first: Some(key), ..Absent::default() };
         assert_eq!(absent.since(at(0)).to_string(), "2024-01-11T01:00:00.000Z");
         assert_eq!(absent.since(at(1_704_937_370_234)), at(1_704_937_370_234));

@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use consumer_fn::{Mark, Origin};
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
 use super::balance::{AdmissionOutcome, AuditFinding, Balance, FindingKind};
@@ -124,14 +124,14 @@ impl<'a> FactIndex<'a> {
     /// If the stream has a line of that origin, it was read.
     fn is_covered(&self, origin: &Origin, received_at: Timestamp) -> bool {
         let read_from = self.facts.shards.get(&origin.shard).and_then(|shard| shard.read_from.as_ref());
-        let is_after = read_from.is_some_and(|read_from| Mark::from(origin) >= *read_from);
+        let is_after = read_from.is_some_and(|read_from| ShardPosition::from(origin) >= *read_from);
         is_after || received_at.unix_ms() >= self.facts.stream_from.unix_ms().saturating_add(SKEW_MS)
     }
 
     /// The line of that origin is done.
     fn is_done(&self, origin: &Origin) -> bool {
         let done_end = self.facts.shards.get(&origin.shard).and_then(|shard| shard.done_end.as_ref());
-        done_end.is_some_and(|done_end| Mark::from(origin) < *done_end)
+        done_end.is_some_and(|done_end| ShardPosition::from(origin) < *done_end)
     }
 
     /// Finds lines and items of no event, and items whose event is neither on the stream nor in the archive.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consumer_fn::{Mark, Origin};
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
 use super::balance::AuditFinding;
@@ -67,9 +67,9 @@ impl AuditFacts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ShardFacts {
     /// Everything before it is done: archived, in quarantine, or at the failure destination.
-    pub(crate) done_end: Option<Mark>,
+    pub(crate) done_end: Option<ShardPosition>,
     /// The oldest record that was read. All later ones were read too.
-    pub(crate) read_from: Option<Mark>,
+    pub(crate) read_from: Option<ShardPosition>,
 }
 
 /// What identifies an event.

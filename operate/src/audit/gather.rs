@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::manifest::{ManifestRow, TenantRange};
-use consumer_fn::{Batch, Ledger, Mark, ObjectStore, StreamLine, content_hash};
+use consumer_fn::{Batch, Ledger, StreamLine, content_hash};
 use futures::{StreamExt, TryStreamExt};
-use ingest_fn::SpillMessage;
 use shared::config::Config;
-use shared::event;
+use shared::format::event_line;
+use shared::format::manifest_row::{ManifestRow, TenantRange};
+use shared::format::quarantine_line::QuarantineLine;
+use shared::format::spill_message::SpillMessage;
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 use super::balance::AuditFinding;
@@ -102,7 +105,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         let marks = [
             progress.settled_before,
             progress.intent.map(|intent| intent.from),
-            checkpoint.map(|sequence_number| Mark::new(sequence_number, u32::MAX)),
+            checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX)),
         ];
         let done_end = marks.into_iter().flatten().max();
         self.facts.shards.insert(shard.clone(), ShardFacts { done_end, read_from: None });
@@ -182,21 +185,23 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
         for key in self.written_since(failed_batch::QUARANTINE, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
-            let lines = match failed_batch::quarantine_lines(&bytes) {
+            let lines = match QuarantineLine::read_all(&bytes) {
                 Ok(lines) => lines,
                 Err(why) => {
-                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why:#}")));
+                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));
                     continue;
                 }
             };
             for line in lines {
                 let origin = line.origin();
-                let record = line.bytes().map(|bytes| {
-                    Batch::of_record(&origin.shard, &origin.sequence_number, None, line.arrival, bytes)
-                });
+                let record =
+                    Batch::of_record(&origin.shard, &origin.sequence_number, None, line.arrival, line.bytes);
                 // A single line is at position 0. If the whole record is in quarantine, its first line is too.
-                let event = record.ok().and_then(|record| record.lines(self.config).next());
-                let event = event.and_then(|line| line.event.ok()).map(|event| of_event(&event));
+                let event = record
+                    .lines(self.config)
+                    .next()
+                    .and_then(|line| line.event.ok())
+                    .map(|event| of_event(&event));
                 let received_at = event.as_ref().map_or(line.arrival, |event| event.received_at);
                 if self.facts.span.has(received_at) {
                     self.facts.quarantined.push(FailedLine { origin, event, received_at });
@@ -219,7 +224,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                     self.facts.failed.extend(lines.filter(|line| self.facts.span.has(line.received_at)));
                 }
                 Err(why) => {
-                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why:#}")));
+                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));
                 }
             }
         }
@@ -261,8 +266,9 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             self.facts.hidden_messages += messages.hidden;
             for message in messages.seen {
                 let lines = SpillMessage::read(&message.body).unwrap_or_default();
-                let events =
-                    lines.iter().filter_map(|line| serde_json::from_slice::<event::Event>(&line.line).ok());
+                let events = lines
+                    .iter()
+                    .filter_map(|line| serde_json::from_slice::<event_line::Event>(&line.line).ok());
                 let events: Vec<_> = events.map(|event| of_event(&event)).collect();
                 if events.len() < lines.len().max(1) {
                     self.facts.unreadable_messages += 1;
@@ -297,7 +303,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                 last = Some(record.sequence_number.clone());
             }
             for record in read.records {
-                read_from.get_or_insert_with(|| Mark::new(record.sequence_number.as_str(), 0));
+                read_from.get_or_insert_with(|| ShardPosition::new(record.sequence_number.as_str(), 0));
                 let data = record.data.to_vec();
                 let batch = Batch::of_record(shard, &record.sequence_number, None, record.arrival, data);
                 let arrivals = batch.lines(self.config).map(|line| arrival(&line));
@@ -359,7 +365,7 @@ async fn fetch(
         let gone = gone.map(|why| AuditFinding::object(&key, why));
         return Ok((ArchivedObject { key, lines: Vec::new() }, gone.into_iter().collect(), row.is_some()));
     };
-    let before = row.map(|row| row.before.clone()).or(found.covers_before);
+    let before = row.map(|row| row.end.clone()).or(found.covers_end);
     let ranges: Vec<TenantRange>;
     let mut noted = None;
     let mut faults = Vec::new();
@@ -382,16 +388,16 @@ pub(super) fn arrival(line: &StreamLine) -> Arrival {
     let Ok(event) = &line.event else {
         return Arrival { origin, event: None, received_at: line.arrival, redrive_of: Vec::new() };
     };
-    let (received_at, redrive_of) = (event.received_at, event.redrive_of.clone());
+    let (received_at, redrive_of) = (event.facts.received_at, event.redrive_of.clone());
     Arrival { origin, event: Some(of_event(event)), received_at, redrive_of }
 }
 
-fn of_event(event: &event::Event) -> KnownEvent {
+fn of_event(event: &event_line::Event) -> KnownEvent {
     KnownEvent {
-        tenant: event.tenant.clone(),
-        id: event.id.clone(),
-        admission_id: event.admission_id,
+        tenant: event.facts.tenant.clone(),
+        id: event.facts.id.clone(),
+        admission_id: event.facts.admission_id,
         content_hash: content_hash(event),
-        received_at: event.received_at,
+        received_at: event.facts.received_at,
     }
 }

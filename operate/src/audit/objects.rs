@@ -1,33 +1,15 @@
 //! Compares an archive object with its manifest row. Bytes in, lines and findings out; no I/O.
 
-use std::sync::Arc;
-
-use consumer_fn::manifest::{ManifestRow, TenantRange};
-use consumer_fn::{Mark, Origin};
-use serde::Deserialize;
-use shared::blob::sha256;
 use shared::config::Items;
+use shared::digest::sha256;
+use shared::format::archive_line::Identity;
+use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::gzip;
-use shared::id::{AdmissionId, EventId, TenantId};
-use shared::tier::Tier;
-use shared::time::Timestamp;
+use shared::origin::{Origin, ShardPosition};
 
 use super::balance::{AuditFinding, FindingKind};
 use super::facts::{ArchivedLine, ArchivedObject};
 use crate::archive::key_start;
-
-/// The members of an archive line that an audit needs.
-#[derive(Deserialize)]
-struct Read {
-    id: EventId,
-    admission_id: AdmissionId,
-    tenant: TenantId,
-    tier: Tier,
-    received_at: Timestamp,
-    shard: Arc<str>,
-    sequence_number: Arc<str>,
-    position: u32,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Noted<'a> {
@@ -42,7 +24,7 @@ pub(crate) fn read(
     key: &str,
     bytes: &[u8],
     noted: Option<Noted<'_>>,
-    before: Option<&Mark>,
+    before: Option<&ShardPosition>,
     items: &Items,
 ) -> (ArchivedObject, Vec<AuditFinding>) {
     let mut object = ArchivedObject { key: key.to_owned(), lines: Vec::new() };
@@ -76,12 +58,12 @@ pub(crate) fn read(
 }
 
 /// Lines whose origin is in another object's range.
-fn misplaced(object: &ArchivedObject, before: Option<&Mark>) -> Vec<AuditFinding> {
+fn misplaced(object: &ArchivedObject, before: Option<&ShardPosition>) -> Vec<AuditFinding> {
     let Some((shard, first)) = key_start(&object.key) else {
         return vec![AuditFinding::object(&object.key, "its key is not that of an archive object")];
     };
     let is_within = |origin: &Origin| {
-        let mark = Mark::from(origin);
+        let mark = ShardPosition::from(origin);
         *origin.shard == *shard && first <= mark && before.is_none_or(|before| mark < *before)
     };
     let outside = object.lines.iter().filter(|line| !is_within(&line.origin));
@@ -118,13 +100,13 @@ fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> Result<Ve
     Ok(ranges)
 }
 
-fn of_archive(read: Read, items: &Items) -> ArchivedLine {
+fn of_archive(read: Identity, items: &Items) -> ArchivedLine {
     ArchivedLine {
+        origin: read.origin(),
         item_until: items.time_to_live(&read.tier).map(|life| read.received_at.plus(life)),
         tenant: read.tenant,
         id: read.id,
         admission_id: read.admission_id,
-        origin: Origin { shard: read.shard, sequence_number: read.sequence_number, position: read.position },
         received_at: read.received_at,
     }
 }
@@ -132,7 +114,7 @@ fn of_archive(read: Read, items: &Items) -> ArchivedLine {
 /// Rows of a shard whose ranges overlap. The rows are in the shard's order.
 pub(crate) fn overlaps(rows: &[ManifestRow]) -> Vec<AuditFinding> {
     let pairs = rows.iter().zip(rows.iter().skip(1));
-    let overlapping = pairs.filter(|(one, next)| next.first < one.before);
+    let overlapping = pairs.filter(|(one, next)| next.first < one.end);
     let finding = |(one, next): (&ManifestRow, &ManifestRow)| {
         AuditFinding::object(
             &next.key,
@@ -147,7 +129,9 @@ mod tests {
     use std::collections::BTreeMap;
     use std::fmt::Write;
 
-    use consumer_fn::manifest::Tenants;
+    use shared::format::manifest_row::TenantIndex;
+    use shared::id::TenantId;
+    use shared::tier::Tier;
 
     use super::*;
 
@@ -180,21 +164,21 @@ mod tests {
         let at = serde_json::from_str("\"2026-11-21T09:30:00.123Z\"").unwrap();
         let row = ManifestRow {
             key: KEY.to_owned(),
-            first: Mark::new("4950", 0),
-            before: Mark::new("4960", 0),
+            first: ShardPosition::new("4950", 0),
+            end: ShardPosition::new("4960", 0),
             bytes: bytes.len(),
             sha256: sha256(&bytes),
             lines: ranges.iter().map(|range| range.lines).sum(),
             received_at: [at, at],
-            tenants: Tenants::Ranges(ranges),
+            tenants: TenantIndex::Ranges(ranges),
         };
         (bytes, row)
     }
 
     fn faults(bytes: &[u8], row: &ManifestRow) -> Vec<String> {
-        let Tenants::Ranges(ranges) = &row.tenants else { panic!("they are in the row") };
+        let TenantIndex::Ranges(ranges) = &row.tenants else { panic!("they are in the row") };
         let noted = Noted { row, ranges };
-        let (_, faults) = read(&row.key, bytes, Some(noted), Some(&row.before), &Items::default());
+        let (_, faults) = read(&row.key, bytes, Some(noted), Some(&row.end), &Items::default());
         faults.iter().map(ToString::to_string).collect()
     }
 
@@ -252,7 +236,7 @@ mod tests {
     fn rows_that_overlap_are_named_and_rows_with_a_gap_are_not() {
         let row = |first: &str, before: &str| {
             let (_, row) = object(&[&[("acme", 4950)]]);
-            ManifestRow { first: Mark::new(first, 0), before: Mark::new(before, 0), ..row }
+            ManifestRow { first: ShardPosition::new(first, 0), end: ShardPosition::new(before, 0), ..row }
         };
         assert_eq!(overlaps(&[row("10", "12"), row("12", "13"), row("20", "21")]), []);
         assert_eq!(overlaps(&[row("10", "13"), row("12", "14")]).len(), 1);

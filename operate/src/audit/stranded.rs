@@ -6,8 +6,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use consumer_fn::{Mark, Origin, StreamLine};
+use consumer_fn::StreamLine;
 use shared::config::Config;
+use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
 use super::account;
@@ -48,7 +49,7 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
     }
 
     /// The shards with anything done, and the exclusive end of it.
-    pub(crate) fn done_end(&self) -> impl Iterator<Item = (Arc<str>, Mark)> {
+    pub(crate) fn done_end(&self) -> impl Iterator<Item = (Arc<str>, ShardPosition)> {
         let known = self.facts.shards.iter();
         known.filter_map(|(shard, known)| Some((shard.clone(), known.done_end.clone()?)))
     }
@@ -78,12 +79,12 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         let elsewhere =
             |item: &&KnownItem| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);
         for item in reader.facts.items.clone().iter().filter(elsewhere) {
-            let (shard, position) = (&item.origin.shard, Mark::from(&item.origin));
+            let (shard, position) = (&item.origin.shard, ShardPosition::from(&item.origin));
             if !reader.facts.shards.contains_key(shard) {
                 reader.shard(shard).await?;
             }
             let row = self.deployment.manifest_at(shard, &position).await?;
-            if let Some(row) = row.filter(|row| position < row.before) {
+            if let Some(row) = row.filter(|row| position < row.end) {
                 let line = ArchivedLine {
                     tenant: item.tenant.clone(),
                     id: item.id.clone(),

@@ -4,9 +4,9 @@ mod stranded;
 
 use std::sync::Arc;
 
-use consumer_fn::{Mark, Origin};
 use proptest::prelude::*;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 use uuid::Uuid;
 
@@ -104,7 +104,7 @@ impl History {
         let facts = AuditFacts::none(Span::default(), Timestamp::from_unix_ms(NOW - DAY), now);
         let mut history = Self { facts, expected: Counts::default(), others: Counts::default(), next: 0 };
         for number in 0..2 {
-            let mark = |at: usize| Some(Mark::new(at.to_string(), 0));
+            let mark = |at: usize| Some(ShardPosition::new(at.to_string(), 0));
             let known = ShardFacts { done_end: mark(DONE_END), read_from: mark(READ_FROM) };
             history.facts.shards.insert(shard(number), known);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use shared::config::Config;
-use shared::key;
+use shared::format::key;
 
 use super::facts::{DeployedBucket, DeployedStack, DeployedTable, Index};
 use super::report::DoctorReport;

@@ -1,13 +1,14 @@
 //! Whether a line is archived by its origin: by ledger, manifest and, if these do not tell, the object itself.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use anyhow::Context;
-use consumer_fn::manifest::ManifestRow;
-use consumer_fn::{Ledger, Mark, ObjectStore, Origin};
-use serde::Deserialize;
+use consumer_fn::Ledger;
+use shared::format::archive_line::Position;
+use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
 
 use super::candidate::Standing;
 use crate::deployment::Deployment;
@@ -16,11 +17,8 @@ use crate::deployment::Deployment;
 pub(crate) struct ArchiveLookup<'a, D> {
     deployment: &'a D,
     /// An object's key, and the origins of its lines.
-    read: Option<(String, Positions)>,
+    read: Option<(String, HashSet<Position>)>,
 }
-
-/// Within one shard: sequence numbers and positions.
-type Positions = HashSet<(Arc<str>, u32)>;
 
 impl<'a, D: Deployment> ArchiveLookup<'a, D> {
     pub(crate) fn new(deployment: &'a D) -> Self {
@@ -38,7 +36,7 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
     /// it, another attempt may have stored it: the object's lines tell.
     pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
         let settled = self.deployment.ledger().read(&origin.shard).await?.settled_before;
-        if settled.is_none_or(|settled| settled <= Mark::from(origin)) {
+        if settled.is_none_or(|settled| settled <= ShardPosition::from(origin)) {
             return Ok(Standing::Open);
         }
         let Some(row) = self.covering(origin).await? else { return Ok(Standing::Free) };
@@ -53,28 +51,23 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
                 &mut read.insert((row.key, lines)).1
             }
         };
-        let is_archived = lines.contains(&(origin.sequence_number.clone(), origin.position));
+        let is_archived = lines.contains(&Position::of(origin));
         Ok(if is_archived { Standing::Done } else { Standing::Free })
     }
 
     async fn covering(&self, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
-        let position = Mark::from(origin);
+        let position = ShardPosition::from(origin);
         let row = self.deployment.manifest_at(&origin.shard, &position).await?;
-        Ok(row.filter(|row| position < row.before))
+        Ok(row.filter(|row| position < row.end))
     }
 }
 
 /// The origins of an object's lines, which are all of one shard.
-fn positions(object: &[u8]) -> anyhow::Result<Positions> {
-    #[derive(Deserialize)]
-    struct Line {
-        sequence_number: Arc<str>,
-        position: u32,
-    }
+fn positions(object: &[u8]) -> anyhow::Result<HashSet<Position>> {
     let (mut positions, mut bad, mut offset) = (HashSet::new(), None, 0);
     while offset < object.len() {
         offset += gzip::first_member_lines(&object[offset..], |line| match serde_json::from_slice(line) {
-            Ok(Line { sequence_number, position }) => drop(positions.insert((sequence_number, position))),
+            Ok(position) => drop(positions.insert(position)),
             Err(error) => bad = Some(error),
         })?;
     }

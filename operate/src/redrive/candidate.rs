@@ -1,8 +1,9 @@
 //! A failed line, the operator's selection, and what to do with the line. Pure.
 
-use consumer_fn::{Origin, StreamLine};
-use shared::event::Event;
+use consumer_fn::StreamLine;
+use shared::format::event_line::Event;
 use shared::id::TenantId;
+use shared::origin::Origin;
 use shared::time::Timestamp;
 
 /// Where failed events are read from.
@@ -48,14 +49,14 @@ impl Candidate {
 
     /// `None` if it cannot be read.
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
-        self.event.as_ref().ok().map(|event| &event.tenant)
+        self.event.as_ref().ok().map(|event| &event.facts.tenant)
     }
 
     /// The event for the stream, with all its earlier origins, and its partition key.
     pub(crate) fn into_redriven(self) -> Option<(String, Event)> {
         let mut event = *self.event.ok()?;
         event.redrive_of.extend(self.origin);
-        let key = self.partition_key.unwrap_or_else(|| event.tenant.to_string());
+        let key = self.partition_key.unwrap_or_else(|| event.facts.tenant.to_string());
         Some((key, event))
     }
 }

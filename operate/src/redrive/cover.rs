@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use consumer_fn::Mark;
-use consumer_fn::manifest::ManifestRow;
+use shared::format::manifest_row::ManifestRow;
+use shared::origin::ShardPosition;
 
 use crate::deployment::Deployment;
 
@@ -13,7 +13,7 @@ pub(crate) struct Cover {
     /// In the shard's order.
     ranges: VecDeque<Range>,
     /// Where the last row begins.
-    read: Option<Mark>,
+    read: Option<ShardPosition>,
     /// There are no more rows.
     complete: bool,
 }
@@ -21,12 +21,12 @@ pub(crate) struct Cover {
 /// `end` is exclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Range {
-    first: Mark,
-    end: Mark,
+    first: ShardPosition,
+    end: ShardPosition,
 }
 
 impl From<ManifestRow> for Range {
-    fn from(ManifestRow { first, before: end, .. }: ManifestRow) -> Self {
+    fn from(ManifestRow { first, end, .. }: ManifestRow) -> Self {
         Self { first, end }
     }
 }
@@ -53,7 +53,7 @@ impl Cover {
     }
 
     /// An object covers that position of the record.
-    pub(crate) fn has(&self, position: &Mark) -> bool {
+    pub(crate) fn has(&self, position: &ShardPosition) -> bool {
         self.ranges.iter().any(|range| range.first <= *position && *position < range.end)
     }
 
@@ -71,12 +71,12 @@ impl Cover {
     }
 
     /// All objects that could cover a position up to this one were read.
-    fn is_known(&self, position: &Mark) -> bool {
+    fn is_known(&self, position: &ShardPosition) -> bool {
         self.complete || self.ranges.back().is_some_and(|last| *position < last.end)
     }
 
     /// Forgets objects that end before it.
-    fn leave(&mut self, position: &Mark) {
+    fn leave(&mut self, position: &ShardPosition) {
         while self.ranges.front().is_some_and(|range| range.end <= *position) {
             self.ranges.pop_front();
         }
@@ -84,8 +84,8 @@ impl Cover {
 }
 
 /// The first position of a record, and one after the last.
-fn ends(record: &str) -> [Mark; 2] {
-    [Mark::new(record, 0), Mark::new(record, u32::MAX)]
+fn ends(record: &str) -> [ShardPosition; 2] {
+    [ShardPosition::new(record, 0), ShardPosition::new(record, u32::MAX)]
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
 
     /// Of objects with these ranges, ends exclusive.
     fn cover(ranges: &[[(&str, u32); 2]]) -> Cover {
-        let mark = |(number, position)| Mark::new(number, position);
+        let mark = |(number, position)| ShardPosition::new(number, position);
         let range = |[first, end]: &[_; 2]| Range { first: mark(*first), end: mark(*end) };
         Cover { ranges: ranges.iter().map(range).collect(), ..Cover::default() }
     }
@@ -110,7 +110,7 @@ mod tests {
             ("12", 5, false),
             ("13", 0, false),
         ] {
-            assert_eq!(cover.has(&Mark::new(number, position)), expected, "{number}:{position}");
+            assert_eq!(cover.has(&ShardPosition::new(number, position)), expected, "{number}:{position}");
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         let mut cover = cover(&[[("10", 0), ("12", 3)]]);
         let known = |cover: &Cover, record| cover.is_known(&ends(record)[1]);
         assert!(known(&cover, "11") && !known(&cover, "12") && !known(&cover, "13"));
-        cover.leave(&Mark::new("13", 0));
+        cover.leave(&ShardPosition::new("13", 0));
         assert!(cover.ranges.is_empty());
         cover.complete = true;
         assert!(known(&cover, "13"));

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context;
-use consumer_fn::{Batch, Mark, keep_unreadable};
+use consumer_fn::{Batch, keep_unreadable};
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
@@ -47,7 +48,8 @@ impl<D: Deployment> Redrive<'_, D> {
                     lines.map(|line| Candidate::of_line(FailureSource::Stream, DROPPED.to_owned(), line));
                 let candidates: Vec<_> =
                     candidates.filter(|candidate| self.selection.picks(candidate)).collect();
-                let end = candidates.iter().filter_map(|line| line.origin.as_ref().map(Mark::behind)).max();
+                let end =
+                    candidates.iter().filter_map(|line| line.origin.as_ref().map(ShardPosition::after)).max();
                 let fence = end.map(|end| (shard.to_string(), end));
                 let due = self.sort_out(candidates, fence, &source).await?;
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consumer_fn::{Batch, Mark, StreamLine};
+use consumer_fn::{Batch, StreamLine};
 use shared::config::Config;
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 use super::candidate::Selection;
@@ -18,7 +19,7 @@ pub(crate) struct Walk<'a, D> {
     config: &'a Config,
     shard: Arc<str>,
     /// Exclusive end of what is done.
-    done_end: Mark,
+    done_end: ShardPosition,
     from: Option<Timestamp>,
     /// Reading ends at records that arrived later. Arrival times may be slightly out of order.
     until: Timestamp,
@@ -43,7 +44,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         config: &'a Config,
         selection: &Selection,
         shard: Arc<str>,
-        done_end: Mark,
+        done_end: ShardPosition,
     ) -> Self {
         let until = selection.to.map_or(i64::MAX, |to| to.unix_ms().saturating_add(SKEW_MS));
         Self {
@@ -73,7 +74,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         self.is_over = !read.has_more;
         let mut page = Page::default();
         for record in read.records {
-            let is_open = Mark::new(record.sequence_number.as_str(), 0) >= self.done_end;
+            let is_open = ShardPosition::new(record.sequence_number.as_str(), 0) >= self.done_end;
             if is_open || record.arrival > self.until {
                 self.is_over = true;
                 break;
@@ -89,7 +90,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
 
     fn take(&self, record: &RetainedRecord, page: &mut Page) {
         let is_uncovered = |line: &StreamLine| {
-            let position = Mark::from(&line.origin);
+            let position = ShardPosition::from(&line.origin);
             position < self.done_end && !self.cover.has(&position)
         };
         let lines = self.batch(record).lines(self.config).filter(is_uncovered);

@@ -2,69 +2,32 @@
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
-use serde::Deserialize;
-use shared::blob::BlobRef;
-use shared::event::{Event, EventTime, Source, Text};
-use shared::fields::Fields;
-use shared::id::{AdmissionId, EventId, TenantId};
-use shared::tier::Tier;
-use shared::time::Timestamp;
-
-/// What lines are selected by.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Head {
-    pub(crate) tenant: TenantId,
-    pub(crate) received_at: Timestamp,
-}
-
-/// The members of an archive line that another deployment needs, without the origin.
-#[derive(Debug, Deserialize)]
-struct Line {
-    id: EventId,
-    admission_id: AdmissionId,
-    tenant: TenantId,
-    tier: Tier,
-    source: Source,
-    received_at: Timestamp,
-    event_time: Option<EventTime>,
-    text: Option<String>,
-    text_ref: Option<BlobRef>,
-    #[serde(default)]
-    fields: Fields,
-    fields_ref: Option<BlobRef>,
-    original_text: Option<String>,
-    original_ref: Option<BlobRef>,
-}
+use shared::format::archive_line::ArchiveLine;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::{Event, Text};
+use shared::objects::ObjectStore;
 
 /// The event of an archive line: with the original text if the archive has it, else with the transformed one. It keeps its
 /// admission id, so a repeated replay stores it once. Large parts are read, since another deployment cannot read the
 /// bucket.
 pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Result<Event> {
-    let line: Line = serde_json::from_slice(line).context("it is no archive line")?;
+    let line: ArchiveLine<'_> = serde_json::from_slice(line).context("it is no archive line")?;
     let text = match (line.original_text, line.original_ref, line.text, line.text_ref) {
-        (Some(text), ..) | (None, None, Some(text), _) => text,
+        (Some(text), ..) | (None, None, Some(text), _) => text.into_owned(),
         (None, Some(blob), ..) | (None, None, None, Some(blob)) => {
             String::from_utf8(fetch(&blob, objects).await?.into()).context("its text is not UTF-8")?
         }
         (None, None, None, None) => bail!("it has no text"),
     };
     let fields = match &line.fields_ref {
-        None => line.fields,
+        None => line.fields.into_owned(),
         Some(blob) => serde_json::from_slice(&fetch(blob, objects).await?).context("its fields")?,
     };
     Ok(Event {
-        id: line.id,
-        admission_id: line.admission_id,
-        tenant: line.tenant,
-        tier: line.tier,
-        source: line.source,
-        received_at: line.received_at,
-        event_time: line.event_time,
+        facts: line.facts.into_owned(),
         text: Text::Inline(text),
         fields,
         fields_ref: None,
-        trace: None,
         redrive_of: Vec::new(),
     })
 }
@@ -80,32 +43,9 @@ async fn fetch(blob: &BlobRef, objects: &impl ObjectStore) -> anyhow::Result<Byt
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use consumer_fn::Mark;
-    use consumer_fn::objects::{Created, Found, ObjectFailure};
+    use shared::objects::memory::MemoryObjects;
 
     use super::*;
-
-    struct Objects(HashMap<String, Bytes>);
-
-    impl ObjectStore for Objects {
-        async fn put_if_absent(&self, _: &str, _: Bytes, _: Option<&Mark>) -> Result<Created, ObjectFailure> {
-            unreachable!("a replay changes nothing where it reads")
-        }
-
-        async fn put(&self, _: &str, _: Bytes) -> Result<(), ObjectFailure> {
-            unreachable!("a replay changes nothing where it reads")
-        }
-
-        async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
-            Ok(self.0.get(key).cloned())
-        }
-
-        async fn find(&self, _: &str) -> Result<Option<Found>, ObjectFailure> {
-            unreachable!("it is no archive object")
-        }
-    }
 
     /// As it was in archives on 21 November 2026, but for the members that are put in.
     fn line(members: &str) -> String {
@@ -114,7 +54,7 @@ mod tests {
         )
     }
 
-    async fn text_of(members: &str, objects: &Objects) -> Result<String, String> {
+    async fn text_of(members: &str, objects: &MemoryObjects) -> Result<String, String> {
         match event(line(members).as_bytes(), objects).await {
             Ok(Event { text: Text::Inline(text), .. }) => Ok(text),
             Ok(other) => panic!("{other:?}"),
@@ -124,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_archive_line_is_the_event_that_was_admitted_with_the_text_that_is_known() {
-        let nothing = Objects(HashMap::new());
+        let nothing = MemoryObjects::default();
         let event =
             event(line(r#""text":"[REDACTED]","fields":{"a":1e2}"#).as_bytes(), &nothing).await.unwrap();
         insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","text":"[REDACTED]","fields":{"a":1e2}}"#);
@@ -137,10 +77,13 @@ mod tests {
     async fn what_lies_elsewhere_is_fetched_and_checked() {
         let blob = BlobRef::to(b"large", |sha256| format!("texts/acme/123/{sha256}"));
         let members = format!(r#""text_ref":{}"#, serde_json::to_string(&blob).unwrap());
-        let there =
-            |bytes: &'static [u8]| Objects(HashMap::from([(blob.key.clone(), Bytes::from_static(bytes))]));
+        let there = |bytes: &'static [u8]| {
+            let objects = MemoryObjects::default();
+            objects.add(&blob.key, bytes);
+            objects
+        };
         assert_eq!(text_of(&members, &there(b"large")).await.unwrap(), "large");
         assert!(text_of(&members, &there(b"other")).await.unwrap_err().contains("another checksum"));
-        assert!(text_of(&members, &Objects(HashMap::new())).await.unwrap_err().contains("does not exist"));
+        assert!(text_of(&members, &MemoryObjects::default()).await.unwrap_err().contains("does not exist"));
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use consumer_fn::Mark;
 use serde::{Deserialize, Serialize};
 use shared::id::TenantId;
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 const VERSION: u32 = 1;
@@ -32,13 +32,13 @@ pub(crate) struct ReplayCursor {
 
 impl ReplayCursor {
     /// `first`: where the object begins.
-    pub(crate) fn new(first: &Mark, lines: usize) -> Self {
+    pub(crate) fn new(first: &ShardPosition, lines: usize) -> Self {
         Self { sequence_number: first.sequence_number.to_string(), position: first.position, lines }
     }
 
     /// Where the object begins.
-    pub(crate) fn first(&self) -> Mark {
-        Mark::new(self.sequence_number.as_str(), self.position)
+    pub(crate) fn first(&self) -> ShardPosition {
+        ShardPosition::new(self.sequence_number.as_str(), self.position)
     }
 }
 
@@ -122,11 +122,11 @@ mod tests {
         let file = Some(folder.path().join("cursor.json"));
         let mut cursors = Cursors::open(file.clone(), &task("stdout")).unwrap();
         assert_eq!(cursors.of("s"), None);
-        cursors.reach("s", ReplayCursor::new(&Mark::new("95", 2), 7)).unwrap();
+        cursors.reach("s", ReplayCursor::new(&ShardPosition::new("95", 2), 7)).unwrap();
 
         let again = Cursors::open(file.clone(), &task("stdout")).unwrap();
         let cursor = again.of("s").unwrap();
-        assert_eq!((cursor.first(), cursor.lines), (Mark::new("95", 2), 7));
+        assert_eq!((cursor.first(), cursor.lines), (ShardPosition::new("95", 2), 7));
         let other = Cursors::open(file, &task("local:/b")).unwrap_err().to_string();
         assert!(other.contains("belongs to another replay"), "{other}");
     }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use consumer_fn::manifest::{ManifestRow, Tenants};
-use consumer_fn::{Ledger, Mark};
+use consumer_fn::Ledger;
 use local::adapters::Plain;
 use local::data::DataFolder;
 use local::embedded::EmbeddedStream;
 use operate::archive::{earlier, first_row, manifest};
 use operate::deployment::Deployment;
+use shared::format::manifest_row::{ManifestRow, TenantIndex};
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 const SHARD: &str = "shardId-000000000000";
@@ -24,16 +25,16 @@ async fn of_a_day() -> (tempfile::TempDir, impl Deployment, Vec<ManifestRow>) {
     let midnight = Timestamp::from_unix_ms(1_704_931_200_000);
     let row = |minute: u32| {
         let at = midnight.plus(Duration::from_mins(minute.into()));
-        let first = Mark::new((1_000 + minute).to_string(), 0);
+        let first = ShardPosition::new((1_000 + minute).to_string(), 0);
         ManifestRow {
-            key: shared::key::archive_object(SHARD, &first.sequence_number, 0, at),
-            before: Mark::new(first.sequence_number.clone(), 9),
+            key: shared::format::key::archive_object(SHARD, &first.sequence_number, 0, at),
+            end: ShardPosition::new(first.sequence_number.clone(), 9),
             first,
             bytes: 1,
             sha256: "ab".to_owned(),
             lines: 1,
             received_at: [at, at],
-            tenants: Tenants::Ranges(Vec::new()),
+            tenants: TenantIndex::Ranges(Vec::new()),
         }
     };
     let rows: Vec<_> = (0..24 * 60).map(row).collect();

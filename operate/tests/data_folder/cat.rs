@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
-use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants};
-use consumer_fn::objects::{Created, Found, ObjectFailure};
-use consumer_fn::{Ledger, Mark, ObjectStore};
 use local::adapters::Plain;
 use local::data::DataFolder;
 use local::embedded::EmbeddedStream;
@@ -19,9 +17,12 @@ use operate::cat::{Printed, cat};
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
 };
-use shared::blob::sha256;
+use shared::digest::sha256;
+use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
 use shared::gzip;
 use shared::id::{EventId, TenantId};
+use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 const SHARD: &str = "shardId-000000000000";
@@ -44,9 +45,9 @@ impl<D: Deployment> ObjectStore for NotingObjects<D> {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&Mark>,
+        covers_end: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
-        ObjectStore::put_if_absent(self.inner.objects(), key, bytes, covers_before).await
+        ObjectStore::put_if_absent(self.inner.objects(), key, bytes, covers_end).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
@@ -58,7 +59,7 @@ impl<D: Deployment> ObjectStore for NotingObjects<D> {
         self.inner.objects().get(key).await
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
+    async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         self.asked.lock().unwrap().push((key.to_owned(), 0, None));
         self.inner.objects().find(key).await
     }
@@ -105,15 +106,23 @@ impl<D: Deployment> Deployment for Noting<D> {
         self.objects.inner.checkpoint(shard).await
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
         self.objects.inner.manifest(shard, after).await
     }
 
-    async fn manifest_before(&self, shard: &str, end: Option<&Mark>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        end: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         self.objects.inner.manifest_before(shard, end).await
     }
 
-    async fn manifest_at(&self, shard: &str, position: &Mark) -> anyhow::Result<Option<ManifestRow>> {
+    async fn manifest_at(
+        &self,
+        shard: &str,
+        position: &ShardPosition,
+    ) -> anyhow::Result<Option<ManifestRow>> {
         self.objects.inner.manifest_at(shard, position).await
     }
 
@@ -182,23 +191,31 @@ async fn write(
         object.extend(member);
     }
     let at = Timestamp::from_unix_ms(AT + i64::from(number) * 1_000);
-    let first = Mark::new(format!("49{number}"), 0);
-    let before = Mark::new(format!("49{number}"), 200);
-    let key = shared::key::archive_object(SHARD, &first.sequence_number, 0, at);
-    let sidecar = shared::key::manifest_sidecar(&key);
+    let first = ShardPosition::new(format!("49{number}"), 0);
+    let before = ShardPosition::new(format!("49{number}"), 200);
+    let key = shared::format::key::archive_object(SHARD, &first.sequence_number, 0, at);
+    let sidecar = shared::format::key::manifest_sidecar(&key);
     let tenants = if has_sidecar {
         let json = gzip::compress(&serde_json::to_vec(&ranges).unwrap(), gzip::Level::FAST);
         deployment.objects.put(&sidecar, json.into()).await.unwrap();
-        Tenants::Sidecar(sidecar)
+        TenantIndex::Sidecar(sidecar)
     } else {
-        Tenants::Ranges(ranges.clone())
+        TenantIndex::Ranges(ranges.clone())
     };
     let (bytes, sha256) = (object.len(), sha256(&object));
     let stored = &deployment.objects;
-    ObjectStore::put_if_absent(stored, &key, object.into(), Some(&before)).await.unwrap();
+    stored.put_if_absent(&key, object.into(), Some(&before)).await.unwrap();
     if has_row {
-        let row =
-            ManifestRow { key, first, before, bytes, sha256, lines: 200, received_at: [at, at], tenants };
+        let row = ManifestRow {
+            key,
+            first,
+            end: before,
+            bytes,
+            sha256,
+            lines: 200,
+            received_at: [at, at],
+            tenants,
+        };
         deployment.ledger().note(SHARD, &row).await.unwrap();
     }
     ranges.into_iter().map(|range| (range.tenant.clone(), range)).collect()
@@ -248,9 +265,9 @@ async fn only_objects_and_lines_of_the_span_are_read() {
 async fn an_object_without_a_manifest_row_is_named_and_a_fence_is_not() {
     let (_folder, deployment) = deployment().await;
     write(&deployment, 1, false, false).await;
-    let key = shared::key::archive_object(SHARD, "4911", 0, Timestamp::from_unix_ms(AT));
+    let key = shared::format::key::archive_object(SHARD, "4911", 0, Timestamp::from_unix_ms(AT));
     let fence = Bytes::from(gzip::compress(b"", gzip::Level::FAST));
-    ObjectStore::put_if_absent(&deployment.objects, &key, fence, None).await.unwrap();
+    deployment.objects.put_if_absent(&key, fence, None).await.unwrap();
     let (lines, printed) = printed(&deployment, 7, Span::default()).await;
     assert!(lines.is_empty());
     let unlisted: Vec<_> = printed.unlisted.iter().map(|object| object.key.as_str()).collect();
@@ -264,7 +281,7 @@ async fn expired_and_lost_objects_are_reported_and_the_rest_is_printed() {
         write(&deployment, object, object == 1, true).await;
     }
     let rows = deployment.manifest(SHARD, None).await.unwrap();
-    let Tenants::Sidecar(sidecar) = &rows[0].tenants else { panic!("the first row has a sidecar") };
+    let TenantIndex::Sidecar(sidecar) = &rows[0].tenants else { panic!("the first row has a sidecar") };
     for key in [sidecar, &rows[0].key, &rows[2].key] {
         deployment.delete(key).await.unwrap();
     }
@@ -284,7 +301,7 @@ async fn a_member_with_another_tenants_lines_is_refused() {
     let (_folder, deployment) = deployment().await;
     write(&deployment, 1, false, true).await;
     let mut row = deployment.manifest(SHARD, None).await.unwrap().remove(0);
-    let Tenants::Ranges(ranges) = &mut row.tenants else { panic!("they are few") };
+    let TenantIndex::Ranges(ranges) = &mut row.tenants else { panic!("they are few") };
     ranges[7].offset = ranges[8].offset;
     ranges[7].length = ranges[8].length;
     deployment.ledger().note(SHARD, &row).await.unwrap();

@@ -1,6 +1,6 @@
 //! Events that are only on the stream: the audit calls them missing, and for each the one line to redrive is found.
 
-use consumer_fn::Origin;
+use shared::origin::Origin;
 
 use super::super::account::stranded;
 use super::{Arrival, DONE_END, FATES, Fate, FindingKind, History, KnownEvent, READ_FROM};

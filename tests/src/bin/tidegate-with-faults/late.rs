@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use consumer_fn::items::{ItemStore, TakeOver};
 use consumer_fn::ledger::{Intent, Ledger, Progress};
-use consumer_fn::objects::ObjectStore;
-use consumer_fn::{Mark, Origin};
 use local::data::DataFolder;
 use local::embedded::{EmbeddedItems, EmbeddedLedger};
 use serde::{Deserialize, Serialize};
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
 
 /// The variable by which such a process is told its data folder.
 pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_LATE";
@@ -33,20 +33,20 @@ pub(crate) enum Late {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Place(String, u32);
 
-impl From<&Mark> for Place {
-    fn from(mark: &Mark) -> Self {
+impl From<&ShardPosition> for Place {
+    fn from(mark: &ShardPosition) -> Self {
         Self(mark.sequence_number.to_string(), mark.position)
     }
 }
 
-impl From<Place> for Mark {
+impl From<Place> for ShardPosition {
     fn from(Place(sequence_number, position): Place) -> Self {
         Self::new(sequence_number, position)
     }
 }
 
 impl Late {
-    pub(crate) fn put(key: &str, bytes: &Bytes, before: &Mark) -> Self {
+    pub(crate) fn put(key: &str, bytes: &Bytes, before: &ShardPosition) -> Self {
         Self::Put { key: key.to_owned(), bytes: bytes.to_vec(), before: before.into() }
     }
 
@@ -108,7 +108,8 @@ impl Late {
             Self::Write { shard, version, settled_before, intent } => {
                 let ledger = EmbeddedLedger(data.database().expect("the database is there"));
                 let intent = intent.map(|(key, from)| Intent { key, from: from.into() });
-                let progress = Progress { version, settled_before: settled_before.map(Mark::from), intent };
+                let progress =
+                    Progress { version, settled_before: settled_before.map(ShardPosition::from), intent };
                 let landed = ledger.write(&shard, &progress).await;
                 eprintln!("late: ledger {progress:?}: {landed:?}");
             }

@@ -1,20 +1,21 @@
-//! A spilled message: the lines of one partition key, as text, since that is what a queue takes. What is written here
-//! may lie in a dead-letter queue for days: a newer version reads it.
+//! A message of the spill queue: the lines of one partition key, as text, since SQS takes nothing else. A message may
+//! wait in a dead-letter queue for days, so a newer version reads it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shared::gzip::{self, Cap, InflateError};
-use shared::{limits, wire};
 
-use crate::publish::OutgoingLine;
+use super::event_line::OutgoingLine;
+use super::record;
+use crate::gzip::{self, Cap, InflateError};
+use crate::limits;
 
 /// The version of the body. A reader takes this one and those before it.
 const VERSION: u32 = 1;
 
 /// What a body adds to its lines and its partition key, at most: names, quotes, braces, the end of the base64.
-pub(super) const ENVELOPE_BYTES: usize = 64;
+pub const ENVELOPE_BYTES: usize = 64;
 
 /// One message for the spill queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ struct Body<'a> {
     v: u32,
     #[serde(borrow)]
     partition_key: std::borrow::Cow<'a, str>,
-    /// [`wire::pack`], in base64.
+    /// [`record::pack`], in base64.
     #[serde(borrow)]
     lines: std::borrow::Cow<'a, str>,
 }
@@ -57,7 +58,7 @@ struct Body<'a> {
 impl SpillMessage {
     /// A message of these lines.
     pub fn of<L: AsRef<[u8]>>(partition_key: &str, lines: &[L]) -> Self {
-        let encoded = base64_simd::STANDARD.encode_to_string(wire::pack(lines));
+        let encoded = base64_simd::STANDARD.encode_to_string(record::pack(lines));
         let body = Body { v: VERSION, partition_key: partition_key.into(), lines: encoded.into() };
         let body = serde_json::to_string(&body).expect("a body always serialises");
         Self { partition_key: partition_key.into(), body: body.into() }

@@ -1,10 +1,9 @@
 //! The claim check: a text too large for the stream lies on S3, in parts, and the event carries a reference to it.
 
+use crate::digest::sha256;
+use crate::limits;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-use crate::limits;
 
 /// Names bytes on S3 and proves them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,32 +71,9 @@ impl BlobRef {
     }
 }
 
-/// SHA-256 in lower-case hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
-        hex
-    })
-}
-
-/// Whether `digest` is written as [`sha256`] writes one.
-pub fn is_sha256(digest: &str) -> bool {
-    digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_digest_is_known_by_its_form() {
-        let digest = sha256(b"one");
-        assert!(is_sha256(&digest));
-        assert!(
-            !is_sha256(&digest.to_uppercase()) && !is_sha256(&digest[1..]) && !is_sha256(&"g".repeat(64))
-        );
-    }
 
     fn check(len: usize, parts: usize) {
         let bytes = Bytes::from(vec![b'x'; len]);

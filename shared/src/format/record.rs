@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::blob::BlobRef;
+use super::claim_check::BlobRef;
+use super::event_line::{Event, VERSION};
+use super::kpl::{self, NoAggregate};
 use crate::client_object::{ClientObject, InvalidObject};
-use crate::event::{Event, VERSION};
 use crate::gzip::{self, Cap, InflateError, Level};
-use crate::kpl::{self, NoAggregate};
 use crate::limits;
 
 /// Smaller records are not worth a compressor's time: Kinesis counts 25 KB units, and a Lambda batch of such records
@@ -26,12 +26,7 @@ pub const RECORD_EVENTS: usize = 10_000;
 /// Bytes that a record's lines and flattened texts may come to.
 const RECORD_TEXT_BYTES: usize = 4 * limits::RECORD_INFLATED_BYTES;
 
-/// An event as one line of JSON, without the newline.
-pub fn line(event: &Event) -> Vec<u8> {
-    serde_json::to_vec(event).expect("an event always serialises")
-}
-
-/// The size of the text that a line made by [`line()`] refers to, which its reader has to fetch; 0 where it has its text.
+/// The size of the text that a line made by [`Event::line`] refers to, which its reader has to fetch; 0 where it has its text.
 /// It is asked of every line that is packed, so the line is not parsed: its text, or what refers to it, is the first
 /// member whose name begins so, and no quote within a string stands unescaped.
 pub fn referred_bytes(line: &[u8]) -> u64 {
@@ -137,7 +132,7 @@ impl Undecodable {
 
 /// A record that was read.
 #[derive(Debug, Default)]
-pub struct Record {
+pub struct UnpackedRecord {
     /// Its lines, blank ones left out.
     pub entries: Vec<Entry>,
     /// How many bytes they come to: the lines, inflated, and the texts that objects were flattened to.
@@ -149,8 +144,8 @@ pub struct Record {
 ///
 /// How much a record inflates to is capped in bytes alone, and by what gzip can do: a text that came uncompressed may be
 /// packed better than a compressed body may be by configuration.
-pub fn unpack(data: &[u8]) -> Result<Record, Undecodable> {
-    let mut record = Record::default();
+pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
+    let mut record = UnpackedRecord::default();
     if !kpl::is_aggregate(data) {
         record.read(data)?;
         return Ok(record);
@@ -165,7 +160,7 @@ pub fn unpack(data: &[u8]) -> Result<Record, Undecodable> {
     Ok(record)
 }
 
-impl Record {
+impl UnpackedRecord {
     fn read_user_record(&mut self, data: &[u8]) -> Result<(), Undecodable> {
         // The library does not nest; a reader that did could be made to recurse.
         if kpl::is_aggregate(data) { Err(Undecodable::NestedAggregate) } else { self.read(data) }
@@ -260,7 +255,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::event::{Source, Text};
+    use crate::format::event_line::Text;
+    use crate::format::facts::{Facts, Source};
     use crate::id::{AdmissionId, EventId, TenantId};
     use crate::tier::Tier;
     use crate::time::Timestamp;
@@ -382,17 +378,19 @@ mod tests {
             source in prop_oneof![Just(Source::JsonUpload), Just(Source::TextUpload), Just(Source::Webhook)],
         ) -> Event {
             Event {
-                id: EventId::parse(id).unwrap(),
-                admission_id: AdmissionId(Uuid::from_u128(admission)),
-                tenant: TenantId::parse(&tenant).unwrap(),
-                tier: Tier::parse("pro").unwrap(),
-                source,
-                received_at: Timestamp::from_unix_ms(received),
-                event_time: None,
+                facts: Facts {
+                    id: EventId::parse(id).unwrap(),
+                    admission_id: AdmissionId(Uuid::from_u128(admission)),
+                    tenant: TenantId::parse(&tenant).unwrap(),
+                    tier: Tier::parse("pro").unwrap(),
+                    source,
+                    received_at: Timestamp::from_unix_ms(received),
+                    event_time: None,
+                    trace: None,
+                },
                 text,
                 fields: serde_json::from_str(&serde_json::to_string(&fields).unwrap()).unwrap(),
                 fields_ref: None,
-                trace: None,
                 redrive_of: Vec::new(),
             }
         }
@@ -401,7 +399,7 @@ mod tests {
     proptest! {
         #[test]
         fn events_that_were_packed_come_back_in_order(events in proptest::collection::vec(any_event(), 1..20)) {
-            let lines: Vec<_> = events.iter().map(line).collect();
+            let lines: Vec<_> = events.iter().map(Event::line).collect();
             let entries = unpack(&pack(&lines)).unwrap().entries;
             let back: Vec<Event> = entries
                 .into_iter()
@@ -419,7 +417,7 @@ mod tests {
                 Text::Ref(blob) => blob.bytes,
                 Text::Inline(_) => 0,
             };
-            prop_assert_eq!(referred_bytes(&line(&event)), referred);
+            prop_assert_eq!(referred_bytes(&event.line()), referred);
         }
 
         #[test]
