@@ -40,9 +40,9 @@ use tokio::time::Instant;
 
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
 use crate::pace::Pace;
-use crate::progress::Progress;
+use crate::progress::OnProgress;
 use crate::publish::{Bundle, RatedPublisher};
-use archived::Archive;
+use archived::ArchiveLookup;
 use candidate::{Candidate, RedriveFate, Standing, fate};
 pub use candidate::{FailureSource, Selection};
 use marker::Markers;
@@ -61,10 +61,10 @@ pub async fn redrive(
     selection: Selection,
     apply: bool,
     rate: u32,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> (RedriveReport, anyhow::Result<()>) {
     let mut redrive = Redrive {
-        archive: Archive::new(deployment),
+        archive: ArchiveLookup::new(deployment),
         deployment,
         publisher: RatedPublisher::new(deployment.stream(), deployment.objects(), Pace::new(Some(rate))),
         config,
@@ -84,7 +84,7 @@ pub async fn redrive(
 
 struct Redrive<'a, D: Deployment> {
     deployment: &'a D,
-    archive: Archive<'a, D>,
+    archive: ArchiveLookup<'a, D>,
     publisher: RatedPublisher<'a, Arc<D::Stream>, D::Objects>,
     config: &'a Config,
     selection: Selection,
@@ -92,7 +92,7 @@ struct Redrive<'a, D: Deployment> {
     /// Redriven in this run. A line may be in quarantine and at the failure destination.
     redriven: HashSet<Origin>,
     report: RedriveReport,
-    progress: Progress<'a>,
+    progress: OnProgress<'a>,
 }
 
 impl<D: Deployment> Redrive<'_, D> {

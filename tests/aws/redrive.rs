@@ -72,7 +72,7 @@ async fn a_failed_batch_and_a_dead_letter_come_back_to_a_stream_on_aws_once() {
     assert_eq!(queue.send(&[SpillMessage::of("acme", &[line("dead")])]).await, [Ok(())]);
 
     let said = redrive(&target, &[]);
-    assert!(said.contains("With --apply, 2 events go back"), "{said}");
+    assert!(said.contains("With --apply, 2 events go to the stream again"), "{said}");
     assert!(brought(&target.stream).await.is_empty());
 
     let said = redrive(&target, &["--apply"]);
@@ -84,6 +84,6 @@ async fn a_failed_batch_and_a_dead_letter_come_back_to_a_stream_on_aws_once() {
     assert_eq!(deployment.list("redriven/", None).await.unwrap().len(), 2, "what was brought back is noted");
 
     let said = redrive(&target, &["--apply"]);
-    assert!(said.contains("Nothing that failed is left to bring back."), "{said}");
+    assert!(said.contains("No failed events are left to redrive."), "{said}");
     assert_eq!(brought(&target.stream).await, expected);
 }

@@ -9,7 +9,7 @@ use tests::site::{Pipeline, Site, eventually};
 
 const SHOW: [&str; 3] = ["redrive", "--source", "stream"];
 const APPLY: [&str; 4] = ["redrive", "--source", "stream", "--apply"];
-const NOTHING: &str = "Nothing that failed is left to bring back.\n";
+const NOTHING: &str = "No failed events are left to redrive.\n";
 
 async fn send(log: &mut Log, pipeline: &Pipeline, ids: &[&str]) {
     for id in ids {
@@ -172,7 +172,7 @@ async fn what_an_attempt_archived_before_it_died_is_found_behind_the_fence_and_l
     let shown = site.printed(&SHOW);
     assert!(shown.contains("to be redriven"), "nothing tells yet that the object is there: {shown}");
     let done = site.printed(&APPLY);
-    assert!(done.contains("stream  dropped  acme         1  in the archive already"), "{done}");
+    assert!(done.contains("stream  dropped  acme         1  already in the archive"), "{done}");
     assert_eq!(site.books().events(), 1);
     let pipeline = site.start();
     balance(&log, &site, pipeline).await;

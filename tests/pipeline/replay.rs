@@ -74,7 +74,7 @@ async fn what_has_expired_is_left_out_of_a_replay_and_what_was_lost_fails_it() {
     let replayed = site.command(&["replay"], &[]);
     let said = String::from_utf8_lossy(&replayed.stderr);
     assert!(replayed.status.success(), "{said}");
-    assert!(said.contains(&format!("older objects than {} are not there any more", objects[1].0)), "{said}");
+    assert!(said.contains(&format!("objects older than {} do not exist any more", objects[1].0)), "{said}");
     assert_eq!(ids(&String::from_utf8_lossy(&replayed.stdout)), ["e1", "e2"]);
 
     std::fs::write(path(0), &objects[0].1).unwrap();
