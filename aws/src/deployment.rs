@@ -167,16 +167,12 @@ impl Deployment for AwsDeployment {
         self.bucket.get_range(key, offset, length).await
     }
 
-    async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        self.bucket.delete(key).await
-    }
-
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         self.tables.items(names).await
     }
 
-    async fn list_items(&self, tenant: Option<&TenantId>, after: Option<String>) -> anyhow::Result<ItemPage> {
-        self.tables.list_items(tenant, after).await
+    async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
+        self.tables.list_items(after).await
     }
 
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {

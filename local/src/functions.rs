@@ -29,9 +29,6 @@ pub enum Function {
 }
 
 impl Function {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ingest, Self::Redriver, Self::Consumer];
-
     /// The function's name, as it is deployed.
     pub fn name(self) -> &'static str {
         match self {
@@ -81,7 +78,7 @@ impl Child {
                 let ledger = adapters.ledger(EmbeddedLedger(data.database()?));
                 let consumer =
                     Consumer::new(config, items, adapters.objects(data.objects()?), ledger, clock)?;
-                consumer_fn::lambda::serve(consumer, Some(metrics)).await
+                consumer_fn::lambda::serve(consumer, metrics).await
             }
         };
         served.map_err(anyhow::Error::from_boxed)

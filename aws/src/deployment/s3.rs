@@ -49,9 +49,4 @@ impl BucketReader {
             Err(error) => Err(described(error).context(format!("`{key}`"))),
         }
     }
-
-    pub(super) async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        deleted.map(drop).map_err(described)
-    }
 }

@@ -235,7 +235,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     async fn items(&mut self) -> anyhow::Result<()> {
         let (mut after, mut seen) = (None, 0);
         loop {
-            let page = self.deployment.list_items(None, after).await?;
+            let page = self.deployment.list_items(after).await?;
             seen += page.items.len() as u64;
             (self.progress)("items", seen, None);
             let within = page.items.into_iter().filter(|item| self.facts.span.has(item.received_at));
