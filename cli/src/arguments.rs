@@ -301,7 +301,7 @@ pub enum FunctionName {
     /// The HTTP side.
     IngestFn,
     /// From the spill queue to the stream.
-    SpillRedriver,
+    SpillDrain,
     /// The stream side.
     ConsumerFn,
 }
@@ -310,7 +310,7 @@ impl From<FunctionName> for Function {
     fn from(name: FunctionName) -> Self {
         match name {
             FunctionName::IngestFn => Self::Ingest,
-            FunctionName::SpillRedriver => Self::Redriver,
+            FunctionName::SpillDrain => Self::Drain,
             FunctionName::ConsumerFn => Self::Consumer,
         }
     }

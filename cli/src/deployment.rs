@@ -18,7 +18,9 @@ use consumer_fn::items::Existing;
 use consumer_fn::manifest::ManifestRow;
 use consumer_fn::{Ledger, Mark, ObjectStore};
 use ingest_fn::publish::EventStream;
-pub use local::event_source_mapping::ports::{ListedShard, Read, Record, Tail};
+pub use local::event_source_mapping::ports::{
+    ShardRead as Read, ShardRecord as Record, ShardTail as Tail, StreamShard as ListedShard,
+};
 use shared::id::{EventId, TenantId};
 use shared::time::Timestamp;
 

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use local::adapters::{Adapters, Plain};
-use local::functions::Child;
+use local::functions::Function;
 use shared::config::Config;
 
 use arguments::{Arguments, Command};
@@ -59,7 +59,7 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
                 doctor_command::run(options).await.map_err(|error| (error, UNREACHABLE))
             }
             Command::Function { name, data, config } => {
-                done(Child { data, config_file: config }.run(name.into(), adapters).await)
+                done(Function::from(name).run(&data, config.as_deref(), adapters).await)
             }
         }
     });

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::primitives::Blob;
 use bytes::Bytes;
 use local::aws::{KinesisReader, LambdaInvoker};
-use local::event_source_mapping::ports::{InvokeFailure, Invoker, Record, Room, StreamReader, Tail};
+use local::event_source_mapping::ports::{
+    InvokeFailure, Invoker, ReadLimit, ShardRecord, ShardTail, StreamReader,
+};
 
 use crate::emulator::{sdk, stream, url};
 use crate::proxy::{Fault, Proxy};
 
-const ALL: Room = Room { records: 10_000, bytes: 6_000_000 };
+const ALL: ReadLimit = ReadLimit { records: 10_000, bytes: 6_000_000 };
 const JSON: &[(&str, &str)] = &[("content-type", "application/x-amz-json-1.1")];
 
 /// A stream with these records' data.
@@ -23,7 +25,7 @@ async fn stream_of(data: &[Vec<u8>]) -> String {
     name
 }
 
-fn texts(records: &[Record]) -> Vec<&str> {
+fn texts(records: &[ShardRecord]) -> Vec<&str> {
     records.iter().map(|record| std::str::from_utf8(&record.data).unwrap()).collect()
 }
 
@@ -36,7 +38,7 @@ async fn a_shard_is_read_from_its_oldest_record_and_then_behind_the_last_one() {
     let name = stream_of(&[b"1".to_vec(), b"2".to_vec(), b"3".to_vec()]).await;
     let reader = KinesisReader::new(&sdk(url()), name);
     let shard = shard(&reader).await;
-    let two = reader.read(&shard, None, Room { records: 2, ..ALL }).await.unwrap();
+    let two = reader.read(&shard, None, ReadLimit { records: 2, ..ALL }).await.unwrap();
     assert_eq!(texts(&two.records), ["1", "2"]);
     let after = two.records[1].sequence_number.as_str();
     let rest = reader.read(&shard, Some(after), ALL).await.unwrap();
@@ -47,7 +49,7 @@ async fn a_shard_is_read_from_its_oldest_record_and_then_behind_the_last_one() {
         .await
         .unwrap();
     assert_eq!(texts(&again.records), ["3"]);
-    assert_eq!(again.tail, Tail::Tip);
+    assert_eq!(again.tail, ShardTail::Tip);
 }
 
 #[tokio::test]
@@ -55,10 +57,10 @@ async fn a_read_ends_where_its_room_does_and_the_next_one_goes_on_there() {
     let name = stream_of(&[vec![b'a'; 600], vec![b'b'; 600], vec![b'c'; 600]]).await;
     let reader = KinesisReader::new(&sdk(url()), name);
     let shard = shard(&reader).await;
-    let first = reader.read(&shard, None, Room { bytes: 1_000, ..ALL }).await.unwrap();
-    assert_eq!((first.records.len(), first.tail), (2, Tail::More));
+    let first = reader.read(&shard, None, ReadLimit { bytes: 1_000, ..ALL }).await.unwrap();
+    assert_eq!((first.records.len(), first.tail), (2, ShardTail::More));
     let after = first.records[1].sequence_number.as_str();
-    let second = reader.read(&shard, Some(after), Room { bytes: 1_000, ..ALL }).await.unwrap();
+    let second = reader.read(&shard, Some(after), ReadLimit { bytes: 1_000, ..ALL }).await.unwrap();
     assert_eq!((second.records.len(), second.records[0].data[0]), (1, b'c'));
 }
 
@@ -70,7 +72,7 @@ async fn an_iterator_that_has_expired_is_opened_again() {
     let proxy = Proxy::new(&[(3, Fault::Answer(400, JSON, expired.to_owned()))]).await;
     let reader = KinesisReader::new(&proxy.sdk(), name);
     let shard = shard(&reader).await;
-    let first = reader.read(&shard, None, Room { records: 1, ..ALL }).await.unwrap();
+    let first = reader.read(&shard, None, ReadLimit { records: 1, ..ALL }).await.unwrap();
     let after = first.records[0].sequence_number.as_str();
     let second = reader.read(&shard, Some(after), ALL).await.unwrap();
     assert_eq!(texts(&second.records), ["2"]);

@@ -15,7 +15,7 @@ use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{EventStream, Put, StreamFailure, StreamRecord};
 use local::aws::KinesisReader;
 use local::event_source_mapping::ports::{Checkpoints, FailureDestination, InvokeFailure, Invoker};
-use local::event_source_mapping::{Backoff, EventSourceMapping, FailureRecord, Rules, Running, Settings};
+use local::event_source_mapping::{Backoff, EventSourceMapping, FailedBatch, Rules, Running, Settings};
 use serde_json::Value;
 use shared::time::Clock;
 use tests::site::{DEADLINE, eventually};
@@ -88,7 +88,7 @@ impl Checkpoints for Consumer {
 }
 
 impl FailureDestination for Consumer {
-    async fn keep(&self, _: &FailureRecord) -> anyhow::Result<()> {
+    async fn save(&self, _: &FailedBatch) -> anyhow::Result<()> {
         self.0.lock().unwrap().given_up += 1;
         Ok(())
     }

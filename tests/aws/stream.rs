@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{OutgoingLine, Publisher};
 use local::aws::KinesisReader;
-use local::event_source_mapping::ports::{Record, Room, StreamReader, Tail};
+use local::event_source_mapping::ports::{ReadLimit, ShardRecord, ShardTail, StreamReader};
 use serde_json::json;
 use shared::config::Config;
 use shared::metric::Metric;
@@ -43,22 +43,24 @@ async fn publish(proxy: &Proxy, stream: &str, config: &Config, keys: &[&str]) ->
 }
 
 /// All records of the stream's first shard.
-pub(crate) async fn records(stream: &str) -> Vec<Record> {
+pub(crate) async fn records(stream: &str) -> Vec<ShardRecord> {
     let reader = KinesisReader::new(&sdk(url()), stream.to_owned());
     let shard = reader.shards().await.unwrap().remove(0).id;
-    let mut records: Vec<Record> = Vec::new();
+    let mut records: Vec<ShardRecord> = Vec::new();
     loop {
         let after = records.last().map(|record| record.sequence_number.clone());
-        let read =
-            reader.read(&shard, after.as_deref(), Room { records: 10_000, bytes: 10_000_000 }).await.unwrap();
+        let read = reader
+            .read(&shard, after.as_deref(), ReadLimit { records: 10_000, bytes: 10_000_000 })
+            .await
+            .unwrap();
         records.extend(read.records);
-        if read.tail != Tail::More {
+        if read.tail != ShardTail::More {
             return records;
         }
     }
 }
 
-fn keys(records: &[Record]) -> Vec<&str> {
+fn keys(records: &[ShardRecord]) -> Vec<&str> {
     let mut keys: Vec<_> = records.iter().map(|record| record.partition_key.as_str()).collect();
     keys.sort_unstable();
     keys

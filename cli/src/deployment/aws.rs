@@ -17,7 +17,7 @@ use consumer_fn::objects::s3::S3Objects;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::ATTEMPT;
 use local::aws::stack::Stack;
-use local::event_source_mapping::ports::{ListedShard, Read};
+use local::event_source_mapping::ports::{ShardRead as Read, StreamShard as ListedShard};
 use shared::id::{EventId, TenantId};
 
 use super::{Deployment, ItemPage, Listed, Messages, QueueName, QueuedMessage, Start};

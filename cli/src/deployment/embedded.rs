@@ -13,7 +13,9 @@ use local::embedded::{
     Database, EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue,
     EmbeddedStream, Listed, QueueName, QueuedMessage, StreamRows,
 };
-use local::event_source_mapping::ports::{Checkpoints, ListedShard, Read, Room, StreamReader};
+use local::event_source_mapping::ports::{
+    Checkpoints, ReadLimit as Room, ShardRead as Read, StreamReader, StreamShard as ListedShard,
+};
 use shared::id::{EventId, TenantId};
 use shared::time::Clock;
 

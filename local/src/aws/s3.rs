@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::primitives::ByteStream;
 
-use crate::event_source_mapping::FailureRecord;
+use crate::event_source_mapping::FailedBatch;
 use crate::event_source_mapping::ports::FailureDestination;
 
 /// A bucket for what failed for good.
@@ -24,10 +24,10 @@ impl S3Failures {
 }
 
 impl FailureDestination for S3Failures {
-    async fn keep(&self, record: &FailureRecord) -> anyhow::Result<()> {
-        let put = self.client.put_object().bucket(&self.bucket).key(&record.object_key);
-        let put = put.content_type("application/json").body(ByteStream::from(record.to_json()));
+    async fn save(&self, batch: &FailedBatch) -> anyhow::Result<()> {
+        let put = self.client.put_object().bucket(&self.bucket).key(&batch.object_key);
+        let put = put.content_type("application/json").body(ByteStream::from(batch.to_json()));
         let put = put.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)));
-        put.map(drop).with_context(|| format!("`{}` in bucket `{}`", record.object_key, self.bucket))
+        put.map(drop).with_context(|| format!("`{}` in bucket `{}`", batch.object_key, self.bucket))
     }
 }

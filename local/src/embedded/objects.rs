@@ -1,4 +1,4 @@
-//! The bucket as the functions see it: payloads from the door, archive, quarantine and failures from behind.
+//! The bucket: claim checks of ingest, archive and quarantine of the consumer, failed batches of the event source mapping.
 
 use bytes::Bytes;
 use consumer_fn::Mark;
@@ -7,16 +7,15 @@ use ingest_fn::payload::{PayloadFailure, PayloadStore};
 use rusqlite::{OptionalExtension, params};
 use shared::blob::sha256;
 
-use super::{Database, Folder};
-use crate::event_source_mapping::FailureRecord;
+use super::database::Database;
+use super::folder::Folder;
+use crate::event_source_mapping::FailedBatch;
 use crate::event_source_mapping::ports::FailureDestination;
 
-/// Objects in a folder, their metadata in the database.
+/// The objects are in a folder, their metadata in the database.
 #[derive(Clone, Debug)]
 pub struct EmbeddedObjects {
-    /// The bucket.
     pub folder: Folder,
-    /// Where metadata lies.
     pub database: Database,
 }
 
@@ -88,9 +87,8 @@ impl PayloadStore for EmbeddedObjects {
 }
 
 impl FailureDestination for EmbeddedObjects {
-    async fn keep(&self, record: &FailureRecord) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(record)?;
-        self.folder.replace(&record.object_key, json.into()).await?;
+    async fn save(&self, batch: &FailedBatch) -> anyhow::Result<()> {
+        self.folder.replace(&batch.object_key, batch.to_json().into()).await?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What an event source mapping can be told, with the values that Tidegate deploys as defaults.
+//! The settings of an event source mapping. The defaults are the values that Tidegate deploys.
 
 use std::time::Duration;
 
@@ -8,23 +8,20 @@ use uuid::Uuid;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub const PAYLOAD_LIMIT: usize = 6_291_456;
 
-/// A mapping's identity, rules and pace.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names the mapping in the keys of its failure records.
+    /// Part of the keys at the failure destination.
     pub mapping_id: Uuid,
-    /// The function that is invoked.
     pub function_arn: String,
-    /// The stream that is read; its fourth field is the `awsRegion` of the records.
+    /// Its fourth field is the `awsRegion` of the records.
     pub stream_arn: String,
-    /// The function's execution role, which records carry as `invokeIdentityArn`.
+    /// The function's execution role: `invokeIdentityArn` in the records.
     pub role_arn: String,
-    /// How batches are made, and what a failure means.
     pub rules: Rules,
-    /// Between two reads of a shard whose tip has been reached. Lambda: one second.
+    /// Between two reads of a shard that has no more records. Lambda: one second.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html#kinesis-polling-and-batching>
     pub poll_interval: Duration,
-    /// Between two looks for new shards. A shard's end is a reason to look at once. Ours: AWS does not say.
+    /// Between two listings of the shards; the end of a shard lists them at once. Our choice: AWS gives no number.
     pub discovery_interval: Duration,
 }
 
@@ -34,19 +31,17 @@ pub struct Settings {
 pub struct Rules {
     /// Most records in one invocation: from 1 to 10,000.
     pub batch_size: usize,
-    /// How long records are gathered; zero means that a batch goes as soon as there is a record.
+    /// How long records are gathered. Zero: a batch is sent as soon as there is a record.
     pub batching_window: Duration,
-    /// Invocations of one and the same batch after its first one; `None` is unlimited.
+    /// Invocations of the same batch after its first one; `None` is unlimited.
     pub maximum_retry_attempts: Option<u32>,
-    /// Records older than this are given up; `None` is unlimited.
+    /// Older records are discarded; `None` is unlimited.
     pub maximum_record_age: Option<Duration>,
-    /// Split a batch that failed in two.
     pub bisect_on_error: bool,
-    /// Read `batchItemFailures` from the response.
+    /// Whether `batchItemFailures` is read from the response.
     pub report_batch_item_failures: bool,
     /// Largest event, in bytes of JSON.
     pub payload_limit: usize,
-    /// Waits between attempts.
     pub backoff: Backoff,
 }
 
@@ -65,13 +60,11 @@ impl Default for Rules {
     }
 }
 
-/// Exponential waits, doubling from `first` to `cap`. Ours: AWS says neither how long Lambda waits nor whether it does.
-/// No jitter, since one poller per shard never meets another.
+/// Waits that double from `first` to `cap`. Our choice: AWS documents no wait. There is no jitter, because a shard has
+/// one poller.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// After the first failure.
     pub first: Duration,
-    /// The longest wait.
     pub cap: Duration,
 }
 

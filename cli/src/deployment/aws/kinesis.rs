@@ -6,7 +6,9 @@ use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
 use local::aws::{KinesisReader, Position};
-use local::event_source_mapping::ports::{ListedShard, Read, Room, StreamReader};
+use local::event_source_mapping::ports::{
+    ReadLimit as Room, ShardRead as Read, StreamReader, StreamShard as ListedShard,
+};
 
 use super::failed;
 use crate::deployment::Start;
