@@ -1,4 +1,4 @@
-//! What the event source mapping reads, calls and keeps.
+//! What the event source mapping reads and calls.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use local::event_source_mapping::ports::{
 };
 
 use crate::emulator::{sdk, stream, url};
-use crate::proxy::{Fault, Proxy};
+use crate::proxy::{Proxy, ProxyFault};
 
 const ALL: ReadLimit = ReadLimit { records: 10_000, bytes: 6_000_000 };
 const JSON: &[(&str, &str)] = &[("content-type", "application/x-amz-json-1.1")];
 
-/// A stream with these records' data.
+/// A stream with a record for each of `data`.
 async fn stream_of(data: &[Vec<u8>]) -> String {
     let (client, name) = (aws_sdk_kinesis::Client::new(&sdk(url())), stream(1).await);
     for data in data {
@@ -34,7 +34,7 @@ async fn shard(reader: &KinesisReader) -> String {
 }
 
 #[tokio::test]
-async fn a_shard_is_read_from_its_oldest_record_and_then_behind_the_last_one() {
+async fn a_shard_is_read_from_its_oldest_record_and_then_after_the_last_one() {
     let name = stream_of(&[b"1".to_vec(), b"2".to_vec(), b"3".to_vec()]).await;
     let reader = KinesisReader::new(&sdk(url()), name);
     let shard = shard(&reader).await;
@@ -43,7 +43,7 @@ async fn a_shard_is_read_from_its_oldest_record_and_then_behind_the_last_one() {
     let after = two.records[1].sequence_number.as_str();
     let rest = reader.read(&shard, Some(after), ALL).await.unwrap();
     assert_eq!(texts(&rest.records), ["3"]);
-    // Somebody who asks for the same once more, after a restart perhaps, gets the same.
+    // A new reader, such as after a restart, reads the same.
     let again = KinesisReader::new(&sdk(url()), reader.stream().to_owned())
         .read(&shard, Some(after), ALL)
         .await
@@ -53,7 +53,7 @@ async fn a_shard_is_read_from_its_oldest_record_and_then_behind_the_last_one() {
 }
 
 #[tokio::test]
-async fn a_read_ends_where_its_room_does_and_the_next_one_goes_on_there() {
+async fn a_read_ends_at_its_limit_and_the_next_one_continues_there() {
     let name = stream_of(&[vec![b'a'; 600], vec![b'b'; 600], vec![b'c'; 600]]).await;
     let reader = KinesisReader::new(&sdk(url()), name);
     let shard = shard(&reader).await;
@@ -65,11 +65,11 @@ async fn a_read_ends_where_its_room_does_and_the_next_one_goes_on_there() {
 }
 
 #[tokio::test]
-async fn an_iterator_that_has_expired_is_opened_again() {
+async fn an_expired_iterator_is_replaced() {
     let name = stream_of(&[b"1".to_vec(), b"2".to_vec()]).await;
     let expired = r#"{"__type":"ExpiredIteratorException","message":"Iterator expired."}"#;
     // 0 ListShards, 1 GetShardIterator, 2 GetRecords, 3 GetRecords.
-    let proxy = Proxy::new(&[(3, Fault::Answer(400, JSON, expired.to_owned()))]).await;
+    let proxy = Proxy::new(&[(3, ProxyFault::Answer(400, JSON, expired.to_owned()))]).await;
     let reader = KinesisReader::new(&proxy.sdk(), name);
     let shard = shard(&reader).await;
     let first = reader.read(&shard, None, ReadLimit { records: 1, ..ALL }).await.unwrap();
@@ -101,13 +101,13 @@ async fn every_shard_is_listed() {
     assert!(listed.iter().all(|shard| shard.parents.is_empty()), "{listed:?}");
 }
 
-/// What the mapping hears of a function when Lambda answers so.
+/// The result of an invocation that Lambda answers like this.
 async fn invoke(
     status: u16,
     headers: &'static [(&'static str, &'static str)],
     body: &str,
 ) -> Result<Bytes, InvokeFailure> {
-    let proxy = Proxy::new(&[(0, Fault::Answer(status, headers, body.to_owned()))]).await;
+    let proxy = Proxy::new(&[(0, ProxyFault::Answer(status, headers, body.to_owned()))]).await;
     let invoked =
         LambdaInvoker::new(&proxy.sdk(), "consumer-fn".to_owned()).invoke(Bytes::from_static(b"{}")).await;
     assert_eq!(proxy.calls(), ["POST /2015-03-31/functions/consumer-fn/invocations"]);
@@ -115,7 +115,7 @@ async fn invoke(
 }
 
 #[tokio::test]
-async fn a_function_answers_fails_or_was_not_run() {
+async fn an_invocation_is_answered_failed_or_not_run() {
     let answer = r#"{"batchItemFailures":[]}"#;
     assert_eq!(invoke(200, &[], answer).await, Ok(Bytes::from(answer)));
 

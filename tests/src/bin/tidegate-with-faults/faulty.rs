@@ -1,4 +1,4 @@
-//! The adapters' ports, with the plan's faults on every call.
+//! The embedded adapters with the faults of the plan.
 
 use bytes::Bytes;
 use consumer_fn::Mark;
@@ -12,9 +12,8 @@ use local::adapters::Adapters;
 use local::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 
 use crate::faults::{Fault, Faults, Operation, die};
-use crate::late::Late;
+use crate::late::LateEffect;
 
-/// The embedded adapters, each behind the plan.
 pub(crate) struct FaultyAdapters(pub(crate) Faults);
 
 impl Adapters for FaultyAdapters {
@@ -47,7 +46,7 @@ struct Faulty<A> {
 impl<S: EventStream> EventStream for Faulty<S> {
     async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
         let throttled = || Put::Refused(Refusal::Throttled("by the fault plan".to_owned()));
-        match self.faults.strike(Operation::StreamPut) {
+        match self.faults.next(Operation::StreamPut) {
             None => self.inner.put(records).await,
             Some(Fault::Refuse) => Ok(records.iter().map(|_| throttled()).collect()),
             Some(Fault::RefuseSome) => {
@@ -74,7 +73,7 @@ impl<S: EventStream> EventStream for Faulty<S> {
 impl<S: SpillQueue> SpillQueue for Faulty<S> {
     async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
         let failed = || vec![Err(SpillFailure("by the fault plan".to_owned())); messages.len()];
-        match self.faults.strike(Operation::SpillSend) {
+        match self.faults.next(Operation::SpillSend) {
             None => self.inner.send(messages).await,
             Some(Fault::Refuse | Fault::RefuseSome) => failed(),
             Some(Fault::FailAfter | Fault::Late) => {
@@ -93,9 +92,9 @@ impl<S: SpillQueue> SpillQueue for Faulty<S> {
 
 impl<S: ItemStore> ItemStore for Faulty<S> {
     async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        self.faults.look_at(items.iter().map(|item| item.id.as_str()));
+        self.faults.crash_on(items.iter().map(|item| item.id.as_str()));
         let failed = || Insert::Failed("by the fault plan".to_owned());
-        match self.faults.strike(Operation::ItemsInsert) {
+        match self.faults.next(Operation::ItemsInsert) {
             None => self.inner.insert(items).await,
             Some(Fault::Refuse) => items.iter().map(|_| failed()).collect(),
             Some(Fault::RefuseSome) => {
@@ -120,7 +119,7 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
 
     async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
         let failed = || vec![TakenOver::Failed("by the fault plan".to_owned()); items.len()];
-        match self.faults.strike(Operation::ItemsTakeOver) {
+        match self.faults.next(Operation::ItemsTakeOver) {
             None => self.inner.take_over(items).await,
             Some(Fault::Refuse | Fault::RefuseSome) => failed(),
             Some(Fault::FailAfter) => {
@@ -134,11 +133,11 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
                 die()
             }
             Some(Fault::Late) => {
-                Late::take_over(items).send_off();
+                LateEffect::take_over(items).send_off();
                 failed()
             }
             Some(Fault::DieLate) => {
-                Late::take_over(items).send_off();
+                LateEffect::take_over(items).send_off();
                 die()
             }
         }
@@ -146,16 +145,16 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
 }
 
 impl<S> Faulty<S> {
-    /// A call behind the plan. `late` is what it comes to if it takes effect later.
+    /// Makes a call, or what the plan says. `late` is the effect for faults that take effect later.
     async fn call<T, E>(
         &self,
         operation: Operation,
         call: impl Future<Output = Result<T, E>>,
         failure: impl Fn(String) -> E,
-        late: impl FnOnce() -> Option<Late>,
+        late: impl FnOnce() -> Option<LateEffect>,
     ) -> Result<T, E> {
         let failed = || Err(failure("by the fault plan".to_owned()));
-        match self.faults.strike(operation) {
+        match self.faults.next(operation) {
             None => call.await,
             Some(Fault::Refuse | Fault::RefuseSome) => failed(),
             Some(Fault::FailAfter) => {
@@ -169,11 +168,11 @@ impl<S> Faulty<S> {
                 die()
             }
             Some(Fault::Late) => {
-                late().expect("the plan asks for it only where it can be").send_off();
+                late().expect("the plan has late faults only for operations with a late effect").send_off();
                 failed()
             }
             Some(Fault::DieLate) => {
-                late().expect("the plan asks for it only where it can be").send_off();
+                late().expect("the plan has late faults only for operations with a late effect").send_off();
                 die()
             }
         }
@@ -188,7 +187,7 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
         covers_before: Option<&Mark>,
     ) -> Result<Created, ObjectFailure> {
         let operation = if key.starts_with("events/") { Operation::ArchivePut } else { Operation::TextPut };
-        let late = || covers_before.map(|before| Late::put(key, &bytes, before));
+        let late = || covers_before.map(|before| LateEffect::put(key, &bytes, before));
         let put = self.inner.put_if_absent(key, bytes.clone(), covers_before);
         self.call(operation, put, ObjectFailure, late).await
     }
@@ -213,8 +212,8 @@ impl<L: Ledger> Ledger for Faulty<L> {
 
     async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
         let operation =
-            if progress.intent.is_some() { Operation::LedgerIntent } else { Operation::LedgerSettle };
-        let late = || Some(Late::write(shard, progress));
+            if progress.intent.is_some() { Operation::LedgerIntent } else { Operation::LedgerCommit };
+        let late = || Some(LateEffect::write(shard, progress));
         self.call(operation, self.inner.write(shard, progress), LedgerFailure, late).await
     }
 
