@@ -1,6 +1,6 @@
-//! The embedded adapters: every port on one machine, without a server. The stream, items, ledger, queues and checkpoints
-//! are in one SQLite file, the objects in a folder that looks like the bucket. Read them at any time with `sqlite3` and
-//! `zcat`.
+//! The embedded adapters: every port on one machine, without a server. The stream, items, ledger, queues and
+//! checkpoints are in one SQLite file, the objects in a folder that looks like the bucket. Read them at any time with
+//! `sqlite3` and `zcat`.
 //!
 //! The data survive `kill -9` of this process. After a power cut, the last writes may be missing.
 

@@ -1,5 +1,5 @@
-//! The metrics as Prometheus text, for `/metrics`. In Lambda the same metrics go to CloudWatch. Here they have the names
-//! that Prometheus users expect: `EventsStored` becomes `tidegate_events_stored_total`.
+//! The metrics as Prometheus text, for `/metrics`. In Lambda the same metrics go to CloudWatch. Here they have the
+//! names that Prometheus users expect: `EventsStored` becomes `tidegate_events_stored_total`.
 
 use std::collections::HashMap;
 

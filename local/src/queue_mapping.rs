@@ -1,6 +1,6 @@
-//! The Lambda event source mapping for the spill queue: it receives messages, invokes the drain, and deletes the messages
-//! that are done. The queue itself repeats the others after their visibility time-out, and moves them to the dead-letter
-//! queue after too many receives.
+//! The Lambda event source mapping for the spill queue: it receives messages, invokes the drain, and deletes the
+//! messages that are done. The queue itself repeats the others after their visibility time-out, and moves them to the
+//! dead-letter queue after too many receives.
 //!
 //! - `payload`: renders the event that the function receives. No I/O.
 //! - `answer`: reads the function's response. No I/O.

@@ -1,8 +1,8 @@
 //! Runs Lambda functions as child processes of this one, through the Lambda Runtime API
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>). So a test runs the program that is deployed.
 //!
-//! A child is an *execution environment*. It takes one invocation at a time, is reused while it is healthy, and is killed
-//! when it runs out of time. Environments are started as invocations need them, up to a maximum.
+//! A child is an *execution environment*. It takes one invocation at a time, is reused while it is healthy, and is
+//! killed when it runs out of time. Environments are started as invocations need them, up to a maximum.
 //!
 //! - `function_host`: chooses the environment for an invocation.
 //! - `environment`: one child, from its start to its end.

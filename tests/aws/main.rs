@@ -1,6 +1,6 @@
-//! The AWS adapters with emulators of AWS. ministack emulates all services; a proxy in front of it adds faults that no emulator
-//! has, such as a `PutRecords` call that is refused in part. kinesis-local emulates a stream that reshards, because ministack
-//! loses the records of a split shard. `make test-emulator` installs both and runs these tests.
+//! The AWS adapters with emulators of AWS. ministack emulates all services; a proxy in front of it adds faults that no
+//! emulator has, such as a `PutRecords` call that is refused in part. kinesis-local emulates a stream that reshards,
+//! because ministack loses the records of a split shard. `make test-emulator` installs both and runs these tests.
 //!
 //! | module | has |
 //! |---|---|

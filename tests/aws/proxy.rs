@@ -1,5 +1,5 @@
-//! A proxy in front of the emulator. It makes planned faults that AWS has under load and no emulator has. Calls are counted
-//! from 0.
+//! A proxy in front of the emulator. It makes planned faults that AWS has under load and no emulator has. Calls are
+//! counted from 0.
 
 use std::sync::{Arc, Mutex};
 

@@ -166,8 +166,8 @@ impl Operator {
     }
 }
 
-/// Puts one record after the other and waits for each, until `is_last` is set, and then [`STRETCH`] more. Returns how many it
-/// put.
+/// Puts one record after the other and waits for each, until `is_last` is set, and then [`STRETCH`] more. Returns how
+/// many it put.
 async fn send(
     stream: &KinesisStream,
     partition_key: &str,

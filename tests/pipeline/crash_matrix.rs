@@ -1,5 +1,5 @@
-//! Every step of the consumer, with every fault that makes a difference there; then faults at random. After each run, every
-//! event that was answered 202 is archived once and has one item, and nothing else is stored.
+//! Every step of the consumer, with every fault that makes a difference there; then faults at random. After each run,
+//! every event that was answered 202 is archived once and has one item, and nothing else is stored.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,8 +1,8 @@
-//! Records that failed permanently and that the failure destination lost. They are on the stream only, and `tidegate redrive
-//! --place stream` brings them back.
+//! Records that failed permanently and that the failure destination lost. They are on the stream only, and `tidegate
+//! redrive --place stream` brings them back.
 //!
-//! Lambda drops records that its failure destination does not take. Our event source mapping waits instead, so these tests
-//! let it save the records and then delete them.
+//! Lambda drops records that its failure destination does not take. Our event source mapping waits instead, so these
+//! tests let it save the records and then delete them.
 
 use serde_json::{Value, json};
 use tests::chaos::ClientLog;
@@ -145,8 +145,8 @@ async fn a_killed_redrive_from_the_stream_stores_everything_once_when_it_is_repe
     dropped(&site, pipeline, 3).await;
     site.fault_now("ArchivePut", None);
 
-    // Killed at each of its steps: it reads the ledger, fences the key of an earlier attempt, fences the shard, puts events,
-    // and writes down what it put.
+    // Killed at each of its steps: it reads the ledger, fences the key of an earlier attempt, fences the shard, puts
+    // events, and writes down what it put.
     for step in ["ledger_read", "archive_put", "ledger_commit", "stream_put", "quarantine_put"] {
         for fault in ["die_before", "die_after"] {
             let output = site.command(&APPLY, &[(step, 1, 1, fault)]);

@@ -65,8 +65,8 @@ async fn an_event_that_crashed_the_consumer_is_stored_once_when_it_is_redriven_a
 #[tokio::test]
 async fn a_killed_redrive_stores_everything_once_when_it_is_repeated() {
     let (mut site, log) = with_failures(3).await;
-    // Killed at each of its steps: it fences the shard, puts events, and writes down what it put. The last record of the
-    // shard failed, so the shard is not fenced after it yet.
+    // Killed at each of its steps: it fences the shard, puts events, and writes down what it put. The last record of
+    // the shard failed, so the shard is not fenced after it yet.
     for step in ["ledger_read", "ledger_commit", "stream_put", "quarantine_put"] {
         for fault in ["die_before", "die_after"] {
             let output = site.command(&["redrive", "--apply"], &[(step, 1, 1, fault)]);

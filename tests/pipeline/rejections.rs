@@ -1,5 +1,5 @@
-//! Requests that ingest refuses, over real HTTP. `ingest-fn` tests all rejections; this module tests large bodies, and that a
-//! refused request stores nothing.
+//! Requests that ingest refuses, over real HTTP. `ingest-fn` tests all rejections; this module tests large bodies, and
+//! that a refused request stores nothing.
 
 use serde_json::json;
 

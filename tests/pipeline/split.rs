@@ -1,5 +1,5 @@
-//! A shard is split under load, then one of its children. Nothing is lost or doubled, and the events of each sender are read
-//! in the order in which it sent them, across all shards.
+//! A shard is split under load, then one of its children. Nothing is lost or doubled, and the events of each sender
+//! are read in the order in which it sent them, across all shards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,8 +24,8 @@ async fn stream(site: &Site) -> (EmbeddedStream, StreamRows) {
     (stream, StreamRows(data.database().unwrap()))
 }
 
-/// Sends one event after the other and waits for each answer, until `is_last` is set, and then [`STRETCH`] more. Returns how
-/// many it sent.
+/// Sends one event after the other and waits for each answer, until `is_last` is set, and then [`STRETCH`] more.
+/// Returns how many it sent.
 async fn send(pipeline: &LocalRun, tenant: String, sent: &AtomicUsize, is_last: &AtomicBool) -> usize {
     let (mut count, mut left) = (0, STRETCH);
     while left > 0 {

@@ -1,5 +1,5 @@
-//! Crash runs: starts `tidegate local` with planned faults, sends events, kills it and starts it again. Then everything that
-//! the client's log has as accepted must be stored once, and `tidegate audit` must agree.
+//! Crash runs: starts `tidegate local` with planned faults, sends events, kills it and starts it again. Then
+//! everything that the client's log has as accepted must be stored once, and `tidegate audit` must agree.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -78,8 +78,8 @@ impl ClientLog {
         self.accepted.insert(event);
     }
 
-    /// Waits until every accepted event is stored, and stops the pipeline. Then checks that each event is stored once, and
-    /// that `tidegate audit` agrees.
+    /// Waits until every accepted event is stored, and stops the pipeline. Then checks that each event is stored once,
+    /// and that `tidegate audit` agrees.
     pub async fn balance(&self, site: &Site, pipeline: LocalRun) -> RunSummary {
         let data = site.stored();
         let is_stored = || {
@@ -116,8 +116,8 @@ impl ClientLog {
     }
 }
 
-/// `tidegate audit` must count every archived event as stored, and none as in progress or missing. Returns how many failed
-/// permanently.
+/// `tidegate audit` must count every archived event as stored, and none as in progress or missing. Returns how many
+/// failed permanently.
 fn agreed(site: &Site, archived: usize) -> u64 {
     let (code, report) = site.audit();
     assert_eq!(code, 0, "the audit does not agree: {report:#}");

@@ -85,7 +85,8 @@ impl Site {
         self.crash_on.clear();
     }
 
-    /// Runs a command of the program on the data folder, with its own faults: `(operation, first call, last call, fault)`.
+    /// Runs a command of the program on the data folder, with its own faults: `(operation, first call, last call,
+    /// fault)`.
     pub fn command(&self, arguments: &[&str], rules: &[(&str, u64, u64, &str)]) -> Output {
         let counts = tempfile::tempdir().unwrap();
         let mut command = self.to_run(arguments);

@@ -1,5 +1,5 @@
-//! Reads what is stored in a data folder: the database with SQL, the objects with gunzip. It uses Tidegate's code only for
-//! the format of records on the stream.
+//! Reads what is stored in a data folder: the database with SQL, the objects with gunzip. It uses Tidegate's code only
+//! for the format of records on the stream.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -100,8 +100,8 @@ impl StoredData {
             .unwrap();
     }
 
-    /// Puts an event on the stream as a redrive does. Its item exists, but names a former origin that is not archived; the
-    /// event names that origin in `redrive_of`.
+    /// Puts an event on the stream as a redrive does. Its item exists, but names a former origin that is not archived;
+    /// the event names that origin in `redrive_of`.
     pub fn strand(&self, tenant: &str, id: &str) {
         let admission = format!("019aa553-4a00-7000-8000-{}", &shared::blob::sha256(id.as_bytes())[..12]);
         let event = serde_json::json!({

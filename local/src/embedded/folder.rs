@@ -135,8 +135,8 @@ impl Folder {
     }
 }
 
-/// A segment of a key as file names: a name ends in `+` if the segment continues in the next. Keys contain no other `+`,
-/// because `shared::key` percent-encodes it. So two keys never have the same path.
+/// A segment of a key as file names: a name ends in `+` if the segment continues in the next. Keys contain no other
+/// `+`, because `shared::key` percent-encodes it. So two keys never have the same path.
 fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
     let count = segment.len().div_ceil(NAME_BYTES);
     let chunks = segment.as_bytes().chunks(NAME_BYTES);

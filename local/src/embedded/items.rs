@@ -85,8 +85,8 @@ impl EmbeddedItems {
         self.0.call(find).await
     }
 
-    /// Items after the row `after`, of `tenant` or of all tenants, at most `limit`. Also the last row's number, if there
-    /// may be more rows after it.
+    /// Items after the row `after`, of `tenant` or of all tenants, at most `limit`. Also the last row's number, if
+    /// there may be more rows after it.
     pub async fn list(
         &self,
         tenant: Option<&TenantId>,

@@ -1,4 +1,5 @@
-//! The bucket: claim checks of ingest, archive and quarantine of the consumer, failed batches of the event source mapping.
+//! The bucket: claim checks of ingest, archive and quarantine of the consumer, failed batches of the event source
+//! mapping.
 
 use bytes::Bytes;
 use consumer_fn::Mark;

@@ -63,8 +63,8 @@ impl EmbeddedStream {
         Ok(open.into_iter().map(|shard| shard.id).collect())
     }
 
-    /// Splits an open shard in the middle. It takes no more records; its two children do. A put at the same time, even in
-    /// another process, goes to the shard before the split or to a child.
+    /// Splits an open shard in the middle. It takes no more records; its two children do. A put at the same time, even
+    /// in another process, goes to the shard before the split or to a child.
     pub async fn split(&self, shard: &str) -> Result<[String; 2], SplitError> {
         let shard = shard.to_owned();
         let split = self.database.write(move |transaction| {
@@ -152,8 +152,8 @@ impl EventStream for EmbeddedStream {
 }
 
 impl StreamRows {
-    /// The last sequence number of `shard` before the first record that arrived at or after `time`. A read after it starts
-    /// with that record.
+    /// The last sequence number of `shard` before the first record that arrived at or after `time`. A read after it
+    /// starts with that record.
     pub async fn last_before(&self, shard: &str, time: Timestamp) -> Result<Option<String>, DatabaseError> {
         let shard = shard.to_owned();
         let found: Option<i64> = self

@@ -1,7 +1,7 @@
 //! Lets writes share a transaction: writes that come while a transaction is in progress share the next one.
 //!
-//! A commit copies every page that the transaction touched, however little was written to it. With a transaction for each
-//! write, commits would be the largest cost of ingest.
+//! A commit copies every page that the transaction touched, however little was written to it. With a transaction for
+//! each write, commits would be the largest cost of ingest.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

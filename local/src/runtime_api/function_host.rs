@@ -96,7 +96,8 @@ impl Host {
         started.map_err(|error| if self.slots.is_closed() { self.shutting_down() } else { error })
     }
 
-    /// A shutdown closes the slots before it reads the list. So either it sees this process, or we see the closed slots.
+    /// A shutdown closes the slots before it reads the list. So either it sees this process, or we see the closed
+    /// slots.
     fn register(&self, process: &Arc<Process>) {
         let mut processes = lock(&self.processes);
         processes.retain(|process| process.upgrade().is_some_and(|process| !process.has_exited()));

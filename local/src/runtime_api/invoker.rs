@@ -12,8 +12,8 @@ impl Invoker for FunctionHost {
     }
 }
 
-/// In Lambda, every failure in the function's environment is a function error and uses a retry, also a failed start or a
-/// response that is too large.
+/// In Lambda, every failure in the function's environment is a function error and uses a retry, also a failed start or
+/// a response that is too large.
 fn failure(error: InvokeError) -> InvokeFailure {
     match error {
         InvokeError::ShuttingDown { .. } => InvokeFailure::NotRun(error.to_string()),

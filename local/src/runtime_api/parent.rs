@@ -2,11 +2,11 @@
 
 use std::io::Read;
 
-/// Ends this process as soon as its standard input ends. A program that a [`FunctionHost`](super::FunctionHost) runs must
-/// call this first.
+/// Ends this process as soon as its standard input ends. A program that a [`FunctionHost`](super::FunctionHost) runs
+/// must call this first.
 ///
-/// The host holds the other end of that pipe. When the host ends, even by SIGKILL, the operating system closes the pipe,
-/// so no child outlives it. The host also closes it to ask an idle child to end.
+/// The host holds the other end of that pipe. When the host ends, even by SIGKILL, the operating system closes the
+/// pipe, so no child outlives it. The host also closes it to ask an idle child to end.
 pub fn exit_with_parent() {
     std::thread::spawn(|| {
         let mut stdin = std::io::stdin().lock();

@@ -1,5 +1,5 @@
-//! The Runtime API of one environment over HTTP. Of the Extensions API, it has what `lambda_runtime`'s graceful shutdown
-//! needs: an extension can register, and never gets an event.
+//! The Runtime API of one environment over HTTP. Of the Extensions API, it has what `lambda_runtime`'s graceful
+//! shutdown needs: an extension can register, and never gets an event.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
 

@@ -1,5 +1,5 @@
-//! The acceptance run (`make accept`): minutes of load in real time, on the release build of `tidegate local` at the pace of
-//! a deployment. Prints a transcript, and fails if a promise is broken.
+//! The acceptance run (`make accept`): minutes of load in real time, on the release build of `tidegate local` at the
+//! pace of a deployment. Prints a transcript, and fails if a promise is broken.
 
 #![expect(clippy::unwrap_used, reason = "a run that cannot continue has failed")]
 

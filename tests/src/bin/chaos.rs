@@ -1,5 +1,5 @@
-//! `make chaos`: random crash runs, several at a time. Usage: `chaos [runs] [first seed]`, by default 1,000 runs. It prints
-//! the seed of a run that fails; `chaos 1 SEED` repeats that run.
+//! `make chaos`: random crash runs, several at a time. Usage: `chaos [runs] [first seed]`, by default 1,000 runs. It
+//! prints the seed of a run that fails; `chaos 1 SEED` repeats that run.
 
 use std::process::ExitCode;
 use std::sync::Mutex;

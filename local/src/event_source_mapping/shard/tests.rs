@@ -272,7 +272,8 @@ fn a_partial_response_finishes_the_records_before_the_returned_number() {
         let trace = play(Rules { bisect_on_error, ..rules() }, 1..=4, |batch| {
             if batch.contains(&4) { reports.pop().map_or_else(success, report) } else { success() }
         });
-        // Without bisect, the second report of 3 retries the batch that starts there. With bisect, it halves that batch.
+        // Without bisect, the second report of 3 retries the batch that starts there. With bisect, it halves that
+        // batch.
         let expected: &[&[u64]] = if bisect_on_error {
             &[&[1, 2, 3, 4], &[3, 4], &[3], &[4], &[4]]
         } else {

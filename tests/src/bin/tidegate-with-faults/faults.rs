@@ -1,8 +1,8 @@
 //! The fault plan: which call of which operation fails, and how. The plan is JSON in `TIDEGATE_TEST_FAULTS`. Calls are
 //! counted in the folder `TIDEGATE_TEST_FAULTS_DIR`, so the count continues after a process has died.
 //!
-//! A test can also start and end a fault while the process runs: a file such as `StreamPut.now` in that folder contains the
-//! name of a fault. It is read at every call, and overrides the plan while it exists.
+//! A test can also start and end a fault while the process runs: a file such as `StreamPut.now` in that folder
+//! contains the name of a fault. It is read at every call, and overrides the plan while it exists.
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! LateEffect effects: a call takes effect when its caller has stopped waiting or is dead. A process of its own waits a moment,
-//! then makes the call on the adapters without faults.
+//! Late effects: a call takes effect when its caller has stopped waiting or is dead. A process of its own waits a
+//! moment, then makes the call on the adapters without faults.
 
 use std::io::Read;
 use std::path::Path;
