@@ -1,9 +1,11 @@
 # What a developer types. `.ci/run` calls the same targets.
 
-# The crates with a feature `aws`: the adapters by the AWS SDK, the Lambda binaries, and the commands that speak to AWS.
+# The crates that use the AWS SDK: the functions with their feature `aws`, the crate `aws`, and the commands that need it.
 # Compiling them takes minutes.
-AWS = --package ingest-fn --package consumer-fn --package local --package tidegate \
+AWS = --package ingest-fn --package consumer-fn --package aws --package tidegate \
 	--features ingest-fn/aws-test,consumer-fn/aws-test,tidegate/aws
+# All others, and these without the SDK.
+WITHOUT_AWS = --workspace --exclude aws
 
 # An emulator of AWS, cargo-lambda and AWS's Python SDK, in the versions that tests/e2e/requirements.txt pins.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -26,7 +28,7 @@ run: ## the whole pipeline on this machine
 test: test-rust test-cdk ## every test that needs no AWS SDK; `make test-rust` alone needs nothing but Rust
 
 test-rust: ## units, properties, the model, the pipeline through real processes
-	cargo test --workspace --locked
+	cargo test $(WITHOUT_AWS) --locked
 
 test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked
@@ -61,8 +63,8 @@ $(KINESIS_LOCAL)/installed: tests/aws/kinesis-local/package.json tests/aws/kines
 
 lint: ## format, clippy, documentation
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --features fuzz/targets --locked -- --deny warnings
-	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc --workspace --lib --no-deps --document-private-items --locked --quiet
+	cargo clippy $(WITHOUT_AWS) --all-targets --features fuzz/targets --locked -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' cargo doc $(WITHOUT_AWS) --lib --no-deps --document-private-items --locked --quiet
 
 lint-aws: ## clippy for the AWS adapters and all that is built on them
 	cargo clippy $(AWS) --package tests --features tests/aws --all-targets --locked -- --deny warnings

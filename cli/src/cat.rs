@@ -1,171 +1,57 @@
-//! `tidegate cat`: one tenant's events from the archive, by range requests along the manifest. Each tenant's lines are a
-//! gzip member of their own, so nobody else's bytes are read.
+//! `tidegate cat`: prints one tenant's archived events.
 
-#[cfg(test)]
-mod tests;
-
-use std::collections::BTreeMap;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Write, stdout};
 
 use anyhow::{Context, bail};
-use consumer_fn::manifest::ManifestRow;
-use serde::Deserialize;
-use shared::gzip;
+use clap::Args;
+use local::adapters::Plain;
+use operate::cat::cat;
+use operate::deployment::{Deployment, ListedObject};
 use shared::id::TenantId;
-use shared::time::Timestamp;
 
-use crate::archive::{Absent, Span, gone, manifest, ranges_of, shards};
-use crate::arguments::CatOptions;
-use crate::deployment::{Deployment, Listed, Opened};
+use crate::deployment::{DeploymentOptions, Work};
+use crate::options::SpanOptions;
 
-/// Prints a tenant's events, and on stderr what it took.
+#[derive(Args, Debug)]
+pub(crate) struct CatOptions {
+    #[command(flatten)]
+    deployment: DeploymentOptions,
+    /// The tenant
+    #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
+    tenant: TenantId,
+    #[command(flatten)]
+    span: SpanOptions,
+}
+
+/// Prints events to stdout, and what was read to stderr.
 pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
-    let span = Span::new(options.from, options.to);
-    let mut out = BufWriter::new(io::stdout().lock());
-    let printed = match options.deployment.open().await? {
-        Opened::Embedded(deployment) => cat(&*deployment, &options.tenant, span, &mut out).await?,
-        #[cfg(feature = "aws")]
-        Opened::Aws(deployment) => cat(&*deployment, &options.tenant, span, &mut out).await?,
-    };
-    if let Err(error) = out.flush()
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        return Err(error).context("stdout");
-    }
-    for Listed { key, bytes, .. } in &printed.unlisted {
-        eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
-    }
-    for absent in printed.absent.told() {
-        eprintln!("{absent}");
-    }
-    eprintln!("{}", printed.summary(&options.tenant));
-    match printed.absent.lost() {
-        0 => Ok(()),
-        count => bail!("{count} objects that the manifest has could not be read"),
-    }
+    options.deployment.run(&Plain, Cat(&options)).await
 }
 
-/// What was printed, and what it took.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Printed {
-    lines: u64,
-    /// The objects that had some of them.
-    objects: u64,
-    /// Their sizes.
-    object_bytes: u64,
-    /// What was read of them.
-    read_bytes: u64,
-    /// What was read to find out where: ranges that are not in a manifest row.
-    sidecar_bytes: u64,
-    /// Objects that may hold lines of the tenant, and that the manifest does not tell of.
-    unlisted: Vec<Listed>,
-    /// Objects that the manifest tells of and that are not there.
-    absent: Absent,
-}
+struct Cat<'a>(&'a CatOptions);
 
-impl Printed {
-    fn summary(&self, tenant: &TenantId) -> String {
-        let Self { lines, objects, object_bytes, read_bytes, sidecar_bytes, .. } = self;
-        let sidecars = match sidecar_bytes {
-            0 => String::new(),
-            bytes => format!(", and {bytes} bytes of ranges beside them"),
-        };
-        format!(
-            "{lines} events of {tenant}: read {read_bytes} of {object_bytes} bytes in {objects} objects{sidecars}"
-        )
-    }
-}
+impl Work for Cat<'_> {
+    type Output = ();
 
-/// Writes the events of `tenant` that were received within `span`: objects in the order of their oldest event, lines as
-/// they lie in them. Ends early, and well, if nobody reads on.
-async fn cat(
-    deployment: &impl Deployment,
-    tenant: &TenantId,
-    span: Span,
-    out: &mut impl Write,
-) -> anyhow::Result<Printed> {
-    let absent = Absent::of(deployment).await?;
-    let (rows, unlisted) = rows(deployment, absent.since(span.from), span).await?;
-    let mut printed = Printed { unlisted, absent, ..Printed::default() };
-    for row in &rows {
-        let (ranges, sidecar_bytes) = match ranges_of(deployment, row).await? {
-            Ok(found) => found,
-            Err(why) => {
-                printed.absent.add(row, &why);
-                continue;
-            }
-        };
-        printed.sidecar_bytes += sidecar_bytes;
-        let ranges: Vec<_> = ranges.into_iter().filter(|range| range.tenant == *tenant).collect();
-        if ranges.is_empty() {
-            continue;
+    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<()> {
+        let CatOptions { tenant, span, .. } = self.0;
+        let mut out = BufWriter::new(stdout().lock());
+        let printed = cat(deployment, tenant, span.span(), &mut out).await?;
+        if let Err(error) = out.flush()
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            return Err(error).context("stdout");
         }
-        let mut members = Vec::new();
-        for range in &ranges {
-            members.extend(deployment.get_range(&row.key, range.offset, range.length).await?);
+        for ListedObject { key, bytes, .. } in &printed.unlisted {
+            eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
         }
-        if members.len() < ranges.len() {
-            printed.absent.add(row, &gone(row));
-            continue;
+        for absent in printed.absent.told() {
+            eprintln!("{absent}");
         }
-        printed.objects += 1;
-        printed.object_bytes += row.bytes as u64;
-        for member in members {
-            printed.read_bytes += member.len() as u64;
-            let lines = lines(&member, tenant, span)
-                .with_context(|| format!("`{}` is not as its manifest row says", row.key))?;
-            for line in lines {
-                match out.write_all(&line).and_then(|()| out.write_all(b"\n")) {
-                    Ok(()) => printed.lines += 1,
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(printed),
-                    Err(error) => return Err(error).context("stdout"),
-                }
-            }
+        eprintln!("{}", printed.summary(tenant));
+        match printed.absent.lost() {
+            0 => Ok(()),
+            count => bail!("{count} objects that the manifest has could not be read"),
         }
     }
-    Ok(printed)
-}
-
-/// The manifest's rows for the span, read from those that reach to `since`; and the objects without one.
-async fn rows(
-    deployment: &impl Deployment,
-    since: Timestamp,
-    span: Span,
-) -> anyhow::Result<(Vec<ManifestRow>, Vec<Listed>)> {
-    let mut listed: BTreeMap<String, Listed> = BTreeMap::new();
-    let shards = shards(deployment, since, |page| {
-        listed.extend(page.into_iter().map(|object| (object.key.clone(), object)));
-    });
-    let mut rows = Vec::new();
-    for shard in shards.await?.into_keys() {
-        rows.extend(manifest(deployment, &shard, since).await?);
-    }
-    for row in &rows {
-        listed.remove(&row.key);
-    }
-    rows.retain(|row| span.overlaps(row.received_at));
-    rows.sort_by(|a, b| (a.received_at, &a.key).cmp(&(b.received_at, &b.key)));
-    // A sealed key holds nothing, and has no row.
-    let sealed = gzip::compress(b"", gzip::Level::FAST).len() as u64;
-    Ok((rows, listed.into_values().filter(|object| object.bytes != sealed).collect()))
-}
-
-/// The lines of a member, which must all be the tenant's.
-fn lines(member: &[u8], tenant: &TenantId, span: Span) -> anyhow::Result<Vec<Vec<u8>>> {
-    #[derive(Deserialize)]
-    struct Line {
-        tenant: TenantId,
-        received_at: Timestamp,
-    }
-    let (mut lines, mut bad) = (Vec::new(), false);
-    let length = gzip::first_member_lines(member, |bytes| match serde_json::from_slice::<Line>(bytes) {
-        Ok(line) if line.tenant != *tenant => bad = true,
-        Ok(line) if span.has(line.received_at) => lines.push(bytes.to_vec()),
-        Ok(_) => {}
-        Err(_) => bad = true,
-    })?;
-    if bad || length != member.len() {
-        bail!("its range of `{tenant}` holds something else");
-    }
-    Ok(lines)
 }

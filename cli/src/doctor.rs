@@ -1,51 +1,40 @@
-//! `tidegate doctor`: a deployed stack against the contract. Facts in, findings out: [`examine`] is pure, and what should be
-//! is read from the code that runs (`Rules`, the functions' environments and permissions, the redriver's constants) and
-//! from `tidegate.toml`. Reading the facts is `reader`'s, behind the feature `aws`.
-//!
-//! | file | looks at |
-//! |---|---|
-//! | `feeding` | both event source mappings |
-//! | `functions` | the functions, their variables, the version that serves |
-//! | `permissions` | the functions' roles |
-//! | `storage` | stream, tables, bucket |
-//! | `queues` | the spill queue and its dead letters |
-//! | `alarms` | the alarms |
+//! `tidegate doctor`: reads a deployed stack, compares it with the contract, prints the findings.
 
-mod alarms;
-pub mod facts;
-mod feeding;
-mod functions;
-mod permissions;
-mod queues;
-#[cfg(feature = "aws")]
-pub mod reader;
-pub mod report;
-mod storage;
-#[cfg(test)]
-mod tests;
+use std::process::ExitCode;
 
-use shared::config::Config;
+use clap::Args;
+use operate::doctor::examine;
+use shared::config;
 
-use facts::Deployment;
-use report::Report;
+use crate::options::ConfigOption;
+use crate::terminal::print;
 
-/// Compares a deployment with the contract. `config` is what `tidegate.toml` says here; `fingerprint` is what it comes to
-/// with the overrides of the deployed ingest function.
-pub fn examine(deployment: &Deployment, config: &Config, fingerprint: &str) -> Report {
-    let mut report = Report::new(&deployment.stack);
-    let mut stack = report.about("stack");
-    stack.holds(
-        "status",
-        &deployment.status,
-        deployment.status.ends_with("_COMPLETE") && !deployment.status.contains("ROLLBACK"),
-        "CREATE_COMPLETE or UPDATE_COMPLETE",
-        "look at the stack's events, and deploy again",
-    );
-    feeding::check(deployment, &mut report);
-    functions::check(deployment, config, fingerprint, &mut report);
-    permissions::check(deployment, &mut report);
-    storage::check(deployment, config, &mut report);
-    queues::check(deployment, &mut report);
-    alarms::check(deployment, &mut report);
-    report
+/// Region and credentials come from the environment, as for every AWS tool.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorOptions {
+    /// CloudFormation name of the stack, such as `Tidegate-dev`
+    #[arg(long, value_name = "NAME")]
+    stack: String,
+    #[command(flatten)]
+    config: ConfigOption,
+    /// Endpoint of AWS's APIs [default: `AWS_ENDPOINT_URL`, else AWS]
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// 0 if there is no finding, 1 if there is one. An error if the deployment could not be read.
+pub(crate) async fn run(options: DoctorOptions) -> anyhow::Result<ExitCode> {
+    let file = options.config.file();
+    let config = config::load(file.as_deref(), [])?;
+    let sdk = aws::sdk(options.endpoint_url.as_deref()).await;
+    let deployment = aws::doctor::read(&sdk, &options.stack).await?;
+    // What the function runs with: the file, and its variables' overrides.
+    let fingerprint = config::load(file.as_deref(), deployment.ingest.variables.clone())?.fingerprint();
+
+    let report = examine(&deployment, &config, &fingerprint);
+    print(&if options.json { report.to_json() + "\n" } else { format!("{report}\n") })?;
+    Ok(if report.findings().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

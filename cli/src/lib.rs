@@ -1,31 +1,27 @@
 //! The `tidegate` command, as a library, so that the tests run the same code with faults built in.
+//!
+//! Each command is a file: its options, and what it prints. What a command does is in the crates `operate`, `local` and
+//! `aws`.
 
-pub mod archive;
-pub mod arguments;
+mod arguments;
 mod audit;
 mod cat;
-pub mod deployment;
-pub mod doctor;
+mod deployment;
 #[cfg(feature = "aws")]
-mod doctor_command;
-pub mod kept;
-mod local_command;
+mod doctor;
+mod function;
+mod local;
 #[cfg(feature = "aws")]
-mod mapping_command;
-mod pace;
-mod progress;
+mod mapping;
+mod options;
 mod redrive;
 mod replay;
+mod terminal;
 
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use ::local::adapters::{Adapters, Plain};
 use clap::Parser;
-use local::adapters::{Adapters, Plain};
-use local::functions::Function;
-use shared::config::Config;
 
 use arguments::{Arguments, Command};
 
@@ -46,24 +42,19 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match command {
-            Command::Local(options) => done(local_command::run(options, adapters).await),
-            // A script must tell books that do not balance, or a finding, from what could not be read.
-            Command::Audit(options) => audit::run(options).await.map_err(|error| (error, UNREACHABLE)),
+            Command::Local(options) => done(local::run(options, adapters).await),
+            Command::Audit(options) => audit::run(options).await.map_err(|error| (error, UNREADABLE)),
             Command::Cat(options) => done(cat::run(options).await),
             Command::Redrive(options) => done(redrive::run(options, adapters).await),
             Command::Replay(options) => done(replay::run(options, adapters).await),
             #[cfg(feature = "aws")]
-            Command::Mapping(options) => done(mapping_command::run(options).await),
+            Command::Mapping(options) => done(mapping::run(options).await),
             #[cfg(feature = "aws")]
-            Command::Doctor(options) => {
-                doctor_command::run(options).await.map_err(|error| (error, UNREACHABLE))
-            }
-            Command::Function { name, data, config } => {
-                done(Function::from(name).run(&data, config.as_deref(), adapters).await)
-            }
+            Command::Doctor(options) => doctor::run(options).await.map_err(|error| (error, UNREADABLE)),
+            Command::Function(options) => done(function::run(options, adapters).await),
         }
     });
-    // A read of a socket or of stdin may still be under way in a thread: do not wait for it.
+    // A read of a socket or of stdin may still be in progress in a thread: do not wait for it.
     runtime.shutdown_background();
     ended.unwrap_or_else(|(error, code)| {
         eprintln!("tidegate: {error:#}");
@@ -71,29 +62,12 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     })
 }
 
-/// The exit code of most failures, of an audit whose books do not balance, of a doctor who found something.
+/// The exit code of most failures, and of an audit or a doctor with findings.
 const FAILED: u8 = 1;
-/// The exit code where an audit or a doctor could not read what they are asked about; and of wrong arguments.
-const UNREACHABLE: u8 = 2;
+/// The exit code of an audit or a doctor that could not read its data, so that a script can tell this from findings.
+/// Wrong arguments have it too.
+const UNREADABLE: u8 = 2;
 
 fn done(ended: anyhow::Result<()>) -> Result<ExitCode, (anyhow::Error, u8)> {
     ended.map(|()| ExitCode::SUCCESS).map_err(|error| (error, FAILED))
-}
-
-/// Prints to stdout; whoever reads may have had enough.
-fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("stdout"),
-        _ => Ok(()),
-    }
-}
-
-/// The configuration in `file`, else in `tidegate.toml` if there is one here, with the environment over it.
-fn config(file: Option<&Path>) -> anyhow::Result<Config> {
-    Ok(shared::config::load_here(config_file(file).as_deref())?)
-}
-
-fn config_file(named: Option<&Path>) -> Option<PathBuf> {
-    let here = Path::new("tidegate.toml");
-    named.or_else(|| here.exists().then_some(here)).map(Path::to_owned)
 }

@@ -6,19 +6,23 @@
 
 use bytes::Bytes;
 use shared::config;
-use shared::key;
+use shared::format::key;
 
 use self::roll::{Line, Packed, Roller};
 use crate::batch::Batch;
 use crate::insert::Settled;
 use crate::ledger::Intent;
 use crate::manifest::Contents;
-use crate::origin::{Mark, Place};
+use crate::origin::{BatchPosition, ShardPosition};
 use crate::prefix::Prefix;
+use crate::prepare::Prepared;
 use crate::protocol::Planned;
 
 pub(crate) mod line;
 pub(crate) mod roll;
+
+/// Trace headers in one log line.
+pub(crate) const LOGGED_TRACES: usize = 10;
 
 /// A batch's stored events, as the objects they are to become.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct Layout<'a> {
     records: usize,
     last_positions: &'a [u32],
     lines: Vec<Line>,
+    /// The trace headers of the events that have one.
+    traces: Vec<(BatchPosition, &'a str)>,
     roller: Roller,
     /// The object that was asked for last.
     last: Option<(Planned, Bytes, Contents)>,
@@ -40,13 +46,16 @@ impl<'a> Layout<'a> {
             records: prefix.records,
             last_positions: &prefix.last_positions,
             lines: lines(prefix, config),
+            traces: stored(prefix)
+                .filter_map(|(place, prepared)| Some((place, prepared.item.facts.trace.as_deref()?)))
+                .collect(),
             roller: Roller::new(config.object_bytes, config.level()),
             last: None,
         }
     }
 
     /// The next object, if everything before `settled` is settled; none if no line is left.
-    pub(crate) fn next(&mut self, settled: &Mark) -> Option<Planned> {
+    pub(crate) fn next(&mut self, settled: &ShardPosition) -> Option<Planned> {
         let from = self.place(settled);
         let rest = &self.lines[self.lines.partition_point(|line| line.place < from)..];
         if rest.is_empty() {
@@ -58,8 +67,10 @@ impl<'a> Layout<'a> {
         }
         let (count, Packed { bytes, contents }) = self.roller.next(rest);
         let through = self.last_covered(rest, count);
-        let planned =
-            Planned { intent, before: self.mark(Place { position: through.position + 1, ..through }) };
+        let planned = Planned {
+            intent,
+            before: self.mark(BatchPosition { position: through.position + 1, ..through }),
+        };
         self.last = Some((planned.clone(), bytes.into(), contents));
         Some(planned)
     }
@@ -71,52 +82,59 @@ impl<'a> Layout<'a> {
         (bytes.clone(), contents.clone())
     }
 
+    /// The trace headers of the first few events of an object: its log line has them.
+    pub(crate) fn traces(&self, planned: &Planned) -> Vec<&'a str> {
+        let covered = self.place(&planned.intent.from)..self.place(&planned.before);
+        let traces = self.traces.iter().filter(|(place, _)| covered.contains(place));
+        traces.map(|(_, trace)| *trace).take(LOGGED_TRACES).collect()
+    }
+
     /// The first place behind the prefix, if not everything before it is before `settled`: what comes last in it went to
     /// quarantine or was there already, so that no object covers it.
-    pub(crate) fn open_end(&self, settled: &Mark) -> Option<Mark> {
+    pub(crate) fn open_end(&self, settled: &ShardPosition) -> Option<ShardPosition> {
         let record = self.records.checked_sub(1)?;
-        let end = self.mark(Place { record, position: self.last_positions[record] + 1 });
+        let end = self.mark(BatchPosition { record, position: self.last_positions[record] + 1 });
         (*settled < end).then_some(end)
     }
 
     /// The first place of the batch at or behind a mark.
-    pub(crate) fn place(&self, mark: &Mark) -> Place {
+    pub(crate) fn place(&self, mark: &ShardPosition) -> BatchPosition {
         let records = self.batch.records();
         let before = |number: &std::sync::Arc<str>| {
-            Mark::new(number.clone(), 0) < Mark::new(mark.sequence_number.clone(), 0)
+            ShardPosition::new(number.clone(), 0) < ShardPosition::new(mark.sequence_number.clone(), 0)
         };
         let record = records.partition_point(|record| before(&record.sequence_number));
         let is_within =
             records.get(record).is_some_and(|found| found.sequence_number == mark.sequence_number);
         if !is_within {
-            return Place { record, position: 0 };
+            return BatchPosition { record, position: 0 };
         }
         // Of a record that was not read, nobody knows where it ends.
         let ends = self.last_positions.get(record).is_some_and(|last| mark.position > *last);
         if ends {
-            Place { record: record + 1, position: 0 }
+            BatchPosition { record: record + 1, position: 0 }
         } else {
-            Place { record, position: mark.position }
+            BatchPosition { record, position: mark.position }
         }
     }
 
-    fn mark(&self, place: Place) -> Mark {
-        Mark {
+    fn mark(&self, place: BatchPosition) -> ShardPosition {
+        ShardPosition {
             sequence_number: self.batch.records()[place.record].sequence_number.clone(),
             position: place.position,
         }
     }
 
-    fn key(&self, from: Place) -> String {
+    fn key(&self, from: BatchPosition) -> String {
         let first = &self.batch.records()[from.record];
         key::archive_object(self.batch.shard(), &first.sequence_number, from.position, first.arrival)
     }
 
     /// The last place that an object covers which holds the first `count` of `lines`: records that yield no lines
     /// belong to the object before them only at the end, where there is no other.
-    fn last_covered(&self, lines: &[Line], count: usize) -> Place {
+    fn last_covered(&self, lines: &[Line], count: usize) -> BatchPosition {
         let last = lines[count - 1].place;
-        let end_of = |record: usize| Place { record, position: self.last_positions[record] };
+        let end_of = |record: usize| BatchPosition { record, position: self.last_positions[record] };
         match lines.get(count) {
             None => end_of(self.records - 1),
             Some(next) if next.place.record == last.record => last,
@@ -126,18 +144,18 @@ impl<'a> Layout<'a> {
 }
 
 fn lines(prefix: &Prefix<Settled>, config: &config::Archive) -> Vec<Line> {
-    let stored = prefix.entries.iter().filter_map(|entry| match &entry.value {
-        Settled::Stored(prepared) => Some((entry.place, prepared)),
-        Settled::Redelivered | Settled::Deduplicated => None,
-    });
-    let line = |(place, prepared): (Place, &Box<_>)| {
-        let prepared: &crate::prepare::Prepared = prepared;
-        Line {
-            place,
-            tenant: prepared.item.tenant.clone(),
-            received_at: prepared.item.received_at,
-            bytes: line::line(prepared, config.content),
-        }
+    let line = |(place, prepared): (BatchPosition, &Prepared)| Line {
+        place,
+        tenant: prepared.item.facts.tenant.clone(),
+        received_at: prepared.item.facts.received_at,
+        bytes: line::line(prepared, config.content),
     };
-    stored.map(line).collect()
+    stored(prefix).map(line).collect()
+}
+
+fn stored(prefix: &Prefix<Settled>) -> impl Iterator<Item = (BatchPosition, &Prepared)> {
+    prefix.entries.iter().filter_map(|entry| match &entry.value {
+        Settled::Stored(prepared) => Some((entry.place, &**prepared)),
+        Settled::Redelivered | Settled::Deduplicated => None,
+    })
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use shared::time::Timestamp;
 
-use crate::origin::{Origin, Place};
+use crate::origin::{BatchPosition, Origin};
 
 /// One or more records of one shard. Each has a sequence number that is not empty.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Batch {
         &self.records[0]
     }
 
-    pub(crate) fn origin(&self, place: Place) -> Origin {
+    pub(crate) fn origin(&self, place: BatchPosition) -> Origin {
         Origin {
             shard: self.shard.clone(),
             sequence_number: self.records[place.record].sequence_number.clone(),

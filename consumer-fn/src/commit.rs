@@ -2,6 +2,7 @@
 //! records before the mark are done.
 
 use bytes::Bytes;
+use shared::format::manifest_row::ManifestRow;
 use shared::{config, gzip};
 use tokio::time::Instant;
 
@@ -9,9 +10,9 @@ use crate::archive::Layout;
 use crate::batch::Batch;
 use crate::insert::Settled;
 use crate::ledger::{Intent, Ledger};
-use crate::manifest::{Contents, ManifestRow};
+use crate::manifest::{self, Contents};
 use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
 use crate::prefix::Prefix;
 use crate::protocol::{Action, Attempt, Planned, Seen};
 use crate::retry::{GaveUp, Jitter, retry};
@@ -46,7 +47,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
     shelf: Shelf<'_, O, L>,
     config: &config::Archive,
 ) -> Committed {
-    let attempt = Attempt::new(Mark::new(batch.first().sequence_number.clone(), 0));
+    let attempt = Attempt::new(ShardPosition::new(batch.first().sequence_number.clone(), 0));
     let mut layout = Layout::new(&prefix, batch, config);
     let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
     let mut carried = hands.carry_out(attempt, Some(&mut layout)).await;
@@ -57,7 +58,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
         let fenced = hands.carry_out(Attempt::fence(end), None).await;
         carried = fenced.map_err(|(_, error)| (settled.clone(), error));
     }
-    let settled = |mark: &Mark| layout.place(mark).record;
+    let settled = |mark: &ShardPosition| layout.place(mark).record;
     let records = match carried {
         Ok(mark) => settled(&mark).max(prefix.records),
         Err((mark, error)) => {
@@ -78,7 +79,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
 /// manifest covers then is in the archive, what it does not cover never will be by that origin.
 pub async fn settle(
     shard: &str,
-    before: Mark,
+    before: ShardPosition,
     objects: &impl ObjectStore,
     ledger: &impl Ledger,
     until: Instant,
@@ -109,7 +110,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         &mut self,
         mut attempt: Attempt,
         mut layout: Option<&mut Layout<'_>>,
-    ) -> Result<Mark, (Mark, GaveUp)> {
+    ) -> Result<ShardPosition, (ShardPosition, GaveUp)> {
         loop {
             let action = attempt.next(&mut |settled| layout.as_mut()?.next(settled));
             if let Action::Done(settled) = action {
@@ -133,8 +134,9 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
                 retry(until, jitter, || ledger.write(shard, progress)).await.map(Seen::Written)
             }
             Action::Put(planned) => {
-                let (bytes, contents) = layout.expect("what is planned is laid out").object(planned);
-                self.put(planned, bytes, contents).await
+                let layout = layout.expect("what is planned is laid out");
+                let (bytes, contents) = layout.object(planned);
+                self.put(planned, bytes, contents, &layout.traces(planned)).await
             }
             Action::Find(intent) => self.find(intent).await,
             Action::Seal(intent, before) => self.seal(intent, before).await,
@@ -144,7 +146,13 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
 
     /// On the second attempt the object is there, and what it covers counts: that may be less than what was to be
     /// written now, or more.
-    async fn put(&mut self, planned: &Planned, bytes: Bytes, contents: Contents) -> Result<Seen, GaveUp> {
+    async fn put(
+        &mut self,
+        planned: &Planned,
+        bytes: Bytes,
+        contents: Contents,
+        traces: &[&str],
+    ) -> Result<Seen, GaveUp> {
         let Planned { intent: Intent { key, from }, before } = planned;
         let created = self.create(key, &bytes, before).await?;
         if created == Created::New {
@@ -153,9 +161,10 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
                 object.bytes = bytes.len(),
                 object.tenants = contents.ranges.len(),
                 covers.before = %before,
+                traces = ?traces,
                 "archive object written"
             );
-            self.row = ManifestRow::new(key, from, before, &bytes, contents);
+            self.row = manifest::row(key, from, before, &bytes, contents);
             self.object_bytes.push(bytes.len());
         }
         Ok(seen(created))
@@ -173,7 +182,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(Seen::Found(covered))
     }
 
-    async fn seal(&mut self, intent: &Intent, before: &Mark) -> Result<Seen, GaveUp> {
+    async fn seal(&mut self, intent: &Intent, before: &ShardPosition) -> Result<Seen, GaveUp> {
         let nothing = gzip::compress(b"", gzip::Level::FAST).into();
         let created = self.create(&intent.key, &nothing, before).await?;
         if created == Created::New {
@@ -183,7 +192,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(seen(created))
     }
 
-    async fn create(&self, key: &str, bytes: &Bytes, before: &Mark) -> Result<Created, GaveUp> {
+    async fn create(&self, key: &str, bytes: &Bytes, before: &ShardPosition) -> Result<Created, GaveUp> {
         let Shelf { objects, until, jitter, .. } = self.shelf;
         retry(until, jitter, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
     }
@@ -193,7 +202,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         let Shelf { shard, objects, ledger, until, jitter } = self.shelf;
         let Some((row, sidecar)) = self.row.take() else { return Ok(()) };
         if let Some(sidecar) = sidecar {
-            let key = shared::key::manifest_sidecar(&row.key);
+            let key = shared::format::key::manifest_sidecar(&row.key);
             retry(until, jitter, || objects.put(&key, sidecar.clone())).await?;
         }
         retry(until, jitter, || ledger.note(shard, &row)).await
@@ -208,7 +217,7 @@ fn seen(created: Created) -> Seen {
 }
 
 /// The row of an object that was found, with its sidecar, and the first place behind what it covers.
-type Adopted = (Option<(ManifestRow, Option<Bytes>)>, Mark);
+type Adopted = (Option<(ManifestRow, Option<Bytes>)>, ShardPosition);
 
 fn read(intent: &Intent, found: Found) -> Result<Adopted, ObjectFailure> {
     let Intent { key, from } = intent;
@@ -217,5 +226,5 @@ fn read(intent: &Intent, found: Found) -> Result<Adopted, ObjectFailure> {
         before.ok_or_else(|| ObjectFailure(format!("the object `{key}` does not say what it covers")))?;
     let contents =
         Contents::scan(&found.bytes).map_err(|why| ObjectFailure(format!("the object `{key}`: {why}")))?;
-    Ok((ManifestRow::new(key, from, &before, &found.bytes, contents), before))
+    Ok((manifest::row(key, from, &before, &found.bytes, contents), before))
 }

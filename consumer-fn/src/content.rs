@@ -1,7 +1,7 @@
 //! What a client sent, as one hash: two events with one id are the same event, or they are not.
 
-use shared::blob::sha256;
-use shared::event::{Event, Text};
+use shared::digest::sha256;
+use shared::format::event_line::{Event, Text};
 
 /// SHA-256 over text, fields and event time; what the door or we make of them does not count. The same whether the
 /// parts came in the line or by reference. On disk, and compared with hashes that other versions wrote: never changed.
@@ -18,14 +18,14 @@ pub fn content_hash(event: &Event) -> String {
         None => sha256(event.fields.as_json().as_bytes()),
         Some(blob) => blob.sha256.clone(),
     };
-    let time = event.event_time.map(|time| time.to_string()).unwrap_or_default();
+    let time = event.facts.event_time.map(|time| time.to_string()).unwrap_or_default();
     sha256(format!("{text}\n{fields}\n{time}").as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::blob::BlobRef;
     use shared::fields::Fields;
+    use shared::format::claim_check::BlobRef;
 
     use super::*;
 

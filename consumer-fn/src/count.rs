@@ -17,7 +17,7 @@ pub(crate) fn count(events: usize, committed: &Committed, now: Timestamp) {
                 stored += 1;
                 // How long an event lay where it had failed says nothing of how fast this is.
                 if prepared.redrive_of().is_empty() {
-                    let age = now.since(prepared.item.received_at).as_millis();
+                    let age = now.since(prepared.item.facts.received_at).as_millis();
                     freshness.push(u64::try_from(age).unwrap_or(u64::MAX));
                 }
             }

@@ -2,13 +2,14 @@
 
 use shared::client_object::ClientObject;
 use shared::config::Config;
-use shared::event::{Event, Source, Text};
+use shared::format::event_line::{Event, Text};
+use shared::format::facts::{Facts, Source};
+use shared::format::record::{self, Content};
 use shared::id::{AdmissionId, EventId};
 use shared::time::Timestamp;
-use shared::wire::{self, Content};
 
 use crate::batch::Batch;
-use crate::origin::{Origin, Place};
+use crate::origin::{BatchPosition, Origin};
 use crate::prefix::{Entry, Prefix};
 use crate::quarantine::Quarantined;
 
@@ -23,8 +24,8 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
         Prefix { records: 0, last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
     let mut bytes = 0;
     for (index, record) in batch.records().iter().enumerate() {
-        let start = Place { record: index, position: 0 };
-        let unpacked = match wire::unpack(&record.data) {
+        let start = BatchPosition { record: index, position: 0 };
+        let unpacked = match record::unpack(&record.data) {
             Ok(unpacked) => unpacked,
             Err(reason) => {
                 prefix.quarantined.push(Quarantined::undecodable(start, &reason, record.data.clone()));
@@ -38,7 +39,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
         }
         prefix.last_positions.push(position(unpacked.entries.len().saturating_sub(1)));
         for (line, entry) in unpacked.entries.into_iter().enumerate() {
-            let place = Place { position: position(line), ..start };
+            let place = BatchPosition { position: position(line), ..start };
             match entry {
                 Ok(Content::Event(event)) => prefix.entries.push(Entry { place, value: *event }),
                 Ok(Content::Foreign(object)) => {
@@ -97,12 +98,12 @@ pub fn read_again(
     arrival: Timestamp,
     config: &Config,
 ) -> Vec<(Origin, Result<Event, &'static str>)> {
-    let entries = match wire::unpack(data) {
+    let entries = match record::unpack(data) {
         Ok(record) => record.entries,
         Err(reason) => return vec![(origin.clone(), Err(reason.code()))],
     };
-    let entry = |(line, entry): (usize, wire::Entry)| {
-        let apart = position(line * wire::RECORD_EVENTS);
+    let entry = |(line, entry): (usize, record::Entry)| {
+        let apart = position(line * record::RECORD_EVENTS);
         let origin = Origin { position: origin.position + apart, ..origin.clone() };
         let event = match entry {
             Ok(Content::Event(event)) => Ok(*event),
@@ -119,21 +120,23 @@ pub fn read_again(
 fn foreign(object: ClientObject, arrival: Timestamp, origin: &Origin, config: &Config) -> Event {
     let admission_id = AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
     Event {
-        id: object.id.unwrap_or_else(|| EventId::from(admission_id.0)),
-        admission_id,
-        tenant: object.tenant.expect("`wire` lets no object in that names no tenant"),
-        tier: config.tiers.of_foreign().clone(),
-        source: Source::JsonUpload,
-        received_at: arrival,
-        event_time: object.event_time,
+        facts: Facts {
+            id: object.id.unwrap_or_else(|| EventId::from(admission_id.0)),
+            admission_id,
+            tenant: object.tenant.expect("`record` accepts no object without a tenant"),
+            tier: config.tiers.of_foreign().clone(),
+            source: Source::JsonUpload,
+            received_at: arrival,
+            event_time: object.event_time,
+            trace: None,
+        },
         text: Text::Inline(object.text),
         fields: object.fields,
         fields_ref: None,
-        trace: None,
         redrive_of: Vec::new(),
     }
 }
 
 fn position(line: usize) -> u32 {
-    u32::try_from(line).expect("a record has at most wire::RECORD_EVENTS lines")
+    u32::try_from(line).expect("a record has at most record::RECORD_EVENTS lines")
 }

@@ -232,21 +232,21 @@ impl Run {
 }
 
 fn key_of(item: &Item) -> (TenantId, EventId) {
-    (item.tenant.clone(), item.id.clone())
+    (item.facts.tenant.clone(), item.facts.id.clone())
 }
 
 fn existing(item: &Item) -> Existing {
     Existing {
         origin: item.origin.clone(),
-        admission_id: item.admission_id,
+        admission_id: item.facts.admission_id,
         content_hash: item.content_hash.clone(),
     }
 }
 
 fn take_over(item: &Item, there: &Existing) -> TakeOver {
     TakeOver {
-        tenant: item.tenant.clone(),
-        id: item.id.clone(),
+        tenant: item.facts.tenant.clone(),
+        id: item.facts.id.clone(),
         from: there.origin.clone(),
         to: item.origin.clone(),
     }

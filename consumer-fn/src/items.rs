@@ -2,62 +2,16 @@
 
 use std::future::Future;
 
-use shared::blob::BlobRef;
-use shared::event::{EventTime, Source};
-use shared::fields::Fields;
 use shared::id::{AdmissionId, EventId, TenantId};
-use shared::tier::Tier;
-use shared::time::Timestamp;
 
 use crate::origin::Origin;
 
-mod attributes;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 
-pub use self::attributes::{Attribute, BY_RECEIVED_AT, EXPIRES_AT, RECEIVED_AT, RECEIVED_PARTITION};
-
-/// An event as its tenant finds it again: what `GET /events/{id}` reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Whose it is; the partition key.
-    pub tenant: TenantId,
-    /// The event's id within the tenant; the sort key.
-    pub id: EventId,
-    /// Where the event lies on the stream: the one place that it is archived from.
-    pub origin: Origin,
-    /// Which admission this is.
-    pub admission_id: AdmissionId,
-    /// What the client sent, as SHA-256 in lower-case hexadecimal: equal for equal contents.
-    pub content_hash: String,
-    /// How it came in.
-    pub source: Source,
-    /// The tier that the request named.
-    pub tier: Tier,
-    /// When the door had it.
-    pub received_at: Timestamp,
-    /// When it happened, by the client.
-    pub event_time: Option<EventTime>,
-    /// When it was transformed.
-    pub processed_at: Timestamp,
-    /// The text as it came in; cut where `original_ref` is given.
-    pub original_text: String,
-    /// The text after the transform; cut where `modified_ref` is given.
-    pub modified_data: String,
-    /// Where the whole original lies, if the item does not hold it.
-    pub original_ref: Option<BlobRef>,
-    /// Where the whole transformed text lies, if the item does not hold it.
-    pub modified_ref: Option<BlobRef>,
-    /// The client's other members and the configured constants; only the constants where `fields_ref` is given.
-    pub fields: Fields,
-    /// Where the client's other members lie, if the item does not hold them.
-    pub fields_ref: Option<BlobRef>,
-    /// When the item may go, in seconds since the Unix epoch; never, if not given. Its life begins when it is stored, or
-    /// when its event was received, whichever is later.
-    pub expires_at: Option<i64>,
-    /// Its partition in the index by time ([`shared::partition::received_partition`]).
-    pub received_partition: String,
-}
+pub use shared::format::item::{
+    Attribute, BY_RECEIVED_AT, EXPIRES_AT, Item, RECEIVED_AT, RECEIVED_PARTITION,
+};
 
 /// What became of an attempt to insert an item.
 #[derive(Clone, Debug, PartialEq, Eq)]

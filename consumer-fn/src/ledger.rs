@@ -4,8 +4,8 @@
 
 use std::future::Future;
 
-use crate::manifest::ManifestRow;
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
+use shared::format::manifest_row::ManifestRow;
 
 #[cfg(feature = "aws")]
 pub mod dynamodb;
@@ -16,7 +16,7 @@ pub struct Progress {
     /// How often it was written. A write is refused unless it is the next one.
     pub version: u32,
     /// Everything before it is settled: archived, or for another reason not to be archived any more.
-    pub settled_before: Option<Mark>,
+    pub settled_before: Option<ShardPosition>,
     /// The object that may lie there from now on, whoever writes it.
     pub intent: Option<Intent>,
 }
@@ -27,7 +27,7 @@ pub struct Intent {
     /// Its key.
     pub key: String,
     /// The first place that it covers. Everything before that is settled.
-    pub from: Mark,
+    pub from: ShardPosition,
 }
 
 /// What became of a write.

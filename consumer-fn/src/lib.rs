@@ -58,6 +58,6 @@ pub use handler::Consumer;
 pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;
 pub use objects::ObjectStore;
-pub use origin::{Mark, Origin};
+pub use origin::{Origin, ShardPosition};
 pub use quarantine::{NotKept, keep_unreadable};
 pub use transform::InvalidTransform;

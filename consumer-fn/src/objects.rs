@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
 
 #[cfg(feature = "aws")]
 pub mod s3;
@@ -24,7 +24,7 @@ pub struct Found {
     /// Its bytes.
     pub bytes: Bytes,
     /// The first place behind what it covers; `None` where it does not say.
-    pub covers_before: Option<Mark>,
+    pub covers_before: Option<ShardPosition>,
 }
 
 /// What a conditional put found.
@@ -48,7 +48,7 @@ pub trait ObjectStore: Send + Sync + 'static {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&Mark>,
+        covers_before: Option<&ShardPosition>,
     ) -> impl Future<Output = Result<Created, ObjectFailure>> + Send;
 
     /// Writes an object, over one that may be there.

@@ -2,7 +2,7 @@
 //! are archived and committed, and the mapping comes back with the rest. No record is ever finished in part, and none
 //! is finished while one before it is not.
 
-use crate::origin::Place;
+use crate::origin::BatchPosition;
 use crate::quarantine::Quarantined;
 
 /// What is left of the batch, between two stages: its first `records` records, and what each of their lines became.
@@ -21,7 +21,7 @@ pub(crate) struct Prefix<T> {
 /// What one line became.
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
-    pub(crate) place: Place,
+    pub(crate) place: BatchPosition,
     pub(crate) value: T,
 }
 
@@ -48,7 +48,7 @@ impl<T> Prefix<T> {
     }
 
     /// Takes each entry a stage further.
-    pub(crate) fn map<U>(self, mut step: impl FnMut(Place, T) -> U) -> Prefix<U> {
+    pub(crate) fn map<U>(self, mut step: impl FnMut(BatchPosition, T) -> U) -> Prefix<U> {
         self.and_then(|entry| Ok(step(entry.place, entry.value)))
     }
 }

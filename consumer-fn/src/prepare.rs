@@ -2,12 +2,13 @@
 //! and that become objects of their own.
 
 use bytes::Bytes;
-use shared::blob::BlobRef;
 use shared::config::{Archive, Config};
-use shared::event::{Event, Text};
 use shared::fields::Fields;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::{Event, Text};
+use shared::format::key;
 use shared::time::Timestamp;
-use shared::{gzip, key, limits, partition};
+use shared::{gzip, limits, partition};
 
 use crate::archive::line;
 use crate::content::content_hash;
@@ -52,23 +53,17 @@ impl Prepared {
             Text::Ref(blob) => (fetched.unwrap_or_default(), Some(blob)),
         };
         let received_partition =
-            partition::received_partition(&event.tenant, &event.id, &config.tenants.spread);
+            partition::received_partition(&event.facts.tenant, &event.facts.id, &config.tenants.spread);
         // A replayed or redriven event may be older than an item lives. Its item still tells a repeat for as long as any.
-        let lives_from = event.received_at.max(processed_at);
-        let expires_at = config.items.time_to_live(&event.tier).map(|life| lives_from.plus(life));
+        let lives_from = event.facts.received_at.max(processed_at);
+        let expires_at = config.items.time_to_live(&event.facts.tier).map(|life| lives_from.plus(life));
         let came_by_reference = original_ref.is_some();
 
         let mut prepared = Self {
             item: Item {
-                tenant: event.tenant.clone(),
-                id: event.id.clone(),
+                facts: event.facts.clone(),
                 origin,
-                admission_id: event.admission_id,
                 content_hash,
-                source: event.source,
-                tier: event.tier.clone(),
-                received_at: event.received_at,
-                event_time: event.event_time,
                 processed_at,
                 modified_data: transform.text(&original),
                 original_text: original,
@@ -135,7 +130,7 @@ impl Prepared {
         if self.item.original_text.len() > ITEM_TEXT_BYTES {
             if self.item.original_ref.is_none() {
                 let whole = self.item.original_text.clone();
-                let key = |sha256: &str| key::payload(&self.event.tenant, &self.event.id, sha256);
+                let key = |sha256: &str| key::payload(&self.event.facts.tenant, &self.event.facts.id, sha256);
                 self.item.original_ref = Some(store(&mut self.blobs, whole.into(), key));
             }
             cut(&mut self.item.original_text);
@@ -158,7 +153,7 @@ impl Prepared {
     /// Makes the transformed text an object of its own.
     fn refer_to_text(&mut self) {
         let whole = self.item.modified_data.clone();
-        let key = |sha256: &str| key::text(&self.event.tenant, &self.event.id, sha256);
+        let key = |sha256: &str| key::text(&self.event.facts.tenant, &self.event.facts.id, sha256);
         let blob = store(&mut self.blobs, whole.into(), key);
         self.item.modified_ref = Some(blob.clone());
         self.line_text = Some(Text::Ref(blob));
@@ -167,7 +162,7 @@ impl Prepared {
     /// Makes the client's fields an object of its own. What the transform adds stays.
     fn refer_to_fields(&mut self, transform: &Transform) {
         let whole = Bytes::from(self.event.fields.as_json().to_owned());
-        let key = |sha256: &str| key::payload(&self.event.tenant, &self.event.id, sha256);
+        let key = |sha256: &str| key::payload(&self.event.facts.tenant, &self.event.facts.id, sha256);
         self.item.fields_ref = Some(store(&mut self.blobs, whole, key));
         self.item.fields = transform.fields(&Fields::empty());
     }
@@ -198,7 +193,7 @@ mod tests {
     /// The largest event that each kind of limit allows, all at once.
     fn largest() -> (Event, Config) {
         let mut event = admitted(u128::MAX, &"t".repeat(limits::TENANT_ID_BYTES), "x", "");
-        event.id = EventId::parse("é".repeat(limits::EVENT_ID_BYTES / 2)).unwrap();
+        event.facts.id = EventId::parse("é".repeat(limits::EVENT_ID_BYTES / 2)).unwrap();
         event.text = Text::Inline("ß".repeat(5_000_000));
         event.fields = serde_json::from_str(&format!("{{\"a\":\"{}\"}}", "x".repeat(1_000_000))).unwrap();
         let mut config = Config::default();
@@ -251,7 +246,7 @@ mod tests {
     #[test]
     fn an_entry_of_the_index_by_time_costs_one_write_unit_whatever_the_ids() {
         let (event, mut config) = largest();
-        config.tenants.spread.insert(event.tenant.clone(), 1_000);
+        config.tenants.spread.insert(event.facts.tenant.clone(), 1_000);
         let keys = ["pk", "sk", RECEIVED_PARTITION, RECEIVED_AT];
         let attributes = prepare(event, &config).item.attributes();
         let entry: Vec<_> = attributes.into_iter().filter(|(name, _)| keys.contains(name)).collect();
@@ -267,7 +262,7 @@ mod tests {
     fn an_item_lives_its_time_from_when_it_is_written_however_old_its_event_is() {
         let expires = |received_at| {
             let mut event = admitted(1, "acme", "1", "hello");
-            event.received_at = Timestamp::from_unix_ms(received_at);
+            event.facts.received_at = Timestamp::from_unix_ms(received_at);
             prepare(event, &Config::default()).item.expires_at.unwrap()
         };
         let life = 90 * 86_400;
@@ -300,7 +295,7 @@ mod tests {
     fn an_item_refers_only_to_what_it_does_not_hold() {
         let item = prepare(admitted(1, "acme", "1", "hello"), &Config::default()).item;
         assert_eq!((item.original_ref, item.modified_ref, item.fields_ref), (None, None, None));
-        assert_eq!(item.admission_id, AdmissionId(uuid::Uuid::from_u128(1)));
-        assert_eq!(item.tenant, TenantId::parse("acme").unwrap());
+        assert_eq!(item.facts.admission_id, AdmissionId(uuid::Uuid::from_u128(1)));
+        assert_eq!(item.facts.tenant, TenantId::parse("acme").unwrap());
     }
 }

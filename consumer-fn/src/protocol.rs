@@ -16,7 +16,7 @@
 //!   moves on only behind what was answered as done, or kept at the failure destination.
 
 use crate::ledger::{Intent, Progress, Written};
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
 
 #[cfg(test)]
 mod model;
@@ -27,7 +27,7 @@ pub(crate) struct Planned {
     /// Its key and the first place it covers.
     pub(crate) intent: Intent,
     /// The first place behind what it covers.
-    pub(crate) before: Mark,
+    pub(crate) before: ShardPosition,
 }
 
 /// What is to be done next.
@@ -39,16 +39,16 @@ pub(crate) enum Action {
     Write {
         progress: Progress,
         /// The object at the key of the intent that is replaced, and the first place behind what it covers.
-        closed: Option<(Intent, Mark)>,
+        closed: Option<(Intent, ShardPosition)>,
     },
     /// Create the planned object.
     Put(Planned),
     /// Read the object, and what it covers.
     Find(Intent),
     /// Create an object without lines, which covers everything up to before the mark.
-    Seal(Intent, Mark),
+    Seal(Intent, ShardPosition),
     /// Nothing more: everything before the mark is settled, and this attempt has no line behind it.
-    Done(Mark),
+    Done(ShardPosition),
 }
 
 /// How that went.
@@ -61,14 +61,14 @@ pub(crate) enum Seen {
     /// There was one already, and it stays.
     Existed,
     /// An object is there and covers what is before the mark; or none is there.
-    Found(Option<Mark>),
+    Found(Option<ShardPosition>),
 }
 
 /// An attempt at a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Attempt {
     /// Where the batch begins.
-    start: Mark,
+    start: ShardPosition,
     /// Whether the ledger must say, in the end, that everything before `start` is settled.
     fence: bool,
     /// What the ledger says, as far as this attempt knows.
@@ -86,24 +86,24 @@ enum Key {
     /// There is no object, or there was none.
     Free,
     /// There is an object, and this is the first place behind what it covers.
-    Closed(Mark),
+    Closed(ShardPosition),
 }
 
 impl Attempt {
     /// An attempt at a batch that begins at `start`.
-    pub(crate) fn new(start: Mark) -> Self {
+    pub(crate) fn new(start: ShardPosition) -> Self {
         Self { start, fence: false, progress: None, key: Key::Unknown }
     }
 
     /// An attempt at no batch: behind it, no attempt that began earlier archives anything before `start` any more. For
     /// who takes records from the failure destination back to the stream.
-    pub(crate) fn fence(start: Mark) -> Self {
+    pub(crate) fn fence(start: ShardPosition) -> Self {
         Self { fence: true, ..Self::new(start) }
     }
 
     /// What to do now. `plan` gives the object that this attempt would write next if everything before a mark were
     /// settled: nothing if it has no line at or behind it.
-    pub(crate) fn next(&self, plan: &mut impl FnMut(&Mark) -> Option<Planned>) -> Action {
+    pub(crate) fn next(&self, plan: &mut impl FnMut(&ShardPosition) -> Option<Planned>) -> Action {
         let Some(progress) = &self.progress else { return Action::Read };
         let settled = self.settled_before(progress);
         let Some(intent) = &progress.intent else {
@@ -154,11 +154,11 @@ impl Attempt {
     }
 
     /// The first place that the ledger does not call settled, as far as this attempt knows.
-    pub(crate) fn settled(&self) -> &Mark {
+    pub(crate) fn settled(&self) -> &ShardPosition {
         self.progress.as_ref().map_or(&self.start, |progress| self.settled_before(progress))
     }
 
-    fn settled_before<'a>(&'a self, progress: &'a Progress) -> &'a Mark {
+    fn settled_before<'a>(&'a self, progress: &'a Progress) -> &'a ShardPosition {
         let intent = progress.intent.as_ref().map(|intent| &intent.from);
         let known = [progress.settled_before.as_ref(), intent];
         known.into_iter().flatten().fold(&self.start, std::cmp::max)
@@ -167,9 +167,9 @@ impl Attempt {
 
 fn write(
     before: &Progress,
-    settled_before: Option<Mark>,
+    settled_before: Option<ShardPosition>,
     planned: Option<Planned>,
-    closed: Option<(Intent, Mark)>,
+    closed: Option<(Intent, ShardPosition)>,
 ) -> Action {
     let intent = planned.map(|planned| planned.intent);
     Action::Write { progress: Progress { version: before.version + 1, settled_before, intent }, closed }

@@ -5,20 +5,20 @@
 //! next one) names the same origin both times: readers count origins. An object is named after its content, so an
 //! attempt that gets less far than the one before it takes nothing away.
 
-use serde::Serialize;
-use shared::blob::sha256;
 use shared::config::Config;
-use shared::event::Event;
-use shared::id::{EventId, TenantId};
-use shared::key;
-use shared::time::Timestamp;
-use shared::wire::{self, Undecodable};
+use shared::digest::sha256;
+use shared::format::event_line::Event;
+use shared::format::facts::Facts;
+use shared::format::key;
+use shared::format::quarantine_line::QuarantineLine;
+use shared::format::record::Undecodable;
 use tokio::time::Instant;
 
+use crate::archive::LOGGED_TRACES;
 use crate::batch::Batch;
 use crate::decode::decode;
 use crate::objects::ObjectStore;
-use crate::origin::Place;
+use crate::origin::{BatchPosition, Origin};
 use crate::prefix::Prefix;
 use crate::retry::{GaveUp, Jitter, retry};
 
@@ -31,12 +31,12 @@ const DETAIL_CHARS: usize = 500;
 /// A line, or a record as a whole, that goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quarantined {
-    pub(crate) place: Place,
+    pub(crate) place: BatchPosition,
     /// A stable name.
     pub(crate) reason: &'static str,
     detail: String,
-    tenant: Option<TenantId>,
-    id: Option<EventId>,
+    /// `None` where the bytes could not be read.
+    facts: Option<Facts>,
     /// What is to be sent again when the cause is gone.
     bytes: Vec<u8>,
 }
@@ -71,19 +71,18 @@ impl Reason {
 
 impl Quarantined {
     /// A line or a record that is no event.
-    pub(crate) fn undecodable(place: Place, reason: &Undecodable, bytes: Vec<u8>) -> Self {
-        Self { place, reason: reason.code(), detail: cut(reason.to_string()), tenant: None, id: None, bytes }
+    pub(crate) fn undecodable(place: BatchPosition, reason: &Undecodable, bytes: Vec<u8>) -> Self {
+        Self { place, reason: reason.code(), detail: cut(reason.to_string()), facts: None, bytes }
     }
 
     /// An event that goes no further.
-    pub(crate) fn event(place: Place, event: &Event, reason: Reason, detail: String) -> Self {
+    pub(crate) fn event(place: BatchPosition, event: &Event, reason: Reason, detail: String) -> Self {
         Self {
             place,
             reason: reason.code(),
             detail: cut(detail),
-            tenant: Some(event.tenant.clone()),
-            id: Some(event.id.clone()),
-            bytes: wire::line(event),
+            facts: Some(event.facts.clone()),
+            bytes: event.line(),
         }
     }
 }
@@ -154,28 +153,12 @@ async fn put(
             object.key = %key,
             quarantine.lines = count,
             quarantine.reasons = ?reasons(written),
+            quarantine.traces = ?traces(written),
             "lines went to quarantine"
         );
         rest = behind;
     }
     Ok(())
-}
-
-/// One line of a quarantine object. Names are on disk: add at the end, never rename.
-#[derive(Serialize)]
-struct Line<'a> {
-    reason: &'static str,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<&'a TenantId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a EventId>,
-    shard: &'a str,
-    sequence_number: &'a str,
-    position: u32,
-    arrival: Timestamp,
-    partition_key: Option<&'a str>,
-    bytes: String,
 }
 
 /// An object of the first lines of `quarantined`, and how many they are.
@@ -187,17 +170,20 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
             break;
         }
         let record = &batch.records()[quarantined.place.record];
-        let line = Line {
-            reason: quarantined.reason,
-            detail: &quarantined.detail,
-            tenant: quarantined.tenant.as_ref(),
-            id: quarantined.id.as_ref(),
-            shard: batch.shard(),
-            sequence_number: &record.sequence_number,
-            position: quarantined.place.position,
+        let Origin { shard, sequence_number, position } = batch.origin(quarantined.place);
+        let facts = quarantined.facts.as_ref();
+        let line = QuarantineLine {
+            reason: quarantined.reason.to_owned(),
+            detail: quarantined.detail.clone(),
+            tenant: facts.map(|facts| facts.tenant.clone()),
+            id: facts.map(|facts| facts.id.clone()),
+            shard,
+            sequence_number,
+            position,
             arrival: record.arrival,
-            partition_key: record.partition_key.as_deref(),
-            bytes: base64_simd::STANDARD.encode_to_string(&quarantined.bytes),
+            partition_key: record.partition_key.clone(),
+            bytes: quarantined.bytes.clone(),
+            trace: facts.and_then(|facts| facts.trace.clone()),
         };
         serde_json::to_writer(&mut object, &line).expect("a line always serialises");
         object.push(b'\n');
@@ -212,4 +198,10 @@ fn reasons(quarantined: &[Quarantined]) -> std::collections::BTreeMap<&'static s
         *reasons.entry(quarantined.reason).or_default() += 1;
     }
     reasons
+}
+
+/// The trace headers of the first few events, so that a trace leads to this log line.
+fn traces(quarantined: &[Quarantined]) -> Vec<&str> {
+    let traces = quarantined.iter().filter_map(|quarantined| quarantined.facts.as_ref()?.trace.as_deref());
+    traces.take(LOGGED_TRACES).collect()
 }

@@ -3,9 +3,11 @@
 //! carry the reference on, once it is known to be the tenant's own.
 
 use futures::{StreamExt, stream};
-use shared::blob::{BlobRef, is_sha256};
-use shared::event::{Event, Text};
-use shared::{key, limits};
+use shared::digest::is_sha256;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::{Event, Text};
+use shared::format::key;
+use shared::limits;
 use tokio::time::Instant;
 
 use crate::objects::ObjectStore;
@@ -156,7 +158,7 @@ fn check(blob: &BlobRef, event: &Event, most_bytes: usize) -> Result<(), String>
     if !is_sha256(&blob.sha256) {
         return Err("its checksum is not SHA-256 in lower-case hexadecimal".to_owned());
     }
-    let own = key::payload(&event.tenant, &event.id, &blob.sha256);
+    let own = key::payload(&event.facts.tenant, &event.facts.id, &blob.sha256);
     if blob.key != own {
         return Err(format!("the payload `{}` is not where the event's lies (`{own}`)", blob.key));
     }

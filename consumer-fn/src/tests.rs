@@ -16,12 +16,13 @@ use std::time::Duration;
 use aws_lambda_events::event::streams::KinesisEventResponse;
 use serde_json::{Value, json};
 use shared::config::Config;
-use shared::event::{Event, Source, Text};
 use shared::fields::Fields;
+use shared::format::event_line::{Event, Text};
+use shared::format::facts::{Facts, Source};
+use shared::format::record;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
-use shared::wire;
 use uuid::Uuid;
 
 use self::stores::{FakeLedger, Items, Objects};
@@ -109,17 +110,19 @@ fn batch(first: usize, records: &[Vec<u8>]) -> Batch {
 /// An admission of its own.
 pub(crate) fn admitted(admission: u128, tenant: &str, id: &str, text: &str) -> Event {
     Event {
-        id: EventId::parse(id).unwrap(),
-        admission_id: AdmissionId(Uuid::from_u128(admission)),
-        tenant: TenantId::parse(tenant).unwrap(),
-        tier: Tier::parse("pro").unwrap(),
-        source: Source::JsonUpload,
-        received_at: Timestamp::from_unix_ms(ARRIVAL_MS - 100),
-        event_time: None,
+        facts: Facts {
+            id: EventId::parse(id).unwrap(),
+            admission_id: AdmissionId(Uuid::from_u128(admission)),
+            tenant: TenantId::parse(tenant).unwrap(),
+            tier: Tier::parse("pro").unwrap(),
+            source: Source::JsonUpload,
+            received_at: Timestamp::from_unix_ms(ARRIVAL_MS - 100),
+            event_time: None,
+            trace: None,
+        },
         text: Text::Inline(text.to_owned()),
         fields: Fields::empty(),
         fields_ref: None,
-        trace: None,
         redrive_of: Vec::new(),
     }
 }
@@ -128,11 +131,11 @@ pub(crate) fn admitted(admission: u128, tenant: &str, id: &str, text: &str) -> E
 fn record(tenant: &str, ids: &[&str]) -> Vec<u8> {
     let event = |id: &&str| {
         let admission = id.bytes().fold(1, |hash: u128, byte| hash * 257 + u128::from(byte));
-        wire::line(&admitted(admission, tenant, id, &format!("text of {id}")))
+        admitted(admission, tenant, id, &format!("text of {id}")).line()
     };
-    wire::pack(&ids.iter().map(event).collect::<Vec<_>>())
+    record::pack(&ids.iter().map(event).collect::<Vec<_>>())
 }
 
 fn pack(events: &[Event]) -> Vec<u8> {
-    wire::pack(&events.iter().map(wire::line).collect::<Vec<_>>())
+    record::pack(&events.iter().map(Event::line).collect::<Vec<_>>())
 }

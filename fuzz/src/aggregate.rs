@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use shared::kpl::{self, MAGIC, NoAggregate, UserRecord};
+use shared::format::kpl::{self, MAGIC, NoAggregate, UserRecord};
 
 /// Pieces of messages: a table entry, a user record, an index, a length that is too long.
 pub const WORDS: &[&str] = &[

@@ -13,10 +13,11 @@ use http_body_util::BodyExt;
 use ingest_fn::{IngestState, router};
 use serde_json::Value;
 use shared::config::Config;
-use shared::event::{Event, Source, Text};
+use shared::format::event_line::{Event, Text};
+use shared::format::facts::Source;
+use shared::format::record::{self, Content};
 use shared::id::Ids;
 use shared::time::{Clock, Timestamp};
-use shared::wire::{self, Content};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -144,10 +145,10 @@ fn counting_ids() -> Ids {
 fn check_stored(input: &Input, answer: &FuzzAnswer, ports: &Ports) {
     let mut stored = Vec::new();
     for (partition_key, data) in ports.packed() {
-        for entry in wire::unpack(&data).unwrap().entries {
+        for entry in record::unpack(&data).unwrap().entries {
             match entry {
                 Ok(Content::Event(event)) => {
-                    let tenant = event.tenant.as_str();
+                    let tenant = event.facts.tenant.as_str();
                     let spread = partition_key.strip_prefix(tenant).and_then(|rest| rest.strip_prefix('#'));
                     assert!(partition_key == tenant || spread.is_some_and(|key| "012".contains(key)));
                     stored.push(*event);
@@ -157,9 +158,9 @@ fn check_stored(input: &Input, answer: &FuzzAnswer, ports: &Ports) {
         }
     }
     // Sorts by the order of the request, in which ids are assigned.
-    stored.sort_by_key(|event| event.admission_id);
+    stored.sort_by_key(|event| event.facts.admission_id);
     let accepted = answer.accepted();
-    let ids: Vec<_> = stored.iter().map(|event| event.id.as_str()).collect();
+    let ids: Vec<_> = stored.iter().map(|event| event.facts.id.as_str()).collect();
     assert_eq!(ids, accepted.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "{answer:?}");
     for (event, (index, _)) in stored.iter().zip(&accepted) {
         check_event(input, event, *index, ports);
@@ -177,11 +178,11 @@ fn check_event(input: &Input, event: &Event, index: usize, ports: &Ports) {
     }
     // Compares with the client's body, unless the client compressed it itself.
     let Some(body) = input.plain_body() else { return };
-    if event.source == Source::TextUpload {
+    if event.facts.source == Source::TextUpload {
         assert_eq!(text.as_bytes(), body);
     } else if event.fields_ref.is_none()
         && let Some(json) = input.event(index)
     {
-        members::check(&json, Some(&event.tenant), &text, &event.fields);
+        members::check(&json, Some(&event.facts.tenant), &text, &event.fields);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! | target | input | code under test |
 //! |---|---|---|
-//! | [`record`] | the data of a stream record | `shared::wire`, including KPL aggregates |
-//! | [`aggregate`] | a KPL aggregate, or its message | `shared::kpl` |
+//! | [`record`] | the data of a stream record | `shared::format::record`, including KPL aggregates |
+//! | [`aggregate`] | a KPL aggregate, or its message | `shared::format::kpl` |
 //! | [`http`] | a request as text, with the ports that fail | `ingest-fn`'s router with ports in memory |
 //! | [`configuration`] | TOML, and environment variables | `shared::config`, and the consumer built from it |
 //!

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use shared::event::{Event, Text};
+use shared::format::event_line::{Event, Text};
+use shared::format::kpl;
+use shared::format::record::{self, Content, Entry, Undecodable, UnpackedRecord};
 use shared::gzip::{self, InflateError, Level};
-use shared::wire::{self, Content, Entry, Record, Undecodable};
-use shared::{kpl, limits};
+use shared::limits;
 
 use crate::aggregate::{bytes_field, seal};
 use crate::members;
@@ -76,9 +77,9 @@ pub const WORDS: &[&str] = &[
 /// aggregate of user records, cut at each byte `1e`. Those can be wrapped, too.
 pub fn check(input: &[u8]) {
     let data = wrapped(input, 2);
-    match wire::unpack(&data) {
+    match record::unpack(&data) {
         Ok(record) => {
-            assert!(record.entries.len() <= wire::RECORD_EVENTS);
+            assert!(record.entries.len() <= record::RECORD_EVENTS);
             every_line_has_an_entry(&data, &record.entries);
             unpacked_events_survive_packing(&record);
         }
@@ -110,7 +111,7 @@ fn aggregate<'a>(user_records: impl Iterator<Item = &'a [u8]>, levels: u8) -> Ve
 fn every_line_has_an_entry(data: &[u8], entries: &[Entry]) {
     let mut rest = entries.iter();
     let parts = if kpl::is_aggregate(data) {
-        let user_records = kpl::user_records(&Bytes::copy_from_slice(data), wire::RECORD_EVENTS).unwrap();
+        let user_records = kpl::user_records(&Bytes::copy_from_slice(data), record::RECORD_EVENTS).unwrap();
         user_records.into_iter().map(|user_record| user_record.data.to_vec()).collect()
     } else {
         vec![data.to_vec()]
@@ -150,9 +151,12 @@ fn lines(plain: &[u8]) -> Vec<&[u8]> {
 fn check_event(line: &[u8], event: &Event) {
     // This parser fails on numbers that do not fit an `f64`. Ours does not parse them.
     let Ok(value) = serde_json::from_slice::<Value>(line) else { return };
-    assert_eq!(value["id"], event.id.as_str());
-    assert_eq!(value["tenant"], event.tenant.as_str());
-    assert_eq!(value["admission_id"].as_str().map(str::to_lowercase), Some(event.admission_id.to_string()));
+    assert_eq!(value["id"], event.facts.id.as_str());
+    assert_eq!(value["tenant"], event.facts.tenant.as_str());
+    assert_eq!(
+        value["admission_id"].as_str().map(str::to_lowercase),
+        Some(event.facts.admission_id.to_string())
+    );
     match &event.text {
         Text::Inline(text) => assert_eq!(value["text"], text.as_str()),
         Text::Ref(blob) => assert_eq!(value["text_ref"]["sha256"], blob.sha256.as_str()),
@@ -162,7 +166,7 @@ fn check_event(line: &[u8], event: &Event) {
 }
 
 /// Events that are packed and unpacked again are the same.
-fn unpacked_events_survive_packing(record: &Record) {
+fn unpacked_events_survive_packing(record: &UnpackedRecord) {
     let events = |entries: &[Entry]| -> Vec<Event> {
         let event = |entry: &Entry| match entry {
             Ok(Content::Event(event)) => Some((**event).clone()),
@@ -172,8 +176,8 @@ fn unpacked_events_survive_packing(record: &Record) {
     };
     let read = events(&record.entries);
     if !read.is_empty() {
-        let packed = wire::pack(&read.iter().map(wire::line).collect::<Vec<_>>());
-        let again = wire::unpack(&packed).unwrap();
+        let packed = record::pack(&read.iter().map(Event::line).collect::<Vec<_>>());
+        let again = record::unpack(&packed).unwrap();
         assert_eq!(again.entries.len(), read.len());
         assert_eq!(events(&again.entries), read);
     }
@@ -194,7 +198,7 @@ fn check_reason(data: &[u8], reason: &Undecodable) {
             assert!(inflated(data).is_none_or(|plain| plain.len() > *limit));
         }
         Undecodable::Aggregate(_) => {
-            assert!(kpl::user_records(&Bytes::copy_from_slice(data), wire::RECORD_EVENTS).is_err());
+            assert!(kpl::user_records(&Bytes::copy_from_slice(data), record::RECORD_EVENTS).is_err());
         }
         Undecodable::TooManyLines | Undecodable::TextsTooLarge => {}
         line => panic!("a line's reason refused the whole record: {line}"),

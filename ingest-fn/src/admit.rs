@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use shared::config::Config;
-use shared::event::Source;
+use shared::format::facts::Source;
 use shared::id::TenantId;
 use shared::tier::Tier;
 use shared::time::Timestamp;

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use shared::blob::BlobRef;
-use shared::event::{Event, Text};
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::{Event, Text};
+use shared::format::key;
 use shared::gzip::{self, Level};
 use shared::id::{EventId, TenantId};
+use shared::limits;
 use shared::partition::partition_key;
-use shared::{key, limits, wire};
 
 use crate::cut::Batch;
 use crate::payload::PayloadStore;
@@ -37,8 +38,8 @@ pub(crate) struct Checked {
 
 /// Makes an event its line, and takes out what is too large for it.
 pub(crate) fn check(event: Event, spread: &BTreeMap<TenantId, u16>) -> Checked {
-    let partition_key = partition_key(&event.tenant, &event.id, spread);
-    let id = event.id.clone();
+    let partition_key = partition_key(&event.facts.tenant, &event.facts.id, spread);
+    let id = event.facts.id.clone();
     let (line, parts) = fit(event);
     Checked { id, line: OutgoingLine { partition_key, line }, parts }
 }
@@ -46,12 +47,12 @@ pub(crate) fn check(event: Event, spread: &BTreeMap<TenantId, u16>) -> Checked {
 /// The event's line, of a size that fits the stream, and the parts that are to be stored before it is put there:
 /// `(key, bytes)`. For those, too, who bring events to the stream by another way than the door.
 pub fn fit(mut event: Event) -> (Bytes, Vec<(String, Bytes)>) {
-    let mut line = wire::line(&event);
+    let mut line = event.line();
     let mut parts = Vec::new();
     while is_too_large(&line) {
         let Some((blob, bytes)) = take_larger(&mut event) else { break };
         parts.extend(blob.split(&bytes));
-        line = wire::line(&event);
+        line = event.line();
     }
     (line.into(), parts)
 }
@@ -77,7 +78,7 @@ fn take_larger(event: &mut Event) -> Option<(BlobRef, Bytes)> {
         (None, Some(_)) => Bytes::copy_from_slice(std::mem::take(&mut event.fields).as_json().as_bytes()),
         (None, None) => return None,
     };
-    let blob = BlobRef::to(&bytes, |sha256| key::payload(&event.tenant, &event.id, sha256));
+    let blob = BlobRef::to(&bytes, |sha256| key::payload(&event.facts.tenant, &event.facts.id, sha256));
     if is_text {
         event.text = Text::Ref(blob.clone());
     } else {

@@ -10,8 +10,9 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::client_object::ClientObject;
 use shared::config::Config;
-use shared::event::{Event, Text};
 use shared::fields::Fields;
+use shared::format::event_line::{Event, Text};
+use shared::format::facts::Facts;
 use shared::id::{AdmissionId, EventId, Ids, TenantId};
 
 use crate::admit::{Admitted, agreed};
@@ -156,17 +157,19 @@ impl EventMaker<'_> {
     fn event(&self, object: ClientObject, index: Option<usize>) -> Result<Event, Rejection> {
         let ClientObject { tenant, id, event_time, text, fields } = object;
         Ok(Event {
-            tenant: self.tenant(tenant)?,
-            id: id.map_or_else(|| self.id(index), Ok)?,
-            admission_id: AdmissionId(self.ids.next()),
-            tier: self.admitted.tier.clone(),
-            source: self.admitted.source,
-            received_at: self.admitted.received_at,
-            event_time,
+            facts: Facts {
+                tenant: self.tenant(tenant)?,
+                id: id.map_or_else(|| self.id(index), Ok)?,
+                admission_id: AdmissionId(self.ids.next()),
+                tier: self.admitted.tier.clone(),
+                source: self.admitted.source,
+                received_at: self.admitted.received_at,
+                event_time,
+                trace: self.admitted.trace.clone(),
+            },
             text: Text::Inline(text),
             fields,
             fields_ref: None,
-            trace: self.admitted.trace.clone(),
             redrive_of: Vec::new(),
         })
     }
@@ -266,7 +269,9 @@ mod tests {
 
     fn shown(event: &Result<Event, Rejection>) -> String {
         match event {
-            Ok(Event { tenant, id, text: Text::Inline(text), .. }) => format!("{tenant}/{id} {text}"),
+            Ok(Event { facts: Facts { tenant, id, .. }, text: Text::Inline(text), .. }) => {
+                format!("{tenant}/{id} {text}")
+            }
             Ok(event) => panic!("{event:?}"),
             Err(rejection) => rejection.code().to_owned(),
         }

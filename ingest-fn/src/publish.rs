@@ -24,7 +24,6 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use shared::config;
 use shared::metric::Metric;
 use tokio::sync::{mpsc, oneshot};
@@ -32,15 +31,7 @@ use tokio::time::Instant;
 
 use driver::{Driver, Submission};
 pub use port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
-
-/// An event's line, and where it goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutgoingLine {
-    /// The partition key.
-    pub partition_key: String,
-    /// The line, without its newline ([`shared::wire::line`]).
-    pub line: Bytes,
-}
+pub use shared::format::event_line::OutgoingLine;
 
 /// A line that is not known to be on the stream; it may be there all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

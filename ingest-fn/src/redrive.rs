@@ -136,7 +136,7 @@ mod tests {
 
     use metrics::{Key, KeyName, Metadata, SharedString, Unit};
     use serde_json::json;
-    use shared::wire;
+    use shared::format::record;
     use tokio::time::Instant;
 
     use super::*;
@@ -208,7 +208,7 @@ mod tests {
         let records = stream.records.lock().unwrap();
         let record = |key: &str, lines: &[&str]| StreamRecord {
             partition_key: key.to_owned(),
-            data: wire::pack(lines).into(),
+            data: record::pack(lines).into(),
         };
         assert_eq!(*records, [record("acme", &["1", "2", "4"]), record("beta#1", &["3"])]);
     }

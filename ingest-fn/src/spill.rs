@@ -3,14 +3,12 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `message.rs` | a message's body, in both directions |
 //! | `plan.rs` | lines → messages → calls. Pure |
 //! | `sqs.rs` | the queue by the AWS SDK |
 //!
 //! A spilled event keeps its admission. So it does no harm if the stream has it all the same (a put that hung may have
 //! landed), or if a message is sent or delivered twice: the consumer recognises the admission. Order is given up.
 
-mod message;
 mod plan;
 #[cfg(feature = "aws")]
 pub mod sqs;
@@ -26,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::offload::offload;
 use crate::publish::{Answers, OutgoingLine, Unpublished};
-pub use message::{SpillMessage, Unreadable};
+pub use shared::format::spill_message::SpillMessage;
 
 /// Calls that one request makes side by side. A body of the largest size needs a handful, unless it mixes many tenants.
 const CALLS: usize = 16;

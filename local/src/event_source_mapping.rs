@@ -9,14 +9,12 @@
 //! - `answer`: reads the function's response. No I/O.
 //! - `payload`: renders the event that the function receives, and computes its exact size. No I/O.
 //! - `discard`: saves records that failed permanently, in the format of `failed_batch`.
-//! - `deployed`: Lambda's own mapping, and whether this one can replace it. No I/O.
 //!
 //! Not supported: event filtering, tumbling windows, enhanced fan-out, and a parallelisation factor above 1, which
 //! would interleave the ranges of one shard.
 
 mod answer;
 mod coordinator;
-mod deployed;
 mod discard;
 mod failed_batch;
 mod payload;
@@ -37,12 +35,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use coordinator::Coordinator;
-pub use deployed::{DeployedMapping, STARTING_POSITION, StandIn};
 pub use failed_batch::FailedBatch;
 pub use poller::MappingProgress;
 use poller::{Mode, Ports, Totals};
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
-pub use settings::{Backoff, PAYLOAD_LIMIT, Rules, Settings};
+pub use settings::{Backoff, Rules, Settings};
 use timeline::Timeline;
 
 /// A mapping that is not running yet.

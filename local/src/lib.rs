@@ -10,13 +10,12 @@
 //! | [`data`] | the AWS account: the folder that holds all data |
 //! | [`functions`], [`pipeline`] | the deployed stack |
 //! | [`adapters`] | nothing: the tests inject faults here |
-//! | `aws` | none of it: the mapping over AWS's own APIs (feature `aws`) |
+//! | [`deployment`] | nothing: reads a data folder for the operator's commands |
 
 pub mod adapters;
-#[cfg(feature = "aws")]
-pub mod aws;
 pub mod cloudwatch;
 pub mod data;
+pub mod deployment;
 pub mod embedded;
 pub mod event_source_mapping;
 pub mod functions;

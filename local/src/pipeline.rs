@@ -14,6 +14,7 @@ use ingest_fn::publish::EventStream;
 use ingest_fn::{IngestState, SpillQueue, redrive};
 use shared::config::Config;
 use shared::id::Ids;
+use shared::mapping::CONSUMER_TIMEOUT;
 use shared::time::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -40,8 +41,6 @@ const SPILL_DRAIN: Duration = Duration::from_secs(30);
 const STREAM_DRAIN: Duration = Duration::from_mins(1);
 /// How often expired records and items are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
-/// The consumer's time-out, as deployed.
-pub const CONSUMER_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug)]
 pub struct Options {

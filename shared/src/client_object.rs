@@ -4,9 +4,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use crate::event::EventTime;
 use crate::fields::{Fields, Members};
 use crate::flatten::flatten;
+use crate::format::facts::EventTime;
 use crate::id::{EventId, InvalidEventId, InvalidTenantId, TenantId};
 use crate::json::Unreadable;
 

@@ -1,36 +1,32 @@
-//! Tidegate's contract in code: what more than one part relies on, and nothing that talks to AWS.
+//! Tidegate's contract in code: what several parts rely on. Nothing here talks to AWS.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`id`] | tenant, event and admission ids |
 //! | [`tier`] | the customer tier |
-//! | [`event`] | the one event form |
+//! | [`format`] | all that goes over a wire or to disk |
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
-//! | [`origin`] | where an event lies on the stream |
 //! | [`fields`] | an event's other members, verbatim |
-//! | [`wire`] | a stream record's bytes, in both directions |
-//! | [`blob`] | the claim check: references to large texts on S3 |
-//! | [`kpl`] | aggregates of the Kinesis Producer Library |
-//! | [`key`] | names of objects and items |
+//! | [`origin`] | positions on the stream |
 //! | [`partition`] | how a tenant that outgrows a partition is spread |
 //! | [`gzip`] | compression, and inflation that is capped |
+//! | [`mapping`] | the event source mapping as it is deployed |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`config`] | `tidegate.toml` |
 //! | [`metric`], [`telemetry`] | metrics and logs |
 //! | [`time`] | timestamps and the clock |
 
-pub mod blob;
 pub mod client_object;
 pub mod config;
-pub mod event;
+pub mod digest;
 pub mod fields;
 mod flatten;
+pub mod format;
 pub mod gzip;
 pub mod id;
 pub mod json;
-pub mod key;
-pub mod kpl;
 pub mod limits;
+pub mod mapping;
 pub mod metric;
 pub mod origin;
 pub mod partition;
@@ -38,4 +34,3 @@ pub mod permission;
 pub mod telemetry;
 pub mod tier;
 pub mod time;
-pub mod wire;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::blob::sha256;
+use crate::digest::sha256;
 use crate::id::{EventId, TenantId};
 
 /// The stream's partition key of an event, and so which shard it goes to: the tenant, or, for a tenant that is spread

@@ -3,21 +3,22 @@
 use std::process::Command;
 use std::time::Duration;
 
+use aws::deployment::{AwsDeployment, Resources};
 use aws_sdk_sqs::types::QueueAttributeName;
 use bytes::Bytes;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::items::{Insert, Item, ItemStore};
-use consumer_fn::manifest::{ManifestRow, TenantRange, Tenants};
-use consumer_fn::{Ledger, Mark, ObjectStore, Origin};
+use consumer_fn::{Ledger, ObjectStore, Origin, ShardPosition};
 use ingest_fn::publish::{EventStream, Put, StreamRecord};
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
-use shared::event::Source;
+use operate::deployment::{Deployment, QueueName, Start};
 use shared::fields::Fields;
+use shared::format::facts::{Facts, Source};
+use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;
-use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources, Start, Tail};
 
 use crate::emulator::{bucket, name, sdk, stream, table, url};
 
@@ -51,15 +52,18 @@ fn tenant(name: &str) -> TenantId {
 
 fn item(tenant_id: &str, number: u32) -> Item {
     Item {
-        tenant: tenant(tenant_id),
-        id: EventId::parse(format!("e{number}/ü")).unwrap(),
+        facts: Facts {
+            tenant: tenant(tenant_id),
+            id: EventId::parse(format!("e{number}/ü")).unwrap(),
+            admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
+            source: Source::JsonUpload,
+            tier: Tier::parse("pro").unwrap(),
+            received_at: Timestamp::from_unix_ms(1_795_253_400_123),
+            event_time: None,
+            trace: None,
+        },
         origin: Origin { shard: SHARD.into(), sequence_number: "495".into(), position: number },
-        admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
         content_hash: format!("hash {number}"),
-        source: Source::JsonUpload,
-        tier: Tier::parse("pro").unwrap(),
-        received_at: Timestamp::from_unix_ms(1_795_253_400_123),
-        event_time: None,
         processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
         original_text: "x".to_owned(),
         modified_data: "x".to_owned(),
@@ -79,13 +83,13 @@ async fn the_stream(deployment: &AwsDeployment) {
     };
     assert_eq!(deployment.retention().await.unwrap(), Duration::from_hours(24));
     let shards = deployment.shards().await.unwrap();
-    assert_eq!(shards.iter().map(|shard| shard.id.as_str()).collect::<Vec<_>>(), [SHARD]);
+    assert_eq!(shards, [SHARD]);
     for data in ["one", "two", "three"] {
         assert_eq!(deployment.stream().put(&[record(data)]).await.unwrap(), [Put::Taken]);
     }
     let read = async |start: Start<'_>| {
         let mut read = deployment.records(SHARD, start).await.unwrap();
-        while read.records.is_empty() && read.tail == Tail::More {
+        while read.records.is_empty() && read.has_more {
             read = deployment.records(SHARD, start).await.unwrap();
         }
         read.records
@@ -122,14 +126,14 @@ async fn the_bucket(deployment: &AwsDeployment) {
 async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
     let range = TenantRange { tenant: tenant("acme"), offset: 0, length: 120, lines: 3 };
     let row = |first: &str, before: &str| ManifestRow {
-        key: shared::key::archive_object(SHARD, first, 0, Timestamp::from_unix_ms(1_795_253_400_000)),
-        first: Mark::new(first, 0),
-        before: Mark::new(before, 1),
+        key: shared::format::key::archive_object(SHARD, first, 0, Timestamp::from_unix_ms(1_795_253_400_000)),
+        first: ShardPosition::new(first, 0),
+        end: ShardPosition::new(before, 1),
         bytes: 220,
         sha256: "ab".to_owned(),
         lines: 3,
         received_at: [1_795_253_400_000, 1_795_253_401_000].map(Timestamp::from_unix_ms),
-        tenants: Tenants::Ranges(vec![range.clone()]),
+        tenants: TenantIndex::Ranges(vec![range.clone()]),
     };
     let rows = [row("9", "10"), row("11", "99"), row("100", "101")];
     for row in &rows {
@@ -142,7 +146,8 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
     assert_eq!(deployment.manifest_before(SHARD, None).await.unwrap(), back);
     assert_eq!(deployment.manifest_before(SHARD, Some(&back[0].first)).await.unwrap(), back[1..]);
     assert_eq!(deployment.manifest_before(SHARD, Some(&back[2].first)).await.unwrap(), []);
-    let at = async |number: &str| deployment.manifest_at(SHARD, &Mark::new(number, 3)).await.unwrap();
+    let at =
+        async |number: &str| deployment.manifest_at(SHARD, &ShardPosition::new(number, 3)).await.unwrap();
     assert_eq!(
         [at("8").await, at("9").await, at("50").await],
         [None, Some(rows[0].clone()), Some(rows[1].clone())]
@@ -152,7 +157,8 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
         (0..130).map(|number| item(if number < 7 { "beta" } else { "acme" }, number)).collect();
     let inserted = DynamoItems::new(&sdk(url()), items_table.to_owned()).insert(&stored).await;
     assert!(inserted.iter().all(|insert| *insert == Insert::Inserted), "{inserted:?}");
-    let mut names: Vec<_> = stored.iter().map(|item| (item.tenant.clone(), item.id.clone())).collect();
+    let mut names: Vec<_> =
+        stored.iter().map(|item| (item.facts.tenant.clone(), item.facts.id.clone())).collect();
     names.insert(5, (tenant("acme"), EventId::parse("unknown").unwrap()));
     let mut found = deployment.items(&names).await.unwrap();
     assert_eq!(found.remove(5), None);
@@ -172,10 +178,10 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
         }
         assert_eq!(listed.len(), expected);
         let one = listed.iter().find(|item| item.id.as_str() == "e3/ü").unwrap();
-        assert_eq!(one.received_at, stored[3].received_at);
+        assert_eq!(one.received_at, stored[3].facts.received_at);
         assert_eq!(
             (one.expires_at, one.existing.admission_id),
-            (Some(1_797_845_400), stored[3].admission_id)
+            (Some(1_797_845_400), stored[3].facts.admission_id)
         );
     }
 }

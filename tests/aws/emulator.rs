@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use aws::kinesis::KinesisReader;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
@@ -15,7 +16,6 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
-use local::aws::KinesisReader;
 use local::event_source_mapping::ports::StreamReader;
 use tests::site::DEADLINE;
 

@@ -8,8 +8,8 @@ use consumer_fn::Origin;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::items::{BY_RECEIVED_AT, Insert, Item, ItemStore};
 use serde_json::json;
-use shared::event::Source;
 use shared::fields::Fields;
+use shared::format::facts::{Facts, Source};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;
@@ -19,19 +19,22 @@ use crate::proxy::{Proxy, ProxyFault};
 
 fn item(number: u32, text: &str) -> Item {
     Item {
-        tenant: TenantId::parse("acme").unwrap(),
-        id: EventId::parse(format!("e{number}")).unwrap(),
+        facts: Facts {
+            tenant: TenantId::parse("acme").unwrap(),
+            id: EventId::parse(format!("e{number}")).unwrap(),
+            admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
+            source: Source::JsonUpload,
+            tier: Tier::parse("pro").unwrap(),
+            received_at: Timestamp::from_unix_ms(1_795_253_400_123),
+            event_time: None,
+            trace: None,
+        },
         origin: Origin {
             shard: "shardId-000000000000".into(),
             sequence_number: "495".into(),
             position: number,
         },
-        admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
-        content_hash: shared::blob::sha256(text.as_bytes()),
-        source: Source::JsonUpload,
-        tier: Tier::parse("pro").unwrap(),
-        received_at: Timestamp::from_unix_ms(1_795_253_400_123),
-        event_time: None,
+        content_hash: shared::digest::sha256(text.as_bytes()),
         processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
         original_text: text.to_owned(),
         modified_data: text.to_owned(),
@@ -81,7 +84,7 @@ async fn an_item_is_inserted_once_and_a_second_insert_returns_the_existing_item(
     let first = item(1, "first");
     assert_eq!(
         (&existing.origin, existing.admission_id, &existing.content_hash),
-        (&first.origin, first.admission_id, &first.content_hash)
+        (&first.origin, first.facts.admission_id, &first.content_hash)
     );
     let client = Client::new(&sdk(url()));
     let get = client.get_item().table_name(&table);
@@ -96,8 +99,9 @@ async fn items_of_a_spread_tenant_are_listed_by_time_in_the_partitions_of_the_in
     let (table, proxy) = (table().await, Proxy::new(&[]).await);
     let later = |number: u32| {
         let item = item(number, "x");
-        let received_at = item.received_at.plus(Duration::from_millis(u64::from(number)));
-        Item { received_at, ..item }
+        let received_at = item.facts.received_at.plus(Duration::from_millis(u64::from(number)));
+        let facts = Facts { received_at, ..item.facts };
+        Item { facts, ..item }
     };
     // Not sorted by time.
     let items: Vec<_> = [3, 0, 5, 1, 4, 2].map(later).into();

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use aws::kinesis::KinesisReader;
+use aws::mapping::LambdaInvoker;
 use aws_sdk_kinesis::primitives::Blob;
 use bytes::Bytes;
-use local::aws::{KinesisReader, LambdaInvoker};
 use local::event_source_mapping::ports::{
     InvokeFailure, Invoker, ReadLimit, ShardRecord, ShardTail, StreamReader,
 };

@@ -1,7 +1,7 @@
 //! `S3Objects` and `S3Payloads`: objects are written where there is none, and stay as they are.
 
 use bytes::Bytes;
-use consumer_fn::Mark;
+use consumer_fn::ShardPosition;
 use consumer_fn::objects::s3::S3Objects;
 use consumer_fn::objects::{Created, ObjectStore};
 use ingest_fn::PayloadStore;
@@ -15,12 +15,12 @@ const CONFLICT: &str = "<Error><Code>ConditionalRequestConflict</Code></Error>";
 const SLOW_DOWN: &str =
     "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
 
-fn mark(position: u32) -> Mark {
-    Mark::new("4951", position)
+fn mark(position: u32) -> ShardPosition {
+    ShardPosition::new("4951", position)
 }
 
 /// The end of the range that the object at `KEY` covers, from its metadata.
-async fn covers(objects: &S3Objects) -> Option<Mark> {
+async fn covers(objects: &S3Objects) -> Option<ShardPosition> {
     objects.find(KEY).await.unwrap().unwrap().covers_before
 }
 

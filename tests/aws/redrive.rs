@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use aws::deployment::{AwsDeployment, Resources};
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
+use operate::deployment::{Deployment, QueueName};
 use serde_json::{Value, json};
-use shared::wire::Content;
-use tidegate::deployment::{AwsDeployment, Deployment, QueueName, Resources};
+use shared::format::record::Content;
 
 use crate::deployment::{environment, resources};
 use crate::emulator::{sdk, url};
@@ -51,7 +52,7 @@ fn redrive(target: &Resources, arguments: &[&str]) -> String {
 async fn brought(stream: &str) -> Vec<(String, Value)> {
     let mut brought = Vec::new();
     for record in records(stream).await {
-        let record = shared::wire::unpack(&record.data).unwrap();
+        let record = shared::format::record::unpack(&record.data).unwrap();
         for entry in record.entries {
             let Content::Event(event) = entry.unwrap() else { panic!("not an event of ours") };
             let mut event = serde_json::to_value(event).unwrap();

@@ -2,13 +2,14 @@
 
 use std::process::Output;
 
+use aws::deployment::{AwsDeployment, Resources};
 use consumer_fn::ObjectStore;
+use operate::deployment::Deployment;
 use serde_json::{Value, json};
-use shared::blob::BlobRef;
-use shared::wire::Content;
+use shared::format::claim_check::BlobRef;
+use shared::format::record::Content;
 use tests::noise::noise;
 use tests::site::{Site, eventually};
-use tidegate::deployment::{AwsDeployment, Deployment, Resources};
 
 use crate::deployment::{environment, resources};
 use crate::emulator::{sdk, url};
@@ -44,7 +45,7 @@ async fn a_local_archive_is_replayed_to_the_stream_and_the_bucket_of_a_deploymen
 
     let mut brought: Vec<Value> = Vec::new();
     for record in records(&target.stream).await {
-        let record = shared::wire::unpack(&record.data).unwrap();
+        let record = shared::format::record::unpack(&record.data).unwrap();
         for entry in record.entries {
             let Content::Event(event) = entry.unwrap() else { panic!("not an event of ours") };
             brought.push(serde_json::to_value(event).unwrap());

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aws::kinesis::KinesisReader;
 use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{EventStream, Put, StreamFailure, StreamRecord};
-use local::aws::KinesisReader;
 use local::event_source_mapping::ports::{Checkpoints, FailureDestination, InvokeFailure, Invoker};
 use local::event_source_mapping::{Backoff, EventSourceMapping, FailedBatch, Rules, Running, Settings};
 use serde_json::Value;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use aws::kinesis::KinesisReader;
 use bytes::Bytes;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{OutgoingLine, Publisher};
-use local::aws::KinesisReader;
 use local::event_source_mapping::ports::{ReadLimit, ShardRecord, ShardTail, StreamReader};
 use serde_json::json;
 use shared::config::Config;

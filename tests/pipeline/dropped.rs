@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tests::chaos::ClientLog;
 use tests::site::{LocalRun, Site, eventually};
 
-const SHOW: [&str; 3] = ["redrive", "--place", "stream"];
-const APPLY: [&str; 4] = ["redrive", "--place", "stream", "--apply"];
+const SHOW: [&str; 3] = ["redrive", "--source", "stream"];
+const APPLY: [&str; 4] = ["redrive", "--source", "stream", "--apply"];
 const NOTHING: &str = "Nothing that failed is left to bring back.\n";
 
 async fn send(log: &mut ClientLog, pipeline: &LocalRun, ids: &[&str]) {

@@ -35,6 +35,31 @@ async fn a_json_event_becomes_an_item_and_an_archive_line() {
 }
 
 #[tokio::test]
+async fn the_callers_trace_reaches_the_item_the_archive_line_and_the_log() {
+    let site = crate::site();
+    let pipeline = site.start();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let send = async |body: &'static str| {
+        let request = pipeline.post("/ingest").header("Content-Type", "application/json").body(body);
+        assert_eq!(answer(request.header("traceparent", trace)).await.0, 202);
+    };
+    send(r#"{"tenant_id":"acme","id":"1","text":"x"}"#).await;
+    let line = eventually("the line in the archive", || site.stored().lines().pop()).await;
+    assert_eq!(line["trace"], trace);
+    assert_eq!(site.stored().items()[&item_key("acme", "1")].trace.as_deref(), Some(trace));
+
+    send(r#"{"tenant_id":"acme","id":"1","text":"another content"}"#).await;
+    let quarantined = eventually("the quarantine", || site.stored().quarantined().pop()).await;
+    assert_eq!((&quarantined["reason"], &quarantined["trace"]), (&"id_reused".into(), &trace.into()));
+
+    let log = pipeline.stop();
+    for message in ["archive object written", "lines went to quarantine"] {
+        let line = log.lines().find(|line| line.contains(message));
+        assert!(line.is_some_and(|line| line.contains(trace)), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_text_event_becomes_an_item_and_an_archive_line() {
     let site = crate::site();
     let pipeline = site.start();

@@ -35,6 +35,7 @@ mod redrive;
 mod rejections;
 mod replay;
 mod restart;
+mod s3_writes;
 mod spill;
 mod split;
 

@@ -1,7 +1,7 @@
 //! Failed events that `tidegate redrive` brings back. They are stored once, even if the command is repeated or killed.
 
 use serde_json::{Value, json};
-use shared::blob::BlobRef;
+use shared::format::claim_check::BlobRef;
 
 use tests::chaos::ClientLog;
 use tests::site::{LocalRun, Site, eventually};
@@ -42,7 +42,10 @@ async fn an_event_that_crashed_the_consumer_is_stored_once_when_it_is_redriven_a
     let pipeline = site.start();
 
     let shown = site.printed(&["redrive"]);
-    assert!(shown.contains("on-failure  RetryAttemptsExhausted  acme         1  to be redriven"), "{shown}");
+    assert!(
+        shown.contains("failure-destination  RetryAttemptsExhausted  acme         1  to be redriven"),
+        "{shown}"
+    );
     assert!(shown.contains("Nothing was changed. With --apply, 1 events go back to the stream."), "{shown}");
     let records = site.stored().records();
     assert_eq!(site.printed(&["redrive"]), shown, "a dry run changes nothing");
@@ -133,7 +136,7 @@ async fn quarantined_events_are_redriven_once_the_cause_is_fixed_and_unreadable_
     );
     assert!(shown.contains(": unrecognised\n"), "{shown}");
     assert!(!site.printed(&["redrive", "--tenant", "beta"]).contains("to be redriven"));
-    assert!(!site.printed(&["redrive", "--place", "on-failure"]).contains("to be redriven"));
+    assert!(!site.printed(&["redrive", "--source", "failure-destination"]).contains("to be redriven"));
 
     let object = site.data().join("s3/tidegate-local").join(&key);
     std::fs::create_dir_all(object.parent().unwrap()).unwrap();
@@ -164,7 +167,7 @@ async fn dead_letters_go_to_the_stream_and_a_copy_is_saved() {
     eventually("dead letters", || (site.stored().messages("spill-dead").len() == 5).then_some(())).await;
 
     let refused = site.command(
-        &["redrive", "--apply", "--place", "dead-letters"],
+        &["redrive", "--apply", "--source", "dead-letters"],
         &[("stream_put", 1, 1_000_000, "refuse")],
     );
     assert!(!refused.status.success());

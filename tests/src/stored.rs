@@ -23,6 +23,8 @@ pub struct StoredItem {
     pub original_text: String,
     pub modified_data: String,
     pub tier: String,
+    /// The request's trace header.
+    pub trace: Option<String>,
 }
 
 impl StoredData {
@@ -33,14 +35,16 @@ impl StoredData {
     /// All items by `(pk, sk)`.
     pub fn items(&self) -> BTreeMap<(String, String), StoredItem> {
         let Some(database) = self.database() else { return BTreeMap::new() };
-        let mut select =
-            database.prepare("SELECT pk, sk, source, original_text, modified_data, tier FROM items").unwrap();
+        let mut select = database
+            .prepare("SELECT pk, sk, source, original_text, modified_data, tier, trace FROM items")
+            .unwrap();
         let rows = select.query_map([], |row| {
             let item = StoredItem {
                 source: row.get(2)?,
                 original_text: row.get(3)?,
                 modified_data: row.get(4)?,
                 tier: row.get(5)?,
+                trace: row.get(6)?,
             };
             Ok(((row.get(0)?, row.get(1)?), item))
         });
@@ -66,7 +70,7 @@ impl StoredData {
         let Some(database) = self.database() else { return 0 };
         let mut select = database.prepare("SELECT data FROM records").unwrap();
         let records = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-        let entries = |data: Vec<u8>| shared::wire::unpack(&data).unwrap().entries.len();
+        let entries = |data: Vec<u8>| shared::format::record::unpack(&data).unwrap().entries.len();
         records.map(|data| entries(data.unwrap())).sum()
     }
 
@@ -103,25 +107,25 @@ impl StoredData {
     /// Puts an event on the stream as a redrive does. Its item exists, but names a former origin that is not archived;
     /// the event names that origin in `redrive_of`.
     pub fn strand(&self, tenant: &str, id: &str) {
-        let admission = format!("019aa553-4a00-7000-8000-{}", &shared::blob::sha256(id.as_bytes())[..12]);
+        let admission = format!("019aa553-4a00-7000-8000-{}", &shared::digest::sha256(id.as_bytes())[..12]);
         let event = serde_json::json!({
             "v": 1, "id": id, "admission_id": admission, "tenant": tenant, "tier": "pro",
             "source": "webhook", "received_at": "2026-11-21T09:30:00.123Z", "text": "x",
             "redrive_of": [{"shard": "shardId-000000000000", "sequence_number": format!("48{:054}", 0), "position": 0}],
         });
         let line = event.to_string();
-        let event: shared::event::Event = serde_json::from_str(&line).unwrap();
+        let event: shared::format::event_line::Event = serde_json::from_str(&line).unwrap();
         let former = &event.redrive_of[0];
         let insert = "INSERT INTO items (pk, sk, source, original_text, modified_data, processed_at, received_at, tier, fields, shard, sequence_number, position, admission_id, content_hash, received_partition)
              VALUES (?1, ?2, 'webhook', 'x', 'x', ?3, ?3, 'pro', '{}', ?4, ?5, ?6, ?7, ?8, ?1)";
         let row = rusqlite::params![
-            shared::key::item_partition(&event.tenant),
-            shared::key::item_sort(&event.id),
-            event.received_at.to_string(),
+            shared::format::key::item_partition(&event.facts.tenant),
+            shared::format::key::item_sort(&event.facts.id),
+            event.facts.received_at.to_string(),
             &*former.shard,
             &*former.sequence_number,
             former.position,
-            event.admission_id.to_string(),
+            event.facts.admission_id.to_string(),
             consumer_fn::content_hash(&event),
         ];
         self.database().unwrap().execute(insert, row).unwrap();

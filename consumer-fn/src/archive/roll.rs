@@ -8,8 +8,9 @@ use shared::gzip::{self, Level};
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
-use crate::manifest::{Contents, TenantRange, widened};
-use crate::origin::Place;
+use crate::manifest::{Contents, widened};
+use crate::origin::BatchPosition;
+use shared::format::manifest_row::TenantRange;
 
 /// What a try aims at, as a part of the limit: data is never quite alike.
 const AIM: f64 = 0.97;
@@ -21,7 +22,7 @@ const ESTIMATED_TRIES: u32 = 4;
 /// One line of the archive.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
-    pub(crate) place: Place,
+    pub(crate) place: BatchPosition,
     pub(crate) tenant: TenantId,
     /// When the door had its event.
     pub(crate) received_at: Timestamp,
@@ -162,7 +163,7 @@ mod tests {
         let bytes = format!("{tenant} {record} {position} {text}\n").into_bytes();
         let received_at = Timestamp::from_unix_ms(0);
         Line {
-            place: Place { record, position },
+            place: BatchPosition { record, position },
             tenant: TenantId::parse(tenant).unwrap(),
             received_at,
             bytes,

@@ -13,12 +13,12 @@ use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use shared::key;
+use shared::format::key;
 
 use super::{Intent, Ledger, LedgerFailure, Progress, Written};
 use crate::items::Attribute;
-use crate::manifest::ManifestRow;
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
+use shared::format::manifest_row::ManifestRow;
 
 /// The longest that one attempt at a call may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -80,7 +80,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
-        let Mark { sequence_number, position } = &row.first;
+        let ShardPosition { sequence_number, position } = &row.first;
         let mut item = keys(shard, key::manifest_sort(sequence_number, *position));
         item.extend(row.attributes().into_iter().map(|(name, value)| {
             let value = match value {
@@ -103,7 +103,7 @@ fn keys(shard: &str, sort: String) -> Attributes {
 fn attributes(progress: &Progress) -> Attributes {
     let Progress { version, settled_before, intent } = progress;
     let mut attributes = vec![("version", AttributeValue::N(version.to_string()))];
-    let mut mark = |names: [&'static str; 2], mark: &Mark| {
+    let mut mark = |names: [&'static str; 2], mark: &ShardPosition| {
         attributes.push((names[0], AttributeValue::S(mark.sequence_number.to_string())));
         attributes.push((names[1], AttributeValue::N(mark.position.to_string())));
     };
@@ -120,7 +120,7 @@ fn attributes(progress: &Progress) -> Attributes {
 fn progress(row: &Attributes) -> Option<Progress> {
     let number = |name: &str| row.get(name)?.as_n().ok()?.parse::<u32>().ok();
     let text = |name: &str| row.get(name)?.as_s().ok().map(String::as_str);
-    let mark = |names: [&str; 2]| Some(Mark::new(text(names[0])?, number(names[1])?));
+    let mark = |names: [&str; 2]| Some(ShardPosition::new(text(names[0])?, number(names[1])?));
     let intent = match text("intent_key") {
         None => None,
         Some(key) => {
@@ -143,8 +143,8 @@ mod tests {
     use shared::time::Timestamp;
 
     use super::*;
-    use crate::manifest::{TenantRange, Tenants};
     use crate::replay::replay;
+    use shared::format::manifest_row::{TenantIndex, TenantRange};
 
     fn ledger(answers: &[(u16, &'static str)]) -> (DynamoLedger, StaticReplayClient) {
         let (sdk, requests) = replay(answers);
@@ -157,8 +157,8 @@ mod tests {
     }
 
     fn progress(version: u32) -> Progress {
-        let intent = Intent { key: "events/x".to_owned(), from: Mark::new("4951", 0) };
-        Progress { version, settled_before: Some(Mark::new("4950", 3)), intent: Some(intent) }
+        let intent = Intent { key: "events/x".to_owned(), from: ShardPosition::new("4951", 0) };
+        Progress { version, settled_before: Some(ShardPosition::new("4950", 3)), intent: Some(intent) }
     }
 
     #[tokio::test]
@@ -204,20 +204,20 @@ mod tests {
         };
         let mut row = ManifestRow {
             key: "events/x".to_owned(),
-            first: Mark::new("4951", 0),
-            before: Mark::new("4959", 1),
+            first: ShardPosition::new("4951", 0),
+            end: ShardPosition::new("4959", 1),
             bytes: 220,
             sha256: "ab".to_owned(),
             lines: 5,
             received_at: [1_795_253_400_000, 1_795_253_401_000].map(Timestamp::from_unix_ms),
-            tenants: Tenants::Ranges(vec![range("acme", 0, 120, 3), range("beta", 120, 100, 2)]),
+            tenants: TenantIndex::Ranges(vec![range("acme", 0, 120, 3), range("beta", 120, 100, 2)]),
         };
         let (ledger, requests) = ledger(&[(200, "{}"), (200, "{}")]);
         ledger.note("s", &row).await.unwrap();
         // As it is in tables: never renamed.
         let expected = r#"{"before_position":{"N":"1"},"before_sequence_number":{"S":"4959"},"first_position":{"N":"0"},"first_sequence_number":{"S":"4951"},"object_bytes":{"N":"220"},"object_key":{"S":"events/x"},"object_lines":{"N":"5"},"object_sha256":{"S":"ab"},"oldest_received_at":{"S":"2026-11-21T09:30:00.000Z"},"pk":{"S":"shard/s"},"sk":{"S":"object/004-4951/0000000000"},"tenants":{"S":"[[\"acme\",0,120,3],[\"beta\",120,100,2]]"},"youngest_received_at":{"S":"2026-11-21T09:30:01.000Z"}}"#;
         assert_eq!(asked(&requests)["Item"], serde_json::from_str::<Value>(expected).unwrap());
-        row.tenants = Tenants::Sidecar("manifests/x.json.gz".to_owned());
+        row.tenants = TenantIndex::Sidecar("manifests/x.json.gz".to_owned());
         ledger.note("s", &row).await.unwrap();
         assert_eq!(asked(&requests)["Item"]["tenants_key"]["S"], "manifests/x.json.gz");
         assert_eq!(asked(&requests)["Item"]["tenants"], Value::Null);

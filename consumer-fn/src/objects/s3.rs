@@ -12,7 +12,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
 use super::{Created, Found, ObjectFailure, ObjectStore, covers_before as metadata};
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
 
 /// The longest that one attempt may take; an object is at most 5 MB.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ impl ObjectStore for S3Objects {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&Mark>,
+        covers_before: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
         let mut put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
         if let Some(mark) = covers_before {
@@ -76,9 +76,9 @@ impl ObjectStore for S3Objects {
     }
 }
 
-fn mark(found: &HashMap<String, String>) -> Option<Mark> {
+fn mark(found: &HashMap<String, String>) -> Option<ShardPosition> {
     let position = found.get(metadata::POSITION)?.parse().ok()?;
-    Some(Mark::new(found.get(metadata::SEQUENCE_NUMBER)?.as_str(), position))
+    Some(ShardPosition::new(found.get(metadata::SEQUENCE_NUMBER)?.as_str(), position))
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
@@ -106,7 +106,8 @@ mod tests {
     #[tokio::test]
     async fn an_archive_object_is_written_where_there_is_none_and_says_what_it_covers() {
         let (objects, requests) = objects(&[(200, "")]);
-        let created = objects.put_if_absent(KEY, Bytes::from_static(b"x"), Some(&Mark::new("4951", 7))).await;
+        let created =
+            objects.put_if_absent(KEY, Bytes::from_static(b"x"), Some(&ShardPosition::new("4951", 7))).await;
         assert_eq!(created, Ok(Created::New));
         let request = requests.actual_requests().next().unwrap();
         assert_eq!(request.headers().get("if-none-match"), Some("*"));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use shared::blob::BlobRef;
-use shared::event::Text;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::Text;
 
 use super::stores::Fault;
 use super::{Pipeline, admitted, batch, pack, sequence_number, unfinished};

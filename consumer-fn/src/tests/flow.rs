@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
-use shared::blob::BlobRef;
 use shared::config::{ArchiveContent, TransformStep};
-use shared::event::Text;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::Text;
+use shared::format::record::unpack;
 use shared::gzip;
-use shared::wire;
 
 use super::stores::Fault;
 use super::{Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
@@ -71,8 +71,8 @@ async fn a_foreign_producers_object_is_an_event_of_the_default_tier() {
     let nameless = br#"{"tenant_id":"acme","text":"hello"}"#.to_vec();
     assert_eq!(pipeline.invoke(&[object, nameless.clone()]).await, 2);
     let item = pipeline.items.get("acme", "7").unwrap();
-    assert_eq!((item.tier.as_str(), item.fields.as_json()), ("free", r#"{"extra":[1]}"#));
-    assert_eq!(item.received_at.unix_ms(), super::ARRIVAL_MS);
+    assert_eq!((item.facts.tier.as_str(), item.fields.as_json()), ("free", r#"{"extra":[1]}"#));
+    assert_eq!(item.facts.received_at.unix_ms(), super::ARRIVAL_MS);
 
     let keys = pipeline.items.keys();
     pipeline.invoke_from(1, &[nameless]).await;
@@ -116,7 +116,7 @@ async fn an_event_seen_twice_is_stored_once_and_says_why() {
     let quarantined = pipeline.objects.quarantined();
     assert_eq!(reasons(&pipeline), ["id_reused"]);
     let bytes = base64_simd::STANDARD.decode_to_vec(quarantined[0]["bytes"].as_str().unwrap()).unwrap();
-    assert_eq!(bytes, wire::line(&admitted(3, "acme", "a", "something else")));
+    assert_eq!(bytes, admitted(3, "acme", "a", "something else").line());
     assert_eq!(pipeline.items.calls(), [2], "what is known of the first needs no second call");
 }
 
@@ -177,7 +177,7 @@ async fn a_payload_that_is_missing_or_another_is_quarantined() {
 async fn a_reference_to_elsewhere_than_the_door_puts_it_is_never_followed() {
     let mut pipeline = Pipeline::new();
     pipeline.objects.fail(|effect| effect.starts_with("get ").then_some(Fault::Hangs));
-    let sha256 = shared::blob::sha256(b"x");
+    let sha256 = shared::digest::sha256(b"x");
     let elsewhere = [
         ("payloads/acme/e/".to_owned() + &"long".repeat(300), sha256.clone()),
         ("payloads/acme/e".to_owned(), sha256.clone()),
@@ -253,7 +253,7 @@ proptest! {
         let finished = runtime.block_on(pipeline.invoke(&records));
         prop_assert_eq!(finished, records.len());
 
-        let lines: usize = records.iter().map(|data| wire::unpack(data).map_or(1, |r| r.entries.len())).sum();
+        let lines: usize = records.iter().map(|data| unpack(data).map_or(1, |r| r.entries.len())).sum();
         let quarantined = pipeline.objects.quarantined();
         let stored = pipeline.objects.archived().len();
         // What is left are truncated copies of the same two events.

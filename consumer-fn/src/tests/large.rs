@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use shared::blob::BlobRef;
 use shared::config::ArchiveContent;
-use shared::event::Text;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::Text;
 use shared::limits;
 
 use super::{Pipeline, admitted, pack, record};

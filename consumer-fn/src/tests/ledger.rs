@@ -7,11 +7,12 @@ use super::large::noise;
 use super::stores::Fault;
 use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
 use crate::commit::settle;
-use crate::manifest::{Contents, ManifestRow, TenantRange, Tenants};
-use crate::origin::Mark;
+use crate::manifest::{self, Contents};
+use crate::origin::ShardPosition;
+use shared::format::manifest_row::{TenantIndex, TenantRange};
 
-fn mark(record: usize) -> Mark {
-    Mark::new(sequence_number(record), 0)
+fn mark(record: usize) -> ShardPosition {
+    ShardPosition::new(sequence_number(record), 0)
 }
 
 fn six_records() -> Vec<Vec<u8>> {
@@ -30,7 +31,7 @@ fn check_manifest(pipeline: &Pipeline) {
     for (key, row) in rows {
         let object = pipeline.objects.bytes(&key);
         let contents = Contents::scan(&object).unwrap();
-        let (scanned, _) = ManifestRow::new(&key, &row.first, &row.before, &object, contents).unwrap();
+        let (scanned, _) = manifest::row(&key, &row.first, &row.end, &object, contents).unwrap();
         assert_eq!(row, scanned);
     }
 }
@@ -41,7 +42,7 @@ async fn a_batch_takes_one_read_and_two_writes_and_one_more_for_each_object_that
     assert_eq!(pipeline.invoke(&six_records()).await, 6);
     assert_eq!(pipeline.ledger.calls(), ["read", "write", "note", "write"]);
     assert_eq!(pipeline.ledger.progress().intent, None);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(Mark::new(sequence_number(5), 1)));
+    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(5), 1)));
 
     pipeline.config.archive.object_bytes = 50_000;
     let large: Vec<_> = (0..3)
@@ -67,7 +68,7 @@ async fn a_batch_that_archives_nothing_is_settled_in_the_ledger_too() {
     assert_eq!(pipeline.invoke_from(6, &again).await, 8);
     assert_eq!(pipeline.ledger.calls(), ["read", "read", "write"]);
     let settled = pipeline.ledger.progress().settled_before.unwrap();
-    assert_eq!(settled, Mark::new(sequence_number(7), 1));
+    assert_eq!(settled, ShardPosition::new(sequence_number(7), 1));
     assert_eq!(pipeline.invoke_from(6, &again).await, 8);
     assert_eq!(pipeline.ledger.calls(), ["read"], "the same batch again");
     assert_eq!(pipeline.objects.keys("events/").len(), 1);
@@ -79,8 +80,8 @@ async fn a_row_has_each_tenants_range() {
     let records = [record("beta", &["1", "2"]), record("acme", &["3"]), b"bad".to_vec()];
     assert_eq!(pipeline.invoke(&records).await, 3);
     let row = pipeline.ledger.rows().into_values().next().unwrap();
-    assert_eq!((row.first, row.before, row.lines), (mark(0), Mark::new(sequence_number(2), 1), 3));
-    let Tenants::Ranges(ranges) = row.tenants else { panic!("two ranges fit a row") };
+    assert_eq!((row.first, row.end, row.lines), (mark(0), ShardPosition::new(sequence_number(2), 1), 3));
+    let TenantIndex::Ranges(ranges) = row.tenants else { panic!("two ranges fit a row") };
     let facts = |range: &TenantRange| (range.tenant.to_string(), range.lines);
     assert_eq!(
         ranges.iter().map(facts).collect::<Vec<_>>(),
@@ -97,7 +98,7 @@ async fn ranges_that_are_too_many_for_a_row_lie_beside_it() {
     let records: Vec<_> = events.chunks(1_000).map(pack).collect();
     assert_eq!(pipeline.invoke(&records).await, 5);
     let row = pipeline.ledger.rows().into_values().next().unwrap();
-    let Tenants::Sidecar(key) = row.tenants else { panic!("5,000 ranges do not fit a row") };
+    let TenantIndex::Sidecar(key) = row.tenants else { panic!("5,000 ranges do not fit a row") };
     let cap = shared::gzip::Cap { bytes: 1_000_000, ratio: 1_100 };
     let json = shared::gzip::inflate(&pipeline.objects.bytes(&key), cap).unwrap();
     assert_eq!(serde_json::from_slice::<Vec<TenantRange>>(&json).unwrap().len(), 5_000);

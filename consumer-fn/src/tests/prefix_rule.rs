@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shared::blob::BlobRef;
-use shared::event::Text;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::Text;
 use tokio::time::Instant;
 
 use super::stores::Fault;

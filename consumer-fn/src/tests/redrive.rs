@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use shared::config::Config;
-use shared::event::Event;
+use shared::format::event_line::Event;
+use shared::format::record::RECORD_EVENTS;
 use shared::id::AdmissionId;
 use shared::origin::Origin;
 use shared::time::Timestamp;
-use shared::wire;
 use tokio::time::Instant;
 
 use super::stores::Fault;
 use super::{ARRIVAL_MS, Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
 use crate::commit::settle;
 use crate::decode::read_again;
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
 use crate::quarantine::keep_unreadable;
 
 fn origin(record: usize) -> Origin {
@@ -43,7 +43,7 @@ async fn given_up() -> Pipeline {
 
 /// Closes the shard up to behind a record of the stream.
 async fn fence(pipeline: &Pipeline, record: usize) {
-    let before = Mark::new(sequence_number(record), 1);
+    let before = ShardPosition::new(sequence_number(record), 1);
     let until = Instant::now() + Duration::from_secs(5);
     settle(SHARD, before, &pipeline.objects, &pipeline.ledger, until).await.unwrap();
 }
@@ -166,13 +166,13 @@ async fn what_quarantine_does_not_take_by_hand_is_told() {
 async fn a_batch_that_goes_to_quarantine_alone_is_settled_in_the_ledger_too() {
     let pipeline = Pipeline::new();
     assert_eq!(pipeline.invoke(&[b"bad".to_vec(), b"bad".to_vec()]).await, 2);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(Mark::new(sequence_number(1), 1)));
+    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(1), 1)));
 
     // Where an object covers it, no further write is needed.
     pipeline.ledger.calls();
     assert_eq!(pipeline.invoke_from(2, &[record("acme", &["1"]), b"bad".to_vec()]).await, 4);
     assert_eq!(pipeline.ledger.calls(), ["read", "write", "note", "write"]);
-    assert_eq!(pipeline.ledger.progress().settled_before, Some(Mark::new(sequence_number(3), 1)));
+    assert_eq!(pipeline.ledger.progress().settled_before, Some(ShardPosition::new(sequence_number(3), 1)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,10 +196,10 @@ fn what_was_one_line_and_is_several_by_itself_claims_no_places_of_its_neighbours
         let read = read_again(&data, &lay_at, arrival, &Config::default());
         let positions: Vec<_> = read.iter().map(|(origin, _)| origin.position).collect();
         assert_eq!(positions[0], 1);
-        let most = u32::try_from(wire::RECORD_EVENTS).unwrap();
+        let most = u32::try_from(RECORD_EVENTS).unwrap();
         assert!(positions[1..].iter().all(|position| *position >= most), "{positions:?}: a neighbour's");
         let admissions: HashSet<_> =
-            read.iter().filter_map(|(_, event)| Some(event.as_ref().ok()?.admission_id)).collect();
+            read.iter().filter_map(|(_, event)| Some(event.as_ref().ok()?.facts.admission_id)).collect();
         let neighbour = |position| AdmissionId::of_foreign(SHARD, &lay_at.sequence_number, position);
         assert!(admissions.contains(&neighbour(1)));
         assert!((2..most).all(|position| !admissions.contains(&neighbour(position))));

@@ -10,9 +10,9 @@ use shared::gzip::{self, Cap};
 
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::ledger::{Ledger, LedgerFailure, Progress, Written};
-use crate::manifest::ManifestRow;
 use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
+use shared::format::manifest_row::ManifestRow;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +69,11 @@ impl Items {
 
     fn insert_one(&self, item: &Item) -> Insert {
         let mut stored = self.stored.lock().unwrap();
-        let key = (item.tenant.to_string(), item.id.to_string());
+        let key = (item.facts.tenant.to_string(), item.facts.id.to_string());
         if let Some(there) = stored.get(&key) {
             return Insert::Exists(Existing {
                 origin: there.origin.clone(),
-                admission_id: there.admission_id,
+                admission_id: there.facts.admission_id,
                 content_hash: there.content_hash.clone(),
             });
         }
@@ -84,7 +84,7 @@ impl Items {
 
 impl ItemStore for Items {
     async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        let mut keys: Vec<_> = items.iter().map(|item| (&item.tenant, &item.id)).collect();
+        let mut keys: Vec<_> = items.iter().map(|item| (&item.facts.tenant, &item.facts.id)).collect();
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), items.len(), "two items with one key in one call");
@@ -92,7 +92,7 @@ impl ItemStore for Items {
 
         let mut outcomes = Vec::new();
         for item in items {
-            let fault = (self.plan.lock().unwrap())(item.id.as_str());
+            let fault = (self.plan.lock().unwrap())(item.facts.id.as_str());
             outcomes.push(match fault {
                 None => self.insert_one(item),
                 Some(Fault::Throttled) => Insert::Failed("throttled".to_owned()),
@@ -139,7 +139,7 @@ impl Items {
 }
 
 /// An object and its metadata.
-type Stored = (Bytes, Option<Mark>);
+type Stored = (Bytes, Option<ShardPosition>);
 
 #[derive(Clone)]
 pub(super) struct Objects {
@@ -218,7 +218,7 @@ impl ObjectStore for Objects {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&Mark>,
+        covers_before: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
         let put = || {
             let mut stored = self.stored.lock().unwrap();

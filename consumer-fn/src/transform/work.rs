@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::event::Text;
+use shared::format::event_line::Text;
 use tokio::time::{Instant, sleep_until};
 
 use crate::prefix::{Entry, Prefix};
@@ -63,13 +63,13 @@ fn characters(resolved: &Resolved) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::Place;
+    use crate::origin::BatchPosition;
     use crate::tests::admitted;
 
     /// Texts at `(record, position)`, at a second a character, in so many seconds.
     fn check(texts: &[(usize, u32, &str)], seconds: u64, worked: u64, end: Option<usize>) {
         let entry = |(record, position, text): &(usize, u32, &str)| Entry {
-            place: Place { record: *record, position: *position },
+            place: BatchPosition { record: *record, position: *position },
             value: Resolved { event: admitted(1, "acme", "1", text), fetched: None },
         };
         let entries: Vec<_> = texts.iter().map(entry).collect();

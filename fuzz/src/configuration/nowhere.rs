@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use consumer_fn::items::{Insert, Item, TakeOver, TakenOver};
 use consumer_fn::ledger::{LedgerFailure, Progress, Written};
-use consumer_fn::manifest::ManifestRow;
 use consumer_fn::objects::{Created, Found, ObjectFailure};
-use consumer_fn::{ItemStore, Ledger, Mark, ObjectStore};
+use consumer_fn::{ItemStore, Ledger, ObjectStore, ShardPosition};
+use shared::format::manifest_row::ManifestRow;
 
 #[derive(Debug)]
 pub(super) struct Nowhere;
@@ -21,7 +21,12 @@ impl ItemStore for Nowhere {
 }
 
 impl ObjectStore for Nowhere {
-    async fn put_if_absent(&self, _: &str, _: Bytes, _: Option<&Mark>) -> Result<Created, ObjectFailure> {
+    async fn put_if_absent(
+        &self,
+        _: &str,
+        _: Bytes,
+        _: Option<&ShardPosition>,
+    ) -> Result<Created, ObjectFailure> {
         unreachable!("no batch is handled")
     }
 

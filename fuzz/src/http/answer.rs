@@ -1,4 +1,4 @@
-//! The rules for every answer, as the README documents them.
+//! The rules for every answer, as docs/http-api.md documents them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use http::HeaderMap;
 use serde_json::Value;
 
-/// The codes that the README lists, each with the statuses of its row.
+/// The codes that docs/http-api.md lists, each with the statuses of its row.
 static DOCUMENTED: LazyLock<BTreeMap<String, Vec<u16>>> = LazyLock::new(|| {
     let mut codes = BTreeMap::new();
-    for row in include_str!("../../../README.md").lines() {
+    for row in include_str!("../../../docs/http-api.md").lines() {
         let Some((statuses, cell)) = row.strip_prefix("| ").and_then(|row| row.split_once(" | ")) else {
             continue;
         };
@@ -19,7 +19,7 @@ static DOCUMENTED: LazyLock<BTreeMap<String, Vec<u16>>> = LazyLock::new(|| {
         let quoted = cell.split('`').skip(1).step_by(2);
         codes.extend(quoted.map(|code| (code.to_owned(), statuses.clone())));
     }
-    assert!(codes.len() > 20, "the README has a table of codes: {codes:?}");
+    assert!(codes.len() > 20, "docs/http-api.md has a table of codes: {codes:?}");
     codes
 });
 
@@ -42,7 +42,7 @@ impl FuzzAnswer {
         Self { status, is_head, headers, json: serde_json::from_slice(body).unwrap_or(Value::Null) }
     }
 
-    /// It is a success, or a problem by RFC 9457 with a code that the README lists for this status.
+    /// It is a success, or a problem by RFC 9457 with a code that docs/http-api.md lists for this status.
     pub(super) fn check(&self) {
         assert!(self.headers.contains_key("x-request-id"));
         if matches!(self.status, 200 | 202 | 207) {
@@ -101,6 +101,6 @@ impl FuzzAnswer {
     }
 
     fn is_documented(&self, code: &str) -> bool {
-        DOCUMENTED.contains_key(code) || panic!("the README does not list `{code}`: {self:?}")
+        DOCUMENTED.contains_key(code) || panic!("docs/http-api.md does not list `{code}`: {self:?}")
     }
 }

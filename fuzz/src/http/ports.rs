@@ -9,8 +9,9 @@ use ingest_fn::{
     EventStream, PayloadFailure, PayloadStore, Put, Refusal, SpillFailure, SpillMessage, SpillQueue,
     StreamFailure, StreamRecord,
 };
-use shared::blob::BlobRef;
-use shared::{limits, wire};
+use shared::format::claim_check::BlobRef;
+use shared::format::record;
+use shared::limits;
 
 use super::input::Input;
 
@@ -68,7 +69,7 @@ impl Ports {
         let spilled = reached.messages.iter().map(|message| {
             let lines: Vec<_> =
                 SpillMessage::read(message.body()).unwrap().into_iter().map(|line| line.line).collect();
-            (message.partition_key().to_owned(), wire::pack(&lines))
+            (message.partition_key().to_owned(), record::pack(&lines))
         });
         on_stream.chain(spilled).collect()
     }

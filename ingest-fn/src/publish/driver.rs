@@ -9,8 +9,8 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use shared::config;
+use shared::format::record;
 use shared::metric::Metric;
-use shared::wire;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -115,7 +115,7 @@ impl<S: EventStream> Driver<S> {
         let count = lines.len();
         for (index, OutgoingLine { partition_key, line }) in lines.into_iter().enumerate() {
             let ticket = Ticket { request, index };
-            let referred = wire::referred_bytes(&line);
+            let referred = record::referred_bytes(&line);
             self.queue.enter(&partition_key, Waiting { ticket, line, referred, deadline });
         }
         let request_state =
@@ -194,5 +194,5 @@ async fn attempt<S: EventStream>(stream: Arc<S>, call: Call, limit: Duration, la
 }
 
 fn packed(record: &PlannedRecord) -> StreamRecord {
-    StreamRecord { partition_key: record.partition_key.to_string(), data: wire::pack(&record.lines).into() }
+    StreamRecord { partition_key: record.partition_key.to_string(), data: record::pack(&record.lines).into() }
 }

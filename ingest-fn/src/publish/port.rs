@@ -1,6 +1,7 @@
 //! The stream as the publisher sees it.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 pub struct StreamRecord {
     /// Which shard it goes to: the tenant, or `tenant#k` for a tenant that is spread.
     pub partition_key: String,
-    /// Event lines, packed ([`shared::wire::pack`]).
+    /// Event lines, packed ([`shared::format::record::pack`]).
     pub data: Bytes,
 }
 
@@ -48,4 +49,10 @@ pub enum StreamFailure {
 pub trait EventStream: Send + Sync + 'static {
     /// Puts at most 500 records of at most 10 MiB in all, and answers for each by its position.
     fn put(&self, records: &[StreamRecord]) -> impl Future<Output = Result<Vec<Put>, StreamFailure>> + Send;
+}
+
+impl<S: EventStream> EventStream for Arc<S> {
+    async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
+        (**self).put(records).await
+    }
 }

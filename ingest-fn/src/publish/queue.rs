@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shared::{limits, wire};
+use shared::format::record;
+use shared::limits;
 use tokio::time::Instant;
 
 use super::port::{Put, StreamFailure};
@@ -231,7 +232,7 @@ impl Key {
         let mut bytes = partition_key.len();
         let mut count = 0;
         let mut referred = 0_u64;
-        for line in self.lines.iter().take(wire::RECORD_EVENTS) {
+        for line in self.lines.iter().take(record::RECORD_EVENTS) {
             let with_newline = line.line.len() + 1;
             let in_all = referred.saturating_add(line.referred);
             let is_too_much = line.referred > 0 && referred > 0 && in_all > limits::RECORD_REFERRED_BYTES;

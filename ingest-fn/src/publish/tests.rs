@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use bytes::Bytes;
 use shared::limits;
 
 use super::jitter::Jitter;

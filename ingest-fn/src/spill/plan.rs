@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
+use shared::format::spill_message::{ENVELOPE_BYTES, SpillMessage};
 use shared::limits;
 
-use super::message::{ENVELOPE_BYTES, SpillMessage};
 use crate::publish::OutgoingLine;
 
 /// A message, and the positions of the lines that it holds.

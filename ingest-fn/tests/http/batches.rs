@@ -28,7 +28,7 @@ async fn a_batch_may_mix_tenants_where_neither_path_nor_header_names_one() {
     assert_eq!(server.send(post(&[JSON], body)).await.status, 202);
     assert_eq!(server.partition_keys(), ["a", "b"]);
     let events: Vec<_> =
-        server.events().iter().map(|event| format!("{}/{}", event.tenant, event.id)).collect();
+        server.events().iter().map(|event| format!("{}/{}", event.facts.tenant, event.facts.id)).collect();
     assert_eq!(events, ["a/1", "a/2", "b/1"]);
 }
 

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use futures::StreamExt;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
-use shared::event::{Event, Text};
+use shared::format::event_line::{Event, Text};
 use shared::gzip::{self, Level};
 use shared::id::Ids;
 use shared::limits;

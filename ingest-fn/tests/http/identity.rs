@@ -6,7 +6,7 @@ async fn ids(headers: &[(&str, &str)], body: &'static str) -> Vec<String> {
     let server = Server::new();
     let answer = server.send(post(headers, body)).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let ids: Vec<_> = server.events().iter().map(|event| event.id.to_string()).collect();
+    let ids: Vec<_> = server.events().iter().map(|event| event.facts.id.to_string()).collect();
     match answer.json["events"].as_array() {
         None => assert_eq!(answer.json["event_id"], ids[0]),
         Some(events) => assert!(events.iter().zip(&ids).all(|(event, id)| event["event_id"] == **id)),
@@ -44,6 +44,6 @@ async fn a_retry_of_a_request_is_another_admission_of_the_same_event() {
         server.send(post(&[JSON, ACME], r#"{"id":"7","text":"x"}"#)).await;
     }
     let events = server.events();
-    assert_eq!(events[0].id, events[1].id);
-    assert_ne!(events[0].admission_id, events[1].admission_id);
+    assert_eq!(events[0].facts.id, events[1].facts.id);
+    assert_ne!(events[0].facts.admission_id, events[1].facts.admission_id);
 }

@@ -66,7 +66,7 @@ async fn an_event_with_a_plain_body_is_a_request() {
     assert_eq!(response["statusCode"], StatusCode::ACCEPTED.as_u16());
     assert_eq!(response["body"], r#"{"status":"success","event_id":"1"}"#);
     assert_eq!(response["isBase64Encoded"], false);
-    assert_eq!(server.events()[0].trace.as_deref(), Some("Root=1-63441c4a-abcdef012345678912345678"));
+    assert_eq!(server.events()[0].facts.trace.as_deref(), Some("Root=1-63441c4a-abcdef012345678912345678"));
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_body_in_base64_is_decoded_and_then_inflated() {
     let body = base64_simd::STANDARD.encode_to_string(packed);
     let response = invoke(&server, event(&body, true, &[("content-encoding", "gzip")])).await;
     assert_eq!(response["statusCode"], 202);
-    assert_eq!(server.events()[0].id.as_str(), "1");
+    assert_eq!(server.events()[0].facts.id.as_str(), "1");
 }
 
 #[tokio::test]

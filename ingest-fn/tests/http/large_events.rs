@@ -1,8 +1,8 @@
 //! Claim checks: bodies up to the limit are stored whole, whatever they are made of.
 
 use bytes::Bytes;
-use shared::blob::BlobRef;
-use shared::event::Text;
+use shared::format::claim_check::BlobRef;
+use shared::format::event_line::Text;
 use shared::limits;
 
 use crate::server::{ACME, JSON, NDJSON, Server, TEXT, post};
@@ -81,6 +81,6 @@ async fn large_and_small_events_may_share_a_batch() {
     let (server, large) = (Server::new(), noise(1_000_000));
     let body = format!("{{\"id\":1,\"text\":\"{large}\"}}\n{{\"id\":2,\"text\":\"small\"}}\n");
     assert_eq!(server.send(post(&[NDJSON, ACME], body)).await.json["accepted"], 2);
-    let ids: Vec<_> = server.events().iter().map(|event| event.id.to_string()).collect();
+    let ids: Vec<_> = server.events().iter().map(|event| event.facts.id.to_string()).collect();
     assert_eq!(ids, ["1", "2"]);
 }

@@ -106,5 +106,5 @@ async fn a_tier_is_not_looked_for_where_a_default_stands() {
     let request = Request::post("/ingest").header("content-type", "text/plain").body("x".into()).unwrap();
     assert_eq!(server.send(request).await.status, 202);
     let event = &server.events()[0];
-    assert_eq!((event.tier.as_str(), event.tenant.as_str()), ("free", "house"));
+    assert_eq!((event.facts.tier.as_str(), event.facts.tenant.as_str()), ("free", "house"));
 }

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{Method, Request};
-use shared::event::Text;
+use shared::format::event_line::Text;
 
 use crate::server::{ACME, JSON, Server, TEXT, post, post_to};
 
@@ -35,8 +35,9 @@ async fn the_webhook_path_names_the_tenant_and_the_source() {
             post_to("/v1/webhooks/acme/events/new", &headers, r#"{"id":"e","name":"n","body":"b"}"#);
         assert_eq!(server.send(request).await.status, 202);
     }
-    let shown =
-        |event: &shared::event::Event| format!("{} {} {:?}", event.tenant, event.source.as_str(), event.text);
+    let shown = |event: &shared::format::event_line::Event| {
+        format!("{} {} {:?}", event.facts.tenant, event.facts.source.as_str(), event.text)
+    };
     let events: Vec<_> = server.events().iter().map(shown).collect();
     assert_eq!(
         events,

@@ -15,10 +15,10 @@ use ingest_fn::{
 };
 use serde_json::Value;
 use shared::config::Config;
-use shared::event::Event;
+use shared::format::event_line::Event;
+use shared::format::record::{self, Content};
 use shared::id::Ids;
 use shared::time::{Clock, Timestamp};
-use shared::wire::{self, Content};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -145,8 +145,8 @@ impl Server {
     /// The events on the stream, in order.
     pub(crate) fn events(&self) -> Vec<Event> {
         let reached = self.reached.lock().unwrap();
-        let entries = reached.records.iter().flat_map(|record| wire::unpack(&record.data).unwrap().entries);
-        let event = |entry: wire::Entry| match entry.unwrap() {
+        let entries = reached.records.iter().flat_map(|record| record::unpack(&record.data).unwrap().entries);
+        let event = |entry: record::Entry| match entry.unwrap() {
             Content::Event(event) => *event,
             Content::Foreign(object) => panic!("{object:?}"),
         };

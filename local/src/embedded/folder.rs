@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use operate::deployment::ListedObject;
 use shared::id::Ids;
 use shared::time::Timestamp;
 
@@ -17,14 +18,6 @@ pub struct Folder {
     bucket: PathBuf,
     unfinished: PathBuf,
     ids: Ids,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    pub key: String,
-    pub bytes: u64,
-    /// The last time.
-    pub written: Timestamp,
 }
 
 impl Folder {
@@ -40,7 +33,7 @@ impl Folder {
     /// The file of the object `key`. It need not exist.
     pub fn path(&self, key: &str) -> PathBuf {
         key.split('/').fold(self.bucket.clone(), |path, segment| match segment {
-            // `shared::key` makes no such key. If one came, it must not leave the bucket.
+            // `shared::format::key` makes no such key. If one came, it must not leave the bucket.
             "" | "." | ".." => path.join(format!("+{segment}")),
             segment => short_names(segment).fold(path, |path, name| path.join(name)),
         })
@@ -93,7 +86,7 @@ impl Folder {
     }
 
     /// The objects whose keys begin with `prefix`, in the order of their keys.
-    pub async fn list(&self, prefix: &str) -> io::Result<Vec<Listed>> {
+    pub async fn list(&self, prefix: &str) -> io::Result<Vec<ListedObject>> {
         // The part before the last slash is a folder. The part after it may be the beginning of a name.
         let folder =
             prefix.rsplit_once('/').map_or_else(|| self.bucket.clone(), |(folder, _)| self.path(folder));
@@ -103,7 +96,7 @@ impl Folder {
             walk(&folder, &mut |path, file| {
                 let key = path.strip_prefix(&bucket).map(key_of).unwrap_or_default();
                 if key.starts_with(&prefix) {
-                    listed.push(Listed { key, bytes: file.len(), written: written(file)? });
+                    listed.push(ListedObject { key, bytes: file.len(), written: written(file)? });
                 }
                 Ok(())
             })?;
@@ -136,7 +129,7 @@ impl Folder {
 }
 
 /// A segment of a key as file names: a name ends in `+` if the segment continues in the next. Keys contain no other
-/// `+`, because `shared::key` percent-encodes it. So two keys never have the same path.
+/// `+`, because `shared::format::key` percent-encodes it. So two keys never have the same path.
 fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
     let count = segment.len().div_ceil(NAME_BYTES);
     let chunks = segment.as_bytes().chunks(NAME_BYTES);

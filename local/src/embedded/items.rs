@@ -2,10 +2,10 @@
 
 use consumer_fn::Origin;
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
+use operate::deployment::NamedItem;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
+use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
-use shared::key;
-use shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::database::Database;
@@ -52,21 +52,6 @@ impl ItemStore for EmbeddedItems {
         }
         outcomes
     }
-}
-
-/// What an item says of itself, but for what the event says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedItem {
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// Its event's id.
-    pub id: EventId,
-    /// Origin, admission and content.
-    pub existing: Existing,
-    /// When the door had the event.
-    pub received_at: Timestamp,
-    /// When it may go, in seconds since the Unix epoch; never, if not given.
-    pub expires_at: Option<i64>,
 }
 
 impl EmbeddedItems {
@@ -130,23 +115,23 @@ fn failed(error: &DatabaseError) -> Insert {
 }
 
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {
-    let (pk, sk) = (key::item_partition(&item.tenant), key::item_sort(&item.id));
-    let json = |value: &Option<shared::blob::BlobRef>| {
+    let (pk, sk) = (key::item_partition(&item.facts.tenant), key::item_sort(&item.facts.id));
+    let json = |value: &Option<shared::format::claim_check::BlobRef>| {
         value.as_ref().map(|blob| serde_json::to_string(blob).expect("a reference always serialises"))
     };
     let mut insert: CachedStatement<'_> = transaction.prepare_cached(
-        "INSERT INTO items VALUES (:pk, :sk, :source, :original_text, :modified_data, :processed_at, :received_at, :event_time, :tier, :fields, :original_ref, :modified_ref, :fields_ref, :shard, :sequence_number, :position, :admission_id, :content_hash, :expires_at, :received_partition) ON CONFLICT DO NOTHING",
+        "INSERT INTO items VALUES (:pk, :sk, :source, :original_text, :modified_data, :processed_at, :received_at, :event_time, :tier, :fields, :original_ref, :modified_ref, :fields_ref, :shard, :sequence_number, :position, :admission_id, :content_hash, :expires_at, :received_partition, :trace) ON CONFLICT DO NOTHING",
     )?;
     let inserted = insert.execute(named_params! {
         ":pk": pk,
         ":sk": sk,
-        ":source": item.source.as_str(),
+        ":source": item.facts.source.as_str(),
         ":original_text": item.original_text,
         ":modified_data": item.modified_data,
         ":processed_at": item.processed_at.to_string(),
-        ":received_at": item.received_at.to_string(),
-        ":event_time": item.event_time.map(|time| time.to_string()),
-        ":tier": item.tier.as_str(),
+        ":received_at": item.facts.received_at.to_string(),
+        ":event_time": item.facts.event_time.map(|time| time.to_string()),
+        ":tier": item.facts.tier.as_str(),
         ":fields": item.fields.as_json(),
         ":original_ref": json(&item.original_ref),
         ":modified_ref": json(&item.modified_ref),
@@ -154,10 +139,11 @@ fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert
         ":shard": &*item.origin.shard,
         ":sequence_number": &*item.origin.sequence_number,
         ":position": item.origin.position,
-        ":admission_id": item.admission_id.to_string(),
+        ":admission_id": item.facts.admission_id.to_string(),
         ":content_hash": item.content_hash,
         ":expires_at": item.expires_at,
         ":received_partition": item.received_partition,
+        ":trace": item.facts.trace,
     })?;
     if inserted == 1 {
         return Ok(Insert::Inserted);
@@ -211,10 +197,11 @@ mod tests {
 
     use consumer_fn::Attribute;
     use rusqlite::types::Value;
-    use shared::blob::BlobRef;
-    use shared::event::Source;
     use shared::fields::Fields;
+    use shared::format::claim_check::BlobRef;
+    use shared::format::facts::{Facts, Source};
     use shared::tier::Tier;
+    use shared::time::Timestamp;
 
     use super::*;
 
@@ -223,15 +210,18 @@ mod tests {
         let blob = |name: &str| Some(BlobRef::to(name.as_bytes(), |sha256| format!("{name}/{sha256}")));
         let at = Timestamp::from_unix_ms(1_795_253_400_123);
         Item {
-            tenant: TenantId::parse("acme").unwrap(),
-            id: EventId::parse("a/b").unwrap(),
+            facts: Facts {
+                tenant: TenantId::parse("acme").unwrap(),
+                id: EventId::parse("a/b").unwrap(),
+                admission_id: AdmissionId(Uuid::from_u128(1)),
+                source: Source::Webhook,
+                tier: Tier::parse("pro").unwrap(),
+                received_at: at,
+                event_time: serde_json::from_str("\"2024-01-11T01:42:50.234200Z\"").unwrap(),
+                trace: Some("00-4bf9-00f0-01".to_owned()),
+            },
             origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 3 },
-            admission_id: AdmissionId(Uuid::from_u128(1)),
             content_hash: "cd".to_owned(),
-            source: Source::Webhook,
-            tier: Tier::parse("pro").unwrap(),
-            received_at: at,
-            event_time: serde_json::from_str("\"2024-01-11T01:42:50.234200Z\"").unwrap(),
             processed_at: at.plus(Duration::from_secs(1)),
             original_text: "hello".to_owned(),
             modified_data: "HELLO".to_owned(),

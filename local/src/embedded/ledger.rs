@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
-use consumer_fn::manifest::{ManifestRow, UnreadableRow};
-use consumer_fn::{Attribute, Mark};
+use consumer_fn::{Attribute, ShardPosition};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
-use shared::key;
+use shared::format::key;
+use shared::format::manifest_row::{ManifestRow, UnreadableRow};
 
 use super::database::Database;
 use super::error::DatabaseError;
@@ -70,7 +70,7 @@ impl Ledger for EmbeddedLedger {
 }
 
 /// The sort key of the row that starts at this position.
-fn sort(mark: &Mark) -> String {
+fn sort(mark: &ShardPosition) -> String {
     key::manifest_sort(&mark.sequence_number, mark.position)
 }
 
@@ -79,7 +79,7 @@ impl EmbeddedLedger {
     pub async fn manifest(
         &self,
         shard: &str,
-        after: Option<&Mark>,
+        after: Option<&ShardPosition>,
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ManifestError> {
         let after = after.map_or(String::new(), sort);
@@ -91,7 +91,7 @@ impl EmbeddedLedger {
     pub async fn manifest_before(
         &self,
         shard: &str,
-        end: Option<&Mark>,
+        end: Option<&ShardPosition>,
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ManifestError> {
         // Without an end: a key after that of every row.
@@ -104,7 +104,7 @@ impl EmbeddedLedger {
     pub async fn manifest_at(
         &self,
         shard: &str,
-        position: &Mark,
+        position: &ShardPosition,
     ) -> Result<Option<ManifestRow>, ManifestError> {
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk <= ?2 ORDER BY sk DESC LIMIT ?3";
         Ok(self.rows(query, shard, sort(position), 1).await?.pop())
@@ -154,7 +154,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         let sequence_number: Option<String> = row.get(column)?;
         let position: Option<u32> = row.get(column + 1)?;
         Ok::<_, rusqlite::Error>(
-            sequence_number.zip(position).map(|(number, position)| Mark::new(number, position)),
+            sequence_number.zip(position).map(|(number, position)| ShardPosition::new(number, position)),
         )
     };
     let key: Option<String> = row.get(3)?;
@@ -172,7 +172,7 @@ fn failure(error: DatabaseError) -> LedgerFailure {
 
 #[cfg(test)]
 mod tests {
-    use consumer_fn::manifest::Tenants;
+    use shared::format::manifest_row::TenantIndex;
     use shared::time::Timestamp;
 
     use super::*;
@@ -183,7 +183,7 @@ mod tests {
         let ledger = EmbeddedLedger(Database::open(&folder.path().join("ledger.sqlite")).unwrap());
         assert_eq!(ledger.read("a").await.unwrap(), Progress::default());
 
-        let from = Mark::new("95", 2);
+        let from = ShardPosition::new("95", 2);
         let first = Progress {
             version: 1,
             settled_before: None,
@@ -205,13 +205,13 @@ mod tests {
         let ledger = EmbeddedLedger(Database::open(&folder.path().join("ledger.sqlite")).unwrap());
         let row = |first: &str, before: &str| ManifestRow {
             key: format!("events/{first}"),
-            first: Mark::new(first, 0),
-            before: Mark::new(before, 1),
+            first: ShardPosition::new(first, 0),
+            end: ShardPosition::new(before, 1),
             bytes: 1,
             sha256: "ab".to_owned(),
             lines: 1,
             received_at: [Timestamp::from_unix_ms(1), Timestamp::from_unix_ms(2)],
-            tenants: Tenants::Sidecar("manifests/x".to_owned()),
+            tenants: TenantIndex::Sidecar("manifests/x".to_owned()),
         };
         let rows = [row("9", "10"), row("11", "99"), row("100", "101")];
         for row in rows.iter().rev() {

@@ -2,11 +2,11 @@
 //! mapping.
 
 use bytes::Bytes;
-use consumer_fn::Mark;
+use consumer_fn::ShardPosition;
 use consumer_fn::objects::{Created, Found, ObjectFailure, ObjectStore};
 use ingest_fn::payload::{PayloadFailure, PayloadStore};
 use rusqlite::{OptionalExtension, params};
-use shared::blob::sha256;
+use shared::digest::sha256;
 
 use super::database::Database;
 use super::folder::Folder;
@@ -23,7 +23,12 @@ pub struct EmbeddedObjects {
 impl EmbeddedObjects {
     /// Metadata is written before the object: an object is never seen without it. It names the bytes it belongs to,
     /// so what a dead or beaten writer left behind speaks for no other object.
-    async fn write_covers(&self, key: &str, bytes: &Bytes, before: &Mark) -> Result<(), ObjectFailure> {
+    async fn write_covers(
+        &self,
+        key: &str,
+        bytes: &Bytes,
+        before: &ShardPosition,
+    ) -> Result<(), ObjectFailure> {
         let (key, sha256) = (key.to_owned(), sha256(bytes));
         let (sequence_number, position) = (before.sequence_number.clone(), before.position);
         let written = self.database.write(move |transaction| {
@@ -41,7 +46,7 @@ impl ObjectStore for EmbeddedObjects {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&Mark>,
+        covers_before: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
         if let Some(before) = covers_before {
             self.write_covers(key, &bytes, before).await?;
@@ -70,7 +75,7 @@ impl ObjectStore for EmbeddedObjects {
                     params![key, sha256],
                     |row| {
                         let sequence_number: String = row.get(0)?;
-                        Ok(Mark::new(sequence_number, row.get(1)?))
+                        Ok(ShardPosition::new(sequence_number, row.get(1)?))
                     },
                 )
                 .optional()

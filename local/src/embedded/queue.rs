@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
+use operate::deployment::{QueueName, QueuedMessage};
 use rusqlite::{Connection, Transaction, named_params, params};
 use shared::limits;
 use shared::time::{Clock, Timestamp};
@@ -36,22 +37,6 @@ pub struct Received {
     pub receives: u32,
     /// In Unix milliseconds.
     pub sent_ms: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueueName {
-    Spill,
-    /// The dead-letter queue.
-    Dead,
-}
-
-/// A message that was listed, not received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueuedMessage {
-    /// For deleting it. In SQS, the receipt.
-    pub id: String,
-    pub body: String,
-    pub sent: Timestamp,
 }
 
 /// The number of messages in the two queues.

@@ -45,6 +45,7 @@ CREATE TABLE items (
     content_hash TEXT NOT NULL,
     expires_at INTEGER,
     received_partition TEXT NOT NULL,
+    trace TEXT,
     PRIMARY KEY (pk, sk)
 ) STRICT;
 

@@ -49,7 +49,7 @@ impl Config {
     /// Twelve hexadecimal digits that two processes share when they run with the same configuration.
     pub fn fingerprint(&self) -> String {
         let json = serde_json::to_vec(self).expect("a configuration always serialises");
-        crate::blob::sha256(&json)[..12].to_owned()
+        crate::digest::sha256(&json)[..12].to_owned()
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use shared::format::key;
 use shared::id::AdmissionId;
-use shared::key;
 
 use super::Attributes;
 use crate::items::{Existing, Insert, Item};
@@ -80,7 +80,7 @@ impl Reader<'_> {
 }
 
 fn key_of(item: &Item) -> (String, String) {
-    (key::item_partition(&item.tenant), key::item_sort(&item.id))
+    (key::item_partition(&item.facts.tenant), key::item_sort(&item.facts.id))
 }
 
 /// What tells an item from another, if it says so.

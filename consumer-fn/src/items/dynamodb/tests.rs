@@ -2,8 +2,8 @@
 
 use aws_smithy_http_client::test_util::StaticReplayClient;
 use serde_json::Value;
-use shared::event::Source;
 use shared::fields::Fields;
+use shared::format::event_line::Source;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;

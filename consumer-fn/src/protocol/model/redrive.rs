@@ -5,7 +5,7 @@
 //! once the ledger calls it settled, unless the archive has its line from another attempt.
 
 use super::world::{Batch, Push, Record, Redrive, State, Variant, World, behind, mark};
-use crate::origin::Mark;
+use crate::origin::ShardPosition;
 use crate::protocol::{Action, Attempt};
 
 const WHO: &str = "redrive";
@@ -87,7 +87,7 @@ impl World {
 /// Whether an object with lines covers the record: whoever wrote it was done with the record.
 fn is_covered(state: &State, record: usize) -> bool {
     state.objects.iter().any(|(key, object)| {
-        let from = Mark::new(key.as_str(), 0);
+        let from = ShardPosition::new(key.as_str(), 0);
         !object.lines.is_empty() && from <= mark(record) && mark(record) < object.before
     })
 }

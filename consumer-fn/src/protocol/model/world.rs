@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::insert::verdict::{Verdict, decide};
 use crate::items::Existing;
 use crate::ledger::{Intent, Progress, Written};
-use crate::origin::{Mark, Origin};
+use crate::origin::{Origin, ShardPosition};
 use crate::protocol::{Action, Attempt, Planned, Seen};
 
 /// What is explored.
@@ -92,7 +92,7 @@ pub(super) struct Record {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Object {
-    pub(super) before: Mark,
+    pub(super) before: ShardPosition,
     /// The records whose events it holds.
     pub(super) lines: Vec<usize>,
 }
@@ -158,17 +158,17 @@ fn number(record: usize) -> String {
 }
 
 /// The first place of a record.
-pub(super) fn mark(record: usize) -> Mark {
-    Mark::new(number(record), 0)
+pub(super) fn mark(record: usize) -> ShardPosition {
+    ShardPosition::new(number(record), 0)
 }
 
 /// The first place behind a record's only line.
-pub(super) fn behind(record: usize) -> Mark {
-    Mark::new(number(record), 1)
+pub(super) fn behind(record: usize) -> ShardPosition {
+    ShardPosition::new(number(record), 1)
 }
 
 /// The first record at or behind a mark.
-fn record_at(mark: &Mark) -> usize {
+fn record_at(mark: &ShardPosition) -> usize {
     let record = mark.sequence_number.parse::<usize>().unwrap() - 8;
     if mark.position == 0 { record } else { record + 1 }
 }
@@ -427,7 +427,7 @@ impl World {
     }
 
     /// What an attempt would write next.
-    fn plan(&self, run: &Run, settled: &Mark) -> Option<Planned> {
+    fn plan(&self, run: &Run, settled: &ShardPosition) -> Option<Planned> {
         let from = record_at(settled).max(run.from);
         let lines: Vec<_> = run.stored.iter().filter(|line| **line >= from).collect();
         let last = lines.get(self.objects_of - 1).or(lines.last())?;

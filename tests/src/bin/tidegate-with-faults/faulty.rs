@@ -1,15 +1,15 @@
 //! The embedded adapters with the faults of the plan.
 
 use bytes::Bytes;
-use consumer_fn::Mark;
+use consumer_fn::ShardPosition;
 use consumer_fn::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
 use consumer_fn::ledger::{Ledger, LedgerFailure, Progress, Written};
-use consumer_fn::manifest::ManifestRow;
 use consumer_fn::objects::{Created, Found, ObjectFailure, ObjectStore};
 use ingest_fn::publish::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
 use local::adapters::Adapters;
 use local::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
+use shared::format::manifest_row::ManifestRow;
 
 use crate::faults::{Fault, Faults, Operation, die};
 use crate::late::LateEffect;
@@ -92,7 +92,7 @@ impl<S: SpillQueue> SpillQueue for Faulty<S> {
 
 impl<S: ItemStore> ItemStore for Faulty<S> {
     async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        self.faults.crash_on(items.iter().map(|item| item.id.as_str()));
+        self.faults.crash_on(items.iter().map(|item| item.facts.id.as_str()));
         let failed = || Insert::Failed("by the fault plan".to_owned());
         match self.faults.next(Operation::ItemsInsert) {
             None => self.inner.insert(items).await,
@@ -184,7 +184,7 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&Mark>,
+        covers_before: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
         let operation = if key.starts_with("events/") { Operation::ArchivePut } else { Operation::TextPut };
         let late = || covers_before.map(|before| LateEffect::put(key, &bytes, before));

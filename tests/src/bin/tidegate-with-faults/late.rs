@@ -10,7 +10,7 @@ use bytes::Bytes;
 use consumer_fn::items::{ItemStore, TakeOver};
 use consumer_fn::ledger::{Intent, Ledger, Progress};
 use consumer_fn::objects::ObjectStore;
-use consumer_fn::{Mark, Origin};
+use consumer_fn::{Origin, ShardPosition};
 use local::data::DataFolder;
 use local::embedded::{EmbeddedItems, EmbeddedLedger};
 use serde::{Deserialize, Serialize};
@@ -39,20 +39,20 @@ pub(crate) enum LateEffect {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SavedPosition(String, u32);
 
-impl From<&Mark> for SavedPosition {
-    fn from(mark: &Mark) -> Self {
+impl From<&ShardPosition> for SavedPosition {
+    fn from(mark: &ShardPosition) -> Self {
         Self(mark.sequence_number.to_string(), mark.position)
     }
 }
 
-impl From<SavedPosition> for Mark {
+impl From<SavedPosition> for ShardPosition {
     fn from(SavedPosition(sequence_number, position): SavedPosition) -> Self {
         Self::new(sequence_number, position)
     }
 }
 
 impl LateEffect {
-    pub(crate) fn put(key: &str, bytes: &Bytes, before: &Mark) -> Self {
+    pub(crate) fn put(key: &str, bytes: &Bytes, before: &ShardPosition) -> Self {
         Self::Put { key: key.to_owned(), bytes: bytes.to_vec(), before: before.into() }
     }
 
@@ -114,7 +114,8 @@ impl LateEffect {
             Self::Write { shard, version, settled_before, intent } => {
                 let ledger = EmbeddedLedger(data.database().expect("the database is there"));
                 let intent = intent.map(|(key, from)| Intent { key, from: from.into() });
-                let progress = Progress { version, settled_before: settled_before.map(Mark::from), intent };
+                let progress =
+                    Progress { version, settled_before: settled_before.map(ShardPosition::from), intent };
                 let result = ledger.write(&shard, &progress).await;
                 eprintln!("late: ledger {progress:?}: {result:?}");
             }

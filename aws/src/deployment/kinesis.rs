@@ -1,0 +1,51 @@
+//! The stream, for reading: `ListShards`, `GetRecords`, `DescribeStreamSummary`.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use aws_sdk_kinesis::Client;
+use local::event_source_mapping::ports::{ReadLimit, StreamReader};
+use operate::deployment::{RecordPage, Start};
+
+use super::failed;
+use crate::kinesis::{KinesisReader, Position};
+
+/// How much of a shard is read at a time: as much as a call gives.
+const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 10 * 1024 * 1024 };
+
+/// A stream's shards.
+#[derive(Debug)]
+pub(super) struct Shards {
+    client: Client,
+    reader: KinesisReader,
+}
+
+impl Shards {
+    pub(super) fn new(sdk: &SdkConfig, stream: String) -> Self {
+        Self { client: Client::new(sdk), reader: KinesisReader::new(sdk, stream) }
+    }
+
+    /// The stream's ARN, and how long it keeps records.
+    pub(super) async fn describe(&self) -> anyhow::Result<(String, Duration)> {
+        let stream = self.reader.stream();
+        let described = self.client.describe_stream_summary().stream_name(stream).send().await;
+        let described = described.map_err(failed).with_context(|| format!("the stream `{stream}`"))?;
+        let summary = described.stream_description_summary.context("Kinesis describes nothing")?;
+        let hours = u64::try_from(summary.retention_period_hours).unwrap_or_default();
+        Ok((summary.stream_arn, Duration::from_hours(hours)))
+    }
+
+    pub(super) async fn list(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.reader.shards().await?.into_iter().map(|shard| shard.id).collect())
+    }
+
+    pub(super) async fn read(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
+        let position = match start {
+            Start::Oldest => Position::Oldest,
+            Start::At(time) => Position::At(time),
+            Start::After(sequence_number) => Position::After(sequence_number.to_owned()),
+        };
+        Ok(self.reader.read_from(shard, position, PAGE).await?.into())
+    }
+}

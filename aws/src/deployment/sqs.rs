@@ -1,0 +1,221 @@
+//! The spill queue and its dead-letter queue.
+//!
+//! SQS lets nobody look at a message without receiving it. So all are received, and made visible again at once: each look
+//! counts as one of the 500 receives after which a message becomes a dead letter, and for its length the redriver does not
+//! see what is looked at. A queue that is too long for one look is looked at in part, and the rest is counted.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+};
+use operate::deployment::{Messages, QueueName, QueuedMessage};
+use serde::Deserialize;
+use shared::limits;
+use shared::time::Timestamp;
+use tokio::time::Instant;
+
+use super::failed;
+
+/// How long what was received stays hidden if nobody gets to make it visible, in seconds.
+const HIDDEN: i32 = 60;
+/// How long a look takes at most: what was received first must not be visible again before it ends.
+const LOOK: Duration = Duration::from_secs(45);
+/// How many bytes of messages are held, about.
+const BYTES: usize = 256 * 1024 * 1024;
+/// How long an empty queue is waited for, in seconds: all of SQS's servers are asked then.
+const WAIT: i32 = 1;
+
+/// The two queues.
+#[derive(Debug)]
+pub(super) struct Queues {
+    client: Client,
+    spill: String,
+}
+
+impl Queues {
+    pub(super) fn new(sdk: &SdkConfig, spill: String) -> Self {
+        Self { client: Client::new(sdk), spill }
+    }
+
+    pub(super) async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
+        let Some(url) = self.url(queue).await? else { return Ok(Messages::default()) };
+        let visible = self.count(&url, QueueAttributeName::ApproximateNumberOfMessages).await?;
+        let hidden = self.count(&url, QueueAttributeName::ApproximateNumberOfMessagesNotVisible).await?;
+        let Looked { messages, end } = look(|| self.receive(&url), BYTES, Instant::now() + LOOK).await;
+        self.release(&url, &messages).await?;
+        let hidden = not_looked_at(end?, visible, hidden, messages.len() as u64);
+        let mut seen: Vec<QueuedMessage> = messages.into_values().filter_map(queued).collect();
+        seen.sort_by(|a, b| (a.sent, &a.id).cmp(&(b.sent, &b.id)));
+        Ok(Messages { seen, hidden })
+    }
+
+    pub(super) async fn delete(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
+        let url = self.url(queue).await?.context("the spill queue has no dead-letter queue")?;
+        let deleted = self.client.delete_message().queue_url(url).receipt_handle(&message.id).send().await;
+        deleted.map(drop).map_err(failed)
+    }
+
+    async fn receive(&self, url: &str) -> anyhow::Result<Vec<Message>> {
+        let receive = self.client.receive_message().queue_url(url).visibility_timeout(HIDDEN);
+        let receive = receive.max_number_of_messages(10).wait_time_seconds(WAIT);
+        let receive = receive.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
+        Ok(receive.send().await.map_err(failed)?.messages.unwrap_or_default())
+    }
+
+    async fn release(&self, url: &str, messages: &HashMap<String, Message>) -> anyhow::Result<()> {
+        let receipts: Vec<_> =
+            messages.values().filter_map(|message| message.receipt_handle.clone()).collect();
+        for receipts in receipts.chunks(limits::BATCH_MESSAGES) {
+            let entry = |(index, receipt): (usize, &String)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
+                entry.receipt_handle(receipt).visibility_timeout(0).build()
+            };
+            let entries = receipts.iter().enumerate().map(entry).collect::<Result<_, _>>()?;
+            let call = self.client.change_message_visibility_batch().queue_url(url);
+            call.set_entries(Some(entries)).send().await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The queue's URL; none for the dead-letter queue of a queue without one.
+    async fn url(&self, queue: QueueName) -> anyhow::Result<Option<String>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Policy {
+            dead_letter_target_arn: String,
+        }
+        if queue == QueueName::Spill {
+            return Ok(Some(self.spill.clone()));
+        }
+        let Some(policy) = self.attribute(&self.spill, QueueAttributeName::RedrivePolicy).await? else {
+            return Ok(None);
+        };
+        let policy: Policy = serde_json::from_str(&policy).context("the spill queue's redrive policy")?;
+        let name = policy.dead_letter_target_arn.rsplit(':').next().unwrap_or_default();
+        let found = self.client.get_queue_url().queue_name(name).send().await.map_err(failed)?;
+        Ok(found.queue_url)
+    }
+
+    async fn count(&self, url: &str, name: QueueAttributeName) -> anyhow::Result<u64> {
+        let count = self.attribute(url, name).await?;
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or_default())
+    }
+
+    async fn attribute(&self, url: &str, name: QueueAttributeName) -> anyhow::Result<Option<String>> {
+        let call = self.client.get_queue_attributes().queue_url(url).attribute_names(name.clone());
+        let found = call.send().await.map_err(failed).with_context(|| format!("the queue `{url}`"))?;
+        Ok(found.attributes.and_then(|mut attributes| attributes.remove(&name)))
+    }
+}
+
+/// What was looked at.
+struct Looked {
+    /// By their ids.
+    messages: HashMap<String, Message>,
+    end: anyhow::Result<End>,
+}
+
+/// Why no more was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// There was no more.
+    Empty,
+    /// It took too long, or too much memory.
+    TooMuch,
+}
+
+/// Receives until the queue has no more to give. A message may be received twice, so that nothing but known ones means
+/// nothing; it does not get round to what becomes visible again, since it ends before.
+async fn look<F>(mut receive: impl FnMut() -> F, most: usize, until: Instant) -> Looked
+where
+    F: Future<Output = anyhow::Result<Vec<Message>>>,
+{
+    let (mut messages, mut bytes) = (HashMap::new(), 0);
+    let end = loop {
+        if bytes > most || Instant::now() >= until {
+            break Ok(End::TooMuch);
+        }
+        match receive().await {
+            Ok(received) if received.is_empty() => break Ok(End::Empty),
+            Ok(received) => {
+                for message in received {
+                    bytes += message.body.as_ref().map_or(0, String::len);
+                    messages.insert(message.message_id.clone().unwrap_or_default(), message);
+                }
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    Looked { messages, end }
+}
+
+/// About how many messages were not looked at, of a queue that began with so many.
+fn not_looked_at(end: End, visible: u64, hidden: u64, seen: u64) -> u64 {
+    match end {
+        End::Empty => hidden,
+        End::TooMuch => (visible + hidden).saturating_sub(seen).max(1),
+    }
+}
+
+fn queued(message: Message) -> Option<QueuedMessage> {
+    let sent = message.attributes?.remove(&MessageSystemAttributeName::SentTimestamp)?;
+    let sent = Timestamp::from_unix_ms(sent.parse().ok()?);
+    Some(QueuedMessage { id: message.receipt_handle?, body: message.body?, sent })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    fn message(id: &str, bytes: usize) -> Message {
+        Message::builder().message_id(id).body("x".repeat(bytes)).build()
+    }
+
+    /// A look at a queue that gives these, each call taking a second: what was seen, and the end.
+    async fn looked(calls: &[&[(&str, usize)]]) -> (usize, anyhow::Result<End>) {
+        let mut calls: VecDeque<_> = calls.iter().collect();
+        let receive = || {
+            let call = calls.pop_front().copied().unwrap_or_default();
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok::<Vec<_>, anyhow::Error>(call.iter().map(|(id, bytes)| message(id, *bytes)).collect())
+            }
+        };
+        let Looked { messages, end } = look(receive, 100, Instant::now() + LOOK).await;
+        (messages.len(), end)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_ends_with_an_empty_answer_and_not_with_known_messages() {
+        let (seen, end) = looked(&[&[("a", 1), ("b", 1)], &[("a", 1)], &[("c", 1)], &[], &[("d", 1)]]).await;
+        assert_eq!((seen, end.unwrap()), (3, End::Empty));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_ends_before_what_it_has_hidden_is_visible_again() {
+        assert!(LOOK < Duration::from_secs(HIDDEN.unsigned_abs().into()));
+        let (seen, end) = looked(&[&[("a", 1)][..]; 1_000]).await;
+        assert_eq!((seen, end.unwrap()), (1, End::TooMuch));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_ends_before_it_holds_more_than_memory() {
+        let (seen, end) = looked(&[&[("a", 60)], &[("b", 60)], &[("c", 1)]]).await;
+        assert_eq!((seen, end.unwrap()), (2, End::TooMuch));
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_counted() {
+        assert_eq!(not_looked_at(End::Empty, 100, 7, 100), 7);
+        assert_eq!(not_looked_at(End::TooMuch, 100, 7, 40), 67);
+        assert_eq!(not_looked_at(End::TooMuch, 100, 0, 120), 1, "counts are about right, and there was more");
+    }
+}

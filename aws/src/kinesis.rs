@@ -1,0 +1,256 @@
+//! A stream by the AWS SDK: `ListShards` and `GetRecords`.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::DisplayErrorContext;
+use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{self, ShardIteratorType};
+use shared::time::Timestamp;
+use tokio::time::Instant;
+
+use local::event_source_mapping::ports::{
+    ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader, StreamShard,
+};
+
+/// A shard serves five `GetRecords` calls a second, to all its readers together.
+/// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>
+const BETWEEN_READS: Duration = Duration::from_millis(200);
+/// The most records that one call gives.
+const CALL_RECORDS: usize = 10_000;
+
+/// A Kinesis stream, read from where each read says.
+#[derive(Debug)]
+pub struct KinesisReader {
+    client: Client,
+    stream: String,
+    cursors: Mutex<HashMap<String, Cursor>>,
+}
+
+/// Where a shard is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// From its oldest record: `TRIM_HORIZON`.
+    Oldest,
+    /// From the first record that arrived at this time or later.
+    At(Timestamp),
+    /// From the first record behind this sequence number.
+    After(String),
+}
+
+/// Where a shard is read next, without asking for a new iterator.
+#[derive(Debug)]
+struct Cursor {
+    /// Where the iterator stands.
+    position: Position,
+    /// `None` once it was used up, or expired (after five minutes).
+    iterator: Option<String>,
+    /// No read before.
+    next_read: Instant,
+}
+
+impl KinesisReader {
+    /// The stream of that name.
+    pub fn new(sdk: &SdkConfig, stream: String) -> Self {
+        Self { client: Client::new(sdk), stream, cursors: Mutex::default() }
+    }
+
+    /// The stream's name.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// The iterator that stands at `position`, if there is one, and when it may be used. It is taken out: whatever
+    /// becomes of the read, it is good for one.
+    fn take(&self, shard: &str, position: &Position) -> (Option<String>, Instant) {
+        let mut cursors = self.cursors();
+        let now = Instant::now();
+        let Some(cursor) = cursors.get_mut(shard) else { return (None, now) };
+        let next_read = cursor.next_read.max(now);
+        cursor.next_read = next_read + BETWEEN_READS;
+        let stands_there = cursor.position == *position;
+        (cursor.iterator.take().filter(|_| stands_there), next_read)
+    }
+
+    fn keep(&self, shard: &str, position: Position, iterator: Option<String>) {
+        let cursor = Cursor { position, iterator, next_read: Instant::now() + BETWEEN_READS };
+        self.cursors().insert(shard.to_owned(), cursor);
+    }
+
+    fn cursors(&self) -> MutexGuard<'_, HashMap<String, Cursor>> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open(&self, shard: &str, position: &Position) -> anyhow::Result<String> {
+        let call = self.client.get_shard_iterator().stream_name(&self.stream).shard_id(shard);
+        let call = match position {
+            Position::After(after) => call
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .starting_sequence_number(after),
+            Position::At(time) => call
+                .shard_iterator_type(ShardIteratorType::AtTimestamp)
+                .timestamp(DateTime::from_millis(time.unix_ms())),
+            Position::Oldest => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
+        };
+        let opened = call.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
+        opened.shard_iterator.with_context(|| format!("Kinesis gives no iterator for `{shard}`"))
+    }
+
+    /// `None` if the iterator has expired.
+    async fn get(&self, iterator: &str, room: ReadLimit) -> anyhow::Result<Option<GetRecordsOutput>> {
+        let limit = i32::try_from(room.records.clamp(1, CALL_RECORDS)).expect("at most 10,000");
+        match self.client.get_records().shard_iterator(iterator).limit(limit).send().await {
+            Ok(output) => Ok(Some(output)),
+            Err(error) if is_expired(error.as_service_error()) => Ok(None),
+            Err(error) => Err(anyhow::anyhow!("{}", DisplayErrorContext(error))),
+        }
+    }
+
+    /// The records from `position` on. An answer without records moves on all the same: ask from there again.
+    pub async fn read_from(
+        &self,
+        shard: &str,
+        position: Position,
+        room: ReadLimit,
+    ) -> anyhow::Result<ShardRead> {
+        let (kept, not_before) = self.take(shard, &position);
+        tokio::time::sleep_until(not_before).await;
+        let found = match kept {
+            Some(iterator) => self.get(&iterator, room).await?,
+            None => None,
+        };
+        let output = if let Some(output) = found {
+            output
+        } else {
+            let iterator = self.open(shard, &position).await?;
+            self.get(&iterator, room).await?.context("a new iterator has expired already")?
+        };
+        let next = output.next_shard_iterator;
+        let tail = tail(next.is_some(), output.millis_behind_latest);
+        let (records, cut) = fit(output.records, room)?;
+        let position = records
+            .last()
+            .map_or(position, |record: &ShardRecord| Position::After(record.sequence_number.clone()));
+        // Behind a cut the iterator stands too far on.
+        self.keep(shard, position, next.filter(|_| !cut));
+        Ok(ShardRead { records, tail: if cut { ShardTail::More } else { tail } })
+    }
+}
+
+fn is_expired(error: Option<&GetRecordsError>) -> bool {
+    error.is_some_and(GetRecordsError::is_expired_iterator_exception)
+}
+
+impl StreamReader for KinesisReader {
+    async fn shards(&self) -> anyhow::Result<Vec<StreamShard>> {
+        let mut listed = Vec::new();
+        let mut call = self.client.list_shards().stream_name(&self.stream);
+        loop {
+            let page =
+                call.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
+            listed.extend(page.shards.unwrap_or_default().into_iter().map(listed_shard));
+            let Some(token) = page.next_token else { return Ok(listed) };
+            // A token names the stream, too: a call with both is refused.
+            call = self.client.list_shards().next_token(token);
+        }
+    }
+
+    async fn read(&self, shard: &str, after: Option<&str>, room: ReadLimit) -> anyhow::Result<ShardRead> {
+        let position = after.map_or(Position::Oldest, |after| Position::After(after.to_owned()));
+        self.read_from(shard, position, room).await
+    }
+}
+
+fn tail(has_next: bool, milliseconds_behind: Option<i64>) -> ShardTail {
+    match (has_next, milliseconds_behind) {
+        (false, _) => ShardTail::Closed,
+        (true, Some(0)) => ShardTail::Tip,
+        // An empty answer before the tip is common: Kinesis looks through a stretch of the shard at a time.
+        (true, _) => ShardTail::More,
+    }
+}
+
+/// The records up to the one by which the room's bytes are used up, and whether any are left out: a call gives up to
+/// 10 MB, whatever there is room for.
+fn fit(records: Vec<types::Record>, room: ReadLimit) -> anyhow::Result<(Vec<ShardRecord>, bool)> {
+    let given = records.len();
+    let mut fitting = Vec::with_capacity(given);
+    let mut bytes = 0;
+    for record in records {
+        if bytes >= room.bytes {
+            break;
+        }
+        bytes += record.data.as_ref().len();
+        fitting.push(our_record(record)?);
+    }
+    let cut = fitting.len() < given;
+    Ok((fitting, cut))
+}
+
+fn our_record(record: types::Record) -> anyhow::Result<ShardRecord> {
+    let arrival =
+        record.approximate_arrival_timestamp.context("Kinesis gives a record without its arrival")?;
+    Ok(ShardRecord {
+        sequence_number: record.sequence_number,
+        // Missing where the producer left it to Kinesis to distribute its records.
+        partition_key: record.partition_key.unwrap_or_default(),
+        data: record.data.into_inner().into(),
+        arrival: Timestamp::from_unix_ms(arrival.to_millis()?),
+    })
+}
+
+fn listed_shard(shard: types::Shard) -> StreamShard {
+    let parents = shard.parent_shard_id.into_iter().chain(shard.adjacent_parent_shard_id);
+    StreamShard { id: shard.shard_id, parents: parents.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::primitives::Blob;
+
+    use super::*;
+
+    fn record(number: usize, bytes: usize) -> types::Record {
+        types::Record::builder()
+            .sequence_number(number.to_string())
+            .partition_key("k")
+            .data(Blob::new(vec![b'x'; bytes]))
+            .approximate_arrival_timestamp(DateTime::from_millis(1_795_253_400_190))
+            .build()
+            .unwrap()
+    }
+
+    fn check(sizes: &[usize], bytes: usize, expected: (usize, bool)) {
+        let records = sizes.iter().enumerate().map(|(number, size)| record(number, *size)).collect();
+        let (records, cut) = fit(records, ReadLimit { records: 10_000, bytes }).unwrap();
+        assert_eq!((records.len(), cut), expected, "{sizes:?} in {bytes}");
+    }
+
+    #[test]
+    fn a_read_ends_with_the_record_by_which_the_room_is_used_up() {
+        check(&[], 10, (0, false));
+        check(&[20], 10, (1, false));
+        check(&[5, 5, 5], 10, (2, true));
+        check(&[5, 4, 5, 5], 10, (3, true));
+        check(&[5, 5], 100, (2, false));
+    }
+
+    #[test]
+    fn the_answer_says_what_lies_behind_it() {
+        assert_eq!(tail(false, Some(0)), ShardTail::Closed);
+        assert_eq!(tail(true, Some(0)), ShardTail::Tip);
+        assert_eq!(tail(true, Some(5_000)), ShardTail::More);
+        assert_eq!(tail(true, None), ShardTail::More);
+    }
+
+    #[test]
+    fn a_record_is_read_with_its_arrival_to_the_millisecond() {
+        let record = our_record(record(7, 1)).unwrap();
+        assert_eq!((record.sequence_number.as_str(), record.arrival.unix_ms()), ("7", 1_795_253_400_190));
+    }
+}

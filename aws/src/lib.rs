@@ -1,0 +1,28 @@
+//! What talks to a deployed stack, by the AWS SDK. The default `tidegate` does not compile it.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`stack`] | finds a stack's resources by its name |
+//! | [`deployment`] | the operator's port on a deployed stack |
+//! | [`mapping`] | an event source mapping between a stream and a function of AWS |
+//! | [`doctor`] | reads what `tidegate doctor` compares |
+//! | [`kinesis`] | reads a stream |
+//! | [`query`] | calls the services whose SDK crates are not compiled |
+
+pub mod deployment;
+pub mod doctor;
+pub mod kinesis;
+pub mod mapping;
+pub mod query;
+pub mod stack;
+
+use aws_config::SdkConfig;
+
+/// Region and credentials come from the environment, as for every AWS tool. `endpoint_url` replaces AWS's own endpoints.
+pub async fn sdk(endpoint_url: Option<&str>) -> SdkConfig {
+    let loader = aws_config::from_env();
+    match endpoint_url {
+        Some(url) => loader.endpoint_url(url).load().await,
+        None => loader.load().await,
+    }
+}

@@ -1,0 +1,57 @@
+//! The event source mapping over AWS's APIs, or an emulator's: it reads a stream by `GetRecords`, calls a function by
+//! `Invoke`, and saves batches that failed permanently to a bucket. Its checkpoints are on this machine.
+//!
+//! Where Lambda's own mapping works, use that one: it costs nothing. This one is for emulators, whose mappings do not
+//! bisect, wait for windows or save failures.
+
+mod deployed;
+mod describe;
+mod lambda;
+mod s3;
+mod stand_in;
+
+use std::path::Path;
+
+use aws_config::SdkConfig;
+use local::data::{DataFolder, DataLock};
+use local::embedded::EmbeddedCheckpoints;
+use local::event_source_mapping::{EventSourceMapping, Running, Settings};
+use shared::time::Clock;
+
+use crate::kinesis::KinesisReader;
+pub use deployed::deployed_mapping;
+pub use describe::{Mapped, describe};
+pub use lambda::LambdaInvoker;
+pub use s3::S3Failures;
+pub use stand_in::StandIn;
+
+/// A mapping that runs. Dropping it stops it.
+#[derive(Debug)]
+pub struct RemoteMapping {
+    pub running: Running,
+    _lock: DataLock,
+}
+
+impl RemoteMapping {
+    /// Starts one from its checkpoints, which are in the folder `data`. The failure destination is the bucket
+    /// `failures`.
+    pub fn start(
+        sdk: &SdkConfig,
+        mapped: &Mapped,
+        settings: Settings,
+        failures: String,
+        data: &Path,
+    ) -> anyhow::Result<Self> {
+        let folder = DataFolder::open(&data.join("mappings").join(settings.mapping_id.to_string()))?;
+        let lock = folder.lock()?;
+        let mapping = EventSourceMapping::new(
+            settings,
+            KinesisReader::new(sdk, mapped.stream.clone()),
+            EmbeddedCheckpoints(folder.database()?),
+            LambdaInvoker::new(sdk, mapped.function.clone()),
+            S3Failures::new(sdk, failures),
+            Clock::system(),
+        );
+        Ok(Self { running: mapping.run(), _lock: lock })
+    }
+}

@@ -1,0 +1,84 @@
+//! A function by the AWS SDK: synchronous `Invoke`.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::{Builder, StalledStreamProtectionConfig};
+use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use bytes::Bytes;
+use serde::Deserialize;
+
+use local::event_source_mapping::ports::{InvokeFailure, Invoker};
+
+/// The longest that a function may run, and a little more.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const CALL: Duration = Duration::from_secs(910);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A Lambda function.
+#[derive(Clone, Debug)]
+pub struct LambdaInvoker {
+    client: Client,
+    function: String,
+}
+
+impl LambdaInvoker {
+    /// The function of that name.
+    pub fn new(sdk: &SdkConfig, function: String) -> Self {
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build();
+        let config = Builder::from(sdk)
+            .timeout_config(timeouts)
+            // The mapping tries again itself, and counts.
+            .retry_config(RetryConfig::disabled())
+            // A function at work sends nothing for minutes.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        Self { client: Client::from_conf(config.build()), function }
+    }
+}
+
+impl Invoker for LambdaInvoker {
+    /// A connection that breaks leaves it open whether the function ran. It counts as not run: the batch comes again,
+    /// as it does in Lambda.
+    async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
+        let call = self.client.invoke().function_name(&self.function);
+        let call = call.invocation_type(InvocationType::RequestResponse).payload(Blob::new(payload));
+        let output = call
+            .send()
+            .await
+            .map_err(|error| InvokeFailure::NotRun(DisplayErrorContext(error).to_string()))?;
+        let answer = output.payload.map(Blob::into_inner).unwrap_or_default();
+        match output.function_error {
+            None => Ok(answer.into()),
+            Some(kind) => Err(InvokeFailure::Function { kind, message: message(&answer) }),
+        }
+    }
+}
+
+/// What the function says of its failure.
+fn message(answer: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Failure {
+        #[serde(rename = "errorMessage")]
+        message: String,
+    }
+
+    let text = || String::from_utf8_lossy(answer).chars().take(500).collect();
+    serde_json::from_slice(answer).map_or_else(|_| text(), |failure: Failure| failure.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_by_its_message_and_else_by_what_there_is() {
+        assert_eq!(message(br#"{"errorType":"Panic","errorMessage":"poison"}"#), "poison");
+        assert_eq!(message(b"Task timed out"), "Task timed out");
+        assert_eq!(message(b""), "");
+    }
+}

@@ -1,0 +1,174 @@
+//! `tidegate local`: starts the pipeline, prints what to try, and drains it on Ctrl-C or SIGTERM.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use local::adapters::Adapters;
+use local::data::DataFolder;
+use local::embedded::{Delivery, Left};
+use local::event_source_mapping::Drained;
+use local::pipeline::{DELIVERY, MappingPace, Options, Pipeline, Stopped};
+use local::prometheus::Prometheus;
+use shared::telemetry::{LogFormat, init_logs};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::options::ConfigOption;
+
+#[derive(Args, Debug)]
+pub(crate) struct LocalOptions {
+    /// Address to listen on; port 0 lets the system choose
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Folder of the stream, the items and the objects
+    #[arg(long, value_name = "DIR", default_value = ".tidegate")]
+    data: PathBuf,
+    #[command(flatten)]
+    config: ConfigOption,
+    /// Shards of a new stream
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: u16,
+    /// Delete the data folder's content first
+    #[arg(long)]
+    reset: bool,
+    /// Milliseconds between two reads of a shard [Lambda: 1000]
+    #[arg(long, value_name = "MS", hide = true)]
+    poll_ms: Option<u64>,
+    /// Milliseconds for which the consumer's batches are gathered [deployed: 3000]
+    #[arg(long, value_name = "MS", hide = true)]
+    window_ms: Option<u64>,
+    /// Milliseconds to wait after the first failure of a batch
+    #[arg(long, value_name = "MS", hide = true)]
+    backoff_ms: Option<u64>,
+    /// Retries of a batch before it goes to the failure destination [deployed: 30]
+    #[arg(long, value_name = "N", hide = true)]
+    retries: Option<u32>,
+    /// Milliseconds for which a received message of the spill queue stays hidden [deployed: 180000]
+    #[arg(long, value_name = "MS", hide = true)]
+    visibility_ms: Option<u64>,
+    /// Receives of a spilled message before it goes to the dead-letter queue [deployed: 500]
+    #[arg(long, value_name = "N", hide = true)]
+    receives: Option<u32>,
+}
+
+/// Runs the pipeline until a signal stops it. A second signal stops it at once.
+pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
+    let config = options.config.load()?;
+    init_logs(LogFormat::Text, &config.telemetry.log_level);
+    let data = DataFolder::open(&options.data)?;
+    if options.reset {
+        let _lock = data.lock()?;
+        data.reset()?;
+    }
+
+    let mut stop = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    let pipeline = Pipeline::start(
+        Options {
+            listen: options.listen,
+            data: options.data.clone(),
+            config,
+            config_file: options.config.file(),
+            shards: options.shards,
+            program: std::env::current_exe().context("this program's own path")?,
+            pace: pace(&options),
+            delivery: delivery(&options),
+        },
+        Prometheus::install()?,
+        adapters,
+    )
+    .await?;
+    println!("{}", welcome(&pipeline, &data));
+
+    received(&mut stop).await;
+    println!(
+        "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)"
+    );
+    tokio::select! {
+        stopped = pipeline.drain() => report(stopped, &data),
+        () = received(&mut stop) => {
+            println!("Stopped at once. Accepted events are safe, and are stored after the next start.");
+        }
+    }
+    Ok(())
+}
+
+async fn received(signals: &mut [Signal; 2]) {
+    let [interrupt, terminate] = signals;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn pace(options: &LocalOptions) -> MappingPace {
+    let deployed = MappingPace::default();
+    let or = |milliseconds: Option<u64>, duration| milliseconds.map_or(duration, Duration::from_millis);
+    MappingPace {
+        poll: or(options.poll_ms, deployed.poll),
+        window: or(options.window_ms, deployed.window),
+        backoff: or(options.backoff_ms, deployed.backoff),
+        retries: options.retries.or(deployed.retries),
+    }
+}
+
+fn delivery(options: &LocalOptions) -> Delivery {
+    Delivery {
+        visibility: options.visibility_ms.map_or(DELIVERY.visibility, Duration::from_millis),
+        receives: options.receives.unwrap_or(DELIVERY.receives),
+    }
+}
+
+fn welcome(pipeline: &Pipeline, data: &DataFolder) -> String {
+    let url = format!("http://{}", pipeline.address());
+    let (bucket, database) = (data.bucket(), data.database_file());
+    let (bucket, database) = (bucket.display(), database.display());
+    format!(
+        r#"
+Tidegate {version} runs on this machine.
+
+  requests  {url}/ingest
+  metrics   {url}/metrics
+  objects   {bucket}/events/
+  items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'
+
+Send an event:
+
+  curl -i {url}/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \
+    -d '{{"tenant_id":"acme","log_id":"123","text":"User 555-0199 accessed /reports"}}'
+
+Within five seconds it is an item and an archive line:
+
+  find {bucket}/events -name '*.gz' | xargs zcat
+
+Press Ctrl-C to stop it. It first stores what it has accepted.
+"#,
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}
+
+fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) {
+    let Drained { complete, batches, records, discarded, remaining } = stream;
+    println!("Drained {records} records in {batches} batches into items and objects.");
+    if discarded > 0 {
+        println!(
+            "{discarded} records failed permanently. They are saved under aws/lambda/ in the bucket; `tidegate redrive` retries them."
+        );
+    }
+    if !complete {
+        println!(
+            "At least {remaining} records are still on the stream; they are stored after the next start."
+        );
+    }
+    let Left { waiting, dead } = spill;
+    if waiting > 0 {
+        println!("{waiting} messages are still in the spill queue; they are sent after the next start.");
+    }
+    if dead > 0 {
+        println!(
+            "{dead} messages never reached the stream; they are in the dead-letter queue: sqlite3 {} \"SELECT body FROM messages WHERE queue = 'spill-dead'\"",
+            data.database_file().display()
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! Standard output, and how far a command is, on stderr.
+
+use std::cell::Cell;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+/// The bar is drawn at most this often.
+const BETWEEN: Duration = Duration::from_millis(100);
+const WIDTH: u64 = 30;
+
+/// Prints to stdout. A reader that has closed the pipe is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("stdout"),
+        _ => Ok(()),
+    }
+}
+
+/// A bar, if stderr is a terminal. It is wiped off when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    is_shown: bool,
+    drawn: Cell<Option<Instant>>,
+}
+
+impl Bar {
+    pub(crate) fn on_stderr() -> Self {
+        Self { is_shown: std::io::stderr().is_terminal(), drawn: Cell::new(None) }
+    }
+
+    /// `done` of `total` are done; the total may be unknown.
+    pub(crate) fn show(&self, what: &str, done: u64, total: Option<u64>) {
+        let is_due = self.drawn.get().is_none_or(|drawn| drawn.elapsed() >= BETWEEN) || total == Some(done);
+        if self.is_shown && is_due {
+            self.drawn.set(Some(Instant::now()));
+            draw(&line(what, done, total));
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if self.drawn.get().is_some() {
+            draw("");
+        }
+    }
+}
+
+fn draw(line: &str) {
+    // Back to the first column, and wipe the line. A terminal that is gone is no reason to fail.
+    let _gone = write!(std::io::stderr(), "\r\x1b[K{line}");
+    let _gone = std::io::stderr().flush();
+}
+
+fn line(what: &str, done: u64, total: Option<u64>) -> String {
+    let Some(total) = total.filter(|total| *total > 0) else { return format!("{what}: {done}") };
+    let bar: String =
+        (0..WIDTH).map(|column| if column < done * WIDTH / total { '#' } else { '-' }).collect();
+    format!("[{bar}] {what}: {done} of {total}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_fills_with_what_is_done() {
+        assert_eq!(line("objects", 0, Some(4)), format!("[{}] objects: 0 of 4", "-".repeat(30)));
+        assert_eq!(
+            line("objects", 2, Some(4)),
+            format!("[{0}{1}] objects: 2 of 4", "#".repeat(15), "-".repeat(15))
+        );
+        assert_eq!(line("objects", 4, Some(4)), format!("[{}] objects: 4 of 4", "#".repeat(30)));
+        assert_eq!(line("records", 7, None), "records: 7");
+    }
+}

@@ -1,0 +1,205 @@
+//! A data folder as a deployment, for the operator's commands. A local run may be using it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use consumer_fn::items::Existing;
+use consumer_fn::{Ledger, ObjectStore, ShardPosition};
+use ingest_fn::publish::EventStream;
+use operate::deployment::{
+    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, RetainedRecord, Start,
+};
+use shared::format::manifest_row::ManifestRow;
+use shared::id::{EventId, TenantId};
+use shared::time::Clock;
+
+use crate::adapters::Adapters;
+use crate::data::DataFolder;
+use crate::embedded::{
+    EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream,
+    Folder, StreamRows,
+};
+use crate::event_source_mapping::ports::{
+    Checkpoints, ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader,
+};
+
+/// How much of the stream is read at a time.
+const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 8 * 1024 * 1024 };
+/// How many items or manifest rows are read at a time. Readers block no writer; pages bound memory.
+const ROWS: usize = 1_000;
+
+/// A data folder.
+pub struct EmbeddedDeployment<O, L, S> {
+    name: String,
+    identity: String,
+    objects: O,
+    ledger: L,
+    stream: Arc<S>,
+    folder: Folder,
+    manifest: EmbeddedLedger,
+    items: EmbeddedItems,
+    rows: StreamRows,
+    queue: EmbeddedQueue,
+    checkpoints: EmbeddedCheckpoints,
+}
+
+/// The deployment in `folder`, which must hold a local run's data. Nothing is created. What the functions' ports write
+/// goes through `adapters`.
+pub async fn open<'a, A: Adapters>(
+    folder: &Path,
+    adapters: &'a A,
+) -> anyhow::Result<
+    EmbeddedDeployment<
+        impl ObjectStore + use<'a, A>,
+        impl Ledger + use<'a, A>,
+        impl EventStream + use<'a, A>,
+    >,
+> {
+    let file = folder.join("tidegate.sqlite");
+    if !file.is_file() {
+        bail!("`{}` holds no data of `tidegate local`: name the folder with --data", folder.display());
+    }
+    let path = folder.canonicalize().with_context(|| format!("`{}` cannot be read", folder.display()))?;
+    let data = DataFolder::open(&path)?;
+    // One connection is enough: a command does one thing after the other, and readers wait for no writer.
+    let database = data.database()?;
+    let rows = StreamRows(database.clone());
+    if rows.shards().await?.is_empty() {
+        bail!("`{}` holds no stream yet: start `tidegate local` on it first", folder.display());
+    }
+    let clock = Clock::system();
+    let objects = EmbeddedObjects { database: database.clone(), ..data.objects()? };
+    let ledger = EmbeddedLedger(database.clone());
+    Ok(EmbeddedDeployment {
+        name: folder.display().to_string(),
+        identity: format!("local:{}", path.display()),
+        folder: objects.folder.clone(),
+        objects: adapters.objects(objects),
+        manifest: ledger.clone(),
+        ledger: adapters.ledger(ledger),
+        stream: Arc::new(adapters.stream(EmbeddedStream::open(database.clone(), 1, clock.clone()).await?)),
+        items: EmbeddedItems(database.clone()),
+        rows,
+        queue: EmbeddedQueue::new(database.clone(), clock),
+        checkpoints: EmbeddedCheckpoints(database),
+    })
+}
+
+impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeployment<O, L, S> {
+    type Objects = O;
+    type Ledger = L;
+    type Stream = S;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn objects(&self) -> &O {
+        &self.objects
+    }
+
+    fn ledger(&self) -> &L {
+        &self.ledger
+    }
+
+    fn stream(&self) -> Arc<S> {
+        Arc::clone(&self.stream)
+    }
+
+    async fn retention(&self) -> anyhow::Result<Duration> {
+        Ok(shared::limits::STREAM_RETENTION)
+    }
+
+    async fn shards(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.rows.shards().await?.into_iter().map(|shard| shard.id).collect())
+    }
+
+    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
+        let after = match start {
+            Start::Oldest => None,
+            Start::After(sequence_number) => Some(sequence_number.to_owned()),
+            Start::At(time) => self.rows.last_before(shard, time).await?,
+        };
+        Ok(self.rows.read(shard, after.as_deref(), PAGE).await?.into())
+    }
+
+    async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>> {
+        self.checkpoints.load(shard).await
+    }
+
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
+        Ok(self.manifest.manifest(shard, after, ROWS).await?)
+    }
+
+    async fn manifest_before(
+        &self,
+        shard: &str,
+        end: Option<&ShardPosition>,
+    ) -> anyhow::Result<Vec<ManifestRow>> {
+        Ok(self.manifest.manifest_before(shard, end, ROWS).await?)
+    }
+
+    async fn manifest_at(
+        &self,
+        shard: &str,
+        position: &ShardPosition,
+    ) -> anyhow::Result<Option<ManifestRow>> {
+        Ok(self.manifest.manifest_at(shard, position).await?)
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
+        let mut listed = self.folder.list(prefix).await?;
+        if let Some(after) = after {
+            listed.retain(|object| object.key.as_str() > after);
+        }
+        Ok(listed)
+    }
+
+    async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>> {
+        Ok(self.folder.get_range(key, offset, length).await?)
+    }
+
+    async fn delete(&self, key: &str) -> anyhow::Result<()> {
+        Ok(self.folder.delete(key).await?)
+    }
+
+    async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
+        Ok(self.items.find(names.to_vec()).await?)
+    }
+
+    async fn list_items(&self, tenant: Option<&TenantId>, after: Option<String>) -> anyhow::Result<ItemPage> {
+        let after = after.map(|after| after.parse()).transpose().context("a cursor of another list")?;
+        let (items, next) = self.items.list(tenant, after, ROWS).await?;
+        Ok(ItemPage { items, next: next.map(|next| next.to_string()) })
+    }
+
+    async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
+        Ok(Messages { seen: self.queue.messages(queue).await?, hidden: 0 })
+    }
+
+    async fn delete_message(&self, _queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
+        Ok(self.queue.delete(vec![message.id.clone()]).await?)
+    }
+}
+
+impl From<ShardRead> for RecordPage {
+    fn from(read: ShardRead) -> Self {
+        let retained = |ShardRecord { sequence_number, partition_key, data, arrival }| RetainedRecord {
+            sequence_number,
+            partition_key,
+            data,
+            arrival,
+        };
+        Self {
+            records: read.records.into_iter().map(retained).collect(),
+            has_more: read.tail == ShardTail::More,
+        }
+    }
+}

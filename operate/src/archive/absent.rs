@@ -1,0 +1,79 @@
+//! Objects that the manifest tells of and the bucket does not have: the bucket's lifecycle may have deleted them, and the
+//! manifest is never deleted from.
+
+use shared::format::manifest_row::ManifestRow;
+use shared::time::Timestamp;
+
+use crate::deployment::Deployment;
+
+/// What was looked for and is not there. What is older than all that is there has expired; anything else was lost.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    /// The first key that the bucket has.
+    first: Option<String>,
+    has_expired: bool,
+    lost: Vec<String>,
+}
+
+impl Absent {
+    /// Nothing of a deployment's archive was looked for yet.
+    pub async fn of(deployment: &impl Deployment) -> anyhow::Result<Self> {
+        let first = deployment.list("events/", None).await?.into_iter().next().map(|object| object.key);
+        Ok(Self { first, ..Self::default() })
+    }
+
+    /// From when on the manifest is to be read by who wants what was received at `from` or later, and is still there.
+    pub fn since(&self, from: Timestamp) -> Timestamp {
+        self.first.as_deref().and_then(hour).map_or(from, |hour| hour.max(from))
+    }
+
+    /// An object that the manifest has cannot be had.
+    pub fn add(&mut self, row: &ManifestRow, why: &str) {
+        if self.first.as_ref().is_none_or(|first| row.key < *first) {
+            self.has_expired = true;
+        } else {
+            self.lost.push(format!("{}: {why}", row.key));
+        }
+    }
+
+    /// For people, a line each.
+    pub fn told(&self) -> Vec<String> {
+        let expired = self.has_expired.then(|| match &self.first {
+            Some(first) => format!("older objects than {first} are not there any more"),
+            None => "the bucket has no archive object any more".to_owned(),
+        });
+        expired.into_iter().chain(self.lost.iter().map(|lost| format!("left out: {lost}"))).collect()
+    }
+
+    /// How many should be there and are not.
+    pub fn lost(&self) -> usize {
+        self.lost.len()
+    }
+}
+
+/// Why an object cannot be had that the manifest has.
+pub fn gone(row: &ManifestRow) -> String {
+    format!("the manifest has it, with {} lines, and it is not there", row.lines)
+}
+
+/// The hour in an archive object's key.
+fn hour(key: &str) -> Option<Timestamp> {
+    let (day, rest) = key.strip_prefix("events/dt=")?.split_once("/hr=")?;
+    let hour = rest.split('/').next()?;
+    serde_json::from_value(format!("{day}T{hour}:00:00Z").into()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_begins_with_the_hour_of_its_first_key() {
+        let at = Timestamp::from_unix_ms;
+        let key = shared::format::key::archive_object("s", "2", 0, at(1_704_937_370_234));
+        let absent = Absent { first: Some(key), ..Absent::default() };
+        assert_eq!(absent.since(at(0)).to_string(), "2024-01-11T01:00:00.000Z");
+        assert_eq!(absent.since(at(1_704_937_370_234)), at(1_704_937_370_234));
+        assert_eq!(Absent::default().since(at(7)), at(7));
+    }
+}

@@ -1,0 +1,240 @@
+//! One archive object against its manifest row. Bytes in, lines and faults out; no I/O.
+
+use consumer_fn::{Origin, ShardPosition};
+use shared::config::Items;
+use shared::digest::sha256;
+use shared::format::archive_line::Identity;
+use shared::format::manifest_row::{ManifestRow, TenantRange};
+use shared::gzip;
+
+use super::facts::{Line, Object};
+use super::verdict::{Finding, Kind};
+use crate::archive::place;
+
+/// What the manifest says of an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted<'a> {
+    pub(crate) row: &'a ManifestRow,
+    /// Its tenants' ranges, from the row or from beside it.
+    pub(crate) ranges: &'a [TenantRange],
+}
+
+/// Reads an object's lines, and compares with its row and its name. `before` is the first place behind what it covers,
+/// as far as that is known.
+pub(crate) fn read(
+    key: &str,
+    bytes: &[u8],
+    noted: Option<Noted<'_>>,
+    before: Option<&ShardPosition>,
+    items: &Items,
+) -> (Object, Vec<Finding>) {
+    let mut object = Object { key: key.to_owned(), lines: Vec::new() };
+    let ranges = match scan(bytes, items, &mut object.lines) {
+        Ok(ranges) => ranges,
+        Err(why) => return (object, vec![Finding::object(key, format!("it cannot be read: {why}"))]),
+    };
+    let mut faults = misplaced(&object, before);
+    if let Some(Noted { row, ranges: of_row }) = noted {
+        let says = |what: &str, row: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
+            Finding::object(key, format!("its manifest row says {what} {row}, and it has {is}"))
+        };
+        if row.bytes != bytes.len() {
+            faults.push(says("bytes", &row.bytes, &bytes.len()));
+        }
+        let digest = sha256(bytes);
+        if row.sha256 != digest {
+            faults.push(says("SHA-256", &row.sha256, &digest));
+        }
+        if row.lines != object.lines.len() {
+            faults.push(says("lines", &row.lines, &object.lines.len()));
+        }
+        if of_row != ranges {
+            faults
+                .push(Finding::object(key, "its manifest row has other byte ranges of tenants than it has"));
+        }
+    }
+    (object, faults)
+}
+
+/// Lines that lie in another object's part of the stream.
+fn misplaced(object: &Object, before: Option<&ShardPosition>) -> Vec<Finding> {
+    let Some((shard, first)) = place(&object.key) else {
+        return vec![Finding::object(&object.key, "its key is not that of an archive object")];
+    };
+    let is_within = |origin: &Origin| {
+        let mark = ShardPosition::from(origin);
+        *origin.shard == *shard && first <= mark && before.is_none_or(|before| mark < *before)
+    };
+    let outside = object.lines.iter().filter(|line| !is_within(&line.origin));
+    let finding = |line: &Line| {
+        let name = Some((&line.tenant, &line.id));
+        let detail = "archived in an object that does not cover its origin";
+        Finding::event(Kind::Misplaced, name, Some(&line.origin), detail).within(&object.key)
+    };
+    outside.map(finding).collect()
+}
+
+/// The lines, and where each tenant's are.
+fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<Line>) -> Result<Vec<TenantRange>, String> {
+    let (mut ranges, mut offset) = (Vec::new(), 0);
+    while offset < bytes.len() {
+        let (before, mut bad) = (lines.len(), None);
+        let length = gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice(line) {
+            Ok(read) => lines.push(of_archive(read, items)),
+            Err(error) => bad = Some(error),
+        });
+        let length = length.map_err(|error| error.to_string())?;
+        if let Some(error) = bad {
+            return Err(format!("a line of it is not an archive line: {error}"));
+        }
+        let member = &lines[before..];
+        if let Some(Line { tenant, .. }) = member.first() {
+            if member.iter().any(|line| line.tenant != *tenant) {
+                return Err(format!("the member at byte {offset} has lines of several tenants"));
+            }
+            ranges.push(TenantRange { tenant: tenant.clone(), offset, length, lines: member.len() });
+        }
+        offset += length;
+    }
+    Ok(ranges)
+}
+
+fn of_archive(read: Identity, items: &Items) -> Line {
+    Line {
+        origin: read.origin(),
+        item_until: items.time_to_live(&read.tier).map(|life| read.received_at.plus(life)),
+        tenant: read.tenant,
+        id: read.id,
+        admission_id: read.admission_id,
+        received_at: read.received_at,
+    }
+}
+
+/// Objects of a shard whose parts of the stream overlap: `(key, first, before)`, in the shard's order.
+pub(crate) fn overlaps(rows: &[ManifestRow]) -> Vec<Finding> {
+    let pairs = rows.iter().zip(rows.iter().skip(1));
+    let overlapping = pairs.filter(|(one, next)| next.first < one.end);
+    let finding = |(one, next): (&ManifestRow, &ManifestRow)| {
+        Finding::object(&next.key, format!("it covers from {} on what `{}` covers, too", next.first, one.key))
+    };
+    overlapping.map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write;
+
+    use shared::format::manifest_row::TenantIndex;
+    use shared::id::TenantId;
+    use shared::tier::Tier;
+
+    use super::*;
+
+    const KEY: &str = "events/dt=2026-11-21/hr=09/shardId-000000000000-4950-0.ndjson.gz";
+
+    fn line(tenant: &str, sequence_number: u32) -> String {
+        format!(
+            r#"{{"v":1,"id":"e{sequence_number}","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"{tenant}","tier":"pro","source":"webhook","received_at":"2026-11-21T09:30:00.123Z","processed_at":"2026-11-21T09:30:01.123Z","text":"x","shard":"shardId-000000000000","sequence_number":"{sequence_number}","position":0}}"#
+        )
+    }
+
+    /// An object with a member for each of `members`, and its row.
+    fn object(members: &[&[(&str, u32)]]) -> (Vec<u8>, ManifestRow) {
+        let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
+        for lines in members {
+            let mut text = String::new();
+            for (tenant, sequence_number) in *lines {
+                writeln!(text, "{}", line(tenant, *sequence_number)).unwrap();
+            }
+            let member = gzip::compress(text.as_bytes(), gzip::Level::FAST);
+            let tenant = TenantId::parse(lines[0].0).unwrap();
+            ranges.push(TenantRange {
+                tenant,
+                offset: bytes.len(),
+                length: member.len(),
+                lines: lines.len(),
+            });
+            bytes.extend(member);
+        }
+        let at = serde_json::from_str("\"2026-11-21T09:30:00.123Z\"").unwrap();
+        let row = ManifestRow {
+            key: KEY.to_owned(),
+            first: ShardPosition::new("4950", 0),
+            end: ShardPosition::new("4960", 0),
+            bytes: bytes.len(),
+            sha256: sha256(&bytes),
+            lines: ranges.iter().map(|range| range.lines).sum(),
+            received_at: [at, at],
+            tenants: TenantIndex::Ranges(ranges),
+        };
+        (bytes, row)
+    }
+
+    fn faults(bytes: &[u8], row: &ManifestRow) -> Vec<String> {
+        let TenantIndex::Ranges(ranges) = &row.tenants else { panic!("they are in the row") };
+        let noted = Noted { row, ranges };
+        let (_, faults) = read(&row.key, bytes, Some(noted), Some(&row.end), &Items::default());
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    fn check(bytes: &[u8], row: &ManifestRow, expected: &[&str]) {
+        let faults = faults(bytes, row);
+        assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+        for (fault, part) in faults.iter().zip(expected) {
+            assert!(fault.contains(part), "{fault}");
+        }
+    }
+
+    #[test]
+    fn an_object_as_it_was_written_has_no_faults_and_its_lines_say_how_long_their_items_live() {
+        let (bytes, row) = object(&[&[("acme", 4950), ("acme", 4952)], &[("beta", 4951)]]);
+        check(&bytes, &row, &[]);
+        let items = Items { days_to_live: BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]) };
+        let (object, _) = read(KEY, &bytes, None, None, &items);
+        let line = &object.lines[2];
+        assert_eq!((line.tenant.as_str(), line.id.as_str()), ("beta", "e4951"));
+        assert_eq!(line.origin.to_string(), "shardId-000000000000:4951:0");
+        assert_eq!(line.item_until.unwrap().to_string(), "2027-02-19T09:30:00.123Z");
+    }
+
+    #[test]
+    fn an_object_that_lost_a_member_differs_from_its_row_in_everything() {
+        let (_, row) = object(&[&[("acme", 4950)], &[("beta", 4951)]]);
+        let (bytes, _) = object(&[&[("acme", 4950)]]);
+        check(
+            &bytes,
+            &row,
+            &["says bytes", "says SHA-256", "says lines 2, and it has 1", "other byte ranges"],
+        );
+    }
+
+    #[test]
+    fn a_line_that_lies_outside_of_its_objects_range_is_named() {
+        let (bytes, row) = object(&[&[("acme", 4950), ("acme", 4960)]]);
+        check(&bytes, &row, &["misplaced acme e4960 at shardId-000000000000:4960:0"]);
+    }
+
+    #[test]
+    fn a_member_that_two_tenants_share_is_a_fault() {
+        let (bytes, row) = object(&[&[("acme", 4950), ("beta", 4951)]]);
+        check(&bytes, &row, &["the member at byte 0 has lines of several tenants"]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_object_are_a_fault() {
+        let (bytes, row) = object(&[&[("acme", 4950)]]);
+        check(&bytes[..bytes.len() - 4], &row, &["it cannot be read"]);
+        check(&gzip::compress(b"{}\n", gzip::Level::FAST), &row, &["is not an archive line"]);
+    }
+
+    #[test]
+    fn rows_that_overlap_are_named_and_rows_with_a_gap_are_not() {
+        let row = |first: &str, before: &str| {
+            let (_, row) = object(&[&[("acme", 4950)]]);
+            ManifestRow { first: ShardPosition::new(first, 0), end: ShardPosition::new(before, 0), ..row }
+        };
+        assert_eq!(overlaps(&[row("10", "12"), row("12", "13"), row("20", "21")]), []);
+        assert_eq!(overlaps(&[row("10", "13"), row("12", "14")]).len(), 1);
+    }
+}

@@ -1,0 +1,136 @@
+//! `tidegate cat`: one tenant's events from the archive, by range requests along the manifest. Each tenant's lines are a
+//! gzip member of their own, so nobody else's bytes are read.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+
+use anyhow::{Context, bail};
+use shared::format::archive_line::Owner;
+use shared::format::manifest_row::ManifestRow;
+use shared::gzip;
+use shared::id::TenantId;
+use shared::time::Timestamp;
+
+use crate::archive::{Absent, Span, gone, manifest, ranges_of, shards};
+use crate::deployment::{Deployment, ListedObject};
+
+/// What was printed, and what it took.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    pub lines: u64,
+    /// The objects that had some of them.
+    pub objects: u64,
+    /// Their sizes.
+    pub object_bytes: u64,
+    /// What was read of them.
+    pub read_bytes: u64,
+    /// What was read to find out where: ranges that are not in a manifest row.
+    pub sidecar_bytes: u64,
+    /// Objects that may hold lines of the tenant, and that the manifest does not tell of.
+    pub unlisted: Vec<ListedObject>,
+    /// Objects that the manifest tells of and that are not there.
+    pub absent: Absent,
+}
+
+impl Printed {
+    /// For people.
+    pub fn summary(&self, tenant: &TenantId) -> String {
+        let Self { lines, objects, object_bytes, read_bytes, sidecar_bytes, .. } = self;
+        let sidecars = match sidecar_bytes {
+            0 => String::new(),
+            bytes => format!(", and {bytes} bytes of ranges beside them"),
+        };
+        format!(
+            "{lines} events of {tenant}: read {read_bytes} of {object_bytes} bytes in {objects} objects{sidecars}"
+        )
+    }
+}
+
+/// Writes the events of `tenant` that were received within `span`: objects in the order of their oldest event, lines as
+/// they lie in them. Ends early, and well, if nobody reads on.
+pub async fn cat(
+    deployment: &impl Deployment,
+    tenant: &TenantId,
+    span: Span,
+    out: &mut impl Write,
+) -> anyhow::Result<Printed> {
+    let absent = Absent::of(deployment).await?;
+    let (rows, unlisted) = rows(deployment, absent.since(span.from), span).await?;
+    let mut printed = Printed { unlisted, absent, ..Printed::default() };
+    for row in &rows {
+        let (ranges, sidecar_bytes) = match ranges_of(deployment, row).await? {
+            Ok(found) => found,
+            Err(why) => {
+                printed.absent.add(row, &why);
+                continue;
+            }
+        };
+        printed.sidecar_bytes += sidecar_bytes;
+        let ranges: Vec<_> = ranges.into_iter().filter(|range| range.tenant == *tenant).collect();
+        if ranges.is_empty() {
+            continue;
+        }
+        let mut members = Vec::new();
+        for range in &ranges {
+            members.extend(deployment.get_range(&row.key, range.offset, range.length).await?);
+        }
+        if members.len() < ranges.len() {
+            printed.absent.add(row, &gone(row));
+            continue;
+        }
+        printed.objects += 1;
+        printed.object_bytes += row.bytes as u64;
+        for member in members {
+            printed.read_bytes += member.len() as u64;
+            let lines = lines(&member, tenant, span)
+                .with_context(|| format!("`{}` is not as its manifest row says", row.key))?;
+            for line in lines {
+                match out.write_all(&line).and_then(|()| out.write_all(b"\n")) {
+                    Ok(()) => printed.lines += 1,
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(printed),
+                    Err(error) => return Err(error).context("stdout"),
+                }
+            }
+        }
+    }
+    Ok(printed)
+}
+
+/// The manifest's rows for the span, read from those that reach to `since`; and the objects without one.
+async fn rows(
+    deployment: &impl Deployment,
+    since: Timestamp,
+    span: Span,
+) -> anyhow::Result<(Vec<ManifestRow>, Vec<ListedObject>)> {
+    let mut listed: BTreeMap<String, ListedObject> = BTreeMap::new();
+    let shards = shards(deployment, since, |page| {
+        listed.extend(page.into_iter().map(|object| (object.key.clone(), object)));
+    });
+    let mut rows = Vec::new();
+    for shard in shards.await?.into_keys() {
+        rows.extend(manifest(deployment, &shard, since).await?);
+    }
+    for row in &rows {
+        listed.remove(&row.key);
+    }
+    rows.retain(|row| span.overlaps(row.received_at));
+    rows.sort_by(|a, b| (a.received_at, &a.key).cmp(&(b.received_at, &b.key)));
+    // A sealed key holds nothing, and has no row.
+    let sealed = gzip::compress(b"", gzip::Level::FAST).len() as u64;
+    Ok((rows, listed.into_values().filter(|object| object.bytes != sealed).collect()))
+}
+
+/// The lines of a member, which must all be the tenant's.
+fn lines(member: &[u8], tenant: &TenantId, span: Span) -> anyhow::Result<Vec<Vec<u8>>> {
+    let (mut lines, mut bad) = (Vec::new(), false);
+    let length = gzip::first_member_lines(member, |bytes| match serde_json::from_slice::<Owner>(bytes) {
+        Ok(line) if line.tenant != *tenant => bad = true,
+        Ok(line) if span.has(line.received_at) => lines.push(bytes.to_vec()),
+        Ok(_) => {}
+        Err(_) => bad = true,
+    })?;
+    if bad || length != member.len() {
+        bail!("its range of `{tenant}` holds something else");
+    }
+    Ok(lines)
+}

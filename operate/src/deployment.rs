@@ -1,0 +1,205 @@
+//! The port of the operator's commands: everything that they read of a deployment, and the few things that they write.
+//!
+//! Objects, the ledger and the stream are written through the functions' own ports. What only an operator needs is a
+//! method here, so that the functions have no more permissions than they need.
+//!
+//! A data folder implements it in the crate `local`, a deployed stack in the crate `aws`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use consumer_fn::items::Existing;
+use consumer_fn::{Ledger, ObjectStore, ShardPosition};
+use ingest_fn::publish::EventStream;
+use shared::format::manifest_row::ManifestRow;
+use shared::id::{EventId, TenantId};
+use shared::time::Timestamp;
+
+/// A running or stopped deployment. Lists come in pages: each call returns what follows `after`, in order. An empty page
+/// ends the list.
+pub trait Deployment: Send + Sync + 'static {
+    type Objects: ObjectStore;
+    type Ledger: Ledger;
+    type Stream: EventStream;
+
+    /// What people call it.
+    fn name(&self) -> &str;
+
+    /// Equal for two handles on the same deployment, however they were named.
+    fn identity(&self) -> &str;
+
+    fn objects(&self) -> &Self::Objects;
+
+    fn ledger(&self) -> &Self::Ledger;
+
+    /// The stream, for writing.
+    fn stream(&self) -> Arc<Self::Stream>;
+
+    /// How long the stream keeps a record at least.
+    fn retention(&self) -> impl Future<Output = anyhow::Result<Duration>> + Send;
+
+    /// The ids of the stream's shards. Closed shards are included while they hold records.
+    fn shards(&self) -> impl Future<Output = anyhow::Result<Vec<String>>> + Send;
+
+    /// Some records of a shard.
+    fn records(
+        &self,
+        shard: &str,
+        start: Start<'_>,
+    ) -> impl Future<Output = anyhow::Result<RecordPage>> + Send;
+
+    /// The last sequence number of a shard that the event source mapping has finished. `None` where it cannot be known.
+    fn checkpoint(&self, shard: &str) -> impl Future<Output = anyhow::Result<Option<String>>> + Send;
+
+    /// A page of a shard's manifest, in the shard's order: the objects that begin after `after`.
+    fn manifest(
+        &self,
+        shard: &str,
+        after: Option<&ShardPosition>,
+    ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
+
+    /// The same backwards, the last first: the objects that begin before `end`, or the last ones.
+    fn manifest_before(
+        &self,
+        shard: &str,
+        end: Option<&ShardPosition>,
+    ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
+
+    /// The last object of a shard's manifest that begins at `position` or before. It may end before it: the row says.
+    fn manifest_at(
+        &self,
+        shard: &str,
+        position: &ShardPosition,
+    ) -> impl Future<Output = anyhow::Result<Option<ManifestRow>>> + Send;
+
+    /// A page of the objects whose keys begin with `prefix`, in the order of their keys.
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> impl Future<Output = anyhow::Result<Vec<ListedObject>>> + Send;
+
+    /// `length` bytes of an object from `offset` on, and no other byte. `None` if there is no such object.
+    fn get_range(
+        &self,
+        key: &str,
+        offset: usize,
+        length: usize,
+    ) -> impl Future<Output = anyhow::Result<Option<Bytes>>> + Send;
+
+    /// Deletes an object. Succeeds if it does not exist.
+    fn delete(&self, key: &str) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// The items of these names, one answer for each name; `None` where there is no item.
+    fn items(
+        &self,
+        names: &[(TenantId, EventId)],
+    ) -> impl Future<Output = anyhow::Result<Vec<Option<Existing>>>> + Send;
+
+    /// A page of items: of `tenant`, or of all. `after` is the cursor of the page before.
+    fn list_items(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<String>,
+    ) -> impl Future<Output = anyhow::Result<ItemPage>> + Send;
+
+    /// The messages of a queue, in order. They stay in the queue.
+    fn messages(&self, queue: QueueName) -> impl Future<Output = anyhow::Result<Messages>> + Send;
+
+    /// Deletes a message that [`Deployment::messages`] returned.
+    fn delete_message(
+        &self,
+        queue: QueueName,
+        message: &QueuedMessage,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// Where reading a shard begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// At the oldest record that the stream has.
+    Oldest,
+    /// At the first record that arrived at this time or later.
+    At(Timestamp),
+    /// At the first record after this sequence number.
+    After(&'a str),
+}
+
+/// A part of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordPage {
+    /// In order. It may be empty although more follow.
+    pub records: Vec<RetainedRecord>,
+    /// Whether there are more records now. A stream in use never ends.
+    pub has_more: bool,
+}
+
+/// A record that the stream still has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetainedRecord {
+    pub sequence_number: String,
+    /// Empty where the producer set none.
+    pub partition_key: String,
+    pub data: Bytes,
+    /// When the stream took it.
+    pub arrival: Timestamp,
+}
+
+/// An object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedObject {
+    pub key: String,
+    pub bytes: u64,
+    /// When it was last written.
+    pub written: Timestamp,
+}
+
+/// A page of items.
+#[derive(Clone, Debug, Default)]
+pub struct ItemPage {
+    /// In no particular order, each once.
+    pub items: Vec<NamedItem>,
+    /// The cursor for the next page; `None` after the last.
+    pub next: Option<String>,
+}
+
+/// An item without its texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedItem {
+    pub tenant: TenantId,
+    pub id: EventId,
+    pub existing: Existing,
+    /// When ingest received the event.
+    pub received_at: Timestamp,
+    /// When it may be deleted, in seconds since the Unix epoch; `None` is never.
+    pub expires_at: Option<i64>,
+}
+
+/// One of the two queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueName {
+    /// The spill queue.
+    Spill,
+    /// Its dead-letter queue.
+    Dead,
+}
+
+/// What could be seen of a queue.
+#[derive(Clone, Debug, Default)]
+pub struct Messages {
+    pub seen: Vec<QueuedMessage>,
+    /// About how many more there are. They are being processed, or there are too many to read.
+    pub hidden: u64,
+}
+
+/// A message that was read and stays in its queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedMessage {
+    /// Names it when it is deleted. On SQS this is the receipt handle.
+    pub id: String,
+    pub body: String,
+    /// When it was sent.
+    pub sent: Timestamp,
+}

@@ -1,0 +1,475 @@
+//! A deployment as the stack makes it passes every rule; each rule finds the one thing that is broken.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::mapping::{Rules, STARTING_POSITION};
+use shared::permission::{On, Permission};
+use uuid::Uuid;
+
+use super::examine;
+use super::facts::*;
+use super::report::Report;
+
+const ACCOUNT: &str = "eu-west-1:000000000000";
+
+fn arn(service: &str, name: &str) -> String {
+    format!("arn:aws:{service}:{ACCOUNT}:{name}")
+}
+
+fn function(
+    name: &str,
+    memory_mb: u64,
+    seconds: u64,
+    variables: &[&str],
+    permissions: &[Permission],
+) -> Function {
+    let told = |variable: &&str| {
+        let value = match *variable {
+            "TIDEGATE_STREAM" => "events",
+            "TIDEGATE_BUCKET" => "archive",
+            "TIDEGATE_ITEMS_TABLE" => "items",
+            "TIDEGATE_LEDGER_TABLE" => "ledger",
+            "TIDEGATE_SPILL_QUEUE" => "https://sqs/spill",
+            other => panic!("a new variable: {other}"),
+        };
+        ((*variable).to_owned(), value.to_owned())
+    };
+    let statement = |permission: &Permission| Statement {
+        allows: true,
+        actions: vec![permission.action.to_owned()],
+        resources: vec![match permission.on {
+            On::Stream => arn("kinesis", "stream/events"),
+            On::Items => arn("dynamodb", "table/items"),
+            On::Ledger => arn("dynamodb", "table/ledger"),
+            On::SpillQueue => arn("sqs", "spill"),
+            On::Bucket => "arn:aws:s3:::archive".to_owned(),
+            On::Objects(prefix) => format!("arn:aws:s3:::archive/{prefix}*"),
+            On::Logs => arn("logs", &format!("log-group:/logs/{name}:*")),
+            On::Everything => "*".to_owned(),
+        }],
+        is_conditional: false,
+    };
+    Function {
+        name: name.to_owned(),
+        arn: arn("lambda", &format!("function:{name}")),
+        runtime: "provided.al2023".to_owned(),
+        architecture: "x86_64".to_owned(),
+        memory_mb,
+        timeout: Duration::from_secs(seconds),
+        variables: variables.iter().map(told).collect::<BTreeMap<_, _>>(),
+        log_format: "JSON".to_owned(),
+        log_level: Some("INFO".to_owned()),
+        log_group: format!("/logs/{name}"),
+        reserved_concurrency: None,
+        role: Role {
+            name: format!("{name}-role"),
+            statements: permissions.iter().map(statement).collect(),
+            attached: Vec::new(),
+        },
+    }
+}
+
+fn queue(name: &str, days: u64) -> Queue {
+    Queue {
+        arn: arn("sqs", name),
+        url: format!("https://sqs/{name}"),
+        visibility: Duration::from_mins(3),
+        retention: Duration::from_hours(24 * days),
+        message_bytes: 1_048_576,
+        is_encrypted: true,
+        redrive: None,
+    }
+}
+
+/// What `cdk/` deploys, in its numbers.
+fn as_deployed() -> Deployment {
+    use consumer_fn::environment as consumer;
+    use ingest_fn::environment as ingest;
+
+    let table = |name: &str, expires_by: Option<&str>| Table {
+        arn: arn("dynamodb", &format!("table/{name}")),
+        status: "ACTIVE".to_owned(),
+        keys: vec!["pk".to_owned(), "sk".to_owned()],
+        indexes: BTreeMap::new(),
+        expires_by: expires_by.map(str::to_owned),
+        is_restorable: true,
+        is_encrypted: true,
+    };
+    let index = Index {
+        status: "ACTIVE".to_owned(),
+        keys: vec!["received_partition".to_owned(), "received_at".to_owned()],
+        projection: "KEYS_ONLY".to_owned(),
+    };
+    let rule = |prefix: &str, days: Option<u32>| LifecycleRule {
+        prefix: prefix.to_owned(),
+        expires_after_days: days,
+        aborts_uploads_after_days: prefix.is_empty().then_some(1),
+    };
+    let kept = ["events/", "payloads/", "texts/", "manifests/"].map(|prefix| rule(prefix, Some(90)));
+    let looked_at =
+        [rule("errors/", Some(180)), rule("aws/lambda/", Some(180)), rule("redriven/", Some(210))];
+    let others = looked_at.into_iter().chain([rule("", None)]);
+    Deployment {
+        stack: "Tidegate-dev".to_owned(),
+        status: "UPDATE_COMPLETE".to_owned(),
+        mapping: StreamMapping {
+            id: Uuid::nil(),
+            state: "Enabled".to_owned(),
+            source: arn("kinesis", "stream/events"),
+            function: arn("lambda", "function:consumer"),
+            starting_position: STARTING_POSITION.to_owned(),
+            parallelization_factor: 1,
+            tumbling_window: Duration::ZERO,
+            filters: 0,
+            failure_destination: Some("arn:aws:s3:::archive".to_owned()),
+            rules: Rules::default(),
+        },
+        spill_mappings: vec![SpillMapping {
+            id: "spill-mapping".to_owned(),
+            state: "Enabled".to_owned(),
+            source: arn("sqs", "spill"),
+            batch_size: 10,
+            report_batch_item_failures: true,
+        }],
+        ingest: function("ingest", 512, 15, ingest::ENVIRONMENT, ingest::PERMISSIONS),
+        consumer: function("consumer", 1_769, 60, &consumer::ENVIRONMENT, consumer::PERMISSIONS),
+        redriver: function("redriver", 512, 30, ingest::REDRIVER_ENVIRONMENT, ingest::REDRIVER_PERMISSIONS),
+        door: Door {
+            live_code: "code".to_owned(),
+            newest_code: "code".to_owned(),
+            health: Ok(Health { version: env!("CARGO_PKG_VERSION").to_owned(), config: fingerprint() }),
+        },
+        stream: Stream {
+            arn: arn("kinesis", "stream/events"),
+            status: "ACTIVE".to_owned(),
+            mode: "PROVISIONED".to_owned(),
+            shards: 1,
+            retention: Duration::from_hours(24),
+            is_encrypted: true,
+        },
+        items: Table {
+            indexes: BTreeMap::from([("by_received_at".to_owned(), index)]),
+            ..table("items", Some("expires_at"))
+        },
+        ledger: table("ledger", None),
+        bucket: Bucket {
+            name: "archive".to_owned(),
+            is_private: true,
+            is_encrypted: true,
+            is_tls_only: true,
+            lifecycle: kept.into_iter().chain(others).collect(),
+        },
+        spill: Queue {
+            redrive: Some(Redrive { target: arn("sqs", "dead"), receives: 500 }),
+            ..queue("spill", 4)
+        },
+        dead_letters: queue("dead", 14),
+        alarms: vec![(
+            "late".to_owned(),
+            Some(Alarm { state: "OK".to_owned(), description: "Runbook: x".to_owned(), has_actions: true }),
+        )],
+        alarm_topic: Topic {
+            arn: arn("sns", "alarms"),
+            publishers: vec!["cloudwatch.amazonaws.com".to_owned()],
+        },
+    }
+}
+
+/// Of `tidegate.toml` as it is in the repository, which is the default.
+fn fingerprint() -> String {
+    shared::config::load(None, []).unwrap().fingerprint()
+}
+
+fn report_on(deployment: &Deployment) -> Report {
+    examine(deployment, &shared::config::load(None, []).unwrap(), &fingerprint())
+}
+
+/// After `change`, exactly the settings `expected` are found, each as `part: setting`.
+fn finds(change: impl FnOnce(&mut Deployment), expected: &[&str]) {
+    let mut deployment = as_deployed();
+    change(&mut deployment);
+    let report = report_on(&deployment);
+    let found: Vec<_> =
+        report.findings().iter().map(|finding| format!("{}: {}", finding.about, finding.setting)).collect();
+    assert_eq!(found, expected, "{report}");
+    for finding in report.findings() {
+        assert!(!finding.change.is_empty(), "{finding:?} says nothing to do");
+    }
+}
+
+fn text(value: &str) -> String {
+    value.to_owned()
+}
+
+#[test]
+fn a_stack_as_it_is_deployed_has_nothing_to_change() {
+    finds(|_| {}, &[]);
+    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 173 things looked at, all as they should be.");
+}
+
+#[test]
+fn a_stack_that_did_not_come_to_its_end_is_found() {
+    finds(|stack| stack.status = text("UPDATE_ROLLBACK_COMPLETE"), &["stack: status"]);
+    finds(|stack| stack.status = text("CREATE_IN_PROGRESS"), &["stack: status"]);
+}
+
+#[test]
+fn each_setting_of_the_mapping_is_compared() {
+    fn check(change: impl FnOnce(&mut StreamMapping), setting: &str) {
+        finds(|stack| change(&mut stack.mapping), &[&format!("consumer's mapping: {setting}")]);
+    }
+    check(|mapping| mapping.state = text("Disabled"), "State");
+    check(|mapping| mapping.source = text("arn:aws:kinesis:other"), "EventSourceArn");
+    check(|mapping| mapping.function = text("arn:aws:lambda:other"), "FunctionArn");
+    check(|mapping| mapping.starting_position = text("LATEST"), "StartingPosition");
+    check(|mapping| mapping.parallelization_factor = 2, "ParallelizationFactor");
+    check(|mapping| mapping.rules.batch_size = 100, "BatchSize");
+    check(|mapping| mapping.rules.batching_window = Duration::ZERO, "MaximumBatchingWindowInSeconds");
+    check(|mapping| mapping.rules.bisect_on_error = false, "BisectBatchOnFunctionError");
+    check(|mapping| mapping.rules.report_batch_item_failures = false, "ReportBatchItemFailures");
+    check(|mapping| mapping.rules.maximum_retry_attempts = None, "MaximumRetryAttempts");
+    check(|mapping| mapping.rules.maximum_record_age = None, "MaximumRecordAgeInSeconds");
+    check(|mapping| mapping.failure_destination = None, "DestinationConfig");
+    check(|mapping| mapping.failure_destination = Some(text("arn:aws:s3:::elsewhere")), "DestinationConfig");
+    check(|mapping| mapping.filters = 1, "FilterCriteria");
+}
+
+#[test]
+fn records_must_be_given_up_before_the_stream_forgets_them() {
+    finds(
+        |stack| stack.stream.retention = Duration::from_hours(6),
+        &["consumer's mapping: MaximumRecordAgeInSeconds", "stream: RetentionPeriodHours"],
+    );
+}
+
+#[test]
+fn the_redrivers_mapping_is_compared() {
+    finds(|stack| stack.spill_mappings.clear(), &["redriver's mapping: mappings of the spill queue"]);
+    finds(
+        |stack| stack.spill_mappings[0].source = text("arn:other"),
+        &["redriver's mapping: mappings of the spill queue"],
+    );
+    finds(|stack| stack.spill_mappings[0].state = text("Disabled"), &["redriver's mapping: State"]);
+    finds(|stack| stack.spill_mappings[0].batch_size = 11, &["redriver's mapping: BatchSize"]);
+    finds(
+        |stack| stack.spill_mappings[0].report_batch_item_failures = false,
+        &["redriver's mapping: ReportBatchItemFailures"],
+    );
+}
+
+#[test]
+fn each_setting_of_a_function_is_compared() {
+    fn check(change: impl FnOnce(&mut Function), setting: &str) {
+        finds(|stack| change(&mut stack.consumer), &[&format!("consumer: {setting}")]);
+    }
+    check(|function| function.runtime = text("provided.al2"), "Runtime");
+    check(|function| function.memory_mb = 1_024, "MemorySize");
+    check(|function| function.timeout = Duration::from_secs(59), "Timeout");
+    check(|function| function.log_format = text("Text"), "LogFormat");
+    check(|function| function.log_level = Some(text("WARN")), "ApplicationLogLevel");
+    check(|function| function.reserved_concurrency = Some(0), "ReservedConcurrentExecutions");
+    check(|function| function.architecture = text("arm64"), "Architectures");
+    finds(|stack| stack.ingest.memory_mb = 256, &["ingest: MemorySize"]);
+    finds(|stack| stack.ingest.timeout = Duration::from_secs(14), &["ingest: Timeout"]);
+    finds(|stack| stack.redriver.timeout = Duration::from_secs(29), &["redriver: Timeout"]);
+}
+
+#[test]
+fn every_variable_that_a_function_reads_must_name_the_stacks_own_resource() {
+    for variable in consumer_fn::environment::ENVIRONMENT {
+        let expected = format!("consumer: {variable}");
+        finds(|stack| drop(stack.consumer.variables.remove(variable)), &[&expected]);
+        finds(|stack| drop(stack.consumer.variables.insert(text(variable), text("another"))), &[&expected]);
+    }
+    for variable in ingest_fn::environment::ENVIRONMENT {
+        let expected = format!("ingest: {variable}");
+        finds(|stack| drop(stack.ingest.variables.remove(*variable)), &[&expected]);
+    }
+}
+
+#[test]
+fn functions_that_are_told_other_things_are_found() {
+    let told = |stack: &mut Deployment| {
+        stack.consumer.variables.insert(text("TIDEGATE__TRANSFORM__STEPS"), text("[]"));
+    };
+    finds(told, &["consumer: overrides of tidegate.toml"]);
+}
+
+#[test]
+fn a_version_or_a_configuration_that_is_not_this_one_is_found() {
+    let health = |version: &str, config: &str| Ok(Health { version: text(version), config: text(config) });
+    finds(|stack| stack.door.live_code = text("older"), &["door: code behind the alias `live`"]);
+    finds(|stack| stack.door.health = Err(text("502")), &["door: GET /health"]);
+    finds(|stack| stack.door.health = health("0.0.9", &fingerprint()), &["door: version"]);
+    finds(|stack| stack.door.health = health(env!("CARGO_PKG_VERSION"), "ab"), &["door: configuration"]);
+}
+
+#[test]
+fn a_permission_that_is_missing_is_found_for_each_one() {
+    for at in 0..consumer_fn::environment::PERMISSIONS.len() {
+        let mut deployment = as_deployed();
+        let taken = deployment.consumer.role.statements.remove(at);
+        let report = report_on(&deployment);
+        let [finding] = report.findings() else { panic!("{report}") };
+        assert_eq!(finding.about, "role of consumer");
+        assert_eq!(finding.setting, format!("{} on {}", taken.actions[0], taken.resources[0]));
+        assert_eq!((finding.is.as_str(), finding.should.as_str()), ("not allowed", "allowed"));
+    }
+}
+
+#[test]
+fn a_permission_that_nobody_needs_is_found() {
+    let allow = |action: &str, resource: &str| Statement {
+        allows: true,
+        actions: vec![text(action)],
+        resources: vec![text(resource)],
+        is_conditional: false,
+    };
+    let check = |action: &str, resource: &str| {
+        finds(
+            |stack| stack.ingest.role.statements.push(allow(action, resource)),
+            &[&format!("role of ingest: {action} on {resource}")],
+        );
+    };
+    check("s3:DeleteObject", "arn:aws:s3:::archive/*");
+    // Wider than it has to be.
+    check("s3:PutObject", "arn:aws:s3:::archive/*");
+    check("kinesis:*", "arn:aws:kinesis:eu-west-1:000000000000:stream/events");
+    finds(
+        |stack| stack.ingest.role.attached.push(text("arn:aws:iam::aws:policy/AdministratorAccess")),
+        &["role of ingest: attached policies"],
+    );
+}
+
+#[test]
+fn what_is_denied_or_allowed_only_sometimes_counts_as_not_allowed() {
+    let put = "role of redriver: kinesis:PutRecords on arn:aws:kinesis:eu-west-1:000000000000:stream/events";
+    finds(|stack| stack.redriver.role.statements[0].is_conditional = true, &[put]);
+    let deny = Statement {
+        allows: false,
+        actions: vec![text("KINESIS:Put*")],
+        resources: vec![text("*")],
+        is_conditional: false,
+    };
+    finds(|stack| stack.redriver.role.statements.push(deny), &[put]);
+}
+
+#[test]
+fn the_stream_is_compared() {
+    finds(|stack| stack.stream.status = text("UPDATING"), &["stream: StreamStatus"]);
+    finds(|stack| stack.stream.is_encrypted = false, &["stream: encryption"]);
+    let spread = [(text("TIDEGATE__TENANTS__SPREAD__ACME"), text("4"))];
+    let config = shared::config::load(None, spread).unwrap();
+    let report = examine(&as_deployed(), &config, &fingerprint());
+    let [finding] = report.findings() else { panic!("{report}") };
+    assert_eq!((finding.about.as_str(), finding.setting.as_str()), ("stream", "shards"));
+}
+
+#[test]
+fn the_tables_are_compared() {
+    finds(|stack| stack.items.expires_by = None, &["items table: time to live"]);
+    finds(|stack| stack.items.expires_by = Some(text("ttl")), &["items table: time to live"]);
+    finds(|stack| stack.ledger.expires_by = Some(text("expires_at")), &["ledger table: time to live"]);
+    finds(|stack| stack.items.is_restorable = false, &["items table: point-in-time recovery"]);
+    finds(|stack| stack.ledger.is_restorable = false, &["ledger table: point-in-time recovery"]);
+    finds(|stack| stack.ledger.is_encrypted = false, &["ledger table: encryption by KMS"]);
+    finds(|stack| stack.items.keys = vec![text("sk"), text("pk")], &["items table: KeySchema"]);
+    finds(|stack| stack.items.status = text("ARCHIVED"), &["items table: TableStatus"]);
+}
+
+#[test]
+fn an_index_that_would_hold_a_spread_tenant_on_one_partition_is_found() {
+    fn index(stack: &mut Deployment) -> &mut Index {
+        stack.items.indexes.get_mut("by_received_at").unwrap()
+    }
+    let unspread = vec![text("pk"), text("received_at")];
+    finds(|stack| index(stack).keys = unspread, &["index by_received_at: KeySchema"]);
+    finds(|stack| index(stack).projection = text("ALL"), &["index by_received_at: Projection"]);
+    finds(|stack| index(stack).status = text("CREATING"), &["index by_received_at: IndexStatus"]);
+    finds(|stack| stack.items.indexes.clear(), &["index by_received_at: IndexStatus"]);
+}
+
+#[test]
+fn items_that_would_not_outlive_what_may_come_again_are_found() {
+    finds(|stack| stack.stream.retention = Duration::from_hours(24 * 13), &["items table: days to live"]);
+}
+
+#[test]
+fn the_bucket_is_compared() {
+    finds(|stack| stack.bucket.is_private = false, &["bucket: public access block"]);
+    finds(|stack| stack.bucket.is_encrypted = false, &["bucket: encryption"]);
+    finds(|stack| stack.bucket.is_tls_only = false, &["bucket: TLS only"]);
+    finds(
+        |stack| stack.bucket.lifecycle[1].expires_after_days = Some(30),
+        &["bucket: lifecycle: expiry of what is kept together"],
+    );
+    finds(
+        |stack| stack.bucket.lifecycle.clear(),
+        &[
+            "bucket: lifecycle: expiry of errors/",
+            "bucket: lifecycle: expiry of aws/lambda/",
+            "bucket: lifecycle: expiry of redriven/",
+            "bucket: lifecycle: unfinished uploads are removed",
+        ],
+    );
+}
+
+#[test]
+fn the_queues_are_compared() {
+    finds(|stack| stack.spill.visibility = Duration::from_secs(179), &["spill queue: VisibilityTimeout"]);
+    finds(|stack| stack.redriver.timeout = Duration::from_mins(1), &["spill queue: VisibilityTimeout"]);
+    finds(|stack| stack.spill.redrive = None, &["spill queue: RedrivePolicy"]);
+    let sooner = |stack: &mut Deployment| stack.spill.redrive.as_mut().unwrap().receives = 3;
+    finds(sooner, &["spill queue: RedrivePolicy"]);
+    finds(|stack| stack.spill.message_bytes = 262_144, &["spill queue: MaximumMessageSize"]);
+    finds(|stack| stack.dead_letters.is_encrypted = false, &["dead letters: encryption"]);
+    finds(|stack| stack.spill.retention = Duration::from_hours(24), &["spill queue: MessageRetentionPeriod"]);
+}
+
+#[test]
+fn an_alarm_that_is_gone_that_tells_nobody_or_that_fires_is_found() {
+    fn alarm(stack: &mut Deployment) -> &mut Alarm {
+        stack.alarms[0].1.as_mut().unwrap()
+    }
+    finds(|stack| stack.alarms[0].1 = None, &["alarm late: state"]);
+    finds(|stack| alarm(stack).state = text("ALARM"), &["alarm late: state"]);
+    finds(|stack| alarm(stack).has_actions = false, &["alarms: alarms that tell nobody"]);
+    finds(|stack| stack.alarms.clear(), &["alarms: alarms of the stack"]);
+}
+
+#[test]
+fn a_topic_that_refuses_the_alarms_is_found() {
+    let who = "alarms: who may publish to their topic";
+    finds(|stack| stack.alarm_topic.publishers.clear(), &[who]);
+    finds(|stack| stack.alarm_topic.publishers = vec![text("events.amazonaws.com")], &[who]);
+    // SNS's own policy.
+    finds(|stack| stack.alarm_topic.publishers = vec![text("*")], &[]);
+}
+
+#[test]
+fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
+    let mut deployment = as_deployed();
+    deployment.mapping.rules.bisect_on_error = false;
+    let report = report_on(&deployment);
+    insta::assert_snapshot!(report, @r"
+    consumer's mapping: BisectBatchOnFunctionError is off, should be on
+        aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
+    Tidegate-dev: 173 things looked at, one is not as it should be.
+    ");
+    insta::assert_snapshot!(report.to_json(), @r#"
+    {
+      "stack": "Tidegate-dev",
+      "looked_at": 173,
+      "findings": [
+        {
+          "about": "consumer's mapping",
+          "setting": "BisectBatchOnFunctionError",
+          "is": "off",
+          "should": "on",
+          "change": "aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error"
+        }
+      ]
+    }
+    "#);
+}

@@ -1,0 +1,23 @@
+//! What an operator does with a deployment, as a library: no command line, no terminal, no AWS SDK.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`deployment`] | the port: what is read and written of a deployment |
+//! | [`archive`] | time spans, keys and the manifest, for those that read the archive |
+//! | [`failed_batch`] | quarantine lines and failed batches, read back |
+//! | [`audit`] | proves that every event is stored once |
+//! | [`cat`] | one tenant's archived events |
+//! | [`redrive`] | puts what failed on the stream again |
+//! | [`replay`] | archived events once more, as text or to another deployment |
+//! | [`doctor`] | compares a deployed stack with what Tidegate relies on |
+
+pub mod archive;
+pub mod audit;
+pub mod cat;
+pub mod deployment;
+pub mod doctor;
+pub mod failed_batch;
+mod pace;
+pub mod progress;
+pub mod redrive;
+pub mod replay;

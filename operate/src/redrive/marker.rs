@@ -1,0 +1,71 @@
+//! Markers: what was brought back from which object, so that it is not listed again. Never more than a note: what is
+//! brought back twice is stored once.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::Context;
+use consumer_fn::{ObjectStore, Origin};
+use serde::{Deserialize, Serialize};
+use shared::digest::sha256;
+use shared::format::key;
+
+use crate::archive::each_page;
+use crate::deployment::Deployment;
+
+const VERSION: u32 = 1;
+
+/// What a marker says. Names are on disk: never renamed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    v: u32,
+    /// The lines of the object that are done with.
+    origins: Vec<Origin>,
+}
+
+/// The markers of a deployment, by the object that they speak of.
+#[derive(Debug, Default)]
+pub(crate) struct Markers(HashMap<String, Vec<String>>);
+
+impl Markers {
+    /// All there are: their keys.
+    pub(crate) async fn list(deployment: &impl Deployment) -> anyhow::Result<Self> {
+        let mut markers: HashMap<_, Vec<_>> = HashMap::new();
+        each_page(deployment, "redriven/", None, |page| {
+            for marker in page {
+                let source = marker.key.strip_prefix("redriven/").and_then(|key| key.rsplit_once('/'));
+                if let Some((source, _)) = source {
+                    markers.entry(source.to_owned()).or_default().push(marker.key);
+                }
+            }
+        })
+        .await?;
+        Ok(Self(markers))
+    }
+
+    /// The lines of `source` that are done with.
+    pub(crate) async fn of(
+        &self,
+        source: &str,
+        deployment: &impl Deployment,
+    ) -> anyhow::Result<HashSet<Origin>> {
+        let mut done = HashSet::new();
+        for key in self.0.get(source).into_iter().flatten() {
+            let Some(marker) = deployment.objects().get(key).await? else { continue };
+            let marker: Marker =
+                serde_json::from_slice(&marker).with_context(|| format!("the marker `{key}`"))?;
+            done.extend(marker.origins);
+        }
+        Ok(done)
+    }
+}
+
+/// Notes that these lines of `source` are done with.
+pub(crate) async fn write(
+    source: &str,
+    origins: Vec<Origin>,
+    objects: &impl ObjectStore,
+) -> anyhow::Result<()> {
+    let marker = serde_json::to_vec(&Marker { v: VERSION, origins })?;
+    let key = key::redriven_marker(source, &sha256(&marker));
+    Ok(objects.put(&key, marker.into()).await?)
+}

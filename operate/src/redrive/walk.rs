@@ -1,0 +1,110 @@
+//! Along a shard of the stream, to the lines that are done and that no archive object covers. Page by page, so that an
+//! outage of hours needs no more memory than one of minutes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use consumer_fn::{Batch, ShardPosition, StreamLine};
+use shared::config::Config;
+use shared::time::Timestamp;
+
+use super::candidate::Selection;
+use super::cover::Cover;
+use crate::archive::SKEW_MS;
+use crate::deployment::{Deployment, RetainedRecord, Start};
+
+/// A walk along one shard.
+pub(crate) struct Walk<'a, D> {
+    deployment: &'a D,
+    config: &'a Config,
+    shard: Arc<str>,
+    /// The first place that is not done.
+    done_before: ShardPosition,
+    from: Option<Timestamp>,
+    /// No record that arrived later is asked for; arrival times may be a little out of order.
+    until: Timestamp,
+    last: Option<String>,
+    is_over: bool,
+    cover: Cover,
+}
+
+/// A part of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// How many records it has.
+    pub(crate) records: u64,
+    /// The lines in it that no object covers.
+    pub(crate) lines: Vec<StreamLine>,
+    /// The records of those that cannot be read, by sequence number.
+    pub(crate) unreadable: BTreeMap<Arc<str>, Batch>,
+}
+
+impl<'a, D: Deployment> Walk<'a, D> {
+    pub(crate) fn new(
+        deployment: &'a D,
+        config: &'a Config,
+        selection: &Selection,
+        shard: Arc<str>,
+        done_before: ShardPosition,
+    ) -> Self {
+        let until = selection.to.map_or(i64::MAX, |to| to.unix_ms().saturating_add(SKEW_MS));
+        Self {
+            deployment,
+            config,
+            shard,
+            done_before,
+            from: selection.from,
+            until: Timestamp::from_unix_ms(until),
+            last: None,
+            is_over: false,
+            cover: Cover::default(),
+        }
+    }
+
+    /// The next page, which may be empty; `None` at the end.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Page>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let first = self.from.map_or(Start::Oldest, Start::At);
+        let start = self.last.as_deref().map_or(first, Start::After);
+        let read = self.deployment.records(&self.shard, start).await?;
+        if let Some(record) = read.records.last() {
+            self.last = Some(record.sequence_number.clone());
+        }
+        self.is_over = !read.has_more;
+        let mut page = Page::default();
+        for record in read.records {
+            let is_open = ShardPosition::new(record.sequence_number.as_str(), 0) >= self.done_before;
+            if is_open || record.arrival > self.until {
+                self.is_over = true;
+                break;
+            }
+            page.records += 1;
+            self.cover.advance(self.deployment, &self.shard, &record.sequence_number).await?;
+            if !self.cover.has_all_of(&record.sequence_number) {
+                self.take(&record, &mut page);
+            }
+        }
+        Ok(Some(page))
+    }
+
+    fn take(&self, record: &RetainedRecord, page: &mut Page) {
+        let is_uncovered = |line: &StreamLine| {
+            let place = ShardPosition::from(&line.origin);
+            place < self.done_before && !self.cover.has(&place)
+        };
+        let lines = self.batch(record).lines(self.config).filter(is_uncovered);
+        let before = page.lines.len();
+        page.lines.extend(lines);
+        if page.lines[before..].iter().any(|line| line.event.is_err()) {
+            page.unreadable.insert(record.sequence_number.as_str().into(), self.batch(record));
+        }
+    }
+
+    fn batch(&self, record: &RetainedRecord) -> Batch {
+        let RetainedRecord { sequence_number, partition_key, data, arrival } = record;
+        let partition_key = Some(partition_key.clone()).filter(|key| !key.is_empty());
+        Batch::of_record(&self.shard, sequence_number, partition_key, *arrival, data.to_vec())
+    }
+}

@@ -1,0 +1,127 @@
+//! How far a replay is, in a file: the next one goes on behind it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use consumer_fn::ShardPosition;
+use serde::{Deserialize, Serialize};
+use shared::id::TenantId;
+use shared::time::Timestamp;
+
+const VERSION: u32 = 1;
+
+/// What a replay reads, and where it brings it. A place in one replay says nothing about another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) of: String,
+    pub(crate) to: String,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) from: Timestamp,
+    pub(crate) before: Timestamp,
+}
+
+/// How far a replay is with a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplayCursor {
+    sequence_number: String,
+    position: u32,
+    /// How many of the object's lines are done with, of those that the task asks for.
+    pub(crate) lines: usize,
+}
+
+impl ReplayCursor {
+    /// In the object whose first place is `first`.
+    pub(crate) fn new(first: &ShardPosition, lines: usize) -> Self {
+        Self { sequence_number: first.sequence_number.to_string(), position: first.position, lines }
+    }
+
+    /// The first place of the object.
+    pub(crate) fn first(&self) -> ShardPosition {
+        ShardPosition::new(self.sequence_number.as_str(), self.position)
+    }
+}
+
+/// The file. Names are on disk: never renamed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Resume {
+    v: u32,
+    task: Task,
+    shards: BTreeMap<String, ReplayCursor>,
+}
+
+/// How far a replay is, and the file that remembers it, if there is one.
+#[derive(Debug)]
+pub(crate) struct Cursors {
+    file: Option<PathBuf>,
+    resume: Resume,
+}
+
+impl Cursors {
+    /// Of `task`, from `file` if it is there.
+    pub(crate) fn open(file: Option<PathBuf>, task: &Task) -> anyhow::Result<Self> {
+        let begun = match &file {
+            Some(file) if file.exists() => Some(read(file)?),
+            _ => None,
+        };
+        let resume =
+            begun.unwrap_or_else(|| Resume { v: VERSION, task: task.clone(), shards: BTreeMap::new() });
+        if resume.task != *task {
+            bail!(
+                "the resume file belongs to another replay: name the same deployments, tenant and times, or another file"
+            );
+        }
+        Ok(Self { file, resume })
+    }
+
+    /// Where to go on in a shard.
+    pub(crate) fn of(&self, shard: &str) -> Option<&ReplayCursor> {
+        self.resume.shards.get(shard)
+    }
+
+    /// Everything before `place` is where it belongs.
+    pub(crate) fn reach(&mut self, shard: &str, place: ReplayCursor) -> anyhow::Result<()> {
+        self.resume.shards.insert(shard.to_owned(), place);
+        let Some(file) = &self.file else { return Ok(()) };
+        // Whole or not at all: whoever is killed here leaves the place before.
+        let aside = file.with_extension("new");
+        let written = std::fs::write(&aside, serde_json::to_vec_pretty(&self.resume)?);
+        let placed = written.and_then(|()| std::fs::rename(&aside, file));
+        placed.with_context(|| format!("the resume file `{}` cannot be written", file.display()))
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Resume> {
+    let unreadable = || format!("the resume file `{}` cannot be read", file.display());
+    let resume: Resume =
+        serde_json::from_slice(&std::fs::read(file).with_context(unreadable)?).with_context(unreadable)?;
+    if resume.v > VERSION {
+        bail!("the resume file has version {}, this version of Tidegate knows {VERSION}", resume.v);
+    }
+    Ok(resume)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(to: &str) -> Task {
+        let at = Timestamp::from_unix_ms;
+        Task { of: "local:/a".to_owned(), to: to.to_owned(), tenant: None, from: at(0), before: at(1_000) }
+    }
+
+    #[test]
+    fn a_replay_goes_on_where_it_was_and_another_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Some(folder.path().join("place.json"));
+        let mut places = Cursors::open(file.clone(), &task("stdout")).unwrap();
+        assert_eq!(places.of("s"), None);
+        places.reach("s", ReplayCursor::new(&ShardPosition::new("95", 2), 7)).unwrap();
+
+        let again = Cursors::open(file.clone(), &task("stdout")).unwrap();
+        let place = again.of("s").unwrap();
+        assert_eq!((place.first(), place.lines), (ShardPosition::new("95", 2), 7));
+        let other = Cursors::open(file, &task("local:/b")).unwrap_err().to_string();
+        assert!(other.contains("belongs to another replay"), "{other}");
+    }
+}

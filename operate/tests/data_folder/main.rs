@@ -1,0 +1,6 @@
+//! What reads an archive, on a data folder.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+mod archive;
+mod cat;

@@ -1,0 +1,32 @@
+//! SHA-256, as keys and lines spell it.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
+        hex
+    })
+}
+
+/// Whether `digest` has the form that [`sha256`] gives.
+pub fn is_sha256(digest: &str) -> bool {
+    digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_recognised_by_its_form() {
+        let digest = sha256(b"one");
+        assert!(is_sha256(&digest));
+        assert!(
+            !is_sha256(&digest.to_uppercase()) && !is_sha256(&digest[1..]) && !is_sha256(&"g".repeat(64))
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! Everything that goes over a wire or to disk: one file for each format, with its golden bytes in a test.
+//!
+//! | module | format | written by | read by |
+//! |---|---|---|---|
+//! | [`event_line`] | an event as one line of JSON | ingest | the consumer, the operator's commands |
+//! | [`record`] | a stream record: lines, compressed | ingest | the consumer |
+//! | [`kpl`] | aggregates of the Kinesis Producer Library | foreign producers | the consumer |
+//! | [`claim_check`] | a line that is too large, stored on S3 | ingest, the consumer | the consumer, `replay` |
+//! | [`spill_message`] | lines in the spill queue | ingest | the drain, the operator's commands |
+//! | [`item`] | an item of the items table | the consumer | the operator's commands |
+//! | [`archive_line`] | a line of an archive object | the consumer | analysts, the operator's commands |
+//! | [`quarantine_line`] | a line of a quarantine object | the consumer | analysts, the operator's commands |
+//! | [`manifest_row`] | what an archive object holds | the consumer | the operator's commands |
+//! | [`key`] | keys of objects, items and rows | | |
+//!
+//! Members are added, never renamed. A reader ignores members that it does not know, and refuses a newer `v` by name:
+//! so consumers are deployed before producers.
+
+pub mod archive_line;
+pub mod claim_check;
+pub mod event_line;
+pub mod facts;
+pub mod item;
+pub mod key;
+pub mod kpl;
+pub mod manifest_row;
+pub mod quarantine_line;
+pub mod record;
+pub mod spill_message;

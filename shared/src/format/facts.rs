@@ -1,0 +1,145 @@
+//! The facts that an event carries from ingest to its item and its archive line. A new fact is added here, and every
+//! line has it.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::id::{AdmissionId, EventId, TenantId};
+use crate::tier::Tier;
+use crate::time::Timestamp;
+
+/// Which event it is, and what is known of it besides its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The client's id, or ours if it sent none. Unique within the tenant.
+    pub id: EventId,
+    /// One request's acceptance of this event. The same one again is our own resend, another one the client's.
+    pub admission_id: AdmissionId,
+    pub tenant: TenantId,
+    pub tier: Tier,
+    pub source: Source,
+    /// When ingest received it.
+    pub received_at: Timestamp,
+    /// When it happened, according to the client.
+    pub event_time: Option<EventTime>,
+    /// The W3C `traceparent` or X-Ray trace header of the request.
+    pub trace: Option<String>,
+}
+
+/// How an event came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// JSON over HTTP, or a foreign producer's JSON on the stream.
+    JsonUpload,
+    /// `text/plain` over HTTP.
+    TextUpload,
+    /// The webhook path.
+    Webhook,
+}
+
+impl Source {
+    /// The name it is stored under.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonUpload => "json_upload",
+            Self::TextUpload => "text_upload",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// When an event happened, according to its client: a point in time in UTC with up to nine digits of a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventTime(DateTime<Utc>);
+
+impl EventTime {
+    /// `None` outside the years 0 to 9999, for which RFC 3339 has no form.
+    pub fn new(utc: DateTime<Utc>) -> Option<Self> {
+        (0..=9999).contains(&utc.year()).then_some(Self(utc))
+    }
+}
+
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+impl Serialize for EventTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = DateTime::parse_from_rfc3339(&text).ok().and_then(|t| Self::new(t.with_timezone(&Utc)));
+        time.ok_or_else(|| de::Error::custom(format!("`{text}` is not an RFC 3339 time")))
+    }
+}
+
+/// Declares a line of JSON: `v`, the facts, and members of its own.
+///
+/// `#[serde(flatten)]` would do the same, but copies every member into a buffer before it reads it. Order is on the
+/// wire: facts that were added after the first version come last.
+macro_rules! line_with_facts {
+    ($line:ident { $($(#[$attribute:meta])* $member:ident: $type:ty,)* }) => {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct $line<'a> {
+            v: u32,
+            id: std::borrow::Cow<'a, $crate::id::EventId>,
+            admission_id: $crate::id::AdmissionId,
+            tenant: std::borrow::Cow<'a, $crate::id::TenantId>,
+            tier: std::borrow::Cow<'a, $crate::tier::Tier>,
+            source: $crate::format::facts::Source,
+            received_at: $crate::time::Timestamp,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            event_time: Option<$crate::format::facts::EventTime>,
+            $($(#[$attribute])* $member: $type,)*
+            #[serde(skip_serializing_if = "Option::is_none")]
+            trace: Option<std::borrow::Cow<'a, str>>,
+        }
+
+        impl<'a> $line<'a> {
+            fn new(v: u32, facts: &'a $crate::format::facts::Facts, $($member: $type),*) -> Self {
+                use std::borrow::Cow::Borrowed;
+                Self {
+                    v,
+                    id: Borrowed(&facts.id),
+                    admission_id: facts.admission_id,
+                    tenant: Borrowed(&facts.tenant),
+                    tier: Borrowed(&facts.tier),
+                    source: facts.source,
+                    received_at: facts.received_at,
+                    event_time: facts.event_time,
+                    $($member,)*
+                    trace: facts.trace.as_deref().map(Borrowed),
+                }
+            }
+
+            /// The facts and the line's own members, if the line's version is at most `newest`.
+            fn into_parts(self, newest: u32) -> Result<($crate::format::facts::Facts, $($type),*), String> {
+                if self.v > newest {
+                    return Err(format!("version {} is newer than {newest}", self.v));
+                }
+                let facts = $crate::format::facts::Facts {
+                    id: self.id.into_owned(),
+                    admission_id: self.admission_id,
+                    tenant: self.tenant.into_owned(),
+                    tier: self.tier.into_owned(),
+                    source: self.source,
+                    received_at: self.received_at,
+                    event_time: self.event_time,
+                    trace: self.trace.map(std::borrow::Cow::into_owned),
+                };
+                Ok((facts, $(self.$member),*))
+            }
+        }
+    };
+}
+
+pub(crate) use line_with_facts;

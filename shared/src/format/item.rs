@@ -1,0 +1,93 @@
+//! An item of the items table: an event as its tenant finds it again.
+
+use super::claim_check::BlobRef;
+use super::facts::Facts;
+use super::key;
+use crate::fields::Fields;
+use crate::origin::Origin;
+use crate::time::Timestamp;
+
+/// When an item expires, in Unix seconds: the attribute of the table's time to live.
+pub const EXPIRES_AT: &str = "expires_at";
+
+/// The table's index by time. It holds only the keys of items.
+pub const BY_RECEIVED_AT: &str = "by_received_at";
+/// The index's partition key. An item without it is not in the index.
+pub const RECEIVED_PARTITION: &str = "received_partition";
+/// The index's sort key.
+pub const RECEIVED_AT: &str = "received_at";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub facts: Facts,
+    /// The one origin that the event is archived from.
+    pub origin: Origin,
+    /// What the client sent, as SHA-256 in lower-case hexadecimal: equal for equal contents.
+    pub content_hash: String,
+    /// When it was transformed.
+    pub processed_at: Timestamp,
+    /// The text as it came in; cut where `original_ref` is given.
+    pub original_text: String,
+    /// The text after the transform; cut where `modified_ref` is given.
+    pub modified_data: String,
+    /// Where the whole original is, if the item does not hold it.
+    pub original_ref: Option<BlobRef>,
+    /// Where the whole transformed text is, if the item does not hold it.
+    pub modified_ref: Option<BlobRef>,
+    /// The client's other members and the configured constants; only the constants where `fields_ref` is given.
+    pub fields: Fields,
+    /// Where the client's other members are, if the item does not hold them.
+    pub fields_ref: Option<BlobRef>,
+    /// When the item may be deleted, in seconds since the Unix epoch; `None` for never. Its life begins when it is stored,
+    /// or when its event was received, whichever is later.
+    pub expires_at: Option<i64>,
+    /// Its partition in the index by time ([`crate::partition::received_partition`]).
+    pub received_partition: String,
+}
+
+/// An attribute's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// A string.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+}
+
+impl Item {
+    /// The attributes, keys first, without those that the item does not have. Names are in the table for as long as items
+    /// live: never renamed.
+    pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        use Attribute::{Number, Text};
+        let blob = |blob: &BlobRef| Text(serde_json::to_string(blob).expect("a reference always serialises"));
+        let always = [
+            ("pk", Text(key::item_partition(&self.facts.tenant))),
+            ("sk", Text(key::item_sort(&self.facts.id))),
+            ("source", Text(self.facts.source.as_str().to_owned())),
+            ("original_text", Text(self.original_text.clone())),
+            ("modified_data", Text(self.modified_data.clone())),
+            ("processed_at", Text(self.processed_at.to_string())),
+            (RECEIVED_AT, Text(self.facts.received_at.to_string())),
+            ("tier", Text(self.facts.tier.to_string())),
+            ("fields", Text(self.fields.as_json().to_owned())),
+            ("admission_id", Text(self.facts.admission_id.to_string())),
+            ("content_hash", Text(self.content_hash.clone())),
+            ("shard", Text(self.origin.shard.to_string())),
+            ("sequence_number", Text(self.origin.sequence_number.to_string())),
+            ("position", Number(i64::from(self.origin.position))),
+            (RECEIVED_PARTITION, Text(self.received_partition.clone())),
+        ];
+        let sometimes = [
+            ("event_time", self.facts.event_time.map(|time| Text(time.to_string()))),
+            ("original_ref", self.original_ref.as_ref().map(blob)),
+            ("modified_ref", self.modified_ref.as_ref().map(blob)),
+            ("fields_ref", self.fields_ref.as_ref().map(blob)),
+            (EXPIRES_AT, self.expires_at.map(Number)),
+            ("trace", self.facts.trace.clone().map(Text)),
+        ];
+        always
+            .into_iter()
+            .chain(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))))
+            .collect()
+    }
+}

@@ -1,0 +1,433 @@
+//! A stream record's data, in both directions.
+//!
+//! Written: event lines of one tenant, each ended by a newline, as a gzip member where that is smaller. Read: the
+//! same, a foreign producer's bare JSON objects, and aggregates of the Kinesis Producer Library whose user records are
+//! any of these. Told apart by the first bytes; what is none of them is refused, with a reason that has a stable name.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::claim_check::BlobRef;
+use super::event_line::{Event, VERSION};
+use super::kpl::{self, NoAggregate};
+use crate::client_object::{ClientObject, InvalidObject};
+use crate::gzip::{self, Cap, InflateError, Level};
+use crate::limits;
+
+/// Smaller records are not worth a compressor's time: Kinesis counts 25 KB units, and a Lambda batch of such records
+/// is bound by its 10,000 records before it is by its 6 MiB.
+const COMPRESS_FROM_BYTES: usize = 512;
+
+/// Event lines in one record, at most. With the cap on bytes it bounds a reader's memory.
+pub const RECORD_EVENTS: usize = 10_000;
+
+/// Bytes that a record's lines and flattened texts may come to.
+const RECORD_TEXT_BYTES: usize = 4 * limits::RECORD_INFLATED_BYTES;
+
+/// The size of the text that a line made by [`Event::line`] refers to, which its reader has to fetch; 0 where it has its text.
+/// It is asked of every line that is packed, so the line is not parsed: its text, or what refers to it, is the first
+/// member whose name begins so, and no quote within a string stands unescaped.
+pub fn referred_bytes(line: &[u8]) -> u64 {
+    const MEMBER: &[u8] = b",\"text";
+    let Some(at) = line.windows(MEMBER.len()).position(|window| window == MEMBER) else { return 0 };
+    let Some(reference) = line[at + MEMBER.len()..].strip_prefix(b"_ref\":") else { return 0 };
+    let mut first_value = serde_json::Deserializer::from_slice(reference).into_iter::<BlobRef>();
+    first_value.next().and_then(Result::ok).map_or(0, |blob| blob.bytes)
+}
+
+/// A record's data: `lines` ended by newlines, compressed where that is smaller.
+pub fn pack<L: AsRef<[u8]>>(lines: &[L]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(lines.iter().map(|line| line.as_ref().len() + 1).sum());
+    for line in lines {
+        plain.extend_from_slice(line.as_ref());
+        plain.push(b'\n');
+    }
+    if plain.len() < COMPRESS_FROM_BYTES {
+        return plain;
+    }
+    let member = gzip::compress(&plain, Level::FAST);
+    if member.len() < plain.len() { member } else { plain }
+}
+
+/// One line of a record. Its index among them is its *position*.
+pub type Entry = Result<Content, BadLine>;
+
+/// What a line holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// An event that passed our door.
+    Event(Box<Event>),
+    /// A foreign producer's object, with a tenant; the reader makes it an event.
+    Foreign(Box<ClientObject>),
+}
+
+/// A line that holds no event, and its bytes.
+#[derive(Debug)]
+pub struct BadLine {
+    /// Why.
+    pub reason: Undecodable,
+    /// The line.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a record or a line cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecodable {
+    /// The first bytes are none that we know.
+    #[error("the record is neither event lines, nor gzip, nor an aggregate, nor a JSON object")]
+    Unrecognised,
+    /// It is compressed, and inflating it failed or passed the cap.
+    #[error("the record is a gzip stream, but {0}")]
+    Gzip(#[from] InflateError),
+    /// It begins as an aggregate of the Kinesis Producer Library, but is none.
+    #[error("the record begins as a KPL aggregate, but {0}")]
+    Aggregate(#[from] NoAggregate),
+    /// An aggregate within an aggregate.
+    #[error("the user record is an aggregate itself")]
+    NestedAggregate,
+    /// More lines than a record may have.
+    #[error("the record has more than {RECORD_EVENTS} lines")]
+    TooManyLines,
+    /// Its objects flatten to more text than a record may have.
+    #[error("the record's objects flatten to more than {RECORD_TEXT_BYTES} bytes of text")]
+    TextsTooLarge,
+    /// The line is an event's, but not as it should be.
+    #[error("the line is not an event: {0}")]
+    Event(#[source] serde_json::Error),
+    /// The line is from a newer version of Tidegate.
+    #[error("the event has version {0}, this reader knows {VERSION}")]
+    NewerVersion(u64),
+    /// The line is not an event, and not a foreign producer's object either.
+    #[error("the line is neither an event nor a JSON object with `tenant_id`: {0}")]
+    Foreign(#[from] InvalidObject),
+    /// A foreign producer's object that names no tenant.
+    #[error("the JSON object has no `tenant_id`")]
+    TenantMissing,
+    /// The line is not UTF-8.
+    #[error("the line is not UTF-8")]
+    NotUtf8,
+}
+
+impl Undecodable {
+    /// The name this reason has in quarantine and in queries over it. On disk: never renamed.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unrecognised => "unrecognised",
+            Self::Gzip(InflateError::Corrupt(_)) => "gzip_corrupt",
+            Self::Gzip(InflateError::TooLarge { .. } | InflateError::Ratio { .. }) => "gzip_too_large",
+            Self::Aggregate(_) => "aggregate_malformed",
+            Self::NestedAggregate => "aggregate_nested",
+            Self::TooManyLines => "too_many_lines",
+            Self::TextsTooLarge => "texts_too_large",
+            Self::Event(_) => "event_malformed",
+            Self::NewerVersion(_) => "version_newer",
+            Self::Foreign(_) => "not_an_event",
+            Self::TenantMissing => "tenant_missing",
+            Self::NotUtf8 => "not_utf8",
+        }
+    }
+}
+
+/// A record that was read.
+#[derive(Debug, Default)]
+pub struct UnpackedRecord {
+    /// Its lines, blank ones left out.
+    pub entries: Vec<Entry>,
+    /// How many bytes they come to: the lines, inflated, and the texts that objects were flattened to.
+    pub bytes: usize,
+}
+
+/// Reads a record's data. An error concerns the record as a whole; a bad line, or a bad user record of an aggregate,
+/// among good ones is an [`Entry`].
+///
+/// How much a record inflates to is capped in bytes alone, and by what gzip can do: a text that came uncompressed may be
+/// packed better than a compressed body may be by configuration.
+pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
+    let mut record = UnpackedRecord::default();
+    if !kpl::is_aggregate(data) {
+        record.read(data)?;
+        return Ok(record);
+    }
+    for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
+        match record.read_user_record(&user_record.data) {
+            Ok(()) => {}
+            Err(whole @ (Undecodable::TooManyLines | Undecodable::TextsTooLarge)) => return Err(whole),
+            Err(reason) => record.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
+        }
+    }
+    Ok(record)
+}
+
+impl UnpackedRecord {
+    fn read_user_record(&mut self, data: &[u8]) -> Result<(), Undecodable> {
+        // The library does not nest; a reader that did could be made to recurse.
+        if kpl::is_aggregate(data) { Err(Undecodable::NestedAggregate) } else { self.read(data) }
+    }
+
+    fn read(&mut self, data: &[u8]) -> Result<(), Undecodable> {
+        if data.starts_with(&gzip::MAGIC) {
+            let bytes = limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes);
+            let cap = Cap { bytes, ratio: limits::INFLATE_RATIO };
+            self.read_lines(&gzip::inflate(data, cap)?)
+        } else if data.trim_ascii_start().starts_with(b"{") {
+            self.read_lines(data)
+        } else {
+            Err(Undecodable::Unrecognised)
+        }
+    }
+
+    fn read_lines(&mut self, data: &[u8]) -> Result<(), Undecodable> {
+        self.bytes += data.len();
+        // A bare JSON object may be spread over lines: then its first line alone is not JSON.
+        if let Some(object) = spread_object(data) {
+            return self.push(entry(object));
+        }
+        let lines = data.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        lines.filter(|line| !line.is_empty()).try_for_each(|line| self.push(entry(line)))
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<(), Undecodable> {
+        if self.entries.len() == RECORD_EVENTS {
+            return Err(Undecodable::TooManyLines);
+        }
+        if let Ok(Content::Foreign(object)) = &entry {
+            // A flattened text repeats its paths: it may be many times its object.
+            self.bytes += object.text.len();
+            if self.bytes > RECORD_TEXT_BYTES {
+                return Err(Undecodable::TextsTooLarge);
+            }
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// The data as one JSON value, if it is one and has line breaks within.
+fn spread_object(data: &[u8]) -> Option<&[u8]> {
+    let data = data.trim_ascii();
+    let first_line = data.split(|byte| *byte == b'\n').next()?;
+    let is_json = |bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    (first_line.len() < data.len() && !is_json(first_line) && is_json(data)).then_some(data)
+}
+
+fn entry(line: &[u8]) -> Entry {
+    read_line(line).map_err(|reason| BadLine { reason, bytes: line.to_vec() })
+}
+
+fn read_line(line: &[u8]) -> Result<Content, Undecodable> {
+    let text = std::str::from_utf8(line).map_err(|_| Undecodable::NotUtf8)?;
+    match serde_json::from_str(text) {
+        Ok(event) => Ok(Content::Event(Box::new(event))),
+        Err(error) => read_other(text, error),
+    }
+}
+
+/// A line that is no event: one of another version, a broken one, or a foreign producer's object. It is ours only by both
+/// marks, a number for its version and an admission: either may be a member of somebody else's.
+fn read_other(line: &str, error: serde_json::Error) -> Result<Content, Undecodable> {
+    #[derive(Deserialize)]
+    struct Marks<'a> {
+        v: Option<u64>,
+        #[serde(borrow)]
+        admission_id: Option<&'a RawValue>,
+    }
+
+    match serde_json::from_str(line) {
+        Ok(Marks { v: Some(v), admission_id: Some(_) }) if v > u64::from(VERSION) => {
+            Err(Undecodable::NewerVersion(v))
+        }
+        Ok(Marks { v: Some(_), admission_id: Some(_) }) => Err(Undecodable::Event(error)),
+        _ => {
+            let object = ClientObject::parse(line)?;
+            if object.tenant.is_none() {
+                return Err(Undecodable::TenantMissing);
+            }
+            Ok(Content::Foreign(Box::new(object)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::format::event_line::Text;
+    use crate::format::facts::{Facts, Source};
+    use crate::id::{AdmissionId, EventId, TenantId};
+    use crate::tier::Tier;
+    use crate::time::Timestamp;
+
+    fn code(data: &[u8]) -> &'static str {
+        match unpack(data) {
+            Err(reason) => reason.code(),
+            Ok(record) => match &record.entries[..] {
+                [Err(bad)] => bad.reason.code(),
+                [Ok(Content::Event(_))] => "event",
+                [Ok(Content::Foreign(_))] => "foreign",
+                entries => panic!("{} entries", entries.len()),
+            },
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_a_named_reason() {
+        let bomb = gzip::compress(&vec![b' '; 40_000_000], Level::FAST);
+        let lines = b"{\n".repeat(RECORD_EVENTS + 1);
+        let multiplying =
+            format!("{{\"tenant_id\":\"a\",\"{}\":[{}1]}}\n", "k".repeat(5_000), "1,".repeat(2_000));
+        let multiplying = multiplying.repeat(20);
+        let cases: [(&[u8], &str); 13] = [
+            (b"", "unrecognised"),
+            (b"hello", "unrecognised"),
+            (b"\xf3\x89\x9a\xc2rest", "aggregate_malformed"),
+            (b"\x1f\x8bnot gzip", "gzip_corrupt"),
+            (&bomb, "gzip_too_large"),
+            (&lines, "too_many_lines"),
+            (multiplying.as_bytes(), "texts_too_large"),
+            (b"{\"tenant_id\":\"acme\",\"text\":\"\xff\"}", "not_utf8"),
+            (b"{\"text\":\"x\"}", "tenant_missing"),
+            (b"{\"tenant_id\":\"no spaces\"}", "not_an_event"),
+            (b"{\"broken\":", "not_an_event"),
+            (b"{\"v\":2,\"admission_id\":\"x\"}", "version_newer"),
+            (b"{\"v\":1,\"admission_id\":\"x\"}", "event_malformed"),
+        ];
+        for (data, expected) in cases {
+            assert_eq!(code(data), expected, "{}", String::from_utf8_lossy(&data[..data.len().min(60)]));
+        }
+    }
+
+    #[test]
+    fn a_line_is_ours_only_with_a_number_for_its_version_and_an_admission() {
+        for other in [
+            r#""admission_id":"A-17""#,
+            r#""admission_id":5,"v":"1.2""#,
+            r#""v":2"#,
+            r#""admission_id":{},"v":null"#,
+        ] {
+            let line = format!("{{\"tenant_id\":\"acme\",\"text\":\"x\",{other}}}");
+            let entries = unpack(line.as_bytes()).unwrap().entries;
+            let [Ok(Content::Foreign(object))] = &entries[..] else { panic!("{line}: {entries:?}") };
+            assert_eq!(
+                object.fields.as_json(),
+                format!("{{{other}}}"),
+                "what it has of ours is the client's own"
+            );
+        }
+    }
+
+    #[test]
+    fn a_foreign_object_may_be_spread_over_lines_or_compressed() {
+        let object = b"{\n  \"tenant_id\": \"acme\",\n  \"text\": \"x\"\n}\n";
+        assert_eq!(code(object), "foreign");
+        assert_eq!(code(&gzip::compress(object, Level::FAST)), "foreign");
+    }
+
+    #[test]
+    fn a_bad_line_leaves_its_neighbours_alone() {
+        let data = b"{\"tenant_id\":\"a\",\"text\":\"1\"}\n\nbad\n{\"tenant_id\":\"a\",\"text\":\"2\"}";
+        let entries = unpack(data).unwrap().entries;
+        assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"bad"));
+    }
+
+    fn aggregate(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/../tests/fixtures/kpl/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn an_aggregate_is_read_and_a_bad_user_record_leaves_its_neighbours_alone() {
+        assert_eq!(code(&aggregate("one.bin")), "foreign");
+        assert_eq!(code(&aggregate("nested.bin")), "aggregate_nested");
+        let entries = unpack(&aggregate("one-bad-among-good.bin")).unwrap().entries;
+        assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"not an event"));
+        assert_eq!(unpack(&aggregate("thousand.bin")).unwrap().entries.len(), 1_000);
+    }
+
+    #[test]
+    fn a_record_is_compressed_only_where_that_is_smaller() {
+        assert!(pack(&[b"{}"]).starts_with(b"{}\n"));
+        assert!(pack(&[vec![b'x'; 4_000]]).starts_with(&gzip::MAGIC));
+        let noise: Vec<u8> =
+            (0..4_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2] | 128).collect();
+        assert!(pack(&[&noise]).len() <= noise.len() + 1);
+    }
+
+    fn any_text() -> impl Strategy<Value = Text> {
+        prop_oneof![
+            ".{0,200}".prop_map(Text::Inline),
+            (any::<u32>(), any::<u64>()).prop_map(|(parts, bytes)| Text::Ref(BlobRef {
+                key: "k".into(),
+                parts,
+                bytes,
+                sha256: "ab".into()
+            })),
+        ]
+    }
+
+    prop_compose! {
+        fn any_event()(
+            id in "[^\\p{Cc}]{1,64}",
+            tenant in "[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+            admission: u128,
+            received in 0_i64..4_102_444_800_000,
+            text in any_text(),
+            fields in proptest::collection::btree_map(".{0,8}", any::<i64>(), 0..4),
+            source in prop_oneof![Just(Source::JsonUpload), Just(Source::TextUpload), Just(Source::Webhook)],
+        ) -> Event {
+            Event {
+                facts: Facts {
+                    id: EventId::parse(id).unwrap(),
+                    admission_id: AdmissionId(Uuid::from_u128(admission)),
+                    tenant: TenantId::parse(&tenant).unwrap(),
+                    tier: Tier::parse("pro").unwrap(),
+                    source,
+                    received_at: Timestamp::from_unix_ms(received),
+                    event_time: None,
+                    trace: None,
+                },
+                text,
+                fields: serde_json::from_str(&serde_json::to_string(&fields).unwrap()).unwrap(),
+                fields_ref: None,
+                redrive_of: Vec::new(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn events_that_were_packed_come_back_in_order(events in proptest::collection::vec(any_event(), 1..20)) {
+            let lines: Vec<_> = events.iter().map(Event::line).collect();
+            let entries = unpack(&pack(&lines)).unwrap().entries;
+            let back: Vec<Event> = entries
+                .into_iter()
+                .map(|entry| match entry.unwrap() {
+                    Content::Event(event) => *event,
+                    Content::Foreign(object) => panic!("{object:?}"),
+                })
+                .collect();
+            prop_assert_eq!(back, events);
+        }
+
+        #[test]
+        fn a_line_tells_the_size_of_the_text_that_it_refers_to(event in any_event()) {
+            let referred = match &event.text {
+                Text::Ref(blob) => blob.bytes,
+                Text::Inline(_) => 0,
+            };
+            prop_assert_eq!(referred_bytes(&event.line()), referred);
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(data: Vec<u8>) {
+            let _ = unpack(&data);
+        }
+
+        #[test]
+        fn no_json_like_bytes_make_the_reader_panic(data in r#"\{("(v|admission_id|tenant_id|text|id)":("[a-z\\]{0,3}"|[0-9]{1,3}|\{\}|null),?){0,5}\}?"#) {
+            let _ = unpack(data.as_bytes());
+        }
+    }
+}
