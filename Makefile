@@ -2,8 +2,8 @@
 
 # The crates that use the AWS SDK: the functions with their feature `aws`, the crate `aws`, and the commands that need it.
 # Compiling them takes minutes.
-AWS = --package ingest-fn --package consumer-fn --package aws --package tidegate \
-	--features ingest-fn/aws-test,consumer-fn/aws-test,tidegate/aws
+AWS = --package shared --package ingest-fn --package consumer-fn --package aws --package tidegate \
+	--features shared/aws-test,ingest-fn/aws-test,consumer-fn/aws-test,tidegate/aws
 # All others, and these without the SDK.
 WITHOUT_AWS = --workspace --exclude aws
 

@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use bytes::Bytes;
-use consumer_fn::ShardPosition;
 use consumer_fn::items::Existing;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
-use consumer_fn::objects::s3::S3Objects;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::ATTEMPT;
 use operate::deployment::{
@@ -21,6 +19,8 @@ use operate::deployment::{
 };
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
+use shared::objects::s3::{self as object_storage, S3Objects};
+use shared::origin::ShardPosition;
 
 use crate::stack::Stack;
 use dynamodb::Tables;
@@ -93,7 +93,7 @@ impl AwsDeployment {
             identity: format!("{} {arn}", sdk.endpoint_url().unwrap_or("aws")),
             retention,
             stream: Arc::new(KinesisStream::new(sdk, stream, ATTEMPT)),
-            objects: S3Objects::new(sdk, bucket.clone()),
+            objects: S3Objects::new(sdk, bucket.clone(), object_storage::ATTEMPT),
             ledger: DynamoLedger::new(sdk, ledger_table.clone()),
             shards,
             tables: Tables::new(sdk, items_table, ledger_table),

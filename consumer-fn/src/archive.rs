@@ -10,13 +10,14 @@ use shared::format::key;
 
 use self::roll::{Line, Packed, Roller};
 use crate::batch::Batch;
+use crate::batch::BatchPosition;
 use crate::insert::Settled;
 use crate::ledger::Intent;
 use crate::manifest::Contents;
-use crate::origin::{BatchPosition, ShardPosition};
 use crate::prefix::Prefix;
 use crate::prepare::Prepared;
 use crate::protocol::Planned;
+use shared::origin::ShardPosition;
 
 pub(crate) mod line;
 pub(crate) mod roll;

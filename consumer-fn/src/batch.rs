@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use shared::time::Timestamp;
 
-use crate::origin::{BatchPosition, Origin};
+use shared::origin::Origin;
 
 /// One or more records of one shard. Each has a sequence number that is not empty.
 #[derive(Debug)]
@@ -71,6 +71,15 @@ impl Batch {
             position: place.position,
         }
     }
+}
+
+/// A position in the batch. Positions compare in the order of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BatchPosition {
+    /// Which record of the batch, from 0.
+    pub(crate) record: usize,
+    /// Which line of the record, from 0.
+    pub(crate) position: u32,
 }
 
 /// The payload, as AWS documents it. Members that are not named here are passed over.

@@ -11,11 +11,11 @@ use crate::batch::Batch;
 use crate::insert::Settled;
 use crate::ledger::{Intent, Ledger};
 use crate::manifest::{self, Contents};
-use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
-use crate::origin::ShardPosition;
 use crate::prefix::Prefix;
 use crate::protocol::{Action, Attempt, Planned, Seen};
-use crate::retry::{GaveUp, Jitter, retry};
+use crate::retry::{OutOfTime, retry};
+use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
+use shared::origin::ShardPosition;
 
 /// What is done of a batch.
 #[derive(Debug)]
@@ -36,7 +36,6 @@ pub(crate) struct Shelf<'a, O, L> {
     pub(crate) objects: &'a O,
     pub(crate) ledger: &'a L,
     pub(crate) until: Instant,
-    pub(crate) jitter: &'a Jitter,
 }
 
 /// Archives the prefix's stored events. Where a store does not answer in time, the prefix ends before the first record
@@ -84,8 +83,7 @@ pub async fn settle(
     ledger: &impl Ledger,
     until: Instant,
 ) -> Result<(), Unsettled> {
-    let jitter = Jitter::new(shard.as_bytes());
-    let shelf = Shelf { shard, objects, ledger, until, jitter: &jitter };
+    let shelf = Shelf { shard, objects, ledger, until };
     let mut hands = Hands { shelf, row: None, object_bytes: Vec::new() };
     let settled = hands.carry_out(Attempt::fence(before), None).await;
     settled.map(drop).map_err(|(_, error)| Unsettled(error.to_string()))
@@ -110,7 +108,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         &mut self,
         mut attempt: Attempt,
         mut layout: Option<&mut Layout<'_>>,
-    ) -> Result<ShardPosition, (ShardPosition, GaveUp)> {
+    ) -> Result<ShardPosition, (ShardPosition, OutOfTime)> {
         loop {
             let action = attempt.next(&mut |settled| layout.as_mut()?.next(settled));
             if let Action::Done(settled) = action {
@@ -123,15 +121,15 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         }
     }
 
-    async fn act(&mut self, action: &Action, layout: Option<&Layout<'_>>) -> Result<Seen, GaveUp> {
-        let Shelf { shard, ledger, until, jitter, .. } = self.shelf;
+    async fn act(&mut self, action: &Action, layout: Option<&Layout<'_>>) -> Result<Seen, OutOfTime> {
+        let Shelf { shard, ledger, until, .. } = self.shelf;
         match action {
-            Action::Read => retry(until, jitter, || ledger.read(shard)).await.map(Seen::Progress),
+            Action::Read => retry(until, || ledger.read(shard)).await.map(Seen::Progress),
             Action::Write { progress, closed } => {
                 if closed.is_some() {
                     self.note().await?;
                 }
-                retry(until, jitter, || ledger.write(shard, progress)).await.map(Seen::Written)
+                retry(until, || ledger.write(shard, progress)).await.map(Seen::Written)
             }
             Action::Put(planned) => {
                 let layout = layout.expect("what is planned is laid out");
@@ -152,7 +150,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         bytes: Bytes,
         contents: Contents,
         traces: &[&str],
-    ) -> Result<Seen, GaveUp> {
+    ) -> Result<Seen, OutOfTime> {
         let Planned { intent: Intent { key, from }, before } = planned;
         let created = self.create(key, &bytes, before).await?;
         if created == Created::New {
@@ -170,10 +168,10 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(seen(created))
     }
 
-    async fn find(&mut self, intent: &Intent) -> Result<Seen, GaveUp> {
-        let Shelf { objects, until, jitter, .. } = self.shelf;
+    async fn find(&mut self, intent: &Intent) -> Result<Seen, OutOfTime> {
+        let Shelf { objects, until, .. } = self.shelf;
         let find = || async { objects.find(&intent.key).await?.map(|found| read(intent, found)).transpose() };
-        let found = retry(until, jitter, find).await?;
+        let found = retry(until, find).await?;
         let covered = found.map(|(row, before)| {
             tracing::info!(object.key = %intent.key, covers.before = %before, "archive object of an earlier attempt adopted");
             self.row = row;
@@ -182,7 +180,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(Seen::Found(covered))
     }
 
-    async fn seal(&mut self, intent: &Intent, before: &ShardPosition) -> Result<Seen, GaveUp> {
+    async fn seal(&mut self, intent: &Intent, before: &ShardPosition) -> Result<Seen, OutOfTime> {
         let nothing = gzip::compress(b"", gzip::Level::FAST).into();
         let created = self.create(&intent.key, &nothing, before).await?;
         if created == Created::New {
@@ -192,20 +190,20 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         Ok(seen(created))
     }
 
-    async fn create(&self, key: &str, bytes: &Bytes, before: &ShardPosition) -> Result<Created, GaveUp> {
-        let Shelf { objects, until, jitter, .. } = self.shelf;
-        retry(until, jitter, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
+    async fn create(&self, key: &str, bytes: &Bytes, before: &ShardPosition) -> Result<Created, OutOfTime> {
+        let Shelf { objects, until, .. } = self.shelf;
+        retry(until, || objects.put_if_absent(key, bytes.clone(), Some(before))).await
     }
 
     /// The ledger never calls settled what the manifest does not have.
-    async fn note(&mut self) -> Result<(), GaveUp> {
-        let Shelf { shard, objects, ledger, until, jitter } = self.shelf;
+    async fn note(&mut self) -> Result<(), OutOfTime> {
+        let Shelf { shard, objects, ledger, until } = self.shelf;
         let Some((row, sidecar)) = self.row.take() else { return Ok(()) };
         if let Some(sidecar) = sidecar {
             let key = shared::format::key::manifest_sidecar(&row.key);
-            retry(until, jitter, || objects.put(&key, sidecar.clone())).await?;
+            retry(until, || objects.put(&key, sidecar.clone())).await?;
         }
-        retry(until, jitter, || ledger.note(shard, &row)).await
+        retry(until, || ledger.note(shard, &row)).await
     }
 }
 
@@ -219,9 +217,9 @@ fn seen(created: Created) -> Seen {
 /// The row of an object that was found, with its sidecar, and the first place behind what it covers.
 type Adopted = (Option<(ManifestRow, Option<Bytes>)>, ShardPosition);
 
-fn read(intent: &Intent, found: Found) -> Result<Adopted, ObjectFailure> {
+fn read(intent: &Intent, found: FoundObject) -> Result<Adopted, ObjectFailure> {
     let Intent { key, from } = intent;
-    let before = found.covers_before;
+    let before = found.covers_end;
     let before =
         before.ok_or_else(|| ObjectFailure(format!("the object `{key}` does not say what it covers")))?;
     let contents =

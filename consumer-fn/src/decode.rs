@@ -9,9 +9,10 @@ use shared::id::{AdmissionId, EventId};
 use shared::time::Timestamp;
 
 use crate::batch::Batch;
-use crate::origin::{BatchPosition, Origin};
+use crate::batch::BatchPosition;
 use crate::prefix::{Entry, Prefix};
 use crate::quarantine::Quarantined;
+use shared::origin::Origin;
 
 /// What a line costs besides its bytes, about: its event or its reason, its item, its place in quarantine. Without it
 /// a batch of lines that have next to no bytes would have no bound.

@@ -14,15 +14,14 @@ use crate::decode::decode;
 use crate::insert::insert;
 use crate::items::ItemStore;
 use crate::ledger::Ledger;
-use crate::objects::ObjectStore;
 use crate::offload::offload;
 use crate::prepare::Prepared;
 use crate::quarantine;
 use crate::resolve::resolve;
 use crate::response::respond;
-use crate::retry::Jitter;
 use crate::transform::work::simulate;
 use crate::transform::{InvalidTransform, Transform};
+use shared::objects::ObjectStore;
 
 /// The stream side of the pipeline.
 #[derive(Debug)]
@@ -54,22 +53,19 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
     /// Nothing is answered as done before it is durable.
     pub async fn handle(&self, batch: Batch, deadline: Deadline) -> KinesisEventResponse {
         let started_at = self.clock.now();
-        let jitter = Jitter::new(format!("{} {started_at}", batch.shard()).as_bytes());
         let Self { config, transform, items, objects, ledger, clock } = self;
 
         let decoded = decode(&batch, config);
         let events = decoded.entries.len();
-        let resolved =
-            resolve(decoded, objects, config.limits.resolved_bytes, deadline.resolve(), &jitter).await;
+        let resolved = resolve(decoded, objects, config.limits.resolved_bytes, deadline.resolve()).await;
         let worked = simulate(resolved, config.transform.work_per_character(), deadline.simulate()).await;
         let prepared = worked.map(|place, resolved| {
             Prepared::new(resolved, batch.origin(place), transform, config, started_at)
         });
-        let offloaded = offload(prepared, objects, deadline.offload(), &jitter).await;
-        let settled = insert(offloaded, items, deadline.items(), &jitter).await;
-        let settled = quarantine::write(settled, &batch, objects, deadline.quarantine(), &jitter).await;
-        let place =
-            Shelf { shard: batch.shard(), objects, ledger, until: deadline.archive(), jitter: &jitter };
+        let offloaded = offload(prepared, objects, deadline.offload()).await;
+        let settled = insert(offloaded, items, deadline.items()).await;
+        let settled = quarantine::write(settled, &batch, objects, deadline.quarantine()).await;
+        let place = Shelf { shard: batch.shard(), objects, ledger, until: deadline.archive() };
         let committed = commit(settled, &batch, place, &config.archive).await;
 
         count(events, &committed, clock.now());

@@ -6,14 +6,14 @@
 use std::collections::{HashMap, HashSet};
 
 use shared::id::{EventId, TenantId};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use self::verdict::{Verdict, decide};
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::prefix::{Entry, Prefix};
 use crate::prepare::Prepared;
 use crate::quarantine::{Quarantined, Reason};
-use crate::retry::Jitter;
+use crate::retry::back_off;
 
 pub(crate) mod verdict;
 
@@ -49,7 +49,6 @@ pub(crate) async fn insert(
     prefix: Prefix<Prepared>,
     store: &impl ItemStore,
     until: Instant,
-    jitter: &Jitter,
 ) -> Prefix<Settled> {
     let mut run = Run::new(&prefix);
     let mut failures = 0;
@@ -76,7 +75,7 @@ pub(crate) async fn insert(
         }
         failures = if run.failed { failures + 1 } else { 0 };
         if run.failed {
-            sleep_until(until.min(Instant::now() + jitter.wait(failures))).await;
+            back_off(failures, until).await;
         }
         if Instant::now() >= until {
             break;

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use shared::id::{AdmissionId, EventId, TenantId};
 
-use crate::origin::Origin;
+use shared::origin::Origin;
 
 #[cfg(feature = "aws")]
 pub mod dynamodb;

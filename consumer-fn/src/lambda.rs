@@ -18,7 +18,7 @@ use crate::deadline::Deadline;
 use crate::handler::Consumer;
 use crate::items::ItemStore;
 use crate::ledger::Ledger;
-use crate::objects::ObjectStore;
+use shared::objects::ObjectStore;
 
 /// Serves invocations until the process is told to stop (SIGTERM, SIGINT); one that is running is finished and
 /// answered first. Metrics, if given, are written once an invocation.

@@ -4,8 +4,8 @@
 
 use std::future::Future;
 
-use crate::origin::ShardPosition;
 use shared::format::manifest_row::ManifestRow;
+use shared::origin::ShardPosition;
 
 #[cfg(feature = "aws")]
 pub mod dynamodb;

@@ -16,7 +16,7 @@
 //!
 //! [`handler`] strings them together. [`prefix`] is what they hand on: the rule that a batch is finished from the front.
 //! Stages that talk to a store do it through three ports, [`ItemStore`],
-//! [`ObjectStore`] and [`Ledger`].
+//! [`ObjectStore`](shared::objects::ObjectStore) and [`Ledger`].
 
 mod archive;
 mod batch;
@@ -32,16 +32,11 @@ pub mod items;
 pub mod lambda;
 pub mod ledger;
 pub mod manifest;
-pub mod objects;
 mod offload;
-mod origin;
 mod prefix;
 mod prepare;
 mod protocol;
 mod quarantine;
-#[cfg(test)]
-#[cfg(feature = "aws-test")]
-mod replay;
 mod resolve;
 mod response;
 mod retry;
@@ -57,7 +52,5 @@ pub use decode::{StreamLine, read_again};
 pub use handler::Consumer;
 pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;
-pub use objects::ObjectStore;
-pub use origin::{Origin, ShardPosition};
 pub use quarantine::{NotKept, keep_unreadable};
 pub use transform::InvalidTransform;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use consumer_fn::environment::Environment;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
-use consumer_fn::objects::s3::S3Objects;
 use consumer_fn::{Consumer, lambda};
 use shared::config;
+use shared::objects::s3::{self, S3Objects};
 use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
 
@@ -26,7 +26,7 @@ async fn run() -> anyhow::Result<()> {
     let names = Environment::read(variable)?;
     let sdk = aws_config::load_from_env().await;
     let items = DynamoItems::new(&sdk, names.items_table);
-    let objects = S3Objects::new(&sdk, names.bucket);
+    let objects = S3Objects::new(&sdk, names.bucket, s3::ATTEMPT);
     let ledger = DynamoLedger::new(&sdk, names.ledger_table);
 
     let consumer = Consumer::new(Arc::new(config), items, objects, ledger, Clock::system())?;

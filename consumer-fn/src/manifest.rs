@@ -8,7 +8,7 @@ use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
 use shared::gzip;
 use shared::time::Timestamp;
 
-use crate::origin::ShardPosition;
+use shared::origin::ShardPosition;
 
 /// What an archive object holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@
 use futures::{StreamExt, stream};
 use tokio::time::Instant;
 
-use crate::objects::ObjectStore;
 use crate::prefix::Prefix;
 use crate::prepare::Prepared;
-use crate::retry::{GaveUp, Jitter, retry};
+use crate::retry::{OutOfTime, retry};
+use shared::objects::ObjectStore;
 
 /// Events whose parts are written at the same time.
 const CONCURRENCY: usize = 8;
@@ -18,7 +18,6 @@ pub(crate) async fn offload(
     mut prefix: Prefix<Prepared>,
     objects: &impl ObjectStore,
     until: Instant,
-    jitter: &Jitter,
 ) -> Prefix<Prepared> {
     let large = prefix.entries.iter_mut().filter(|entry| !entry.value.blobs.is_empty());
     let writes = large.map(|entry| {
@@ -28,9 +27,9 @@ pub(crate) async fn offload(
         async move {
             for (key, part) in blobs.iter().flat_map(|(blob, bytes)| blob.split(bytes)) {
                 let put = || objects.put_if_absent(&key, part.clone(), None);
-                retry(until, jitter, put).await.map_err(|error| (record, error))?;
+                retry(until, put).await.map_err(|error| (record, error))?;
             }
-            Ok::<(), (usize, GaveUp)>(())
+            Ok::<(), (usize, OutOfTime)>(())
         }
     });
     let writes: Vec<_> = writes.collect();

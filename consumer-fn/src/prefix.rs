@@ -2,7 +2,7 @@
 //! are archived and committed, and the mapping comes back with the rest. No record is ever finished in part, and none
 //! is finished while one before it is not.
 
-use crate::origin::BatchPosition;
+use crate::batch::BatchPosition;
 use crate::quarantine::Quarantined;
 
 /// What is left of the batch, between two stages: its first `records` records, and what each of their lines became.

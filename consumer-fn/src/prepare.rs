@@ -13,9 +13,9 @@ use shared::{gzip, limits, partition};
 use crate::archive::line;
 use crate::content::content_hash;
 use crate::items::Item;
-use crate::origin::Origin;
 use crate::resolve::Resolved;
 use crate::transform::Transform;
+use shared::origin::Origin;
 
 /// Text in an item, before and after the transform each. With [`ITEM_FIELDS_BYTES`], all names, ids and references
 /// the whole stays below [`limits::ITEM_BYTES`].

@@ -16,7 +16,7 @@
 //!   moves on only behind what was answered as done, or kept at the failure destination.
 
 use crate::ledger::{Intent, Progress, Written};
-use crate::origin::ShardPosition;
+use shared::origin::ShardPosition;
 
 #[cfg(test)]
 mod model;

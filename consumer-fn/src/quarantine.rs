@@ -16,11 +16,12 @@ use tokio::time::Instant;
 
 use crate::archive::LOGGED_TRACES;
 use crate::batch::Batch;
+use crate::batch::BatchPosition;
 use crate::decode::decode;
-use crate::objects::ObjectStore;
-use crate::origin::{BatchPosition, Origin};
 use crate::prefix::Prefix;
-use crate::retry::{GaveUp, Jitter, retry};
+use crate::retry::{OutOfTime, retry};
+use shared::objects::ObjectStore;
+use shared::origin::Origin;
 
 /// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
 /// base64, so no object comes to more than a few times as much.
@@ -102,10 +103,9 @@ pub(crate) async fn write<T>(
     batch: &Batch,
     objects: &impl ObjectStore,
     until: Instant,
-    jitter: &Jitter,
 ) -> Prefix<T> {
     prefix.quarantined.sort_by_key(|quarantined| quarantined.place);
-    if let Err((first, key, error)) = put(&prefix.quarantined, batch, objects, until, jitter).await {
+    if let Err((first, key, error)) = put(&prefix.quarantined, batch, objects, until).await {
         tracing::error!(object.key = %key, %error, "quarantine could not be written, the batch ends before it");
         prefix.end_before(first);
     }
@@ -120,9 +120,8 @@ pub async fn keep_unreadable(
     objects: &impl ObjectStore,
     until: Instant,
 ) -> Result<(), NotKept> {
-    let jitter = Jitter::new(record.shard().as_bytes());
     let unreadable = decode(record, config).quarantined;
-    let put = put(&unreadable, record, objects, until, &jitter).await;
+    let put = put(&unreadable, record, objects, until).await;
     put.map_err(|(_, key, error)| NotKept(format!("`{key}`: {error}")))
 }
 
@@ -137,8 +136,7 @@ async fn put(
     batch: &Batch,
     objects: &impl ObjectStore,
     until: Instant,
-    jitter: &Jitter,
-) -> Result<(), (usize, String, GaveUp)> {
+) -> Result<(), (usize, String, OutOfTime)> {
     let mut rest = quarantined;
     while let Some(first) = rest.first().map(|quarantined| quarantined.place.record) {
         let (bytes, count) = object(batch, rest);
@@ -146,7 +144,7 @@ async fn put(
         let key =
             key::quarantine_object(batch.shard(), &start.sequence_number, start.arrival, &sha256(&bytes));
         let bytes = bytes::Bytes::from(bytes);
-        let put = retry(until, jitter, || objects.put(&key, bytes.clone())).await;
+        let put = retry(until, || objects.put(&key, bytes.clone())).await;
         put.map_err(|error| (first, key.clone(), error))?;
         let (written, behind) = rest.split_at(count);
         tracing::warn!(

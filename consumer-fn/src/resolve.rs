@@ -10,10 +10,10 @@ use shared::format::key;
 use shared::limits;
 use tokio::time::Instant;
 
-use crate::objects::ObjectStore;
 use crate::prefix::{Entry, Prefix};
 use crate::quarantine::{Quarantined, Reason};
-use crate::retry::{GaveUp, Jitter, retry};
+use crate::retry::{OutOfTime, retry};
+use shared::objects::ObjectStore;
 
 /// Texts that are fetched at the same time.
 const CONCURRENCY: usize = 8;
@@ -32,7 +32,7 @@ enum Unresolved {
     /// It never will be.
     Quarantine(Reason, String),
     /// It may be later.
-    GaveUp(GaveUp),
+    OutOfTime(OutOfTime),
 }
 
 /// Fetches the texts that the prefix's events refer to, up to `most_bytes` in all. The door puts no more than that into
@@ -43,21 +43,17 @@ pub(crate) async fn resolve(
     objects: &impl ObjectStore,
     most_bytes: usize,
     until: Instant,
-    jitter: &Jitter,
 ) -> Prefix<Resolved> {
     if let Some(record) = first_beyond(&prefix, most_bytes as u64) {
         prefix.end_before(record);
     }
     let mut texts = Texts { record: 0, bytes: 0 };
-    let requests: Vec<_> = prefix
-        .entries
-        .iter()
-        .map(|entry| fetch(texts.refer(entry, most_bytes), objects, until, jitter))
-        .collect();
+    let requests: Vec<_> =
+        prefix.entries.iter().map(|entry| fetch(texts.refer(entry, most_bytes), objects, until)).collect();
     let fetched: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
 
     let gave_up = prefix.entries.iter().zip(&fetched).find_map(|(entry, fetched)| match fetched {
-        Err(Unresolved::GaveUp(error)) => Some((entry.place.record, error)),
+        Err(Unresolved::OutOfTime(error)) => Some((entry.place.record, error)),
         _ => None,
     });
     if let Some((record, error)) = gave_up {
@@ -126,12 +122,11 @@ async fn fetch(
     referred: Result<Option<&BlobRef>, Unresolved>,
     objects: &impl ObjectStore,
     until: Instant,
-    jitter: &Jitter,
 ) -> Result<Option<String>, Unresolved> {
     let Some(blob) = referred? else { return Ok(None) };
     let mut parts = Vec::new();
     for key in blob.part_keys() {
-        match retry(until, jitter, || objects.get(&key)).await {
+        match retry(until, || objects.get(&key)).await {
             Ok(Some(part)) => parts.push(part),
             Ok(None) => {
                 return Err(Unresolved::Quarantine(
@@ -139,7 +134,7 @@ async fn fetch(
                     format!("there is no object `{key}`"),
                 ));
             }
-            Err(gave_up) => return Err(Unresolved::GaveUp(gave_up)),
+            Err(gave_up) => return Err(Unresolved::OutOfTime(gave_up)),
         }
     }
     let whole = blob.join(parts).map_err(|error| mismatch(error.to_string()))?;

@@ -21,11 +21,12 @@ use shared::format::event_line::{Event, Text};
 use shared::format::facts::{Facts, Source};
 use shared::format::record;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::objects::memory::MemoryObjects;
 use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
 
-use self::stores::{FakeLedger, Items, Objects};
+use self::stores::{FakeLedger, Items};
 use crate::batch::Batch;
 use crate::deadline::Deadline;
 use crate::handler::Consumer;
@@ -38,7 +39,7 @@ const ARRIVAL_MS: i64 = 1_795_253_400_000;
 struct Pipeline {
     config: Config,
     items: Items,
-    objects: Objects,
+    objects: MemoryObjects,
     ledger: FakeLedger,
 }
 
@@ -47,12 +48,12 @@ impl Pipeline {
         Self {
             config: Config::default(),
             items: Items::default(),
-            objects: Objects::default(),
+            objects: MemoryObjects::default(),
             ledger: FakeLedger::default(),
         }
     }
 
-    fn consumer(&self) -> Consumer<Items, Objects, FakeLedger> {
+    fn consumer(&self) -> Consumer<Items, MemoryObjects, FakeLedger> {
         let clock = Clock::fixed(Timestamp::from_unix_ms(ARRIVAL_MS + 2_000));
         let (items, objects, ledger) = (self.items.clone(), self.objects.clone(), self.ledger.clone());
         Consumer::new(Arc::new(self.config.clone()), items, objects, ledger, clock).unwrap()

@@ -125,7 +125,7 @@ fn answer_to(input: &Input, ports: Ports) -> FuzzAnswer {
     }
     let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
     let state =
-        IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, counting_ids());
+        IngestState::new(Arc::new(config), ports.clone(), ports.objects(), ports, clock, counting_ids());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {

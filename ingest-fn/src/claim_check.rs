@@ -16,10 +16,10 @@ use shared::format::key;
 use shared::gzip::{self, Level};
 use shared::id::{EventId, TenantId};
 use shared::limits;
+use shared::objects::ObjectStore;
 use shared::partition::partition_key;
 
 use crate::cut::Batch;
-use crate::payload::PayloadStore;
 use crate::publish::OutgoingLine;
 use crate::rejection::Rejection;
 
@@ -90,9 +90,9 @@ fn take_larger(event: &mut Event) -> Option<(BlobRef, Bytes)> {
 /// Stores the parts of all events, side by side, within `budget`. An event with a part that could not be stored is
 /// unpublished: its line must not reach the stream, where the reference would lead nowhere. On a second attempt the
 /// parts that were stored are there already, under the same keys.
-pub(crate) async fn store<P: PayloadStore>(
+pub(crate) async fn store(
     mut batch: Batch<Checked>,
-    payloads: &P,
+    objects: &impl ObjectStore,
     budget: Duration,
 ) -> Batch<Checked> {
     let deadline = tokio::time::Instant::now() + budget;
@@ -103,10 +103,12 @@ pub(crate) async fn store<P: PayloadStore>(
         }
     }
     let put = |(index, (key, bytes)): (usize, (String, Bytes))| async move {
-        let failure = match tokio::time::timeout_at(deadline, payloads.put_if_absent(&key, bytes)).await {
-            Ok(Ok(())) => return None,
+        let failure = match tokio::time::timeout_at(deadline, objects.put_if_absent(&key, bytes, None)).await
+        {
+            // The key names the content: an object that exists is this one.
+            Ok(Ok(_)) => return None,
             Ok(Err(failure)) => failure.to_string(),
-            Err(_) => format!("the payload `{key}` was not stored within {} ms", budget.as_millis()),
+            Err(_) => format!("`{key}` was not stored within {} ms", budget.as_millis()),
         };
         Some((index, failure))
     };

@@ -1,27 +1,32 @@
 //! The ports of the HTTP side, filled by the AWS SDK: the same in Lambda and in a container.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::config::Config;
 use shared::id::Ids;
+use shared::objects::s3::S3Objects;
 use shared::time::Clock;
 
 use crate::IngestState;
 use crate::environment::Environment;
-use crate::payload::s3::S3Payloads;
 use crate::publish::kinesis::KinesisStream;
 use crate::spill::sqs::SqsQueue;
+
+/// Time limit for one attempt to store a claim check. A dead pooled connection would otherwise use up all of
+/// `publish.payload_ms`; so a second attempt, on another connection, fits into it.
+const PUT_ATTEMPT: Duration = Duration::from_secs(3);
 
 /// What the handlers share, against AWS. The first call to the spill queue must not pay for a connection, so it is made
 /// here.
 pub async fn state(
     config: Arc<Config>,
     names: Environment,
-) -> IngestState<KinesisStream, S3Payloads, SqsQueue> {
+) -> IngestState<KinesisStream, S3Objects, SqsQueue> {
     let sdk = aws_config::load_from_env().await;
     let stream = KinesisStream::new(&sdk, names.stream, config.publish.attempt());
-    let payloads = S3Payloads::new(&sdk, names.bucket);
+    let objects = S3Objects::new(&sdk, names.bucket, PUT_ATTEMPT);
     let queue = SqsQueue::new(&sdk, names.spill_queue, config.publish.spill());
     queue.warm_up().await;
-    IngestState::new(config, stream, payloads, queue, Clock::system(), Ids::system())
+    IngestState::new(config, stream, objects, queue, Clock::system(), Ids::system())
 }

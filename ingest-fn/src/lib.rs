@@ -7,7 +7,7 @@
 //! | admit | `admit.rs`, `media.rs` | line and headers → `Admitted` |
 //! | read | `body.rs` | body → bytes, inflated, held in bounded memory |
 //! | cut | `cut.rs` | bytes → `Batch<Event>` |
-//! | check | `claim_check.rs` | `Event` → line, and large parts to [`PayloadStore`] |
+//! | check | `claim_check.rs` | `Event` → line, and large parts to [`ObjectStore`](shared::objects::ObjectStore) |
 //! | publish | [`publish`] | lines → [`EventStream`] |
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
@@ -26,19 +26,15 @@ pub mod environment;
 pub mod lambda;
 mod media;
 mod offload;
-pub mod payload;
 pub mod publish;
 pub mod redrive;
 pub mod rejection;
-#[cfg(all(test, feature = "aws-test"))]
-mod replay;
 mod request_id;
 mod router;
 pub mod server;
 pub mod spill;
 
 pub use claim_check::fit;
-pub use payload::{PayloadFailure, PayloadStore};
 pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
 };

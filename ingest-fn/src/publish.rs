@@ -5,7 +5,6 @@
 //! | `port.rs` | the stream as the publisher sees it |
 //! | `queue.rs` | the plan: what goes into the next call. Pure |
 //! | `driver.rs` | the act: calls, waits, answers |
-//! | `jitter.rs` | randomness for the waits |
 //! | `kinesis.rs` | the stream by the AWS SDK |
 //!
 //! Nothing waits when nothing is under way. What enters while its key's record is under way waits for that record to
@@ -13,7 +12,6 @@
 //! sending the next has them in that order on the stream; no other order is promised.
 
 mod driver;
-mod jitter;
 #[cfg(feature = "aws")]
 pub mod kinesis;
 mod port;
@@ -56,23 +54,14 @@ pub struct Publisher<S> {
     stream: Arc<S>,
     settings: config::Publish,
     latency: Metric,
-    seed: u64,
     calls: Arc<AtomicU64>,
     door: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
 }
 
 impl<S: EventStream> Publisher<S> {
-    /// A publisher to `stream`; `seed` makes its waits differ from those of other processes. What its calls take is
-    /// recorded as `latency`: the door's and those who may take longer are not to be mixed in one.
-    pub fn new(stream: S, settings: config::Publish, latency: Metric, seed: u64) -> Self {
-        Self {
-            stream: Arc::new(stream),
-            settings,
-            latency,
-            seed,
-            calls: Arc::default(),
-            door: Mutex::new(None),
-        }
+    /// `latency` is the metric for the time of its calls: ingest's calls and those that may take longer have one each.
+    pub fn new(stream: S, settings: config::Publish, latency: Metric) -> Self {
+        Self { stream: Arc::new(stream), settings, latency, calls: Arc::default(), door: Mutex::new(None) }
     }
 
     /// How many calls were made so far: each records one latency.
@@ -109,7 +98,7 @@ impl<S: EventStream> Publisher<S> {
             let (sender, submissions) = mpsc::unbounded_channel();
             let calls = Arc::clone(&self.calls);
             let settings = self.settings.clone();
-            let driver = Driver::new(Arc::clone(&self.stream), settings, self.latency, self.seed, calls);
+            let driver = Driver::new(Arc::clone(&self.stream), settings, self.latency, calls);
             tokio::spawn(driver.run(submissions));
             // A driver that has just started takes it, unless the runtime is shutting down: then nobody waits.
             let _ = sender.send(submission);

@@ -73,11 +73,10 @@ pub struct Redriver<S> {
 }
 
 impl<S: EventStream> Redriver<S> {
-    /// A redriver to `stream`; `seed` makes its waits differ from those of other processes.
-    pub fn new(stream: S, settings: &config::Publish, seed: u64) -> Self {
+    pub fn new(stream: S, settings: &config::Publish) -> Self {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let settings = config::Publish { budget_ms: ms(BUDGET), attempt_ms: ms(ATTEMPT), ..settings.clone() };
-        Self { publisher: Publisher::new(stream, settings, Metric::RedriveLatency, seed) }
+        Self { publisher: Publisher::new(stream, settings, Metric::RedriveLatency) }
     }
 
     /// Publishes the lines of all messages, those of a partition key in their order.
@@ -186,7 +185,7 @@ mod tests {
             })
         };
         let event = json!({"Records": messages.iter().map(record).collect::<Vec<_>>()});
-        let redriver = Redriver::new(std::sync::Arc::clone(stream), &config::Publish::default(), 1);
+        let redriver = Redriver::new(std::sync::Arc::clone(stream), &config::Publish::default());
         let response = redriver.handle(serde_json::from_value(event).unwrap()).await;
         serde_json::to_value(response).unwrap()
     }

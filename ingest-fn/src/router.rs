@@ -14,6 +14,7 @@ use http::{Method, Uri};
 use shared::config::Config;
 use shared::id::{EventId, Ids};
 use shared::metric::Metric;
+use shared::objects::ObjectStore;
 use shared::time::Clock;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -23,7 +24,6 @@ use crate::body::{self, Arrived, Bodies};
 use crate::claim_check::{self, Checked};
 use crate::cut::{Batch, cut, may_become};
 use crate::offload::Turns;
-use crate::payload::PayloadStore;
 use crate::publish::{EventStream, Publisher};
 use crate::rejection::Rejection;
 use crate::request_id::{RequestId, stamp};
@@ -31,41 +31,40 @@ use crate::spill::{Spill, SpillQueue};
 
 /// What the handlers share.
 #[derive(Debug)]
-pub struct IngestState<S, P, Q> {
-    inner: Arc<Inner<S, P, Q>>,
+pub struct IngestState<S, O, Q> {
+    inner: Arc<Inner<S, O, Q>>,
 }
 
 #[derive(Debug)]
-struct Inner<S, P, Q> {
+struct Inner<S, O, Q> {
     config: Arc<Config>,
     bodies: Bodies,
     turns: Turns,
-    payloads: P,
+    objects: O,
     publisher: Publisher<S>,
     spill: Spill<Q>,
     clock: Clock,
     ids: Ids,
 }
 
-impl<S, P, Q> Clone for IngestState<S, P, Q> {
+impl<S, O, Q> Clone for IngestState<S, O, Q> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
     }
 }
 
-impl<S: EventStream, P: PayloadStore, Q: SpillQueue> IngestState<S, P, Q> {
+impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
     /// The state of one server: a configuration, the three ports, the time and new ids.
-    pub fn new(config: Arc<Config>, stream: S, payloads: P, queue: Q, clock: Clock, ids: Ids) -> Self {
+    pub fn new(config: Arc<Config>, stream: S, objects: O, queue: Q, clock: Clock, ids: Ids) -> Self {
         let bodies = Bodies::new(&config.limits);
-        let seed = ids.next().as_u64_pair().1;
-        let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency, seed);
+        let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
         Self {
             inner: Arc::new(Inner {
                 config,
                 bodies,
                 turns: Turns::new(),
-                payloads,
+                objects,
                 publisher,
                 spill,
                 clock,
@@ -81,7 +80,7 @@ impl<S: EventStream, P: PayloadStore, Q: SpillQueue> IngestState<S, P, Q> {
 }
 
 /// The HTTP service: the same in Lambda, in a container and on the local run.
-pub fn router<S: EventStream, P: PayloadStore, Q: SpillQueue>(state: IngestState<S, P, Q>) -> Router {
+pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue>(state: IngestState<S, O, Q>) -> Router {
     let ids = state.inner.ids.clone();
     Router::new()
         .route("/ingest", post(ingest))
@@ -94,16 +93,16 @@ pub fn router<S: EventStream, P: PayloadStore, Q: SpillQueue>(state: IngestState
         .with_state(state)
 }
 
-async fn ingest<S: EventStream, P: PayloadStore, Q: SpillQueue>(
-    State(state): State<IngestState<S, P, Q>>,
+async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue>(
+    State(state): State<IngestState<S, O, Q>>,
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
     state.inner.handle(None, request, &request_id).await
 }
 
-async fn webhook<S: EventStream, P: PayloadStore, Q: SpillQueue>(
-    State(state): State<IngestState<S, P, Q>>,
+async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue>(
+    State(state): State<IngestState<S, O, Q>>,
     Extension(request_id): Extension<RequestId>,
     tenant: Result<Path<String>, PathRejection>,
     request: Request,
@@ -113,8 +112,8 @@ async fn webhook<S: EventStream, P: PayloadStore, Q: SpillQueue>(
     state.inner.handle(Some(&tenant), request, &request_id).await
 }
 
-async fn health<S: EventStream, P: PayloadStore, Q: SpillQueue>(
-    State(state): State<IngestState<S, P, Q>>,
+async fn health<S: EventStream, O: ObjectStore, Q: SpillQueue>(
+    State(state): State<IngestState<S, O, Q>>,
 ) -> Response {
     answer::health(&state.inner.config.fingerprint())
 }
@@ -129,7 +128,7 @@ async fn method_not_allowed(Extension(request_id): Extension<RequestId>, method:
     answer::refusal(&Rejection::MethodNotAllowed(method), &request_id)
 }
 
-impl<S: EventStream, P: PayloadStore, Q: SpillQueue> Inner<S, P, Q> {
+impl<S: EventStream, O: ObjectStore, Q: SpillQueue> Inner<S, O, Q> {
     async fn handle(
         &self,
         tenant_in_path: Option<&str>,
@@ -158,7 +157,7 @@ impl<S: EventStream, P: PayloadStore, Q: SpillQueue> Inner<S, P, Q> {
         let body = self.bodies.read(raw.headers, admitted.coding, body).await?;
         let body_bytes = body.bytes.len();
         let (checked, held) = self.cut_and_check(admitted, body).await?;
-        let stored = claim_check::store(checked, &self.payloads, self.config.publish.payload()).await;
+        let stored = claim_check::store(checked, &self.objects, self.config.publish.payload()).await;
         let outcomes = self.publish_or_spill(stored).await;
         // The memory is given back only now, when nothing of the body is needed any more.
         drop(held);

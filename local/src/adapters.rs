@@ -2,9 +2,9 @@
 
 use consumer_fn::items::ItemStore;
 use consumer_fn::ledger::Ledger;
-use consumer_fn::objects::ObjectStore;
 use ingest_fn::SpillQueue;
 use ingest_fn::publish::EventStream;
+use shared::objects::ObjectStore;
 
 use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
-use consumer_fn::{Ledger, ObjectStore, ShardPosition};
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, RetainedRecord, Start,
 };
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::Clock;
 
 use crate::adapters::Adapters;

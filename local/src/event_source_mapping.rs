@@ -39,7 +39,7 @@ pub use failed_batch::FailedBatch;
 pub use poller::MappingProgress;
 use poller::{Mode, Ports, Totals};
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
-pub use settings::{Backoff, Rules, Settings};
+pub use settings::{Rules, Settings};
 use timeline::Timeline;
 
 /// A mapping that is not running yet.

@@ -63,8 +63,7 @@ impl Function {
             }
             Self::Drain => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock).await?;
-                let seed = Ids::system().next().as_u64_pair().1;
-                let redriver = Redriver::new(adapters.stream(stream), &config.publish, seed);
+                let redriver = Redriver::new(adapters.stream(stream), &config.publish);
                 redrive::serve(redriver, metrics).await
             }
             Self::Consumer => {

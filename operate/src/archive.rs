@@ -4,8 +4,9 @@ mod absent;
 
 use std::collections::BTreeMap;
 
-use consumer_fn::{ObjectStore, ShardPosition};
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange, sidecar_ranges};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 use crate::deployment::{Deployment, ListedObject};

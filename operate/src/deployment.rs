@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
-use consumer_fn::{Ledger, ObjectStore, ShardPosition};
 use ingest_fn::publish::EventStream;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 /// A running or stopped deployment. Lists come in pages: each call returns what follows `after`, in order. An empty page

@@ -32,11 +32,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::{ObjectStore, Origin, ShardPosition, settle};
+use consumer_fn::settle;
 use ingest_fn::{OutgoingLine, fit};
 use shared::config::Config;
 use shared::digest::sha256;
 use shared::format::key;
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
 use tokio::time::Instant;
 
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};

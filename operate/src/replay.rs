@@ -14,13 +14,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
 use ingest_fn::{EventStream, OutgoingLine, fit};
 use shared::config::Config;
 use shared::format::archive_line::Owner;
 use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
 use shared::id::TenantId;
+use shared::objects::ObjectStore;
 use shared::partition::partition_key;
 
 use crate::archive::{self, Absent, Span, gone, ranges_of};

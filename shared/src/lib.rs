@@ -1,4 +1,4 @@
-//! Tidegate's contract in code: what several parts rely on. Nothing here talks to AWS.
+//! Tidegate's contract in code: what more than one part relies on, and by default nothing that talks to AWS.
 //!
 //! | module | holds |
 //! |---|---|
@@ -6,16 +6,20 @@
 //! | [`tier`] | the customer tier |
 //! | [`format`] | all that goes over a wire or to disk |
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
+//! | [`origin`] | where an event is on the stream |
+//! | [`objects`] | the port to object storage, with its S3 adapter |
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`origin`] | positions on the stream |
 //! | [`partition`] | how a tenant that outgrows a partition is spread |
 //! | [`gzip`] | compression, and inflation that is capped |
 //! | [`mapping`] | the event source mapping as it is deployed |
 //! | [`limits`] | the services' limits and ours, each with its source |
+//! | [`backoff`] | how long to wait after failures |
 //! | [`config`] | `tidegate.toml` |
 //! | [`metric`], [`telemetry`] | metrics and logs |
 //! | [`time`] | timestamps and the clock |
 
+pub mod backoff;
 pub mod client_object;
 pub mod config;
 pub mod digest;
@@ -28,9 +32,14 @@ pub mod json;
 pub mod limits;
 pub mod mapping;
 pub mod metric;
+#[cfg(feature = "fakes")]
+pub mod noise;
+pub mod objects;
 pub mod origin;
 pub mod partition;
 pub mod permission;
+#[cfg(feature = "aws-test")]
+pub mod replay;
 pub mod telemetry;
 pub mod tier;
 pub mod time;

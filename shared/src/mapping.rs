@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::limits::LAMBDA_PAYLOAD_BYTES;
 
 /// Where the mapping starts on a shard that it has not read before: at the oldest record.
@@ -29,7 +30,8 @@ pub struct Rules {
     pub report_batch_item_failures: bool,
     /// Largest event, in bytes of JSON.
     pub payload_limit: usize,
-    /// Waits between attempts.
+    /// Waits between attempts. AWS says neither how long Lambda waits nor whether it does. No jitter: each shard has one
+    /// poller.
     pub backoff: Backoff,
 }
 
@@ -45,33 +47,5 @@ impl Default for Rules {
             payload_limit: LAMBDA_PAYLOAD_BYTES,
             backoff: Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(30) },
         }
-    }
-}
-
-/// Exponential waits, doubling from `first` to `cap`. Ours: AWS says neither how long Lambda waits nor whether it does.
-/// No jitter, since each shard has one poller.
-#[derive(Clone, Copy, Debug)]
-pub struct Backoff {
-    pub first: Duration,
-    pub cap: Duration,
-}
-
-impl Backoff {
-    /// The wait after the `failures`th failure in a row, counted from 1.
-    pub fn after(self, failures: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(31);
-        self.first.saturating_mul(1 << doublings).min(self.cap)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_the_cap() {
-        let backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(3) };
-        let waits: Vec<_> = [1, 2, 3, 4, u32::MAX].map(|n| backoff.after(n).as_millis()).into();
-        assert_eq!(waits, [500, 1_000, 2_000, 3_000, 3_000]);
     }
 }

@@ -1,4 +1,4 @@
-//! Positions on the stream: of an event, and between events.
+//! Where an event is on the stream.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The one position on the stream at which an event is stored. No other event is ever there. An item names its event's
-/// origin, and the event is archived from that origin only. Names are on the wire: never renamed.
+/// Where an event is on the stream: no other event ever has the same origin. An item names its event's origin, and the
+/// event is archived only from there. The names are on the wire: never rename them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The shard, such as `shardId-000000000002`.
     pub shard: Arc<str>,
-    /// The record's sequence number, a decimal number of up to 128 bits and more.
+    /// The record's sequence number, a decimal number of 128 bits or more.
     pub sequence_number: Arc<str>,
     /// Which line of the record, from 0.
     pub position: u32,
@@ -24,33 +24,33 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A position within one shard: a record, and a line in it. Ordered as the shard is. As the end of a range it is
-/// exclusive: the first position that is *not* in the range.
+/// A position on one shard: a record, and a line in it. Positions compare in the order of the shard. As the end of a
+/// range it is exclusive: the first position that does not belong to the range.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ShardPosition {
     /// The record's sequence number.
     pub sequence_number: Arc<str>,
-    /// Which line of the record, from 0. It may be one more than there are.
+    /// Which line of the record, from 0. As an exclusive end it may equal the number of lines.
     pub position: u32,
 }
 
 impl ShardPosition {
+    /// The line `position` of the record `sequence_number`.
     pub fn new(sequence_number: impl Into<Arc<str>>, position: u32) -> Self {
         Self { sequence_number: sequence_number.into(), position }
     }
 
-    /// The next position after an event's.
+    /// The position right after an event: the end of a range that ends with it.
     pub fn after(origin: &Origin) -> Self {
         Self::new(origin.sequence_number.clone(), origin.position + 1)
     }
 
-    /// Sequence numbers compare as numbers, but are too large for an integer type.
+    /// Sequence numbers compare as numbers, but are too large for a number type: the longer one is the larger.
     fn order(&self) -> (usize, &str, u32) {
         (self.sequence_number.len(), &self.sequence_number, self.position)
     }
 }
 
-/// The event's position on the shard that its origin names.
 impl From<&Origin> for ShardPosition {
     fn from(origin: &Origin) -> Self {
         Self::new(origin.sequence_number.clone(), origin.position)
@@ -80,9 +80,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_are_in_the_order_of_the_shard() {
-        let positions = [("9", 1), ("10", 0), ("10", 2), ("99", 0), ("100", 0)];
-        let positions = positions.map(|(number, position)| ShardPosition::new(number, position));
+    fn positions_compare_in_the_order_of_the_shard() {
+        let positions =
+            [("9", 1), ("10", 0), ("10", 2), ("99", 0), ("100", 0)].map(|(n, p)| ShardPosition::new(n, p));
         assert!(positions.is_sorted_by(|a, b| a < b));
     }
 }

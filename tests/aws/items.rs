@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use consumer_fn::Origin;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::items::{BY_RECEIVED_AT, Insert, Item, ItemStore};
 use serde_json::json;
 use shared::fields::Fields;
 use shared::format::facts::{Facts, Source};
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::Origin;
 use shared::tier::Tier;
 use shared::time::Timestamp;
 

@@ -1,11 +1,9 @@
-//! `S3Objects` and `S3Payloads`: objects are written where there is none, and stay as they are.
+//! `S3Objects`: objects are written only to free keys, and stay as they are.
 
 use bytes::Bytes;
-use consumer_fn::ShardPosition;
-use consumer_fn::objects::s3::S3Objects;
-use consumer_fn::objects::{Created, ObjectStore};
-use ingest_fn::PayloadStore;
-use ingest_fn::payload::s3::S3Payloads;
+use shared::objects::s3::{ATTEMPT, S3Objects};
+use shared::objects::{Created, ObjectStore};
+use shared::origin::ShardPosition;
 
 use crate::emulator::bucket;
 use crate::proxy::{Proxy, ProxyFault};
@@ -21,12 +19,12 @@ fn mark(position: u32) -> ShardPosition {
 
 /// The end of the range that the object at `KEY` covers, from its metadata.
 async fn covers(objects: &S3Objects) -> Option<ShardPosition> {
-    objects.find(KEY).await.unwrap().unwrap().covers_before
+    objects.find(KEY).await.unwrap().unwrap().covers_end
 }
 
 async fn objects(plan: &[(usize, ProxyFault)]) -> (S3Objects, Proxy) {
     let (bucket, proxy) = (bucket().await, Proxy::new(plan).await);
-    (S3Objects::new(&proxy.sdk(), bucket), proxy)
+    (S3Objects::new(&proxy.sdk(), bucket, ATTEMPT), proxy)
 }
 
 fn xml(status: u16, body: &str) -> ProxyFault {
@@ -53,7 +51,7 @@ async fn a_quarantine_object_is_overwritten() {
     }
     assert_eq!(objects.get("errors/x").await, Ok(Some(Bytes::from_static(b"second"))));
     let found = objects.find("errors/x").await.unwrap().unwrap();
-    assert_eq!(found.covers_before, None, "an object without the metadata");
+    assert_eq!(found.covers_end, None, "an object without the metadata");
 }
 
 #[tokio::test]
@@ -88,23 +86,12 @@ async fn a_write_is_retried_when_the_bucket_asks_to_slow_down() {
 }
 
 #[tokio::test]
-async fn a_conflicting_write_fails() {
-    // The SDK does not retry a 409. The consumer does, within its deadline.
+async fn a_put_waits_for_a_conflicting_write_and_the_object_is_stored_once() {
     let (objects, proxy) = objects(&[(0, xml(409, CONFLICT))]).await;
-    let put = objects.put_if_absent(KEY, Bytes::from_static(b"x"), None).await;
-    assert!(put.unwrap_err().to_string().contains(KEY));
-    assert_eq!(proxy.calls().len(), 1);
-    assert_eq!(objects.get(KEY).await, Ok(None));
-}
-
-#[tokio::test]
-async fn a_payload_waits_for_a_conflicting_write_and_is_stored_once() {
-    let (bucket, proxy) = (bucket().await, Proxy::new(&[(0, xml(409, CONFLICT))]).await);
-    let payloads = S3Payloads::new(&proxy.sdk(), bucket.clone());
     let key = "payloads/acme/an%20id/ab";
-    for _ in 0..2 {
-        assert_eq!(payloads.put_if_absent(key, Bytes::from_static(b"text")).await, Ok(()));
+    for created in [Created::New, Created::Existed] {
+        assert_eq!(objects.put_if_absent(key, Bytes::from_static(b"text"), None).await, Ok(created));
     }
-    let objects = S3Objects::new(&proxy.sdk(), bucket);
+    assert_eq!(proxy.calls().len(), 3);
     assert_eq!(objects.get(key).await, Ok(Some(Bytes::from_static(b"text"))), "under the very key");
 }

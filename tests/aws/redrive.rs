@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use aws::deployment::{AwsDeployment, Resources};
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
 use operate::deployment::{Deployment, QueueName};
 use serde_json::{Value, json};
 use shared::format::record::Content;
+use shared::objects::ObjectStore;
 
 use crate::deployment::{environment, resources};
 use crate::emulator::{sdk, url};

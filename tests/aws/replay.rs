@@ -3,12 +3,12 @@
 use std::process::Output;
 
 use aws::deployment::{AwsDeployment, Resources};
-use consumer_fn::ObjectStore;
 use operate::deployment::Deployment;
 use serde_json::{Value, json};
 use shared::format::claim_check::BlobRef;
 use shared::format::record::Content;
-use tests::noise::noise;
+use shared::noise::noise;
+use shared::objects::ObjectStore;
 use tests::site::{Site, eventually};
 
 use crate::deployment::{environment, resources};
@@ -23,7 +23,7 @@ async fn with_events(count: usize) -> Site {
     let site = Site::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
     let pipeline = site.start();
     for n in 0..count {
-        let text = if n == 0 { noise(1, LARGE) } else { format!("text {n}") };
+        let text = if n == 0 { noise(LARGE, 1) } else { format!("text {n}") };
         let event = json!({"tenant_id": format!("t{}", n % 2), "id": format!("e{n}"), "text": text});
         assert_eq!(pipeline.send(&event).await.0, 202);
     }
@@ -61,7 +61,7 @@ async fn a_local_archive_is_replayed_to_the_stream_and_the_bucket_of_a_deploymen
     let blob: BlobRef = serde_json::from_value(brought[0]["text_ref"].take()).unwrap();
     let deployment = AwsDeployment::open(&sdk(url()), target).await.unwrap();
     let part = deployment.objects().get(&blob.part_keys()[0]).await.unwrap().unwrap();
-    assert_eq!(blob.join(vec![part]).unwrap(), noise(1, LARGE));
+    assert_eq!(blob.join(vec![part]).unwrap(), noise(LARGE, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

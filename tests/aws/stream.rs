@@ -36,7 +36,7 @@ fn lines(keys: &[&str]) -> Vec<OutgoingLine> {
 /// Publishes a line for each key. Returns whether each was accepted.
 async fn publish(proxy: &Proxy, stream: &str, config: &Config, keys: &[&str]) -> Vec<bool> {
     let stream = KinesisStream::new(&proxy.sdk(), stream.to_owned(), config.publish.attempt());
-    let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency, 7);
+    let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
     let answers = publisher.publish(lines(keys)).await;
     answers.iter().map(Result::is_ok).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use tests::noise::noise;
+use shared::noise::noise;
 use tests::site::{answer, eventually};
 
 #[tokio::test]
@@ -10,7 +10,7 @@ async fn a_body_of_ten_million_bytes_is_stored_whole() {
     let site = crate::site();
     let pipeline = site.start();
     // With a phone number at both ends, so that both parts of the claim check are seen to be transformed.
-    let text = format!("555-0199 {} 555-0199", noise(1, 10_000_000 - 18));
+    let text = format!("555-0199 {} 555-0199", noise(10_000_000 - 18, 1));
     assert_eq!(text.len(), 10_000_000);
     let request = pipeline
         .post("/ingest")
@@ -39,7 +39,7 @@ async fn ten_million_bytes_of_fields_are_stored_whole_too() {
     let site = crate::site();
     let pipeline = site.start();
     let frame = json!({"tenant_id": "acme", "id": "f", "text": "t", "data": ""}).to_string().len();
-    let data = noise(2, 10_000_000 - frame);
+    let data = noise(10_000_000 - frame, 2);
     let body = json!({"tenant_id": "acme", "id": "f", "text": "t", "data": data}).to_string();
     assert_eq!(body.len(), 10_000_000);
     let request = pipeline.post("/ingest").header("Content-Type", "application/json").body(body);
@@ -58,7 +58,7 @@ async fn no_object_exceeds_its_limit_even_if_events_do_not_compress() {
     let pipeline = site.start();
     // Lines just below the claim check's limit: they travel in the stream and land in the archive as they are.
     for n in 0..40 {
-        let event = json!({"tenant_id": format!("t{}", n % 3), "id": n, "text": noise(100 + n, 320_000)});
+        let event = json!({"tenant_id": format!("t{}", n % 3), "id": n, "text": noise(320_000, 100 + n)});
         assert_eq!(pipeline.send(&event).await.0, 202);
     }
     eventually("all in the archive", || (site.stored().archived().len() == 40).then_some(())).await;

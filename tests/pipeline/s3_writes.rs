@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use tests::noise::noise;
+use shared::noise::noise;
 use tests::site::{answer, eventually};
 
 const SIZES: [(&str, usize); 5] =
@@ -39,7 +39,7 @@ async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
     let pipeline = site.start();
     let mut seen = site.stored().objects("").len();
     println!("| text | size | record fits | objects written |\n|---|---|---|---|");
-    for (kind, make) in [("log", log_text as fn(usize) -> String), ("random", |bytes| noise(7, bytes))] {
+    for (kind, make) in [("log", log_text as fn(usize) -> String), ("random", |bytes| noise(bytes, 7))] {
         for (name, bytes) in SIZES {
             let (text, id) = (make(bytes), format!("{kind}-{bytes}"));
             let fits = shared::gzip::compress(text.as_bytes(), shared::gzip::Level::FAST).len() < 1_000_000;

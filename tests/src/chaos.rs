@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fastrand::Rng;
 use futures::StreamExt;
 use serde_json::json;
 
@@ -127,40 +128,27 @@ fn agreed(site: &Site, archived: usize) -> u64 {
     count("failed")
 }
 
-/// Numbers that follow from a seed, by `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-}
-
 /// One run. Its faults, load, kills and restarts follow from `seed`. Panics if an event is lost or doubled.
 pub async fn run(program: &Path, seed: u64) -> RunSummary {
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let rules: Vec<_> = STEPS
         .iter()
         .flat_map(|(step, faults)| {
-            let rule = |random: &mut Random| {
-                let from = 1 + random.below(12);
-                let fault = faults[usize::try_from(random.below(faults.len() as u64)).unwrap()];
-                (*step, from, from + random.below(2), fault)
+            let rule = |random: &mut Rng| {
+                let from = 1 + random.u64(..12);
+                let fault = faults[usize::try_from(random.u64(..faults.len() as u64)).unwrap()];
+                (*step, from, from + random.u64(..2), fault)
             };
-            (0..random.below(3)).map(|_| rule(&mut random)).collect::<Vec<_>>()
+            (0..random.u64(..3)).map(|_| rule(&mut random)).collect::<Vec<_>>()
         })
         .collect();
-    let site = Site::new(program).shards(1 + u16::try_from(random.below(2)).unwrap()).faults(&rules);
+    let site = Site::new(program).shards(1 + u16::try_from(random.u64(..2)).unwrap()).faults(&rules);
     let (mut log, mut killed) = (ClientLog::default(), 0);
-    let segments = 1 + random.below(3);
+    let segments = 1 + random.u64(..3);
     for segment in 0..=segments {
         let pipeline = site.start();
-        for round in 0..=random.below(3) {
-            let count = 2 + random.below(14);
+        for round in 0..=random.u64(..3) {
+            let count = 2 + random.u64(..14);
             let event = |n: u64| {
                 // A few are large, and a few are sent twice.
                 let text = if n % 13 == 7 { "large ".repeat(30_000) } else { format!("text {n}") };
@@ -173,14 +161,14 @@ pub async fn run(program: &Path, seed: u64) -> RunSummary {
                 let text = if n % 5 == 4 || n % 5 == 3 { "sent twice".to_owned() } else { text };
                 (tenant, id, text)
             };
-            if random.below(4) == 0 {
+            if random.u64(..4) == 0 {
                 site.stored().put_foreign("t0", b"\x00poison");
             }
-            if random.below(3) == 0 {
+            if random.u64(..3) == 0 {
                 log.strand(&site, "t2", &format!("s{segment}-r{round}-stranded"));
             }
             log.send(&pipeline, (0..count).map(event)).await;
-            if random.below(2) == 0 {
+            if random.u64(..2) == 0 {
                 pipeline.consumers().into_iter().for_each(|consumer| signal(consumer, "KILL"));
                 killed += 1;
             }

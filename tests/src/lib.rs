@@ -3,6 +3,5 @@
 
 pub mod chaos;
 pub mod fixtures;
-pub mod noise;
 pub mod site;
 pub mod stored;

@@ -9,12 +9,13 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use consumer_fn::Attribute;
 use consumer_fn::items::Existing;
-use consumer_fn::{Attribute, Origin, ShardPosition};
 use operate::deployment::{ItemPage, NamedItem};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
 
 use super::failed;
 

@@ -8,8 +8,8 @@ use shared::gzip::{self, Level};
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
+use crate::batch::BatchPosition;
 use crate::manifest::{Contents, widened};
-use crate::origin::BatchPosition;
 use shared::format::manifest_row::TenantRange;
 
 /// What a try aims at, as a part of the limit: data is never quite alike.
@@ -155,7 +155,7 @@ mod tests {
     use shared::gzip::Cap;
 
     use super::*;
-    use crate::tests::large::noise;
+    use shared::noise::noise;
 
     const CAP: Cap = Cap { bytes: 1 << 30, ratio: 2_000 };
 

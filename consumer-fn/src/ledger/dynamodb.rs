@@ -17,8 +17,8 @@ use shared::format::key;
 
 use super::{Intent, Ledger, LedgerFailure, Progress, Written};
 use crate::items::Attribute;
-use crate::origin::ShardPosition;
 use shared::format::manifest_row::ManifestRow;
+use shared::origin::ShardPosition;
 
 /// The longest that one attempt at a call may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -137,14 +137,13 @@ fn failure<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> 
 
 #[cfg(all(test, feature = "aws-test"))]
 mod tests {
-    use aws_smithy_http_client::test_util::StaticReplayClient;
     use serde_json::Value;
     use shared::id::TenantId;
     use shared::time::Timestamp;
 
     use super::*;
-    use crate::replay::replay;
     use shared::format::manifest_row::{TenantIndex, TenantRange};
+    use shared::replay::{StaticReplayClient, replay};
 
     fn ledger(answers: &[(u16, &'static str)]) -> (DynamoLedger, StaticReplayClient) {
         let (sdk, requests) = replay(answers);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use shared::format::claim_check::BlobRef;
 use shared::format::event_line::Text;
 
-use super::stores::Fault;
+use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, admitted, batch, pack, sequence_number, unfinished};
 use crate::deadline::Deadline;
 

@@ -8,7 +8,7 @@ use shared::format::event_line::Text;
 use shared::format::record::unpack;
 use shared::gzip;
 
-use super::stores::Fault;
+use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
 use crate::deadline::Deadline;
 

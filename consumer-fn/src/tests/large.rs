@@ -6,22 +6,11 @@ use shared::config::ArchiveContent;
 use shared::format::claim_check::BlobRef;
 use shared::format::event_line::Text;
 use shared::limits;
+use shared::noise::noise;
 
+use super::stores::WrittenLines;
 use super::{Pipeline, admitted, pack, record};
-use crate::objects::ObjectStore;
-
-/// Characters of which gzip makes three quarters, and no less.
-pub(crate) fn noise(bytes: usize, seed: u64) -> String {
-    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-!?,;:+*/()";
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let letter = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(LETTERS[(state >> 58) as usize])
-    };
-    (0..bytes).map(letter).collect()
-}
+use shared::objects::ObjectStore;
 
 /// A foreign producer's event.
 pub(super) fn foreign(tenant: &str, id: &str, text: &str) -> Vec<u8> {

@@ -3,13 +3,13 @@
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::large::noise;
-use super::stores::Fault;
+use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
 use crate::commit::settle;
 use crate::manifest::{self, Contents};
-use crate::origin::ShardPosition;
 use shared::format::manifest_row::{TenantIndex, TenantRange};
+use shared::noise::noise;
+use shared::origin::ShardPosition;
 
 fn mark(record: usize) -> ShardPosition {
     ShardPosition::new(sequence_number(record), 0)

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
+use shared::noise::noise;
 use shared::permission::On;
 
-use super::large::{foreign, noise};
+use super::large::foreign;
 use super::{Pipeline, admitted, pack, record};
 use crate::environment::PERMISSIONS;
 

@@ -8,7 +8,7 @@ use shared::format::claim_check::BlobRef;
 use shared::format::event_line::Text;
 use tokio::time::Instant;
 
-use super::stores::Fault;
+use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, admitted, batch, index, pack, record, unfinished};
 use crate::deadline::Deadline;
 

@@ -11,12 +11,12 @@ use shared::origin::Origin;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
-use super::stores::Fault;
+use super::stores::{Fault, WrittenLines};
 use super::{ARRIVAL_MS, Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
 use crate::commit::settle;
 use crate::decode::read_again;
-use crate::origin::ShardPosition;
 use crate::quarantine::keep_unreadable;
+use shared::origin::ShardPosition;
 
 fn origin(record: usize) -> Origin {
     Origin { shard: SHARD.into(), sequence_number: sequence_number(record).into(), position: 0 }

@@ -4,35 +4,14 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use serde_json::Value;
 use shared::gzip::{self, Cap};
+pub(super) use shared::objects::memory::Fault;
+use shared::objects::memory::{MemoryObjects, Plan, no_faults};
 
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::ledger::{Ledger, LedgerFailure, Progress, Written};
-use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
-use crate::origin::ShardPosition;
 use shared::format::manifest_row::ManifestRow;
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Nothing was done.
-    Throttled,
-    /// It was done, and the answer is an error.
-    Lost,
-    /// There is no answer.
-    Hangs,
-    /// It will never be done. (Items only.)
-    Refused,
-}
-
-/// Says for each effect, named by its key, what goes wrong.
-type Plan = Arc<Mutex<dyn FnMut(&str) -> Option<Fault> + Send>>;
-
-fn no_faults() -> Plan {
-    Arc::new(Mutex::new(|_: &str| None))
-}
 
 #[derive(Clone)]
 pub(super) struct Items {
@@ -138,118 +117,39 @@ impl Items {
     }
 }
 
-/// An object and its metadata.
-type Stored = (Bytes, Option<ShardPosition>);
-
-#[derive(Clone)]
-pub(super) struct Objects {
-    stored: Arc<Mutex<BTreeMap<String, Stored>>>,
-    plan: Plan,
-}
-
-impl Default for Objects {
-    fn default() -> Self {
-        Self { stored: Arc::default(), plan: no_faults() }
-    }
-}
-
-impl Objects {
-    /// From now on, what goes wrong with an object is what `plan` says for `put key`, `get key` or `find key`.
-    pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
-        self.plan = Arc::new(Mutex::new(plan));
-    }
-
-    /// Puts an object there, whatever the plan.
-    pub(super) fn add(&self, key: &str, bytes: impl Into<Bytes>) {
-        self.stored.lock().unwrap().insert(key.to_owned(), (bytes.into(), None));
-    }
-
-    pub(super) fn bytes(&self, key: &str) -> Bytes {
-        self.stored.lock().unwrap()[key].0.clone()
-    }
-
-    /// The keys below `prefix`.
-    pub(super) fn keys(&self, prefix: &str) -> Vec<String> {
-        self.stored.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
-    }
-
+/// Readers of what the consumer writes to the bucket.
+pub(super) trait WrittenLines {
     /// The lines of all archive objects, in the order of their keys.
-    pub(super) fn archived(&self) -> Vec<Value> {
-        let cap = Cap { bytes: 1 << 30, ratio: 2_000 };
-        let text = |key: &String| gzip::inflate(&self.bytes(key), cap).unwrap();
-        self.keys("events/").iter().flat_map(|key| lines(&text(key))).collect()
-    }
+    fn archived(&self) -> Vec<Value>;
+
+    /// The lines of all quarantine objects.
+    fn quarantined(&self) -> Vec<Value>;
 
     /// `tenant/id` of every archived line, sorted.
-    pub(super) fn archived_keys(&self) -> Vec<String> {
+    fn archived_keys(&self) -> Vec<String> {
         let key =
             |line: &Value| format!("{}/{}", line["tenant"].as_str().unwrap(), line["id"].as_str().unwrap());
         let mut keys: Vec<_> = self.archived().iter().map(key).collect();
         keys.sort();
         keys
     }
+}
 
-    /// The lines of all quarantine objects.
-    pub(super) fn quarantined(&self) -> Vec<Value> {
-        self.keys("errors/").iter().flat_map(|key| lines(&self.bytes(key))).collect()
+impl WrittenLines for MemoryObjects {
+    fn archived(&self) -> Vec<Value> {
+        let cap = Cap { bytes: 1 << 30, ratio: 2_000 };
+        let text = |key: &String| gzip::inflate(&self.bytes(key), cap).unwrap();
+        self.keys("events/").iter().flat_map(|key| lines(&text(key))).collect()
     }
 
-    async fn run<T>(&self, effect: String, run: impl FnOnce() -> T) -> Result<T, ObjectFailure> {
-        let fault = (self.plan.lock().unwrap())(&effect);
-        match fault {
-            None => Ok(run()),
-            Some(Fault::Hangs) => pending().await,
-            Some(Fault::Lost) => {
-                run();
-                Err(ObjectFailure("internal error".to_owned()))
-            }
-            Some(Fault::Throttled | Fault::Refused) => Err(ObjectFailure("slow down".to_owned())),
-        }
+    fn quarantined(&self) -> Vec<Value> {
+        self.keys("errors/").iter().flat_map(|key| lines(&self.bytes(key))).collect()
     }
 }
 
 fn lines(object: &[u8]) -> Vec<Value> {
     let lines = object.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
-}
-
-impl ObjectStore for Objects {
-    async fn put_if_absent(
-        &self,
-        key: &str,
-        bytes: Bytes,
-        covers_before: Option<&ShardPosition>,
-    ) -> Result<Created, ObjectFailure> {
-        let put = || {
-            let mut stored = self.stored.lock().unwrap();
-            if stored.contains_key(key) {
-                return Created::Existed;
-            }
-            stored.insert(key.to_owned(), (bytes, covers_before.cloned()));
-            Created::New
-        };
-        self.run(format!("put {key}"), put).await
-    }
-
-    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
-        let put = || {
-            self.stored.lock().unwrap().insert(key.to_owned(), (bytes, None));
-        };
-        self.run(format!("put {key}"), put).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
-        let get = || self.stored.lock().unwrap().get(key).map(|(bytes, _)| bytes.clone());
-        self.run(format!("get {key}"), get).await
-    }
-
-    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
-        let find = || {
-            let stored = self.stored.lock().unwrap();
-            stored.get(key).cloned().map(|(bytes, covers_before)| Found { bytes, covers_before })
-        };
-        self.run(format!("find {key}"), find).await
-    }
 }
 
 #[derive(Clone)]

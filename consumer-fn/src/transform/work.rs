@@ -63,7 +63,7 @@ fn characters(resolved: &Resolved) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::BatchPosition;
+    use crate::batch::BatchPosition;
     use crate::tests::admitted;
 
     /// Texts at `(record, position)`, at a second a character, in so many seconds.

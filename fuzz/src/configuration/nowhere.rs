@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use consumer_fn::items::{Insert, Item, TakeOver, TakenOver};
 use consumer_fn::ledger::{LedgerFailure, Progress, Written};
-use consumer_fn::objects::{Created, Found, ObjectFailure};
-use consumer_fn::{ItemStore, Ledger, ObjectStore, ShardPosition};
+use consumer_fn::{ItemStore, Ledger};
 use shared::format::manifest_row::ManifestRow;
+use shared::objects::ObjectStore;
+use shared::objects::{Created, FoundObject, ObjectFailure};
+use shared::origin::ShardPosition;
 
 #[derive(Debug)]
 pub(super) struct Nowhere;
@@ -34,11 +36,7 @@ impl ObjectStore for Nowhere {
         unreachable!("no batch is handled")
     }
 
-    async fn get(&self, _: &str) -> Result<Option<Bytes>, ObjectFailure> {
-        unreachable!("no batch is handled")
-    }
-
-    async fn find(&self, _: &str) -> Result<Option<Found>, ObjectFailure> {
+    async fn find(&self, _: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         unreachable!("no batch is handled")
     }
 }

@@ -1,17 +1,16 @@
 //! The ports of ingest, in memory. They fail if the input says so: `stream-hangs`, `stream-refuses`, `stream-flaky`
 //! (every other record, once), `queue-refuses`, `payloads-refuse`.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ingest_fn::{
-    EventStream, PayloadFailure, PayloadStore, Put, Refusal, SpillFailure, SpillMessage, SpillQueue,
-    StreamFailure, StreamRecord,
+    EventStream, Put, Refusal, SpillFailure, SpillMessage, SpillQueue, StreamFailure, StreamRecord,
 };
 use shared::format::claim_check::BlobRef;
 use shared::format::record;
 use shared::limits;
+use shared::objects::memory::{Fault, MemoryObjects};
 
 use super::input::Input;
 
@@ -20,7 +19,8 @@ use super::input::Input;
 pub(super) struct Ports {
     stream: Stream,
     queue_refuses: bool,
-    payloads_refuse: bool,
+    objects: MemoryObjects,
+    objects_refuse: bool,
     reached: Arc<Mutex<Reached>>,
 }
 
@@ -37,7 +37,6 @@ struct Reached {
     puts: usize,
     records: Vec<StreamRecord>,
     messages: Vec<SpillMessage>,
-    payloads: BTreeMap<String, Bytes>,
 }
 
 impl Ports {
@@ -48,17 +47,21 @@ impl Ports {
             ("stream-flaky", Stream::Flaky),
         ];
         let fault = faults.into_iter().find(|(word, _)| input.has(word));
+        let mut objects = MemoryObjects::default();
+        let objects_refuse = input.has("payloads-refuse");
+        objects.fail(move |_| objects_refuse.then_some(Fault::Refused));
         Self {
             stream: fault.map_or(Stream::Works, |(_, stream)| stream),
             queue_refuses: input.has("queue-refuses"),
-            payloads_refuse: input.has("payloads-refuse"),
+            objects,
+            objects_refuse,
             reached: Arc::default(),
         }
     }
 
     /// Whether an event may be refused without a fault of its client.
     pub(super) fn may_fail(&self) -> bool {
-        self.payloads_refuse || (self.stream != Stream::Works && self.queue_refuses)
+        self.objects_refuse || (self.stream != Stream::Works && self.queue_refuses)
     }
 
     /// Everything on the stream and in the queue: partition keys and packed lines.
@@ -74,10 +77,13 @@ impl Ports {
         on_stream.chain(spilled).collect()
     }
 
+    pub(super) fn objects(&self) -> MemoryObjects {
+        self.objects.clone()
+    }
+
     /// What a reference leads to, whole.
     pub(super) fn payload(&self, blob: &BlobRef) -> Bytes {
-        let reached = self.reached.lock().unwrap();
-        blob.join(blob.part_keys().iter().map(|key| reached.payloads[key].clone()).collect()).unwrap()
+        blob.join(blob.part_keys().iter().map(|key| self.objects.bytes(key)).collect()).unwrap()
     }
 }
 
@@ -117,16 +123,5 @@ impl SpillQueue for Ports {
             Ok(())
         };
         messages.iter().map(send).collect()
-    }
-}
-
-impl PayloadStore for Ports {
-    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<(), PayloadFailure> {
-        if self.payloads_refuse {
-            return Err(PayloadFailure { key: key.to_owned(), problem: "away".to_owned() });
-        }
-        assert!(bytes.len() <= limits::OBJECT_BYTES);
-        self.reached.lock().unwrap().payloads.entry(key.to_owned()).or_insert(bytes);
-        Ok(())
     }
 }

@@ -6,7 +6,6 @@ use ingest_fn::environment;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::redrive::{self, Redriver};
 use shared::config;
-use shared::id::Ids;
 use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
 
 #[tokio::main]
@@ -24,6 +23,6 @@ async fn run() -> anyhow::Result<()> {
     let sdk = aws_config::load_from_env().await;
     let stream = KinesisStream::new(&sdk, stream, redrive::ATTEMPT);
 
-    let redriver = Redriver::new(stream, &config.publish, Ids::system().next().as_u64_pair().1);
+    let redriver = Redriver::new(stream, &config.publish);
     redrive::serve(redriver, metrics).await.map_err(anyhow::Error::from_boxed)
 }

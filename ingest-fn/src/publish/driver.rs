@@ -14,7 +14,6 @@ use shared::metric::Metric;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::jitter::Jitter;
 use super::port::{EventStream, Put, StreamFailure, StreamRecord};
 use super::queue::{Call, CallId, PlannedRecord, Queue, Settlement, Ticket, Waiting};
 use super::{Answers, OutgoingLine, Unpublished};
@@ -44,7 +43,6 @@ pub(super) struct Driver<S> {
     /// How many calls were made ([`super::Publisher::calls`]).
     made: Arc<AtomicU64>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
-    jitter: Jitter,
 }
 
 /// A call that has come to an end.
@@ -66,7 +64,6 @@ impl<S: EventStream> Driver<S> {
         stream: Arc<S>,
         settings: config::Publish,
         latency: Metric,
-        seed: u64,
         made: Arc<AtomicU64>,
     ) -> Self {
         Self {
@@ -78,7 +75,6 @@ impl<S: EventStream> Driver<S> {
             next_request: 0,
             made,
             calls: FuturesUnordered::new(),
-            jitter: Jitter::new(seed),
         }
     }
 
@@ -95,7 +91,7 @@ impl<S: EventStream> Driver<S> {
                 // Calls first: what was taken at the last moment counts.
                 biased;
                 Some((call, result)) = self.calls.next(), if !self.calls.is_empty() => {
-                    let settlement = self.queue.settle(call, result, Instant::now(), self.jitter.next());
+                    let settlement = self.queue.settle(call, result, Instant::now(), fastrand::f64());
                     self.note(settlement);
                 }
                 count = submissions.recv_many(&mut intake, INTAKE), if is_open => {

@@ -78,11 +78,10 @@ fn failure(error: &SdkError<PutRecordsError>) -> StreamFailure {
 
 #[cfg(all(test, feature = "aws-test"))]
 mod tests {
-    use aws_smithy_http_client::test_util::StaticReplayClient;
     use bytes::Bytes;
 
     use super::*;
-    use crate::replay::replay;
+    use shared::replay::{StaticReplayClient, replay};
 
     /// A stream that answers its one call so, and what it was asked.
     fn answering(status: u16, body: &'static str) -> (KinesisStream, StaticReplayClient) {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::backoff::Backoff;
 use shared::format::record;
 use shared::limits;
 use tokio::time::Instant;
@@ -23,9 +24,8 @@ use super::port::{Put, StreamFailure};
 /// More would only take connections, and leave less to pack.
 pub(super) const CALLS: usize = 4;
 
-/// The first and the longest wait before a record is sent again; the wait doubles from the one to the other.
-const FIRST_BACKOFF: Duration = Duration::from_millis(20);
-const LONGEST_BACKOFF: Duration = Duration::from_millis(100);
+/// The wait before a record is sent again.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), cap: Duration::from_millis(100) };
 
 /// What a line that is larger than a record comes to when packed: the claim check let it pass for that, and the
 /// newline adds a few bytes.
@@ -189,8 +189,8 @@ impl Queue {
                     settlement.taken.extend(record.lines.iter().map(|line| line.ticket));
                 }
                 Err(cause) => {
-                    key.not_before = Some(now + backoff(key.failures, jitter));
                     key.failures += 1;
+                    key.not_before = Some(now + BACKOFF.after(key.failures).mul_f64(jitter));
                     let lines = &record.lines;
                     settlement.refused.extend(lines.iter().map(|line| (line.ticket, Arc::clone(&cause))));
                     for line in record.lines.into_iter().rev() {
@@ -268,9 +268,4 @@ fn answers(records: usize, result: Result<Vec<Put>, StreamFailure>) -> Vec<Resul
             vec![Err(cause); records]
         }
     }
-}
-
-/// The wait after `failures` earlier failures in a row.
-fn backoff(failures: u32, jitter: f64) -> Duration {
-    FIRST_BACKOFF.saturating_mul(1 << failures.min(8)).min(LONGEST_BACKOFF).mul_f64(jitter.clamp(0.0, 1.0))
 }

@@ -89,20 +89,12 @@ impl Group {
 mod tests {
     use proptest::prelude::*;
 
+    use shared::noise::noise;
+
     use super::*;
 
     fn line(key: u8, text: &str) -> OutgoingLine {
         OutgoingLine { partition_key: format!("t{key}"), line: Bytes::copy_from_slice(text.as_bytes()) }
-    }
-
-    /// Text of `length` letters that hardly compresses.
-    fn noise(length: usize, seed: u64) -> String {
-        let mut state = seed | 1;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            char::from(b'0' + u8::try_from(state >> 58).unwrap())
-        };
-        (0..length).map(|_| next()).collect()
     }
 
     #[test]

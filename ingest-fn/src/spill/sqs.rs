@@ -94,10 +94,9 @@ fn answer(output: &SendMessageBatchOutput, index: usize) -> Result<(), SpillFail
 
 #[cfg(all(test, feature = "aws-test"))]
 mod tests {
-    use aws_smithy_http_client::test_util::StaticReplayClient;
 
     use super::*;
-    use crate::replay::replay;
+    use shared::replay::{StaticReplayClient, replay};
 
     const URL: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/spill";
 

@@ -46,7 +46,7 @@ async fn a_batch_of_bad_events_is_a_problem_that_lists_them() {
     let answer = Server::new().send(post(&[JSON, ACME], "[7]")).await;
     assert_eq!(answer.status, 422);
     answer.assert_problem();
-    insta::assert_snapshot!(answer.text, @r#"{"type":"urn:tidegate:problem:batch_rejected","title":"Batch rejected","status":422,"detail":"none of the batch's events can be accepted","code":"batch_rejected","request_id":"00000000-0000-0000-0000-000000000002","events":[{"index":0,"status":"rejected","code":"not_an_object","detail":"it is JSON, but not an object"}]}"#);
+    insta::assert_snapshot!(answer.text, @r#"{"type":"urn:tidegate:problem:batch_rejected","title":"Batch rejected","status":422,"detail":"none of the batch's events can be accepted","code":"batch_rejected","request_id":"00000000-0000-0000-0000-000000000001","events":[{"index":0,"status":"rejected","code":"not_an_object","detail":"it is JSON, but not an object"}]}"#);
 }
 
 #[tokio::test(start_paused = true)]

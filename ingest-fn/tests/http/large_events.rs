@@ -4,31 +4,20 @@ use bytes::Bytes;
 use shared::format::claim_check::BlobRef;
 use shared::format::event_line::Text;
 use shared::limits;
+use shared::noise::noise;
 
 use crate::server::{ACME, JSON, NDJSON, Server, TEXT, post};
 
-/// Letters and digits that do not compress to less than three quarters.
-fn noise(bytes: usize) -> String {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let letter = |_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 58) as usize],
-        )
-    };
-    (0..bytes).map(letter).collect()
-}
-
 /// What the reference leads to.
 fn fetch(server: &Server, blob: &BlobRef) -> Bytes {
-    let payloads = server.payloads();
-    assert!(payloads.values().all(|object| object.len() <= limits::OBJECT_BYTES));
-    blob.join(blob.part_keys().iter().map(|key| payloads[key].clone()).collect()).unwrap()
+    let objects = &server.objects;
+    assert!(objects.keys("").iter().all(|key| objects.bytes(key).len() <= limits::OBJECT_BYTES));
+    blob.join(blob.part_keys().iter().map(|key| objects.bytes(key)).collect()).unwrap()
 }
 
 #[tokio::test]
 async fn a_text_of_the_largest_size_is_stored_whole_in_parts() {
-    let (server, text) = (Server::new(), noise(limits::BODY_BYTES));
+    let (server, text) = (Server::new(), noise(limits::BODY_BYTES, 1));
     assert_eq!(server.send(post(&[TEXT, ACME, ("idempotency-key", "a/b")], text.clone())).await.status, 202);
     let event = &server.events()[0];
     let Text::Ref(blob) = &event.text else { panic!("{event:?}") };
@@ -41,7 +30,7 @@ async fn a_text_of_the_largest_size_is_stored_whole_in_parts() {
 async fn fields_of_the_largest_size_are_stored_whole_and_a_small_text_stays() {
     let server = Server::new();
     let frame = r#"{"text":"small","data":""}"#.len();
-    let data = noise(limits::BODY_BYTES - frame);
+    let data = noise(limits::BODY_BYTES - frame, 1);
     let answer = server.send(post(&[JSON, ACME], format!(r#"{{"text":"small","data":"{data}"}}"#))).await;
     assert_eq!(answer.status, 202);
     let event = &server.events()[0];
@@ -51,7 +40,7 @@ async fn fields_of_the_largest_size_are_stored_whole_and_a_small_text_stays() {
 
 #[tokio::test]
 async fn text_and_fields_both_go_where_both_are_large() {
-    let (server, half) = (Server::new(), noise(4_000_000));
+    let (server, half) = (Server::new(), noise(4_000_000, 1));
     let answer = server.send(post(&[JSON, ACME], format!(r#"{{"text":"{half}","data":"{half}"}}"#))).await;
     assert_eq!(answer.status, 202);
     let event = &server.events()[0];
@@ -65,20 +54,20 @@ async fn a_text_that_compresses_well_stays_in_the_line_whatever_its_size() {
     let (server, text) = (Server::new(), "all work and no play ".repeat(470_000));
     assert_eq!(server.send(post(&[TEXT, ACME], text.clone())).await.status, 202);
     assert_eq!(server.events()[0].text, Text::Inline(text));
-    assert!(server.payloads().is_empty());
+    assert!(server.objects.keys("").is_empty());
 }
 
 #[tokio::test]
 async fn an_object_that_flattens_to_many_times_its_size_is_taken() {
     // A path of 100 KB on each of 100,000 leaves would be 10 GB of text.
-    let body = format!(r#"{{"{}":[{}1]}}"#, noise(100_000), "1,".repeat(100_000));
+    let body = format!(r#"{{"{}":[{}1]}}"#, noise(100_000, 1), "1,".repeat(100_000));
     let server = Server::new();
     assert_eq!(server.send(post(&[JSON, ACME], body)).await.status, 202);
 }
 
 #[tokio::test]
 async fn large_and_small_events_may_share_a_batch() {
-    let (server, large) = (Server::new(), noise(1_000_000));
+    let (server, large) = (Server::new(), noise(1_000_000, 1));
     let body = format!("{{\"id\":1,\"text\":\"{large}\"}}\n{{\"id\":2,\"text\":\"small\"}}\n");
     assert_eq!(server.send(post(&[NDJSON, ACME], body)).await.json["accepted"], 2);
     let ids: Vec<_> = server.events().iter().map(|event| event.facts.id.to_string()).collect();

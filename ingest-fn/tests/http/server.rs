@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use ingest_fn::{
-    EventStream, IngestState, PayloadFailure, PayloadStore, Put, Refusal, SpillFailure, SpillMessage,
-    SpillQueue, StreamFailure, StreamRecord, router,
+    EventStream, IngestState, Put, Refusal, SpillFailure, SpillMessage, SpillQueue, StreamFailure,
+    StreamRecord, router,
 };
 use serde_json::Value;
 use shared::config::Config;
 use shared::format::event_line::Event;
 use shared::format::record::{self, Content};
 use shared::id::Ids;
+use shared::objects::memory::{Fault, MemoryObjects};
 use shared::time::{Clock, Timestamp};
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -32,8 +32,8 @@ pub(crate) struct Faults {
     pub(crate) hangs: bool,
     /// The adapter has a defect.
     pub(crate) panics: bool,
-    /// No payload can be stored.
-    pub(crate) payloads_fail: bool,
+    /// No object can be stored.
+    pub(crate) objects_fail: bool,
     /// The spill queue takes nothing.
     pub(crate) queue_refuses: bool,
 }
@@ -42,7 +42,6 @@ pub(crate) struct Faults {
 #[derive(Default)]
 struct Reached {
     records: Vec<StreamRecord>,
-    payloads: BTreeMap<String, Bytes>,
     messages: Vec<SpillMessage>,
 }
 
@@ -71,19 +70,6 @@ impl EventStream for Ports {
     }
 }
 
-impl PayloadStore for Ports {
-    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<(), PayloadFailure> {
-        if self.faults.payloads_fail {
-            return Err(PayloadFailure {
-                key: key.to_owned(),
-                problem: "access denied to bucket x".to_owned(),
-            });
-        }
-        self.reached.lock().unwrap().payloads.entry(key.to_owned()).or_insert(bytes);
-        Ok(())
-    }
-}
-
 impl SpillQueue for Ports {
     async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
         let send = |message: &SpillMessage| {
@@ -101,6 +87,7 @@ impl SpillQueue for Ports {
 pub(crate) struct Server {
     pub(crate) router: Router,
     reached: Arc<Mutex<Reached>>,
+    pub(crate) objects: MemoryObjects,
 }
 
 impl Server {
@@ -121,9 +108,11 @@ impl Server {
         change(&mut config);
         let reached = Arc::default();
         let ports = Ports { faults, reached: Arc::clone(&reached) };
+        let mut objects = MemoryObjects::default();
+        objects.fail(move |_| faults.objects_fail.then_some(Fault::Throttled));
         let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-        let state = IngestState::new(Arc::new(config), ports.clone(), ports.clone(), ports, clock, ids);
-        Self { router: router(state), reached }
+        let state = IngestState::new(Arc::new(config), ports.clone(), objects.clone(), ports, clock, ids);
+        Self { router: router(state), reached, objects }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -165,11 +154,6 @@ impl Server {
             (message.partition_key().to_owned(), SpillMessage::read(message.body()).unwrap().len())
         };
         reached.messages.iter().map(shown).collect()
-    }
-
-    /// The stored payloads.
-    pub(crate) fn payloads(&self) -> BTreeMap<String, Bytes> {
-        self.reached.lock().unwrap().payloads.clone()
     }
 }
 

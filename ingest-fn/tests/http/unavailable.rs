@@ -58,7 +58,7 @@ async fn a_shard_that_takes_no_more_is_answered_for() {
 
 #[tokio::test]
 async fn a_payload_that_cannot_be_stored_keeps_its_event_off_the_stream() {
-    let server = Server::failing(Faults { payloads_fail: true, ..Faults::default() });
+    let server = Server::failing(Faults { objects_fail: true, ..Faults::default() });
     // The same bytes again and again compress, so: no byte like the one before it.
     let text: String = (0..2_000_000_u32)
         .map(|n| char::from(b' ' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 90))

@@ -1,11 +1,11 @@
 //! The items table: inserts an item if it is absent, and takes an item over if its origin is unchanged.
 
-use consumer_fn::Origin;
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use operate::deployment::NamedItem;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::Origin;
 use uuid::Uuid;
 
 use super::database::Database;

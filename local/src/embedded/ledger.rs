@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use consumer_fn::Attribute;
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
-use consumer_fn::{Attribute, ShardPosition};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use shared::format::key;
 use shared::format::manifest_row::{ManifestRow, UnreadableRow};
+use shared::origin::ShardPosition;
 
 use super::database::Database;
 use super::error::DatabaseError;

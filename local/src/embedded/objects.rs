@@ -1,12 +1,12 @@
-//! The bucket: claim checks of ingest, archive and quarantine of the consumer, failed batches of the event source
-//! mapping.
+//! The bucket: a folder, with the metadata of archive objects in the database.
+
+use std::fmt::Display;
 
 use bytes::Bytes;
-use consumer_fn::ShardPosition;
-use consumer_fn::objects::{Created, Found, ObjectFailure, ObjectStore};
-use ingest_fn::payload::{PayloadFailure, PayloadStore};
 use rusqlite::{OptionalExtension, params};
 use shared::digest::sha256;
+use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
+use shared::origin::ShardPosition;
 
 use super::database::Database;
 use super::folder::Folder;
@@ -21,23 +21,23 @@ pub struct EmbeddedObjects {
 }
 
 impl EmbeddedObjects {
-    /// Metadata is written before the object: an object is never seen without it. It names the bytes it belongs to,
-    /// so what a dead or beaten writer left behind speaks for no other object.
-    async fn write_covers(
+    /// Writes metadata before its object, so that a reader of the object always finds it. The row names the object's
+    /// checksum: the metadata of a writer that died, or came second, does not count for another object.
+    async fn write_covers_end(
         &self,
         key: &str,
         bytes: &Bytes,
-        before: &ShardPosition,
+        end: &ShardPosition,
     ) -> Result<(), ObjectFailure> {
-        let (key, sha256) = (key.to_owned(), sha256(bytes));
-        let (sequence_number, position) = (before.sequence_number.clone(), before.position);
+        let (row_key, sha256) = (key.to_owned(), sha256(bytes));
+        let (sequence_number, position) = (end.sequence_number.clone(), end.position);
         let written = self.database.write(move |transaction| {
             transaction.execute(
                 "INSERT INTO object_metadata VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                params![key, sha256, &*sequence_number, position],
+                params![row_key, sha256, &*sequence_number, position],
             )
         });
-        written.await.map(drop).map_err(|error| ObjectFailure(error.to_string()))
+        written.await.map(drop).map_err(failure(key))
     }
 }
 
@@ -46,33 +46,27 @@ impl ObjectStore for EmbeddedObjects {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&ShardPosition>,
+        covers_end: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
-        if let Some(before) = covers_before {
-            self.write_covers(key, &bytes, before).await?;
+        if let Some(end) = covers_end {
+            self.write_covers_end(key, &bytes, end).await?;
         }
-        let created = self.folder.create(key, bytes).await;
-        created
-            .map(|new| if new { Created::New } else { Created::Existed })
-            .map_err(|error| ObjectFailure(error.to_string()))
+        let is_new = self.folder.create(key, bytes).await.map_err(failure(key))?;
+        Ok(if is_new { Created::New } else { Created::Existed })
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
-        self.folder.replace(key, bytes).await.map_err(|error| ObjectFailure(error.to_string()))
+        self.folder.replace(key, bytes).await.map_err(failure(key))
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
-        self.folder.get(key).await.map_err(|error| ObjectFailure(error.to_string()))
-    }
-
-    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
+    async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         let Some(bytes) = self.get(key).await? else { return Ok(None) };
-        let (key, sha256) = (key.to_owned(), sha256(&bytes));
-        let covers_before = self.database.call(move |connection| {
+        let (row_key, sha256) = (key.to_owned(), sha256(&bytes));
+        let covers_end = self.database.call(move |connection| {
             connection
                 .query_row(
                     "SELECT before_sequence_number, before_position FROM object_metadata WHERE key = ?1 AND sha256 = ?2",
-                    params![key, sha256],
+                    params![row_key, sha256],
                     |row| {
                         let sequence_number: String = row.get(0)?;
                         Ok(ShardPosition::new(sequence_number, row.get(1)?))
@@ -80,16 +74,17 @@ impl ObjectStore for EmbeddedObjects {
                 )
                 .optional()
         });
-        let covers_before = covers_before.await.map_err(|error| ObjectFailure(error.to_string()))?;
-        Ok(Some(Found { bytes, covers_before }))
+        Ok(Some(FoundObject { bytes, covers_end: covers_end.await.map_err(failure(key))? }))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
+        self.folder.get(key).await.map_err(failure(key))
     }
 }
 
-impl PayloadStore for EmbeddedObjects {
-    async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<(), PayloadFailure> {
-        let created = self.folder.create(key, bytes).await;
-        created.map(drop).map_err(|error| PayloadFailure { key: key.to_owned(), problem: error.to_string() })
-    }
+fn failure<E: Display>(key: &str) -> impl FnOnce(E) -> ObjectFailure {
+    let key = key.to_owned();
+    move |error| ObjectFailure(format!("`{key}`: {error}"))
 }
 
 impl FailureDestination for EmbeddedObjects {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::settings::Backoff;
+use shared::backoff::Backoff;
 
 /// Calls `operation` until it succeeds. Each failure is one line in the log, with `what` and `subject`.
 /// It ends early only when it is dropped: at a drain's deadline, or with the mapping.

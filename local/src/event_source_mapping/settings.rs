@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use shared::mapping::{Backoff, Rules};
+pub use shared::mapping::Rules;
 use uuid::Uuid;
 
 #[derive(Clone, Debug)]

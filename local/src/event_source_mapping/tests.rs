@@ -9,10 +9,11 @@ use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
 
 use super::ports::{InvokeFailure, Invoker, ShardRecord};
-use super::settings::{Backoff, Rules, Settings};
+use super::settings::{Rules, Settings};
 use super::{Drained, EventSourceMapping, Running};
 use crate::runtime_api::{self, FunctionHost};
 use fakes::{FakeResponse, Fakes};
+use shared::backoff::Backoff;
 
 /// Unix milliseconds at which the tests begin.
 pub(super) const START: i64 = 1_573_691_884_835;

@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use consumer_fn::{Origin, ShardPosition};
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
 use super::cases::{Case, Cases};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use consumer_fn::Origin;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::Origin;
 use shared::time::Timestamp;
 
 use super::facts::{Event, Facts, Item, Line};

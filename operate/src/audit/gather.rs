@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::{Batch, Ledger, ObjectStore, ShardPosition, StreamLine, content_hash};
+use consumer_fn::{Batch, Ledger, StreamLine, content_hash};
 use futures::{StreamExt, TryStreamExt};
 use shared::config::Config;
 use shared::format::event_line;
@@ -12,6 +12,8 @@ use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 use super::facts::{Arrival, Event, Facts, Item, Kept, Object, Shard};
@@ -357,7 +359,7 @@ async fn fetch(
         let gone = gone.map(|why| Finding::object(&key, why));
         return Ok((Object { key, lines: Vec::new() }, gone.into_iter().collect(), row.is_some()));
     };
-    let before = row.map(|row| row.end.clone()).or(found.covers_before);
+    let before = row.map(|row| row.end.clone()).or(found.covers_end);
     let ranges: Vec<TenantRange>;
     let mut noted = None;
     let mut faults = Vec::new();

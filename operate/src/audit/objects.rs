@@ -1,11 +1,11 @@
 //! One archive object against its manifest row. Bytes in, lines and faults out; no I/O.
 
-use consumer_fn::{Origin, ShardPosition};
 use shared::config::Items;
 use shared::digest::sha256;
 use shared::format::archive_line::Identity;
 use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::gzip;
+use shared::origin::{Origin, ShardPosition};
 
 use super::facts::{Line, Object};
 use super::verdict::{Finding, Kind};

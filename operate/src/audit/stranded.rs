@@ -7,8 +7,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use consumer_fn::{Origin, ShardPosition, StreamLine};
+use consumer_fn::StreamLine;
 use shared::config::Config;
+use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
 use super::account;

@@ -5,9 +5,9 @@ mod stranded;
 
 use std::sync::Arc;
 
-use consumer_fn::{Origin, ShardPosition};
 use proptest::prelude::*;
 use shared::id::{AdmissionId, EventId, TenantId};
+use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 use uuid::Uuid;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consumer_fn::Origin;
 use serde::Serialize;
 use shared::id::{EventId, TenantId};
+use shared::origin::Origin;
 
 /// What became of each admission, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

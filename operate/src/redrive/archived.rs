@@ -4,10 +4,12 @@
 use std::collections::HashSet;
 
 use anyhow::Context;
-use consumer_fn::{Ledger, ObjectStore, Origin, ShardPosition};
+use consumer_fn::Ledger;
 use shared::format::archive_line::Position;
 use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
 
 use super::candidate::Standing;
 use crate::deployment::Deployment;

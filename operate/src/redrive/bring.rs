@@ -1,11 +1,10 @@
 //! The way back to the stream: packed and retried as from the door, at a rate.
 
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
 use ingest_fn::{EventStream, OutgoingLine, Publisher};
 use shared::config;
-use shared::id::Ids;
 use shared::metric::Metric;
+use shared::objects::ObjectStore;
 
 use crate::pace::Pace;
 
@@ -33,8 +32,7 @@ impl<'a, S: EventStream, O: ObjectStore> Bringer<'a, S, O> {
     pub(crate) fn new(stream: S, objects: &'a O, pace: Pace) -> Self {
         let settings =
             config::Publish { budget_ms: BUDGET_MS, attempt_ms: ATTEMPT_MS, ..config::Publish::default() };
-        let seed = Ids::system().next().as_u64_pair().1;
-        let publisher = Publisher::new(stream, settings, Metric::RedriveLatency, seed);
+        let publisher = Publisher::new(stream, settings, Metric::RedriveLatency);
         Self { publisher, objects, pace }
     }
 

@@ -1,8 +1,9 @@
 //! What may be brought back: one line of what failed, and what is to become of it. Pure.
 
-use consumer_fn::{Origin, StreamLine};
+use consumer_fn::StreamLine;
 use shared::format::event_line::Event;
 use shared::id::TenantId;
+use shared::origin::Origin;
 use shared::time::Timestamp;
 
 /// Where something failed lies.

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use consumer_fn::ShardPosition;
 use shared::format::manifest_row::ManifestRow;
+use shared::origin::ShardPosition;
 
 use crate::deployment::Deployment;
 

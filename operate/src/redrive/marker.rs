@@ -4,10 +4,11 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Context;
-use consumer_fn::{ObjectStore, Origin};
 use serde::{Deserialize, Serialize};
 use shared::digest::sha256;
 use shared::format::key;
+use shared::objects::ObjectStore;
+use shared::origin::Origin;
 
 use crate::archive::each_page;
 use crate::deployment::Deployment;

@@ -1,11 +1,12 @@
 //! From what is kept to the lines in it. Bytes in, candidates out; no I/O.
 
 use anyhow::Context;
-use consumer_fn::{ShardPosition, read_again};
+use consumer_fn::read_again;
 use shared::config::Config;
 use shared::format::event_line::{Event, OutgoingLine};
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 use super::candidate::{Candidate, FailureSource};

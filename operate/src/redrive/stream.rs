@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context;
-use consumer_fn::{Batch, ShardPosition, keep_unreadable};
+use consumer_fn::{Batch, keep_unreadable};
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consumer_fn::{Batch, ShardPosition, StreamLine};
+use consumer_fn::{Batch, StreamLine};
 use shared::config::Config;
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 use super::candidate::Selection;

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use consumer_fn::ObjectStore;
 use shared::format::archive_line::ArchiveLine;
 use shared::format::claim_check::BlobRef;
 use shared::format::event_line::{Event, Text};
+use shared::objects::ObjectStore;
 
 /// The event of an archive line: with the text as it came in where the archive has it, else as it was transformed. It
 /// keeps its admission, so that a replay that is repeated stores it once. Large parts are fetched, since a reference
@@ -43,37 +43,9 @@ async fn fetch(blob: &BlobRef, objects: &impl ObjectStore) -> anyhow::Result<Byt
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use consumer_fn::ShardPosition;
-    use consumer_fn::objects::{Created, Found, ObjectFailure};
+    use shared::objects::memory::MemoryObjects;
 
     use super::*;
-
-    struct Objects(HashMap<String, Bytes>);
-
-    impl ObjectStore for Objects {
-        async fn put_if_absent(
-            &self,
-            _: &str,
-            _: Bytes,
-            _: Option<&ShardPosition>,
-        ) -> Result<Created, ObjectFailure> {
-            unreachable!("a replay changes nothing where it reads")
-        }
-
-        async fn put(&self, _: &str, _: Bytes) -> Result<(), ObjectFailure> {
-            unreachable!("a replay changes nothing where it reads")
-        }
-
-        async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
-            Ok(self.0.get(key).cloned())
-        }
-
-        async fn find(&self, _: &str) -> Result<Option<Found>, ObjectFailure> {
-            unreachable!("it is no archive object")
-        }
-    }
 
     /// As it was in archives on 21 November 2026, but for the members that are put in.
     fn line(members: &str) -> String {
@@ -82,7 +54,7 @@ mod tests {
         )
     }
 
-    async fn text_of(members: &str, objects: &Objects) -> Result<String, String> {
+    async fn text_of(members: &str, objects: &MemoryObjects) -> Result<String, String> {
         match event(line(members).as_bytes(), objects).await {
             Ok(Event { text: Text::Inline(text), .. }) => Ok(text),
             Ok(other) => panic!("{other:?}"),
@@ -92,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_archive_line_is_the_event_that_was_admitted_with_the_text_that_is_known() {
-        let nothing = Objects(HashMap::new());
+        let nothing = MemoryObjects::default();
         let event =
             event(line(r#""text":"[REDACTED]","fields":{"a":1e2}"#).as_bytes(), &nothing).await.unwrap();
         insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","text":"[REDACTED]","fields":{"a":1e2}}"#);
@@ -105,10 +77,13 @@ mod tests {
     async fn what_lies_elsewhere_is_fetched_and_checked() {
         let blob = BlobRef::to(b"large", |sha256| format!("texts/acme/123/{sha256}"));
         let members = format!(r#""text_ref":{}"#, serde_json::to_string(&blob).unwrap());
-        let there =
-            |bytes: &'static [u8]| Objects(HashMap::from([(blob.key.clone(), Bytes::from_static(bytes))]));
+        let there = |bytes: &'static [u8]| {
+            let objects = MemoryObjects::default();
+            objects.add(&blob.key, bytes);
+            objects
+        };
         assert_eq!(text_of(&members, &there(b"large")).await.unwrap(), "large");
         assert!(text_of(&members, &there(b"other")).await.unwrap_err().contains("another checksum"));
-        assert!(text_of(&members, &Objects(HashMap::new())).await.unwrap_err().contains("is not there"));
+        assert!(text_of(&members, &MemoryObjects::default()).await.unwrap_err().contains("is not there"));
     }
 }

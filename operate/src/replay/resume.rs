@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use consumer_fn::ShardPosition;
 use serde::{Deserialize, Serialize};
 use shared::id::TenantId;
+use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 const VERSION: u32 = 1;

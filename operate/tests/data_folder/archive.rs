@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use consumer_fn::{Ledger, ShardPosition};
+use consumer_fn::Ledger;
 use local::adapters::Plain;
 use local::data::DataFolder;
 use local::embedded::EmbeddedStream;
 use operate::archive::{earlier, first_row, manifest};
 use operate::deployment::Deployment;
 use shared::format::manifest_row::{ManifestRow, TenantIndex};
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 const SHARD: &str = "shardId-000000000000";

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
-use consumer_fn::objects::{Created, Found, ObjectFailure};
-use consumer_fn::{Ledger, ObjectStore, ShardPosition};
 use local::adapters::Plain;
 use local::data::DataFolder;
 use local::embedded::EmbeddedStream;
@@ -22,6 +21,8 @@ use shared::digest::sha256;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
 use shared::gzip;
 use shared::id::{EventId, TenantId};
+use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
+use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 const SHARD: &str = "shardId-000000000000";
@@ -45,9 +46,9 @@ impl<D: Deployment> ObjectStore for NotingObjects<D> {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&ShardPosition>,
+        covers_end: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
-        ObjectStore::put_if_absent(self.inner.objects(), key, bytes, covers_before).await
+        ObjectStore::put_if_absent(self.inner.objects(), key, bytes, covers_end).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
@@ -59,7 +60,7 @@ impl<D: Deployment> ObjectStore for NotingObjects<D> {
         self.inner.objects().get(key).await
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
+    async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         self.asked.lock().unwrap().push((key.to_owned(), 0, None));
         self.inner.objects().find(key).await
     }
@@ -204,7 +205,7 @@ async fn write(
     };
     let (bytes, sha256) = (object.len(), sha256(&object));
     let stored = &deployment.objects;
-    ObjectStore::put_if_absent(stored, &key, object.into(), Some(&before)).await.unwrap();
+    stored.put_if_absent(&key, object.into(), Some(&before)).await.unwrap();
     if is_noted {
         let row = ManifestRow {
             key,
@@ -267,7 +268,7 @@ async fn an_object_that_the_manifest_does_not_have_is_named_and_a_sealed_key_is_
     write(&deployment, 1, false, false).await;
     let key = shared::format::key::archive_object(SHARD, "4911", 0, Timestamp::from_unix_ms(AT));
     let sealed = Bytes::from(gzip::compress(b"", gzip::Level::FAST));
-    ObjectStore::put_if_absent(&deployment.objects, &key, sealed, None).await.unwrap();
+    deployment.objects.put_if_absent(&key, sealed, None).await.unwrap();
     let (lines, printed) = printed(&deployment, 7, Span::default()).await;
     assert!(lines.is_empty());
     let unlisted: Vec<_> = printed.unlisted.iter().map(|object| object.key.as_str()).collect();

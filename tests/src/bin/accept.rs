@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
-use tests::noise::noise;
+use shared::noise::noise;
 use tests::site::{LocalRun, Site, answer, eventually};
 use tests::stored::StoredData;
 
@@ -193,7 +193,7 @@ async fn incompressible(site: &Site) {
         let request =
             pipeline.post("/ingest").header("Content-Type", "text/plain").header("X-Tenant-ID", "acme");
         let (status, body) =
-            answer(request.header("Idempotency-Key", n.to_string()).body(noise(n, 1_000_000))).await;
+            answer(request.header("Idempotency-Key", n.to_string()).body(noise(1_000_000, n))).await;
         assert_eq!(status, 202, "{body}");
     }
     let data = site.stored();
@@ -211,7 +211,7 @@ async fn incompressible(site: &Site) {
 async fn rolling(site: &Site) {
     let pipeline = site.start();
     for n in 0..40_u64 {
-        let event = json!({"tenant_id": format!("t{}", n % 3), "id": n, "text": noise(n, 320_000)});
+        let event = json!({"tenant_id": format!("t{}", n % 3), "id": n, "text": noise(320_000, n)});
         assert_eq!(pipeline.send(&event).await.0, 202);
     }
     let data = site.stored();

@@ -10,7 +10,7 @@ use shared::id::AdmissionId;
 
 use super::Attributes;
 use crate::items::{Existing, Insert, Item};
-use crate::origin::Origin;
+use shared::origin::Origin;
 
 /// What is read of an item.
 const ATTRIBUTES: &str = "pk, sk, #shard, sequence_number, #position, admission_id, content_hash";

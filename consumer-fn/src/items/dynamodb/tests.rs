@@ -1,9 +1,8 @@
 //! What is asked of DynamoDB, and what its answers come to.
 
-use aws_smithy_http_client::test_util::StaticReplayClient;
 use serde_json::Value;
 use shared::fields::Fields;
-use shared::format::event_line::Source;
+use shared::format::facts::{Facts, Source};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;
@@ -11,8 +10,8 @@ use uuid::Uuid;
 
 use super::DynamoItems;
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
-use crate::origin::Origin;
-use crate::replay::replay;
+use shared::origin::Origin;
+use shared::replay::{StaticReplayClient, replay};
 
 const OLD: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a"},"shard":{"S":"shardId-0"},"sequence_number":{"S":"7"},"position":{"N":"2"},"admission_id":{"S":"00000000-0000-0000-0000-000000000009"},"content_hash":{"S":"ab"}}"#;
 
@@ -30,15 +29,18 @@ const OF_THE_TABLE: [&str; 5] = [
 fn item(id: &str) -> Item {
     let at = Timestamp::from_unix_ms(1_795_253_400_000);
     Item {
-        tenant: TenantId::parse("acme").unwrap(),
-        id: EventId::parse(id).unwrap(),
+        facts: Facts {
+            tenant: TenantId::parse("acme").unwrap(),
+            id: EventId::parse(id).unwrap(),
+            admission_id: AdmissionId(Uuid::from_u128(1)),
+            source: Source::Webhook,
+            tier: Tier::parse("pro").unwrap(),
+            received_at: at,
+            event_time: None,
+            trace: None,
+        },
         origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 0 },
-        admission_id: AdmissionId(Uuid::from_u128(1)),
         content_hash: "cd".to_owned(),
-        source: Source::Webhook,
-        tier: Tier::parse("pro").unwrap(),
-        received_at: at,
-        event_time: None,
         processed_at: at,
         original_text: "hello".to_owned(),
         modified_data: String::new(),
@@ -196,7 +198,7 @@ async fn a_call_that_is_throttled_leaves_every_item_to_the_next_attempt() {
 /// Takes an item over before a DynamoDB that answers so.
 async fn take_over(answers: &[(u16, &'static str)]) -> (TakenOver, StaticReplayClient) {
     let (sdk, requests) = replay(answers);
-    let Item { tenant, id, origin: to, .. } = item("a");
+    let Item { facts: Facts { tenant, id, .. }, origin: to, .. } = item("a");
     let from = Origin { sequence_number: "7".into(), position: 2, ..to.clone() };
     let items = DynamoItems::new(&sdk, "items".to_owned());
     let mut taken = items.take_over(&[TakeOver { tenant, id, from, to }]).await;

@@ -5,8 +5,8 @@
 //! once the ledger calls it settled, unless the archive has its line from another attempt.
 
 use super::world::{Batch, Push, Record, Redrive, State, Variant, World, behind, mark};
-use crate::origin::ShardPosition;
 use crate::protocol::{Action, Attempt};
+use shared::origin::ShardPosition;
 
 const WHO: &str = "redrive";
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::insert::verdict::{Verdict, decide};
 use crate::items::Existing;
 use crate::ledger::{Intent, Progress, Written};
-use crate::origin::{Origin, ShardPosition};
 use crate::protocol::{Action, Attempt, Planned, Seen};
+use shared::origin::{Origin, ShardPosition};
 
 /// What is explored.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! One test for each rule of the mapping. The function is a closure over the numbers of its batch.
 
 use super::*;
-use crate::event_source_mapping::settings::Backoff;
 use crate::event_source_mapping::tests::{START, record, settings};
+use shared::backoff::Backoff;
 
 pub(super) fn rules() -> Rules {
     Rules {

@@ -1,7 +1,7 @@
 //! What lies on the stream and in no place behind it: the audit calls it missing, and the one line of it is found that is
 //! to be brought back.
 
-use consumer_fn::Origin;
+use shared::origin::Origin;
 
 use super::super::account::stranded;
 use super::{Arrival, DONE_BEFORE, Event, FATES, Fate, History, Kind, READ_FROM};

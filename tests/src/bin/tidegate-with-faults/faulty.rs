@@ -1,15 +1,15 @@
 //! The embedded adapters with the faults of the plan.
 
 use bytes::Bytes;
-use consumer_fn::ShardPosition;
 use consumer_fn::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
 use consumer_fn::ledger::{Ledger, LedgerFailure, Progress, Written};
-use consumer_fn::objects::{Created, Found, ObjectFailure, ObjectStore};
 use ingest_fn::publish::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
 use local::adapters::Adapters;
 use local::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 use shared::format::manifest_row::ManifestRow;
+use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
+use shared::origin::ShardPosition;
 
 use crate::faults::{Fault, Faults, Operation, die};
 use crate::late::LateEffect;
@@ -184,11 +184,11 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
         &self,
         key: &str,
         bytes: Bytes,
-        covers_before: Option<&ShardPosition>,
+        covers_end: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
         let operation = if key.starts_with("events/") { Operation::ArchivePut } else { Operation::TextPut };
-        let late = || covers_before.map(|before| LateEffect::put(key, &bytes, before));
-        let put = self.inner.put_if_absent(key, bytes.clone(), covers_before);
+        let late = || covers_end.map(|end| LateEffect::put(key, &bytes, end));
+        let put = self.inner.put_if_absent(key, bytes.clone(), covers_end);
         self.call(operation, put, ObjectFailure, late).await
     }
 
@@ -196,11 +196,7 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
         self.call(Operation::QuarantinePut, self.inner.put(key, bytes), ObjectFailure, || None).await
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
-        self.inner.get(key).await
-    }
-
-    async fn find(&self, key: &str) -> Result<Option<Found>, ObjectFailure> {
+    async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         self.inner.find(key).await
     }
 }

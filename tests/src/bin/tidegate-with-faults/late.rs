@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use consumer_fn::items::{ItemStore, TakeOver};
 use consumer_fn::ledger::{Intent, Ledger, Progress};
-use consumer_fn::objects::ObjectStore;
-use consumer_fn::{Origin, ShardPosition};
 use local::data::DataFolder;
 use local::embedded::{EmbeddedItems, EmbeddedLedger};
 use serde::{Deserialize, Serialize};
 use shared::id::{EventId, TenantId};
+use shared::objects::ObjectStore;
+use shared::origin::{Origin, ShardPosition};
 
 /// The variable with the data folder of such a process.
 pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_LATE";

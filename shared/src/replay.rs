@@ -1,14 +1,15 @@
-//! For the tests of the AWS adapters: the SDK before a service that answers by a list, and remembers what it was asked.
+//! For the tests of AWS adapters: an SDK whose service gives a list of answers and records its requests.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
-use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_http_client::test_util::ReplayEvent;
+pub use aws_smithy_http_client::test_util::{NeverClient, StaticReplayClient};
 use aws_smithy_types::body::SdkBody;
 
-/// The configuration of a client whose calls are answered by `answers`, status and body, one after the other.
-pub(crate) fn replay(answers: &[(u16, &'static str)]) -> (SdkConfig, StaticReplayClient) {
+/// The configuration of a client whose calls get `answers`, status and body, one after the other.
+pub fn replay(answers: &[(u16, &'static str)]) -> (SdkConfig, StaticReplayClient) {
     let event = |(status, body): &(u16, &'static str)| {
-        // What is asked is not compared but read by the test.
+        // The test reads the requests; they are not compared.
         let request = http::Request::builder().uri("/").body(SdkBody::empty()).expect("a valid request");
         let response =
             http::Response::builder().status(*status).body(SdkBody::from(*body)).expect("a valid status");

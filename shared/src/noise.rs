@@ -1,0 +1,8 @@
+//! Text for tests that must not compress.
+
+/// `bytes` random letters, digits and signs: gzip makes three quarters of them and no less. A seed gives the same text.
+pub fn noise(bytes: usize, seed: u64) -> String {
+    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-!?,;:+*/()";
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..bytes).map(|_| char::from(LETTERS[random.usize(..LETTERS.len())])).collect()
+}
