@@ -6,27 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use local::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 use serde_json::{Value, json};
 use tests::fixtures::{BatchFixture, RequestFixture, batches, requests};
 use tests::stored::StoredData;
 
 /// Runs `function` on `payload`, with the data folder `data`.
 async fn invoke(function: &str, data: &Path, payload: Bytes) -> Value {
-    let host = FunctionHost::start(FunctionSpec {
-        name: function.to_owned(),
-        program: crate::program().into(),
-        arguments: ["function", function, "--data"]
-            .map(Into::into)
-            .into_iter()
-            .chain([data.into()])
-            .collect(),
-        environment: Vec::new(),
-        timeout: Duration::from_mins(1),
-        memory_mb: 512,
-        maximum_environments: 1,
-        log_sink: LogSink::new(|_| {}),
-    });
+    let host = crate::function(function, data);
     let answer = host.invoke(payload).await.unwrap();
     host.shutdown(Duration::from_secs(2)).await;
     serde_json::from_slice(&answer).unwrap()

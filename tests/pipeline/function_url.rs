@@ -1,30 +1,12 @@
 //! `ingest-fn` as a child process, with Function URL events in the documented format (payload format 2.0).
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use local::runtime_api::{FunctionHost, FunctionSpec, LogSink};
+use local::runtime_api::FunctionHost;
 use serde_json::{Value, json};
 use tests::site::eventually;
 use tests::stored::StoredData;
-
-fn host(data: &Path) -> FunctionHost {
-    FunctionHost::start(FunctionSpec {
-        name: "ingest-fn".to_owned(),
-        program: crate::program().into(),
-        arguments: ["function", "ingest-fn", "--data"]
-            .map(Into::into)
-            .into_iter()
-            .chain([data.into()])
-            .collect(),
-        environment: Vec::new(),
-        timeout: Duration::from_secs(30),
-        memory_mb: 512,
-        maximum_environments: 1,
-        log_sink: LogSink::new(|line| eprintln!("{}", line.text)),
-    })
-}
 
 /// A `POST` as a Function URL sends it to the function.
 fn event(path: &str, content_type: &str, body: &Value, is_base64_encoded: bool) -> Bytes {
@@ -61,7 +43,7 @@ async fn invoke(host: &FunctionHost, event: Bytes) -> (u64, Value) {
 #[tokio::test]
 async fn function_url_events_have_the_same_answers_as_requests() {
     let folder = tempfile::tempdir().unwrap();
-    let host = host(folder.path());
+    let host = crate::function("ingest-fn", folder.path());
     let json_body = json!(r#"{"log_id":"1","text":"by JSON"}"#);
     let answer = invoke(&host, event("/ingest", "application/json", &json_body, false)).await;
     assert_eq!(answer, (202, json!({"status": "success", "event_id": "1"})));
@@ -84,7 +66,7 @@ async fn function_url_events_have_the_same_answers_as_requests() {
 #[tokio::test]
 async fn a_function_killed_between_requests_is_restarted() {
     let folder = tempfile::tempdir().unwrap();
-    let host = host(folder.path());
+    let host = crate::function("ingest-fn", folder.path());
     let body = json!(r#"{"text":"x"}"#);
     assert_eq!(invoke(&host, event("/ingest", "application/json", &body, false)).await.0, 202);
     let first = host.environments();

@@ -131,21 +131,11 @@ async fn health_and_metrics_show_what_happened() {
     assert_eq!(health["config"].as_str().unwrap().len(), 12);
 
     pipeline.send(&json!({"tenant_id": "acme", "text": "x"})).await;
-    let metrics = async || {
-        let response = pipeline.client.get(format!("{}/metrics", pipeline.url)).send().await.unwrap();
-        response.text().await.unwrap()
-    };
-    // The consumer prints its metrics in its own process, after its invocation.
-    let end = std::time::Instant::now() + tests::site::DEADLINE;
-    let text = loop {
-        let text = metrics().await;
-        if text.contains("tidegate_events_stored_total 1") {
-            break text;
-        }
-        assert!(std::time::Instant::now() < end, "{text}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    pipeline.metric_reaches("events_stored", 1).await;
+    let response = pipeline.client.get(format!("{}/metrics", pipeline.url)).send().await.unwrap();
+    let text = response.text().await.unwrap();
     for line in [
+        "tidegate_events_stored_total 1",
         "tidegate_requests_received_total 1",
         "tidegate_events_accepted_total 1",
         "tidegate_objects_written_total 1",

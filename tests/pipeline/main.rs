@@ -39,6 +39,10 @@ mod s3_writes;
 mod spill;
 mod split;
 
+use std::path::Path;
+use std::time::Duration;
+
+use local::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 use tests::site::Site;
 
 /// The program under test: `tidegate`, with the faults of a test.
@@ -49,4 +53,19 @@ fn program() -> &'static str {
 /// A new data folder for it.
 fn site() -> Site {
     Site::new(program())
+}
+
+/// A function as a child process, on the data folder `data`.
+fn function(name: &str, data: &Path) -> FunctionHost {
+    let arguments = ["function", name, "--data"].map(Into::into).into_iter().chain([data.into()]);
+    FunctionHost::start(FunctionSpec {
+        name: name.to_owned(),
+        program: program().into(),
+        arguments: arguments.collect(),
+        environment: Vec::new(),
+        timeout: Duration::from_mins(1),
+        memory_mb: 512,
+        maximum_environments: 1,
+        log_sink: LogSink::new(|_| {}),
+    })
 }

@@ -57,15 +57,7 @@ async fn events_that_were_both_put_and_spilled_are_stored_once_and_counted_as_re
     assert_eq!(pipeline.metric("events_spilled").await, 10);
     site.fault_now("StreamPut", None);
     stored_once(&site, 10).await;
-    let end = std::time::Instant::now() + tests::site::DEADLINE;
-    while pipeline.metric("events_redelivered").await < 10 {
-        assert!(
-            std::time::Instant::now() < end,
-            "{} redelivered",
-            pipeline.metric("events_redelivered").await
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    pipeline.metric_reaches("events_redelivered", 10).await;
     assert!(site.stored().quarantined().is_empty());
 }
 

@@ -232,6 +232,15 @@ impl LocalRun {
         text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |value| value.parse().unwrap())
     }
 
+    /// Waits until a sum reaches `at_least`. The consumer and the drain report theirs after their invocations.
+    pub async fn metric_reaches(&self, name: &str, at_least: u64) {
+        let end = Instant::now() + DEADLINE;
+        while self.metric(name).await < at_least {
+            assert!(Instant::now() < end, "not within {DEADLINE:?}: {name} of {at_least}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The process ids of the functions that run now.
     pub fn consumers(&self) -> Vec<u32> {
         let me = self.process.id();
