@@ -111,5 +111,5 @@ async fn an_unreadable_message_becomes_a_dead_letter_and_other_events_are_stored
     eventually("the dead letter", || (site.stored().messages("spill-dead") == ["garbage"]).then_some(()))
         .await;
     let printed = pipeline.stop();
-    assert!(printed.contains("1 messages could not be brought to the stream"), "{printed}");
+    assert!(printed.contains("1 messages never reached the stream"), "{printed}");
 }
