@@ -1,4 +1,4 @@
-//! A deployment on AWS, or on an emulator of it, as the SDK reaches it. One file a service.
+//! The operator's port on AWS, or on an emulator of it. One file for each service.
 
 mod dynamodb;
 mod kinesis;
@@ -28,23 +28,19 @@ use kinesis::Shards;
 use s3::Bucket;
 use sqs::Queues;
 
-/// What a deployment's resources are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
-    /// The Kinesis stream.
     pub stream: String,
-    /// The DynamoDB table of items.
     pub items_table: String,
-    /// The DynamoDB table of ledger and manifest.
+    /// Of ledger and manifest.
     pub ledger_table: String,
-    /// The S3 bucket.
     pub bucket: String,
-    /// The URL of the SQS queue of what spilled.
+    /// The URL.
     pub spill_queue: String,
 }
 
 impl Resources {
-    /// As the functions are told: by their environment variables.
+    /// From the functions' environment variables.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let ingest = ingest_fn::environment::Environment::read(&variable)?;
         let consumer = consumer_fn::environment::Environment::read(&variable)?;
@@ -58,7 +54,6 @@ impl Resources {
     }
 }
 
-/// As CloudFormation knows them.
 impl From<Stack> for Resources {
     fn from(stack: Stack) -> Self {
         let Stack { stream, items_table, ledger_table, bucket, spill_queue, .. } = stack;
@@ -66,7 +61,6 @@ impl From<Stack> for Resources {
     }
 }
 
-/// Stream, tables, bucket and queues.
 #[derive(Debug)]
 pub struct AwsDeployment {
     name: String,
@@ -82,14 +76,14 @@ pub struct AwsDeployment {
 }
 
 impl AwsDeployment {
-    /// The one whose resources have these names; an error, if there is no such stream.
+    /// Fails if the stream does not exist.
     pub async fn open(sdk: &SdkConfig, resources: Resources) -> anyhow::Result<Self> {
         let Resources { stream, items_table, ledger_table, bucket, spill_queue } = resources;
         let shards = Shards::new(sdk, stream.clone());
         let (arn, retention) = shards.describe().await?;
         Ok(Self {
             name: stream.clone(),
-            // Emulators give every account the same number.
+            // The endpoint is part of it: emulators give every account the same number.
             identity: format!("{} {arn}", sdk.endpoint_url().unwrap_or("aws")),
             retention,
             stream: Arc::new(KinesisStream::new(sdk, stream, ATTEMPT)),
@@ -140,7 +134,7 @@ impl Deployment for AwsDeployment {
         self.shards.read(shard, start).await
     }
 
-    /// Lambda tells nobody where its mapping stands; the ledger has to do.
+    /// Lambda does not tell how far its mapping is. The ledger has to suffice.
     async fn checkpoint(&self, _shard: &str) -> anyhow::Result<Option<String>> {
         Ok(None)
     }
@@ -192,9 +186,4 @@ impl Deployment for AwsDeployment {
     async fn delete_message(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
         self.queues.delete(queue, message).await
     }
-}
-
-/// An SDK's error with all that it says of itself.
-fn failed(error: impl std::error::Error) -> anyhow::Error {
-    anyhow::anyhow!("{}", aws_sdk_s3::error::DisplayErrorContext(error))
 }

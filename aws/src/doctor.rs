@@ -1,8 +1,9 @@
-//! The facts of a deployment, by the SDK: one file a service that has much to say. Nothing is judged here; what cannot be
-//! read is an error, since a report with holes would look like a good one.
+//! Reads what doctor compares, one file for each service with many settings. Nothing is judged here. What cannot be read is
+//! an error: a report with holes would look like a good one.
 
 mod bucket;
 mod function;
+mod policy;
 mod queue;
 mod role;
 mod table;
@@ -12,27 +13,26 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
-use operate::doctor::facts::{Alarm, Deployment, Stream};
+use operate::doctor::facts::{Alarm, DeployedStack, DeployedStream};
 use serde::Deserialize;
 
 use crate::mapping::deployed_mapping;
 use crate::query::{Members, Service, call};
 use crate::stack::{self, Stack};
 
-/// The most alarms of one `DescribeAlarms` call (CloudWatch API reference).
+/// Most alarms of one `DescribeAlarms` call (CloudWatch API reference).
 const CALL_ALARMS: usize = 100;
 
-/// Reads the deployed stack of that name.
-pub async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Deployment> {
+pub async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<DeployedStack> {
     let stack = stack::find(sdk, name).await?;
     let functions = function::Functions::new(sdk);
-    Ok(Deployment {
+    Ok(DeployedStack {
         mapping: deployed_mapping(sdk, stack.mapping).await?,
-        spill_mappings: functions.queue_mappings(&stack.redriver_function).await?,
+        spill_mappings: functions.queue_mappings(&stack.drain_function).await?,
         ingest: functions.read(sdk, &stack.ingest_function, Some(function::ALIAS)).await?,
         consumer: functions.read(sdk, &stack.consumer_function, None).await?,
-        redriver: functions.read(sdk, &stack.redriver_function, None).await?,
-        door: functions.door(&stack.ingest_function).await?,
+        drain: functions.read(sdk, &stack.drain_function, None).await?,
+        live: functions.live(&stack.ingest_function).await?,
         stream: stream(sdk, &stack).await?,
         items: table::read(sdk, &stack.items_table).await?,
         ledger: table::read(sdk, &stack.ledger_table).await?,
@@ -46,16 +46,16 @@ pub async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Deployment> {
     })
 }
 
-async fn stream(sdk: &SdkConfig, stack: &Stack) -> anyhow::Result<Stream> {
+async fn stream(sdk: &SdkConfig, stack: &Stack) -> anyhow::Result<DeployedStream> {
     let name = &stack.stream;
     let described =
         aws_sdk_kinesis::Client::new(sdk).describe_stream_summary().stream_name(name).send().await;
     let described = described.with_context(|| format!("the stream `{name}` cannot be described"))?;
-    let summary = described.stream_description_summary.context("AWS describes the stream by nothing")?;
+    let summary = described.stream_description_summary.context("AWS returns no description of the stream")?;
     let hours = u64::try_from(summary.retention_period_hours).unwrap_or(0);
     let mode = summary.stream_mode_details.as_ref().map_or("not set", |details| details.stream_mode.as_str());
     let encryption = summary.encryption_type.as_ref().map_or("NONE", |kind| kind.as_str());
-    Ok(Stream {
+    Ok(DeployedStream {
         status: summary.stream_status.as_str().to_owned(),
         mode: mode.to_owned(),
         shards: usize::try_from(summary.open_shard_count).unwrap_or(0),

@@ -1,4 +1,4 @@
-//! A stream by the AWS SDK: `ListShards` and `GetRecords`.
+//! Reads a Kinesis stream by `ListShards` and `GetRecords`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::DisplayErrorContext;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{self, ShardIteratorType};
@@ -18,13 +17,14 @@ use local::event_source_mapping::ports::{
     ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader, StreamShard,
 };
 
-/// A shard serves five `GetRecords` calls a second, to all its readers together.
+use crate::error::described;
+
+/// A shard serves five `GetRecords` calls a second, for all its readers together.
 /// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>
 const BETWEEN_READS: Duration = Duration::from_millis(200);
-/// The most records that one call gives.
+/// Most records of one call.
 const CALL_RECORDS: usize = 10_000;
 
-/// A Kinesis stream, read from where each read says.
 #[derive(Debug)]
 pub struct KinesisReader {
     client: Client,
@@ -32,41 +32,39 @@ pub struct KinesisReader {
     cursors: Mutex<HashMap<String, Cursor>>,
 }
 
-/// Where a shard is read from.
+/// Where reading a shard begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// From its oldest record: `TRIM_HORIZON`.
+    /// At its oldest record: `TRIM_HORIZON`.
     Oldest,
-    /// From the first record that arrived at this time or later.
+    /// At the first record that arrived at this time or later.
     At(Timestamp),
-    /// From the first record behind this sequence number.
+    /// After this sequence number.
     After(String),
 }
 
-/// Where a shard is read next, without asking for a new iterator.
+/// Saves a call for a new iterator.
 #[derive(Debug)]
 struct Cursor {
-    /// Where the iterator stands.
+    /// Of the iterator.
     position: Position,
-    /// `None` once it was used up, or expired (after five minutes).
+    /// `None` after it was used. It expires after five minutes.
     iterator: Option<String>,
-    /// No read before.
+    /// No read before this time.
     next_read: Instant,
 }
 
 impl KinesisReader {
-    /// The stream of that name.
     pub fn new(sdk: &SdkConfig, stream: String) -> Self {
         Self { client: Client::new(sdk), stream, cursors: Mutex::default() }
     }
 
-    /// The stream's name.
     pub fn stream(&self) -> &str {
         &self.stream
     }
 
-    /// The iterator that stands at `position`, if there is one, and when it may be used. It is taken out: whatever
-    /// becomes of the read, it is good for one.
+    /// Takes the iterator for `position`, if there is one, and the time when it may be used. An iterator is good for one
+    /// read.
     fn take(&self, shard: &str, position: &Position) -> (Option<String>, Instant) {
         let mut cursors = self.cursors();
         let now = Instant::now();
@@ -97,8 +95,8 @@ impl KinesisReader {
                 .timestamp(DateTime::from_millis(time.unix_ms())),
             Position::Oldest => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
-        let opened = call.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
-        opened.shard_iterator.with_context(|| format!("Kinesis gives no iterator for `{shard}`"))
+        let opened = call.send().await.map_err(described)?;
+        opened.shard_iterator.with_context(|| format!("Kinesis returns no iterator for `{shard}`"))
     }
 
     /// `None` if the iterator has expired.
@@ -107,20 +105,20 @@ impl KinesisReader {
         match self.client.get_records().shard_iterator(iterator).limit(limit).send().await {
             Ok(output) => Ok(Some(output)),
             Err(error) if is_expired(error.as_service_error()) => Ok(None),
-            Err(error) => Err(anyhow::anyhow!("{}", DisplayErrorContext(error))),
+            Err(error) => Err(described(error)),
         }
     }
 
-    /// The records from `position` on. An answer without records moves on all the same: ask from there again.
+    /// The records from `position` on. An answer without records moves the iterator too: read from the same position again.
     pub async fn read_from(
         &self,
         shard: &str,
         position: Position,
         room: ReadLimit,
     ) -> anyhow::Result<ShardRead> {
-        let (kept, not_before) = self.take(shard, &position);
+        let (iterator, not_before) = self.take(shard, &position);
         tokio::time::sleep_until(not_before).await;
-        let found = match kept {
+        let found = match iterator {
             Some(iterator) => self.get(&iterator, room).await?,
             None => None,
         };
@@ -128,7 +126,7 @@ impl KinesisReader {
             output
         } else {
             let iterator = self.open(shard, &position).await?;
-            self.get(&iterator, room).await?.context("a new iterator has expired already")?
+            self.get(&iterator, room).await?.context("a new iterator has already expired")?
         };
         let next = output.next_shard_iterator;
         let tail = tail(next.is_some(), output.millis_behind_latest);
@@ -136,7 +134,7 @@ impl KinesisReader {
         let position = records
             .last()
             .map_or(position, |record: &ShardRecord| Position::After(record.sequence_number.clone()));
-        // Behind a cut the iterator stands too far on.
+        // After a cut the iterator is too far.
         self.keep(shard, position, next.filter(|_| !cut));
         Ok(ShardRead { records, tail: if cut { ShardTail::More } else { tail } })
     }
@@ -151,11 +149,10 @@ impl StreamReader for KinesisReader {
         let mut listed = Vec::new();
         let mut call = self.client.list_shards().stream_name(&self.stream);
         loop {
-            let page =
-                call.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
+            let page = call.send().await.map_err(described)?;
             listed.extend(page.shards.unwrap_or_default().into_iter().map(listed_shard));
             let Some(token) = page.next_token else { return Ok(listed) };
-            // A token names the stream, too: a call with both is refused.
+            // Kinesis refuses a call with both a token and a name.
             call = self.client.list_shards().next_token(token);
         }
     }
@@ -170,13 +167,13 @@ fn tail(has_next: bool, milliseconds_behind: Option<i64>) -> ShardTail {
     match (has_next, milliseconds_behind) {
         (false, _) => ShardTail::Closed,
         (true, Some(0)) => ShardTail::Tip,
-        // An empty answer before the tip is common: Kinesis looks through a stretch of the shard at a time.
+        // An empty answer before the tip is common: Kinesis searches a part of the shard at a time.
         (true, _) => ShardTail::More,
     }
 }
 
-/// The records up to the one by which the room's bytes are used up, and whether any are left out: a call gives up to
-/// 10 MB, whatever there is room for.
+/// The records up to the one that uses up the room's bytes, and whether any were left out. A call returns up to 10 MB,
+/// whatever the room is.
 fn fit(records: Vec<types::Record>, room: ReadLimit) -> anyhow::Result<(Vec<ShardRecord>, bool)> {
     let given = records.len();
     let mut fitting = Vec::with_capacity(given);
@@ -194,10 +191,10 @@ fn fit(records: Vec<types::Record>, room: ReadLimit) -> anyhow::Result<(Vec<Shar
 
 fn our_record(record: types::Record) -> anyhow::Result<ShardRecord> {
     let arrival =
-        record.approximate_arrival_timestamp.context("Kinesis gives a record without its arrival")?;
+        record.approximate_arrival_timestamp.context("Kinesis returned a record without its arrival time")?;
     Ok(ShardRecord {
         sequence_number: record.sequence_number,
-        // Missing where the producer left it to Kinesis to distribute its records.
+        // Missing if the producer lets Kinesis choose the shard.
         partition_key: record.partition_key.unwrap_or_default(),
         data: record.data.into_inner().into(),
         arrival: Timestamp::from_unix_ms(arrival.to_millis()?),
@@ -241,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_says_what_lies_behind_it() {
+    fn the_tail_says_whether_more_records_follow() {
         assert_eq!(tail(false, Some(0)), ShardTail::Closed);
         assert_eq!(tail(true, Some(0)), ShardTail::Tip);
         assert_eq!(tail(true, Some(5_000)), ShardTail::More);

@@ -11,6 +11,7 @@
 
 pub mod deployment;
 pub mod doctor;
+mod error;
 pub mod kinesis;
 pub mod mapping;
 pub mod query;

@@ -25,7 +25,7 @@ pub use lambda::LambdaInvoker;
 pub use s3::S3Failures;
 pub use stand_in::StandIn;
 
-/// A mapping that runs. Dropping it stops it.
+/// A running mapping. Dropping it stops it.
 #[derive(Debug)]
 pub struct RemoteMapping {
     pub running: Running,

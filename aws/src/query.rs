@@ -1,6 +1,6 @@
-//! AWS's Query protocol: a form goes in, XML comes out. CloudFormation, IAM, CloudWatch and SNS speak it. Half a dozen of
-//! their calls are wanted here, and their SDK crates are 27 MB of source, more than half as much again as all that the
-//! feature `aws` compiles already. Credentials, region, connections and retries are the SDK's.
+//! AWS's Query protocol: a form in, XML out. CloudFormation, IAM, CloudWatch and SNS use it. Tidegate needs six of their
+//! calls. Their SDK crates are 27 MB of source, over half as much as everything else that is compiled for AWS.
+//! Credentials, region, connections and retries come from the SDK.
 
 use std::time::Duration;
 
@@ -20,40 +20,33 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// A call that is not answered by then has failed.
+/// A call without an answer fails after this time.
 const CALL: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// What stands as it is in a form (RFC 3986, "unreserved").
+/// All but the characters that a form does not encode (RFC 3986, "unreserved").
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A service that speaks the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Stacks.
     CloudFormation,
-    /// Alarms.
     CloudWatch,
-    /// Roles.
     Iam,
-    /// Topics.
     Sns,
 }
 
-/// What a service says no with.
+/// A service's error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Refused {
     /// Such as `ValidationError`.
     pub code: String,
-    /// Its words.
     pub message: String,
 }
 
 /// A list, as the protocol writes it.
 #[derive(Debug, Deserialize)]
 pub struct Members<T> {
-    /// What it holds.
     #[serde(default = "Vec::new", rename = "member")]
     pub members: Vec<T>,
 }
@@ -79,14 +72,13 @@ struct Entry {
 }
 
 impl Entries {
-    /// What is under `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
     }
 }
 
-/// Calls `action` and reads the element `{action}Result` of the answer. A [`Refused`] is in the error's chain where the
-/// service refused.
+/// Calls `action` and reads the element `{action}Result` of the answer. If the service refused, a [`Refused`] is in the
+/// error's chain.
 pub async fn call<T: DeserializeOwned>(
     sdk: &SdkConfig,
     service: Service,
@@ -146,7 +138,7 @@ impl Service {
         }
     }
 
-    /// The standard partition, and China's. IAM is one for all regions.
+    /// For the standard partition and China's. IAM has one endpoint for all regions.
     /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
     fn endpoint(self, region: &str) -> String {
         let name = self.signing_name();
@@ -180,7 +172,7 @@ fn form(service: Service, action: &str, parameters: &[(&str, &str)]) -> String {
     encoded.collect::<Vec<_>>().join("&")
 }
 
-/// The headers that prove who asks. They hold for a few minutes, and so for every attempt.
+/// The signature. It is valid for a few minutes, long enough for every attempt.
 async fn signed(
     sdk: &SdkConfig,
     Form { body, endpoint }: &Form,
@@ -285,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn iam_is_one_for_all_regions() {
+    fn iam_has_one_endpoint_for_all_regions() {
         let of =
             |service: Service, region| (service.endpoint(region), service.signing_region(region).to_owned());
         let expect = |endpoint: &str, region: &str| (endpoint.to_owned(), region.to_owned());
@@ -301,14 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_by_code_and_message_and_else_by_what_there_is() {
+    fn a_refusal_has_code_and_message_or_the_answers_text() {
         let xml = r#"<ErrorResponse xmlns="http://x/"><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id Nope does not exist</Message></Error><RequestId>1</RequestId></ErrorResponse>"#;
         assert_eq!(refused(xml, 400).to_string(), "ValidationError: Stack with id Nope does not exist");
         assert_eq!(refused("Bad Gateway", 502).to_string(), "HTTP 502: Bad Gateway");
     }
 
     #[test]
-    fn a_result_is_read_whatever_stands_around_it() {
+    fn a_result_is_read_whatever_surrounds_it() {
         #[derive(Deserialize)]
         struct Listed {
             #[serde(rename = "PolicyNames", default)]

@@ -1,4 +1,4 @@
-//! A deployed stack by its name: what CloudFormation knows of it, as the resources that Tidegate's parts are called.
+//! Finds a deployed stack by its name, and the resources that CloudFormation has of it.
 
 use std::collections::BTreeMap;
 
@@ -9,49 +9,41 @@ use uuid::Uuid;
 
 use super::query::{Members, Refused, Service, call};
 
-/// What `cdk deploy` made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
     /// Its name, such as `Tidegate-dev`.
     pub name: String,
-    /// CloudFormation's word for how it is, such as `UPDATE_COMPLETE`.
+    /// CloudFormation's word, such as `UPDATE_COMPLETE`.
     pub status: String,
-    /// The door's Function URL, with a slash at its end.
+    /// The Function URL of ingest, with a slash at its end.
     pub url: String,
-    /// The stream's name.
     pub stream: String,
-    /// The bucket's name.
     pub bucket: String,
-    /// The name of the table of items.
     pub items_table: String,
-    /// The name of the table of ledger and manifest.
+    /// Of ledger and manifest.
     pub ledger_table: String,
-    /// The spill queue's URL.
+    /// The URL.
     pub spill_queue: String,
-    /// The URL of the dead-letter queue behind it.
+    /// The URL of its dead-letter queue.
     pub spill_dead_letters: String,
-    /// The name of `ingest-fn`.
     pub ingest_function: String,
-    /// The name of `consumer-fn`.
     pub consumer_function: String,
-    /// The name of `spill-redriver`.
-    pub redriver_function: String,
+    pub drain_function: String,
     /// The event source mapping from the stream to the consumer.
     pub mapping: Uuid,
-    /// Where the dashboard is.
+    /// The URL.
     pub dashboard: String,
-    /// The names of the alarms.
+    /// The names.
     pub alarms: Vec<String>,
-    /// The ARN of the topic that they go to.
+    /// The ARN of the topic that the alarms publish to.
     pub alarm_topic: String,
 }
 
-/// Asks CloudFormation for the stack of that name.
 pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
     let described: anyhow::Result<Described> =
         call(sdk, Service::CloudFormation, "DescribeStacks", &[("StackName", name)]).await;
     let described = match described {
-        // The only way in which CloudFormation says so.
+        // CloudFormation has no code of its own for this.
         Err(error)
             if error.downcast_ref::<Refused>().is_some_and(|no| no.message.contains("does not exist")) =>
         {
@@ -59,8 +51,7 @@ pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
         }
         described => described?,
     };
-    let described =
-        described.stacks.members.into_iter().next().context("CloudFormation describes nothing")?;
+    let described = described.stacks.members.into_iter().next().context("CloudFormation returns no stack")?;
 
     let mut resources = Vec::new();
     let mut token: Option<String> = None;
@@ -122,7 +113,7 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
         described.outputs.members.into_iter().map(|output| (output.key, output.value)).collect();
     let output = |key: &str| {
         outputs.get(key).filter(|value| !value.is_empty()).cloned().with_context(|| {
-            format!("the stack `{name}` has no output `{key}`: it is not Tidegate's, or not wholly deployed")
+            format!("the stack `{name}` has no output `{key}`: it is not Tidegate's, or not fully deployed")
         })
     };
     let of_kind = |kind: &'static str| {
@@ -146,8 +137,8 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
             .with_context(|| format!("the stack `{name}` has no queue `{queue_name}`"))?,
         ingest_function: output("IngestFunction")?,
         consumer_function: output("ConsumerFunction")?,
-        redriver_function: output("RedriverFunction")?,
-        mapping: mapping.parse().with_context(|| format!("the mapping's id `{mapping}` is no UUID"))?,
+        drain_function: output("DrainFunction")?,
+        mapping: mapping.parse().with_context(|| format!("the mapping's id `{mapping}` is not a UUID"))?,
         dashboard: output("Dashboard")?,
         alarms: of_kind("AWS::CloudWatch::Alarm").collect(),
         alarm_topic: output("AlarmTopic")?,
@@ -169,7 +160,7 @@ mod tests {
         ("SpillDeadLetters", "arn:aws:sqs:eu-west-1:1:dead"),
         ("IngestFunction", "ingest"),
         ("ConsumerFunction", "consumer"),
-        ("RedriverFunction", "redriver"),
+        ("DrainFunction", "drain"),
         ("Mapping", "311b9e2f-04cd-44d8-a523-ab8cbf427e87"),
         ("AlarmTopic", "arn:aws:sns:eu-west-1:1:alarms"),
         ("Dashboard", "https://console/"),
@@ -196,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_is_its_outputs_and_what_its_resources_add() {
+    fn a_stack_is_read_from_its_outputs_and_resources() {
         let stack = stack(OUTPUTS).unwrap();
         assert_eq!((stack.stream.as_str(), stack.items_table.as_str()), ("events", "items"));
         assert_eq!(stack.spill_dead_letters, "https://sqs/1/dead");
@@ -205,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_that_lacks_an_output_is_not_ours() {
+    fn a_missing_output_is_named() {
         for (key, _) in OUTPUTS {
             let others: Vec<_> = OUTPUTS.iter().filter(|(other, _)| other != key).copied().collect();
             let error = stack(&others).unwrap_err().to_string();
             assert_eq!(
                 error,
                 format!(
-                    "the stack `Tidegate-dev` has no output `{key}`: it is not Tidegate's, or not wholly deployed"
+                    "the stack `Tidegate-dev` has no output `{key}`: it is not Tidegate's, or not fully deployed"
                 )
             );
         }

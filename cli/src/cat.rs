@@ -45,7 +45,7 @@ impl Work for Cat<'_> {
         for ListedObject { key, bytes, .. } in &printed.unlisted {
             eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
         }
-        for absent in printed.absent.told() {
+        for absent in printed.absent.describe() {
             eprintln!("{absent}");
         }
         eprintln!("{}", printed.summary(tenant));

@@ -5,17 +5,10 @@
 mod data_folder;
 #[cfg(feature = "aws")]
 mod stack;
-
-use operate::deployment::Deployment;
+mod work;
 
 #[cfg(not(feature = "aws"))]
 pub(crate) use data_folder::{DeploymentOptions, TargetOptions};
 #[cfg(feature = "aws")]
 pub(crate) use stack::{DeploymentOptions, TargetOptions};
-
-/// What a command does, whatever kind of deployment it is given.
-pub(crate) trait Work {
-    type Output;
-
-    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<Self::Output>;
-}
+pub(crate) use work::Work;

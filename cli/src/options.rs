@@ -30,10 +30,10 @@ impl ConfigOption {
 /// A span of time.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SpanOptions {
-    /// Only events received at this time or later (RFC 3339)
+    /// Only events from this time on (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) from: Option<Timestamp>,
-    /// Only events received before this time
+    /// Only events before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) to: Option<Timestamp>,
 }

@@ -22,8 +22,9 @@ pub(crate) struct RedriveOptions {
     source: Vec<Source>,
     /// Only events that failed for this reason; repeatable
     ///
-    /// Events with the reason `id_reused` are left unless it is named: they would be quarantined again.
-    #[arg(long, value_name = "REASON")]
+    /// Events with the reason `id_reused` are left unless it is named:
+    /// they would be quarantined again.
+    #[arg(long, value_name = "REASON", verbatim_doc_comment)]
     reason: Vec<String>,
     /// Only this tenant's events
     #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
@@ -40,13 +41,13 @@ pub(crate) struct RedriveOptions {
 /// Where failed events are read from.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Source {
-    /// Lines that could not be read or stored, under `errors/`
+    /// Lines in quarantine (`errors/`)
     Quarantine,
-    /// Batches that failed permanently, under `aws/lambda/`
+    /// Batches that failed permanently (`aws/lambda/`)
     FailureDestination,
     /// Spilled messages that never reached the stream
     DeadLetters,
-    /// Events that are on the stream and were stored nowhere; reads the whole stream, so only if named
+    /// Dropped events, on the stream (only if named)
     Stream,
 }
 

@@ -24,13 +24,14 @@ pub(crate) struct ReplayOptions {
     tenant: Option<TenantId>,
     #[command(flatten)]
     span: SpanOptions,
-    /// Most events a second [default: 500 to a deployment, unlimited to stdout]
+    /// Most events a second [default: 500, to stdout unlimited]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Remember the progress in this file, and continue from it if it exists
+    /// Save the progress to this file, and continue from it if it exists
     ///
-    /// After a kill the next replay may repeat what the last one wrote within a second, at most 500 events.
-    #[arg(long, value_name = "FILE")]
+    /// After a kill, the next replay may repeat the last second's events,
+    /// at most 500.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     resume: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigOption,
@@ -55,18 +56,18 @@ impl<A: Adapters> Work for Replay<'_, A> {
             Request { tenant: tenant.clone(), span: span.span(), rate: *rate, resume: resume.clone() };
         match target.deployment(source) {
             None => to_stdout(deployment, &request, stdout()).await,
-            Some(target) => target.run(self.adapters, Bring { deployment, request, config }).await,
+            Some(target) => target.run(self.adapters, ToDeployment { deployment, request, config }).await,
         }
     }
 }
 
-struct Bring<'a, D> {
+struct ToDeployment<'a, D> {
     deployment: &'a D,
     request: Request,
     config: &'a ConfigOption,
 }
 
-impl<D: Deployment> Work for Bring<'_, D> {
+impl<D: Deployment> Work for ToDeployment<'_, D> {
     type Output = Replayed;
 
     async fn on(self, target: &impl Deployment) -> anyhow::Result<Replayed> {
@@ -80,7 +81,7 @@ fn report(replayed: Replayed) -> anyhow::Result<()> {
         return Ok(());
     }
     eprintln!("Replayed {events} events of {objects} objects.");
-    for absent in absent.told() {
+    for absent in absent.describe() {
         eprintln!("{absent}");
     }
     for left_out in &left_out {

@@ -1,4 +1,4 @@
-//! What the operator's commands have in common when they read the archive: spans of time, keys, and the manifest.
+//! Reading the archive: spans of time, keys, and the manifest.
 
 mod absent;
 
@@ -13,17 +13,17 @@ use crate::deployment::{Deployment, ListedObject};
 
 pub use absent::{Absent, gone};
 
-/// The clocks of door and stream may differ by so much, in milliseconds.
+/// The clocks of ingest and stream may differ by this many milliseconds.
 pub const SKEW_MS: i64 = 300_000;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// A span of time, without its end.
+/// A span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first moment in it.
+    /// Inclusive.
     pub from: Timestamp,
-    /// The first moment behind it.
+    /// Exclusive.
     pub to: Timestamp,
 }
 
@@ -34,38 +34,37 @@ impl Default for Span {
 }
 
 impl Span {
-    /// Of all times, but for what the two say.
+    /// Without a limit where there is none.
     pub fn new(from: Option<Timestamp>, to: Option<Timestamp>) -> Self {
         let end =
             |end: Option<Timestamp>, otherwise| end.unwrap_or_else(|| Timestamp::from_unix_ms(otherwise));
         Self { from: end(from, 0), to: end(to, i64::MAX) }
     }
 
-    /// Whether a moment is in it.
     pub fn has(&self, at: Timestamp) -> bool {
         self.from <= at && at < self.to
     }
 
-    /// Whether anything between the two, inclusive, is in it.
+    /// It has a moment between the two, inclusive.
     pub fn overlaps(&self, [oldest, youngest]: [Timestamp; 2]) -> bool {
         self.from <= youngest && oldest < self.to
     }
 }
 
-/// `time`, and `milliseconds` before.
+/// `milliseconds` before `time`.
 pub fn earlier(time: Timestamp, milliseconds: i64) -> Timestamp {
     Timestamp::from_unix_ms(time.unix_ms().saturating_sub(milliseconds))
 }
 
-/// What every archive object's key is behind whose first record arrived when events received at `from` may have: keys
-/// have that record's hour, and no event arrives before it is received. An object from before may *end* with such
-/// events: of those, [`manifest`] tells.
+/// A lower bound of keys: every archive object that *begins* with events received at or after `from` sorts after it. A key
+/// has the hour of the first record's arrival, and no event arrives before it is received. An earlier object may *end*
+/// with such events: [`manifest`] finds it.
 pub fn begin(from: Timestamp) -> String {
     format!("events/{}", earlier(from, SKEW_MS).hour_partition())
 }
 
-/// What an archive object's key says: its shard, and the first place it covers. `None` where it is no such key.
-pub fn place(key: &str) -> Option<(&str, ShardPosition)> {
+/// The shard and the first position in an archive object's key. `None` if it is another key.
+pub fn key_start(key: &str) -> Option<(&str, ShardPosition)> {
     let name = key.strip_prefix("events/")?.rsplit('/').next()?.strip_suffix(".ndjson.gz")?;
     let (rest, position) = name.rsplit_once('-')?;
     let (shard, sequence_number) = rest.rsplit_once('-')?;
@@ -73,7 +72,7 @@ pub fn place(key: &str) -> Option<(&str, ShardPosition)> {
     is_number.then_some((shard, ShardPosition::new(sequence_number, position.parse().ok()?)))
 }
 
-/// Goes through the objects whose keys begin with `prefix` and are behind `after`, a page at a time.
+/// Calls `take` with each page of the objects whose keys begin with `prefix` and sort after `after`.
 pub async fn each_page(
     deployment: &impl Deployment,
     prefix: &str,
@@ -88,12 +87,12 @@ pub async fn each_page(
     }
 }
 
-/// The shards that may have archived events received at `from` or later: those of the stream, and those that are in
-/// archive keys. With each the first place that a key from `from` on names, if one does. `take` gets the objects of these
-/// keys, page by page.
+/// The shards that may have archived events received at `from` or later: the stream's shards, and the shards in archive
+/// keys. For each the first position in a key from `from` on, if there is one. `take` gets the objects of these keys, page
+/// by page.
 ///
-/// A shard that the stream has forgotten is known by keys alone; and the last of them may be as much older than `from`
-/// as a record can wait on the stream for the batch that archives it.
+/// A shard that the stream no longer has is known by keys alone. Its last key may be older than `from` by as long as a
+/// record can wait on the stream for its batch.
 pub async fn shards(
     deployment: &impl Deployment,
     from: Timestamp,
@@ -106,7 +105,8 @@ pub async fn shards(
     let begin = begin(from);
     let after = if from < remembered { self::begin(earlier(from, retention)) } else { begin.clone() };
     each_page(deployment, "events/", Some(after), |page| {
-        for (key, (shard, first)) in page.iter().filter_map(|object| Some((&object.key, place(&object.key)?)))
+        for (key, (shard, first)) in
+            page.iter().filter_map(|object| Some((&object.key, key_start(&object.key)?)))
         {
             let known = shards.entry(shard.to_owned()).or_default();
             if *key > begin && known.as_ref().is_none_or(|known| first < *known) {
@@ -119,11 +119,11 @@ pub async fn shards(
     Ok(shards)
 }
 
-/// The rows of a shard's manifest that may tell of events received at `from` or later, in the shard's order.
+/// The rows of a shard's manifest that may cover events received at `from` or later, in the shard's order.
 ///
-/// Objects cover a shard one behind the other, and a key has the hour in which its object's first record arrived. So of the
-/// objects of earlier hours than `from` only the last can hold what arrived later, however long its batch took to come
-/// about: what the others hold arrived before *its* first record did. Rows are read from the youngest back to that one.
+/// Objects cover a shard one after the other, and a key has the hour in which the object's first record arrived. So of the
+/// objects of earlier hours than `from` only the last can hold later records, however long its batch waited: the records
+/// of the others arrived before *its* first record. Rows are read from the youngest back to that one.
 pub async fn manifest(
     deployment: &impl Deployment,
     shard: &str,
@@ -144,8 +144,8 @@ pub async fn manifest(
     }
 }
 
-/// The first place of the first row that [`manifest`] would give; `None` if that is the shard's first row. Looked for
-/// from `near` back, a place that is behind it, or from the shard's end.
+/// Where the first row of [`manifest`] begins; `None` if that is the shard's first row. The search goes backwards from
+/// `near`, a later position, or from the shard's end.
 pub async fn first_row(
     deployment: &impl Deployment,
     shard: &str,
@@ -153,24 +153,24 @@ pub async fn first_row(
     near: Option<ShardPosition>,
 ) -> anyhow::Result<Option<ShardPosition>> {
     let stop = stop(from);
-    let mut before = near;
+    let mut end = near;
     loop {
-        let page = deployment.manifest_before(shard, before.as_ref()).await?;
+        let page = deployment.manifest_before(shard, end.as_ref()).await?;
         let Some(last) = page.last().map(|row| row.first.clone()) else { return Ok(None) };
         if let Some(row) = page.into_iter().find(|row| row.key < stop) {
             return Ok(Some(row.first));
         }
-        before = Some(last);
+        end = Some(last);
     }
 }
 
-/// What the keys of objects are before whose first record arrived surely earlier than any event received at `from`: by
-/// an hour, since records of one shard may bear times that are a little out of order.
+/// An upper bound of keys: the first record of every object that sorts before it arrived earlier than any event received at
+/// `from`. It is an hour earlier, since the arrival times of a shard may be slightly out of order.
 fn stop(from: Timestamp) -> String {
     begin(earlier(from, HOUR_MS))
 }
 
-/// The ranges of a row, and how many bytes beside the row had to be read for them; or why they cannot be had.
+/// The ranges of a row, and how many bytes of a sidecar were read for them; or why they cannot be read.
 pub async fn ranges_of(
     deployment: &impl Deployment,
     row: &ManifestRow,
@@ -180,7 +180,7 @@ pub async fn ranges_of(
         TenantIndex::Sidecar(key) => key,
     };
     let Some(sidecar) = deployment.objects().get(key).await? else {
-        return Ok(Err(format!("its tenants' ranges should be in `{key}`, which is not there")));
+        return Ok(Err(format!("its tenants' ranges should be in `{key}`, which does not exist")));
     };
     let ranges = sidecar_ranges(&sidecar).map(|ranges| (ranges, sidecar.len() as u64));
     Ok(ranges.map_err(|why| format!("`{key}` cannot be read: {why}")))
@@ -191,17 +191,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_objects_key_names_its_shard_and_its_first_place() {
+    fn an_archive_objects_key_names_its_shard_and_first_position() {
         let at = Timestamp::from_unix_ms(1_704_937_370_234);
         let key = shared::format::key::archive_object("shardId-000000000002", "4951", 3, at);
-        assert_eq!(place(&key), Some(("shardId-000000000002", ShardPosition::new("4951", 3))));
+        assert_eq!(key_start(&key), Some(("shardId-000000000002", ShardPosition::new("4951", 3))));
         for other in ["events/x", "events/dt=2024-01-11/hr=01/a-b-0.ndjson.gz", "errors/a-1-0.ndjson.gz"] {
-            assert_eq!(place(other), None, "{other}");
+            assert_eq!(key_start(other), None, "{other}");
         }
     }
 
     #[test]
-    fn no_object_with_events_of_a_time_has_a_key_before_its_beginning() {
+    fn an_object_that_begins_after_a_time_sorts_after_its_lower_bound() {
         let at = Timestamp::from_unix_ms(1_704_937_370_234);
         let key = shared::format::key::archive_object("s", "1", 0, at);
         assert!(begin(at) < key);

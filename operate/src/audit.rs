@@ -1,20 +1,21 @@
-//! `tidegate audit`: what became of each admission, from what lies in the stream, the archive, the items, the manifest
-//! and the places where failures are kept; never from metrics, which count attempts.
+//! Checks that each event is stored once, from the stored data alone: the stream, the archive, the items, the manifest,
+//! quarantine, the failure destination and the queues. It does not read metrics, which count attempts.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `gather.rs` | reads the facts from a deployment |
-//! | `facts.rs` | what was found in each place |
-//! | `objects.rs` | an archive object against its manifest row. Pure |
-//! | `cases.rs` | all that was found of one admission. Pure |
-//! | `account.rs` | facts to verdict. Pure |
-//! | `stranded.rs` | the same judgement over a part of the stream, for `tidegate redrive` |
-//! | `verdict.rs` | counts and findings |
-//! | `report.rs` | the verdict for people, and as JSON |
+//! | `facts.rs` | what was found in each store |
+//! | `objects.rs` | compares an archive object with its manifest row. Pure |
+//! | `cases.rs` | all lines of one admission. Pure |
+//! | `account.rs` | from facts to balance. Pure |
+//! | `stranded.rs` | the same judgement for a part of the stream, for redrive |
+//! | `balance.rs` | counts and findings |
+//! | `report.rs` | the result as text and as JSON |
 //!
-//! All of the span's events are held in memory at once, about a kilobyte each: a longer time is audited in parts.
+//! All events of the span are in memory at once, about 1 KB each. Audit a long time in parts.
 
 mod account;
+mod balance;
 mod cases;
 mod facts;
 mod gather;
@@ -23,7 +24,6 @@ mod report;
 mod stranded;
 #[cfg(test)]
 mod tests;
-mod verdict;
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use shared::time::{Clock, Timestamp};
 use crate::archive::{Span, earlier};
 use crate::deployment::Deployment;
 use crate::progress::Progress;
-pub use report::Report;
+pub use report::AuditReport;
 pub(crate) use stranded::Elsewhere;
 
 /// Audits the events that were received from `from` on and before `to`. By default these are all that the stream still
@@ -44,7 +44,7 @@ pub async fn audit(
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     progress: Progress<'_>,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<AuditReport> {
     let clock = Clock::system();
     let now = clock.now();
     let retained = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
@@ -53,5 +53,5 @@ pub async fn audit(
         to: to.unwrap_or_else(|| now.plus(Duration::from_millis(1))),
     };
     let facts = gather::gather(deployment, config, span, now, &clock, progress).await?;
-    Ok(Report::new(deployment.name(), &facts, account::account(&facts)))
+    Ok(AuditReport::new(deployment.name(), &facts, account::account(&facts)))
 }

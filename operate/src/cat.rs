@@ -1,5 +1,5 @@
-//! `tidegate cat`: one tenant's events from the archive, by range requests along the manifest. Each tenant's lines are a
-//! gzip member of their own, so nobody else's bytes are read.
+//! One tenant's events from the archive, by range requests along the manifest. Each tenant's lines are a gzip member of
+//! their own, so no other tenant's bytes are read.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
@@ -14,21 +14,21 @@ use shared::time::Timestamp;
 use crate::archive::{Absent, Span, gone, manifest, ranges_of, shards};
 use crate::deployment::{Deployment, ListedObject};
 
-/// What was printed, and what it took.
+/// What was printed, and what was read for it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Printed {
     pub lines: u64,
-    /// The objects that had some of them.
+    /// Objects with lines of the tenant.
     pub objects: u64,
-    /// Their sizes.
+    /// The whole sizes of these objects.
     pub object_bytes: u64,
-    /// What was read of them.
+    /// Bytes that were read of them.
     pub read_bytes: u64,
-    /// What was read to find out where: ranges that are not in a manifest row.
+    /// Bytes that were read of sidecars, for ranges that are not in a manifest row.
     pub sidecar_bytes: u64,
-    /// Objects that may hold lines of the tenant, and that the manifest does not tell of.
+    /// Objects that may hold lines of the tenant, and that the manifest does not have.
     pub unlisted: Vec<ListedObject>,
-    /// Objects that the manifest tells of and that are not there.
+    /// Objects that the manifest has and that do not exist.
     pub absent: Absent,
 }
 
@@ -38,7 +38,7 @@ impl Printed {
         let Self { lines, objects, object_bytes, read_bytes, sidecar_bytes, .. } = self;
         let sidecars = match sidecar_bytes {
             0 => String::new(),
-            bytes => format!(", and {bytes} bytes of ranges beside them"),
+            bytes => format!(", and {bytes} bytes of sidecars"),
         };
         format!(
             "{lines} events of {tenant}: read {read_bytes} of {object_bytes} bytes in {objects} objects{sidecars}"
@@ -46,8 +46,8 @@ impl Printed {
     }
 }
 
-/// Writes the events of `tenant` that were received within `span`: objects in the order of their oldest event, lines as
-/// they lie in them. Ends early, and well, if nobody reads on.
+/// Writes the events of `tenant` that were received within `span`: objects in the order of their oldest event, lines in
+/// the order of their object. A closed pipe ends it early, without an error.
 pub async fn cat(
     deployment: &impl Deployment,
     tenant: &TenantId,
@@ -96,7 +96,7 @@ pub async fn cat(
     Ok(printed)
 }
 
-/// The manifest's rows for the span, read from those that reach to `since`; and the objects without one.
+/// The manifest's rows for the span, read from `since` on; and the objects without a row.
 async fn rows(
     deployment: &impl Deployment,
     since: Timestamp,
@@ -115,12 +115,12 @@ async fn rows(
     }
     rows.retain(|row| span.overlaps(row.received_at));
     rows.sort_by(|a, b| (a.received_at, &a.key).cmp(&(b.received_at, &b.key)));
-    // A sealed key holds nothing, and has no row.
-    let sealed = gzip::compress(b"", gzip::Level::FAST).len() as u64;
-    Ok((rows, listed.into_values().filter(|object| object.bytes != sealed).collect()))
+    // An empty object is a fence, and has no row.
+    let empty = gzip::compress(b"", gzip::Level::FAST).len() as u64;
+    Ok((rows, listed.into_values().filter(|object| object.bytes != empty).collect()))
 }
 
-/// The lines of a member, which must all be the tenant's.
+/// The lines of a member, which must all be of the tenant.
 fn lines(member: &[u8], tenant: &TenantId, span: Span) -> anyhow::Result<Vec<Vec<u8>>> {
     let (mut lines, mut bad) = (Vec::new(), false);
     let length = gzip::first_member_lines(member, |bytes| match serde_json::from_slice::<Owner>(bytes) {

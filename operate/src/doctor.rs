@@ -1,11 +1,11 @@
-//! `tidegate doctor`: a deployed stack against the contract. Facts in, findings out: [`examine`] is pure, and what should be
-//! is read from the code that runs (`Rules`, the functions' environments and permissions, the redriver's constants) and
-//! from `tidegate.toml`. Reading the facts is `reader`'s, behind the feature `aws`.
+//! Compares a deployed stack with what Tidegate relies on: facts in, findings out, no I/O. What should be comes from the
+//! running code (the mapping's rules, the functions' variables and permissions, the drain's constants) and from
+//! `tidegate.toml`. The crate `aws` reads the facts.
 //!
 //! | file | looks at |
 //! |---|---|
 //! | `feeding` | both event source mappings |
-//! | `functions` | the functions, their variables, the version that serves |
+//! | `functions` | the functions, their variables, the live version |
 //! | `permissions` | the functions' roles |
 //! | `storage` | stream, tables, bucket |
 //! | `queues` | the spill queue and its dead letters |
@@ -24,20 +24,20 @@ mod tests;
 
 use shared::config::Config;
 
-use facts::Deployment;
-use report::Report;
+use facts::DeployedStack;
+use report::DoctorReport;
 
-/// Compares a deployment with the contract. `config` is what `tidegate.toml` says here; `fingerprint` is what it comes to
-/// with the overrides of the deployed ingest function.
-pub fn examine(deployment: &Deployment, config: &Config, fingerprint: &str) -> Report {
-    let mut report = Report::new(&deployment.stack);
+/// `config` is the `tidegate.toml` of this machine. `fingerprint` is its fingerprint with the overrides of the deployed
+/// ingest function.
+pub fn examine(deployment: &DeployedStack, config: &Config, fingerprint: &str) -> DoctorReport {
+    let mut report = DoctorReport::new(&deployment.stack);
     let mut stack = report.about("stack");
     stack.holds(
         "status",
         &deployment.status,
         deployment.status.ends_with("_COMPLETE") && !deployment.status.contains("ROLLBACK"),
         "CREATE_COMPLETE or UPDATE_COMPLETE",
-        "look at the stack's events, and deploy again",
+        "read the stack's events, then deploy again",
     );
     feeding::check(deployment, &mut report);
     functions::check(deployment, config, fingerprint, &mut report);

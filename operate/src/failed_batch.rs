@@ -9,16 +9,14 @@ pub const QUARANTINE: &str = "errors/";
 /// The prefix of the failure destination.
 pub const FAILED: &str = "aws/lambda/";
 
-/// A batch that failed for good.
 #[derive(Debug)]
 pub struct FailedBatch {
-    /// Why the mapping gave it up, in its words, such as `RetryAttemptsExhausted`.
+    /// Why it failed, in the mapping's words, such as `RetryAttemptsExhausted`.
     pub condition: Option<String>,
-    /// Its records.
     pub batch: Batch,
 }
 
-/// What an object at the failure destination holds, in the form in which Lambda keeps it.
+/// An object at the failure destination, in Lambda's format.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
 pub fn failed_batch(object: &[u8]) -> anyhow::Result<FailedBatch> {
     #[derive(Deserialize)]
@@ -31,9 +29,9 @@ pub fn failed_batch(object: &[u8]) -> anyhow::Result<FailedBatch> {
     struct RequestContext {
         condition: String,
     }
-    let failure: Failure = serde_json::from_slice(object).context("it is no record of a failed batch")?;
+    let failure: Failure = serde_json::from_slice(object).context("it is not a record of a failed batch")?;
     let payload = failure.payload.context("it holds no payload")?;
-    let batch = serde_json::from_str(&payload).context("its payload is no batch of records")?;
+    let batch = serde_json::from_str(&payload).context("its payload is not a batch of records")?;
     Ok(FailedBatch { condition: failure.request_context.map(|context| context.condition), batch })
 }
 

@@ -19,5 +19,6 @@ pub mod doctor;
 pub mod failed_batch;
 mod pace;
 pub mod progress;
+mod publish;
 pub mod redrive;
 pub mod replay;

@@ -1,16 +1,16 @@
-//! A pace: so many events a second at most, in portions.
+//! A rate limit in events a second, for portions of events.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The most events in a portion: what a kill may repeat.
+/// Most events in a portion. A kill may repeat this many.
 const PORTION: usize = 500;
 
-/// Lets portions pass at a rate. Portions are small enough that it is kept within a second.
+/// Portions are small enough that the rate holds within each second.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// Events a second; without, as fast as it goes.
+    /// Events a second; `None` is unlimited.
     rate: Option<u32>,
     /// When the next portion may go.
     next: Instant,
@@ -21,7 +21,7 @@ impl Pace {
         Self { rate, next: Instant::now() }
     }
 
-    /// How many events a portion has at most.
+    /// Most events of a portion.
     pub(crate) fn portion(&self) -> usize {
         self.rate.map_or(PORTION, |rate| PORTION.min(rate as usize).max(1))
     }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_is_kept_from_the_first_second_on() {
+    async fn a_rate_holds_from_the_first_second_on() {
         let started = Instant::now();
         let mut pace = Pace::new(Some(10));
         let mut passed = 0;

@@ -1,25 +1,22 @@
-//! `tidegate redrive`: brings back to the stream what failed, from quarantine, the failure destination and the
-//! dead-letter queue; and from the stream itself what the event source mapping could not keep. Not to be confused with
-//! the redriver of spilled messages, which is a part of the pipeline.
+//! Redrive: puts failed events on the stream again. It reads quarantine, the failure destination and the dead-letter
+//! queue, and the stream itself for events that the event source mapping dropped.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `candidate.rs` | a line of what failed, what is asked for, what is to become of it. Pure |
+//! | `candidate.rs` | a failed line, the operator's selection, and what to do with the line. Pure |
 //! | `source.rs` | from objects and messages to lines. Pure |
-//! | `stream.rs` | what lies on the stream and in no place behind it |
-//! | `walk.rs` | along a shard, to lines that no archive object covers |
+//! | `stream.rs` | lines that are only on the stream |
+//! | `walk.rs` | reads a shard for lines that no archive object covers |
 //! | `cover.rs` | what the objects of a shard cover |
-//! | `archived.rs` | whether a line's place on the stream is done with |
-//! | `bring.rs` | the way to the stream |
-//! | `marker.rs` | what was brought back already |
+//! | `archived.rs` | whether a line's origin is archived |
+//! | `marker.rs` | which lines are redriven already |
 //! | `report.rs` | the table |
 //!
-//! Dying anywhere loses nothing and doubles nothing: what failed stays where it lies, and an event that is brought back
-//! twice names the same former places both times, so that one of the two takes its item over and the other finds that
-//! done. A dead letter is deleted once its events are on the stream; they keep their admission.
+//! A redrive may die at any point and run again. Failed events stay where they are. An event that is put on the stream
+//! twice names the same earlier origins both times, so one of the two takes over its item and the other is a duplicate. A
+//! dead letter is deleted after its events are on the stream; they keep their admission id.
 
 mod archived;
-mod bring;
 mod candidate;
 mod cover;
 mod marker;
@@ -45,20 +42,20 @@ use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
 use crate::failed_batch::{FAILED, QUARANTINE};
 use crate::pace::Pace;
 use crate::progress::Progress;
+use crate::publish::{Bundle, RatedPublisher};
 use archived::Archive;
-pub(crate) use bring::{BYTES, Bringer, Bundle};
-use candidate::{Candidate, Fate, Standing, fate};
+use candidate::{Candidate, RedriveFate, Standing, fate};
 pub use candidate::{FailureSource, Selection};
 use marker::Markers;
-pub use report::Report;
+pub use report::RedriveReport;
 
-/// How long closing a shard may take, and putting something into quarantine.
-const SETTLE: Duration = Duration::from_secs(30);
-/// Under which name dead letters are kept once they are brought back.
+/// Time limit for fencing a shard, and for writing to quarantine.
+const FENCE: Duration = Duration::from_secs(30);
+/// The marker name of dead letters that were redriven.
 const DEAD_LETTERS: &str = "dead-letters";
 
-/// Redrives what `selection` asks for, at most `rate` events a second; without `apply` it only finds out what it would
-/// do. The report tells what was done also where an error ended it.
+/// Redrives the selected events, at most `rate` a second. Without `apply` it only finds out what it would do. There is a
+/// report even if an error ended it.
 pub async fn redrive(
     deployment: &impl Deployment,
     config: &Config,
@@ -66,22 +63,22 @@ pub async fn redrive(
     apply: bool,
     rate: u32,
     progress: Progress<'_>,
-) -> (Report, anyhow::Result<()>) {
+) -> (RedriveReport, anyhow::Result<()>) {
     let mut redrive = Redrive {
         archive: Archive::new(deployment),
         deployment,
-        bringer: Bringer::new(deployment.stream(), deployment.objects(), Pace::new(Some(rate))),
+        publisher: RatedPublisher::new(deployment.stream(), deployment.objects(), Pace::new(Some(rate))),
         config,
         selection,
         apply,
-        brought: HashSet::new(),
-        report: Report::new(apply),
+        redriven: HashSet::new(),
+        report: RedriveReport::new(apply),
         progress,
     };
     let mut ended = redrive.everything().await;
     let report = redrive.report;
     if let (Ok(()), Some(why)) = (&ended, report.refusal()) {
-        ended = Err(anyhow::anyhow!("the stream did not take everything: {why}; run it again"));
+        ended = Err(anyhow::anyhow!("the stream did not accept everything: {why}; run it again"));
     }
     (report, ended)
 }
@@ -89,13 +86,13 @@ pub async fn redrive(
 struct Redrive<'a, D: Deployment> {
     deployment: &'a D,
     archive: Archive<'a, D>,
-    bringer: Bringer<'a, Arc<D::Stream>, D::Objects>,
+    publisher: RatedPublisher<'a, Arc<D::Stream>, D::Objects>,
     config: &'a Config,
     selection: Selection,
     apply: bool,
-    /// What this run has brought back: a line may lie in quarantine and at the failure destination.
-    brought: HashSet<Origin>,
-    report: Report,
+    /// Redriven in this run. A line may be in quarantine and at the failure destination.
+    redriven: HashSet<Origin>,
+    report: RedriveReport,
     progress: Progress<'a>,
 }
 
@@ -111,7 +108,7 @@ impl<D: Deployment> Redrive<'_, D> {
                 let Some(last) = page.last() else { break };
                 after = Some(last.key.clone());
                 for object in page {
-                    // It was tried for long enough: the stream is away.
+                    // The retries took long enough: the stream is unavailable.
                     if self.report.refusal().is_some() {
                         return Ok(());
                     }
@@ -135,7 +132,7 @@ impl<D: Deployment> Redrive<'_, D> {
         Ok(())
     }
 
-    /// One object of what failed.
+    /// One object with failed lines.
     async fn object(
         &mut self,
         source: FailureSource,
@@ -155,16 +152,16 @@ impl<D: Deployment> Redrive<'_, D> {
                 return Ok(());
             }
         };
-        let is_done = |origin: &Origin| done.contains(origin) || self.brought.contains(origin);
+        let is_done = |origin: &Origin| done.contains(origin) || self.redriven.contains(origin);
         candidates.retain(|candidate| {
             self.selection.picks(candidate) && !candidate.origin.as_ref().is_some_and(is_done)
         });
         let due = self.sort_out(candidates, fence, key).await?;
-        self.bring_back(due, key).await
+        self.put_back(due, key).await
     }
 
-    /// Those of the candidates that something is to be done about now; the others are counted. Before that, their shard
-    /// is closed up to the `fence`, if there is one.
+    /// Returns the candidates that need something done now, and counts the others. First it fences their shard up to
+    /// `fence`, if there is one.
     async fn sort_out(
         &mut self,
         candidates: Vec<Candidate>,
@@ -175,13 +172,13 @@ impl<D: Deployment> Redrive<'_, D> {
             && self.apply
             && candidates.iter().any(|candidate| candidate.event.is_ok())
         {
-            // From here on what the manifest covers is archived, and what it does not cover never will be from there.
+            // After this, a line of the range is archived if the manifest covers it, and otherwise never will be.
             settle(
                 &shard,
                 before,
                 self.deployment.objects(),
                 self.deployment.ledger(),
-                Instant::now() + SETTLE,
+                Instant::now() + FENCE,
             )
             .await?;
         }
@@ -189,10 +186,10 @@ impl<D: Deployment> Redrive<'_, D> {
         for candidate in candidates {
             let standing = self.standing(&candidate).await?;
             match fate(&candidate, standing, &self.selection) {
-                Fate::Due | Fate::ToQuarantine if self.apply => due.push(candidate),
+                RedriveFate::Due | RedriveFate::ToQuarantine if self.apply => due.push(candidate),
                 fate => {
                     self.report.count(&candidate, fate, source);
-                    noted.extend(candidate.origin.filter(|_| fate == Fate::Archived));
+                    noted.extend(candidate.origin.filter(|_| fate == RedriveFate::Archived));
                 }
             }
         }
@@ -211,25 +208,25 @@ impl<D: Deployment> Redrive<'_, D> {
         }
     }
 
-    /// Puts the lines of an object on the stream, and notes that; a part after the other.
-    async fn bring_back(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<()> {
+    /// Puts the lines of an object on the stream, part by part, and writes a marker for each part.
+    async fn put_back(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<()> {
         let mut waiting: Vec<_> = due.into_iter().filter_map(bundle).collect();
         while !waiting.is_empty() && self.report.refusal().is_none() {
             let sizes = waiting.iter().map(|(_, bundle)| bundle.line.line.len());
-            let rest = waiting.split_off(self.bringer.together(sizes));
+            let rest = waiting.split_off(self.publisher.fitting(sizes));
             let (candidates, bundles): (Vec<_>, Vec<_>) =
                 std::mem::replace(&mut waiting, rest).into_iter().unzip();
-            let answers = self.bringer.bring(bundles).await?;
+            let answers = self.publisher.publish(bundles).await?;
             let mut origins = Vec::new();
             for (candidate, answer) in candidates.into_iter().zip(answers) {
-                let fate = if answer.is_ok() { Fate::Redriven } else { Fate::Refused };
+                let fate = if answer.is_ok() { RedriveFate::Redriven } else { RedriveFate::Refused };
                 self.report.count(&candidate, fate, source);
                 match answer {
                     Ok(()) => origins.extend(candidate.origin),
                     Err(why) => self.report.refused(why),
                 }
             }
-            self.brought.extend(origins.iter().cloned());
+            self.redriven.extend(origins.iter().cloned());
             if !origins.is_empty() {
                 marker::write(source, origins, self.deployment.objects()).await?;
             }
@@ -237,10 +234,10 @@ impl<D: Deployment> Redrive<'_, D> {
         Ok(())
     }
 
-    /// One dead letter. It goes as a whole or not at all.
+    /// One dead letter: all of its events or none.
     async fn dead_letter(&mut self, message: &QueuedMessage) -> anyhow::Result<()> {
         let digest = sha256(message.body.as_bytes());
-        // Named as it is kept: queues that hand out receipts have no short name for it.
+        // Named like its marker: a queue with receipt handles has no short name for it.
         let source = format!("dead letter {}", &digest[..16]);
         let candidates = match source::dead_letter(&message.body, message.sent) {
             Ok(candidates) => candidates,
@@ -254,26 +251,26 @@ impl<D: Deployment> Redrive<'_, D> {
         }
         let unreadable = candidates.iter().any(|candidate| candidate.event.is_err());
         if unreadable || !self.apply {
-            let fate = if unreadable { Fate::Unreadable } else { Fate::Due };
+            let fate = if unreadable { RedriveFate::Unreadable } else { RedriveFate::Due };
             self.report.count_all(&candidates, fate, &source);
             return Ok(());
         }
         let (candidates, bundles): (Vec<_>, Vec<_>) = candidates.into_iter().filter_map(bundle).unzip();
-        let answers = self.bringer.bring(bundles).await?;
+        let answers = self.publisher.publish(bundles).await?;
         let refusal = answers.into_iter().find_map(Result::err);
-        let fate = if refusal.is_none() { Fate::Redriven } else { Fate::Refused };
+        let fate = if refusal.is_none() { RedriveFate::Redriven } else { RedriveFate::Refused };
         self.report.count_all(&candidates, fate, &source);
         if let Some(why) = refusal {
             self.report.refused(why);
             return Ok(());
         }
-        let kept = key::redriven_marker(DEAD_LETTERS, &digest);
-        self.deployment.objects().put(&kept, message.body.clone().into()).await?;
+        let marker = key::redriven_marker(DEAD_LETTERS, &digest);
+        self.deployment.objects().put(&marker, message.body.clone().into()).await?;
         self.deployment.delete_message(QueueName::Dead, message).await
     }
 }
 
-/// A line of what failed as it goes back. `None` where it cannot be read.
+/// The line to put on the stream. `None` if it cannot be read.
 fn bundle(candidate: Candidate) -> Option<(Candidate, Bundle)> {
     let (partition_key, event) = candidate.clone().into_redriven()?;
     let (line, parts) = fit(event);

@@ -1,10 +1,10 @@
-//! `tidegate replay`: what is archived, once more: as NDJSON on stdout, or to another deployment, which stores it as its
-//! own. Shard after shard along the manifest, each in its order; nothing is changed where it reads.
+//! Replay: archived events again, as NDJSON on stdout or on the stream of another deployment, which stores them as its
+//! own. It reads shard after shard along the manifest, in each shard's order, and changes nothing where it reads.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `line.rs` | an archive line as an event for another deployment |
-//! | `resume.rs` | how far it is, in a file |
+//! | `resume.rs` | how far the replay is, in a file |
 
 mod line;
 mod resume;
@@ -26,13 +26,12 @@ use shared::partition::partition_key;
 use crate::archive::{self, Absent, Span, gone, ranges_of};
 use crate::deployment::Deployment;
 use crate::pace::Pace;
-use crate::redrive::{BYTES, Bringer, Bundle};
-use resume::{Cursors, ReplayCursor, Task};
+use crate::publish::{BYTES, Bundle, RatedPublisher};
+use resume::{Cursors, ReplayCursor, ReplayTask};
 
-/// Events a second to another deployment, unless something else is said: its ingest needs room.
+/// Default rate to another deployment, in events a second. It leaves room for its ingest.
 const RATE: u32 = 500;
 
-/// What is replayed, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Only this tenant's events.
@@ -41,13 +40,13 @@ pub struct Request {
     pub span: Span,
     /// Events a second at most.
     pub rate: Option<u32>,
-    /// Remembers how far the replay is.
+    /// The file that remembers how far the replay is.
     pub resume: Option<PathBuf>,
 }
 
 impl Request {
     fn cursors(&self, deployment: &impl Deployment, to: &str) -> anyhow::Result<Cursors> {
-        let task = Task {
+        let task = ReplayTask {
             of: deployment.identity().to_owned(),
             to: to.to_owned(),
             tenant: self.tenant.clone(),
@@ -65,7 +64,7 @@ pub async fn to_stdout(
     out: impl Write,
 ) -> anyhow::Result<Replayed> {
     let cursors = request.cursors(deployment, "stdout")?;
-    replay(deployment, request, cursors, Print { out, pace: Pace::new(request.rate) }).await
+    replay(deployment, request, cursors, ToStdout { out, pace: Pace::new(request.rate) }).await
 }
 
 /// Puts archived events on the stream of `target`. `config` says which tenants are spread there.
@@ -80,48 +79,46 @@ pub async fn to_deployment(
     }
     let cursors = request.cursors(deployment, target.identity())?;
     let pace = Pace::new(Some(request.rate.unwrap_or(RATE)));
-    let sink = Bring {
-        bringer: Bringer::new(target.stream(), target.objects(), pace),
+    let sink = ToStream {
+        publisher: RatedPublisher::new(target.stream(), target.objects(), pace),
         source: deployment.objects(),
         config,
     };
     replay(deployment, request, cursors, sink).await
 }
 
-/// What a replay came to.
+/// The result of a replay.
 #[derive(Debug, Default)]
 pub struct Replayed {
     pub events: u64,
     pub objects: u64,
-    /// Lines that could not be brought, and why.
+    /// Lines that could not be replayed, and why.
     pub left_out: Vec<String>,
-    /// Objects that the manifest tells of and that are not there.
+    /// Objects that the manifest has and that do not exist.
     pub absent: Absent,
-    /// Whoever reads has had enough.
+    /// The reader has closed the pipe.
     pub is_closed: bool,
 }
 
-/// What became of lines.
 struct Taken {
     left_out: Vec<String>,
     is_closed: bool,
 }
 
-/// Where archived lines go.
-trait Sink {
-    /// How many lines it takes at a time.
+trait ReplaySink {
+    /// Most lines of one call.
     fn portion(&self) -> usize;
-    /// Takes lines, durably: they are not given again. An error means that some may have been taken.
+    /// Takes lines, durably: they are not sent again. After an error, some may have been taken.
     async fn take(&mut self, lines: &[Vec<u8>]) -> anyhow::Result<Taken>;
 }
 
-/// To stdout, as they are.
-struct Print<W> {
+/// To stdout, unchanged.
+struct ToStdout<W> {
     out: W,
     pace: Pace,
 }
 
-impl<W: Write> Sink for Print<W> {
+impl<W: Write> ReplaySink for ToStdout<W> {
     fn portion(&self) -> usize {
         self.pace.portion()
     }
@@ -139,16 +136,16 @@ impl<W: Write> Sink for Print<W> {
 }
 
 /// To another deployment's stream.
-struct Bring<'a, S, O, F> {
-    bringer: Bringer<'a, S, O>,
-    /// Where the replayed deployment's large parts are.
+struct ToStream<'a, S, O, F> {
+    publisher: RatedPublisher<'a, S, O>,
+    /// The large parts of the replayed deployment.
     source: &'a F,
     config: &'a Config,
 }
 
-impl<S: EventStream, O: ObjectStore, F: ObjectStore> Sink for Bring<'_, S, O, F> {
+impl<S: EventStream, O: ObjectStore, F: ObjectStore> ReplaySink for ToStream<'_, S, O, F> {
     fn portion(&self) -> usize {
-        self.bringer.portion()
+        self.publisher.portion()
     }
 
     async fn take(&mut self, lines: &[Vec<u8>]) -> anyhow::Result<Taken> {
@@ -165,21 +162,21 @@ impl<S: EventStream, O: ObjectStore, F: ObjectStore> Sink for Bring<'_, S, O, F>
                 Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
             }
             if bytes > BYTES {
-                self.bring(std::mem::take(&mut bundles)).await?;
+                self.publish(std::mem::take(&mut bundles)).await?;
                 bytes = 0;
             }
         }
-        self.bring(bundles).await?;
+        self.publish(bundles).await?;
         Ok(Taken { left_out, is_closed: false })
     }
 }
 
-impl<S: EventStream, O: ObjectStore, F> Bring<'_, S, O, F> {
-    async fn bring(&mut self, bundles: Vec<Bundle>) -> anyhow::Result<()> {
-        let answers = self.bringer.bring(bundles).await?;
+impl<S: EventStream, O: ObjectStore, F> ToStream<'_, S, O, F> {
+    async fn publish(&mut self, bundles: Vec<Bundle>) -> anyhow::Result<()> {
+        let answers = self.publisher.publish(bundles).await?;
         match answers.into_iter().find_map(Result::err) {
             Some(why) => {
-                bail!("the stream did not take everything: {why}; run it again with the same --resume")
+                bail!("the stream did not accept everything: {why}; run it again with the same --resume")
             }
             None => Ok(()),
         }
@@ -190,14 +187,14 @@ async fn replay(
     deployment: &impl Deployment,
     request: &Request,
     mut cursors: Cursors,
-    mut sink: impl Sink,
+    mut sink: impl ReplaySink,
 ) -> anyhow::Result<Replayed> {
     let span = request.span;
     let absent = Absent::of(deployment).await?;
     let since = absent.since(span.from);
     let mut replayed = Replayed { absent, ..Replayed::default() };
     for (shard, near) in archive::shards(deployment, since, drop).await? {
-        // The object at which it was, and what lies behind it; or the first that may hold something of the span.
+        // From the object at which it stopped, or from the first that may hold events of the span.
         let begun = match cursors.of(&shard).map(ReplayCursor::first) {
             Some(first) => Some(first),
             None => archive::first_row(deployment, &shard, since, near).await?,
@@ -219,14 +216,14 @@ async fn replay(
     Ok(replayed)
 }
 
-/// Replays what is asked for of one object, portion after portion.
+/// Replays the requested lines of one object, portion after portion.
 async fn object(
     deployment: &impl Deployment,
     request: &Request,
     shard: &str,
     row: &ManifestRow,
     cursors: &mut Cursors,
-    sink: &mut impl Sink,
+    sink: &mut impl ReplaySink,
     replayed: &mut Replayed,
 ) -> anyhow::Result<()> {
     let (tenant, span) = (request.tenant.as_ref(), request.span);
@@ -260,7 +257,7 @@ async fn object(
     Ok(())
 }
 
-/// The bytes of an object that hold what is asked for; or why they cannot be had.
+/// The gzip members with the requested lines, or why they cannot be read.
 async fn members(
     deployment: &impl Deployment,
     tenant: Option<&TenantId>,
@@ -284,7 +281,7 @@ async fn members(
     Ok(Ok(members))
 }
 
-/// The lines in gzip members that are asked for.
+/// The requested lines of gzip members.
 fn chosen(
     bytes: &[u8],
     tenant: Option<&TenantId>,

@@ -238,7 +238,7 @@ async fn the_stored_data_are_read_and_an_audit_names_items_without_records() {
     let deployment = AwsDeployment::open(&sdk(url()), resources.clone()).await.unwrap();
     assert!(deployment.identity().ends_with(&format!("stream/{}", resources.stream)));
     let (code, report) = audit(&resources);
-    assert_eq!((code, &report["total"]["door"]["admissions"]), (0, &serde_json::json!(0)), "{report:#}");
+    assert_eq!((code, &report["total"]["ingest"]["admissions"]), (0, &serde_json::json!(0)), "{report:#}");
 
     the_stream(&deployment).await;
     the_bucket(&deployment).await;
@@ -252,7 +252,7 @@ async fn the_stored_data_are_read_and_an_audit_names_items_without_records() {
     };
     assert_eq!(kinds("foreign"), 130, "each item has no record");
     assert_eq!(kinds("manifest"), 3, "rows of missing objects");
-    let others = &report["total"]["other_producers"];
+    let others = &report["total"]["foreign_producers"];
     assert_eq!((&others["admissions"], &others["in_flight"]), (&3.into(), &3.into()), "{report:#}");
     assert_eq!(report["unreadable_messages"], 12);
 }

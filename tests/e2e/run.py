@@ -226,7 +226,7 @@ class Run:
         heading("tidegate audit")
         assert run([*self.on_stack("audit"), "--config", self.configuration]).returncode == 0, "the books balance"
         total = self.balance(0)["total"]
-        counts = {name: total["door"][name] + total["other_producers"][name] for name in total["door"]}
+        counts = {name: total["ingest"][name] + total["foreign_producers"][name] for name in total["ingest"]}
         expected = {"stored": len(self.expected), "quarantined": 1, "failed": 1, "in_flight": 0, "missing": 0}
         assert {name: counts[name] for name in expected} == expected, counts
 

@@ -63,9 +63,9 @@ async fn an_audit_of_a_running_pipeline_balances_with_events_of_every_kind() {
         let names = ["admissions", "stored", "deduplicated", "quarantined", "failed", "in_flight", "missing"];
         names.map(|name| of[name].as_u64().unwrap())
     };
-    assert_eq!(counts(&report["total"]["door"]), [10, 6, 1, 1, 1, 1, 0], "{report:#}");
-    assert_eq!(counts(&report["total"]["other_producers"]), [2, 1, 0, 1, 0, 0, 0], "{report:#}");
-    assert_eq!(report["tenants"]["t1"]["door"]["failed"], 1, "{report:#}");
+    assert_eq!(counts(&report["total"]["ingest"]), [10, 6, 1, 1, 1, 1, 0], "{report:#}");
+    assert_eq!(counts(&report["total"]["foreign_producers"]), [2, 1, 0, 1, 0, 0, 0], "{report:#}");
+    assert_eq!(report["tenants"]["t1"]["ingest"]["failed"], 1, "{report:#}");
     assert_eq!(report["unreadable_messages"], 1, "{report:#}");
 
     let (code, text, _) = tidegate(&site, "audit", &[]);
@@ -152,7 +152,7 @@ fn of_the_last_hour(site: &Site) -> [u64; 3] {
     let (code, report, _) = tidegate(site, "audit", &["--json", "--from", &hour_ago()]);
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((code, &report["findings"]), (0, &json!([])), "{report:#}");
-    let others = &report["total"]["other_producers"];
+    let others = &report["total"]["foreign_producers"];
     ["admissions", "stored", "quarantined"].map(|name| others[name].as_u64().unwrap())
 }
 

@@ -34,7 +34,7 @@ async fn dropped(site: &Site, pipeline: LocalRun, count: usize) {
 fn missing(site: &Site) -> (u64, u64) {
     let (code, report) = site.audit();
     let count = |whose: &str| report["total"][whose]["missing"].as_u64().unwrap();
-    let missing = (count("door"), count("other_producers"));
+    let missing = (count("ingest"), count("foreign_producers"));
     assert_eq!(code == 0, missing == (0, 0), "{report:#}");
     missing
 }
@@ -64,7 +64,7 @@ async fn records_that_are_only_on_the_stream_are_found_there_and_stored_once() {
     let shown = site.printed(&SHOW);
     assert!(shown.contains("stream  dropped  acme         2  to be redriven"), "{shown}");
     assert!(
-        shown.contains("Nothing was changed. With --apply, 2 events go back to the stream.\n"),
+        shown.contains("Nothing was changed. With --apply, 2 events go to the stream again.\n"),
         "{shown}"
     );
     assert_eq!(site.printed(&SHOW), shown, "a dry run changes nothing");
@@ -109,7 +109,7 @@ async fn a_redriven_event_is_stored_deduplicated_or_quarantined_as_before() {
     line("stream  dropped  acme         2  to be redriven");
     line("stream  dropped  beta         1  to be redriven");
     line(
-        "Nothing was changed. With --apply, 3 events go back to the stream. 1 lines that cannot be read go to quarantine.",
+        "Nothing was changed. With --apply, 3 events go to the stream again. 1 lines that cannot be read go to quarantine.",
     );
     let done = site.printed(&APPLY);
     let end = "3 events are back on the stream. 1 lines that cannot be read are in quarantine.\n";
@@ -127,8 +127,8 @@ async fn a_redriven_event_is_stored_deduplicated_or_quarantined_as_before() {
     assert_eq!(code, 0, "{report:#}");
     let counts =
         |of: &Value| ["stored", "deduplicated", "quarantined"].map(|name| of[name].as_u64().unwrap());
-    assert_eq!(counts(&report["total"]["door"]), [3, 1, 1], "{report:#}");
-    assert_eq!(counts(&report["total"]["other_producers"]), [1, 0, 1], "{report:#}");
+    assert_eq!(counts(&report["total"]["ingest"]), [3, 1, 1], "{report:#}");
+    assert_eq!(counts(&report["total"]["foreign_producers"]), [1, 0, 1], "{report:#}");
     let reasons: Vec<_> = site.stored().quarantined().iter().map(|line| line["reason"].clone()).collect();
     assert!(reasons.contains(&json!("unrecognised")) && reasons.contains(&json!("id_reused")), "{reasons:?}");
 }

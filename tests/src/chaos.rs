@@ -122,7 +122,7 @@ impl ClientLog {
 fn agreed(site: &Site, archived: usize) -> u64 {
     let (code, report) = site.audit();
     assert_eq!(code, 0, "the audit does not agree: {report:#}");
-    let count = |name: &str| report["total"]["door"][name].as_u64().unwrap();
+    let count = |name: &str| report["total"]["ingest"][name].as_u64().unwrap();
     assert_eq!(count("stored"), archived as u64, "{report:#}");
     assert_eq!(count("in_flight") + count("missing"), 0, "{report:#}");
     count("failed")

@@ -1,5 +1,4 @@
-//! The tables of items and of the manifest, for reading: always strongly consistent, since an audit that reads yesterday's
-//! state finds what is not there.
+//! Reads items and the manifest, always strongly consistent: an audit of older data would report events as missing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,26 +16,24 @@ use shared::format::manifest_row::ManifestRow;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 
-use super::failed;
+use crate::error::described;
 
-/// What is read of an item.
 const ATTRIBUTES: &str =
     "pk, sk, #shard, sequence_number, #position, admission_id, content_hash, received_at, expires_at";
 /// Words that DynamoDB reserves.
 const RESERVED: [(&str, &str); 2] = [("#shard", "shard"), ("#position", "position")];
 /// Items in one call of `BatchGetItem`.
 const CALL_ITEMS: usize = 100;
-/// Before what was not answered is asked for again, and how often.
+/// The wait before unprocessed keys are read again, and how often they are read.
 const PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPTS: u32 = 20;
-/// Every manifest row's sort key is behind it.
+/// Every manifest row's sort key is greater.
 const FIRST_ROW: &str = "object/";
-/// And before this one.
-const BEHIND_ROWS: &str = "object0";
+/// And less than this.
+const ROWS_END: &str = "object0";
 
 type Attributes = HashMap<String, AttributeValue>;
 
-/// The two tables.
 #[derive(Debug)]
 pub(super) struct Tables {
     client: Client,
@@ -58,31 +55,32 @@ impl Tables {
         let query = self.client.query().table_name(&self.ledger).consistent_read(true);
         let query = query.key_condition_expression("pk = :shard AND sk > :after");
         let query = query.expression_attribute_values(":shard", text(key::ledger_partition(shard)));
-        let page = query.expression_attribute_values(":after", text(after)).send().await.map_err(failed)?;
+        let page =
+            query.expression_attribute_values(":after", text(after)).send().await.map_err(described)?;
         page.items.unwrap_or_default().iter().map(row).collect()
     }
 
     pub(super) async fn manifest_before(
         &self,
         shard: &str,
-        place: Option<&ShardPosition>,
+        end: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
-        let query = self.backwards(shard, place.map_or(BEHIND_ROWS.to_owned(), sort_key));
-        let page = query.send().await.map_err(failed)?.items.unwrap_or_default();
+        let query = self.backwards(shard, end.map_or(ROWS_END.to_owned(), sort_key));
+        let page = query.send().await.map_err(described)?.items.unwrap_or_default();
         let rows: Vec<_> = page.iter().map(row).collect::<Result<_, _>>()?;
-        Ok(rows.into_iter().filter(|row| place != Some(&row.first)).collect())
+        Ok(rows.into_iter().filter(|row| end != Some(&row.first)).collect())
     }
 
     pub(super) async fn manifest_at(
         &self,
         shard: &str,
-        place: &ShardPosition,
+        position: &ShardPosition,
     ) -> anyhow::Result<Option<ManifestRow>> {
-        let page = self.backwards(shard, sort_key(place)).limit(1).send().await.map_err(failed)?;
+        let page = self.backwards(shard, sort_key(position)).limit(1).send().await.map_err(described)?;
         page.items.unwrap_or_default().first().map(row).transpose()
     }
 
-    /// The manifest rows from `last`, inclusive, back.
+    /// The manifest rows backwards from `last`, inclusive.
     fn backwards(&self, shard: &str, last: String) -> QueryFluentBuilder {
         let query = self.client.query().table_name(&self.ledger).consistent_read(true);
         let query = query.key_condition_expression("pk = :shard AND sk BETWEEN :first AND :last");
@@ -109,13 +107,13 @@ impl Tables {
         Ok(names.iter().map(|name| found.get(name).cloned()).collect())
     }
 
-    /// DynamoDB answers what it can, and names the rest.
+    /// DynamoDB returns what it can read, and names the rest.
     async fn batch_get(&self, request: KeysAndAttributes) -> anyhow::Result<Vec<Attributes>> {
         let mut unread = HashMap::from([(self.items.clone(), request)]);
         let mut found = Vec::new();
         for _ in 0..ATTEMPTS {
             let call = self.client.batch_get_item().set_request_items(Some(unread));
-            let output = call.send().await.map_err(failed)?;
+            let output = call.send().await.map_err(described)?;
             found.extend(output.responses.unwrap_or_default().into_values().flatten());
             unread = output.unprocessed_keys.unwrap_or_default();
             if unread.is_empty() {
@@ -133,7 +131,7 @@ impl Tables {
     ) -> anyhow::Result<ItemPage> {
         let start = after.map(|after| {
             let [partition, sort]: [String; 2] =
-                serde_json::from_str(&after).context("a cursor of another list")?;
+                serde_json::from_str(&after).context("the cursor is of another list")?;
             anyhow::Ok(keys(partition, sort))
         });
         let start = start.transpose()?;
@@ -144,7 +142,7 @@ impl Tables {
                     scan = scan.expression_attribute_names(word, name);
                 }
                 let scan = scan.projection_expression(ATTRIBUTES).set_exclusive_start_key(start);
-                let page = scan.send().await.map_err(failed)?;
+                let page = scan.send().await.map_err(described)?;
                 (page.items, page.last_evaluated_key)
             }
             Some(tenant) => {
@@ -155,13 +153,13 @@ impl Tables {
                 let query = query.key_condition_expression("pk = :tenant");
                 let query = query.expression_attribute_values(":tenant", text(key::item_partition(tenant)));
                 let query = query.projection_expression(ATTRIBUTES).set_exclusive_start_key(start);
-                let page = query.send().await.map_err(failed)?;
+                let page = query.send().await.map_err(described)?;
                 (page.items, page.last_evaluated_key)
             }
         };
         let items = items.unwrap_or_default().iter().map(named).collect::<Result<_, _>>()?;
         let next = last.map(|last| {
-            let key = |name| string(&last, name).context("a page of items ends without a key");
+            let key = |name| string(&last, name).context("a page of items has no last key");
             Ok::<_, anyhow::Error>(serde_json::to_string(&[key("pk")?, key("sk")?])?)
         });
         Ok(ItemPage { items, next: next.transpose()? })
@@ -216,6 +214,6 @@ fn named(attributes: &Attributes) -> anyhow::Result<NamedItem> {
     };
     read().with_context(|| {
         let name = |key| string(attributes, key).unwrap_or("?");
-        format!("the item {} {} is not as Tidegate writes it", name("pk"), name("sk"))
+        format!("the item {} {} was not written by Tidegate", name("pk"), name("sk"))
     })
 }

@@ -1,4 +1,4 @@
-//! The stream, for reading: `ListShards`, `GetRecords`, `DescribeStreamSummary`.
+//! Reads the stream: `ListShards`, `GetRecords`, `DescribeStreamSummary`.
 
 use std::time::Duration;
 
@@ -8,13 +8,12 @@ use aws_sdk_kinesis::Client;
 use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{RecordPage, Start};
 
-use super::failed;
+use crate::error::described;
 use crate::kinesis::{KinesisReader, Position};
 
-/// How much of a shard is read at a time: as much as a call gives.
+/// As much as a call returns.
 const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 10 * 1024 * 1024 };
 
-/// A stream's shards.
 #[derive(Debug)]
 pub(super) struct Shards {
     client: Client,
@@ -26,12 +25,12 @@ impl Shards {
         Self { client: Client::new(sdk), reader: KinesisReader::new(sdk, stream) }
     }
 
-    /// The stream's ARN, and how long it keeps records.
+    /// The stream's ARN and retention.
     pub(super) async fn describe(&self) -> anyhow::Result<(String, Duration)> {
         let stream = self.reader.stream();
-        let described = self.client.describe_stream_summary().stream_name(stream).send().await;
-        let described = described.map_err(failed).with_context(|| format!("the stream `{stream}`"))?;
-        let summary = described.stream_description_summary.context("Kinesis describes nothing")?;
+        let summary = self.client.describe_stream_summary().stream_name(stream).send().await;
+        let summary = summary.map_err(described).with_context(|| format!("the stream `{stream}`"))?;
+        let summary = summary.stream_description_summary.context("Kinesis returns no description")?;
         let hours = u64::try_from(summary.retention_period_hours).unwrap_or_default();
         Ok((summary.stream_arn, Duration::from_hours(hours)))
     }

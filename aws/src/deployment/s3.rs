@@ -1,4 +1,4 @@
-//! The bucket: what an operator asks of it besides single objects.
+//! Lists the bucket, and reads parts of objects.
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
@@ -6,9 +6,8 @@ use bytes::Bytes;
 use operate::deployment::ListedObject;
 use shared::time::Timestamp;
 
-use super::failed;
+use crate::error::described;
 
-/// A bucket.
 #[derive(Debug)]
 pub(super) struct Bucket {
     client: Client,
@@ -22,10 +21,10 @@ impl Bucket {
 
     pub(super) async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
         let call = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let page = call.set_start_after(after.map(str::to_owned)).send().await.map_err(failed)?;
+        let page = call.set_start_after(after.map(str::to_owned)).send().await.map_err(described)?;
         let listed = |object: aws_sdk_s3::types::Object| {
             let bytes = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
-            // S3 always says when; if it once did not, nobody may take the object for an old one.
+            // S3 always sends the time. Without one, the object must not count as old.
             let written = object.last_modified.and_then(|time| time.to_millis().ok()).unwrap_or(i64::MAX);
             object.key.map(|key| ListedObject { key, bytes, written: Timestamp::from_unix_ms(written) })
         };
@@ -43,16 +42,16 @@ impl Bucket {
         }
         let range = format!("bytes={offset}-{}", offset + length - 1);
         match self.client.get_object().bucket(&self.bucket).key(key).range(range).send().await {
-            Ok(found) => Ok(Some(found.body.collect().await.map_err(failed)?.into_bytes())),
+            Ok(found) => Ok(Some(found.body.collect().await.map_err(described)?.into_bytes())),
             Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => {
                 Ok(None)
             }
-            Err(error) => Err(failed(error).context(format!("`{key}`"))),
+            Err(error) => Err(described(error).context(format!("`{key}`"))),
         }
     }
 
     pub(super) async fn delete(&self, key: &str) -> anyhow::Result<()> {
         let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        deleted.map(drop).map_err(failed)
+        deleted.map(drop).map_err(described)
     }
 }

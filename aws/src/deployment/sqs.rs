@@ -1,8 +1,8 @@
 //! The spill queue and its dead-letter queue.
 //!
-//! SQS lets nobody look at a message without receiving it. So all are received, and made visible again at once: each look
-//! counts as one of the 500 receives after which a message becomes a dead letter, and for its length the redriver does not
-//! see what is looked at. A queue that is too long for one look is looked at in part, and the rest is counted.
+//! SQS has no call to read a message without receiving it. So a look receives all messages and makes them visible again.
+//! It counts as one of the 500 receives after which a message becomes a dead letter, and while it runs the drain does not
+//! get these messages. If the queue is too long for one look, the rest is only counted.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,18 +20,17 @@ use shared::limits;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
-use super::failed;
+use crate::error::described;
 
-/// How long what was received stays hidden if nobody gets to make it visible, in seconds.
+/// Seconds for which a received message stays hidden if this process dies.
 const HIDDEN: i32 = 60;
-/// How long a look takes at most: what was received first must not be visible again before it ends.
+/// The longest look. It must end before its first messages are visible again.
 const LOOK: Duration = Duration::from_secs(45);
-/// How many bytes of messages are held, about.
+/// About how many bytes of messages are held in memory.
 const BYTES: usize = 256 * 1024 * 1024;
-/// How long an empty queue is waited for, in seconds: all of SQS's servers are asked then.
+/// Seconds to wait for messages. With a wait, SQS asks all of its servers.
 const WAIT: i32 = 1;
 
-/// The two queues.
 #[derive(Debug)]
 pub(super) struct Queues {
     client: Client,
@@ -58,14 +57,14 @@ impl Queues {
     pub(super) async fn delete(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
         let url = self.url(queue).await?.context("the spill queue has no dead-letter queue")?;
         let deleted = self.client.delete_message().queue_url(url).receipt_handle(&message.id).send().await;
-        deleted.map(drop).map_err(failed)
+        deleted.map(drop).map_err(described)
     }
 
     async fn receive(&self, url: &str) -> anyhow::Result<Vec<Message>> {
         let receive = self.client.receive_message().queue_url(url).visibility_timeout(HIDDEN);
         let receive = receive.max_number_of_messages(10).wait_time_seconds(WAIT);
         let receive = receive.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-        Ok(receive.send().await.map_err(failed)?.messages.unwrap_or_default())
+        Ok(receive.send().await.map_err(described)?.messages.unwrap_or_default())
     }
 
     async fn release(&self, url: &str, messages: &HashMap<String, Message>) -> anyhow::Result<()> {
@@ -78,12 +77,12 @@ impl Queues {
             };
             let entries = receipts.iter().enumerate().map(entry).collect::<Result<_, _>>()?;
             let call = self.client.change_message_visibility_batch().queue_url(url);
-            call.set_entries(Some(entries)).send().await.map_err(failed)?;
+            call.set_entries(Some(entries)).send().await.map_err(described)?;
         }
         Ok(())
     }
 
-    /// The queue's URL; none for the dead-letter queue of a queue without one.
+    /// `None` if there is no dead-letter queue.
     async fn url(&self, queue: QueueName) -> anyhow::Result<Option<String>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -98,7 +97,7 @@ impl Queues {
         };
         let policy: Policy = serde_json::from_str(&policy).context("the spill queue's redrive policy")?;
         let name = policy.dead_letter_target_arn.rsplit(':').next().unwrap_or_default();
-        let found = self.client.get_queue_url().queue_name(name).send().await.map_err(failed)?;
+        let found = self.client.get_queue_url().queue_name(name).send().await.map_err(described)?;
         Ok(found.queue_url)
     }
 
@@ -109,29 +108,28 @@ impl Queues {
 
     async fn attribute(&self, url: &str, name: QueueAttributeName) -> anyhow::Result<Option<String>> {
         let call = self.client.get_queue_attributes().queue_url(url).attribute_names(name.clone());
-        let found = call.send().await.map_err(failed).with_context(|| format!("the queue `{url}`"))?;
+        let found = call.send().await.map_err(described).with_context(|| format!("the queue `{url}`"))?;
         Ok(found.attributes.and_then(|mut attributes| attributes.remove(&name)))
     }
 }
 
-/// What was looked at.
 struct Looked {
-    /// By their ids.
+    /// By id.
     messages: HashMap<String, Message>,
     end: anyhow::Result<End>,
 }
 
-/// Why no more was looked at.
+/// Why a look ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// There was no more.
+    /// There were no more messages.
     Empty,
-    /// It took too long, or too much memory.
+    /// It took too long or too much memory.
     TooMuch,
 }
 
-/// Receives until the queue has no more to give. A message may be received twice, so that nothing but known ones means
-/// nothing; it does not get round to what becomes visible again, since it ends before.
+/// Receives until an answer is empty. SQS may deliver a message twice, so an answer with known messages alone is not the
+/// end. The look ends before messages become visible again.
 async fn look<F>(mut receive: impl FnMut() -> F, most: usize, until: Instant) -> Looked
 where
     F: Future<Output = anyhow::Result<Vec<Message>>>,
@@ -155,7 +153,7 @@ where
     Looked { messages, end }
 }
 
-/// About how many messages were not looked at, of a queue that began with so many.
+/// About how many messages were not seen, of the `visible` and `hidden` ones at the beginning.
 fn not_looked_at(end: End, visible: u64, hidden: u64, seen: u64) -> u64 {
     match end {
         End::Empty => hidden,
@@ -179,7 +177,7 @@ mod tests {
         Message::builder().message_id(id).body("x".repeat(bytes)).build()
     }
 
-    /// A look at a queue that gives these, each call taking a second: what was seen, and the end.
+    /// The number of seen messages and the end of a look at a queue. Each call takes a second.
     async fn looked(calls: &[&[(&str, usize)]]) -> (usize, anyhow::Result<End>) {
         let mut calls: VecDeque<_> = calls.iter().collect();
         let receive = || {
@@ -200,22 +198,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_ends_before_what_it_has_hidden_is_visible_again() {
+    async fn a_look_ends_before_its_messages_are_visible_again() {
         assert!(LOOK < Duration::from_secs(HIDDEN.unsigned_abs().into()));
         let (seen, end) = looked(&[&[("a", 1)][..]; 1_000]).await;
         assert_eq!((seen, end.unwrap()), (1, End::TooMuch));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_ends_before_it_holds_more_than_memory() {
+    async fn a_look_ends_when_it_holds_too_many_bytes() {
         let (seen, end) = looked(&[&[("a", 60)], &[("b", 60)], &[("c", 1)]]).await;
         assert_eq!((seen, end.unwrap()), (2, End::TooMuch));
     }
 
     #[test]
-    fn what_was_not_looked_at_is_counted() {
+    fn unseen_messages_are_counted() {
         assert_eq!(not_looked_at(End::Empty, 100, 7, 100), 7);
         assert_eq!(not_looked_at(End::TooMuch, 100, 7, 40), 67);
-        assert_eq!(not_looked_at(End::TooMuch, 100, 0, 120), 1, "counts are about right, and there was more");
+        assert_eq!(not_looked_at(End::TooMuch, 100, 0, 120), 1, "counts are approximate, and there was more");
     }
 }

@@ -1,15 +1,14 @@
-//! S3: who may reach the bucket, and what becomes of objects.
+//! S3: access to the bucket, encryption, and the lifecycle of objects.
 
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule as Rule};
+use operate::doctor::facts::{Bucket, LifecycleRule};
 use serde_json::Value;
 
-use operate::doctor::facts::{Bucket, LifecycleRule};
-
-/// What S3 says where nothing is set. (None of these is in the model of its API.)
+/// S3's answers where nothing is set. None of them is in the model of its API.
 const NOT_SET: [&str; 4] = [
     "NoSuchPublicAccessBlockConfiguration",
     "ServerSideEncryptionConfigurationNotFoundError",
@@ -17,7 +16,6 @@ const NOT_SET: [&str; 4] = [
     "NoSuchLifecycleConfiguration",
 ];
 
-/// The bucket of that name.
 pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Bucket> {
     let client = Client::new(sdk);
     let what = |what: &str| format!("the {what} of the bucket `{name}` cannot be read");
@@ -48,7 +46,7 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Bucket> 
     })
 }
 
-/// `None` where nothing is set.
+/// `None` if it is not set.
 fn set<T, E: ProvideErrorMetadata, R>(
     answer: Result<T, SdkError<E, R>>,
 ) -> Result<Option<T>, SdkError<E, R>> {
@@ -90,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_refuses_plain_text_or_it_does_not() {
+    fn a_policy_that_denies_plain_http_is_recognised() {
         let policy = |effect: &str, flag: &str| {
             format!(
                 r#"{{"Statement":[{{"Effect":"{effect}","Action":"s3:*","Condition":{{"Bool":{{"aws:SecureTransport":{flag}}}}}}}]}}"#

@@ -1,4 +1,4 @@
-//! Lambda: functions, the alias behind the URL, what answers there, and mappings from queues.
+//! Lambda: functions, the live version and its health, and mappings from queues.
 
 use std::time::Duration;
 
@@ -9,19 +9,18 @@ use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture, FunctionResponseType};
+use operate::doctor::facts::{DeployedFunction, Health, LiveIngest, SpillMapping};
 use serde::Deserialize;
 
 use super::role;
-use operate::doctor::facts::{Door, Function, Health, SpillMapping};
 
-/// What the Function URL belongs to.
+/// The alias of the Function URL.
 pub(super) const ALIAS: &str = "live";
 
-/// A `GET /health` as a Function URL passes it on. By `Invoke`, so that it is answered also where the URL wants signatures.
+/// A `GET /health` in the form of a Function URL. Doctor sends it by `Invoke`, since the URL may require signatures.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>
 const HEALTH: &str = r#"{"version":"2.0","routeKey":"$default","rawPath":"/health","rawQueryString":"","headers":{"host":"doctor"},"requestContext":{"accountId":"anonymous","apiId":"doctor","domainName":"doctor","domainPrefix":"doctor","http":{"method":"GET","path":"/health","protocol":"HTTP/1.1","sourceIp":"127.0.0.1","userAgent":"tidegate doctor"},"requestId":"doctor","routeKey":"$default","stage":"$default","time":"01/Jan/2026:00:00:00 +0000","timeEpoch":1767225600000},"isBase64Encoded":false}"#;
 
-/// Lambda's API.
 pub(super) struct Functions {
     client: Client,
 }
@@ -31,27 +30,27 @@ impl Functions {
         Self { client: Client::new(sdk) }
     }
 
-    /// The function of that name, in the version behind `alias` if one is named.
+    /// The version that `alias` names, else the newest code.
     pub(super) async fn read(
         &self,
         sdk: &SdkConfig,
         name: &str,
         alias: Option<&str>,
-    ) -> anyhow::Result<Function> {
+    ) -> anyhow::Result<DeployedFunction> {
         let found = self.configuration(name, alias).await?;
         let concurrency = self.client.get_function_concurrency().function_name(name).send().await;
         let concurrency = concurrency
             .with_context(|| format!("the reserved concurrency of `{name}` cannot be read"))?
             .reserved_concurrent_executions;
-        let role_arn = found.role.context("AWS gives no role for the function")?;
+        let role_arn = found.role.context("AWS returns no role for the function")?;
         let role = role::read(sdk, role_arn.rsplit('/').next().unwrap_or(&role_arn)).await?;
         let variables = found.environment.and_then(|environment| environment.variables).unwrap_or_default();
         let logging = found.logging_config;
         let log_group = logging.as_ref().and_then(|logging| logging.log_group.clone());
-        // A version's ARN ends in its number; permissions and mappings name the function.
-        let arn = found.function_arn.context("AWS gives no ARN for the function")?;
+        // A version's ARN ends with its number. Permissions and mappings name the function without it.
+        let arn = found.function_arn.context("AWS returns no ARN for the function")?;
         let arn = arn.splitn(8, ':').take(7).collect::<Vec<_>>().join(":");
-        Ok(Function {
+        Ok(DeployedFunction {
             name: name.to_owned(),
             arn,
             runtime: found.runtime.as_ref().map_or("not set", |runtime| runtime.as_str()).to_owned(),
@@ -78,17 +77,15 @@ impl Functions {
         })
     }
 
-    /// What serves behind the URL.
-    pub(super) async fn door(&self, name: &str) -> anyhow::Result<Door> {
+    pub(super) async fn live(&self, name: &str) -> anyhow::Result<LiveIngest> {
         let code = |found: GetFunctionConfigurationOutput| found.code_sha256.unwrap_or_default();
-        Ok(Door {
+        Ok(LiveIngest {
             live_code: code(self.configuration(name, Some(ALIAS)).await?),
             newest_code: code(self.configuration(name, None).await?),
             health: self.health(name).await,
         })
     }
 
-    /// The mappings from queues to the function.
     pub(super) async fn queue_mappings(&self, name: &str) -> anyhow::Result<Vec<SpillMapping>> {
         let listed = self.client.list_event_source_mappings().function_name(name).send().await;
         let listed =
@@ -150,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_tells_version_and_configuration_or_why_not() {
+    fn an_answer_has_version_and_configuration_or_the_reason_why_not() {
         let ok = br#"{"statusCode":200,"headers":{},"body":"{\"status\":\"ok\",\"version\":\"0.1.0\",\"config\":\"ab\"}","isBase64Encoded":false}"#;
         let expected = Health { version: "0.1.0".to_owned(), config: "ab".to_owned() };
         assert_eq!(health(ok), Ok(expected));

@@ -7,15 +7,12 @@ use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
+use operate::doctor::facts::{Queue, RedrivePolicy};
 use serde::Deserialize;
 
-use operate::doctor::facts::{Queue, Redrive};
-
-/// The queue at that URL.
 pub(super) async fn read(sdk: &SdkConfig, url: &str) -> anyhow::Result<Queue> {
-    let asked =
-        Client::new(sdk).get_queue_attributes().queue_url(url).attribute_names(Name::All).send().await;
-    let answer = asked.with_context(|| format!("the queue {url} cannot be read"))?;
+    let read = Client::new(sdk).get_queue_attributes().queue_url(url).attribute_names(Name::All).send().await;
+    let answer = read.with_context(|| format!("the queue {url} cannot be read"))?;
     queue(url, &answer.attributes.unwrap_or_default())
         .with_context(|| format!("the queue {url} is not as SQS documents it"))
 }
@@ -28,7 +25,7 @@ fn queue(url: &str, attributes: &HashMap<Name, String>) -> anyhow::Result<Queue>
         max_receive_count: Count,
     }
 
-    /// SQS answers with what was set, a number or its digits.
+    /// A number or its digits, as it was set.
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Count {
@@ -46,7 +43,7 @@ fn queue(url: &str, attributes: &HashMap<Name, String>) -> anyhow::Result<Queue>
             Count::Number(number) => Ok(number),
             Count::Digits(digits) => digits.parse(),
         };
-        receives.map(|receives| Redrive { target: policy.dead_letter_target_arn, receives })
+        receives.map(|receives| RedrivePolicy { target: policy.dead_letter_target_arn, receives })
     });
     let is_on = |name: &Name| attributes.get(name).is_some_and(|value| value == "true");
     Ok(Queue {
@@ -80,7 +77,7 @@ mod tests {
             .into();
             let queue = queue("https://q", &attributes).unwrap();
             assert_eq!((queue.visibility.as_secs(), queue.message_bytes), (180, 1_048_576));
-            assert_eq!(queue.redrive, Some(Redrive { target: "arn:dead".to_owned(), receives: 500 }));
+            assert_eq!(queue.redrive, Some(RedrivePolicy { target: "arn:dead".to_owned(), receives: 500 }));
         }
     }
 

@@ -1,15 +1,15 @@
-//! IAM: what a role's policies say.
+//! IAM: a role's policies.
 
-use crate::query::{Members, Service, call};
 use anyhow::Context;
 use aws_config::SdkConfig;
+use operate::doctor::facts::{Role, Statement};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 
-use operate::doctor::facts::{Role, Statement};
+use super::policy::{list, texts};
+use crate::query::{Members, Service, call};
 
-/// The role of that name.
 pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Role> {
     let role = ("RoleName", name);
     let listed: Policies = call(sdk, Service::Iam, "ListRolePolicies", &[role]).await?;
@@ -20,7 +20,7 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Role> {
         let document = percent_decode_str(&found.document).decode_utf8_lossy();
         statements.extend(
             parse(&document)
-                .with_context(|| format!("the policy `{policy}` of the role `{name}` is not understood"))?,
+                .with_context(|| format!("the policy `{policy}` of the role `{name}` cannot be read"))?,
         );
     }
     let attached: Attached = call(sdk, Service::Iam, "ListAttachedRolePolicies", &[role]).await?;
@@ -55,21 +55,16 @@ struct AttachedPolicy {
 fn parse(document: &str) -> anyhow::Result<Vec<Statement>> {
     let document: Value = serde_json::from_str(document)?;
     let statements = document.get("Statement").context("it has no statement")?;
-    // One of something may stand for a list of it, everywhere in a policy.
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-    let texts = |value: Option<&Value>| {
-        let values = value.map(list).unwrap_or_default();
-        values.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
-    };
+    let owned = |value: &Value| texts(value).map(str::to_owned).collect();
     let statement = |statement: &Value| Statement {
         allows: statement["Effect"] == "Allow",
-        actions: texts(statement.get("Action")),
-        resources: texts(statement.get("Resource")),
+        actions: owned(&statement["Action"]),
+        resources: owned(&statement["Resource"]),
         is_conditional: ["Condition", "NotAction", "NotResource"]
             .iter()
             .any(|key| statement.get(key).is_some()),
     };
-    Ok(list(statements).iter().map(statement).collect())
+    Ok(list(statements).into_iter().map(statement).collect())
 }
 
 #[cfg(test)]
@@ -77,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_something_is_a_list_of_one() {
+    fn a_single_value_is_a_list_of_one() {
         let one = r#"{"Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#;
         let many = r#"{"Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["*"]}]}"#;
         let expected = Statement {
@@ -92,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_only_sometimes_is_marked() {
+    fn conditional_statements_are_marked() {
         let document = r#"{"Statement":[{"Effect":"Deny","NotAction":"s3:*","Resource":"*"},
             {"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"true"}}}]}"#;
         let statements = parse(document).unwrap();

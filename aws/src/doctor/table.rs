@@ -1,4 +1,4 @@
-//! DynamoDB: a table, what it forgets, and whether it can be restored.
+//! DynamoDB: a table, its time to live and its backups.
 
 use anyhow::Context;
 use aws_config::SdkConfig;
@@ -7,15 +7,13 @@ use aws_sdk_dynamodb::types::{
     GlobalSecondaryIndexDescription, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, SseStatus,
     TimeToLiveStatus,
 };
-
 use operate::doctor::facts::{Index, Table};
 
-/// The table of that name.
 pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Table> {
     let client = Client::new(sdk);
     let described = client.describe_table().table_name(name).send().await;
     let described = described.with_context(|| format!("the table `{name}` cannot be described"))?;
-    let table = described.table.context("AWS describes the table by nothing")?;
+    let table = described.table.context("AWS returns no description of the table")?;
 
     let expires = client.describe_time_to_live().table_name(name).send().await;
     let expires = expires.with_context(|| format!("the time to live of `{name}` cannot be read"))?;
@@ -43,7 +41,7 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Table> {
     })
 }
 
-/// Its name, and what it is.
+/// With its name.
 fn index(index: GlobalSecondaryIndexDescription) -> Option<(String, Index)> {
     let projection = index.projection.and_then(|projection| projection.projection_type);
     let described = Index {
@@ -54,7 +52,7 @@ fn index(index: GlobalSecondaryIndexDescription) -> Option<(String, Index)> {
     Some((index.index_name?, described))
 }
 
-/// Partition key first, whatever order they are listed in.
+/// The partition key first.
 fn keys(mut schema: Vec<KeySchemaElement>) -> Vec<String> {
     schema.sort_by_key(|element| element.key_type != KeyType::Hash);
     schema.into_iter().map(|element| element.attribute_name).collect()

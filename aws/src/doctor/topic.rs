@@ -1,22 +1,22 @@
-//! SNS: a topic's attributes, of which its policy is one. The Query protocol is all that SNS speaks.
+//! SNS: the policy of a topic, which is one of its attributes.
 
-use crate::query::{Entries, Service, call};
 use anyhow::Context;
 use aws_config::SdkConfig;
+use operate::doctor::facts::Topic;
 use serde::Deserialize;
 use serde_json::Value;
 
-use operate::doctor::facts::Topic;
+use super::policy::{list, texts};
+use crate::query::{Entries, Service, call};
 
-/// The action that a publisher is allowed, in small letters, as policies do not tell letters apart.
+/// In lower case, since policies ignore case.
 const PUBLISH: &str = "sns:publish";
 
-/// The topic of that ARN.
 pub(super) async fn read(sdk: &SdkConfig, arn: &str) -> anyhow::Result<Topic> {
     let read: Described = call(sdk, Service::Sns, "GetTopicAttributes", &[("TopicArn", arn)]).await?;
     let policy = read.attributes.get("Policy").with_context(|| format!("the topic `{arn}` has no policy"))?;
     let publishers =
-        publishers(policy).with_context(|| format!("the policy of the topic `{arn}` is not understood"))?;
+        publishers(policy).with_context(|| format!("the policy of the topic `{arn}` cannot be read"))?;
     Ok(Topic { arn: arn.to_owned(), publishers })
 }
 
@@ -26,7 +26,7 @@ struct Described {
     attributes: Entries,
 }
 
-/// Whom a policy lets publish, under whatever conditions.
+/// The principals that a policy allows to publish, with or without conditions.
 fn publishers(policy: &str) -> anyhow::Result<Vec<String>> {
     let policy: Value = serde_json::from_str(policy)?;
     let statements = list(policy.get("Statement").context("it has no statement")?);
@@ -42,19 +42,10 @@ fn publishers(policy: &str) -> anyhow::Result<Vec<String>> {
     Ok(principals.collect())
 }
 
-/// Whether a policy's action, which may end in `*`, is `action` or one more.
+/// `pattern` is a policy's action. It may end in `*`.
 fn covers(pattern: &str, action: &str) -> bool {
     let pattern = pattern.to_lowercase();
     pattern.strip_suffix('*').map_or(pattern == action, |beginning| action.starts_with(beginning))
-}
-
-fn texts(value: &Value) -> impl Iterator<Item = &str> {
-    list(value).into_iter().filter_map(Value::as_str)
-}
-
-/// One of something may stand for a list of it, everywhere in a policy.
-fn list(value: &Value) -> Vec<&Value> {
-    value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
 }
 
 #[cfg(test)]
@@ -66,8 +57,8 @@ mod tests {
     }
 
     #[test]
-    fn whom_a_policy_lets_publish_is_read_from_every_form_of_it() {
-        // SNS's own, which a policy of ours takes the place of.
+    fn publishers_are_read_from_every_form_of_a_policy() {
+        // SNS's default policy.
         check(
             r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":["SNS:Subscribe","SNS:Publish"],
                 "Resource":"arn","Condition":{"StringEquals":{"AWS:SourceOwner":"1"}}}]}"#,
@@ -81,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_denied_or_may_do_something_else_is_no_publisher() {
+    fn denied_principals_and_other_actions_do_not_count() {
         check(r#"{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sns:Publish"}]}"#, &[]);
         check(r#"{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sns:Subscribe"}]}"#, &[]);
         assert!(publishers("{}").is_err());

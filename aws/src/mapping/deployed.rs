@@ -1,4 +1,4 @@
-//! Lambda's event source mappings, read.
+//! Reads an event source mapping of Lambda.
 
 use std::time::Duration;
 
@@ -12,17 +12,16 @@ use uuid::Uuid;
 use operate::doctor::facts::StreamMapping;
 use shared::mapping::Rules;
 
-/// The mapping of that id.
 pub async fn deployed_mapping(sdk: &SdkConfig, id: Uuid) -> anyhow::Result<StreamMapping> {
     let found = Client::new(sdk).get_event_source_mapping().uuid(id.to_string()).send().await;
     let found = found.with_context(|| format!("the event source mapping {id} cannot be read"))?;
     ours(id, found).with_context(|| format!("the event source mapping {id} is not as Lambda documents it"))
 }
 
-/// Lambda's own defaults stand where a setting is missing.
+/// A missing setting has Lambda's default.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
 fn ours(id: Uuid, found: GetEventSourceMappingOutput) -> anyhow::Result<StreamMapping> {
-    // -1 says: without end.
+    // -1 is unlimited.
     let seconds = |value: i32| u64::try_from(value).ok().map(Duration::from_secs);
     let on_failure = found.destination_config.and_then(|config| config.on_failure);
     let Rules { payload_limit, backoff, .. } = Rules::default();
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_are_lambdas_and_not_our_own() {
+    fn settings_are_read_as_lambda_has_them() {
         let destination = OnFailure::builder().destination("arn:aws:s3:::archive").build();
         let found = named()
             .state("Enabled")
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_was_not_told_is_as_lambda_has_it_by_itself() {
+    fn missing_settings_have_lambdas_defaults() {
         let mapping = ours(Uuid::nil(), named().build()).unwrap();
         assert_eq!((mapping.starting_position.as_str(), mapping.parallelization_factor), ("not set", 1));
         let rules = mapping.rules;

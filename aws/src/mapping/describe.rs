@@ -1,4 +1,4 @@
-//! What a mapping has to know of its stream and function.
+//! What a mapping needs to know about its stream and its function.
 
 use std::time::Duration;
 
@@ -10,21 +10,18 @@ use shared::digest::sha256;
 /// A stream and the function that gets its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapped {
-    /// The stream's name.
     pub stream: String,
-    /// The function's name.
     pub function: String,
     stream_arn: String,
     function_arn: String,
     role_arn: String,
 }
 
-/// Asks AWS for both.
 pub async fn describe(sdk: &SdkConfig, stream: String, function: String) -> anyhow::Result<Mapped> {
     let kinesis = aws_sdk_kinesis::Client::new(sdk);
     let described = kinesis.describe_stream_summary().stream_name(&stream).send().await;
     let described = described.with_context(|| format!("the stream `{stream}` cannot be described"))?;
-    let summary = described.stream_description_summary.context("AWS describes the stream by nothing")?;
+    let summary = described.stream_description_summary.context("AWS returns no description of the stream")?;
 
     let lambda = aws_sdk_lambda::Client::new(sdk);
     let configuration = lambda.get_function_configuration().function_name(&function).send().await;
@@ -34,14 +31,14 @@ pub async fn describe(sdk: &SdkConfig, stream: String, function: String) -> anyh
         stream,
         function,
         stream_arn: summary.stream_arn,
-        function_arn: configuration.function_arn.context("AWS gives no ARN for the function")?,
+        function_arn: configuration.function_arn.context("AWS returns no ARN for the function")?,
         role_arn: configuration.role.unwrap_or_default(),
     })
 }
 
 impl Mapped {
-    /// A mapping by `rules`. Its id is a function of what is mapped and `endpoint`, so that it goes on where it stood
-    /// and its failures lie under one prefix.
+    /// A mapping with these rules. Its id is derived from the endpoint, the stream and the function, so a later run finds
+    /// its checkpoints and uses the same prefix for failures.
     pub fn settings(&self, endpoint: &str, rules: Rules) -> Settings {
         let name = format!("{endpoint} {} {}", self.stream_arn, self.function_arn);
         let digest =

@@ -1,4 +1,4 @@
-//! A function by the AWS SDK: synchronous `Invoke`.
+//! Invokes a Lambda function and waits for its response.
 
 use std::time::Duration;
 
@@ -15,12 +15,11 @@ use serde::Deserialize;
 
 use local::event_source_mapping::ports::{InvokeFailure, Invoker};
 
-/// The longest that a function may run, and a little more.
+/// The longest time-out of a function, 900 s, and a little more.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const CALL: Duration = Duration::from_secs(910);
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A Lambda function.
 #[derive(Clone, Debug)]
 pub struct LambdaInvoker {
     client: Client,
@@ -28,22 +27,21 @@ pub struct LambdaInvoker {
 }
 
 impl LambdaInvoker {
-    /// The function of that name.
     pub fn new(sdk: &SdkConfig, function: String) -> Self {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build();
         let config = Builder::from(sdk)
             .timeout_config(timeouts)
-            // The mapping tries again itself, and counts.
+            // The mapping retries, and counts the attempts.
             .retry_config(RetryConfig::disabled())
-            // A function at work sends nothing for minutes.
+            // A running function sends nothing for minutes.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         Self { client: Client::from_conf(config.build()), function }
     }
 }
 
 impl Invoker for LambdaInvoker {
-    /// A connection that breaks leaves it open whether the function ran. It counts as not run: the batch comes again,
-    /// as it does in Lambda.
+    /// After a broken connection it is unknown whether the function ran. It counts as not run, as in Lambda: the batch is
+    /// delivered again.
     async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
         let call = self.client.invoke().function_name(&self.function);
         let call = call.invocation_type(InvocationType::RequestResponse).payload(Blob::new(payload));
@@ -59,7 +57,7 @@ impl Invoker for LambdaInvoker {
     }
 }
 
-/// What the function says of its failure.
+/// The message of a failed function, else the beginning of its answer.
 fn message(answer: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Failure {
@@ -76,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_by_its_message_and_else_by_what_there_is() {
+    fn a_failure_is_described_by_its_message_or_its_text() {
         assert_eq!(message(br#"{"errorType":"Panic","errorMessage":"poison"}"#), "poison");
         assert_eq!(message(b"Task timed out"), "Task timed out");
         assert_eq!(message(b""), "");

@@ -1,15 +1,15 @@
-//! Failures by the AWS SDK: one object a failed batch, as Lambda writes it.
+//! The failure destination in S3: one object for each failed batch, in Lambda's format.
 
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::primitives::ByteStream;
 
 use local::event_source_mapping::FailedBatch;
 use local::event_source_mapping::ports::FailureDestination;
 
-/// A bucket for what failed for good.
+use crate::error::described;
+
 #[derive(Clone, Debug)]
 pub struct S3Failures {
     client: Client,
@@ -17,7 +17,6 @@ pub struct S3Failures {
 }
 
 impl S3Failures {
-    /// The bucket of that name.
     pub fn new(sdk: &SdkConfig, bucket: String) -> Self {
         Self { client: Client::new(sdk), bucket }
     }
@@ -27,7 +26,7 @@ impl FailureDestination for S3Failures {
     async fn save(&self, batch: &FailedBatch) -> anyhow::Result<()> {
         let put = self.client.put_object().bucket(&self.bucket).key(&batch.object_key);
         let put = put.content_type("application/json").body(ByteStream::from(batch.to_json()));
-        let put = put.send().await.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)));
+        let put = put.send().await.map_err(described);
         put.map(drop).with_context(|| format!("`{}` in bucket `{}`", batch.object_key, self.bucket))
     }
 }

@@ -1,24 +1,23 @@
-//! What Lambda was told about a mapping of its own, and whether ours can stand in for it.
+//! Whether our own mapping can replace a mapping of Lambda, and with which settings.
 
 use anyhow::{Context, bail, ensure};
 use operate::doctor::facts::StreamMapping;
 use shared::mapping::{Rules, STARTING_POSITION};
 
-/// What a mapping of ours needs to do the same.
+/// The settings of our own mapping in the place of Lambda's.
 #[derive(Clone, Debug)]
 pub struct StandIn {
-    /// The stream's name.
+    /// The name.
     pub stream: String,
-    /// The function's ARN.
+    /// The ARN or the name.
     pub function: String,
     /// The bucket of the failure destination.
     pub failures: String,
-    /// How batches are made, and what a failure means.
     pub rules: Rules,
 }
 
 impl StandIn {
-    /// What our own mapping does in the place of Lambda's. An error names the setting that it cannot follow.
+    /// An error names the setting that our own mapping does not support.
     pub fn of(mapping: &StreamMapping) -> anyhow::Result<Self> {
         let factor = mapping.parallelization_factor;
         ensure!(
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_does_what_lambda_was_told() {
+    fn our_mapping_has_the_settings_of_lambdas() {
         let stand_in = StandIn::of(&as_deployed()).unwrap();
         assert_eq!((stand_in.stream.as_str(), stand_in.failures.as_str()), ("events", "archive"));
         assert_eq!(stand_in.rules.batch_size, 200);
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_cannot_be_followed_is_refused_by_its_name() {
+    fn an_unsupported_setting_is_refused_by_its_name() {
         check(|mapping| mapping.parallelization_factor = 2, "ParallelizationFactor is 2");
         check(|mapping| mapping.starting_position = "LATEST".to_owned(), "StartingPosition is LATEST");
         check(|mapping| mapping.tumbling_window = Duration::from_secs(1), "TumblingWindowInSeconds");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use local::adapters::Adapters;
 
-use super::Work;
+use super::work::Work;
 
 /// Which deployment a command works on.
 #[derive(Args, Clone, Debug)]

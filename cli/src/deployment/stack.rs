@@ -4,7 +4,8 @@ use aws::deployment::{AwsDeployment, Resources};
 use clap::Args;
 use local::adapters::Adapters;
 
-use super::{Work, data_folder};
+use super::data_folder;
+use super::work::Work;
 
 /// Which deployment a command works on.
 #[derive(Args, Clone, Debug)]
@@ -14,11 +15,11 @@ pub(crate) struct DeploymentOptions {
     /// CloudFormation name of a deployed stack, such as `Tidegate-dev`
     #[arg(long, value_name = "NAME", conflicts_with = "data")]
     stack: Option<String>,
-    /// Find the resources on AWS by the functions' environment variables
+    /// Find resources on AWS by the functions' environment variables
     ///
-    /// These are TIDEGATE_STREAM, TIDEGATE_ITEMS_TABLE, TIDEGATE_LEDGER_TABLE, TIDEGATE_BUCKET and
-    /// TIDEGATE_SPILL_QUEUE.
-    #[arg(long, conflicts_with_all = ["data", "stack"])]
+    /// These are TIDEGATE_STREAM, TIDEGATE_ITEMS_TABLE,
+    /// TIDEGATE_LEDGER_TABLE, TIDEGATE_BUCKET and TIDEGATE_SPILL_QUEUE.
+    #[arg(long, verbatim_doc_comment, conflicts_with_all = ["data", "stack"])]
     aws: bool,
     /// Endpoint of AWS's APIs [default: `AWS_ENDPOINT_URL`, else AWS]
     #[arg(long, value_name = "URL", conflicts_with = "data")]
@@ -48,7 +49,7 @@ pub(crate) struct TargetOptions {
     /// Put the events on the stream of this deployed stack
     #[arg(long, value_name = "NAME", conflicts_with = "to_data")]
     to_stack: Option<String>,
-    /// Put the events on the stream on AWS that the environment names (see --aws)
+    /// Put the events on the stream that the environment names (see --aws)
     #[arg(long, conflicts_with_all = ["to_data", "to_stack"])]
     to_aws: bool,
 }

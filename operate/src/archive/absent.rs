@@ -1,33 +1,31 @@
-//! Objects that the manifest tells of and the bucket does not have: the bucket's lifecycle may have deleted them, and the
-//! manifest is never deleted from.
+//! Objects that the manifest has and the bucket does not: the bucket's lifecycle deletes objects, and nothing deletes rows
+//! of the manifest.
 
 use shared::format::manifest_row::ManifestRow;
 use shared::time::Timestamp;
 
 use crate::deployment::Deployment;
 
-/// What was looked for and is not there. What is older than all that is there has expired; anything else was lost.
+/// Objects that were not found. Those older than every existing object have expired. The others are lost.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Absent {
-    /// The first key that the bucket has.
+    /// The first key in the bucket.
     first: Option<String>,
     has_expired: bool,
     lost: Vec<String>,
 }
 
 impl Absent {
-    /// Nothing of a deployment's archive was looked for yet.
     pub async fn of(deployment: &impl Deployment) -> anyhow::Result<Self> {
         let first = deployment.list("events/", None).await?.into_iter().next().map(|object| object.key);
         Ok(Self { first, ..Self::default() })
     }
 
-    /// From when on the manifest is to be read by who wants what was received at `from` or later, and is still there.
+    /// Where reading the manifest begins, for events received at `from` or later that may still exist.
     pub fn since(&self, from: Timestamp) -> Timestamp {
         self.first.as_deref().and_then(hour).map_or(from, |hour| hour.max(from))
     }
 
-    /// An object that the manifest has cannot be had.
     pub fn add(&mut self, row: &ManifestRow, why: &str) {
         if self.first.as_ref().is_none_or(|first| row.key < *first) {
             self.has_expired = true;
@@ -36,24 +34,24 @@ impl Absent {
         }
     }
 
-    /// For people, a line each.
-    pub fn told(&self) -> Vec<String> {
+    /// For people, one line each.
+    pub fn describe(&self) -> Vec<String> {
         let expired = self.has_expired.then(|| match &self.first {
-            Some(first) => format!("older objects than {first} are not there any more"),
-            None => "the bucket has no archive object any more".to_owned(),
+            Some(first) => format!("objects older than {first} do not exist any more"),
+            None => "the bucket has no archive objects any more".to_owned(),
         });
         expired.into_iter().chain(self.lost.iter().map(|lost| format!("left out: {lost}"))).collect()
     }
 
-    /// How many should be there and are not.
+    /// How many objects are lost.
     pub fn lost(&self) -> usize {
         self.lost.len()
     }
 }
 
-/// Why an object cannot be had that the manifest has.
+/// Why an object of the manifest cannot be read.
 pub fn gone(row: &ManifestRow) -> String {
-    format!("the manifest has it, with {} lines, and it is not there", row.lines)
+    format!("the manifest has it, with {} lines, and it does not exist", row.lines)
 }
 
 /// The hour in an archive object's key.

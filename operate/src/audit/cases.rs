@@ -6,31 +6,28 @@ use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::Origin;
 use shared::time::Timestamp;
 
-use super::facts::{Event, Facts, Item, Line};
+use super::facts::{ArchivedLine, AuditFacts, KnownEvent, KnownItem};
 
 /// All that was found of one admission.
 #[derive(Debug)]
 pub(crate) struct Case {
-    /// `None` where nothing of it can be read.
+    /// `None` if it cannot be read.
     pub(crate) name: Option<(TenantId, EventId)>,
     pub(crate) admission_id: Option<AdmissionId>,
-    /// `None` where only the archive has it, which does not say.
+    /// `None` if only the archive has it, which has no hash.
     pub(crate) content_hash: Option<String>,
     pub(crate) received_at: Timestamp,
-    is_named_after_its_place: bool,
-    /// Every place that it has or had on the stream, the latest last.
+    is_named_after_its_origin: bool,
+    /// Every origin that it has or had, the latest last.
     pub(crate) origins: Vec<Origin>,
-    /// Those of them at which the stream has it still.
+    /// The origins at which the stream still has it.
     pub(crate) arrivals: Vec<Origin>,
-    /// Those of them that a later one was put in place of.
+    /// The origins that a later one replaced.
     pub(crate) former: Vec<Origin>,
-    /// Whether the spill queue has it.
     pub(crate) is_spilled: bool,
-    /// Whether the dead-letter queue has it.
     pub(crate) is_dead: bool,
 }
 
-/// All cases.
 #[derive(Debug, Default)]
 pub(crate) struct Cases {
     all: Vec<Case>,
@@ -39,14 +36,14 @@ pub(crate) struct Cases {
 }
 
 impl Cases {
-    /// The cases in `facts`, of the archived lines only those that `counts` lets in.
-    pub(crate) fn of(facts: &Facts, counts: impl Fn(&Line) -> bool) -> Self {
+    /// The cases in `facts`. Archived lines count only if `counts` says so.
+    pub(crate) fn of(facts: &AuditFacts, counts: impl Fn(&ArchivedLine) -> bool) -> Self {
         let mut cases = Self::default();
-        // What was put back comes behind what it replaces, so that it finds the case.
+        // Redriven events come after the ones that they replace, so that they find the case.
         let (first, again): (Vec<_>, Vec<_>) =
             facts.arrivals.iter().partition(|arrival| arrival.redrive_of.is_empty());
-        for kept in facts.quarantined.iter().chain(&facts.failed) {
-            cases.find(Some(&kept.origin), kept.event.as_ref(), kept.received_at);
+        for line in facts.quarantined.iter().chain(&facts.failed) {
+            cases.find(Some(&line.origin), line.event.as_ref(), line.received_at);
         }
         for arrival in first.into_iter().chain(again) {
             let known = arrival.redrive_of.iter().find_map(|former| cases.by_origin.get(former)).copied();
@@ -58,7 +55,7 @@ impl Cases {
             case.former.extend(arrival.redrive_of.iter().cloned());
         }
         for line in facts.objects.iter().flat_map(|object| &object.lines).filter(|line| counts(line)) {
-            let event = Event {
+            let event = KnownEvent {
                 tenant: line.tenant.clone(),
                 id: line.id.clone(),
                 admission_id: line.admission_id,
@@ -83,8 +80,13 @@ impl Cases {
         self.all.iter()
     }
 
-    /// The case of a line: by where it lies, else by its admission, else a new one.
-    fn find(&mut self, origin: Option<&Origin>, event: Option<&Event>, received_at: Timestamp) -> &mut Case {
+    /// The case of a line: by its origin, else by its admission, else a new one.
+    fn find(
+        &mut self,
+        origin: Option<&Origin>,
+        event: Option<&KnownEvent>,
+        received_at: Timestamp,
+    ) -> &mut Case {
         let by_origin = origin.and_then(|origin| self.by_origin.get(origin)).copied();
         let by_admission = || self.by_admission.get(&event?.admission_id).copied();
         let index = by_origin.or_else(by_admission).unwrap_or_else(|| {
@@ -93,7 +95,7 @@ impl Cases {
                 admission_id: None,
                 content_hash: None,
                 received_at,
-                is_named_after_its_place: false,
+                is_named_after_its_origin: false,
                 origins: Vec::new(),
                 arrivals: Vec::new(),
                 former: Vec::new(),
@@ -117,28 +119,28 @@ impl Cases {
                 case.content_hash.get_or_insert_with(|| event.content_hash.clone());
             }
         }
-        let of_its_place = |origin: &Origin, admission: AdmissionId| {
+        let of_its_origin = |origin: &Origin, admission: AdmissionId| {
             admission == AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position)
         };
-        let matches = origin.zip(case.admission_id).is_some_and(|(origin, id)| of_its_place(origin, id));
-        case.is_named_after_its_place |= matches;
+        let matches = origin.zip(case.admission_id).is_some_and(|(origin, id)| of_its_origin(origin, id));
+        case.is_named_after_its_origin |= matches;
         case
     }
 }
 
 impl Case {
-    /// Whether another producer put it on the stream: what comes by our door can be read, and has an admission that
-    /// says nothing of a place.
-    pub(crate) fn is_of_other_producer(&self) -> bool {
-        self.is_named_after_its_place || self.admission_id.is_none()
+    /// A foreign producer put it on the stream. Events of ingest can be read, and their admission does not depend on the
+    /// origin.
+    pub(crate) fn is_of_foreign_producer(&self) -> bool {
+        self.is_named_after_its_origin || self.admission_id.is_none()
     }
 
-    /// Whether the item that has its id is that of its event.
-    pub(crate) fn owns(&self, item: &Item) -> bool {
+    /// The item belongs to this event, not to another one with the same id.
+    pub(crate) fn owns(&self, item: &KnownItem) -> bool {
         self.origins.contains(&item.origin) || self.admission_id == Some(item.admission_id)
     }
 
-    /// The places that nothing was put in place of.
+    /// The origins that no later one replaced.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Origin> {
         self.origins.iter().filter(|origin| !self.former.contains(*origin))
     }

@@ -1,4 +1,4 @@
-//! What was found in each place that an event can lie in. No judgement here, and no I/O.
+//! What was found in each store that can hold an event. No judgement, no I/O.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,48 +7,43 @@ use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
-use super::verdict::Finding;
+use super::balance::AuditFinding;
 use crate::archive::Span;
 
-/// Everything that the accounting is made from.
+/// Everything that the accounting needs.
 ///
-/// Read while the pipeline runs, the places are read against the stream of the data: how far each shard is done first,
-/// then manifest, archive, quarantine, failures, items, queues, and the stream last. So what is called done is surely in
-/// the places behind it, and what is in a place is surely on the stream.
+/// The pipeline may run meanwhile, so the stores are read against the direction of the data: first how far each shard is
+/// done, then manifest, archive, quarantine, failures, items and queues, and the stream last. So an event that counts as
+/// done is in a store that was read later, and every event of a store is on the stream that was read.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts {
-    /// Events received in this span are accounted for.
+pub(crate) struct AuditFacts {
+    /// The events received in this span are audited.
     pub(crate) span: Span,
-    /// When the reading began.
+    /// When reading began.
     pub(crate) now: Timestamp,
-    /// All that arrived from then on was surely read from the stream.
+    /// All records that arrived at this time or later were read.
     pub(crate) stream_from: Timestamp,
-    /// What is known of each shard.
-    pub(crate) shards: BTreeMap<Arc<str>, Shard>,
-    /// The lines on the stream.
+    pub(crate) shards: BTreeMap<Arc<str>, ShardFacts>,
     pub(crate) arrivals: Vec<Arrival>,
-    /// The archive objects that were read.
-    pub(crate) objects: Vec<Object>,
-    /// The lines in quarantine, as often as they are there.
-    pub(crate) quarantined: Vec<Kept>,
-    /// The lines that failed for good with their batch.
-    pub(crate) failed: Vec<Kept>,
-    /// The items.
-    pub(crate) items: Vec<Item>,
-    /// The lines in the spill queue.
-    pub(crate) spilled: Vec<Event>,
-    /// The lines in its dead-letter queue.
-    pub(crate) dead: Vec<Event>,
-    /// Messages, of either queue, that were not looked at, about: somebody works on them, or they are too many.
+    pub(crate) objects: Vec<ArchivedObject>,
+    /// The lines in quarantine, each as often as it is there.
+    pub(crate) quarantined: Vec<FailedLine>,
+    /// The lines of batches that failed permanently.
+    pub(crate) failed: Vec<FailedLine>,
+    pub(crate) items: Vec<KnownItem>,
+    /// In the spill queue.
+    pub(crate) spilled: Vec<KnownEvent>,
+    /// In its dead-letter queue.
+    pub(crate) dead: Vec<KnownEvent>,
+    /// About how many messages of both queues could not be read: they are being processed, or there are too many.
     pub(crate) hidden_messages: u64,
-    /// Messages, of either queue, that hold something else than events.
+    /// Messages of both queues that do not hold events.
     pub(crate) unreadable_messages: u64,
-    /// What does not hold of objects and manifest, whatever the events say.
-    pub(crate) faults: Vec<Finding>,
+    /// Findings about objects and manifest.
+    pub(crate) faults: Vec<AuditFinding>,
 }
 
-impl Facts {
-    /// Nothing was found yet.
+impl AuditFacts {
     pub(crate) fn none(span: Span, stream_from: Timestamp, now: Timestamp) -> Self {
         Self {
             span,
@@ -69,18 +64,17 @@ impl Facts {
     }
 }
 
-/// What is known of a shard.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shard {
-    /// Everything before it is done: archived, in quarantine, or given up and kept.
-    pub(crate) done_before: Option<ShardPosition>,
-    /// The oldest record that was read from the stream; all behind it were read as well.
+pub(crate) struct ShardFacts {
+    /// Everything before it is done: archived, in quarantine, or at the failure destination.
+    pub(crate) done_end: Option<ShardPosition>,
+    /// The oldest record that was read. All later ones were read too.
     pub(crate) read_from: Option<ShardPosition>,
 }
 
-/// An event, as far as it matters which one it is.
+/// What identifies an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
+pub(crate) struct KnownEvent {
     pub(crate) tenant: TenantId,
     pub(crate) id: EventId,
     pub(crate) admission_id: AdmissionId,
@@ -93,51 +87,48 @@ pub(crate) struct Event {
 pub(crate) struct Arrival {
     pub(crate) origin: Origin,
     /// `None` where it cannot be read.
-    pub(crate) event: Option<Event>,
-    /// When the event was received; of what cannot be read, when it arrived.
+    pub(crate) event: Option<KnownEvent>,
+    /// When the event was received. If it cannot be read, when it arrived.
     pub(crate) received_at: Timestamp,
-    /// Where the line was before it was put on the stream again.
+    /// Earlier origins, of a redriven event.
     pub(crate) redrive_of: Vec<Origin>,
 }
 
-/// An archive object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Object {
+pub(crate) struct ArchivedObject {
     pub(crate) key: String,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<ArchivedLine>,
 }
 
-/// A line of an archive object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct ArchivedLine {
     pub(crate) tenant: TenantId,
     pub(crate) id: EventId,
     pub(crate) admission_id: AdmissionId,
     pub(crate) origin: Origin,
     pub(crate) received_at: Timestamp,
-    /// Until when its item must be there; for ever, if not given. An item lives from when it was inserted; when that
-    /// was, a line does not say, but not before its event was received.
+    /// Its item must exist until then; `None` is for ever. An item lives from its insertion. The line does not have that
+    /// time, but it is not before the event was received.
     pub(crate) item_until: Option<Timestamp>,
 }
 
-/// A line that was kept in place of being stored.
+/// A line in quarantine or at the failure destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct FailedLine {
     pub(crate) origin: Origin,
     /// `None` where it cannot be read.
-    pub(crate) event: Option<Event>,
-    /// When the event was received; of what cannot be read, when it arrived.
+    pub(crate) event: Option<KnownEvent>,
+    /// When the event was received. If it cannot be read, when it arrived.
     pub(crate) received_at: Timestamp,
 }
 
-/// An item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Item {
+pub(crate) struct KnownItem {
     pub(crate) tenant: TenantId,
     pub(crate) id: EventId,
     pub(crate) origin: Origin,
     pub(crate) admission_id: AdmissionId,
     pub(crate) content_hash: String,
-    /// When its event was received, where that was asked for.
+    /// `None` for items that were read by name.
     pub(crate) received_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Reads the facts from a deployment, against the stream of the data ([`Facts`] says why in this order).
+//! Reads the facts from a deployment, against the direction of the data ([`AuditFacts`] says why).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use shared::objects::ObjectStore;
 use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
-use super::facts::{Arrival, Event, Facts, Item, Kept, Object, Shard};
+use super::balance::AuditFinding;
+use super::facts::{ArchivedObject, Arrival, AuditFacts, FailedLine, KnownEvent, KnownItem, ShardFacts};
 use super::objects::{self, Noted};
-use super::verdict::Finding;
-use crate::archive::{self, SKEW_MS, Span, each_page, earlier, manifest, place, ranges_of};
+use crate::archive::{self, SKEW_MS, Span, each_page, earlier, key_start, manifest, ranges_of};
 use crate::deployment::{Deployment, QueueName, Start};
 use crate::failed_batch::{self, FailedBatch};
 use crate::progress::Progress;
 
-/// Objects that are fetched side by side.
+/// Objects that are fetched at the same time.
 const FETCHES: usize = 8;
-/// Items that are asked for in one call.
+/// Items that are read in one call.
 const NAMES: usize = 1_000;
 
-/// Every stream keeps a record for so long, whatever was set or changed.
+/// Every stream retains records at least so long, whatever its settings were.
 /// <https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html>
 const LEAST_RETENTION: Duration = Duration::from_hours(24);
 
-/// Reads everything that concerns events received within `span`, at `now`.
+/// Reads everything about events received in `span`.
 pub(crate) async fn gather(
     deployment: &impl Deployment,
     config: &Config,
@@ -41,31 +41,36 @@ pub(crate) async fn gather(
     now: Timestamp,
     clock: &Clock,
     progress: Progress<'_>,
-) -> anyhow::Result<Facts> {
+) -> anyhow::Result<AuditFacts> {
     let retention = deployment.retention().await?;
     let ago = |duration: Duration| earlier(now, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
-    // What lies further back than the least is on the stream as well, unless the retention was raised since.
+    // Older records are on the stream too, unless its retention was raised since.
     let sure_from = ago(retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW_MS));
-    let mut reader = Reader::new(deployment, config, Facts::none(span, sure_from, now), progress);
+    let mut reader = Reader::new(deployment, config, AuditFacts::none(span, sure_from, now), progress);
     reader.read(ago(retention), clock).await?;
     Ok(reader.facts)
 }
 
-/// Adds to the facts what it reads, a place at a time.
+/// Adds what it reads to the facts, one store after the other.
 pub(super) struct Reader<'a, D> {
     deployment: &'a D,
     config: &'a Config,
-    pub(super) facts: Facts,
-    /// The objects that may be written next, by the ledger.
+    pub(super) facts: AuditFacts,
+    /// The objects that the ledger announces.
     intents: Vec<String>,
     progress: Progress<'a>,
 }
 
-/// The manifest, by the keys of objects.
+/// The manifest by object key.
 type Rows = BTreeMap<String, ManifestRow>;
 
 impl<'a, D: Deployment> Reader<'a, D> {
-    pub(super) fn new(deployment: &'a D, config: &'a Config, facts: Facts, progress: Progress<'a>) -> Self {
+    pub(super) fn new(
+        deployment: &'a D,
+        config: &'a Config,
+        facts: AuditFacts,
+        progress: Progress<'a>,
+    ) -> Self {
         Self { deployment, config, facts, intents: Vec::new(), progress }
     }
 
@@ -84,7 +89,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         self.failures(from).await?;
         self.items().await?;
         self.queues().await?;
-        // Whatever was found so far arrived by now; and in these shards, of which some may be new.
+        // All that was found so far has arrived by now, in these shards. Some of them may be new.
         let until = clock.now().unix_ms().saturating_add(SKEW_MS);
         for shard in self.deployment.shards().await? {
             self.stream(&shard.into(), retained, Timestamp::from_unix_ms(until)).await?;
@@ -92,7 +97,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         self.other_items().await
     }
 
-    /// How far the ledger and the event source mapping are with a shard.
+    /// Reads how far the ledger and the event source mapping are with a shard.
     pub(super) async fn shard(&mut self, shard: &Arc<str>) -> anyhow::Result<()> {
         let progress = self.deployment.ledger().read(shard).await?;
         let checkpoint = self.deployment.checkpoint(shard).await?;
@@ -102,8 +107,8 @@ impl<'a, D: Deployment> Reader<'a, D> {
             progress.intent.map(|intent| intent.from),
             checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX)),
         ];
-        let done_before = marks.into_iter().flatten().max();
-        self.facts.shards.insert(shard.clone(), Shard { done_before, read_from: None });
+        let done_end = marks.into_iter().flatten().max();
+        self.facts.shards.insert(shard.clone(), ShardFacts { done_end, read_from: None });
         Ok(())
     }
 
@@ -115,7 +120,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         Ok(())
     }
 
-    /// Reads the objects that may hold events of the span, and all that the manifest does not know.
+    /// Reads the objects that may hold events of the span, and all objects that the manifest does not have.
     async fn archive(&mut self, rows: &mut Rows) -> anyhow::Result<()> {
         let span = self.facts.span;
         let mut listed = BTreeSet::new();
@@ -123,15 +128,15 @@ impl<'a, D: Deployment> Reader<'a, D> {
             listed.extend(page.into_iter().map(|object| object.key));
             (self.progress)("listed objects", listed.len() as u64, None);
         });
-        // Shards that the stream has forgotten; nothing happens in them any more.
+        // Shards that the stream no longer has. They do not change any more.
         for shard in shards.await?.into_keys().map(Arc::from) {
             if !self.facts.shards.contains_key(&shard) {
                 self.shard(&shard).await?;
                 self.manifest(&shard, rows).await?;
             }
         }
-        // The manifest has what lies there, or what should; and an object that it does not have yet, and that is named
-        // after an earlier time, is the one that the ledger announces.
+        // The manifest names the objects that are there or should be. An object that it does not have yet may be named
+        // after an earlier time; then the ledger announces it.
         let noted = rows.values().filter(|row| span.overlaps(row.received_at)).map(|row| &row.key);
         let unknown = listed.iter().chain(&self.intents).filter(|key| !rows.contains_key(*key));
         let wanted: BTreeSet<_> = noted.chain(unknown).cloned().collect();
@@ -146,10 +151,9 @@ impl<'a, D: Deployment> Reader<'a, D> {
         while let Some((mut object, faults, is_noted)) = fetched.try_next().await? {
             object.lines.retain(|line| span.has(line.received_at));
             self.facts.faults.extend(faults);
-            if !is_noted && !object.lines.is_empty() && self.is_settled(&object.key) {
-                let detail =
-                    "it lies before what the ledger calls settled, and the manifest does not have it";
-                self.facts.faults.push(Finding::object(&object.key, detail));
+            if !is_noted && !object.lines.is_empty() && self.is_committed(&object.key) {
+                let detail = "the ledger has committed beyond it, and the manifest does not have it";
+                self.facts.faults.push(AuditFinding::object(&object.key, detail));
             }
             self.facts.objects.push(object);
             done += 1;
@@ -158,33 +162,33 @@ impl<'a, D: Deployment> Reader<'a, D> {
         Ok(())
     }
 
-    /// Whether an object of that name must be in the manifest by now.
-    fn is_settled(&self, key: &str) -> bool {
-        let Some((shard, first)) = place(key) else { return true };
+    /// An object of that name must be in the manifest by now.
+    fn is_committed(&self, key: &str) -> bool {
+        let Some((shard, first)) = key_start(key) else { return true };
         let shard = self.facts.shards.get(shard);
-        shard.and_then(|shard| shard.done_before.as_ref()).is_some_and(|done_before| first < *done_before)
+        shard.and_then(|shard| shard.done_end.as_ref()).is_some_and(|done_end| first < *done_end)
     }
 
-    /// The objects of `prefix` that may hold what arrived at `from` or later: those that were written since, whatever
-    /// time they are named after, which is that of the oldest record of a batch that may have waited for days.
-    async fn kept(&mut self, prefix: &str, from: Timestamp) -> anyhow::Result<Vec<String>> {
-        let mut kept = Vec::new();
+    /// The objects of `prefix` that may hold records that arrived at `from` or later: those that were written since then.
+    /// Their names do not tell: they have the time of the batch's oldest record, which may have waited for days.
+    async fn written_since(&mut self, prefix: &str, from: Timestamp) -> anyhow::Result<Vec<String>> {
+        let mut keys = Vec::new();
         each_page(self.deployment, prefix, None, |page| {
-            kept.extend(page.into_iter().filter(|object| object.written >= from).map(|object| object.key));
-            (self.progress)("listed objects", kept.len() as u64, None);
+            keys.extend(page.into_iter().filter(|object| object.written >= from).map(|object| object.key));
+            (self.progress)("listed objects", keys.len() as u64, None);
         })
         .await?;
-        Ok(kept)
+        Ok(keys)
     }
 
-    /// The lines in quarantine, of objects that were written at `from` or later.
+    /// Reads quarantine, of objects written at `from` or later.
     pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.kept(failed_batch::QUARANTINE, from).await? {
+        for key in self.written_since(failed_batch::QUARANTINE, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             let lines = match QuarantineLine::read_all(&bytes) {
                 Ok(lines) => lines,
                 Err(why) => {
-                    self.facts.faults.push(Finding::object(&key, format!("it cannot be read: {why}")));
+                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));
                     continue;
                 }
             };
@@ -192,7 +196,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
                 let origin = line.origin();
                 let record =
                     Batch::of_record(&origin.shard, &origin.sequence_number, None, line.arrival, line.bytes);
-                // A line by itself is at position 0 of its record; where the whole record is kept, so is it.
+                // A single line is at position 0. If the whole record is in quarantine, its first line is too.
                 let event = record
                     .lines(self.config)
                     .next()
@@ -200,27 +204,27 @@ impl<'a, D: Deployment> Reader<'a, D> {
                     .map(|event| of_event(&event));
                 let received_at = event.as_ref().map_or(line.arrival, |event| event.received_at);
                 if self.facts.span.has(received_at) {
-                    self.facts.quarantined.push(Kept { origin, event, received_at });
+                    self.facts.quarantined.push(FailedLine { origin, event, received_at });
                 }
             }
         }
         Ok(())
     }
 
-    /// The lines that were given up, of objects that were written at `from` or later.
+    /// Reads the failure destination, of objects written at `from` or later.
     pub(super) async fn failures(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.kept(failed_batch::FAILED, from).await? {
+        for key in self.written_since(failed_batch::FAILED, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             match failed_batch::failed_batch(&bytes) {
                 Ok(FailedBatch { batch, .. }) => {
-                    let kept = batch.lines(self.config).map(|line| {
+                    let lines = batch.lines(self.config).map(|line| {
                         let Arrival { origin, event, received_at, .. } = arrival(&line);
-                        Kept { origin, event, received_at }
+                        FailedLine { origin, event, received_at }
                     });
-                    self.facts.failed.extend(kept.filter(|kept| self.facts.span.has(kept.received_at)));
+                    self.facts.failed.extend(lines.filter(|line| self.facts.span.has(line.received_at)));
                 }
                 Err(why) => {
-                    self.facts.faults.push(Finding::object(&key, format!("it cannot be read: {why:#}")));
+                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));
                 }
             }
         }
@@ -234,7 +238,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
             seen += page.items.len() as u64;
             (self.progress)("items", seen, None);
             let within = page.items.into_iter().filter(|item| self.facts.span.has(item.received_at));
-            self.facts.items.extend(within.map(|item| Item {
+            self.facts.items.extend(within.map(|item| KnownItem {
                 tenant: item.tenant,
                 id: item.id,
                 origin: item.existing.origin,
@@ -279,7 +283,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
         Ok(())
     }
 
-    /// Reads a shard up to its tip, or to what arrived behind `until`: a stream in use may never end.
+    /// Reads a shard to its end, or to the first record that arrived after `until`: a stream in use may never end.
     async fn stream(
         &mut self,
         shard: &Arc<str>,
@@ -291,10 +295,10 @@ impl<'a, D: Deployment> Reader<'a, D> {
         let mut last: Option<String> = None;
         let mut read_from = None;
         loop {
-            // A page without a record may have more behind it: then it is asked for again.
+            // A page without records may not be the last one. Then the same start is read again.
             let start = last.as_deref().map_or(first, Start::After);
             let read = self.deployment.records(shard, start).await?;
-            let is_behind = read.records.last().is_some_and(|record| record.arrival > until);
+            let is_past = read.records.last().is_some_and(|record| record.arrival > until);
             if let Some(record) = read.records.last() {
                 last = Some(record.sequence_number.clone());
             }
@@ -306,7 +310,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
                 self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
             }
             (self.progress)("events on the stream", self.facts.arrivals.len() as u64, None);
-            if !read.has_more || is_behind {
+            if !read.has_more || is_past {
                 break;
             }
         }
@@ -314,11 +318,11 @@ impl<'a, D: Deployment> Reader<'a, D> {
         Ok(())
     }
 
-    /// The items that arrivals and kept lines are to be compared with, and that were received outside of the span.
+    /// Reads the items of arrivals and failed lines that were received outside the span.
     pub(super) async fn other_items(&mut self) -> anyhow::Result<()> {
         let known: HashSet<_> = self.facts.items.iter().map(|item| (&item.tenant, &item.id)).collect();
-        let kept = self.facts.quarantined.iter().chain(&self.facts.failed).map(|kept| &kept.event);
-        let events = self.facts.arrivals.iter().map(|arrival| &arrival.event).chain(kept).flatten();
+        let failed = self.facts.quarantined.iter().chain(&self.facts.failed).map(|line| &line.event);
+        let events = self.facts.arrivals.iter().map(|arrival| &arrival.event).chain(failed).flatten();
         let names: BTreeSet<(TenantId, EventId)> = events
             .filter(|event| !known.contains(&(&event.tenant, &event.id)))
             .map(|event| (event.tenant.clone(), event.id.clone()))
@@ -328,7 +332,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
             let found = self.deployment.items(names).await?;
             let items = names.iter().zip(found).filter_map(|((tenant, id), existing)| {
                 let existing = existing?;
-                Some(Item {
+                Some(KnownItem {
                     tenant: tenant.clone(),
                     id: id.clone(),
                     origin: existing.origin,
@@ -343,21 +347,23 @@ impl<'a, D: Deployment> Reader<'a, D> {
     }
 }
 
-/// Reads an object and compares it with its row. And whether it has one.
+/// Reads an object and compares it with its row; also whether it has one.
 async fn fetch(
     deployment: &impl Deployment,
     config: &Config,
     key: String,
     row: Option<&ManifestRow>,
     is_listed: bool,
-) -> anyhow::Result<(Object, Vec<Finding>, bool)> {
+) -> anyhow::Result<(ArchivedObject, Vec<AuditFinding>, bool)> {
     let Some(found) = deployment.objects().find(&key).await? else {
         let gone = match row {
-            Some(row) => Some(format!("the manifest has it, with {} lines, and it is not there", row.lines)),
-            None => is_listed.then(|| "it was listed, and is not there".to_owned()),
+            Some(row) => {
+                Some(format!("the manifest has it, with {} lines, and it does not exist", row.lines))
+            }
+            None => is_listed.then(|| "it was listed, and does not exist".to_owned()),
         };
-        let gone = gone.map(|why| Finding::object(&key, why));
-        return Ok((Object { key, lines: Vec::new() }, gone.into_iter().collect(), row.is_some()));
+        let gone = gone.map(|why| AuditFinding::object(&key, why));
+        return Ok((ArchivedObject { key, lines: Vec::new() }, gone.into_iter().collect(), row.is_some()));
     };
     let before = row.map(|row| row.end.clone()).or(found.covers_end);
     let ranges: Vec<TenantRange>;
@@ -369,7 +375,7 @@ async fn fetch(
                 ranges = found;
                 noted = Some(Noted { row, ranges: &ranges });
             }
-            Err(why) => faults.push(Finding::object(&key, why)),
+            Err(why) => faults.push(AuditFinding::object(&key, why)),
         }
     }
     let (object, more) = objects::read(&key, &found.bytes, noted, before.as_ref(), &config.items);
@@ -386,8 +392,8 @@ pub(super) fn arrival(line: &StreamLine) -> Arrival {
     Arrival { origin, event: Some(of_event(event)), received_at, redrive_of }
 }
 
-fn of_event(event: &event_line::Event) -> Event {
-    Event {
+fn of_event(event: &event_line::Event) -> KnownEvent {
+    KnownEvent {
         tenant: event.facts.tenant.clone(),
         id: event.facts.id.clone(),
         admission_id: event.facts.admission_id,

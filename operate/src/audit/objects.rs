@@ -1,4 +1,4 @@
-//! One archive object against its manifest row. Bytes in, lines and faults out; no I/O.
+//! Compares an archive object with its manifest row. Bytes in, lines and findings out; no I/O.
 
 use shared::config::Items;
 use shared::digest::sha256;
@@ -7,36 +7,35 @@ use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::gzip;
 use shared::origin::{Origin, ShardPosition};
 
-use super::facts::{Line, Object};
-use super::verdict::{Finding, Kind};
-use crate::archive::place;
+use super::balance::{AuditFinding, FindingKind};
+use super::facts::{ArchivedLine, ArchivedObject};
+use crate::archive::key_start;
 
-/// What the manifest says of an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Noted<'a> {
     pub(crate) row: &'a ManifestRow,
-    /// Its tenants' ranges, from the row or from beside it.
+    /// The tenants' ranges, from the row or from its sidecar.
     pub(crate) ranges: &'a [TenantRange],
 }
 
-/// Reads an object's lines, and compares with its row and its name. `before` is the first place behind what it covers,
-/// as far as that is known.
+/// Reads an object's lines, and compares them with its row and its key. `before` is the exclusive end of what it covers,
+/// if that is known.
 pub(crate) fn read(
     key: &str,
     bytes: &[u8],
     noted: Option<Noted<'_>>,
     before: Option<&ShardPosition>,
     items: &Items,
-) -> (Object, Vec<Finding>) {
-    let mut object = Object { key: key.to_owned(), lines: Vec::new() };
+) -> (ArchivedObject, Vec<AuditFinding>) {
+    let mut object = ArchivedObject { key: key.to_owned(), lines: Vec::new() };
     let ranges = match scan(bytes, items, &mut object.lines) {
         Ok(ranges) => ranges,
-        Err(why) => return (object, vec![Finding::object(key, format!("it cannot be read: {why}"))]),
+        Err(why) => return (object, vec![AuditFinding::object(key, format!("it cannot be read: {why}"))]),
     };
     let mut faults = misplaced(&object, before);
     if let Some(Noted { row, ranges: of_row }) = noted {
         let says = |what: &str, row: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
-            Finding::object(key, format!("its manifest row says {what} {row}, and it has {is}"))
+            AuditFinding::object(key, format!("its manifest row says {what} {row}, and it has {is}"))
         };
         if row.bytes != bytes.len() {
             faults.push(says("bytes", &row.bytes, &bytes.len()));
@@ -49,33 +48,35 @@ pub(crate) fn read(
             faults.push(says("lines", &row.lines, &object.lines.len()));
         }
         if of_row != ranges {
-            faults
-                .push(Finding::object(key, "its manifest row has other byte ranges of tenants than it has"));
+            faults.push(AuditFinding::object(
+                key,
+                "its manifest row has other byte ranges of tenants than the object",
+            ));
         }
     }
     (object, faults)
 }
 
-/// Lines that lie in another object's part of the stream.
-fn misplaced(object: &Object, before: Option<&ShardPosition>) -> Vec<Finding> {
-    let Some((shard, first)) = place(&object.key) else {
-        return vec![Finding::object(&object.key, "its key is not that of an archive object")];
+/// Lines whose origin is in another object's range.
+fn misplaced(object: &ArchivedObject, before: Option<&ShardPosition>) -> Vec<AuditFinding> {
+    let Some((shard, first)) = key_start(&object.key) else {
+        return vec![AuditFinding::object(&object.key, "its key is not that of an archive object")];
     };
     let is_within = |origin: &Origin| {
         let mark = ShardPosition::from(origin);
         *origin.shard == *shard && first <= mark && before.is_none_or(|before| mark < *before)
     };
     let outside = object.lines.iter().filter(|line| !is_within(&line.origin));
-    let finding = |line: &Line| {
+    let finding = |line: &ArchivedLine| {
         let name = Some((&line.tenant, &line.id));
         let detail = "archived in an object that does not cover its origin";
-        Finding::event(Kind::Misplaced, name, Some(&line.origin), detail).within(&object.key)
+        AuditFinding::event(FindingKind::Misplaced, name, Some(&line.origin), detail).within(&object.key)
     };
     outside.map(finding).collect()
 }
 
-/// The lines, and where each tenant's are.
-fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<Line>) -> Result<Vec<TenantRange>, String> {
+/// The lines, and each tenant's range.
+fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> Result<Vec<TenantRange>, String> {
     let (mut ranges, mut offset) = (Vec::new(), 0);
     while offset < bytes.len() {
         let (before, mut bad) = (lines.len(), None);
@@ -88,7 +89,7 @@ fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<Line>) -> Result<Vec<Tenant
             return Err(format!("a line of it is not an archive line: {error}"));
         }
         let member = &lines[before..];
-        if let Some(Line { tenant, .. }) = member.first() {
+        if let Some(ArchivedLine { tenant, .. }) = member.first() {
             if member.iter().any(|line| line.tenant != *tenant) {
                 return Err(format!("the member at byte {offset} has lines of several tenants"));
             }
@@ -99,8 +100,8 @@ fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<Line>) -> Result<Vec<Tenant
     Ok(ranges)
 }
 
-fn of_archive(read: Identity, items: &Items) -> Line {
-    Line {
+fn of_archive(read: Identity, items: &Items) -> ArchivedLine {
+    ArchivedLine {
         origin: read.origin(),
         item_until: items.time_to_live(&read.tier).map(|life| read.received_at.plus(life)),
         tenant: read.tenant,
@@ -110,12 +111,15 @@ fn of_archive(read: Identity, items: &Items) -> Line {
     }
 }
 
-/// Objects of a shard whose parts of the stream overlap: `(key, first, before)`, in the shard's order.
-pub(crate) fn overlaps(rows: &[ManifestRow]) -> Vec<Finding> {
+/// Rows of a shard whose ranges overlap. The rows are in the shard's order.
+pub(crate) fn overlaps(rows: &[ManifestRow]) -> Vec<AuditFinding> {
     let pairs = rows.iter().zip(rows.iter().skip(1));
     let overlapping = pairs.filter(|(one, next)| next.first < one.end);
     let finding = |(one, next): (&ManifestRow, &ManifestRow)| {
-        Finding::object(&next.key, format!("it covers from {} on what `{}` covers, too", next.first, one.key))
+        AuditFinding::object(
+            &next.key,
+            format!("it covers from {} on what `{}` covers too", next.first, one.key),
+        )
     };
     overlapping.map(finding).collect()
 }
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_as_it_was_written_has_no_faults_and_its_lines_say_how_long_their_items_live() {
+    fn an_object_as_written_has_no_faults() {
         let (bytes, row) = object(&[&[("acme", 4950), ("acme", 4952)], &[("beta", 4951)]]);
         check(&bytes, &row, &[]);
         let items = Items { days_to_live: BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]) };
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_lost_a_member_differs_from_its_row_in_everything() {
+    fn an_object_without_one_of_its_members_differs_from_its_row() {
         let (_, row) = object(&[&[("acme", 4950)], &[("beta", 4951)]]);
         let (bytes, _) = object(&[&[("acme", 4950)]]);
         check(
@@ -210,19 +214,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_lies_outside_of_its_objects_range_is_named() {
+    fn a_line_outside_its_objects_range_is_named() {
         let (bytes, row) = object(&[&[("acme", 4950), ("acme", 4960)]]);
         check(&bytes, &row, &["misplaced acme e4960 at shardId-000000000000:4960:0"]);
     }
 
     #[test]
-    fn a_member_that_two_tenants_share_is_a_fault() {
+    fn a_member_with_lines_of_two_tenants_is_a_fault() {
         let (bytes, row) = object(&[&[("acme", 4950), ("beta", 4951)]]);
         check(&bytes, &row, &["the member at byte 0 has lines of several tenants"]);
     }
 
     #[test]
-    fn bytes_that_are_no_object_are_a_fault() {
+    fn bytes_that_are_not_an_object_are_a_fault() {
         let (bytes, row) = object(&[&[("acme", 4950)]]);
         check(&bytes[..bytes.len() - 4], &row, &["it cannot be read"]);
         check(&gzip::compress(b"{}\n", gzip::Level::FAST), &row, &["is not an archive line"]);

@@ -1,4 +1,4 @@
-//! The verdict for people, and as JSON for scripts. The names in the JSON are read by others: add, never rename.
+//! The result for people, and as JSON for scripts. Scripts rely on the names in the JSON: add, never rename.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,46 +6,45 @@ use std::fmt;
 use serde::Serialize;
 use shared::time::Timestamp;
 
-use super::facts::Facts;
-use super::verdict::{Counts, Finding, Tally, Verdict};
+use super::balance::{AuditFinding, Balance, Counts, Tally};
+use super::facts::AuditFacts;
 
-/// Rows and findings that people are shown; JSON has all.
+/// Most rows and findings in the text. JSON has all.
 const SHOWN: usize = 50;
-/// What is in no tenant's table since nobody can read it.
+/// For events whose tenant cannot be read.
 const UNREADABLE: &str = "(unreadable)";
-/// What waits in a queue.
+/// For events that wait in a queue.
 const QUEUED: &str = "(not on the stream)";
 
-/// An audit's outcome.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct AuditReport {
     deployment: String,
     from: Timestamp,
     to: Timestamp,
-    /// From then on, whatever arrived was read from the stream.
+    /// All records that arrived at this time or later were read.
     stream_complete_from: Timestamp,
     balanced: bool,
     total: Tally,
     shards: BTreeMap<String, Tally>,
     tenants: BTreeMap<String, Tally>,
-    /// Messages of the queues that were not looked at, about: somebody works on them, or they are too many.
+    /// About how many messages of both queues could not be read.
     hidden_messages: u64,
-    /// Messages of the queues that hold something else than events.
+    /// Messages of both queues that do not hold events.
     unreadable_messages: u64,
-    findings: Vec<Finding>,
+    findings: Vec<AuditFinding>,
 }
 
-impl Report {
-    pub(crate) fn new(deployment: &str, facts: &Facts, verdict: Verdict) -> Self {
-        let tenants = verdict.tenants.into_iter();
-        let shards = verdict.shards.into_iter();
+impl AuditReport {
+    pub(crate) fn new(deployment: &str, facts: &AuditFacts, balance: Balance) -> Self {
+        let tenants = balance.tenants.into_iter();
+        let shards = balance.shards.into_iter();
         Self {
             deployment: deployment.to_owned(),
             from: facts.span.from,
             to: facts.span.to,
             stream_complete_from: facts.stream_from,
-            balanced: verdict.findings.is_empty(),
-            total: verdict.total,
+            balanced: balance.findings.is_empty(),
+            total: balance.total,
             shards: shards
                 .map(|(shard, tally)| (shard.as_deref().unwrap_or(QUEUED).to_owned(), tally))
                 .collect(),
@@ -56,7 +55,7 @@ impl Report {
                 .collect(),
             hidden_messages: facts.hidden_messages,
             unreadable_messages: facts.unreadable_messages,
-            findings: verdict.findings,
+            findings: balance.findings,
         }
     }
 
@@ -65,46 +64,46 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for AuditReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: events received from {} to {}", self.deployment, self.from, self.to)?;
         if self.stream_complete_from > self.from {
             writeln!(
                 f,
-                "The stream surely has all since {}; what came before, and is not on it, is judged by archive, items and manifest alone.",
+                "The stream has all records since {}. Older events that are not on it are judged by archive, items and manifest alone.",
                 self.stream_complete_from
             )?;
         }
         let names = self.shards.keys().chain(self.tenants.keys()).take(2 * SHOWN);
         let width =
-            names.map(|name| name.chars().count() + 2).max().unwrap_or(0).max("other producers".len());
+            names.map(|name| name.chars().count() + 2).max().unwrap_or(0).max("foreign producers".len());
         writeln!(f)?;
         header(f, width)?;
-        row(f, width, "all", &self.total.door)?;
+        row(f, width, "all", &self.total.ingest)?;
         table(f, width, "by shard", &self.shards)?;
         table(f, width, "by tenant", &self.tenants)?;
-        if self.total.other_producers.admissions > 0 {
-            writeln!(f, "put on the stream by other producers, and not counted above")?;
-            row(f, width, "all", &self.total.other_producers)?;
-            let of_others = |tally: &Tally| tally.other_producers;
-            rows(f, width, &self.tenants, of_others)?;
+        if self.total.foreign_producers.admissions > 0 {
+            writeln!(f, "from foreign producers, not counted above")?;
+            row(f, width, "all", &self.total.foreign_producers)?;
+            let of_foreign = |tally: &Tally| tally.foreign_producers;
+            rows(f, width, &self.tenants, of_foreign)?;
         }
         writeln!(f)?;
         if self.hidden_messages > 0 {
             writeln!(
                 f,
-                "About {} messages of the spill queue and its dead letters were not looked at, and are not counted above.",
+                "About {} messages of the spill queue and its dead letters could not be read, and are not counted above.",
                 self.hidden_messages
             )?;
         }
         if self.unreadable_messages > 0 {
-            writeln!(f, "{} queued messages hold something else than events.", self.unreadable_messages)?;
+            writeln!(f, "{} queued messages do not hold events.", self.unreadable_messages)?;
         }
         self.conclusion(f)
     }
 }
 
-impl Report {
+impl AuditReport {
     fn conclusion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.balanced {
             return writeln!(f, "Balanced: nothing is missing, doubled or foreign.");
@@ -121,7 +120,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for AuditFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {:<9}", self.kind.name())?;
         if let (Some(tenant), Some(id)) = (&self.tenant, &self.id) {
@@ -165,7 +164,7 @@ fn row(f: &mut fmt::Formatter<'_>, width: usize, name: &str, counts: &Counts) ->
     writeln!(f)
 }
 
-/// The rows of those who came by the door.
+/// The rows of events from ingest.
 fn table(
     f: &mut fmt::Formatter<'_>,
     width: usize,
@@ -173,7 +172,7 @@ fn table(
     tallies: &BTreeMap<String, Tally>,
 ) -> fmt::Result {
     writeln!(f, "{title}")?;
-    rows(f, width, tallies, |tally| tally.door)
+    rows(f, width, tallies, |tally| tally.ingest)
 }
 
 fn rows(

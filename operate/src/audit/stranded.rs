@@ -1,8 +1,7 @@
-//! What lies on the stream and in no place behind it: the audit's judgement over lines of the stream, for who brings
-//! back what the event source mapping dropped.
+//! Finds events that are only on the stream although they are done, for the redrive of events that were dropped.
 //!
-//! Where the audit reads the archive, here the manifest has to do: an event is archived if an object covers the place that
-//! its item names. So only lines are judged that no object covers, and memory is needed for these alone.
+//! It judges as the audit does, with the manifest in place of the archive: an event is archived if an object covers the
+//! origin that its item names. So it needs memory only for lines that no object covers.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,32 +12,32 @@ use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
 use super::account;
-use super::facts::{Event, Facts, Item, Kept, Line, Object};
+use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, FailedLine, KnownEvent, KnownItem};
 use super::gather::{Reader, arrival};
 use crate::archive::Span;
 use crate::deployment::Deployment;
 use crate::progress::Progress;
 
-/// The places that a line of the stream may have gone to, but for archive and items: these are asked when it is judged.
+/// What is in quarantine, at the failure destination and in the queues. Manifest and items are read for each judgement.
 pub(crate) struct Elsewhere<'a, D> {
     deployment: &'a D,
     config: &'a Config,
-    facts: Facts,
+    facts: AuditFacts,
     progress: Progress<'a>,
 }
 
 impl<'a, D: Deployment> Elsewhere<'a, D> {
-    /// Reads them for lines that arrived at `from` or later. How far each shard is done comes first, so that whatever of a
-    /// line that is done is anywhere is found.
+    /// Reads them for lines that arrived at `from` or later. It reads first how far each shard is done, so that every
+    /// trace of a done line is found.
     pub(crate) async fn read(
         deployment: &'a D,
         config: &'a Config,
         from: Timestamp,
         progress: Progress<'a>,
     ) -> anyhow::Result<Self> {
-        // Of no place is it known that the stream has nothing there: only a part of it is looked at.
+        // Only a part of the stream is read, so of no origin is it known that the stream has nothing there.
         let never = Timestamp::from_unix_ms(i64::MAX);
-        let facts = Facts::none(Span::default(), never, Clock::system().now());
+        let facts = AuditFacts::none(Span::default(), never, Clock::system().now());
         let mut reader = Reader::new(deployment, config, facts, progress);
         for shard in deployment.shards().await? {
             reader.shard(&shard.into()).await?;
@@ -49,44 +48,44 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         Ok(Self { deployment, config, facts: reader.facts, progress })
     }
 
-    /// The shards of which anything is done, and the first place that is not.
-    pub(crate) fn done_before(&self) -> impl Iterator<Item = (Arc<str>, ShardPosition)> {
+    /// The shards with anything done, and the exclusive end of it.
+    pub(crate) fn done_end(&self) -> impl Iterator<Item = (Arc<str>, ShardPosition)> {
         let known = self.facts.shards.iter();
-        known.filter_map(|(shard, known)| Some((shard.clone(), known.done_before.clone()?)))
+        known.filter_map(|(shard, known)| Some((shard.clone(), known.done_end.clone()?)))
     }
 
-    /// Where those of `lines` lie that are in no place, and are to be brought back. The lines are done, and no archive
-    /// object covers them.
+    /// The origins of those lines that are stored nowhere and must be redriven. All `lines` must be done and covered by no
+    /// archive object.
     pub(crate) async fn stranded(&self, lines: &[StreamLine]) -> anyhow::Result<HashSet<Origin>> {
         let arrivals: Vec<_> = lines.iter().map(arrival).collect();
         let origins: HashSet<_> = arrivals.iter().map(|arrival| arrival.origin.clone()).collect();
         let events = arrivals.iter().filter_map(|arrival| arrival.event.as_ref());
         let admissions: HashSet<_> = events.map(|event| event.admission_id).collect();
-        let is_theirs = |event: &&Event| admissions.contains(&event.admission_id);
-        let is_of_them = |kept: &&Kept| {
-            origins.contains(&kept.origin) || kept.event.as_ref().is_some_and(|event| is_theirs(&event))
+        let is_theirs = |event: &&KnownEvent| admissions.contains(&event.admission_id);
+        let is_of_them = |line: &&FailedLine| {
+            origins.contains(&line.origin) || line.event.as_ref().is_some_and(|event| is_theirs(&event))
         };
-        let facts = Facts {
+        let facts = AuditFacts {
             shards: self.facts.shards.clone(),
             arrivals,
             quarantined: self.facts.quarantined.iter().filter(is_of_them).cloned().collect(),
             failed: self.facts.failed.iter().filter(is_of_them).cloned().collect(),
             spilled: self.facts.spilled.iter().filter(is_theirs).cloned().collect(),
             dead: self.facts.dead.iter().filter(is_theirs).cloned().collect(),
-            ..Facts::none(self.facts.span, self.facts.stream_from, self.facts.now)
+            ..AuditFacts::none(self.facts.span, self.facts.stream_from, self.facts.now)
         };
         let mut reader = Reader::new(self.deployment, self.config, facts, self.progress);
         reader.other_items().await?;
         let elsewhere =
-            |item: &&Item| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);
+            |item: &&KnownItem| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);
         for item in reader.facts.items.clone().iter().filter(elsewhere) {
-            let (shard, place) = (&item.origin.shard, ShardPosition::from(&item.origin));
+            let (shard, position) = (&item.origin.shard, ShardPosition::from(&item.origin));
             if !reader.facts.shards.contains_key(shard) {
                 reader.shard(shard).await?;
             }
-            let row = self.deployment.manifest_at(shard, &place).await?;
-            if let Some(row) = row.filter(|row| place < row.end) {
-                let line = Line {
+            let row = self.deployment.manifest_at(shard, &position).await?;
+            if let Some(row) = row.filter(|row| position < row.end) {
+                let line = ArchivedLine {
                     tenant: item.tenant.clone(),
                     id: item.id.clone(),
                     admission_id: item.admission_id,
@@ -94,7 +93,7 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
                     received_at: row.received_at[0],
                     item_until: None,
                 };
-                reader.facts.objects.push(Object { key: row.key, lines: vec![line] });
+                reader.facts.objects.push(ArchivedObject { key: row.key, lines: vec![line] });
             }
         }
         Ok(account::stranded(&reader.facts))

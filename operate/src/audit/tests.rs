@@ -1,5 +1,4 @@
-//! Histories in which every kind of fate occurs: as they are they balance, and whatever is then dropped, doubled, added
-//! or moved is named.
+//! Histories with every fate of an event. They balance. Each change (drop, double, add, move) causes a finding.
 
 mod stranded;
 
@@ -12,14 +11,16 @@ use shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::account::account;
-use super::facts::{Arrival, Event, Facts, Item, Kept, Line, Object, Shard};
-use super::verdict::{Counts, Finding, Kind, Verdict};
+use super::balance::{AuditFinding, Balance, Counts, FindingKind};
+use super::facts::{
+    ArchivedLine, ArchivedObject, Arrival, AuditFacts, FailedLine, KnownEvent, KnownItem, ShardFacts,
+};
 use crate::archive::Span;
 
-/// The stream holds records from here on; what lies before has expired.
+/// The stream's oldest sequence number. Older records have expired.
 const READ_FROM: usize = 1_000;
-/// What lies before is done.
-const DONE_BEFORE: usize = 5_000;
+/// Records before it are done.
+const DONE_END: usize = 5_000;
 const NOW: i64 = 1_800_000_000_000;
 const DAY: i64 = 86_400_000;
 
@@ -29,12 +30,12 @@ enum Fate {
     Stored,
     /// And its record is gone from the stream.
     StoredLongAgo,
-    /// And its item's time is over.
+    /// And its item has expired.
     ItemIsOver,
-    StoredOfOtherProducer,
-    /// It came by the stream twice.
+    StoredOfForeignProducer,
+    /// Delivered twice.
     Redelivered,
-    /// Spilled as well as put.
+    /// Both put and spilled.
     StoredAndSpilled,
     /// Sent twice by the client.
     Deduplicated,
@@ -42,15 +43,15 @@ enum Fate {
     IdReused,
     Unreadable,
     Failed,
-    /// It had an item already.
+    /// After its item was inserted.
     FailedWithItem,
     FailedAndRedriven,
-    /// Put back, and not processed yet.
-    FailedAndUnderWay,
-    /// The same, and its failure is not kept any more.
-    ForgottenAndUnderWay,
+    /// Redriven, and not processed yet.
+    FailedAndInProgress,
+    /// The same, and its failure has expired.
+    ExpiredAndInProgress,
     QuarantinedAndRedriven,
-    /// With its item there already.
+    /// In progress: its item exists, its line not yet.
     InsertedOnly,
     OnTheStreamOnly,
     Spilled,
@@ -58,16 +59,16 @@ enum Fate {
 }
 
 use Fate::{
-    Dead, Deduplicated, Failed, FailedAndRedriven, FailedAndUnderWay, FailedWithItem, ForgottenAndUnderWay,
+    Dead, Deduplicated, ExpiredAndInProgress, Failed, FailedAndInProgress, FailedAndRedriven, FailedWithItem,
     IdReused, InsertedOnly, ItemIsOver, OnTheStreamOnly, QuarantinedAndRedriven, Redelivered, Spilled,
-    Stored, StoredAndSpilled, StoredLongAgo, StoredOfOtherProducer, Unreadable,
+    Stored, StoredAndSpilled, StoredLongAgo, StoredOfForeignProducer, Unreadable,
 };
 
 const FATES: [Fate; 19] = [
     Stored,
     StoredLongAgo,
     ItemIsOver,
-    StoredOfOtherProducer,
+    StoredOfForeignProducer,
     Redelivered,
     StoredAndSpilled,
     Deduplicated,
@@ -76,8 +77,8 @@ const FATES: [Fate; 19] = [
     Failed,
     FailedWithItem,
     FailedAndRedriven,
-    FailedAndUnderWay,
-    ForgottenAndUnderWay,
+    FailedAndInProgress,
+    ExpiredAndInProgress,
     QuarantinedAndRedriven,
     InsertedOnly,
     OnTheStreamOnly,
@@ -85,9 +86,9 @@ const FATES: [Fate; 19] = [
     Dead,
 ];
 
-/// A history, with what should come of it.
+/// A history, and the expected counts.
 struct History {
-    facts: Facts,
+    facts: AuditFacts,
     expected: Counts,
     others: Counts,
     next: usize,
@@ -100,32 +101,32 @@ fn shard(number: usize) -> Arc<str> {
 impl History {
     fn of(fates: &[Fate]) -> Self {
         let now = Timestamp::from_unix_ms(NOW);
-        let facts = Facts::none(Span::default(), Timestamp::from_unix_ms(NOW - DAY), now);
+        let facts = AuditFacts::none(Span::default(), Timestamp::from_unix_ms(NOW - DAY), now);
         let mut history = Self { facts, expected: Counts::default(), others: Counts::default(), next: 0 };
         for number in 0..2 {
             let mark = |at: usize| Some(ShardPosition::new(at.to_string(), 0));
-            let known = Shard { done_before: mark(DONE_BEFORE), read_from: mark(READ_FROM) };
+            let known = ShardFacts { done_end: mark(DONE_END), read_from: mark(READ_FROM) };
             history.facts.shards.insert(shard(number), known);
         }
-        history.facts.objects.push(Object { key: "events/one".to_owned(), lines: Vec::new() });
+        history.facts.objects.push(ArchivedObject { key: "events/one".to_owned(), lines: Vec::new() });
         for fate in fates {
             history.live(*fate);
         }
         history
     }
 
-    /// A place of its own among the records from `from` on.
+    /// A new origin after `from`.
     fn origin(&mut self, from: usize) -> Origin {
         self.next += 1;
         let (shard, sequence_number) = (shard(self.next), (from + self.next).to_string().into());
         Origin { shard, sequence_number, position: u32::try_from(self.next % 3).unwrap() }
     }
 
-    /// An event of its own; those with an `age` are received so long ago.
-    fn event(&mut self, age: i64) -> Event {
+    /// A new event that was received `age` milliseconds ago.
+    fn event(&mut self, age: i64) -> KnownEvent {
         self.next += 1;
         let number = self.next;
-        Event {
+        KnownEvent {
             tenant: TenantId::parse(&format!("t{}", number % 3)).unwrap(),
             id: EventId::parse(format!("e{number}")).unwrap(),
             admission_id: AdmissionId(Uuid::from_u128(number as u128)),
@@ -134,13 +135,13 @@ impl History {
         }
     }
 
-    fn arrive(&mut self, origin: &Origin, event: &Event, redrive_of: Vec<Origin>) {
+    fn arrive(&mut self, origin: &Origin, event: &KnownEvent, redrive_of: Vec<Origin>) {
         let (origin, received_at) = (origin.clone(), event.received_at);
         self.facts.arrivals.push(Arrival { origin, event: Some(event.clone()), received_at, redrive_of });
     }
 
-    fn archive(&mut self, origin: &Origin, event: &Event, item_until: Option<i64>) {
-        let line = Line {
+    fn archive(&mut self, origin: &Origin, event: &KnownEvent, item_until: Option<i64>) {
+        let line = ArchivedLine {
             tenant: event.tenant.clone(),
             id: event.id.clone(),
             admission_id: event.admission_id,
@@ -151,8 +152,8 @@ impl History {
         self.facts.objects[0].lines.push(line);
     }
 
-    fn insert(&mut self, origin: &Origin, event: &Event) {
-        self.facts.items.push(Item {
+    fn insert(&mut self, origin: &Origin, event: &KnownEvent) {
+        self.facts.items.push(KnownItem {
             tenant: event.tenant.clone(),
             id: event.id.clone(),
             origin: origin.clone(),
@@ -162,13 +163,13 @@ impl History {
         });
     }
 
-    fn kept(origin: &Origin, event: Option<&Event>) -> Kept {
+    fn failed_line(origin: &Origin, event: Option<&KnownEvent>) -> FailedLine {
         let received_at = event.map_or(Timestamp::from_unix_ms(NOW - 60_000), |event| event.received_at);
-        Kept { origin: origin.clone(), event: event.cloned(), received_at }
+        FailedLine { origin: origin.clone(), event: event.cloned(), received_at }
     }
 
-    /// An event that is stored.
-    fn store(&mut self) -> (Origin, Event) {
+    /// Stores a new event.
+    fn store(&mut self) -> (Origin, KnownEvent) {
         let (origin, event) = (self.origin(READ_FROM), self.event(60_000));
         self.arrive(&origin, &event, Vec::new());
         self.insert(&origin, &event);
@@ -192,7 +193,7 @@ impl History {
                 }
                 self.expected.stored += 1;
             }
-            StoredOfOtherProducer => {
+            StoredOfForeignProducer => {
                 let (origin, mut event) = (self.origin(READ_FROM), self.event(60_000));
                 event.admission_id =
                     AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
@@ -223,7 +224,7 @@ impl History {
                     event.content_hash = first.content_hash;
                     self.expected.deduplicated += 1;
                 } else {
-                    self.facts.quarantined.push(Self::kept(&origin, Some(&event)));
+                    self.facts.quarantined.push(Self::failed_line(&origin, Some(&event)));
                     self.expected.quarantined += 1;
                 }
                 self.arrive(&origin, &event, Vec::new());
@@ -235,15 +236,15 @@ impl History {
         }
     }
 
-    /// Of what is not stored at once.
+    /// The fates of events that are not stored at once.
     fn live_unstored(&mut self, fate: Fate) {
         match fate {
             Unreadable => {
                 let origin = self.origin(READ_FROM);
-                let kept = Self::kept(&origin, None);
-                let received_at = kept.received_at;
-                // An attempt that got no further, and the next one.
-                self.facts.quarantined.extend([kept.clone(), kept]);
+                let failed = Self::failed_line(&origin, None);
+                let received_at = failed.received_at;
+                // From two attempts.
+                self.facts.quarantined.extend([failed.clone(), failed]);
                 self.facts.arrivals.push(Arrival {
                     origin,
                     event: None,
@@ -253,14 +254,14 @@ impl History {
                 self.others.admissions += 1;
                 self.others.quarantined += 1;
             }
-            Failed | FailedWithItem | FailedAndRedriven | FailedAndUnderWay | QuarantinedAndRedriven => {
+            Failed | FailedWithItem | FailedAndRedriven | FailedAndInProgress | QuarantinedAndRedriven => {
                 let (origin, event) = (self.origin(READ_FROM), self.event(60_000));
                 self.arrive(&origin, &event, Vec::new());
-                let kept = Self::kept(&origin, Some(&event));
+                let failed = Self::failed_line(&origin, Some(&event));
                 if fate == QuarantinedAndRedriven {
-                    self.facts.quarantined.push(kept);
+                    self.facts.quarantined.push(failed);
                 } else {
-                    self.facts.failed.push(kept);
+                    self.facts.failed.push(failed);
                 }
                 match fate {
                     FailedWithItem => self.insert(&origin, &event),
@@ -270,8 +271,8 @@ impl History {
                         self.insert(&again, &event);
                         self.archive(&again, &event, None);
                     }
-                    FailedAndUnderWay => {
-                        let again = self.origin(DONE_BEFORE);
+                    FailedAndInProgress => {
+                        let again = self.origin(DONE_END);
                         self.arrive(&again, &event, vec![origin.clone()]);
                         self.insert(&origin, &event);
                     }
@@ -279,18 +280,18 @@ impl History {
                 }
                 *match fate {
                     Failed | FailedWithItem => &mut self.expected.failed,
-                    FailedAndUnderWay => &mut self.expected.in_flight,
+                    FailedAndInProgress => &mut self.expected.in_flight,
                     _ => &mut self.expected.stored,
                 } += 1;
             }
-            ForgottenAndUnderWay => {
-                let (origin, event, again) = (self.origin(1), self.event(3 * DAY), self.origin(DONE_BEFORE));
+            ExpiredAndInProgress => {
+                let (origin, event, again) = (self.origin(1), self.event(3 * DAY), self.origin(DONE_END));
                 self.arrive(&again, &event, vec![origin.clone()]);
                 self.insert(&origin, &event);
                 self.expected.in_flight += 1;
             }
             InsertedOnly | OnTheStreamOnly => {
-                let (origin, event) = (self.origin(DONE_BEFORE), self.event(1_000));
+                let (origin, event) = (self.origin(DONE_END), self.event(1_000));
                 self.arrive(&origin, &event, Vec::new());
                 if fate == InsertedOnly {
                     self.insert(&origin, &event);
@@ -311,14 +312,14 @@ impl History {
         }
     }
 
-    fn judge(&self) -> Verdict {
+    fn judge(&self) -> Balance {
         account(&self.facts)
     }
 }
 
-/// What an intruder does to a history; gives what must be named.
+/// A change that must cause findings.
 #[derive(Clone, Copy, Debug)]
-enum Tamper {
+enum Change {
     DropLine,
     DropItem,
     DropQuarantine,
@@ -327,102 +328,103 @@ enum Tamper {
     ForeignLine,
     ForeignItem,
     MoveItemToOtherTenant,
-    MoveLineToOtherPlace,
+    MoveLineToOtherOrigin,
 }
 
-const TAMPERS: [Tamper; 9] = [
-    Tamper::DropLine,
-    Tamper::DropItem,
-    Tamper::DropQuarantine,
-    Tamper::DropFailure,
-    Tamper::DoubleLine,
-    Tamper::ForeignLine,
-    Tamper::ForeignItem,
-    Tamper::MoveItemToOtherTenant,
-    Tamper::MoveLineToOtherPlace,
+const CHANGES: [Change; 9] = [
+    Change::DropLine,
+    Change::DropItem,
+    Change::DropQuarantine,
+    Change::DropFailure,
+    Change::DoubleLine,
+    Change::ForeignLine,
+    Change::ForeignItem,
+    Change::MoveItemToOtherTenant,
+    Change::MoveLineToOtherOrigin,
 ];
 
-type Named = (Kind, Option<(TenantId, EventId)>, Option<Origin>);
+type Named = (FindingKind, Option<(TenantId, EventId)>, Option<Origin>);
 
-fn named(kind: Kind, tenant: &TenantId, id: &EventId) -> Named {
+fn named(kind: FindingKind, tenant: &TenantId, id: &EventId) -> Named {
     (kind, Some((tenant.clone(), id.clone())), None)
 }
 
 impl History {
-    /// Does it, to the event that `choice` chooses; `None` where there is none that it could be done to.
-    fn tamper(&mut self, tamper: Tamper, choice: prop::sample::Index) -> Option<Vec<Named>> {
+    /// Applies it to the event that `choice` chooses, and returns the expected findings. `None` if no event is suitable.
+    fn change(&mut self, change: Change, choice: prop::sample::Index) -> Option<Vec<Named>> {
         let one = |count: usize| (count > 0).then(|| choice.index(count));
-        match tamper {
-            Tamper::DropLine => {
+        match change {
+            Change::DropLine => {
                 let line = self.remove_line(choice)?;
-                Some(vec![named(Kind::Missing, &line.tenant, &line.id)])
+                Some(vec![named(FindingKind::Missing, &line.tenant, &line.id)])
             }
-            Tamper::DropItem => {
-                // Of what is stored: of others it would be inserted when their time comes.
+            Change::DropItem => {
+                // Only of stored events: other events get their item later.
                 let lines = &self.facts.objects[0].lines;
-                let stored = |item: &&Item| lines.iter().any(|line| line.origin == item.origin);
+                let stored = |item: &&KnownItem| lines.iter().any(|line| line.origin == item.origin);
                 let stored: Vec<_> = self.facts.items.iter().filter(stored).cloned().collect();
                 let item = stored[one(stored.len())?].clone();
                 self.facts.items.retain(|other| *other != item);
-                Some(vec![named(Kind::Missing, &item.tenant, &item.id)])
+                Some(vec![named(FindingKind::Missing, &item.tenant, &item.id)])
             }
-            Tamper::DropQuarantine | Tamper::DropFailure => {
+            Change::DropQuarantine | Change::DropFailure => {
                 let redriven: Vec<_> =
                     self.facts.arrivals.iter().flat_map(|arrival| arrival.redrive_of.clone()).collect();
-                let kept = match tamper {
-                    Tamper::DropQuarantine => &mut self.facts.quarantined,
+                let failed = match change {
+                    Change::DropQuarantine => &mut self.facts.quarantined,
                     _ => &mut self.facts.failed,
                 };
                 let live: Vec<_> =
-                    kept.iter().filter(|kept| !redriven.contains(&kept.origin)).cloned().collect();
+                    failed.iter().filter(|failed| !redriven.contains(&failed.origin)).cloned().collect();
                 let lost = live[one(live.len())?].clone();
-                kept.retain(|kept| kept.origin != lost.origin);
+                failed.retain(|failed| failed.origin != lost.origin);
                 let name = lost.event.map(|event| (event.tenant, event.id));
-                Some(vec![(Kind::Missing, name, Some(lost.origin))])
+                Some(vec![(FindingKind::Missing, name, Some(lost.origin))])
             }
-            Tamper::DoubleLine => {
+            Change::DoubleLine => {
                 let lines = &self.facts.objects[0].lines;
                 let line = lines[one(lines.len())?].clone();
-                let expected = vec![named(Kind::Doubled, &line.tenant, &line.id)];
-                self.facts.objects.push(Object { key: "events/two".to_owned(), lines: vec![line] });
+                let expected = vec![named(FindingKind::Doubled, &line.tenant, &line.id)];
+                self.facts.objects.push(ArchivedObject { key: "events/two".to_owned(), lines: vec![line] });
                 Some(expected)
             }
-            Tamper::ForeignLine | Tamper::ForeignItem => {
+            Change::ForeignLine | Change::ForeignItem => {
                 let (origin, event) = (self.origin(READ_FROM), self.event(60_000));
-                match tamper {
-                    Tamper::ForeignLine => self.archive(&origin, &event, None),
+                match change {
+                    Change::ForeignLine => self.archive(&origin, &event, None),
                     _ => self.insert(&origin, &event),
                 }
-                Some(vec![named(Kind::Foreign, &event.tenant, &event.id)])
+                Some(vec![named(FindingKind::Foreign, &event.tenant, &event.id)])
             }
-            Tamper::MoveItemToOtherTenant => {
+            Change::MoveItemToOtherTenant => {
                 let lines = &self.facts.objects[0].lines;
-                let stored = |item: &Item| lines.iter().any(|line| line.origin == item.origin);
-                let arrived =
-                    |item: &Item| self.facts.arrivals.iter().any(|arrival| arrival.origin == item.origin);
+                let stored = |item: &KnownItem| lines.iter().any(|line| line.origin == item.origin);
+                let arrived = |item: &KnownItem| {
+                    self.facts.arrivals.iter().any(|arrival| arrival.origin == item.origin)
+                };
                 let items = self.facts.items.iter().enumerate();
                 let movable: Vec<_> =
                     items.filter(|(_, item)| stored(item) && arrived(item)).map(|(index, _)| index).collect();
                 let item = &mut self.facts.items[movable[one(movable.len())?]];
                 let before = (item.tenant.clone(), item.id.clone());
                 item.tenant = TenantId::parse("thief").unwrap();
-                let missing = named(Kind::Missing, &before.0, &before.1);
-                Some(vec![named(Kind::Foreign, &item.tenant, &item.id), missing])
+                let missing = named(FindingKind::Missing, &before.0, &before.1);
+                Some(vec![named(FindingKind::Foreign, &item.tenant, &item.id), missing])
             }
-            Tamper::MoveLineToOtherPlace => {
+            Change::MoveLineToOtherOrigin => {
                 let line = self.remove_line(choice)?;
                 let origin = self.origin(READ_FROM);
-                self.facts.objects[0].lines.push(Line { origin, ..line.clone() });
-                let missing = named(Kind::Missing, &line.tenant, &line.id);
+                self.facts.objects[0].lines.push(ArchivedLine { origin, ..line.clone() });
+                let missing = named(FindingKind::Missing, &line.tenant, &line.id);
                 let is_old = line.received_at.unix_ms() < NOW - DAY;
-                let foreign = named(Kind::Foreign, &line.tenant, &line.id);
+                let foreign = named(FindingKind::Foreign, &line.tenant, &line.id);
                 Some(if is_old { vec![foreign] } else { vec![foreign, missing] })
             }
         }
     }
 
-    /// Takes away a line, of those whose event has an item.
-    fn remove_line(&mut self, choice: prop::sample::Index) -> Option<Line> {
+    /// Removes a line whose event has an item.
+    fn remove_line(&mut self, choice: prop::sample::Index) -> Option<ArchivedLine> {
         let items = &self.facts.items;
         let lines = self.facts.objects[0].lines.iter().enumerate();
         let with_item = lines.filter(|(_, line)| items.iter().any(|item| item.origin == line.origin));
@@ -432,7 +434,7 @@ impl History {
     }
 }
 
-fn has(findings: &[Finding], (kind, name, origin): &Named) -> bool {
+fn has(findings: &[AuditFinding], (kind, name, origin): &Named) -> bool {
     findings.iter().any(|finding| {
         let found = finding.tenant.clone().zip(finding.id.clone());
         finding.kind == *kind && found == *name && (origin.is_none() || finding.origin == *origin)
@@ -440,61 +442,61 @@ fn has(findings: &[Finding], (kind, name, origin): &Named) -> bool {
 }
 
 #[test]
-fn each_fate_by_itself_balances_and_is_counted_as_what_it_is() {
+fn each_fate_balances_and_is_counted() {
     for fate in FATES {
         let history = History::of(&[fate]);
-        let verdict = history.judge();
-        assert_eq!(verdict.findings, [], "{fate:?}");
-        let counted = (verdict.total.door, verdict.total.other_producers);
+        let balance = history.judge();
+        assert_eq!(balance.findings, [], "{fate:?}");
+        let counted = (balance.total.ingest, balance.total.foreign_producers);
         assert_eq!(counted, (history.expected, history.others), "{fate:?}");
     }
 }
 
 #[test]
-fn each_tampering_is_possible_with_one_of_each_fate() {
+fn each_change_is_possible_with_one_of_each_fate() {
     use prop::strategy::ValueTree;
     let mut runner = prop::test_runner::TestRunner::deterministic();
     let choice = any::<prop::sample::Index>().new_tree(&mut runner).unwrap().current();
-    for tamper in TAMPERS {
-        assert!(History::of(&FATES).tamper(tamper, choice).is_some(), "{tamper:?}");
+    for change in CHANGES {
+        assert!(History::of(&FATES).change(change, choice).is_some(), "{change:?}");
     }
 }
 
 #[test]
-fn what_was_received_outside_of_the_span_is_not_counted() {
+fn events_outside_the_span_are_not_counted() {
     let mut history = History::of(&[Stored, StoredLongAgo, Dead]);
     history.facts.span = Span::new(Some(Timestamp::from_unix_ms(NOW - DAY)), None);
-    let verdict = history.judge();
-    assert_eq!((verdict.findings.len(), verdict.total.door.admissions), (0, 1));
+    let balance = history.judge();
+    assert_eq!((balance.findings.len(), balance.total.ingest.admissions), (0, 1));
 }
 
 #[test]
-fn an_id_that_comes_again_after_its_item_is_gone_is_a_new_event() {
+fn an_id_that_is_sent_again_after_its_item_expired_is_a_new_event() {
     for (item_until, findings) in [(NOW - 90_000, 0), (NOW - 30_000, 1)] {
         let mut history = History::of(&[Stored]);
         let (origin, event) = (history.origin(1), history.event(3 * DAY));
         let again = history.facts.items[0].clone();
-        let event = Event { tenant: again.tenant, id: again.id, ..event };
+        let event = KnownEvent { tenant: again.tenant, id: again.id, ..event };
         history.archive(&origin, &event, Some(item_until));
-        let verdict = history.judge();
+        let balance = history.judge();
         assert_eq!(
-            (verdict.findings.len(), verdict.total.door.stored),
+            (balance.findings.len(), balance.total.ingest.stored),
             (findings, 2),
             "{:?}",
-            verdict.findings
+            balance.findings
         );
     }
 }
 
 #[test]
-fn tenants_and_shards_add_up_to_the_whole() {
-    let verdict = History::of(&FATES).judge();
-    let sum = |tallies: Vec<super::verdict::Tally>| {
-        tallies.iter().map(|tally| tally.door.admissions + tally.other_producers.admissions).sum::<u64>()
+fn tenants_and_shards_add_up_to_the_total() {
+    let balance = History::of(&FATES).judge();
+    let sum = |tallies: Vec<super::balance::Tally>| {
+        tallies.iter().map(|tally| tally.ingest.admissions + tally.foreign_producers.admissions).sum::<u64>()
     };
-    let all = sum(vec![verdict.total]);
-    assert_eq!(sum(verdict.tenants.into_values().collect()), all);
-    assert_eq!(sum(verdict.shards.into_values().collect()), all);
+    let all = sum(vec![balance.total]);
+    assert_eq!(sum(balance.tenants.into_values().collect()), all);
+    assert_eq!(sum(balance.shards.into_values().collect()), all);
 }
 
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
@@ -503,25 +505,25 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
 
 proptest! {
     #[test]
-    fn an_untouched_history_balances(fates in fates()) {
+    fn an_unchanged_history_balances(fates in fates()) {
         let history = History::of(&fates);
-        let verdict = history.judge();
-        prop_assert_eq!(&verdict.findings, &[]);
-        prop_assert_eq!(verdict.total.door, history.expected);
-        prop_assert_eq!(verdict.total.other_producers, history.others);
+        let balance = history.judge();
+        prop_assert_eq!(&balance.findings, &[]);
+        prop_assert_eq!(balance.total.ingest, history.expected);
+        prop_assert_eq!(balance.total.foreign_producers, history.others);
         let counts = history.expected;
         let outcomes = counts.stored + counts.deduplicated + counts.quarantined + counts.failed + counts.in_flight;
         prop_assert_eq!(outcomes, counts.admissions);
     }
 
     #[test]
-    fn whatever_is_dropped_doubled_added_or_moved_is_named(
+    fn each_change_causes_findings(
         fates in fates(),
-        tamper in prop::sample::select(TAMPERS.to_vec()),
+        change in prop::sample::select(CHANGES.to_vec()),
         choice in any::<prop::sample::Index>(),
     ) {
         let mut history = History::of(&fates);
-        let Some(expected) = history.tamper(tamper, choice) else { return Ok(()) };
+        let Some(expected) = history.change(change, choice) else { return Ok(()) };
         let findings = history.judge().findings;
         for named in &expected {
             prop_assert!(has(&findings, named), "{:?} is not among {:?}", named, findings);

@@ -1,12 +1,12 @@
-//! The alarms: all there, let through to their topic, and quiet.
+//! The alarms: they exist, can publish to their topic, and do not fire.
 
-use super::facts::Deployment;
-use super::report::Report;
+use super::facts::DeployedStack;
+use super::report::DoctorReport;
 
-/// Who publishes for an alarm.
+/// The publisher of alarms.
 const CLOUDWATCH: &str = "cloudwatch.amazonaws.com";
 
-pub(super) fn check(deployment: &Deployment, report: &mut Report) {
+pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     let alarms = &deployment.alarms;
     let mut about = report.about("alarms");
     about.holds("alarms of the stack", alarms.len(), !alarms.is_empty(), "some", "deploy the stack again");
@@ -14,7 +14,7 @@ pub(super) fn check(deployment: &Deployment, report: &mut Report) {
     let mute: Vec<_> =
         there().filter(|(_, alarm)| !alarm.has_actions).map(|(name, _)| name.as_str()).collect();
     about.holds(
-        "alarms that tell nobody",
+        "alarms without actions",
         mute.join(" "),
         mute.is_empty(),
         "none",
@@ -23,13 +23,13 @@ pub(super) fn check(deployment: &Deployment, report: &mut Report) {
             mute.join(" ")
         ),
     );
-    // A policy of the topic's own takes the place of SNS's, which lets the account's alarms publish. Where it does not, alarms
-    // fire, and only their history says that nobody was told.
+    // A topic's own policy replaces the default one, which allows the account's alarms to publish. Without that
+    // permission alarms fire and notify nobody.
     let topic = &deployment.alarm_topic;
     let publishers = &topic.publishers;
-    let shown = if publishers.is_empty() { "nobody".to_owned() } else { publishers.join(" ") };
+    let shown = if publishers.is_empty() { "none".to_owned() } else { publishers.join(" ") };
     about.holds(
-        "who may publish to their topic",
+        "publishers allowed by their topic",
         shown,
         publishers.iter().any(|who| who == CLOUDWATCH || who == "*"),
         CLOUDWATCH,
@@ -37,7 +37,7 @@ pub(super) fn check(deployment: &Deployment, report: &mut Report) {
     );
     for (name, alarm) in alarms {
         let mut about = report.about(format!("alarm {name}"));
-        let (state, meaning) = alarm.as_ref().map_or(("not there", "deploy the stack again"), |alarm| {
+        let (state, meaning) = alarm.as_ref().map_or(("missing", "deploy the stack again"), |alarm| {
             (alarm.state.as_str(), alarm.description.as_str())
         });
         let change = if meaning.is_empty() { "its page is in docs/runbooks" } else { meaning };

@@ -1,4 +1,4 @@
-//! A deployment, described: what the services say of it, in our words. Nothing here is judged.
+//! What the services say about a deployed stack, in our words. The other files judge it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,40 +7,31 @@ use serde::Deserialize;
 use shared::mapping::Rules;
 use uuid::Uuid;
 
-/// A deployed stack.
 #[derive(Clone, Debug)]
-pub struct Deployment {
-    /// The stack's name.
+pub struct DeployedStack {
     pub stack: String,
-    /// CloudFormation's word for how it is.
+    /// CloudFormation's word, such as `UPDATE_COMPLETE`.
     pub status: String,
     /// From the stream to the consumer.
     pub mapping: StreamMapping,
-    /// From the spill queue to the redriver; there may be none, or several.
+    /// From the spill queue to the drain. There should be exactly one.
     pub spill_mappings: Vec<SpillMapping>,
-    /// `ingest-fn`, as the URL's alias has it.
-    pub ingest: Function,
-    /// `consumer-fn`.
-    pub consumer: Function,
-    /// `spill-redriver`.
-    pub redriver: Function,
-    /// What serves behind the URL.
-    pub door: Door,
-    /// The stream.
-    pub stream: Stream,
-    /// The items table.
+    /// The version that the Function URL's alias names.
+    pub ingest: DeployedFunction,
+    pub consumer: DeployedFunction,
+    pub drain: DeployedFunction,
+    /// What answers at the Function URL.
+    pub live: LiveIngest,
+    pub stream: DeployedStream,
     pub items: Table,
-    /// The ledger table.
     pub ledger: Table,
-    /// The bucket.
     pub bucket: Bucket,
-    /// The spill queue.
     pub spill: Queue,
-    /// The queue behind it.
+    /// The dead-letter queue of the spill queue.
     pub dead_letters: Queue,
-    /// The alarms that the stack made, each as CloudWatch has it now.
+    /// The stack's alarms by name; `None` if CloudWatch does not have it any more.
     pub alarms: Vec<(String, Option<Alarm>)>,
-    /// The topic that they go to.
+    /// The topic that the alarms publish to.
     pub alarm_topic: Topic,
 }
 
@@ -50,7 +41,6 @@ pub struct StreamMapping {
     pub id: Uuid,
     /// Lambda's word, such as `Enabled`.
     pub state: String,
-    /// The ARN of what it reads.
     pub source: String,
     /// The ARN of the function it invokes.
     pub function: String,
@@ -77,208 +67,170 @@ impl StreamMapping {
 /// A mapping from a queue.
 #[derive(Clone, Debug)]
 pub struct SpillMapping {
-    /// Its id.
     pub id: String,
-    /// Lambda's word for what it does.
+    /// Lambda's word, such as `Enabled`.
     pub state: String,
-    /// The ARN of what it reads.
     pub source: String,
     /// Messages in one invocation.
     pub batch_size: usize,
-    /// Whether the response names the messages that failed.
     pub report_batch_item_failures: bool,
 }
 
-/// A function.
 #[derive(Clone, Debug)]
-pub struct Function {
-    /// Its name.
+pub struct DeployedFunction {
     pub name: String,
-    /// Its ARN, which tells region and account.
+    /// It names region and account.
     pub arn: String,
     /// Such as `provided.al2023`.
     pub runtime: String,
     /// Such as `x86_64`.
     pub architecture: String,
-    /// In MB.
     pub memory_mb: u64,
-    /// When an invocation is ended.
     pub timeout: Duration,
-    /// What it is told.
     pub variables: BTreeMap<String, String>,
     /// `JSON` or `Text`.
     pub log_format: String,
-    /// The least level of its own log lines that is kept; none where Lambda does not filter.
+    /// Lambda drops log lines below this level; `None` if it drops none.
     pub log_level: Option<String>,
-    /// Where its log lines go.
     pub log_group: String,
-    /// How many invocations are let in at a time; none where nothing is reserved.
+    /// Most concurrent invocations; `None` if nothing is reserved.
     pub reserved_concurrency: Option<u32>,
-    /// Its role.
     pub role: Role,
 }
 
-/// What a function may do.
 #[derive(Clone, Debug)]
 pub struct Role {
-    /// Its name.
     pub name: String,
-    /// What its own policies say.
+    /// Of its inline policies.
     pub statements: Vec<Statement>,
-    /// Policies that are attached to it and may be to others.
+    /// Names of attached policies, which other roles may share.
     pub attached: Vec<String>,
 }
 
 /// One statement of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// It allows; else it denies.
+    /// `false`: it denies.
     pub allows: bool,
-    /// Actions, with wildcards.
+    /// With wildcards.
     pub actions: Vec<String>,
-    /// Resources, with wildcards.
+    /// With wildcards.
     pub resources: Vec<String>,
-    /// It holds under conditions, or says what it is not about: more than can be judged here.
+    /// It has a condition, `NotAction` or `NotResource`. Doctor cannot judge these.
     pub is_conditional: bool,
 }
 
-/// What serves behind the URL.
+/// What answers at the Function URL.
 #[derive(Clone, Debug)]
-pub struct Door {
-    /// The checksum of the code behind the alias.
+pub struct LiveIngest {
+    /// Checksum of the code that the alias names.
     pub live_code: String,
-    /// The checksum of the function's newest code.
+    /// Checksum of the function's newest code.
     pub newest_code: String,
-    /// What it answers to `GET /health`, or why there is no answer.
+    /// The answer to `GET /health`, or why there is none.
     pub health: Result<Health, String>,
 }
 
-/// What `GET /health` says.
+/// The answer to `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Health {
-    /// The program's version.
     pub version: String,
-    /// The configuration's fingerprint.
+    /// Fingerprint of the configuration.
     pub config: String,
 }
 
-/// The stream.
 #[derive(Clone, Debug)]
-pub struct Stream {
-    /// Its ARN.
+pub struct DeployedStream {
     pub arn: String,
     /// Such as `ACTIVE`.
     pub status: String,
     /// `PROVISIONED` or `ON_DEMAND`.
     pub mode: String,
-    /// How many shards take records.
     pub shards: usize,
-    /// How long it keeps records.
     pub retention: Duration,
-    /// Whether records are encrypted with a key of KMS.
+    /// With a key of KMS.
     pub is_encrypted: bool,
 }
 
-/// A table.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Its ARN.
     pub arn: String,
     /// Such as `ACTIVE`.
     pub status: String,
-    /// Partition key and sort key.
     pub keys: Vec<String>,
-    /// Its indexes over all partitions, by name.
     pub indexes: BTreeMap<String, Index>,
-    /// The attribute that rows expire by, if they do.
+    /// The attribute of the time to live, if it is on.
     pub expires_by: Option<String>,
-    /// Whether it can be restored to any second.
+    /// Point-in-time recovery is on.
     pub is_restorable: bool,
-    /// Whether rows are encrypted with a key of KMS.
+    /// With a key of KMS.
     pub is_encrypted: bool,
 }
 
-/// An index of a table.
 #[derive(Clone, Debug)]
 pub struct Index {
     /// Such as `ACTIVE`.
     pub status: String,
-    /// Partition key and sort key.
     pub keys: Vec<String>,
-    /// What it holds of a row, such as `KEYS_ONLY`.
+    /// Such as `KEYS_ONLY`.
     pub projection: String,
 }
 
-/// The bucket.
 #[derive(Clone, Debug)]
 pub struct Bucket {
-    /// Its name.
     pub name: String,
-    /// Whether public access is blocked in all four ways.
+    /// All four public access blocks are on.
     pub is_private: bool,
-    /// Whether objects are encrypted by default.
     pub is_encrypted: bool,
-    /// Whether its policy refuses requests without TLS.
+    /// Its policy refuses requests without TLS.
     pub is_tls_only: bool,
-    /// What becomes of objects.
     pub lifecycle: Vec<LifecycleRule>,
 }
 
-/// One rule of a bucket's lifecycle that is on.
+/// One enabled rule of a bucket's lifecycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LifecycleRule {
-    /// What it is about; empty for all.
+    /// Empty for all objects.
     pub prefix: String,
-    /// When objects are deleted.
     pub expires_after_days: Option<u32>,
-    /// When uploads that were never finished are removed.
     pub aborts_uploads_after_days: Option<u32>,
 }
 
-/// A queue.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    /// Its ARN.
     pub arn: String,
-    /// Its URL.
     pub url: String,
-    /// How long a message that was received stays hidden.
+    /// A received message stays hidden for this long.
     pub visibility: Duration,
-    /// How long messages are kept.
     pub retention: Duration,
-    /// The largest message, in bytes.
+    /// Of the largest message.
     pub message_bytes: usize,
-    /// Whether messages are encrypted.
     pub is_encrypted: bool,
-    /// After how many receives a message goes where.
-    pub redrive: Option<Redrive>,
+    pub redrive: Option<RedrivePolicy>,
 }
 
-/// Where a queue's messages go in the end.
+/// When a message goes to the dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redrive {
-    /// The ARN of the dead-letter queue.
+pub struct RedrivePolicy {
+    /// ARN of the dead-letter queue.
     pub target: String,
-    /// After so many receives.
+    /// After this many receives.
     pub receives: u32,
 }
 
-/// An alarm.
 #[derive(Clone, Debug)]
 pub struct Alarm {
     /// Such as `OK`.
     pub state: String,
-    /// What it means, with its runbook.
+    /// It names the runbook.
     pub description: String,
-    /// Whether it tells anybody.
+    /// It notifies somebody.
     pub has_actions: bool,
 }
 
-/// A topic.
 #[derive(Clone, Debug)]
 pub struct Topic {
-    /// Its ARN.
     pub arn: String,
-    /// Whom its policy lets publish: services and accounts, `*` for everybody whom a condition lets.
+    /// Services and accounts that its policy allows to publish; `*` for all, maybe under a condition.
     pub publishers: Vec<String>,
 }

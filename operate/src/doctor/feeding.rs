@@ -1,16 +1,15 @@
-//! How the functions are fed: the mapping from the stream, against the rules that the local run has too, and the one from
-//! the spill queue.
+//! The event source mappings: from the stream to the consumer, and from the spill queue to the drain.
 
 use shared::mapping::{Rules, STARTING_POSITION};
 
-use super::facts::{Deployment, StreamMapping};
-use super::report::Report;
+use super::facts::{DeployedStack, StreamMapping};
+use super::report::DoctorReport;
 
-/// The most messages that one invocation of the redriver is made for.
+/// The drain is built for at most so many messages in one invocation.
 const SPILL_BATCH: usize = shared::limits::BATCH_MESSAGES;
 const CONSUMERS: &str = "consumer's mapping";
 
-pub(super) fn check(deployment: &Deployment, report: &mut Report) {
+pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     ends(deployment, report);
     rules(deployment, report);
     spill(deployment, report);
@@ -20,22 +19,22 @@ fn update(id: impl std::fmt::Display, option: impl std::fmt::Display) -> String 
     format!("aws lambda update-event-source-mapping --uuid {id} {option}")
 }
 
-/// What the mapping stands between, and whether it works.
-fn ends(deployment: &Deployment, report: &mut Report) {
-    let Deployment { mapping, consumer, bucket, .. } = deployment;
+/// What the mapping connects, and whether it is on.
+fn ends(deployment: &DeployedStack, report: &mut DoctorReport) {
+    let DeployedStack { mapping, consumer, bucket, .. } = deployment;
     let StreamMapping { id, state, source, function, failure_destination, .. } = mapping;
-    let anew = "this cannot be changed in place: delete the mapping and deploy it anew";
+    let replace = "this cannot be changed in place: delete the mapping and deploy it again";
     let mut about = report.about(CONSUMERS);
     about.holds("State", state, state == "Enabled", "Enabled", update(id, "--enabled"));
-    about.equals("EventSourceArn", source, &deployment.stream.arn, anew);
+    about.equals("EventSourceArn", source, &deployment.stream.arn, replace);
     let renamed = update(id, format_args!("--function-name {}", consumer.name));
     about.equals("FunctionArn", function, &consumer.arn, renamed);
     about.holds(
         "StartingPosition",
         &mapping.starting_position,
         mapping.starting_position == STARTING_POSITION,
-        format_args!("{STARTING_POSITION}: a mapping made anew must not skip what waits"),
-        anew,
+        format_args!("{STARTING_POSITION}: a new mapping must not skip waiting records"),
+        replace,
     );
     let is = failure_destination.as_deref().unwrap_or("not set");
     let should = format!("arn:aws:s3:::{}", bucket.name);
@@ -43,20 +42,20 @@ fn ends(deployment: &Deployment, report: &mut Report) {
         "DestinationConfig",
         is,
         is.split_once(":s3:::").is_some_and(|(_, name)| name == bucket.name),
-        format_args!("{should}: elsewhere a failed batch is not kept with its payload"),
+        format_args!("{should}: no other destination stores the payload of a failed batch"),
         update(id, format_args!("--destination-config OnFailure={{Destination={should}}}")),
     );
     about.holds(
         "FilterCriteria",
         mapping.filters,
         mapping.filters == 0,
-        "0: what is filtered out is lost",
+        "0: filtered records are lost",
         update(id, "--filter-criteria '{}'"),
     );
 }
 
 /// How batches are made, and what a failure means.
-fn rules(deployment: &Deployment, report: &mut Report) {
+fn rules(deployment: &DeployedStack, report: &mut DoctorReport) {
     let (mapping, retention) = (&deployment.mapping, deployment.stream.retention);
     let (id, is, should) = (mapping.id, &mapping.rules, Rules::default());
     let mut about = report.about(CONSUMERS);
@@ -64,7 +63,7 @@ fn rules(deployment: &Deployment, report: &mut Report) {
         "ParallelizationFactor",
         mapping.parallelization_factor,
         mapping.parallelization_factor == 1,
-        "1: more interleaves a shard's sequence numbers, and the ledger cannot say how far it got",
+        "1: the ledger needs a shard's batches one after the other",
         update(id, "--parallelization-factor 1"),
     );
     let size = should.batch_size;
@@ -101,7 +100,7 @@ fn rules(deployment: &Deployment, report: &mut Report) {
         age(is),
         is.maximum_record_age == should.maximum_record_age && is_below_retention,
         format_args!(
-            "{}, and below the {} s for which the stream keeps records",
+            "{}, and less than the {} s for which the stream retains records",
             age(&should),
             retention.as_secs()
         ),
@@ -109,10 +108,10 @@ fn rules(deployment: &Deployment, report: &mut Report) {
     );
 }
 
-fn spill(deployment: &Deployment, report: &mut Report) {
+fn spill(deployment: &DeployedStack, report: &mut DoctorReport) {
     let of_the_queue = deployment.spill_mappings.iter();
     let ours: Vec<_> = of_the_queue.filter(|mapping| mapping.source == deployment.spill.arn).collect();
-    let mut about = report.about("redriver's mapping");
+    let mut about = report.about("drain's mapping");
     about.holds("mappings of the spill queue", ours.len(), ours.len() == 1, "1", "deploy the stack again");
     for mapping in ours {
         let id = &mapping.id;

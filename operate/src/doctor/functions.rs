@@ -1,49 +1,60 @@
-//! The functions: what they run on, what they are told, and which version serves.
+//! The functions: runtime, memory, variables, and the live version.
 
 use std::time::Duration;
 
 use shared::config::{Config, VARIABLE};
 use shared::mapping::CONSUMER_TIMEOUT;
 
-use super::facts::{Deployment, Function};
-use super::report::Report;
+use super::facts::{DeployedFunction, DeployedStack};
+use super::report::DoctorReport;
 
-/// What `cargo lambda build` makes binaries for.
+/// The runtime that `cargo lambda build` builds for.
 const RUNTIME: &str = "provided.al2023";
-/// Metric documents have no level and count as INFO: what is filtered above that takes every metric with it.
+/// Metric documents count as INFO. A higher level drops every metric.
 const LOG_LEVELS: [&str; 3] = ["INFO", "DEBUG", "TRACE"];
-/// What stands before a variable that overrides a key of `tidegate.toml`.
+/// The prefix of variables that override a key of `tidegate.toml`.
 const OVERRIDE: &str = "TIDEGATE__";
 const MIB: u64 = 1024 * 1024;
 
-pub(super) fn check(deployment: &Deployment, config: &Config, fingerprint: &str, report: &mut Report) {
-    let Deployment { ingest, consumer, redriver, .. } = deployment;
+pub(super) fn check(
+    deployment: &DeployedStack,
+    config: &Config,
+    fingerprint: &str,
+    report: &mut DoctorReport,
+) {
+    let DeployedStack { ingest, consumer, drain, .. } = deployment;
     let limits = &config.limits;
-    // Bodies are held once as they came and once as events.
+    // Bodies are in memory twice: as received, and as events.
     let ingest_mb = 2 * limits.bodies_in_memory_bytes as u64 / MIB;
     let consumer_mb =
         (2 * (limits.batch_bytes + limits.resolved_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
     let ingest_time = config.publish.request() + shared::limits::ANSWER;
-    let redriver_time = ingest_fn::redrive::TIMEOUT;
+    let drain_time = ingest_fn::redrive::TIMEOUT;
     let ingest_names = ingest_fn::environment::ENVIRONMENT;
-    let redriver_names = ingest_fn::environment::REDRIVER_ENVIRONMENT;
+    let drain_names = ingest_fn::environment::REDRIVER_ENVIRONMENT;
     let consumer_names = &consumer_fn::environment::ENVIRONMENT;
 
     function(deployment, ingest, ingest_names, Least { mb: ingest_mb, time: ingest_time }, report);
-    function(deployment, redriver, redriver_names, Least { mb: 0, time: redriver_time }, report);
+    function(deployment, drain, drain_names, Least { mb: 0, time: drain_time }, report);
     function(deployment, consumer, consumer_names, Least { mb: consumer_mb, time: CONSUMER_TIMEOUT }, report);
     together(deployment, report);
     serving(deployment, fingerprint, report);
 }
 
-/// What a function has at least.
+/// The least that a function needs.
 #[derive(Clone, Copy)]
 struct Least {
     mb: u64,
     time: Duration,
 }
 
-fn function(deployment: &Deployment, function: &Function, names: &[&str], least: Least, report: &mut Report) {
+fn function(
+    deployment: &DeployedStack,
+    function: &DeployedFunction,
+    names: &[&str],
+    least: Least,
+    report: &mut DoctorReport,
+) {
     let update = |option: String| {
         format!("aws lambda update-function-configuration --function-name {} {option}", function.name)
     };
@@ -60,7 +71,7 @@ fn function(deployment: &Deployment, function: &Function, names: &[&str], least:
         "MemorySize",
         function.memory_mb,
         function.memory_mb >= mb,
-        format_args!("at least {mb}, for what tidegate.toml lets it hold"),
+        format_args!("at least {mb}, by the limits in tidegate.toml"),
         update(format!("--memory-size {mb}")),
     );
     let seconds = time.as_secs_f64().ceil();
@@ -72,12 +83,12 @@ fn function(deployment: &Deployment, function: &Function, names: &[&str], least:
         update(format!("--timeout {seconds}")),
     );
     for name in names {
-        let told = function.variables.get(*name).map_or("", String::as_str);
+        let value = function.variables.get(*name).map_or("", String::as_str);
         let (should, is_good) = match resource(deployment, name) {
-            Some(resource) => (resource, told == resource),
-            None => ("set", !told.is_empty()),
+            Some(resource) => (resource, value == resource),
+            None => ("set", !value.is_empty()),
         };
-        let is = if told.is_empty() { "not set" } else { told };
+        let is = if value.is_empty() { "not set" } else { value };
         about.holds(name, is, is_good, should, "deploy the stack again: it sets the variables");
     }
     about.holds(
@@ -99,13 +110,13 @@ fn function(deployment: &Deployment, function: &Function, names: &[&str], least:
         "ReservedConcurrentExecutions",
         function.reserved_concurrency.map_or("not set".to_owned(), |limit| limit.to_string()),
         function.reserved_concurrency != Some(0),
-        "more than 0: the function is closed",
+        "more than 0: the function refuses every invocation",
         format!("aws lambda delete-function-concurrency --function-name {}", function.name),
     );
 }
 
 /// The resource that a variable names.
-fn resource<'a>(deployment: &'a Deployment, variable: &str) -> Option<&'a str> {
+fn resource<'a>(deployment: &'a DeployedStack, variable: &str) -> Option<&'a str> {
     let name = |arn: &'a str| arn.rsplit('/').next();
     match variable {
         "TIDEGATE_STREAM" => name(&deployment.stream.arn),
@@ -117,23 +128,23 @@ fn resource<'a>(deployment: &'a Deployment, variable: &str) -> Option<&'a str> {
     }
 }
 
-/// What the functions must have in common.
-fn together(deployment: &Deployment, report: &mut Report) {
-    let Deployment { ingest, consumer, redriver, .. } = deployment;
-    let overrides = |function: &Function| {
+/// What must be the same for all functions.
+fn together(deployment: &DeployedStack, report: &mut DoctorReport) {
+    let DeployedStack { ingest, consumer, drain, .. } = deployment;
+    let overrides = |function: &DeployedFunction| {
         let set =
             function.variables.iter().filter(|(name, _)| name.starts_with(OVERRIDE) || *name == VARIABLE);
         set.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
     };
     let shown = |text: String| if text.is_empty() { "none".to_owned() } else { text };
-    for other in [redriver, consumer] {
+    for other in [drain, consumer] {
         let mut about = report.about(&other.name);
         about.equals(
             "overrides of tidegate.toml",
             &shown(overrides(other)),
             &shown(overrides(ingest)),
             format!(
-                "what one function is told, all are: give `{}` and this one the same variables",
+                "all functions need the same overrides: give this one the variables of `{}`",
                 ingest.name
             ),
         );
@@ -146,32 +157,32 @@ fn together(deployment: &Deployment, report: &mut Report) {
     }
 }
 
-fn serving(deployment: &Deployment, fingerprint: &str, report: &mut Report) {
-    let door = &deployment.door;
-    let mut about = report.about("door");
+fn serving(deployment: &DeployedStack, fingerprint: &str, report: &mut DoctorReport) {
+    let live = &deployment.live;
+    let mut about = report.about("live ingest");
     about.equals(
-        "code behind the alias `live`",
-        &door.live_code,
-        &door.newest_code,
-        "wait for the deployment to end; or deploy the stack again, which makes a version of the newest code",
+        "code of the alias `live`",
+        &live.live_code,
+        &live.newest_code,
+        "wait for the deployment to end, or deploy the stack again",
     );
     let ok = "200 with version and configuration";
-    match &door.health {
-        Err(why) => about.holds("GET /health", why, false, ok, "look at the function's log"),
+    match &live.health {
+        Err(why) => about.holds("GET /health", why, false, ok, "read the function's log"),
         Ok(health) => {
             about.holds("GET /health", ok, true, ok, "");
             about.holds(
                 "version",
                 &health.version,
                 health.version == env!("CARGO_PKG_VERSION"),
-                format_args!("{}, which this `tidegate` is", env!("CARGO_PKG_VERSION")),
-                "deploy this version, or look with the `tidegate` of that one",
+                format_args!("{}, the version of this `tidegate`", env!("CARGO_PKG_VERSION")),
+                "deploy this version, or use the `tidegate` of the deployed one",
             );
             about.holds(
                 "configuration",
                 &health.config,
                 health.config == fingerprint,
-                format_args!("{fingerprint}, which is this tidegate.toml"),
+                format_args!("{fingerprint}, the fingerprint of this tidegate.toml"),
                 "deploy with this tidegate.toml, or name the deployed one by --config",
             );
         }

@@ -1,21 +1,25 @@
-//! The functions' roles: what each needs is allowed, and nothing else is. What a role is for is stated by the function
-//! itself ([`shared::permission`]).
+//! The functions' roles: each allows what its function states that it needs ([`shared::permission`]), and nothing else.
 
 use shared::permission::{On, Permission};
 
-use super::facts::{Deployment, Function, Statement};
-use super::report::Report;
+use super::facts::{DeployedFunction, DeployedStack, Statement};
+use super::report::DoctorReport;
 
-pub(super) fn check(deployment: &Deployment, report: &mut Report) {
-    let Deployment { ingest, consumer, redriver, .. } = deployment;
+pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
+    let DeployedStack { ingest, consumer, drain, .. } = deployment;
     role(deployment, ingest, ingest_fn::environment::PERMISSIONS, report);
-    role(deployment, redriver, ingest_fn::environment::REDRIVER_PERMISSIONS, report);
+    role(deployment, drain, ingest_fn::environment::REDRIVER_PERMISSIONS, report);
     role(deployment, consumer, consumer_fn::environment::PERMISSIONS, report);
 }
 
-fn role(deployment: &Deployment, function: &Function, needed: &[Permission], report: &mut Report) {
+fn role(
+    deployment: &DeployedStack,
+    function: &DeployedFunction,
+    needed: &[Permission],
+    report: &mut DoctorReport,
+) {
     let role = &function.role;
-    let again = "deploy the stack again; if CloudFormation sees no change, put the policy back by hand";
+    let again = "deploy the stack again; if CloudFormation sees no change, restore the policy by hand";
     let needed: Vec<_> = needed
         .iter()
         .map(|permission| (permission.action, arn(deployment, function, permission.on)))
@@ -39,20 +43,20 @@ fn role(deployment: &Deployment, function: &Function, needed: &[Permission], rep
             "allowed",
             is_needed,
             "not allowed: the function does not need it",
-            format!("take it out of the policies of the role {}", role.name),
+            format!("remove it from the policies of the role {}", role.name),
         );
     }
     about.holds(
         "attached policies",
         role.attached.join(", "),
         role.attached.is_empty(),
-        "none: what they allow is not looked into",
+        "none: they are not examined",
         format!("aws iam detach-role-policy --role-name {} --policy-arn …", role.name),
     );
 }
 
-/// The ARN of a resource; `*` stands for whatever may follow.
-fn arn(deployment: &Deployment, function: &Function, on: On) -> String {
+/// The ARN of a resource. `*` at its end matches anything.
+fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> String {
     // arn:aws:lambda:REGION:ACCOUNT:function:NAME
     let mut parts = function.arn.split(':');
     let partition = parts.nth(1).unwrap_or_default();
@@ -75,7 +79,7 @@ fn is_allowed(statements: &[Statement], action: &str, resource: &str) -> bool {
         statement.actions.iter().any(|pattern| matches(&pattern.to_lowercase(), &action.to_lowercase()))
             && statement.resources.iter().any(|pattern| matches(pattern, resource))
     };
-    // A condition may or may not be met: such a statement is not relied on when it allows, and heeded when it denies.
+    // A condition may or may not be met. So a conditional statement does not count if it allows, and counts if it denies.
     let allows = statements.iter().filter(|statement| statement.allows && !statement.is_conditional);
     allows.filter(says).count() > 0
         && !statements.iter().filter(|statement| !statement.allows).any(|s| says(&s))
@@ -106,7 +110,7 @@ fn matches(pattern: &str, text: &str) -> bool {
                 in_text += 1;
             }
             _ => {
-                // The star before takes one character more.
+                // The last star takes one more character.
                 let Some((star, from)) = last_star else { return false };
                 last_star = Some((star, from + 1));
                 (at, in_text) = (star + 1, from + 1);

@@ -1,32 +1,33 @@
-//! The spill queue, against the redriver that empties it.
+//! The spill queue and its dead-letter queue, compared with the drain's constants.
 
 use ingest_fn::redrive;
 use shared::limits::MESSAGE_BYTES;
 
-use super::facts::{Deployment, Queue, Redrive};
-use super::report::Report;
+use super::facts::{DeployedStack, Queue, RedrivePolicy};
+use super::report::DoctorReport;
 
-pub(super) fn check(deployment: &Deployment, report: &mut Report) {
-    let Deployment { spill, dead_letters, redriver, .. } = deployment;
+pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
+    let DeployedStack { spill, dead_letters, drain, .. } = deployment;
     queue("spill queue", spill, report);
     queue("dead letters", dead_letters, report);
 
     let mut about = report.about("spill queue");
-    let least = (6 * redriver.timeout).max(redrive::VISIBILITY);
+    let least = (6 * drain.timeout).max(redrive::VISIBILITY);
     about.holds(
         "VisibilityTimeout",
         spill.visibility.as_secs(),
         spill.visibility >= least,
         format_args!(
-            "at least {}: six times the {} s that `{}` may take",
+            "at least {}: six times the {} s time-out of `{}`",
             least.as_secs(),
-            redriver.timeout.as_secs(),
-            redriver.name
+            drain.timeout.as_secs(),
+            drain.name
         ),
         set(spill, &format!("VisibilityTimeout={}", least.as_secs())),
     );
-    let policy = |Redrive { target, receives }: &Redrive| format!("after {receives} receives to {target}");
-    let should = Redrive { target: dead_letters.arn.clone(), receives: redrive::RECEIVES };
+    let policy =
+        |RedrivePolicy { target, receives }: &RedrivePolicy| format!("after {receives} receives to {target}");
+    let should = RedrivePolicy { target: dead_letters.arn.clone(), receives: redrive::RECEIVES };
     about.holds(
         "RedrivePolicy",
         spill.redrive.as_ref().map_or("not set".to_owned(), policy),
@@ -40,7 +41,7 @@ pub(super) fn check(deployment: &Deployment, report: &mut Report) {
         spill.retention <= dead_letters.retention
             && spill.retention >= redrive::VISIBILITY * redrive::RECEIVES,
         format_args!(
-            "at least {}, for as many receives, and at most the {} s that dead letters are kept",
+            "at least {} for all receives, and at most the {} s for which dead letters are retained",
             (redrive::VISIBILITY * redrive::RECEIVES).as_secs(),
             dead_letters.retention.as_secs()
         ),
@@ -48,7 +49,7 @@ pub(super) fn check(deployment: &Deployment, report: &mut Report) {
     );
 }
 
-fn queue(title: &str, queue: &Queue, report: &mut Report) {
+fn queue(title: &str, queue: &Queue, report: &mut DoctorReport) {
     let mut about = report.about(title);
     about.holds(
         "MaximumMessageSize",

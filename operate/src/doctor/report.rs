@@ -1,62 +1,56 @@
-//! What was found, for a person and for a script.
+//! The findings, for people and as JSON.
 
 use std::fmt::{self, Display};
 
 use serde::Serialize;
 
-/// One thing that is not as it should be.
+/// A setting that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The part of the deployment.
+pub struct DoctorFinding {
+    /// The part of the stack, such as `stream`.
     pub about: String,
-    /// The setting.
     pub setting: String,
-    /// What it is.
     pub is: String,
-    /// What it should be.
     pub should: String,
-    /// What to do about it.
+    /// What to do, with the command if there is one.
     pub change: String,
 }
 
-/// All that was looked at.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct DoctorReport {
     stack: String,
-    looked_at: usize,
-    findings: Vec<Finding>,
+    checked: usize,
+    findings: Vec<DoctorFinding>,
 }
 
-impl Report {
-    /// Nothing looked at yet.
+impl DoctorReport {
     pub(super) fn new(stack: &str) -> Self {
-        Self { stack: stack.to_owned(), looked_at: 0, findings: Vec::new() }
+        Self { stack: stack.to_owned(), checked: 0, findings: Vec::new() }
     }
 
-    /// What is not as it should be, in the order of the data.
-    pub fn findings(&self) -> &[Finding] {
+    /// In the order of the data.
+    pub fn findings(&self) -> &[DoctorFinding] {
         &self.findings
     }
 
-    /// For what is looked at in one part.
+    /// Starts the checks of one part.
     pub(super) fn about(&mut self, about: impl Into<String>) -> About<'_> {
         About { report: self, about: about.into() }
     }
 
-    /// For a script.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("text and numbers always serialise")
     }
 }
 
-/// One part of a deployment, looked at.
+/// The checks of one part of a stack.
 pub(super) struct About<'a> {
-    report: &'a mut Report,
+    report: &'a mut DoctorReport,
     about: String,
 }
 
 impl About<'_> {
-    /// `setting` must be what it should be.
+    /// `is` must equal `should`.
     pub(super) fn equals<T: PartialEq + Display>(
         &mut self,
         setting: &str,
@@ -67,7 +61,7 @@ impl About<'_> {
         self.holds(setting, is, is == should, should, change);
     }
 
-    /// `setting` must be good.
+    /// `is_good` must hold; `is` and `should` are for people.
     pub(super) fn holds(
         &mut self,
         setting: &str,
@@ -76,9 +70,9 @@ impl About<'_> {
         should: impl Display,
         change: impl Into<String>,
     ) {
-        self.report.looked_at += 1;
+        self.report.checked += 1;
         if !is_good {
-            self.report.findings.push(Finding {
+            self.report.findings.push(DoctorFinding {
                 about: self.about.clone(),
                 setting: setting.to_owned(),
                 is: is.to_string(),
@@ -88,23 +82,22 @@ impl About<'_> {
         }
     }
 
-    /// `setting` must be on.
     pub(super) fn is_on(&mut self, setting: &str, is_on: bool, change: impl Into<String>) {
         self.holds(setting, if is_on { "on" } else { "off" }, is_on, "on", change);
     }
 }
 
-impl Display for Report {
+impl Display for DoctorReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stack, looked_at, findings } = self;
-        for Finding { about, setting, is, should, change } in findings {
+        let Self { stack, checked, findings } = self;
+        for DoctorFinding { about, setting, is, should, change } in findings {
             writeln!(out, "{about}: {setting} is {is}, should be {should}\n    {change}")?;
         }
         match findings.len() {
-            0 => write!(out, "{stack}: {looked_at} things looked at, all as they should be."),
-            1 => write!(out, "{stack}: {looked_at} things looked at, one is not as it should be."),
+            0 => write!(out, "{stack}: {checked} settings checked, no finding."),
+            1 => write!(out, "{stack}: {checked} settings checked, 1 finding."),
             several => {
-                write!(out, "{stack}: {looked_at} things looked at, {several} are not as they should be.")
+                write!(out, "{stack}: {checked} settings checked, {several} findings.")
             }
         }
     }

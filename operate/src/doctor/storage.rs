@@ -1,4 +1,4 @@
-//! What holds the data: stream, tables, bucket.
+//! Stream, tables and bucket.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use shared::config::Config;
 use shared::format::key;
 
-use super::facts::{Bucket, Deployment, Index, Table};
-use super::report::Report;
+use super::facts::{Bucket, DeployedStack, Index, Table};
+use super::report::DoctorReport;
 
 const DAY: u64 = 86_400;
 
-pub(super) fn check(deployment: &Deployment, config: &Config, report: &mut Report) {
+pub(super) fn check(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
     stream(deployment, config, report);
     items(deployment, config, report);
     let mut ledger = report.about("ledger table");
@@ -20,7 +20,7 @@ pub(super) fn check(deployment: &Deployment, config: &Config, report: &mut Repor
         "time to live",
         deployment.ledger.expires_by.as_deref().unwrap_or("off"),
         deployment.ledger.expires_by.is_none(),
-        "off: without its rows events are archived a second time",
+        "off: without its rows events are archived twice",
         format!(
             "aws dynamodb update-time-to-live --table-name {} --time-to-live-specification Enabled=false,AttributeName={}",
             name(&deployment.ledger.arn),
@@ -31,12 +31,12 @@ pub(super) fn check(deployment: &Deployment, config: &Config, report: &mut Repor
     bucket(&deployment.bucket, report);
 }
 
-fn stream(deployment: &Deployment, config: &Config, report: &mut Report) {
+fn stream(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
     let stream = &deployment.stream;
     let name = name(&stream.arn);
     let hours = shared::limits::STREAM_RETENTION.as_secs() / 3_600;
     let mut about = report.about("stream");
-    about.holds("StreamStatus", &stream.status, stream.status == "ACTIVE", "ACTIVE", "wait; else ask AWS");
+    about.holds("StreamStatus", &stream.status, stream.status == "ACTIVE", "ACTIVE", "wait, or ask AWS");
     about.holds(
         "RetentionPeriodHours",
         stream.retention.as_secs() / 3_600,
@@ -60,10 +60,10 @@ fn stream(deployment: &Deployment, config: &Config, report: &mut Report) {
     );
 }
 
-fn items(deployment: &Deployment, config: &Config, report: &mut Report) {
+fn items(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
     let items = &deployment.items;
     let attribute = consumer_fn::items::EXPIRES_AT;
-    // Deduplication rests on the items: they must outlive whatever may still be delivered.
+    // Deduplication needs the items: they must outlive every redelivery.
     let again = deployment.stream.retention + deployment.spill.retention + deployment.dead_letters.retention;
     let days = again.as_secs().div_ceil(DAY);
     let shortest = config.items.days_to_live.values().copied().min();
@@ -83,39 +83,39 @@ fn items(deployment: &Deployment, config: &Config, report: &mut Report) {
         shortest.map_or("unlimited".to_owned(), |days| days.to_string()),
         shortest.is_none_or(|shortest| Duration::from_secs(u64::from(shortest) * DAY) >= again),
         format_args!(
-            "at least {days}: stream, spill queue and dead letters may deliver an event again for so long"
+            "at least {days}: stream, spill queue and dead letters can deliver an event again until then"
         ),
-        "raise items.days_to_live in tidegate.toml, or lower what the queues keep",
+        "raise items.days_to_live in tidegate.toml, or shorten the retention of the queues",
     );
     table("items table", items, report);
     index(items.indexes.get(BY_RECEIVED_AT), report);
 }
 
-/// The index by time. By other keys the events of a tenant that is spread would all be written to one partition of it,
-/// and what that refuses is refused of the items as well.
-fn index(index: Option<&Index>, report: &mut Report) {
+/// With other keys all events of a spread tenant would go to one partition of the index. If the index throttles, the
+/// table does too.
+fn index(index: Option<&Index>, report: &mut DoctorReport) {
     let mut about = report.about(format!("index {BY_RECEIVED_AT}"));
     let status = index.map_or("none", |index| index.status.as_str());
-    about.holds("IndexStatus", status, status == "ACTIVE", "ACTIVE", "wait; else deploy the stack again");
+    about.holds("IndexStatus", status, status == "ACTIVE", "ACTIVE", "wait, or deploy the stack again");
     let Some(index) = index else { return };
     about.equals(
         "KeySchema",
         &index.keys.join(", "),
         &format!("{RECEIVED_PARTITION}, {RECEIVED_AT}"),
-        "an index keeps its keys: deploy a new table",
+        "the keys of an index cannot be changed: deploy a new table",
     );
     about.equals(
         "Projection",
         &index.projection,
         &"KEYS_ONLY".to_owned(),
-        "more costs more write units, and an index keeps what it holds: deploy a new table",
+        "more attributes cost more write units, and this cannot be changed: deploy a new table",
     );
 }
 
-fn table(title: &str, table: &Table, report: &mut Report) {
+fn table(title: &str, table: &Table, report: &mut DoctorReport) {
     let name = name(&table.arn);
     let mut about = report.about(title);
-    about.holds("TableStatus", &table.status, table.status == "ACTIVE", "ACTIVE", "wait; else ask AWS");
+    about.holds("TableStatus", &table.status, table.status == "ACTIVE", "ACTIVE", "wait, or ask AWS");
     about.equals(
         "KeySchema",
         &table.keys.join(", "),
@@ -134,7 +134,7 @@ fn table(title: &str, table: &Table, report: &mut Report) {
     );
 }
 
-fn bucket(bucket: &Bucket, report: &mut Report) {
+fn bucket(bucket: &Bucket, report: &mut DoctorReport) {
     let Bucket { name, lifecycle, .. } = bucket;
     let mut about = report.about("bucket");
     about.is_on(
@@ -149,7 +149,7 @@ fn bucket(bucket: &Bucket, report: &mut Report) {
         "deploy the stack again: its policy refuses requests without TLS",
     );
     let again = "deploy the stack again: it sets the bucket's lifecycle";
-    // A rule for the whole bucket is one for each prefix.
+    // A rule for the whole bucket counts for each prefix.
     let expiry = |prefix: &str| {
         let rules = lifecycle.iter().filter(|rule| prefix.starts_with(&rule.prefix));
         rules.filter_map(|rule| rule.expires_after_days).min()
@@ -173,7 +173,7 @@ fn bucket(bucket: &Bucket, report: &mut Report) {
             &format!("lifecycle: expiry of {prefix}"),
             shown(days),
             days.is_some(),
-            "set: else it grows for ever",
+            "set: otherwise it grows without limit",
             again,
         );
     }

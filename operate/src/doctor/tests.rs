@@ -1,4 +1,4 @@
-//! A deployment as the stack makes it passes every rule; each rule finds the one thing that is broken.
+//! A stack as deployed passes every rule. Each rule finds the one setting that is broken.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::examine;
 use super::facts::*;
-use super::report::Report;
+use super::report::DoctorReport;
 
 const ACCOUNT: &str = "eu-west-1:000000000000";
 
@@ -23,8 +23,8 @@ fn function(
     seconds: u64,
     variables: &[&str],
     permissions: &[Permission],
-) -> Function {
-    let told = |variable: &&str| {
+) -> DeployedFunction {
+    let set = |variable: &&str| {
         let value = match *variable {
             "TIDEGATE_STREAM" => "events",
             "TIDEGATE_BUCKET" => "archive",
@@ -50,14 +50,14 @@ fn function(
         }],
         is_conditional: false,
     };
-    Function {
+    DeployedFunction {
         name: name.to_owned(),
         arn: arn("lambda", &format!("function:{name}")),
         runtime: "provided.al2023".to_owned(),
         architecture: "x86_64".to_owned(),
         memory_mb,
         timeout: Duration::from_secs(seconds),
-        variables: variables.iter().map(told).collect::<BTreeMap<_, _>>(),
+        variables: variables.iter().map(set).collect::<BTreeMap<_, _>>(),
         log_format: "JSON".to_owned(),
         log_level: Some("INFO".to_owned()),
         log_group: format!("/logs/{name}"),
@@ -82,8 +82,8 @@ fn queue(name: &str, days: u64) -> Queue {
     }
 }
 
-/// What `cdk/` deploys, in its numbers.
-fn as_deployed() -> Deployment {
+/// What `cdk/` deploys.
+fn as_deployed() -> DeployedStack {
     use consumer_fn::environment as consumer;
     use ingest_fn::environment as ingest;
 
@@ -110,7 +110,7 @@ fn as_deployed() -> Deployment {
     let looked_at =
         [rule("errors/", Some(180)), rule("aws/lambda/", Some(180)), rule("redriven/", Some(210))];
     let others = looked_at.into_iter().chain([rule("", None)]);
-    Deployment {
+    DeployedStack {
         stack: "Tidegate-dev".to_owned(),
         status: "UPDATE_COMPLETE".to_owned(),
         mapping: StreamMapping {
@@ -134,13 +134,13 @@ fn as_deployed() -> Deployment {
         }],
         ingest: function("ingest", 512, 15, ingest::ENVIRONMENT, ingest::PERMISSIONS),
         consumer: function("consumer", 1_769, 60, &consumer::ENVIRONMENT, consumer::PERMISSIONS),
-        redriver: function("redriver", 512, 30, ingest::REDRIVER_ENVIRONMENT, ingest::REDRIVER_PERMISSIONS),
-        door: Door {
+        drain: function("drain", 512, 30, ingest::REDRIVER_ENVIRONMENT, ingest::REDRIVER_PERMISSIONS),
+        live: LiveIngest {
             live_code: "code".to_owned(),
             newest_code: "code".to_owned(),
             health: Ok(Health { version: env!("CARGO_PKG_VERSION").to_owned(), config: fingerprint() }),
         },
-        stream: Stream {
+        stream: DeployedStream {
             arn: arn("kinesis", "stream/events"),
             status: "ACTIVE".to_owned(),
             mode: "PROVISIONED".to_owned(),
@@ -161,7 +161,7 @@ fn as_deployed() -> Deployment {
             lifecycle: kept.into_iter().chain(others).collect(),
         },
         spill: Queue {
-            redrive: Some(Redrive { target: arn("sqs", "dead"), receives: 500 }),
+            redrive: Some(RedrivePolicy { target: arn("sqs", "dead"), receives: 500 }),
             ..queue("spill", 4)
         },
         dead_letters: queue("dead", 14),
@@ -176,17 +176,17 @@ fn as_deployed() -> Deployment {
     }
 }
 
-/// Of `tidegate.toml` as it is in the repository, which is the default.
+/// Of the default configuration.
 fn fingerprint() -> String {
     shared::config::load(None, []).unwrap().fingerprint()
 }
 
-fn report_on(deployment: &Deployment) -> Report {
+fn report_on(deployment: &DeployedStack) -> DoctorReport {
     examine(deployment, &shared::config::load(None, []).unwrap(), &fingerprint())
 }
 
-/// After `change`, exactly the settings `expected` are found, each as `part: setting`.
-fn finds(change: impl FnOnce(&mut Deployment), expected: &[&str]) {
+/// `change` causes exactly the findings `expected`, each as `part: setting`.
+fn finds(change: impl FnOnce(&mut DeployedStack), expected: &[&str]) {
     let mut deployment = as_deployed();
     change(&mut deployment);
     let report = report_on(&deployment);
@@ -203,13 +203,13 @@ fn text(value: &str) -> String {
 }
 
 #[test]
-fn a_stack_as_it_is_deployed_has_nothing_to_change() {
+fn a_stack_as_deployed_has_no_finding() {
     finds(|_| {}, &[]);
-    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 173 things looked at, all as they should be.");
+    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 173 settings checked, no finding.");
 }
 
 #[test]
-fn a_stack_that_did_not_come_to_its_end_is_found() {
+fn an_unfinished_or_rolled_back_stack_is_found() {
     finds(|stack| stack.status = text("UPDATE_ROLLBACK_COMPLETE"), &["stack: status"]);
     finds(|stack| stack.status = text("CREATE_IN_PROGRESS"), &["stack: status"]);
 }
@@ -236,7 +236,7 @@ fn each_setting_of_the_mapping_is_compared() {
 }
 
 #[test]
-fn records_must_be_given_up_before_the_stream_forgets_them() {
+fn the_maximum_record_age_must_be_below_the_retention() {
     finds(
         |stack| stack.stream.retention = Duration::from_hours(6),
         &["consumer's mapping: MaximumRecordAgeInSeconds", "stream: RetentionPeriodHours"],
@@ -244,23 +244,23 @@ fn records_must_be_given_up_before_the_stream_forgets_them() {
 }
 
 #[test]
-fn the_redrivers_mapping_is_compared() {
-    finds(|stack| stack.spill_mappings.clear(), &["redriver's mapping: mappings of the spill queue"]);
+fn the_mapping_of_the_drain_is_compared() {
+    finds(|stack| stack.spill_mappings.clear(), &["drain's mapping: mappings of the spill queue"]);
     finds(
         |stack| stack.spill_mappings[0].source = text("arn:other"),
-        &["redriver's mapping: mappings of the spill queue"],
+        &["drain's mapping: mappings of the spill queue"],
     );
-    finds(|stack| stack.spill_mappings[0].state = text("Disabled"), &["redriver's mapping: State"]);
-    finds(|stack| stack.spill_mappings[0].batch_size = 11, &["redriver's mapping: BatchSize"]);
+    finds(|stack| stack.spill_mappings[0].state = text("Disabled"), &["drain's mapping: State"]);
+    finds(|stack| stack.spill_mappings[0].batch_size = 11, &["drain's mapping: BatchSize"]);
     finds(
         |stack| stack.spill_mappings[0].report_batch_item_failures = false,
-        &["redriver's mapping: ReportBatchItemFailures"],
+        &["drain's mapping: ReportBatchItemFailures"],
     );
 }
 
 #[test]
 fn each_setting_of_a_function_is_compared() {
-    fn check(change: impl FnOnce(&mut Function), setting: &str) {
+    fn check(change: impl FnOnce(&mut DeployedFunction), setting: &str) {
         finds(|stack| change(&mut stack.consumer), &[&format!("consumer: {setting}")]);
     }
     check(|function| function.runtime = text("provided.al2"), "Runtime");
@@ -272,7 +272,7 @@ fn each_setting_of_a_function_is_compared() {
     check(|function| function.architecture = text("arm64"), "Architectures");
     finds(|stack| stack.ingest.memory_mb = 256, &["ingest: MemorySize"]);
     finds(|stack| stack.ingest.timeout = Duration::from_secs(14), &["ingest: Timeout"]);
-    finds(|stack| stack.redriver.timeout = Duration::from_secs(29), &["redriver: Timeout"]);
+    finds(|stack| stack.drain.timeout = Duration::from_secs(29), &["drain: Timeout"]);
 }
 
 #[test]
@@ -289,20 +289,23 @@ fn every_variable_that_a_function_reads_must_name_the_stacks_own_resource() {
 }
 
 #[test]
-fn functions_that_are_told_other_things_are_found() {
-    let told = |stack: &mut Deployment| {
+fn different_overrides_are_found() {
+    let change = |stack: &mut DeployedStack| {
         stack.consumer.variables.insert(text("TIDEGATE__TRANSFORM__STEPS"), text("[]"));
     };
-    finds(told, &["consumer: overrides of tidegate.toml"]);
+    finds(change, &["consumer: overrides of tidegate.toml"]);
 }
 
 #[test]
 fn a_version_or_a_configuration_that_is_not_this_one_is_found() {
     let health = |version: &str, config: &str| Ok(Health { version: text(version), config: text(config) });
-    finds(|stack| stack.door.live_code = text("older"), &["door: code behind the alias `live`"]);
-    finds(|stack| stack.door.health = Err(text("502")), &["door: GET /health"]);
-    finds(|stack| stack.door.health = health("0.0.9", &fingerprint()), &["door: version"]);
-    finds(|stack| stack.door.health = health(env!("CARGO_PKG_VERSION"), "ab"), &["door: configuration"]);
+    finds(|stack| stack.live.live_code = text("older"), &["live ingest: code of the alias `live`"]);
+    finds(|stack| stack.live.health = Err(text("502")), &["live ingest: GET /health"]);
+    finds(|stack| stack.live.health = health("0.0.9", &fingerprint()), &["live ingest: version"]);
+    finds(
+        |stack| stack.live.health = health(env!("CARGO_PKG_VERSION"), "ab"),
+        &["live ingest: configuration"],
+    );
 }
 
 #[test]
@@ -319,7 +322,7 @@ fn a_permission_that_is_missing_is_found_for_each_one() {
 }
 
 #[test]
-fn a_permission_that_nobody_needs_is_found() {
+fn a_permission_that_is_not_needed_is_found() {
     let allow = |action: &str, resource: &str| Statement {
         allows: true,
         actions: vec![text(action)],
@@ -333,7 +336,7 @@ fn a_permission_that_nobody_needs_is_found() {
         );
     };
     check("s3:DeleteObject", "arn:aws:s3:::archive/*");
-    // Wider than it has to be.
+    // Wider than needed.
     check("s3:PutObject", "arn:aws:s3:::archive/*");
     check("kinesis:*", "arn:aws:kinesis:eu-west-1:000000000000:stream/events");
     finds(
@@ -343,16 +346,16 @@ fn a_permission_that_nobody_needs_is_found() {
 }
 
 #[test]
-fn what_is_denied_or_allowed_only_sometimes_counts_as_not_allowed() {
-    let put = "role of redriver: kinesis:PutRecords on arn:aws:kinesis:eu-west-1:000000000000:stream/events";
-    finds(|stack| stack.redriver.role.statements[0].is_conditional = true, &[put]);
+fn denied_or_conditional_permissions_count_as_not_allowed() {
+    let put = "role of drain: kinesis:PutRecords on arn:aws:kinesis:eu-west-1:000000000000:stream/events";
+    finds(|stack| stack.drain.role.statements[0].is_conditional = true, &[put]);
     let deny = Statement {
         allows: false,
         actions: vec![text("KINESIS:Put*")],
         resources: vec![text("*")],
         is_conditional: false,
     };
-    finds(|stack| stack.redriver.role.statements.push(deny), &[put]);
+    finds(|stack| stack.drain.role.statements.push(deny), &[put]);
 }
 
 #[test]
@@ -379,8 +382,8 @@ fn the_tables_are_compared() {
 }
 
 #[test]
-fn an_index_that_would_hold_a_spread_tenant_on_one_partition_is_found() {
-    fn index(stack: &mut Deployment) -> &mut Index {
+fn an_index_with_other_keys_or_projection_is_found() {
+    fn index(stack: &mut DeployedStack) -> &mut Index {
         stack.items.indexes.get_mut("by_received_at").unwrap()
     }
     let unspread = vec![text("pk"), text("received_at")];
@@ -391,7 +394,7 @@ fn an_index_that_would_hold_a_spread_tenant_on_one_partition_is_found() {
 }
 
 #[test]
-fn items_that_would_not_outlive_what_may_come_again_are_found() {
+fn items_must_outlive_every_redelivery() {
     finds(|stack| stack.stream.retention = Duration::from_hours(24 * 13), &["items table: days to live"]);
 }
 
@@ -418,9 +421,9 @@ fn the_bucket_is_compared() {
 #[test]
 fn the_queues_are_compared() {
     finds(|stack| stack.spill.visibility = Duration::from_secs(179), &["spill queue: VisibilityTimeout"]);
-    finds(|stack| stack.redriver.timeout = Duration::from_mins(1), &["spill queue: VisibilityTimeout"]);
+    finds(|stack| stack.drain.timeout = Duration::from_mins(1), &["spill queue: VisibilityTimeout"]);
     finds(|stack| stack.spill.redrive = None, &["spill queue: RedrivePolicy"]);
-    let sooner = |stack: &mut Deployment| stack.spill.redrive.as_mut().unwrap().receives = 3;
+    let sooner = |stack: &mut DeployedStack| stack.spill.redrive.as_mut().unwrap().receives = 3;
     finds(sooner, &["spill queue: RedrivePolicy"]);
     finds(|stack| stack.spill.message_bytes = 262_144, &["spill queue: MaximumMessageSize"]);
     finds(|stack| stack.dead_letters.is_encrypted = false, &["dead letters: encryption"]);
@@ -428,22 +431,22 @@ fn the_queues_are_compared() {
 }
 
 #[test]
-fn an_alarm_that_is_gone_that_tells_nobody_or_that_fires_is_found() {
-    fn alarm(stack: &mut Deployment) -> &mut Alarm {
+fn an_alarm_that_is_missing_silent_or_firing_is_found() {
+    fn alarm(stack: &mut DeployedStack) -> &mut Alarm {
         stack.alarms[0].1.as_mut().unwrap()
     }
     finds(|stack| stack.alarms[0].1 = None, &["alarm late: state"]);
     finds(|stack| alarm(stack).state = text("ALARM"), &["alarm late: state"]);
-    finds(|stack| alarm(stack).has_actions = false, &["alarms: alarms that tell nobody"]);
+    finds(|stack| alarm(stack).has_actions = false, &["alarms: alarms without actions"]);
     finds(|stack| stack.alarms.clear(), &["alarms: alarms of the stack"]);
 }
 
 #[test]
 fn a_topic_that_refuses_the_alarms_is_found() {
-    let who = "alarms: who may publish to their topic";
+    let who = "alarms: publishers allowed by their topic";
     finds(|stack| stack.alarm_topic.publishers.clear(), &[who]);
     finds(|stack| stack.alarm_topic.publishers = vec![text("events.amazonaws.com")], &[who]);
-    // SNS's own policy.
+    // SNS's default policy.
     finds(|stack| stack.alarm_topic.publishers = vec![text("*")], &[]);
 }
 
@@ -455,12 +458,12 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     insta::assert_snapshot!(report, @r"
     consumer's mapping: BisectBatchOnFunctionError is off, should be on
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
-    Tidegate-dev: 173 things looked at, one is not as it should be.
+    Tidegate-dev: 173 settings checked, 1 finding.
     ");
     insta::assert_snapshot!(report.to_json(), @r#"
     {
       "stack": "Tidegate-dev",
-      "looked_at": 173,
+      "checked": 173,
       "findings": [
         {
           "about": "consumer's mapping",

@@ -1,5 +1,4 @@
-//! Whether what lay at a place of the stream is in the archive, by ledger, manifest and, where these do not tell, the
-//! object itself.
+//! Whether a line is archived by its origin: by ledger, manifest and, if these do not tell, the object itself.
 
 use std::collections::HashSet;
 
@@ -14,10 +13,10 @@ use shared::origin::{Origin, ShardPosition};
 use super::candidate::Standing;
 use crate::deployment::Deployment;
 
-/// Looks places up. Neighbours lie in the same object, so the last one is remembered.
+/// Looks origins up. Neighbours are in the same object, so the last object is cached.
 pub(crate) struct Archive<'a, D> {
     deployment: &'a D,
-    /// An object's key, and the places of its lines.
+    /// An object's key, and the origins of its lines.
     read: Option<(String, HashSet<Position>)>,
 }
 
@@ -26,15 +25,15 @@ impl<'a, D: Deployment> Archive<'a, D> {
         Self { deployment, read: None }
     }
 
-    /// Of a record at the failure destination, behind a fence. An object that covers it was written by an attempt
-    /// that was done with it: what it did not archive is in quarantine, or has the item of another.
+    /// For a line at the failure destination, after a fence. If an object covers it, the attempt that wrote the object was
+    /// done with the line: it is archived, in quarantine or a duplicate.
     pub(crate) async fn of_failed(&self, origin: &Origin) -> anyhow::Result<Standing> {
         let row = self.covering(origin).await?;
         Ok(if row.is_some() { Standing::Done } else { Standing::Free })
     }
 
-    /// Of a line in quarantine. Its batch may still be tried, and nobody may fence that off from outside; and where an
-    /// object covers it, another attempt may have stored it or not: the object's lines tell.
+    /// For a line in quarantine. Its batch may still be retried, and must not be fenced from outside. If an object covers
+    /// it, another attempt may have stored it: the object's lines tell.
     pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
         let settled = self.deployment.ledger().read(&origin.shard).await?.settled_before;
         if settled.is_none_or(|settled| settled <= ShardPosition::from(origin)) {
@@ -45,8 +44,10 @@ impl<'a, D: Deployment> Archive<'a, D> {
             Some((key, lines)) if *key == row.key => lines,
             read => {
                 let object = self.deployment.objects().get(&row.key).await?;
-                let object = object.with_context(|| format!("the archive object `{}` is gone", row.key))?;
-                let lines = places(&object).with_context(|| format!("the archive object `{}`", row.key))?;
+                let object =
+                    object.with_context(|| format!("the archive object `{}` does not exist", row.key))?;
+                let lines =
+                    positions(&object).with_context(|| format!("the archive object `{}`", row.key))?;
                 &mut read.insert((row.key, lines)).1
             }
         };
@@ -55,20 +56,20 @@ impl<'a, D: Deployment> Archive<'a, D> {
     }
 
     async fn covering(&self, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
-        let place = ShardPosition::from(origin);
-        let row = self.deployment.manifest_at(&origin.shard, &place).await?;
-        Ok(row.filter(|row| place < row.end))
+        let position = ShardPosition::from(origin);
+        let row = self.deployment.manifest_at(&origin.shard, &position).await?;
+        Ok(row.filter(|row| position < row.end))
     }
 }
 
-/// The places that an object's lines come from, all of one shard.
-fn places(object: &[u8]) -> anyhow::Result<HashSet<Position>> {
-    let (mut places, mut bad, mut offset) = (HashSet::new(), None, 0);
+/// The origins of an object's lines, which are all of one shard.
+fn positions(object: &[u8]) -> anyhow::Result<HashSet<Position>> {
+    let (mut positions, mut bad, mut offset) = (HashSet::new(), None, 0);
     while offset < object.len() {
         offset += gzip::first_member_lines(&object[offset..], |line| match serde_json::from_slice(line) {
-            Ok(position) => drop(places.insert(position)),
+            Ok(position) => drop(positions.insert(position)),
             Err(error) => bad = Some(error),
         })?;
     }
-    bad.map_or(Ok(places), |error| Err(error).context("a line of it cannot be read"))
+    bad.map_or(Ok(positions), |error| Err(error).context("a line of it cannot be read"))
 }

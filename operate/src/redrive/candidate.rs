@@ -1,4 +1,4 @@
-//! What may be brought back: one line of what failed, and what is to become of it. Pure.
+//! A failed line, the operator's selection, and what to do with the line. Pure.
 
 use consumer_fn::StreamLine;
 use shared::format::event_line::Event;
@@ -6,33 +6,31 @@ use shared::id::TenantId;
 use shared::origin::Origin;
 use shared::time::Timestamp;
 
-/// Where something failed lies.
+/// Where failed events are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureSource {
-    /// Lines that could not be read or stored, under `errors/`.
+    /// Under `errors/`.
     Quarantine,
-    /// Batches that failed for good, under `aws/lambda/`.
+    /// Batches that failed permanently, under `aws/lambda/`.
     FailureDestination,
     /// Spilled messages that never reached the stream.
     DeadLetters,
-    /// What is done, lies on the stream still, and in no place behind it: the event source mapping gave it up and could
-    /// not keep it. Reads the stream, so only where it is named.
+    /// Events that are still on the stream and stored nowhere: the event source mapping dropped them, since it could not
+    /// write to the failure destination. It reads the whole stream, so it must be named.
     Stream,
 }
 
-/// One line of what failed.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) source: FailureSource,
-    /// The quarantine's reason, the mapping's condition, or `dead_letter`.
+    /// The quarantine's reason, the mapping's condition, `dead_letter` or `dropped`.
     pub(crate) reason: String,
-    /// When the stream had it; of a dead letter, when it was sent.
+    /// When it arrived on the stream; of a dead letter, when it was sent.
     pub(crate) at: Timestamp,
-    /// Its partition key, where it had one.
     pub(crate) partition_key: Option<String>,
-    /// Where it lay on the stream; a dead letter lay nowhere.
+    /// `None` for a dead letter, which was never on the stream.
     pub(crate) origin: Option<Origin>,
-    /// What it holds, or why that cannot be read.
+    /// Or why it cannot be read.
     pub(crate) event: Result<Box<Event>, String>,
 }
 
@@ -49,12 +47,12 @@ impl Candidate {
         }
     }
 
-    /// Whose it is, if it can be read.
+    /// `None` if it cannot be read.
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
         self.event.as_ref().ok().map(|event| &event.facts.tenant)
     }
 
-    /// The event as it goes back, and the partition key it goes by: it names every place where it lay.
+    /// The event for the stream, with all its earlier origins, and its partition key.
     pub(crate) fn into_redriven(self) -> Option<(String, Event)> {
         let mut event = *self.event.ok()?;
         event.redrive_of.extend(self.origin);
@@ -63,7 +61,7 @@ impl Candidate {
     }
 }
 
-/// What the operator asks for.
+/// What the operator selects. Empty lists select all.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     pub sources: Vec<FailureSource>,
@@ -73,16 +71,14 @@ pub struct Selection {
     pub to: Option<Timestamp>,
 }
 
-/// The reason of what would go to quarantine again, unless the item that has the id is gone.
+/// An event with this reason goes to quarantine again, unless the item with its id is gone.
 const ID_REUSED: &str = "id_reused";
 
 impl Selection {
-    /// Whether anything that lies there is asked for.
     pub(crate) fn reads(&self, source: FailureSource) -> bool {
         self.sources.contains(&source) || self.sources.is_empty() && source != FailureSource::Stream
     }
 
-    /// Whether it is asked for.
     pub(crate) fn picks(&self, candidate: &Candidate) -> bool {
         self.reads(candidate.source)
             && (self.reasons.is_empty() || self.reasons.contains(&candidate.reason))
@@ -91,55 +87,56 @@ impl Selection {
             && self.to.is_none_or(|to| candidate.at < to)
     }
 
-    /// Whether it is left although it could be brought back: nobody named its reason.
+    /// It is left although it could be redriven, since its reason is not named.
     pub(crate) fn holds_back(&self, candidate: &Candidate) -> bool {
         candidate.reason == ID_REUSED && !self.reasons.contains(&candidate.reason)
     }
 }
 
-/// What is known of the place on the stream where a line lay.
+/// What is known of a line's origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It never lay on the stream, or nobody will archive it from there any more, and nobody has.
+    /// It is not archived and never will be from this origin; or the line was never on the stream.
     Free,
-    /// It is archived, or for another reason done.
+    /// It is archived, or done for another reason.
     Done,
-    /// An attempt at its batch may still be under way.
+    /// An attempt at its batch may be in progress.
     Open,
 }
 
-/// What is to become of a line, or became.
+/// What happens to a line, or happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fate {
-    /// It goes back.
+pub(crate) enum RedriveFate {
+    /// To be put on the stream.
     Due,
-    /// It went back.
+    /// Put on the stream.
     Redriven,
-    /// The stream did not take it.
+    /// The stream did not accept it.
     Refused,
-    /// There is nothing to do.
+    /// Nothing to do.
     Archived,
-    /// Not yet.
-    Unsettled,
-    /// Only if its reason is named.
+    /// Left for now: its batch is not done.
+    Open,
+    /// Left: its reason is not named.
     HeldBack,
-    /// It cannot go back as it is.
+    /// Left: it cannot be read.
     Unreadable,
-    /// Nor this, which is kept nowhere: it goes to quarantine.
+    /// It cannot be read and is saved nowhere: it goes to quarantine.
     ToQuarantine,
-    /// It went there.
+    /// Put into quarantine.
     Quarantined,
 }
 
-/// What is to become of a line.
-pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Selection) -> Fate {
+pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Selection) -> RedriveFate {
     match standing {
-        _ if candidate.event.is_err() && candidate.source == FailureSource::Stream => Fate::ToQuarantine,
-        _ if candidate.event.is_err() => Fate::Unreadable,
-        Standing::Done => Fate::Archived,
-        Standing::Open => Fate::Unsettled,
-        Standing::Free if selection.holds_back(candidate) => Fate::HeldBack,
-        Standing::Free => Fate::Due,
+        _ if candidate.event.is_err() && candidate.source == FailureSource::Stream => {
+            RedriveFate::ToQuarantine
+        }
+        _ if candidate.event.is_err() => RedriveFate::Unreadable,
+        Standing::Done => RedriveFate::Archived,
+        Standing::Open => RedriveFate::Open,
+        Standing::Free if selection.holds_back(candidate) => RedriveFate::HeldBack,
+        Standing::Free => RedriveFate::Due,
     }
 }
 
@@ -165,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redriven_event_keeps_its_key_and_names_every_place_where_it_lay() {
+    fn a_redriven_event_keeps_its_key_and_names_every_origin() {
         let (key, event) = candidate("payload_missing").into_redriven().unwrap();
         assert_eq!((key.as_str(), event.redrive_of), ("acme#3", vec![origin("7"), origin("9")]));
         let keyless = Candidate { partition_key: None, ..candidate("payload_missing") };
@@ -175,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_goes_by_place_reason_tenant_and_time() {
+    fn a_selection_is_by_source_reason_tenant_and_time() {
         let check = |selection: Selection, expected| {
             assert_eq!(selection.picks(&candidate("payload_missing")), expected, "{selection:?}");
         };
@@ -199,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_is_read_only_where_it_is_named() {
+    fn the_stream_is_read_only_if_named() {
         let dropped = Candidate { source: FailureSource::Stream, ..candidate("dropped") };
         assert!(!Selection::default().picks(&dropped));
         let named = Selection {
@@ -210,19 +207,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_stays_and_what_is_open_waits() {
+    fn done_lines_stay_and_open_lines_wait() {
         let check = |candidate: &Candidate, standing, reasons: &[&str], expected| {
             let reasons = reasons.iter().map(|&reason| reason.to_owned()).collect();
             let selection = Selection { reasons, ..Selection::default() };
             assert_eq!(fate(candidate, standing, &selection), expected);
         };
-        check(&candidate("payload_missing"), Standing::Free, &[], Fate::Due);
-        check(&candidate("payload_missing"), Standing::Done, &[], Fate::Archived);
-        check(&candidate("payload_missing"), Standing::Open, &[], Fate::Unsettled);
-        check(&candidate("id_reused"), Standing::Free, &[], Fate::HeldBack);
-        check(&candidate("id_reused"), Standing::Free, &["id_reused"], Fate::Due);
+        check(&candidate("payload_missing"), Standing::Free, &[], RedriveFate::Due);
+        check(&candidate("payload_missing"), Standing::Done, &[], RedriveFate::Archived);
+        check(&candidate("payload_missing"), Standing::Open, &[], RedriveFate::Open);
+        check(&candidate("id_reused"), Standing::Free, &[], RedriveFate::HeldBack);
+        check(&candidate("id_reused"), Standing::Free, &["id_reused"], RedriveFate::Due);
         let bad = Candidate { event: Err("unrecognised".to_owned()), ..candidate("unrecognised") };
-        check(&bad, Standing::Free, &[], Fate::Unreadable);
-        check(&Candidate { source: FailureSource::Stream, ..bad }, Standing::Free, &[], Fate::ToQuarantine);
+        check(&bad, Standing::Free, &[], RedriveFate::Unreadable);
+        check(
+            &Candidate { source: FailureSource::Stream, ..bad },
+            Standing::Free,
+            &[],
+            RedriveFate::ToQuarantine,
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Which places of a shard archive objects cover, for who goes along the shard.
+//! What the archive objects of a shard cover, for reading along the shard.
 
 use std::collections::VecDeque;
 
@@ -7,32 +7,32 @@ use shared::origin::ShardPosition;
 
 use crate::deployment::Deployment;
 
-/// The part of a shard's manifest that is around one place.
+/// The part of a shard's manifest around one record.
 #[derive(Debug, Default)]
 pub(crate) struct Cover {
-    /// What objects cover, in the shard's order.
+    /// In the shard's order.
     ranges: VecDeque<Range>,
-    /// The first place of the last row that was read.
+    /// Where the last row begins.
     read: Option<ShardPosition>,
-    /// Whether there are no more rows.
+    /// There are no more rows.
     complete: bool,
 }
 
-/// From a first place to the first behind.
+/// `end` is exclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Range {
     first: ShardPosition,
-    before: ShardPosition,
+    end: ShardPosition,
 }
 
 impl From<ManifestRow> for Range {
-    fn from(ManifestRow { first, end: before, .. }: ManifestRow) -> Self {
-        Self { first, before }
+    fn from(ManifestRow { first, end, .. }: ManifestRow) -> Self {
+        Self { first, end }
     }
 }
 
 impl Cover {
-    /// Reads on, so that it knows of a record of the shard. Each is to lie behind the one before.
+    /// Reads the rows that may cover a record. Records must come in the shard's order.
     pub(crate) async fn advance(
         &mut self,
         deployment: &impl Deployment,
@@ -52,15 +52,15 @@ impl Cover {
         Ok(())
     }
 
-    /// Whether an object covers a place of the record that it advanced to.
-    pub(crate) fn has(&self, place: &ShardPosition) -> bool {
-        self.ranges.iter().any(|range| range.first <= *place && *place < range.before)
+    /// An object covers that position of the record.
+    pub(crate) fn has(&self, position: &ShardPosition) -> bool {
+        self.ranges.iter().any(|range| range.first <= *position && *position < range.end)
     }
 
-    /// Whether one object covers the whole of that record.
+    /// One object covers the whole record.
     pub(crate) fn has_all_of(&self, record: &str) -> bool {
         let [first, last] = ends(record);
-        self.ranges.iter().any(|range| range.first <= first && last < range.before)
+        self.ranges.iter().any(|range| range.first <= first && last < range.end)
     }
 
     fn take(&mut self, rows: impl IntoIterator<Item = ManifestRow>) {
@@ -70,20 +70,20 @@ impl Cover {
         }
     }
 
-    /// Whether every object is known that could cover a place up to this one.
-    fn is_known(&self, place: &ShardPosition) -> bool {
-        self.complete || self.ranges.back().is_some_and(|last| *place < last.before)
+    /// All objects that could cover a position up to this one were read.
+    fn is_known(&self, position: &ShardPosition) -> bool {
+        self.complete || self.ranges.back().is_some_and(|last| *position < last.end)
     }
 
-    /// Forgets what ends before a place.
-    fn leave(&mut self, place: &ShardPosition) {
-        while self.ranges.front().is_some_and(|range| range.before <= *place) {
+    /// Forgets objects that end before it.
+    fn leave(&mut self, position: &ShardPosition) {
+        while self.ranges.front().is_some_and(|range| range.end <= *position) {
             self.ranges.pop_front();
         }
     }
 }
 
-/// The first place that a record could have, and one behind the last.
+/// The first position of a record, and one after the last.
 fn ends(record: &str) -> [ShardPosition; 2] {
     [ShardPosition::new(record, 0), ShardPosition::new(record, u32::MAX)]
 }
@@ -92,15 +92,15 @@ fn ends(record: &str) -> [ShardPosition; 2] {
 mod tests {
     use super::*;
 
-    /// Of objects from a first place to the first behind.
+    /// Of objects with these ranges, ends exclusive.
     fn cover(ranges: &[[(&str, u32); 2]]) -> Cover {
         let mark = |(number, position)| ShardPosition::new(number, position);
-        let range = |[first, before]: &[_; 2]| Range { first: mark(*first), before: mark(*before) };
+        let range = |[first, end]: &[_; 2]| Range { first: mark(*first), end: mark(*end) };
         Cover { ranges: ranges.iter().map(range).collect(), ..Cover::default() }
     }
 
     #[test]
-    fn a_place_is_covered_from_an_objects_first_place_to_before_its_end() {
+    fn an_object_covers_from_its_first_position_to_before_its_end() {
         let cover = cover(&[[("10", 0), ("12", 3)], [("12", 3), ("12", 5)]]);
         for (number, position, expected) in [
             ("9", 9, false),
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn of_an_objects_last_record_nobody_knows_whether_it_has_more_lines() {
+    fn an_object_may_not_cover_the_whole_of_its_last_record() {
         let cover = cover(&[[("10", 1), ("12", 3)]]);
         let all = ["9", "10", "11", "12", "13"].map(|record| cover.has_all_of(record));
         assert_eq!(all, [false, false, true, false, false]);
     }
 
     #[test]
-    fn a_record_is_known_once_an_object_ends_behind_it_or_there_are_no_more() {
+    fn a_record_is_known_after_an_object_ends_after_it_or_there_are_no_more() {
         let mut cover = cover(&[[("10", 0), ("12", 3)]]);
         let known = |cover: &Cover, record| cover.is_known(&ends(record)[1]);
         assert!(known(&cover, "11") && !known(&cover, "12") && !known(&cover, "13"));

@@ -1,5 +1,5 @@
-//! Markers: what was brought back from which object, so that it is not listed again. Never more than a note: what is
-//! brought back twice is stored once.
+//! Markers: which lines of an object are redriven, so that they are not listed again. They are only notes: an event that
+//! is redriven twice is stored once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,20 +15,19 @@ use crate::deployment::Deployment;
 
 const VERSION: u32 = 1;
 
-/// What a marker says. Names are on disk: never renamed.
+/// The names are on disk: never rename them.
 #[derive(Debug, Serialize, Deserialize)]
 struct Marker {
     v: u32,
-    /// The lines of the object that are done with.
+    /// The redriven lines of the object.
     origins: Vec<Origin>,
 }
 
-/// The markers of a deployment, by the object that they speak of.
+/// The keys of markers, by the object that they are about.
 #[derive(Debug, Default)]
 pub(crate) struct Markers(HashMap<String, Vec<String>>);
 
 impl Markers {
-    /// All there are: their keys.
     pub(crate) async fn list(deployment: &impl Deployment) -> anyhow::Result<Self> {
         let mut markers: HashMap<_, Vec<_>> = HashMap::new();
         each_page(deployment, "redriven/", None, |page| {
@@ -43,7 +42,7 @@ impl Markers {
         Ok(Self(markers))
     }
 
-    /// The lines of `source` that are done with.
+    /// The redriven lines of `source`.
     pub(crate) async fn of(
         &self,
         source: &str,
@@ -60,7 +59,7 @@ impl Markers {
     }
 }
 
-/// Notes that these lines of `source` are done with.
+/// Notes that these lines of `source` are redriven.
 pub(crate) async fn write(
     source: &str,
     origins: Vec<Origin>,

@@ -1,58 +1,53 @@
-//! What a redrive does, as a table.
+//! What a redrive does or would do, as a table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::candidate::{Candidate, FailureSource, Fate};
+use super::candidate::{Candidate, FailureSource, RedriveFate};
 
-/// Places with lines that cannot be read are named; so many.
+/// Most unreadable objects that are named.
 const NAMED: usize = 20;
 
-/// Counts, by what a reader asks for.
 #[derive(Debug, Default)]
-pub struct Report {
-    counts: BTreeMap<(FailureSource, String, Option<String>, Fate), usize>,
-    /// What holds something that cannot be read, and why.
+pub struct RedriveReport {
+    counts: BTreeMap<(FailureSource, String, Option<String>, RedriveFate), usize>,
+    /// Objects and messages that cannot be read, and why.
     unreadable: BTreeSet<String>,
-    /// Why the stream did not take what it did not take.
+    /// Why the stream refused lines.
     refusal: Option<String>,
     /// About how many dead letters could not be read.
     hidden: u64,
     applied: bool,
 }
 
-impl Report {
+impl RedriveReport {
     pub(crate) fn new(applied: bool) -> Self {
         Self { applied, ..Self::default() }
     }
 
-    /// Counts a line of `source`.
-    pub(crate) fn count(&mut self, candidate: &Candidate, fate: Fate, source: &str) {
+    pub(crate) fn count(&mut self, candidate: &Candidate, fate: RedriveFate, source: &str) {
         let tenant = candidate.tenant().map(ToString::to_string);
         *self.counts.entry((candidate.source, candidate.reason.clone(), tenant, fate)).or_default() += 1;
-        if let (Err(why), Fate::Unreadable) = (&candidate.event, fate) {
+        if let (Err(why), RedriveFate::Unreadable) = (&candidate.event, fate) {
             self.unreadable.insert(format!("{source}: {why}"));
         }
     }
 
-    /// Counts lines of `source` that have one fate.
-    pub(crate) fn count_all(&mut self, candidates: &[Candidate], fate: Fate, source: &str) {
+    pub(crate) fn count_all(&mut self, candidates: &[Candidate], fate: RedriveFate, source: &str) {
         for candidate in candidates {
             self.count(candidate, fate, source);
         }
     }
 
-    /// Names something of which nothing can be read.
+    /// For an object or message of which nothing can be read.
     pub(crate) fn name_unreadable(&mut self, source: &str, why: &anyhow::Error) {
         self.unreadable.insert(format!("{source}: {why:#}"));
     }
 
-    /// The stream did not take something.
     pub(crate) fn refused(&mut self, why: String) {
         self.refusal = Some(why);
     }
 
-    /// Why the stream did not take what it did not take.
     pub(crate) fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
     }
@@ -62,22 +57,22 @@ impl Report {
         self.hidden = messages;
     }
 
-    fn sum(&self, fate: Fate) -> usize {
+    fn sum(&self, fate: RedriveFate) -> usize {
         self.counts.iter().filter(|((.., other), _)| *other == fate).map(|(_, count)| count).sum()
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for RedriveReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.hidden > 0 {
             writeln!(f, "About {} dead letters could not be read now: run it again.", self.hidden)?;
         }
         if self.counts.is_empty() && self.unreadable.is_empty() {
-            return writeln!(f, "Nothing that failed is left to bring back.");
+            return writeln!(f, "No failed events are left to redrive.");
         }
         let head = ["source", "reason", "tenant", "events", "what"].map(str::to_owned);
         let row = |((source, reason, tenant, fate), count): (
-            &(FailureSource, String, Option<String>, Fate),
+            &(FailureSource, String, Option<String>, RedriveFate),
             &usize,
         )| {
             let tenant = tenant.clone().unwrap_or_else(|| "-".to_owned());
@@ -90,7 +85,7 @@ impl fmt::Display for Report {
             writeln!(f, "{a:source$}  {b:reason$}  {c:tenant$}  {d:>events$}  {e}")?;
         }
         if !self.unreadable.is_empty() {
-            writeln!(f, "\nThese hold what cannot be read, and stay as they are:")?;
+            writeln!(f, "\nThese cannot be read and are left unchanged:")?;
         }
         for named in self.unreadable.iter().take(NAMED) {
             writeln!(f, "  {named}")?;
@@ -99,12 +94,13 @@ impl fmt::Display for Report {
             writeln!(f, "  and {} more", self.unreadable.len() - NAMED)?;
         }
         let [due, redriven, unread, quarantined] =
-            [Fate::Due, Fate::Redriven, Fate::ToQuarantine, Fate::Quarantined].map(|fate| self.sum(fate));
+            [RedriveFate::Due, RedriveFate::Redriven, RedriveFate::ToQuarantine, RedriveFate::Quarantined]
+                .map(|fate| self.sum(fate));
         match (self.applied, due, unread) {
             (true, ..) => write!(f, "\n{redriven} events are back on the stream.")?,
-            (false, 0, 0) => write!(f, "\nNothing was changed, and --apply would bring nothing back.")?,
+            (false, 0, 0) => write!(f, "\nNothing was changed, and --apply would redrive nothing.")?,
             (false, ..) => {
-                write!(f, "\nNothing was changed. With --apply, {due} events go back to the stream.")?;
+                write!(f, "\nNothing was changed. With --apply, {due} events go to the stream again.")?;
             }
         }
         match (unread, quarantined) {
@@ -124,16 +120,16 @@ fn name(source: FailureSource) -> &'static str {
     }
 }
 
-fn what(fate: Fate) -> &'static str {
+fn what(fate: RedriveFate) -> &'static str {
     match fate {
-        Fate::Due => "to be redriven",
-        Fate::Redriven => "redriven",
-        Fate::Refused => "left: the stream did not take it",
-        Fate::Archived => "in the archive already",
-        Fate::Unsettled => "left: its batch is not done yet",
-        Fate::HeldBack => "left: it would be quarantined again; name its reason to try",
-        Fate::Unreadable => "left: it cannot be read",
-        Fate::ToQuarantine => "to be quarantined: it cannot be read",
-        Fate::Quarantined => "quarantined: it cannot be read",
+        RedriveFate::Due => "to be redriven",
+        RedriveFate::Redriven => "redriven",
+        RedriveFate::Refused => "left: the stream did not accept it",
+        RedriveFate::Archived => "already in the archive",
+        RedriveFate::Open => "left: its batch is not done yet",
+        RedriveFate::HeldBack => "left: it would be quarantined again; name its reason to try",
+        RedriveFate::Unreadable => "left: it cannot be read",
+        RedriveFate::ToQuarantine => "to be quarantined: it cannot be read",
+        RedriveFate::Quarantined => "quarantined: it cannot be read",
     }
 }

@@ -1,4 +1,4 @@
-//! From what is kept to the lines in it. Bytes in, candidates out; no I/O.
+//! From objects and messages to candidates. No I/O.
 
 use anyhow::Context;
 use consumer_fn::read_again;
@@ -12,11 +12,9 @@ use shared::time::Timestamp;
 use super::candidate::{Candidate, FailureSource};
 use crate::failed_batch::{FailedBatch, failed_batch};
 
-/// The reason of dead letters.
 const DEAD_LETTER: &str = "dead_letter";
 
-/// The lines of a quarantine object. What could not be read then may be readable by now: a record that another version
-/// could not cut into lines, say.
+/// The lines of a quarantine object. Another version of Tidegate may be able to read what could not be read before.
 pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
     for line in QuarantineLine::read_all(object).context("a line of it is not a quarantine line")? {
@@ -34,24 +32,23 @@ pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<C
     Ok(candidates)
 }
 
-/// The lines of a batch at the failure destination; and its shard, with the first place behind its last record.
+/// The lines of a batch at the failure destination, its shard, and the exclusive end of its range.
 pub(crate) fn failed(
     object: &[u8],
     config: &Config,
 ) -> anyhow::Result<(Vec<Candidate>, String, ShardPosition)> {
     let FailedBatch { condition, batch } = failed_batch(object)?;
-    let reason = condition.context("it does not say why it was given up")?;
+    let reason = condition.context("it does not say why the batch failed")?;
     let shard = batch.shard().to_owned();
-    let mut before = None;
+    let mut end = None;
     let mut candidates = Vec::new();
     for line in batch.lines(config) {
-        before = before.max(Some(ShardPosition::after(&line.origin)));
+        end = end.max(Some(ShardPosition::after(&line.origin)));
         candidates.push(Candidate::of_line(FailureSource::FailureDestination, reason.clone(), line));
     }
-    Ok((candidates, shard, before.context("its payload holds no line")?))
+    Ok((candidates, shard, end.context("its payload holds no line")?))
 }
 
-/// The lines of a dead letter.
 pub(crate) fn dead_letter(body: &str, sent: Timestamp) -> anyhow::Result<Vec<Candidate>> {
     let candidate = |line: OutgoingLine| Candidate {
         source: FailureSource::DeadLetters,

@@ -1,5 +1,5 @@
-//! What the event source mapping dropped: it is done, lies on the stream, and in no place behind it. It goes back to the
-//! stream's end while the stream still has it; what cannot be read goes to quarantine from where it lies.
+//! Events that the event source mapping dropped: they are done, still on the stream, and stored nowhere. They are put on
+//! the stream again. Lines that cannot be read go to quarantine.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -10,36 +10,35 @@ use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
-use super::candidate::{Candidate, FailureSource, Fate};
+use super::candidate::{Candidate, FailureSource, RedriveFate};
 use super::marker::Markers;
 use super::walk::Walk;
-use super::{Redrive, SETTLE};
+use super::{FENCE, Redrive};
 use crate::archive::earlier;
 use crate::audit::Elsewhere;
 use crate::deployment::Deployment;
 
-/// The reason of everything that is found here: nobody knows the mapping's own any more.
+/// The reason of all that is found here. The mapping's own reason is not known any more.
 const DROPPED: &str = "dropped";
-/// A batch's quarantine lies under the day on which its first record arrived: at most so long before any other of it.
+/// A batch's quarantine object has the day of its first record. It arrived at most so long before the others.
 const BATCH_MS: i64 = 7 * 86_400_000;
 
 impl<D: Deployment> Redrive<'_, D> {
-    /// What is done, and lies on the stream alone. What this run brings back comes behind all that it looks at.
+    /// Redrives these events. They arrive after all records that this run reads.
     pub(super) async fn stream(&mut self, markers: &Markers) -> anyhow::Result<()> {
         let from = self.selection.from.unwrap_or_else(|| Timestamp::from_unix_ms(0));
         let from = earlier(from, BATCH_MS);
         let elsewhere = Elsewhere::read(self.deployment, self.config, from, self.progress).await?;
         let mut records = 0;
-        for (shard, done_before) in elsewhere.done_before() {
+        for (shard, done_end) in elsewhere.done_end() {
             let source = format!("stream/{shard}");
             let done = markers.of(&source, self.deployment).await?;
-            let mut walk =
-                Walk::new(self.deployment, self.config, &self.selection, shard.clone(), done_before);
+            let mut walk = Walk::new(self.deployment, self.config, &self.selection, shard.clone(), done_end);
             while let Some(mut page) = walk.next().await? {
                 records += page.records;
                 (self.progress)("records on the stream", records, None);
                 page.lines
-                    .retain(|line| !done.contains(&line.origin) && !self.brought.contains(&line.origin));
+                    .retain(|line| !done.contains(&line.origin) && !self.redriven.contains(&line.origin));
                 if page.lines.is_empty() {
                     continue;
                 }
@@ -49,13 +48,13 @@ impl<D: Deployment> Redrive<'_, D> {
                     lines.map(|line| Candidate::of_line(FailureSource::Stream, DROPPED.to_owned(), line));
                 let candidates: Vec<_> =
                     candidates.filter(|candidate| self.selection.picks(candidate)).collect();
-                let behind =
+                let end =
                     candidates.iter().filter_map(|line| line.origin.as_ref().map(ShardPosition::after)).max();
-                let fence = behind.map(|behind| (shard.to_string(), behind));
+                let fence = end.map(|end| (shard.to_string(), end));
                 let due = self.sort_out(candidates, fence, &source).await?;
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());
                 self.quarantine(unreadable, &page.unreadable, &source).await?;
-                self.bring_back(due, &source).await?;
+                self.put_back(due, &source).await?;
                 if self.report.refusal().is_some() {
                     return Ok(());
                 }
@@ -64,7 +63,7 @@ impl<D: Deployment> Redrive<'_, D> {
         Ok(())
     }
 
-    /// Puts lines that cannot be read into quarantine, from where they lie on the stream.
+    /// Puts unreadable lines into quarantine.
     async fn quarantine(
         &mut self,
         unreadable: Vec<Candidate>,
@@ -75,9 +74,9 @@ impl<D: Deployment> Redrive<'_, D> {
         let numbers: HashSet<_> = origins.map(|origin| &origin.sequence_number).collect();
         for number in numbers {
             let record = records.get(number).context("a line comes with its record")?;
-            keep_unreadable(record, self.config, self.deployment.objects(), Instant::now() + SETTLE).await?;
+            keep_unreadable(record, self.config, self.deployment.objects(), Instant::now() + FENCE).await?;
         }
-        self.report.count_all(&unreadable, Fate::Quarantined, source);
+        self.report.count_all(&unreadable, RedriveFate::Quarantined, source);
         Ok(())
     }
 }

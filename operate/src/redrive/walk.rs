@@ -1,5 +1,5 @@
-//! Along a shard of the stream, to the lines that are done and that no archive object covers. Page by page, so that an
-//! outage of hours needs no more memory than one of minutes.
+//! Reads a shard for lines that are done and that no archive object covers. It reads page by page, so memory does not
+//! depend on the length of an outage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,15 +14,14 @@ use super::cover::Cover;
 use crate::archive::SKEW_MS;
 use crate::deployment::{Deployment, RetainedRecord, Start};
 
-/// A walk along one shard.
 pub(crate) struct Walk<'a, D> {
     deployment: &'a D,
     config: &'a Config,
     shard: Arc<str>,
-    /// The first place that is not done.
-    done_before: ShardPosition,
+    /// Exclusive end of what is done.
+    done_end: ShardPosition,
     from: Option<Timestamp>,
-    /// No record that arrived later is asked for; arrival times may be a little out of order.
+    /// Reading ends at records that arrived later. Arrival times may be slightly out of order.
     until: Timestamp,
     last: Option<String>,
     is_over: bool,
@@ -32,11 +31,10 @@ pub(crate) struct Walk<'a, D> {
 /// A part of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
-    /// How many records it has.
     pub(crate) records: u64,
-    /// The lines in it that no object covers.
+    /// Lines that no object covers.
     pub(crate) lines: Vec<StreamLine>,
-    /// The records of those that cannot be read, by sequence number.
+    /// The records of unreadable lines, by sequence number.
     pub(crate) unreadable: BTreeMap<Arc<str>, Batch>,
 }
 
@@ -46,14 +44,14 @@ impl<'a, D: Deployment> Walk<'a, D> {
         config: &'a Config,
         selection: &Selection,
         shard: Arc<str>,
-        done_before: ShardPosition,
+        done_end: ShardPosition,
     ) -> Self {
         let until = selection.to.map_or(i64::MAX, |to| to.unix_ms().saturating_add(SKEW_MS));
         Self {
             deployment,
             config,
             shard,
-            done_before,
+            done_end,
             from: selection.from,
             until: Timestamp::from_unix_ms(until),
             last: None,
@@ -62,7 +60,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         }
     }
 
-    /// The next page, which may be empty; `None` at the end.
+    /// The next page, which may be empty. `None` at the end.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Page>> {
         if self.is_over {
             return Ok(None);
@@ -76,7 +74,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         self.is_over = !read.has_more;
         let mut page = Page::default();
         for record in read.records {
-            let is_open = ShardPosition::new(record.sequence_number.as_str(), 0) >= self.done_before;
+            let is_open = ShardPosition::new(record.sequence_number.as_str(), 0) >= self.done_end;
             if is_open || record.arrival > self.until {
                 self.is_over = true;
                 break;
@@ -92,8 +90,8 @@ impl<'a, D: Deployment> Walk<'a, D> {
 
     fn take(&self, record: &RetainedRecord, page: &mut Page) {
         let is_uncovered = |line: &StreamLine| {
-            let place = ShardPosition::from(&line.origin);
-            place < self.done_before && !self.cover.has(&place)
+            let position = ShardPosition::from(&line.origin);
+            position < self.done_end && !self.cover.has(&position)
         };
         let lines = self.batch(record).lines(self.config).filter(is_uncovered);
         let before = page.lines.len();

@@ -7,9 +7,9 @@ use shared::format::claim_check::BlobRef;
 use shared::format::event_line::{Event, Text};
 use shared::objects::ObjectStore;
 
-/// The event of an archive line: with the text as it came in where the archive has it, else as it was transformed. It
-/// keeps its admission, so that a replay that is repeated stores it once. Large parts are fetched, since a reference
-/// into one deployment's bucket leads nowhere in another.
+/// The event of an archive line: with the original text if the archive has it, else with the transformed one. It keeps its
+/// admission id, so a repeated replay stores it once. Large parts are read, since another deployment cannot read the
+/// bucket.
 pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Result<Event> {
     let line: ArchiveLine<'_> = serde_json::from_slice(line).context("it is no archive line")?;
     let text = match (line.original_text, line.original_ref, line.text, line.text_ref) {
@@ -36,7 +36,7 @@ async fn fetch(blob: &BlobRef, objects: &impl ObjectStore) -> anyhow::Result<Byt
     let mut parts = Vec::new();
     for key in blob.part_keys() {
         let part = objects.get(&key).await?;
-        parts.push(part.with_context(|| format!("`{key}`, which it refers to, is not there"))?);
+        parts.push(part.with_context(|| format!("`{key}`, which it refers to, does not exist"))?);
     }
     Ok(blob.join(parts)?)
 }
@@ -84,6 +84,6 @@ mod tests {
         };
         assert_eq!(text_of(&members, &there(b"large")).await.unwrap(), "large");
         assert!(text_of(&members, &there(b"other")).await.unwrap_err().contains("another checksum"));
-        assert!(text_of(&members, &MemoryObjects::default()).await.unwrap_err().contains("is not there"));
+        assert!(text_of(&members, &MemoryObjects::default()).await.unwrap_err().contains("does not exist"));
     }
 }

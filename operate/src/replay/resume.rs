@@ -1,4 +1,4 @@
-//! How far a replay is, in a file: the next one goes on behind it.
+//! How far a replay is, in a file. The next one continues from there.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use shared::time::Timestamp;
 
 const VERSION: u32 = 1;
 
-/// What a replay reads, and where it brings it. A place in one replay says nothing about another.
+/// What a replay reads, and where it puts it. A cursor of one task means nothing for another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Task {
+pub(crate) struct ReplayTask {
     pub(crate) of: String,
     pub(crate) to: String,
     pub(crate) tenant: Option<TenantId>,
@@ -21,36 +21,36 @@ pub(crate) struct Task {
     pub(crate) before: Timestamp,
 }
 
-/// How far a replay is with a shard.
+/// How far a replay is in a shard: in the object that begins at this position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReplayCursor {
     sequence_number: String,
     position: u32,
-    /// How many of the object's lines are done with, of those that the task asks for.
+    /// How many of the object's lines are done, of those that the task asks for.
     pub(crate) lines: usize,
 }
 
 impl ReplayCursor {
-    /// In the object whose first place is `first`.
+    /// `first`: where the object begins.
     pub(crate) fn new(first: &ShardPosition, lines: usize) -> Self {
         Self { sequence_number: first.sequence_number.to_string(), position: first.position, lines }
     }
 
-    /// The first place of the object.
+    /// Where the object begins.
     pub(crate) fn first(&self) -> ShardPosition {
         ShardPosition::new(self.sequence_number.as_str(), self.position)
     }
 }
 
-/// The file. Names are on disk: never renamed.
+/// The file. The names are on disk: never rename them.
 #[derive(Debug, Serialize, Deserialize)]
 struct Resume {
     v: u32,
-    task: Task,
+    task: ReplayTask,
     shards: BTreeMap<String, ReplayCursor>,
 }
 
-/// How far a replay is, and the file that remembers it, if there is one.
+/// The cursors of all shards, and the file if there is one.
 #[derive(Debug)]
 pub(crate) struct Cursors {
     file: Option<PathBuf>,
@@ -59,7 +59,7 @@ pub(crate) struct Cursors {
 
 impl Cursors {
     /// Of `task`, from `file` if it is there.
-    pub(crate) fn open(file: Option<PathBuf>, task: &Task) -> anyhow::Result<Self> {
+    pub(crate) fn open(file: Option<PathBuf>, task: &ReplayTask) -> anyhow::Result<Self> {
         let begun = match &file {
             Some(file) if file.exists() => Some(read(file)?),
             _ => None,
@@ -74,20 +74,20 @@ impl Cursors {
         Ok(Self { file, resume })
     }
 
-    /// Where to go on in a shard.
+    /// Where to continue in a shard.
     pub(crate) fn of(&self, shard: &str) -> Option<&ReplayCursor> {
         self.resume.shards.get(shard)
     }
 
-    /// Everything before `place` is where it belongs.
-    pub(crate) fn reach(&mut self, shard: &str, place: ReplayCursor) -> anyhow::Result<()> {
-        self.resume.shards.insert(shard.to_owned(), place);
+    /// Everything before `cursor` is done.
+    pub(crate) fn reach(&mut self, shard: &str, cursor: ReplayCursor) -> anyhow::Result<()> {
+        self.resume.shards.insert(shard.to_owned(), cursor);
         let Some(file) = &self.file else { return Ok(()) };
-        // Whole or not at all: whoever is killed here leaves the place before.
+        // Whole or not at all: a kill leaves the old file.
         let aside = file.with_extension("new");
         let written = std::fs::write(&aside, serde_json::to_vec_pretty(&self.resume)?);
-        let placed = written.and_then(|()| std::fs::rename(&aside, file));
-        placed.with_context(|| format!("the resume file `{}` cannot be written", file.display()))
+        let renamed = written.and_then(|()| std::fs::rename(&aside, file));
+        renamed.with_context(|| format!("the resume file `{}` cannot be written", file.display()))
     }
 }
 
@@ -105,22 +105,28 @@ fn read(file: &Path) -> anyhow::Result<Resume> {
 mod tests {
     use super::*;
 
-    fn task(to: &str) -> Task {
+    fn task(to: &str) -> ReplayTask {
         let at = Timestamp::from_unix_ms;
-        Task { of: "local:/a".to_owned(), to: to.to_owned(), tenant: None, from: at(0), before: at(1_000) }
+        ReplayTask {
+            of: "local:/a".to_owned(),
+            to: to.to_owned(),
+            tenant: None,
+            from: at(0),
+            before: at(1_000),
+        }
     }
 
     #[test]
-    fn a_replay_goes_on_where_it_was_and_another_is_refused() {
+    fn a_replay_continues_from_its_file_and_another_replay_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let file = Some(folder.path().join("place.json"));
-        let mut places = Cursors::open(file.clone(), &task("stdout")).unwrap();
-        assert_eq!(places.of("s"), None);
-        places.reach("s", ReplayCursor::new(&ShardPosition::new("95", 2), 7)).unwrap();
+        let file = Some(folder.path().join("cursor.json"));
+        let mut cursors = Cursors::open(file.clone(), &task("stdout")).unwrap();
+        assert_eq!(cursors.of("s"), None);
+        cursors.reach("s", ReplayCursor::new(&ShardPosition::new("95", 2), 7)).unwrap();
 
         let again = Cursors::open(file.clone(), &task("stdout")).unwrap();
-        let place = again.of("s").unwrap();
-        assert_eq!((place.first(), place.lines), (ShardPosition::new("95", 2), 7));
+        let cursor = again.of("s").unwrap();
+        assert_eq!((cursor.first(), cursor.lines), (ShardPosition::new("95", 2), 7));
         let other = Cursors::open(file, &task("local:/b")).unwrap_err().to_string();
         assert!(other.contains("belongs to another replay"), "{other}");
     }

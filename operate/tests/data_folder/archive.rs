@@ -1,4 +1,4 @@
-//! The manifest is read from the right object on.
+//! Where reading the manifest begins.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const SHARD: &str = "shardId-000000000000";
 const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A deployment whose manifest has an object of each minute of the 11th of January 2024.
+/// A deployment whose manifest has an object for each minute of 11 January 2024.
 async fn of_a_day() -> (tempfile::TempDir, impl Deployment, Vec<ManifestRow>) {
     let folder = tempfile::tempdir().unwrap();
     let data = DataFolder::open(folder.path()).unwrap();
@@ -45,11 +45,11 @@ async fn of_a_day() -> (tempfile::TempDir, impl Deployment, Vec<ManifestRow>) {
 }
 
 #[tokio::test]
-async fn a_manifest_is_read_from_the_last_object_on_that_may_reach_into_the_time() {
+async fn a_manifest_is_read_from_the_last_object_that_may_hold_events_of_the_span() {
     let (_folder, deployment, rows) = of_a_day().await;
     let midnight = rows[0].received_at[0];
     let near = |minute: usize| rows.get(minute).map(|row| row.first.clone());
-    // Of 18:59 and before, nothing but the last object can hold what is received at 20:10: if its batch began then, and waited.
+    // Of the objects up to 18:59 only the last can hold an event received at 20:10, if its batch began then and waited.
     for (from, begin, near) in [
         (HOUR * 20 + MINUTE * 10, 19 * 60 - 1, near(21 * 60)),
         (HOUR * 20 + MINUTE * 10, 19 * 60 - 1, near(19 * 60)),

@@ -1,4 +1,4 @@
-//! Objects that a hundred tenants share, and a deployment that notes what is asked of it.
+//! `cat` on objects that a hundred tenants share. The deployment notes what is read of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,10 +28,9 @@ use shared::time::{Clock, Timestamp};
 const SHARD: &str = "shardId-000000000000";
 const AT: i64 = 1_704_937_370_234;
 
-/// What was asked for: `(key, offset, length)`, the length `None` for a whole object.
+/// Reads: `(key, offset, length)`, the length `None` for a whole object.
 type Asked = Arc<Mutex<Vec<(String, usize, Option<usize>)>>>;
 
-/// Notes what is read of objects.
 struct Noting<D> {
     objects: NotingObjects<D>,
 }
@@ -174,12 +173,12 @@ fn line(tenant: &TenantId, object: u32, number: usize) -> String {
     format!(r#"{{"id":"{object}-{number}","tenant":"{tenant}","received_at":"{received_at}"}}"#)
 }
 
-/// Writes the `number`th object, with two lines of each of a hundred tenants; gives the bytes that each tenant has.
+/// Writes the `number`th object, with two lines of each of a hundred tenants, and returns their ranges.
 async fn write(
     deployment: &Noting<impl Deployment>,
     number: u32,
-    is_beside: bool,
-    is_noted: bool,
+    has_sidecar: bool,
+    has_row: bool,
 ) -> BTreeMap<TenantId, TenantRange> {
     let (mut object, mut ranges) = (Vec::new(), Vec::new());
     for tenant in (0..100).map(tenant) {
@@ -196,7 +195,7 @@ async fn write(
     let before = ShardPosition::new(format!("49{number}"), 200);
     let key = shared::format::key::archive_object(SHARD, &first.sequence_number, 0, at);
     let sidecar = shared::format::key::manifest_sidecar(&key);
-    let tenants = if is_beside {
+    let tenants = if has_sidecar {
         let json = gzip::compress(&serde_json::to_vec(&ranges).unwrap(), gzip::Level::FAST);
         deployment.objects.put(&sidecar, json.into()).await.unwrap();
         TenantIndex::Sidecar(sidecar)
@@ -206,7 +205,7 @@ async fn write(
     let (bytes, sha256) = (object.len(), sha256(&object));
     let stored = &deployment.objects;
     stored.put_if_absent(&key, object.into(), Some(&before)).await.unwrap();
-    if is_noted {
+    if has_row {
         let row = ManifestRow {
             key,
             first,
@@ -230,7 +229,7 @@ async fn printed(deployment: &Noting<impl Deployment>, number: usize, span: Span
 }
 
 #[tokio::test]
-async fn a_tenants_events_come_by_ranges_that_touch_no_byte_of_anothers_member() {
+async fn no_byte_of_another_tenants_member_is_read() {
     let (_folder, deployment) = deployment().await;
     let ranges = [write(&deployment, 1, false, true).await, write(&deployment, 2, true, true).await];
     let (lines, printed) = printed(&deployment, 42, Span::default()).await;
@@ -243,7 +242,7 @@ async fn a_tenants_events_come_by_ranges_that_touch_no_byte_of_anothers_member()
     let own: Vec<_> = ranges.iter().map(|ranges| &ranges[&tenant(42)]).collect();
     let asked_for: Vec<_> = of_archive.iter().map(|(_, offset, length)| (*offset, *length)).collect();
     assert_eq!(asked_for, own.iter().map(|range| (range.offset, Some(range.length))).collect::<Vec<_>>());
-    assert_eq!(asked.len(), 3, "and the ranges beside the second object: {asked:?}");
+    assert_eq!(asked.len(), 3, "and the sidecar of the second object: {asked:?}");
 
     let read: usize = own.iter().map(|range| range.length).sum();
     assert_eq!((printed.lines, printed.objects, printed.read_bytes), (4, 2, read as u64));
@@ -263,12 +262,12 @@ async fn only_objects_and_lines_of_the_span_are_read() {
 }
 
 #[tokio::test]
-async fn an_object_that_the_manifest_does_not_have_is_named_and_a_sealed_key_is_not() {
+async fn an_object_without_a_manifest_row_is_named_and_a_fence_is_not() {
     let (_folder, deployment) = deployment().await;
     write(&deployment, 1, false, false).await;
     let key = shared::format::key::archive_object(SHARD, "4911", 0, Timestamp::from_unix_ms(AT));
-    let sealed = Bytes::from(gzip::compress(b"", gzip::Level::FAST));
-    deployment.objects.put_if_absent(&key, sealed, None).await.unwrap();
+    let fence = Bytes::from(gzip::compress(b"", gzip::Level::FAST));
+    deployment.objects.put_if_absent(&key, fence, None).await.unwrap();
     let (lines, printed) = printed(&deployment, 7, Span::default()).await;
     assert!(lines.is_empty());
     let unlisted: Vec<_> = printed.unlisted.iter().map(|object| object.key.as_str()).collect();
@@ -276,13 +275,13 @@ async fn an_object_that_the_manifest_does_not_have_is_named_and_a_sealed_key_is_
 }
 
 #[tokio::test]
-async fn what_has_expired_is_told_and_what_was_lost_is_an_error_and_the_rest_is_printed() {
+async fn expired_and_lost_objects_are_reported_and_the_rest_is_printed() {
     let (_folder, deployment) = deployment().await;
     for object in 1..=4 {
         write(&deployment, object, object == 1, true).await;
     }
     let rows = deployment.manifest(SHARD, None).await.unwrap();
-    let TenantIndex::Sidecar(sidecar) = &rows[0].tenants else { panic!("it is beside the first") };
+    let TenantIndex::Sidecar(sidecar) = &rows[0].tenants else { panic!("the first row has a sidecar") };
     for key in [sidecar, &rows[0].key, &rows[2].key] {
         deployment.delete(key).await.unwrap();
     }
@@ -291,14 +290,14 @@ async fn what_has_expired_is_told_and_what_was_lost_is_an_error_and_the_rest_is_
         lines,
         [2, 2, 4, 4].iter().zip([0, 1, 0, 1]).map(|(o, n)| line(&tenant(7), *o, n)).collect::<Vec<_>>()
     );
-    let told = printed.absent.told();
-    assert_eq!(told[0], format!("older objects than {} are not there any more", rows[1].key));
-    assert!(told[1].starts_with(&format!("left out: {}: the manifest has it", rows[2].key)), "{told:?}");
-    assert_eq!((told.len(), printed.absent.lost()), (2, 1));
+    let lines = printed.absent.describe();
+    assert_eq!(lines[0], format!("objects older than {} do not exist any more", rows[1].key));
+    assert!(lines[1].starts_with(&format!("left out: {}: the manifest has it", rows[2].key)), "{lines:?}");
+    assert_eq!((lines.len(), printed.absent.lost()), (2, 1));
 }
 
 #[tokio::test]
-async fn a_member_that_holds_anothers_lines_is_refused() {
+async fn a_member_with_another_tenants_lines_is_refused() {
     let (_folder, deployment) = deployment().await;
     write(&deployment, 1, false, true).await;
     let mut row = deployment.manifest(SHARD, None).await.unwrap().remove(0);
@@ -312,7 +311,7 @@ async fn a_member_that_holds_anothers_lines_is_refused() {
     assert!(out.is_empty());
 }
 
-/// A reader that has had enough at once.
+/// A closed pipe.
 struct Closed;
 
 impl Write for Closed {
@@ -326,7 +325,7 @@ impl Write for Closed {
 }
 
 #[tokio::test]
-async fn a_reader_that_closes_the_pipe_is_no_error() {
+async fn a_closed_pipe_is_no_error() {
     let (_folder, deployment) = deployment().await;
     write(&deployment, 1, false, true).await;
     let printed = cat(&deployment, &tenant(7), Span::default(), &mut Closed).await.unwrap();

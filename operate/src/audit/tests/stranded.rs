@@ -1,12 +1,11 @@
-//! What lies on the stream and in no place behind it: the audit calls it missing, and the one line of it is found that is
-//! to be brought back.
+//! Events that are only on the stream: the audit calls them missing, and for each the one line to redrive is found.
 
 use shared::origin::Origin;
 
 use super::super::account::stranded;
-use super::{Arrival, DONE_BEFORE, Event, FATES, Fate, History, Kind, READ_FROM};
+use super::{Arrival, DONE_END, FATES, Fate, FindingKind, History, KnownEvent, READ_FROM};
 
-/// Checks where the lines lie that are to be brought back, and that the audit calls their events missing.
+/// Checks the origins of the lines to redrive, and that the audit calls their events missing.
 fn check(history: &History, expected: &[&Origin]) {
     let mut stranded: Vec<_> = stranded(&history.facts).into_iter().collect();
     stranded.sort_by_key(ToString::to_string);
@@ -14,20 +13,20 @@ fn check(history: &History, expected: &[&Origin]) {
     expected.sort_by_key(ToString::to_string);
     assert_eq!(stranded, expected);
     let findings = history.judge().findings;
-    assert!(findings.iter().all(|finding| finding.kind == Kind::Missing), "{findings:?}");
+    assert!(findings.iter().all(|finding| finding.kind == FindingKind::Missing), "{findings:?}");
     assert_eq!(findings.len(), expected.len(), "{findings:?}");
 }
 
 impl History {
-    /// An event that is done, and nowhere but on the stream.
-    fn drop_one(&mut self) -> (Origin, Event) {
+    /// A done event that is only on the stream.
+    fn drop_one(&mut self) -> (Origin, KnownEvent) {
         let (origin, event) = (self.origin(READ_FROM), self.event(60_000));
         self.arrive(&origin, &event, Vec::new());
         (origin, event)
     }
 
-    /// The same event once more, in place of what lay at `former`.
-    fn bring_back(&mut self, event: &Event, former: &[&Origin], from: usize) -> Origin {
+    /// The same event again, as a redrive of the origins `former`.
+    fn redrive(&mut self, event: &KnownEvent, former: &[&Origin], from: usize) -> Origin {
         let again = self.origin(from);
         self.arrive(&again, event, former.iter().map(|origin| (*origin).clone()).collect());
         again
@@ -35,12 +34,12 @@ impl History {
 }
 
 #[test]
-fn nothing_is_stranded_that_is_stored_kept_queued_or_under_way() {
+fn stored_failed_queued_and_unfinished_events_are_not_stranded() {
     check(&History::of(&FATES), &[]);
 }
 
 #[test]
-fn what_is_done_and_in_no_place_is_stranded_whether_it_has_its_item_or_not() {
+fn a_done_event_that_is_stored_nowhere_is_stranded_with_or_without_an_item() {
     let mut history = History::of(&FATES);
     let (without, _) = history.drop_one();
     let (with, event) = history.drop_one();
@@ -49,15 +48,15 @@ fn what_is_done_and_in_no_place_is_stranded_whether_it_has_its_item_or_not() {
 }
 
 #[test]
-fn what_is_not_done_may_yet_go_anywhere() {
+fn an_unfinished_event_is_not_stranded() {
     let mut history = History::of(&[]);
-    let (origin, event) = (history.origin(DONE_BEFORE), history.event(1_000));
+    let (origin, event) = (history.origin(DONE_END), history.event(1_000));
     history.arrive(&origin, &event, Vec::new());
     check(&history, &[]);
 }
 
 #[test]
-fn what_cannot_be_read_is_stranded_unless_quarantine_has_it() {
+fn an_unreadable_line_is_stranded_unless_quarantine_has_it() {
     let mut history = History::of(&[Fate::Unreadable]);
     let origin = history.facts.quarantined[0].origin.clone();
     check(&history, &[]);
@@ -66,24 +65,24 @@ fn what_cannot_be_read_is_stranded_unless_quarantine_has_it() {
 }
 
 #[test]
-fn a_duplicate_is_left_and_an_id_with_another_content_is_not() {
+fn a_reused_id_is_stranded_and_a_duplicate_is_not() {
     for same in [true, false] {
         let mut history = History::of(&[]);
         let (_, first) = history.store();
         let (origin, event) = (history.origin(READ_FROM), history.event(50_000));
         let content_hash = if same { first.content_hash } else { event.content_hash };
-        let event = Event { tenant: first.tenant, id: first.id, content_hash, ..event };
+        let event = KnownEvent { tenant: first.tenant, id: first.id, content_hash, ..event };
         history.arrive(&origin, &event, Vec::new());
         check(&history, &[&origin][usize::from(same)..]);
     }
 }
 
 #[test]
-fn of_an_admission_that_came_twice_the_line_that_its_item_names_is_stranded() {
+fn of_a_line_delivered_twice_the_one_that_its_item_names_is_stranded() {
     for named in [0, 1] {
         let mut history = History::of(&[]);
         let (one, event) = history.drop_one();
-        let other = history.bring_back(&event, &[], READ_FROM);
+        let other = history.redrive(&event, &[], READ_FROM);
         let origins = [one, other];
         history.insert(&origins[named], &event);
         check(&history, &[&origins[named]]);
@@ -91,39 +90,39 @@ fn of_an_admission_that_came_twice_the_line_that_its_item_names_is_stranded() {
 }
 
 #[test]
-fn of_an_admission_that_came_twice_and_has_no_item_one_line_is_stranded() {
+fn of_a_line_delivered_twice_without_an_item_the_later_one_is_stranded() {
     let mut history = History::of(&[]);
     let (_, event) = history.drop_one();
-    let later = history.bring_back(&event, &[], READ_FROM);
+    let later = history.redrive(&event, &[], READ_FROM);
     check(&history, &[&later]);
 }
 
 #[test]
-fn a_line_whose_item_names_a_place_of_its_admission_elsewhere_would_take_nothing_over() {
+fn a_line_is_not_stranded_if_its_item_names_another_origin() {
     let mut history = History::of(&[]);
     let (elsewhere, event) = history.drop_one();
     history.insert(&elsewhere, &event);
-    history.bring_back(&event, &[], READ_FROM);
+    history.redrive(&event, &[], READ_FROM);
     // Another part of the stream has the line that the item names.
     history.facts.arrivals.retain(|arrival: &Arrival| arrival.origin != elsewhere);
     assert!(stranded(&history.facts).is_empty());
 }
 
 #[test]
-fn what_was_brought_back_and_is_under_way_is_not_stranded() {
+fn a_redriven_event_that_is_not_done_is_not_stranded() {
     let mut history = History::of(&[]);
     let (former, event) = history.drop_one();
     history.insert(&former, &event);
-    history.bring_back(&event, &[&former], DONE_BEFORE);
+    history.redrive(&event, &[&former], DONE_END);
     check(&history, &[]);
 }
 
 #[test]
-fn what_was_brought_back_and_dropped_again_is_stranded_wherever_its_item_was_left() {
+fn a_redriven_event_that_was_dropped_again_is_stranded_at_its_last_origin() {
     for left_at in [None, Some(0), Some(1)] {
         let mut history = History::of(&FATES);
         let (former, event) = history.drop_one();
-        let again = history.bring_back(&event, &[&former], READ_FROM + 1_000);
+        let again = history.redrive(&event, &[&former], READ_FROM + 1_000);
         let origins = [former, again];
         if let Some(left_at) = left_at {
             history.insert(&origins[left_at], &event);

@@ -1,4 +1,4 @@
-//! What an audit comes to.
+//! The result of an audit: counts and findings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,46 +9,44 @@ use shared::origin::Origin;
 
 /// What became of each admission, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct Balance {
     pub(crate) total: Tally,
-    /// By tenant; `None` is what names no tenant, since it cannot be read.
+    /// By tenant; `None` where it cannot be read.
     pub(crate) tenants: BTreeMap<Option<TenantId>, Tally>,
-    /// By shard; `None` is what is not on the stream yet, or never reached it.
+    /// By shard; `None` for events that are not on the stream.
     pub(crate) shards: BTreeMap<Option<Arc<str>>, Tally>,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<AuditFinding>,
 }
 
-/// Counts of those that came by our door, and of those that another producer put on the stream.
+/// Counts by who put the events on the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tally {
-    pub(crate) door: Counts,
-    pub(crate) other_producers: Counts,
+    pub(crate) ingest: Counts,
+    pub(crate) foreign_producers: Counts,
 }
 
-/// Each admission is in one of them, but for `redelivered`.
+/// Each admission is counted once, in `admissions` and in one outcome. `redelivered` is apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
-    /// All.
     pub(crate) admissions: u64,
-    /// One item, and in the archive once.
+    /// One item and one archive line.
     pub(crate) stored: u64,
-    /// Its id and content were there already, by another admission.
+    /// Another admission had the same id and content before.
     pub(crate) deduplicated: u64,
-    /// Kept with its reason and bytes.
+    /// In quarantine, with reason and bytes.
     pub(crate) quarantined: u64,
-    /// Given up, and kept with its bytes.
+    /// At the failure destination or in the dead-letter queue.
     pub(crate) failed: u64,
-    /// On its way, in the stream or in the spill queue.
+    /// Still to be processed, in the stream or in the spill queue.
     pub(crate) in_flight: u64,
-    /// Nowhere to be found.
+    /// Found nowhere else.
     pub(crate) missing: u64,
-    /// How often an admission that is stored came by the stream once more. These are not admissions.
+    /// Extra deliveries of stored admissions.
     pub(crate) redelivered: u64,
 }
 
-/// What became of an admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum AdmissionOutcome {
     Stored,
     Deduplicated,
     Quarantined,
@@ -58,24 +56,24 @@ pub(crate) enum Outcome {
 }
 
 impl Counts {
-    pub(crate) fn add(&mut self, outcome: Outcome, redelivered: u64) {
+    pub(crate) fn add(&mut self, outcome: AdmissionOutcome, redelivered: u64) {
         self.admissions += 1;
         self.redelivered += redelivered;
         *match outcome {
-            Outcome::Stored => &mut self.stored,
-            Outcome::Deduplicated => &mut self.deduplicated,
-            Outcome::Quarantined => &mut self.quarantined,
-            Outcome::Failed => &mut self.failed,
-            Outcome::InFlight => &mut self.in_flight,
-            Outcome::Missing => &mut self.missing,
+            AdmissionOutcome::Stored => &mut self.stored,
+            AdmissionOutcome::Deduplicated => &mut self.deduplicated,
+            AdmissionOutcome::Quarantined => &mut self.quarantined,
+            AdmissionOutcome::Failed => &mut self.failed,
+            AdmissionOutcome::InFlight => &mut self.in_flight,
+            AdmissionOutcome::Missing => &mut self.missing,
         } += 1;
     }
 }
 
-/// What does not balance, by name.
+/// Something that does not balance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
-    pub(crate) kind: Kind,
+pub(crate) struct AuditFinding {
+    pub(crate) kind: FindingKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tenant: Option<TenantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,23 +85,22 @@ pub(crate) struct Finding {
     pub(crate) detail: String,
 }
 
-/// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// An event that should be there and is not.
+pub(crate) enum FindingKind {
+    /// An event that should be stored and is not.
     Missing,
-    /// An event that is there more than once.
+    /// An event that is stored more than once.
     Doubled,
-    /// Something that no producer put on the stream.
+    /// A line or item of no event on the stream.
     Foreign,
-    /// A line in an object that does not cover its place.
+    /// A line in an object that does not cover its origin.
     Misplaced,
     /// An object and its manifest row do not agree.
     Manifest,
 }
 
-impl Kind {
+impl FindingKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -115,10 +112,9 @@ impl Kind {
     }
 }
 
-impl Finding {
-    /// Of an event.
+impl AuditFinding {
     pub(crate) fn event(
-        kind: Kind,
+        kind: FindingKind,
         name: Option<(&TenantId, &EventId)>,
         origin: Option<&Origin>,
         detail: impl Into<String>,
@@ -127,10 +123,9 @@ impl Finding {
         Self { kind, tenant, id, origin: origin.cloned(), object: None, detail: detail.into() }
     }
 
-    /// Of an object.
     pub(crate) fn object(key: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: Kind::Manifest,
+            kind: FindingKind::Manifest,
             tenant: None,
             id: None,
             origin: None,
@@ -139,7 +134,7 @@ impl Finding {
         }
     }
 
-    /// The object in which it was found.
+    /// Found in this object.
     pub(crate) fn within(mut self, key: &str) -> Self {
         self.object = Some(key.to_owned());
         self
