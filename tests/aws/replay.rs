@@ -1,4 +1,4 @@
-//! `tidegate replay --to-aws`: a local run's archive comes to a deployment on AWS, by its stream and its bucket.
+//! `tidegate replay --to-aws` sends the archive of a local run to a deployment on AWS, to its stream and its bucket.
 
 use std::process::Output;
 
@@ -18,7 +18,7 @@ use crate::stream::records;
 /// More text than a line takes.
 const LARGE: usize = 600_000;
 
-/// A site that has stored `count` events, the first of them large; stopped.
+/// A stopped site that has stored `count` events, the first of them large.
 async fn with_events(count: usize) -> Site {
     let site = Site::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
     let pipeline = site.start();
@@ -27,7 +27,7 @@ async fn with_events(count: usize) -> Site {
         let event = json!({"tenant_id": format!("t{}", n % 2), "id": format!("e{n}"), "text": text});
         assert_eq!(pipeline.send(&event).await.0, 202);
     }
-    eventually("all in the archive", || (site.books().archived().len() == count).then_some(())).await;
+    eventually("all in the archive", || (site.stored().archived().len() == count).then_some(())).await;
     pipeline.stop();
     site
 }
@@ -37,11 +37,11 @@ fn replay(site: &Site, target: &Resources) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_local_archive_is_brought_to_the_stream_and_the_bucket_of_a_deployment_on_aws() {
+async fn a_local_archive_is_replayed_to_the_stream_and_the_bucket_of_a_deployment_on_aws() {
     let (site, (target, _)) = (with_events(6).await, resources().await);
     let replayed = replay(&site, &target);
-    let said = String::from_utf8_lossy(&replayed.stderr);
-    assert!(replayed.status.success() && said.contains("Replayed 6 events"), "{said}");
+    let errors = String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success() && errors.contains("Replayed 6 events"), "{errors}");
 
     let mut brought: Vec<Value> = Vec::new();
     for record in records(&target.stream).await {
@@ -53,7 +53,7 @@ async fn a_local_archive_is_brought_to_the_stream_and_the_bucket_of_a_deployment
     }
     let id = |line: &Value| line["id"].as_str().unwrap().to_owned();
     brought.sort_by_key(id);
-    let mut archived = site.books().lines();
+    let mut archived = site.stored().lines();
     archived.sort_by_key(id);
     let name = |line: &Value| [&line["tenant"], &line["id"], &line["admission_id"]].map(Value::to_string);
     assert_eq!(brought.iter().map(name).collect::<Vec<_>>(), archived.iter().map(name).collect::<Vec<_>>());
@@ -70,6 +70,6 @@ async fn a_deployment_on_aws_is_not_replayed_into_itself() {
     let mut replay = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
     let replayed =
         replay.args(["replay", "--aws", "--to-aws"]).envs(environment(&resources)).output().unwrap();
-    let said = String::from_utf8_lossy(&replayed.stderr);
-    assert!(!replayed.status.success() && said.contains("is the deployment that is replayed"), "{said}");
+    let errors = String::from_utf8_lossy(&replayed.stderr);
+    assert!(!replayed.status.success() && errors.contains("is the deployment that is replayed"), "{errors}");
 }

@@ -37,7 +37,7 @@ fn log_text(bytes: usize) -> String {
 async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
     let site = crate::site();
     let pipeline = site.start();
-    let mut seen = site.books().objects("").len();
+    let mut seen = site.stored().objects("").len();
     println!("| text | size | record fits | objects written |\n|---|---|---|---|");
     for (kind, make) in [("log", log_text as fn(usize) -> String), ("random", |bytes| noise(bytes, 7))] {
         for (name, bytes) in SIZES {
@@ -47,10 +47,10 @@ async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
             let request = request.header("X-Tenant-ID", "acme").header("Idempotency-Key", &id).body(text);
             assert_eq!(answer(request).await.0, 202);
             let event = ("acme".to_owned(), id);
-            eventually("the archive line", || site.books().archived().contains_key(&event).then_some(()))
+            eventually("the archive line", || site.stored().archived().contains_key(&event).then_some(()))
                 .await;
 
-            let objects = site.books().objects("");
+            let objects = site.stored().objects("");
             let mut written: BTreeMap<String, usize> = BTreeMap::new();
             let of_event = |key: &&String| key.contains(&event.1) || key.starts_with("events/");
             for key in objects.keys().filter(of_event) {

@@ -1,4 +1,4 @@
-//! What stands behind the door, in memory. It fails as the input says: `stream-hangs`, `stream-refuses`, `stream-flaky`
+//! The ports of ingest, in memory. They fail if the input says so: `stream-hangs`, `stream-refuses`, `stream-flaky`
 //! (every other record, once), `queue-refuses`, `payloads-refuse`.
 
 use std::sync::{Arc, Mutex};
@@ -59,12 +59,12 @@ impl Ports {
         }
     }
 
-    /// Whether an event may be refused for no fault of its client.
+    /// Whether an event may be refused without a fault of its client.
     pub(super) fn may_fail(&self) -> bool {
         self.objects_refuse || (self.stream != Stream::Works && self.queue_refuses)
     }
 
-    /// All that was taken, stream and queue: partition keys and packed lines.
+    /// Everything on the stream and in the queue: partition keys and packed lines.
     pub(super) fn packed(&self) -> Vec<(String, Vec<u8>)> {
         let reached = self.reached.lock().unwrap();
         let on_stream =

@@ -1,4 +1,4 @@
-//! The items table: insert if absent, take over if unchanged.
+//! The items table: inserts an item if it is absent, and takes an item over if its origin is unchanged.
 
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use operate::deployment::NamedItem;
@@ -8,12 +8,12 @@ use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::Origin;
 use uuid::Uuid;
 
-use super::{Database, DatabaseError};
+use super::database::Database;
+use super::error::DatabaseError;
 
-/// Items in one transaction. Puts of the door wait for a transaction to end, and have 120 ms for an attempt.
+/// Items in one transaction. A put of ingest waits for the transaction and has only 120 ms.
 const TRANSACTION_ITEMS: usize = 250;
 
-/// Items in the database.
 #[derive(Clone, Debug)]
 pub struct EmbeddedItems(pub Database);
 
@@ -55,7 +55,7 @@ impl ItemStore for EmbeddedItems {
 }
 
 impl EmbeddedItems {
-    /// The items of these names, by position; `None` where there is none.
+    /// The items with these names, in the same order; `None` if there is no such item.
     pub async fn find(
         &self,
         names: Vec<(TenantId, EventId)>,
@@ -202,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    /// With everything that an item may have.
+    /// An item with every optional member.
     fn item() -> Item {
         let blob = |name: &str| Some(BlobRef::to(name.as_bytes(), |sha256| format!("{name}/{sha256}")));
         let at = Timestamp::from_unix_ms(1_795_253_400_123);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_row_has_a_column_for_each_attribute_of_an_item_and_the_same_in_it() {
+    async fn a_row_has_the_columns_and_values_of_the_items_attributes() {
         let folder = tempfile::tempdir().unwrap();
         let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
         assert_eq!(items.insert(&[item()]).await, [Insert::Inserted]);
