@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use consumer_fn::ObjectStore;
-use ingest_fn::{EventStream, OutgoingLine, fit};
+use ingest_fn::{EventStream, OutgoingLine};
 use local::adapters::Adapters;
 use shared::config::Config;
 use shared::format::archive_line::Owner;
@@ -178,7 +178,7 @@ impl<W: Write> Sink for Print<W> {
 /// To another deployment's stream.
 struct Bring<'a, S, O, F> {
     bringer: Bringer<'a, S, O>,
-    /// Where the replayed deployment's large parts are.
+    /// The objects of the replayed deployment.
     source: &'a F,
     config: Config,
 }
@@ -195,9 +195,10 @@ impl<S: EventStream, O: ObjectStore, F: ObjectStore> Sink for Bring<'_, S, O, F>
                 Ok(event) => {
                     let partition_key =
                         partition_key(&event.facts.tenant, &event.facts.id, &self.config.tenants.spread);
-                    let (line, parts) = fit(event);
-                    bytes += line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
-                    bundles.push(Bundle { line: OutgoingLine { partition_key, line }, parts });
+                    let (line, parts) =
+                        OutgoingLine::new(event, partition_key, self.config.publish.record_bytes);
+                    bytes += line.line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
+                    bundles.push(Bundle { line, parts });
                 }
                 Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
             }

@@ -18,7 +18,6 @@ use crate::prefix::Prefix;
 use crate::prepare::Prepared;
 use crate::protocol::Planned;
 
-pub(crate) mod line;
 pub(crate) mod roll;
 
 /// Trace headers in one log line.
@@ -45,7 +44,7 @@ impl<'a> Layout<'a> {
             batch,
             records: prefix.records,
             last_positions: &prefix.last_positions,
-            lines: lines(prefix, config),
+            lines: lines(prefix),
             traces: stored(prefix)
                 .filter_map(|(place, prepared)| Some((place, prepared.item.facts.trace.as_deref()?)))
                 .collect(),
@@ -143,12 +142,12 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn lines(prefix: &Prefix<Settled>, config: &config::Archive) -> Vec<Line> {
+fn lines(prefix: &Prefix<Settled>) -> Vec<Line> {
     let line = |(place, prepared): (BatchPosition, &Prepared)| Line {
         place,
         tenant: prepared.item.facts.tenant.clone(),
         received_at: prepared.item.facts.received_at,
-        bytes: line::line(prepared, config.content),
+        bytes: prepared.line.clone(),
     };
     stored(prefix).map(line).collect()
 }

@@ -2,7 +2,7 @@
 
 use shared::client_object::ClientObject;
 use shared::config::Config;
-use shared::format::event_line::{Event, Text};
+use shared::format::event_line::Event;
 use shared::format::facts::{Facts, Source};
 use shared::format::record::{self, Content};
 use shared::id::{AdmissionId, EventId};
@@ -130,9 +130,9 @@ fn foreign(object: ClientObject, arrival: Timestamp, origin: &Origin, config: &C
             event_time: object.event_time,
             trace: None,
         },
-        text: Text::Inline(object.text),
+        text: object.text,
         fields: object.fields,
-        fields_ref: None,
+        claim_check: None,
         redrive_of: Vec::new(),
     }
 }

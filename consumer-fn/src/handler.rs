@@ -15,12 +15,12 @@ use crate::insert::insert;
 use crate::items::ItemStore;
 use crate::ledger::Ledger;
 use crate::objects::ObjectStore;
-use crate::offload::offload;
 use crate::prepare::Prepared;
 use crate::quarantine;
 use crate::resolve::resolve;
 use crate::response::respond;
 use crate::retry::Jitter;
+use crate::texts;
 use crate::transform::work::simulate;
 use crate::transform::{InvalidTransform, Transform};
 
@@ -60,13 +60,12 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
         let decoded = decode(&batch, config);
         let events = decoded.entries.len();
         let resolved =
-            resolve(decoded, objects, config.limits.resolved_bytes, deadline.resolve(), &jitter).await;
+            resolve(decoded, objects, config.limits.claim_check_bytes, deadline.resolve(), &jitter).await;
         let worked = simulate(resolved, config.transform.work_per_character(), deadline.simulate()).await;
-        let prepared = worked.map(|place, resolved| {
-            Prepared::new(resolved, batch.origin(place), transform, config, started_at)
-        });
-        let offloaded = offload(prepared, objects, deadline.offload(), &jitter).await;
-        let settled = insert(offloaded, items, deadline.items(), &jitter).await;
+        let prepared = worked
+            .map(|place, event| Prepared::new(event, batch.origin(place), transform, config, started_at));
+        let stored = texts::store(prepared, objects, deadline.texts(), &jitter).await;
+        let settled = insert(stored, items, deadline.items(), &jitter).await;
         let settled = quarantine::write(settled, &batch, objects, deadline.quarantine(), &jitter).await;
         let place =
             Shelf { shard: batch.shard(), objects, ledger, until: deadline.archive(), jitter: &jitter };

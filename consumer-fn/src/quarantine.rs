@@ -12,6 +12,7 @@ use shared::format::facts::Facts;
 use shared::format::key;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::record::Undecodable;
+use shared::metric::Metric;
 use tokio::time::Instant;
 
 use crate::archive::LOGGED_TRACES;
@@ -44,12 +45,12 @@ pub(crate) struct Quarantined {
 /// Why an event that could be read goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// Its text is not where its reference says.
-    PayloadMissing,
-    /// What lies there is not what the reference promises, or no text.
-    PayloadMismatch,
-    /// The texts that its record refers to come to more than is fetched for one record.
-    PayloadsTooLarge,
+    /// There is no object at its claim check's key.
+    ClaimMissing,
+    /// The claim check is not at the event's own key, or what is stored there is not what it promises.
+    ClaimMismatch,
+    /// The claim checks of its record are more than is fetched for one record.
+    ClaimsTooLarge,
     /// Another event with another content has its id.
     IdReused,
     /// The item store will never take its item.
@@ -60,9 +61,9 @@ impl Reason {
     /// The name this reason has in queries over quarantine. On disk: never renamed.
     fn code(self) -> &'static str {
         match self {
-            Self::PayloadMissing => "payload_missing",
-            Self::PayloadMismatch => "payload_mismatch",
-            Self::PayloadsTooLarge => "payloads_too_large",
+            Self::ClaimMissing => "claim_missing",
+            Self::ClaimMismatch => "claim_mismatch",
+            Self::ClaimsTooLarge => "claims_too_large",
             Self::IdReused => "id_reused",
             Self::ItemRefused => "item_refused",
         }
@@ -148,6 +149,7 @@ async fn put(
         let bytes = bytes::Bytes::from(bytes);
         let put = retry(until, jitter, || objects.put(&key, bytes.clone())).await;
         put.map_err(|error| (first, key.clone(), error))?;
+        Metric::QuarantineObjectsWritten.add(1);
         let (written, behind) = rest.split_at(count);
         tracing::warn!(
             object.key = %key,

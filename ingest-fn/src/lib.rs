@@ -6,8 +6,8 @@
 //! |---|---|---|
 //! | admit | `admit.rs`, `media.rs` | line and headers → `Admitted` |
 //! | read | `body.rs` | body → bytes, inflated, held in bounded memory |
-//! | cut | `cut.rs` | bytes → `Batch<Event>` |
-//! | check | `claim_check.rs` | `Event` → line, and large parts to [`PayloadStore`] |
+//! | cut | `cut.rs` | bytes → `RequestEvents<Event>` |
+//! | check | `claim_check.rs` | `Event` → line; lines too large for a record to [`PayloadStore`] |
 //! | publish | [`publish`] | lines → [`EventStream`] |
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
@@ -37,7 +37,6 @@ mod router;
 pub mod server;
 pub mod spill;
 
-pub use claim_check::fit;
 pub use payload::{PayloadFailure, PayloadStore};
 pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,

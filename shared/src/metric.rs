@@ -62,8 +62,16 @@ metrics! {
     EventsDeduplicated: Count, Sum;
     /// Events and records put into quarantine.
     EventsQuarantined: Count, Sum;
-    /// Archive objects written.
+    /// Archive objects written to S3.
     ObjectsWritten: Count, Sum;
+    /// Parts of claim checks written to S3: lines too large for a stream record.
+    ClaimPartsWritten: Count, Sum;
+    /// Parts of archive lines written to S3 that are too large for an archive object.
+    TextPartsWritten: Count, Sum;
+    /// Quarantine objects written to S3.
+    QuarantineObjectsWritten: Count, Sum;
+    /// Sidecars of manifest rows written to S3.
+    SidecarsWritten: Count, Sum;
     /// The size of an archive object, in bytes.
     ObjectBytes: Bytes, Distribution;
     /// Events in an invocation's batch.

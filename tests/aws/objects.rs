@@ -101,7 +101,7 @@ async fn a_conflicting_write_says_nothing_yet() {
 async fn a_payload_waits_for_a_conflicting_write_and_is_stored_once() {
     let (bucket, proxy) = (bucket().await, Proxy::new(&[(0, xml(409, CONFLICT))]).await);
     let payloads = S3Payloads::new(&proxy.sdk(), bucket.clone());
-    let key = "payloads/acme/an%20id/ab";
+    let key = "claims/acme/an%20id/ab";
     for _ in 0..2 {
         assert_eq!(payloads.put_if_absent(key, Bytes::from_static(b"text")).await, Ok(()));
     }

@@ -1,7 +1,10 @@
 //! What failed, brought back by `tidegate redrive`: stored once, however often it is run and wherever it dies.
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::{Value, json};
-use shared::format::claim_check::BlobRef;
+use shared::format::claim_check::Part;
+use shared::format::event_line::Event;
 
 use tests::chaos::Log;
 use tests::site::{Pipeline, Site, eventually};
@@ -99,14 +102,15 @@ async fn an_event_that_fails_again_is_redriven_again() {
     assert_eq!(event["redrive_of"].as_array().unwrap().len(), 2, "it names both places where it was");
 }
 
-/// The line of an event whose text is said to lie under a key where nothing is.
-fn lost(id: &str, text: &[u8]) -> (String, Vec<u8>) {
-    let blob = BlobRef::to(text, |sha256| format!("payloads/acme/{id}/{sha256}"));
-    let event = json!({
+/// The head of a line that is not stored, and the part that would be.
+fn lost(id: &str) -> (Vec<u8>, Part) {
+    let line = json!({
         "v": 1, "id": id, "admission_id": "019aa553-4a00-7000-8000-00000000000a", "tenant": "acme", "tier": "pro",
-        "source": "webhook", "received_at": "2026-11-21T09:30:00.123Z", "text_ref": blob,
+        "source": "webhook", "received_at": "2026-11-21T09:30:00.123Z", "text": "found again",
     });
-    (blob.key, event.to_string().into_bytes())
+    let mut event: Event = serde_json::from_value(line).unwrap();
+    let mut parts = event.check_in(&event.line());
+    (event.line(), parts.remove(0))
 }
 
 #[tokio::test]
@@ -114,7 +118,7 @@ async fn quarantine_goes_back_when_its_cause_is_gone_and_what_cannot_be_read_is_
     let site = crate::site();
     let pipeline = site.start();
     let mut log = Log::default();
-    let (key, line) = lost("lost", b"found again");
+    let (line, (key, part)) = lost("lost");
     site.books().put_foreign("acme", &line);
     site.books().put_foreign("acme", b"\x00poison");
     send(&mut log, &pipeline, ["reused".to_owned()]).await;
@@ -125,21 +129,24 @@ async fn quarantine_goes_back_when_its_cause_is_gone_and_what_cannot_be_read_is_
     eventually("the ledger", is_settled).await;
 
     let shown = site.printed(&["redrive"]);
-    assert!(shown.contains("payload_missing  acme         1  to be redriven"), "{shown}");
-    assert!(shown.contains("unrecognised     -            1  left: it cannot be read"), "{shown}");
-    assert!(
-        shown.contains("id_reused        acme         1  left: it would be quarantined again"),
-        "{shown}"
-    );
+    assert!(shown.contains("claim_missing  acme         1  to be redriven"), "{shown}");
+    assert!(shown.contains("unrecognised   -            1  left: it cannot be read"), "{shown}");
+    assert!(shown.contains("id_reused      acme         1  left: it would be quarantined again"), "{shown}");
     assert!(shown.contains(": unrecognised\n"), "{shown}");
     assert!(!site.printed(&["redrive", "--tenant", "beta"]).contains("to be redriven"));
     assert!(!site.printed(&["redrive", "--place", "on-failure"]).contains("to be redriven"));
 
+    let gone = site.printed(&["redrive", "--apply"]);
+    assert!(gone.contains("claim_missing  acme         1  left: its claim check does not exist"), "{gone}");
     let object = site.data().join("s3/tidegate-local").join(&key);
     std::fs::create_dir_all(object.parent().unwrap()).unwrap();
-    std::fs::write(object, b"found again").unwrap();
+    std::fs::write(&object, &part).unwrap();
+    let long_ago = SystemTime::now() - Duration::from_hours(24);
+    std::fs::File::open(&object).unwrap().set_modified(long_ago).unwrap();
     let done = site.printed(&["redrive", "--apply"]);
     assert!(done.contains("1 events are back on the stream."), "{done}");
+    let written = std::fs::metadata(object).unwrap().modified().unwrap();
+    assert!(written > long_ago, "a claim check is stored anew: its lifetime counts from then");
     let lost = ("acme".to_owned(), "lost".to_owned());
     log.sent.insert(lost.clone());
     log.accepted.insert(lost);

@@ -55,7 +55,7 @@ async fn one_byte_over_the_limit_is_refused_by_name() {
     let (status, problem) = answer(request).await;
     assert_eq!(
         (status, &problem["code"], &problem["limit"]),
-        (413, &json!("body_too_large"), &json!(10_000_000))
+        (413, &json!("body_too_large"), &json!(10_485_760))
     );
     assert_eq!(site.books().records(), 0);
 }

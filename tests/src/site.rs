@@ -186,7 +186,13 @@ impl Site {
                 }
             }
         };
-        Pipeline { process, url, lines: Mutex::new(read_lines), client: reqwest::Client::new() }
+        Pipeline {
+            process,
+            url,
+            lines: Mutex::new(read_lines),
+            log: Mutex::new(errors),
+            client: reqwest::Client::new(),
+        }
     }
 }
 
@@ -213,6 +219,7 @@ pub struct Pipeline {
     /// Where it listens.
     pub url: String,
     lines: Mutex<mpsc::Receiver<String>>,
+    log: Mutex<mpsc::Receiver<String>>,
     /// For requests of every kind.
     pub client: reqwest::Client,
 }
@@ -246,6 +253,11 @@ impl Pipeline {
 
     /// Stops it as Ctrl-C does, and returns what it printed.
     pub fn stop(mut self) -> String {
+        self.terminate();
+        self.lines.lock().unwrap().iter().collect::<Vec<_>>().join("\n")
+    }
+
+    fn terminate(&mut self) {
         signal(self.process.id(), "TERM");
         let end = Instant::now() + DEADLINE;
         let status = loop {
@@ -256,7 +268,12 @@ impl Pipeline {
             }
         };
         assert!(status.success(), "{status}");
-        self.lines.lock().unwrap().iter().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Stops it as Ctrl-C does, and returns what it logged.
+    pub fn stop_and_read_log(mut self) -> String {
+        self.terminate();
+        self.log.lock().unwrap().recv_timeout(DEADLINE).unwrap()
     }
 
     /// Ends it as `kill -9` does.

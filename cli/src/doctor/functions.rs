@@ -22,7 +22,7 @@ pub(super) fn check(deployment: &Deployment, config: &Config, fingerprint: &str,
     // Bodies are held once as they came and once as events.
     let ingest_mb = 2 * limits.bodies_in_memory_bytes as u64 / MIB;
     let consumer_mb =
-        (2 * (limits.batch_bytes + limits.resolved_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
+        (2 * (limits.batch_bytes + limits.claim_check_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
     let ingest_time = config.publish.request() + shared::limits::ANSWER;
     let redriver_time = ingest_fn::redrive::TIMEOUT;
     let ingest_names = ingest_fn::environment::ENVIRONMENT;

@@ -106,9 +106,13 @@ fn as_deployed() -> Deployment {
         expires_after_days: days,
         aborts_uploads_after_days: prefix.is_empty().then_some(1),
     };
-    let kept = ["events/", "payloads/", "texts/", "manifests/"].map(|prefix| rule(prefix, Some(90)));
-    let looked_at =
-        [rule("errors/", Some(180)), rule("aws/lambda/", Some(180)), rule("redriven/", Some(210))];
+    let kept = ["events/", "texts/", "manifests/"].map(|prefix| rule(prefix, Some(90)));
+    let looked_at = [
+        rule("errors/", Some(180)),
+        rule("aws/lambda/", Some(180)),
+        rule("redriven/", Some(210)),
+        rule("claims/", Some(229)),
+    ];
     let others = looked_at.into_iter().chain([rule("", None)]);
     Deployment {
         stack: "Tidegate-dev".to_owned(),

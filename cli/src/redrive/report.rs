@@ -120,6 +120,7 @@ fn what(fate: Fate) -> &'static str {
         Fate::Archived => "in the archive already",
         Fate::Unsettled => "left: its batch is not done yet",
         Fate::HeldBack => "left: it would be quarantined again; name its reason to try",
+        Fate::ClaimGone => "left: its claim check does not exist",
         Fate::Unreadable => "left: it cannot be read",
         Fate::ToQuarantine => "to be quarantined: it cannot be read",
         Fate::Quarantined => "quarantined: it cannot be read",

@@ -135,6 +135,7 @@ fn value(attribute: Attribute) -> AttributeValue {
     match attribute {
         Attribute::Text(text) => AttributeValue::S(text),
         Attribute::Number(number) => AttributeValue::N(number.to_string()),
+        Attribute::Flag(flag) => AttributeValue::Bool(flag),
     }
 }
 

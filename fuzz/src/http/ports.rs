@@ -9,7 +9,8 @@ use ingest_fn::{
     EventStream, PayloadFailure, PayloadStore, Put, Refusal, SpillFailure, SpillMessage, SpillQueue,
     StreamFailure, StreamRecord,
 };
-use shared::format::claim_check::BlobRef;
+use shared::format::claim_check::ClaimCheck;
+use shared::format::event_line::Event;
 use shared::format::record;
 use shared::limits;
 
@@ -74,10 +75,11 @@ impl Ports {
         on_stream.chain(spilled).collect()
     }
 
-    /// What a reference leads to, whole.
-    pub(super) fn payload(&self, blob: &BlobRef) -> Bytes {
+    /// The event whose line is stored for a head.
+    pub(super) fn stored(&self, claim_check: &ClaimCheck) -> Event {
         let reached = self.reached.lock().unwrap();
-        blob.join(blob.part_keys().iter().map(|key| reached.payloads[key].clone()).collect()).unwrap()
+        let parts: Vec<_> = claim_check.part_keys().iter().map(|key| reached.payloads[key].clone()).collect();
+        serde_json::from_slice(&claim_check.line(&parts).unwrap()).unwrap()
     }
 }
 

@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use shared::format::item::Attribute;
 
 use super::writes::Writes;
 
 /// Tables as they are now. The names of columns are the names of attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The number of [`SCHEMA`], kept in the file as `user_version`.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 /// How often a writer asks whether another process has finished its transaction: for ten seconds, each [`BUSY_PAUSE`].
 const BUSY_ASKS: i32 = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
@@ -26,6 +28,15 @@ pub struct Database(Arc<Shared>);
 struct Shared {
     connection: Mutex<Connection>,
     writes: Writes,
+}
+
+/// An attribute as its column's value.
+pub(super) fn value(attribute: Attribute) -> Value {
+    match attribute {
+        Attribute::Text(text) => Value::Text(text),
+        Attribute::Number(number) => Value::Integer(number),
+        Attribute::Flag(flag) => Value::Integer(flag.into()),
+    }
 }
 
 /// SQLite's own way of waiting sleeps up to 100 ms at a time; the door has 120 for an attempt to put.

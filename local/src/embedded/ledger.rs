@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use shared::format::key;
 use shared::format::manifest_row::{ManifestRow, UnreadableRow};
 
+use super::database::value;
 use super::{Database, DatabaseError};
 
 /// The ledger in the database.
@@ -59,10 +60,7 @@ impl Ledger for EmbeddedLedger {
         let written = self.0.write(move |transaction| {
             let places = vec!["?"; names.len()].join(", ");
             let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({places})", names.join(", "));
-            let values = values.into_iter().map(|value| match value {
-                Attribute::Text(text) => Value::Text(text),
-                Attribute::Number(number) => Value::Integer(number),
-            });
+            let values = values.into_iter().map(value);
             transaction.prepare_cached(&insert)?.execute(params_from_iter(values))
         });
         written.await.map(drop).map_err(failure)

@@ -1,4 +1,4 @@
-//! The bucket as the functions see it: payloads from the door, archive, quarantine and failures from behind.
+//! The bucket as the functions see it: claim checks from ingest, archive, quarantine and failures from behind.
 
 use bytes::Bytes;
 use consumer_fn::ShardPosition;
