@@ -1,8 +1,8 @@
 //! The archive: what was stored, laid out as compact gzip NDJSON objects, in the stream's order.
 //!
-//! An object is named after the first place that it covers, and says in its metadata which is the first one behind. So
-//! a second attempt names the same object, finds what the first one left, and goes on behind it. When an object may be
-//! written is not decided here but in [`crate::protocol`].
+//! An object is named after the first position that it covers, and its metadata has the end of what it covers. So a second
+//! attempt names the same object, finds what the first one wrote, and continues after it. [`crate::protocol`] decides when
+//! an object may be written.
 
 use bytes::Bytes;
 use shared::config;

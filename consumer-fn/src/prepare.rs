@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(
             expires(NOW_MS + 2_000),
             NOW_MS / 1_000 + 2 + life,
-            "the door's clock may be ahead of ours"
+            "the clock of ingest may be ahead of ours"
         );
     }
 

@@ -1,9 +1,8 @@
-//! Quarantine: what cannot be processed, with its bytes and the reason, where `tidegate redrive` finds it.
+//! Quarantine: lines and records that cannot be processed, with their bytes and the reason, for `tidegate redrive`.
 //!
-//! One object a batch, or a few where there is much. They are written before the archive, since what an archive object
-//! covers is never given up again, while a line that is in quarantine twice (an attempt that got no further, and the
-//! next one) names the same origin both times: readers count origins. An object is named after its content, so an
-//! attempt that gets less far than the one before it takes nothing away.
+//! One object a batch, or a few if there is much. They are written before the archive, since what an archive object covers
+//! must not fail later. A line may be in quarantine twice (an attempt that ended early, and the next one), but with the
+//! same origin: readers count origins. An object is named after its content, so no attempt overwrites another's.
 
 use shared::config::Config;
 use shared::digest::sha256;
@@ -23,13 +22,13 @@ use crate::origin::{BatchPosition, Origin};
 use crate::prefix::Prefix;
 use crate::retry::{GaveUp, Jitter, retry};
 
-/// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
-/// base64, so no object comes to more than a few times as much.
+/// An object ends with the line by which it has this many bytes or more. One line has at most the data of a record, as
+/// base64.
 const OBJECT_BYTES: usize = 2_500_000;
 /// Details are for people; some quote their input.
 const DETAIL_CHARS: usize = 500;
 
-/// A line, or a record as a whole, that goes no further.
+/// A line or a whole record that goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quarantined {
     pub(crate) place: BatchPosition,
@@ -37,8 +36,8 @@ pub(crate) struct Quarantined {
     pub(crate) reason: &'static str,
     detail: String,
     /// `None` where the bytes could not be read.
-    facts: Option<Facts>,
-    /// What is to be sent again when the cause is gone.
+    facts: Option<Box<Facts>>,
+    /// What is redriven when the cause is gone.
     bytes: Vec<u8>,
 }
 
@@ -82,7 +81,7 @@ impl Quarantined {
             place,
             reason: reason.code(),
             detail: cut(detail),
-            facts: Some(event.facts.clone()),
+            facts: Some(Box::new(event.facts.clone())),
             bytes: event.line(),
         }
     }
@@ -113,8 +112,8 @@ pub(crate) async fn write<T>(
     prefix
 }
 
-/// Puts what of a record cannot be read where the consumer would have put it; for `tidegate redrive`, of a record that
-/// no invocation will see again. Back on the stream, nothing in it could say where it lay before.
+/// Quarantines the unreadable lines of a record that no invocation will see again, for `tidegate redrive`. Put back on the
+/// stream, they could not say where they were before.
 pub async fn keep_unreadable(
     record: &Batch,
     config: &Config,
@@ -150,7 +149,7 @@ async fn put(
         let put = retry(until, jitter, || objects.put(&key, bytes.clone())).await;
         put.map_err(|error| (first, key.clone(), error))?;
         Metric::QuarantineObjectsWritten.add(1);
-        let (written, behind) = rest.split_at(count);
+        let (written, after) = rest.split_at(count);
         tracing::warn!(
             object.key = %key,
             quarantine.lines = count,
@@ -158,7 +157,7 @@ async fn put(
             quarantine.traces = ?traces(written),
             "lines went to quarantine"
         );
-        rest = behind;
+        rest = after;
     }
     Ok(())
 }
@@ -173,7 +172,7 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
         }
         let record = &batch.records()[quarantined.place.record];
         let Origin { shard, sequence_number, position } = batch.origin(quarantined.place);
-        let facts = quarantined.facts.as_ref();
+        let facts = quarantined.facts.as_deref();
         let line = QuarantineLine {
             reason: quarantined.reason.to_owned(),
             detail: quarantined.detail.clone(),

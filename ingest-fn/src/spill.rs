@@ -1,13 +1,13 @@
-//! The spill path: what the stream did not take within its budget goes to a queue, so that it can be answered 202 all
-//! the same. [`crate::redrive`] brings it to the stream later.
+//! The spill path: lines that the stream did not take within its budget go to a queue, so that they can still be answered
+//! 202. [`crate::redrive`] empties the queue later.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `plan.rs` | lines → messages → calls. Pure |
 //! | `sqs.rs` | the queue by the AWS SDK |
 //!
-//! A spilled event keeps its admission. So it does no harm if the stream has it all the same (a put that hung may have
-//! landed), or if a message is sent or delivered twice: the consumer recognises the admission. Order is given up.
+//! A spilled event keeps its admission. So the consumer recognises it if the stream has it after all (a put that hung may
+//! have landed), and if a message is sent or delivered twice. Spilled events lose their order.
 
 mod plan;
 #[cfg(feature = "aws")]

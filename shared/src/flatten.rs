@@ -46,12 +46,12 @@ struct Full;
 
 /// Each reads the value that `json` begins with, and gives what follows it.
 impl Flat {
-    /// Appends the leaves of the value, which lies `step` below the path, in one pass. Depth is bounded by the check
+    /// Appends the leaves of the value, which is `step` below the path, in one pass. Depth is bounded by the check
     /// that made the members ([`crate::json`]).
     fn below<'a>(&mut self, step: &str, json: &'a str) -> Result<&'a str, Full> {
         let length = self.path.len();
         self.path.push_str(step);
-        let behind = match json.as_bytes()[0] {
+        let rest = match json.as_bytes()[0] {
             b'{' if !json.starts_with("{}") => self.members(json),
             b'[' if !json.starts_with("[]") => self.elements(json),
             b'"' => self.string(json),
@@ -59,7 +59,7 @@ impl Flat {
             _ => self.leaf(json, json.find([',', ']', '}']).unwrap_or(json.len())),
         }?;
         self.path.truncate(length);
-        Ok(behind)
+        Ok(rest)
     }
 
     fn members<'a>(&mut self, json: &'a str) -> Result<&'a str, Full> {
@@ -85,17 +85,17 @@ impl Flat {
     }
 
     fn string<'a>(&mut self, json: &'a str) -> Result<&'a str, Full> {
-        let (string, behind) = split_string(json);
+        let (string, rest) = split_string(json);
         let text = unescaped(string);
         let is_one_line = !text.chars().any(char::is_control);
         self.line(if is_one_line { &text } else { string })?;
-        Ok(behind)
+        Ok(rest)
     }
 
     fn leaf<'a>(&mut self, json: &'a str, length: usize) -> Result<&'a str, Full> {
-        let (leaf, behind) = json.split_at(length);
+        let (leaf, rest) = json.split_at(length);
         self.line(leaf)?;
-        Ok(behind)
+        Ok(rest)
     }
 
     fn line(&mut self, value: &str) -> Result<(), Full> {

@@ -46,13 +46,13 @@ metrics! {
     EventsRejected: Count, Sum;
     /// Bytes of accepted bodies, after decompression.
     BytesAccepted: Bytes, Sum;
-    /// How long the stream took to take a put of the door, in milliseconds; one that was cut off counts up to there.
+    /// How long a put of ingest took, in milliseconds. One that was cut off counts up to there.
     PublishLatency: Milliseconds, Distribution;
-    /// The same, of a put of the redriver, whose attempts may take seconds.
+    /// The same of the spill queue's drain, whose attempts may take seconds.
     RedriveLatency: Milliseconds, Distribution;
     /// Records that were sent again.
     PublishRetries: Count, Sum;
-    /// Events that the stream did not take in time and the spill queue did.
+    /// Events that went to the spill queue because the stream did not take them in time.
     EventsSpilled: Count, Sum;
     /// Events that now have their item and are archived.
     EventsStored: Count, Sum;
@@ -76,7 +76,7 @@ metrics! {
     ObjectBytes: Bytes, Distribution;
     /// Events in an invocation's batch.
     BatchEvents: Count, Distribution;
-    /// From received at the door to durable in the archive, in milliseconds.
+    /// From received by ingest to durable in the archive, in milliseconds.
     Freshness: Milliseconds, Distribution;
 }
 

@@ -141,7 +141,7 @@ async fn quarantine_goes_back_when_its_cause_is_gone_and_what_cannot_be_read_is_
     let object = site.data().join("s3/tidegate-local").join(&key);
     std::fs::create_dir_all(object.parent().unwrap()).unwrap();
     std::fs::write(&object, &part).unwrap();
-    let long_ago = SystemTime::now() - Duration::from_hours(24);
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
     std::fs::File::open(&object).unwrap().set_modified(long_ago).unwrap();
     let done = site.printed(&["redrive", "--apply"]);
     assert!(done.contains("1 events are back on the stream."), "{done}");

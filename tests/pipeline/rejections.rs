@@ -46,7 +46,7 @@ async fn each_refusal_names_its_reason_and_leaves_nothing_on_the_stream() {
 async fn one_byte_over_the_limit_is_refused_by_name() {
     let site = crate::site();
     let pipeline = site.start();
-    let body = vec![b'x'; 10_000_001];
+    let body = vec![b'x'; 10_485_761];
     let request = pipeline
         .post("/ingest")
         .header("Content-Type", "text/plain")

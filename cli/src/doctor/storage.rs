@@ -187,7 +187,7 @@ fn bucket(bucket: &Bucket, report: &mut Report) {
         &format!("lifecycle: {} outlives what may ask for it", key::CLAIMS),
         shown(claims),
         claims.is_none() || claims.map(u64::from) >= least,
-        &format!("{} days longer than the other temporary prefixes", limits::CLAIM_EXTRA_DAYS),
+        format!("{} days longer than the other temporary prefixes", limits::CLAIM_EXTRA_DAYS),
         again,
     );
     let aborts =

@@ -50,7 +50,7 @@ pub struct DynamoItems {
 /// What a statement came to, before anything was read after.
 enum Outcome {
     Settled(Insert),
-    /// There is an item, and nobody said which.
+    /// There is an item, but DynamoDB did not say which.
     Unread,
 }
 
@@ -139,7 +139,7 @@ fn value(attribute: Attribute) -> AttributeValue {
     }
 }
 
-/// Why a call as a whole did nothing, or nobody knows what it did.
+/// Why a call as a whole did nothing, or its outcome is unknown.
 enum CallFailure {
     /// With one of its items it can never succeed.
     Invalid(String),

@@ -158,7 +158,7 @@ async fn a_claim_check_that_is_missing_or_holds_another_line_is_quarantined_as_a
     let line = |id: &str, tenant: &str| admitted(1, tenant, id, "x").line();
     let (missing, _) = head("missing", &line("missing", "acme"));
     let (whole, whole_parts) = head("whole", &line("whole", "acme"));
-    let mut records = vec![pack(&[missing.clone()]), pack(&[whole])];
+    let mut records = vec![pack(std::slice::from_ref(&missing)), pack(&[whole])];
     let mut stored = whole_parts;
     let mut mismatched = |event: Event, parts: Vec<(String, Bytes)>| {
         records.push(pack(&[event]));

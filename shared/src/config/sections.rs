@@ -71,7 +71,7 @@ impl Default for Tiers {
 }
 
 impl Tiers {
-    /// The tier of events that come in by the stream and not through the door: the default, else the first allowed.
+    /// The tier of foreign producers' events: the default, else the first allowed.
     pub fn of_foreign(&self) -> &Tier {
         self.default.as_ref().unwrap_or(&self.allowed[0])
     }
@@ -333,7 +333,7 @@ impl Transform {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Archive {
-    /// Whether a line holds the transformed text only, or the original beside it.
+    /// Whether a line holds the transformed text only, or the original as well.
     pub content: ArchiveContent,
     /// The largest object, in bytes, compressed.
     pub object_bytes: usize,

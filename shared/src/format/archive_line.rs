@@ -35,7 +35,7 @@ line_with_facts!(Line {
     processed_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
     fields: Cow<'a, Fields>,
     shard: Arc<str>,
     sequence_number: Arc<str>,
@@ -45,10 +45,6 @@ line_with_facts!(Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     claim_check: Option<Cow<'a, ClaimCheck>>,
 });
-
-fn is_empty(fields: &Fields) -> bool {
-    fields.is_empty()
-}
 
 impl ArchiveLine<'_> {
     /// The line with its newline: the head, if it has a claim check.
@@ -68,14 +64,16 @@ impl Serialize for ArchiveLine<'_> {
         let line = Line::new(
             VERSION,
             &self.facts,
-            self.processed_at,
-            text,
-            fields,
-            self.origin.shard.clone(),
-            self.origin.sequence_number.clone(),
-            self.origin.position,
-            original_text.map(Cow::Borrowed),
-            self.claim_check.as_ref().map(Cow::Borrowed),
+            (
+                self.processed_at,
+                text,
+                fields,
+                self.origin.shard.clone(),
+                self.origin.sequence_number.clone(),
+                self.origin.position,
+                original_text.map(Cow::Borrowed),
+                self.claim_check.as_ref().map(Cow::Borrowed),
+            ),
         );
         line.serialize(serializer)
     }

@@ -60,17 +60,13 @@ impl Event {
 line_with_facts!(Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
     fields: Cow<'a, Fields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claim_check: Option<Cow<'a, ClaimCheck>>,
     #[serde(default, skip_serializing_if = "<[Origin]>::is_empty")]
     redrive_of: Cow<'a, [Origin]>,
 });
-
-fn is_empty(fields: &Fields) -> bool {
-    fields.is_empty()
-}
 
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -80,7 +76,7 @@ impl Serialize for Event {
             Some(_) => (None, Cow::default()),
         };
         let redrive_of = Cow::Borrowed(&self.redrive_of[..]);
-        Line::new(VERSION, &self.facts, text, fields, claim_check, redrive_of).serialize(serializer)
+        Line::new(VERSION, &self.facts, (text, fields, claim_check, redrive_of)).serialize(serializer)
     }
 }
 
