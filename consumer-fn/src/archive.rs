@@ -1,8 +1,8 @@
 //! The archive: what was stored, laid out as compact gzip NDJSON objects, in the stream's order.
 //!
-//! An object is named after the first place that it covers, and says in its metadata which is the first one behind. So
-//! a second attempt names the same object, finds what the first one left, and goes on behind it. When an object may be
-//! written is not decided here but in [`crate::protocol`].
+//! An object is named after the first position that it covers, and its metadata has the end of what it covers. So a second
+//! attempt names the same object, finds what the first one wrote, and continues after it. [`crate::protocol`] decides when
+//! an object may be written.
 
 use bytes::Bytes;
 use shared::config;
@@ -19,7 +19,6 @@ use crate::prepare::Prepared;
 use crate::protocol::Planned;
 use shared::origin::ShardPosition;
 
-pub(crate) mod line;
 pub(crate) mod roll;
 
 /// Trace headers in one log line.
@@ -46,7 +45,7 @@ impl<'a> Layout<'a> {
             batch,
             records: prefix.records,
             last_positions: &prefix.last_positions,
-            lines: lines(prefix, config),
+            lines: lines(prefix),
             traces: stored(prefix)
                 .filter_map(|(place, prepared)| Some((place, prepared.item.facts.trace.as_deref()?)))
                 .collect(),
@@ -144,12 +143,12 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn lines(prefix: &Prefix<Settled>, config: &config::Archive) -> Vec<Line> {
+fn lines(prefix: &Prefix<Settled>) -> Vec<Line> {
     let line = |(place, prepared): (BatchPosition, &Prepared)| Line {
         place,
         tenant: prepared.item.facts.tenant.clone(),
         received_at: prepared.item.facts.received_at,
-        bytes: line::line(prepared, config.content),
+        bytes: prepared.line.clone(),
     };
     stored(prefix).map(line).collect()
 }

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use shared::format::manifest_row::ManifestRow;
+use shared::metric::Metric;
 use shared::{config, gzip};
 use tokio::time::Instant;
 
@@ -186,6 +187,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         if created == Created::New {
             tracing::warn!(object.key = %intent.key, covers.before = %before, "archive key of an earlier attempt sealed");
             self.row = None;
+            Metric::ObjectsWritten.add(1);
         }
         Ok(seen(created))
     }
@@ -202,6 +204,7 @@ impl<O: ObjectStore, L: Ledger> Hands<'_, O, L> {
         if let Some(sidecar) = sidecar {
             let key = shared::format::key::manifest_sidecar(&row.key);
             retry(until, || objects.put(&key, sidecar.clone())).await?;
+            Metric::SidecarsWritten.add(1);
         }
         retry(until, || ledger.note(shard, &row)).await
     }

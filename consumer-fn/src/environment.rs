@@ -1,5 +1,6 @@
 //! What the deployment tells the function by environment variables, and what it allows it.
 
+use shared::format::key;
 use shared::permission::{On, Permission};
 
 /// The variables that name resources.
@@ -21,13 +22,10 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission::new("s3:PutObject", On::Objects("events/")),
     Permission::new("s3:PutObject", On::Objects("errors/")),
     Permission::new("s3:PutObject", On::Objects("texts/")),
-    // What came inline, and what its item does not hold, lies where the door would have put it: redriven, it is found there.
-    Permission::new("s3:PutObject", On::Objects("payloads/")),
     Permission::new("s3:PutObject", On::Objects("manifests/")),
     Permission::new("s3:PutObject", On::Objects("aws/lambda/")),
     Permission::new("s3:GetObject", On::Objects("events/")),
-    Permission::new("s3:GetObject", On::Objects("texts/")),
-    Permission::new("s3:GetObject", On::Objects("payloads/")),
+    Permission::new("s3:GetObject", On::Objects(key::CLAIMS)),
     Permission::new("s3:GetObject", On::Objects("manifests/")),
     // Without it S3 answers 403 for an object that is not there, in place of 404.
     Permission::new("s3:ListBucket", On::Bucket),

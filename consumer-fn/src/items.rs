@@ -22,11 +22,11 @@ pub enum Insert {
     Exists(Existing),
     /// The store will never take it, for this reason.
     Refused(String),
-    /// Not now, for this reason; or nobody knows. Trying again is safe.
+    /// Not now, for this reason; or the outcome is unknown. Trying again is safe.
     Failed(String),
 }
 
-/// What tells an item that was there already from the one that was to be inserted.
+/// The item that exists already, as far as a new one is compared with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing {
     /// The origin it names.
@@ -37,7 +37,7 @@ pub struct Existing {
     pub content_hash: String,
 }
 
-/// An item that is to name another origin: its event was brought back from where it had failed.
+/// An item that is to name another origin, because its event was redriven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeOver {
     /// Whose it is.
@@ -58,7 +58,7 @@ pub enum TakenOver {
     /// It does not name the old one any more, or is gone; and stays as it is. Perhaps by this very call, whose answer
     /// was lost: look again.
     Changed,
-    /// Not now, for this reason; or nobody knows. Trying again is safe.
+    /// Not now, for this reason; or the outcome is unknown. Trying again is safe.
     Failed(String),
 }
 

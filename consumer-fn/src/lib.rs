@@ -4,10 +4,10 @@
 //! |---|---|
 //! | [`batch`] | reads the invocation's payload |
 //! | [`decode`] | records to events |
-//! | [`resolve`] | fetches texts that came by reference |
+//! | [`resolve`] | fetches lines that came as claim checks |
 //! | [`transform`] | simulates work, where that is asked for; redacts, changes case, enriches |
-//! | [`prepare`] | lays out item, archive line and large parts |
-//! | [`offload`] | writes the large parts |
+//! | [`prepare`] | lays out item and archive line |
+//! | [`texts`] | writes archive lines that are too large for an object |
 //! | [`insert`] | items, and who comes second |
 //! | [`quarantine`] | what goes no further |
 //! | [`archive`] | lays out gzip NDJSON objects |
@@ -21,7 +21,6 @@
 mod archive;
 mod batch;
 mod commit;
-mod content;
 mod count;
 mod deadline;
 mod decode;
@@ -32,7 +31,6 @@ pub mod items;
 pub mod lambda;
 pub mod ledger;
 pub mod manifest;
-mod offload;
 mod prefix;
 mod prepare;
 mod protocol;
@@ -42,11 +40,11 @@ mod response;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod transform;
 
 pub use batch::Batch;
 pub use commit::settle;
-pub use content::content_hash;
 pub use deadline::Deadline;
 pub use decode::{StreamLine, read_again};
 pub use handler::Consumer;

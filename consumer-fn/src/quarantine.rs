@@ -1,9 +1,8 @@
-//! Quarantine: what cannot be processed, with its bytes and the reason, where `tidegate redrive` finds it.
+//! Quarantine: lines and records that cannot be processed, with their bytes and the reason, for `tidegate redrive`.
 //!
-//! One object a batch, or a few where there is much. They are written before the archive, since what an archive object
-//! covers is never given up again, while a line that is in quarantine twice (an attempt that got no further, and the
-//! next one) names the same origin both times: readers count origins. An object is named after its content, so an
-//! attempt that gets less far than the one before it takes nothing away.
+//! One object a batch, or a few if there is much. They are written before the archive, since what an archive object covers
+//! must not fail later. A line may be in quarantine twice (an attempt that ended early, and the next one), but with the
+//! same origin: readers count origins. An object is named after its content, so no attempt overwrites another's.
 
 use shared::config::Config;
 use shared::digest::sha256;
@@ -12,6 +11,7 @@ use shared::format::facts::Facts;
 use shared::format::key;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::record::Undecodable;
+use shared::metric::Metric;
 use tokio::time::Instant;
 
 use crate::archive::LOGGED_TRACES;
@@ -23,13 +23,13 @@ use crate::retry::{OutOfTime, retry};
 use shared::objects::ObjectStore;
 use shared::origin::Origin;
 
-/// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
-/// base64, so no object comes to more than a few times as much.
+/// An object ends with the line by which it has this many bytes or more. One line has at most the data of a record, as
+/// base64.
 const OBJECT_BYTES: usize = 2_500_000;
 /// Details are for people; some quote their input.
 const DETAIL_CHARS: usize = 500;
 
-/// A line, or a record as a whole, that goes no further.
+/// A line or a whole record that goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quarantined {
     pub(crate) place: BatchPosition,
@@ -37,20 +37,20 @@ pub(crate) struct Quarantined {
     pub(crate) reason: &'static str,
     detail: String,
     /// `None` where the bytes could not be read.
-    facts: Option<Facts>,
-    /// What is to be sent again when the cause is gone.
+    facts: Option<Box<Facts>>,
+    /// What is redriven when the cause is gone.
     bytes: Vec<u8>,
 }
 
 /// Why an event that could be read goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// Its text is not where its reference says.
-    PayloadMissing,
-    /// What lies there is not what the reference promises, or no text.
-    PayloadMismatch,
-    /// The texts that its record refers to come to more than is fetched for one record.
-    PayloadsTooLarge,
+    /// There is no object at its claim check's key.
+    ClaimMissing,
+    /// The claim check is not at the event's own key, or what is stored there is not what it promises.
+    ClaimMismatch,
+    /// The claim checks of its record are more than is fetched for one record.
+    ClaimsTooLarge,
     /// Another event with another content has its id.
     IdReused,
     /// The item store will never take its item.
@@ -61,9 +61,9 @@ impl Reason {
     /// The name this reason has in queries over quarantine. On disk: never renamed.
     fn code(self) -> &'static str {
         match self {
-            Self::PayloadMissing => "payload_missing",
-            Self::PayloadMismatch => "payload_mismatch",
-            Self::PayloadsTooLarge => "payloads_too_large",
+            Self::ClaimMissing => "claim_missing",
+            Self::ClaimMismatch => "claim_mismatch",
+            Self::ClaimsTooLarge => "claims_too_large",
             Self::IdReused => "id_reused",
             Self::ItemRefused => "item_refused",
         }
@@ -82,7 +82,7 @@ impl Quarantined {
             place,
             reason: reason.code(),
             detail: cut(detail),
-            facts: Some(event.facts.clone()),
+            facts: Some(Box::new(event.facts.clone())),
             bytes: event.line(),
         }
     }
@@ -112,8 +112,8 @@ pub(crate) async fn write<T>(
     prefix
 }
 
-/// Puts what of a record cannot be read where the consumer would have put it; for `tidegate redrive`, of a record that
-/// no invocation will see again. Back on the stream, nothing in it could say where it lay before.
+/// Quarantines the unreadable lines of a record that no invocation will see again, for `tidegate redrive`. Put back on the
+/// stream, they could not say where they were before.
 pub async fn keep_unreadable(
     record: &Batch,
     config: &Config,
@@ -146,7 +146,8 @@ async fn put(
         let bytes = bytes::Bytes::from(bytes);
         let put = retry(until, || objects.put(&key, bytes.clone())).await;
         put.map_err(|error| (first, key.clone(), error))?;
-        let (written, behind) = rest.split_at(count);
+        Metric::QuarantineObjectsWritten.add(1);
+        let (written, after) = rest.split_at(count);
         tracing::warn!(
             object.key = %key,
             quarantine.lines = count,
@@ -154,7 +155,7 @@ async fn put(
             quarantine.traces = ?traces(written),
             "lines went to quarantine"
         );
-        rest = behind;
+        rest = after;
     }
     Ok(())
 }
@@ -169,7 +170,7 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
         }
         let record = &batch.records()[quarantined.place.record];
         let Origin { shard, sequence_number, position } = batch.origin(quarantined.place);
-        let facts = quarantined.facts.as_ref();
+        let facts = quarantined.facts.as_deref();
         let line = QuarantineLine {
             reason: quarantined.reason.to_owned(),
             detail: quarantined.detail.clone(),

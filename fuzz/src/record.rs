@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use shared::format::event_line::{Event, Text};
+use shared::format::event_line::Event;
 use shared::format::kpl;
 use shared::format::record::{self, Content, Entry, Undecodable, UnpackedRecord};
 use shared::gzip::{self, InflateError, Level};
@@ -55,9 +55,10 @@ pub const WORDS: &[&str] = &[
     "\"body\":",
     "\"message\":",
     "\"fields\":{",
-    "\"fields_ref\":{",
-    "\"text_ref\":{",
-    "\"key\":\"payloads/acme/1/ab\",",
+    "\"claim_check\":{",
+    "\"key\":\"claims/acme/1/ab\",",
+    "\"line_bytes\":",
+    "\"content_hash\":",
     "\"parts\":",
     "\"bytes\":",
     "\"sha256\":",
@@ -157,10 +158,11 @@ fn check_event(line: &[u8], event: &Event) {
         value["admission_id"].as_str().map(str::to_lowercase),
         Some(event.facts.admission_id.to_string())
     );
-    match &event.text {
-        Text::Inline(text) => assert_eq!(value["text"], text.as_str()),
-        Text::Ref(blob) => assert_eq!(value["text_ref"]["sha256"], blob.sha256.as_str()),
+    if let Some(claim_check) = &event.claim_check {
+        assert_eq!(value["claim_check"]["sha256"], claim_check.sha256.as_str());
+        return;
     }
+    assert_eq!(value["text"], event.text.as_str());
     let fields: Value = serde_json::from_str(event.fields.as_json()).unwrap();
     assert_eq!(value.get("fields").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())), fields);
 }
@@ -200,7 +202,7 @@ fn check_reason(data: &[u8], reason: &Undecodable) {
         Undecodable::Aggregate(_) => {
             assert!(kpl::user_records(&Bytes::copy_from_slice(data), record::RECORD_EVENTS).is_err());
         }
-        Undecodable::TooManyLines | Undecodable::TextsTooLarge => {}
+        Undecodable::TooManyLines => {}
         line => panic!("a line's reason refused the whole record: {line}"),
     }
 }

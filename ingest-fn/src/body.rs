@@ -1,6 +1,6 @@
 //! The second stage: a request's body, read within limits of size, time and memory, and inflated.
 //!
-//! Bytes of bodies are counted as they arrive, and held until the answer; texts that they are flattened to, too. What does not fit waits unread, which slows
+//! Bytes of bodies are counted as they arrive, and held until the answer. What does not fit waits unread, which slows
 //! its sender down, and after a moment is answered 503. A body that does not come holds next to nothing, so senders
 //! that only keep a connection open cannot shut the door.
 
@@ -32,7 +32,7 @@ const DRAIN_BODIES: usize = 4;
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// The door's memory: what bodies, and the texts that are made of them, may take in all.
+/// The memory that all bodies together may take.
 #[derive(Debug)]
 pub(crate) struct Bodies {
     limits: Limits,
@@ -43,7 +43,7 @@ pub(crate) struct Bodies {
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) bytes: Bytes,
-    /// Its share of the memory, until the answer; what is made of it takes more by [`cover`].
+    /// Its share of the memory, until the answer.
     pub(crate) held: OwnedSemaphorePermit,
 }
 
@@ -112,18 +112,6 @@ impl Bodies {
             Err(_) => Err(Rejection::Overloaded { limit: self.limits.bodies_in_memory_bytes }),
         }
     }
-}
-
-/// Makes a share large enough for `bytes` that are in memory already: at once or not at all, since to wait is to keep them
-/// there. A request that takes more than there is in all takes all of it.
-pub(crate) fn cover(held: &mut OwnedSemaphorePermit, bytes: usize, limits: &Limits) -> Result<(), Rejection> {
-    let all = limits.bodies_in_memory_bytes.min(Semaphore::MAX_PERMITS);
-    let missing = bytes.min(all).saturating_sub(held.num_permits());
-    let more = Arc::clone(held.semaphore())
-        .try_acquire_many_owned(u32::try_from(missing).unwrap_or(u32::MAX))
-        .map_err(|_| Rejection::Overloaded { limit: limits.bodies_in_memory_bytes })?;
-    held.merge(more);
-    Ok(())
 }
 
 /// `Content-Length`. It is used to refuse early, never trusted.

@@ -116,14 +116,6 @@ pub enum Rejection {
         /// The limit in events.
         limit: usize,
     },
-    /// The batch's objects have no text, and flatten to more of it than a request may have.
-    #[error(
-        "the batch's objects flatten to more than {limit} bytes of text: send fewer, or name the text `text`"
-    )]
-    BatchTextTooLarge {
-        /// The most, in bytes.
-        limit: usize,
-    },
     /// Every event of a batch is bad.
     #[error("none of the batch's events can be accepted")]
     BatchRejected,
@@ -137,9 +129,9 @@ pub enum Rejection {
         /// What they said last: for the log only.
         cause: String,
     },
-    /// The event's large parts could not be stored.
+    /// The event's claim check could not be stored.
     #[error("the event's content could not be stored: send it again (under the same id it counts once)")]
-    PayloadStoreUnavailable {
+    ClaimStoreUnavailable {
         /// What the store said: for the log only.
         cause: String,
     },
@@ -198,10 +190,9 @@ impl Rejection {
     /// The limit that was broken.
     pub fn limit(&self) -> Option<u64> {
         match self {
-            Self::BodyTooLarge { limit }
-            | Self::BatchTooLarge { limit }
-            | Self::BatchTextTooLarge { limit }
-            | Self::Overloaded { limit } => Some(*limit as u64),
+            Self::BodyTooLarge { limit } | Self::BatchTooLarge { limit } | Self::Overloaded { limit } => {
+                Some(*limit as u64)
+            }
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),
             Self::EventIdInvalid(_) => Some(shared::limits::EVENT_ID_BYTES as u64),
@@ -213,7 +204,7 @@ impl Rejection {
     /// What lies behind it, for the log.
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::StreamUnavailable { cause, .. } | Self::PayloadStoreUnavailable { cause } => Some(cause),
+            Self::StreamUnavailable { cause, .. } | Self::ClaimStoreUnavailable { cause } => Some(cause),
             _ => None,
         }
     }
@@ -247,10 +238,9 @@ impl Rejection {
             Self::JsonUnreadable(_) => client(StatusCode::BAD_REQUEST, "json_unreadable"),
             Self::BatchEmpty => client(StatusCode::BAD_REQUEST, "batch_empty"),
             Self::BatchTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
-            Self::BatchTextTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "batch_text_too_large"),
             Self::BatchRejected => client(StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),
             Self::StreamUnavailable { .. } => unpublished("stream_unavailable"),
-            Self::PayloadStoreUnavailable { .. } => unpublished("payload_store_unavailable"),
+            Self::ClaimStoreUnavailable { .. } => unpublished("claim_store_unavailable"),
             Self::Overloaded { .. } => unpublished("overloaded"),
             Self::NotFound(_) => uncounted(StatusCode::NOT_FOUND, "not_found", Level::DEBUG),
             Self::MethodNotAllowed(_) => {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use ingest_fn::{EventStream, OutgoingLine, fit};
+use ingest_fn::{EventStream, OutgoingLine};
 use shared::config::Config;
 use shared::format::archive_line::Owner;
 use shared::format::manifest_row::ManifestRow;
@@ -138,7 +138,7 @@ impl<W: Write> ReplaySink for ToStdout<W> {
 /// To another deployment's stream.
 struct ToStream<'a, S, O, F> {
     publisher: RatedPublisher<'a, S, O>,
-    /// The large parts of the replayed deployment.
+    /// The objects of the replayed deployment.
     source: &'a F,
     config: &'a Config,
 }
@@ -155,9 +155,10 @@ impl<S: EventStream, O: ObjectStore, F: ObjectStore> ReplaySink for ToStream<'_,
                 Ok(event) => {
                     let partition_key =
                         partition_key(&event.facts.tenant, &event.facts.id, &self.config.tenants.spread);
-                    let (line, parts) = fit(event);
-                    bytes += line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
-                    bundles.push(Bundle { line: OutgoingLine { partition_key, line }, parts });
+                    let (line, parts) =
+                        OutgoingLine::new(event, partition_key, self.config.publish.record_bytes);
+                    bytes += line.line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
+                    bundles.push(Bundle { line, parts });
                 }
                 Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
             }

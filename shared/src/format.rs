@@ -3,6 +3,7 @@
 //! | module | format | written by | read by |
 //! |---|---|---|---|
 //! | [`event_line`] | an event as one line of JSON | ingest | the consumer, the operator's commands |
+//! | [`outgoing_line`] | the same, inline or as the head of a stored line | | |
 //! | [`record`] | a stream record: lines, compressed | ingest | the consumer |
 //! | [`kpl`] | aggregates of the Kinesis Producer Library | foreign producers | the consumer |
 //! | [`claim_check`] | a line that is too large, stored on S3 | ingest, the consumer | the consumer, `replay` |
@@ -24,6 +25,7 @@ pub mod item;
 pub mod key;
 pub mod kpl;
 pub mod manifest_row;
+pub mod outgoing_line;
 pub mod quarantine_line;
 pub mod record;
 pub mod spill_message;

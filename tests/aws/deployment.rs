@@ -69,10 +69,10 @@ fn item(tenant_id: &str, number: u32) -> Item {
         processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
         original_text: "x".to_owned(),
         modified_data: "x".to_owned(),
-        original_ref: None,
-        modified_ref: None,
         fields: Fields::default(),
-        fields_ref: None,
+        original_text_bytes: None,
+        modified_data_bytes: None,
+        fields_bytes: None,
         expires_at: Some(1_797_845_400),
         received_partition: format!("tenants/{tenant_id}"),
     }

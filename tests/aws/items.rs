@@ -38,10 +38,10 @@ fn item(number: u32, text: &str) -> Item {
         processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
         original_text: text.to_owned(),
         modified_data: text.to_owned(),
-        original_ref: None,
-        modified_ref: None,
         fields: Fields::default(),
-        fields_ref: None,
+        original_text_bytes: None,
+        modified_data_bytes: None,
+        fields_bytes: None,
         expires_at: Some(1_797_845_400),
         received_partition: format!("tenants/acme#{}", number % 2),
     }

@@ -88,7 +88,7 @@ async fn a_write_is_retried_when_the_bucket_asks_to_slow_down() {
 #[tokio::test]
 async fn a_put_waits_for_a_conflicting_write_and_the_object_is_stored_once() {
     let (objects, proxy) = objects(&[(0, xml(409, CONFLICT))]).await;
-    let key = "payloads/acme/an%20id/ab";
+    let key = "claims/acme/an%20id/ab";
     for created in [Created::New, Created::Existed] {
         assert_eq!(objects.put_if_absent(key, Bytes::from_static(b"text"), None).await, Ok(created));
     }

@@ -5,7 +5,8 @@ use std::process::Output;
 use aws::deployment::{AwsDeployment, Resources};
 use operate::deployment::Deployment;
 use serde_json::{Value, json};
-use shared::format::claim_check::BlobRef;
+use shared::format::claim_check::ClaimCheck;
+use shared::format::event_line::Event;
 use shared::format::record::Content;
 use shared::noise::noise;
 use shared::objects::ObjectStore;
@@ -15,8 +16,8 @@ use crate::deployment::{environment, resources};
 use crate::emulator::{sdk, url};
 use crate::stream::records;
 
-/// More text than a line takes.
-const LARGE: usize = 600_000;
+/// More text than a record takes.
+const LARGE: usize = 2_000_000;
 
 /// A stopped site that has stored `count` events, the first of them large.
 async fn with_events(count: usize) -> Site {
@@ -58,10 +59,11 @@ async fn a_local_archive_is_replayed_to_the_stream_and_the_bucket_of_a_deploymen
     let name = |line: &Value| [&line["tenant"], &line["id"], &line["admission_id"]].map(Value::to_string);
     assert_eq!(brought.iter().map(name).collect::<Vec<_>>(), archived.iter().map(name).collect::<Vec<_>>());
     assert_eq!(brought[1]["text"], "text 1");
-    let blob: BlobRef = serde_json::from_value(brought[0]["text_ref"].take()).unwrap();
+    let claim_check: ClaimCheck = serde_json::from_value(brought[0]["claim_check"].take()).unwrap();
     let deployment = AwsDeployment::open(&sdk(url()), target).await.unwrap();
-    let part = deployment.objects().get(&blob.part_keys()[0]).await.unwrap().unwrap();
-    assert_eq!(blob.join(vec![part]).unwrap(), noise(LARGE, 1));
+    let part = deployment.objects().get(&claim_check.part_keys()[0]).await.unwrap().unwrap();
+    let event: Event = serde_json::from_slice(&claim_check.line(&[part]).unwrap()).unwrap();
+    assert!(event.text == noise(LARGE, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

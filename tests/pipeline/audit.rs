@@ -124,7 +124,7 @@ async fn an_audit_names_everything_that_was_changed() {
     std::fs::remove_file(second).unwrap();
 
     let database = Connection::open(site.data().join("tidegate.sqlite")).unwrap();
-    let copied = "INSERT INTO items SELECT 'tenants/thief', 'processed_logs/9', source, original_text, modified_data, processed_at, received_at, event_time, tier, fields, original_ref, modified_ref, fields_ref, shard, sequence_number, position, admission_id, content_hash, expires_at, received_partition FROM items LIMIT 1";
+    let copied = "INSERT INTO items SELECT 'tenants/thief', 'processed_logs/9', source, original_text, modified_data, processed_at, received_at, event_time, tier, fields, truncated, original_text_bytes, modified_data_bytes, fields_bytes, shard, sequence_number, position, admission_id, content_hash, expires_at, received_partition, trace FROM items LIMIT 1";
     database.execute(copied, []).unwrap();
     assert_eq!(findings(&site), [named("foreign", "thief", "9")]);
     database.execute("DELETE FROM items WHERE pk = 'tenants/thief'", []).unwrap();

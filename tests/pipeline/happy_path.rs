@@ -52,7 +52,7 @@ async fn the_callers_trace_reaches_the_item_the_archive_line_and_the_log() {
     let quarantined = eventually("the quarantine", || site.stored().quarantined().pop()).await;
     assert_eq!((&quarantined["reason"], &quarantined["trace"]), (&"id_reused".into(), &trace.into()));
 
-    let log = pipeline.stop();
+    let log = pipeline.stop_and_read_log();
     for message in ["archive object written", "lines went to quarantine"] {
         let line = log.lines().find(|line| line.contains(message));
         assert!(line.is_some_and(|line| line.contains(trace)), "{log}");

@@ -1,7 +1,10 @@
 //! Failed events that `tidegate redrive` brings back. They are stored once, even if the command is repeated or killed.
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::{Value, json};
-use shared::format::claim_check::BlobRef;
+use shared::format::claim_check::Part;
+use shared::format::event_line::Event;
 
 use tests::chaos::ClientLog;
 use tests::site::{LocalRun, Site, eventually};
@@ -102,14 +105,15 @@ async fn an_event_that_fails_again_is_redriven_again() {
     assert_eq!(event["redrive_of"].as_array().unwrap().len(), 2, "it names both former origins");
 }
 
-/// The line of an event whose claim check is missing.
-fn lost(id: &str, text: &[u8]) -> (String, Vec<u8>) {
-    let blob = BlobRef::to(text, |sha256| format!("payloads/acme/{id}/{sha256}"));
-    let event = json!({
+/// The head of a line that is not stored, and the part that would be.
+fn lost(id: &str) -> (Vec<u8>, Part) {
+    let line = json!({
         "v": 1, "id": id, "admission_id": "019aa553-4a00-7000-8000-00000000000a", "tenant": "acme", "tier": "pro",
-        "source": "webhook", "received_at": "2026-11-21T09:30:00.123Z", "text_ref": blob,
+        "source": "webhook", "received_at": "2026-11-21T09:30:00.123Z", "text": "found again",
     });
-    (blob.key, event.to_string().into_bytes())
+    let mut event: Event = serde_json::from_value(line).unwrap();
+    let mut parts = event.check_in(&event.line());
+    (event.line(), parts.remove(0))
 }
 
 #[tokio::test]
@@ -117,7 +121,7 @@ async fn quarantined_events_are_redriven_once_the_cause_is_fixed_and_unreadable_
     let site = crate::site();
     let pipeline = site.start();
     let mut log = ClientLog::default();
-    let (key, line) = lost("lost", b"found again");
+    let (line, (key, part)) = lost("lost");
     site.stored().put_foreign("acme", &line);
     site.stored().put_foreign("acme", b"\x00poison");
     send(&mut log, &pipeline, ["reused".to_owned()]).await;
@@ -128,21 +132,24 @@ async fn quarantined_events_are_redriven_once_the_cause_is_fixed_and_unreadable_
     eventually("the ledger", is_committed).await;
 
     let shown = site.printed(&["redrive"]);
-    assert!(shown.contains("payload_missing  acme         1  to be redriven"), "{shown}");
-    assert!(shown.contains("unrecognised     -            1  left: it cannot be read"), "{shown}");
-    assert!(
-        shown.contains("id_reused        acme         1  left: it would be quarantined again"),
-        "{shown}"
-    );
+    assert!(shown.contains("claim_missing  acme         1  to be redriven"), "{shown}");
+    assert!(shown.contains("unrecognised   -            1  left: it cannot be read"), "{shown}");
+    assert!(shown.contains("id_reused      acme         1  left: it would be quarantined again"), "{shown}");
     assert!(shown.contains(": unrecognised\n"), "{shown}");
     assert!(!site.printed(&["redrive", "--tenant", "beta"]).contains("to be redriven"));
     assert!(!site.printed(&["redrive", "--source", "failure-destination"]).contains("to be redriven"));
 
+    let gone = site.printed(&["redrive", "--apply"]);
+    assert!(gone.contains("claim_missing  acme         1  left: its claim check does not exist"), "{gone}");
     let object = site.data().join("s3/tidegate-local").join(&key);
     std::fs::create_dir_all(object.parent().unwrap()).unwrap();
-    std::fs::write(object, b"found again").unwrap();
+    std::fs::write(&object, &part).unwrap();
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+    std::fs::File::open(&object).unwrap().set_modified(long_ago).unwrap();
     let done = site.printed(&["redrive", "--apply"]);
     assert!(done.contains("1 events are back on the stream."), "{done}");
+    let written = std::fs::metadata(object).unwrap().modified().unwrap();
+    assert!(written > long_ago, "a claim check is stored anew: its lifetime counts from then");
     let lost = ("acme".to_owned(), "lost".to_owned());
     log.sent.insert(lost.clone());
     log.accepted.insert(lost);

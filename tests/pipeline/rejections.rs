@@ -46,7 +46,7 @@ async fn each_rejection_names_its_reason_and_puts_nothing_on_the_stream() {
 async fn a_body_one_byte_over_the_limit_is_refused() {
     let site = crate::site();
     let pipeline = site.start();
-    let body = vec![b'x'; 10_000_001];
+    let body = vec![b'x'; 10_485_761];
     let request = pipeline
         .post("/ingest")
         .header("Content-Type", "text/plain")
@@ -55,7 +55,7 @@ async fn a_body_one_byte_over_the_limit_is_refused() {
     let (status, problem) = answer(request).await;
     assert_eq!(
         (status, &problem["code"], &problem["limit"]),
-        (413, &json!("body_too_large"), &json!(10_000_000))
+        (413, &json!("body_too_large"), &json!(10_485_760))
     );
     assert_eq!(site.stored().records(), 0);
 }

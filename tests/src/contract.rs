@@ -56,7 +56,7 @@ fn contract() -> Value {
             "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
         },
         "mapping": mapping(&Rules::default()),
-        "prefixes": { "archive": key::KEPT_TOGETHER, "temporary": key::KEPT_FOR_A_WHILE, "claims": claims() },
+        "prefixes": { "archive": key::KEPT_TOGETHER, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
         "tables": {
             "events": { "prefix": "events/", "columns": columns(column::ARCHIVE) },
             "errors": { "prefix": key::QUARANTINE, "columns": columns(column::QUARANTINE) },
@@ -69,12 +69,6 @@ fn contract() -> Value {
 fn function(binary: &str, variables: &[&str], permissions: &[Permission]) -> Value {
     let permissions: Vec<_> = permissions.iter().map(permission).collect();
     json!({ "binary": binary, "variables": variables, "permissions": permissions })
-}
-
-/// Ingest writes nothing else to the bucket.
-fn claims() -> Value {
-    let mut written = ingest_fn::environment::PERMISSIONS.iter().filter(|each| each.action == "s3:PutObject");
-    permission(written.next().expect("ingest writes claim checks"))["prefix"].clone()
 }
 
 fn permission(Permission { action, on }: &Permission) -> Value {

@@ -183,7 +183,13 @@ impl Site {
                 }
             }
         };
-        LocalRun { process, url, lines: Mutex::new(read_lines), client: reqwest::Client::new() }
+        LocalRun {
+            process,
+            url,
+            lines: Mutex::new(read_lines),
+            log: Mutex::new(errors),
+            client: reqwest::Client::new(),
+        }
     }
 }
 
@@ -210,6 +216,7 @@ pub struct LocalRun {
     /// Such as `http://127.0.0.1:12345`.
     pub url: String,
     lines: Mutex<mpsc::Receiver<String>>,
+    log: Mutex<mpsc::Receiver<String>>,
     pub client: reqwest::Client,
 }
 
@@ -251,6 +258,11 @@ impl LocalRun {
 
     /// Stops it as Ctrl-C does. Returns what it printed.
     pub fn stop(mut self) -> String {
+        self.terminate();
+        self.lines.lock().unwrap().iter().collect::<Vec<_>>().join("\n")
+    }
+
+    fn terminate(&mut self) {
         signal(self.process.id(), "TERM");
         let end = Instant::now() + DEADLINE;
         let status = loop {
@@ -261,7 +273,12 @@ impl LocalRun {
             }
         };
         assert!(status.success(), "{status}");
-        self.lines.lock().unwrap().iter().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Stops it as Ctrl-C does, and returns what it logged.
+    pub fn stop_and_read_log(mut self) -> String {
+        self.terminate();
+        self.log.lock().unwrap().recv_timeout(DEADLINE).unwrap()
     }
 
     /// Ends it as `kill -9` does.

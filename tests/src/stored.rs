@@ -126,7 +126,7 @@ impl StoredData {
             &*former.sequence_number,
             former.position,
             event.facts.admission_id.to_string(),
-            consumer_fn::content_hash(&event),
+            event.content_hash(),
         ];
         self.database().unwrap().execute(insert, row).unwrap();
         self.put_foreign(tenant, line.as_bytes());

@@ -48,7 +48,7 @@ pub struct DynamoItems {
 /// What a statement came to, before anything was read after.
 enum Outcome {
     Settled(Insert),
-    /// There is an item, and nobody said which.
+    /// There is an item, but DynamoDB did not say which.
     Unread,
 }
 
@@ -149,14 +149,16 @@ impl ItemStore for DynamoItems {
     }
 }
 
-fn value(attribute: Attribute) -> AttributeValue {
+/// An attribute, of an item or a manifest row, as the SDK writes it.
+pub(crate) fn value(attribute: Attribute) -> AttributeValue {
     match attribute {
         Attribute::Text(text) => AttributeValue::S(text),
         Attribute::Number(number) => AttributeValue::N(number.to_string()),
+        Attribute::Flag(flag) => AttributeValue::Bool(flag),
     }
 }
 
-/// Why a call as a whole did nothing, or nobody knows what it did.
+/// Why a call as a whole did nothing, or its outcome is unknown.
 enum CallFailure {
     /// With one of its items it can never succeed.
     Invalid(String),

@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use ingest_fn::{
     EventStream, Put, Refusal, SpillFailure, SpillMessage, SpillQueue, StreamFailure, StreamRecord,
 };
-use shared::format::claim_check::BlobRef;
+use shared::format::claim_check::ClaimCheck;
+use shared::format::event_line::Event;
 use shared::format::record;
 use shared::limits;
 use shared::objects::memory::{Fault, MemoryObjects};
@@ -81,9 +81,10 @@ impl Ports {
         self.objects.clone()
     }
 
-    /// What a reference leads to, whole.
-    pub(super) fn payload(&self, blob: &BlobRef) -> Bytes {
-        blob.join(blob.part_keys().iter().map(|key| self.objects.bytes(key)).collect()).unwrap()
+    /// The event whose line is stored for a head.
+    pub(super) fn stored(&self, claim_check: &ClaimCheck) -> Event {
+        let parts: Vec<_> = claim_check.part_keys().iter().map(|key| self.objects.bytes(key)).collect();
+        serde_json::from_slice(&claim_check.line(&parts).unwrap()).unwrap()
     }
 }
 

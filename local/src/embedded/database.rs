@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use shared::format::item::Attribute;
 
 use super::error::DatabaseError;
 use super::writes::Writes;
@@ -12,7 +14,7 @@ use super::writes::Writes;
 /// Columns have the names of the attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of [`SCHEMA`]. The file stores it as `user_version`.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 /// A writer waits up to ten seconds for another process: it retries this often, with a [`BUSY_PAUSE`] between.
 const BUSY_RETRIES: i32 = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
@@ -27,6 +29,15 @@ pub struct Database(Arc<SharedConnection>);
 struct SharedConnection {
     connection: Mutex<Connection>,
     writes: Writes,
+}
+
+/// An attribute as its column's value.
+pub(super) fn value(attribute: Attribute) -> Value {
+    match attribute {
+        Attribute::Text(text) => Value::Text(text),
+        Attribute::Number(number) => Value::Integer(number),
+        Attribute::Flag(flag) => Value::Integer(flag.into()),
+    }
 }
 
 /// SQLite's own busy handler sleeps up to 100 ms at a time, but ingest has only 120 ms for a put.

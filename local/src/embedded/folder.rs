@@ -275,7 +275,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path(), "bucket").unwrap();
         for key in
-            ["../../x".to_owned(), "a/../../../x".to_owned(), format!("payloads/{}/x", "%C3".repeat(256))]
+            ["../../x".to_owned(), "a/../../../x".to_owned(), format!("claims/{}/x", "%C3".repeat(256))]
         {
             let path = folder.path(&key);
             assert!(path.starts_with(root.path().join("bucket")), "{key}");

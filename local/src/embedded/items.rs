@@ -2,13 +2,16 @@
 
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use operate::deployment::NamedItem;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params, params_from_iter,
+};
 use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::Origin;
 use uuid::Uuid;
 
 use super::database::Database;
+use super::database::value;
 use super::error::DatabaseError;
 
 /// Items in one transaction. A put of ingest waits for the transaction and has only 120 ms.
@@ -113,35 +116,11 @@ fn failed(error: &DatabaseError) -> Insert {
 
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {
     let (pk, sk) = (key::item_partition(&item.facts.tenant), key::item_sort(&item.facts.id));
-    let json = |value: &Option<shared::format::claim_check::BlobRef>| {
-        value.as_ref().map(|blob| serde_json::to_string(blob).expect("a reference always serialises"))
-    };
-    let mut insert: CachedStatement<'_> = transaction.prepare_cached(
-        "INSERT INTO items VALUES (:pk, :sk, :source, :original_text, :modified_data, :processed_at, :received_at, :event_time, :tier, :fields, :original_ref, :modified_ref, :fields_ref, :shard, :sequence_number, :position, :admission_id, :content_hash, :expires_at, :received_partition, :trace) ON CONFLICT DO NOTHING",
-    )?;
-    let inserted = insert.execute(named_params! {
-        ":pk": pk,
-        ":sk": sk,
-        ":source": item.facts.source.as_str(),
-        ":original_text": item.original_text,
-        ":modified_data": item.modified_data,
-        ":processed_at": item.processed_at.to_string(),
-        ":received_at": item.facts.received_at.to_string(),
-        ":event_time": item.facts.event_time.map(|time| time.to_string()),
-        ":tier": item.facts.tier.as_str(),
-        ":fields": item.fields.as_json(),
-        ":original_ref": json(&item.original_ref),
-        ":modified_ref": json(&item.modified_ref),
-        ":fields_ref": json(&item.fields_ref),
-        ":shard": &*item.origin.shard,
-        ":sequence_number": &*item.origin.sequence_number,
-        ":position": item.origin.position,
-        ":admission_id": item.facts.admission_id.to_string(),
-        ":content_hash": item.content_hash,
-        ":expires_at": item.expires_at,
-        ":received_partition": item.received_partition,
-        ":trace": item.facts.trace,
-    })?;
+    let (names, values): (Vec<_>, Vec<_>) = item.attributes().into_iter().unzip();
+    let (columns, marks) = (names.join(", "), vec!["?"; names.len()].join(", "));
+    let insert = format!("INSERT INTO items ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING");
+    let inserted =
+        transaction.prepare_cached(&insert)?.execute(params_from_iter(values.into_iter().map(value)))?;
     if inserted == 1 {
         return Ok(Insert::Inserted);
     }
@@ -192,10 +171,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use consumer_fn::Attribute;
     use rusqlite::types::Value;
     use shared::fields::Fields;
-    use shared::format::claim_check::BlobRef;
     use shared::format::facts::{Facts, Source};
     use shared::tier::Tier;
     use shared::time::Timestamp;
@@ -204,7 +181,6 @@ mod tests {
 
     /// An item with every optional member.
     fn item() -> Item {
-        let blob = |name: &str| Some(BlobRef::to(name.as_bytes(), |sha256| format!("{name}/{sha256}")));
         let at = Timestamp::from_unix_ms(1_795_253_400_123);
         Item {
             facts: Facts {
@@ -222,10 +198,10 @@ mod tests {
             processed_at: at.plus(Duration::from_secs(1)),
             original_text: "hello".to_owned(),
             modified_data: "HELLO".to_owned(),
-            original_ref: blob("original"),
-            modified_ref: blob("modified"),
             fields: Fields::empty(),
-            fields_ref: blob("fields"),
+            original_text_bytes: Some(1),
+            modified_data_bytes: Some(2),
+            fields_bytes: Some(3),
             expires_at: Some(1_800_000_000),
             received_partition: "tenants/acme#3".to_owned(),
         }
@@ -239,17 +215,11 @@ mod tests {
         let row = |connection: &mut Connection| {
             let mut select = connection.prepare("SELECT * FROM items")?;
             let names: Vec<_> = select.column_names().map(str::to_owned).collect();
-            let value = |row: &Row<'_>| (0..names.len()).map(|column| row.get(column)).collect();
-            let values: Vec<Value> = select.query_row([], value)?;
+            let columns = |row: &Row<'_>| (0..names.len()).map(|column| row.get(column)).collect();
+            let values: Vec<Value> = select.query_row([], columns)?;
             Ok(names.into_iter().zip(values).collect::<BTreeMap<_, _>>())
         };
-        let attribute = |(name, value): (&str, Attribute)| {
-            let value = match value {
-                Attribute::Text(text) => Value::Text(text),
-                Attribute::Number(number) => Value::Integer(number),
-            };
-            (name.to_owned(), value)
-        };
+        let attribute = |(name, attribute): (&str, _)| (name.to_owned(), value(attribute));
         let expected: BTreeMap<_, _> = item().attributes().into_iter().map(attribute).collect();
         assert_eq!(items.0.call(row).await.unwrap(), expected);
     }

@@ -11,6 +11,7 @@ use shared::format::manifest_row::{ManifestRow, UnreadableRow};
 use shared::origin::ShardPosition;
 
 use super::database::Database;
+use super::database::value;
 use super::error::DatabaseError;
 
 #[derive(Clone, Debug)]
@@ -58,12 +59,9 @@ impl Ledger for EmbeddedLedger {
         let keys = keys.map(|(name, key)| (name, Attribute::Text(key)));
         let (names, values): (Vec<_>, Vec<_>) = keys.into_iter().chain(row.attributes()).unzip();
         let written = self.0.write(move |transaction| {
-            let marks = vec!["?"; names.len()].join(", ");
-            let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({marks})", names.join(", "));
-            let values = values.into_iter().map(|value| match value {
-                Attribute::Text(text) => Value::Text(text),
-                Attribute::Number(number) => Value::Integer(number),
-            });
+            let places = vec!["?"; names.len()].join(", ");
+            let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({places})", names.join(", "));
+            let values = values.into_iter().map(value);
             transaction.prepare_cached(&insert)?.execute(params_from_iter(values))
         });
         written.await.map(drop).map_err(failure)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::{Batch, Ledger, StreamLine, content_hash};
+use consumer_fn::{Batch, Ledger, StreamLine};
 use futures::{StreamExt, TryStreamExt};
 use shared::config::Config;
 use shared::format::event_line;
@@ -398,7 +398,7 @@ fn of_event(event: &event_line::Event) -> KnownEvent {
         tenant: event.facts.tenant.clone(),
         id: event.facts.id.clone(),
         admission_id: event.facts.admission_id,
-        content_hash: content_hash(event),
+        content_hash: event.content_hash(),
         received_at: event.facts.received_at,
     }
 }

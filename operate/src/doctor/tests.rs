@@ -106,9 +106,13 @@ fn as_deployed() -> DeployedStack {
         expires_after_days: days,
         aborts_uploads_after_days: prefix.is_empty().then_some(1),
     };
-    let kept = ["events/", "payloads/", "texts/", "manifests/"].map(|prefix| rule(prefix, Some(90)));
-    let looked_at =
-        [rule("errors/", Some(180)), rule("aws/lambda/", Some(180)), rule("redriven/", Some(210))];
+    let kept = ["events/", "texts/", "manifests/"].map(|prefix| rule(prefix, Some(90)));
+    let looked_at = [
+        rule("errors/", Some(180)),
+        rule("aws/lambda/", Some(180)),
+        rule("redriven/", Some(210)),
+        rule("claims/", Some(229)),
+    ];
     let others = looked_at.into_iter().chain([rule("", None)]);
     DeployedStack {
         stack: "Tidegate-dev".to_owned(),
@@ -205,7 +209,7 @@ fn text(value: &str) -> String {
 #[test]
 fn a_stack_as_deployed_has_no_finding() {
     finds(|_| {}, &[]);
-    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 173 settings checked, no finding.");
+    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 171 settings checked, no finding.");
 }
 
 #[test]
@@ -409,11 +413,19 @@ fn the_bucket_is_compared() {
         &["bucket: lifecycle: expiry of what is kept together"],
     );
     finds(
+        |stack| {
+            let claims = stack.bucket.lifecycle.iter_mut().find(|rule| rule.prefix == "claims/").unwrap();
+            claims.expires_after_days = Some(228);
+        },
+        &["bucket: lifecycle: claims/ outlives what may ask for it"],
+    );
+    finds(
         |stack| stack.bucket.lifecycle.clear(),
         &[
             "bucket: lifecycle: expiry of errors/",
             "bucket: lifecycle: expiry of aws/lambda/",
             "bucket: lifecycle: expiry of redriven/",
+            "bucket: lifecycle: expiry of claims/",
             "bucket: lifecycle: unfinished uploads are removed",
         ],
     );
@@ -459,12 +471,12 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     insta::assert_snapshot!(report, @r"
     consumer's mapping: BisectBatchOnFunctionError is off, should be on
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
-    Tidegate-dev: 173 settings checked, 1 finding.
+    Tidegate-dev: 171 settings checked, 1 finding.
     ");
     insta::assert_snapshot!(report.to_json(), @r#"
     {
       "stack": "Tidegate-dev",
-      "checked": 173,
+      "checked": 171,
       "findings": [
         {
           "about": "consumer's mapping",
