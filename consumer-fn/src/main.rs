@@ -30,5 +30,5 @@ async fn run() -> anyhow::Result<()> {
     let ledger = DynamoLedger::new(&sdk, names.ledger_table);
 
     let consumer = Consumer::new(Arc::new(config), items, objects, ledger, Clock::system())?;
-    lambda::serve(consumer, Some(metrics)).await.map_err(anyhow::Error::from_boxed)
+    lambda::serve(consumer, metrics).await.map_err(anyhow::Error::from_boxed)
 }

@@ -1,6 +1,7 @@
 //! The handler as a whole, over stores that fail by plan, in virtual time. What one stage does alone is tested in
 //! its own file.
 
+mod columns;
 mod faults;
 mod flow;
 pub(crate) mod large;

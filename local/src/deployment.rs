@@ -168,17 +168,13 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         Ok(self.folder.get_range(key, offset, length).await?)
     }
 
-    async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        Ok(self.folder.delete(key).await?)
-    }
-
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         Ok(self.items.find(names.to_vec()).await?)
     }
 
-    async fn list_items(&self, tenant: Option<&TenantId>, after: Option<String>) -> anyhow::Result<ItemPage> {
+    async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
         let after = after.map(|after| after.parse()).transpose().context("a cursor of another list")?;
-        let (items, next) = self.items.list(tenant, after, ROWS).await?;
+        let (items, next) = self.items.list(after, ROWS).await?;
         Ok(ItemPage { items, next: next.map(|next| next.to_string()) })
     }
 

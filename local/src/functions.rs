@@ -71,7 +71,7 @@ impl Function {
                 let ledger = adapters.ledger(EmbeddedLedger(data.database()?));
                 let consumer =
                     Consumer::new(config, items, adapters.objects(data.objects()?), ledger, clock)?;
-                consumer_fn::lambda::serve(consumer, Some(metrics)).await
+                consumer_fn::lambda::serve(consumer, metrics).await
             }
         };
         served.map_err(anyhow::Error::from_boxed)

@@ -91,21 +91,14 @@ pub trait Deployment: Send + Sync + 'static {
         length: usize,
     ) -> impl Future<Output = anyhow::Result<Option<Bytes>>> + Send;
 
-    /// Deletes an object. Succeeds if it does not exist.
-    fn delete(&self, key: &str) -> impl Future<Output = anyhow::Result<()>> + Send;
-
     /// The items of these names, one answer for each name; `None` where there is no item.
     fn items(
         &self,
         names: &[(TenantId, EventId)],
     ) -> impl Future<Output = anyhow::Result<Vec<Option<Existing>>>> + Send;
 
-    /// A page of items: of `tenant`, or of all. `after` is the cursor of the page before.
-    fn list_items(
-        &self,
-        tenant: Option<&TenantId>,
-        after: Option<String>,
-    ) -> impl Future<Output = anyhow::Result<ItemPage>> + Send;
+    /// A page of all items. `after` is the cursor of the page before.
+    fn list_items(&self, after: Option<String>) -> impl Future<Output = anyhow::Result<ItemPage>> + Send;
 
     /// The messages of a queue, in order. They stay in the queue.
     fn messages(&self, queue: QueueName) -> impl Future<Output = anyhow::Result<Messages>> + Send;

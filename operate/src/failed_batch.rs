@@ -4,11 +4,6 @@ use anyhow::Context;
 use consumer_fn::Batch;
 use shared::format::failed_batch::FailedPayload;
 
-/// The prefix of quarantine objects.
-pub const QUARANTINE: &str = "errors/";
-/// The prefix of the failure destination.
-pub const FAILED: &str = "aws/lambda/";
-
 #[derive(Debug)]
 pub struct FailedBatch {
     /// Why it failed, in the mapping's words, such as `RetryAttemptsExhausted`.

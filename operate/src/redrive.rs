@@ -39,11 +39,10 @@ use shared::origin::{Origin, ShardPosition};
 use tokio::time::Instant;
 
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
-use crate::failed_batch::{FAILED, QUARANTINE};
 use crate::pace::Pace;
-use crate::progress::Progress;
+use crate::progress::OnProgress;
 use crate::publish::{Bundle, RatedPublisher};
-use archived::Archive;
+use archived::ArchiveLookup;
 use candidate::{Candidate, RedriveFate, Standing, fate};
 pub use candidate::{FailureSource, Selection};
 use marker::Markers;
@@ -62,10 +61,10 @@ pub async fn redrive(
     selection: Selection,
     apply: bool,
     rate: u32,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> (RedriveReport, anyhow::Result<()>) {
     let mut redrive = Redrive {
-        archive: Archive::new(deployment),
+        archive: ArchiveLookup::new(deployment),
         deployment,
         publisher: RatedPublisher::new(deployment.stream(), deployment.objects(), Pace::new(Some(rate))),
         config,
@@ -85,7 +84,7 @@ pub async fn redrive(
 
 struct Redrive<'a, D: Deployment> {
     deployment: &'a D,
-    archive: Archive<'a, D>,
+    archive: ArchiveLookup<'a, D>,
     publisher: RatedPublisher<'a, Arc<D::Stream>, D::Objects>,
     config: &'a Config,
     selection: Selection,
@@ -93,15 +92,16 @@ struct Redrive<'a, D: Deployment> {
     /// Redriven in this run. A line may be in quarantine and at the failure destination.
     redriven: HashSet<Origin>,
     report: RedriveReport,
-    progress: Progress<'a>,
+    progress: OnProgress<'a>,
 }
 
 impl<D: Deployment> Redrive<'_, D> {
     async fn everything(&mut self) -> anyhow::Result<()> {
         let markers = Markers::list(self.deployment).await?;
-        for (source, prefix) in
-            [(FailureSource::Quarantine, QUARANTINE), (FailureSource::FailureDestination, FAILED)]
-        {
+        for (source, prefix) in [
+            (FailureSource::Quarantine, key::QUARANTINE),
+            (FailureSource::FailureDestination, key::FAILURE_DESTINATION),
+        ] {
             let mut after: Option<String> = None;
             while self.selection.reads(source) {
                 let page = self.deployment.list(prefix, after.as_deref()).await?;

@@ -33,7 +33,7 @@ use resume::{Cursors, ReplayCursor, ReplayTask};
 const RATE: u32 = 500;
 
 #[derive(Clone, Debug, Default)]
-pub struct Request {
+pub struct ReplayRequest {
     /// Only this tenant's events.
     pub tenant: Option<TenantId>,
     /// Only events received in it.
@@ -44,7 +44,7 @@ pub struct Request {
     pub resume: Option<PathBuf>,
 }
 
-impl Request {
+impl ReplayRequest {
     fn cursors(&self, deployment: &impl Deployment, to: &str) -> anyhow::Result<Cursors> {
         let task = ReplayTask {
             of: deployment.identity().to_owned(),
@@ -60,7 +60,7 @@ impl Request {
 /// Writes archive lines to `out`, which is standard output.
 pub async fn to_stdout(
     deployment: &impl Deployment,
-    request: &Request,
+    request: &ReplayRequest,
     out: impl Write,
 ) -> anyhow::Result<Replayed> {
     let cursors = request.cursors(deployment, "stdout")?;
@@ -72,7 +72,7 @@ pub async fn to_deployment(
     deployment: &impl Deployment,
     target: &impl Deployment,
     config: &Config,
-    request: &Request,
+    request: &ReplayRequest,
 ) -> anyhow::Result<Replayed> {
     if target.identity() == deployment.identity() {
         bail!("`{}` is the deployment that is replayed: it has these events already", target.name());
@@ -185,7 +185,7 @@ impl<S: EventStream, O: ObjectStore, F> ToStream<'_, S, O, F> {
 
 async fn replay(
     deployment: &impl Deployment,
-    request: &Request,
+    request: &ReplayRequest,
     mut cursors: Cursors,
     mut sink: impl ReplaySink,
 ) -> anyhow::Result<Replayed> {
@@ -219,7 +219,7 @@ async fn replay(
 /// Replays the requested lines of one object, portion after portion.
 async fn object(
     deployment: &impl Deployment,
-    request: &Request,
+    request: &ReplayRequest,
     shard: &str,
     row: &ManifestRow,
     cursors: &mut Cursors,

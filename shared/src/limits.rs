@@ -47,6 +47,13 @@ pub const BATCH_MESSAGES: usize = 10;
 /// How long the stream keeps records, as it is deployed: Kinesis's least, and four times as long as the mapping tries.
 pub const STREAM_RETENTION: Duration = Duration::from_hours(24);
 
+/// How long a spilled event may wait for the stream, as it is deployed.
+pub const SPILL_RETENTION: Duration = Duration::from_hours(4 * 24);
+
+/// How long a dead letter is stored, as it is deployed: SQS allows no more. It counts from the time when the event was
+/// spilled, not from the time when it became a dead letter.
+pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(14 * 24);
+
 /// The memory with which a Lambda function has one whole processor, in MB: what the consumer's compression wants
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>).
 pub const PROCESSOR_MB: u64 = 1_769;

@@ -100,6 +100,16 @@ impl Metric {
         }
     }
 
+    /// What CloudWatch is told: the unit's own name.
+    pub fn unit(self) -> &'static str {
+        self.facts().0.as_str()
+    }
+
+    /// What it counts, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        self.facts().2
+    }
+
     /// Whether single values are kept.
     pub fn is_distribution(self) -> bool {
         self.facts().1 == Kind::Distribution

@@ -121,8 +121,7 @@ async fn the_bucket(deployment: &AwsDeployment) {
     assert_eq!(list("a/", Some("a/2")).await, []);
     assert_eq!(deployment.get_range("a/1", 3, 4).await.unwrap().unwrap(), "3456");
     assert_eq!(deployment.get_range("a/3", 3, 4).await.unwrap(), None);
-    deployment.delete("b/1").await.unwrap();
-    assert_eq!(list("b/", None).await, []);
+    assert_eq!(list("c/", None).await, []);
 }
 
 async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
@@ -168,24 +167,20 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
         let found = found.as_ref().unwrap();
         assert_eq!((&found.origin, &found.content_hash), (&item.origin, &item.content_hash));
     }
-    for (of, expected) in [(None, 130), (Some(tenant("beta")), 7)] {
-        let (mut after, mut listed) = (None, Vec::new());
-        loop {
-            let page = deployment.list_items(of.as_ref(), after).await.unwrap();
-            listed.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+    let (mut after, mut listed) = (None, Vec::new());
+    loop {
+        let page = deployment.list_items(after).await.unwrap();
+        listed.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
         }
-        assert_eq!(listed.len(), expected);
-        let one = listed.iter().find(|item| item.id.as_str() == "e3/ü").unwrap();
-        assert_eq!(one.received_at, stored[3].facts.received_at);
-        assert_eq!(
-            (one.expires_at, one.existing.admission_id),
-            (Some(1_797_845_400), stored[3].facts.admission_id)
-        );
     }
+    assert_eq!(listed.len(), 130);
+    let one = listed.iter().find(|item| item.id.as_str() == "e3/ü").unwrap();
+    let facts = &stored[3].facts;
+    assert_eq!(one.received_at, facts.received_at);
+    assert_eq!((one.expires_at, one.existing.admission_id), (Some(1_797_845_400), facts.admission_id));
 }
 
 async fn the_queues(deployment: &AwsDeployment, spill: &str, dead: &str) {

@@ -72,7 +72,7 @@ async fn a_failed_batch_and_a_dead_letter_are_redriven_to_a_stream_on_aws_once()
     assert_eq!(queue.send(&[SpillMessage::of("acme", &[line("dead")])]).await, [Ok(())]);
 
     let printed = redrive(&target, &[]);
-    assert!(printed.contains("With --apply, 2 events go back"), "{printed}");
+    assert!(printed.contains("With --apply, 2 events go to the stream again"), "{printed}");
     assert!(brought(&target.stream).await.is_empty());
 
     let printed = redrive(&target, &["--apply"]);
@@ -88,6 +88,6 @@ async fn a_failed_batch_and_a_dead_letter_are_redriven_to_a_stream_on_aws_once()
     );
 
     let printed = redrive(&target, &["--apply"]);
-    assert!(printed.contains("Nothing that failed is left to bring back."), "{printed}");
+    assert!(printed.contains("No failed events are left to redrive."), "{printed}");
     assert_eq!(brought(&target.stream).await, expected);
 }

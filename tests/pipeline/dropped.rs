@@ -10,7 +10,7 @@ use tests::site::{LocalRun, Site, eventually};
 
 const SHOW: [&str; 3] = ["redrive", "--source", "stream"];
 const APPLY: [&str; 4] = ["redrive", "--source", "stream", "--apply"];
-const NOTHING: &str = "Nothing that failed is left to bring back.\n";
+const NOTHING: &str = "No failed events are left to redrive.\n";
 
 async fn send(log: &mut ClientLog, pipeline: &LocalRun, ids: &[&str]) {
     for id in ids {
@@ -173,7 +173,7 @@ async fn an_object_that_was_archived_before_the_crash_is_found_by_the_fence_and_
     let shown = site.printed(&SHOW);
     assert!(shown.contains("to be redriven"), "the object is not known yet: {shown}");
     let done = site.printed(&APPLY);
-    assert!(done.contains("stream  dropped  acme         1  in the archive already"), "{done}");
+    assert!(done.contains("stream  dropped  acme         1  already in the archive"), "{done}");
     assert_eq!(site.stored().events(), 1);
     let pipeline = site.start();
     balance(&log, &site, pipeline).await;

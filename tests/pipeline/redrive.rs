@@ -46,7 +46,7 @@ async fn an_event_that_crashed_the_consumer_is_stored_once_when_it_is_redriven_a
         shown.contains("failure-destination  RetryAttemptsExhausted  acme         1  to be redriven"),
         "{shown}"
     );
-    assert!(shown.contains("Nothing was changed. With --apply, 1 events go back to the stream."), "{shown}");
+    assert!(shown.contains("Nothing was changed. With --apply, 1 events go to the stream again."), "{shown}");
     let records = site.stored().records();
     assert_eq!(site.printed(&["redrive"]), shown, "a dry run changes nothing");
     assert_eq!(site.stored().records(), records);
@@ -58,7 +58,7 @@ async fn an_event_that_crashed_the_consumer_is_stored_once_when_it_is_redriven_a
 
     let records = site.stored().records();
     for arguments in [&["redrive", "--apply"][..], &["redrive"]] {
-        assert_eq!(site.printed(arguments), "Nothing that failed is left to bring back.\n");
+        assert_eq!(site.printed(arguments), "No failed events are left to redrive.\n");
     }
     assert_eq!(site.stored().records(), records, "nothing is put a second time");
     assert_eq!(site.stored().objects("aws/lambda").len(), 1, "the failed batch stays");
@@ -80,7 +80,7 @@ async fn a_killed_redrive_stores_everything_once_when_it_is_repeated() {
     site.fix_consumer();
     let pipeline = site.start();
     site.printed(&["redrive", "--apply"]);
-    assert_eq!(site.printed(&["redrive"]), "Nothing that failed is left to bring back.\n");
+    assert_eq!(site.printed(&["redrive"]), "No failed events are left to redrive.\n");
     balance(&log, &site, pipeline).await;
 }
 

@@ -75,7 +75,7 @@ async fn a_replay_skips_expired_objects_and_fails_on_lost_objects() {
     let errors = String::from_utf8_lossy(&replayed.stderr);
     assert!(replayed.status.success(), "{errors}");
     assert!(
-        errors.contains(&format!("older objects than {} are not there any more", objects[1].0)),
+        errors.contains(&format!("objects older than {} do not exist any more", objects[1].0)),
         "{errors}"
     );
     assert_eq!(ids(&String::from_utf8_lossy(&replayed.stdout)), ["e1", "e2"]);

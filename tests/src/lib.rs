@@ -2,6 +2,7 @@
 //! stored.
 
 pub mod chaos;
+pub mod contract;
 pub mod fixtures;
 pub mod site;
 pub mod stored;

@@ -1,38 +1,31 @@
 //! Reads items and the manifest, always strongly consistent: an audit of older data would report events as missing.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 use consumer_fn::Attribute;
 use consumer_fn::items::Existing;
+use consumer_fn::items::dynamodb::read::{
+    Attributes, PROJECTION, batch_get, existing, item_key, reserved_names, text as string,
+};
 use operate::deployment::{ItemPage, NamedItem};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
-use shared::id::{AdmissionId, EventId, TenantId};
-use shared::origin::{Origin, ShardPosition};
+use shared::id::{EventId, TenantId};
+use shared::origin::ShardPosition;
 
 use crate::error::described;
 
-const ATTRIBUTES: &str =
-    "pk, sk, #shard, sequence_number, #position, admission_id, content_hash, received_at, expires_at";
-/// Words that DynamoDB reserves.
-const RESERVED: [(&str, &str); 2] = [("#shard", "shard"), ("#position", "position")];
-/// Items in one call of `BatchGetItem`.
-const CALL_ITEMS: usize = 100;
-/// The wait before unprocessed keys are read again, and how often they are read.
-const PAUSE: Duration = Duration::from_millis(200);
-const ATTEMPTS: u32 = 20;
+/// Throttled calls in a row before a command gives up.
+const PATIENCE: u32 = 20;
 /// Every manifest row's sort key is greater.
 const FIRST_ROW: &str = "object/";
 /// And less than this.
 const ROWS_END: &str = "object0";
-
-type Attributes = HashMap<String, AttributeValue>;
 
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -90,77 +83,27 @@ impl Tables {
     }
 
     pub(super) async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
-        let mut found = HashMap::new();
-        for names in names.chunks(CALL_ITEMS) {
-            let keys = names.iter().map(|(tenant, id)| keys(key::item_partition(tenant), key::item_sort(id)));
-            let mut request =
-                KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true);
-            for (word, name) in RESERVED {
-                request = request.expression_attribute_names(word, name);
-            }
-            let request = request.projection_expression(ATTRIBUTES).build()?;
-            for item in self.batch_get(request).await? {
-                let item = named(&item)?;
-                found.insert((item.tenant, item.id), item.existing);
-            }
-        }
+        let keys = names.iter().map(|(tenant, id)| item_key(tenant, id));
+        let read = batch_get(&self.client, &self.items, keys, PATIENCE).await.map_err(anyhow::Error::msg)?;
+        let item = |item: &Attributes| named(item).map(|item| ((item.tenant, item.id), item.existing));
+        let found: HashMap<_, _> = read.iter().map(item).collect::<Result<_, _>>()?;
         Ok(names.iter().map(|name| found.get(name).cloned()).collect())
     }
 
-    /// DynamoDB returns what it can read, and names the rest.
-    async fn batch_get(&self, request: KeysAndAttributes) -> anyhow::Result<Vec<Attributes>> {
-        let mut unread = HashMap::from([(self.items.clone(), request)]);
-        let mut found = Vec::new();
-        for _ in 0..ATTEMPTS {
-            let call = self.client.batch_get_item().set_request_items(Some(unread));
-            let output = call.send().await.map_err(described)?;
-            found.extend(output.responses.unwrap_or_default().into_values().flatten());
-            unread = output.unprocessed_keys.unwrap_or_default();
-            if unread.is_empty() {
-                return Ok(found);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        bail!("the table `{}` throttles: not all items were read", self.items)
-    }
-
-    pub(super) async fn list_items(
-        &self,
-        tenant: Option<&TenantId>,
-        after: Option<String>,
-    ) -> anyhow::Result<ItemPage> {
+    pub(super) async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
         let start = after.map(|after| {
             let [partition, sort]: [String; 2] =
                 serde_json::from_str(&after).context("the cursor is of another list")?;
-            anyhow::Ok(keys(partition, sort))
+            anyhow::Ok([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))].into())
         });
-        let start = start.transpose()?;
-        let (items, last) = match tenant {
-            None => {
-                let mut scan = self.client.scan().table_name(&self.items).consistent_read(true);
-                for (word, name) in RESERVED {
-                    scan = scan.expression_attribute_names(word, name);
-                }
-                let scan = scan.projection_expression(ATTRIBUTES).set_exclusive_start_key(start);
-                let page = scan.send().await.map_err(described)?;
-                (page.items, page.last_evaluated_key)
-            }
-            Some(tenant) => {
-                let mut query = self.client.query().table_name(&self.items).consistent_read(true);
-                for (word, name) in RESERVED {
-                    query = query.expression_attribute_names(word, name);
-                }
-                let query = query.key_condition_expression("pk = :tenant");
-                let query = query.expression_attribute_values(":tenant", text(key::item_partition(tenant)));
-                let query = query.projection_expression(ATTRIBUTES).set_exclusive_start_key(start);
-                let page = query.send().await.map_err(described)?;
-                (page.items, page.last_evaluated_key)
-            }
-        };
-        let items = items.unwrap_or_default().iter().map(named).collect::<Result<_, _>>()?;
-        let next = last.map(|last| {
+        let scan = self.client.scan().table_name(&self.items).consistent_read(true);
+        let scan = scan.set_expression_attribute_names(Some(reserved_names()));
+        let scan = scan.projection_expression(PROJECTION).set_exclusive_start_key(start.transpose()?);
+        let page = scan.send().await.map_err(described)?;
+        let items = page.items.unwrap_or_default().iter().map(named).collect::<Result<_, _>>()?;
+        let next = page.last_evaluated_key.map(|last| {
             let key = |name| string(&last, name).context("a page of items has no last key");
-            Ok::<_, anyhow::Error>(serde_json::to_string(&[key("pk")?, key("sk")?])?)
+            anyhow::Ok(serde_json::to_string(&[key("pk")?, key("sk")?])?)
         });
         Ok(ItemPage { items, next: next.transpose()? })
     }
@@ -174,10 +117,6 @@ fn text(text: String) -> AttributeValue {
     AttributeValue::S(text)
 }
 
-fn keys(partition: String, sort: String) -> Attributes {
-    [("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))].into()
-}
-
 fn row(attributes: &Attributes) -> anyhow::Result<ManifestRow> {
     let attribute = |name: &str| match attributes.get(name)? {
         AttributeValue::S(text) => Some(Attribute::Text(text.clone())),
@@ -187,29 +126,15 @@ fn row(attributes: &Attributes) -> anyhow::Result<ManifestRow> {
     Ok(ManifestRow::read(attribute)?)
 }
 
-fn string<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
-    attributes.get(name)?.as_s().ok().map(String::as_str)
-}
-
 fn named(attributes: &Attributes) -> anyhow::Result<NamedItem> {
     let read = || {
-        let text = |name| string(attributes, name);
-        let number = |name: &str| attributes.get(name)?.as_n().ok();
-        let (tenant, id) = key::item_name(text("pk")?, text("sk")?)?;
+        let (tenant, id) = key::item_name(string(attributes, "pk")?, string(attributes, "sk")?)?;
         Some(NamedItem {
             tenant,
             id,
-            existing: Existing {
-                origin: Origin {
-                    shard: text("shard")?.into(),
-                    sequence_number: text("sequence_number")?.into(),
-                    position: number("position")?.parse().ok()?,
-                },
-                admission_id: AdmissionId(text("admission_id")?.parse().ok()?),
-                content_hash: text("content_hash")?.to_owned(),
-            },
-            received_at: serde_json::from_value(text("received_at")?.into()).ok()?,
-            expires_at: number("expires_at").and_then(|number| number.parse().ok()),
+            existing: existing(attributes)?,
+            received_at: serde_json::from_value(string(attributes, "received_at")?.into()).ok()?,
+            expires_at: attributes.get("expires_at").and_then(|number| number.as_n().ok()?.parse().ok()),
         })
     };
     read().with_context(|| {

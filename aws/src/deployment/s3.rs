@@ -9,12 +9,12 @@ use shared::time::Timestamp;
 use crate::error::described;
 
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct BucketReader {
     client: Client,
     bucket: String,
 }
 
-impl Bucket {
+impl BucketReader {
     pub(super) fn new(sdk: &SdkConfig, bucket: String) -> Self {
         Self { client: Client::new(sdk), bucket }
     }
@@ -48,10 +48,5 @@ impl Bucket {
             }
             Err(error) => Err(described(error).context(format!("`{key}`"))),
         }
-    }
-
-    pub(super) async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        deleted.map(drop).map_err(described)
     }
 }

@@ -22,11 +22,11 @@ use aws_sdk_dynamodb::types::{
 use futures::{StreamExt, stream};
 use shared::limits;
 
-use self::existing::Reader;
+use self::read::{Attributes, batch_get, existing, item_key, text};
 use self::validation::is_of_the_item;
 use super::{Attribute, Insert, Item, ItemStore, TakeOver, TakenOver};
 
-mod existing;
+pub mod read;
 mod take_over;
 #[cfg(test)]
 #[cfg(feature = "aws-test")]
@@ -37,8 +37,6 @@ mod validation;
 const CONCURRENCY: usize = 16;
 /// The longest that one attempt at a call may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
-
-type Attributes = HashMap<String, AttributeValue>;
 
 /// A table.
 #[derive(Clone, Debug)]
@@ -71,7 +69,7 @@ impl DynamoItems {
         };
         let unread = items.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Unread));
         let unread: Vec<&Item> = unread.map(|(item, _)| item).collect();
-        let mut read = Reader { client: &self.client, table: &self.table }.read(&unread).await.into_iter();
+        let mut read = self.read(&unread).await.into_iter();
         let settle = |outcome| match outcome {
             Outcome::Settled(insert) => insert,
             Outcome::Unread => {
@@ -79,6 +77,26 @@ impl DynamoItems {
             }
         };
         outcomes.into_iter().map(settle).collect()
+    }
+
+    /// Reads items that exist. What could not be read is a failure: the insert is tried again, and says again that the item
+    /// exists. So is an item that was deleted in between (its time to live ended): the next attempt inserts it.
+    async fn read(&self, items: &[&Item]) -> Vec<Insert> {
+        let key = |item: &&Item| item_key(&item.facts.tenant, &item.facts.id);
+        let read = batch_get(&self.client, &self.table, items.iter().map(key), 0).await;
+        let (found, why) = match read {
+            Ok(found) => (found, "the item existed and is gone".to_owned()),
+            Err(why) => (Vec::new(), why),
+        };
+        let named = |item: &Attributes| {
+            Some(((text(item, "pk")?.to_owned(), text(item, "sk")?.to_owned()), existing(item)?))
+        };
+        let mut found: HashMap<_, _> = found.iter().filter_map(named).collect();
+        let insert = |item: &&Item| match found.remove(&key(item)) {
+            Some(existing) => Insert::Exists(existing),
+            None => Insert::Failed(why.clone()),
+        };
+        items.iter().map(insert).collect()
     }
 
     /// A call that is refused as a whole does not say which item is at fault.
@@ -166,7 +184,7 @@ fn outcome(response: BatchStatementResponse) -> Outcome {
     match error {
         BatchStatementError {
             code: Some(Code::DuplicateItem | Code::ConditionalCheckFailed), item, ..
-        } => match item.as_ref().and_then(existing::existing) {
+        } => match item.as_ref().and_then(existing) {
             Some(existing) => Outcome::Settled(Insert::Exists(existing)),
             None => Outcome::Unread,
         },

@@ -95,7 +95,7 @@ impl Ledger for DynamoLedger {
 }
 
 fn keys(shard: &str, sort: String) -> Attributes {
-    let keys = [("pk", key::ledger_partition(shard)), ("sk", sort)];
+    let keys = [(key::PARTITION_ATTRIBUTE, key::ledger_partition(shard)), (key::SORT_ATTRIBUTE, sort)];
     keys.map(|(name, key)| (name.to_owned(), AttributeValue::S(key))).into()
 }
 

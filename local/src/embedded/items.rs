@@ -70,22 +70,19 @@ impl EmbeddedItems {
         self.0.call(find).await
     }
 
-    /// Items after the row `after`, of `tenant` or of all tenants, at most `limit`. Also the last row's number, if
-    /// there may be more rows after it.
+    /// At most `limit` items after the row `after`; and the last row's number, if there may be more after it.
     pub async fn list(
         &self,
-        tenant: Option<&TenantId>,
         after: Option<i64>,
         limit: usize,
     ) -> Result<(Vec<NamedItem>, Option<i64>), DatabaseError> {
-        let partition = tenant.map(key::item_partition);
         let list = move |connection: &mut Connection| {
             let mut select = connection.prepare_cached(
                 "SELECT shard, sequence_number, position, admission_id, content_hash, pk, sk, received_at, expires_at, rowid FROM items
-                 WHERE rowid > ?1 AND (?2 IS NULL OR pk = ?2) ORDER BY rowid LIMIT ?3",
+                 WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
             )?;
             let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = select.query(params![after.unwrap_or(i64::MIN), partition, rows])?;
+            let mut rows = select.query(params![after.unwrap_or(i64::MIN), rows])?;
             let (mut items, mut last) = (Vec::new(), None);
             while let Some(row) = rows.next()? {
                 items.push(named(row)?);

@@ -8,7 +8,7 @@ use super::logs::LogSink;
 
 /// The largest request and the largest response of an invocation, in bytes (6 MiB).
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-pub const PAYLOAD_LIMIT: usize = 6_291_456;
+pub const PAYLOAD_LIMIT: usize = shared::limits::LAMBDA_PAYLOAD_BYTES;
 
 /// Time limit for an environment to ask for its first invocation.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib>

@@ -7,7 +7,7 @@ use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use shared::config::Config;
 use shared::format::key;
 
-use super::facts::{Bucket, DeployedStack, Index, Table};
+use super::facts::{DeployedBucket, DeployedStack, DeployedTable, Index};
 use super::report::DoctorReport;
 
 const DAY: u64 = 86_400;
@@ -112,7 +112,7 @@ fn index(index: Option<&Index>, report: &mut DoctorReport) {
     );
 }
 
-fn table(title: &str, table: &Table, report: &mut DoctorReport) {
+fn table(title: &str, table: &DeployedTable, report: &mut DoctorReport) {
     let name = name(&table.arn);
     let mut about = report.about(title);
     about.holds("TableStatus", &table.status, table.status == "ACTIVE", "ACTIVE", "wait, or ask AWS");
@@ -134,8 +134,8 @@ fn table(title: &str, table: &Table, report: &mut DoctorReport) {
     );
 }
 
-fn bucket(bucket: &Bucket, report: &mut DoctorReport) {
-    let Bucket { name, lifecycle, .. } = bucket;
+fn bucket(bucket: &DeployedBucket, report: &mut DoctorReport) {
+    let DeployedBucket { name, lifecycle, .. } = bucket;
     let mut about = report.about("bucket");
     about.is_on(
         "public access block",

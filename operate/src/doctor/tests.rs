@@ -70,8 +70,8 @@ fn function(
     }
 }
 
-fn queue(name: &str, days: u64) -> Queue {
-    Queue {
+fn queue(name: &str, days: u64) -> DeployedQueue {
+    DeployedQueue {
         arn: arn("sqs", name),
         url: format!("https://sqs/{name}"),
         visibility: Duration::from_mins(3),
@@ -87,7 +87,7 @@ fn as_deployed() -> DeployedStack {
     use consumer_fn::environment as consumer;
     use ingest_fn::environment as ingest;
 
-    let table = |name: &str, expires_by: Option<&str>| Table {
+    let table = |name: &str, expires_by: Option<&str>| DeployedTable {
         arn: arn("dynamodb", &format!("table/{name}")),
         status: "ACTIVE".to_owned(),
         keys: vec!["pk".to_owned(), "sk".to_owned()],
@@ -138,7 +138,7 @@ fn as_deployed() -> DeployedStack {
         live: LiveIngest {
             live_code: "code".to_owned(),
             newest_code: "code".to_owned(),
-            health: Ok(Health { version: env!("CARGO_PKG_VERSION").to_owned(), config: fingerprint() }),
+            health: Ok(HealthAnswer { version: env!("CARGO_PKG_VERSION").to_owned(), config: fingerprint() }),
         },
         stream: DeployedStream {
             arn: arn("kinesis", "stream/events"),
@@ -148,19 +148,19 @@ fn as_deployed() -> DeployedStack {
             retention: Duration::from_hours(24),
             is_encrypted: true,
         },
-        items: Table {
+        items: DeployedTable {
             indexes: BTreeMap::from([("by_received_at".to_owned(), index)]),
             ..table("items", Some("expires_at"))
         },
         ledger: table("ledger", None),
-        bucket: Bucket {
+        bucket: DeployedBucket {
             name: "archive".to_owned(),
             is_private: true,
             is_encrypted: true,
             is_tls_only: true,
             lifecycle: kept.into_iter().chain(others).collect(),
         },
-        spill: Queue {
+        spill: DeployedQueue {
             redrive: Some(RedrivePolicy { target: arn("sqs", "dead"), receives: 500 }),
             ..queue("spill", 4)
         },
@@ -298,7 +298,8 @@ fn different_overrides_are_found() {
 
 #[test]
 fn a_version_or_a_configuration_that_is_not_this_one_is_found() {
-    let health = |version: &str, config: &str| Ok(Health { version: text(version), config: text(config) });
+    let health =
+        |version: &str, config: &str| Ok(HealthAnswer { version: text(version), config: text(config) });
     finds(|stack| stack.live.live_code = text("older"), &["live ingest: code of the alias `live`"]);
     finds(|stack| stack.live.health = Err(text("502")), &["live ingest: GET /health"]);
     finds(|stack| stack.live.health = health("0.0.9", &fingerprint()), &["live ingest: version"]);

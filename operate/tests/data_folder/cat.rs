@@ -135,16 +135,12 @@ impl<D: Deployment> Deployment for Noting<D> {
         self.objects.inner.get_range(key, offset, length).await
     }
 
-    async fn delete(&self, key: &str) -> anyhow::Result<()> {
-        self.objects.inner.delete(key).await
-    }
-
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         self.objects.inner.items(names).await
     }
 
-    async fn list_items(&self, tenant: Option<&TenantId>, after: Option<String>) -> anyhow::Result<ItemPage> {
-        self.objects.inner.list_items(tenant, after).await
+    async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
+        self.objects.inner.list_items(after).await
     }
 
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
@@ -276,14 +272,15 @@ async fn an_object_without_a_manifest_row_is_named_and_a_fence_is_not() {
 
 #[tokio::test]
 async fn expired_and_lost_objects_are_reported_and_the_rest_is_printed() {
-    let (_folder, deployment) = deployment().await;
+    let (folder, deployment) = deployment().await;
     for object in 1..=4 {
         write(&deployment, object, object == 1, true).await;
     }
     let rows = deployment.manifest(SHARD, None).await.unwrap();
     let TenantIndex::Sidecar(sidecar) = &rows[0].tenants else { panic!("the first row has a sidecar") };
+    let objects = DataFolder::open(folder.path()).unwrap().objects().unwrap();
     for key in [sidecar, &rows[0].key, &rows[2].key] {
-        deployment.delete(key).await.unwrap();
+        objects.folder.delete(key).await.unwrap();
     }
     let (lines, printed) = printed(&deployment, 7, Span::default()).await;
     assert_eq!(

@@ -11,8 +11,20 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// What archive lines and items refer to, and they themselves: kept for the same time, or a reference leads nowhere.
 pub const KEPT_TOGETHER: [&str; 4] = ["events/", "manifests/", "payloads/", "texts/"];
 
+/// The prefix of quarantine objects.
+pub const QUARANTINE: &str = "errors/";
+
+/// The prefix of the failure destination, which Lambda sets.
+pub const FAILURE_DESTINATION: &str = "aws/lambda/";
+
 /// What waits for somebody to look at it: quarantine, and what failed for good; and what was redriven of them.
-pub const KEPT_FOR_A_WHILE: [&str; 3] = ["errors/", "aws/lambda/", "redriven/"];
+pub const KEPT_FOR_A_WHILE: [&str; 3] = [QUARANTINE, FAILURE_DESTINATION, "redriven/"];
+
+/// The attribute that is the partition key, of items and of ledger rows.
+pub const PARTITION_ATTRIBUTE: &str = "pk";
+
+/// The attribute that is the sort key, of items and of ledger rows.
+pub const SORT_ATTRIBUTE: &str = "sk";
 
 /// The partition key of a tenant's items.
 pub fn item_partition(tenant: &TenantId) -> String {

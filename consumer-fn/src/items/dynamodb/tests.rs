@@ -153,7 +153,7 @@ async fn an_item_that_cannot_be_read_is_a_failure() {
     let duplicate = error("DuplicateItem");
     let gone = (200, r#"{"Responses":{"items":[]}}"#.to_owned());
     let (inserts, _) = insert(&["a"], &[responses(&[&duplicate]), gone]).await;
-    assert_eq!(inserts, [Insert::Failed("the item was there and is gone".to_owned())]);
+    assert_eq!(inserts, [Insert::Failed("the item existed and is gone".to_owned())]);
 }
 
 #[tokio::test]
