@@ -8,7 +8,7 @@
 //! - `shard`: the state machine with all rules: batches, windows, bisecting, retries, age, checkpoint. No I/O.
 //! - `answer`: reads the function's response. No I/O.
 //! - `payload`: renders the event that the function receives, and computes its exact size. No I/O.
-//! - `discard`: saves records that failed permanently, in the format of `failed_batch`.
+//! - `discard`: saves records that failed permanently to the failure destination.
 //!
 //! Not supported: event filtering, tumbling windows, enhanced fan-out, and a parallelisation factor above 1, which
 //! would interleave the ranges of one shard.
@@ -16,7 +16,6 @@
 mod answer;
 mod coordinator;
 mod discard;
-mod failed_batch;
 mod payload;
 mod poller;
 pub mod ports;
@@ -35,7 +34,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use coordinator::Coordinator;
-pub use failed_batch::FailedBatch;
 pub use poller::MappingProgress;
 use poller::{Mode, Ports, Totals};
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};

@@ -11,6 +11,7 @@
 //! | [`item`] | an item of the items table | the consumer | the operator's commands |
 //! | [`archive_line`] | a line of an archive object | the consumer | analysts, the operator's commands |
 //! | [`quarantine_line`] | a line of a quarantine object | the consumer | analysts, the operator's commands |
+//! | [`failed_batch`] | an object at the failure destination | the event source mapping | the operator's commands |
 //! | [`manifest_row`] | what an archive object holds | the consumer | the operator's commands |
 //! | [`key`] | keys of objects, items and rows | | |
 //!
@@ -21,6 +22,7 @@ pub mod archive_line;
 pub mod claim_check;
 pub mod event_line;
 pub mod facts;
+pub mod failed_batch;
 pub mod item;
 pub mod key;
 pub mod kpl;

@@ -15,9 +15,10 @@ use bytes::Bytes;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{EventStream, Put, StreamFailure, StreamRecord};
 use local::event_source_mapping::ports::{Checkpoints, FailureDestination, InvokeFailure, Invoker};
-use local::event_source_mapping::{EventSourceMapping, FailedBatch, Rules, Running, Settings};
+use local::event_source_mapping::{EventSourceMapping, Rules, Running, Settings};
 use serde_json::Value;
 use shared::backoff::Backoff;
+use shared::format::failed_batch::FailedBatchObject;
 use shared::time::Clock;
 use tests::site::{DEADLINE, eventually};
 use uuid::Uuid;
@@ -89,7 +90,7 @@ impl Checkpoints for FakeConsumer {
 }
 
 impl FailureDestination for FakeConsumer {
-    async fn save(&self, _: &FailedBatch) -> anyhow::Result<()> {
+    async fn save(&self, _: &FailedBatchObject) -> anyhow::Result<()> {
         self.0.lock().unwrap().failed_batches += 1;
         Ok(())
     }

@@ -5,8 +5,8 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 
-use local::event_source_mapping::FailedBatch;
 use local::event_source_mapping::ports::FailureDestination;
+use shared::format::failed_batch::FailedBatchObject;
 
 use crate::error::described;
 
@@ -23,7 +23,7 @@ impl S3Failures {
 }
 
 impl FailureDestination for S3Failures {
-    async fn save(&self, batch: &FailedBatch) -> anyhow::Result<()> {
+    async fn save(&self, batch: &FailedBatchObject) -> anyhow::Result<()> {
         let put = self.client.put_object().bucket(&self.bucket).key(&batch.object_key);
         let put = put.content_type("application/json").body(ByteStream::from(batch.to_json()));
         let put = put.send().await.map_err(described);

@@ -5,12 +5,12 @@ use std::fmt::Display;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 use shared::digest::sha256;
+use shared::format::failed_batch::FailedBatchObject;
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 
 use super::database::Database;
 use super::folder::Folder;
-use crate::event_source_mapping::FailedBatch;
 use crate::event_source_mapping::ports::FailureDestination;
 
 /// The objects are in a folder, their metadata in the database.
@@ -88,7 +88,7 @@ fn failure<E: Display>(key: &str) -> impl FnOnce(E) -> ObjectFailure {
 }
 
 impl FailureDestination for EmbeddedObjects {
-    async fn save(&self, batch: &FailedBatch) -> anyhow::Result<()> {
+    async fn save(&self, batch: &FailedBatchObject) -> anyhow::Result<()> {
         self.folder.replace(&batch.object_key, batch.to_json().into()).await?;
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! Saves discarded records to the failure destination, as a [`FailedBatch`] in Lambda's format.
+//! Saves discarded records to the failure destination, as a [`FailedBatchObject`] in Lambda's format.
 
+use shared::format::failed_batch::{BatchInfo, FailedBatchObject, RequestContext, ResponseContext};
 use shared::id::Ids;
 use shared::time::Timestamp;
 use uuid::Uuid;
 
-use super::failed_batch::{BatchInfo, FailedBatch, RequestContext, ResponseContext};
 use super::payload::Envelope;
 use super::ports::FailureDestination;
 use super::retry::until_it_works;
@@ -45,9 +45,9 @@ fn failed_batch(
     discarded: &Discarded,
     now: Timestamp,
     [request_id, suffix]: [Uuid; 2],
-) -> FailedBatch {
+) -> FailedBatchObject {
     let (first, last) = discarded.first_and_last();
-    FailedBatch {
+    FailedBatchObject {
         object_key: object_key(settings.mapping_id, shard_id, now, suffix),
         request_context: RequestContext {
             request_id,
@@ -85,11 +85,12 @@ fn object_key(mapping: Uuid, shard_id: &str, at: Timestamp, random: Uuid) -> Str
 
 #[cfg(test)]
 mod tests {
+    use shared::format::failed_batch::Condition;
+
     use super::*;
-    use crate::event_source_mapping::failed_batch::Condition;
     use crate::event_source_mapping::tests::{record, settings};
 
-    fn failed(discarded: &Discarded) -> FailedBatch {
+    fn failed(discarded: &Discarded) -> FailedBatchObject {
         let shard = "shardId-000000000001";
         let envelope = Envelope::new(&settings(), shard);
         let now = Timestamp::from_unix_ms(1_573_691_886_021);

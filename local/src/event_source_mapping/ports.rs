@@ -2,9 +2,8 @@
 //! host implement them, and so can `GetRecords` and `Invoke` of any AWS endpoint.
 
 use bytes::Bytes;
+use shared::format::failed_batch::FailedBatchObject;
 use shared::time::Timestamp;
-
-use super::failed_batch::FailedBatch;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardRecord {
@@ -97,5 +96,5 @@ pub enum InvokeFailure {
 
 pub trait FailureDestination: Send + Sync + 'static {
     /// Returns once `batch` is durable. The shard waits until then, so no record is dropped without being saved.
-    fn save(&self, batch: &FailedBatch) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn save(&self, batch: &FailedBatchObject) -> impl Future<Output = anyhow::Result<()>> + Send;
 }

@@ -30,10 +30,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::format::failed_batch::Condition;
 use shared::time::Timestamp;
 
 use super::answer::{self, BatchAnswer};
-use super::failed_batch::Condition;
 use super::payload::Envelope;
 use super::ports::{InvokeFailure, ReadLimit, ShardRead, ShardRecord, ShardTail};
 use super::settings::Rules;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::bail;
 use bytes::Bytes;
 use serde_json::Value;
+use shared::format::failed_batch::FailedBatchObject;
 
 use super::record;
-use crate::event_source_mapping::FailedBatch;
 use crate::event_source_mapping::ports::{
     Checkpoints, FailureDestination, InvokeFailure, Invoker, ReadLimit, ShardRead, ShardRecord, ShardTail,
     StreamReader, StreamShard,
@@ -27,7 +27,7 @@ struct FakeState {
     checkpoints: BTreeMap<String, u64>,
     respond: Option<FakeFunction>,
     invocations: Vec<(&'static str, Vec<u64>)>,
-    failed: Vec<FailedBatch>,
+    failed: Vec<FailedBatchObject>,
     reads: usize,
     largest_read: usize,
     /// How many more calls of ports fail.
@@ -69,7 +69,7 @@ impl Fakes {
         self.state().invocations.clone()
     }
 
-    pub(super) fn failed(&self) -> Vec<FailedBatch> {
+    pub(super) fn failed(&self) -> Vec<FailedBatchObject> {
         self.state().failed.clone()
     }
 
@@ -156,7 +156,7 @@ impl Invoker for Fakes {
 }
 
 impl FailureDestination for Fakes {
-    async fn save(&self, batch: &FailedBatch) -> anyhow::Result<()> {
+    async fn save(&self, batch: &FailedBatchObject) -> anyhow::Result<()> {
         self.working()?.failed.push(batch.clone());
         Ok(())
     }
