@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
-# Two images, by target: `local`, the whole pipeline with nothing else to run, and `ingest`, the HTTP side against AWS.
-# See compose.yaml and docs/deploy.md. The base images are arguments, for builders that reach another registry or none.
+# Two images, by target: `local` is the whole pipeline, `ingest` is ingest against AWS. See compose.yaml and docs/deploy.md.
+# The base images are arguments, for builders that use another registry or none.
 ARG RUST_IMAGE=rust:1.95-slim-trixie
 ARG BASE_IMAGE=debian:trixie-slim
 
@@ -9,8 +9,8 @@ FROM ${RUST_IMAGE} AS source
 WORKDIR /tidegate
 COPY . .
 
-# SQLite, deflate and AWS's TLS library are C; the image has a compiler for them. The target folder and the registry are
-# caches, so what is wanted is copied out.
+# SQLite, deflate and AWS's TLS library are C; the image has a compiler for them. The target folder is a cache mount, which is no
+# part of the image: so the binary is copied out of it.
 FROM source AS build-local
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/tidegate/target \
@@ -32,15 +32,15 @@ COPY tidegate.toml /etc/tidegate/tidegate.toml
 USER 10001
 WORKDIR /data
 EXPOSE 8080
-# There is no curl in here; bash can open a socket.
+# The image has no curl; bash can open a socket.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /health HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r status <&3 && [[ $status == *' 200 '* ]]"]
 STOPSIGNAL SIGTERM
 
-# Takes bodies up to 10 MB uncompressed, where a Function URL takes 6 MB. Its resources are named by the variables of the
-# function: TIDEGATE_STREAM, TIDEGATE_BUCKET, TIDEGATE_SPILL_QUEUE.
+# Accepts bodies up to `limits.body_bytes` uncompressed; a Function URL accepts 6 MB. The function's variables name its resources:
+# TIDEGATE_STREAM, TIDEGATE_BUCKET, TIDEGATE_SPILL_QUEUE.
 FROM base AS ingest
-# Whom it trusts when it calls AWS.
+# The certificate authorities that it trusts when it calls AWS.
 COPY --from=build-ingest /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build-ingest /usr/local/bin/ingest-server /usr/local/bin/ingest-server
 ENV TIDEGATE_CONFIG=/etc/tidegate/tidegate.toml

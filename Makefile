@@ -17,7 +17,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz
+.PHONY: help run contract test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,7 +119,10 @@ $(CDK_VENV): cdk/requirements.txt
 	cdk/.venv/bin/pip install --quiet --requirement cdk/requirements.txt
 	touch $@
 
-test-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: what the design binds, permissions, parity with the functions
+contract: ## cdk/contract.json, which tells the CDK what the functions need; a test fails while it is out of date
+	cargo run --locked --package tests --bin contract
+
+test-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: data, permissions, alarms, all against cdk/contract.json
 	cd cdk && npm test
 
 lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages synthesized, cdk-nag, cfn-lint, hadolint

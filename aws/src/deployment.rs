@@ -25,7 +25,7 @@ use shared::origin::ShardPosition;
 use crate::stack::Stack;
 use dynamodb::Tables;
 use kinesis::Shards;
-use s3::Bucket;
+use s3::BucketReader;
 use sqs::Queues;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct AwsDeployment {
     ledger: DynamoLedger,
     shards: Shards,
     tables: Tables,
-    bucket: Bucket,
+    bucket: BucketReader,
     queues: Queues,
 }
 
@@ -91,7 +91,7 @@ impl AwsDeployment {
             ledger: DynamoLedger::new(sdk, ledger_table.clone()),
             shards,
             tables: Tables::new(sdk, items_table, ledger_table),
-            bucket: Bucket::new(sdk, bucket),
+            bucket: BucketReader::new(sdk, bucket),
             queues: Queues::new(sdk, spill_queue),
         })
     }

@@ -13,7 +13,9 @@ use aws_sdk_kinesis::types::{self, ShardIteratorType};
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
-use local::event_source_mapping::ports::{ListedShard, Read, Record, Room, StreamReader, Tail};
+use local::event_source_mapping::ports::{
+    ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader, StreamShard,
+};
 
 use crate::error::described;
 
@@ -98,7 +100,7 @@ impl KinesisReader {
     }
 
     /// `None` if the iterator has expired.
-    async fn get(&self, iterator: &str, room: Room) -> anyhow::Result<Option<GetRecordsOutput>> {
+    async fn get(&self, iterator: &str, room: ReadLimit) -> anyhow::Result<Option<GetRecordsOutput>> {
         let limit = i32::try_from(room.records.clamp(1, CALL_RECORDS)).expect("at most 10,000");
         match self.client.get_records().shard_iterator(iterator).limit(limit).send().await {
             Ok(output) => Ok(Some(output)),
@@ -108,7 +110,12 @@ impl KinesisReader {
     }
 
     /// The records from `position` on. An answer without records moves the iterator too: read from the same position again.
-    pub async fn read_from(&self, shard: &str, position: Position, room: Room) -> anyhow::Result<Read> {
+    pub async fn read_from(
+        &self,
+        shard: &str,
+        position: Position,
+        room: ReadLimit,
+    ) -> anyhow::Result<ShardRead> {
         let (iterator, not_before) = self.take(shard, &position);
         tokio::time::sleep_until(not_before).await;
         let found = match iterator {
@@ -126,10 +133,10 @@ impl KinesisReader {
         let (records, cut) = fit(output.records, room)?;
         let position = records
             .last()
-            .map_or(position, |record: &Record| Position::After(record.sequence_number.clone()));
+            .map_or(position, |record: &ShardRecord| Position::After(record.sequence_number.clone()));
         // After a cut the iterator is too far.
         self.keep(shard, position, next.filter(|_| !cut));
-        Ok(Read { records, tail: if cut { Tail::More } else { tail } })
+        Ok(ShardRead { records, tail: if cut { ShardTail::More } else { tail } })
     }
 }
 
@@ -138,7 +145,7 @@ fn is_expired(error: Option<&GetRecordsError>) -> bool {
 }
 
 impl StreamReader for KinesisReader {
-    async fn shards(&self) -> anyhow::Result<Vec<ListedShard>> {
+    async fn shards(&self) -> anyhow::Result<Vec<StreamShard>> {
         let mut listed = Vec::new();
         let mut call = self.client.list_shards().stream_name(&self.stream);
         loop {
@@ -150,24 +157,24 @@ impl StreamReader for KinesisReader {
         }
     }
 
-    async fn read(&self, shard: &str, after: Option<&str>, room: Room) -> anyhow::Result<Read> {
+    async fn read(&self, shard: &str, after: Option<&str>, room: ReadLimit) -> anyhow::Result<ShardRead> {
         let position = after.map_or(Position::Oldest, |after| Position::After(after.to_owned()));
         self.read_from(shard, position, room).await
     }
 }
 
-fn tail(has_next: bool, milliseconds_behind: Option<i64>) -> Tail {
+fn tail(has_next: bool, milliseconds_behind: Option<i64>) -> ShardTail {
     match (has_next, milliseconds_behind) {
-        (false, _) => Tail::Closed,
-        (true, Some(0)) => Tail::Tip,
+        (false, _) => ShardTail::Closed,
+        (true, Some(0)) => ShardTail::Tip,
         // An empty answer before the tip is common: Kinesis searches a part of the shard at a time.
-        (true, _) => Tail::More,
+        (true, _) => ShardTail::More,
     }
 }
 
 /// The records up to the one that uses up the room's bytes, and whether any were left out. A call returns up to 10 MB,
 /// whatever the room is.
-fn fit(records: Vec<types::Record>, room: Room) -> anyhow::Result<(Vec<Record>, bool)> {
+fn fit(records: Vec<types::Record>, room: ReadLimit) -> anyhow::Result<(Vec<ShardRecord>, bool)> {
     let given = records.len();
     let mut fitting = Vec::with_capacity(given);
     let mut bytes = 0;
@@ -182,10 +189,10 @@ fn fit(records: Vec<types::Record>, room: Room) -> anyhow::Result<(Vec<Record>, 
     Ok((fitting, cut))
 }
 
-fn our_record(record: types::Record) -> anyhow::Result<Record> {
+fn our_record(record: types::Record) -> anyhow::Result<ShardRecord> {
     let arrival =
         record.approximate_arrival_timestamp.context("Kinesis returned a record without its arrival time")?;
-    Ok(Record {
+    Ok(ShardRecord {
         sequence_number: record.sequence_number,
         // Missing if the producer lets Kinesis choose the shard.
         partition_key: record.partition_key.unwrap_or_default(),
@@ -194,9 +201,9 @@ fn our_record(record: types::Record) -> anyhow::Result<Record> {
     })
 }
 
-fn listed_shard(shard: types::Shard) -> ListedShard {
+fn listed_shard(shard: types::Shard) -> StreamShard {
     let parents = shard.parent_shard_id.into_iter().chain(shard.adjacent_parent_shard_id);
-    ListedShard { id: shard.shard_id, parents: parents.collect() }
+    StreamShard { id: shard.shard_id, parents: parents.collect() }
 }
 
 #[cfg(test)]
@@ -217,7 +224,7 @@ mod tests {
 
     fn check(sizes: &[usize], bytes: usize, expected: (usize, bool)) {
         let records = sizes.iter().enumerate().map(|(number, size)| record(number, *size)).collect();
-        let (records, cut) = fit(records, Room { records: 10_000, bytes }).unwrap();
+        let (records, cut) = fit(records, ReadLimit { records: 10_000, bytes }).unwrap();
         assert_eq!((records.len(), cut), expected, "{sizes:?} in {bytes}");
     }
 
@@ -232,10 +239,10 @@ mod tests {
 
     #[test]
     fn the_tail_says_whether_more_records_follow() {
-        assert_eq!(tail(false, Some(0)), Tail::Closed);
-        assert_eq!(tail(true, Some(0)), Tail::Tip);
-        assert_eq!(tail(true, Some(5_000)), Tail::More);
-        assert_eq!(tail(true, None), Tail::More);
+        assert_eq!(tail(false, Some(0)), ShardTail::Closed);
+        assert_eq!(tail(true, Some(0)), ShardTail::Tip);
+        assert_eq!(tail(true, Some(5_000)), ShardTail::More);
+        assert_eq!(tail(true, None), ShardTail::More);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Stack {
 }
 
 pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
-    let described: anyhow::Result<Described> =
+    let described: anyhow::Result<DescribedStacks> =
         call(sdk, Service::CloudFormation, "DescribeStacks", &[("StackName", name)]).await;
     let described = match described {
         // CloudFormation has no code of its own for this.
@@ -58,7 +58,8 @@ pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
     loop {
         let mut parameters = vec![("StackName", name)];
         parameters.extend(token.as_deref().map(|token| ("NextToken", token)));
-        let page: Listed = call(sdk, Service::CloudFormation, "ListStackResources", &parameters).await?;
+        let page: ListedResources =
+            call(sdk, Service::CloudFormation, "ListStackResources", &parameters).await?;
         resources.extend(page.resources.members);
         token = page.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
@@ -68,7 +69,7 @@ pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Described {
+struct DescribedStacks {
     #[serde(rename = "Stacks")]
     stacks: Members<DescribedStack>,
 }
@@ -92,7 +93,7 @@ struct Output {
 }
 
 #[derive(Debug, Deserialize)]
-struct Listed {
+struct ListedResources {
     #[serde(rename = "StackResourceSummaries")]
     resources: Members<Resource>,
     #[serde(rename = "NextToken")]
@@ -212,13 +213,13 @@ mod tests {
     #[test]
     fn cloudformations_answers_are_read() {
         let xml = "<Stacks><member><StackId>arn</StackId><StackName>T</StackName><CreationTime>2026</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus><Outputs><member><Description/><OutputKey>Url</OutputKey><OutputValue>https://x/?a=1&amp;b</OutputValue></member></Outputs><Tags><member><Key>k</Key><Value>v</Value></member></Tags></member></Stacks>";
-        let described: Described =
+        let described: DescribedStacks =
             quick_xml::de::from_str(&format!("<DescribeStacksResult>{xml}</DescribeStacksResult>")).unwrap();
         let [stack] = &described.stacks.members[..] else { panic!("{described:?}") };
         assert_eq!((stack.name.as_str(), stack.outputs.members[0].value.as_str()), ("T", "https://x/?a=1&b"));
 
         let xml = "<ListStackResourcesResult><StackResourceSummaries><member><LogicalResourceId>A</LogicalResourceId><PhysicalResourceId>a</PhysicalResourceId><ResourceType>AWS::S3::Bucket</ResourceType></member><member><LogicalResourceId>B</LogicalResourceId><ResourceType>AWS::S3::Bucket</ResourceType></member></StackResourceSummaries><NextToken>n</NextToken></ListStackResourcesResult>";
-        let listed: Listed = quick_xml::de::from_str(xml).unwrap();
+        let listed: ListedResources = quick_xml::de::from_str(xml).unwrap();
         assert_eq!((listed.resources.members.len(), listed.next_token.as_deref()), (2, Some("n")));
     }
 }

@@ -18,5 +18,5 @@ new TidegateStack(app, `Tidegate-${config.stage}`, {
   description: 'Tidegate: events from many tenants, in S3 and DynamoDB within five seconds.',
 });
 
-// `cdk synth` fails on a finding that nobody gave a reason for.
+// `cdk synth` fails on every finding that is not acknowledged with a reason.
 Validations.of(app).addPlugins(new AwsSolutionsChecks(app));

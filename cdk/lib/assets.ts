@@ -1,9 +1,9 @@
 /**
- * The functions' code: what `cargo lambda build` makes, each binary with the configuration beside it.
+ * The functions' code: the binaries of `cargo lambda build`, each packed with the configuration.
  *
- * `-c assets=placeholder` packs a script that only fails, so that a template can be had without Rust; `-c assets=prebuilt`
- * takes what an earlier `cargo lambda build` left in `target/lambda`, or in the folder of `-c functions=`. The configuration
- * is the repository's `tidegate.toml`, or the file of `-c configuration=`.
+ * `-c assets=placeholder` packs a script that only fails: for templates without Rust. `-c assets=prebuilt` takes the binaries
+ * that an earlier `cargo lambda build` wrote to `target/lambda`, or to the folder of `-c functions=`. The configuration is the
+ * repository's `tidegate.toml`, or the file of `-c configuration=`.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -12,18 +12,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import type { Architecture } from './config';
+import { CONTRACT } from './contract';
 import { CONFIGURATION, ROOT } from './settings';
 
-/** A Lambda binary of the workspace. */
-export type Binary = 'ingest-fn' | 'spill-redriver' | 'consumer-fn';
-
-/** Where `cargo lambda build` leaves its binaries. */
+/** Where `cargo lambda build` writes the binaries. */
 const LAMBDA = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'lambda');
 
 /** The code of a binary. */
-export type FunctionAssets = (binary: Binary) => Code;
+export type FunctionAssets = (binary: string) => Code;
 
-/** The crate's feature that brings the AWS SDK, and the profile that is deployed. */
 const BUILD = [
   'lambda',
   'build',
@@ -32,13 +29,10 @@ const BUILD = [
   '--locked',
   ...['--package', 'ingest-fn', '--package', 'consumer-fn'],
   ...['--features', 'ingest-fn/aws,consumer-fn/aws'],
-  ...['--bin', 'ingest-fn', '--bin', 'spill-redriver', '--bin', 'consumer-fn'],
+  ...Object.values(CONTRACT.functions).flatMap(({ binary }) => ['--bin', binary]),
 ];
 
-/**
- * `folder` is where the binaries are, if elsewhere than `cargo lambda build` leaves them by itself; `configuration` the file
- * that goes with them.
- */
+/** `folder` holds the prebuilt binaries, `configuration` is the file that is packed with each of them. */
 export function functionAssets(
   mode: unknown,
   architecture: Architecture,
@@ -68,29 +62,29 @@ function build(architecture: Architecture): void {
   const found = spawnSync('cargo', ['lambda', '--version'], { stdio: 'ignore' });
   if (found.status !== 0) {
     throw new Error(
-      'the functions are built by cargo-lambda, which is not installed: `python3 -m venv ~/.cargo-lambda && ' +
-        '~/.cargo-lambda/bin/pip install cargo-lambda==1.9.2` (it brings the linker along), with ~/.cargo-lambda/bin on ' +
-        'the PATH; or https://www.cargo-lambda.info; or synthesize with -c assets=placeholder',
+      'cargo-lambda builds the functions, and it is not installed: `python3 -m venv ~/.cargo-lambda && ' +
+        '~/.cargo-lambda/bin/pip install cargo-lambda==1.9.2` (with its linker), then put ~/.cargo-lambda/bin on the PATH; ' +
+        'or see https://www.cargo-lambda.info; or synthesize with -c assets=placeholder',
     );
   }
   const target = architecture === 'arm64' ? ['--arm64'] : [];
   const run = spawnSync('cargo', [...BUILD, ...target], {
     cwd: ROOT,
-    // The CDK reads stdout for itself.
+    // The CDK reads this process's stdout.
     stdio: ['ignore', process.stderr, process.stderr],
-    // 31 ms of every cold start would go into gathering entropy that the kernel has already.
+    // Saves 31 ms of every cold start: the TLS library would gather entropy that the kernel has already.
     env: { ...process.env, AWS_LC_SYS_NO_JITTER_ENTROPY: '1' },
   });
   if (run.status !== 0) throw new Error(`cargo ${[...BUILD, ...target].join(' ')} failed`);
 }
 
-function built(binary: Binary, folder: string): string {
+function built(binary: string, folder: string): string {
   const file = join(folder, binary, 'bootstrap');
-  if (!existsSync(file)) throw new Error(`${file} is not there: cargo ${BUILD.join(' ')}`);
+  if (!existsSync(file)) throw new Error(`${file} does not exist: run cargo ${BUILD.join(' ')}`);
   return file;
 }
 
-/** A folder of `bootstrap` and `tidegate.toml`. Its hash depends on their bytes alone. */
+/** A folder of `bootstrap` and `tidegate.toml`. Its hash depends on their bytes only. */
 function pack(bootstrap: string, configuration: string): Code {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-function-'));
   process.once('exit', () => {

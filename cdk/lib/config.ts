@@ -1,49 +1,48 @@
-/**
- * What differs between stages, and only that. What the functions and the stack must agree on is in `settings.ts`.
- */
+/** The settings that differ between stages. The facts that the functions rely on are in `contract.json`. */
 
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { CONTRACT } from './contract';
 
 export type Architecture = 'x86_64' | 'arm64';
 
 export interface StageConfig {
   /** Names the stack, and the value of the tag `stage`. */
   readonly stage: string;
-  /** Keep buckets, tables and the stream when the stack goes, and refuse to delete the stack itself. */
+  /** Keep tables, queues and the stream when the stack is deleted, and refuse to delete the stack itself. */
   readonly protectData: boolean;
-  /** arm64 is cheaper by a fifth; nobody has run it yet. */
+  /** arm64 costs a fifth less. It has not been tried. */
   readonly architecture: Architecture;
   readonly stream: StreamConfig;
   readonly ingest: IngestConfig;
   readonly consumer: ConsumerConfig;
   readonly archive: ArchiveConfig;
   readonly logs: LogConfig;
-  /** The queries that come with the Athena workgroup. Emulators do not know them: `-c namedQueries=false`. */
+  /** Saved queries in the Athena workgroup. Emulators do not know them: `-c namedQueries=false`. */
   readonly namedQueries: boolean;
-  /** Alarms on the sum of two metrics. Emulators do not know them: `-c metricMath=false` has the first metric alone. */
+  /** Alarms on the sum of two metrics. Emulators do not know them: with `-c metricMath=false` they use the first metric. */
   readonly metricMath: boolean;
-  /** Where alarms go; without it there is the topic, and nobody listens. */
+  /** Gets the alarms. Without it the topic has no subscriber. */
   readonly alarmEmail?: string;
-  /** On every resource, for the bill. */
+  /** On every resource, for cost reports. */
   readonly tags: Readonly<Record<string, string>>;
 }
 
 export type StreamConfig =
-  /** A shard takes 1 MB/s and 1,000 records/s. Provisioned is the cheaper one from a steady tenth of that on. */
+  /** A shard takes 1 MB/s and 1,000 records/s. Provisioned is cheaper from a steady tenth of that. */
   { readonly mode: 'provisioned'; readonly shards: number } | { readonly mode: 'on-demand' };
 
 export interface IngestConfig {
   readonly memoryMb: number;
   /**
-   * The door's rate limit: a Function URL takes at most ten times this many requests a second. Without it the function
-   * shares what the account has.
+   * Also a rate limit: a Function URL takes at most ten times as many requests a second. Without it the function shares the
+   * account's concurrency.
    */
   readonly reservedConcurrency?: number;
-  /** `none`: public, the functions tell tenants by header. `iam`: only callers of the account who sign with SigV4. */
+  /** `none`: public, tenants are named by headers. `iam`: only the account's own callers, signed with SigV4. */
   readonly auth: 'none' | 'iam';
-  /** Shift a tenth of the traffic first, and back if the error alarm fires. */
+  /** Shift a tenth of the traffic first, and roll back if an alarm fires. */
   readonly canary: boolean;
-  /** X-Ray samples 5 % of requests whether one likes it or not: $0.25 a million requests. */
+  /** X-Ray samples 5 % of requests, which cannot be changed: $0.25 a million requests. */
   readonly tracing: boolean;
 }
 
@@ -53,12 +52,17 @@ export interface ConsumerConfig {
 }
 
 export interface ArchiveConfig {
-  /** Keep deleted and overwritten objects for thirty days. */
+  /** Keep deleted and overwritten objects for 30 days. */
   readonly versioned: boolean;
-  /** When `events/`, `payloads/` and `texts/` move to Infrequent Access; S3 leaves objects below 128 KB where they are. */
+  /** When the archive moves to Infrequent Access. S3 does not move objects below 128 KB. */
   readonly infrequentAccessAfterDays: number;
-  /** When `events/`, `payloads/` and `texts/` are deleted, together; never, if unset. */
+  /** When the archive is deleted, with everything that it refers to. Never, if unset. */
   readonly expireAfterDays?: number;
+  /**
+   * How long quarantine and failed batches wait to be redriven. The lifetimes of claim checks and of notes in `redriven/` follow
+   * from it.
+   */
+  readonly failuresDays: number;
 }
 
 export interface LogConfig {
@@ -72,8 +76,9 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 1 },
     ingest: { memoryMb: 512, auth: 'none', canary: false, tracing: true },
-    consumer: { memoryMb: 1769, tracing: true },
-    archive: { versioned: false, infrequentAccessAfterDays: 30, expireAfterDays: 90 },
+    // One whole processor: most of the work is compression.
+    consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: true },
+    archive: { versioned: false, infrequentAccessAfterDays: 30, expireAfterDays: 90, failuresDays: 180 },
     logs: { retentionDays: RetentionDays.ONE_WEEK },
   },
   prod: {
@@ -82,13 +87,14 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 2 },
     ingest: { memoryMb: 512, reservedConcurrency: 100, auth: 'none', canary: true, tracing: true },
-    consumer: { memoryMb: 1769, tracing: true },
-    archive: { versioned: true, infrequentAccessAfterDays: 30 },
+    // One whole processor: most of the work is compression.
+    consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: true },
+    archive: { versioned: true, infrequentAccessAfterDays: 30, failuresDays: 180 },
     logs: { retentionDays: RetentionDays.THREE_MONTHS },
   },
 };
 
-/** The stage that `-c stage=` names (`dev` if none), with `-c architecture=` and `-c alarmEmail=` on top. */
+/** The stage of `-c stage=`, `dev` by default, changed by the other `-c` options. */
 export function stageConfig(context: (key: string) => unknown): StageConfig {
   const name = text(context, 'stage') ?? 'dev';
   const stage = STAGES[name];

@@ -1,13 +1,21 @@
 import { Duration } from 'aws-cdk-lib';
 import { Metric } from 'aws-cdk-lib/aws-cloudwatch';
+import { CONTRACT } from './contract';
 
-/** The namespace of the functions' own metrics (`shared/src/metric.rs`). They have no dimensions: one stage an account. */
-export const NAMESPACE = 'Tidegate';
-
-/** What alarms look at: services and functions give a value a minute, and an alarm sees nothing finer than its period. */
+/** Services and functions publish one value a minute, and an alarm sees nothing finer than its period. */
 export const MINUTE = { period: Duration.minutes(1) } as const;
 
-/** One of the functions' own metrics. */
+const { namespace, all } = CONTRACT.metrics;
+
+/** The metrics that count S3 writes, one for each kind of object. */
+export const S3_WRITES = all.map(({ name }) => name).filter((name) => name.endsWith('Written'));
+
+/** One of the functions' own metrics. They have no dimensions: one stage an account. */
 export function tidegateMetric(metricName: string, statistic: string, label?: string): Metric {
-  return new Metric({ namespace: NAMESPACE, metricName, statistic, label, ...MINUTE });
+  if (!all.some(({ name }) => name === metricName)) {
+    throw new Error(
+      `no function emits the metric \`${metricName}\` (known: ${all.map(({ name }) => name).join(', ')})`,
+    );
+  }
+  return new Metric({ namespace, metricName, statistic, label, ...MINUTE });
 }

@@ -1,9 +1,9 @@
 /**
- * List prices of us-east-1 in dollars, x86-64, without the free tier: what the dashboard's estimate and `docs/cost.md` are
- * made of. Prices change: compare them with https://aws.amazon.com/pricing before you rely on a figure.
+ * List prices of us-east-1 in dollars, x86-64, without the free tier. The dashboard's estimate and `docs/cost.md` use them.
+ * Prices change: compare them with https://aws.amazon.com/pricing before you rely on a figure.
  */
 export const PRICES = {
-  /** The state of the list. */
+  /** When they were listed. */
   asOf: '2026-11',
   lambda: { request: 0.2e-6, gbSecond: 0.0000166667 },
   kinesis: {
@@ -25,11 +25,9 @@ export const PRICES = {
 
 export const HOURS_A_MONTH = 730;
 
-/** What is charged for watching: a test counts them in the stack and in `shared/src/metric.rs`. */
+/** The alarms of the stack: a test counts them. */
 export const WATCHED = {
-  /** The functions' own metrics, each charged for the hours in which it has a value. */
-  metrics: 17,
   alarms: 17,
-  /** What the alarms look at: one that looks at two metrics is charged twice. */
+  /** An alarm is charged for each metric that it evaluates: two of them evaluate two. */
   alarmMetrics: 19,
 } as const;

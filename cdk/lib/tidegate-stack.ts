@@ -21,52 +21,45 @@ export interface TidegateStackProps extends StackProps {
   readonly assets: FunctionAssets;
 }
 
-/** The whole deployment, in the order of the data: what is stored comes first only where the door needs its name. */
+/** The whole deployment, in the order of the data. */
 export class TidegateStack extends Stack {
   constructor(scope: Construct, id: string, props: TidegateStackProps) {
     super(scope, id, props);
     const { config, settings } = props;
-    const { protectData } = config;
+    const { protectData, metricMath } = config;
     const platform: Platform = {
       assets: props.assets,
       architecture: config.architecture,
       logRetentionDays: config.logs.retentionDays,
     };
 
+    // Ingest needs the bucket's name and the queue's URL: so these come first.
     const archive = new ArchiveBucket(this, 'Archive', config.archive);
     const stream = new EventStream(this, 'Events', { stream: config.stream, protectData });
-    const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData });
-    const ingest = new IngestApi(this, 'Door', {
-      ...config.ingest,
-      platform,
-      timeout: settings.ingestTimeout,
-      stream,
-      archive,
-      spill,
-    });
+    const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData, metricMath });
+    const ingest = new IngestApi(this, 'Ingest', { ...config.ingest, platform, settings, stream, archive, spill });
 
-    const items = new ItemsTable(this, 'Items', { protectData });
+    const items = new ItemsTable(this, 'Items', { protectData, metricMath });
     const ledger = new LedgerTable(this, 'Ledger', { protectData });
-    const consumer = new Consumer(this, 'Store', { ...config.consumer, platform, stream, archive, items, ledger });
-    // Dispatch to other systems has its place here: a queue that the consumer fills, and a function that empties it.
+    const consumer = new Consumer(this, 'Consumer', { ...config.consumer, platform, stream, archive, items, ledger });
 
     const reader = new TenantReader(this, 'Reader', { items });
     const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage, namedQueries: config.namedQueries });
     const monitoring = new Monitoring(this, 'Monitoring', {
       stage: config.stage,
+      alarmEmail: config.alarmEmail,
       settings,
       streamConfig: config.stream,
       ingest,
       stream,
+      spill,
       consumer,
       items,
       ledger,
-      spill,
-      alarmEmail: config.alarmEmail,
-      metricMath: config.metricMath,
     });
 
     for (const [key, value] of Object.entries(config.tags)) Tags.of(this).add(key, value);
+    // The operator's commands find the deployment by these names (`tidegate doctor --stack`).
     this.outputs({
       Url: ingest.url.url,
       Bucket: archive.bucket.bucketName,
@@ -77,10 +70,10 @@ export class TidegateStack extends Stack {
       SpillDeadLetters: spill.deadLetters.queueArn,
       IngestFunction: ingest.rust.function.functionName,
       ConsumerFunction: consumer.rust.function.functionName,
-      RedriverFunction: spill.redriver.function.functionName,
+      DrainFunction: spill.drain.function.functionName,
       IngestLogs: ingest.rust.logGroup.logGroupName,
       ConsumerLogs: consumer.rust.logGroup.logGroupName,
-      RedriverLogs: spill.redriver.logGroup.logGroupName,
+      DrainLogs: spill.drain.logGroup.logGroupName,
       Mapping: consumer.mapping.eventSourceMappingId,
       ReaderRole: reader.role.roleArn,
       ProducerPolicy: stream.producerPolicy.managedPolicyArn,

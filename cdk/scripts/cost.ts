@@ -1,36 +1,37 @@
 /**
- * What a million events cost, from the prices in `lib/prices.ts`: `npx tsx scripts/cost.ts` writes the tables into
- * `docs/cost.md`, between its markers. A test compares.
+ * The cost of a million events, from the prices in `lib/prices.ts`. `npx tsx scripts/cost.ts` writes the tables into
+ * `docs/cost.md`, between its markers. A test fails while the page is out of date.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOURS_A_MONTH, PRICES, WATCHED } from '../lib/prices';
-import { MAPPING, ROOT } from '../lib/settings';
+import { CONTRACT } from '../lib/contract';
+import { ROOT } from '../lib/settings';
 
 const { lambda, kinesis, dynamodb, s3, sqs, cloudwatch, xray, apiGateway, firehose } = PRICES;
 const MILLION = 1_000_000;
 const GB = 1024 ** 3;
 
-/** What is assumed of the traffic, and what was measured or chosen of the functions. */
+/** The traffic is assumed; the functions' figures are measured or configured. */
 export const ASSUMED = {
   eventBytes: 1024,
   eventsAPost: 1,
   ingestSeconds: 0.015,
   ingestGb: 0.5,
   consumerSeconds: 0.2,
-  consumerGb: 1769 / 1024,
-  /** Of what a shard takes, so that a peak has room. */
+  consumerGb: CONTRACT.consumer.memoryMb / 1024,
+  /** The used part of a shard's capacity: the rest is room for peaks. */
   shardUse: 0.7,
   shardEventsASecond: 1000,
-  /** An item holds the text twice, as it came and transformed. */
+  /** An item holds the text twice: as it came, and transformed. */
   itemBytes: 1900,
   compression: 3.5,
-  /** Of the ledger's writes for an object: its intent, its commit, and the manifest row of a few kilobytes. */
+  /** The ledger's write units for one object: intent, commit, and a manifest row of a few kilobytes. */
   ledgerUnits: 6,
-  /** A document of metrics for every fifty requests, and one for every run of the consumer. */
+  /** One document of metrics for fifty requests, and one for each invocation of the consumer. */
   documentBytes: 1500,
-  /** Lambda asks a queue by five pollers, each of which waits twenty seconds for a message: also when there is none. */
+  /** Lambda polls a queue with five pollers, each waiting up to 20 seconds, also when the queue is empty. */
   pollers: 5,
   pollSeconds: 20,
   traced: 0.05,
@@ -48,7 +49,7 @@ export function components(eventsASecond: number, given: Partial<Assumed> = {}):
   const shards = Math.ceil(
     Math.max(recordsASecond / a.shardEventsASecond, (eventsASecond * a.eventBytes) / 1e6) / a.shardUse,
   );
-  const runs = (shards * seconds) / (MAPPING.window.toSeconds() + a.consumerSeconds);
+  const runs = (shards * seconds) / (CONTRACT.mapping.windowSeconds + a.consumerSeconds);
   const itemUnits = Math.ceil(a.itemBytes / 1024);
   return {
     'Lambda, ingest': requests * (lambda.request + a.ingestSeconds * a.ingestGb * lambda.gbSecond),
@@ -61,7 +62,7 @@ export function components(eventsASecond: number, given: Partial<Assumed> = {}):
     'DynamoDB, ledger': runs * a.ledgerUnits * dynamodb.writeUnit,
     'S3, puts': runs * s3.put,
     'CloudWatch, logs': ((requests / 50 + runs) * a.documentBytes * cloudwatch.logsGb) / GB,
-    'CloudWatch, metrics': (WATCHED.metrics * cloudwatch.metricMonth * seconds) / (HOURS_A_MONTH * 3600),
+    'CloudWatch, metrics': (CONTRACT.metrics.all.length * cloudwatch.metricMonth * seconds) / (HOURS_A_MONTH * 3600),
   };
 }
 
@@ -75,7 +76,7 @@ export function idle(shards: number): Record<string, number> {
     [`Kinesis, ${shards} shard${shards === 1 ? '' : 's'}`]: shards * kinesis.shardHour * HOURS_A_MONTH,
     [`CloudWatch, ${WATCHED.alarms} alarms`]: WATCHED.alarmMetrics * cloudwatch.alarmMonth,
     'CloudWatch, dashboard': cloudwatch.dashboardMonth,
-    'SQS, asked for spilled events': ((ASSUMED.pollers * HOURS_A_MONTH * 3600) / ASSUMED.pollSeconds) * sqs.request,
+    'SQS, polling for spilled events': ((ASSUMED.pollers * HOURS_A_MONTH * 3600) / ASSUMED.pollSeconds) * sqs.request,
   };
 }
 
@@ -83,7 +84,7 @@ function itemsOf(costs: Record<string, number>): number {
   return (costs['DynamoDB, items'] ?? 0) + (costs['DynamoDB, index'] ?? 0);
 }
 
-/** Others' ways to the same archive, dollars a million events; items are not among them, so neither are ours. */
+/** Other ways to the same archive, dollars a million events. They have no items, so our items are not counted either. */
 export function alternatives(eventsASecond: number): Record<string, number> {
   const ours = components(eventsASecond);
   const withoutItems = total(ours) - itemsOf(ours);
@@ -100,7 +101,7 @@ export function alternatives(eventsASecond: number): Record<string, number> {
   };
 }
 
-/** What a change saves, dollars a million events at 1,000 a second. */
+/** Savings of a change, dollars a million events at 1,000 a second. */
 export function levers(): [string, number][] {
   const base = total(components(1000));
   const with_ = (given: Partial<Assumed>) => base - total(components(1000, given));
@@ -108,19 +109,19 @@ export function levers(): [string, number][] {
   const saved: [string, number][] = [
     ['Send ten events a POST', with_({ eventsAPost: 10 })],
     ['Keep items below 1 KB (short texts)', with_({ itemBytes: 1000 })],
-    ['Do without items (**needs code**; nothing would be deduplicated)', itemsOf(ours)],
-    ['Do without the index by time (**needs code**; no lists of a tenant’s events)', ours['DynamoDB, index'] ?? 0],
-    ['Switch off tracing at the door', ours['X-Ray, ingest'] ?? 0],
+    ['Store no items (**needs code**; no deduplication)', itemsOf(ours)],
+    ['No index by time (**needs code**; no lists of a tenant’s events)', ours['DynamoDB, index'] ?? 0],
+    ['Switch off tracing of ingest', ours['X-Ray, ingest'] ?? 0],
     [
-      'Run on arm64 (a fifth less for the time; not tried)',
+      'Run on arm64 (a fifth less for compute time; not tried)',
       0.2 * MILLION * ASSUMED.ingestSeconds * ASSUMED.ingestGb * lambda.gbSecond,
     ],
-    ['Stay with provisioned shards: on demand costs that much more', onDemand() - provisioned(ours)],
+    ['Provisioned shards instead of on-demand', onDemand() - provisioned(ours)],
   ];
   return saved.sort(([, a], [, b]) => b - a);
 }
 
-/** Of an on-demand stream with one reader, at 1,000 events a second. */
+/** An on-demand stream with one reader, at 1,000 events a second. */
 function onDemand(): number {
   const gigabytes = (MILLION * ASSUMED.eventBytes) / GB;
   return gigabytes * (kinesis.onDemandGbIn + kinesis.onDemandGbOut) + (1000 * kinesis.onDemandStreamHour) / 3600;
@@ -148,12 +149,12 @@ export function tables(): string {
     row(['**in all**', ...columns.map((costs) => `**${money(total(costs))}**`)]),
     row(['dollars a month at that rate', ...columns.map((costs, i) => month(total(costs), RATES[i] ?? 0))]),
     '',
-    'Storage comes on top, dollars a month for each million events kept:',
+    'Storage is extra, dollars a month for each million stored events:',
     '',
     ...head(['', 'dollars']),
     row(['items, with point-in-time recovery', money(stored * (dynamodb.gbMonth + dynamodb.pitrGbMonth))]),
     row(['archive, first thirty days', money(archived * s3.gbMonth)]),
-    row(['archive, later, what is not below 128 KB', money(archived * s3.infrequentGbMonth)]),
+    row(['archive, later, objects of 128 KB and more', money(archived * s3.infrequentGbMonth)]),
     '',
     'When nothing is sent, dollars a month:',
     '',
@@ -163,7 +164,7 @@ export function tables(): string {
     ),
     row(['**in all**', `**${money(total(idle(1)))}**`, `**${money(total(idle(2)))}**`]),
     '',
-    'Levers, by what they save of a million events at 1,000/s:',
+    'Savings, dollars a million events at 1,000/s:',
     '',
     ...head(['', 'dollars']),
     ...levers().map(([name, saved]) => row([name, money(saved)])),
@@ -186,7 +187,7 @@ function month(aMillion: number, eventsASecond: number): string {
 export const PAGE = join(ROOT, 'docs', 'cost.md');
 const BETWEEN = /(<!-- tables -->\n)[\s\S]*(<!-- end -->)/;
 
-/** The page with its tables computed anew. */
+/** The page with current tables. */
 export function page(): string {
   return readFileSync(PAGE, 'utf8').replace(
     BETWEEN,

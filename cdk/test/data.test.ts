@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
+import { CONTRACT } from '../lib/contract';
 import { type Json, resource, resources, STAGES, type StageName, stack, template } from './stack';
 
-// What holds the data. Emulators drop much of this in silence, so it is held here.
+// The stores. Emulators ignore many of their settings silently, so the template is tested.
 
 for (const stage of STAGES) {
   test(`${stage}: the bucket is encrypted, private, TLS only, and outlives the stack`, () => {
@@ -27,28 +28,29 @@ for (const stage of STAGES) {
     });
   });
 
-  test(`${stage}: what archive lines and items refer to lives as long as the archive`, () => {
+  test(`${stage}: everything that archive lines refer to lives as long as the archive`, () => {
     const rules = lifecycle(stage);
-    const { ExpirationInDays, Transitions } = rules['events/'];
-    for (const prefix of ['payloads/', 'texts/', 'manifests/']) {
-      assert.deepEqual([rules[prefix].ExpirationInDays, rules[prefix].Transitions], [ExpirationInDays, Transitions]);
+    const { ExpirationInDays, Transitions } = rules['events/'] ?? {};
+    for (const prefix of CONTRACT.prefixes.archive) {
+      assert.deepEqual([rules[prefix]?.ExpirationInDays, rules[prefix]?.Transitions], [ExpirationInDays, Transitions]);
     }
     assert.equal(ExpirationInDays, stage === 'dev' ? 90 : undefined);
-    assert.deepEqual(Object.keys(rules).sort(), [
-      'aws/lambda/',
-      'errors/',
-      'events/',
-      'manifests/',
-      'payloads/',
-      'queries/',
-      'redriven/',
-      'texts/',
-      'whole bucket',
-    ]);
-    assert.equal(rules['whole bucket'].AbortIncompleteMultipartUpload.DaysAfterInitiation, 1);
+    assert.equal(rules['whole bucket']?.AbortIncompleteMultipartUpload.DaysAfterInitiation, 1);
   });
 
-  test(`${stage}: items expire by themselves, can be restored, and outlive the stack`, () => {
+  test(`${stage}: failures live for half a year, and the objects that redriving needs live longer`, () => {
+    const rules = lifecycle(stage);
+    const { errors } = CONTRACT.tables;
+    const { failurePrefix } = CONTRACT.mapping;
+    const { temporary, claims } = CONTRACT.prefixes;
+    for (const prefix of temporary) {
+      const isFailure = [errors.prefix, failurePrefix].includes(prefix);
+      const days = isFailure ? 180 : prefix === claims ? 210 + 1 + 4 + 14 : 210;
+      assert.equal(rules[prefix]?.ExpirationInDays, days, prefix);
+    }
+  });
+
+  test(`${stage}: items expire, can be restored, and outlive the stack`, () => {
     const items = resource(template(stage), 'AWS::DynamoDB::Table', 'Items');
     assert.deepEqual(items.Properties.TimeToLiveSpecification, { AttributeName: 'expires_at', Enabled: true });
     assert.deepEqual(items.Properties.KeySchema, [
@@ -65,16 +67,16 @@ for (const stage of STAGES) {
         Projection: { ProjectionType: 'KEYS_ONLY' },
       },
     ]);
-    heldSafe(items, stage);
+    isProtected(items, stage);
   });
 
   test(`${stage}: the ledger never expires, can be restored, and outlives the stack`, () => {
     const ledger = resource(template(stage), 'AWS::DynamoDB::Table', 'Ledger');
     assert.equal(ledger.Properties.TimeToLiveSpecification, undefined);
-    heldSafe(ledger, stage);
+    isProtected(ledger, stage);
   });
 
-  test(`${stage}: the stream is encrypted and keeps a day`, () => {
+  test(`${stage}: the stream is encrypted and keeps records for a day`, () => {
     const { Properties, DeletionPolicy } = resource(template(stage), 'AWS::Kinesis::Stream', 'Events');
     assert.deepEqual(Properties.StreamEncryption, { EncryptionType: 'KMS', KeyId: 'alias/aws/kinesis' });
     assert.equal(Properties.RetentionPeriodHours, 24);
@@ -83,7 +85,7 @@ for (const stage of STAGES) {
     assert.equal(DeletionPolicy, stage === 'dev' ? 'Delete' : 'Retain');
   });
 
-  test(`${stage}: queues are encrypted, TLS only, and take the largest message`, () => {
+  test(`${stage}: queues are encrypted, TLS only, and accept the largest message`, () => {
     const queues = resources(template(stage), 'AWS::SQS::Queue');
     assert.equal(queues.length, 2);
     for (const { Properties } of queues) {
@@ -94,21 +96,21 @@ for (const stage of STAGES) {
     const { Properties } = resource(template(stage), 'AWS::SQS::Queue', 'SpillQueue');
     assert.equal(Properties.MessageRetentionPeriod, 4 * 86_400);
     assert.equal(Properties.VisibilityTimeout, 180);
-    // Attempts alone must not use up the retention: an outage of a day, at three minutes an attempt.
+    // An outage of a day, at one attempt in three minutes, must not use up the attempts.
     assert.ok(Properties.RedrivePolicy.maxReceiveCount * Properties.VisibilityTimeout > 86_400);
   });
 }
 
-test('what outlives a stack is what docs/teardown.md says', () => {
-  const kept = (stage: StageName) =>
+test('the resources that outlive a stack are those of docs/teardown.md', () => {
+  const remaining = (stage: StageName) =>
     Object.values<Json>(template(stage).toJSON().Resources)
       .filter(({ DeletionPolicy }) => String(DeletionPolicy).startsWith('Retain'))
       .map(({ Type }) => Type)
       .filter((type) => type !== 'AWS::Lambda::Version')
       .sort();
   const always = ['AWS::DynamoDB::Table', 'AWS::DynamoDB::Table', 'AWS::S3::Bucket'];
-  assert.deepEqual(kept('dev'), always);
-  assert.deepEqual(kept('prod'), [...always, 'AWS::Kinesis::Stream', 'AWS::SQS::Queue', 'AWS::SQS::Queue'].sort());
+  assert.deepEqual(remaining('dev'), always);
+  assert.deepEqual(remaining('prod'), [...always, 'AWS::Kinesis::Stream', 'AWS::SQS::Queue', 'AWS::SQS::Queue'].sort());
 });
 
 test('an on-demand stream has no shard count', () => {
@@ -120,11 +122,11 @@ test('an on-demand stream has no shard count', () => {
   assert.deepEqual([Properties.StreamModeDetails, Properties.ShardCount], [{ StreamMode: 'ON_DEMAND' }, undefined]);
 });
 
-test('prod keeps versions of deleted objects for thirty days, dev none', () => {
+test('prod keeps versions of deleted objects for 30 days, dev keeps none', () => {
   const versioning = (stage: 'dev' | 'prod') =>
     resource(template(stage), 'AWS::S3::Bucket', 'Archive').Properties.VersioningConfiguration;
   assert.deepEqual([versioning('prod'), versioning('dev')], [{ Status: 'Enabled' }, undefined]);
-  assert.equal(lifecycle('prod')['whole bucket'].NoncurrentVersionExpiration.NoncurrentDays, 30);
+  assert.equal(lifecycle('prod')['whole bucket']?.NoncurrentVersionExpiration.NoncurrentDays, 30);
 });
 
 function lifecycle(stage: 'dev' | 'prod'): Record<string, Json> {
@@ -132,7 +134,7 @@ function lifecycle(stage: 'dev' | 'prod'): Record<string, Json> {
   return Object.fromEntries(Rules.map((rule: Json) => [rule.Prefix ?? 'whole bucket', rule]));
 }
 
-function heldSafe(table: { Properties: Json; DeletionPolicy?: string }, stage: string): void {
+function isProtected(table: { Properties: Json; DeletionPolicy?: string }, stage: string): void {
   assert.equal(table.DeletionPolicy, 'Retain');
   assert.deepEqual(table.Properties.PointInTimeRecoverySpecification, { PointInTimeRecoveryEnabled: true });
   assert.equal(table.Properties.SSESpecification.SSEEnabled, true);

@@ -3,15 +3,15 @@ import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import { resource, resources, STAGES, stack, template } from './stack';
 
-// The functions, how they are fed, and who may call them.
+// The functions, their event sources, and their callers.
 
 const FUNCTION = 'AWS::Lambda::Function';
-/** What a mapping says beside its numbers. */
+/** The properties of a mapping that are no numbers. */
 const REFERENCES = ['EventSourceArn', 'FunctionName', 'DestinationConfig', 'Tags'];
 
 for (const stage of STAGES) {
-  test(`${stage}: the consumer is fed as the design binds it`, () => {
-    const { Properties } = resource(template(stage), 'AWS::Lambda::EventSourceMapping', 'StoreMapping');
+  test(`${stage}: the consumer's mapping has the promised numbers`, () => {
+    const { Properties } = resource(template(stage), 'AWS::Lambda::EventSourceMapping', 'ConsumerMapping');
     const { DestinationConfig } = Properties;
     const isNumber = ([name]: [string, unknown]) => !REFERENCES.includes(name);
     const numbers = Object.fromEntries(Object.entries(Properties).filter(isNumber));
@@ -26,18 +26,18 @@ for (const stage of STAGES) {
       MaximumRecordAgeInSeconds: 6 * 3_600,
       MetricsConfig: { Metrics: ['EventCount'] },
     });
-    // On S3 a failed batch keeps its payload; on a queue it would be metadata alone.
+    // On S3 a failed batch keeps its records; a queue would get metadata only.
     const bucket = resource(template(stage), 'AWS::S3::Bucket', 'Archive').id;
     assert.deepEqual(DestinationConfig, { OnFailure: { Destination: { 'Fn::GetAtt': [bucket, 'Arn'] } } });
   });
 
-  test(`${stage}: records are given up long before the stream forgets them`, () => {
-    const mapping = resource(template(stage), 'AWS::Lambda::EventSourceMapping', 'StoreMapping').Properties;
+  test(`${stage}: records fail permanently long before the stream deletes them`, () => {
+    const mapping = resource(template(stage), 'AWS::Lambda::EventSourceMapping', 'ConsumerMapping').Properties;
     const stream = resource(template(stage), 'AWS::Kinesis::Stream', 'Events').Properties;
     assert.ok(mapping.MaximumRecordAgeInSeconds * 2 <= stream.RetentionPeriodHours * 3_600);
   });
 
-  test(`${stage}: functions run the binary, and log JSON at a level that lets metrics through`, () => {
+  test(`${stage}: functions run the binary, and log JSON at a level that includes metrics`, () => {
     const functions = resources(template(stage), FUNCTION);
     assert.equal(functions.length, 3);
     for (const { Properties } of functions) {
@@ -53,23 +53,23 @@ for (const stage of STAGES) {
     }
   });
 
-  test(`${stage}: the door writes no line for a request, and has room for a request of the largest size`, () => {
-    const { Properties } = resource(template(stage), FUNCTION, 'DoorIngest');
+  test(`${stage}: Lambda logs no line for a request of ingest, which has memory and time for the largest one`, () => {
+    const { Properties } = resource(template(stage), FUNCTION, 'Ingest');
     assert.equal(Properties.LoggingConfig.SystemLogLevel, 'WARN');
     assert.deepEqual([Properties.MemorySize, Properties.Timeout], [512, 15]);
     assert.deepEqual(Properties.TracingConfig, { Mode: 'Active' });
   });
 
-  test(`${stage}: the consumer has a whole processor and a minute`, () => {
-    const { Properties } = resource(template(stage), FUNCTION, 'StoreConsumer');
+  test(`${stage}: the consumer has one processor and one minute`, () => {
+    const { Properties } = resource(template(stage), FUNCTION, 'Consumer');
     assert.deepEqual([Properties.MemorySize, Properties.Timeout], [1769, 60]);
     assert.equal(Properties.LoggingConfig.SystemLogLevel, 'INFO');
     assert.deepEqual(Properties.TracingConfig, { Mode: 'Active' });
   });
 
-  test(`${stage}: the URL is the alias's, and public by both permissions`, () => {
-    const alias = { Ref: resource(template(stage), 'AWS::Lambda::Alias', 'DoorLive').id };
-    const url = resource(template(stage), 'AWS::Lambda::Url', 'DoorLive').Properties;
+  test(`${stage}: the URL belongs to the alias, and both permissions make it public`, () => {
+    const alias = { Ref: resource(template(stage), 'AWS::Lambda::Alias', 'IngestLive').id };
+    const url = resource(template(stage), 'AWS::Lambda::Url', 'IngestLive').Properties;
     assert.deepEqual([url.AuthType, url.Qualifier, url.InvokeMode], ['NONE', 'live', 'BUFFERED']);
     const permissions = resources(template(stage), 'AWS::Lambda::Permission').map(({ Properties }) => Properties);
     assert.deepEqual(permissions, [
@@ -78,7 +78,7 @@ for (const stage of STAGES) {
     ]);
   });
 
-  test(`${stage}: what was spilled comes back a few messages at a time, each on its own`, () => {
+  test(`${stage}: the drain gets a few messages at a time, and reports each of them`, () => {
     template(stage).hasResourceProperties('AWS::Lambda::EventSourceMapping', {
       EventSourceArn: { 'Fn::GetAtt': [Match.stringLikeRegexp('^SpillQueue'), 'Arn'] },
       BatchSize: 10,
@@ -88,24 +88,24 @@ for (const stage of STAGES) {
   });
 }
 
-test('only prod limits the door, and shifts its traffic gradually, and back when the function fails', () => {
+test('only prod limits ingest, shifts its traffic gradually, and rolls back when the function fails', () => {
   const limit = (stage: 'dev' | 'prod') =>
-    resource(template(stage), FUNCTION, 'DoorIngest').Properties.ReservedConcurrentExecutions;
+    resource(template(stage), FUNCTION, 'Ingest').Properties.ReservedConcurrentExecutions;
   assert.deepEqual([limit('dev'), limit('prod')], [undefined, 100]);
   template('dev').resourceCountIs('AWS::CodeDeploy::DeploymentGroup', 0);
 
-  const group = resource(template('prod'), 'AWS::CodeDeploy::DeploymentGroup', 'Door').Properties;
+  const group = resource(template('prod'), 'AWS::CodeDeploy::DeploymentGroup', 'Ingest').Properties;
   assert.deepEqual(group.AutoRollbackConfiguration.Events, ['DEPLOYMENT_FAILURE', 'DEPLOYMENT_STOP_ON_ALARM']);
-  const alarms = ['DoorErrors', 'DoorUnavailable'].map(
+  const alarms = ['IngestIngestUnavailable', 'IngestIngestErrors'].map(
     (id) => resource(template('prod'), 'AWS::CloudWatch::Alarm', id).id,
   );
   const expected = alarms.map((alarm) => ({ Name: { Ref: alarm } }));
   assert.deepEqual(group.AlarmConfiguration, { Alarms: expected, Enabled: true });
-  const alias = resource(template('prod'), 'AWS::Lambda::Alias', 'DoorLive');
+  const alias = resource(template('prod'), 'AWS::Lambda::Alias', 'IngestLive');
   assert.ok(alias.UpdatePolicy.CodeDeployLambdaAliasUpdate);
 });
 
-test('a door with IAM has no public permission', () => {
+test('ingest with IAM has no public permission', () => {
   const ingest = { memoryMb: 512, auth: 'iam', canary: false, tracing: false } as const;
   const closed = Template.fromStack(stack('dev', { ingest }));
   closed.resourceCountIs('AWS::Lambda::Permission', 0);

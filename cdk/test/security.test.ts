@@ -5,16 +5,16 @@ import { test } from 'node:test';
 import { Validations } from 'aws-cdk-lib';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { app, type Json, resource, resources, STAGES, type StageName, source, stack, template } from './stack';
+import { app, type Json, list, resource, resources, STAGES, type StageName, source, stack, template } from './stack';
 
-// Who may do what.
+// Permissions.
 
 for (const stage of STAGES) {
-  test(`${stage}: cdk-nag has nothing to say that nobody answered`, () => {
+  test(`${stage}: cdk-nag finds nothing that is not acknowledged with a reason`, () => {
     assert.deepEqual(findings(stage), []);
   });
 
-  test(`${stage}: no action has a wildcard, and no resource but those in the table of docs/security.md`, () => {
+  test(`${stage}: no action has a wildcard, and resources only those in the table of docs/security.md`, () => {
     const table = source('docs/security.md');
     for (const statement of statements(stage)) {
       for (const action of list(statement.Action)) assert.doesNotMatch(action, /\*/);
@@ -23,7 +23,7 @@ for (const stage of STAGES) {
         if (!text.includes('*')) continue;
         const prefix = /\/([a-z/]+\/\*)/.exec(text)?.[1];
         const named = prefix ?? list(statement.Action).join(', ');
-        assert.ok(table.includes(`\`${named}\``), `docs/security.md does not give the reason for ${text}`);
+        assert.ok(table.includes(`\`${named}\``), `docs/security.md gives no reason for ${text}`);
       }
     }
   });
@@ -47,7 +47,7 @@ for (const stage of STAGES) {
   });
 }
 
-/** CloudFormation takes no tags for these. */
+/** CloudFormation has no tags for these. */
 const NOT_TAGGED = [
   'AWS::Athena::NamedQuery',
   'AWS::CloudWatch::Dashboard',
@@ -64,13 +64,13 @@ const NOT_TAGGED = [
   'AWS::SQS::QueuePolicy',
 ];
 
-test('cdk-nag speaks up about a bucket without its settings', () => {
+test('cdk-nag complains about a bucket without settings', () => {
   const within = app();
   new Bucket(stack('dev', {}, within), 'Careless');
   assert.notDeepEqual(nag(within), []);
 });
 
-test('a tenant reader reads the partitions of its tag and no other, and cannot be taken on without the tag', () => {
+test('a tenant reader reads only the partitions of its tag, and cannot be assumed without the tag', () => {
   const { AssumeRolePolicyDocument } = resource(template('prod'), 'AWS::IAM::Role', 'Reader').Properties;
   const [trust] = AssumeRolePolicyDocument.Statement;
   assert.deepEqual(trust.Action, ['sts:AssumeRole', 'sts:TagSession']);
@@ -94,8 +94,8 @@ test('a tenant reader reads the partitions of its tag and no other, and cannot b
   }
 });
 
-test('the door can put and nothing else: it reads no event back', () => {
-  const { PolicyDocument } = resource(template('prod'), 'AWS::IAM::Policy', 'DoorIngest').Properties;
+test('ingest can only write: it cannot read events back', () => {
+  const { PolicyDocument } = resource(template('prod'), 'AWS::IAM::Policy', 'Ingest').Properties;
   const actions = PolicyDocument.Statement.flatMap((statement: Json) => list(statement.Action)).sort();
   assert.deepEqual(actions, [
     'kinesis:PutRecords',
@@ -119,7 +119,7 @@ function nag(within: ReturnType<typeof app>): string[] {
   try {
     within.synth();
   } catch (error) {
-    // What failed is in the report; it is for the tests to judge.
+    // The findings are in the report: the tests judge them.
     if ((error as Error).name !== 'ValidationFailed') throw error;
   }
   const { pluginReports } = JSON.parse(readFileSync(join(within.outdir, 'validation-report.json'), 'utf8'));
@@ -132,12 +132,8 @@ function statements(stage: StageName): Json[] {
   return policies.flatMap(({ Properties }) => Properties.PolicyDocument.Statement);
 }
 
-/** As IAM's `StringLike`, for patterns with `*` alone. */
+/** IAM's `StringLike`, for patterns with `*` only. */
 function like(pattern: string, value: string): boolean {
   const literals = pattern.split('*').map((literal) => literal.replace(/[.?+^${}()|[\]\\]/g, '\\$&'));
   return new RegExp(`^${literals.join('.*')}$`).test(value);
-}
-
-function list<T>(one: T | T[]): T[] {
-  return Array.isArray(one) ? one : [one];
 }

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Json, STAGES, template } from './stack';
 
-// Which resources there are, by which logical ids, and what each role may: a changed id replaces a resource with its data,
-// a changed statement is a change of security. `UPDATE_SNAPSHOTS=1 npm test` accepts both.
+// Resources by logical id, and the statements of every role. A changed id replaces a resource and its data; a changed statement
+// changes security. `UPDATE_SNAPSHOTS=1 npm test` accepts both.
 
 for (const stage of STAGES) {
   test(`${stage}: resources, roles and outputs are those of the snapshot`, () => {

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ERROR_COLUMNS, EVENT_COLUMNS, QUERIES, query } from '../lib/constructs/archive-sql';
+import { CONTRACT, type TableContract } from '../lib/contract';
+import { QUERIES, query } from '../lib/constructs/archive-sql';
 import { type Json, resource, resources, template } from './stack';
 
-// The queries of the workgroup, run as they are by DuckDB over objects that the pipeline wrote (`archive/`: two batches and
-// their quarantine; the first object has a gzip member for each of three tenants). What Athena alone does is not tried.
+// DuckDB runs the workgroup's queries unchanged, over objects that the pipeline wrote (`archive/`: two batches and their
+// quarantine; the first object has a gzip member for each of three tenants). Athena itself is not tested.
 
 test('a tenant’s hour is that tenant’s, in order', () => {
   const [rows] = run(['one-tenants-hour', '2026-11-21', '09', 'acme']);
@@ -38,7 +39,7 @@ test('the reasons of a day’s quarantine', () => {
   );
 });
 
-test('what a client sent beside the text can be asked for by path', () => {
+test('other members that a client sent can be queried by path', () => {
   const sql = "SELECT json_extract_string(fields, '$.region.name') FROM events WHERE fields IS NOT NULL ORDER BY id";
   assert.deepEqual(runSql([{ sql, parameters: [] }])[0]?.[0], ['eu']);
 });
@@ -73,17 +74,18 @@ function run(...queries: [(typeof QUERIES)[number], ...string[]][]): Rows[] {
 }
 
 function runSql(queries: { sql: string; parameters: string[] }[]): Rows[] {
-  const columns = (of: typeof EVENT_COLUMNS) =>
-    Object.fromEntries(of.map(({ name, type }) => [name, type.inputString === 'int' ? 'INTEGER' : 'VARCHAR']));
+  const columns = ({ columns }: TableContract) =>
+    Object.fromEntries(columns.map(({ name, type }) => [name, type === 'int' ? 'INTEGER' : 'VARCHAR']));
   const archive = join(__dirname, 'archive');
   const tables = {
-    events: { files: `${archive}/events/*/*/*.ndjson.gz`, columns: columns(EVENT_COLUMNS) },
-    errors: { files: `${archive}/errors/*/*.ndjson`, columns: columns(ERROR_COLUMNS) },
+    events: { files: `${archive}/events/*/*/*.ndjson.gz`, columns: columns(CONTRACT.tables.events) },
+    errors: { files: `${archive}/errors/*/*.ndjson`, columns: columns(CONTRACT.tables.errors) },
   };
   const python = join(__dirname, '..', '.venv', 'bin', 'python');
   const input = JSON.stringify({ tables, queries });
   const ran = spawnSync(python, [join(__dirname, 'duckdb_query.py')], { input, encoding: 'utf8' });
-  if (ran.error) throw new Error(`${python} does not run: \`make test-cdk\` installs it`, { cause: ran.error });
+  if (ran.error)
+    throw new Error(`${python} does not run: use \`make test-cdk\`, which installs it`, { cause: ran.error });
   assert.equal(ran.status, 0, ran.stderr);
   return JSON.parse(ran.stdout);
 }

@@ -1,4 +1,4 @@
-/** The stack as tests see it: without Rust and without AWS. */
+/** The stack for tests: without Rust and without AWS. */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,7 +30,7 @@ export function stack(stage: StageName, change: Partial<StageConfig> = {}, withi
 
 const templates = new Map<StageName, Template>();
 
-/** A stage's template, made once. */
+/** A stage's template, synthesized once. */
 export function template(stage: StageName): Template {
   const made = templates.get(stage) ?? Template.fromStack(stack(stage));
   templates.set(stage, made);
@@ -53,15 +53,57 @@ export function resources(of: Template, type: string): Resource[] {
   return Object.entries(found).map(([id, resource]) => ({ id, ...resource }));
 }
 
-/** The resource of a type whose id begins so. */
+/** The only resource of a type whose logical id starts with `id`. */
 export function resource(of: Template, type: string, id: string): Resource {
   const found = resources(of, type).filter((resource) => resource.id.startsWith(id));
   const [only] = found;
-  if (found.length !== 1 || only === undefined) throw new Error(`${found.length} resources ${type} begin with ${id}`);
+  if (found.length !== 1 || only === undefined)
+    throw new Error(`${found.length} resources of type ${type} have an id that starts with ${id}`);
   return only;
 }
 
 /** A file of the repository. */
 export function source(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8');
+}
+
+/** The first group of the pattern in `text`. */
+export function capture(text: string, pattern: RegExp): string {
+  const found = pattern.exec(text)?.[1];
+  if (found === undefined) throw new Error(`nothing matches ${pattern}`);
+  return found;
+}
+
+/** CloudFormation writes a list of one as the one. */
+export function list<T>(one: T | T[]): T[] {
+  return Array.isArray(one) ? one : [one];
+}
+
+export interface AlarmJson {
+  readonly id: string;
+  /** Of its runbook. */
+  readonly name: string;
+  readonly Expression?: string;
+  readonly Threshold: number;
+  readonly DatapointsToAlarm: number;
+  readonly EvaluationPeriods: number;
+  readonly TreatMissingData: string;
+  readonly AlarmActions: Json[];
+  readonly metrics: { MetricName: string; Period: number; Dimensions: Json[] }[];
+}
+
+/** The alarms with the metrics that they evaluate. */
+export function alarms(of: Template): AlarmJson[] {
+  return resources(of, 'AWS::CloudWatch::Alarm').map(({ id, Properties }) => {
+    const { Metrics = [], ...rest } = Properties;
+    const evaluated = Metrics.filter(({ MetricStat }: Json) => MetricStat);
+    const metrics = evaluated.map(({ MetricStat: { Metric, Period } }: Json) => ({ ...Metric, Period }));
+    return {
+      id,
+      ...rest,
+      name: capture(rest.AlarmDescription, /docs\/runbooks\/([a-z-]+)\.md$/),
+      Expression: Metrics.find((metric: Json) => metric.Expression)?.Expression,
+      metrics: metrics.length > 0 ? metrics : [rest],
+    };
+  });
 }

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { ROOT } from '../lib/settings';
 import { source } from './stack';
 
-// The workflows, which nothing runs but GitHub: what would go wrong there in silence.
+// The workflows, which only GitHub runs: mistakes that would stay unnoticed there.
 
 const FOLDER = '.github/workflows';
 
@@ -17,7 +17,7 @@ test('nothing is deployed that has not passed CI', () => {
   assert.match(deploy, /^ {2}prod:\n {4}needs: dev$/m);
 });
 
-test('a prod that waits for its approval holds nobody up but prod', () => {
+test('a prod deployment that waits for approval delays only prod', () => {
   assert.doesNotMatch(source(`${FOLDER}/deploy.yml`), /^concurrency:/m);
   const job = /^ {4}concurrency:\n {6}group: deploy-\$\{\{ inputs\.stage \}\}\n {6}cancel-in-progress: false$/m;
   assert.match(source(`${FOLDER}/deploy-stage.yml`), job);
@@ -26,18 +26,18 @@ test('a prod that waits for its approval holds nobody up but prod', () => {
 test('a command that fails before a pipe fails its step', () => {
   for (const file of readdirSync(join(ROOT, FOLDER))) {
     const workflow = source(`${FOLDER}/${file}`);
-    // GitHub's own choice of a shell has no `pipefail`; the one that is named has.
+    // GitHub's default shell has no `pipefail`; `shell: bash` has it.
     if (/ \| (?!$)/m.test(workflow.replace(/: [|>]-?$/gm, ''))) {
       assert.match(workflow, /^defaults:\n {2}run:\n(?: {4}#.*\n)* {4}shell: bash$/m, file);
     }
   }
 });
 
-test('cargo-lambda is one version everywhere, and goes into an environment of its own', () => {
+test('cargo-lambda has one version everywhere, and its own environment', () => {
   const files = ['tests/e2e/requirements.txt', 'docs/deploy.md', 'cdk/lib/assets.ts', `${FOLDER}/deploy.yml`];
   const versions = files.map((file) => /cargo-lambda==([\d.]+)/.exec(source(file))?.[1]);
   assert.equal(new Set(versions).size, 1, versions.join(' '));
   assert.ok(versions[0] !== undefined);
-  // Where Python is the system's, a plain `pip install` is refused (PEP 668).
+  // A system Python refuses a plain `pip install` (PEP 668).
   for (const file of files) assert.doesNotMatch(source(file), /(?<!\/bin\/pip"? )\binstall cargo-lambda==/, file);
 });

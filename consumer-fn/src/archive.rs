@@ -20,7 +20,6 @@ use crate::protocol::Planned;
 use crate::quarantine::LOGGED_TRACES;
 use shared::origin::ShardPosition;
 
-pub(crate) mod line;
 pub(crate) mod roll;
 
 /// A batch's stored events, laid out as objects.
@@ -43,7 +42,7 @@ impl<'a> Layout<'a> {
             batch,
             records: prefix.records,
             last_positions: &prefix.last_positions,
-            lines: lines(prefix, config),
+            lines: lines(prefix),
             traces: stored(prefix)
                 .filter_map(|(place, prepared)| Some((place, prepared.item.facts.trace.as_deref()?)))
                 .collect(),
@@ -141,12 +140,12 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn lines(prefix: &Prefix<InsertOutcome>, config: &config::Archive) -> Vec<Line> {
+fn lines(prefix: &Prefix<InsertOutcome>) -> Vec<Line> {
     let line = |(place, prepared): (BatchPosition, &Prepared)| Line {
         place,
         tenant: prepared.item.facts.tenant.clone(),
         received_at: prepared.item.facts.received_at,
-        bytes: line::line(prepared, config.content),
+        bytes: prepared.line.clone(),
     };
     stored(prefix).map(line).collect()
 }

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use shared::format::manifest_row::ManifestRow;
+use shared::metric::Metric;
 use shared::{config, gzip};
 use tokio::time::Instant;
 
@@ -185,6 +186,7 @@ impl<O: ObjectStore, L: Ledger> Committer<'_, O, L> {
         if created == Created::New {
             tracing::warn!(object.key = %intent.key, covers.end = %end, "archive key of an earlier attempt closed by an empty object");
             self.row = None;
+            Metric::ObjectsWritten.add(1);
         }
         Ok(seen(created))
     }
@@ -201,6 +203,7 @@ impl<O: ObjectStore, L: Ledger> Committer<'_, O, L> {
         if let Some(sidecar) = sidecar {
             let key = shared::format::key::manifest_sidecar(&row.key);
             retry(until, || objects.put(&key, sidecar.clone())).await?;
+            Metric::SidecarsWritten.add(1);
         }
         retry(until, || ledger.note(shard, &row)).await
     }

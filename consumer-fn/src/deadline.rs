@@ -37,8 +37,8 @@ impl Deadline {
         Self::after(ASSUMED)
     }
 
-    /// Until when claim checks are fetched. A third of the time: one missing object must leave time to store
-    /// the records before it.
+    /// Until when claim checks are fetched. A third of the time: one missing claim check must leave time to store the records
+    /// before it.
     pub(crate) fn resolve(&self) -> Instant {
         self.start + (self.work - self.start) / 3
     }
@@ -48,8 +48,8 @@ impl Deadline {
         self.start + (self.work - self.start) * 5 / 12
     }
 
-    /// Until when large texts are written.
-    pub(crate) fn offload(&self) -> Instant {
+    /// Until when large archive lines are written.
+    pub(crate) fn texts(&self) -> Instant {
         self.start + (self.work - self.start) / 2
     }
 

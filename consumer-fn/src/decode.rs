@@ -2,7 +2,7 @@
 
 use shared::client_object::ClientObject;
 use shared::config::Config;
-use shared::format::event_line::{Event, Text};
+use shared::format::event_line::Event;
 use shared::format::facts::{Facts, Source};
 use shared::format::record::{self, Content};
 use shared::id::{AdmissionId, EventId};
@@ -11,15 +11,15 @@ use shared::time::Timestamp;
 use crate::batch::Batch;
 use crate::batch::BatchPosition;
 use crate::prefix::{Entry, Prefix};
-use crate::quarantine::Quarantined;
+use crate::quarantined::Quarantined;
 use shared::origin::Origin;
 
-/// What a line costs besides its bytes, about: its event or its reason, its item, its place in quarantine. Without it
-/// a batch of lines that have next to no bytes would have no bound.
+/// About what a line costs in memory besides its bytes: its event or its reason, its item. Without it a batch of nearly
+/// empty lines would have no bound.
 const LINE_BYTES: usize = 1024;
 
-/// Reads record after record, until their lines come to `limits.batch_bytes` in all: what many small compressed
-/// records inflate to is bounded only here. The first record is always read.
+/// Reads one record after another, until their lines have `limits.batch_bytes` in all: only this bounds what many small
+/// compressed records inflate to. The first record is always read.
 pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
     let mut prefix =
         Prefix { records: 0, last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
@@ -58,19 +58,18 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
 /// One line of the stream, as the consumer reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamLine {
-    /// Where it lies.
     pub origin: Origin,
-    /// When the stream had its record.
+    /// When its record arrived on the stream.
     pub arrival: Timestamp,
-    /// The record's partition key, where it is known and there was one.
+    /// The record's partition key, if it is known.
     pub partition_key: Option<String>,
-    /// What it holds, or the name of the reason for which it goes to quarantine.
+    /// The event, or the name of the reason for which the line goes to quarantine.
     pub event: Result<Event, &'static str>,
 }
 
 impl Batch {
-    /// The lines of all records, for those who look over the consumer's shoulder. Record after record, since there is
-    /// no limit on what they come to together.
+    /// The lines of all records, for readers other than the consumer. One record after another, since the lines of all
+    /// together have no limit.
     pub fn lines(self, config: &Config) -> impl Iterator<Item = StreamLine> {
         self.into_records().flat_map(move |record| {
             let decoded = decode(&record, config);
@@ -88,11 +87,12 @@ impl Batch {
     }
 }
 
-/// The events in bytes that lay at `origin` and went to quarantine: one line, or what was taken for one and could not be
-/// cut into its own, a record or a user record of an aggregate.
+/// The events in quarantined bytes, which were at `origin`: one line, or what was taken for one and could not be cut into
+/// lines, a record or a user record of an aggregate.
 ///
-/// The first one is what the consumer would have read at that place. For each further one there is no place on the stream:
-/// those behind `origin` are its neighbours', who may be archived from there. It is given one that no line of a record has.
+/// The first event is what the consumer would have read at that origin. The others have no position of their own on the
+/// stream: the positions after `origin` are those of its neighbours, which may be archived from there. Each gets a position
+/// that no line of a record has.
 pub fn read_again(
     data: &[u8],
     origin: &Origin,
@@ -116,8 +116,8 @@ pub fn read_again(
     entries.into_iter().enumerate().map(entry).collect()
 }
 
-/// A foreign producer's object as an event. Whatever it does not say follows from where it lies, so that every
-/// attempt reads the same event.
+/// A foreign producer's object as an event. What the object does not say follows from its origin, so that every attempt
+/// reads the same event.
 fn foreign(object: ClientObject, arrival: Timestamp, origin: &Origin, config: &Config) -> Event {
     let admission_id = AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
     Event {
@@ -131,9 +131,9 @@ fn foreign(object: ClientObject, arrival: Timestamp, origin: &Origin, config: &C
             event_time: object.event_time,
             trace: None,
         },
-        text: Text::Inline(object.text),
+        text: object.text,
         fields: object.fields,
-        fields_ref: None,
+        claim_check: None,
         redrive_of: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! The environment variables that the deployment sets for the function, and the permissions of its role.
 
+use shared::format::key;
 use shared::permission::{On, Permission};
 
 /// The variables that name resources.
@@ -21,13 +22,10 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission::new("s3:PutObject", On::Objects("events/")),
     Permission::new("s3:PutObject", On::Objects("errors/")),
     Permission::new("s3:PutObject", On::Objects("texts/")),
-    // What came inline, and what its item does not hold, lies where the door would have put it: redriven, it is found there.
-    Permission::new("s3:PutObject", On::Objects("payloads/")),
     Permission::new("s3:PutObject", On::Objects("manifests/")),
     Permission::new("s3:PutObject", On::Objects("aws/lambda/")),
     Permission::new("s3:GetObject", On::Objects("events/")),
-    Permission::new("s3:GetObject", On::Objects("texts/")),
-    Permission::new("s3:GetObject", On::Objects("payloads/")),
+    Permission::new("s3:GetObject", On::Objects(key::CLAIMS)),
     Permission::new("s3:GetObject", On::Objects("manifests/")),
     // Without it S3 answers 403 instead of 404 for an object that does not exist.
     Permission::new("s3:ListBucket", On::Bucket),

@@ -14,11 +14,11 @@ use crate::decode::decode;
 use crate::insert::insert;
 use crate::items::ItemStore;
 use crate::ledger::Ledger;
-use crate::offload::offload;
 use crate::prepare::Prepared;
 use crate::quarantine;
 use crate::resolve::resolve;
 use crate::response::respond;
+use crate::texts;
 use crate::transform::work::simulate;
 use crate::transform::{InvalidTransform, Transform};
 use shared::objects::ObjectStore;
@@ -56,13 +56,12 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
 
         let decoded = decode(&batch, config);
         let events = decoded.entries.len();
-        let resolved = resolve(decoded, objects, config.limits.resolved_bytes, deadline.resolve()).await;
+        let resolved = resolve(decoded, objects, config.limits.claim_check_bytes, deadline.resolve()).await;
         let worked = simulate(resolved, config.transform.work_per_character(), deadline.simulate()).await;
-        let prepared = worked.map(|place, resolved| {
-            Prepared::new(resolved, batch.origin(place), transform, config, started_at)
-        });
-        let offloaded = offload(prepared, objects, deadline.offload()).await;
-        let inserted = insert(offloaded, items, deadline.items()).await;
+        let prepared = worked
+            .map(|place, event| Prepared::new(event, batch.origin(place), transform, config, started_at));
+        let stored = texts::store(prepared, objects, deadline.texts()).await;
+        let inserted = insert(stored, items, deadline.items()).await;
         let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine()).await;
         let stores = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive() };
         let committed = commit(inserted, &batch, stores, &config.archive).await;

@@ -12,7 +12,7 @@ use self::verdict::{Verdict, decide};
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::prefix::{Entry, Prefix};
 use crate::prepare::Prepared;
-use crate::quarantine::{Quarantined, Reason};
+use crate::quarantined::{Quarantined, Reason};
 use crate::retry::back_off;
 
 pub(crate) mod verdict;

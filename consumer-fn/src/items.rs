@@ -26,7 +26,7 @@ pub enum Insert {
     Failed(String),
 }
 
-/// What tells an item that was there already from the one that was to be inserted.
+/// The item that exists already, as far as a new one is compared with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing {
     /// The origin it names.
@@ -37,7 +37,7 @@ pub struct Existing {
     pub content_hash: String,
 }
 
-/// An item that is to name another origin: its event was brought back from where it had failed.
+/// An item that is to name another origin, because its event was redriven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeOver {
     /// Whose it is.

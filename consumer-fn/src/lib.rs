@@ -5,10 +5,10 @@
 //! |---|---|
 //! | [`batch`] | reads the invocation's payload |
 //! | [`decode`] | records to events |
-//! | [`resolve`] | fetches texts that came by reference |
+//! | [`resolve`] | fetches lines that came as claim checks |
 //! | [`transform`] | simulates work if configured; redacts, changes case, enriches |
-//! | [`prepare`] | lays out item, archive line and large parts |
-//! | [`offload`] | writes the large parts |
+//! | [`prepare`] | lays out item and archive line |
+//! | [`texts`] | writes archive lines that are too large for an object |
 //! | [`insert`] | inserts items, recognises duplicates |
 //! | [`quarantine`] | saves what cannot be processed |
 //! | [`archive`] | lays out gzip NDJSON objects |
@@ -22,7 +22,6 @@
 mod archive;
 mod batch;
 mod commit;
-mod content;
 mod count;
 mod deadline;
 mod decode;
@@ -33,22 +32,22 @@ pub mod items;
 pub mod lambda;
 pub mod ledger;
 pub mod manifest;
-mod offload;
 mod prefix;
 mod prepare;
 mod protocol;
 mod quarantine;
+mod quarantined;
 mod resolve;
 mod response;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod transform;
 mod unreadable;
 
 pub use batch::Batch;
 pub use commit::{NotFenced, fence};
-pub use content::content_hash;
 pub use deadline::Deadline;
 pub use decode::{StreamLine, read_again};
 pub use handler::Consumer;

@@ -2,7 +2,7 @@
 //! archived and committed, and the mapping sends the rest again. Records are finished whole and in order.
 
 use crate::batch::BatchPosition;
-use crate::quarantine::Quarantined;
+use crate::quarantined::Quarantined;
 
 /// What two stages pass on: the first `records` records of the batch, with the state of each line.
 #[derive(Debug)]

@@ -1,188 +1,144 @@
-//! From an event to what is stored of it: its item, its archive line, and the large parts that neither of them holds
-//! and that become objects of their own.
+//! From an event to what is stored of it: its item, and its archive line.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use shared::config::{Archive, Config};
+use shared::config::{Archive, ArchiveContent, Config};
 use shared::fields::Fields;
-use shared::format::claim_check::BlobRef;
-use shared::format::event_line::{Event, Text};
+use shared::format::archive_line::ArchiveLine;
+use shared::format::claim_check::{ClaimCheck, Part};
+use shared::format::event_line::Event;
 use shared::format::key;
 use shared::time::Timestamp;
-use shared::{gzip, limits, partition};
+use shared::{gzip, partition};
 
-use crate::archive::line;
-use crate::content::content_hash;
 use crate::items::Item;
-use crate::resolve::Resolved;
 use crate::transform::Transform;
 use shared::origin::Origin;
 
-/// Text in an item, before and after the transform each. With [`ITEM_FIELDS_BYTES`], all names, ids and references
-/// the whole stays below [`limits::ITEM_BYTES`].
+/// The most bytes of a text in an item. With [`ITEM_FIELDS_BYTES`], two texts, all names and ids, the whole item is
+/// smaller than [`shared::limits::ITEM_BYTES`].
 const ITEM_TEXT_BYTES: usize = 150_000;
-/// Fields in an item.
 const ITEM_FIELDS_BYTES: usize = 60_000;
 
 /// An event, ready to be stored.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) item: Item,
-    /// The archive line's text, where the item does not hold all of it.
-    pub(crate) line_text: Option<Text>,
-    /// The archive line's fields, where the item does not hold all of them.
-    pub(crate) line_fields: Option<Fields>,
-    /// What is to be written before anything refers to it.
-    pub(crate) blobs: Vec<(BlobRef, Bytes)>,
-    /// The event as it came in, but for its text: that is in the item, or where the item says.
+    /// The archive line, with its newline.
+    pub(crate) line: Bytes,
+    /// What is to be stored before the line: the line itself, if it is too large for an archive object.
+    pub(crate) parts: Vec<Part>,
+    /// The event as it came, for quarantine.
     event: Event,
 }
 
 impl Prepared {
     /// Transforms an event, and lays out what is stored of it.
     pub(crate) fn new(
-        resolved: Resolved,
+        mut event: Event,
         origin: Origin,
         transform: &Transform,
         config: &Config,
         processed_at: Timestamp,
     ) -> Self {
-        let Resolved { mut event, fetched } = resolved;
-        let content_hash = content_hash(&event);
-        let (original, original_ref) = match std::mem::replace(&mut event.text, Text::Inline(String::new())) {
-            Text::Inline(text) => (text, None),
-            Text::Ref(blob) => (fetched.unwrap_or_default(), Some(blob)),
-        };
+        let facts = &event.facts;
         let received_partition =
-            partition::received_partition(&event.facts.tenant, &event.facts.id, &config.tenants.spread);
-        // A replayed or redriven event may be older than an item lives. Its item still tells a repeat for as long as any.
-        let lives_from = event.facts.received_at.max(processed_at);
-        let expires_at = config.items.time_to_live(&event.facts.tier).map(|life| lives_from.plus(life));
-        let came_by_reference = original_ref.is_some();
+            partition::received_partition(&facts.tenant, &facts.id, &config.tenants.spread);
+        // A replayed or redriven event may be older than an item lives. Its item still detects duplicates for as long.
+        let lives_from = facts.received_at.max(processed_at);
+        let expires_at = config.items.time_to_live(&facts.tier).map(|life| lives_from.plus(life));
+        let text = transform.text(&event.text);
+        let fields = transform.fields(&event.fields);
+        let content_hash = event.content_hash();
 
-        let mut prepared = Self {
-            item: Item {
-                facts: event.facts.clone(),
-                origin,
-                content_hash,
-                processed_at,
-                modified_data: transform.text(&original),
-                original_text: original,
-                original_ref,
-                modified_ref: None,
-                fields: transform.fields(&event.fields),
-                fields_ref: event.fields_ref.clone(),
-                expires_at: expires_at.map(|at| at.unix_ms() / 1_000),
-                received_partition,
+        let line = ArchiveLine {
+            facts: Cow::Borrowed(facts),
+            processed_at,
+            origin: Cow::Borrowed(&origin),
+            text: Cow::Borrowed(&text),
+            fields: Cow::Borrowed(&fields),
+            original_text: match config.archive.content {
+                ArchiveContent::Transformed => None,
+                ArchiveContent::Both => Some(Cow::Borrowed(&event.text)),
             },
-            line_text: None,
-            line_fields: None,
-            blobs: Vec::new(),
-            event,
+            claim_check: None,
         };
-        if came_by_reference {
-            prepared.refer_to_text();
+        let (line, parts) = fit_object(line, &content_hash, &config.archive);
+
+        let (original_text, original_text_bytes) = beginning(&event.text);
+        let (modified_data, modified_data_bytes) = beginning(&text);
+        let (fields, fields_bytes) = if fields.as_json().len() > ITEM_FIELDS_BYTES {
+            (transform.fields(&Fields::empty()), Some(size(fields.as_json())))
+        } else {
+            (fields, None)
+        };
+        let item = Item {
+            facts: facts.clone(),
+            origin,
+            content_hash,
+            processed_at,
+            original_text,
+            modified_data,
+            fields,
+            original_text_bytes,
+            modified_data_bytes,
+            fields_bytes,
+            expires_at: expires_at.map(|at| at.unix_ms() / 1_000),
+            received_partition,
+        };
+        if event.claim_check.is_some() {
+            // It goes to quarantine as a head, so its text is not needed any more.
+            (event.text, event.fields) = (String::new(), Fields::empty());
         }
-        prepared.fit_line(transform, &config.archive);
-        prepared.fit_item(transform);
-        prepared
+        Self { item, line, parts, event }
     }
 
-    /// Every place where the event lay before, if it was brought back.
+    /// Every origin that the event had before it was redriven.
     pub(crate) fn redrive_of(&self) -> &[Origin] {
         &self.event.redrive_of
     }
 
-    /// The event as it came in, for quarantine. A text that became an object of its own is referred to.
+    /// The event as it came, for quarantine.
     pub(crate) fn into_event(self) -> Event {
-        let text = match self.item.original_ref {
-            Some(blob) => Text::Ref(blob),
-            None => Text::Inline(self.item.original_text),
-        };
-        Event { text, ..self.event }
-    }
-
-    /// Takes out of the archive line what would make it larger than an object may be.
-    fn fit_line(&mut self, transform: &Transform, archive: &Archive) {
-        if !self.line_is_too_large(archive) {
-            return;
-        }
-        self.refer_to_text();
-        if self.line_is_too_large(archive) {
-            self.refer_to_fields(transform);
-        }
-    }
-
-    fn line_is_too_large(&self, archive: &Archive) -> bool {
-        // JSON spells a character with at most six bytes. This much is sure to fit, and goes without a line being built.
-        let texts = self.item.modified_data.len() + self.item.original_text.len();
-        let most = 6 * texts + self.item.fields.as_json().len() + 16 * 1024;
-        if gzip::compressed_bound(most) <= archive.object_bytes {
-            return false;
-        }
-        let line = line::line(self, archive.content);
-        line.len() > limits::INLINE_BYTES
-            || gzip::compressed_bound(line.len()) > archive.object_bytes
-                && gzip::compress(&line, archive.level()).len() > archive.object_bytes
-    }
-
-    /// Cuts what an item does not hold, and keeps the whole of it elsewhere.
-    fn fit_item(&mut self, transform: &Transform) {
-        if self.item.original_text.len() > ITEM_TEXT_BYTES {
-            if self.item.original_ref.is_none() {
-                let whole = self.item.original_text.clone();
-                let key = |sha256: &str| key::payload(&self.event.facts.tenant, &self.event.facts.id, sha256);
-                self.item.original_ref = Some(store(&mut self.blobs, whole.into(), key));
-            }
-            cut(&mut self.item.original_text);
-        }
-        if self.item.modified_data.len() > ITEM_TEXT_BYTES {
-            if self.item.modified_ref.is_none() {
-                let whole = self.item.modified_data.clone();
-                self.refer_to_text();
-                self.line_text = Some(Text::Inline(whole));
-            }
-            cut(&mut self.item.modified_data);
-        }
-        if self.item.fields.as_json().len() > ITEM_FIELDS_BYTES {
-            let whole = self.item.fields.clone();
-            self.refer_to_fields(transform);
-            self.line_fields = Some(whole);
-        }
-    }
-
-    /// Makes the transformed text an object of its own.
-    fn refer_to_text(&mut self) {
-        let whole = self.item.modified_data.clone();
-        let key = |sha256: &str| key::text(&self.event.facts.tenant, &self.event.facts.id, sha256);
-        let blob = store(&mut self.blobs, whole.into(), key);
-        self.item.modified_ref = Some(blob.clone());
-        self.line_text = Some(Text::Ref(blob));
-    }
-
-    /// Makes the client's fields an object of its own. What the transform adds stays.
-    fn refer_to_fields(&mut self, transform: &Transform) {
-        let whole = Bytes::from(self.event.fields.as_json().to_owned());
-        let key = |sha256: &str| key::payload(&self.event.facts.tenant, &self.event.facts.id, sha256);
-        self.item.fields_ref = Some(store(&mut self.blobs, whole, key));
-        self.item.fields = transform.fields(&Fields::empty());
+        self.event
     }
 }
 
-fn store(blobs: &mut Vec<(BlobRef, Bytes)>, whole: Bytes, key: impl FnOnce(&str) -> String) -> BlobRef {
-    let blob = BlobRef::to(&whole, key);
-    blobs.push((blob.clone(), whole));
-    blob
+/// The line as it goes into an archive object; as a head, and with the parts to store, if it alone is too large for one.
+fn fit_object(mut line: ArchiveLine<'_>, content_hash: &str, archive: &Archive) -> (Bytes, Vec<Part>) {
+    let whole = line.to_bytes();
+    // This much fits for certain, without being compressed first.
+    if gzip::compressed_bound(whole.len()) <= archive.object_bytes {
+        return (whole.into(), Vec::new());
+    }
+    let stored = gzip::compress(&whole, archive.level());
+    if stored.len() <= archive.object_bytes {
+        return (whole.into(), Vec::new());
+    }
+    let key = |sha256: &str| key::text(&line.facts.tenant, &line.facts.id, sha256);
+    let (claim_check, parts) = ClaimCheck::new(stored, whole.len(), content_hash.to_owned(), key);
+    line.claim_check = Some(claim_check);
+    (line.to_bytes().into(), parts)
 }
 
-fn cut(text: &mut String) {
-    text.truncate(text.floor_char_boundary(ITEM_TEXT_BYTES));
-    text.shrink_to_fit();
+/// As much of a text as an item holds; and the size of the whole, if that is more.
+fn beginning(text: &str) -> (String, Option<i64>) {
+    let held = &text[..text.floor_char_boundary(ITEM_TEXT_BYTES)];
+    (held.to_owned(), (held.len() < text.len()).then(|| size(text)))
+}
+
+fn size(text: &str) -> i64 {
+    i64::try_from(text.len()).expect("no text has 2^63 bytes")
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use shared::client_object::ClientObject;
     use shared::config::TransformStep;
-    use shared::id::{AdmissionId, EventId, TenantId};
+    use shared::id::{EventId, TenantId};
+    use shared::limits;
 
     use super::*;
     use crate::items::{Attribute, RECEIVED_AT, RECEIVED_PARTITION};
@@ -194,7 +150,7 @@ mod tests {
     fn largest() -> (Event, Config) {
         let mut event = admitted(u128::MAX, &"t".repeat(limits::TENANT_ID_BYTES), "x", "");
         event.facts.id = EventId::parse("é".repeat(limits::EVENT_ID_BYTES / 2)).unwrap();
-        event.text = Text::Inline("ß".repeat(5_000_000));
+        event.text = "ß".repeat(5_000_000);
         event.fields = serde_json::from_str(&format!("{{\"a\":\"{}\"}}", "x".repeat(1_000_000))).unwrap();
         let mut config = Config::default();
         config.transform.steps = vec![TransformStep::Uppercase, TransformStep::Enrich];
@@ -210,7 +166,7 @@ mod tests {
             position: u32::MAX,
         };
         let now = Timestamp::from_unix_ms(NOW_MS);
-        Prepared::new(Resolved { event, fetched: None }, origin, &transform, config, now)
+        Prepared::new(event, origin, &transform, config, now)
     }
 
     fn item_size(item: &Item) -> usize {
@@ -223,6 +179,7 @@ mod tests {
             + match value {
                 Attribute::Text(text) => text.len(),
                 Attribute::Number(_) => 21,
+                Attribute::Flag(_) => 1,
             }
     }
 
@@ -231,15 +188,17 @@ mod tests {
         let (event, config) = largest();
         let prepared = prepare(event.clone(), &config);
         assert!(item_size(&prepared.item) < limits::ITEM_BYTES, "{}", item_size(&prepared.item));
-        assert!(prepared.item.original_ref.is_some() && prepared.item.modified_ref.is_some());
-        assert_eq!(prepared.into_event().fields, event.fields, "what is redriven is whole");
+        let item = &prepared.item;
+        let sizes = (item.original_text_bytes, item.modified_data_bytes, item.fields_bytes);
+        assert_eq!(sizes, (Some(10_000_000), Some(10_000_000), Some(1_009_922)));
+        assert_eq!(prepared.into_event(), event, "what is redriven is whole");
 
         // Just below where fields are cut.
         let mut event = event;
         let room = ITEM_FIELDS_BYTES - 9_900 - 40;
         event.fields = serde_json::from_str(&format!("{{\"a\":\"{}\"}}", "x".repeat(room))).unwrap();
         let item = prepare(event, &config).item;
-        assert!(item.fields_ref.is_none());
+        assert!(item.fields_bytes.is_none());
         assert!(item_size(&item) < limits::ITEM_BYTES, "{}", item_size(&item));
     }
 
@@ -271,7 +230,7 @@ mod tests {
         assert_eq!(
             expires(NOW_MS + 2_000),
             NOW_MS / 1_000 + 2 + life,
-            "the door's clock may be ahead of ours"
+            "the clock of ingest may be ahead of ours"
         );
     }
 
@@ -292,10 +251,29 @@ mod tests {
     }
 
     #[test]
-    fn an_item_refers_only_to_what_it_does_not_hold() {
+    fn an_item_that_holds_everything_is_not_truncated() {
         let item = prepare(admitted(1, "acme", "1", "hello"), &Config::default()).item;
-        assert_eq!((item.original_ref, item.modified_ref, item.fields_ref), (None, None, None));
-        assert_eq!(item.facts.admission_id, AdmissionId(uuid::Uuid::from_u128(1)));
+        assert!(item.attributes().iter().all(|(name, _)| !name.ends_with("_bytes") && *name != "truncated"));
         assert_eq!(item.facts.tenant, TenantId::parse("acme").unwrap());
+    }
+
+    proptest! {
+        /// The item has the text twice and the fields, the line has both once, in JSON within JSON; and both have the facts.
+        #[test]
+        fn what_is_stored_of_any_object_is_at_most_eight_times_its_size_or_eight_kilobytes(
+            name in "[a-z\\\\]{1,300}", values in proptest::collection::vec("[a-z0-9 \n\u{1}é]{0,40}", 0..200), depth in 0_usize..20,
+        ) {
+            let [name, values] =
+                [serde_json::to_string(&name), serde_json::to_string(&values)].map(Result::unwrap);
+            let body = format!("{{{name}:{}{values}{}}}", "[".repeat(depth), "]".repeat(depth));
+            let object = ClientObject::parse(&body).unwrap();
+            let mut event = admitted(1, "acme", "1", &object.text);
+            event.fields = object.fields;
+            let mut config = Config::default();
+            config.transform.steps = Vec::new();
+            let prepared = prepare(event, &config);
+            let stored = item_size(&prepared.item) + prepared.line.len();
+            prop_assert!(stored <= 8 * body.len().max(1_024), "{stored} bytes of {}", body.len());
+        }
     }
 }

@@ -1,98 +1,27 @@
-//! Quarantine: what cannot be processed, with its bytes and the reason, where `tidegate redrive` finds it.
+//! Quarantine: lines and records that cannot be processed, with their bytes and the reason, for `tidegate redrive`.
 //!
-//! One object a batch, or a few where there is much. They are written before the archive, since what an archive object
-//! covers is never given up again, while a line that is in quarantine twice (an attempt that got no further, and the
-//! next one) names the same origin both times: readers count origins. An object is named after its content, so an
-//! attempt that gets less far than the one before it takes nothing away.
+//! One object a batch, or a few if there is much. They are written before the archive, since what an archive object covers
+//! must not fail later. A line may be in quarantine twice (an attempt that ended early, and the next one), but with the
+//! same origin: readers count origins. An object is named after its content, so no attempt overwrites another's.
 
 use shared::digest::sha256;
-use shared::format::event_line::Event;
-use shared::format::facts::Facts;
 use shared::format::key;
 use shared::format::quarantine_line::QuarantineLine;
-use shared::format::record::Undecodable;
+use shared::metric::Metric;
 use tokio::time::Instant;
 
 use crate::batch::Batch;
-use crate::batch::BatchPosition;
 use crate::prefix::Prefix;
+use crate::quarantined::Quarantined;
 use crate::retry::{OutOfTime, retry};
 use shared::objects::ObjectStore;
 use shared::origin::Origin;
 
-/// An object ends with the line by which it has this many bytes or more. A line has at most the record's data, as
-/// base64, so no object comes to more than a few times as much.
+/// An object ends with the line by which it has this many bytes or more. One line has at most the data of a record, as
+/// base64.
 const OBJECT_BYTES: usize = 2_500_000;
 /// Trace headers in one log line.
 pub(crate) const LOGGED_TRACES: usize = 10;
-/// Details are for people; some quote their input.
-const DETAIL_CHARS: usize = 500;
-
-/// A line, or a record as a whole, that goes no further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Quarantined {
-    pub(crate) place: BatchPosition,
-    /// A stable name.
-    pub(crate) reason: &'static str,
-    detail: String,
-    /// `None` where the bytes could not be read.
-    facts: Option<Facts>,
-    /// What is to be sent again when the cause is gone.
-    bytes: Vec<u8>,
-}
-
-/// Why an event that could be read goes no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// Its text is not where its reference says.
-    PayloadMissing,
-    /// What lies there is not what the reference promises, or no text.
-    PayloadMismatch,
-    /// The texts that its record refers to come to more than is fetched for one record.
-    PayloadsTooLarge,
-    /// Another event with another content has its id.
-    IdReused,
-    /// The item store will never take its item.
-    ItemRefused,
-}
-
-impl Reason {
-    /// The name this reason has in queries over quarantine. On disk: never renamed.
-    fn code(self) -> &'static str {
-        match self {
-            Self::PayloadMissing => "payload_missing",
-            Self::PayloadMismatch => "payload_mismatch",
-            Self::PayloadsTooLarge => "payloads_too_large",
-            Self::IdReused => "id_reused",
-            Self::ItemRefused => "item_refused",
-        }
-    }
-}
-
-impl Quarantined {
-    /// A line or a record that is no event.
-    pub(crate) fn undecodable(place: BatchPosition, reason: &Undecodable, bytes: Vec<u8>) -> Self {
-        Self { place, reason: reason.code(), detail: cut(reason.to_string()), facts: None, bytes }
-    }
-
-    /// An event that goes no further.
-    pub(crate) fn event(place: BatchPosition, event: &Event, reason: Reason, detail: String) -> Self {
-        Self {
-            place,
-            reason: reason.code(),
-            detail: cut(detail),
-            facts: Some(event.facts.clone()),
-            bytes: event.line(),
-        }
-    }
-}
-
-fn cut(detail: String) -> String {
-    match detail.char_indices().nth(DETAIL_CHARS) {
-        Some((end, _)) => detail[..end].to_owned(),
-        None => detail,
-    }
-}
 
 /// Writes what the prefix has for quarantine. A second attempt at the same batch writes the same objects again.
 /// Where that fails, the prefix ends before the first record that it concerns: nothing is answered as done before it
@@ -127,7 +56,8 @@ pub(crate) async fn put(
         let bytes = bytes::Bytes::from(bytes);
         let put = retry(until, || objects.put(&key, bytes.clone())).await;
         put.map_err(|error| (first, key.clone(), error))?;
-        let (written, behind) = rest.split_at(count);
+        Metric::QuarantineObjectsWritten.add(1);
+        let (written, after) = rest.split_at(count);
         tracing::warn!(
             object.key = %key,
             quarantine.lines = count,
@@ -135,7 +65,7 @@ pub(crate) async fn put(
             quarantine.traces = ?traces(written),
             "lines went to quarantine"
         );
-        rest = behind;
+        rest = after;
     }
     Ok(())
 }
@@ -150,7 +80,7 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
         }
         let record = &batch.records()[quarantined.place.record];
         let Origin { shard, sequence_number, position } = batch.origin(quarantined.place);
-        let facts = quarantined.facts.as_ref();
+        let facts = quarantined.facts.as_deref();
         let line = QuarantineLine {
             reason: quarantined.reason.to_owned(),
             detail: quarantined.detail.clone(),

@@ -1,55 +1,44 @@
-//! Claim checks: texts that were too large for the stream are fetched from where the door put them.
-//! Members that went the same way (`fields_ref`) stay there: nothing here looks into them, and item and archive line
-//! carry the reference on, once it is known to be the tenant's own.
+//! Claim checks: lines that were too large for the stream are fetched from S3. From here on such an event is like any
+//! other.
 
+use bytes::Bytes;
 use futures::{StreamExt, stream};
-use shared::digest::is_sha256;
-use shared::format::claim_check::BlobRef;
-use shared::format::event_line::{Event, Text};
+use shared::format::claim_check::ClaimCheck;
+use shared::format::event_line::Event;
 use shared::format::key;
-use shared::limits;
 use tokio::time::Instant;
 
 use crate::prefix::{Entry, Prefix};
-use crate::quarantine::{Quarantined, Reason};
+use crate::quarantined::{Quarantined, Reason};
 use crate::retry::{OutOfTime, retry};
 use shared::objects::ObjectStore;
 
-/// Texts that are fetched at the same time.
+/// Claim checks that are fetched at the same time.
 const CONCURRENCY: usize = 8;
 
-/// An event whose text is at hand.
-#[derive(Debug)]
-pub(crate) struct Resolved {
-    /// The event as it came, with its reference, if it has one.
-    pub(crate) event: Event,
-    /// What lies where the reference points.
-    pub(crate) fetched: Option<String>,
-}
-
-/// Why a text is not at hand.
+/// Why a stored line could not be read.
 enum Unresolved {
-    /// It never will be.
+    /// It never can be.
     Quarantine(Reason, String),
-    /// It may be later.
+    /// It may be, later.
     OutOfTime(OutOfTime),
 }
 
-/// Fetches the texts that the prefix's events refer to, up to `most_bytes` in all. The door puts no more than that into
-/// one record ([`limits::RECORD_REFERRED_BYTES`]); of a record that refers to more all the same, the first texts that fit
-/// are fetched, and the others go to quarantine. Where the store does not answer until `until`, the prefix ends.
+/// Fills in text and fields of the prefix's heads, of lines of up to `most_bytes` in all. Ingest puts at most one head
+/// into a record. Of a foreign producer's record with more, those that fit are fetched, and the others go to quarantine.
+/// Where the store does not answer until `until`, the prefix ends.
 pub(crate) async fn resolve(
     mut prefix: Prefix<Event>,
     objects: &impl ObjectStore,
     most_bytes: usize,
     until: Instant,
-) -> Prefix<Resolved> {
+) -> Prefix<Event> {
     if let Some(record) = first_beyond(&prefix, most_bytes as u64) {
         prefix.end_before(record);
     }
-    let mut texts = Texts { record: 0, bytes: 0 };
+    let mut budget = RecordBudget { record: 0, bytes: 0, most_bytes: most_bytes as u64 };
     let requests: Vec<_> =
-        prefix.entries.iter().map(|entry| fetch(texts.refer(entry, most_bytes), objects, until)).collect();
+        prefix.entries.iter().map(|entry| fetch(&entry.value, budget.admit(entry), objects, until)).collect();
     let fetched: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
 
     let gave_up = prefix.entries.iter().zip(&fetched).find_map(|(entry, fetched)| match fetched {
@@ -57,115 +46,98 @@ pub(crate) async fn resolve(
         _ => None,
     });
     if let Some((record, error)) = gave_up {
-        tracing::error!(%error, batch.record = record, "a payload could not be fetched, the batch ends before it");
+        tracing::error!(%error, batch.record = record, "a claim check could not be fetched, the batch ends before it");
         prefix.end_before(record);
     }
-    // Entries only went from the end, so the two are still in step.
+    // Entries were removed only from the end, so the two still correspond.
     let mut fetched = fetched.into_iter();
     prefix.and_then(|Entry { place, value: event }| match fetched.next() {
         Some(Err(Unresolved::Quarantine(reason, detail))) => {
             Err(Quarantined::event(place, &event, reason, detail))
         }
-        fetched => Ok(Resolved { event, fetched: fetched.and_then(Result::ok).flatten() }),
+        Some(Ok(Some(stored))) => Ok(Event { text: stored.text, fields: stored.fields, ..event }),
+        _ => Ok(event),
     })
 }
 
-/// The first record, but not the very first, with which the texts have more than `most` bytes.
+/// The first record, but not the first with a head, with which the stored lines exceed `most` bytes.
 fn first_beyond(prefix: &Prefix<Event>, most: u64) -> Option<usize> {
     let mut bytes = 0_u64;
-    let mut refs = prefix.entries.iter().filter_map(|entry| match &entry.value.text {
-        Text::Ref(blob) => Some((entry.place.record, blob)),
-        Text::Inline(_) => None,
-    });
-    let first = refs.clone().next()?.0;
-    refs.find(|(record, blob)| {
-        bytes = bytes.saturating_add(blob.bytes);
-        *record > first && bytes > most
-    })
-    .map(|(record, _)| record)
+    let mut heads = prefix
+        .entries
+        .iter()
+        .filter_map(|entry| Some((entry.place.record, entry.value.claim_check.as_ref()?.line_bytes)));
+    let first = heads.clone().next()?.0;
+    heads
+        .find(|(record, line_bytes)| {
+            bytes = bytes.saturating_add(*line_bytes);
+            *record > first && bytes > most
+        })
+        .map(|(record, _)| record)
 }
 
-/// The texts of one record that are fetched.
-struct Texts {
+/// The stored lines of one record that are fetched.
+struct RecordBudget {
     record: usize,
     bytes: u64,
+    most_bytes: u64,
 }
 
-impl Texts {
-    /// The text that an event refers to, if it does and it may be fetched.
-    fn refer<'a>(
-        &mut self,
-        entry: &'a Entry<Event>,
-        most_bytes: usize,
-    ) -> Result<Option<&'a BlobRef>, Unresolved> {
-        let event = &entry.value;
-        if let Some(blob) = &event.fields_ref {
-            check(blob, event, most_bytes).map_err(mismatch)?;
-        }
-        let Text::Ref(blob) = &event.text else { return Ok(None) };
-        check(blob, event, most_bytes).map_err(mismatch)?;
+impl RecordBudget {
+    /// The claim check of an event, if it has one that may be fetched.
+    fn admit<'a>(&mut self, entry: &'a Entry<Event>) -> Result<Option<&'a ClaimCheck>, Unresolved> {
+        let Event { facts, claim_check: Some(claim_check), .. } = &entry.value else { return Ok(None) };
         if self.record != entry.place.record {
-            *self = Self { record: entry.place.record, bytes: 0 };
+            (self.record, self.bytes) = (entry.place.record, 0);
         }
-        if self.bytes + blob.bytes > most_bytes as u64 {
-            let detail =
-                format!("with this one of {} bytes, the record's texts pass {most_bytes} bytes", blob.bytes);
-            return Err(Unresolved::Quarantine(Reason::PayloadsTooLarge, detail));
+        let in_all = self.bytes.saturating_add(claim_check.line_bytes);
+        if in_all > self.most_bytes {
+            let detail = format!(
+                "with its line of {} bytes, the record's claim checks exceed {} bytes",
+                claim_check.line_bytes, self.most_bytes
+            );
+            return Err(Unresolved::Quarantine(Reason::ClaimsTooLarge, detail));
         }
-        self.bytes += blob.bytes;
-        Ok(Some(blob))
+        let own_key = |sha256: &str| key::claim(&facts.tenant, &facts.id, sha256);
+        claim_check.check(own_key, self.most_bytes).map_err(mismatch)?;
+        self.bytes = in_all;
+        Ok(Some(claim_check))
     }
 }
 
-/// What lies where a reference points, if there is one.
+/// The event that is stored for a head, if it is one.
 async fn fetch(
-    referred: Result<Option<&BlobRef>, Unresolved>,
+    head: &Event,
+    claim_check: Result<Option<&ClaimCheck>, Unresolved>,
     objects: &impl ObjectStore,
     until: Instant,
-) -> Result<Option<String>, Unresolved> {
-    let Some(blob) = referred? else { return Ok(None) };
-    let mut parts = Vec::new();
-    for key in blob.part_keys() {
+) -> Result<Option<Event>, Unresolved> {
+    let Some(claim_check) = claim_check? else { return Ok(None) };
+    let mut parts: Vec<Bytes> = Vec::new();
+    for key in claim_check.part_keys() {
         match retry(until, || objects.get(&key)).await {
             Ok(Some(part)) => parts.push(part),
             Ok(None) => {
-                return Err(Unresolved::Quarantine(
-                    Reason::PayloadMissing,
-                    format!("there is no object `{key}`"),
-                ));
+                let detail = format!("there is no object `{key}`");
+                return Err(Unresolved::Quarantine(Reason::ClaimMissing, detail));
             }
             Err(gave_up) => return Err(Unresolved::OutOfTime(gave_up)),
         }
     }
-    let whole = blob.join(parts).map_err(|error| mismatch(error.to_string()))?;
-    let text = String::from_utf8(whole.into());
-    text.map(Some).map_err(|_| mismatch(format!("`{}` does not hold UTF-8", blob.key)))
+    let line = claim_check.line(&parts).map_err(|error| mismatch(error.to_string()))?;
+    let stored: Event = serde_json::from_slice(&line)
+        .map_err(|error| mismatch(format!("`{}` does not hold an event: {error}", claim_check.key)))?;
+    let [of_head, of_stored] =
+        [head, &stored].map(|event| (&event.facts.tenant, &event.facts.id, event.facts.admission_id));
+    if stored.claim_check.is_some()
+        || of_head != of_stored
+        || stored.content_hash() != claim_check.content_hash
+    {
+        return Err(mismatch(format!("`{}` does not hold the event of its head", claim_check.key)));
+    }
+    Ok(Some(stored))
 }
 
 fn mismatch(detail: String) -> Unresolved {
-    Unresolved::Quarantine(Reason::PayloadMismatch, detail)
-}
-
-/// A reference is as trustworthy as its line's writer. It must name the place where the door puts what has this tenant,
-/// id and checksum: one that reaches into another tenant's payloads would show them, and a key that no store takes, or
-/// that is a folder's, would fail for ever and hold the shard up. Nor must it make us fetch without end.
-fn check(blob: &BlobRef, event: &Event, most_bytes: usize) -> Result<(), String> {
-    if !is_sha256(&blob.sha256) {
-        return Err("its checksum is not SHA-256 in lower-case hexadecimal".to_owned());
-    }
-    let own = key::payload(&event.facts.tenant, &event.facts.id, &blob.sha256);
-    if blob.key != own {
-        return Err(format!("the payload `{}` is not where the event's lies (`{own}`)", blob.key));
-    }
-    let parts = blob.bytes.div_ceil(limits::OBJECT_BYTES as u64).max(1);
-    if u64::from(blob.parts) != parts || blob.bytes > most_bytes as u64 {
-        return Err(format!(
-            "a payload of {} bytes in {} parts is not allowed (at most {} bytes, {} a part)",
-            blob.bytes,
-            blob.parts,
-            most_bytes,
-            limits::OBJECT_BYTES
-        ));
-    }
-    Ok(())
+    Unresolved::Quarantine(Reason::ClaimMismatch, detail)
 }

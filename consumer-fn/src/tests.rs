@@ -1,6 +1,7 @@
 //! The handler as a whole, over stores that fail by plan, in virtual time. What one stage does alone is tested in
 //! its own file.
 
+mod columns;
 mod faults;
 mod flow;
 pub(crate) mod large;
@@ -17,7 +18,7 @@ use aws_lambda_events::event::streams::KinesisEventResponse;
 use serde_json::{Value, json};
 use shared::config::Config;
 use shared::fields::Fields;
-use shared::format::event_line::{Event, Text};
+use shared::format::event_line::Event;
 use shared::format::facts::{Facts, Source};
 use shared::format::record;
 use shared::id::{AdmissionId, EventId, TenantId};
@@ -121,9 +122,9 @@ pub(crate) fn admitted(admission: u128, tenant: &str, id: &str, text: &str) -> E
             event_time: None,
             trace: None,
         },
-        text: Text::Inline(text.to_owned()),
+        text: text.to_owned(),
         fields: Fields::empty(),
-        fields_ref: None,
+        claim_check: None,
         redrive_of: Vec::new(),
     }
 }
@@ -135,6 +136,14 @@ fn record(tenant: &str, ids: &[&str]) -> Vec<u8> {
         admitted(admission, tenant, id, &format!("text of {id}")).line()
     };
     record::pack(&ids.iter().map(event).collect::<Vec<_>>())
+}
+
+/// The same event as a head, with its stored parts in `objects`.
+fn checked_in(mut event: Event, objects: &MemoryObjects) -> Event {
+    for (key, part) in event.check_in(&event.line()) {
+        objects.add(&key, part);
+    }
+    event
 }
 
 fn pack(events: &[Event]) -> Vec<u8> {

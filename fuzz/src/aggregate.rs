@@ -1,4 +1,4 @@
-//! KPL aggregates: what comes out is all that went in, and nothing that was damaged comes out.
+//! KPL aggregates: all user records are read, and a damaged aggregate is refused.
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -15,10 +15,10 @@ pub const WORDS: &[&str] = &[
     "\u{10}\0",
 ];
 
-/// How many user records are allowed here.
+/// The most user records that are allowed here.
 const MOST: usize = 100;
 
-/// `input` is an aggregate as it stands; behind a `k` it is a message, and gets magic and checksum.
+/// `input` is an aggregate. After a first byte `k`, it is the message of an aggregate, without magic and checksum.
 pub fn check(input: &[u8]) {
     let data = match input.split_first() {
         Some((b'k', message)) => seal(message),
@@ -27,7 +27,7 @@ pub fn check(input: &[u8]) {
     match kpl::user_records(&data, MOST) {
         Ok(records) => {
             assert!(kpl::is_aggregate(&data) || !data.starts_with(&MAGIC));
-            nothing_is_copied_or_counted_twice(&data, &records);
+            data_are_slices_that_do_not_overlap(&data, &records);
             assert_eq!(kpl::user_records(&encode(&records), MOST).unwrap(), records, "encoded again");
             fewer_are_refused(&data, records.len());
             damage_is_noticed(&data);
@@ -47,8 +47,8 @@ pub(crate) fn seal(message: &[u8]) -> Bytes {
     [&MAGIC[..], message, &Md5::digest(message)[..]].concat().into()
 }
 
-/// Each user record's data are a piece of the aggregate's own bytes, and no two overlap.
-fn nothing_is_copied_or_counted_twice(data: &Bytes, records: &[UserRecord]) {
+/// The data of a user record are a slice of the aggregate's bytes, and no two slices overlap.
+fn data_are_slices_that_do_not_overlap(data: &Bytes, records: &[UserRecord]) {
     let whole = data.as_ptr_range();
     let mut pieces: Vec<_> = records
         .iter()
@@ -66,7 +66,7 @@ fn fewer_are_refused(data: &Bytes, found: usize) {
     }
 }
 
-/// One bit of the message, the first, the last and one between; and a byte less.
+/// A flipped bit at the start, the middle or the end is noticed, and so is a missing byte.
 fn damage_is_noticed(data: &Bytes) {
     for at in [MAGIC.len(), data.len() / 2, data.len() - 1] {
         let mut damaged = data.to_vec();
@@ -76,7 +76,7 @@ fn damage_is_noticed(data: &Bytes) {
     assert!(kpl::user_records(&data.slice(..data.len() - 1), MOST).is_err());
 }
 
-/// An aggregate of these, by an encoder of our own: each has its keys to itself.
+/// Encodes an aggregate in which user records share no keys.
 fn encode(records: &[UserRecord]) -> Bytes {
     let mut message = Vec::new();
     for record in records {

@@ -1,4 +1,4 @@
-//! Configurations: each is either refused by an error that names the key, or works wherever it is used.
+//! Configurations: each one either works, or is refused by an error that names the key.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use nowhere::Nowhere;
 
 mod nowhere;
 
-/// What configurations are made of.
+/// Pieces of configurations.
 pub const WORDS: &[&str] = &[
     "[",
     "]",
@@ -66,11 +66,11 @@ pub const WORDS: &[&str] = &[
     "bodies_in_memory_bytes=",
     "body_timeout_ms=",
     "batch_bytes=",
-    "resolved_bytes=",
+    "claim_check_bytes=",
     "budget_ms=",
     "attempt_ms=",
     "spill_ms=",
-    "payload_ms=",
+    "claim_check_ms=",
     "free=",
     "acme=",
     "1979-05-27T07:32:00Z",
@@ -83,13 +83,13 @@ pub const WORDS: &[&str] = &[
     "true",
     "9223372036854775807",
     "0x7fffffffffffffff",
-    "10_000_000",
+    "10_485_760",
     "\"\"\"",
     "\\u0000",
     "#",
 ];
 
-/// `input` is a file's text; behind a line `---` come variables, `NAME=value`, one a line.
+/// `input` is the text of a file. After a line `---` come environment variables, one `NAME=value` a line.
 pub fn check(input: &[u8]) {
     let Ok(input) = std::str::from_utf8(input) else { return };
     let (text, lines) = input.split_once("\n---\n").unwrap_or((input, ""));
@@ -97,17 +97,25 @@ pub fn check(input: &[u8]) {
     let backwards: Vec<_> = variables.iter().rev().cloned().collect();
     match (load(text, variables.clone()), load(text, backwards)) {
         (Ok(config), Ok(backwards)) => {
-            assert_eq!(config.fingerprint(), backwards.fingerprint(), "the order of variables counts");
+            assert_eq!(
+                config.fingerprint(),
+                backwards.fingerprint(),
+                "the order of variables must not matter"
+            );
             let table = overridden(text, &variables);
             let in_file = load(&table.to_string(), Vec::new()).unwrap();
-            assert_eq!(config.fingerprint(), in_file.fingerprint(), "a variable is not what the file says");
+            assert_eq!(
+                config.fingerprint(),
+                in_file.fingerprint(),
+                "a variable must mean the same as the key in the file"
+            );
             let written = toml::to_string(&config).unwrap();
             assert_eq!(config.fingerprint(), load(&written, Vec::new()).unwrap().fingerprint(), "{written}");
             check_constants(&config, &table);
             check_usable(config);
         }
         (Err(error), Err(_)) => check_error(&error, text, &variables),
-        (one, other) => panic!("the order of variables decides: {:?} {:?}", one.err(), other.err()),
+        (one, other) => panic!("the order of variables must not matter: {:?} {:?}", one.err(), other.err()),
     }
 }
 
@@ -117,7 +125,7 @@ fn load(text: &str, variables: Variables) -> Result<Config, ConfigError> {
     config::parse(Path::new("fuzz.toml"), text, variables)
 }
 
-/// An environment holds a name once.
+/// A name occurs once in an environment.
 fn variables(lines: &str) -> Variables {
     let mut names = BTreeSet::new();
     let pairs = lines.lines().filter_map(|line| line.split_once('='));
@@ -125,7 +133,7 @@ fn variables(lines: &str) -> Variables {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The file as it would have to be to say what the variables say; a section's variable goes before its keys'.
+/// The file with the variables as keys. The variable of a section comes before those of its keys.
 fn overridden(text: &str, variables: &Variables) -> Table {
     let mut table: Table = text.parse().unwrap();
     let mut variables = variables.clone();
@@ -146,7 +154,7 @@ fn overridden(text: &str, variables: &Variables) -> Table {
     table
 }
 
-/// The constants that events are enriched with are those of the file; JSON has no times, so a time is a string.
+/// The constants for enrichment are those of the file. A time is a string, because JSON has no times.
 fn check_constants(config: &Config, table: &Table) {
     let constants = table.get("transform").and_then(|transform| transform.get("enrich"));
     let constants = constants.and_then(Value::as_table).cloned().unwrap_or_default();
@@ -169,7 +177,7 @@ fn as_json(value: Value) -> serde_json::Value {
     }
 }
 
-/// What is built from a configuration can be built, or says which key is wrong.
+/// A consumer can be built from the configuration, or the error names the key.
 fn check_usable(config: Config) {
     EnvFilter::try_new(config.telemetry.log_level.to_lowercase()).unwrap();
     assert!(config.tiers.allowed.contains(config.tiers.of_foreign()));
@@ -184,7 +192,7 @@ fn check_usable(config: Config) {
 /// An error names a key that the file or a variable has, or one that exists.
 fn check_error(error: &ConfigError, text: &str, variables: &Variables) {
     let message = error.to_string();
-    // It quotes what is wrong, and the line that it stands in with a mark below; nothing else at length.
+    // It quotes the wrong value and its line. Anything else in it is short.
     let given = text.len() + variables.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     assert!(message.len() < 1_000 + 4 * given, "{} bytes", message.len());
     match error {

@@ -1,19 +1,18 @@
-//! Requests: whatever a client sends, it is answered by the rules, and what was answered 202 is kept.
+//! Requests: any request is answered by the rules, and every event that was answered 202 is stored.
 //!
-//! | file | holds |
+//! | file | has |
 //! |---|---|
-//! | `input.rs` | a request as text, in which mutation keeps most of what it does not touch |
-//! | `ports.rs` | stream, payloads and spill queue in memory, which fail as the input says |
-//! | `answer.rs` | what an answer must look like, whatever was asked |
+//! | `input.rs` | a request as text, so that a mutation changes little of it |
+//! | `ports.rs` | stream, payloads and spill queue in memory, which fail if the input says so |
+//! | `answer.rs` | the rules for every answer |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::BodyExt;
 use ingest_fn::{IngestState, router};
-use serde_json::Value;
 use shared::config::Config;
-use shared::format::event_line::{Event, Text};
+use shared::format::event_line::Event;
 use shared::format::facts::Source;
 use shared::format::record::{self, Content};
 use shared::id::Ids;
@@ -22,7 +21,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::members;
-use answer::Answer;
+use answer::FuzzAnswer;
 pub use input::Input;
 use ports::Ports;
 
@@ -30,7 +29,7 @@ mod answer;
 pub mod input;
 mod ports;
 
-/// What requests are made of.
+/// Pieces of requests.
 pub const WORDS: &[&str] = &[
     "POST ",
     "GET ",
@@ -103,12 +102,12 @@ pub fn check(input: &[u8]) {
     answer.check();
     if answer.status >= 500 {
         assert_eq!(answer.status, 503);
-        assert!(ports.may_fail(), "everything behind the door works: {answer:?}");
+        assert!(ports.may_fail(), "no port fails: {answer:?}");
     }
-    check_kept(&input, &answer, &ports);
+    check_stored(&input, &answer, &ports);
 }
 
-fn answer_to(input: &Input, ports: Ports) -> Answer {
+fn answer_to(input: &Input, ports: Ports) -> FuzzAnswer {
     let mut config = Config::default();
     if input.has("small") {
         config.limits.body_bytes = 1_000;
@@ -131,19 +130,19 @@ fn answer_to(input: &Input, ports: Ports) -> Answer {
     runtime.block_on(async {
         let (head, body) = router(state).oneshot(input.request()).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer::new(head.status.as_u16(), input.is_head(), &head.headers, &body)
+        FuzzAnswer::new(head.status.as_u16(), input.is_head(), &head.headers, &body)
     })
 }
 
-/// Ids in the order in which they are given.
+/// Ids that count up.
 fn counting_ids() -> Ids {
     let next = AtomicU64::new(1);
     Ids::new(move || Uuid::from_u128(u128::from(next.fetch_add(1, Ordering::Relaxed))))
 }
 
-/// What the answer calls accepted is what lies behind the door: no event more, none less, each as it was sent.
-fn check_kept(input: &Input, answer: &Answer, ports: &Ports) {
-    let mut kept = Vec::new();
+/// The accepted events of the answer are exactly the stored events, and each is stored as it was sent.
+fn check_stored(input: &Input, answer: &FuzzAnswer, ports: &Ports) {
+    let mut stored = Vec::new();
     for (partition_key, data) in ports.packed() {
         for entry in record::unpack(&data).unwrap().entries {
             match entry {
@@ -151,38 +150,30 @@ fn check_kept(input: &Input, answer: &Answer, ports: &Ports) {
                     let tenant = event.facts.tenant.as_str();
                     let spread = partition_key.strip_prefix(tenant).and_then(|rest| rest.strip_prefix('#'));
                     assert!(partition_key == tenant || spread.is_some_and(|key| "012".contains(key)));
-                    kept.push(*event);
+                    stored.push(*event);
                 }
-                other => panic!("a line that holds no event: {other:?}"),
+                other => panic!("a line that is not an event: {other:?}"),
             }
         }
     }
-    // The order in which they stood in the request: ids are given in it.
-    kept.sort_by_key(|event| event.facts.admission_id);
+    // Sorts by the order of the request, in which ids are assigned.
+    stored.sort_by_key(|event| event.facts.admission_id);
     let accepted = answer.accepted();
-    let ids: Vec<_> = kept.iter().map(|event| event.facts.id.as_str()).collect();
+    let ids: Vec<_> = stored.iter().map(|event| event.facts.id.as_str()).collect();
     assert_eq!(ids, accepted.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "{answer:?}");
-    for (event, (index, _)) in kept.iter().zip(&accepted) {
+    for (event, (index, _)) in stored.iter().zip(&accepted) {
         check_event(input, event, *index, ports);
     }
 }
 
 fn check_event(input: &Input, event: &Event, index: usize, ports: &Ports) {
-    let text = match &event.text {
-        Text::Inline(text) => text.clone(),
-        Text::Ref(blob) => String::from_utf8(ports.payload(blob).into()).unwrap(),
-    };
-    if let Some(blob) = &event.fields_ref {
-        assert!(event.fields.is_empty());
-        serde_json::from_slice::<Value>(&ports.payload(blob)).unwrap();
-    }
-    // What the client wrote, where no coding of its own making stands between.
+    let stored = event.claim_check.as_ref().map(|claim_check| ports.stored(claim_check));
+    let event = stored.as_ref().unwrap_or(event);
+    // What the client wrote, unless a content coding of its own is in between.
     let Some(body) = input.plain_body() else { return };
     if event.facts.source == Source::TextUpload {
-        assert_eq!(text.as_bytes(), body);
-    } else if event.fields_ref.is_none()
-        && let Some(json) = input.event(index)
-    {
-        members::check(&json, Some(&event.facts.tenant), &text, &event.fields);
+        assert_eq!(event.text.as_bytes(), body);
+    } else if let Some(json) = input.event(index) {
+        members::check(&json, Some(&event.facts.tenant), &event.text, &event.fields);
     }
 }

@@ -1,14 +1,14 @@
-//! What must hold for any input, as properties: functions from bytes to nothing that panic where it does not hold.
+//! Properties that must hold for any input. A property is a function of bytes that panics if it does not hold.
 //!
-//! | target | input | what reads it |
+//! | target | input | code under test |
 //! |---|---|---|
-//! | [`record`] | a stream record's data, or in a frame | `shared::format::record`, KPL aggregates among it |
+//! | [`record`] | the data of a stream record | `shared::format::record`, including KPL aggregates |
 //! | [`aggregate`] | a KPL aggregate, or its message | `shared::format::kpl` |
-//! | [`http`] | a request as text, with what fails behind the door | `ingest-fn`'s router over ports in memory |
-//! | [`configuration`] | TOML, then variables | `shared::config`, and what is built from it |
+//! | [`http`] | a request as text, with the ports that fail | `ingest-fn`'s router with ports in memory |
+//! | [`configuration`] | TOML, and environment variables | `shared::config`, and the consumer built from it |
 //!
-//! `make test` checks them on [`seeds`] and on mutations of these, the same ones every time; `make fuzz` searches by
-//! coverage for as long as it is given. `docs/fuzzing.md` says more.
+//! `make test` checks them with [`seeds`] and mutations of these, which are the same every time. `make fuzz` searches
+//! by coverage for a given time. See `docs/fuzzing.md`.
 
 #![expect(clippy::unwrap_used, reason = "a property that cannot unwrap has failed")]
 
@@ -20,18 +20,16 @@ pub mod mutate;
 pub mod record;
 pub mod seeds;
 
-/// One thing that is fuzzed.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name: that of the binary, and of the folder under `corpus/`.
+    /// Also the name of the binary, and of the folder in `corpus/`.
     pub name: &'static str,
-    /// Panics where `input` shows that a property does not hold.
+    /// Panics if a property does not hold for `input`.
     pub check: fn(input: &[u8]),
-    /// What inputs are made of: mutation puts them in, since it would not guess them.
+    /// Pieces of inputs that mutation inserts, because it would not find them by chance.
     pub words: &'static [&'static str],
 }
 
-/// All of them.
 pub const TARGETS: [Target; 4] = [
     Target { name: "record", check: record::check, words: record::WORDS },
     Target { name: "aggregate", check: aggregate::check, words: aggregate::WORDS },

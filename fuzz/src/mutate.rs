@@ -1,16 +1,15 @@
-//! Inputs from inputs, without knowing what they mean. The same seed gives the same ones, on any machine.
+//! Makes new inputs by changing bytes of inputs. The same seed makes the same inputs, on any machine.
 
-/// Randomness that can be repeated: `SplitMix64`.
+/// Repeatable random numbers: `SplitMix64`.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// Everything that follows depends on `seed` alone.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Less than `end`, which is not 0.
+    /// A number below `end`, which must not be 0.
     pub fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -24,11 +23,11 @@ impl Dice {
     }
 }
 
-/// Bytes at which readers change their minds.
+/// Bytes that are special to parsers.
 const EDGES: [u8; 16] =
     [0, 1, 9, b'\n', b'\r', 0x1e, b' ', b'"', b'0', b'9', b'\\', b'{', 0x7f, 0x80, 0xc3, 0xff];
 
-/// `input`, changed in one to four places; `other` lends pieces, and so do `words`.
+/// Changes `input` in one to four places. Inserts pieces of `other` and `words`.
 pub fn mutate(dice: &mut Dice, input: &[u8], other: &[u8], words: &[&str]) -> Vec<u8> {
     let mut bytes = input.to_vec();
     for _ in 0..=dice.below(4) {
@@ -51,7 +50,7 @@ pub fn mutate(dice: &mut Dice, input: &[u8], other: &[u8], words: &[&str]) -> Ve
             }
             _ => {
                 let word = dice.one_of(words).map_or("", |word| word);
-                // Over what is there, or between.
+                // Inserts the word, or overwrites with it.
                 let end = if dice.below(2) == 0 { at } else { (at + word.len()).min(bytes.len()) };
                 bytes.splice(at..end, word.bytes());
             }
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_mutants_every_time_and_another_seed_others() {
+    fn the_same_seed_makes_the_same_mutants_and_another_seed_makes_others() {
         assert_eq!(mutants(1), mutants(1));
         assert_ne!(mutants(1), mutants(2));
     }

@@ -1,4 +1,5 @@
-//! Stream records: every line of a record comes out as what it says, or with its bytes and a reason.
+//! Stream records: every line of a record is read as the event that it contains, or returned with its bytes and a
+//! reason.
 
 use std::io::Read;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use shared::format::event_line::{Event, Text};
+use shared::format::event_line::Event;
 use shared::format::kpl;
 use shared::format::record::{self, Content, Entry, Undecodable, UnpackedRecord};
 use shared::gzip::{self, InflateError, Level};
@@ -15,7 +16,7 @@ use shared::limits;
 use crate::aggregate::{bytes_field, seal};
 use crate::members;
 
-/// What records are made of.
+/// Pieces of records.
 pub const WORDS: &[&str] = &[
     "{",
     "}",
@@ -54,9 +55,10 @@ pub const WORDS: &[&str] = &[
     "\"body\":",
     "\"message\":",
     "\"fields\":{",
-    "\"fields_ref\":{",
-    "\"text_ref\":{",
-    "\"key\":\"payloads/acme/1/ab\",",
+    "\"claim_check\":{",
+    "\"key\":\"claims/acme/1/ab\",",
+    "\"line_bytes\":",
+    "\"content_hash\":",
     "\"parts\":",
     "\"bytes\":",
     "\"sha256\":",
@@ -71,22 +73,22 @@ pub const WORDS: &[&str] = &[
     "\"0000-01-01T00:00:00+23:59\"",
 ];
 
-/// `input` is a record's data as it stands. A first byte puts the rest into a frame that mutation would break: `z` a
-/// gzip member, `k` an aggregate of this message, `u` an aggregate whose user records are the rest, cut at each `1e`;
-/// these may be framed as well.
+/// `input` is the data of a record. If it begins with one of these letters, the rest is wrapped, because mutation
+/// would break the wrapping: `z` compresses it with gzip, `k` makes it the message of an aggregate, `u` makes an
+/// aggregate of user records, cut at each byte `1e`. Those can be wrapped, too.
 pub fn check(input: &[u8]) {
-    let data = framed(input, 2);
+    let data = wrapped(input, 2);
     match record::unpack(&data) {
         Ok(record) => {
             assert!(record.entries.len() <= record::RECORD_EVENTS);
-            nothing_is_missing(&data, &record.entries);
-            what_was_read_comes_back(&record);
+            every_line_has_an_entry(&data, &record.entries);
+            unpacked_events_survive_packing(&record);
         }
         Err(reason) => check_reason(&data, &reason),
     }
 }
 
-fn framed(input: &[u8], levels: u8) -> Vec<u8> {
+fn wrapped(input: &[u8], levels: u8) -> Vec<u8> {
     match (input.split_first(), levels.checked_sub(1)) {
         (Some((b'z', rest)), Some(_)) => gzip::compress(rest, Level::FAST),
         (Some((b'k', message)), Some(_)) => seal(message).into(),
@@ -100,14 +102,14 @@ fn aggregate<'a>(user_records: impl Iterator<Item = &'a [u8]>, levels: u8) -> Ve
     bytes_field(1, b"acme", &mut message);
     for data in user_records {
         let mut user_record = vec![1 << 3, 0];
-        bytes_field(3, &framed(data, levels), &mut user_record);
+        bytes_field(3, &wrapped(data, levels), &mut user_record);
         bytes_field(3, &user_record, &mut message);
     }
     seal(&message).into()
 }
 
-/// Each entry stems from the line, or the user record, that stands in its place.
-fn nothing_is_missing(data: &[u8], entries: &[Entry]) {
+/// Each entry comes from the line or user record at the same position.
+fn every_line_has_an_entry(data: &[u8], entries: &[Entry]) {
     let mut rest = entries.iter();
     let parts = if kpl::is_aggregate(data) {
         let user_records = kpl::user_records(&Bytes::copy_from_slice(data), record::RECORD_EVENTS).unwrap();
@@ -116,7 +118,7 @@ fn nothing_is_missing(data: &[u8], entries: &[Entry]) {
         vec![data.to_vec()]
     };
     for part in parts {
-        // A user record that could not be read as a whole is one entry with all of its bytes.
+        // An unreadable user record is one entry with all its bytes.
         if let Some(Err(bad)) = rest.as_slice().first()
             && bad.bytes == part
         {
@@ -125,7 +127,7 @@ fn nothing_is_missing(data: &[u8], entries: &[Entry]) {
         }
         let plain = if part.starts_with(&gzip::MAGIC) { inflated(&part).unwrap() } else { part };
         for line in lines(&plain) {
-            match rest.next().unwrap_or_else(|| panic!("nothing came of the line {}", line.escape_ascii())) {
+            match rest.next().unwrap_or_else(|| panic!("no entry for the line {}", line.escape_ascii())) {
                 Ok(Content::Event(event)) => check_event(line, event),
                 Ok(Content::Foreign(object)) => {
                     members::check(line, object.tenant.as_ref(), &object.text, &object.fields);
@@ -134,10 +136,10 @@ fn nothing_is_missing(data: &[u8], entries: &[Entry]) {
             }
         }
     }
-    assert_eq!(rest.len(), 0, "entries that stem from no line");
+    assert_eq!(rest.len(), 0, "entries without a line");
 }
 
-/// The lines of a record that is not compressed: an object that is spread over several counts as one.
+/// The lines of an uncompressed record. An object that spans several lines counts as one.
 fn lines(plain: &[u8]) -> Vec<&[u8]> {
     let is_json = |bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
     let whole = plain.trim_ascii();
@@ -146,9 +148,9 @@ fn lines(plain: &[u8]) -> Vec<&[u8]> {
     if lines.len() > 1 && is_json(whole) && !is_json(lines[0]) { vec![whole] } else { lines }
 }
 
-/// The event says what its line says, to another reader of JSON.
+/// Another JSON parser reads the same event from the line.
 fn check_event(line: &[u8], event: &Event) {
-    // Numbers that no `f64` holds are none of this reader's, but of ours, which does not look at them.
+    // This parser fails on numbers that do not fit an `f64`. Ours does not parse them.
     let Ok(value) = serde_json::from_slice::<Value>(line) else { return };
     assert_eq!(value["id"], event.facts.id.as_str());
     assert_eq!(value["tenant"], event.facts.tenant.as_str());
@@ -156,16 +158,17 @@ fn check_event(line: &[u8], event: &Event) {
         value["admission_id"].as_str().map(str::to_lowercase),
         Some(event.facts.admission_id.to_string())
     );
-    match &event.text {
-        Text::Inline(text) => assert_eq!(value["text"], text.as_str()),
-        Text::Ref(blob) => assert_eq!(value["text_ref"]["sha256"], blob.sha256.as_str()),
+    if let Some(claim_check) = &event.claim_check {
+        assert_eq!(value["claim_check"]["sha256"], claim_check.sha256.as_str());
+        return;
     }
+    assert_eq!(value["text"], event.text.as_str());
     let fields: Value = serde_json::from_str(event.fields.as_json()).unwrap();
     assert_eq!(value.get("fields").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())), fields);
 }
 
-/// Events that were read, written again and read again are the same, and are as many.
-fn what_was_read_comes_back(record: &UnpackedRecord) {
+/// Events that are packed and unpacked again are the same.
+fn unpacked_events_survive_packing(record: &UnpackedRecord) {
     let events = |entries: &[Entry]| -> Vec<Event> {
         let event = |entry: &Entry| match entry {
             Ok(Content::Event(event)) => Some((**event).clone()),
@@ -182,7 +185,7 @@ fn what_was_read_comes_back(record: &UnpackedRecord) {
     }
 }
 
-/// A record is refused as a whole only where nothing of it can be read, or where it is too large.
+/// A record is refused as a whole only if nothing of it can be read, or if it is too large.
 fn check_reason(data: &[u8], reason: &Undecodable) {
     let is_gzip = data.starts_with(&gzip::MAGIC);
     match reason {
@@ -199,12 +202,12 @@ fn check_reason(data: &[u8], reason: &Undecodable) {
         Undecodable::Aggregate(_) => {
             assert!(kpl::user_records(&Bytes::copy_from_slice(data), record::RECORD_EVENTS).is_err());
         }
-        Undecodable::TooManyLines | Undecodable::TextsTooLarge => {}
+        Undecodable::TooManyLines => {}
         line => panic!("a line's reason refused the whole record: {line}"),
     }
 }
 
-/// What a gzip stream inflates to, up to a byte more than is ever allowed; `None` if it is corrupt before.
+/// Inflates a gzip stream, up to one byte over the limit. `None` if it is corrupt before that.
 fn inflated(data: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     let most = limits::RECORD_INFLATED_BYTES as u64 + 1;

@@ -1,4 +1,5 @@
-//! What mutation starts from: the fixtures, read in place, the sample configuration, and what lies in `corpus/`.
+//! The inputs that mutation starts with: the fixtures of the integration tests, the sample configuration, and
+//! `corpus/`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -6,12 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use shared::gzip::{self, Cap};
 
-/// An input, and where it comes from.
 #[derive(Clone, Debug)]
 pub struct Seed {
-    /// The file it was made from.
+    /// The file that it was made from.
     pub name: String,
-    /// The input.
     pub input: Vec<u8>,
 }
 
@@ -33,7 +32,7 @@ pub fn of(target: &str) -> Vec<Seed> {
     seeds
 }
 
-/// The records of every payload for `consumer-fn`. Of a payload with thousands of them, the first ones.
+/// The first records of every payload for `consumer-fn`.
 fn records() -> Vec<Seed> {
     let payloads = files(&workspace().join("tests/fixtures/kinesis")).map(|(name, bytes)| {
         let cap = Cap { bytes: 100_000_000, ratio: 1_100 };
@@ -54,7 +53,7 @@ fn records() -> Vec<Seed> {
 fn aggregates() -> Vec<Seed> {
     let files = files(&workspace().join("tests/fixtures/kpl")).filter(|(name, _)| name != "make.py");
     let seeds = files.flat_map(|(name, input)| {
-        // Its message alone, too: what is changed in it does not break the checksum.
+        // Also the message alone: changes to it do not break the checksum.
         let message = [b"k", &input[4..input.len() - 16]].concat();
         [Seed { name: format!("message-{name}"), input: message }, Seed { name, input }]
     });
@@ -91,7 +90,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The files of a folder, by name.
+/// The files of a folder: names and contents.
 fn files(folder: &Path) -> impl Iterator<Item = (String, Vec<u8>)> + use<> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries.map(|entry| {

@@ -1,6 +1,5 @@
-//! The short run: every seed, and mutants of the seeds, the same ones every time.
-//!
-//! `TIDEGATE_FUZZ_SEED` and `TIDEGATE_FUZZ_MUTANTS` make it another run, or a longer one.
+//! The short run: every seed and some mutants, the same every time. Set `TIDEGATE_FUZZ_SEED` for other mutants, and
+//! `TIDEGATE_FUZZ_MUTANTS` for more.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
@@ -9,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use fuzz::mutate::{Dice, mutate};
 use fuzz::{TARGETS, Target, seeds};
 
-/// Larger seeds are checked as they are: what mutation does to them it does to smaller ones in less time.
+/// Larger seeds are checked, but not mutated, because mutants of smaller ones take less time.
 const LARGEST_MUTATED: usize = 4_096;
 
 fn run(name: &str) {
@@ -31,7 +30,7 @@ fn run(name: &str) {
     }
 }
 
-/// Says which input it was before the test fails.
+/// Prints the input before the test fails.
 fn check(target: &Target, input: &[u8], what: &str) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (target.check)(input))) {
         let shown = input[..input.len().min(8_192)].escape_ascii();
@@ -50,16 +49,16 @@ fn records_are_read_or_refused_by_the_rules() {
 }
 
 #[test]
-fn aggregates_come_apart_whole_or_not_at_all() {
+fn aggregates_are_read_whole_or_refused() {
     run("aggregate");
 }
 
 #[test]
-fn requests_are_answered_by_the_rules_and_what_is_answered_202_is_kept() {
+fn requests_are_answered_by_the_rules_and_accepted_events_are_stored() {
     run("http");
 }
 
 #[test]
-fn configurations_work_or_name_the_key() {
+fn configurations_work_or_the_error_names_the_key() {
     run("configuration");
 }

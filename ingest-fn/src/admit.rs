@@ -126,7 +126,7 @@ mod tests {
         let all = json.iter().chain(headers).map(|(name, value)| {
             (name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
         });
-        // Appends: a later header of the same name stands beside the first.
+        // Appends: a later header of the same name does not replace the first.
         let mut map = HeaderMap::new();
         for (name, value) in all {
             map.append(name, value);

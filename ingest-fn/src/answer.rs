@@ -9,7 +9,7 @@ use shared::id::EventId;
 use shared::metric::Metric;
 use tracing::Level;
 
-use crate::cut::{Batch, Form};
+use crate::cut::{Form, RequestEvents};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
 
@@ -72,7 +72,7 @@ pub(crate) fn health(config: &str) -> Response {
 }
 
 /// Answers a request that was cut into events.
-pub(crate) fn outcome(batch: &Batch<EventId>, body_bytes: usize, request_id: &RequestId) -> Response {
+pub(crate) fn outcome(batch: &RequestEvents<EventId>, body_bytes: usize, request_id: &RequestId) -> Response {
     count(batch, body_bytes);
     log_unpublished(batch, request_id);
     match (batch.form, &batch.events[..]) {
@@ -164,7 +164,7 @@ fn json(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> 
     response
 }
 
-fn count(batch: &Batch<EventId>, body_bytes: usize) {
+fn count(batch: &RequestEvents<EventId>, body_bytes: usize) {
     let accepted = batch.events.iter().filter(|event| event.is_ok()).count();
     Metric::EventsAccepted.add(accepted);
     Metric::EventsRejected.add(batch.events.len() - accepted);
@@ -174,7 +174,7 @@ fn count(batch: &Batch<EventId>, body_bytes: usize) {
 }
 
 /// Logs one line for all unpublished events of a request: they failed together, for one reason.
-fn log_unpublished(batch: &Batch<EventId>, request_id: &RequestId) {
+fn log_unpublished(batch: &RequestEvents<EventId>, request_id: &RequestId) {
     let unpublished = batch.events.iter().filter_map(|event| event.as_ref().err());
     let unpublished: Vec<_> = unpublished.filter(|rejection| rejection.is_unpublished()).collect();
     if let Some(first) = unpublished.first() {

@@ -1,8 +1,8 @@
 //! The second stage: reads a request's body within limits of size, time and memory, and inflates it.
 //!
-//! Bytes of bodies are counted as they arrive, and held until the answer; texts that they are flattened to, too. What does not fit waits unread, which slows
-//! its sender down, and after a moment is answered 503. A body that does not arrive holds almost nothing, so senders
-//! that only keep connections open cannot block others.
+//! The bytes of bodies are counted as they arrive, and held until the answer. A body for which there is no memory waits
+//! unread, which slows its sender down, and after a moment is answered 503. A body that does not arrive holds almost nothing,
+//! so senders that only keep connections open cannot block others.
 
 mod decode;
 mod zstd;
@@ -32,7 +32,7 @@ const DISCARDED_BODIES: usize = 4;
 /// How long that may take.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// The memory that all bodies share, with the texts that are made of them.
+/// The memory that all bodies share.
 #[derive(Debug)]
 pub(crate) struct Bodies {
     limits: Limits,
@@ -43,7 +43,7 @@ pub(crate) struct Bodies {
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) bytes: Bytes,
-    /// Its share of the memory, until the answer; what is made of it takes more by [`cover`].
+    /// Its share of the memory, until the answer.
     pub(crate) held: OwnedSemaphorePermit,
 }
 
@@ -112,18 +112,6 @@ impl Bodies {
             Err(_) => Err(Rejection::Overloaded { limit: self.limits.bodies_in_memory_bytes }),
         }
     }
-}
-
-/// Makes a share large enough for `bytes` that are in memory already: at once or not at all, since to wait is to keep them
-/// there. A request that takes more than there is in all takes all of it.
-pub(crate) fn cover(held: &mut OwnedSemaphorePermit, bytes: usize, limits: &Limits) -> Result<(), Rejection> {
-    let all = limits.bodies_in_memory_bytes.min(Semaphore::MAX_PERMITS);
-    let missing = bytes.min(all).saturating_sub(held.num_permits());
-    let more = Arc::clone(held.semaphore())
-        .try_acquire_many_owned(u32::try_from(missing).unwrap_or(u32::MAX))
-        .map_err(|_| Rejection::Overloaded { limit: limits.bodies_in_memory_bytes })?;
-    held.merge(more);
-    Ok(())
 }
 
 /// `Content-Length`: used to refuse early, never trusted.

@@ -1,5 +1,6 @@
 //! The environment variables that the deployment sets for the functions, and the permissions of their roles.
 
+use shared::format::key;
 use shared::permission::{On, Permission};
 
 /// The variables that name the ingest function's resources.
@@ -14,7 +15,7 @@ pub const DRAIN_ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM"];
 /// The permissions of the ingest function's role.
 pub const PERMISSIONS: &[Permission] = &[
     Permission::new("kinesis:PutRecords", On::Stream),
-    Permission::new("s3:PutObject", On::Objects("payloads/")),
+    Permission::new("s3:PutObject", On::Objects(key::CLAIMS)),
     Permission::new("sqs:SendMessage", On::SpillQueue),
     Permission::new("logs:CreateLogStream", On::Logs),
     Permission::new("logs:PutLogEvents", On::Logs),

@@ -6,8 +6,9 @@
 //! |---|---|---|
 //! | admit | `admit.rs`, `media.rs` | line and headers → `Admitted` |
 //! | read | `body.rs` | body → bytes, inflated, held in bounded memory |
-//! | cut | `cut.rs` | bytes → `Batch<Event>` |
 //! | check | `claim_check.rs` | `Event` → line, and large parts to [`ObjectStore`](shared::objects::ObjectStore) |
+//! | cut | `cut.rs` | bytes → `RequestEvents<Event>` |
+//! | check | `claim_check.rs` | `Event` → line; lines too large for a record to [`ObjectStore`] |
 //! | publish | [`publish`] | lines → [`EventStream`] |
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
@@ -35,7 +36,6 @@ pub mod server;
 pub mod spill;
 mod stamp;
 
-pub use claim_check::fit;
 pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
 };

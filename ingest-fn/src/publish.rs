@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 use driver::{Driver, Submission};
 pub use port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
-pub use shared::format::event_line::OutgoingLine;
+pub use shared::format::outgoing_line::OutgoingLine;
 
 /// A line that is not known to be on the stream. It may be there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

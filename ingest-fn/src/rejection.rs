@@ -72,14 +72,6 @@ pub(crate) enum Rejection {
     BatchEmpty,
     #[error("the batch has more than {limit} events")]
     BatchTooLarge { limit: usize },
-    /// The batch's objects have no text, and flatten to more of it than a request may have.
-    #[error(
-        "the batch's objects flatten to more than {limit} bytes of text: send fewer, or name the text `text`"
-    )]
-    BatchTextTooLarge {
-        /// The most, in bytes.
-        limit: usize,
-    },
     #[error("none of the batch's events can be accepted")]
     BatchRejected,
     /// Neither the stream nor the spill queue confirmed the event in time. One of them may have it.
@@ -92,9 +84,9 @@ pub(crate) enum Rejection {
         /// The last failures, for the log only.
         cause: String,
     },
-    /// The event's large parts could not be stored.
+    /// The event's claim check could not be stored.
     #[error("the event's content could not be stored: send it again (under the same id it counts once)")]
-    PayloadStoreUnavailable {
+    ClaimStoreUnavailable {
         /// The failure, for the log only.
         cause: String,
     },
@@ -143,10 +135,9 @@ impl Rejection {
 
     pub(crate) fn limit(&self) -> Option<u64> {
         match self {
-            Self::BodyTooLarge { limit }
-            | Self::BatchTooLarge { limit }
-            | Self::BatchTextTooLarge { limit }
-            | Self::Overloaded { limit } => Some(*limit as u64),
+            Self::BodyTooLarge { limit } | Self::BatchTooLarge { limit } | Self::Overloaded { limit } => {
+                Some(*limit as u64)
+            }
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),
             Self::EventIdInvalid(_) => Some(shared::limits::EVENT_ID_BYTES as u64),
@@ -158,7 +149,7 @@ impl Rejection {
     /// The cause, for the log only.
     pub(crate) fn cause(&self) -> Option<&str> {
         match self {
-            Self::StreamUnavailable { cause, .. } | Self::PayloadStoreUnavailable { cause } => Some(cause),
+            Self::StreamUnavailable { cause, .. } | Self::ClaimStoreUnavailable { cause } => Some(cause),
             _ => None,
         }
     }
@@ -191,10 +182,9 @@ impl Rejection {
             Self::JsonUnreadable(_) => client(StatusCode::BAD_REQUEST, "json_unreadable"),
             Self::BatchEmpty => client(StatusCode::BAD_REQUEST, "batch_empty"),
             Self::BatchTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
-            Self::BatchTextTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "batch_text_too_large"),
             Self::BatchRejected => client(StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),
             Self::StreamUnavailable { .. } => unpublished("stream_unavailable"),
-            Self::PayloadStoreUnavailable { .. } => unpublished("payload_store_unavailable"),
+            Self::ClaimStoreUnavailable { .. } => unpublished("claim_store_unavailable"),
             Self::Overloaded { .. } => unpublished("overloaded"),
             Self::NotFound(_) => uncounted(StatusCode::NOT_FOUND, "not_found", Level::DEBUG),
             Self::MethodNotAllowed(_) => {

@@ -16,14 +16,14 @@ use shared::id::{EventId, Ids};
 use shared::metric::Metric;
 use shared::objects::ObjectStore;
 use shared::time::Clock;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
-use crate::admit::{Admitted, RawRequest, admit};
+use crate::admit::{RawRequest, admit};
 use crate::answer;
 use crate::body::{self, Arrived, Bodies};
 use crate::claim_check::{self, Checked};
-use crate::cut::{Batch, cut, may_become};
-use crate::offload::Turns;
+use crate::cut::{RequestEvents, cut};
+use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
@@ -40,7 +40,6 @@ pub struct IngestState<S, O, Q> {
 struct Inner<S, O, Q> {
     config: Arc<Config>,
     bodies: Bodies,
-    turns: Turns,
     objects: O,
     publisher: Publisher<S>,
     spill: Spill<Q>,
@@ -60,18 +59,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
         let bodies = Bodies::new(&config.limits);
         let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
-        Self {
-            inner: Arc::new(Inner {
-                config,
-                bodies,
-                turns: Turns::new(),
-                objects,
-                publisher,
-                spill,
-                clock,
-                ids,
-            }),
-        }
+        Self { inner: Arc::new(Inner { config, bodies, objects, publisher, spill, clock, ids }) }
     }
 
     /// How many calls to the stream were made so far.
@@ -153,44 +141,38 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> Inner<S, O, Q> {
         &self,
         raw: &RawRequest<'_>,
         body: &mut Body,
-    ) -> Result<(Batch<EventId>, usize), Rejection> {
+    ) -> Result<(RequestEvents<EventId>, usize), Rejection> {
         let admitted = admit(raw, &self.config, self.clock.now())?;
-        let body = self.bodies.read(raw.headers, admitted.coding, body).await?;
-        let body_bytes = body.bytes.len();
-        let (checked, held) = self.cut_and_check(admitted, body).await?;
-        let stored = claim_check::store(checked, &self.objects, self.config.publish.payload()).await;
-        let outcomes = self.publish_or_spill(stored).await;
-        // The memory is given back only now, when nothing of the body is needed any more.
+        let Arrived { bytes, held } = self.bodies.read(raw.headers, admitted.coding, body).await?;
+        let body_bytes = bytes.len();
+        let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
+        // The two stages that only compute, together: a large body moves to another thread once.
+        let cut_and_check = move || {
+            let events = cut(&admitted, &bytes, &config, &ids)?;
+            Ok::<_, Rejection>(events.map(|event| claim_check::check(event, &config)))
+        };
+        let checked = offload(body_bytes, cut_and_check).await?;
+        let claims_until = Instant::now() + self.config.publish.claim_check();
+        let stored = claim_check::store(checked, &self.objects, claims_until).await;
+        let outcomes = self.publish_or_spill(stored, claims_until).await;
+        // The share of the memory is given back only now, when nothing of the body is needed any more.
         drop(held);
         Ok((outcomes, body_bytes))
     }
 
-    /// The two stages that only compute, together, since a large body is better not moved from thread to thread twice.
-    /// What objects were flattened to takes its share of the memory before it is doubled.
-    async fn cut_and_check(
+    async fn publish_or_spill(
         &self,
-        admitted: Admitted,
-        body: Arrived,
-    ) -> Result<(Batch<Checked>, OwnedSemaphorePermit), Rejection> {
-        let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
-        let about = may_become(admitted.media_type, body.bytes.len());
-        let work = move || {
-            let Arrived { bytes, mut held } = body;
-            let batch = cut(&admitted, &bytes, &config, &ids)?;
-            body::cover(&mut held, batch.text_bytes(), &config.limits)?;
-            Ok((batch.map(|event| claim_check::check(event, &config.tenants.spread)), held))
-        };
-        self.turns.offload(about, work).await
-    }
-
-    async fn publish_or_spill(&self, batch: Batch<Checked>) -> Batch<EventId> {
+        batch: RequestEvents<Checked>,
+        claims_until: Instant,
+    ) -> RequestEvents<EventId> {
         let mut lines = Vec::with_capacity(batch.events.len());
         let batch = batch.map(|Checked { id, line, .. }| {
             lines.push(line);
             id
         });
         let published = self.publisher.publish(lines.clone()).await;
-        let mut answers = self.spill.take_rest(lines, published).await.into_iter();
+        let rest = self.spill.take_rest(lines, published, &self.objects, claims_until).await;
+        let mut answers = rest.into_iter();
         batch.and_then(|id| match answers.next() {
             Some(Ok(())) => Ok(id),
             Some(Err(unpublished)) => Err(unpublished.into()),

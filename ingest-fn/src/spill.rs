@@ -1,13 +1,13 @@
-//! The spill path: what the stream did not take within its budget goes to a queue, so that it can be answered 202 all
-//! the same. [`crate::drain`] brings it to the stream later.
+//! The spill path: lines that the stream did not take within its budget go to a queue, so that they can still be answered
+//! 202. [`crate::drain`] empties the queue later.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `plan.rs` | lines → messages → calls. Pure |
 //! | `sqs.rs` | the queue by the AWS SDK |
 //!
-//! A spilled event keeps its admission. So it does no harm if the stream has it all the same (a put that hung may have
-//! landed), or if a message is sent or delivered twice: the consumer recognises the admission. Order is given up.
+//! A spilled event keeps its admission. So the consumer recognises it if the stream has it after all (a put that hung may
+//! have landed), and if a message is sent or delivered twice. Spilled events lose their order.
 
 mod plan;
 #[cfg(feature = "aws")]
@@ -22,9 +22,11 @@ use futures::StreamExt;
 use shared::metric::Metric;
 use tokio::time::Instant;
 
+use crate::claim_check::for_spill;
 use crate::offload::offload;
 use crate::publish::{Answers, OutgoingLine, Unpublished};
 pub use shared::format::spill_message::SpillMessage;
+use shared::objects::ObjectStore;
 
 /// Calls that one request makes side by side. A body of the largest size needs a handful, unless it mixes many tenants.
 const CALLS: usize = 16;
@@ -55,14 +57,28 @@ impl<Q: SpillQueue> Spill<Q> {
         Self { queue, budget }
     }
 
-    /// Sends those `lines` to the queue whose `answers` say that the stream does not have them. What comes back is
-    /// unpublished for good: neither has it.
-    pub(crate) async fn take_rest(&self, lines: Vec<OutgoingLine>, mut answers: Answers) -> Answers {
+    /// Sends those `lines` to the queue whose `answers` say that the stream does not have them. Lines that are too large
+    /// for a message are stored first, until `claims_until`. An error in the result is final: neither stream nor queue
+    /// has the line.
+    pub(crate) async fn take_rest<O: ObjectStore>(
+        &self,
+        lines: Vec<OutgoingLine>,
+        mut answers: Answers,
+        objects: &O,
+        claims_until: Instant,
+    ) -> Answers {
         let rest = lines.into_iter().enumerate().filter(|(index, _)| answers[*index].is_err());
         let (indexes, rest): (Vec<_>, Vec<_>) = rest.unzip();
         let Some(Err(first)) = indexes.first().map(|index| answers[*index].clone()) else { return answers };
         let mut spilled = 0;
-        for (index, sent) in indexes.into_iter().zip(self.send(rest).await) {
+        let rest = for_spill(rest, objects, claims_until).await;
+        let mut sent = self.send(rest.iter().flatten().cloned().collect()).await.into_iter();
+        let late = || Err(SpillFailure("the queue did not answer for it".to_owned()));
+        let sent = rest.into_iter().map(|line| match line {
+            Ok(_) => sent.next().unwrap_or_else(late),
+            Err(cause) => Err(SpillFailure(cause)),
+        });
+        for (index, sent) in indexes.into_iter().zip(sent) {
             match (sent, &mut answers[index]) {
                 (Err(failure), Err(unpublished)) => self.add(&failure, unpublished),
                 (_, answer) => {

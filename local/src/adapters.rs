@@ -1,4 +1,4 @@
-//! The seam at which the tests put faults between the functions and the embedded adapters.
+//! The embedded adapters that the functions get. The tests wrap each adapter to inject faults.
 
 use consumer_fn::items::ItemStore;
 use consumer_fn::ledger::Ledger;
@@ -8,21 +8,17 @@ use shared::objects::ObjectStore;
 
 use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 
-/// What the functions get for each embedded adapter.
 pub trait Adapters: Send + Sync {
-    /// For the door's stream, and the drain's.
+    /// For ingest and the drain.
     fn stream(&self, stream: EmbeddedStream) -> impl EventStream;
-    /// For the door's spill queue.
+    /// For ingest.
     fn spill(&self, queue: EmbeddedQueue) -> impl SpillQueue;
-    /// For the consumer's items.
     fn items(&self, items: EmbeddedItems) -> impl ItemStore;
-    /// For the consumer's objects.
     fn objects(&self, objects: EmbeddedObjects) -> impl ObjectStore;
-    /// For the consumer's ledger.
     fn ledger(&self, ledger: EmbeddedLedger) -> impl Ledger;
 }
 
-/// The adapters as they are.
+/// Wraps nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain;
 

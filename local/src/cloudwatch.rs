@@ -1,10 +1,10 @@
-//! CloudWatch of one machine: takes the metric documents that the functions print (Embedded Metric Format), and puts
-//! what they hold into this process's metrics.
+//! Reads the metric documents that the functions print (Embedded Metric Format) into this process's metrics, as
+//! CloudWatch does on AWS.
 
 use serde_json::Value;
 use shared::metric::Metric;
 
-/// Takes one line of a function's output; whether it was a metric document.
+/// Takes one line of a function's output. Returns whether it was a metric document.
 pub fn take(line: &str) -> bool {
     if !line.starts_with("{\"_aws\"") {
         return false;
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_is_no_metric_document_is_left_alone() {
+    fn a_line_that_is_not_a_metric_document_is_not_taken() {
         assert!(!take("hello"));
         assert!(!take("{\"level\":\"info\"}"));
         assert!(take("{\"_aws\":{},\"EventsStored\":3,\"Freshness\":[1.0,2.0]}"));

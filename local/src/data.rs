@@ -1,4 +1,4 @@
-//! The data folder: everything a local run keeps.
+//! The data folder: one SQLite file and one bucket with everything that a local run stores.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -7,61 +7,56 @@ use anyhow::{Context, bail};
 
 use crate::embedded::{Database, EmbeddedObjects, Folder};
 
-/// The bucket's name, a folder below `s3/`.
+/// The bucket: a folder in `s3/`.
 pub const BUCKET: &str = "tidegate-local";
 
-/// A folder with one SQLite file and one bucket in it.
 #[derive(Clone, Debug)]
 pub struct DataFolder(PathBuf);
 
-/// While it lives, no other run uses the folder.
+/// No other run can use the folder until this is dropped.
 #[derive(Debug)]
 pub struct DataLock(#[expect(dead_code, reason = "the lock is held for as long as the file is open")] File);
 
 impl DataFolder {
-    /// The folder at `path`; it is created.
+    /// Creates the folder if it does not exist.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let create = || std::fs::create_dir_all(path);
         create().with_context(|| format!("the data folder `{}` cannot be created", path.display()))?;
         Ok(Self(path.to_owned()))
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The SQLite file.
     pub fn database_file(&self) -> PathBuf {
         self.0.join("tidegate.sqlite")
     }
 
-    /// The bucket's folder.
     pub fn bucket(&self) -> PathBuf {
         self.0.join("s3").join(BUCKET)
     }
 
-    /// A new connection to the database.
+    /// Opens a new connection.
     pub fn database(&self) -> anyhow::Result<Database> {
         let file = self.database_file();
         Database::open(&file).with_context(|| format!("`{}` cannot be opened", file.display()))
     }
 
-    /// The bucket.
     pub fn objects(&self) -> anyhow::Result<EmbeddedObjects> {
         let folder = Folder::open(&self.0.join("s3"), BUCKET)
             .with_context(|| format!("the bucket in `{}` cannot be created", self.0.display()))?;
         Ok(EmbeddedObjects { folder, database: self.database()? })
     }
 
-    /// Keeps other runs out for as long as the result lives, or says that there is one.
+    /// Fails if another run uses the folder.
     pub fn lock(&self) -> anyhow::Result<DataLock> {
         let path = self.0.join("lock");
         let file = File::create(&path).with_context(|| format!("`{}` cannot be created", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(DataLock(file)),
             Err(TryLockError::WouldBlock) => bail!(
-                "another `tidegate local` uses the data folder `{}`: stop it, or name another one with --data",
+                "another `tidegate local` uses the data folder `{}`: stop it, or choose another folder with --data",
                 self.0.display()
             ),
             Err(TryLockError::Error(error)) => {
@@ -70,7 +65,7 @@ impl DataFolder {
         }
     }
 
-    /// Deletes what earlier runs left in it, and nothing that Tidegate did not write.
+    /// Deletes the data of earlier runs, and nothing that Tidegate did not write.
     pub fn reset(&self) -> anyhow::Result<()> {
         let database = self.database_file();
         let files = ["", "-wal", "-shm"].map(|suffix| {

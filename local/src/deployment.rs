@@ -24,10 +24,12 @@ use crate::embedded::{
     EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream,
     Folder, StreamRows,
 };
-use crate::event_source_mapping::ports::{Checkpoints, Read, Record, Room, StreamReader, Tail};
+use crate::event_source_mapping::ports::{
+    Checkpoints, ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader,
+};
 
 /// How much of the stream is read at a time.
-const PAGE: Room = Room { records: 10_000, bytes: 8 * 1024 * 1024 };
+const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 8 * 1024 * 1024 };
 /// How many items or manifest rows are read at a time. Readers block no writer; pages bound memory.
 const ROWS: usize = 1_000;
 
@@ -185,14 +187,17 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
     }
 }
 
-impl From<Read> for RecordPage {
-    fn from(read: Read) -> Self {
-        let retained = |Record { sequence_number, partition_key, data, arrival }| RetainedRecord {
+impl From<ShardRead> for RecordPage {
+    fn from(read: ShardRead) -> Self {
+        let retained = |ShardRecord { sequence_number, partition_key, data, arrival }| RetainedRecord {
             sequence_number,
             partition_key,
             data,
             arrival,
         };
-        Self { records: read.records.into_iter().map(retained).collect(), has_more: read.tail == Tail::More }
+        Self {
+            records: read.records.into_iter().map(retained).collect(),
+            has_more: read.tail == ShardTail::More,
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! The embedded adapters: every port on one machine, without a server. Stream, items, ledger, queues and checkpoints lie in
-//! one SQLite file, objects in a folder that looks like the bucket. Open both while it runs: `sqlite3` and `zcat` are the
-//! console.
+//! The embedded adapters: every port on one machine, without a server. The stream, items, ledger, queues and
+//! checkpoints are in one SQLite file, the objects in a folder that looks like the bucket. Read them at any time with
+//! `sqlite3` and `zcat`.
 //!
-//! They survive `kill -9` of this process, since what is committed is in the kernel's hands; after a power cut the
-//! last moments may be missing.
+//! The data survive `kill -9` of this process. After a power cut, the last writes may be missing.
 
 mod checkpoints;
 mod database;
+mod error;
 mod folder;
 mod items;
 mod ledger;
@@ -16,7 +16,8 @@ mod stream;
 mod writes;
 
 pub use checkpoints::EmbeddedCheckpoints;
-pub use database::{Database, DatabaseError};
+pub use database::Database;
+pub use error::DatabaseError;
 pub use folder::Folder;
 pub use items::EmbeddedItems;
 pub use ledger::{EmbeddedLedger, ManifestError};

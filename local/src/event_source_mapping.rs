@@ -1,22 +1,21 @@
 //! The Lambda event source mapping for a Kinesis stream, as AWS documents it: it polls each shard, gathers
-//! records into batches, invokes the function, and decides what a failure means.
+//! records into batches, invokes the function, and retries, splits or discards what fails.
 //!
-//! All rules live in [`Shard`], a state machine without I/O; what it reads and calls are the four [`ports`].
-//! A map, in the order of the data:
+//! In the order of the data:
 //!
-//! - `coordinator`: which shards there are, parents before children, and when a drain is over.
-//! - `poller`: one shard's loop: read, ask the state machine what to do, do it, tell it how it went.
-//! - `shard`: batches, windows, bisecting, retries, age, checkpoint. Pure.
-//! - `answer`: what the function's response says about the batch. Pure.
-//! - `payload`: the event that the function receives, and its exact size. Pure.
-//! - `failure`: what is kept of records that are given up. Pure.
+//! - `coordinator`: starts a poller for each shard, parents before children, and ends a drain.
+//! - `poller`: the loop of one shard. It calls the four [`ports`] as the state machine says.
+//! - `shard`: the state machine with all rules: batches, windows, bisecting, retries, age, checkpoint. No I/O.
+//! - `answer`: reads the function's response. No I/O.
+//! - `payload`: renders the event that the function receives, and computes its exact size. No I/O.
+//! - `discard`: saves records that failed permanently to the failure destination.
 //!
-//! Left to others: event filtering, tumbling windows, enhanced fan-out, and a parallelisation factor above 1, which
+//! Not supported: event filtering, tumbling windows, enhanced fan-out, and a parallelisation factor above 1, which
 //! would interleave the ranges of one shard.
 
 mod answer;
 mod coordinator;
-mod failure;
+mod discard;
 mod payload;
 mod poller;
 pub mod ports;
@@ -35,14 +34,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use coordinator::Coordinator;
-pub use failure::{BatchInfo, Condition, FailureRecord, RequestContext, ResponseContext};
-pub use payload::Envelope;
-use poller::Ports;
-pub use poller::Progress;
-use poller::Totals;
+pub use poller::MappingProgress;
+use poller::{Mode, Ports, Totals};
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
 pub use settings::{Rules, Settings};
-pub use shard::{Discarded, Settled, Shard, Step, Trouble};
 use timeline::Timeline;
 
 /// A mapping that is not running yet.
@@ -60,7 +55,6 @@ where
     I: Invoker,
     D: FailureDestination,
 {
-    /// A mapping from the stream behind `reader` to the function behind `invoker`.
     pub fn new(
         settings: Settings,
         reader: R,
@@ -72,7 +66,7 @@ where
         Self { settings, ports: Ports { reader, checkpoints, invoker, destination }, clock }
     }
 
-    /// Starts polling, each shard in a task of its own, on the current tokio runtime.
+    /// Starts polling on the current tokio runtime, each shard in a task of its own.
     pub fn run(self) -> Running {
         let (mode, watched) = watch::channel(Mode::Running);
         let totals = Arc::new(Totals::default());
@@ -87,14 +81,7 @@ where
     }
 }
 
-/// Whether pollers wait for more records, or finish what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Running,
-    Draining,
-}
-
-/// A running mapping. Dropping it stops it where it stands; what was in flight is delivered again after a restart.
+/// A running mapping. Dropping it stops it at once. Batches in flight are delivered again after a restart.
 #[derive(Debug)]
 pub struct Running {
     mode: watch::Sender<Mode>,
@@ -103,15 +90,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// What has been done since the start.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> MappingProgress {
         self.totals.progress()
     }
 
-    /// Stops waiting for windows, processes what is on the stream down to its tip, then stops.
+    /// Processes the stream to its tip without waiting for windows, then stops.
     ///
-    /// A batch that keeps failing goes through its retries as ever, but not past the `deadline`: what is unfinished
-    /// then stays on the stream behind the checkpoint, and `complete` is false.
+    /// A batch that keeps failing has its usual retries, but not past the `deadline`. Records that are unfinished then
+    /// stay on the stream after the checkpoint, and `complete` is false.
     pub async fn drain(mut self, deadline: Duration) -> Drained {
         let before = self.progress();
         self.mode.send_replace(Mode::Draining);
@@ -140,18 +126,17 @@ impl Drop for Running {
     }
 }
 
-/// What a drain did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Every shard was processed to its tip before the deadline.
+    /// Whether every shard was processed to its tip before the deadline.
     pub complete: bool,
-    /// Invocations during the drain after which records were done.
+    /// Invocations that finished records.
     pub batches: u64,
-    /// Records processed during the drain.
+    /// Records that were processed.
     pub records: u64,
-    /// Records given to the failure destination during the drain.
+    /// Records that were saved to the failure destination.
     pub discarded: u64,
-    /// Records that were read and are neither processed nor discarded. There may be more on the stream unless
-    /// `complete`.
+    /// Records that were read and are neither processed nor discarded. Unless `complete`, there may be more on the
+    /// stream.
     pub remaining: u64,
 }

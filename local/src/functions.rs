@@ -1,7 +1,7 @@
-//! The functions as child processes of the local run: the same code as in Lambda, on the embedded adapters, behind the
-//! Lambda Runtime API.
+//! Runs a function as a child process of the local run: the code that is deployed to Lambda, on the embedded adapters,
+//! called through the Lambda Runtime API.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use consumer_fn::Consumer;
@@ -17,19 +17,18 @@ use crate::data::DataFolder;
 use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedQueue, EmbeddedStream};
 use crate::runtime_api;
 
-/// A function that can run as a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
-    /// `ingest-fn`, behind a Function URL's events.
+    /// Receives the events of a Function URL.
     Ingest,
-    /// `spill-drain`, behind the spill queue's mapping.
+    /// Receives messages of the spill queue.
     Drain,
-    /// `consumer-fn`, behind the event source mapping.
+    /// Receives batches of the stream.
     Consumer,
 }
 
 impl Function {
-    /// The function's name, as it is deployed.
+    /// The name of the deployed binary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest-fn",
@@ -37,28 +36,22 @@ impl Function {
             Self::Consumer => "consumer-fn",
         }
     }
-}
 
-/// What a child is told.
-#[derive(Clone, Debug)]
-pub struct Child {
-    /// Where the stream, the items and the objects are.
-    pub data: PathBuf,
-    /// The configuration file.
-    pub config_file: Option<PathBuf>,
-}
-
-impl Child {
-    /// Runs `function` on the embedded adapters until its parent is gone.
-    pub async fn run(&self, function: Function, adapters: &impl Adapters) -> anyhow::Result<()> {
+    /// Runs the function on the data folder `data` until the parent process ends.
+    pub async fn run(
+        self,
+        data: &Path,
+        config_file: Option<&Path>,
+        adapters: &impl Adapters,
+    ) -> anyhow::Result<()> {
         runtime_api::exit_with_parent();
-        let config = Arc::new(config::load_here(self.config_file.as_deref())?);
+        let config = Arc::new(config::load_here(config_file)?);
         init_logs(LogFormat::Text, &config.telemetry.log_level);
-        let metrics = EmbeddedMetrics::install(function.name()).map_err(anyhow::Error::from_boxed)?;
-        let data = DataFolder::open(&self.data)?;
+        let metrics = EmbeddedMetrics::install(self.name()).map_err(anyhow::Error::from_boxed)?;
+        let data = DataFolder::open(data)?;
         let clock = Clock::system();
-        let served = match function {
-            Function::Ingest => {
+        let served = match self {
+            Self::Ingest => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
                 let queue = adapters.spill(EmbeddedQueue::new(data.database()?, clock.clone()));
                 let (stream, payloads) = (adapters.stream(stream), data.objects()?);
@@ -68,12 +61,12 @@ impl Child {
                 let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());
                 ingest_fn::lambda::serve(router).await
             }
-            Function::Drain => {
+            Self::Drain => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock).await?;
                 let drain = Drain::new(adapters.stream(stream), &config.publish);
                 drain::serve(drain, metrics).await
             }
-            Function::Consumer => {
+            Self::Consumer => {
                 let items = adapters.items(EmbeddedItems(data.database()?));
                 let ledger = adapters.ledger(EmbeddedLedger(data.database()?));
                 let consumer =

@@ -1,16 +1,16 @@
 //! The AWS of one machine, for `tidegate local` and for the tests.
 //!
-//! | module | stands in for |
+//! | module | replaces |
 //! |---|---|
-//! | [`embedded`] | Kinesis, DynamoDB, SQS and S3: a SQLite file and a folder |
-//! | [`runtime_api`] | Lambda: the functions as child processes behind the Runtime API |
+//! | [`embedded`] | Kinesis, DynamoDB, SQS and S3, with a SQLite file and a folder |
+//! | [`runtime_api`] | Lambda: runs the functions as child processes |
 //! | [`event_source_mapping`] | Lambda's pollers for Kinesis, by AWS's documented rules |
 //! | [`queue_mapping`] | Lambda's pollers for SQS |
-//! | [`cloudwatch`], [`prometheus`] | CloudWatch metrics, as Prometheus text |
-//! | [`data`] | the account: the folder that holds it all |
-//! | [`functions`], [`pipeline`] | the deployed stack, put together |
-//! | [`adapters`] | the seam for the tests' faults |
-//! | [`deployment`] | a data folder as the operator's commands see it |
+//! | [`cloudwatch`], [`prometheus`] | CloudWatch metrics, with a Prometheus page |
+//! | [`data`] | the AWS account: the folder that holds all data |
+//! | [`functions`], [`pipeline`] | the deployed stack |
+//! | [`adapters`] | nothing: the tests inject faults here |
+//! | [`deployment`] | nothing: reads a data folder for the operator's commands |
 
 pub mod adapters;
 pub mod cloudwatch;

@@ -1,5 +1,5 @@
-//! The whole pipeline on one machine: the ingest router on a port, the embedded stream and spill queue, the event
-//! source mappings of both, and behind them the consumer and the drain as child processes.
+//! Starts and stops the whole pipeline on one machine: ingest on a port of this process, the embedded stream and spill
+//! queue, an event source mapping for each, and the consumer and the drain as child processes.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -33,50 +33,45 @@ use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 
-/// How long open requests may take to end once the pipeline stops.
+/// When the pipeline stops: the time limit for open requests.
 const REQUESTS_END: Duration = Duration::from_secs(10);
-/// How long what spilled may take to reach the stream once the pipeline stops.
+/// When the pipeline stops: the time limit for bringing spilled messages to the stream.
 const SPILL_DRAIN: Duration = Duration::from_secs(30);
-/// How long what was accepted may take to reach items and objects after that.
-const DRAIN: Duration = Duration::from_mins(1);
-/// How often records and items past their time are deleted.
+/// After that: the time limit for storing what is on the stream.
+const STREAM_DRAIN: Duration = Duration::from_mins(1);
+/// How often expired records and items are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
 
-/// What a pipeline is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen; port 0 lets the system choose.
+    /// With port 0, the system chooses a port.
     pub listen: SocketAddr,
-    /// The data folder.
     pub data: PathBuf,
-    /// The configuration, and the file it came from, which the children read too.
     pub config: Config,
-    /// See `config`.
+    /// Where `config` came from: the children read it too.
     pub config_file: Option<PathBuf>,
-    /// How many shards a new stream gets.
+    /// The number of shards of a new stream.
     pub shards: u16,
-    /// This program: children are started from it, as `tidegate function …`.
+    /// This program. It starts children as `tidegate function …`.
     pub program: PathBuf,
-    /// How fast the event source mappings go.
-    pub pace: Pace,
-    /// How spilled messages are delivered.
+    pub pace: MappingPace,
     pub delivery: Delivery,
 }
 
-/// How fast the event source mappings go. Lambda's pace is the default; tests go faster.
+/// How fast the event source mappings poll and retry. The default is Lambda's pace; tests are faster.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct MappingPace {
     /// Between two reads of a shard, or of the spill queue.
     pub poll: Duration,
     /// How long records are gathered.
     pub window: Duration,
     /// The first wait after a failure.
     pub backoff: Duration,
-    /// How often a batch that fails is tried again.
+    /// Retries of a failed batch; `None` is unlimited.
     pub retries: Option<u32>,
 }
 
-impl Default for Pace {
+impl Default for MappingPace {
     fn default() -> Self {
         let rules = Rules::default();
         Self {
@@ -88,11 +83,10 @@ impl Default for Pace {
     }
 }
 
-/// How spilled messages are delivered unless something else is said: as deployed, but what failed comes again sooner,
-/// since whoever runs this waits for it.
+/// The default delivery of spilled messages: as deployed, but failed messages are retried sooner, because the user is
+/// waiting for them.
 pub const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(20), receives: drain::RECEIVES };
 
-/// A running pipeline.
 pub struct Pipeline {
     address: SocketAddr,
     stop_serving: oneshot::Sender<()>,
@@ -105,17 +99,15 @@ pub struct Pipeline {
     _lock: DataLock,
 }
 
-/// What a pipeline that stopped has done, and left.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopped {
-    /// What became of the stream's records.
     pub stream: Drained,
-    /// What is left of spilled messages.
+    /// What is left in the spill queue and its dead-letter queue.
     pub spill: Left,
 }
 
 impl Pipeline {
-    /// Starts everything. Once it returns, requests are served.
+    /// Requests are served once this returns.
     pub async fn start(
         options: Options,
         prometheus: Prometheus,
@@ -127,14 +119,14 @@ impl Pipeline {
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
         let queue = EmbeddedQueue::new(data.database()?, clock.clone());
-        // The lock is ours, so whoever had received messages is gone.
+        // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
         let listener = TcpListener::bind(options.listen).await.with_context(|| {
-            format!("{} cannot be listened on: name another address with --listen", options.listen)
+            format!("cannot listen on {}: choose another address with --listen", options.listen)
         })?;
         let address = listener.local_addr()?;
-        // One batch per shard is in flight; a split adds a shard, so leave room.
+        // One batch a shard is in flight. A split adds a shard, so there are twice as many.
         let environments = stream.open_shards().await?.len() * 2;
         let consumer =
             FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
@@ -159,7 +151,7 @@ impl Pipeline {
         let state = IngestState::new(Arc::new(options.config), stream, objects, queue, clock, Ids::system());
         let router = router(state, prometheus);
         let server = axum::serve(listener, router).with_graceful_shutdown(async {
-            let _dropped_or_told = stopped.await;
+            let _stopped_or_dropped = stopped.await;
         });
         Ok(Self {
             address,
@@ -174,22 +166,25 @@ impl Pipeline {
         })
     }
 
-    /// Where it listens.
+    /// Where ingest listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops accepting, lets open requests end, brings what spilled to the stream, and what is on the stream into items
-    /// and objects, then stops the functions.
+    /// Ends the open requests, brings spilled messages to the stream, stores what is on the stream, then stops the
+    /// functions.
     pub async fn drain(self) -> Stopped {
         let _server_gone = self.stop_serving.send(());
         let cut_off = self.server.abort_handle();
         if tokio::time::timeout(REQUESTS_END, self.server).await.is_err() {
             cut_off.abort();
-            tracing::warn!("requests were still open after {} s and were cut off", REQUESTS_END.as_secs());
+            tracing::warn!(
+                "some requests were still open after {} s and were aborted",
+                REQUESTS_END.as_secs()
+            );
         }
         let spill = self.spill.drain(SPILL_DRAIN).await;
-        let stream = self.mapping.drain(DRAIN).await;
+        let stream = self.mapping.drain(STREAM_DRAIN).await;
         self.expiry.abort();
         let grace = Duration::from_secs(2);
         tokio::join!(self.drain.shutdown(grace), self.consumer.shutdown(grace));
@@ -226,20 +221,20 @@ fn spec(options: &Options, function: Function, timeout: Duration, environments: 
     }
 }
 
-/// Metric documents become metrics; everything else is the function's log and goes where ours goes.
+/// Metric documents become metrics. Everything else is the function's log and is printed with ours.
 fn take_output(line: &str) {
     if !cloudwatch::take(line) {
         eprintln!("{line}");
     }
 }
 
-fn mapping_settings(pace: Pace) -> Settings {
-    // A laptop may sleep for a weekend: what was accepted waits for as long as it takes.
+fn mapping_settings(pace: MappingPace) -> Settings {
+    // A laptop may sleep for a weekend, so records have no maximum age.
     let mut rules = Rules { batching_window: pace.window, maximum_record_age: None, ..Rules::default() };
     rules.backoff.first = pace.backoff;
     rules.maximum_retry_attempts = pace.retries;
     Settings {
-        // Always the same, so that failures lie under one prefix.
+        // Always the same, so that failed batches of all runs have one prefix.
         mapping_id: Uuid::from_u128(0x7469_6465_6761_7465_0000_0000_0000_0001),
         function_arn: "arn:aws:lambda:local:000000000000:function:consumer-fn".to_owned(),
         stream_arn: "arn:aws:kinesis:local:000000000000:stream/tidegate".to_owned(),
@@ -253,7 +248,7 @@ fn mapping_settings(pace: Pace) -> Settings {
 async fn expire(stream: EmbeddedStream) {
     loop {
         if let Err(error) = stream.expire().await {
-            tracing::warn!(%error, "records and items past their time could not be deleted; trying again in an hour");
+            tracing::warn!(%error, "expired records and items could not be deleted; next try in an hour");
         }
         tokio::time::sleep(EXPIRY).await;
     }

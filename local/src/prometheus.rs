@@ -1,5 +1,5 @@
-//! Metrics as Prometheus text, for `/metrics`. The same metrics go to CloudWatch in Lambda; here they take the names
-//! that Prometheus users expect: `EventsStored` becomes `tidegate_events_stored_total`.
+//! The metrics as Prometheus text, for `/metrics`. In Lambda the same metrics go to CloudWatch. Here they have the
+//! names that Prometheus users expect: `EventsStored` becomes `tidegate_events_stored_total`.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,11 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Level, Metadata, Recorder
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use shared::metric::Metric;
 
-/// The process's metrics.
 #[derive(Clone)]
 pub struct Prometheus(PrometheusHandle);
 
 impl Prometheus {
-    /// Installs the recorder for this process; fails if there is one.
+    /// Installs the recorder of this process. Fails if it has one already.
     pub fn install() -> anyhow::Result<Self> {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
@@ -22,15 +21,13 @@ impl Prometheus {
         Ok(Self(handle))
     }
 
-    /// All metrics as text.
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()
     }
 }
 
-/// A recorder that knows the metrics by their Prometheus names. A metric is asked for at each request: what it is called
-/// there is made out once.
+/// A recorder that renames metrics. The functions look up a metric at each request, so the names are computed once.
 struct Renamed {
     recorder: PrometheusRecorder,
     sums: HashMap<&'static str, Counter>,
@@ -53,31 +50,31 @@ impl Renamed {
     }
 }
 
-/// `EventsStored` → `tidegate_events_stored`; the exporter's own endings are left to `suffix`.
-fn renamed(name: &str, suffix: &str) -> String {
+/// `EventsStored` → `tidegate_events_stored_total`.
+fn renamed(name: &str) -> String {
     let words = name.chars().flat_map(|c| {
         let word_begins = c.is_ascii_uppercase().then_some('_');
         word_begins.into_iter().chain([c.to_ascii_lowercase()])
     });
-    format!("tidegate{}{suffix}", words.collect::<String>())
+    format!("tidegate{}{}", words.collect::<String>(), suffix(name))
 }
 
 /// Prometheus users expect a sum to end in `_total`, and a distribution to end in its unit.
 fn suffix(name: &str) -> &'static str {
     match Metric::named(name) {
         Some(Metric::PublishLatency | Metric::DrainLatency | Metric::Freshness) => "_milliseconds",
-        // `ObjectBytes` and `BatchEvents` name their unit.
+        // `ObjectBytes` and `BatchEvents` name their unit already.
         Some(metric) if metric.is_distribution() => "",
         _ => "_total",
     }
 }
 
 fn key(key: &Key) -> Key {
-    Key::from_parts(renamed(key.name(), suffix(key.name())), key.labels().cloned().collect::<Vec<_>>())
+    Key::from_parts(renamed(key.name()), key.labels().cloned().collect::<Vec<_>>())
 }
 
 fn key_name(name: &KeyName) -> KeyName {
-    renamed(name.as_str(), suffix(name.as_str())).into()
+    renamed(name.as_str()).into()
 }
 
 impl Recorder for Renamed {
@@ -113,11 +110,11 @@ mod tests {
     use super::*;
 
     fn check(metric: Metric, expected: &str) {
-        assert_eq!(renamed(metric.name(), suffix(metric.name())), expected);
+        assert_eq!(renamed(metric.name()), expected);
     }
 
     #[test]
-    fn names_are_those_that_prometheus_users_expect() {
+    fn metrics_have_prometheus_names() {
         check(Metric::EventsStored, "tidegate_events_stored_total");
         check(Metric::Freshness, "tidegate_freshness_milliseconds");
         check(Metric::ObjectBytes, "tidegate_object_bytes");

@@ -1,11 +1,11 @@
-//! The Lambda event source mapping for the spill queue: it receives messages, invokes the drain, and deletes what
-//! it has done. What it has not done comes again after its visibility time-out, and goes to the dead-letter queue
-//! after too many receives; both are the queue's own.
+//! The Lambda event source mapping for the spill queue: it receives messages, invokes the drain, and deletes the
+//! messages that are done. The queue itself repeats the others after their visibility time-out, and moves them to the
+//! dead-letter queue after too many receives.
 //!
-//! - `payload`: the event that the function receives. Pure.
-//! - `answer`: what the function's response says about the batch. Pure.
+//! - `payload`: renders the event that the function receives. No I/O.
+//! - `answer`: reads the function's response. No I/O.
 //!
-//! One batch is in flight at a time: on one machine that is fast enough. Left to others: windows, filters, FIFO queues.
+//! One batch is in flight at a time, which is fast enough on one machine. Not supported: windows, filters, FIFO queues.
 
 mod answer;
 mod payload;
@@ -19,23 +19,20 @@ use tokio::task::JoinHandle;
 use crate::embedded::{Delivery, EmbeddedQueue, Left};
 use crate::event_source_mapping::ports::Invoker;
 
-/// Bytes of bodies in a batch: with ten messages' envelopes, well within the payload limit of 6 MiB.
+/// Bytes of bodies in a batch. With the envelopes of ten messages, this is below the payload limit of 6 MiB.
 const BODIES: usize = 5 * 1024 * 1024;
 
 /// A mapping that is not running yet.
 #[derive(Debug)]
 pub struct QueueMapping<I> {
-    /// Where messages come from.
     pub queue: EmbeddedQueue,
-    /// The function.
     pub invoker: I,
-    /// How messages are delivered.
     pub delivery: Delivery,
-    /// Between two receives of a queue that was found empty.
+    /// Between two receives while the queue is empty.
     pub poll: Duration,
 }
 
-/// A running mapping. Dropping it stops it where it stands; messages in flight come again.
+/// A running mapping. Dropping it stops it at once. Messages in flight are delivered again.
 #[derive(Debug)]
 pub struct RunningQueueMapping {
     queue: EmbeddedQueue,
@@ -50,12 +47,12 @@ impl<I: Invoker> QueueMapping<I> {
         RunningQueueMapping { queue: self.queue.clone(), draining, task: tokio::spawn(self.poll(watched)) }
     }
 
-    /// Polls until it is told to drain and the queue is empty.
+    /// Polls until it is draining and the queue is empty.
     async fn poll(self, mut draining: watch::Receiver<bool>) {
         loop {
             let more = self.deliver().await.unwrap_or_else(|error| {
                 let error = format!("{error:#}");
-                tracing::warn!(error, "the spill queue could not be worked on and is polled again: {error}");
+                tracing::warn!(error, "the spill queue could not be read or written; polling again: {error}");
                 false
             });
             if more {
@@ -66,13 +63,13 @@ impl<I: Invoker> QueueMapping<I> {
             }
             tokio::select! {
                 () = tokio::time::sleep(self.poll) => {}
-                // An error means that the mapping is gone, and with it this task.
+                // An error means that the mapping was dropped, and this task ends with it.
                 Ok(()) = draining.changed() => {}
             }
         }
     }
 
-    /// Receives one batch and invokes the function with it; whether there was one.
+    /// Receives one batch and invokes the function with it. Returns whether there was one.
     async fn deliver(&self) -> anyhow::Result<bool> {
         let batch = self.queue.receive(BODIES, self.delivery).await.context("receiving")?;
         if batch.is_empty() {
@@ -84,14 +81,10 @@ impl<I: Invoker> QueueMapping<I> {
         };
         let done = done.unwrap_or_else(|problem| {
             let messages = batch.len();
-            tracing::warn!(
-                messages,
-                problem,
-                "a batch of spilled messages failed and comes again: {problem}"
-            );
+            tracing::warn!(messages, problem, "a batch of spilled messages failed; retrying: {problem}");
             Vec::new()
         });
-        self.queue.delete(done).await.context("deleting what is done")?;
+        self.queue.delete(done).await.context("deleting messages")?;
         Ok(true)
     }
 
@@ -101,11 +94,11 @@ impl<I: Invoker> QueueMapping<I> {
 }
 
 impl RunningQueueMapping {
-    /// Delivers until the queue is empty, hidden messages among it, or the `deadline` passes; what is left then.
+    /// Delivers until the queue has no messages, not even hidden ones, or the `deadline` passes. Returns what is left.
     pub async fn drain(mut self, deadline: Duration) -> Left {
         self.draining.send_replace(true);
         if tokio::time::timeout(deadline, &mut self.task).await.is_err() {
-            tracing::debug!("the spill queue was not empty in time");
+            tracing::debug!("the spill queue was not empty before the deadline");
         }
         self.queue.left().await.unwrap_or_default()
     }
@@ -133,11 +126,11 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_mins(1);
 
-    /// A function that leaves messages with `bad` keys, crashes at its first invocation, and notes what it has done.
+    /// Fails at its first invocation, reports messages with `bad` keys as failures, and collects the other keys.
     #[derive(Clone, Default)]
-    struct Function(Arc<Mutex<(usize, BTreeSet<String>)>>);
+    struct FakeDrain(Arc<Mutex<(usize, BTreeSet<String>)>>);
 
-    impl Invoker for Function {
+    impl Invoker for FakeDrain {
         async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
             let mut state = self.0.lock().unwrap();
             state.0 += 1;
@@ -159,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_drain_delivers_what_can_be_and_leaves_the_rest_in_the_dead_letter_queue() {
+    async fn a_drain_empties_the_queue_and_bad_messages_become_dead_letters() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("queue.sqlite")).unwrap();
         let queue = EmbeddedQueue::new(database, Clock::system());
@@ -169,7 +162,7 @@ mod tests {
             assert!(queue.send(&messages).await.iter().all(Result::is_ok));
         }
         let delivery = Delivery { visibility: Duration::from_millis(20), receives: 4 };
-        let (invoker, poll) = (Function::default(), Duration::from_millis(5));
+        let (invoker, poll) = (FakeDrain::default(), Duration::from_millis(5));
         let mapping = QueueMapping { queue, invoker: invoker.clone(), delivery, poll };
         assert_eq!(mapping.run().drain(DEADLINE).await, Left { waiting: 0, dead: 1 });
         let expected = keys.into_iter().filter(|key| key != "bad").collect();

@@ -32,7 +32,7 @@ use shared::time::{Clock, Timestamp};
 
 use crate::archive::{Span, earlier};
 use crate::deployment::Deployment;
-use crate::progress::Progress;
+use crate::progress::OnProgress;
 pub use report::AuditReport;
 pub(crate) use stranded::Elsewhere;
 
@@ -43,7 +43,7 @@ pub async fn audit(
     config: &Config,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> anyhow::Result<AuditReport> {
     let clock = Clock::system();
     let now = clock.now();

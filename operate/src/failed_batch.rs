@@ -2,12 +2,7 @@
 
 use anyhow::Context;
 use consumer_fn::Batch;
-use serde::Deserialize;
-
-/// The prefix of quarantine objects.
-pub const QUARANTINE: &str = "errors/";
-/// The prefix of the failure destination.
-pub const FAILED: &str = "aws/lambda/";
+use shared::format::failed_batch::FailedPayload;
 
 #[derive(Debug)]
 pub struct FailedBatch {
@@ -16,23 +11,13 @@ pub struct FailedBatch {
     pub batch: Batch,
 }
 
-/// An object at the failure destination, in Lambda's format.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
+/// Reads an object at the failure destination.
 pub fn failed_batch(object: &[u8]) -> anyhow::Result<FailedBatch> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Failure {
-        request_context: Option<RequestContext>,
-        payload: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct RequestContext {
-        condition: String,
-    }
-    let failure: Failure = serde_json::from_slice(object).context("it is not a record of a failed batch")?;
-    let payload = failure.payload.context("it holds no payload")?;
+    let FailedPayload { condition, payload } =
+        FailedPayload::read(object).context("it is not a record of a failed batch")?;
+    let payload = payload.context("it holds no payload")?;
     let batch = serde_json::from_str(&payload).context("its payload is not a batch of records")?;
-    Ok(FailedBatch { condition: failure.request_context.map(|context| context.condition), batch })
+    Ok(FailedBatch { condition, batch })
 }
 
 #[cfg(test)]

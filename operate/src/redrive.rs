@@ -29,20 +29,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest_fn::{OutgoingLine, fit};
 use shared::config::Config;
 use shared::digest::sha256;
+use shared::format::claim_check::ClaimCheck;
 use shared::format::key;
+use shared::format::outgoing_line::OutgoingLine;
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 use tokio::time::Instant;
 
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
-use crate::failed_batch::{FAILED, QUARANTINE};
 use crate::pace::Pace;
-use crate::progress::Progress;
+use crate::progress::OnProgress;
 use crate::publish::{Bundle, RatedPublisher};
-use archived::Archive;
+use archived::ArchiveLookup;
 use candidate::{Candidate, RedriveFate, Standing, fate};
 pub use candidate::{FailureSource, Selection};
 use marker::Markers;
@@ -61,10 +61,10 @@ pub async fn redrive(
     selection: Selection,
     apply: bool,
     rate: u32,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> (RedriveReport, anyhow::Result<()>) {
     let mut redrive = Redrive {
-        archive: Archive::new(deployment),
+        archive: ArchiveLookup::new(deployment),
         deployment,
         publisher: RatedPublisher::new(deployment.stream(), deployment.objects(), Pace::new(Some(rate))),
         config,
@@ -84,7 +84,7 @@ pub async fn redrive(
 
 struct Redrive<'a, D: Deployment> {
     deployment: &'a D,
-    archive: Archive<'a, D>,
+    archive: ArchiveLookup<'a, D>,
     publisher: RatedPublisher<'a, Arc<D::Stream>, D::Objects>,
     config: &'a Config,
     selection: Selection,
@@ -92,15 +92,16 @@ struct Redrive<'a, D: Deployment> {
     /// Redriven in this run. A line may be in quarantine and at the failure destination.
     redriven: HashSet<Origin>,
     report: RedriveReport,
-    progress: Progress<'a>,
+    progress: OnProgress<'a>,
 }
 
 impl<D: Deployment> Redrive<'_, D> {
     async fn everything(&mut self) -> anyhow::Result<()> {
         let markers = Markers::list(self.deployment).await?;
-        for (source, prefix) in
-            [(FailureSource::Quarantine, QUARANTINE), (FailureSource::FailureDestination, FAILED)]
-        {
+        for (source, prefix) in [
+            (FailureSource::Quarantine, key::QUARANTINE),
+            (FailureSource::FailureDestination, key::FAILURE_DESTINATION),
+        ] {
             let mut after: Option<String> = None;
             while self.selection.reads(source) {
                 let page = self.deployment.list(prefix, after.as_deref()).await?;
@@ -209,7 +210,8 @@ impl<D: Deployment> Redrive<'_, D> {
 
     /// Puts the lines of an object on the stream, part by part, and writes a marker for each part.
     async fn put_back(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<()> {
-        let mut waiting: Vec<_> = due.into_iter().filter_map(bundle).collect();
+        let due = self.renew_claims(due, source).await?;
+        let mut waiting: Vec<_> = due.into_iter().filter_map(|line| bundle(line, self.config)).collect();
         while !waiting.is_empty() && self.report.refusal().is_none() {
             let sizes = waiting.iter().map(|(_, bundle)| bundle.line.line.len());
             let rest = waiting.split_off(self.publisher.fitting(sizes));
@@ -233,6 +235,34 @@ impl<D: Deployment> Redrive<'_, D> {
         Ok(())
     }
 
+    /// Stores the claim checks of these lines anew, since S3 counts an object's lifetime from when it was last written.
+    /// A line whose claim check is gone is left.
+    async fn renew_claims(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<Vec<Candidate>> {
+        let mut renewed = Vec::with_capacity(due.len());
+        for candidate in due {
+            let claim_check = candidate.event.as_ref().ok().and_then(|event| event.claim_check.as_ref());
+            let is_gone = match claim_check {
+                Some(claim_check) => !self.renew(claim_check).await?,
+                None => false,
+            };
+            if is_gone {
+                self.report.count(&candidate, RedriveFate::ClaimGone, source);
+            } else {
+                renewed.push(candidate);
+            }
+        }
+        Ok(renewed)
+    }
+
+    /// Whether all parts still existed.
+    async fn renew(&self, claim_check: &ClaimCheck) -> anyhow::Result<bool> {
+        for key in claim_check.part_keys() {
+            let Some(part) = self.deployment.objects().get(&key).await? else { return Ok(false) };
+            self.deployment.objects().put(&key, part).await?;
+        }
+        Ok(true)
+    }
+
     /// One dead letter: all of its events or none.
     async fn dead_letter(&mut self, message: &QueuedMessage) -> anyhow::Result<()> {
         let digest = sha256(message.body.as_bytes());
@@ -254,7 +284,13 @@ impl<D: Deployment> Redrive<'_, D> {
             self.report.count_all(&candidates, fate, &source);
             return Ok(());
         }
-        let (candidates, bundles): (Vec<_>, Vec<_>) = candidates.into_iter().filter_map(bundle).unzip();
+        let count = candidates.len();
+        let candidates = self.renew_claims(candidates, &source).await?;
+        if candidates.len() < count {
+            return Ok(());
+        }
+        let (candidates, bundles): (Vec<_>, Vec<_>) =
+            candidates.into_iter().filter_map(|line| bundle(line, self.config)).unzip();
         let answers = self.publisher.publish(bundles).await?;
         let refusal = answers.into_iter().find_map(Result::err);
         let fate = if refusal.is_none() { RedriveFate::Redriven } else { RedriveFate::Refused };
@@ -270,8 +306,8 @@ impl<D: Deployment> Redrive<'_, D> {
 }
 
 /// The line to put on the stream. `None` if it cannot be read.
-fn bundle(candidate: Candidate) -> Option<(Candidate, Bundle)> {
+fn bundle(candidate: Candidate, config: &Config) -> Option<(Candidate, Bundle)> {
     let (partition_key, event) = candidate.clone().into_redriven()?;
-    let (line, parts) = fit(event);
-    Some((candidate, Bundle { line: OutgoingLine { partition_key, line }, parts }))
+    let (line, parts) = OutgoingLine::new(event, partition_key, config.publish.record_bytes);
+    Some((candidate, Bundle { line, parts }))
 }

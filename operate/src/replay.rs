@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use ingest_fn::{EventStream, OutgoingLine, fit};
+use ingest_fn::{EventStream, OutgoingLine};
 use shared::config::Config;
 use shared::format::archive_line::Owner;
 use shared::format::manifest_row::ManifestRow;
@@ -33,7 +33,7 @@ use resume::{Cursors, ReplayCursor, ReplayTask};
 const RATE: u32 = 500;
 
 #[derive(Clone, Debug, Default)]
-pub struct Request {
+pub struct ReplayRequest {
     /// Only this tenant's events.
     pub tenant: Option<TenantId>,
     /// Only events received in it.
@@ -44,7 +44,7 @@ pub struct Request {
     pub resume: Option<PathBuf>,
 }
 
-impl Request {
+impl ReplayRequest {
     fn cursors(&self, deployment: &impl Deployment, to: &str) -> anyhow::Result<Cursors> {
         let task = ReplayTask {
             of: deployment.identity().to_owned(),
@@ -60,7 +60,7 @@ impl Request {
 /// Writes archive lines to `out`, which is standard output.
 pub async fn to_stdout(
     deployment: &impl Deployment,
-    request: &Request,
+    request: &ReplayRequest,
     out: impl Write,
 ) -> anyhow::Result<Replayed> {
     let cursors = request.cursors(deployment, "stdout")?;
@@ -72,7 +72,7 @@ pub async fn to_deployment(
     deployment: &impl Deployment,
     target: &impl Deployment,
     config: &Config,
-    request: &Request,
+    request: &ReplayRequest,
 ) -> anyhow::Result<Replayed> {
     if target.identity() == deployment.identity() {
         bail!("`{}` is the deployment that is replayed: it has these events already", target.name());
@@ -138,7 +138,7 @@ impl<W: Write> ReplaySink for ToStdout<W> {
 /// To another deployment's stream.
 struct ToStream<'a, S, O, F> {
     publisher: RatedPublisher<'a, S, O>,
-    /// The large parts of the replayed deployment.
+    /// The objects of the replayed deployment.
     source: &'a F,
     config: &'a Config,
 }
@@ -155,9 +155,10 @@ impl<S: EventStream, O: ObjectStore, F: ObjectStore> ReplaySink for ToStream<'_,
                 Ok(event) => {
                     let partition_key =
                         partition_key(&event.facts.tenant, &event.facts.id, &self.config.tenants.spread);
-                    let (line, parts) = fit(event);
-                    bytes += line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
-                    bundles.push(Bundle { line: OutgoingLine { partition_key, line }, parts });
+                    let (line, parts) =
+                        OutgoingLine::new(event, partition_key, self.config.publish.record_bytes);
+                    bytes += line.line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
+                    bundles.push(Bundle { line, parts });
                 }
                 Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
             }
@@ -185,7 +186,7 @@ impl<S: EventStream, O: ObjectStore, F> ToStream<'_, S, O, F> {
 
 async fn replay(
     deployment: &impl Deployment,
-    request: &Request,
+    request: &ReplayRequest,
     mut cursors: Cursors,
     mut sink: impl ReplaySink,
 ) -> anyhow::Result<Replayed> {
@@ -219,7 +220,7 @@ async fn replay(
 /// Replays the requested lines of one object, portion after portion.
 async fn object(
     deployment: &impl Deployment,
-    request: &Request,
+    request: &ReplayRequest,
     shard: &str,
     row: &ManifestRow,
     cursors: &mut Cursors,

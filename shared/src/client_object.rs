@@ -73,7 +73,8 @@ impl ClientObject {
         let tenant = take_tenant(&mut members)?;
         let id = take_id(&mut members)?;
         let event_time = take_first(&mut members, &TIME, read_time);
-        let text = take_first(&mut members, &TEXT, read_string).unwrap_or_else(|| flatten(&members));
+        let text = take_first(&mut members, &TEXT, read_string)
+            .unwrap_or_else(|| flatten(&members, all.as_json().len()));
 
         let fields = Fields::from_members(borrowed(&members))?;
         Ok(Self { tenant, id, event_time, text, fields })
@@ -150,6 +151,8 @@ fn cut(value: &RawValue) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(json: &str) -> ClientObject {
@@ -229,5 +232,19 @@ mod tests {
         insta::assert_snapshot!(error(r#"{"id":""}"#), @"event id `` (0 bytes) is not allowed: 1 to 256 bytes without control characters");
         insta::assert_snapshot!(error(r#"{"text":"\ud800"}"#), @r"a string holds half of a surrogate pair (`\ud800`)");
         insta::assert_snapshot!(error(&format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))), @"the JSON nests deeper than 120 levels");
+    }
+
+    proptest! {
+        /// What is stored of an object follows from these two, so the client pays for what it makes us store.
+        #[test]
+        fn text_and_fields_of_any_object_are_at_most_twice_its_size_or_a_kilobyte_more(
+            name in "[a-z\\\\]{1,300}", values in proptest::collection::vec("[a-z\n\u{1}é]{0,40}", 0..200), depth in 0_usize..20,
+        ) {
+            let name = serde_json::to_string(&name).unwrap();
+            let values = serde_json::to_string(&values).unwrap();
+            let body = format!("{{{name}:{}{values}{}}}", "[".repeat(depth), "]".repeat(depth));
+            let object = parse(&body);
+            prop_assert!(object.text.len() + object.fields.as_json().len() <= 2 * body.len().max(1_024));
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! | module | format | written by | read by |
 //! |---|---|---|---|
 //! | [`event_line`] | an event as one line of JSON | ingest | the consumer, the operator's commands |
+//! | [`outgoing_line`] | the same, inline or as the head of a stored line | | |
 //! | [`record`] | a stream record: lines, compressed | ingest | the consumer |
 //! | [`kpl`] | aggregates of the Kinesis Producer Library | foreign producers | the consumer |
 //! | [`claim_check`] | a line that is too large, stored on S3 | ingest, the consumer | the consumer, `replay` |
@@ -10,6 +11,7 @@
 //! | [`item`] | an item of the items table | the consumer | the operator's commands |
 //! | [`archive_line`] | a line of an archive object | the consumer | analysts, the operator's commands |
 //! | [`quarantine_line`] | a line of a quarantine object | the consumer | analysts, the operator's commands |
+//! | [`failed_batch`] | an object at the failure destination | the event source mapping | the operator's commands |
 //! | [`manifest_row`] | what an archive object holds | the consumer | the operator's commands |
 //! | [`key`] | keys of objects, items and rows | | |
 //!
@@ -20,10 +22,12 @@ pub mod archive_line;
 pub mod claim_check;
 pub mod event_line;
 pub mod facts;
+pub mod failed_batch;
 pub mod item;
 pub mod key;
 pub mod kpl;
 pub mod manifest_row;
+pub mod outgoing_line;
 pub mod quarantine_line;
 pub mod record;
 pub mod spill_message;

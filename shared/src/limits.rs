@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// The largest HTTP body, in bytes after decompression: 10 MB, from the customers' requirement.
-pub const BODY_BYTES: usize = 10_000_000;
+/// The largest HTTP body, in bytes after decompression: 10 MiB, which satisfies a requirement of 10 MB under either
+/// reading.
+pub const BODY_BYTES: usize = 10_485_760;
 
 /// The largest request event a Function URL passes on, base64 included: 6 MiB (Lambda quotas, "Invocation payload").
 /// Stream batches obey the same limit.
@@ -18,20 +19,18 @@ pub const PUT_RECORDS: usize = 500;
 /// Bytes in one `PutRecords` call, partition keys included: 10 MiB (Kinesis quotas, since 2025; 5 MiB before).
 pub const PUT_BYTES: usize = 10 * 1024 * 1024;
 
-/// The largest event line, compressed, that travels in the stream. What is larger goes by claim check: a quarter
-/// of a record, so that several share one and a Lambda batch of 6 MiB holds more than a few.
-pub const INLINE_COMPRESSED_BYTES: usize = 256 * 1024;
-
-/// The largest event line, not compressed, that travels in the stream, however well it compresses. It bounds what
-/// a reader must be ready to inflate.
+/// The largest event line, uncompressed, that travels inline in a record. It bounds the memory of the record's reader.
 pub const INLINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most that one record may inflate to: one line of the largest size, or many small ones.
 pub const RECORD_INFLATED_BYTES: usize = INLINE_BYTES + 1024 * 1024;
 
-/// The most that the texts come to that one record's lines refer to: the largest body, which is the least that a reader
-/// may be configured to fetch.
-pub const RECORD_REFERRED_BYTES: u64 = BODY_BYTES as u64;
+/// The most that an event line adds to the text that a body gives it: facts, names, a flattened text. With a text whose
+/// every byte JSON spells with six, this is the largest line.
+pub const LINE_BYTES_BESIDE_TEXT: usize = 1024 * 1024;
+
+/// The most text that an object without a text is flattened to.
+pub const FLATTENED_BYTES: usize = 150_000;
 
 /// The largest object that Tidegate writes to S3, in bytes: 5 MB, from the customers' requirement for archive
 /// files; parts of claim checks keep to it too.
@@ -46,6 +45,20 @@ pub const BATCH_MESSAGES: usize = 10;
 
 /// How long the stream keeps records, as it is deployed: Kinesis's least, and four times as long as the mapping tries.
 pub const STREAM_RETENTION: Duration = Duration::from_hours(24);
+
+/// How long a spilled event may wait for the stream, as it is deployed.
+pub const SPILL_RETENTION: Duration = Duration::from_hours(4 * 24);
+
+/// How long a dead letter is stored, as it is deployed: SQS allows no more. It counts from the time when the event was
+/// spilled, not from the time when it became a dead letter.
+pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(14 * 24);
+
+/// How many days an accepted event may take to reach the consumer: on the stream, in the spill queue, in its dead-letter
+/// queue. Claim checks live this much longer than quarantine and the failure destination, since an event may reach those
+/// this late.
+pub const DELIVERY_DAYS: u64 =
+    (STREAM_RETENTION.as_secs() + SPILL_RETENTION.as_secs() + DEAD_LETTER_RETENTION.as_secs())
+        / (24 * 60 * 60);
 
 /// The memory with which a Lambda function has one whole processor, in MB: what the consumer's compression wants
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>).

@@ -46,13 +46,13 @@ metrics! {
     EventsRejected: Count, Sum;
     /// Bytes of accepted bodies, after decompression.
     BytesAccepted: Bytes, Sum;
-    /// How long the stream took to take a put of the door, in milliseconds; one that was cut off counts up to there.
+    /// How long a put of ingest took, in milliseconds. One that was cut off counts up to there.
     PublishLatency: Milliseconds, Distribution;
-    /// The same, of a put of the drain, whose attempts may take seconds.
+    /// The same of the spill queue's drain, whose attempts may take seconds.
     DrainLatency: Milliseconds, Distribution;
     /// Records that were sent again.
     PublishRetries: Count, Sum;
-    /// Events that the stream did not take in time and the spill queue did.
+    /// Events that went to the spill queue because the stream did not take them in time.
     EventsSpilled: Count, Sum;
     /// Events that now have their item and are archived.
     EventsStored: Count, Sum;
@@ -62,13 +62,21 @@ metrics! {
     EventsDeduplicated: Count, Sum;
     /// Events and records put into quarantine.
     EventsQuarantined: Count, Sum;
-    /// Archive objects written.
+    /// Archive objects written to S3.
     ObjectsWritten: Count, Sum;
+    /// Parts of claim checks written to S3: lines too large for a stream record.
+    ClaimPartsWritten: Count, Sum;
+    /// Parts of archive lines written to S3 that are too large for an archive object.
+    TextPartsWritten: Count, Sum;
+    /// Quarantine objects written to S3.
+    QuarantineObjectsWritten: Count, Sum;
+    /// Sidecars of manifest rows written to S3.
+    SidecarsWritten: Count, Sum;
     /// The size of an archive object, in bytes.
     ObjectBytes: Bytes, Distribution;
     /// Events in an invocation's batch.
     BatchEvents: Count, Distribution;
-    /// From received at the door to durable in the archive, in milliseconds.
+    /// From received by ingest to durable in the archive, in milliseconds.
     Freshness: Milliseconds, Distribution;
 }
 
@@ -98,6 +106,16 @@ impl Metric {
                 }
             }
         }
+    }
+
+    /// What CloudWatch is told: the unit's own name.
+    pub fn unit(self) -> &'static str {
+        self.facts().0.as_str()
+    }
+
+    /// What it counts, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        self.facts().2
     }
 
     /// Whether single values are kept.

@@ -1,4 +1,4 @@
-//! `AwsDeployment`: what an operator's command sees of a deployment on AWS is what lies there; and `tidegate audit` on it.
+//! `AwsDeployment`: the operator's commands read what is stored on AWS. Also `tidegate audit` of it.
 
 use std::process::Command;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::emulator::{bucket, name, sdk, stream, table, url};
 
 const SHARD: &str = "shardId-000000000000";
 
-/// A new spill queue with its dead-letter queue: their URLs.
+/// The URLs of a new spill queue and its dead-letter queue.
 async fn queues() -> [String; 2] {
     let client = aws_sdk_sqs::Client::new(&sdk(url()));
     let names = ["spill", "dead"].map(name);
@@ -69,10 +69,10 @@ fn item(tenant_id: &str, number: u32) -> Item {
         processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
         original_text: "x".to_owned(),
         modified_data: "x".to_owned(),
-        original_ref: None,
-        modified_ref: None,
         fields: Fields::default(),
-        fields_ref: None,
+        original_text_bytes: None,
+        modified_data_bytes: None,
+        fields_bytes: None,
         expires_at: Some(1_797_845_400),
         received_partition: format!("tenants/{tenant_id}"),
     }
@@ -147,7 +147,8 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
     assert_eq!(deployment.manifest_before(SHARD, None).await.unwrap(), back);
     assert_eq!(deployment.manifest_before(SHARD, Some(&back[0].first)).await.unwrap(), back[1..]);
     assert_eq!(deployment.manifest_before(SHARD, Some(&back[2].first)).await.unwrap(), []);
-    let at = async |place: &str| deployment.manifest_at(SHARD, &ShardPosition::new(place, 3)).await.unwrap();
+    let at =
+        async |number: &str| deployment.manifest_at(SHARD, &ShardPosition::new(number, 3)).await.unwrap();
     assert_eq!(
         [at("8").await, at("9").await, at("50").await],
         [None, Some(rows[0].clone()), Some(rows[1].clone())]
@@ -191,8 +192,8 @@ async fn the_queues(deployment: &AwsDeployment, spill: &str, dead: &str) {
         }
     }
     for _ in 0..2 {
-        let looked = deployment.messages(QueueName::Spill).await.unwrap();
-        assert_eq!(looked.seen.len(), 12, "and they stay");
+        let messages = deployment.messages(QueueName::Spill).await.unwrap();
+        assert_eq!(messages.seen.len(), 12, "reading does not remove them");
     }
     let letters = deployment.messages(QueueName::Dead).await.unwrap().seen;
     assert_eq!(letters[0].body, SpillMessage::of("k", &["0"]).body());
@@ -200,7 +201,7 @@ async fn the_queues(deployment: &AwsDeployment, spill: &str, dead: &str) {
     assert_eq!(deployment.messages(QueueName::Dead).await.unwrap().seen, []);
 }
 
-/// What the environment of a command says, so that it finds the emulator and these resources in it.
+/// The environment of a command for these resources of the emulator.
 pub(crate) fn environment(resources: &Resources) -> [(&'static str, &str); 9] {
     [
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -215,7 +216,7 @@ pub(crate) fn environment(resources: &Resources) -> [(&'static str, &str); 9] {
     ]
 }
 
-/// `tidegate audit --aws`: its exit code, and the report.
+/// Runs `tidegate audit --aws`. Returns exit code and report.
 fn audit(resources: &Resources) -> (i32, serde_json::Value) {
     let mut audit = Command::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
     audit.args(["audit", "--aws", "--json", "--from", "2020-01-01T00:00:00Z", "--endpoint-url", url()]);
@@ -227,7 +228,7 @@ fn audit(resources: &Resources) -> (i32, serde_json::Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lies_in_aws_is_seen_and_an_audit_names_what_nobody_put_there() {
+async fn the_stored_data_are_read_and_an_audit_names_items_without_records() {
     let (resources, dead) = resources().await;
     let deployment = AwsDeployment::open(&sdk(url()), resources.clone()).await.unwrap();
     assert!(deployment.identity().ends_with(&format!("stream/{}", resources.stream)));
@@ -244,15 +245,15 @@ async fn what_lies_in_aws_is_seen_and_an_audit_names_what_nobody_put_there() {
     let kinds = |kind: &str| {
         report["findings"].as_array().unwrap().iter().filter(|finding| finding["kind"] == kind).count()
     };
-    assert_eq!(kinds("foreign"), 130, "an item each that no record stands behind");
-    assert_eq!(kinds("manifest"), 3, "rows of objects that are not there");
+    assert_eq!(kinds("foreign"), 130, "each item has no record");
+    assert_eq!(kinds("manifest"), 3, "rows of missing objects");
     let others = &report["total"]["foreign_producers"];
     assert_eq!((&others["admissions"], &others["in_flight"]), (&3.into(), &3.into()), "{report:#}");
     assert_eq!(report["unreadable_messages"], 12);
 }
 
 #[tokio::test]
-async fn a_stream_that_is_not_there_is_named() {
+async fn the_error_names_a_missing_stream() {
     let resources = Resources {
         stream: "nowhere".to_owned(),
         items_table: String::new(),

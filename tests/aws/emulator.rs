@@ -1,4 +1,4 @@
-//! Starts emulators: one ministack for all tests of this process, with resources in it for each.
+//! Starts emulators: one ministack for all tests of this process. Each test creates its own resources in it.
 
 use std::ffi::OsStr;
 use std::net::{TcpListener, TcpStream};
@@ -19,21 +19,21 @@ use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use local::event_source_mapping::ports::StreamReader;
 use tests::site::DEADLINE;
 
-/// A process that plays AWS on a port of this machine.
+/// A process that emulates AWS on a port of this machine.
 pub(crate) struct Emulator {
     pub(crate) url: String,
-    /// The emulator ends when this end of its pipe does, so with this process at the latest.
+    /// The emulator ends when this end of its pipe is closed, so at the latest with this process.
     _leash: (Child, ChildStdin),
 }
 
-/// Starts `program`, which is told its port by the variable `port_variable`, and waits until it listens.
+/// Starts `program` and waits until it listens. The variable `port_variable` has its port.
 pub(crate) fn start(
     program: &Path,
     arguments: &[&OsStr],
     port_variable: &str,
     variables: &[(&str, &OsStr)],
 ) -> Emulator {
-    // Free at this moment. Nobody else is told of it.
+    // This port is free now.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
     let mut leash = Command::new("sh")
@@ -55,7 +55,7 @@ pub(crate) fn start(
     Emulator { url, _leash: (leash, stdin) }
 }
 
-/// What the variable `name` says, or where `make test-emulator` puts it.
+/// The path in the variable `name`, or where `make test-emulator` installs it.
 pub(crate) fn installed(name: &str, under_tools: &str) -> PathBuf {
     let path = std::env::var_os(name).map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools").join(under_tools),
@@ -65,7 +65,7 @@ pub(crate) fn installed(name: &str, under_tools: &str) -> PathBuf {
     path
 }
 
-/// The URL of the one ministack. It is started at the first call.
+/// The URL of ministack. The first call starts it.
 pub(crate) fn url() -> &'static str {
     static MINISTACK: OnceLock<Emulator> = OnceLock::new();
     let ministack = || {
@@ -75,7 +75,7 @@ pub(crate) fn url() -> &'static str {
     &MINISTACK.get_or_init(ministack).url
 }
 
-/// How to reach AWS's APIs at `url`.
+/// The SDK's configuration for AWS's APIs at `url`.
 pub(crate) fn sdk(url: &str) -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "test");
     SdkConfig::builder()
@@ -90,7 +90,7 @@ pub(crate) fn sdk(url: &str) -> SdkConfig {
         .build()
 }
 
-/// What `aws_config::load_from_env` brings by itself.
+/// `aws_config::load_from_env` would set this by itself.
 #[derive(Debug)]
 struct TokioSleep;
 

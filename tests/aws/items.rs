@@ -1,4 +1,4 @@
-//! `DynamoItems`: inserted where absent, one outcome for each item, by position.
+//! `DynamoItems` inserts items that are absent, and returns one result for each item, in order.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use shared::tier::Tier;
 use shared::time::Timestamp;
 
 use crate::emulator::{sdk, table, url};
-use crate::proxy::{Fault, Proxy};
+use crate::proxy::{Proxy, ProxyFault};
 
 fn item(number: u32, text: &str) -> Item {
     Item {
@@ -38,10 +38,10 @@ fn item(number: u32, text: &str) -> Item {
         processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
         original_text: text.to_owned(),
         modified_data: text.to_owned(),
-        original_ref: None,
-        modified_ref: None,
         fields: Fields::default(),
-        fields_ref: None,
+        original_text_bytes: None,
+        modified_data_bytes: None,
+        fields_bytes: None,
         expires_at: Some(1_797_845_400),
         received_partition: format!("tenants/acme#{}", number % 2),
     }
@@ -60,7 +60,6 @@ async fn stored(table: &str) -> usize {
     scan.items().len()
 }
 
-/// What an outcome is, in a word.
 fn word(insert: &Insert) -> &'static str {
     match insert {
         Insert::Inserted => "inserted",
@@ -75,7 +74,7 @@ fn words(inserts: &[Insert]) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn an_item_is_inserted_once_and_the_second_insert_tells_what_is_there() {
+async fn an_item_is_inserted_once_and_a_second_insert_returns_the_existing_item() {
     let (table, proxy) = (table().await, Proxy::new(&[]).await);
     assert_eq!(insert(&proxy, &table, &[item(1, "first")]).await, [Insert::Inserted]);
     let mut second = item(1, "second");
@@ -92,11 +91,11 @@ async fn an_item_is_inserted_once_and_the_second_insert_tells_what_is_there() {
     let key = |value: &str| AttributeValue::S(value.to_owned());
     let get = get.key("pk", key("tenants/acme")).key("sk", key("processed_logs/e1"));
     let found = get.send().await.unwrap().item.unwrap();
-    assert_eq!(found["original_text"], key("first"), "what is there stays");
+    assert_eq!(found["original_text"], key("first"), "the first item stays");
 }
 
 #[tokio::test]
-async fn the_items_of_a_spread_tenant_are_found_by_time_in_the_partitions_of_the_index() {
+async fn items_of_a_spread_tenant_are_listed_by_time_in_the_partitions_of_the_index() {
     let (table, proxy) = (table().await, Proxy::new(&[]).await);
     let later = |number: u32| {
         let item = item(number, "x");
@@ -104,7 +103,7 @@ async fn the_items_of_a_spread_tenant_are_found_by_time_in_the_partitions_of_the
         let facts = Facts { received_at, ..item.facts };
         Item { facts, ..item }
     };
-    // Not in the order of time.
+    // Not sorted by time.
     let items: Vec<_> = [3, 0, 5, 1, 4, 2].map(later).into();
     assert_eq!(insert(&proxy, &table, &items).await, vec![Insert::Inserted; 6]);
     let client = Client::new(&sdk(url()));
@@ -123,7 +122,7 @@ async fn the_items_of_a_spread_tenant_are_found_by_time_in_the_partitions_of_the
 }
 
 #[tokio::test]
-async fn many_items_go_by_calls_of_twenty_five() {
+async fn many_items_are_inserted_in_calls_of_twenty_five() {
     let (table, proxy) = (table().await, Proxy::new(&[]).await);
     assert_eq!(insert(&proxy, &table, &items(60)).await, vec![Insert::Inserted; 60]);
     assert_eq!(stored(&table).await, 60);
@@ -131,21 +130,21 @@ async fn many_items_go_by_calls_of_twenty_five() {
 }
 
 #[tokio::test]
-async fn statements_that_are_throttled_fail_by_their_position_and_the_others_are_inserted() {
+async fn throttled_statements_fail_and_the_others_are_inserted() {
     let throttled =
         json!({"Error": {"Code": "ThrottlingError", "Message": "Rate exceeded"}, "TableName": "any"});
-    let (table, proxy) = (table().await, Proxy::new(&[(0, Fault::RefuseSome(throttled))]).await);
+    let (table, proxy) = (table().await, Proxy::new(&[(0, ProxyFault::RefuseSome(throttled))]).await);
     let inserts = insert(&proxy, &table, &items(6)).await;
     assert_eq!(words(&inserts), ["failed", "inserted", "failed", "inserted", "failed", "inserted"]);
     assert_eq!(stored(&table).await, 3);
-    // The next attempt finds those of the first.
+    // The next attempt finds the items of the first.
     let again = insert(&proxy, &table, &items(6)).await;
     assert_eq!(words(&again), ["inserted", "exists", "inserted", "exists", "inserted", "exists"]);
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_made_good_and_the_items_name_the_same_origin() {
-    let (table, proxy) = (table().await, Proxy::new(&[(0, Fault::LoseAnswer)]).await);
+async fn after_a_lost_answer_the_items_are_found_with_the_same_origin() {
+    let (table, proxy) = (table().await, Proxy::new(&[(0, ProxyFault::LoseAnswer)]).await);
     let inserts = insert(&proxy, &table, &items(3)).await;
     assert_eq!(stored(&table).await, 3);
     for (insert, item) in inserts.iter().zip(items(3)) {
@@ -154,8 +153,9 @@ async fn a_lost_answer_is_made_good_and_the_items_name_the_same_origin() {
 }
 
 #[tokio::test]
-async fn keys_that_were_not_read_are_asked_for_again() {
-    let (table, proxy) = (table().await, Proxy::new(&[(2, Fault::ReadHalf), (3, Fault::ReadHalf)]).await);
+async fn unprocessed_keys_are_read_again() {
+    let (table, proxy) =
+        (table().await, Proxy::new(&[(2, ProxyFault::ReadHalf), (3, ProxyFault::ReadHalf)]).await);
     insert(&proxy, &table, &items(10)).await;
     let again = insert(&proxy, &table, &items(10)).await;
     assert_eq!(words(&again), ["exists"; 10]);
@@ -165,12 +165,13 @@ async fn keys_that_were_not_read_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_refused_as_a_whole_is_taken_apart_to_find_the_item_at_fault() {
+async fn a_call_that_is_refused_as_a_whole_is_split_to_find_the_bad_item() {
     let invalid = json!({
         "__type": "com.amazon.coral.validate#ValidationException",
         "message": "Item size has exceeded the maximum allowed size",
     });
-    let fault = Fault::Answer(400, &[("content-type", "application/x-amz-json-1.0")], invalid.to_string());
+    let fault =
+        ProxyFault::Answer(400, &[("content-type", "application/x-amz-json-1.0")], invalid.to_string());
     let (table, proxy) = (table().await, Proxy::new(&[(0, fault.clone()), (2, fault)]).await);
     let inserts = insert(&proxy, &table, &items(3)).await;
     assert_eq!(words(&inserts), ["inserted", "refused", "inserted"]);

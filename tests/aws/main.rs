@@ -1,21 +1,21 @@
-//! The AWS adapters against AWS's APIs: ministack plays AWS, and a proxy before it plays what no emulator does, such as
-//! a `PutRecords` call that is refused in part. kinesis-local plays a stream that reshards: in ministack, the records of
-//! a shard that is split vanish. `make test-emulator` installs both and runs this.
+//! The AWS adapters with emulators of AWS. ministack emulates all services; a proxy in front of it adds faults that no
+//! emulator has, such as a `PutRecords` call that is refused in part. kinesis-local emulates a stream that reshards,
+//! because ministack loses the records of a split shard. `make test-emulator` installs both and runs these tests.
 //!
-//! | module | holds |
+//! | module | has |
 //! |---|---|
-//! | `emulator` | starts emulators, makes streams, tables and buckets |
+//! | `emulator` | starts emulators, creates streams, tables and buckets |
 //! | `proxy` | the faults |
-//! | `stream` | the door's puts, by the publisher and its budget |
+//! | `stream` | puts of ingest, within the budget |
 //! | `items` | conditional inserts of items |
 //! | `objects` | conditional puts of objects |
-//! | `deployment` | what an operator's command sees |
-//! | `redrive` | what failed there, brought back to its stream |
-//! | `replay` | a local run's archive, brought to a deployment on AWS |
-//! | `mapping` | what the event source mapping reads, calls and keeps |
-//! | `split` | shards that are split and merged under load, by the door's puts and the mapping's reads |
+//! | `deployment` | what the operator's commands read |
+//! | `redrive` | failed events, brought back to the stream |
+//! | `replay` | the archive of a local run, sent to a deployment on AWS |
+//! | `mapping` | what the event source mapping reads and calls |
+//! | `split` | shards that are split and merged under load |
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod deployment;
 mod emulator;

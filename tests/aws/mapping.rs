@@ -1,4 +1,4 @@
-//! What the event source mapping reads, calls and keeps.
+//! What the event source mapping reads and calls.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +6,17 @@ use aws::kinesis::KinesisReader;
 use aws::mapping::LambdaInvoker;
 use aws_sdk_kinesis::primitives::Blob;
 use bytes::Bytes;
-use local::event_source_mapping::ports::{InvokeFailure, Invoker, Record, Room, StreamReader, Tail};
+use local::event_source_mapping::ports::{
+    InvokeFailure, Invoker, ReadLimit, ShardRecord, ShardTail, StreamReader,
+};
 
 use crate::emulator::{sdk, stream, url};
-use crate::proxy::{Fault, Proxy};
+use crate::proxy::{Proxy, ProxyFault};
 
-const ALL: Room = Room { records: 10_000, bytes: 6_000_000 };
+const ALL: ReadLimit = ReadLimit { records: 10_000, bytes: 6_000_000 };
 const JSON: &[(&str, &str)] = &[("content-type", "application/x-amz-json-1.1")];
 
-/// A stream with these records' data.
+/// A stream with a record for each of `data`.
 async fn stream_of(data: &[Vec<u8>]) -> String {
     let (client, name) = (aws_sdk_kinesis::Client::new(&sdk(url())), stream(1).await);
     for data in data {
@@ -24,7 +26,7 @@ async fn stream_of(data: &[Vec<u8>]) -> String {
     name
 }
 
-fn texts(records: &[Record]) -> Vec<&str> {
+fn texts(records: &[ShardRecord]) -> Vec<&str> {
     records.iter().map(|record| std::str::from_utf8(&record.data).unwrap()).collect()
 }
 
@@ -33,45 +35,45 @@ async fn shard(reader: &KinesisReader) -> String {
 }
 
 #[tokio::test]
-async fn a_shard_is_read_from_its_oldest_record_and_then_behind_the_last_one() {
+async fn a_shard_is_read_from_its_oldest_record_and_then_after_the_last_one() {
     let name = stream_of(&[b"1".to_vec(), b"2".to_vec(), b"3".to_vec()]).await;
     let reader = KinesisReader::new(&sdk(url()), name);
     let shard = shard(&reader).await;
-    let two = reader.read(&shard, None, Room { records: 2, ..ALL }).await.unwrap();
+    let two = reader.read(&shard, None, ReadLimit { records: 2, ..ALL }).await.unwrap();
     assert_eq!(texts(&two.records), ["1", "2"]);
     let after = two.records[1].sequence_number.as_str();
     let rest = reader.read(&shard, Some(after), ALL).await.unwrap();
     assert_eq!(texts(&rest.records), ["3"]);
-    // Somebody who asks for the same once more, after a restart perhaps, gets the same.
+    // A new reader, such as after a restart, reads the same.
     let again = KinesisReader::new(&sdk(url()), reader.stream().to_owned())
         .read(&shard, Some(after), ALL)
         .await
         .unwrap();
     assert_eq!(texts(&again.records), ["3"]);
-    assert_eq!(again.tail, Tail::Tip);
+    assert_eq!(again.tail, ShardTail::Tip);
 }
 
 #[tokio::test]
-async fn a_read_ends_where_its_room_does_and_the_next_one_goes_on_there() {
+async fn a_read_ends_at_its_limit_and_the_next_one_continues_there() {
     let name = stream_of(&[vec![b'a'; 600], vec![b'b'; 600], vec![b'c'; 600]]).await;
     let reader = KinesisReader::new(&sdk(url()), name);
     let shard = shard(&reader).await;
-    let first = reader.read(&shard, None, Room { bytes: 1_000, ..ALL }).await.unwrap();
-    assert_eq!((first.records.len(), first.tail), (2, Tail::More));
+    let first = reader.read(&shard, None, ReadLimit { bytes: 1_000, ..ALL }).await.unwrap();
+    assert_eq!((first.records.len(), first.tail), (2, ShardTail::More));
     let after = first.records[1].sequence_number.as_str();
-    let second = reader.read(&shard, Some(after), Room { bytes: 1_000, ..ALL }).await.unwrap();
+    let second = reader.read(&shard, Some(after), ReadLimit { bytes: 1_000, ..ALL }).await.unwrap();
     assert_eq!((second.records.len(), second.records[0].data[0]), (1, b'c'));
 }
 
 #[tokio::test]
-async fn an_iterator_that_has_expired_is_opened_again() {
+async fn an_expired_iterator_is_replaced() {
     let name = stream_of(&[b"1".to_vec(), b"2".to_vec()]).await;
     let expired = r#"{"__type":"ExpiredIteratorException","message":"Iterator expired."}"#;
     // 0 ListShards, 1 GetShardIterator, 2 GetRecords, 3 GetRecords.
-    let proxy = Proxy::new(&[(3, Fault::Answer(400, JSON, expired.to_owned()))]).await;
+    let proxy = Proxy::new(&[(3, ProxyFault::Answer(400, JSON, expired.to_owned()))]).await;
     let reader = KinesisReader::new(&proxy.sdk(), name);
     let shard = shard(&reader).await;
-    let first = reader.read(&shard, None, Room { records: 1, ..ALL }).await.unwrap();
+    let first = reader.read(&shard, None, ReadLimit { records: 1, ..ALL }).await.unwrap();
     let after = first.records[0].sequence_number.as_str();
     let second = reader.read(&shard, Some(after), ALL).await.unwrap();
     assert_eq!(texts(&second.records), ["2"]);
@@ -100,13 +102,13 @@ async fn every_shard_is_listed() {
     assert!(listed.iter().all(|shard| shard.parents.is_empty()), "{listed:?}");
 }
 
-/// What the mapping hears of a function when Lambda answers so.
+/// The result of an invocation that Lambda answers like this.
 async fn invoke(
     status: u16,
     headers: &'static [(&'static str, &'static str)],
     body: &str,
 ) -> Result<Bytes, InvokeFailure> {
-    let proxy = Proxy::new(&[(0, Fault::Answer(status, headers, body.to_owned()))]).await;
+    let proxy = Proxy::new(&[(0, ProxyFault::Answer(status, headers, body.to_owned()))]).await;
     let invoked =
         LambdaInvoker::new(&proxy.sdk(), "consumer-fn".to_owned()).invoke(Bytes::from_static(b"{}")).await;
     assert_eq!(proxy.calls(), ["POST /2015-03-31/functions/consumer-fn/invocations"]);
@@ -114,7 +116,7 @@ async fn invoke(
 }
 
 #[tokio::test]
-async fn a_function_answers_fails_or_was_not_run() {
+async fn an_invocation_is_answered_failed_or_not_run() {
     let answer = r#"{"batchItemFailures":[]}"#;
     assert_eq!(invoke(200, &[], answer).await, Ok(Bytes::from(answer)));
 

@@ -1,5 +1,5 @@
-//! A proxy before the emulator that makes faults by plan, each for one call, counted from 0: what AWS does under load
-//! and no emulator does.
+//! A proxy in front of the emulator. It makes planned faults that AWS has under load and no emulator has. Calls are
+//! counted from 0.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,90 +11,90 @@ use serde_json::{Value, json};
 
 use crate::emulator;
 
-/// What happens to a call.
 #[derive(Clone, Debug)]
-pub(crate) enum Fault {
-    /// It has no effect, and this is the answer: status, headers, body.
+pub(crate) enum ProxyFault {
+    /// The call has no effect. The answer is this status, headers and body.
     Answer(u16, &'static [(&'static str, &'static str)], String),
-    /// It has its effect, and the answer is a 500.
+    /// The call has its effect. The answer is a 500.
     LoseAnswer,
-    /// Nothing ever answers, and nothing has an effect.
+    /// The call has no effect and no answer.
     Hang,
-    /// Every second element has its effect, beginning with the second; the others are refused with this error.
+    /// The second, fourth, … element have their effect. The others are refused with this error.
     RefuseSome(Value),
-    /// `BatchGetItem` reads half of the keys, and names the rest.
+    /// `BatchGetItem` reads half of the keys and returns the rest as unprocessed.
     ReadHalf,
 }
 
-/// A proxy, for as long as it lives.
 pub(crate) struct Proxy {
     url: String,
-    shared: Arc<Shared>,
+    state: Arc<ProxyState>,
 }
 
-struct Shared {
+struct ProxyState {
     client: reqwest::Client,
-    plan: Vec<(usize, Fault)>,
+    plan: Vec<(usize, ProxyFault)>,
     calls: Mutex<Vec<String>>,
 }
 
 impl Proxy {
-    /// A proxy before the emulator, with faults for some calls, by their number.
-    pub(crate) async fn new(plan: &[(usize, Fault)]) -> Self {
-        let shared =
-            Arc::new(Shared { client: reqwest::Client::new(), plan: plan.to_vec(), calls: Mutex::default() });
+    /// `plan` has faults by the number of the call.
+    pub(crate) async fn new(plan: &[(usize, ProxyFault)]) -> Self {
+        let state = Arc::new(ProxyState {
+            client: reqwest::Client::new(),
+            plan: plan.to_vec(),
+            calls: Mutex::default(),
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
+        let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
         tokio::spawn(axum::serve(listener, router).into_future());
-        Self { url, shared }
+        Self { url, state }
     }
 
-    /// How to reach it.
     pub(crate) fn sdk(&self) -> aws_config::SdkConfig {
         emulator::sdk(&self.url)
     }
 
-    /// The calls so far: the operation, or method and path.
+    /// The calls so far: operation, or method and path.
     pub(crate) fn calls(&self) -> Vec<String> {
-        self.shared.calls.lock().unwrap().clone()
+        self.state.calls.lock().unwrap().clone()
     }
 }
 
-async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn handle(State(state): State<Arc<ProxyState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let target =
         parts.headers.get("x-amz-target").and_then(|target| target.to_str().unwrap().split('.').nth(1));
     let call = target.map_or_else(|| format!("{} {}", parts.method, parts.uri.path()), str::to_owned);
     let number = {
-        let mut calls = shared.calls.lock().unwrap();
+        let mut calls = state.calls.lock().unwrap();
         calls.push(call);
         calls.len() - 1
     };
-    let fault = shared.plan.iter().find(|(at, _)| *at == number).map(|(_, fault)| fault.clone());
-    let forward = async |body: Bytes| shared.forward(&parts, body).await;
+    let fault = state.plan.iter().find(|(at, _)| *at == number).map(|(_, fault)| fault.clone());
+    let forward = async |body: Bytes| state.forward(&parts, body).await;
     match fault {
         None => {
             let (status, headers, body) = forward(body).await;
             let mut response = Response::new(Body::from(body));
             *response.status_mut() = status;
             *response.headers_mut() = headers;
-            // The body is whole, and the emulator may have sent it in chunks.
+            // The body is sent whole, but the emulator may have sent it in chunks.
             response.headers_mut().remove("transfer-encoding");
             response
         }
-        Some(Fault::Answer(status, headers, body)) => {
+        Some(ProxyFault::Answer(status, headers, body)) => {
             let response =
                 headers.iter().fold(Response::builder(), |response, (k, v)| response.header(*k, *v));
             response.status(status).body(Body::from(body)).unwrap()
         }
-        Some(Fault::LoseAnswer) => {
+        Some(ProxyFault::LoseAnswer) => {
             forward(body).await;
             answer(500, &json!({"__type": "InternalFailure", "message": "the answer was lost"}))
         }
-        Some(Fault::Hang) => std::future::pending().await,
-        Some(Fault::RefuseSome(error)) => {
+        Some(ProxyFault::Hang) => std::future::pending().await,
+        Some(ProxyFault::RefuseSome(error)) => {
             let mut asked: Value = serde_json::from_slice(&body).unwrap();
             let elements = if asked["Records"].is_array() { "Records" } else { "Statements" };
             let all = asked[elements].as_array().unwrap().len();
@@ -112,7 +112,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
             taken["FailedRecordCount"] = all.div_ceil(2).into();
             answer(200, &taken)
         }
-        Some(Fault::ReadHalf) => {
+        Some(ProxyFault::ReadHalf) => {
             let mut asked: Value = serde_json::from_slice(&body).unwrap();
             let mut unread = asked["RequestItems"].clone();
             for (table, request) in asked["RequestItems"].as_object_mut().unwrap() {
@@ -132,14 +132,14 @@ fn answer(status: u16, body: &Value) -> Response {
     response.body(Body::from(body.to_string())).unwrap()
 }
 
-impl Shared {
+impl ProxyState {
     async fn forward(
         &self,
         parts: &axum::http::request::Parts,
         body: Bytes,
     ) -> (axum::http::StatusCode, axum::http::HeaderMap, Bytes) {
         let mut headers = parts.headers.clone();
-        // They describe this connection, and the body as it came.
+        // These describe the incoming connection and body.
         for name in ["host", "content-length", "transfer-encoding", "connection"] {
             headers.remove(name);
         }

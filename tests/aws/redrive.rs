@@ -1,4 +1,4 @@
-//! `tidegate redrive --aws --apply`: what failed comes back to a stream on AWS, once.
+//! `tidegate redrive --aws --apply` brings failed events back to a stream on AWS, each once.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::deployment::{environment, resources};
 use crate::emulator::{sdk, url};
 use crate::stream::records;
 
-/// A batch of one record as Lambda keeps it when it has given up.
+/// The key of a failed batch of one record, as Lambda writes it.
 const FAILED: &str = "aws/lambda/mapping/shardId-000000000000/2026/11/21/2026-11-21T09.31.00-4951-4951";
 
 fn line(id: &str) -> String {
@@ -26,7 +26,7 @@ fn line(id: &str) -> String {
     .to_string()
 }
 
-/// What lies at the failure destination for `id`.
+/// The failed batch of the event `id`, as Lambda writes it.
 fn failed(id: &str) -> Bytes {
     let payload = json!({"Records": [{
         "kinesis": {
@@ -39,7 +39,7 @@ fn failed(id: &str) -> Bytes {
     json!({"version": "1.0", "requestContext": condition, "payload": payload.to_string()}).to_string().into()
 }
 
-/// Runs it; gives what it printed.
+/// Runs the command. Returns what it printed.
 fn redrive(target: &Resources, arguments: &[&str]) -> String {
     let mut redrive = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate-with-faults"));
     let output =
@@ -48,7 +48,7 @@ fn redrive(target: &Resources, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The events on the stream: their ids, and where they were before.
+/// The events on the stream: their ids and former origins.
 async fn brought(stream: &str) -> Vec<(String, Value)> {
     let mut brought = Vec::new();
     for record in records(stream).await {
@@ -64,26 +64,30 @@ async fn brought(stream: &str) -> Vec<(String, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_batch_and_a_dead_letter_come_back_to_a_stream_on_aws_once() {
+async fn a_failed_batch_and_a_dead_letter_are_redriven_to_a_stream_on_aws_once() {
     let (target, dead) = resources().await;
     let deployment = AwsDeployment::open(&sdk(url()), target.clone()).await.unwrap();
     deployment.objects().put(FAILED, failed("failed")).await.unwrap();
     let queue = SqsQueue::new(&sdk(url()), dead, Duration::from_secs(5));
     assert_eq!(queue.send(&[SpillMessage::of("acme", &[line("dead")])]).await, [Ok(())]);
 
-    let said = redrive(&target, &[]);
-    assert!(said.contains("With --apply, 2 events go back"), "{said}");
+    let printed = redrive(&target, &[]);
+    assert!(printed.contains("With --apply, 2 events go to the stream again"), "{printed}");
     assert!(brought(&target.stream).await.is_empty());
 
-    let said = redrive(&target, &["--apply"]);
-    assert!(said.contains("2 events are back on the stream."), "{said}");
-    let place = json!([{"shard": "shardId-000000000000", "sequence_number": "4951", "position": 0}]);
-    let expected = [("dead".to_owned(), Value::Null), ("failed".to_owned(), place)];
+    let printed = redrive(&target, &["--apply"]);
+    assert!(printed.contains("2 events are back on the stream."), "{printed}");
+    let origin = json!([{"shard": "shardId-000000000000", "sequence_number": "4951", "position": 0}]);
+    let expected = [("dead".to_owned(), Value::Null), ("failed".to_owned(), origin)];
     assert_eq!(brought(&target.stream).await, expected);
     assert_eq!(deployment.messages(QueueName::Dead).await.unwrap().seen, []);
-    assert_eq!(deployment.list("redriven/", None).await.unwrap().len(), 2, "what was brought back is noted");
+    assert_eq!(
+        deployment.list("redriven/", None).await.unwrap().len(),
+        2,
+        "each redriven event is written down"
+    );
 
-    let said = redrive(&target, &["--apply"]);
-    assert!(said.contains("Nothing that failed is left to bring back."), "{said}");
+    let printed = redrive(&target, &["--apply"]);
+    assert!(printed.contains("No failed events are left to redrive."), "{printed}");
     assert_eq!(brought(&target.stream).await, expected);
 }

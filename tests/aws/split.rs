@@ -1,5 +1,5 @@
-//! A stream that is resharded three times in the middle of a load: what `KinesisStream` puts, our event source mapping reads
-//! by `KinesisReader` through all generations of shards. `tests/pipeline/split.rs` has the same for the embedded stream.
+//! A stream is resharded three times under load: `KinesisStream` puts, and our event source mapping reads with
+//! `KinesisReader` from all shards. `tests/pipeline/split.rs` does the same with the embedded stream.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -15,9 +15,10 @@ use bytes::Bytes;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{EventStream, Put, StreamFailure, StreamRecord};
 use local::event_source_mapping::ports::{Checkpoints, FailureDestination, InvokeFailure, Invoker};
-use local::event_source_mapping::{EventSourceMapping, FailureRecord, Rules, Running, Settings};
+use local::event_source_mapping::{EventSourceMapping, Rules, Running, Settings};
 use serde_json::Value;
 use shared::backoff::Backoff;
+use shared::format::failed_batch::FailedBatchObject;
 use shared::time::Clock;
 use tests::site::{DEADLINE, eventually};
 use uuid::Uuid;
@@ -26,9 +27,9 @@ use crate::emulator::{Emulator, installed, sdk, start};
 
 const STREAM: &str = "events";
 const ARN: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/events";
-/// Each with a sender of its own. They fall on both sides of every split.
+/// Each has its own sender. There are keys on both sides of every split.
 const PARTITION_KEYS: [&str; 6] = ["acme#0", "acme#1", "beta#0", "beta#1", "gamma#0", "gamma#1"];
-/// Records that each sender has put, about, before a split, between two, and behind the last.
+/// Each sender puts about so many records before the first split, between two, and after the last.
 const STRETCH: usize = 15;
 
 fn kinesis_local() -> Emulator {
@@ -49,18 +50,18 @@ struct Delivered {
     data: String,
 }
 
-/// What was delivered, in that order, how far each shard is done, and what was given up.
 #[derive(Clone, Default)]
-struct Consumer(Arc<Mutex<Log>>);
+struct FakeConsumer(Arc<Mutex<Consumed>>);
 
 #[derive(Default)]
-struct Log {
+struct Consumed {
+    /// In the order of delivery.
     delivered: Vec<Delivered>,
     checkpoints: HashMap<String, String>,
-    given_up: usize,
+    failed_batches: usize,
 }
 
-impl Invoker for Consumer {
+impl Invoker for FakeConsumer {
     async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
         let event: Value = serde_json::from_slice(&payload).unwrap();
         let delivered = event["Records"].as_array().unwrap().iter().map(|record| {
@@ -77,7 +78,7 @@ impl Invoker for Consumer {
     }
 }
 
-impl Checkpoints for Consumer {
+impl Checkpoints for FakeConsumer {
     async fn load(&self, shard: &str) -> anyhow::Result<Option<String>> {
         Ok(self.0.lock().unwrap().checkpoints.get(shard).cloned())
     }
@@ -88,15 +89,15 @@ impl Checkpoints for Consumer {
     }
 }
 
-impl FailureDestination for Consumer {
-    async fn keep(&self, _: &FailureRecord) -> anyhow::Result<()> {
-        self.0.lock().unwrap().given_up += 1;
+impl FailureDestination for FakeConsumer {
+    async fn save(&self, _: &FailedBatchObject) -> anyhow::Result<()> {
+        self.0.lock().unwrap().failed_batches += 1;
         Ok(())
     }
 }
 
-/// The mapping, at a pace for tests. Its batches are small, so that it still reads a parent when there are children.
-fn mapping(url: &str, consumer: &Consumer) -> Running {
+/// A fast mapping with small batches, so that it still reads a parent when there are children.
+fn mapping(url: &str, consumer: &FakeConsumer) -> Running {
     let settings = Settings {
         mapping_id: Uuid::nil(),
         function_arn: "arn:aws:lambda:us-east-1:000000000000:function:consumer".to_owned(),
@@ -116,7 +117,6 @@ fn mapping(url: &str, consumer: &Consumer) -> Running {
     EventSourceMapping::new(settings, reader, consumer(), consumer(), consumer(), Clock::system()).run()
 }
 
-/// The operator's side of the stream.
 struct Operator(aws_sdk_kinesis::Client);
 
 impl Operator {
@@ -125,7 +125,7 @@ impl Operator {
         self.active().await;
     }
 
-    /// A stream is resharded by one call at a time.
+    /// Waits until the stream is active. It takes one resharding call at a time.
     async fn active(&self) {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -142,7 +142,7 @@ impl Operator {
         self.0.list_shards().stream_name(STREAM).send().await.unwrap().shards.unwrap()
     }
 
-    /// Splits `shard` in the middle of its range. Gives the children, in the order of their ranges.
+    /// Splits `shard` in the middle of its range. Returns the children in the order of their ranges.
     async fn split(&self, shard: &str) -> [String; 2] {
         let shards = self.shards().await;
         let range = shards.iter().find(|listed| listed.shard_id == shard).unwrap().hash_key_range.clone();
@@ -160,7 +160,7 @@ impl Operator {
         children.into_iter().map(|child| child.shard_id).collect::<Vec<_>>().try_into().unwrap()
     }
 
-    /// Merges two shards that lie side by side.
+    /// Merges two adjacent shards.
     async fn merge(&self, shard: &str, adjacent: &str) {
         let call = self.0.merge_shards().stream_name(STREAM).shard_to_merge(shard);
         call.adjacent_shard_to_merge(adjacent).send().await.unwrap();
@@ -168,8 +168,8 @@ impl Operator {
     }
 }
 
-/// Puts one record after the other, each once the one before is taken, until it is told that the last stretch has
-/// begun, and then that one. Gives how many they were.
+/// Puts one record after the other and waits for each, until `is_last` is set, and then [`STRETCH`] more. Returns how
+/// many it put.
 async fn send(
     stream: &KinesisStream,
     partition_key: &str,
@@ -182,9 +182,9 @@ async fn send(
             StreamRecord { partition_key: partition_key.to_owned(), data: Bytes::from(count.to_string()) };
         match stream.put(std::slice::from_ref(&record)).await {
             Ok(puts) if puts == [Put::Taken] => {}
-            // Not on the stream, so that it is sent again without being there twice.
+            // It is not on the stream, so it can be put again.
             Ok(_) | Err(StreamFailure::Refused(_)) => continue,
-            Err(StreamFailure::Ambiguous(message)) => panic!("it may be there twice: {message}"),
+            Err(StreamFailure::Ambiguous(message)) => panic!("it may be on the stream twice: {message}"),
         }
         if is_last.load(Ordering::SeqCst) {
             left -= 1;
@@ -217,7 +217,7 @@ async fn shards_that_split_and_merge_under_load_are_read_once_in_order_and_paren
     let emulator = kinesis_local();
     let operator = Operator(aws_sdk_kinesis::Client::new(&sdk(&emulator.url)));
     operator.create().await;
-    let consumer = Consumer::default();
+    let consumer = FakeConsumer::default();
     let running = mapping(&emulator.url, &consumer);
     let stream = KinesisStream::new(&sdk(&emulator.url), STREAM.to_owned(), DEADLINE);
     let (sent, is_last) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -229,9 +229,9 @@ async fn shards_that_split_and_merge_under_load_are_read_once_in_order_and_paren
     eventually("all delivered", || (delivered().len() >= all).then_some(())).await;
     let drained = running.drain(DEADLINE).await;
     assert!(drained.complete, "{drained:?}");
-    assert_eq!(consumer.0.lock().unwrap().given_up, 0);
+    assert_eq!(consumer.0.lock().unwrap().failed_batches, 0);
 
-    // What each sender has put is there once, in its order.
+    // The records of each sender are delivered once and in order.
     let delivered = delivered();
     let mut by_sender: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for record in &delivered {
@@ -243,7 +243,7 @@ async fn shards_that_split_and_merge_under_load_are_read_once_in_order_and_paren
     }
     assert_eq!(delivered.len(), all);
 
-    // Every generation has had records, and none of a child came before the last of its parents.
+    // Every shard has records, and a child's first record comes after the last of its parents.
     let shards = operator.shards().await;
     assert_eq!(shards.len(), 6);
     let first = |shard: &str| delivered.iter().position(|record| record.shard == shard);

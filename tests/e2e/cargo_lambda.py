@@ -1,7 +1,8 @@
-"""Every fixture through `cargo lambda watch` and `cargo lambda invoke`, and what it gave.
+"""Sends every fixture through `cargo lambda watch` and `cargo lambda invoke`, and compares the result with its row in
+fixtures/README.md.
 
-The functions are the shipped binaries, started beside `cargo lambda watch --only-lambda-apis`, so that nothing is compiled
-a second time; their stores are ministack's. Each fixture is compared with its row in fixtures/README.md.
+The functions are the shipped binaries, started next to `cargo lambda watch --only-lambda-apis`: nothing is compiled a second
+time. Their stores are ministack's.
 """
 
 import argparse
@@ -32,15 +33,15 @@ def main() -> None:
         with watch(stack, functions, folder) as port:
             consumer(stack, port, folder)
             ingest(stack, port, folder)
-    print("Every fixture gave what its row says.")
+    print("Every fixture gave the result of its row.")
 
 
 @contextlib.contextmanager
 def watch(stack: Stack, functions: pathlib.Path, folder: pathlib.Path) -> Iterator[int]:
-    """`cargo lambda watch` with both functions, for as long as the block lasts."""
+    """Runs `cargo lambda watch` with both functions during the block."""
     variables = CREDENTIALS | stack.variables() | {
         "AWS_ENDPOINT_URL": stack.url,
-        # What Lambda sets for every function.
+        # Lambda sets these for every function.
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_LOG_GROUP_NAME": "local",
@@ -55,7 +56,7 @@ def watch(stack: Stack, functions: pathlib.Path, folder: pathlib.Path) -> Iterat
     with contextlib.ExitStack() as running, log.open("w") as output:
 
         def start(command: list, **more: str) -> subprocess.Popen:
-            # In a group of its own: cargo does not end what it started by itself.
+            # Its own process group: cargo does not end the processes that it started.
             process = subprocess.Popen(command, cwd=TESTS.parent, env=os.environ | variables | more, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
             running.callback(stop, process)
             return process
@@ -102,7 +103,7 @@ def ingest(stack: Stack, port: int, folder: pathlib.Path) -> None:
 
 
 def invoke(function: str, port: int, file: pathlib.Path, folder: pathlib.Path) -> dict:
-    """`cargo lambda invoke`, as a person types it."""
+    """`cargo lambda invoke`, as typed by a person."""
     if file.suffix == ".gz":
         (inflated := folder / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
         file = inflated
@@ -113,7 +114,7 @@ def invoke(function: str, port: int, file: pathlib.Path, folder: pathlib.Path) -
 
 
 def rows(section: str) -> list[tuple[pathlib.Path, list[str]]]:
-    """The files of a section, each with its row but for the description."""
+    """The files of a section, each with its row except the description."""
     table = (FIXTURES / "README.md").read_text().split(f"## {section}/\n")[1].split("\n## ")[0]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines() if row.startswith("| `")]
     return [(FIXTURES / section / name.strip("`"), rest) for name, _what, *rest in cells]

@@ -1,9 +1,9 @@
-"""A function's bootstrap that runs the real one behind it, and dies where a batch holds a poison record.
+"""A bootstrap that wraps a function's real one and crashes when a batch contains a poison record.
 
-The shipped consumer does not fail on any record: bad data goes to quarantine. To see what the event source mapping
-makes of a function that does fail, this stands between it and the Runtime API, hands every invocation on, and ends
-the process as a crash would (the kernel's out-of-memory killer, a time-out) when the batch holds `POISON`. The real one
-is the program that `CONSUMER` names; a line for each invocation goes to the file that `INVOCATIONS` names.
+The shipped consumer crashes on no record: bad data goes to quarantine. To test how the event source mapping handles a crash,
+this program sits between the function and the Runtime API. It forwards every invocation. If the batch contains `POISON`, it
+ends the process as the kernel's out-of-memory killer or a time-out would. `CONSUMER` names the real program. A line for each
+invocation is written to the file that `INVOCATIONS` names.
 """
 
 import base64
@@ -18,7 +18,7 @@ POISON = b"\x00crash"
 
 
 class Relay(http.server.BaseHTTPRequestHandler):
-    """Hands the calls of the function behind it on to the Runtime API."""
+    """Forwards the function's calls to the Runtime API."""
 
     protocol_version = "HTTP/1.1"
     function: subprocess.Popen
@@ -31,7 +31,7 @@ class Relay(http.server.BaseHTTPRequestHandler):
             answer = upstream.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException):
-            self.die()  # The environment is gone.
+            self.die()  # The Runtime API has ended.
         if self.path.endswith("/invocation/next"):
             self.look(content)
         self.send_response(answer.status)
@@ -45,7 +45,7 @@ class Relay(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = relay
 
     def look(self, event: bytes) -> None:
-        """Notes how many records came, and dies if one of them is poison."""
+        """Writes down the number of records, and crashes if one of them is poison."""
         records = json.loads(event)["Records"]
         poisoned = any(base64.b64decode(record["kinesis"]["data"]) == POISON for record in records)
         with pathlib.Path(os.environ["INVOCATIONS"]).open("a") as log:
@@ -74,8 +74,8 @@ class Relay(http.server.BaseHTTPRequestHandler):
 
 def main() -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Relay)
-    behind = os.environ | {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}"}
-    Relay.function = subprocess.Popen([os.environ["CONSUMER"]], env=behind)
+    environment = os.environ | {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}"}
+    Relay.function = subprocess.Popen([os.environ["CONSUMER"]], env=environment)
     server.serve_forever()
 
 

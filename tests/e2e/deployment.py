@@ -14,7 +14,7 @@ ACCOUNT = "000000000000"
 
 
 class Deployment:
-    """`cdk bootstrap`, `cdk deploy`, `cdk destroy`, and what the stack printed."""
+    """`cdk bootstrap`, `cdk deploy`, `cdk destroy`, and the stack's outputs."""
 
     def __init__(self, url: str, folder: pathlib.Path) -> None:
         self.url, self.folder = url, folder
@@ -25,7 +25,7 @@ class Deployment:
         self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "-c", "assets=placeholder")
 
     def deploy(self, functions: pathlib.Path, configuration: pathlib.Path) -> str:
-        """Makes or changes the stack; tells its state."""
+        """Creates or updates the stack. Returns its status."""
         context = ["assets=prebuilt", f"functions={functions}", f"configuration={configuration}", "namedQueries=false", "metricMath=false"]
         outputs = self.folder / "outputs.json"
         options = [part for setting in context for part in ("-c", setting)]
@@ -38,7 +38,7 @@ class Deployment:
         self.cdk("destroy", "--force", "-c", "assets=placeholder", "-c", "namedQueries=false", "-c", "metricMath=false")
 
     def cdk(self, *arguments: object) -> None:
-        # Without telemetry, notices and a context file: nothing but the emulator is asked, nothing in the folder written.
+        # No telemetry, no notices, no context file: it talks only to the emulator and writes nothing to the folder.
         environment = os.environ | CREDENTIALS | {
             "AWS_ENDPOINT_URL": self.url,
             "CDK_DEFAULT_ACCOUNT": ACCOUNT,
@@ -53,8 +53,8 @@ class Deployment:
         pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=NAME)
         return [found["ResourceType"] for page in pages for found in page["StackResourceSummaries"]]
 
-    def door(self) -> str:
-        """Where the emulator serves `https://<id>.lambda-url.…/`: under a path of its own."""
+    def ingest_url(self) -> str:
+        """The emulator serves `https://<id>.lambda-url.…/` under a path."""
         return f"{self.url}/_aws/lambda-url/{self.outputs['Url'].split('//')[1].split('.')[0]}"
 
     def stored(self) -> Stored:

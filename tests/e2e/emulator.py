@@ -1,4 +1,4 @@
-"""Starts ministack, an emulator of AWS's APIs, on a port of the system's choice."""
+"""Starts ministack, an emulator of AWS's APIs, on a free port."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import boto3
 
 REGION = "eu-central-1"
-# What every AWS client is told, here and in the functions. The emulator takes any credentials.
+# For every AWS client, here and in the functions. The emulator accepts any credentials.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 DEADLINE_S = 60
 
@@ -25,10 +25,10 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def ministack(log: pathlib.Path, port: int | None = None, functions_url: str | None = None) -> Iterator[str]:
-    """The emulator's URL, for as long as the block lasts. Functions call AWS at `functions_url`, else at the emulator."""
+    """Runs the emulator during the block; gives its URL. Functions call AWS at `functions_url`, by default the emulator."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
-    # The functions find the emulator by its own AWS_ENDPOINT_URL.
+    # The functions inherit the emulator's AWS_ENDPOINT_URL.
     environment = os.environ | CREDENTIALS | {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": functions_url or url}
     program = pathlib.Path(sys.executable).with_name("ministack")
     with log.open("w") as output:

@@ -1,4 +1,4 @@
-"""Stands between the functions and the emulator, and hands every call on; or lets the stream be away for a while."""
+"""A proxy between the functions and the emulator. It forwards every call, and can make the stream unavailable."""
 
 import contextlib
 import http.client
@@ -6,20 +6,20 @@ import http.server
 import threading
 from collections.abc import Iterator
 
-REFUSAL = b'{"__type":"InternalFailureException","message":"the stream is away"}'
-# What belongs to one connection, not to the call.
+REFUSAL = b'{"__type":"InternalFailureException","message":"the stream is unavailable"}'
+# Headers of one connection, not of the call.
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
 class Faults(http.server.ThreadingHTTPServer):
-    """A proxy on a port of the system's choice."""
+    """A proxy on a free port."""
 
     daemon_threads = True
 
     def __init__(self, target_port: int) -> None:
         super().__init__(("127.0.0.1", 0), Relay)
         self.target_port = target_port
-        self.is_away = threading.Event()
+        self.is_unavailable = threading.Event()
         self.refused = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -28,16 +28,16 @@ class Faults(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
-        """A caller that gave up before its answer is not worth a word."""
+        """Prints nothing if a caller disconnects before its response."""
 
     @contextlib.contextmanager
-    def stream_away(self) -> Iterator[None]:
-        """For as long as the block lasts, every `PutRecords` is refused."""
-        self.is_away.set()
+    def stream_unavailable(self) -> Iterator[None]:
+        """Refuses every `PutRecords` during the block."""
+        self.is_unavailable.set()
         try:
             yield
         finally:
-            self.is_away.clear()
+            self.is_unavailable.clear()
 
 
 class Relay(http.server.BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ class Relay(http.server.BaseHTTPRequestHandler):
 
     def relay(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.server.is_away.is_set() and self.headers.get("X-Amz-Target", "").endswith(".PutRecords"):
+        if self.server.is_unavailable.is_set() and self.headers.get("X-Amz-Target", "").endswith(".PutRecords"):
             self.server.refused += 1
             self.answer(500, [("Content-Type", "application/x-amz-json-1.1")], REFUSAL)
             return
@@ -68,7 +68,7 @@ class Relay(http.server.BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() not in HOP:
                 self.send_header(name, value)
-        # The answer to HEAD tells the length of what it does not bring.
+        # The response to HEAD has the length of a body that it does not have.
         self.send_header("Content-Length", length if self.command == "HEAD" and length else str(len(content)))
         self.end_headers()
         if self.command != "HEAD":

@@ -1,7 +1,7 @@
-"""`make e2e`: the stack of `cdk/` deployed to an emulator of AWS, driven through its Function URL, changed, looked at,
-destroyed.
+"""`make e2e`: deploys the stack of `cdk/` to an emulator of AWS, sends traffic to its Function URL, changes it, inspects it,
+destroys it.
 
-Prints a transcript, and ends with an error where something is not as it should be.
+It prints a transcript and fails at the first difference from what is expected.
 """
 
 import argparse
@@ -25,15 +25,18 @@ from faults import Faults
 from transcript import NAMES, heading, run, running, say, write_into
 
 TESTS = pathlib.Path(__file__).parent.parent
-BINARIES = ("ingest-fn", "spill-drain", "consumer-fn")
-# What `provided.al2023` has.
+CONTRACT = json.loads((ROOT / "cdk/contract.json").read_text())
+BINARIES = [function["binary"] for function in CONTRACT["functions"].values()]
+CONSUMER = CONTRACT["functions"]["consumer"]["binary"]
+FAILURES = CONTRACT["mapping"]["failurePrefix"]
+# The version of `provided.al2023`.
 GLIBC = (2, 34)
 REQUESTS = 200
 DEADLINE_S = 180
 JSON = "Content-Type: application/json"
-# The emulator is slow, and the machine may be: a put gets more time than the 250 ms that are deployed.
-PATIENCE = {"budget_ms = 250": "budget_ms = 3000", "attempt_ms = 120": "attempt_ms = 1500", "spill_ms = 150": "spill_ms = 5000"}
-# What the emulator leaves out of a template without a word, so that `doctor` finds it missing.
+# The emulator is slow, and the machine may be: a put gets more time than in a deployment.
+MORE_TIME = {"budget_ms = 250": "budget_ms = 3000", "attempt_ms = 120": "attempt_ms = 1500", "spill_ms = 150": "spill_ms = 5000"}
+# Settings of the template that the emulator ignores silently. `doctor` finds them missing.
 LEFT_OUT = {
     "stream: encryption",
     "items table: time to live",
@@ -42,22 +45,20 @@ LEFT_OUT = {
     "index by_received_at: IndexStatus",
     "ledger table: point-in-time recovery",
     "ledger table: encryption by KMS",
-    "bucket: lifecycle: expiry of errors/",
-    "bucket: lifecycle: expiry of aws/lambda/",
-    "bucket: lifecycle: expiry of redriven/",
+    *(f"bucket: lifecycle: expiry of {prefix}" for prefix in CONTRACT["prefixes"]["temporary"]),
     "bucket: lifecycle: unfinished uploads are removed",
-    # It keeps them, but its answer by the Query protocol does not tell.
-    "alarms: alarms that tell nobody",
+    # The emulator stores them, but its response in the Query protocol leaves them out.
+    "alarms: alarms without actions",
 }
-# What this run itself changes, so that our mapping stands in for Lambda's and gives up before long.
+# Settings that this run changes: `tidegate mapping` replaces Lambda's mapping, and fewer retries save time.
 CHANGED = {"consumer's mapping: State", "consumer's mapping: MaximumRetryAttempts"}
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--functions", type=pathlib.Path, required=True, help="the folder of `cargo lambda build`")
-    arguments.add_argument("--tidegate", type=pathlib.Path, required=True, help="`tidegate` with the feature `aws`")
-    arguments.add_argument("--transcript", type=pathlib.Path, help="a page whose last block becomes the transcript")
+    arguments.add_argument("--tidegate", type=pathlib.Path, required=True, help="`tidegate` with its AWS commands")
+    arguments.add_argument("--transcript", type=pathlib.Path, help="a page whose last block is replaced by the transcript")
     given = arguments.parse_args()
     functions, tidegate = given.functions.resolve(), given.tidegate.resolve()
 
@@ -72,25 +73,25 @@ def main() -> None:
         url = stack.enter_context(ministack(folder / "ministack.log", port, faults.url))
         NAMES[url] = "$AWS"
         Run(Deployment(url, folder), faults, functions, tidegate, folder).all()
-    say("\nAll as it should be.")
+    say("\nAll as expected.")
     if given.transcript:
         write_into(given.transcript)
 
 
 def check_glibc(name: str, bootstrap: pathlib.Path) -> None:
     versions = subprocess.run(["readelf", "--version-info", "--wide", bootstrap], check=True, capture_output=True, text=True)
-    asked = max(tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", versions.stdout))
-    say(f"{name}: {bootstrap.stat().st_size:,} bytes, asks for glibc {'.'.join(map(str, asked))}")
-    assert asked <= GLIBC, f"{name} asks for glibc {asked}, provided.al2023 has {GLIBC}"
+    needed = max(tuple(map(int, found.split("."))) for found in re.findall(r"GLIBC_([0-9.]+)", versions.stdout))
+    say(f"{name}: {bootstrap.stat().st_size:,} bytes, needs glibc {'.'.join(map(str, needed))}")
+    assert needed <= GLIBC, f"{name} needs glibc {needed}, provided.al2023 has {GLIBC}"
 
 
 class Run:
-    """One stack's life, part by part."""
+    """The life of one stack."""
 
     def __init__(self, deployment: Deployment, faults: Faults, functions: pathlib.Path, tidegate: pathlib.Path, folder: pathlib.Path) -> None:
         self.deployment, self.faults, self.functions, self.tidegate, self.folder = deployment, faults, functions, tidegate, folder
         self.configuration = folder / "tidegate.toml"
-        # Every event that was answered 202 or put on the stream: (tenant, id).
+        # Every accepted event, and every event put on the stream: (tenant, id).
         self.expected: set[tuple[str, str]] = set()
 
     def all(self) -> None:
@@ -100,22 +101,22 @@ class Run:
             self.traffic()
             self.read_back()
             self.poison()
-            self.stream_away()
+            self.stream_unavailable()
             self.change()
         self.audit()
         self.doctor()
         self.destroy()
 
     def deploy(self) -> None:
-        """The consumer is behind a bootstrap that dies of one record: what is shipped dies of none."""
+        """Wraps the consumer in a bootstrap that crashes on one certain record. The shipped consumer crashes on none."""
         heading("cdk bootstrap, cdk deploy")
         wrapped = self.folder / "functions"
         for name in BINARIES:
             (wrapped / name).mkdir(parents=True)
             (wrapped / name / "bootstrap").symlink_to(self.functions / name / "bootstrap")
-        variables = {"CONSUMER": self.functions / "consumer-fn" / "bootstrap", "INVOCATIONS": self.folder / "invocations"}
+        variables = {"CONSUMER": self.functions / CONSUMER / "bootstrap", "INVOCATIONS": self.folder / "invocations"}
         settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
-        consumer = wrapped / "consumer-fn" / "bootstrap"
+        consumer = wrapped / CONSUMER / "bootstrap"
         consumer.unlink()
         consumer.write_text(f"#!/bin/sh\nexec env {settings} python3 {shlex.quote(str(TESTS / 'e2e/crash_on_poison.py'))}\n")
         consumer.chmod(0o755)
@@ -125,13 +126,13 @@ class Run:
         for name, value in self.deployment.outputs.items():
             say(f"  {name} = {value}")
         refused = run([self.tidegate, "mapping", "--stack", NAME, "--endpoint-url", self.deployment.url])
-        assert refused.returncode == 1 and "is enabled" in refused.stderr, "never two mappings at a time"
+        assert refused.returncode == 1 and "is enabled" in refused.stderr, "two mappings at the same time are refused"
         self.deployment.update_mapping(Enabled=False, MaximumRetryAttempts=2)
-        say("Lambda's mapping is disabled by its API, and told to try a batch twice more and not thirty times")
+        say("Lambda's mapping is disabled through its API, with 2 retries instead of 30")
 
     def configure(self, changes: dict[str, str]) -> None:
         text = (ROOT / "tidegate.toml").read_text()
-        for old, new in (PATIENCE | changes).items():
+        for old, new in (MORE_TIME | changes).items():
             assert old in text, f"tidegate.toml has no `{old}`"
             text = text.replace(old, new)
         self.configuration.write_text(text)
@@ -156,20 +157,20 @@ class Run:
 
         aggregate = (TESTS / "fixtures/kpl/thousand.bin").read_bytes()
         self.put(aggregate, b'{"tenant_id":"acme","id":"f1","payload":"from elsewhere"}', b"\x00garbage")
-        say("put on the stream by others: a KPL aggregate of 1,000, a JSON object, a record of garbage")
+        say("put on the stream by foreign producers: a KPL aggregate of 1,000, a JSON object, a record of garbage")
         self.expected |= {(f"t{n % 5}", f"k{n}") for n in range(1000)} | {("acme", "f1")}
 
     def read_back(self) -> None:
         heading("Read back")
-        stored = self.settled()
+        stored = self.all_archived()
         items = stored.items()
-        assert set(items) == {(f"tenants/{tenant}", f"processed_logs/{event}") for tenant, event in self.expected}, "an item each"
+        assert set(items) == {(f"tenants/{tenant}", f"processed_logs/{event}") for tenant, event in self.expected}, "one item for each event"
         (line,) = (line for line in stored.archive() if (line["tenant"], line["id"]) == ("acme", "123"))
         assert line["text"] == "User [REDACTED] accessed /reports", line
         item = items["tenants/acme", "processed_logs/123"]
         (garbage,) = eventually("the garbage in quarantine", stored.quarantined, bool)
         assert (garbage["reason"], garbage["bytes"]) == ("unrecognised", "AGdhcmJhZ2U="), garbage
-        say(f"{len(items)} items, {len(self.expected)} archive lines in {len(stored.keys('events/'))} objects, none doubled, tenants apart")
+        say(f"{len(items)} items, {len(self.expected)} archive lines in {len(stored.keys('events/'))} objects, none twice, each tenant's events apart")
         say(f"  {stored.keys('events/')[0]}\n  {json.dumps(line)}")
         say(f"  item tenants/acme processed_logs/123: {item['original_text']['S']!r} -> {item['modified_data']['S']!r}")
         say(f"  quarantine: {garbage['reason']}, bytes {garbage['bytes']}")
@@ -180,55 +181,55 @@ class Run:
         say(f"  alarms: {len(alarms)}, {', '.join(sorted({alarm['StateValue'] for alarm in alarms}))}, each with its runbook")
 
     def poison(self) -> None:
-        """A record that the function dies of. The others must be stored, that one kept."""
-        heading("A record that the function dies of")
+        """A record that crashes the function. It must be saved at the failure destination, the others stored."""
+        heading("A record that crashes the function")
         (self.folder / "invocations").write_text("")
-        neighbours = [json.dumps({"tenant_id": "acme", "id": f"n{number}", "text": "a neighbour"}).encode() for number in range(7)]
-        self.put(*neighbours[:4], POISON, *neighbours[4:])
+        others = [json.dumps({"tenant_id": "acme", "id": f"n{number}", "text": "another record"}).encode() for number in range(7)]
+        self.put(*others[:4], POISON, *others[4:])
         self.expected |= {("acme", f"n{number}") for number in range(7)}
         stored = self.deployment.stored()
-        (key,) = eventually("the record in the on-failure prefix", lambda: stored.keys("aws/lambda/"), bool)
-        self.settled()
+        (key,) = eventually("the record at the failure destination", lambda: stored.keys(FAILURES), bool)
+        self.all_archived()
         say("records an invocation:", ", ".join((self.folder / "invocations").read_text().splitlines()))
-        kept = json.loads(next(stored.objects("aws/lambda/")))
-        payload = json.loads(kept["payload"])
-        assert kept["KinesisBatchInfo"]["batchSize"] == len(payload["Records"]) == 1, "only the poison is given up"
-        assert kept["requestContext"]["condition"] == "RetryAttemptsExhausted", kept
-        assert key.startswith(f"aws/lambda/{self.deployment.outputs['Mapping']}/"), "under the id of Lambda's own mapping"
-        say(f"the seven neighbours are stored; the record is kept, with its payload:\n  {key}")
-        say(f"  {json.dumps(kept['requestContext'])}\n  {json.dumps(kept['KinesisBatchInfo'])}")
+        failed = json.loads(next(stored.objects(FAILURES)))
+        payload = json.loads(failed["payload"])
+        assert failed["KinesisBatchInfo"]["batchSize"] == len(payload["Records"]) == 1, "only the poison record fails permanently"
+        assert failed["requestContext"]["condition"] == "RetryAttemptsExhausted", failed
+        assert key.startswith(f"{FAILURES}{self.deployment.outputs['Mapping']}/"), "the key has the id of Lambda's own mapping"
+        say(f"the seven others are stored; the record is saved with its payload:\n  {key}")
+        say(f"  {json.dumps(failed['requestContext'])}\n  {json.dumps(failed['KinesisBatchInfo'])}")
         say(f"  data {payload['Records'][0]['kinesis']['data']}")
 
-    def stream_away(self) -> None:
-        """What the stream refuses goes by the spill queue, and by the drain that the stack deployed."""
-        heading("The stream is away")
-        with self.faults.stream_away():
+    def stream_unavailable(self) -> None:
+        """The stream refuses events. They go to the spill queue, and the deployed drain puts them on the stream later."""
+        heading("The stream is unavailable")
+        with self.faults.stream_unavailable():
             self.send("s", 4)
-        say(f"4 requests while the stream refused every PutRecords, {self.faults.refused} of them: all 202")
-        assert self.faults.refused > 0, "the stream was away"
-        self.settled()
-        say("the stream is back: the drain has brought them there, and they are stored, once each")
+        say(f"4 requests while the stream refused every PutRecords ({self.faults.refused} of them): all 202")
+        assert self.faults.refused > 0, "the stream refused calls"
+        self.all_archived()
+        say("the stream is available: the drain has put them there, and each is stored once")
 
     def change(self) -> None:
         heading("A change is deployed")
         self.configure({'steps = ["redact"]': 'steps = ["redact", "uppercase"]'})
-        say(f"{NAME}: {self.deployment.deploy(self.functions, self.configuration)}: texts in upper case, and the consumer as it is shipped")
+        say(f"{NAME}: {self.deployment.deploy(self.functions, self.configuration)}: texts in upper case, and the shipped consumer")
         event = '{"tenant_id":"acme","log_id":"later","text":"User 555-0199 left"}'
         assert self.curl("/ingest", event, JSON)[0] == 202
         self.expected |= {("acme", "later")}
         self.send("l", REQUESTS)
-        (line,) = (line for line in self.settled().archive() if line["id"] == "later")
+        (line,) = (line for line in self.all_archived().archive() if line["id"] == "later")
         assert line["text"] == "USER [REDACTED] LEFT", line
-        say(f"{REQUESTS} requests more, all 202; {len(self.expected)} events in the archive by now, each once: {line['text']}")
+        say(f"{REQUESTS} more requests, all 202; {len(self.expected)} events in the archive, each once: {line['text']}")
 
     def audit(self) -> None:
-        """The books must balance, as they lie in the stack's places; and whatever is taken away must be named."""
+        """The accounts must balance. An item that is deleted by hand must be named."""
         heading("tidegate audit")
-        assert run([*self.on_stack("audit"), "--config", self.configuration]).returncode == 0, "the books balance"
+        assert run([*self.on_stack("audit"), "--config", self.configuration]).returncode == 0, "the accounts balance"
         total = self.balance(0)["total"]
-        counts = {name: total["ingest"][name] + total["foreign_producers"][name] for name in total["ingest"]}
         expected = {"stored": len(self.expected), "quarantined": 1, "failed": 1, "in_flight": 0, "missing": 0}
-        assert {name: counts[name] for name in expected} == expected, counts
+        # Events of ingest and of foreign producers are counted separately.
+        assert {name: sum(counts[name] for counts in total.values()) for name in expected} == expected, total
 
         items, name = client("dynamodb", self.deployment.url), {"pk": {"S": "tenants/acme"}, "sk": {"S": "processed_logs/123"}}
         table = self.deployment.outputs["ItemsTable"]
@@ -259,20 +260,20 @@ class Run:
         heading("tidegate doctor")
         found = self.examine()
         assert found == LEFT_OUT | CHANGED, found ^ (LEFT_OUT | CHANGED)
-        say("That is what this run changed, and what the emulator leaves out; nothing else.\n")
+        say("These are the changes of this run and the settings that the emulator ignores; nothing else.\n")
         self.deployment.update_mapping(BisectBatchOnFunctionError=False, MaximumBatchingWindowInSeconds=0)
         alarms = client("cloudwatch", self.deployment.url)
-        (alarm, *_) = (found["AlarmName"] for found in alarms.describe_alarms()["MetricAlarms"] if "consumer-behind" in found["AlarmDescription"])
-        alarms.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="to see it")
-        say("Bisecting off, no window, and an alarm: by hand.")
+        (alarm, *_) = (found["AlarmName"] for found in alarms.describe_alarms()["MetricAlarms"] if "consumer-lag" in found["AlarmDescription"])
+        alarms.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
+        say("Changed by hand: bisecting off, no window, an alarm.")
         more = self.examine() - found
         expected = {"consumer's mapping: BisectBatchOnFunctionError", "consumer's mapping: MaximumBatchingWindowInSeconds", f"alarm {alarm}: state"}
         assert more == expected, more
 
     def examine(self) -> set[str]:
         command = [self.tidegate, "doctor", "--stack", NAME, "--config", self.configuration, "--endpoint-url", self.deployment.url]
-        told = run(command)
-        assert told.returncode == 1, "there is something to find"
+        examined = run(command)
+        assert examined.returncode == 1, "there is something to find"
         as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, env=os.environ | CREDENTIALS)
         assert as_json.returncode == 1, as_json.stderr
         return {f"{finding['about']}: {finding['setting']}" for finding in json.loads(as_json.stdout)["findings"]}
@@ -289,12 +290,12 @@ class Run:
         tables = set(client("dynamodb", url).list_tables()["TableNames"])
         assert tables == {outputs["ItemsTable"], outputs["LedgerTable"]}, tables
         stored = self.deployment.stored()
-        assert len(stored.items()) == items, "items are kept"
-        say(f"functions, stream, queues, alarms are gone; kept on purpose:\n  table {outputs['ItemsTable']}, {items} items")
+        assert len(stored.items()) == items, "items stay"
+        say(f"functions, stream, queues, alarms are deleted; these stay on purpose:\n  table {outputs['ItemsTable']}, {items} items")
         say(f"  table {outputs['LedgerTable']}\n  bucket {outputs['Bucket']}, {len(stored.keys(''))} objects")
 
     def send(self, prefix: str, requests: int) -> None:
-        """Requests by eight senders at once, each of which must be answered 202."""
+        """Requests by eight concurrent senders. Each must be answered 202."""
 
         def one(number: int) -> tuple[str, str]:
             tenant, event = f"tenant-{number % 10}", f"{prefix}{number}"
@@ -310,15 +311,15 @@ class Run:
         put = kinesis.put_records(StreamName=self.deployment.outputs["Stream"], Records=[{"PartitionKey": "acme", "Data": data} for data in records])
         assert put["FailedRecordCount"] == 0, put
 
-    def settled(self):
-        """Once every event is in the archive: each is there once, and nothing else is."""
+    def all_archived(self):
+        """Waits until every event is in the archive. Each must be there once, and nothing else."""
         stored = self.deployment.stored()
         archived = eventually("every event in the archive", stored.archived, lambda found: len(found) >= len(self.expected))
         assert set(archived) == self.expected and set(archived.values()) == {1}, "the archive holds every event once"
         return stored
 
     def curl(self, path: str, body: str, *headers: str) -> tuple[int, dict]:
-        """The same as `request`, and shown."""
+        """The same as `request`, printed."""
         shown_headers = " ".join(f"-H '{header}'" for header in headers)
         say(f"$ curl $URL{path} -H 'X-Customer-Tier: pro' {shown_headers} --data-binary '{body}'")
         status, answer = self.request(path, body, *headers)
@@ -327,7 +328,7 @@ class Run:
 
     def request(self, path: str, body: str, *headers: str) -> tuple[int, dict]:
         given = [argument for header in ("X-Customer-Tier: pro", *headers) for argument in ("-H", header)]
-        command = ["curl", "--silent", "--show-error", "--max-time", "60", self.deployment.door() + path, *given, "--data-binary", body, "--write-out", "\n%{http_code}"]
+        command = ["curl", "--silent", "--show-error", "--max-time", "60", self.deployment.ingest_url() + path, *given, "--data-binary", body, "--write-out", "\n%{http_code}"]
         answer, status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rsplit("\n", 1)
         return int(status), json.loads(answer)
 

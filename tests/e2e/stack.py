@@ -1,4 +1,4 @@
-"""What the functions need beside them when they run by `cargo lambda watch`, by SDK calls: no deployment, no Lambda."""
+"""The resources of functions that run by `cargo lambda watch`, created by SDK calls: no deployment, no Lambda."""
 
 from emulator import REGION, client
 from stored import Stored
@@ -25,7 +25,7 @@ class Stack(Stored):
         kinesis.get_waiter("stream_exists").wait(StreamName=STREAM, WaiterConfig={"Delay": 1})
 
     def variables(self) -> dict[str, str]:
-        """What tells the functions their resources."""
+        """The environment variables that name the resources."""
         return {
             "TIDEGATE_STREAM": STREAM,
             "TIDEGATE_BUCKET": BUCKET,

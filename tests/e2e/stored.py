@@ -1,4 +1,4 @@
-"""What the functions have stored, read back by AWS's own Python SDK."""
+"""Reads the stored data with AWS's Python SDK."""
 
 import collections
 import gzip
@@ -38,7 +38,7 @@ class Stored:
         return [json.loads(line) for found in self.objects("errors/") for line in found.splitlines()]
 
     def empty(self) -> None:
-        """Takes out what functions wrote."""
+        """Deletes everything that the functions wrote."""
         for key in self.keys(""):
             self.s3.delete_object(Bucket=self.bucket, Key=key)
         for table in (self.table, self.ledger):

@@ -1,4 +1,4 @@
-"""What a run prints, with the time since its start, kept so that a page of the documentation can be made of it."""
+"""Prints the output of a run with the time since its start, and can write it into a page of the documentation."""
 
 import contextlib
 import os
@@ -12,14 +12,14 @@ from emulator import CREDENTIALS
 
 START = time.monotonic()
 LINES: list[str] = []
-# Places of this machine, and what stands for them.
+# Paths and URLs of this machine, and the names printed instead.
 NAMES: dict[str, str] = {}
 
 
 def say(*parts: object) -> None:
     text = " ".join(map(str, parts))
-    for place, name in NAMES.items():
-        text = text.replace(place, name)
+    for found, name in NAMES.items():
+        text = text.replace(found, name)
     for line in text.splitlines() or [""]:
         LINES.append(line)
         print(line, flush=True)
@@ -32,7 +32,7 @@ def heading(text: str) -> None:
 
 
 def write_into(page: pathlib.Path) -> None:
-    """Puts the transcript in place of the page's own, its last block."""
+    """Replaces the last block of the page by the transcript."""
     before, _, _ = page.read_text().rpartition("```text\n")
     assert before, f"{page} has no transcript to replace"
     page.write_text(before + "```text\n" + "\n".join(LINES).strip() + "\n```\n")
@@ -43,7 +43,7 @@ def shown(command: list) -> None:
 
 
 def run(command: list, **options: object) -> subprocess.CompletedProcess:
-    """A command that ends by itself, shown with what it prints."""
+    """Runs a command to its end and prints it with its output."""
     shown(command)
     ran = subprocess.run(command, env=os.environ | CREDENTIALS, capture_output=True, text=True, **options)
     say((ran.stdout + ran.stderr).rstrip())
@@ -52,7 +52,7 @@ def run(command: list, **options: object) -> subprocess.CompletedProcess:
 
 @contextlib.contextmanager
 def running(command: list, deadline_s: float) -> Iterator[subprocess.Popen]:
-    """A command that runs for as long as the block does, its lines among ours; it is then told to stop, and must."""
+    """Runs a command during the block and prints its output. Then it gets SIGTERM and must end with 0."""
     shown(command)
     process = subprocess.Popen(command, env=os.environ | CREDENTIALS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     reader = threading.Thread(target=lambda: [say(line.rstrip("\n")) for line in process.stdout], daemon=True)

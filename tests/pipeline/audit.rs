@@ -1,14 +1,13 @@
-//! `tidegate audit` and `tidegate cat`, as an operator types them, on runs whose truth is known; and on runs that
-//! somebody tampered with.
+//! `tidegate audit` and `tidegate cat`, on runs with a known result and on data that the test has changed.
 
 use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use shared::time::{Clock, Timestamp};
-use tests::site::{Pipeline, Site, eventually};
+use tests::site::{LocalRun, Site, eventually};
 
-/// Runs `tidegate` with `arguments` on the site's data: its exit code, stdout and stderr.
+/// Runs a command on the site's data. Returns exit code, stdout and stderr.
 fn tidegate(site: &Site, command: &str, arguments: &[&str]) -> (i32, String, String) {
     let mut tidegate = Command::new(crate::program());
     let output = tidegate.arg(command).arg("--data").arg(site.data()).args(arguments).output().unwrap();
@@ -16,12 +15,12 @@ fn tidegate(site: &Site, command: &str, arguments: &[&str]) -> (i32, String, Str
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-async fn send(pipeline: &Pipeline, tenant: &str, id: &str, text: &str) {
+async fn send(pipeline: &LocalRun, tenant: &str, id: &str, text: &str) {
     let (status, body) = pipeline.send(&json!({"tenant_id": tenant, "id": id, "text": text})).await;
     assert_eq!(status, 202, "{body}");
 }
 
-/// The findings of an audit that must find something: `(kind, tenant, id)`.
+/// The findings of an audit that must find something, as `(kind, tenant, id)`.
 fn findings(site: &Site) -> Vec<(String, String, String)> {
     let (code, report) = site.audit();
     assert_eq!((code, &report["balanced"]), (1, &json!(false)), "{report:#}");
@@ -35,21 +34,21 @@ fn named(kind: &str, tenant: &str, id: &str) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn a_run_with_events_of_every_fate_balances_while_it_runs() {
+async fn an_audit_of_a_running_pipeline_balances_with_events_of_every_kind() {
     let site = crate::site().crash_on("deadly");
     let pipeline = site.start();
     for n in 0..6 {
         send(&pipeline, &format!("t{}", n % 2), &format!("e{n}"), "x").await;
     }
-    eventually("the first six", || (site.books().archived().len() == 6).then_some(())).await;
+    eventually("the first six", || (site.stored().archived().len() == 6).then_some(())).await;
     send(&pipeline, "t0", "e0", "x").await;
     send(&pipeline, "t0", "e0", "something else").await;
     send(&pipeline, "t1", "deadly", "x").await;
-    site.books().put_foreign("t9", b"\x00poison");
-    site.books().put_foreign("t9", br#"{"tenant_id":"t9","id":"f1","payload":"from elsewhere"}"#);
-    eventually("what failed", || (site.books().objects("aws/lambda").len() == 1).then_some(())).await;
-    eventually("the quarantine", || (site.books().quarantined().len() == 2).then_some(())).await;
-    eventually("the foreign one", || (site.books().archived().len() == 7).then_some(())).await;
+    site.stored().put_foreign("t9", b"\x00poison");
+    site.stored().put_foreign("t9", br#"{"tenant_id":"t9","id":"f1","payload":"from elsewhere"}"#);
+    eventually("the failed batch", || (site.stored().objects("aws/lambda").len() == 1).then_some(())).await;
+    eventually("the quarantine", || (site.stored().quarantined().len() == 2).then_some(())).await;
+    eventually("the foreign event", || (site.stored().archived().len() == 7).then_some(())).await;
     site.fault_now("StreamPut", Some("refuse"));
     send(&pipeline, "t0", "spilled", "x").await;
     let database = Connection::open(site.data().join("tidegate.sqlite")).unwrap();
@@ -79,22 +78,22 @@ async fn a_run_with_events_of_every_fate_balances_while_it_runs() {
 }
 
 #[tokio::test]
-async fn whatever_somebody_tampers_with_is_named() {
+async fn an_audit_names_everything_that_was_changed() {
     let site = crate::site();
     let pipeline = site.start();
     for tenant in ["acme", "beta"] {
         send(&pipeline, tenant, "1", "x").await;
         send(&pipeline, tenant, "2", "x").await;
     }
-    eventually("all in the archive", || (site.books().archived().len() == 4).then_some(())).await;
+    eventually("all in the archive", || (site.stored().archived().len() == 4).then_some(())).await;
     pipeline.stop();
     assert_eq!(site.audit().0, 0);
 
     let bucket = site.data().join("s3/tidegate-local");
-    let objects = site.books().objects("events");
+    let objects = site.stored().objects("events");
     let (key, bytes) = objects.iter().next().unwrap();
     let ids: Vec<_> = site
-        .books()
+        .stored()
         .lines_of(bytes)
         .iter()
         .map(|line| (line["tenant"].clone(), line["id"].clone()))
@@ -111,7 +110,7 @@ async fn whatever_somebody_tampers_with_is_named() {
     }
     assert!(found.contains(&named("manifest", "", "")), "{found:?}");
     std::fs::write(&path, bytes).unwrap();
-    assert_eq!(site.audit().0, 0, "as it was");
+    assert_eq!(site.audit().0, 0, "restored");
 
     let second = bucket.join(key.replace("-0.ndjson.gz", "-7.ndjson.gz"));
     std::fs::write(&second, bytes).unwrap();
@@ -125,30 +124,32 @@ async fn whatever_somebody_tampers_with_is_named() {
     std::fs::remove_file(second).unwrap();
 
     let database = Connection::open(site.data().join("tidegate.sqlite")).unwrap();
-    let copied = "INSERT INTO items SELECT 'tenants/thief', 'processed_logs/9', source, original_text, modified_data, processed_at, received_at, event_time, tier, fields, original_ref, modified_ref, fields_ref, shard, sequence_number, position, admission_id, content_hash, expires_at, received_partition FROM items LIMIT 1";
-    database.execute(copied, []).unwrap();
+    let copy = "CREATE TEMP TABLE copy AS SELECT * FROM items LIMIT 1;
+        UPDATE copy SET pk = 'tenants/thief', sk = 'processed_logs/9';
+        INSERT INTO items SELECT * FROM copy;";
+    database.execute_batch(copy).unwrap();
     assert_eq!(findings(&site), [named("foreign", "thief", "9")]);
     database.execute("DELETE FROM items WHERE pk = 'tenants/thief'", []).unwrap();
 
     database.execute("DELETE FROM items WHERE pk = 'tenants/acme' AND sk = 'processed_logs/2'", []).unwrap();
     assert_eq!(findings(&site), [named("missing", "acme", "2")]);
-    assert_eq!(tidegate(&site, "audit", &[]).0, 1, "for scripts");
+    assert_eq!(tidegate(&site, "audit", &[]).0, 1, "the exit code for scripts");
 }
 
-/// A site with records of ten days ago and of today, not read yet: an event and one for quarantine each.
+/// A site with unread records of ten days ago and of today: an event and a poison record of each day.
 fn with_a_backlog() -> Site {
     let site = crate::site();
     site.start().stop();
-    site.books().put_foreign("t9", br#"{"tenant_id":"t9","id":"old","payload":"x"}"#);
-    site.books().put_foreign("t9", b"\x00old poison");
+    site.stored().put_foreign("t9", br#"{"tenant_id":"t9","id":"old","payload":"x"}"#);
+    site.stored().put_foreign("t9", b"\x00old poison");
     let database = Connection::open(site.data().join("tidegate.sqlite")).unwrap();
     database.execute("UPDATE records SET arrival_ms = arrival_ms - 10 * 86400000", []).unwrap();
-    site.books().put_foreign("t9", br#"{"tenant_id":"t9","id":"today","payload":"x"}"#);
-    site.books().put_foreign("t9", b"\x00poison");
+    site.stored().put_foreign("t9", br#"{"tenant_id":"t9","id":"today","payload":"x"}"#);
+    site.stored().put_foreign("t9", b"\x00poison");
     site
 }
 
-/// An audit of the last hour that must balance: how many another producer's are there, stored, and in quarantine.
+/// Audits the last hour, which must balance. Returns the counts of foreign producers: admissions, stored, quarantined.
 fn of_the_last_hour(site: &Site) -> [u64; 3] {
     let (code, report, _) = tidegate(site, "audit", &["--json", "--from", &hour_ago()]);
     let report: Value = serde_json::from_str(&report).unwrap();
@@ -162,34 +163,34 @@ fn hour_ago() -> String {
 }
 
 #[tokio::test]
-async fn a_batch_that_began_days_before_the_time_that_is_audited_balances() {
+async fn a_batch_that_began_days_before_the_audited_time_balances() {
     let site = with_a_backlog();
     let pipeline = site.start();
-    eventually("both in the archive", || (site.books().archived().len() == 2).then_some(())).await;
+    eventually("both in the archive", || (site.stored().archived().len() == 2).then_some(())).await;
     pipeline.stop();
     assert_eq!(
-        site.books().objects("events").len(),
+        site.stored().objects("events").len(),
         1,
         "one batch, one object, named after its first record"
     );
     assert_eq!(of_the_last_hour(&site), [2, 1, 1]);
-    let (_, printed, said) = tidegate(&site, "cat", &["--tenant", "t9", "--from", &hour_ago()]);
-    assert!(printed.contains(r#""id":"today""#) && printed.lines().count() == 1, "{printed}{said}");
+    let (_, printed, errors) = tidegate(&site, "cat", &["--tenant", "t9", "--from", &hour_ago()]);
+    assert!(printed.contains(r#""id":"today""#) && printed.lines().count() == 1, "{printed}{errors}");
 }
 
 #[tokio::test]
-async fn an_object_that_began_days_before_is_found_while_the_manifest_does_not_have_it() {
+async fn an_old_object_without_a_manifest_row_is_found_through_the_ledger() {
     let site = with_a_backlog();
     site.fault_now("ManifestNote", Some("refuse"));
     let pipeline = site.start();
-    eventually("both in the archive", || (site.books().archived().len() == 2).then_some(())).await;
+    eventually("both in the archive", || (site.stored().archived().len() == 2).then_some(())).await;
     pipeline.kill();
-    assert_eq!(site.books().manifest(), Vec::<String>::new());
+    assert_eq!(site.stored().manifest(), Vec::<String>::new());
     assert_eq!(of_the_last_hour(&site), [2, 1, 1], "the ledger announces the object");
 }
 
 #[tokio::test]
-async fn an_audit_of_nothing_is_neither_balanced_nor_unbalanced() {
+async fn an_audit_without_data_is_an_error_and_creates_nothing() {
     let site = crate::site();
     let (code, text, error) = tidegate(&site, "audit", &[]);
     assert_eq!((code, text.as_str()), (2, ""), "{error}");
@@ -199,13 +200,13 @@ async fn an_audit_of_nothing_is_neither_balanced_nor_unbalanced() {
 }
 
 #[tokio::test]
-async fn cat_prints_one_tenants_events_and_what_it_read_of_the_objects() {
+async fn cat_prints_the_events_of_one_tenant_and_how_much_it_read() {
     let site = crate::site();
     let pipeline = site.start();
     for n in 0..30 {
         send(&pipeline, &format!("t{}", n % 10), &format!("e{n}"), "x").await;
     }
-    eventually("all in the archive", || (site.books().archived().len() == 30).then_some(())).await;
+    eventually("all in the archive", || (site.stored().archived().len() == 30).then_some(())).await;
     pipeline.stop();
 
     let (code, text, error) = tidegate(&site, "cat", &["--tenant", "t3"]);
@@ -223,7 +224,7 @@ async fn cat_prints_one_tenants_events_and_what_it_read_of_the_objects() {
     database.execute("DELETE FROM manifest", []).unwrap();
     let (_, text, error) = tidegate(&site, "cat", &["--tenant", "t3"]);
     assert_eq!(text, "");
-    for key in site.books().objects("events").keys() {
+    for key in site.stored().objects("events").keys() {
         assert!(
             error.contains(&format!("left out, since the manifest does not have it (yet): {key}")),
             "{error}"
@@ -232,11 +233,11 @@ async fn cat_prints_one_tenants_events_and_what_it_read_of_the_objects() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_had_enough_is_no_error_to_either_command() {
+async fn a_reader_that_closes_the_pipe_is_not_an_error_for_either_command() {
     let site = crate::site();
     let pipeline = site.start();
     send(&pipeline, "t3", "e", "x").await;
-    eventually("it in the archive", || (site.books().archived().len() == 1).then_some(())).await;
+    eventually("the event in the archive", || (site.stored().archived().len() == 1).then_some(())).await;
     pipeline.stop();
     for arguments in [&["cat", "--tenant", "t3"][..], &["audit"]] {
         let mut tidegate = Command::new(crate::program());

@@ -1,33 +1,14 @@
-//! `ingest-fn` behind the Runtime API, by Function URL events: what Lambda's own edge adds to the router. The events
-//! have the form that Lambda documents for Function URLs (payload format 2.0).
+//! `ingest-fn` as a child process, with Function URL events in the documented format (payload format 2.0).
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use local::runtime_api::{FunctionHost, FunctionSpec, LogSink};
+use local::runtime_api::FunctionHost;
 use serde_json::{Value, json};
-use tests::books::Books;
 use tests::site::eventually;
+use tests::stored::StoredData;
 
-fn host(data: &Path) -> FunctionHost {
-    FunctionHost::start(FunctionSpec {
-        name: "ingest-fn".to_owned(),
-        program: crate::program().into(),
-        arguments: ["function", "ingest-fn", "--data"]
-            .map(Into::into)
-            .into_iter()
-            .chain([data.into()])
-            .collect(),
-        environment: Vec::new(),
-        timeout: Duration::from_secs(30),
-        memory_mb: 512,
-        maximum_environments: 1,
-        log_sink: LogSink::new(|line| eprintln!("{}", line.text)),
-    })
-}
-
-/// A `POST` as a Function URL hands it on.
+/// A `POST` as a Function URL sends it to the function.
 fn event(path: &str, content_type: &str, body: &Value, is_base64_encoded: bool) -> Bytes {
     let event = json!({
         "version": "2.0",
@@ -60,14 +41,14 @@ async fn invoke(host: &FunctionHost, event: Bytes) -> (u64, Value) {
 }
 
 #[tokio::test]
-async fn function_url_events_are_answered_as_requests_are() {
+async fn function_url_events_have_the_same_answers_as_requests() {
     let folder = tempfile::tempdir().unwrap();
-    let host = host(folder.path());
+    let host = crate::function("ingest-fn", folder.path());
     let json_body = json!(r#"{"log_id":"1","text":"by JSON"}"#);
     let answer = invoke(&host, event("/ingest", "application/json", &json_body, false)).await;
     assert_eq!(answer, (202, json!({"status": "success", "event_id": "1"})));
 
-    // "by text", as base64: how a Function URL hands on what it does not take for text.
+    // "by text" in base64: a Function URL encodes bodies that it does not recognise as text.
     let (status, body) = invoke(&host, event("/ingest", "text/plain", &json!("YnkgdGV4dA=="), true)).await;
     assert_eq!((status, &body["status"]), (202, &json!("success")));
 
@@ -78,14 +59,14 @@ async fn function_url_events_are_answered_as_requests_are() {
 
     let (status, problem) = invoke(&host, event("/nowhere", "application/json", &json_body, false)).await;
     assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
-    assert_eq!(Books::of(folder.path()).records(), 2);
+    assert_eq!(StoredData::of(folder.path()).records(), 2);
     host.shutdown(Duration::from_secs(2)).await;
 }
 
 #[tokio::test]
-async fn a_function_killed_between_requests_is_started_again() {
+async fn a_function_killed_between_requests_is_restarted() {
     let folder = tempfile::tempdir().unwrap();
-    let host = host(folder.path());
+    let host = crate::function("ingest-fn", folder.path());
     let body = json!(r#"{"text":"x"}"#);
     assert_eq!(invoke(&host, event("/ingest", "application/json", &body, false)).await.0, 202);
     let first = host.environments();

@@ -1,4 +1,4 @@
-//! An event of each kind, from the door to item and object.
+//! An event of each kind, from the request to item and archive line.
 
 use serde_json::{Value, json};
 
@@ -9,25 +9,25 @@ fn item_key(tenant: &str, id: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_json_event_becomes_an_item_and_a_line_of_an_object() {
+async fn a_json_event_becomes_an_item_and_an_archive_line() {
     let site = crate::site();
     let pipeline = site.start();
     let event =
         json!({"tenant_id": "acme", "log_id": "123", "text": "User 555-0199 accessed /reports", "level": 3});
     assert_eq!(pipeline.send(&event).await, (202, json!({"status": "success", "event_id": "123"})));
 
-    let line = eventually("the line in the archive", || site.books().lines().pop()).await;
+    let line = eventually("the line in the archive", || site.stored().lines().pop()).await;
     assert_eq!(line["text"], "User [REDACTED] accessed /reports");
     assert_eq!(line["fields"], json!({"level": 3}));
     assert_eq!((&line["tenant"], &line["id"], &line["tier"]), (&"acme".into(), &"123".into(), &"pro".into()));
 
-    let items = site.books().items();
+    let items = site.stored().items();
     let item = &items[&item_key("acme", "123")];
     assert_eq!(item.original_text, "User 555-0199 accessed /reports");
     assert_eq!(item.modified_data, "User [REDACTED] accessed /reports");
     assert_eq!((item.source.as_str(), item.tier.as_str()), ("json_upload", "pro"));
 
-    let objects = site.books().objects("events");
+    let objects = site.stored().objects("events");
     let key = objects.keys().next().unwrap();
     let parts: Vec<_> = key.split('/').collect();
     assert!(parts[1].starts_with("dt=20") && parts[2].starts_with("hr="), "{key}");
@@ -44,15 +44,15 @@ async fn the_callers_trace_reaches_the_item_the_archive_line_and_the_log() {
         assert_eq!(answer(request.header("traceparent", trace)).await.0, 202);
     };
     send(r#"{"tenant_id":"acme","id":"1","text":"x"}"#).await;
-    let line = eventually("the line in the archive", || site.books().lines().pop()).await;
+    let line = eventually("the line in the archive", || site.stored().lines().pop()).await;
     assert_eq!(line["trace"], trace);
-    assert_eq!(site.books().items()[&item_key("acme", "1")].trace.as_deref(), Some(trace));
+    assert_eq!(site.stored().items()[&item_key("acme", "1")].trace.as_deref(), Some(trace));
 
     send(r#"{"tenant_id":"acme","id":"1","text":"another content"}"#).await;
-    let quarantined = eventually("the quarantine", || site.books().quarantined().pop()).await;
+    let quarantined = eventually("the quarantine", || site.stored().quarantined().pop()).await;
     assert_eq!((&quarantined["reason"], &quarantined["trace"]), (&"id_reused".into(), &trace.into()));
 
-    let log = pipeline.stop();
+    let log = pipeline.stop_and_read_log();
     for message in ["archive object written", "lines went to quarantine"] {
         let line = log.lines().find(|line| line.contains(message));
         assert!(line.is_some_and(|line| line.contains(trace)), "{log}");
@@ -60,7 +60,7 @@ async fn the_callers_trace_reaches_the_item_the_archive_line_and_the_log() {
 }
 
 #[tokio::test]
-async fn a_text_event_arrives_the_same_way() {
+async fn a_text_event_becomes_an_item_and_an_archive_line() {
     let site = crate::site();
     let pipeline = site.start();
     let request = pipeline
@@ -71,16 +71,16 @@ async fn a_text_event_arrives_the_same_way() {
     let (status, body) = answer(request).await;
     assert_eq!((status, &body["status"]), (202, &"success".into()));
 
-    let line = eventually("the line in the archive", || site.books().lines().pop()).await;
+    let line = eventually("the line in the archive", || site.stored().lines().pop()).await;
     assert_eq!(line["text"], "call [REDACTED]\nor write to [REDACTED]");
     assert_eq!((&line["tenant"], &line["source"]), (&"beta_inc".into(), &"text_upload".into()));
     assert_eq!(line["id"], body["event_id"]);
-    let items = site.books().items();
+    let items = site.stored().items();
     assert!(items.contains_key(&item_key("beta_inc", body["event_id"].as_str().unwrap())));
 }
 
 #[tokio::test]
-async fn a_batch_and_a_webhook_arrive_and_are_transformed_as_configured() {
+async fn a_batch_and_a_webhook_are_transformed_as_configured() {
     let site = crate::site().configuration(
         "[transform]\nsteps = [\"redact\", \"uppercase\", \"enrich\"]\n[transform.enrich]\nbrand = \"testBrand\"\n",
     );
@@ -93,8 +93,8 @@ async fn a_batch_and_a_webhook_arrive_and_are_transformed_as_configured() {
     let (status, _) = answer(pipeline.post("/v1/webhooks/c/events/new").json(&webhook)).await;
     assert_eq!(status, 202);
 
-    eventually("three lines", || (site.books().lines().len() == 3).then_some(())).await;
-    let mut lines = site.books().lines();
+    eventually("three lines", || (site.stored().lines().len() == 3).then_some(())).await;
+    let mut lines = site.stored().lines();
     lines.sort_by_key(|line| line["tenant"].to_string());
     let texts: Vec<_> = lines.iter().map(|line| line["text"].clone()).collect();
     assert_eq!(texts, ["ONE", "TWO", "WHAT IS THE CAPITAL OF INDIA?"]);
@@ -106,23 +106,23 @@ async fn a_batch_and_a_webhook_arrive_and_are_transformed_as_configured() {
 }
 
 #[tokio::test]
-async fn the_same_event_twice_is_stored_once_and_another_content_is_kept_in_quarantine() {
+async fn the_same_event_twice_is_stored_once_and_other_content_is_quarantined() {
     let site = crate::site();
     let pipeline = site.start();
     let send =
         async |text: &str| pipeline.send(&json!({"tenant_id": "acme", "id": "7", "text": text})).await.0;
     assert_eq!(send("first").await, 202);
-    eventually("the first", || (site.books().lines().len() == 1).then_some(())).await;
+    eventually("the first", || (site.stored().lines().len() == 1).then_some(())).await;
     assert_eq!((send("first").await, send("second").await), (202, 202));
 
-    let quarantined = eventually("the quarantine", || site.books().quarantined().pop()).await;
+    let quarantined = eventually("the quarantine", || site.stored().quarantined().pop()).await;
     assert_eq!((&quarantined["reason"], &quarantined["tenant"]), (&"id_reused".into(), &"acme".into()));
-    assert_eq!(site.books().items().len(), 1);
-    assert_eq!(site.books().lines().len(), 1);
+    assert_eq!(site.stored().items().len(), 1);
+    assert_eq!(site.stored().lines().len(), 1);
 }
 
 #[tokio::test]
-async fn health_and_metrics_tell_what_happened() {
+async fn health_and_metrics_show_what_happened() {
     let site = crate::site();
     let pipeline = site.start();
     let (status, health) = answer(pipeline.client.get(format!("{}/health", pipeline.url))).await;
@@ -131,21 +131,11 @@ async fn health_and_metrics_tell_what_happened() {
     assert_eq!(health["config"].as_str().unwrap().len(), 12);
 
     pipeline.send(&json!({"tenant_id": "acme", "text": "x"})).await;
-    let metrics = async || {
-        let response = pipeline.client.get(format!("{}/metrics", pipeline.url)).send().await.unwrap();
-        response.text().await.unwrap()
-    };
-    // The consumer's metrics come from its own process, after its invocation.
-    let end = std::time::Instant::now() + tests::site::DEADLINE;
-    let text = loop {
-        let text = metrics().await;
-        if text.contains("tidegate_events_stored_total 1") {
-            break text;
-        }
-        assert!(std::time::Instant::now() < end, "{text}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    pipeline.metric_reaches("events_stored", 1).await;
+    let response = pipeline.client.get(format!("{}/metrics", pipeline.url)).send().await.unwrap();
+    let text = response.text().await.unwrap();
     for line in [
+        "tidegate_events_stored_total 1",
         "tidegate_requests_received_total 1",
         "tidegate_events_accepted_total 1",
         "tidegate_objects_written_total 1",
@@ -159,8 +149,8 @@ async fn health_and_metrics_tell_what_happened() {
 async fn a_foreign_producers_object_is_stored_under_its_tenant() {
     let site = crate::site();
     let _pipeline = site.start();
-    site.books().put_foreign("any", br#"{"tenant_id":"acme","id":"f1","payload":"from elsewhere"}"#);
-    let line = eventually("the line", || site.books().lines().pop()).await;
+    site.stored().put_foreign("any", br#"{"tenant_id":"acme","id":"f1","payload":"from elsewhere"}"#);
+    let line = eventually("the line", || site.stored().lines().pop()).await;
     let expected: Value = json!(["acme", "f1", "from elsewhere", "free"]);
     assert_eq!(json!([line["tenant"], line["id"], line["text"], line["tier"]]), expected);
 }

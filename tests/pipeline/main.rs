@@ -1,25 +1,25 @@
-//! The pipeline as its users meet it: real HTTP, real child processes, the embedded adapters.
+//! The whole pipeline: real HTTP, real child processes, the embedded adapters.
 //!
-//! | module | holds |
+//! | module | tests |
 //! |---|---|
-//! | `happy_path` | an event of each kind, from the door to item and object |
-//! | `rejections` | what the door refuses, over real HTTP |
-//! | `flood` | many requests at once, tenants kept apart |
-//! | `large` | bodies up to the limit, claim checks, objects that roll |
-//! | `crash_matrix` | every step, every fault; then at random |
-//! | `faults` | throttles, partial refusals, poison, a consumer that is killed |
-//! | `spill` | a stream that is away, the spill queue, its dead-letter queue |
-//! | `redrive` | what failed, brought back |
-//! | `dropped` | what the mapping could not keep, brought back from the stream |
-//! | `replay` | what is archived, once more |
-//! | `split` | a shard that is split in the middle of a load |
-//! | `audit` | `tidegate audit` and `cat`, on runs whose truth is known |
+//! | `happy_path` | an event of each kind, from the request to item and archive line |
+//! | `rejections` | requests that ingest refuses |
+//! | `flood` | many requests at once, of several tenants |
+//! | `large` | bodies up to the limit, claim checks, full archive objects |
+//! | `crash_matrix` | every step with every fault; then faults at random |
+//! | `faults` | throttling, partial refusals, poison records, a killed consumer |
+//! | `spill` | an unavailable stream, the spill queue, its dead-letter queue |
+//! | `redrive` | failed events that are brought back |
+//! | `dropped` | records that the failure destination lost, brought back from the stream |
+//! | `replay` | archived events that are printed or sent again |
+//! | `split` | a shard that is split under load |
+//! | `audit` | `tidegate audit` and `tidegate cat`, on runs with a known result |
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
-//! | `function_url` | `ingest-fn` behind the Runtime API, by Function URL events |
-//! | `fixtures` | every payload in `fixtures/`, and what it must give |
-//! | `foreign` | what other producers put on the stream |
+//! | `function_url` | `ingest-fn` with Function URL events |
+//! | `fixtures` | every payload in `fixtures/` |
+//! | `foreign` | records of foreign producers |
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod audit;
 mod crash_matrix;
@@ -39,14 +39,33 @@ mod s3_writes;
 mod spill;
 mod split;
 
+use std::path::Path;
+use std::time::Duration;
+
+use local::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 use tests::site::Site;
 
-/// The program under test: `tidegate`, with faults where a test asks for them.
+/// The program under test: `tidegate`, with the faults of a test.
 fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tidegate-with-faults")
 }
 
-/// An empty data folder for it.
+/// A new data folder for it.
 fn site() -> Site {
     Site::new(program())
+}
+
+/// A function as a child process, on the data folder `data`.
+fn function(name: &str, data: &Path) -> FunctionHost {
+    let arguments = ["function", name, "--data"].map(Into::into).into_iter().chain([data.into()]);
+    FunctionHost::start(FunctionSpec {
+        name: name.to_owned(),
+        program: program().into(),
+        arguments: arguments.collect(),
+        environment: Vec::new(),
+        timeout: Duration::from_mins(1),
+        memory_mb: 512,
+        maximum_environments: 1,
+        log_sink: LogSink::new(|_| {}),
+    })
 }

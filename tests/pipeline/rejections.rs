@@ -1,12 +1,12 @@
-//! What the door refuses, over real HTTP. The table of all rejections is tested in `ingest-fn`; here is what a socket
-//! adds: large bodies, and that a refused request leaves nothing behind.
+//! Requests that ingest refuses, over real HTTP. `ingest-fn` tests all rejections; this module tests large bodies, and
+//! that a refused request stores nothing.
 
 use serde_json::json;
 
 use tests::site::answer;
 
 #[tokio::test]
-async fn each_refusal_names_its_reason_and_leaves_nothing_on_the_stream() {
+async fn each_rejection_names_its_reason_and_puts_nothing_on_the_stream() {
     let site = crate::site();
     let pipeline = site.start();
     let post = || pipeline.client.post(format!("{}/ingest", pipeline.url));
@@ -39,14 +39,14 @@ async fn each_refusal_names_its_reason_and_leaves_nothing_on_the_stream() {
         assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)));
         assert_eq!(problem["request_id"], request_id);
     }
-    assert_eq!(site.books().records(), 0);
+    assert_eq!(site.stored().records(), 0);
 }
 
 #[tokio::test]
-async fn one_byte_over_the_limit_is_refused_by_name() {
+async fn a_body_one_byte_over_the_limit_is_refused() {
     let site = crate::site();
     let pipeline = site.start();
-    let body = vec![b'x'; 10_000_001];
+    let body = vec![b'x'; 10_485_761];
     let request = pipeline
         .post("/ingest")
         .header("Content-Type", "text/plain")
@@ -55,9 +55,9 @@ async fn one_byte_over_the_limit_is_refused_by_name() {
     let (status, problem) = answer(request).await;
     assert_eq!(
         (status, &problem["code"], &problem["limit"]),
-        (413, &json!("body_too_large"), &json!(10_000_000))
+        (413, &json!("body_too_large"), &json!(10_485_760))
     );
-    assert_eq!(site.books().records(), 0);
+    assert_eq!(site.stored().records(), 0);
 }
 
 #[tokio::test]

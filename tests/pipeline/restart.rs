@@ -5,7 +5,7 @@ use serde_json::json;
 use tests::site::eventually;
 
 #[tokio::test]
-async fn stopping_drains_what_was_accepted_and_says_so() {
+async fn a_stop_stores_every_accepted_event_and_says_so() {
     let site = crate::site();
     let pipeline = site.start();
     for n in 0..50 {
@@ -13,12 +13,12 @@ async fn stopping_drains_what_was_accepted_and_says_so() {
     }
     let printed = pipeline.stop();
     assert!(printed.contains("Drained"), "{printed}");
-    assert_eq!(site.books().items().len(), 50);
-    assert_eq!(site.books().archived().len(), 50);
+    assert_eq!(site.stored().items().len(), 50);
+    assert_eq!(site.stored().archived().len(), 50);
 }
 
 #[tokio::test]
-async fn what_was_answered_202_before_kill_9_is_stored_once_after_a_new_start() {
+async fn events_accepted_before_kill_9_are_stored_once_after_a_restart() {
     let site = crate::site();
     let mut sent = 0;
     for _ in 0..3 {
@@ -30,8 +30,8 @@ async fn what_was_answered_202_before_kill_9_is_stored_once_after_a_new_start() 
         pipeline.kill();
     }
     let _pipeline = site.start();
-    eventually("all in the archive", || (site.books().archived().len() == sent).then_some(())).await;
-    assert_eq!(site.books().items().len(), sent);
+    eventually("all in the archive", || (site.stored().archived().len() == sent).then_some(())).await;
+    assert_eq!(site.stored().items().len(), sent);
 }
 
 #[tokio::test]
@@ -49,24 +49,24 @@ async fn a_second_run_on_the_same_folder_is_refused() {
 }
 
 #[tokio::test]
-async fn a_reset_deletes_what_earlier_runs_left_and_nothing_else() {
+async fn a_reset_deletes_the_data_of_earlier_runs_and_nothing_else() {
     let site = crate::site();
     let pipeline = site.start();
     assert_eq!(pipeline.send(&json!({"tenant_id": "acme", "id": "old", "text": "x"})).await.0, 202);
     pipeline.stop();
     let notes = site.data().join("notes.txt");
     std::fs::write(&notes, "mine").unwrap();
-    assert_eq!((site.books().items().len(), site.books().archived().len()), (1, 1));
+    assert_eq!((site.stored().items().len(), site.stored().archived().len()), (1, 1));
 
     let site = site.options(&["--reset"]);
     let pipeline = site.start();
-    assert_eq!((site.books().items().len(), site.books().archived().len()), (0, 0));
+    assert_eq!((site.stored().items().len(), site.stored().archived().len()), (0, 0));
     // The same id again is a new event, and the first record of the stream.
     assert_eq!(pipeline.send(&json!({"tenant_id": "acme", "id": "old", "text": "y"})).await.0, 202);
     pipeline.stop();
-    let items = site.books().items();
+    let items = site.stored().items();
     assert_eq!(items.values().map(|item| &*item.modified_data).collect::<Vec<_>>(), ["y"]);
-    assert_eq!(site.books().archived().len(), 1);
+    assert_eq!(site.stored().archived().len(), 1);
     assert_eq!(std::fs::read_to_string(notes).unwrap(), "mine");
 }
 
@@ -84,11 +84,11 @@ async fn a_reset_is_refused_while_another_run_uses_the_folder() {
     let error = String::from_utf8(reset.stderr).unwrap();
     assert!(error.contains("another `tidegate local` uses the data folder"), "{error}");
     pipeline.stop();
-    assert_eq!((site.books().items().len(), site.books().archived().len()), (1, 1));
+    assert_eq!((site.stored().items().len(), site.stored().archived().len()), (1, 1));
 }
 
 #[tokio::test]
-async fn a_bad_configuration_is_named_before_anything_starts() {
+async fn a_bad_configuration_is_refused_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bad.toml");
     std::fs::write(&config, "[tiers]\nallowed = []\n").unwrap();

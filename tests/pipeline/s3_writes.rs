@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use shared::gzip::{Level, compress};
 use shared::noise::noise;
 use tests::site::{answer, eventually};
 
@@ -37,20 +38,20 @@ fn log_text(bytes: usize) -> String {
 async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
     let site = crate::site();
     let pipeline = site.start();
-    let mut seen = site.books().objects("").len();
+    let mut seen = site.stored().objects("").len();
     println!("| text | size | record fits | objects written |\n|---|---|---|---|");
     for (kind, make) in [("log", log_text as fn(usize) -> String), ("random", |bytes| noise(bytes, 7))] {
         for (name, bytes) in SIZES {
             let (text, id) = (make(bytes), format!("{kind}-{bytes}"));
-            let fits = shared::gzip::compress(text.as_bytes(), shared::gzip::Level::FAST).len() < 1_000_000;
+            let fits = compress(text.as_bytes(), Level::FAST).len() < 1_040_000;
             let request = pipeline.post("/ingest").header("Content-Type", "text/plain");
             let request = request.header("X-Tenant-ID", "acme").header("Idempotency-Key", &id).body(text);
             assert_eq!(answer(request).await.0, 202);
             let event = ("acme".to_owned(), id);
-            eventually("the archive line", || site.books().archived().contains_key(&event).then_some(()))
+            eventually("the archive line", || site.stored().archived().contains_key(&event).then_some(()))
                 .await;
 
-            let objects = site.books().objects("");
+            let objects = site.stored().objects("");
             let mut written: BTreeMap<String, usize> = BTreeMap::new();
             let of_event = |key: &&String| key.contains(&event.1) || key.starts_with("events/");
             for key in objects.keys().filter(of_event) {
@@ -62,6 +63,7 @@ async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
             let new = objects.len() - seen;
             seen = objects.len();
             assert_eq!(written.values().sum::<usize>(), new, "{written:?}");
+            assert!(!fits || new == 1, "{kind} {name}: {written:?}");
             let list: Vec<_> = written.iter().map(|(prefix, count)| format!("{count} {prefix}/")).collect();
             println!(
                 "| {kind} | {name} | {} | {new}: {} |",

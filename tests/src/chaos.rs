@@ -1,5 +1,5 @@
-//! Crash runs on the real thing: `tidegate local` with a plan of faults, under load, killed and started again; then the
-//! books must balance against the client's own log of its 202s, and `tidegate audit` must come to the same.
+//! Crash runs: starts `tidegate local` with planned faults, sends events, kills it and starts it again. Then
+//! everything that the client's log has as accepted must be stored once, and `tidegate audit` must agree.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -10,9 +10,9 @@ use fastrand::Rng;
 use futures::StreamExt;
 use serde_json::json;
 
-use crate::site::{Pipeline, Site, answer, eventually, signal};
+use crate::site::{LocalRun, Site, answer, eventually, signal};
 
-/// Where a fault can strike the consumer, and which faults make a difference there.
+/// The consumer's operations, each with the faults that make a difference there.
 pub const STEPS: [(&str, &[&str]); 10] = [
     ("items_insert", &["refuse", "refuse_some", "fail_after", "die_before", "die_after"]),
     ("items_take_over", &["refuse", "fail_after", "die_before", "die_after", "late", "die_late"]),
@@ -22,39 +22,37 @@ pub const STEPS: [(&str, &[&str]); 10] = [
     ("ledger_intent", &["refuse", "fail_after", "die_before", "die_after", "late", "die_late"]),
     ("archive_put", &["refuse", "fail_after", "die_before", "die_after", "late", "die_late"]),
     ("manifest_note", &["refuse", "fail_after", "die_before", "die_after"]),
-    ("ledger_settle", &["refuse", "fail_after", "die_before", "die_after", "late", "die_late"]),
+    ("ledger_commit", &["refuse", "fail_after", "die_before", "die_after", "late", "die_late"]),
     ("stream_put", &["refuse", "refuse_some", "fail_after"]),
 ];
 
-/// What a run came to.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Balanced {
+pub struct RunSummary {
     /// Requests that were answered 202.
     pub accepted: usize,
     /// Archive objects with lines.
     pub objects: usize,
-    /// Archive keys that were sealed.
-    pub sealed: usize,
-    /// Times that a process was killed from outside.
+    /// Archive keys that were fenced by an empty object.
+    pub fenced: usize,
+    /// How often a process was killed from outside.
     pub killed: usize,
-    /// Events that were given up, and kept, by the audit's count.
+    /// Events that failed permanently and were saved, as counted by the audit.
     pub failed: u64,
 }
 
-/// What the client knows: the events it sent, and which of them were answered 202.
+/// The events that the client sent, each as `(tenant, id)`.
 #[derive(Debug, Default)]
-pub struct Log {
-    /// `(tenant, id)` of all.
+pub struct ClientLog {
     pub sent: BTreeSet<(String, String)>,
-    /// Of those that were accepted.
+    /// Those that were answered 202.
     pub accepted: BTreeSet<(String, String)>,
 }
 
-impl Log {
-    /// Sends events, one a request, eight at a time, and takes down how they were answered.
+impl ClientLog {
+    /// Sends events, one in each request, eight at a time, and records the answers.
     pub async fn send(
         &mut self,
-        pipeline: &Pipeline,
+        pipeline: &LocalRun,
         events: impl IntoIterator<Item = (String, String, String)>,
     ) {
         let send = |(tenant, id, text): (String, String, String)| async move {
@@ -73,20 +71,20 @@ impl Log {
         }
     }
 
-    /// Brings an event back whose item was left behind, and takes it down as accepted.
+    /// Puts a redriven event on the stream, and records it as accepted. See [`StoredData::strand`].
     pub fn strand(&mut self, site: &Site, tenant: &str, id: &str) {
-        site.books().strand(tenant, id);
+        site.stored().strand(tenant, id);
         let event = (tenant.to_owned(), id.to_owned());
         self.sent.insert(event.clone());
         self.accepted.insert(event);
     }
 
-    /// Waits until everything that was accepted is stored, ends the pipeline, and balances the books; then `tidegate
-    /// audit` has to agree.
-    pub async fn balance(&self, site: &Site, pipeline: Pipeline) -> Balanced {
-        let books = site.books();
+    /// Waits until every accepted event is stored, and stops the pipeline. Then checks that each event is stored once,
+    /// and that `tidegate audit` agrees.
+    pub async fn balance(&self, site: &Site, pipeline: LocalRun) -> RunSummary {
+        let data = site.stored();
         let is_stored = || {
-            let (archived, items) = (books.archived(), books.items());
+            let (archived, items) = (data.archived(), data.items());
             let item = |(tenant, id): &(String, String)| {
                 (format!("tenants/{tenant}"), format!("processed_logs/{id}"))
             };
@@ -97,34 +95,30 @@ impl Log {
         eventually("all in items and archive", is_stored).await;
         pipeline.stop();
 
-        let archived: BTreeMap<_, _> = books.archived();
+        let archived: BTreeMap<_, _> = data.archived();
         let doubled: Vec<_> = archived.iter().filter(|(_, count)| **count != 1).collect();
         assert!(doubled.is_empty(), "archived more than once: {doubled:?}");
         let foreign: Vec<_> = archived.keys().filter(|event| !self.sent.contains(event)).collect();
         assert!(foreign.is_empty(), "archived and never sent: {foreign:?}");
         let item =
             |(tenant, id): &(String, String)| (format!("tenants/{tenant}"), format!("processed_logs/{id}"));
-        let items: BTreeSet<_> = books.items().into_keys().collect();
-        assert_eq!(
-            items,
-            archived.keys().map(item).collect(),
-            "an item for each line, and a line for each item"
-        );
+        let items: BTreeSet<_> = data.items().into_keys().collect();
+        assert_eq!(items, archived.keys().map(item).collect(), "each line has an item, and each item a line");
 
-        let (with_lines, sealed): (Vec<_>, Vec<_>) =
-            books.objects("events").into_iter().partition(|(_, object)| !crate::books::is_empty(object));
-        let noted = books.manifest();
-        let unnoted: Vec<_> = with_lines.iter().filter(|(key, _)| !noted.contains(key)).collect();
-        assert!(unnoted.is_empty(), "objects without a manifest row: {unnoted:?}");
+        let (with_lines, fenced): (Vec<_>, Vec<_>) =
+            data.objects("events").into_iter().partition(|(_, object)| !crate::stored::is_empty(object));
+        let manifest = data.manifest();
+        let unlisted: Vec<_> = with_lines.iter().filter(|(key, _)| !manifest.contains(key)).collect();
+        assert!(unlisted.is_empty(), "objects without a manifest row: {unlisted:?}");
 
         let failed = agreed(site, archived.len());
-        let (accepted, objects, sealed) = (self.accepted.len(), with_lines.len(), sealed.len());
-        Balanced { accepted, objects, sealed, killed: 0, failed }
+        let (accepted, objects, fenced) = (self.accepted.len(), with_lines.len(), fenced.len());
+        RunSummary { accepted, objects, fenced, killed: 0, failed }
     }
 }
 
-/// `tidegate audit` must come to the same: everything that is archived is stored, and nothing is under way or missing.
-/// Gives how many failed for good.
+/// `tidegate audit` must count every archived event as stored, and none as in progress or missing. Returns how many
+/// failed permanently.
 fn agreed(site: &Site, archived: usize) -> u64 {
     let (code, report) = site.audit();
     assert_eq!(code, 0, "the audit does not agree: {report:#}");
@@ -134,8 +128,8 @@ fn agreed(site: &Site, archived: usize) -> u64 {
     count("failed")
 }
 
-/// One run, whose faults, load, kills and restarts follow from `seed`. Panics if the books do not balance.
-pub async fn run(program: &Path, seed: u64) -> Balanced {
+/// One run. Its faults, load, kills and restarts follow from `seed`. Panics if an event is lost or doubled.
+pub async fn run(program: &Path, seed: u64) -> RunSummary {
     let mut random = Rng::with_seed(seed);
     let rules: Vec<_> = STEPS
         .iter()
@@ -149,14 +143,14 @@ pub async fn run(program: &Path, seed: u64) -> Balanced {
         })
         .collect();
     let site = Site::new(program).shards(1 + u16::try_from(random.u64(..2)).unwrap()).faults(&rules);
-    let (mut log, mut killed) = (Log::default(), 0);
+    let (mut log, mut killed) = (ClientLog::default(), 0);
     let segments = 1 + random.u64(..3);
     for segment in 0..=segments {
         let pipeline = site.start();
         for round in 0..=random.u64(..3) {
             let count = 2 + random.u64(..14);
             let event = |n: u64| {
-                // A few are large, and a few are sent once more.
+                // A few are large, and a few are sent twice.
                 let text = if n % 13 == 7 { "large ".repeat(30_000) } else { format!("text {n}") };
                 let n = if n % 5 == 4 { n - 1 } else { n };
                 (format!("t{}", n % 3), format!("s{segment}-r{round}-{n}"), text)
@@ -168,7 +162,7 @@ pub async fn run(program: &Path, seed: u64) -> Balanced {
                 (tenant, id, text)
             };
             if random.u64(..4) == 0 {
-                site.books().put_foreign("t0", b"\x00poison");
+                site.stored().put_foreign("t0", b"\x00poison");
             }
             if random.u64(..3) == 0 {
                 log.strand(&site, "t2", &format!("s{segment}-r{round}-stranded"));
@@ -181,13 +175,13 @@ pub async fn run(program: &Path, seed: u64) -> Balanced {
         }
         if segment < segments {
             pipeline.kill();
-            // A child that it was about to start may hold the lock for a moment, until it is the other program.
+            // A child that was being started may hold the lock for a moment, until it runs its program.
             let lock = site.data().join("lock");
             let is_free = || std::fs::File::open(&lock).unwrap().try_lock().ok();
             eventually("the end of the pipeline", is_free).await;
             killed += 1;
         } else {
-            return Balanced { killed, ..log.balance(&site, pipeline).await };
+            return RunSummary { killed, ..log.balance(&site, pipeline).await };
         }
     }
     unreachable!("the last segment ends the run")

@@ -1,4 +1,4 @@
-//! The fixtures, and what each must give: the rows of the tables in `fixtures/README.md`.
+//! The fixtures and their expected results, from the tables in `fixtures/README.md`.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -10,37 +10,32 @@ use flate2::read::MultiGzDecoder;
 
 /// A payload for `consumer-fn`.
 #[derive(Clone, Debug)]
-pub struct Batch {
-    /// The file's name.
+pub struct BatchFixture {
     pub name: String,
-    /// The file's content.
     pub payload: Bytes,
-    /// How many events end in items and archive.
+    /// The number of events that are stored.
     pub stored: usize,
-    /// Whose they are, sorted.
+    /// Their tenants, sorted.
     pub tenants: Vec<String>,
-    /// Why the others are in quarantine, sorted.
+    /// The reasons in quarantine, sorted.
     pub quarantined: Vec<String>,
 }
 
 /// A payload for `ingest-fn`.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// The file's name.
+pub struct RequestFixture {
     pub name: String,
-    /// The file's content.
     pub payload: Bytes,
-    /// The answer's status.
+    /// HTTP status of the answer.
     pub status: u64,
     /// The answer's `code`, or its `status`.
     pub answer: String,
-    /// How many events lie on the stream after it.
+    /// The number of events on the stream after the request.
     pub events: usize,
 }
 
-/// All of `kinesis/`.
-pub fn batches() -> Vec<Batch> {
-    let batch = |[name, stored, tenants, quarantined]: [String; 4]| Batch {
+pub fn batches() -> Vec<BatchFixture> {
+    let batch = |[name, stored, tenants, quarantined]: [String; 4]| BatchFixture {
         payload: read(&folder().join("kinesis").join(&name)),
         name,
         stored: stored.parse().unwrap(),
@@ -50,9 +45,8 @@ pub fn batches() -> Vec<Batch> {
     rows("kinesis").into_iter().map(batch).collect()
 }
 
-/// All of `function-url/`.
-pub fn requests() -> Vec<Request> {
-    let request = |[name, status, answer, events]: [String; 4]| Request {
+pub fn requests() -> Vec<RequestFixture> {
+    let request = |[name, status, answer, events]: [String; 4]| RequestFixture {
         payload: read(&folder().join("function-url").join(&name)),
         name,
         status: status.parse().unwrap(),
@@ -62,12 +56,11 @@ pub fn requests() -> Vec<Request> {
     rows("function-url").into_iter().map(request).collect()
 }
 
-/// Where the fixtures are.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// The rows of a section's table, without the column that describes. Every file of the folder has one.
+/// The rows of a section's table, without the description column. Every file of the folder has a row.
 fn rows(section: &str) -> Vec<[String; 4]> {
     let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
     let (_, rest) = readme.split_once(&format!("## {section}/\n")).unwrap();
@@ -76,7 +69,7 @@ fn rows(section: &str) -> Vec<[String; 4]> {
     let mut named: Vec<_> = rows.iter().map(|[name, ..]| name.clone()).collect();
     let files = std::fs::read_dir(folder().join(section)).unwrap();
     let mut files: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-    // A large one may lie there inflated, too.
+    // Next to a compressed file, there may be its inflated form.
     files.retain(|file| !named.contains(&format!("{file}.gz")));
     named.sort();
     files.sort();

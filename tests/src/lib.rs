@@ -1,6 +1,8 @@
-//! What the integration tests and the acceptance run share: starting `tidegate local`, and reading what it stored.
+//! Shared by the integration tests, the acceptance run and the chaos run: starts `tidegate local`, and reads what it
+//! stored.
 
-pub mod books;
 pub mod chaos;
+pub mod contract;
 pub mod fixtures;
 pub mod site;
+pub mod stored;

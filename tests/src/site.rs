@@ -1,4 +1,4 @@
-//! Starts `tidegate local` in a folder of its own, on a port of the system's choice.
+//! Starts `tidegate local` on a data folder of its own, on a port that the system chooses.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::books::Books;
+use crate::stored::StoredData;
 
-/// How long anything may take before a test gives up. Generous: machines are shared.
+/// Time limit for every wait of a test. It is long, because machines are shared.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A data folder, and how to start the pipeline on it.
@@ -27,13 +27,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// An empty one for `program`, with one shard and no faults, at a pace for tests.
+    /// A new data folder, one shard, no faults, and a fast pace for tests.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         let pace = ["--poll-ms", "20", "--window-ms", "60", "--backoff-ms", "20", "--visibility-ms", "100"];
         Self { arguments: pace.map(str::to_owned).to_vec(), ..Self::at_deployed_pace(program) }
     }
 
-    /// The same, at the pace at which it is deployed.
+    /// The same, at the pace of a deployment.
     pub fn at_deployed_pace(program: impl Into<PathBuf>) -> Self {
         let folder = tempfile::tempdir().expect("there is a temporary folder");
         let (arguments, faults, configuration) = (Vec::new(), json!([]), String::new());
@@ -41,53 +41,51 @@ impl Site {
         Self { program: program.into(), folder, arguments, faults, configuration, crash_on }
     }
 
-    /// With `shards` shards.
     pub fn shards(mut self, shards: u16) -> Self {
         self.arguments.extend(["--shards".to_owned(), shards.to_string()]);
         self
     }
 
-    /// With `toml` as its configuration.
     pub fn configuration(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.configuration);
         self
     }
 
-    /// With faults: `(operation, first call, last call, fault)`.
+    /// Each fault is `(operation, first call, last call, fault)`.
     pub fn faults(mut self, rules: &[(&str, u64, u64, &str)]) -> Self {
         self.faults = plan(rules);
         self
     }
 
-    /// With these options of `tidegate local` besides.
+    /// Adds options of `tidegate local`.
     pub fn options(mut self, options: &[&str]) -> Self {
         self.arguments.extend(options.iter().map(|&option| option.to_owned()));
         self
     }
 
-    /// From now on every call of `operation` (as `StreamPut`) has this fault; `None` ends that.
+    /// From now on, every call of `operation` (such as `StreamPut`) has this fault. `None` ends that.
     pub fn fault_now(&self, operation: &str, fault: Option<&str>) {
         let file = self.folder.path().join(format!("{operation}.now"));
         let Some(fault) = fault else { return std::fs::remove_file(file).unwrap() };
-        // Written aside, since it may be read at any moment.
+        // Renamed when it is whole, because the program may read it at any moment.
         let aside = file.with_extension("new");
         std::fs::write(&aside, fault).unwrap();
         std::fs::rename(aside, file).unwrap();
     }
 
-    /// With a consumer that dies on every item whose id contains `marker`, and few retries.
+    /// The consumer crashes on every item whose id contains `marker`. There are few retries.
     pub fn crash_on(mut self, marker: &str) -> Self {
         self.arguments.extend(["--retries".to_owned(), "2".to_owned()]);
         marker.clone_into(&mut self.crash_on);
         self
     }
 
-    /// From the next start on the consumer dies of nothing any more.
-    pub fn mend(&mut self) {
+    /// From the next start on, the consumer does not crash any more.
+    pub fn fix_consumer(&mut self) {
         self.crash_on.clear();
     }
 
-    /// Runs a command of the program on the data folder, with faults of its own: `(operation, first call, last call,
+    /// Runs a command of the program on the data folder, with its own faults: `(operation, first call, last call,
     /// fault)`.
     pub fn command(&self, arguments: &[&str], rules: &[(&str, u64, u64, &str)]) -> Output {
         let counts = tempfile::tempdir().unwrap();
@@ -97,7 +95,7 @@ impl Site {
         command.output().unwrap()
     }
 
-    /// A command of the program on the data folder, yet to be run.
+    /// A command of the program on the data folder. The caller runs it.
     pub fn to_run(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--data").arg(self.data()).arg("--config").arg(self.configuration_file());
@@ -105,7 +103,7 @@ impl Site {
         command
     }
 
-    /// The same without faults; it must succeed. Gives what it printed.
+    /// Runs a command without faults, which must succeed. Returns what it printed.
     pub fn printed(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments, &[]);
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -119,23 +117,22 @@ impl Site {
         config
     }
 
-    /// How often an operation was called that the faults name.
+    /// How often an operation with a planned fault was called.
     pub fn calls(&self, operation: &str) -> u64 {
         let words = operation.split('_').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..]));
         std::fs::metadata(self.folder.path().join(words.collect::<String>())).map_or(0, |file| file.len())
     }
 
-    /// Where the data are.
+    /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// What is stored.
-    pub fn books(&self) -> Books {
-        Books::of(&self.data())
+    pub fn stored(&self) -> StoredData {
+        StoredData::of(&self.data())
     }
 
-    /// What `tidegate audit` says of it: the exit code, and the report.
+    /// Runs `tidegate audit`. Returns the exit code and the report.
     pub fn audit(&self) -> (i32, Value) {
         let mut audit = Command::new(&self.program);
         let output = audit
@@ -149,7 +146,7 @@ impl Site {
     }
 
     /// Starts the pipeline and waits until it listens.
-    pub fn start(&self) -> Pipeline {
+    pub fn start(&self) -> LocalRun {
         let config = self.configuration_file();
         let mut command = Command::new(&self.program);
         command
@@ -171,7 +168,7 @@ impl Site {
         let stdout = process.stdout.take().unwrap();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let _nobody_reads = lines.send(line);
+                let _no_reader = lines.send(line);
             }
         });
         let url = loop {
@@ -186,49 +183,55 @@ impl Site {
                 }
             }
         };
-        Pipeline { process, url, lines: Mutex::new(read_lines), client: reqwest::Client::new() }
+        LocalRun {
+            process,
+            url,
+            lines: Mutex::new(read_lines),
+            log: Mutex::new(errors),
+            client: reqwest::Client::new(),
+        }
     }
 }
 
-/// Faults, as the program reads them.
+/// The faults in the format that the program reads.
 fn plan(rules: &[(&str, u64, u64, &str)]) -> Value {
     let rule = |(operation, from, to, fault): &(&str, u64, u64, &str)| json!({"operation": operation, "from": from, "to": to, "fault": fault});
     rules.iter().map(rule).collect()
 }
 
-/// Reads a pipe to its end in a thread; the text comes when it ends.
+/// Reads a pipe to its end in a thread, and sends the whole text at the end.
 fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (text, read) = mpsc::channel();
     std::thread::spawn(move || {
         let mut all = Vec::new();
-        let _cut_off = pipe.read_to_end(&mut all);
-        let _nobody_reads = text.send(String::from_utf8_lossy(&all).into_owned());
+        let _aborted = pipe.read_to_end(&mut all);
+        let _no_reader = text.send(String::from_utf8_lossy(&all).into_owned());
     });
     read
 }
 
 /// A running `tidegate local`. Dropping it is `kill -9`.
-pub struct Pipeline {
+pub struct LocalRun {
     process: Child,
-    /// Where it listens.
+    /// Such as `http://127.0.0.1:12345`.
     pub url: String,
     lines: Mutex<mpsc::Receiver<String>>,
-    /// For requests of every kind.
+    log: Mutex<mpsc::Receiver<String>>,
     pub client: reqwest::Client,
 }
 
-impl Pipeline {
+impl LocalRun {
     /// A `POST` to `path` as tier `pro`.
     pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.post(format!("{}{path}", self.url)).header("X-Customer-Tier", "pro").timeout(DEADLINE)
     }
 
-    /// Sends one JSON object to `/ingest`; the answer's status and body.
+    /// Sends one JSON object to `/ingest`. Returns the answer's status and body.
     pub async fn send(&self, object: &Value) -> (u16, Value) {
         answer(self.post("/ingest").json(object)).await
     }
 
-    /// What `/metrics` says of a sum, such as `events_spilled`; 0 while it says nothing.
+    /// A sum from `/metrics`, such as `events_spilled`; 0 if it is not there yet.
     pub async fn metric(&self, name: &str) -> u64 {
         let response = self.client.get(format!("{}/metrics", self.url)).timeout(DEADLINE).send().await;
         let text = response.unwrap().text().await.unwrap();
@@ -236,7 +239,16 @@ impl Pipeline {
         text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |value| value.parse().unwrap())
     }
 
-    /// The process ids of the consumers that run now.
+    /// Waits until a sum reaches `at_least`. The consumer and the drain report theirs after their invocations.
+    pub async fn metric_reaches(&self, name: &str, at_least: u64) {
+        let end = Instant::now() + DEADLINE;
+        while self.metric(name).await < at_least {
+            assert!(Instant::now() < end, "not within {DEADLINE:?}: {name} of {at_least}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The process ids of the functions that run now.
     pub fn consumers(&self) -> Vec<u32> {
         let me = self.process.id();
         let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
@@ -244,8 +256,13 @@ impl Pipeline {
         ids.filter(|id| parent(*id) == Some(me)).collect()
     }
 
-    /// Stops it as Ctrl-C does, and returns what it printed.
+    /// Stops it as Ctrl-C does. Returns what it printed.
     pub fn stop(mut self) -> String {
+        self.terminate();
+        self.lines.lock().unwrap().iter().collect::<Vec<_>>().join("\n")
+    }
+
+    fn terminate(&mut self) {
         signal(self.process.id(), "TERM");
         let end = Instant::now() + DEADLINE;
         let status = loop {
@@ -256,7 +273,12 @@ impl Pipeline {
             }
         };
         assert!(status.success(), "{status}");
-        self.lines.lock().unwrap().iter().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Stops it as Ctrl-C does, and returns what it logged.
+    pub fn stop_and_read_log(mut self) -> String {
+        self.terminate();
+        self.log.lock().unwrap().recv_timeout(DEADLINE).unwrap()
     }
 
     /// Ends it as `kill -9` does.
@@ -265,7 +287,7 @@ impl Pipeline {
     }
 }
 
-impl Drop for Pipeline {
+impl Drop for LocalRun {
     fn drop(&mut self) {
         let _ended_already = self.process.kill();
         let _reaped = self.process.wait();
@@ -274,7 +296,7 @@ impl Drop for Pipeline {
 
 /// Sends `signal` to a process.
 pub fn signal(id: u32, signal: &str) {
-    let _gone_already =
+    let _already_ended =
         Command::new("kill").arg(format!("-{signal}")).arg(id.to_string()).stderr(Stdio::null()).status();
 }
 
@@ -283,13 +305,13 @@ fn parent(id: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
-/// Sends a request; the answer's status and JSON body.
+/// Sends a request. Returns the answer's status and JSON body.
 pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// Polls until `found` finds something, or the deadline passes.
+/// Polls until `found` finds something. Panics after the deadline.
 pub async fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + DEADLINE;
     loop {

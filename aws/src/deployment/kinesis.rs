@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
-use local::event_source_mapping::ports::{Room, StreamReader};
+use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{RecordPage, Start};
 
 use crate::error::described;
 use crate::kinesis::{KinesisReader, Position};
 
 /// As much as a call returns.
-const PAGE: Room = Room { records: 10_000, bytes: 10 * 1024 * 1024 };
+const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 10 * 1024 * 1024 };
 
 #[derive(Debug)]
 pub(super) struct Shards {

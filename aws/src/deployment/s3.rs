@@ -9,12 +9,12 @@ use shared::time::Timestamp;
 use crate::error::described;
 
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct BucketReader {
     client: Client,
     bucket: String,
 }
 
-impl Bucket {
+impl BucketReader {
     pub(super) fn new(sdk: &SdkConfig, bucket: String) -> Self {
         Self { client: Client::new(sdk), bucket }
     }

@@ -86,7 +86,7 @@ impl Queues {
     async fn url(&self, queue: QueueName) -> anyhow::Result<Option<String>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Policy {
+        struct DeadLetterPolicy {
             dead_letter_target_arn: String,
         }
         if queue == QueueName::Spill {
@@ -95,7 +95,8 @@ impl Queues {
         let Some(policy) = self.attribute(&self.spill, QueueAttributeName::RedrivePolicy).await? else {
             return Ok(None);
         };
-        let policy: Policy = serde_json::from_str(&policy).context("the spill queue's redrive policy")?;
+        let policy: DeadLetterPolicy =
+            serde_json::from_str(&policy).context("the spill queue's redrive policy")?;
         let name = policy.dead_letter_target_arn.rsplit(':').next().unwrap_or_default();
         let found = self.client.get_queue_url().queue_name(name).send().await.map_err(described)?;
         Ok(found.queue_url)

@@ -5,7 +5,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule as Rule};
-use operate::doctor::facts::{Bucket, LifecycleRule};
+use operate::doctor::facts::{DeployedBucket, LifecycleRule};
 use serde_json::Value;
 
 /// S3's answers where nothing is set. None of them is in the model of its API.
@@ -16,7 +16,7 @@ const NOT_SET: [&str; 4] = [
     "NoSuchLifecycleConfiguration",
 ];
 
-pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Bucket> {
+pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<DeployedBucket> {
     let client = Client::new(sdk);
     let what = |what: &str| format!("the {what} of the bucket `{name}` cannot be read");
 
@@ -32,7 +32,7 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Bucket> 
     let lifecycle = lifecycle.with_context(|| what("lifecycle"))?.and_then(|lifecycle| lifecycle.rules);
 
     let is_yes = |flag: Option<bool>| flag == Some(true);
-    Ok(Bucket {
+    Ok(DeployedBucket {
         name: name.to_owned(),
         is_private: block.is_some_and(|block| {
             is_yes(block.block_public_acls)

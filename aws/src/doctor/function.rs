@@ -9,7 +9,7 @@ use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture, FunctionResponseType};
-use operate::doctor::facts::{DeployedFunction, Health, LiveIngest, SpillMapping};
+use operate::doctor::facts::{DeployedFunction, HealthAnswer, LiveIngest, SpillMapping};
 use serde::Deserialize;
 
 use super::role;
@@ -112,7 +112,7 @@ impl Functions {
         found.with_context(|| format!("the function `{name}` cannot be described"))
     }
 
-    async fn health(&self, name: &str) -> Result<Health, String> {
+    async fn health(&self, name: &str) -> Result<HealthAnswer, String> {
         let call = self.client.invoke().function_name(name).qualifier(ALIAS).payload(Blob::new(HEALTH));
         let invoked = call.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
         let answer = invoked.payload.map(Blob::into_inner).unwrap_or_default();
@@ -123,7 +123,7 @@ impl Functions {
     }
 }
 
-fn health(answer: &[u8]) -> Result<Health, String> {
+fn health(answer: &[u8]) -> Result<HealthAnswer, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Answer {
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn an_answer_has_version_and_configuration_or_the_reason_why_not() {
         let ok = br#"{"statusCode":200,"headers":{},"body":"{\"status\":\"ok\",\"version\":\"0.1.0\",\"config\":\"ab\"}","isBase64Encoded":false}"#;
-        let expected = Health { version: "0.1.0".to_owned(), config: "ab".to_owned() };
+        let expected = HealthAnswer { version: "0.1.0".to_owned(), config: "ab".to_owned() };
         assert_eq!(health(ok), Ok(expected));
         assert_eq!(health(br#"{"statusCode":502,"body":"no"}"#), Err("502 no".to_owned()));
         assert_eq!(health(b"null"), Err("null".to_owned()));

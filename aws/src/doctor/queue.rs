@@ -7,17 +7,17 @@ use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
-use operate::doctor::facts::{Queue, RedrivePolicy};
+use operate::doctor::facts::{DeployedQueue, RedrivePolicy};
 use serde::Deserialize;
 
-pub(super) async fn read(sdk: &SdkConfig, url: &str) -> anyhow::Result<Queue> {
+pub(super) async fn read(sdk: &SdkConfig, url: &str) -> anyhow::Result<DeployedQueue> {
     let read = Client::new(sdk).get_queue_attributes().queue_url(url).attribute_names(Name::All).send().await;
     let answer = read.with_context(|| format!("the queue {url} cannot be read"))?;
     queue(url, &answer.attributes.unwrap_or_default())
         .with_context(|| format!("the queue {url} is not as SQS documents it"))
 }
 
-fn queue(url: &str, attributes: &HashMap<Name, String>) -> anyhow::Result<Queue> {
+fn queue(url: &str, attributes: &HashMap<Name, String>) -> anyhow::Result<DeployedQueue> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Policy {
@@ -46,7 +46,7 @@ fn queue(url: &str, attributes: &HashMap<Name, String>) -> anyhow::Result<Queue>
         receives.map(|receives| RedrivePolicy { target: policy.dead_letter_target_arn, receives })
     });
     let is_on = |name: &Name| attributes.get(name).is_some_and(|value| value == "true");
-    Ok(Queue {
+    Ok(DeployedQueue {
         arn: attributes.get(&Name::QueueArn).context("it has no ARN")?.clone(),
         url: url.to_owned(),
         visibility: Duration::from_secs(number(Name::VisibilityTimeout)?),

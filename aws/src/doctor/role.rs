@@ -15,7 +15,7 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Role> {
     let listed: Policies = call(sdk, Service::Iam, "ListRolePolicies", &[role]).await?;
     let mut statements = Vec::new();
     for policy in listed.names.members {
-        let found: Policy =
+        let found: InlinePolicy =
             call(sdk, Service::Iam, "GetRolePolicy", &[role, ("PolicyName", &policy)]).await?;
         let document = percent_decode_str(&found.document).decode_utf8_lossy();
         statements.extend(
@@ -35,7 +35,7 @@ struct Policies {
 }
 
 #[derive(Debug, Deserialize)]
-struct Policy {
+struct InlinePolicy {
     #[serde(rename = "PolicyDocument")]
     document: String,
 }

@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::types::{
     GlobalSecondaryIndexDescription, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, SseStatus,
     TimeToLiveStatus,
 };
-use operate::doctor::facts::{Index, Table};
+use operate::doctor::facts::{DeployedTable, Index};
 
-pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Table> {
+pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<DeployedTable> {
     let client = Client::new(sdk);
     let described = client.describe_table().table_name(name).send().await;
     let described = described.with_context(|| format!("the table `{name}` cannot be described"))?;
@@ -30,7 +30,7 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Table> {
         .and_then(|backups| backups.point_in_time_recovery_description)
         .and_then(|recovery| recovery.point_in_time_recovery_status);
 
-    Ok(Table {
+    Ok(DeployedTable {
         arn: table.table_arn.unwrap_or_default(),
         status: table.table_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
         keys: keys(table.key_schema.unwrap_or_default()),

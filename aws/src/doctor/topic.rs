@@ -13,7 +13,7 @@ use crate::query::{Entries, Service, call};
 const PUBLISH: &str = "sns:publish";
 
 pub(super) async fn read(sdk: &SdkConfig, arn: &str) -> anyhow::Result<Topic> {
-    let read: Described = call(sdk, Service::Sns, "GetTopicAttributes", &[("TopicArn", arn)]).await?;
+    let read: TopicAttributes = call(sdk, Service::Sns, "GetTopicAttributes", &[("TopicArn", arn)]).await?;
     let policy = read.attributes.get("Policy").with_context(|| format!("the topic `{arn}` has no policy"))?;
     let publishers =
         publishers(policy).with_context(|| format!("the policy of the topic `{arn}` cannot be read"))?;
@@ -21,7 +21,7 @@ pub(super) async fn read(sdk: &SdkConfig, arn: &str) -> anyhow::Result<Topic> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Described {
+struct TopicAttributes {
     #[serde(rename = "Attributes", default)]
     attributes: Entries,
 }

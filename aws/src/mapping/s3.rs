@@ -5,8 +5,8 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 
-use local::event_source_mapping::FailureRecord;
 use local::event_source_mapping::ports::FailureDestination;
+use shared::format::failed_batch::FailedBatchObject;
 
 use crate::error::described;
 
@@ -23,10 +23,10 @@ impl S3Failures {
 }
 
 impl FailureDestination for S3Failures {
-    async fn keep(&self, record: &FailureRecord) -> anyhow::Result<()> {
-        let put = self.client.put_object().bucket(&self.bucket).key(&record.object_key);
-        let put = put.content_type("application/json").body(ByteStream::from(record.to_json()));
+    async fn save(&self, batch: &FailedBatchObject) -> anyhow::Result<()> {
+        let put = self.client.put_object().bucket(&self.bucket).key(&batch.object_key);
+        let put = put.content_type("application/json").body(ByteStream::from(batch.to_json()));
         let put = put.send().await.map_err(described);
-        put.map(drop).with_context(|| format!("`{}` in bucket `{}`", record.object_key, self.bucket))
+        put.map(drop).with_context(|| format!("`{}` in bucket `{}`", batch.object_key, self.bucket))
     }
 }

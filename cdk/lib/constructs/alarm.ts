@@ -15,50 +15,50 @@ export interface Minutes {
   readonly of: number;
 }
 
-/** For what goes on while it is wrong: a single bad minute passes by itself. */
+/** For a condition that lasts: one bad minute is ignored. */
 const LASTING: Minutes = { bad: 2, of: 3 };
 
-/**
- * For what happens once and is not said again: a record that was given up is given up in one minute, and two bad minutes
- * of three would never come.
- */
+/** For an event that happens once and is not reported again: a second bad minute would never come. */
 export const ONCE: Minutes = { bad: 1, of: 1 };
 
-export interface AlarmRule {
+export interface AlarmProps {
   /** Its runbook is `docs/runbooks/{name}.md`. */
   readonly name: string;
-  /** By the minute. Of several, the sum. */
-  readonly metric: IMetric | readonly [Metric, Metric];
+  /** By the minute. */
+  readonly metric: IMetric;
   readonly above: number;
-  /** Two of three, unless said otherwise. */
+  /** Two of three by default. */
   readonly minutes?: Minutes;
-  /** What is wrong, and what it means to whom. */
+  /** One or two sentences for the operator. */
   readonly meaning: string;
 }
 
-/**
- * The alarm to a rule. What is missing is good: a metric that nothing is counted in has no values. Without metric math, which
- * emulators do not know, it looks at the first of several metrics alone.
- */
-export function alarm(scope: Construct, id: string, rule: AlarmRule, metricMath = true): Alarm {
-  const { bad, of } = rule.minutes ?? LASTING;
-  const metric = 'length' in rule.metric ? (metricMath ? sum(rule.metric) : rule.metric[0].with(MINUTE)) : rule.metric;
-  return new Alarm(scope, id, {
+/** Missing data is good: a metric has no value in a minute in which nothing was counted. */
+export function alarm(scope: Construct, { name, metric, above, minutes = LASTING, meaning }: AlarmProps): Alarm {
+  return new Alarm(scope, pascalCase(name), {
     metric,
-    threshold: rule.above,
+    threshold: above,
     comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
-    evaluationPeriods: of,
-    datapointsToAlarm: bad,
+    evaluationPeriods: minutes.of,
+    datapointsToAlarm: minutes.bad,
     treatMissingData: TreatMissingData.NOT_BREACHING,
-    alarmDescription: `${rule.meaning} Runbook: docs/runbooks/${rule.name}.md`,
+    alarmDescription: `${meaning} Runbook: docs/runbooks/${name}.md`,
   });
 }
 
-/** Where only one has a value, the other counts as nothing. */
-function sum([first, second]: readonly [Metric, Metric]): IMetric {
+/**
+ * The sum of two metrics. One without a value counts as 0. Emulators do not know metric math: without it, this is the first
+ * metric alone.
+ */
+export function sum([first, second]: readonly [Metric, Metric], metricMath: boolean): IMetric {
+  if (!metricMath) return first.with(MINUTE);
   return new MathExpression({
     expression: 'FILL(first, 0) + FILL(second, 0)',
     usingMetrics: { first, second },
     ...MINUTE,
   });
+}
+
+function pascalCase(name: string): string {
+  return name.replace(/(^|-)([a-z])/g, (_, _dash: string, letter: string) => letter.toUpperCase());
 }

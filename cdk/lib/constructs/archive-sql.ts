@@ -17,53 +17,24 @@ import {
   StorageParameter,
 } from 'aws-cdk-lib/aws-glue';
 import { Construct } from 'constructs';
-import { type ArchiveBucket, PREFIXES } from './archive-bucket';
+import { CONTRACT, type TableContract } from '../contract';
+import { type ArchiveBucket, QUERY_RESULTS } from './archive-bucket';
 
-/** A scan ends here: half a dollar by mistake, not fifty. */
+/** A query that scans more is cancelled: a mistake costs half a dollar, not fifty. */
 const BYTES_SCANNED_CUTOFF = 100_000_000_000;
 /** The first day that can be queried. */
 const FIRST_DAY = '2026-01-01';
 
-const { STRING, INTEGER } = Schema;
-const column = (name: string, type: Column['type'], comment?: string): Column => ({ name, type, comment });
+/** The columns of a table: the members of the lines under its prefix. */
+export function columns({ columns }: TableContract): Column[] {
+  return columns.map(({ name, type, comment }) => ({
+    name,
+    type: type === 'int' ? Schema.INTEGER : Schema.STRING,
+    comment: comment === '' ? undefined : comment,
+  }));
+}
 
-/** The columns of `events`: an archive line's members (`consumer-fn/src/archive/line.rs`). */
-export const EVENT_COLUMNS: Column[] = [
-  column('v', INTEGER),
-  column('id', STRING),
-  column('admission_id', STRING),
-  column('tenant', STRING),
-  column('tier', STRING),
-  column('source', STRING),
-  column('received_at', STRING, 'RFC 3339, UTC'),
-  column('event_time', STRING),
-  column('processed_at', STRING),
-  column('text', STRING),
-  column('text_ref', STRING, 'JSON: where a text too large for a line lies'),
-  column('fields', STRING, 'JSON: every other member that the client sent'),
-  column('shard', STRING),
-  column('sequence_number', STRING),
-  column('position', INTEGER),
-  column('fields_ref', STRING),
-  column('original_text', STRING),
-  column('original_ref', STRING),
-];
-
-/** The columns of `errors`: a quarantine line's members (`consumer-fn/src/quarantine.rs`). */
-export const ERROR_COLUMNS: Column[] = [
-  column('reason', STRING),
-  column('detail', STRING),
-  column('tenant', STRING),
-  column('id', STRING),
-  column('shard', STRING),
-  column('sequence_number', STRING),
-  column('position', INTEGER),
-  column('arrival', STRING),
-  column('partition_key', STRING),
-  column('bytes', STRING, 'base64'),
-];
-
-/** The queries that come with the workgroup. They run unchanged in Athena and, in the tests, in DuckDB. */
+/** The workgroup's queries. They run unchanged in Athena and, in the tests, in DuckDB. */
 export const QUERIES = ['one-tenants-hour', 'counts-by-tier', 'quarantine-reasons'] as const;
 
 export function query(name: (typeof QUERIES)[number]): string {
@@ -76,7 +47,7 @@ export interface ArchiveSqlProps {
   readonly namedQueries: boolean;
 }
 
-/** SQL over the archive: tables whose partitions are computed and never have to be added, a workgroup, queries. */
+/** SQL over the archive: tables with computed partitions, never added by hand; a workgroup; queries. */
 export class ArchiveSql extends Construct {
   readonly database: Database;
   readonly workGroup: CfnWorkGroup;
@@ -85,7 +56,7 @@ export class ArchiveSql extends Construct {
     super(scope, id);
     const { bucket } = props.archive;
     this.database = new Database(this, 'Database', { databaseName: `tidegate_${props.stage}` });
-    // It is a description of objects, not their keeper; and one that stayed would stand in the next stack's way.
+    // It only describes objects. If it stayed, the next stack of this stage could not create its own.
     this.database.applyRemovalPolicy(RemovalPolicy.DESTROY);
 
     const day = PartitionProjectionConfiguration.date({
@@ -97,8 +68,8 @@ export class ArchiveSql extends Construct {
     const hour = PartitionProjectionConfiguration.enum({
       values: Array.from({ length: 24 }, (_, hour) => String(hour).padStart(2, '0')),
     });
-    this.table('events', PREFIXES.events, EVENT_COLUMNS, { dt: day, hr: hour }, props);
-    this.table('errors', PREFIXES.errors, ERROR_COLUMNS, { dt: day }, props);
+    this.table('events', { dt: day, hr: hour }, props);
+    this.table('errors', { dt: day }, props);
 
     this.workGroup = new CfnWorkGroup(this, 'WorkGroup', {
       name: `${Stack.of(this).stackName}-archive`,
@@ -109,7 +80,7 @@ export class ArchiveSql extends Construct {
         publishCloudWatchMetricsEnabled: true,
         bytesScannedCutoffPerQuery: BYTES_SCANNED_CUTOFF,
         resultConfiguration: {
-          outputLocation: bucket.s3UrlForObject(PREFIXES.queries),
+          outputLocation: bucket.s3UrlForObject(QUERY_RESULTS),
           encryptionConfiguration: { encryptionOption: 'SSE_S3' },
         },
       },
@@ -128,22 +99,21 @@ export class ArchiveSql extends Construct {
   }
 
   private table(
-    name: string,
-    prefix: string,
-    columns: Column[],
+    name: 'events' | 'errors',
     projection: Record<string, PartitionProjectionConfiguration>,
     props: ArchiveSqlProps,
   ): S3Table {
+    const table = CONTRACT.tables[name];
     return new S3Table(this, name, {
       database: this.database,
       tableName: name,
-      description: `${prefix} of the archive bucket`,
+      description: `${table.prefix} of the archive bucket`,
       storage: S3TableStorage.fromBucket(props.archive.bucket),
-      s3Prefix: prefix,
-      columns,
-      partitionKeys: Object.keys(projection).map((key) => column(key, STRING)),
+      s3Prefix: table.prefix,
+      columns: columns(table),
+      partitionKeys: Object.keys(projection).map((key) => ({ name: key, type: Schema.STRING })),
       partitionProjection: projection,
-      // This reader gives an object in a column of text as its JSON, which Hive's refuses.
+      // This reader returns a JSON object in a text column as JSON text. Hive's own reader refuses it.
       dataFormat: new DataFormat({
         inputFormat: InputFormat.TEXT,
         outputFormat: OutputFormat.HIVE_IGNORE_KEY_TEXT,

@@ -1,18 +1,13 @@
-import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import {
-  type DlqDestinationConfig,
-  EventSourceMapping,
-  type IEventSourceDlq,
-  type IEventSourceMapping,
-  type IFunction,
-  MetricType,
-  StartingPosition,
-} from 'aws-cdk-lib/aws-lambda';
+import { Duration } from 'aws-cdk-lib';
+import { type Alarm, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
+import { EventSourceMapping, MetricType, StartingPosition } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { ConsumerConfig } from '../config';
-import { MINUTE } from '../metrics';
-import { CONSUMER_TIMEOUT, MAPPING } from '../settings';
-import { type ArchiveBucket, PREFIXES } from './archive-bucket';
+import { CONTRACT } from '../contract';
+import { MINUTE, tidegateMetric } from '../metrics';
+import { FRESHNESS } from '../settings';
+import { alarm, ONCE } from './alarm';
+import type { ArchiveBucket } from './archive-bucket';
 import type { EventStream } from './event-stream';
 import type { ItemsTable } from './items-table';
 import type { LedgerTable } from './ledger-table';
@@ -26,66 +21,114 @@ export interface ConsumerProps extends ConsumerConfig {
   readonly ledger: LedgerTable;
 }
 
-/** The stream side: the consumer function, and the event source mapping that feeds it. */
+const { mapping } = CONTRACT;
+
+/** The consumer function and the event source mapping that feeds it. */
 export class Consumer extends Construct {
   readonly rust: RustFunction;
   readonly mapping: EventSourceMapping;
+  readonly timeout = Duration.seconds(CONTRACT.consumer.timeoutSeconds);
+  readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: ConsumerProps) {
     super(scope, id);
     this.rust = new RustFunction(this, 'Consumer', {
       ...props.platform,
-      binary: 'consumer-fn',
+      name: 'consumer',
       description: 'Transforms events and stores them: items, archive, quarantine.',
-      // One whole processor: compression is most of the work, and a run is to end within half a second.
       memoryMb: props.memoryMb,
-      timeout: CONSUMER_TIMEOUT,
+      timeout: this.timeout,
       tracing: props.tracing,
       logsInvocations: true,
-      environment: {
-        TIDEGATE_ITEMS_TABLE: props.items.table.tableName,
-        TIDEGATE_LEDGER_TABLE: props.ledger.table.tableName,
-        TIDEGATE_BUCKET: props.archive.bucket.bucketName,
+      resources: {
+        stream: props.stream.stream,
+        items: props.items.table,
+        ledger: props.ledger.table,
+        bucket: props.archive.bucket,
       },
     });
-    props.items.grantInsert(this.rust.function);
-    props.ledger.grantCommit(this.rust.function);
-    const { events, errors, texts, payloads, manifests } = PREFIXES;
-    props.archive.grantPut(this.rust.function, events, errors, texts, payloads, manifests);
-    props.archive.grantGet(this.rust.function, events, texts, payloads, manifests);
-    props.archive.grantList(this.rust.function);
-    const canRead = props.stream.grantRead(this.rust.function);
 
     this.mapping = new EventSourceMapping(this, 'Mapping', {
       target: this.rust.function,
       eventSourceArn: props.stream.stream.streamArn,
-      // From the oldest record on: a mapping that is made anew must not skip what waits.
-      startingPosition: StartingPosition.TRIM_HORIZON,
-      batchSize: MAPPING.batchSize,
-      maxBatchingWindow: MAPPING.window,
-      parallelizationFactor: MAPPING.parallelizationFactor,
-      bisectBatchOnError: true,
-      reportBatchItemFailures: true,
-      retryAttempts: MAPPING.retryAttempts,
-      maxRecordAge: MAPPING.maxRecordAge,
-      onFailure: new FailedBatches(props.archive),
+      // A new mapping must not skip records that are waiting: TRIM_HORIZON.
+      startingPosition: StartingPosition[mapping.startingPosition as keyof typeof StartingPosition],
+      batchSize: mapping.batchSize,
+      maxBatchingWindow: Duration.seconds(mapping.windowSeconds),
+      // More would interleave sequence numbers within a shard. The ledger could not record how far it got.
+      parallelizationFactor: 1,
+      bisectBatchOnError: mapping.bisectOnError,
+      reportBatchItemFailures: mapping.reportFailures,
+      retryAttempts: mapping.retryAttempts,
+      maxRecordAge: Duration.seconds(mapping.recordAgeSeconds),
+      // A bucket keeps the records themselves; a queue would get their sequence numbers only. CDK's own S3 destination would
+      // let the function write to the whole bucket.
+      onFailure: { bind: () => ({ destination: props.archive.bucket.bucketArn }) },
       metricsConfig: { metrics: [MetricType.EVENT_COUNT] },
     });
-    // Lambda refuses a mapping whose role cannot read the stream yet.
-    canRead.applyBefore(this.mapping);
+    // Lambda refuses a mapping while the role cannot read the stream.
+    this.mapping.node.addDependency(this.rust.role);
+
+    this.alarms = [
+      alarm(this, {
+        name: 'consumer-lag',
+        metric: this.metricIteratorAge().with(MINUTE),
+        above: Duration.minutes(1).toMilliseconds(),
+        meaning: `Records wait on the stream for more than a minute. After ${hours()} hours they go to the failure destination.`,
+      }),
+      alarm(this, {
+        name: 'consumer-errors',
+        metric: this.rust.metricErrors().with(MINUTE),
+        above: 0,
+        meaning: 'The consumer crashes or times out. Its batches are halved and retried.',
+      }),
+      alarm(this, {
+        name: 'consumer-slow',
+        metric: this.rust.metricDuration(Stats.MAXIMUM).with(MINUTE),
+        above: 0.8 * this.timeout.toMilliseconds(),
+        meaning: 'An invocation of the consumer comes close to its time-out.',
+      }),
+      alarm(this, {
+        name: 'freshness',
+        metric: tidegateMetric('Freshness', Stats.percentile(99)),
+        above: FRESHNESS.toMilliseconds(),
+        meaning: 'Events take longer than five seconds from ingest to the archive.',
+      }),
+      alarm(this, {
+        name: 'quarantine',
+        metric: tidegateMetric('EventsQuarantined', Stats.SUM),
+        above: 0,
+        minutes: ONCE,
+        meaning: 'Records or events were put into quarantine.',
+      }),
+      alarm(this, {
+        name: 'failed-batches',
+        metric: this.metricFailedRecords(),
+        above: 0,
+        minutes: ONCE,
+        meaning: `Records failed permanently. They are stored under ${mapping.failurePrefix} and wait to be redriven.`,
+      }),
+      alarm(this, {
+        name: 'dropped-records',
+        metric: this.metricDroppedRecords(),
+        above: 0,
+        minutes: ONCE,
+        meaning: 'Records failed permanently and could not be saved. Only the stream still has them.',
+      }),
+    ];
   }
 
-  /** How old the oldest record is that the consumer has just been given. */
+  /** The age of the oldest record in the consumer's latest batch. */
   metricIteratorAge(): Metric {
     return this.rust.function.metric('IteratorAge', { statistic: Stats.MAXIMUM });
   }
 
-  /** Records given up on, and kept under `aws/lambda/`. */
+  /** Records that failed permanently and were saved at the failure destination. */
   metricFailedRecords(): Metric {
     return this.mappingMetric('OnFailureDestinationDeliveredEventCount');
   }
 
-  /** Records given up on, and lost. */
+  /** Records that failed permanently and were not saved. */
   metricDroppedRecords(): Metric {
     return this.mappingMetric('DroppedEventCount');
   }
@@ -101,13 +144,6 @@ export class Consumer extends Construct {
   }
 }
 
-/** Failed batches with their payload, on S3. CDK's own destination would let the function write the whole bucket. */
-class FailedBatches implements IEventSourceDlq {
-  constructor(private readonly archive: ArchiveBucket) {}
-
-  bind(_mapping: IEventSourceMapping, target: IFunction): DlqDestinationConfig {
-    this.archive.grantPut(target, PREFIXES.failed);
-    this.archive.grantList(target);
-    return { destination: this.archive.bucket.bucketArn };
-  }
+function hours(): number {
+  return mapping.recordAgeSeconds / 3_600;
 }

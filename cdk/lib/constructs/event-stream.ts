@@ -1,22 +1,24 @@
-import { type Duration, RemovalPolicy } from 'aws-cdk-lib';
-import { type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { Grant, type IGrantable, ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
+import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Stream, StreamEncryption, StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import { Construct } from 'constructs';
 import type { StreamConfig } from '../config';
-import { STREAM_RETENTION } from '../settings';
+import { CONTRACT } from '../contract';
+import { MINUTE } from '../metrics';
+import { alarm } from './alarm';
 
 export interface EventStreamProps {
   readonly stream: StreamConfig;
-  readonly retention?: Duration;
   readonly protectData: boolean;
 }
 
-/** The stream between the door and the consumer, in order by partition key. */
+/** The stream between ingest and the consumer, in order by partition key. */
 export class EventStream extends Construct {
   readonly stream: Stream;
-  /** For producers that are not the door: attach it to their role. */
+  /** For foreign producers: attach it to their role. */
   readonly producerPolicy: ManagedPolicy;
+  readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: EventStreamProps) {
     super(scope, id);
@@ -26,7 +28,7 @@ export class EventStream extends Construct {
         : { streamMode: StreamMode.ON_DEMAND };
     this.stream = new Stream(this, 'Stream', {
       ...capacity,
-      retentionPeriod: props.retention ?? STREAM_RETENTION,
+      retentionPeriod: Duration.seconds(CONTRACT.stream.retentionSeconds),
       encryption: StreamEncryption.MANAGED,
       removalPolicy: props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
     });
@@ -34,34 +36,20 @@ export class EventStream extends Construct {
       description: 'Puts records on the Tidegate stream, by PutRecords or the Kinesis Producer Library.',
       statements: [
         new PolicyStatement({
-          // The library asks for the shards to aggregate records for them.
+          // The library lists the shards and aggregates records for each of them.
           actions: ['kinesis:PutRecord', 'kinesis:PutRecords', 'kinesis:DescribeStreamSummary', 'kinesis:ListShards'],
           resources: [this.stream.streamArn],
         }),
       ],
     });
-  }
-
-  /** Lets `grantee` put records, and nothing else. */
-  grantPut(grantee: IGrantable): void {
-    grantee.grantPrincipal.addToPrincipalPolicy(
-      new PolicyStatement({ actions: ['kinesis:PutRecords'], resources: [this.stream.streamArn] }),
-    );
-  }
-
-  /** Lets `grantee` be fed from the stream by an event source mapping. */
-  grantRead(grantee: IGrantable): Grant {
-    return Grant.addToPrincipal({
-      grantee,
-      actions: [
-        'kinesis:DescribeStream',
-        'kinesis:DescribeStreamSummary',
-        'kinesis:GetRecords',
-        'kinesis:GetShardIterator',
-        'kinesis:ListShards',
-      ],
-      resourceArns: [this.stream.streamArn],
-    });
+    this.alarms = [
+      alarm(this, {
+        name: 'stream-full',
+        metric: this.metricThrottledRecords().with(MINUTE),
+        above: 0,
+        meaning: 'A shard refuses records: it is full, or one tenant sends more than a shard takes.',
+      }),
+    ];
   }
 
   metricPutRecordsLatency(statistic: string): Metric {

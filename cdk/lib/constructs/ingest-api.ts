@@ -1,83 +1,101 @@
-import { type Duration, Validations } from 'aws-cdk-lib';
+import { Validations } from 'aws-cdk-lib';
 import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { LambdaDeploymentConfig, LambdaDeploymentGroup } from 'aws-cdk-lib/aws-codedeploy';
 import { ManagedPolicy, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Alias, type FunctionUrl, FunctionUrlAuthType, InvokeMode } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { IngestConfig } from '../config';
-import { MINUTE } from '../metrics';
+import { MINUTE, tidegateMetric } from '../metrics';
+import type { Settings } from '../settings';
 import { alarm } from './alarm';
-import { type ArchiveBucket, PREFIXES } from './archive-bucket';
+import type { ArchiveBucket } from './archive-bucket';
 import type { EventStream } from './event-stream';
 import { type Platform, RustFunction } from './rust-function';
 import type { SpillQueue } from './spill-queue';
 
 export interface IngestApiProps extends IngestConfig {
   readonly platform: Platform;
-  readonly timeout: Duration;
+  readonly settings: Settings;
   readonly stream: EventStream;
   readonly archive: ArchiveBucket;
   readonly spill: SpillQueue;
 }
 
-/** The door: the ingest function behind a Function URL. */
+/** The ingest function and its public URL. */
 export class IngestApi extends Construct {
   readonly rust: RustFunction;
   readonly alias: Alias;
   readonly url: FunctionUrl;
-  /** A function that fails, and answers of 5xx: what a canary is rolled back on. */
   readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: IngestApiProps) {
     super(scope, id);
     this.rust = new RustFunction(this, 'Ingest', {
       ...props.platform,
-      binary: 'ingest-fn',
-      description: 'Takes events in over HTTP and puts them on the stream.',
-      // A request waits for the network nearly all of its time; 512 MB hold the largest body several times over.
+      name: 'ingest',
+      description: 'Accepts events over HTTP and puts them on the stream.',
+      // A request mostly waits for the network. 512 MB hold the largest body several times.
       memoryMb: props.memoryMb,
-      timeout: props.timeout,
+      timeout: props.settings.ingestTimeout,
       tracing: props.tracing,
       reservedConcurrency: props.reservedConcurrency,
       logsInvocations: false,
-      environment: {
-        TIDEGATE_STREAM: props.stream.stream.streamName,
-        TIDEGATE_BUCKET: props.archive.bucket.bucketName,
-        TIDEGATE_SPILL_QUEUE: props.spill.queue.queueUrl,
+      resources: {
+        stream: props.stream.stream,
+        bucket: props.archive.bucket,
+        spillQueue: props.spill.queue,
       },
     });
-    props.stream.grantPut(this.rust.function);
-    props.archive.grantPut(this.rust.function, PREFIXES.payloads);
-    props.spill.grantSend(this.rust.function);
 
-    // The URL belongs to the alias: a new version is behind it only once it is shifted there.
+    // The URL belongs to the alias: a new version gets requests only when traffic is shifted to it.
     this.alias = new Alias(this, 'Live', { aliasName: 'live', version: this.rust.function.currentVersion });
-    // With `NONE` this also makes both permissions that a public URL needs: InvokeFunctionUrl, and InvokeFunction
-    // limited to calls by way of the URL.
+    // With `NONE` this also adds the two permissions that a public URL needs: InvokeFunctionUrl, and InvokeFunction for
+    // calls through the URL only.
     this.url = this.alias.addFunctionUrl({
       authType: props.auth === 'none' ? FunctionUrlAuthType.NONE : FunctionUrlAuthType.AWS_IAM,
       invokeMode: InvokeMode.BUFFERED,
     });
 
-    this.alarms = [
-      alarm(this, 'Errors', {
+    const rollBack = [
+      alarm(this, {
+        name: 'ingest-unavailable',
+        metric: this.metricServerErrors().with(MINUTE),
+        above: 0,
+        meaning: 'Clients get 5xx: the stream and the spill queue both refuse events, or the function fails.',
+      }),
+      alarm(this, {
         name: 'ingest-errors',
         metric: this.alias.metricErrors({ statistic: Stats.SUM, ...MINUTE }),
         above: 0,
-        meaning: 'The ingest function fails: requests are answered 502.',
-      }),
-      alarm(this, 'Unavailable', {
-        name: 'door-unavailable',
-        metric: this.metricServerErrors().with(MINUTE),
-        above: 0,
-        meaning:
-          'Clients are answered 5xx: neither the stream nor the spill queue takes events, or the function fails.',
+        meaning: 'The ingest function crashes or times out: clients get 502.',
       }),
     ];
-    if (props.canary) this.shiftGradually();
+    this.alarms = [
+      ...rollBack,
+      alarm(this, {
+        name: 'ingest-throttled',
+        metric: this.rust.metricThrottles().with(MINUTE),
+        above: 0,
+        meaning: 'Clients get 429: ingest is at its concurrency limit.',
+      }),
+      alarm(this, {
+        name: 'publish-latency',
+        metric: tidegateMetric('PublishLatency', Stats.percentile(99)),
+        above: props.settings.slowPut.toMilliseconds(),
+        meaning:
+          'Puts to the stream take nearly as long as they may, or are cut off. Their events are sent again or spilled.',
+      }),
+      alarm(this, {
+        name: 'spilling',
+        metric: tidegateMetric('EventsSpilled', Stats.SUM),
+        above: 0,
+        meaning: 'The stream does not take events in time. They go to the spill queue and reach the archive late.',
+      }),
+    ];
+    if (props.canary) this.shiftGradually(rollBack);
   }
 
-  /** Answers of 5xx by the URL: the function's own 503 among them. */
+  /** 5xx responses of the URL, the function's own 503 included. */
   metricServerErrors(): Metric {
     return this.alias.metric('Url5xxCount', { statistic: Stats.SUM });
   }
@@ -90,7 +108,7 @@ export class IngestApi extends Construct {
     return this.alias.metricInvocations({ statistic: Stats.SUM });
   }
 
-  private shiftGradually(): void {
+  private shiftGradually(alarms: Alarm[]): void {
     const role = new Role(this, 'DeploymentRole', {
       assumedBy: new ServicePrincipal('codedeploy.amazonaws.com'),
       description: 'CodeDeploy, shifting the ingest alias',
@@ -99,13 +117,13 @@ export class IngestApi extends Construct {
     new LambdaDeploymentGroup(this, 'Canary', {
       alias: this.alias,
       role,
-      // Two bad minutes of three, and the minutes that metrics take to arrive, must fit into the canary's time.
+      // Long enough for two bad minutes of three and for the minutes until metrics arrive.
       deploymentConfig: LambdaDeploymentConfig.CANARY_10PERCENT_10MINUTES,
-      alarms: [...this.alarms],
+      alarms,
     });
     Validations.of(role).acknowledge({
       id: 'AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited]',
-      reason: "AWS's own policy for this one purpose; CodeDeploy's needs change with its releases.",
+      reason: "AWS's own policy for exactly this purpose. CodeDeploy's needs change with its releases.",
     });
   }
 }

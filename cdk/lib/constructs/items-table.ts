@@ -1,66 +1,72 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
-import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
+import { type Alarm, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { AttributeType, BillingMode, ProjectionType, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
-import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-
-/**
- * Of a tenant's items, newest first: keys only, so that an item's write costs one small write more. Its partitions are not
- * the table's: a tenant that is spread over the stream is spread here as well, or one partition would hold it up.
- */
-export const BY_RECEIVED_AT = 'by_received_at';
+import { CONTRACT } from '../contract';
+import { alarm, sum } from './alarm';
 
 export interface ItemsTableProps {
   readonly protectData: boolean;
+  readonly metricMath: boolean;
 }
 
-/** An item for each event: `pk` names the tenant, `sk` the event. Deduplication rests on it. */
+/** Metrics of the table and of its index. DynamoDB counts them separately. */
+export interface TableMetrics {
+  readonly ofTable: Metric;
+  readonly ofIndex: Metric;
+}
+
+const { partitionKey, sortKey, expiresAt, index } = CONTRACT.items;
+
+/** One item for each event: the partition key names the tenant, the sort key the event. Deduplication needs it. */
 export class ItemsTable extends Construct {
   readonly table: Table;
+  readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: ItemsTableProps) {
     super(scope, id);
     this.table = new Table(this, 'Table', {
-      partitionKey: { name: 'pk', type: AttributeType.STRING },
-      sortKey: { name: 'sk', type: AttributeType.STRING },
+      partitionKey: { name: partitionKey, type: AttributeType.STRING },
+      sortKey: { name: sortKey, type: AttributeType.STRING },
       billingMode: BillingMode.PAY_PER_REQUEST,
       encryption: TableEncryption.AWS_MANAGED,
-      timeToLiveAttribute: 'expires_at',
+      timeToLiveAttribute: expiresAt,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       deletionProtection: props.protectData,
       removalPolicy: RemovalPolicy.RETAIN,
     });
+    // A tenant's events by time. It holds keys only, so each item costs one write unit more.
     this.table.addGlobalSecondaryIndex({
-      indexName: BY_RECEIVED_AT,
-      partitionKey: { name: 'received_partition', type: AttributeType.STRING },
-      sortKey: { name: 'received_at', type: AttributeType.STRING },
+      indexName: index.name,
+      partitionKey: { name: index.partitionKey, type: AttributeType.STRING },
+      sortKey: { name: index.sortKey, type: AttributeType.STRING },
       projectionType: ProjectionType.KEYS_ONLY,
     });
-  }
-
-  /** Lets `grantee` insert items where there are none, read the one that is in the way, and take over its origin. */
-  grantInsert(grantee: IGrantable): void {
-    grantee.grantPrincipal.addToPrincipalPolicy(
-      new PolicyStatement({
-        actions: ['dynamodb:PartiQLInsert', 'dynamodb:BatchGetItem', 'dynamodb:UpdateItem'],
-        resources: [this.table.tableArn],
+    // `WriteThrottleEvents` counts single writes. `ThrottledRequests` counts a batch only if all of its writes were refused.
+    const { ofTable, ofIndex } = this.metricThrottledWrites();
+    this.alarms = [
+      alarm(this, {
+        name: 'items-throttled',
+        metric: sum([ofTable, ofIndex], props.metricMath),
+        above: 0,
+        meaning:
+          'DynamoDB throttles inserts, in the table or in its index. The consumer retries, and events are stored late.',
       }),
-    );
+    ];
   }
 
-  metricThrottledWrites(): Record<'ofTable' | 'ofIndex', Metric> {
+  metricThrottledWrites(): TableMetrics {
     return this.metrics('WriteThrottleEvents');
   }
 
-  metricWriteUnits(): Record<'ofTable' | 'ofIndex', Metric> {
+  metricWriteUnits(): TableMetrics {
     return this.metrics('ConsumedWriteCapacityUnits');
   }
 
-  /** DynamoDB counts an index by itself: what is said of the table leaves it out. */
-  private metrics(metricName: string): Record<'ofTable' | 'ofIndex', Metric> {
+  private metrics(metricName: string): TableMetrics {
     const { tableName: TableName } = this.table;
     const of = (dimensionsMap: Record<string, string>) =>
       new Metric({ namespace: 'AWS/DynamoDB', metricName, dimensionsMap, statistic: Stats.SUM });
-    return { ofTable: of({ TableName }), ofIndex: of({ TableName, GlobalSecondaryIndexName: BY_RECEIVED_AT }) };
+    return { ofTable: of({ TableName }), ofIndex: of({ TableName, GlobalSecondaryIndexName: index.name }) };
   }
 }

@@ -5,37 +5,18 @@ import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
-import type { StreamConfig } from '../config';
-import type { Settings } from '../settings';
-import { alarm } from './alarm';
-import type { Consumer } from './consumer';
-import type { EventStream } from './event-stream';
-import type { IngestApi } from './ingest-api';
-import type { ItemsTable } from './items-table';
-import type { LedgerTable } from './ledger-table';
-import { rules } from './monitoring/rules';
+import type { DashboardSources } from './monitoring/sources';
 import { widgets } from './monitoring/widgets';
-import type { SpillQueue } from './spill-queue';
 
-export interface MonitoringProps {
+export interface MonitoringProps extends DashboardSources {
   readonly stage: string;
-  readonly settings: Settings;
-  readonly streamConfig: StreamConfig;
-  readonly ingest: IngestApi;
-  readonly stream: EventStream;
-  readonly consumer: Consumer;
-  readonly items: ItemsTable;
-  readonly ledger: LedgerTable;
-  readonly spill: SpillQueue;
   readonly alarmEmail?: string;
-  readonly metricMath: boolean;
 }
 
-/** What an operator looks at, and what wakes one up. */
+/** The dashboard, and the topic that alarms notify. Each construct makes its own alarms. */
 export class Monitoring extends Construct {
   readonly topic: Topic;
   readonly dashboard: Dashboard;
-  readonly alarms: Alarm[];
 
   constructor(scope: Construct, id: string, props: MonitoringProps) {
     super(scope, id);
@@ -43,10 +24,10 @@ export class Monitoring extends Construct {
     this.letAlarmsPublish();
     if (props.alarmEmail !== undefined) this.topic.addSubscription(new EmailSubscription(props.alarmEmail));
 
-    const ours = rules(props).map((rule) => alarm(this, rule.name, rule, props.metricMath));
-    this.alarms = [...ours, ...props.ingest.alarms];
+    const { ingest, stream, spill, consumer, items } = props;
     const notify = new SnsAction(this.topic);
-    for (const each of this.alarms) each.addAlarmAction(notify);
+    const alarms: Alarm[] = [ingest, stream, spill, consumer, items].flatMap((construct) => construct.alarms);
+    for (const alarm of alarms) alarm.addAlarmAction(notify);
 
     this.dashboard = new Dashboard(this, 'Dashboard', {
       dashboardName: Stack.of(this).stackName,
@@ -57,8 +38,8 @@ export class Monitoring extends Construct {
   }
 
   /**
-   * `enforceSSL` gives the topic a policy, which takes the place of the one that SNS gives every topic; that one let the
-   * account's alarms publish. Without this statement every notification is refused, and only the alarm's history tells
+   * `enforceSSL` gives the topic a policy. It replaces SNS's default policy, which let the account's alarms publish. Without
+   * this statement every notification is refused, and only the alarm's history shows it
    * (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
    */
   private letAlarmsPublish(): void {

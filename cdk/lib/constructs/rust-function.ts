@@ -12,10 +12,12 @@ import {
 } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import type { Binary, FunctionAssets } from '../assets';
+import type { FunctionAssets } from '../assets';
 import type { Architecture as ArchitectureName } from '../config';
+import { CONTRACT, type FunctionName } from '../contract';
+import { type Resources, environment, grant } from './resources';
 
-/** What all functions have in common. */
+/** The same for all functions. */
 export interface Platform {
   readonly assets: FunctionAssets;
   readonly architecture: ArchitectureName;
@@ -23,56 +25,59 @@ export interface Platform {
 }
 
 export interface RustFunctionProps extends Platform {
-  readonly binary: Binary;
+  readonly name: FunctionName;
   readonly description: string;
   readonly memoryMb: number;
   readonly timeout: Duration;
-  readonly environment: Record<string, string>;
+  readonly resources: Resources;
   readonly tracing: boolean;
   readonly reservedConcurrency?: number;
-  /** Whether Lambda logs each invocation. Too dear at the door, where an invocation is a request. */
+  /** Whether Lambda logs each invocation. For ingest an invocation is a request: a line would cost more than the request. */
   readonly logsInvocations: boolean;
 }
 
-/** A Lambda binary of the workspace, with a role and a log group of its own. */
+/** A Lambda binary of the workspace with its own role and log group. Variables and permissions come from the contract. */
 export class RustFunction extends Construct {
   readonly function: LambdaFunction;
+  readonly role: Role;
   readonly logGroup: LogGroup;
   /** Its memory, as it is billed. */
   readonly gigabytes: number;
 
   constructor(scope: Construct, id: string, props: RustFunctionProps) {
     super(scope, id);
+    const { binary } = CONTRACT.functions[props.name];
     this.gigabytes = props.memoryMb / 1024;
     this.logGroup = new LogGroup(this, 'Logs', {
       retention: props.logRetentionDays,
       removalPolicy: RemovalPolicy.DESTROY,
     });
-    // In place of the role that CDK would make: that one may write any log group of the account.
-    const role = new Role(this, 'Role', {
+    // The role that CDK would create may write to every log group of the account.
+    this.role = new Role(this, 'Role', {
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
-      description: `${props.binary} of Tidegate`,
+      description: `${binary} of Tidegate`,
     });
-    this.logGroup.grantWrite(role);
+    this.logGroup.grantWrite(this.role);
+    grant(props.name, this.role, props.resources);
     this.function = new LambdaFunction(this, 'Function', {
       runtime: Runtime.PROVIDED_AL2023,
       handler: 'bootstrap',
-      code: props.assets(props.binary),
+      code: props.assets(binary),
       architecture: props.architecture === 'arm64' ? Architecture.ARM_64 : Architecture.X86_64,
       description: props.description,
-      role,
+      role: this.role,
       memorySize: props.memoryMb,
       timeout: props.timeout,
-      environment: props.environment,
+      environment: environment(props.name, props.resources),
       reservedConcurrentExecutions: props.reservedConcurrency,
       tracing: props.tracing ? Tracing.ACTIVE : Tracing.DISABLED,
       logGroup: this.logGroup,
       loggingFormat: LoggingFormat.JSON,
-      // Metric documents have no level and count as INFO: anything above would drop every metric.
+      // Metric documents have no level and count as INFO: a higher level would drop every metric.
       applicationLogLevelV2: ApplicationLogLevel.INFO,
       systemLogLevelV2: props.logsInvocations ? SystemLogLevel.INFO : SystemLogLevel.WARN,
     });
-    acknowledgeTracing(role);
+    acknowledgeTracing(this.role);
   }
 
   metricErrors(): Metric {
@@ -92,7 +97,6 @@ export class RustFunction extends Construct {
   }
 }
 
-/** X-Ray's two actions know no resources. */
 function acknowledgeTracing(role: Role): void {
   const policy = role.node.tryFindChild('DefaultPolicy') as Policy | undefined;
   if (policy === undefined) return;

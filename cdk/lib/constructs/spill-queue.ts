@@ -1,84 +1,108 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
-import type { Metric } from 'aws-cdk-lib/aws-cloudwatch';
-import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { DEAD_LETTER_RETENTION, SPILL_RETENTION } from '../settings';
+import { CONTRACT } from '../contract';
+import { MINUTE } from '../metrics';
+import { alarm, sum } from './alarm';
 import type { EventStream } from './event-stream';
 import { type Platform, RustFunction } from './rust-function';
 
-const REDRIVER_TIMEOUT = Duration.seconds(30);
-
 export interface SpillQueueProps {
   readonly protectData: boolean;
+  readonly metricMath: boolean;
   readonly platform: Platform;
   readonly stream: EventStream;
 }
 
-/** Where events wait that the stream refused, and the function that brings them to the stream later. */
+const { spill } = CONTRACT;
+
+/**
+ * A quarter of an hour without a minute in which the queue was empty. The age of the oldest message would not do: SQS leaves
+ * out messages that were received three times, and those are the stuck ones
+ * (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html).
+ */
+const QUARTER_OF_AN_HOUR = { bad: 15, of: 15 };
+
+/**
+ * A message that crashes the drain is received again after the visibility time-out of three minutes: never twice within three
+ * minutes.
+ */
+const TWICE = { bad: 2, of: 10 };
+
+/** The queue for events that the stream refused, its dead-letter queue, and the drain, which puts them on the stream later. */
 export class SpillQueue extends Construct {
   readonly queue: Queue;
   readonly deadLetters: Queue;
-  readonly redriver: RustFunction;
-  /** The redriver's. */
-  readonly timeout = REDRIVER_TIMEOUT;
+  readonly drain: RustFunction;
+  readonly drainTimeout = Duration.seconds(spill.drainTimeoutSeconds);
+  readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: SpillQueueProps) {
     super(scope, id);
-    const removalPolicy = props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
-    this.deadLetters = new Queue(this, 'DeadLetters', {
+    const both = {
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
-      retentionPeriod: DEAD_LETTER_RETENTION,
-      maxMessageSizeBytes: MESSAGE_BYTES,
-      removalPolicy,
+      // The maximum since 2025. A queue that does not set it may have the older limit.
+      maxMessageSizeBytes: spill.messageBytes,
+      removalPolicy: props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    };
+    this.deadLetters = new Queue(this, 'DeadLetters', {
+      ...both,
+      retentionPeriod: Duration.seconds(spill.deadLetterRetentionSeconds),
     });
     this.queue = new Queue(this, 'Queue', {
-      encryption: QueueEncryption.SQS_MANAGED,
-      enforceSSL: true,
-      retentionPeriod: SPILL_RETENTION,
-      maxMessageSizeBytes: MESSAGE_BYTES,
-      removalPolicy,
-      // Six times the function's time-out, as Lambda asks, so that a message is not handed out while it is worked on.
-      visibilityTimeout: Duration.seconds(6 * REDRIVER_TIMEOUT.toSeconds()),
-      // At three minutes an attempt, a stream that is away for a day does not make dead letters.
-      deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: 500 },
+      ...both,
+      retentionPeriod: Duration.seconds(spill.retentionSeconds),
+      visibilityTimeout: Duration.seconds(spill.visibilitySeconds),
+      deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: spill.receives },
     });
-    this.redriver = new RustFunction(this, 'Redriver', {
+    this.drain = new RustFunction(this, 'Drain', {
       ...props.platform,
-      binary: 'spill-redriver',
-      description: 'Brings spilled events to the stream.',
+      name: 'drain',
+      description: 'Puts spilled events on the stream.',
       memoryMb: 512,
-      timeout: REDRIVER_TIMEOUT,
+      timeout: this.drainTimeout,
       tracing: false,
       logsInvocations: true,
-      environment: { TIDEGATE_STREAM: props.stream.stream.streamName },
+      resources: { stream: props.stream.stream, spillQueue: this.queue },
     });
-    props.stream.grantPut(this.redriver.function);
-    this.redriver.function.addEventSource(
+    this.drain.function.addEventSource(
       new SqsEventSource(this.queue, {
-        batchSize: 10,
+        batchSize: spill.batchMessages,
         reportBatchItemFailures: true,
-        // A stream that has just come back is not to be overrun by what waited.
+        // A stream that has just recovered must not be flooded by the queue.
         maxConcurrency: 2,
       }),
     );
+    this.alarms = [
+      alarm(this, {
+        name: 'spill-stuck',
+        metric: sum(this.metricsWaiting(), props.metricMath),
+        above: 0,
+        minutes: QUARTER_OF_AN_HOUR,
+        meaning: 'The spill queue has not been empty for a quarter of an hour: spilled events do not reach the stream.',
+      }),
+      alarm(this, {
+        name: 'drain-errors',
+        metric: this.drain.metricErrors().with(MINUTE),
+        above: 0,
+        minutes: TWICE,
+        meaning: 'The drain crashes or times out. Its spilled events are retried.',
+      }),
+      alarm(this, {
+        name: 'spill-dead-letters',
+        metric: this.deadLetters.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, ...MINUTE }),
+        above: 0,
+        meaning: 'Spilled events did not reach the stream and are dead letters now.',
+      }),
+    ];
   }
 
-  /** Messages that wait to be received, and that wait hidden to be received again. */
-  metricWaiting(): [Metric, Metric] {
+  /** Messages that can be received now, and messages that are hidden until their next attempt. */
+  private metricsWaiting(): [Metric, Metric] {
     const { queue } = this;
     return [queue.metricApproximateNumberOfMessagesVisible(), queue.metricApproximateNumberOfMessagesNotVisible()];
   }
-
-  /** Lets `grantee` send messages, and nothing else. */
-  grantSend(grantee: IGrantable): void {
-    grantee.grantPrincipal.addToPrincipalPolicy(
-      new PolicyStatement({ actions: ['sqs:SendMessage'], resources: [this.queue.queueArn] }),
-    );
-  }
 }
-
-/** SQS takes 1 MiB since 2025; a queue that does not say so may have the older limit. */
-const MESSAGE_BYTES = 1_048_576;

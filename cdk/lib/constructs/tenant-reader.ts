@@ -6,20 +6,21 @@ import {
   Role,
 } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import { BY_RECEIVED_AT, type ItemsTable } from './items-table';
+import { CONTRACT } from '../contract';
+import type { ItemsTable } from './items-table';
 
 /** The session tag that names the tenant. */
 export const TENANT_TAG = 'tenant';
 
 export interface TenantReaderProps {
   readonly items: ItemsTable;
-  /** Who may take the role on. By default whoever the account itself lets. */
+  /** Who may assume the role. By default every principal that the account allows to. */
   readonly readers?: IPrincipal;
 }
 
 /**
- * A role whose sessions read the items of one tenant: the one that the session tag `tenant` names. It is for a service that
- * shows customers their own events, and assumes the role once for each of them.
+ * A role whose sessions read one tenant's items: the tenant in the session tag `tenant`. A service that shows customers their
+ * own events assumes it once for each customer.
  */
 export class TenantReader extends Construct {
   readonly role: Role;
@@ -27,7 +28,7 @@ export class TenantReader extends Construct {
   constructor(scope: Construct, id: string, props: TenantReaderProps) {
     super(scope, id);
     const readers = new PrincipalWithConditions(props.readers ?? new AccountRootPrincipal(), {
-      // A session without the tag would match the partition `tenants/`; there must be one.
+      // A session without the tag would match the partition `tenants/`. So the tag is required.
       StringLike: { [`aws:RequestTag/${TENANT_TAG}`]: '?*' },
     });
     this.role = new Role(this, 'Role', {
@@ -35,24 +36,27 @@ export class TenantReader extends Construct {
       description: 'Reads the items of the tenant that the session tag `tenant` names',
     });
     const { table } = props.items;
+    const { partitions, index } = CONTRACT.items;
     this.role.addToPolicy(
       new PolicyStatement({
-        // No Scan, no PartiQL: both could be asked without naming a partition.
+        // Neither Scan nor PartiQL: both work without naming a partition.
         actions: ['dynamodb:GetItem', 'dynamodb:Query'],
-        resources: [table.tableArn, `${table.tableArn}/index/${BY_RECEIVED_AT}`],
+        resources: [table.tableArn, `${table.tableArn}/index/${index.name}`],
         conditions: {
-          // Asked of the index, these are the index's partitions: `tenants/acme`, and `tenants/acme#0` and so on where the
-          // tenant is spread. `#` is in no tenant's id and in no tag's value, and neither is a wildcard in a tag's value.
+          // For the index these are its own partitions: `tenants/acme`, or `tenants/acme#0` and so on for a spread tenant.
+          // A tenant id never contains `#`, and a tag's value never contains a wildcard.
           'ForAllValues:StringLike': {
-            'dynamodb:LeadingKeys': [
-              `tenants/\${aws:PrincipalTag/${TENANT_TAG}}`,
-              `tenants/\${aws:PrincipalTag/${TENANT_TAG}}#*`,
-            ],
+            'dynamodb:LeadingKeys': [...new Set([...partitions, ...index.partitions])].map(ofSession),
           },
-          // `ForAllValues` holds for a request that names no key at all.
+          // `ForAllValues` is also true for a request that names no key.
           Null: { 'dynamodb:LeadingKeys': 'false' },
         },
       }),
     );
   }
+}
+
+/** The partition of the session's tenant, as a pattern. */
+function ofSession(partition: string): string {
+  return partition.replace('{tenant}', `\${aws:PrincipalTag/${TENANT_TAG}}`).replace('{key}', '*');
 }

@@ -9,6 +9,7 @@ use shared::time::Timestamp;
 
 use crate::batch::BatchPosition;
 use crate::manifest::{Contents, widened};
+use bytes::Bytes;
 use shared::format::manifest_row::TenantRange;
 
 /// A try aims at this part of the limit, since the ratio varies.
@@ -26,7 +27,7 @@ pub(crate) struct Line {
     /// When ingest received its event.
     pub(crate) received_at: Timestamp,
     /// With its newline.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
 }
 
 /// The bytes of an object.
@@ -106,7 +107,7 @@ pub(crate) fn pack(lines: &[Line], level: Level) -> Packed {
     let received_at = lines.iter().fold(None, |span, line| Some(widened(span, line.received_at)));
     let mut packed = Packed { bytes: Vec::new(), contents: Contents { ranges: Vec::new(), received_at } };
     for run in sorted.chunk_by(|a, b| a.tenant == b.tenant) {
-        let plain: Vec<u8> = run.iter().flat_map(|line| &line.bytes).copied().collect();
+        let plain: Vec<u8> = run.iter().flat_map(|line| line.bytes.iter().copied()).collect();
         let member = gzip::compress(&plain, level);
         packed.contents.ranges.push(TenantRange {
             tenant: run[0].tenant.clone(),
@@ -159,7 +160,7 @@ mod tests {
     const CAP: Cap = Cap { bytes: 1 << 30, ratio: 2_000 };
 
     fn line(record: usize, position: u32, tenant: &str, text: &str) -> Line {
-        let bytes = format!("{tenant} {record} {position} {text}\n").into_bytes();
+        let bytes = format!("{tenant} {record} {position} {text}\n").into_bytes().into();
         let received_at = Timestamp::from_unix_ms(0);
         Line {
             place: BatchPosition { record, position },

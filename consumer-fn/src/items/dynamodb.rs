@@ -154,10 +154,12 @@ impl ItemStore for DynamoItems {
     }
 }
 
-fn value(attribute: Attribute) -> AttributeValue {
+/// An attribute, of an item or a manifest row, as the SDK writes it.
+pub(crate) fn value(attribute: Attribute) -> AttributeValue {
     match attribute {
         Attribute::Text(text) => AttributeValue::S(text),
         Attribute::Number(number) => AttributeValue::N(number.to_string()),
+        Attribute::Flag(flag) => AttributeValue::Bool(flag),
     }
 }
 

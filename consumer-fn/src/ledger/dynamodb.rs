@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use shared::format::key;
 
 use super::{Intent, Ledger, LedgerFailure, Progress, Written};
-use crate::items::Attribute;
+use crate::items::dynamodb::value;
 use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
@@ -83,20 +83,16 @@ impl Ledger for DynamoLedger {
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
         let ShardPosition { sequence_number, position } = &row.first;
         let mut item = keys(shard, key::manifest_sort(sequence_number, *position));
-        item.extend(row.attributes().into_iter().map(|(name, value)| {
-            let value = match value {
-                Attribute::Text(text) => AttributeValue::S(text),
-                Attribute::Number(number) => AttributeValue::N(number.to_string()),
-            };
-            (name.to_owned(), value)
-        }));
+        item.extend(
+            row.attributes().into_iter().map(|(name, attribute)| (name.to_owned(), value(attribute))),
+        );
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         put.send().await.map(drop).map_err(failure)
     }
 }
 
 fn keys(shard: &str, sort: String) -> Attributes {
-    let keys = [("pk", key::ledger_partition(shard)), ("sk", sort)];
+    let keys = [(key::PARTITION_ATTRIBUTE, key::ledger_partition(shard)), (key::SORT_ATTRIBUTE, sort)];
     keys.map(|(name, key)| (name.to_owned(), AttributeValue::S(key))).into()
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use shared::format::claim_check::BlobRef;
-use shared::format::event_line::Text;
+use shared::format::event_line::Event;
 
 use super::stores::{Fault, WrittenLines};
-use super::{Pipeline, admitted, batch, pack, sequence_number, unfinished};
+use super::{Pipeline, admitted, batch, checked_in, pack, sequence_number, unfinished};
 use crate::deadline::Deadline;
 
 /// One effect in so many goes wrong.
@@ -48,26 +47,36 @@ fn any_stream() -> impl Strategy<Value = Vec<Vec<Line>>> {
     proptest::collection::vec(proptest::collection::vec(any_line(), 1..4), 1..25)
 }
 
-/// How many events have a text by reference.
+/// How many events come as claim checks.
 const LARGE: u8 = 30;
 
-fn large_text(id: u8) -> BlobRef {
-    BlobRef::to(b"large", |sha256| format!("payloads/acme/large{id}/{sha256}"))
+fn large(admission: u128, id: u8) -> Event {
+    admitted(admission, "acme", &format!("large{id}"), "large")
+}
+
+fn admission(record: usize, position: usize) -> u128 {
+    (record * 10 + position) as u128
+}
+
+fn admissions(stream: &[Vec<Line>]) -> impl Iterator<Item = (u128, &Line)> {
+    stream.iter().enumerate().flat_map(|(at, lines)| {
+        lines.iter().enumerate().map(move |(position, line)| (admission(at, position), line))
+    })
 }
 
 /// A record's bytes. No two of its events are of one admission.
 fn record((at, lines): (usize, &Vec<Line>)) -> Vec<u8> {
     let mut data = Vec::new();
     for (position, line) in lines.iter().enumerate() {
-        let admission = (at * 10 + position) as u128;
+        let admission = admission(at, position);
         match line {
             Line::Event { tenant, id, text } => {
                 let (tenant, id) = (["acme", "beta", "gamma"][usize::from(*tenant)], format!("e{id}"));
                 data.extend(pack(&[admitted(admission, tenant, &id, &format!("text {text}"))]));
             }
             Line::Large { id } => {
-                let mut event = admitted(admission, "acme", &format!("large{id}"), "");
-                event.text = Text::Ref(large_text(*id));
+                let mut event = large(admission, *id);
+                event.check_in(&event.line());
                 data.extend(pack(&[event]));
             }
             Line::Bad => data.extend(b"{bad\n"),
@@ -153,8 +162,10 @@ proptest! {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let mut pipeline = Pipeline::new();
-        for id in 0..LARGE {
-            pipeline.objects.add(&large_text(id).key, &b"large"[..]);
+        for (admission, line) in admissions(&stream) {
+            if let Line::Large { id } = line {
+                checked_in(large(admission, *id), &pipeline.objects);
+            }
         }
         // A few records an object, so that some attempts end between two.
         pipeline.config.archive.object_bytes = 2_000;

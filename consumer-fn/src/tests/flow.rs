@@ -1,15 +1,15 @@
 //! What becomes of events when nothing fails, and of data that is bad in itself.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 use shared::config::{ArchiveContent, TransformStep};
-use shared::format::claim_check::BlobRef;
-use shared::format::event_line::Text;
+use shared::format::event_line::Event;
 use shared::format::record::unpack;
 use shared::gzip;
 
 use super::stores::{Fault, WrittenLines};
-use super::{Pipeline, SHARD, admitted, batch, pack, record, sequence_number};
+use super::{Pipeline, SHARD, admitted, batch, checked_in, pack, record, sequence_number};
 use crate::deadline::Deadline;
 
 /// The reasons of what is in quarantine, in order.
@@ -148,74 +148,91 @@ async fn the_same_batch_again_writes_nothing_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payload_that_is_missing_or_another_is_quarantined() {
+async fn a_claim_check_that_is_missing_or_holds_another_line_is_quarantined_as_a_head() {
     let pipeline = Pipeline::new();
-    let by_reference = |id: &str, text: &[u8], key: &str| {
-        let mut event = admitted(1, "acme", id, "");
-        event.text = Text::Ref(BlobRef::to(text, |sha256| format!("{key}/{sha256}")));
-        event
+    let head = |id: &str, line: &[u8]| {
+        let mut event = admitted(1, "acme", id, "x");
+        let parts = event.check_in(line);
+        (event, parts)
     };
-    let missing = by_reference("missing", b"x", "payloads/acme/missing");
-    let strangers = by_reference("strangers", b"x", "payloads/beta/1");
-    let binary = by_reference("binary", b"\xff", "payloads/acme/binary");
-    let mut endless = by_reference("endless", b"x", "payloads/acme/endless");
-    let Text::Ref(blob) = &mut endless.text else { panic!() };
-    blob.parts = u32::MAX;
-    let other = by_reference("other", b"x", "payloads/acme/other");
-    for (event, bytes) in [(&strangers, &b"x"[..]), (&binary, b"\xff"), (&endless, b"x"), (&other, b"y")] {
-        let Text::Ref(blob) = &event.text else { panic!() };
-        pipeline.objects.add(&blob.key, bytes.to_vec());
+    let line = |id: &str, tenant: &str| admitted(1, tenant, id, "x").line();
+    let (missing, _) = head("missing", &line("missing", "acme"));
+    let (whole, whole_parts) = head("whole", &line("whole", "acme"));
+    let mut records = vec![pack(std::slice::from_ref(&missing)), pack(&[whole])];
+    let mut stored = whole_parts;
+    let mut mismatched = |event: Event, parts: Vec<(String, Bytes)>| {
+        records.push(pack(&[event]));
+        stored.extend(parts);
+    };
+    let mut other_content = admitted(1, "acme", "content", "x");
+    other_content.text = "y".to_owned();
+    for (id, line) in [
+        ("tenant", line("tenant", "beta")),
+        ("id", line("another", "acme")),
+        ("admission", admitted(2, "acme", "admission", "x").line()),
+        ("content", other_content.line()),
+        ("head", missing.line()),
+        ("foreign", br#"{"tenant_id":"acme","id":"foreign","text":"x"}"#.to_vec()),
+        ("binary", b"\xff".to_vec()),
+    ] {
+        let (event, parts) = head(id, &line);
+        mismatched(event, parts);
     }
-    assert_eq!(pipeline.invoke(&[pack(&[missing, strangers, binary, endless, other])]).await, 1);
-    let mismatch = "payload_mismatch";
-    assert_eq!(reasons(&pipeline), ["payload_missing", mismatch, mismatch, mismatch, mismatch]);
-    assert!(pipeline.items.keys().is_empty());
+    let (other_bytes, mut parts) = head("bytes", &line("bytes", "acme"));
+    parts[0].1 = Bytes::from_static(b"another");
+    mismatched(other_bytes, parts);
+    for (key, part) in stored {
+        pipeline.objects.add(&key, part);
+    }
+    assert_eq!(pipeline.invoke(&records).await, records.len());
+    assert_eq!(reasons(&pipeline), [&["claim_missing"][..], &["claim_mismatch"; 8]].concat());
+    assert_eq!(pipeline.items.keys(), ["acme/whole"]);
+    let quarantined = &pipeline.objects.quarantined()[0];
+    let bytes = base64_simd::STANDARD.decode_to_vec(quarantined["bytes"].as_str().unwrap()).unwrap();
+    assert_eq!(bytes, missing.line());
 }
 
-/// S3 refuses a key that is too long every time it is asked, and a file system one that is a folder.
+/// S3 refuses a key that is too long every time, and a file system one that is a folder.
 #[tokio::test(start_paused = true)]
-async fn a_reference_to_elsewhere_than_the_door_puts_it_is_never_followed() {
+async fn a_claim_check_at_another_key_than_the_events_own_is_never_followed() {
     let mut pipeline = Pipeline::new();
     pipeline.objects.fail(|effect| effect.starts_with("get ").then_some(Fault::Hangs));
     let sha256 = shared::digest::sha256(b"x");
     let elsewhere = [
-        ("payloads/acme/e/".to_owned() + &"long".repeat(300), sha256.clone()),
-        ("payloads/acme/e".to_owned(), sha256.clone()),
-        (format!("payloads/acme/e//{sha256}"), sha256.clone()),
-        (format!("payloads/acme/another/{sha256}"), sha256.clone()),
-        (format!("payloads/acme/e/{}", sha256.to_uppercase()), sha256.to_uppercase()),
-        ("payloads/acme/e/".to_owned() + &"long".repeat(300), "long".repeat(300)),
-        ("payloads/acme/e/".to_owned(), String::new()),
+        ("claims/acme/e/".to_owned() + &"long".repeat(300), sha256.clone()),
+        ("claims/acme/e".to_owned(), sha256.clone()),
+        (format!("claims/acme/e//{sha256}"), sha256.clone()),
+        (format!("claims/acme/another/{sha256}"), sha256.clone()),
+        (format!("claims/beta/e/{sha256}"), sha256.clone()),
+        (format!("claims/acme/e/{}", sha256.to_uppercase()), sha256.to_uppercase()),
+        ("claims/acme/e/".to_owned() + &"long".repeat(300), "long".repeat(300)),
+        ("claims/acme/e/".to_owned(), String::new()),
     ];
     let count = elsewhere.len();
-    let events = elsewhere.into_iter().enumerate().flat_map(|(at, (key, sha256))| {
-        let mut by_text = admitted(at as u128, "acme", "e", "");
-        let blob = BlobRef { key, parts: 1, bytes: 1, sha256 };
-        by_text.text = Text::Ref(blob.clone());
-        let mut by_fields = admitted(at as u128, "acme", "e", "x");
-        by_fields.fields_ref = Some(blob);
-        [by_text, by_fields]
+    let events = elsewhere.into_iter().enumerate().map(|(at, (key, sha256))| {
+        let mut event = admitted(at as u128, "acme", "e", "");
+        event.check_in(b"x");
+        let claim_check = event.claim_check.as_mut().unwrap();
+        (claim_check.key, claim_check.sha256) = (key, sha256);
+        event
     });
     assert_eq!(pipeline.invoke(&[pack(&events.collect::<Vec<_>>())]).await, 1);
-    assert_eq!(reasons(&pipeline), vec!["payload_mismatch"; 2 * count]);
+    assert_eq!(reasons(&pipeline), vec!["claim_mismatch"; count]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_record_that_refers_to_more_than_is_fetched_the_rest_is_quarantined() {
+async fn of_a_record_with_more_claim_checks_than_are_fetched_the_rest_is_quarantined() {
     let mut pipeline = Pipeline::new();
-    pipeline.config.limits.resolved_bytes = 10;
-    let reference = |id: u32| {
-        let mut event = admitted(u128::from(id), "acme", &id.to_string(), "");
-        let blob = BlobRef::to(b"12345", |sha256| format!("payloads/acme/{id}/{sha256}"));
-        pipeline.objects.add(&blob.key, b"12345".to_vec());
-        event.text = Text::Ref(blob);
-        event
-    };
-    let records = [pack(&[reference(1), reference(2), reference(3), reference(4)]), pack(&[reference(5)])];
-    // The next record waits for the next invocation, as it does behind any record that fills this one.
+    let head =
+        |id: u32| checked_in(admitted(u128::from(id), "acme", &id.to_string(), "12345"), &pipeline.objects);
+    let heads: Vec<_> = (1..=5).map(head).collect();
+    let line_bytes = heads[0].claim_check.as_ref().unwrap().line_bytes;
+    let records = [pack(&heads[..4]), pack(&heads[4..])];
+    pipeline.config.limits.claim_check_bytes = 2 * usize::try_from(line_bytes).unwrap();
+    // The next record waits for the next invocation, as it does after any record that uses up this one.
     assert_eq!(pipeline.invoke(&records).await, 1);
     assert_eq!(pipeline.objects.archived_keys(), ["acme/1", "acme/2"]);
-    assert_eq!(reasons(&pipeline), ["payloads_too_large"; 2]);
+    assert_eq!(reasons(&pipeline), ["claims_too_large"; 2]);
     assert_eq!(pipeline.invoke_from(1, &records[1..]).await, 2);
     assert_eq!(pipeline.objects.archived_keys(), ["acme/1", "acme/2", "acme/5"]);
 }
@@ -234,7 +251,7 @@ fn malformed() -> impl Strategy<Value = Vec<u8>> {
     let good = record("acme", &["1", "2"]);
     prop_oneof![
         any::<Vec<u8>>(),
-        r#"\{("(v|admission_id|tenant_id|text|text_ref|id)":("[a-z\\]{0,3}"|[0-9]{1,3}|\{\}|null),?){0,5}\}?"#
+        r#"\{("(v|admission_id|tenant_id|text|claim_check|id)":("[a-z\\]{0,3}"|[0-9]{1,3}|\{\}|null),?){0,5}\}?"#
             .prop_map(String::into_bytes),
         any::<Vec<u8>>().prop_map(|bytes| [&gzip::MAGIC, &bytes[..]].concat()),
         any::<Vec<u8>>().prop_map(|bytes| gzip::compress(&bytes, gzip::Level::FAST)),

@@ -1,16 +1,13 @@
-//! Large events, and many: what goes by reference, where objects end, what they hold.
+//! Large events, and many: claim checks, where objects end, what they hold.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use shared::config::ArchiveContent;
-use shared::format::claim_check::BlobRef;
-use shared::format::event_line::Text;
+use shared::format::claim_check::ClaimCheck;
 use shared::limits;
 use shared::noise::noise;
 
 use super::stores::WrittenLines;
-use super::{Pipeline, admitted, pack, record};
-use shared::objects::ObjectStore;
+use super::{Pipeline, admitted, checked_in, pack, record};
 
 /// A foreign producer's event.
 pub(super) fn foreign(tenant: &str, id: &str, text: &str) -> Vec<u8> {
@@ -21,47 +18,46 @@ fn object_sizes(pipeline: &Pipeline) -> Vec<usize> {
     pipeline.objects.keys("events/").iter().map(|key| pipeline.objects.bytes(key).len()).collect()
 }
 
-async fn whole(pipeline: &Pipeline, blob: &Value) -> Bytes {
-    let blob: BlobRef = serde_json::from_value(blob.clone()).unwrap();
-    let mut parts = Vec::new();
-    for key in blob.part_keys() {
-        parts.push(pipeline.objects.get(&key).await.unwrap().unwrap());
-    }
-    blob.join(parts).unwrap()
+/// The line that is stored for a head.
+fn whole(pipeline: &Pipeline, head: &Value) -> Value {
+    assert_eq!((&head["text"], &head["fields"]), (&Value::Null, &Value::Null));
+    let claim_check: ClaimCheck = serde_json::from_value(head["claim_check"].clone()).unwrap();
+    assert!(claim_check.key.starts_with("texts/acme/"), "{}", claim_check.key);
+    let parts: Vec<_> = claim_check.part_keys().iter().map(|key| pipeline.objects.bytes(key)).collect();
+    assert!(parts.iter().all(|part| part.len() <= limits::OBJECT_BYTES));
+    serde_json::from_slice(&claim_check.line(&parts).unwrap()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_by_reference_must_be_the_tenants_own() {
-    let pipeline = Pipeline::new();
-    let mut event = admitted(1, "acme", "e", "x");
-    event.fields_ref = Some(BlobRef::to(b"{}", |sha256| format!("payloads/beta/e/{sha256}")));
-    assert_eq!(pipeline.invoke(&[pack(&[event])]).await, 1);
-    assert_eq!(pipeline.objects.quarantined()[0]["reason"], "payload_mismatch");
-    assert_eq!(pipeline.objects.archived_keys().len(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn ten_megabytes_by_reference_are_transformed_and_stored_whole() {
+async fn a_claim_check_of_ten_mebibytes_is_transformed_and_stored_whole() {
     let pipeline = Pipeline::new();
     let mut text = noise(limits::BODY_BYTES - 9, 1);
     text.push_str(" 555-0199");
-    let mut event = admitted(1, "acme", "big", "");
-    let blob = BlobRef::to(text.as_bytes(), |sha256| format!("payloads/acme/big/{sha256}"));
-    for (key, part) in blob.split(&Bytes::from(text.clone())) {
-        pipeline.objects.add(&key, part);
-    }
-    event.text = Text::Ref(blob.clone());
+    let event = checked_in(admitted(1, "acme", "big", &text), &pipeline.objects);
     assert_eq!(pipeline.invoke(&[pack(&[event])]).await, 1);
 
-    let line = &pipeline.objects.archived()[0];
-    assert_eq!(line["text"], Value::Null);
-    assert_eq!(line["text_ref"]["parts"], 3, "what replaced the number is two characters longer");
-    let transformed = whole(&pipeline, &line["text_ref"]).await;
-    assert_eq!(transformed, text.replace("555-0199", "[REDACTED]").as_bytes());
+    let head = &pipeline.objects.archived()[0];
+    assert_eq!(head["claim_check"]["parts"], 2);
+    let line = whole(&pipeline, head);
+    assert_eq!((&line["id"], &line["sequence_number"]), (&head["id"], &head["sequence_number"]));
+    let transformed = text.replace("555-0199", "[REDACTED]");
+    assert!(line["text"] == transformed);
     let item = pipeline.items.get("acme", "big").unwrap();
-    assert_eq!(item.original_ref, Some(blob));
-    assert_eq!(item.original_text, text[..item.original_text.len()]);
-    assert_eq!(json!(item.modified_ref.unwrap()), line["text_ref"]);
+    assert_eq!((&item.original_text[..], item.modified_data.len()), (&text[..150_000], 150_000));
+    let sizes = (item.original_text_bytes.unwrap(), item.modified_data_bytes.unwrap());
+    assert_eq!(sizes, (10_485_760, 10_485_762), "the replacement is two characters longer");
+}
+
+/// Every byte of the text is six in JSON: this is the largest line that there is.
+#[tokio::test(start_paused = true)]
+async fn the_largest_line_of_the_largest_body_is_read_from_its_claim_check() {
+    let pipeline = Pipeline::new();
+    let text = "\u{1}".repeat(limits::BODY_BYTES);
+    let event = checked_in(admitted(1, "acme", "big", &text), &pipeline.objects);
+    assert!(event.claim_check.as_ref().unwrap().line_bytes > 6 * limits::BODY_BYTES as u64);
+    assert_eq!(pipeline.invoke(&[pack(&[event])]).await, 1);
+    assert_eq!(pipeline.objects.quarantined(), Vec::<Value>::new());
+    assert!(pipeline.objects.archived()[0]["text"] == text, "it compresses to one object");
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,25 +76,23 @@ async fn incompressible_events_of_a_megabyte_fill_objects_and_never_pass_the_lim
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_alone_is_too_large_for_an_object_is_referred_to() {
+async fn a_line_that_alone_is_too_large_for_an_object_is_stored_in_parts_and_its_head_is_archived() {
     let pipeline = Pipeline::new();
     let text = noise(8_000_000, 1);
     let fields = json!({ "tenant_id": "acme", "id": "f", "extra": text }).to_string().into_bytes();
     assert_eq!(pipeline.invoke(&[foreign("acme", "t", &text), fields]).await, 2);
 
-    let lines = pipeline.objects.archived();
-    assert_eq!(whole(&pipeline, &lines[0]["text_ref"]).await, text.as_bytes());
-    assert_eq!(lines[0]["fields_ref"], Value::Null);
-    assert_eq!(whole(&pipeline, &lines[1]["text_ref"]).await, format!("extra={text}").as_bytes());
-    assert_eq!(
-        whole(&pipeline, &lines[1]["fields_ref"]).await,
-        json!({ "extra": text }).to_string().as_bytes()
-    );
-    assert_eq!(lines[1]["fields"], Value::Null);
+    let heads = pipeline.objects.archived();
+    assert!(whole(&pipeline, &heads[0])["text"] == text);
+    let line = whole(&pipeline, &heads[1]);
+    assert!(line["fields"] == json!({ "extra": text }));
+    assert_eq!(line["text"], "…", "the object is flattened to 150,000 bytes at most");
+    let item = pipeline.items.get("acme", "f").unwrap();
+    assert_eq!((item.fields.as_json(), item.fields_bytes), ("{}", Some(8_000_012)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_text_that_only_the_item_cannot_hold_stays_in_the_line() {
+async fn a_text_that_only_the_item_cannot_hold_stays_in_the_line_and_nothing_else_is_written() {
     let mut pipeline = Pipeline::new();
     pipeline.config.archive.content = ArchiveContent::Both;
     let text = format!("{} 555-0199", "é".repeat(100_000));
@@ -106,13 +100,11 @@ async fn a_text_that_only_the_item_cannot_hold_stays_in_the_line() {
 
     let line = &pipeline.objects.archived()[0];
     assert_eq!(line["text"], text.replace("555-0199", "[REDACTED]"));
-    assert_eq!(whole(&pipeline, &line["original_ref"]).await, text.as_bytes());
+    assert_eq!(line["original_text"], text);
     let item = pipeline.items.get("acme", "t").unwrap();
     assert_eq!(item.modified_data, "é".repeat(75_000), "cut between characters");
-    assert_eq!(
-        whole(&pipeline, &json!(item.modified_ref.unwrap())).await,
-        line["text"].as_str().unwrap().as_bytes()
-    );
+    assert_eq!(item.modified_data_bytes, Some(200_011));
+    assert_eq!(pipeline.objects.keys("").len(), 1);
 }
 
 /// Its body came uncompressed, so no limit on bodies concerns how well we pack it.

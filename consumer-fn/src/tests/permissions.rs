@@ -13,7 +13,7 @@ use crate::environment::PERMISSIONS;
 /// The first segments of all keys that a run over events of all sizes has put.
 async fn written() -> BTreeSet<String> {
     let pipeline = Pipeline::new();
-    // Each travels inline. What does not fit its item: text, fields, both; what does not fit its line.
+    // What does not fit its item (text, fields), and what does not fit an archive object.
     let fields = |bytes, seed| {
         json!({ "tenant_id": "acme", "id": format!("f{seed}"), "text": "x", "extra": noise(bytes, seed) })
             .to_string()

@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-use shared::format::claim_check::BlobRef;
-use shared::format::event_line::Text;
 use tokio::time::Instant;
 
 use super::stores::{Fault, WrittenLines};
-use super::{Pipeline, admitted, batch, index, pack, record, unfinished};
+use super::{Pipeline, admitted, batch, checked_in, index, pack, record, unfinished};
 use crate::deadline::Deadline;
+use shared::noise::noise;
 
 /// Ten records of one event each, `e0` to `e9`.
 fn ten_records() -> Vec<Vec<u8>> {
@@ -92,25 +90,23 @@ async fn an_event_waits_for_an_earlier_one_of_the_same_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payload_that_cannot_be_fetched_ends_the_batch_before_its_record() {
+async fn a_claim_check_that_cannot_be_fetched_ends_the_batch_before_its_record() {
     for fault in [Fault::Throttled, Fault::Hangs] {
         let mut pipeline = Pipeline::new();
-        let mut event = admitted(99, "acme", "e5", "");
-        let blob = BlobRef::to(b"large", |sha256| format!("payloads/acme/e5/{sha256}"));
-        pipeline.objects.add(&blob.key, Bytes::from_static(b"large"));
-        event.text = Text::Ref(blob);
+        let event = checked_in(admitted(99, "acme", "e5", "large"), &pipeline.objects);
         let mut records = ten_records();
         records[5] = pack(&[event]);
-        pipeline.objects.fail(move |effect| effect.starts_with("get payloads/").then_some(fault));
+        pipeline.objects.fail(move |effect| effect.starts_with("get claims/").then_some(fault));
         check(pipeline, records, 5).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_text_that_cannot_be_written_ends_the_batch_before_its_record() {
+async fn a_large_archive_line_that_cannot_be_written_ends_the_batch_before_its_record() {
     let mut pipeline = Pipeline::new();
     let mut records = ten_records();
-    records[5] = pack(&[admitted(99, "acme", "e5", &"x".repeat(200_000))]);
+    records[5] = pack(&[admitted(99, "acme", "e5", &noise(2_000_000, 1))]);
+    pipeline.config.archive.object_bytes = 1_000_000;
     pipeline.objects.fail(|effect| effect.starts_with("put texts/").then_some(Fault::Throttled));
     check(pipeline, records, 5).await;
 }
@@ -219,21 +215,15 @@ async fn the_batch_ends_where_its_lines_inflate_to_too_much() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_batch_ends_where_its_payloads_are_too_much() {
+async fn the_batch_ends_where_its_claim_checks_are_too_much() {
     let mut pipeline = Pipeline::new();
-    let records: Vec<_> = (0..4)
-        .map(|at| {
-            let mut event = admitted(at, "acme", &format!("e{at}"), "");
-            let blob = BlobRef::to(&[b'x'; 1_000], |sha256| format!("payloads/acme/{at}/{sha256}"));
-            pipeline.objects.add(&blob.key, vec![b'x'; 1_000]);
-            event.text = Text::Ref(blob);
-            pack(&[event])
-        })
-        .collect();
-    pipeline.config.limits.resolved_bytes = 2_500;
+    let head =
+        |at| checked_in(admitted(at, "acme", &format!("e{at}"), &"x".repeat(1_000)), &pipeline.objects);
+    let records: Vec<_> = (0..4).map(|at| pack(&[head(at)])).collect();
+    pipeline.config.limits.claim_check_bytes = 3_000;
     assert_eq!(pipeline.invoke(&records).await, 2);
-    pipeline.config.limits.resolved_bytes = 1;
-    assert_eq!(pipeline.invoke_from(2, &records[2..]).await, 3, "one record's are always taken");
+    pipeline.config.limits.claim_check_bytes = 1_500;
+    assert_eq!(pipeline.invoke_from(2, &records[2..]).await, 3, "a record with one line is always taken");
 }
 
 #[tokio::test(start_paused = true)]

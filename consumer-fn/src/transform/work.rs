@@ -3,19 +3,18 @@
 
 use std::time::Duration;
 
-use shared::format::event_line::Text;
+use shared::format::event_line::Event;
 use tokio::time::{Instant, sleep_until};
 
 use crate::prefix::{Entry, Prefix};
-use crate::resolve::Resolved;
 
 /// Works on one text after the other, in the stream's order. The prefix ends before the first record whose work would
 /// last beyond `until`; of that one, nothing is begun.
 pub(crate) async fn simulate(
-    mut prefix: Prefix<Resolved>,
+    mut prefix: Prefix<Event>,
     per_character: Duration,
     until: Instant,
-) -> Prefix<Resolved> {
+) -> Prefix<Event> {
     let now = Instant::now();
     let time = until.saturating_duration_since(now);
     let Done { work, end } = plan(&prefix.entries, per_character, time);
@@ -39,10 +38,10 @@ struct Done {
 }
 
 /// What can be done in `time`: whole records only.
-fn plan(entries: &[Entry<Resolved>], per_character: Duration, time: Duration) -> Done {
+fn plan(entries: &[Entry<Event>], per_character: Duration, time: Duration) -> Done {
     let mut work = Duration::ZERO;
     for record in entries.chunk_by(|one, next| one.place.record == next.place.record) {
-        let characters: usize = record.iter().map(|entry| characters(&entry.value)).sum();
+        let characters: usize = record.iter().map(|entry| entry.value.text.chars().count()).sum();
         let longer =
             work.saturating_add(per_character.saturating_mul(u32::try_from(characters).unwrap_or(u32::MAX)));
         if longer > time {
@@ -51,13 +50,6 @@ fn plan(entries: &[Entry<Resolved>], per_character: Duration, time: Duration) ->
         work = longer;
     }
     Done { work, end: None }
-}
-
-fn characters(resolved: &Resolved) -> usize {
-    match (&resolved.event.text, &resolved.fetched) {
-        (_, Some(text)) | (Text::Inline(text), None) => text.chars().count(),
-        (Text::Ref(_), None) => 0,
-    }
 }
 
 #[cfg(test)]
@@ -70,7 +62,7 @@ mod tests {
     fn check(texts: &[(usize, u32, &str)], seconds: u64, worked: u64, end: Option<usize>) {
         let entry = |(record, position, text): &(usize, u32, &str)| Entry {
             place: BatchPosition { record: *record, position: *position },
-            value: Resolved { event: admitted(1, "acme", "1", text), fetched: None },
+            value: admitted(1, "acme", "1", text),
         };
         let entries: Vec<_> = texts.iter().map(entry).collect();
         let done = plan(&entries, Duration::from_secs(1), Duration::from_secs(seconds));

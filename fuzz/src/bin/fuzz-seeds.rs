@@ -1,5 +1,5 @@
-//! `fuzz-seeds FOLDER`: writes each target's seeds to `FOLDER/seeds/TARGET/`, and its words to
-//! `FOLDER/TARGET.dictionary`, as libFuzzer reads them.
+//! `fuzz-seeds FOLDER` writes the seeds and dictionaries of libFuzzer: the seeds of each target to
+//! `FOLDER/seeds/TARGET/`, its words to `FOLDER/TARGET.dictionary`.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use fuzz::{TARGETS, seeds};
 
 fn main() -> io::Result<()> {
-    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or_else(|| io::Error::other("name a folder"))?);
+    let folder = PathBuf::from(
+        std::env::args_os().nth(1).ok_or_else(|| io::Error::other("usage: fuzz-seeds FOLDER"))?,
+    );
     for target in TARGETS {
         let seeds = folder.join("seeds").join(target.name);
         fs::create_dir_all(&seeds)?;

@@ -1,4 +1,4 @@
-//! Stores that are never asked: a consumer is only built over them.
+//! Stores that are never called: a consumer is only built with them.
 
 use bytes::Bytes;
 use consumer_fn::items::{Insert, Item, TakeOver, TakenOver};

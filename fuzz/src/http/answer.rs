@@ -1,4 +1,4 @@
-//! What every answer must look like, by docs/http-api.md.
+//! The rules for every answer, as docs/http-api.md documents them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use http::HeaderMap;
 use serde_json::Value;
 
-/// The codes that docs/http-api.md lists, with the statuses of their row.
+/// The codes that docs/http-api.md lists, each with the statuses of its row.
 static DOCUMENTED: LazyLock<BTreeMap<String, Vec<u16>>> = LazyLock::new(|| {
     let mut codes = BTreeMap::new();
     for row in include_str!("../../../docs/http-api.md").lines() {
@@ -19,20 +19,20 @@ static DOCUMENTED: LazyLock<BTreeMap<String, Vec<u16>>> = LazyLock::new(|| {
         let quoted = cell.split('`').skip(1).step_by(2);
         codes.extend(quoted.map(|code| (code.to_owned(), statuses.clone())));
     }
-    assert!(codes.len() > 20, "docs/http-api.md has a table of codes: {codes:?}");
+    assert!(codes.len() > 20, "the README has a table of codes: {codes:?}");
     codes
 });
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct FuzzAnswer {
     pub(super) status: u16,
-    /// To a `HEAD`, which is answered without a body.
+    /// The answer to a `HEAD` has no body.
     is_head: bool,
     headers: BTreeMap<String, String>,
     json: Value,
 }
 
-impl Answer {
+impl FuzzAnswer {
     pub(super) fn new(status: u16, is_head: bool, headers: &HeaderMap, body: &[u8]) -> Self {
         let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
             (name.to_string(), value.to_str().expect("our headers are ASCII").to_owned())
@@ -42,7 +42,7 @@ impl Answer {
         Self { status, is_head, headers, json: serde_json::from_slice(body).unwrap_or(Value::Null) }
     }
 
-    /// A success, or a problem as RFC 9457 has it, with a code that docs/http-api.md lists for this status.
+    /// It is a success, or a problem by RFC 9457 with a code that docs/http-api.md lists for this status.
     pub(super) fn check(&self) {
         assert!(self.headers.contains_key("x-request-id"));
         if matches!(self.status, 200 | 202 | 207) {
@@ -67,7 +67,7 @@ impl Answer {
         assert_eq!(text("type"), format!("urn:tidegate:problem:{code}"));
         assert_eq!(text("request_id"), self.headers["x-request-id"]);
         assert!(text("title").starts_with(|first: char| first.is_uppercase()));
-        // A client's input is quoted, but not at length.
+        // Quotes of the client's input are short.
         assert!((1..1_000).contains(&text("detail").len()), "{self:?}");
     }
 
@@ -80,7 +80,7 @@ impl Answer {
         }
         let accepted = self.events().enumerate().filter(|(_, event)| event["status"] == "accepted");
         let accepted: Vec<_> = accepted.map(|(index, event)| (index, id(event))).collect();
-        // Some bad and the others unpublished is 207, too.
+        // 207 also if some events are bad and the others were not published.
         assert!(
             if accepted.is_empty() { self.status != 202 } else { matches!(self.status, 202 | 207) },
             "{self:?}"
@@ -91,7 +91,7 @@ impl Answer {
         accepted
     }
 
-    /// The answer's events, which stand in the request's order.
+    /// The answer's events, in the order of the request.
     fn events(&self) -> impl Iterator<Item = &Value> {
         let events = self.json["events"].as_array().into_iter().flatten();
         events.enumerate().map(move |(index, event)| {
@@ -101,6 +101,6 @@ impl Answer {
     }
 
     fn is_documented(&self, code: &str) -> bool {
-        DOCUMENTED.contains_key(code) || panic!("docs/http-api.md does not list `{code}`: {self:?}")
+        DOCUMENTED.contains_key(code) || panic!("the README does not list `{code}`: {self:?}")
     }
 }

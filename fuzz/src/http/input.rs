@@ -9,9 +9,9 @@
 //! {"tenant_id":"acme","text":"x"}
 //! ```
 //!
-//! The words behind the path are not sent: `coded` encodes the body as its `content-encoding` says, `swollen` puts 300,000
-//! letters that do not compress in the place of each byte `1e` of it, up to two (so that an event goes by claim check);
-//! the others say what fails behind the door ([`super::ports`]) and how the server is configured.
+//! The words after the path are not sent. `coded` compresses the body by its `content-encoding`. `swollen` replaces
+//! each byte `1e` of the body, up to two, with 300,000 letters that do not compress, so that an event needs a claim
+//! check. The others say which port fails ([`super::ports`]) and how ingest is configured.
 
 use std::io::Write;
 
@@ -25,7 +25,6 @@ use shared::gzip::{self, Level};
 
 use crate::mutate::Dice;
 
-/// A request that can be sent.
 #[derive(Clone, Debug)]
 pub struct Input {
     method: Method,
@@ -36,7 +35,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads one. `None` where no HTTP library would let it through.
+    /// `None` if an HTTP library would not accept the request.
     pub fn read(input: &[u8]) -> Option<Self> {
         let (head, body) = match input.windows(2).position(|pair| pair == b"\n\n") {
             Some(at) => (&input[..at], &input[at + 2..]),
@@ -60,12 +59,12 @@ impl Input {
         Some(input)
     }
 
-    /// Whether this word stands behind the path.
+    /// Whether this word is after the path.
     pub fn has(&self, word: &str) -> bool {
         self.words.iter().any(|own| own == word)
     }
 
-    /// Whether the answer has no body by definition.
+    /// Whether the answer has no body.
     pub fn is_head(&self) -> bool {
         self.method == Method::HEAD
     }
@@ -80,13 +79,13 @@ impl Input {
         request
     }
 
-    /// The body as its sender means it; `None` where it came in a coding of its own.
+    /// The body before compression; `None` if the client compressed it itself.
     pub fn plain_body(&self) -> Option<&[u8]> {
         let is_plain = self.has("coded") || self.coding().is_none_or(|coding| coding == b"identity");
         is_plain.then_some(&self.body[..])
     }
 
-    /// The JSON of the event with this index, by the media type.
+    /// The JSON of the event with this index.
     pub fn event(&self, index: usize) -> Option<Vec<u8>> {
         let media_type = self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
         let body = self.body.trim_ascii();

@@ -1,13 +1,13 @@
-//! What stands behind the door, in memory. It fails as the input says: `stream-hangs`, `stream-refuses`, `stream-flaky`
+//! The ports of ingest, in memory. They fail if the input says so: `stream-hangs`, `stream-refuses`, `stream-flaky`
 //! (every other record, once), `queue-refuses`, `payloads-refuse`.
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use ingest_fn::{
     EventStream, Put, Refusal, SpillFailure, SpillMessage, SpillQueue, StreamFailure, StreamRecord,
 };
-use shared::format::claim_check::BlobRef;
+use shared::format::claim_check::ClaimCheck;
+use shared::format::event_line::Event;
 use shared::format::record;
 use shared::limits;
 use shared::objects::memory::{Fault, MemoryObjects};
@@ -59,12 +59,12 @@ impl Ports {
         }
     }
 
-    /// Whether an event may be refused for no fault of its client.
+    /// Whether an event may be refused without a fault of its client.
     pub(super) fn may_fail(&self) -> bool {
         self.objects_refuse || (self.stream != Stream::Works && self.queue_refuses)
     }
 
-    /// All that was taken, stream and queue: partition keys and packed lines.
+    /// Everything on the stream and in the queue: partition keys and packed lines.
     pub(super) fn packed(&self) -> Vec<(String, Vec<u8>)> {
         let reached = self.reached.lock().unwrap();
         let on_stream =
@@ -81,9 +81,10 @@ impl Ports {
         self.objects.clone()
     }
 
-    /// What a reference leads to, whole.
-    pub(super) fn payload(&self, blob: &BlobRef) -> Bytes {
-        blob.join(blob.part_keys().iter().map(|key| self.objects.bytes(key)).collect()).unwrap()
+    /// The event whose line is stored for a head.
+    pub(super) fn stored(&self, claim_check: &ClaimCheck) -> Event {
+        let parts: Vec<_> = claim_check.part_keys().iter().map(|key| self.objects.bytes(key)).collect();
+        serde_json::from_slice(&claim_check.line(&parts).unwrap()).unwrap()
     }
 }
 

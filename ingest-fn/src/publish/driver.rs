@@ -66,9 +66,9 @@ impl<S: EventStream> Driver<S> {
     ) -> Self {
         Self {
             stream,
+            queue: Queue::new(settings.record_bytes),
             settings,
             latency,
-            queue: Queue::default(),
             requests: BTreeMap::new(),
             next_request: 0,
             made,
@@ -107,10 +107,9 @@ impl<S: EventStream> Driver<S> {
         let request = self.next_request;
         self.next_request += 1;
         let count = lines.len();
-        for (index, OutgoingLine { partition_key, line }) in lines.into_iter().enumerate() {
+        for (index, OutgoingLine { partition_key, line, is_head }) in lines.into_iter().enumerate() {
             let ticket = Ticket { request, index };
-            let referred = record::referred_bytes(&line);
-            self.queue.enter(&partition_key, Waiting { ticket, line, referred, deadline });
+            self.queue.enter(&partition_key, Waiting { ticket, line, is_head, deadline });
         }
         let request_state =
             Request { taken: vec![false; count], missing: count, deadline, cause: None, reply };

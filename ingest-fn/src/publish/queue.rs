@@ -28,10 +28,6 @@ pub(super) const CALLS: usize = 4;
 /// The wait before a record is sent again.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), cap: Duration::from_millis(100) };
 
-/// What a line that is larger than a record comes to when packed: the claim check let it pass for that, and the
-/// newline adds a few bytes.
-const PACKED_LARGE_LINE: usize = limits::INLINE_COMPRESSED_BYTES + 1024;
-
 /// Identifies a line to the request that waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket {
@@ -43,8 +39,8 @@ pub(super) struct Ticket {
 pub(super) struct Waiting {
     pub(super) ticket: Ticket,
     pub(super) line: Bytes,
-    /// The size of the text that it refers to, or 0: the record's reader will have it in memory.
-    pub(super) referred: u64,
+    /// Whether it is the head of a stored line, which the record's reader will have in memory.
+    pub(super) is_head: bool,
     /// When its request stops waiting. Never earlier than that of a line that entered before it.
     pub(super) deadline: Instant,
 }
@@ -76,8 +72,10 @@ pub(super) struct CallOutcome {
 }
 
 /// All lines that are not on the stream yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
+    /// The largest record, partition key included.
+    record_bytes: usize,
     /// Every key with lines. A key is either in `turns` or has a record in progress, never both.
     keys: HashMap<Arc<str>, Key>,
     /// The keys without a record in progress, longest waiting first.
@@ -102,6 +100,16 @@ struct RecordInProgress {
 }
 
 impl Queue {
+    pub(super) fn new(record_bytes: usize) -> Self {
+        Self {
+            record_bytes,
+            keys: HashMap::new(),
+            turns: VecDeque::new(),
+            in_progress: BTreeMap::new(),
+            next_call: 0,
+        }
+    }
+
     /// Adds a line after those of its key.
     pub(super) fn enter(&mut self, partition_key: &str, line: Waiting) {
         if let Some(key) = self.keys.get_mut(partition_key) {
@@ -136,7 +144,7 @@ impl Queue {
                 not_now.push_back(partition_key);
                 continue;
             }
-            let (count, size) = key.next_record(&partition_key);
+            let (count, size) = key.next_record(&partition_key, self.record_bytes);
             if bytes + size > limits::PUT_BYTES {
                 self.turns.push_front(partition_key);
                 break;
@@ -224,25 +232,21 @@ impl Key {
     }
 
     /// How many lines the next record takes, and the most it may come to in bytes, its key included. Lines fill it up
-    /// to a record's size as they are, so that packing, which never makes them larger, cannot pass the limit; a line
-    /// beyond that size travels alone, compressed. The texts that its lines refer to stay within what
-    /// a reader fetches.
-    fn next_record(&self, partition_key: &str) -> (usize, usize) {
+    /// to a record's size uncompressed, so that packing, which never makes them larger, cannot pass the limit. A line
+    /// beyond that size goes alone, compressed: it was checked to fit. Of lines that are heads a record has one at most.
+    fn next_record(&self, partition_key: &str, record_bytes: usize) -> (usize, usize) {
         let mut bytes = partition_key.len();
-        let mut count = 0;
-        let mut referred = 0_u64;
+        let (mut count, mut has_head) = (0, false);
         for line in self.lines.iter().take(record::RECORD_EVENTS) {
             let with_newline = line.line.len() + 1;
-            let in_all = referred.saturating_add(line.referred);
-            let is_too_much = line.referred > 0 && referred > 0 && in_all > limits::RECORD_REFERRED_BYTES;
-            if bytes + with_newline > limits::RECORD_BYTES || is_too_much {
+            if bytes + with_newline > record_bytes || line.is_head && has_head {
                 break;
             }
-            referred = in_all;
+            has_head |= line.is_head;
             bytes += with_newline;
             count += 1;
         }
-        if count == 0 { (1, partition_key.len() + PACKED_LARGE_LINE) } else { (count, bytes) }
+        if count == 0 { (1, record_bytes) } else { (count, bytes) }
     }
 }
 

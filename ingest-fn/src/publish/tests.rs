@@ -17,7 +17,11 @@ fn publisher(stream: &FakeStream) -> Arc<Publisher<FakeStream>> {
 }
 
 fn line(key: &str, text: &str) -> OutgoingLine {
-    OutgoingLine { partition_key: key.to_owned(), line: Bytes::copy_from_slice(text.as_bytes()) }
+    OutgoingLine {
+        partition_key: key.to_owned(),
+        line: Bytes::copy_from_slice(text.as_bytes()),
+        is_head: false,
+    }
 }
 
 /// The fake cuts the padding off.

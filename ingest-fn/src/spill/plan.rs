@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use shared::format::spill_message::{ENVELOPE_BYTES, SpillMessage};
+use shared::format::spill_message::SpillMessage;
 use shared::limits;
 
 use crate::publish::OutgoingLine;
@@ -20,7 +20,7 @@ pub(super) struct Planned {
 pub(super) fn messages(lines: Vec<OutgoingLine>) -> Vec<Planned> {
     let mut groups: Vec<Group> = Vec::new();
     let mut open: HashMap<String, usize> = HashMap::new();
-    for (index, OutgoingLine { partition_key, line }) in lines.into_iter().enumerate() {
+    for (index, OutgoingLine { partition_key, line, .. }) in lines.into_iter().enumerate() {
         let group = match open.get(&partition_key) {
             Some(&group) if groups[group].has_room_for(&line) => group,
             _ => {
@@ -66,11 +66,10 @@ impl Group {
         Self { partition_key, indexes: Vec::new(), lines: Vec::new(), bytes: 0 }
     }
 
-    /// Whether the message stays within the limit with `line` in it: as it is, since packing never makes it larger.
-    /// A line beyond the limit travels alone, compressed: the claim check let it pass for a quarter of a message.
+    /// Whether the message stays within the limit with `line` in it: uncompressed, since packing never makes it larger.
+    /// A line beyond the limit goes alone, compressed ([`SpillMessage::fits`]).
     fn has_room_for(&self, line: &Bytes) -> bool {
-        let most = (limits::MESSAGE_BYTES - ENVELOPE_BYTES - self.partition_key.len()) / 4 * 3;
-        self.bytes + line.len() < most
+        self.bytes + line.len() < SpillMessage::room(&self.partition_key)
     }
 
     fn take(&mut self, index: usize, line: Bytes) {
@@ -94,7 +93,11 @@ mod tests {
     use super::*;
 
     fn line(key: u8, text: &str) -> OutgoingLine {
-        OutgoingLine { partition_key: format!("t{key}"), line: Bytes::copy_from_slice(text.as_bytes()) }
+        OutgoingLine {
+            partition_key: format!("t{key}"),
+            line: Bytes::copy_from_slice(text.as_bytes()),
+            is_head: false,
+        }
     }
 
     #[test]

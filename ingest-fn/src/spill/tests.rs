@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use shared::objects::memory::MemoryObjects;
+
 use super::*;
 
 type Sent = Vec<Result<(), SpillFailure>>;
@@ -27,16 +29,30 @@ impl<F: Fn(usize, usize) -> Option<Sent> + Send + Sync + 'static> SpillQueue for
     }
 }
 
+/// The lines here are small: none needs a claim check.
+fn nowhere() -> MemoryObjects {
+    let mut objects = MemoryObjects::default();
+    objects.fail(|key| panic!("`{key}` is not called"));
+    objects
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
 /// Lets `keys`, a line each, spill into a queue that goes by `plan`: what became of each, the calls, the milliseconds.
 async fn spill(
     keys: &[&str],
     plan: impl Fn(usize, usize) -> Option<Sent> + Send + Sync + 'static,
 ) -> (Answers, Vec<Vec<String>>, u128) {
     let spill = Spill::new(Planned { plan, calls: Mutex::default() }, Duration::from_millis(150));
-    let line = |key: &&str| OutgoingLine { partition_key: (*key).to_owned(), line: "{}".into() };
+    let line =
+        |key: &&str| OutgoingLine { partition_key: (*key).to_owned(), line: "{}".into(), is_head: false };
     let refused = Err(Unpublished { budget_ms: 250, cause: "throttled".to_owned() });
     let started = Instant::now();
-    let answers = spill.take_rest(keys.iter().map(line).collect(), vec![refused; keys.len()]).await;
+    let answers = spill
+        .take_rest(keys.iter().map(line).collect(), vec![refused; keys.len()], &nowhere(), later())
+        .await;
     let calls = spill.queue.calls.into_inner().unwrap();
     (answers, calls, started.elapsed().as_millis())
 }
@@ -56,12 +72,14 @@ async fn only_what_the_stream_did_not_take_is_sent() {
         Planned { plan: |_, count| taken(count), calls: Mutex::default() },
         Duration::from_millis(150),
     );
-    let line = |key: &str| OutgoingLine { partition_key: key.to_owned(), line: "{}".into() };
+    let line = |key: &str| OutgoingLine { partition_key: key.to_owned(), line: "{}".into(), is_head: false };
     let refused = Err(Unpublished { budget_ms: 250, cause: "throttled".to_owned() });
-    let answers = spill.take_rest(vec![line("a"), line("b"), line("c")], vec![Ok(()), refused, Ok(())]).await;
+    let answers = spill
+        .take_rest(vec![line("a"), line("b"), line("c")], vec![Ok(()), refused, Ok(())], &nowhere(), later())
+        .await;
     assert_eq!(answers, [Ok(()), Ok(()), Ok(())]);
     assert_eq!(*spill.queue.calls.lock().unwrap(), [["b"]]);
-    assert_eq!(spill.take_rest(vec![line("a")], vec![Ok(())]).await, [Ok(())]);
+    assert_eq!(spill.take_rest(vec![line("a")], vec![Ok(())], &nowhere(), later()).await, [Ok(())]);
     assert_eq!(
         spill.queue.calls.lock().unwrap().len(),
         1,

@@ -94,7 +94,7 @@ async fn a_problem_names_what_came_and_what_is_allowed() {
     request.headers_mut().insert("x-customer-tier", "gold".parse().unwrap());
     insta::assert_snapshot!(server.send(request).await.text, @r#"{"type":"urn:tidegate:problem:tier_not_allowed","title":"Tier not allowed","status":403,"detail":"tier `gold` is not allowed (allowed: free, pro, enterprise)","code":"tier_not_allowed","request_id":"00000000-0000-0000-0000-000000000001"}"#);
     insta::assert_snapshot!(server.send(post(&[ACME, ("content-type", "text/csv")], "x")).await.json["detail"].as_str().unwrap(), @"media type `text/csv` cannot be read (accepted: application/json, application/x-ndjson, text/plain)");
-    insta::assert_snapshot!(server.send(post(&[TEXT, ACME], vec![b'x'; 10_000_001])).await.text, @r#"{"type":"urn:tidegate:problem:body_too_large","title":"Body too large","status":413,"detail":"the body is larger than 10000000 bytes (after decompression)","code":"body_too_large","limit":10000000,"request_id":"00000000-0000-0000-0000-000000000003"}"#);
+    insta::assert_snapshot!(server.send(post(&[TEXT, ACME], vec![b'x'; 10_485_761])).await.text, @r#"{"type":"urn:tidegate:problem:body_too_large","title":"Body too large","status":413,"detail":"the body is larger than 10485760 bytes (after decompression)","code":"body_too_large","limit":10485760,"request_id":"00000000-0000-0000-0000-000000000003"}"#);
 }
 
 #[tokio::test]

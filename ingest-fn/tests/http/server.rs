@@ -9,8 +9,8 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use ingest_fn::{
-    EventStream, IngestState, Put, Refusal, SpillFailure, SpillMessage, SpillQueue, StreamFailure,
-    StreamRecord, router,
+    EventStream, IngestState, OutgoingLine, Put, Refusal, SpillFailure, SpillMessage, SpillQueue,
+    StreamFailure, StreamRecord, router,
 };
 use serde_json::Value;
 use shared::config::Config;
@@ -153,6 +153,12 @@ impl Server {
             (message.partition_key().to_owned(), SpillMessage::read(message.body()).unwrap().len())
         };
         reached.messages.iter().map(shown).collect()
+    }
+
+    /// The lines in the spill queue.
+    pub(crate) fn spilled_lines(&self) -> Vec<OutgoingLine> {
+        let reached = self.reached.lock().unwrap();
+        reached.messages.iter().flat_map(|message| SpillMessage::read(message.body()).unwrap()).collect()
     }
 }
 

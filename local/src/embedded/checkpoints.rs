@@ -1,11 +1,10 @@
-//! How far the event source mapping is with each shard.
+//! How far the event source mapping has processed each shard.
 
 use rusqlite::{OptionalExtension, params};
 
-use super::Database;
+use super::database::Database;
 use crate::event_source_mapping::ports::Checkpoints;
 
-/// Checkpoints in the database.
 #[derive(Clone, Debug)]
 pub struct EmbeddedCheckpoints(pub Database);
 

@@ -1,4 +1,4 @@
-//! A bucket as a folder: objects are files that appear whole or not at all, and are never changed.
+//! A bucket as a folder. Objects are files. A file appears whole or not at all and is never changed in place.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,10 +10,9 @@ use operate::deployment::ListedObject;
 use shared::id::Ids;
 use shared::time::Timestamp;
 
-/// The longest name of a file or folder that common file systems take, in bytes, and a little less.
+/// The longest name of a file or folder, in bytes. Common file systems take 255.
 const NAME_BYTES: usize = 200;
 
-/// A folder of objects.
 #[derive(Clone, Debug)]
 pub struct Folder {
     bucket: PathBuf,
@@ -22,27 +21,27 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The bucket `name` under `root`; the folders are created.
+    /// Opens the bucket `name` in `root`, and creates it if it does not exist.
     pub fn open(root: &Path, name: &str) -> io::Result<Self> {
-        // Unfinished files lie beside the bucket: in the same file system, and never seen in the bucket.
+        // Unfinished files are outside the bucket, so no reader sees them, and in the same file system.
         let (bucket, unfinished) = (root.join(name), root.join(".unfinished"));
         std::fs::create_dir_all(&bucket)?;
         std::fs::create_dir_all(&unfinished)?;
         Ok(Self { bucket, unfinished, ids: Ids::system() })
     }
 
-    /// Where the object `key` lies, or would.
+    /// The file of the object `key`. It need not exist.
     pub fn path(&self, key: &str) -> PathBuf {
         key.split('/').fold(self.bucket.clone(), |path, segment| match segment {
-            // Never made by `shared::format::key`; if one came, it must not leave the bucket.
+            // `shared::format::key` makes no such key. If one came, it must not leave the bucket.
             "" | "." | ".." => path.join(format!("+{segment}")),
             segment => short_names(segment).fold(path, |path, name| path.join(name)),
         })
     }
 
-    /// Writes the object unless there is one; whether it did.
+    /// Writes the object unless it exists. Returns whether it was written.
     pub async fn create(&self, key: &str, bytes: Bytes) -> io::Result<bool> {
-        self.place(key, bytes, |unfinished, path| match std::fs::hard_link(unfinished, path) {
+        self.write(key, bytes, |unfinished, path| match std::fs::hard_link(unfinished, path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
@@ -50,12 +49,11 @@ impl Folder {
         .await
     }
 
-    /// Writes the object, in place of one that may be there.
+    /// Writes the object. Replaces it if it exists.
     pub async fn replace(&self, key: &str, bytes: Bytes) -> io::Result<()> {
-        self.place(key, bytes, |unfinished, path| std::fs::rename(unfinished, path)).await
+        self.write(key, bytes, |unfinished, path| std::fs::rename(unfinished, path)).await
     }
 
-    /// The object's bytes, if it is there.
     pub async fn get(&self, key: &str) -> io::Result<Option<Bytes>> {
         let path = self.path(key);
         off_thread(move || match std::fs::read(path) {
@@ -66,7 +64,7 @@ impl Folder {
         .await
     }
 
-    /// `length` bytes of the object from `offset` on; fewer where it ends before.
+    /// `length` bytes of the object from `offset`, or fewer if it ends before that.
     pub async fn get_range(&self, key: &str, offset: usize, length: usize) -> io::Result<Option<Bytes>> {
         let path = self.path(key);
         off_thread(move || match read_range(&path, offset, length) {
@@ -77,7 +75,7 @@ impl Folder {
         .await
     }
 
-    /// Deletes the object, if it is there.
+    /// Deletes the object. Succeeds if it does not exist.
     pub async fn delete(&self, key: &str) -> io::Result<()> {
         let path = self.path(key);
         off_thread(move || match std::fs::remove_file(path) {
@@ -89,7 +87,7 @@ impl Folder {
 
     /// The objects whose keys begin with `prefix`, in the order of their keys.
     pub async fn list(&self, prefix: &str) -> io::Result<Vec<ListedObject>> {
-        // What follows the last slash may be the beginning of a name; what stands before it is a folder.
+        // The part before the last slash is a folder. The part after it may be the beginning of a name.
         let folder =
             prefix.rsplit_once('/').map_or_else(|| self.bucket.clone(), |(folder, _)| self.path(folder));
         let (bucket, prefix) = (self.bucket.clone(), prefix.to_owned());
@@ -108,7 +106,7 @@ impl Folder {
         .await
     }
 
-    async fn place<T: Send + 'static>(
+    async fn write<T: Send + 'static>(
         &self,
         key: &str,
         bytes: Bytes,
@@ -122,7 +120,7 @@ impl Folder {
             }
             std::fs::write(&unfinished, bytes)?;
             let published = publish(&unfinished, &path);
-            // After a rename it is gone already; after a link it is a second name.
+            // After a link, this is a second name of the file. After a rename, it does not exist any more.
             let _gone = std::fs::remove_file(&unfinished);
             published
         })
@@ -130,8 +128,8 @@ impl Folder {
     }
 }
 
-/// A key's segment as names of folders: a name ends in `+` where the segment goes on. Keys hold no `+` otherwise
-/// (`shared::format::key` percent-encodes it), so two keys never meet in one path.
+/// A segment of a key as file names: a name ends in `+` if the segment continues in the next. Keys contain no other
+/// `+`, because `shared::format::key` percent-encodes it. So two keys never have the same path.
 fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
     let count = segment.len().div_ceil(NAME_BYTES);
     let chunks = segment.as_bytes().chunks(NAME_BYTES);
@@ -149,22 +147,22 @@ fn read_range(path: &Path, offset: usize, length: usize) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// Whether there is no object. A bucket knows no folders: what is one here is no object there.
+/// Whether there is no object. A folder counts as absent, because a bucket has no folders.
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
 }
 
-/// The key of the object at a path below the bucket: [`Folder::path`] read back.
+/// The key of the object at a path in the bucket: the reverse of [`Folder::path`].
 fn key_of(path: &Path) -> String {
     let mut key = String::new();
-    let mut goes_on = true;
+    let mut continues = true;
     for name in path.iter().map(|name| name.to_string_lossy()) {
-        if !goes_on {
+        if !continues {
             key.push('/');
         }
         let name = name.strip_prefix('+').unwrap_or(&name);
-        goes_on = name.ends_with('+');
+        continues = name.ends_with('+');
         key.push_str(name.strip_suffix('+').unwrap_or(name));
     }
     key
@@ -175,7 +173,7 @@ fn written(file: &Metadata) -> io::Result<Timestamp> {
     Ok(Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// Every file below `folder`; none if it is not there.
+/// Visits every file in `folder` and its folders. Visits nothing if `folder` does not exist.
 fn walk(folder: &Path, visit: &mut impl FnMut(&Path, &Metadata) -> io::Result<()>) -> io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -189,7 +187,7 @@ fn walk(folder: &Path, visit: &mut impl FnMut(&Path, &Metadata) -> io::Result<()
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => walk(&entry.path(), visit)?,
             Ok(metadata) => visit(&entry.path(), &metadata)?,
-            // Deleted since.
+            // Deleted since `read_dir` listed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -208,7 +206,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_folder_is_no_object_and_nothing_lies_below_an_object() {
+    async fn a_folder_is_not_an_object_and_an_object_contains_no_others() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path(), "bucket").unwrap();
         folder.create("a/b", Bytes::from_static(b"one")).await.unwrap();
@@ -219,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_is_created_once_and_then_stays() {
+    async fn an_object_is_created_once() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path(), "bucket").unwrap();
         assert!(folder.create("a/b", Bytes::from_static(b"one")).await.unwrap());
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_range_is_read_and_a_deleted_object_is_gone() {
+    async fn a_range_is_read_and_a_deleted_object_is_absent() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path(), "bucket").unwrap();
         folder.create("a", Bytes::from_static(b"0123456789")).await.unwrap();
@@ -264,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_many_creators_one_succeeds() {
+    async fn only_one_of_many_creators_succeeds() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path(), "bucket").unwrap();
         let creators = (0..16).map(|_| folder.create("k", Bytes::from_static(b"x")));
@@ -273,11 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn no_key_leaves_the_bucket_or_has_a_name_too_long() {
+    fn no_key_leaves_the_bucket_or_makes_a_name_that_is_too_long() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path(), "bucket").unwrap();
         for key in
-            ["../../x".to_owned(), "a/../../../x".to_owned(), format!("payloads/{}/x", "%C3".repeat(256))]
+            ["../../x".to_owned(), "a/../../../x".to_owned(), format!("claims/{}/x", "%C3".repeat(256))]
         {
             let path = folder.path(&key);
             assert!(path.starts_with(root.path().join("bucket")), "{key}");

@@ -1,19 +1,22 @@
-//! The items table: insert if absent, take over if unchanged.
+//! The items table: inserts an item if it is absent, and takes an item over if its origin is unchanged.
 
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use operate::deployment::NamedItem;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params};
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params, params_from_iter,
+};
 use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::Origin;
 use uuid::Uuid;
 
-use super::{Database, DatabaseError};
+use super::database::Database;
+use super::database::value;
+use super::error::DatabaseError;
 
-/// Items in one transaction. Puts of the door wait for a transaction to end, and have 120 ms for an attempt.
+/// Items in one transaction. A put of ingest waits for the transaction and has only 120 ms.
 const TRANSACTION_ITEMS: usize = 250;
 
-/// Items in the database.
 #[derive(Clone, Debug)]
 pub struct EmbeddedItems(pub Database);
 
@@ -55,7 +58,7 @@ impl ItemStore for EmbeddedItems {
 }
 
 impl EmbeddedItems {
-    /// The items of these names, by position; `None` where there is none.
+    /// The items with these names, in the same order; `None` if there is no such item.
     pub async fn find(
         &self,
         names: Vec<(TenantId, EventId)>,
@@ -113,35 +116,11 @@ fn failed(error: &DatabaseError) -> Insert {
 
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {
     let (pk, sk) = (key::item_partition(&item.facts.tenant), key::item_sort(&item.facts.id));
-    let json = |value: &Option<shared::format::claim_check::BlobRef>| {
-        value.as_ref().map(|blob| serde_json::to_string(blob).expect("a reference always serialises"))
-    };
-    let mut insert: CachedStatement<'_> = transaction.prepare_cached(
-        "INSERT INTO items VALUES (:pk, :sk, :source, :original_text, :modified_data, :processed_at, :received_at, :event_time, :tier, :fields, :original_ref, :modified_ref, :fields_ref, :shard, :sequence_number, :position, :admission_id, :content_hash, :expires_at, :received_partition, :trace) ON CONFLICT DO NOTHING",
-    )?;
-    let inserted = insert.execute(named_params! {
-        ":pk": pk,
-        ":sk": sk,
-        ":source": item.facts.source.as_str(),
-        ":original_text": item.original_text,
-        ":modified_data": item.modified_data,
-        ":processed_at": item.processed_at.to_string(),
-        ":received_at": item.facts.received_at.to_string(),
-        ":event_time": item.facts.event_time.map(|time| time.to_string()),
-        ":tier": item.facts.tier.as_str(),
-        ":fields": item.fields.as_json(),
-        ":original_ref": json(&item.original_ref),
-        ":modified_ref": json(&item.modified_ref),
-        ":fields_ref": json(&item.fields_ref),
-        ":shard": &*item.origin.shard,
-        ":sequence_number": &*item.origin.sequence_number,
-        ":position": item.origin.position,
-        ":admission_id": item.facts.admission_id.to_string(),
-        ":content_hash": item.content_hash,
-        ":expires_at": item.expires_at,
-        ":received_partition": item.received_partition,
-        ":trace": item.facts.trace,
-    })?;
+    let (names, values): (Vec<_>, Vec<_>) = item.attributes().into_iter().unzip();
+    let (columns, marks) = (names.join(", "), vec!["?"; names.len()].join(", "));
+    let insert = format!("INSERT INTO items ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING");
+    let inserted =
+        transaction.prepare_cached(&insert)?.execute(params_from_iter(values.into_iter().map(value)))?;
     if inserted == 1 {
         return Ok(Insert::Inserted);
     }
@@ -192,19 +171,16 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use consumer_fn::Attribute;
     use rusqlite::types::Value;
     use shared::fields::Fields;
-    use shared::format::claim_check::BlobRef;
     use shared::format::facts::{Facts, Source};
     use shared::tier::Tier;
     use shared::time::Timestamp;
 
     use super::*;
 
-    /// With everything that an item may have.
+    /// An item with every optional member.
     fn item() -> Item {
-        let blob = |name: &str| Some(BlobRef::to(name.as_bytes(), |sha256| format!("{name}/{sha256}")));
         let at = Timestamp::from_unix_ms(1_795_253_400_123);
         Item {
             facts: Facts {
@@ -222,34 +198,28 @@ mod tests {
             processed_at: at.plus(Duration::from_secs(1)),
             original_text: "hello".to_owned(),
             modified_data: "HELLO".to_owned(),
-            original_ref: blob("original"),
-            modified_ref: blob("modified"),
             fields: Fields::empty(),
-            fields_ref: blob("fields"),
+            original_text_bytes: Some(1),
+            modified_data_bytes: Some(2),
+            fields_bytes: Some(3),
             expires_at: Some(1_800_000_000),
             received_partition: "tenants/acme#3".to_owned(),
         }
     }
 
     #[tokio::test]
-    async fn a_row_has_a_column_for_each_attribute_of_an_item_and_the_same_in_it() {
+    async fn a_row_has_the_columns_and_values_of_the_items_attributes() {
         let folder = tempfile::tempdir().unwrap();
         let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
         assert_eq!(items.insert(&[item()]).await, [Insert::Inserted]);
         let row = |connection: &mut Connection| {
             let mut select = connection.prepare("SELECT * FROM items")?;
             let names: Vec<_> = select.column_names().map(str::to_owned).collect();
-            let value = |row: &Row<'_>| (0..names.len()).map(|column| row.get(column)).collect();
-            let values: Vec<Value> = select.query_row([], value)?;
+            let columns = |row: &Row<'_>| (0..names.len()).map(|column| row.get(column)).collect();
+            let values: Vec<Value> = select.query_row([], columns)?;
             Ok(names.into_iter().zip(values).collect::<BTreeMap<_, _>>())
         };
-        let attribute = |(name, value): (&str, Attribute)| {
-            let value = match value {
-                Attribute::Text(text) => Value::Text(text),
-                Attribute::Number(number) => Value::Integer(number),
-            };
-            (name.to_owned(), value)
-        };
+        let attribute = |(name, attribute): (&str, _)| (name.to_owned(), value(attribute));
         let expected: BTreeMap<_, _> = item().attributes().into_iter().map(attribute).collect();
         assert_eq!(items.0.call(row).await.unwrap(), expected);
     }

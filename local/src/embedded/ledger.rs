@@ -1,4 +1,4 @@
-//! The ledger table: a row a shard, and a row an archive object.
+//! The ledger table: one row for each shard, and one for each archive object.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,10 @@ use shared::format::key;
 use shared::format::manifest_row::{ManifestRow, UnreadableRow};
 use shared::origin::ShardPosition;
 
-use super::{Database, DatabaseError};
+use super::database::Database;
+use super::database::value;
+use super::error::DatabaseError;
 
-/// The ledger in the database.
 #[derive(Clone, Debug)]
 pub struct EmbeddedLedger(pub Database);
 
@@ -33,7 +34,7 @@ impl Ledger for EmbeddedLedger {
         let written = self.0.write(move |transaction| {
             let committed = progress.committed_end.as_ref();
             let intent = progress.intent.as_ref();
-            // The row of version 1 is the one that must not be there yet.
+            // Version 1 is written only if there is no row.
             transaction.execute(
                 "INSERT INTO ledger SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?2 - 1 = coalesce((SELECT version FROM ledger WHERE shard = ?1), 0)
                  ON CONFLICT DO UPDATE SET version = excluded.version, committed_end_sequence_number = excluded.committed_end_sequence_number, committed_end_position = excluded.committed_end_position,
@@ -60,23 +61,20 @@ impl Ledger for EmbeddedLedger {
         let written = self.0.write(move |transaction| {
             let places = vec!["?"; names.len()].join(", ");
             let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({places})", names.join(", "));
-            let values = values.into_iter().map(|value| match value {
-                Attribute::Text(text) => Value::Text(text),
-                Attribute::Number(number) => Value::Integer(number),
-            });
+            let values = values.into_iter().map(value);
             transaction.prepare_cached(&insert)?.execute(params_from_iter(values))
         });
         written.await.map(drop).map_err(failure)
     }
 }
 
-/// The sort key of the row whose first place this is.
+/// The sort key of the row that starts at this position.
 fn sort(mark: &ShardPosition) -> String {
     key::manifest_sort(&mark.sequence_number, mark.position)
 }
 
 impl EmbeddedLedger {
-    /// The manifest rows of a shard whose first place is behind `after`, in the shard's order, `limit` at most.
+    /// The manifest rows of a shard that start after `after`, in the shard's order, at most `limit`.
     pub async fn manifest(
         &self,
         shard: &str,
@@ -88,27 +86,27 @@ impl EmbeddedLedger {
         self.rows(query, shard, after, limit).await
     }
 
-    /// The manifest rows of a shard whose first place is before `place`, or the last ones, the last first, `limit` at most.
+    /// The manifest rows of a shard that start before `end`, or the last ones, the last first, at most `limit`.
     pub async fn manifest_before(
         &self,
         shard: &str,
-        place: Option<&ShardPosition>,
+        end: Option<&ShardPosition>,
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ManifestError> {
-        // Every row's key is before this one.
-        let before = place.map_or_else(|| "object0".to_owned(), sort);
+        // Without an end: a key after that of every row.
+        let end = end.map_or_else(|| "object0".to_owned(), sort);
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk < ?2 ORDER BY sk DESC LIMIT ?3";
-        self.rows(query, shard, before, limit).await
+        self.rows(query, shard, end, limit).await
     }
 
-    /// The last manifest row of a shard whose first place is not behind `place`.
+    /// The last manifest row of a shard that starts at or before `position`.
     pub async fn manifest_at(
         &self,
         shard: &str,
-        place: &ShardPosition,
+        position: &ShardPosition,
     ) -> Result<Option<ManifestRow>, ManifestError> {
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk <= ?2 ORDER BY sk DESC LIMIT ?3";
-        Ok(self.rows(query, shard, sort(place), 1).await?.pop())
+        Ok(self.rows(query, shard, sort(position), 1).await?.pop())
     }
 
     async fn rows(
@@ -142,13 +140,10 @@ impl EmbeddedLedger {
     }
 }
 
-/// Why a manifest could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// The database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// A row of it.
     #[error(transparent)]
     Row(#[from] UnreadableRow),
 }
@@ -182,7 +177,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn of_two_writers_of_one_version_one_succeeds() {
+    async fn only_one_of_two_writers_of_a_version_succeeds() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = EmbeddedLedger(Database::open(&folder.path().join("ledger.sqlite")).unwrap());
         assert_eq!(ledger.read("a").await.unwrap(), Progress::default());
@@ -194,9 +189,9 @@ mod tests {
             intent: Some(Intent { key: "events/x".to_owned(), from: from.clone() }),
         };
         let second = Progress { version: 2, committed_end: Some(from), intent: None };
-        assert_eq!(ledger.write("a", &second).await, Ok(Written::Conflict), "the first comes first");
+        assert_eq!(ledger.write("a", &second).await, Ok(Written::Conflict), "version 1 must come first");
         assert_eq!(ledger.write("a", &first).await, Ok(Written::Done));
-        assert_eq!(ledger.write("a", &first).await, Ok(Written::Conflict), "an answer that was lost");
+        assert_eq!(ledger.write("a", &first).await, Ok(Written::Conflict), "a repeated write");
         assert_eq!(ledger.read("a").await.unwrap(), first);
         assert_eq!(ledger.write("a", &second).await, Ok(Written::Done));
         assert_eq!(ledger.read("a").await.unwrap(), second);
@@ -204,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shards_manifest_is_read_in_its_order_and_in_pages() {
+    async fn the_manifest_of_a_shard_is_read_in_order_and_in_pages() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = EmbeddedLedger(Database::open(&folder.path().join("ledger.sqlite")).unwrap());
         let row = |first: &str, before: &str| ManifestRow {

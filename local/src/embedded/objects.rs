@@ -1,23 +1,22 @@
-//! The bucket of the local run: a folder, with the metadata of archive objects in the database.
+//! The bucket: a folder, with the metadata of archive objects in the database.
 
 use std::fmt::Display;
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 use shared::digest::sha256;
+use shared::format::failed_batch::FailedBatchObject;
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 
-use super::{Database, Folder};
-use crate::event_source_mapping::FailureRecord;
+use super::database::Database;
+use super::folder::Folder;
 use crate::event_source_mapping::ports::FailureDestination;
 
-/// Objects in a folder, their metadata in the database.
+/// The objects are in a folder, their metadata in the database.
 #[derive(Clone, Debug)]
 pub struct EmbeddedObjects {
-    /// The bucket.
     pub folder: Folder,
-    /// Where the metadata is.
     pub database: Database,
 }
 
@@ -89,9 +88,8 @@ fn failure<E: Display>(key: &str) -> impl FnOnce(E) -> ObjectFailure {
 }
 
 impl FailureDestination for EmbeddedObjects {
-    async fn keep(&self, record: &FailureRecord) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(record)?;
-        self.folder.replace(&record.object_key, json.into()).await?;
+    async fn save(&self, batch: &FailedBatchObject) -> anyhow::Result<()> {
+        self.folder.replace(&batch.object_key, batch.to_json().into()).await?;
         Ok(())
     }
 }

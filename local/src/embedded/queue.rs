@@ -1,5 +1,4 @@
-//! The spill queue and its dead-letter queue: messages with a visibility time-out and a count of receives, as SQS
-//! keeps them.
+//! The spill queue and its dead-letter queue. As in SQS, a message has a visibility time-out and a count of receives.
 
 use std::time::Duration;
 
@@ -9,63 +8,58 @@ use rusqlite::{Connection, Transaction, named_params, params};
 use shared::limits;
 use shared::time::{Clock, Timestamp};
 
-use super::{Database, DatabaseError};
+use super::database::Database;
+use super::error::DatabaseError;
 
-/// The queue's name, and its dead-letter queue's.
 const SPILL: &str = "spill";
 const DEAD: &str = "spill-dead";
 
-/// The queue, for sending and for receiving.
 #[derive(Clone, Debug)]
 pub struct EmbeddedQueue {
     database: Database,
     clock: Clock,
 }
 
-/// What a queue promises about its messages.
+/// How a queue repeats messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
-    /// How long a message that was received stays hidden.
+    /// How long a received message stays hidden.
     pub visibility: Duration,
-    /// A message that was received so often goes to the dead-letter queue instead: `maxReceiveCount`.
+    /// `maxReceiveCount`: after so many receives, a message goes to the dead-letter queue.
     pub receives: u32,
 }
 
-/// A message that was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Names it for as long as it exists.
     pub id: String,
-    /// What was sent.
     pub body: String,
-    /// How often it was received, this time included.
+    /// How often it was received, including this time.
     pub receives: u32,
-    /// When it was sent, in Unix milliseconds.
+    /// In Unix milliseconds.
     pub sent_ms: i64,
 }
 
-/// What is in the two queues.
+/// The number of messages in the two queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
-    /// Messages in the spill queue, hidden ones among them.
+    /// In the spill queue, including hidden ones.
     pub waiting: u64,
-    /// Messages in the dead-letter queue.
+    /// In the dead-letter queue.
     pub dead: u64,
 }
 
 impl EmbeddedQueue {
-    /// The queue in `database`.
     pub fn new(database: Database, clock: Clock) -> Self {
         Self { database, clock }
     }
 
-    /// At most 10 visible messages, the oldest first, whose bodies come to no more than `bytes`, or else one. They are
-    /// hidden for a while, and come again unless they are deleted.
+    /// At most 10 visible messages, the oldest first. Their bodies have at most `bytes` together, unless it is one
+    /// message. They become visible again after the visibility time-out, unless they are deleted.
     pub async fn receive(&self, bytes: usize, delivery: Delivery) -> Result<Vec<Received>, DatabaseError> {
         let now = self.clock.now();
         let hidden_until = now.plus(delivery.visibility).unix_ms();
         let now = now.unix_ms();
-        // Most of the time there is nothing, and to find that out needs no transaction that writes.
+        // Most of the time the queue is empty. A read finds that out without a write transaction.
         let visible = self.database.call(move |connection| {
             let mut any = connection.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND visible_ms <= ?2)",
@@ -76,7 +70,7 @@ impl EmbeddedQueue {
             return Ok(Vec::new());
         }
         let received = self.database.write(move |transaction| {
-            bury(transaction, now, delivery.receives)?;
+            move_dead_letters(transaction, now, delivery.receives)?;
             let received = oldest(transaction, now, bytes)?;
             for message in &received {
                 transaction.execute(
@@ -89,7 +83,6 @@ impl EmbeddedQueue {
         received.await
     }
 
-    /// Deletes messages that are done.
     pub async fn delete(&self, ids: Vec<String>) -> Result<(), DatabaseError> {
         self.database
             .write(move |transaction| {
@@ -100,7 +93,7 @@ impl EmbeddedQueue {
             .await
     }
 
-    /// The messages of a queue, hidden ones among them, in their order. They are not received by it.
+    /// The messages of a queue in order, including hidden ones. This does not count as a receive.
     pub async fn messages(&self, queue: QueueName) -> Result<Vec<QueuedMessage>, DatabaseError> {
         let queue = match queue {
             QueueName::Spill => SPILL,
@@ -119,7 +112,7 @@ impl EmbeddedQueue {
         self.database.call(look).await
     }
 
-    /// Makes hidden messages visible: for a start, when nobody can be at work on them.
+    /// Makes hidden messages visible. Called at the start, when no process can be working on them.
     pub async fn release(&self) -> Result<(), DatabaseError> {
         let release = |transaction: &Transaction<'_>| {
             transaction.execute("UPDATE messages SET visible_ms = 0 WHERE queue = ?1", [SPILL]).map(drop)
@@ -127,7 +120,6 @@ impl EmbeddedQueue {
         self.database.write(release).await
     }
 
-    /// What is in the two queues.
     pub async fn left(&self) -> Result<Left, DatabaseError> {
         self.database
             .call(|connection| {
@@ -141,16 +133,16 @@ impl EmbeddedQueue {
     }
 }
 
-/// Moves visible messages that were received too often to the dead-letter queue, as they are.
-fn bury(transaction: &Transaction<'_>, now: i64, receives: u32) -> rusqlite::Result<()> {
-    let buried = transaction.execute(
+/// Moves visible messages that were received too often to the dead-letter queue.
+fn move_dead_letters(transaction: &Transaction<'_>, now: i64, receives: u32) -> rusqlite::Result<()> {
+    let moved = transaction.execute(
         "UPDATE messages SET queue = :dead, visible_ms = 0 WHERE queue = :spill AND visible_ms <= :now AND receives >= :receives",
         named_params! {":dead": DEAD, ":spill": SPILL, ":now": now, ":receives": receives},
     )?;
-    if buried > 0 {
+    if moved > 0 {
         tracing::error!(
-            messages = buried,
-            "messages were received {receives} times in vain: they lie in the dead-letter queue"
+            messages = moved,
+            "messages failed {receives} times and were moved to the dead-letter queue"
         );
     }
     Ok(())
@@ -181,7 +173,7 @@ impl SpillQueue for EmbeddedQueue {
     async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
         let bytes: usize = messages.iter().map(|message| message.body().len()).sum();
         if messages.len() > limits::BATCH_MESSAGES || bytes > limits::MESSAGE_BYTES {
-            // As SQS does: the whole call is refused.
+            // Like SQS, refuse the whole call.
             let failure = SpillFailure(format!("a call of {} messages and {bytes} bytes", messages.len()));
             return vec![Err(failure); messages.len()];
         }
@@ -207,7 +199,7 @@ mod tests {
 
     const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(10), receives: 2 };
 
-    /// A queue, and the clock's milliseconds.
+    /// A queue and its clock, in Unix milliseconds.
     fn queue() -> (tempfile::TempDir, EmbeddedQueue, Arc<AtomicI64>) {
         let folder = tempfile::tempdir().unwrap();
         let now = Arc::new(AtomicI64::new(0));
@@ -222,13 +214,13 @@ mod tests {
         assert!(queue.send(&messages).await.iter().all(Result::is_ok));
     }
 
-    /// Receives; the messages' ids.
+    /// Receives messages and returns their ids.
     async fn receive(queue: &EmbeddedQueue, bytes: usize) -> Vec<String> {
         queue.receive(bytes, DELIVERY).await.unwrap().into_iter().map(|message| message.id).collect()
     }
 
     #[tokio::test]
-    async fn a_message_that_was_received_is_hidden_and_comes_again_unless_it_is_deleted() {
+    async fn a_received_message_is_hidden_and_repeated_unless_it_is_deleted() {
         let (_folder, queue, now) = queue();
         send(&queue, &["a", "b"]).await;
         assert_eq!(receive(&queue, 1_000).await, ["1", "2"]);
@@ -256,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn looking_at_a_queue_changes_nothing_in_it() {
+    async fn listing_a_queue_changes_nothing_in_it() {
         let (_folder, queue, now) = queue();
         now.store(7, Ordering::Relaxed);
         send(&queue, &["a", "b"]).await;
@@ -265,7 +257,7 @@ mod tests {
             let seen = queue.messages(QueueName::Spill).await.unwrap();
             let ids: Vec<_> =
                 seen.iter().map(|message| (message.id.as_str(), message.sent.unix_ms())).collect();
-            assert_eq!(ids, [("1", 7), ("2", 7)], "a hidden one, and one that is not");
+            assert_eq!(ids, [("1", 7), ("2", 7)], "a hidden and a visible message");
             assert_eq!(seen[1].body, SpillMessage::of("b", &["{}"]).body());
         }
         assert_eq!(queue.messages(QueueName::Dead).await.unwrap(), []);
@@ -273,11 +265,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_receive_has_ten_messages_and_the_bytes_it_may_at_most() {
+    async fn a_receive_returns_at_most_ten_messages_and_the_given_bytes() {
         let (_folder, queue, _now) = queue();
         send(&queue, &["a"; 10]).await;
         send(&queue, &["a"; 3]).await;
-        assert_eq!(receive(&queue, 1).await.len(), 1, "one there is always");
+        assert_eq!(receive(&queue, 1).await.len(), 1, "at least one message");
         assert_eq!(receive(&queue, 1_000_000).await.len(), 10);
         queue.release().await.unwrap();
         let body = SpillMessage::of("a", &["{}"]).body().len();
@@ -285,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_beyond_the_limits_is_refused_as_a_whole() {
+    async fn a_call_over_the_limits_is_refused_as_a_whole() {
         let (_folder, queue, _now) = queue();
         let message = SpillMessage::of("a", &["{}"]);
         assert!(queue.send(&vec![message; 11]).await.iter().all(Result::is_err));

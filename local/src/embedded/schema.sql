@@ -1,4 +1,4 @@
--- The stream. A shard holds the partition keys whose MD5 lies in its range of hashes (32 hexadecimal digits each).
+-- The stream. A shard takes the partition keys whose MD5 is in its range of hashes (32 hexadecimal digits each).
 CREATE TABLE shards (
     id TEXT PRIMARY KEY,
     parent TEXT,
@@ -7,7 +7,7 @@ CREATE TABLE shards (
     closed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- `sequence` rises over the whole stream and is never given twice (AUTOINCREMENT), also after records expire.
+-- `sequence` rises over the whole stream and is never reused (AUTOINCREMENT), even after records expire.
 CREATE TABLE records (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     shard TEXT NOT NULL REFERENCES shards (id),
@@ -17,13 +17,13 @@ CREATE TABLE records (
 ) STRICT;
 CREATE INDEX records_by_shard ON records (shard, sequence);
 
--- How far the event source mapping is with each shard.
+-- The last sequence number of each shard that the event source mapping has processed.
 CREATE TABLE checkpoints (
     shard TEXT PRIMARY KEY,
     sequence_number TEXT NOT NULL
 ) STRICT;
 
--- The items table, one column an attribute.
+-- The items table: one column for each attribute.
 CREATE TABLE items (
     pk TEXT NOT NULL,
     sk TEXT NOT NULL,
@@ -35,9 +35,10 @@ CREATE TABLE items (
     event_time TEXT,
     tier TEXT NOT NULL,
     fields TEXT NOT NULL,
-    original_ref TEXT,
-    modified_ref TEXT,
-    fields_ref TEXT,
+    truncated INTEGER,
+    original_text_bytes INTEGER,
+    modified_data_bytes INTEGER,
+    fields_bytes INTEGER,
     shard TEXT NOT NULL,
     sequence_number TEXT NOT NULL,
     position INTEGER NOT NULL,
@@ -49,7 +50,7 @@ CREATE TABLE items (
     PRIMARY KEY (pk, sk)
 ) STRICT;
 
--- The ledger table's row of a shard: up to where it is committed, and which object is being written.
+-- The ledger table, one row for each shard: up to where it is committed, and which object is being written.
 CREATE TABLE ledger (
     shard TEXT PRIMARY KEY,
     version INTEGER NOT NULL,
@@ -60,8 +61,8 @@ CREATE TABLE ledger (
     intent_position INTEGER
 ) STRICT;
 
--- The ledger table's other rows: what each archive object holds. `sk` is in the order of the shard, `tenants` is
--- [[tenant, offset, length, lines], …], or lies in the object `tenants_key`.
+-- The manifest rows of the ledger table, one for each archive object. `sk` sorts in the order of the shard. `tenants` is
+-- [[tenant, offset, length, lines], …]; if that is too large, it is in the object `tenants_key`.
 CREATE TABLE manifest (
     pk TEXT NOT NULL,
     sk TEXT NOT NULL,
@@ -80,7 +81,7 @@ CREATE TABLE manifest (
     PRIMARY KEY (pk, sk)
 ) STRICT;
 
--- What S3 keeps beside an object: metadata, by the object's key and its bytes' checksum.
+-- The metadata that S3 stores with an object, by the object's key and the checksum of its bytes.
 CREATE TABLE object_metadata (
     key TEXT NOT NULL,
     sha256 TEXT NOT NULL,
@@ -89,7 +90,7 @@ CREATE TABLE object_metadata (
     PRIMARY KEY (key, sha256)
 ) STRICT;
 
--- Queues, by name. A message is visible from `visible_ms` on; a receive counts, and moves that time.
+-- The messages of all queues. A message is visible from `visible_ms`. A receive moves that time and counts.
 CREATE TABLE messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     queue TEXT NOT NULL,

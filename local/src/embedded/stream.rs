@@ -1,4 +1,4 @@
-//! The stream: shards with ranges of hashes, records in order, sequence numbers of 56 digits as Kinesis gives them.
+//! The stream: shards with ranges of hashes, records in order, and sequence numbers of 56 digits as in Kinesis.
 
 use ingest_fn::publish::{EventStream, Put, StreamFailure, StreamRecord};
 use md5::{Digest, Md5};
@@ -6,43 +6,43 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, pa
 use shared::limits;
 use shared::time::{Clock, Timestamp};
 
-use super::{Database, DatabaseError};
-use crate::event_source_mapping::ports::{ListedShard, Read, Record, Room, StreamReader, Tail};
+use super::database::Database;
+use super::error::DatabaseError;
+use crate::event_source_mapping::ports::{
+    ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader, StreamShard,
+};
 
-/// The stream, for writing.
+/// Writes to the stream.
 #[derive(Clone, Debug)]
 pub struct EmbeddedStream {
     database: Database,
     clock: Clock,
 }
 
-/// The stream, for reading: on a connection of its own, so that reads do not wait for puts.
+/// Reads the stream, on a connection of its own, so that reads do not wait for puts.
 #[derive(Clone, Debug)]
 pub struct StreamRows(pub Database);
 
 #[derive(Clone, Debug)]
-struct Shard {
+struct OpenShard {
     id: String,
     first_hash: u128,
     last_hash: u128,
 }
 
-/// Why a shard cannot be split.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
-    /// No open shard of that name.
     #[error("`{0}` is not an open shard")]
     NotOpen(String),
-    /// It holds a single hash.
+    /// Its range is a single hash.
     #[error("`{0}` is too narrow to split")]
     TooNarrow(String),
-    /// The database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
 impl EmbeddedStream {
-    /// The stream in `database`; if it has no shards yet, it gets `shards` of them, 1 or more, of equal width.
+    /// Opens the stream. A new stream gets `shards` shards of equal width, at least 1.
     pub async fn open(database: Database, shards: u16, clock: Clock) -> Result<Self, DatabaseError> {
         database
             .write(move |transaction| {
@@ -57,14 +57,14 @@ impl EmbeddedStream {
         Ok(Self { database, clock })
     }
 
-    /// The names of the shards that take records.
+    /// The ids of the shards that take records.
     pub async fn open_shards(&self) -> Result<Vec<String>, DatabaseError> {
         let open = self.database.call(|connection| open_shards(connection)).await?;
         Ok(open.into_iter().map(|shard| shard.id).collect())
     }
 
-    /// Splits an open shard in the middle: it takes no more records, its two children do. Whoever puts at the same
-    /// time, in this process or in another, has put before it or puts to a child.
+    /// Splits an open shard in the middle. It takes no more records; its two children do. A put at the same time, even
+    /// in another process, goes to the shard before the split or to a child.
     pub async fn split(&self, shard: &str) -> Result<[String; 2], SplitError> {
         let shard = shard.to_owned();
         let split = self.database.write(move |transaction| {
@@ -86,7 +86,7 @@ impl EmbeddedStream {
         split.await?
     }
 
-    /// Deletes records that were processed and are older than a day, and items past their time.
+    /// Deletes processed records that are older than the retention time, and expired items.
     pub async fn expire(&self) -> Result<(), DatabaseError> {
         let now = self.clock.now().unix_ms();
         let oldest = now - i64::try_from(limits::STREAM_RETENTION.as_millis()).unwrap_or(i64::MAX);
@@ -103,9 +103,9 @@ impl EmbeddedStream {
     }
 }
 
-/// The open shard that a partition key belongs to. To be asked in the transaction that puts there: another process may
-/// split it at any time, and what lies in a closed shard behind its end is never read.
-fn shard_of<'a>(open: &'a [Shard], partition_key: &str) -> &'a str {
+/// The open shard of a partition key. Call it in the transaction that puts the record: another process may split the
+/// shard at any time, and a record that is put to a closed shard may never be read.
+fn shard_of<'a>(open: &'a [OpenShard], partition_key: &str) -> &'a str {
     let hash = u128::from_be_bytes(Md5::digest(partition_key).into());
     let shard = open.iter().find(|shard| (shard.first_hash..=shard.last_hash).contains(&hash));
     &shard.expect("the open shards' ranges cover every hash").id
@@ -117,10 +117,10 @@ impl EventStream for EmbeddedStream {
             .iter()
             .find(|record| record.partition_key.len() + record.data.len() > limits::RECORD_BYTES)
         {
-            // As Kinesis does: the whole call is refused.
+            // Like Kinesis, refuse the whole call.
             let bytes = large.partition_key.len() + large.data.len();
             return Err(StreamFailure::Refused(format!(
-                "a record of {bytes} bytes exceeds {}",
+                "a record of {bytes} bytes is over the limit of {} bytes",
                 limits::RECORD_BYTES
             )));
         }
@@ -141,7 +141,7 @@ impl EventStream for EmbeddedStream {
             })
             .await
             .map_err(|error| match error {
-                // The transaction did not begin, or was rolled back.
+                // The transaction did not start, or was rolled back.
                 DatabaseError::Sqlite(_) | DatabaseError::Schema { .. } => {
                     StreamFailure::Refused(error.to_string())
                 }
@@ -152,8 +152,8 @@ impl EventStream for EmbeddedStream {
 }
 
 impl StreamRows {
-    /// The last sequence number of `shard` before the first record that arrived at `time` or later: behind it, reading
-    /// begins with that one.
+    /// The last sequence number of `shard` before the first record that arrived at or after `time`. A read after it
+    /// starts with that record.
     pub async fn last_before(&self, shard: &str, time: Timestamp) -> Result<Option<String>, DatabaseError> {
         let shard = shard.to_owned();
         let found: Option<i64> = self
@@ -172,27 +172,27 @@ impl StreamRows {
 }
 
 impl StreamReader for StreamRows {
-    async fn shards(&self) -> anyhow::Result<Vec<ListedShard>> {
+    async fn shards(&self) -> anyhow::Result<Vec<StreamShard>> {
         let listed = self.0.call(|connection| {
             let mut select = connection.prepare_cached("SELECT id, parent FROM shards ORDER BY id")?;
             let rows = select.query_map([], |row| {
                 let parent: Option<String> = row.get(1)?;
-                Ok(ListedShard { id: row.get(0)?, parents: parent.into_iter().collect() })
+                Ok(StreamShard { id: row.get(0)?, parents: parent.into_iter().collect() })
             })?;
             rows.collect()
         });
         Ok(listed.await?)
     }
 
-    async fn read(&self, shard: &str, after: Option<&str>, room: Room) -> anyhow::Result<Read> {
+    async fn read(&self, shard: &str, after: Option<&str>, limit: ReadLimit) -> anyhow::Result<ShardRead> {
         let shard = shard.to_owned();
         let after = after.map_or(Ok(0), sequence)?;
-        Ok(self.0.call(move |connection| read(connection, &shard, after, room)).await?)
+        Ok(self.0.call(move |connection| read(connection, &shard, after, limit)).await?)
     }
 }
 
-fn read(connection: &Connection, shard: &str, after: i64, room: Room) -> rusqlite::Result<Read> {
-    // Asked before the records: a shard that is closed now got its last record before.
+fn read(connection: &Connection, shard: &str, after: i64, limit: ReadLimit) -> rusqlite::Result<ShardRead> {
+    // Read this before the records: a shard that is closed now has its last record already.
     let closed: Option<bool> = connection
         .prepare_cached("SELECT closed FROM shards WHERE id = ?1")?
         .query_row([shard], |row| row.get(0))
@@ -207,16 +207,16 @@ fn read(connection: &Connection, shard: &str, after: i64, room: Room) -> rusqlit
         let record = record(row)?;
         bytes += record.data.len();
         records.push(record);
-        if records.len() >= room.records || bytes >= room.bytes {
-            return Ok(Read { records, tail: Tail::More });
+        if records.len() >= limit.records || bytes >= limit.bytes {
+            return Ok(ShardRead { records, tail: ShardTail::More });
         }
     }
-    let tail = if closed.unwrap_or(true) { Tail::Closed } else { Tail::Tip };
-    Ok(Read { records, tail })
+    let tail = if closed.unwrap_or(true) { ShardTail::Closed } else { ShardTail::Tip };
+    Ok(ShardRead { records, tail })
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    Ok(Record {
+fn record(row: &Row<'_>) -> rusqlite::Result<ShardRecord> {
+    Ok(ShardRecord {
         sequence_number: sequence_number(row.get(0)?),
         partition_key: row.get(1)?,
         arrival: Timestamp::from_unix_ms(row.get(2)?),
@@ -224,7 +224,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-/// 56 digits that begin with 49, as in Kinesis, so that nobody takes them for a number that fits 64 bits.
+/// 56 digits that begin with 49, as in Kinesis, so that no code can treat it as a number of 64 bits.
 fn sequence_number(sequence: i64) -> String {
     format!("49{sequence:054}")
 }
@@ -240,7 +240,7 @@ fn shard_id(number: u128) -> String {
     format!("shardId-{number:012}")
 }
 
-/// The names of the next two shards.
+/// The ids of the next two shards.
 fn next_ids(connection: &Connection) -> rusqlite::Result<[String; 2]> {
     let count: u32 = connection.query_row("SELECT count(*) FROM shards", [], |row| row.get(0))?;
     Ok([shard_id(count.into()), shard_id(u128::from(count) + 1)])
@@ -269,7 +269,7 @@ fn create(
     Ok(())
 }
 
-fn open_shards(connection: &Connection) -> rusqlite::Result<Vec<Shard>> {
+fn open_shards(connection: &Connection) -> rusqlite::Result<Vec<OpenShard>> {
     let hash = |row: &Row<'_>, column| {
         let digits: String = row.get(column)?;
         u128::from_str_radix(&digits, 16).map_err(|error| {
@@ -280,7 +280,7 @@ fn open_shards(connection: &Connection) -> rusqlite::Result<Vec<Shard>> {
         "SELECT id, first_hash, last_hash FROM shards WHERE closed = 0 ORDER BY first_hash",
     )?;
     let rows = select.query_map([], |row| {
-        Ok(Shard { id: row.get(0)?, first_hash: hash(row, 1)?, last_hash: hash(row, 2)? })
+        Ok(OpenShard { id: row.get(0)?, first_hash: hash(row, 1)?, last_hash: hash(row, 2)? })
     })?;
     rows.collect()
 }
@@ -291,7 +291,7 @@ mod tests {
 
     use super::*;
 
-    const EVERYTHING: Room = Room { records: 100, bytes: 1_000_000 };
+    const EVERYTHING: ReadLimit = ReadLimit { records: 100, bytes: 1_000_000 };
 
     async fn stream(shards: u16) -> (tempfile::TempDir, EmbeddedStream, StreamRows) {
         let folder = tempfile::tempdir().unwrap();
@@ -306,31 +306,36 @@ mod tests {
         StreamRecord { partition_key: partition_key.to_owned(), data: Bytes::from_static(data.as_bytes()) }
     }
 
-    async fn read(rows: &StreamRows, shard: &str, after: Option<&str>, room: Room) -> (Vec<Record>, Tail) {
+    async fn read(
+        rows: &StreamRows,
+        shard: &str,
+        after: Option<&str>,
+        room: ReadLimit,
+    ) -> (Vec<ShardRecord>, ShardTail) {
         let read = rows.read(shard, after, room).await.unwrap();
         (read.records, read.tail)
     }
 
     #[tokio::test]
-    async fn records_come_back_in_order_behind_a_sequence_number() {
+    async fn records_are_read_in_order_after_a_sequence_number() {
         let (_folder, stream, rows) = stream(1).await;
         for data in ["one", "two", "three"] {
             assert_eq!(stream.put(&[record("acme", data)]).await.unwrap(), [Put::Taken]);
         }
         let shard = &stream.open_shards().await.unwrap()[0];
         let (records, tail) = read(&rows, shard, None, EVERYTHING).await;
-        assert_eq!(tail, Tail::Tip);
+        assert_eq!(tail, ShardTail::Tip);
         assert_eq!(records.iter().map(|r| &r.data[..]).collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
         assert_eq!((records[0].sequence_number.len(), records[0].arrival.unix_ms()), (56, 1_000));
 
-        let (behind, _) = read(&rows, shard, Some(&records[1].sequence_number), EVERYTHING).await;
-        assert_eq!(behind, records[2..]);
-        let (first, tail) = read(&rows, shard, None, Room { records: 100, bytes: 1 }).await;
-        assert_eq!((first.len(), tail), (1, Tail::More));
+        let (rest, _) = read(&rows, shard, Some(&records[1].sequence_number), EVERYTHING).await;
+        assert_eq!(rest, records[2..]);
+        let (first, tail) = read(&rows, shard, None, ReadLimit { records: 100, bytes: 1 }).await;
+        assert_eq!((first.len(), tail), (1, ShardTail::More));
     }
 
     #[tokio::test]
-    async fn reading_begins_with_the_first_record_of_a_time() {
+    async fn reading_starts_with_the_first_record_at_or_after_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Database::open(&folder.path().join("stream.sqlite")).unwrap();
         let (shard, rows) = ("shardId-000000000000", StreamRows(open()));
@@ -360,29 +365,29 @@ mod tests {
         let (_folder, stream, rows) = stream(1).await;
         stream.put(&[record("acme", "before")]).await.unwrap();
         let children = stream.split("shardId-000000000000").await.unwrap();
-        stream.put(&[record("acme", "behind")]).await.unwrap();
+        stream.put(&[record("acme", "after")]).await.unwrap();
 
         let (records, tail) = read(&rows, "shardId-000000000000", None, EVERYTHING).await;
-        assert_eq!((records.len(), tail), (1, Tail::Closed));
+        assert_eq!((records.len(), tail), (1, ShardTail::Closed));
         let open = stream.database.call(|connection| open_shards(connection)).await.unwrap();
         let (records, tail) = read(&rows, shard_of(&open, "acme"), None, EVERYTHING).await;
-        assert_eq!((records.len(), tail), (1, Tail::Tip));
+        assert_eq!((records.len(), tail), (1, ShardTail::Tip));
         let listed = rows.shards().await.unwrap();
         assert_eq!(
             listed[1],
-            ListedShard { id: children[0].clone(), parents: vec!["shardId-000000000000".to_owned()] }
+            StreamShard { id: children[0].clone(), parents: vec!["shardId-000000000000".to_owned()] }
         );
         assert!(matches!(stream.split("shardId-000000000000").await, Err(SplitError::NotOpen(_))));
     }
 
     #[tokio::test]
-    async fn whoever_has_opened_the_stream_before_a_split_puts_to_the_children_behind_it() {
+    async fn a_writer_that_was_open_before_a_split_puts_to_the_children() {
         let (folder, stream, rows) = stream(1).await;
         let other = Database::open(&folder.path().join("stream.sqlite")).unwrap();
         let other = EmbeddedStream::open(other, 1, Clock::system()).await.unwrap();
         other.split("shardId-000000000000").await.unwrap();
-        stream.put(&[record("acme", "behind")]).await.unwrap();
-        assert_eq!(read(&rows, "shardId-000000000000", None, EVERYTHING).await, (vec![], Tail::Closed));
+        stream.put(&[record("acme", "after")]).await.unwrap();
+        assert_eq!(read(&rows, "shardId-000000000000", None, EVERYTHING).await, (vec![], ShardTail::Closed));
         assert_eq!(stream.open_shards().await.unwrap(), other.open_shards().await.unwrap());
     }
 
@@ -398,18 +403,18 @@ mod tests {
     async fn only_processed_records_expire() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Database::open(&folder.path().join("stream.sqlite")).unwrap();
-        let put_at = |ms| Clock::fixed(Timestamp::from_unix_ms(ms));
-        let stream = EmbeddedStream::open(open(), 1, put_at(0)).await.unwrap();
+        let clock = |ms| Clock::fixed(Timestamp::from_unix_ms(ms));
+        let stream = EmbeddedStream::open(open(), 1, clock(0)).await.unwrap();
         stream.put(&[record("k", "processed")]).await.unwrap();
         stream.put(&[record("k", "not yet")]).await.unwrap();
         let (shard, rows) = ("shardId-000000000000", StreamRows(open()));
         let first = read(&rows, shard, None, EVERYTHING).await.0.remove(0);
-        let checkpoints = super::super::EmbeddedCheckpoints(open());
+        let checkpoints = crate::embedded::EmbeddedCheckpoints(open());
         crate::event_source_mapping::ports::Checkpoints::save(&checkpoints, shard, &first.sequence_number)
             .await
             .unwrap();
 
-        let later = EmbeddedStream::open(open(), 1, put_at(2 * 86_400_000)).await.unwrap();
+        let later = EmbeddedStream::open(open(), 1, clock(2 * 86_400_000)).await.unwrap();
         later.expire().await.unwrap();
         let left: Vec<_> = read(&rows, shard, None, EVERYTHING).await.0.into_iter().map(|r| r.data).collect();
         assert_eq!(left, ["not yet"]);

@@ -1,7 +1,7 @@
-//! Writes that share a transaction: what comes while one is under way goes with the next.
+//! Lets writes share a transaction: writes that come while a transaction is in progress share the next one.
 //!
-//! To end a transaction costs a copy of every page that it touched, however little was written there. A transaction for
-//! each write would cost the door more than anything else it does.
+//! A commit copies every page that the transaction touched, however little was written to it. With a transaction for
+//! each write, commits would be the largest cost of ingest.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,76 +10,74 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
 use tokio::sync::oneshot;
 
-use super::DatabaseError;
-
-/// What waits to be written.
-#[derive(Default)]
-pub(super) struct Writes(Mutex<Waiting>);
+use super::error::DatabaseError;
 
 #[derive(Default)]
-struct Waiting {
+pub(super) struct Writes(Mutex<PendingWrites>);
+
+#[derive(Default)]
+struct PendingWrites {
     writes: Vec<Box<dyn Write>>,
-    /// Whether somebody is at work on them.
+    /// Whether a thread is in [`Writes::drain`], or will be.
     is_drained: bool,
 }
 
-/// What comes back for work that gives a `T`.
-pub(super) type Answer<T> = oneshot::Receiver<Result<T, DatabaseError>>;
+pub(super) type WriteResult<T> = oneshot::Receiver<Result<T, DatabaseError>>;
 
-/// Work and who waits for it, whatever it gives.
+/// A write with any result type.
 trait Write: Send {
-    /// Does the work. Returns whether it is to be kept.
+    /// Returns whether the write succeeded; if not, it must be undone.
     fn run(&mut self, transaction: &Transaction<'_>) -> bool;
-    /// Tells whether the transaction was committed, to whoever waits.
-    fn answer(self: Box<Self>, committed: Result<(), &rusqlite::Error>);
+    /// Sends the result to the caller.
+    fn finish(self: Box<Self>, committed: Result<(), &rusqlite::Error>);
 }
 
-struct Work<T, W> {
-    todo: Option<W>,
-    /// What it gave; nothing also if it panicked.
-    given: Option<rusqlite::Result<T>>,
-    answer: oneshot::Sender<Result<T, DatabaseError>>,
+struct PendingWrite<T, W> {
+    work: Option<W>,
+    /// `None` before it ran, and if it panicked.
+    returned: Option<rusqlite::Result<T>>,
+    result: oneshot::Sender<Result<T, DatabaseError>>,
 }
 
 impl Writes {
-    /// Takes in `work`. Whoever is told `true` must call [`Writes::drain`], on a thread that may block.
+    /// Adds `work`. If this returns `true`, the caller must call [`Writes::drain`] on a thread that may block.
     pub(super) fn enter<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> (bool, Answer<T>) {
-        let (sender, answer) = oneshot::channel();
-        let mut waiting = self.lock();
-        waiting.writes.push(Box::new(Work { todo: Some(work), given: None, answer: sender }));
-        (!std::mem::replace(&mut waiting.is_drained, true), answer)
+    ) -> (bool, WriteResult<T>) {
+        let (sender, result) = oneshot::channel();
+        let mut pending = self.lock();
+        pending.writes.push(Box::new(PendingWrite { work: Some(work), returned: None, result: sender }));
+        (!std::mem::replace(&mut pending.is_drained, true), result)
     }
 
-    /// Writes until nothing waits.
+    /// Writes until no write is pending.
     pub(super) fn drain(&self, connection: &Mutex<Connection>) {
         while let Some(mut writes) = self.next() {
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             let committed = commit(&mut connection, &mut writes);
             drop(connection);
             for write in writes {
-                write.answer(committed.as_ref().copied());
+                write.finish(committed.as_ref().copied());
             }
         }
     }
 
-    /// All that waits; if nothing does, whoever comes next has to see to it.
+    /// All pending writes. If there are none, the caller of the next [`Writes::enter`] must drain.
     fn next(&self) -> Option<Vec<Box<dyn Write>>> {
-        let mut waiting = self.lock();
-        waiting.is_drained = !waiting.writes.is_empty();
-        waiting.is_drained.then(|| std::mem::take(&mut waiting.writes))
+        let mut pending = self.lock();
+        pending.is_drained = !pending.writes.is_empty();
+        pending.is_drained.then(|| std::mem::take(&mut pending.writes))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, PendingWrites> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Writes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Writes").field("waiting", &self.lock().writes.len()).finish()
+        formatter.debug_struct("Writes").field("pending", &self.lock().writes.len()).finish()
     }
 }
 
@@ -97,31 +95,31 @@ fn commit(connection: &mut Connection, writes: &mut [Box<dyn Write>]) -> rusqlit
     transaction.commit()
 }
 
-impl<T, W> Write for Work<T, W>
+impl<T, W> Write for PendingWrite<T, W>
 where
     T: Send,
     W: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send,
 {
     fn run(&mut self, transaction: &Transaction<'_>) -> bool {
-        let Some(work) = self.todo.take() else { return false };
-        // Its neighbours are written, also if it panics.
-        self.given = catch_unwind(AssertUnwindSafe(|| work(transaction))).ok();
-        matches!(self.given, Some(Ok(_)))
+        let Some(work) = self.work.take() else { return false };
+        // A panic must not undo the other writes of the transaction.
+        self.returned = catch_unwind(AssertUnwindSafe(|| work(transaction))).ok();
+        matches!(self.returned, Some(Ok(_)))
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), &rusqlite::Error>) {
-        let answer = match (self.given, committed) {
+    fn finish(self: Box<Self>, committed: Result<(), &rusqlite::Error>) {
+        let result = match (self.returned, committed) {
             (Some(Err(own)), _) => Err(own.into()),
             (_, Err(shared)) => Err(copy(shared).into()),
-            (Some(Ok(given)), Ok(())) => Ok(given),
+            (Some(Ok(returned)), Ok(())) => Ok(returned),
             (None, Ok(())) => Err(DatabaseError::Unfinished),
         };
-        // Whoever has stopped waiting needs no answer.
-        let _ = self.answer.send(answer);
+        // An error means that the caller has stopped waiting.
+        let _ = self.result.send(result);
     }
 }
 
-/// An error for each of those that it hits; the code, which tells whether the file was busy, is kept.
+/// `rusqlite::Error` is not `Clone`. The copy has the same code, which says whether the file was busy.
 fn copy(error: &rusqlite::Error) -> rusqlite::Error {
     match error {
         rusqlite::Error::SqliteFailure(code, message) => {
@@ -158,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_together_is_committed_together_and_in_order() {
+    fn pending_writes_are_committed_together_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let (connection, outside) = (open(&folder), open(&folder));
         let writes = Writes::default();
@@ -170,11 +168,11 @@ mod tests {
         assert_eq!(first.blocking_recv().unwrap().unwrap(), 1);
         let (inside, outside) = second.try_recv().unwrap().unwrap();
         assert_eq!((inside, outside), (vec!["a".to_owned()], vec![]));
-        assert!(writes.enter(insert("b")).0, "nobody drains any more");
+        assert!(writes.enter(insert("b")).0, "the drain has ended");
     }
 
     #[test]
-    fn a_write_that_fails_or_panics_is_undone_and_its_neighbours_are_not() {
+    fn a_write_that_fails_or_panics_is_undone_and_the_others_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let connection = open(&folder);
         let writes = Writes::default();
@@ -196,31 +194,31 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_hears_that_another_process_holds_the_file() {
+    fn every_caller_gets_the_error_that_another_process_holds_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let (connection, other) = (open(&folder), open(&folder));
         other.lock().unwrap().execute_batch("BEGIN IMMEDIATE").unwrap();
         let writes = Writes::default();
-        let answers = [writes.enter(insert("a")).1, writes.enter(insert("b")).1];
+        let results = [writes.enter(insert("a")).1, writes.enter(insert("b")).1];
         writes.drain(&connection);
-        for answer in answers {
-            assert!(answer.blocking_recv().unwrap().unwrap_err().is_busy());
+        for result in results {
+            assert!(result.blocking_recv().unwrap().unwrap_err().is_busy());
         }
         assert_eq!(rows(&connection.lock().unwrap()), Vec::<String>::new());
     }
 
     #[test]
-    fn a_transaction_that_is_rolled_back_whole_takes_nobody_for_written() {
+    fn every_write_of_a_rolled_back_transaction_fails() {
         let folder = tempfile::tempdir().unwrap();
         let connection = open(&folder);
         let writes = Writes::default();
         let (_, before) = writes.enter(insert("a"));
         let (_, ends_it) =
             writes.enter(|transaction| transaction.execute("INSERT OR ROLLBACK INTO rows VALUES ('a')", []));
-        let (_, behind) = writes.enter(insert("b"));
+        let (_, after) = writes.enter(insert("b"));
         writes.drain(&connection);
-        for answer in [before, ends_it, behind] {
-            assert!(matches!(answer.blocking_recv().unwrap(), Err(DatabaseError::Sqlite(_))));
+        for result in [before, ends_it, after] {
+            assert!(matches!(result.blocking_recv().unwrap(), Err(DatabaseError::Sqlite(_))));
         }
         assert_eq!(rows(&connection.lock().unwrap()), Vec::<String>::new());
     }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Mode;
-use super::poller::{End, Poller, Ports, Totals};
-use super::ports::{Checkpoints, FailureDestination, Invoker, ListedShard, StreamReader};
+use super::poller::{Mode, PollEnd, Poller, Ports, Totals};
+use super::ports::{Checkpoints, FailureDestination, Invoker, StreamReader, StreamShard};
 use super::retry::until_it_works;
 use super::settings::Settings;
 use super::timeline::Timeline;
 
-/// Runs a poller for each shard.
 pub(super) struct Coordinator<R, C, I, D> {
     pub(super) settings: Arc<Settings>,
     pub(super) ports: Arc<Ports<R, C, I, D>>,
@@ -29,7 +27,7 @@ where
     I: Invoker,
     D: FailureDestination,
 {
-    /// Runs until every shard is drained; before a drain, for ever. Pollers end with this future.
+    /// Runs until a drain has reached the tip of every shard. The pollers end with this future.
     pub(super) async fn run(mut self) {
         let mut pollers = JoinSet::new();
         let mut started = HashSet::new();
@@ -47,11 +45,11 @@ where
             }
             tokio::select! {
                 Some(ended) = pollers.join_next() => match ended {
-                    Ok((shard_id, End::Closed)) => {
-                        tracing::info!(shard.id = %shard_id, "a closed shard is processed to its end");
+                    Ok((shard_id, PollEnd::Closed)) => {
+                        tracing::info!(shard.id = %shard_id, "a closed shard was processed to its end");
                         closed.insert(shard_id);
                     }
-                    Ok((_, End::Drained)) => {}
+                    Ok((_, PollEnd::Drained)) => {}
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 () = tokio::time::sleep(self.settings.discovery_interval) => {}
@@ -60,7 +58,7 @@ where
         }
     }
 
-    fn poll(&self, shard_id: String) -> impl Future<Output = (String, End)> + Send + use<R, C, I, D> {
+    fn poll(&self, shard_id: String) -> impl Future<Output = (String, PollEnd)> + Send + use<R, C, I, D> {
         let (settings, ports) = (Arc::clone(&self.settings), Arc::clone(&self.ports));
         let (timeline, totals, mode) = (self.timeline, Arc::clone(&self.totals), self.mode.clone());
         async move {
@@ -70,15 +68,15 @@ where
     }
 }
 
-/// The shards that may start: not started yet, and no parent that still has records to give. A parent that is not
-/// listed any more is past its retention.
+/// The shards that may start: those that have not started, and whose parents have no unprocessed records. A parent that
+/// is no longer listed is past its retention.
 /// <https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html>
-fn startable(listed: &[ListedShard], started: &HashSet<String>, closed: &HashSet<String>) -> Vec<String> {
-    let holds_back =
+fn startable(listed: &[StreamShard], started: &HashSet<String>, closed: &HashSet<String>) -> Vec<String> {
+    let is_unfinished =
         |parent: &String| !closed.contains(parent) && listed.iter().any(|shard| shard.id == *parent);
     listed
         .iter()
-        .filter(|shard| !started.contains(&shard.id) && !shard.parents.iter().any(holds_back))
+        .filter(|shard| !started.contains(&shard.id) && !shard.parents.iter().any(is_unfinished))
         .map(|shard| shard.id.clone())
         .collect()
 }
@@ -90,7 +88,7 @@ mod tests {
     fn check(listed: &[(&str, &[&str])], started: &[&str], closed: &[&str], expected: &[&str]) {
         let listed: Vec<_> = listed
             .iter()
-            .map(|(id, parents)| ListedShard {
+            .map(|(id, parents)| StreamShard {
                 id: (*id).to_owned(),
                 parents: parents.iter().map(|&parent| parent.to_owned()).collect(),
             })
@@ -114,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_past_its_retention_holds_nobody_back() {
+    fn a_parent_past_its_retention_does_not_block_its_child() {
         check(&[("child", &["parent"])], &[], &[], &["child"]);
     }
 }

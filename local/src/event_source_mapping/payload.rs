@@ -1,4 +1,4 @@
-//! The event a function receives from a Kinesis mapping, rendered into one buffer, and its size to the byte.
+//! The event that a function receives from a Kinesis mapping, rendered into one buffer, and its exact size.
 //! Shape: <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html#services-kinesis-event-example>
 
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use base64_simd::STANDARD;
 use bytes::Bytes;
 
-use super::ports::Record;
+use super::ports::ShardRecord;
 use super::settings::Settings;
 
 const OPENING: &str = r#"{"Records":["#;
@@ -16,18 +16,17 @@ const SEQUENCE_NUMBER: &str = r#","sequenceNumber":""#;
 const DATA: &str = r#"","data":""#;
 const ARRIVAL: &str = r#"","approximateArrivalTimestamp":"#;
 
-/// What is the same in all records of a shard, so that rendering only copies.
+/// The JSON that is the same in all records of a shard, so that rendering only copies.
 #[derive(Clone, Debug)]
-pub struct Envelope {
-    /// From behind the arrival time up to the shard in `eventID`.
+pub(super) struct Envelope {
+    /// From the arrival time to the shard in `eventID`.
     event_id: String,
-    /// From behind `eventID` to the record's end.
+    /// From `eventID` to the end of the record.
     origin: String,
 }
 
 impl Envelope {
-    /// The envelope of the records of one shard.
-    pub fn new(settings: &Settings, shard_id: &str) -> Self {
+    pub(super) fn new(settings: &Settings, shard_id: &str) -> Self {
         let region = settings.stream_arn.split(':').nth(3).unwrap_or_default();
         Self {
             event_id: format!(
@@ -40,13 +39,13 @@ impl Envelope {
         }
     }
 
-    /// The length of an event of records whose own [lengths](Self::length_of) add up to `sum`, in bytes.
-    pub fn event_length(records: usize, sum: usize) -> usize {
+    /// The length in bytes of an event of records whose [lengths](Self::length_of) add up to `sum`.
+    pub(super) fn event_length(records: usize, sum: usize) -> usize {
         OPENING.len() + sum + records.saturating_sub(1) + CLOSING.len()
     }
 
-    /// The length of one record in an event, in bytes.
-    pub fn length_of(&self, record: &Record) -> usize {
+    /// The length in bytes of one record in an event.
+    pub(super) fn length_of(&self, record: &ShardRecord) -> usize {
         let fixed = [PARTITION_KEY, SEQUENCE_NUMBER, DATA, ARRIVAL, &self.event_id, &self.origin];
         fixed.iter().map(|part| part.len()).sum::<usize>()
             + quoted_length(&record.partition_key)
@@ -55,8 +54,7 @@ impl Envelope {
             + arrival_seconds(record).len()
     }
 
-    /// The event of these records.
-    pub fn render(&self, records: &[Record]) -> Bytes {
+    pub(super) fn render(&self, records: &[ShardRecord]) -> Bytes {
         let sum = records.iter().map(|record| self.length_of(record)).sum();
         let mut event = Vec::with_capacity(Self::event_length(records.len(), sum));
         event.extend_from_slice(OPENING.as_bytes());
@@ -70,7 +68,7 @@ impl Envelope {
         event.into()
     }
 
-    fn render_record(&self, record: &Record, event: &mut Vec<u8>) {
+    fn render_record(&self, record: &ShardRecord, event: &mut Vec<u8>) {
         event.extend_from_slice(PARTITION_KEY.as_bytes());
         write_quoted(&record.partition_key, &mut *event);
         event.extend_from_slice(SEQUENCE_NUMBER.as_bytes());
@@ -85,8 +83,8 @@ impl Envelope {
     }
 }
 
-/// Seconds since the epoch as AWS writes them, a decimal number without trailing zeros: 190 ms is `.19`, 0 ms is `.0`.
-fn arrival_seconds(record: &Record) -> String {
+/// Seconds since the epoch as AWS writes them: a decimal number without trailing zeros. 190 ms is `.19`, 0 ms is `.0`.
+fn arrival_seconds(record: &ShardRecord) -> String {
     let ms = record.arrival.unix_ms();
     let mut seconds = format!("{}.{:03}", ms / 1_000, ms % 1_000);
     while seconds.ends_with('0') && !seconds.ends_with(".0") {
@@ -127,8 +125,8 @@ mod tests {
         Envelope::new(&settings(), "shardId-000000000006")
     }
 
-    fn record(partition_key: &str, data: &[u8], arrival_ms: i64) -> Record {
-        Record {
+    fn record(partition_key: &str, data: &[u8], arrival_ms: i64) -> ShardRecord {
+        ShardRecord {
             sequence_number: "49590338271490256608559692538361571095921575989136588898".to_owned(),
             partition_key: partition_key.to_owned(),
             data: Bytes::copy_from_slice(data),

@@ -1,25 +1,31 @@
-//! One shard's loop: read, ask the state machine what to do, do it, tell it how it went.
+//! The loop of one shard: it asks the state machine for the next step, does it, and reports the result.
 //!
-//! Everything is awaited in turn, so there is never more in memory than the batch in flight and what was read for
-//! the next. Dropping the loop at any point loses nothing: what is behind the checkpoint is delivered again.
+//! Everything is awaited in turn, so memory holds at most the batch in flight and the records that were read for the
+//! next. Dropping the loop at any point loses nothing: records after the checkpoint are delivered again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shared::time::Timestamp;
 use tokio::sync::watch;
-use uuid::Uuid;
 
-use super::Mode;
-use super::failure::FailureRecord;
+use super::discard;
 use super::payload::Envelope;
-use super::ports::{Checkpoints, FailureDestination, Invoker, Record, Room, StreamReader, Tail};
+use super::ports::{
+    Checkpoints, FailureDestination, Invoker, ReadLimit, ShardRecord, ShardTail, StreamReader,
+};
 use super::retry::until_it_works;
 use super::settings::Settings;
-use super::shard::{Discarded, Settled, Shard, Step, Trouble};
+use super::shard::{Invoked, NextTry, Shard, Step};
 use super::timeline::Timeline;
 
-/// The four ports of a mapping.
+/// Whether pollers wait for more records, or finish what is on the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Running,
+    Draining,
+}
+
 #[derive(Debug)]
 pub(super) struct Ports<R, C, I, D> {
     pub(super) reader: R,
@@ -30,12 +36,12 @@ pub(super) struct Ports<R, C, I, D> {
 
 /// What a mapping has done since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Invocations after which records were done.
+pub struct MappingProgress {
+    /// Invocations that finished records.
     pub batches: u64,
     /// Records that were processed.
     pub records: u64,
-    /// Records that went to the failure destination.
+    /// Records that were saved to the failure destination.
     pub discarded: u64,
     /// Records that were read and are neither processed nor discarded.
     pub pending: u64,
@@ -51,24 +57,23 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub(super) fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> MappingProgress {
         // Records are counted as read before they are counted as done.
         let [batches, records, discarded, read] =
             [&self.batches, &self.records, &self.discarded, &self.read].map(|n| n.load(Ordering::SeqCst));
-        Progress { batches, records, discarded, pending: read - records - discarded }
+        MappingProgress { batches, records, discarded, pending: read - records - discarded }
     }
 }
 
 /// How a poller ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum PollEnd {
     /// The shard was split or merged: its children may start.
     Closed,
     /// The tip was reached in a drain.
     Drained,
 }
 
-/// Polls one shard.
 pub(super) struct Poller<R, C, I, D> {
     shard_id: String,
     shard: Shard,
@@ -88,7 +93,7 @@ where
     I: Invoker,
     D: FailureDestination,
 {
-    /// A poller that goes on where the checkpoint stands.
+    /// A poller that continues after the saved checkpoint.
     pub(super) async fn resume(
         shard_id: String,
         settings: Arc<Settings>,
@@ -105,7 +110,7 @@ where
     }
 
     /// Polls until the shard is at its end.
-    pub(super) async fn run(mut self) -> End {
+    pub(super) async fn run(mut self) -> PollEnd {
         let mut read_at = self.timeline.now();
         let mut draining = false;
         loop {
@@ -120,26 +125,21 @@ where
                 Step::Invoke(records) => {
                     let payload = self.envelope.render(records);
                     let ends = [records.first(), records.last()].map(sequence_number);
-                    let outcome = self.ports.invoker.invoke(payload).await;
-                    let settled = self.shard.settle(outcome, self.timeline.now());
-                    self.account(&settled, &ends);
+                    let result = self.ports.invoker.invoke(payload).await;
+                    let invoked = self.shard.invoked(result, self.timeline.now());
+                    self.count(&invoked, &ends);
                 }
                 Step::Discard(discarded) => {
-                    let records = discarded.records.len();
-                    keep(
-                        &self.shard_id,
-                        &self.settings,
-                        &self.envelope,
-                        &self.ports.destination,
-                        discarded,
-                        now,
-                    )
-                    .await;
-                    self.totals.discarded.fetch_add(count(records), Ordering::SeqCst);
-                    self.shard.discarded(self.timeline.now());
+                    let records = discarded.records.len() as u64;
+                    let (destination, envelope) = (&self.ports.destination, &self.envelope);
+                    discard::save(destination, &self.settings, &self.shard_id, envelope, discarded, now)
+                        .await;
+                    self.totals.discarded.fetch_add(records, Ordering::SeqCst);
+                    self.shard.saved(self.timeline.now());
                 }
                 Step::Finished => {
-                    return if self.shard.tail() == Tail::Closed { End::Closed } else { End::Drained };
+                    let closed = self.shard.tail() == ShardTail::Closed;
+                    return if closed { PollEnd::Closed } else { PollEnd::Drained };
                 }
                 Step::Wait(until) => match self.shard.room() {
                     Some(room) if read_at <= now => read_at = self.read(room).await,
@@ -150,15 +150,15 @@ where
     }
 
     /// Reads once; returns when to read again.
-    async fn read(&mut self, room: Room) -> Timestamp {
-        let read = || self.ports.reader.read(&self.shard_id, self.shard.position(), room);
+    async fn read(&mut self, limit: ReadLimit) -> Timestamp {
+        let read = || self.ports.reader.read(&self.shard_id, self.shard.position(), limit);
         let read = until_it_works(self.settings.rules.backoff, "reading", &self.shard_id, read).await;
-        self.totals.read.fetch_add(count(read.records.len()), Ordering::SeqCst);
+        self.totals.read.fetch_add(read.records.len() as u64, Ordering::SeqCst);
         let now = self.timeline.now();
         self.shard.buffer(read, now);
         match self.shard.tail() {
-            Tail::More => now,
-            Tail::Tip | Tail::Closed => now.plus(self.settings.poll_interval),
+            ShardTail::More => now,
+            ShardTail::Tip | ShardTail::Closed => now.plus(self.settings.poll_interval),
         }
     }
 
@@ -172,13 +172,12 @@ where
         };
         tokio::select! {
             () = sleep => {}
-            // An error means that the mapping is gone, and with it this task.
+            // An error means that the mapping was dropped, and this task ends with it.
             Ok(()) = self.mode.changed() => {}
         }
     }
 
-    /// Brings what is done to the checkpoint store before anything else happens, so that a restart delivers at most
-    /// the batch in flight again.
+    /// Saves the checkpoint before any other step, so that a restart repeats at most the batch in flight.
     async fn save_checkpoint(&mut self) {
         let Some(checkpoint) = self.shard.checkpoint() else { return };
         if self.saved.as_deref() != Some(checkpoint) {
@@ -188,65 +187,30 @@ where
         }
     }
 
-    fn account(&self, settled: &Settled, [first, last]: &[String; 2]) {
-        if settled.processed > 0 {
+    /// Counts what an invocation did, and logs its failure.
+    fn count(&self, invoked: &Invoked, [first, last]: &[String; 2]) {
+        if invoked.processed > 0 {
             self.totals.batches.fetch_add(1, Ordering::SeqCst);
-            self.totals.records.fetch_add(count(settled.processed), Ordering::SeqCst);
+            self.totals.records.fetch_add(invoked.processed as u64, Ordering::SeqCst);
         }
-        let Some((reason, trouble)) = &settled.trouble else { return };
+        let Some((reason, next_try)) = &invoked.failure else { return };
         let shard = &self.shard_id;
-        match trouble {
-            Trouble::Split => {
+        match next_try {
+            NextTry::Split => {
                 tracing::warn!(shard.id = %shard, batch.first = %first, batch.last = %last, error = %reason,
-                    "a batch failed and is split in two");
+                    "a batch failed; it is split in two and retried");
             }
-            Trouble::Retry { at } => {
+            NextTry::Retry { at } => {
                 tracing::warn!(shard.id = %shard, batch.first = %first, batch.last = %last, error = %reason,
-                    batch.processed = settled.processed, retry_at = %at,
-                    "a batch failed and its unfinished records are tried again");
+                    batch.processed = invoked.processed, retry_at = %at,
+                    "a batch failed; its unfinished records are retried");
             }
-            // Told when the records are kept.
-            Trouble::GivenUp => {}
+            // `discard::save` logs it.
+            NextTry::Discard => {}
         }
     }
 }
 
-/// Brings records that are given up to the failure destination. Crashing between this and the checkpoint keeps them
-/// twice, never not at all.
-async fn keep<D: FailureDestination>(
-    shard_id: &str,
-    settings: &Settings,
-    envelope: &Envelope,
-    destination: &D,
-    discarded: &Discarded,
-    now: Timestamp,
-) {
-    let record =
-        FailureRecord::new(settings, shard_id, envelope, discarded, now, [random_id(now), random_id(now)]);
-    let keep = || destination.keep(&record);
-    until_it_works(settings.rules.backoff, "keeping records that are given up", shard_id, keep).await;
-    tracing::error!(
-        shard.id = shard_id,
-        batch.first = %record.batch_info.start_sequence_number,
-        batch.last = %record.batch_info.end_sequence_number,
-        batch.records = record.batch_info.batch_size,
-        condition = ?discarded.condition,
-        invocations = discarded.invocations,
-        error = discarded.last_failure.as_deref(),
-        object.key = %record.object_key,
-        "records are given up and kept at the failure destination"
-    );
-}
-
-fn random_id(now: Timestamp) -> Uuid {
-    let seconds = u64::try_from(now.unix_ms() / 1_000).unwrap_or_default();
-    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0))
-}
-
-fn sequence_number(record: Option<&Record>) -> String {
+fn sequence_number(record: Option<&ShardRecord>) -> String {
     record.map(|record| record.sequence_number.clone()).unwrap_or_default()
-}
-
-fn count(records: usize) -> u64 {
-    records as u64
 }

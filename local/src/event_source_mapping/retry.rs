@@ -1,11 +1,11 @@
-//! Calls to a port that must succeed before a shard can go on.
+//! Calls to a port that must succeed before a shard can continue.
 
 use std::fmt::Display;
 
 use shared::backoff::Backoff;
 
-/// Calls `operation` until it succeeds; each failure is one line in the log, told apart by `what` and `subject`.
-/// It ends early only by being dropped: at a drain's deadline, or with the mapping.
+/// Calls `operation` until it succeeds. Each failure is one line in the log, with `what` and `subject`.
+/// It ends early only when it is dropped: at a drain's deadline, or with the mapping.
 pub(super) async fn until_it_works<T, F>(
     backoff: Backoff,
     what: &'static str,
@@ -27,7 +27,7 @@ where
                     failures,
                     retry_in_ms = wait.as_millis(),
                     error = format!("{error:#}"),
-                    "{what} failed and is tried again"
+                    "{what} failed; retrying"
                 );
                 tokio::time::sleep(wait).await;
             }

@@ -1,26 +1,23 @@
-//! What an event source mapping can be told, with the values that Tidegate deploys as defaults.
+//! The settings of an event source mapping. The defaults are the values that Tidegate deploys.
 
 use std::time::Duration;
 
 pub use shared::mapping::Rules;
 use uuid::Uuid;
 
-/// A mapping's identity, rules and pace.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names the mapping in the keys of its failure records.
+    /// Part of the keys at the failure destination.
     pub mapping_id: Uuid,
-    /// The function that is invoked.
     pub function_arn: String,
-    /// The stream that is read; its fourth field is the `awsRegion` of the records.
+    /// Its fourth field is the `awsRegion` of the records.
     pub stream_arn: String,
-    /// The function's execution role, which records carry as `invokeIdentityArn`.
+    /// The function's execution role: `invokeIdentityArn` in the records.
     pub role_arn: String,
-    /// How batches are made, and what a failure means.
     pub rules: Rules,
-    /// Between two reads of a shard whose tip has been reached. Lambda: one second.
+    /// Between two reads of a shard that has no more records. Lambda: one second.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html#kinesis-polling-and-batching>
     pub poll_interval: Duration,
-    /// Between two looks for new shards. A shard's end is a reason to look at once. Ours: AWS does not say.
+    /// Between two listings of the shards; the end of a shard lists them at once. Our choice: AWS gives no number.
     pub discovery_interval: Duration,
 }

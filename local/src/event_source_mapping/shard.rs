@@ -1,24 +1,24 @@
-//! One shard of a mapping as a state machine: no I/O, and the time is an argument.
+//! One shard of a mapping as a state machine. It does no I/O, and the time is an argument.
 //!
-//! The caller reads records into it while there is [`room`](Shard::room), does what [`next`](Shard::next) says and
-//! reports how that went ([`settle`](Shard::settle), [`discarded`](Shard::discarded)). One batch is in flight at a
-//! time, and what has failed stands before everything behind it, so the order of the shard is kept.
+//! The caller reads records while there is [`room`](Shard::room), does what [`next`](Shard::next) says, and reports the
+//! result ([`invoked`](Shard::invoked), [`saved`](Shard::saved)). One batch is in flight at a time, and a failed batch
+//! blocks the records after it, so the order of the shard is kept.
 //!
-//! What a failure means, after
+//! What follows on a failure. Sources:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html> and
-//! <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>:
+//! <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>.
 //!
-//! | the function | bisect | what follows | retry used |
+//! | the function | bisect | what follows | uses a retry |
 //! |---|---|---|---|
-//! | fails, several records | on | halves, the first one first, each with its own count | no |
+//! | fails, several records | on | two halves, one after the other, each with its own count of retries | no |
 //! | fails, several records | off | the whole batch again | yes |
 //! | fails, one record | | the record again | yes |
-//! | reports failures behind the first record | | the part before is done, the rest is a new batch | no |
-//! | reports the first record | | no progress: as if it had failed | as above |
-//! | was not run | | the same again | no |
+//! | reports a later record as the first failure | | the records before it are done, the rest is a new batch | no |
+//! | reports the first record | | no progress: the same as a failure | as above |
+//! | was not run | | the same batch again | no |
 //!
-//! The last but one is our reading. AWS says that the batch "is bisected at the returned sequence number", which
-//! splits nothing off at the first record; halving is what isolates the record, so that only it is given up.
+//! The row "reports the first record" is our reading. AWS says that the batch "is bisected at the returned sequence
+//! number", which splits off nothing if that is the first record. Halving isolates the bad record instead.
 
 mod buffer;
 #[cfg(test)]
@@ -30,107 +30,99 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::format::failed_batch::Condition;
 use shared::time::Timestamp;
 
-use super::answer::{self, Verdict};
-use super::failure::Condition;
+use super::answer::{self, BatchAnswer};
 use super::payload::Envelope;
-use super::ports::{InvokeFailure, Read, Record, Room, Tail};
+use super::ports::{InvokeFailure, ReadLimit, ShardRead, ShardRecord, ShardTail};
 use super::settings::Rules;
 use buffer::Buffer;
 
-/// The state of one shard.
 #[derive(Debug)]
-pub struct Shard {
+pub(super) struct Shard {
     rules: Rules,
     envelope: Envelope,
-    /// The last sequence number that is done with.
+    /// The last sequence number that is processed or discarded.
     checkpoint: Option<String>,
     /// The last sequence number that was read.
     position: Option<String>,
-    /// What lies on the stream behind `position`.
-    tail: Tail,
-    /// Whether to stop at the tip instead of waiting for more.
+    /// What is on the stream after `position`.
+    tail: ShardTail,
+    /// Whether to stop at the tip instead of waiting for more records.
     draining: bool,
-    /// Read, and in no batch yet.
+    /// Records that were read and are in no batch yet.
     buffer: Buffer,
-    /// Since when records are gathered: the later of the first one's coming and the end of the work before.
+    /// Start of the batching window: when the first record came or the previous batch ended, whichever is later.
     gathering_since: Option<Timestamp>,
-    /// The parts of one batch that are not done, in order.
-    work: VecDeque<Batch>,
-    /// Given up, and not kept yet.
+    /// The unfinished parts of one batch, in order.
+    work: VecDeque<ShardBatch>,
+    /// Discarded, and not yet saved to the failure destination.
     discard: Option<Discarded>,
 }
 
-/// What to do next.
 #[derive(Debug)]
-pub enum Step<'a> {
-    /// Invoke the function with these records, then [`Shard::settle`].
-    Invoke(&'a [Record]),
-    /// Bring these to the failure destination, then [`Shard::discarded`].
+pub(super) enum Step<'a> {
+    /// Invoke the function with these records, then call [`Shard::invoked`].
+    Invoke(&'a [ShardRecord]),
+    /// Save these records to the failure destination, then call [`Shard::saved`].
     Discard(&'a Discarded),
-    /// Nothing before this moment, unless records are read.
+    /// Nothing to do before this time, unless records are read.
     Wait(Option<Timestamp>),
-    /// Nothing any more: the shard is closed, or drained to its tip.
+    /// The shard is closed, or drained to its tip.
     Finished,
 }
 
-/// Records that are given up.
+/// At least one record that goes to the failure destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Discarded {
-    /// The records, at least one.
-    pub records: Vec<Record>,
-    /// Why.
-    pub condition: Condition,
-    /// How often the function was run on exactly the batch they belong to.
-    pub invocations: u32,
-    /// Whether the function failed then, rather than answering with failures.
-    pub function_error: bool,
-    /// What went wrong last, if the function was run.
-    pub last_failure: Option<String>,
+pub(super) struct Discarded {
+    pub(super) records: Vec<ShardRecord>,
+    pub(super) condition: Condition,
+    /// How often the function was run on exactly the batch that the records belong to.
+    pub(super) invocations: u32,
+    /// Whether the function itself failed, rather than answered with failures.
+    pub(super) function_error: bool,
+    /// The error of the last run; `None` if there was no run.
+    pub(super) last_failure: Option<String>,
 }
 
 impl Discarded {
-    /// The first record and the last.
-    pub fn ends(&self) -> (&Record, &Record) {
+    pub(super) fn first_and_last(&self) -> (&ShardRecord, &ShardRecord) {
         match self.records.as_slice() {
             [first, .., last] => (first, last),
             [only] => (only, only),
-            [] => unreachable!("no records are never discarded"),
+            [] => unreachable!("at least one record is discarded at a time"),
         }
     }
 }
 
 /// How an invocation changed the shard.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Settled {
-    /// Records that are done by it.
-    pub processed: usize,
-    /// What went wrong, and what follows.
-    pub trouble: Option<(String, Trouble)>,
+pub(super) struct Invoked {
+    /// The number of records that are now done.
+    pub(super) processed: usize,
+    /// The error, if there was one, and what follows on it.
+    pub(super) failure: Option<(String, NextTry)>,
 }
 
 /// What follows on a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The halves are invoked one after the other.
+pub(super) enum NextTry {
+    /// The two halves are invoked, one after the other.
     Split,
-    /// The records that are not done are invoked again at this moment.
-    Retry {
-        /// Not before.
-        at: Timestamp,
-    },
-    /// They go to the failure destination.
-    GivenUp,
+    /// The unfinished records are invoked again, not before this time.
+    Retry { at: Timestamp },
+    /// No other try: the records go to the failure destination.
+    Discard,
 }
 
 /// Records that go to the function together.
 #[derive(Debug, Default)]
-struct Batch {
-    records: Vec<Record>,
+struct ShardBatch {
+    records: Vec<ShardRecord>,
     /// Runs of the function on exactly these records.
     invocations: u32,
-    /// Failures in a row, including those of which the function knows nothing.
+    /// Failures in a row, including those in which the function was not run.
     failures: u32,
     function_error: bool,
     last_failure: Option<String>,
@@ -138,14 +130,14 @@ struct Batch {
 }
 
 impl Shard {
-    /// A shard that is done up to `checkpoint`.
-    pub fn new(rules: Rules, envelope: Envelope, checkpoint: Option<String>) -> Self {
+    /// A shard whose records up to and including `checkpoint` are done.
+    pub(super) fn new(rules: Rules, envelope: Envelope, checkpoint: Option<String>) -> Self {
         Self {
             rules,
             envelope,
             position: checkpoint.clone(),
             checkpoint,
-            tail: Tail::More,
+            tail: ShardTail::More,
             draining: false,
             buffer: Buffer::default(),
             gathering_since: None,
@@ -154,39 +146,32 @@ impl Shard {
         }
     }
 
-    /// The last sequence number that is done with.
-    pub fn checkpoint(&self) -> Option<&str> {
+    pub(super) fn checkpoint(&self) -> Option<&str> {
         self.checkpoint.as_deref()
     }
 
-    /// The sequence number to read behind.
-    pub fn position(&self) -> Option<&str> {
+    /// The next read starts after this sequence number.
+    pub(super) fn position(&self) -> Option<&str> {
         self.position.as_deref()
     }
 
-    /// What lies behind [`position`](Self::position), as far as the last read knew.
-    pub fn tail(&self) -> Tail {
+    /// What is after [`position`](Self::position), as far as the last read knew.
+    pub(super) fn tail(&self) -> ShardTail {
         self.tail
     }
 
-    /// Records that were read and are neither processed nor kept.
-    pub fn pending(&self) -> usize {
-        self.buffer.len()
-            + self.work.iter().map(|batch| batch.records.len()).sum::<usize>()
-            + self.discard.as_ref().map_or(0, |discarded| discarded.records.len())
-    }
-
-    /// How much may be read now: what the next batch lacks, while no other is in work. This bounds memory.
-    pub fn room(&self) -> Option<Room> {
+    /// How much may be read now: what the next batch still lacks, and nothing while a batch is in work. This bounds
+    /// memory.
+    pub(super) fn room(&self) -> Option<ReadLimit> {
         let busy = !self.work.is_empty() || self.discard.is_some();
-        (!busy && self.tail != Tail::Closed && !self.is_full()).then(|| Room {
+        (!busy && self.tail != ShardTail::Closed && !self.is_full()).then(|| ReadLimit {
             records: self.rules.batch_size - self.buffer.len(),
             bytes: self.rules.payload_limit.saturating_sub(self.buffer.event_length()).max(1),
         })
     }
 
-    /// Takes in what was read behind [`position`](Self::position).
-    pub fn buffer(&mut self, read: Read, now: Timestamp) {
+    /// Takes in what was read after [`position`](Self::position).
+    pub(super) fn buffer(&mut self, read: ShardRead, now: Timestamp) {
         self.tail = read.tail;
         for record in read.records {
             self.position = Some(record.sequence_number.clone());
@@ -197,22 +182,21 @@ impl Shard {
         }
     }
 
-    /// From now on, finish what is on the stream instead of waiting for more.
-    pub fn drain(&mut self) {
+    /// From now on, the shard finishes what is on the stream instead of waiting for more.
+    pub(super) fn drain(&mut self) {
         self.draining = true;
-        if self.tail == Tail::Tip {
-            // Something may have come since the last read.
-            self.tail = Tail::More;
+        if self.tail == ShardTail::Tip {
+            // Records may have come since the last read.
+            self.tail = ShardTail::More;
         }
     }
 
-    /// What to do now.
-    pub fn next(&mut self, now: Timestamp) -> Step<'_> {
+    pub(super) fn next(&mut self, now: Timestamp) -> Step<'_> {
         if self.discard.is_none() {
             if self.work.is_empty() && self.is_due(now) {
                 self.form_batch();
             }
-            self.discard_what_is_too_old(now);
+            self.discard_old_records(now);
         }
         if let Some(discarded) = &self.discard {
             return Step::Discard(discarded);
@@ -229,75 +213,81 @@ impl Shard {
         Step::Wait(self.gathering_since.map(|since| since.plus(self.rules.batching_window)))
     }
 
-    /// Takes in how the invocation of the last [`Step::Invoke`] went.
-    pub fn settle(&mut self, outcome: Result<Bytes, InvokeFailure>, now: Timestamp) -> Settled {
-        let mut batch = self.work.pop_front().expect("an invocation is settled only after `Step::Invoke`");
-        match outcome {
+    /// Takes in the result of the last [`Step::Invoke`].
+    pub(super) fn invoked(&mut self, result: Result<Bytes, InvokeFailure>, now: Timestamp) -> Invoked {
+        let mut batch = self.work.pop_front().expect("an invocation ends only after `Step::Invoke`");
+        match result {
             Err(InvokeFailure::NotRun(reason)) => {
                 let at = batch.back_off(&self.rules, now);
                 self.work.push_front(batch);
-                Settled { processed: 0, trouble: Some((reason, Trouble::Retry { at })) }
+                Invoked { processed: 0, failure: Some((reason, NextTry::Retry { at })) }
             }
             Err(failure @ InvokeFailure::Function { .. }) => self.fail(batch, failure.to_string(), true, now),
             Ok(_) if !self.rules.report_batch_item_failures => self.finish(&batch.records, now),
-            Ok(response) => match answer::judge(&response, &batch.records) {
-                Verdict::Processed => self.finish(&batch.records, now),
-                Verdict::FailedFrom(0) => {
+            Ok(response) => match answer::read(&response, &batch.records) {
+                BatchAnswer::Processed => self.finish(&batch.records, now),
+                BatchAnswer::FailedFrom(0) => {
                     self.fail(batch, "the function reports the first record as failed".to_owned(), false, now)
                 }
-                Verdict::FailedFrom(index) => self.split_at_report(batch, index, now),
-                Verdict::Failed(reason) => self.fail(batch, reason, false, now),
+                BatchAnswer::FailedFrom(index) => self.split_at_report(batch, index, now),
+                BatchAnswer::Failed(reason) => self.fail(batch, reason, false, now),
             },
         }
     }
 
-    /// The records of the last [`Step::Discard`] are kept.
-    pub fn discarded(&mut self, now: Timestamp) {
-        let discarded = self.discard.take().expect("records are kept only after `Step::Discard`");
+    /// The failure destination has saved the records of the last [`Step::Discard`].
+    pub(super) fn saved(&mut self, now: Timestamp) {
+        let discarded = self.discard.take().expect("records are saved only after `Step::Discard`");
         self.finish(&discarded.records, now);
     }
 
-    /// The records are done with; behind the last of a batch, the window starts again.
-    fn finish(&mut self, records: &[Record], now: Timestamp) -> Settled {
+    /// The records are done. After the last part of a batch, the window starts again.
+    fn finish(&mut self, records: &[ShardRecord], now: Timestamp) -> Invoked {
         if let Some(last) = records.last() {
             self.checkpoint = Some(last.sequence_number.clone());
         }
         if self.work.is_empty() {
             self.gathering_since = (!self.buffer.is_empty()).then_some(now);
         }
-        Settled { processed: records.len(), trouble: None }
+        Invoked { processed: records.len(), failure: None }
     }
 
-    fn fail(&mut self, mut batch: Batch, reason: String, function_error: bool, now: Timestamp) -> Settled {
+    fn fail(
+        &mut self,
+        mut batch: ShardBatch,
+        reason: String,
+        function_error: bool,
+        now: Timestamp,
+    ) -> Invoked {
         batch.invocations += 1;
         batch.function_error = function_error;
         batch.last_failure = Some(reason.clone());
-        let trouble = if self.rules.bisect_on_error && batch.records.len() > 1 {
+        let next_try = if self.rules.bisect_on_error && batch.records.len() > 1 {
             let second = batch.records.split_off(batch.records.len() / 2);
             for records in [second, batch.records] {
-                self.work.push_front(Batch { records, ..Batch::default() });
+                self.work.push_front(ShardBatch { records, ..ShardBatch::default() });
             }
-            Trouble::Split
+            NextTry::Split
         } else if self.rules.maximum_retry_attempts.is_some_and(|retries| batch.invocations > retries) {
             let records = std::mem::take(&mut batch.records);
             self.discard = Some(batch.discard(records, Condition::RetryAttemptsExhausted));
-            Trouble::GivenUp
+            NextTry::Discard
         } else {
             let at = batch.back_off(&self.rules, now);
             self.work.push_front(batch);
-            Trouble::Retry { at }
+            NextTry::Retry { at }
         };
-        Settled { processed: 0, trouble: Some((reason, trouble)) }
+        Invoked { processed: 0, failure: Some((reason, next_try)) }
     }
 
-    /// The rest is a batch of its own, with all its retries (Lambda, too, counts those of the rest alone). It waits
-    /// as after a first failure, since the function has just said that it cannot go on.
-    fn split_at_report(&mut self, mut batch: Batch, index: usize, now: Timestamp) -> Settled {
-        let mut rest = Batch { records: batch.records.split_off(index), ..Batch::default() };
+    /// The rest becomes a batch of its own, with all its retries: Lambda, too, counts those of the rest alone. It waits
+    /// as after a first failure, because the function has just said that it cannot continue.
+    fn split_at_report(&mut self, mut batch: ShardBatch, index: usize, now: Timestamp) -> Invoked {
+        let mut rest = ShardBatch { records: batch.records.split_off(index), ..ShardBatch::default() };
         let at = rest.back_off(&self.rules, now);
         let reason = format!("the function reports {} records as not done", rest.records.len());
         self.work.push_front(rest);
-        Settled { trouble: Some((reason, Trouble::Retry { at })), ..self.finish(&batch.records, now) }
+        Invoked { failure: Some((reason, NextTry::Retry { at })), ..self.finish(&batch.records, now) }
     }
 
     fn is_full(&self) -> bool {
@@ -305,10 +295,10 @@ impl Shard {
     }
 
     fn is_at_its_end(&self) -> bool {
-        self.tail == Tail::Closed || (self.draining && self.tail == Tail::Tip)
+        self.tail == ShardTail::Closed || (self.draining && self.tail == ShardTail::Tip)
     }
 
-    /// Whether the buffer's first records go now.
+    /// Whether the first records of the buffer are to be sent now.
     fn is_due(&self, now: Timestamp) -> bool {
         self.gathering_since.is_some_and(|since| {
             self.is_full() || self.is_at_its_end() || now >= since.plus(self.rules.batching_window)
@@ -318,21 +308,16 @@ impl Shard {
     fn form_batch(&mut self) {
         let records = self.buffer.take(self.rules.batch_size, self.rules.payload_limit);
         if !records.is_empty() {
-            self.work.push_back(Batch { records, ..Batch::default() });
+            self.work.push_back(ShardBatch { records, ..ShardBatch::default() });
         } else if let Some(record) = self.buffer.take_first() {
-            self.discard = Some(Discarded {
-                records: vec![record],
-                condition: Condition::PayloadLimitExceeded,
-                invocations: 0,
-                function_error: false,
-                last_failure: None,
-            });
+            let never_run = ShardBatch::default();
+            self.discard = Some(never_run.discard(vec![record], Condition::PayloadLimitExceeded));
         }
         self.gathering_since = None;
     }
 
     /// Records arrive in order, so those that are too old come first.
-    fn discard_what_is_too_old(&mut self, now: Timestamp) {
+    fn discard_old_records(&mut self, now: Timestamp) {
         let (Some(limit), Some(batch)) = (self.rules.maximum_record_age, self.work.front_mut()) else {
             return;
         };
@@ -349,14 +334,14 @@ impl Shard {
     }
 }
 
-impl Batch {
+impl ShardBatch {
     fn back_off(&mut self, rules: &Rules, now: Timestamp) -> Timestamp {
         self.failures = self.failures.saturating_add(1);
         let wait: Duration = rules.backoff.after(self.failures);
         *self.not_before.insert(now.plus(wait))
     }
 
-    fn discard(&self, records: Vec<Record>, condition: Condition) -> Discarded {
+    fn discard(&self, records: Vec<ShardRecord>, condition: Condition) -> Discarded {
         Discarded {
             records,
             condition,

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
 
-use super::ports::{InvokeFailure, Invoker, Record};
+use super::ports::{InvokeFailure, Invoker, ShardRecord};
 use super::settings::{Rules, Settings};
 use super::{Drained, EventSourceMapping, Running};
 use crate::runtime_api::{self, FunctionHost};
-use fakes::{Fakes, Response};
+use fakes::{FakeResponse, Fakes};
 use shared::backoff::Backoff;
 
-/// When the tests begin.
+/// Unix milliseconds at which the tests begin.
 pub(super) const START: i64 = 1_573_691_884_835;
 
 pub(super) fn settings() -> Settings {
@@ -34,9 +34,9 @@ pub(super) fn settings() -> Settings {
     }
 }
 
-/// A record that arrived at the start, with its number for everything.
-pub(super) fn record(number: u64) -> Record {
-    Record {
+/// A record that arrived at the start. Sequence number, key and data are its number.
+pub(super) fn record(number: u64) -> ShardRecord {
+    ShardRecord {
         sequence_number: number.to_string(),
         partition_key: format!("key-{number}"),
         data: Bytes::from(number.to_string()),
@@ -59,7 +59,7 @@ async fn drain(running: Running) -> Drained {
     running.drain(Duration::from_hours(1)).await
 }
 
-fn poison() -> Response {
+fn poison() -> FakeResponse {
     Err(InvokeFailure::Function { kind: "Unhandled".to_owned(), message: "poison".to_owned() })
 }
 
@@ -68,7 +68,7 @@ const B: &str = "shardId-000000000001";
 const C: &str = "shardId-000000000002";
 
 #[tokio::test(start_paused = true)]
-async fn a_record_is_with_the_function_after_one_poll_and_one_window() {
+async fn a_record_reaches_the_function_after_one_poll_and_one_window() {
     let fakes = Fakes::default();
     fakes.shard(A, &[]);
     let running = run(&fakes, settings());
@@ -91,7 +91,7 @@ async fn an_idle_shard_is_polled_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_processes_down_to_the_tip_without_waiting_for_windows() {
+async fn a_drain_processes_to_the_tip_without_waiting_for_windows() {
     let fakes = Fakes::default();
     fakes.shard(A, &[]);
     let rules = Rules { batch_size: 4, batching_window: Duration::from_mins(5), ..settings().rules };
@@ -107,7 +107,7 @@ async fn a_drain_processes_down_to_the_tip_without_waiting_for_windows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_keeps_failing_does_not_hold_a_drain_up_for_ever() {
+async fn a_batch_that_keeps_failing_does_not_block_a_drain_past_its_deadline() {
     let fakes = Fakes::default();
     fakes.shard(A, &[]);
     fakes.put(A, 1..=2);
@@ -119,18 +119,18 @@ async fn a_batch_that_keeps_failing_does_not_hold_a_drain_up_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_given_up_is_kept_and_the_shard_goes_on_behind_it() {
+async fn records_that_fail_permanently_are_saved_and_the_shard_continues() {
     let fakes = Fakes::default();
     fakes.shard(A, &[]);
     fakes.put(A, 1..=3);
     fakes.respond(|batch| if batch.contains(&2) { poison() } else { Ok(Bytes::new()) });
     let drained = drain(run(&fakes, settings())).await;
     assert_eq!(drained, Drained { complete: true, batches: 2, records: 2, discarded: 1, remaining: 0 });
-    let kept = fakes.kept();
-    assert_eq!(kept.len(), 1);
-    assert!(kept[0].object_key.contains("/shardId-000000000000/2019/11/14/"), "{}", kept[0].object_key);
-    assert_eq!(kept[0].request_context.approximate_invoke_count, 3);
-    assert!(kept[0].payload.as_ref().unwrap().contains(r#""sequenceNumber":"2""#));
+    let failed = fakes.failed();
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0].object_key.contains("/shardId-000000000000/2019/11/14/"), "{}", failed[0].object_key);
+    assert_eq!(failed[0].request_context.approximate_invoke_count, 3);
+    assert!(failed[0].payload.as_ref().unwrap().contains(r#""sequenceNumber":"2""#));
     assert_eq!(fakes.checkpoint(A), Some(3));
 }
 
@@ -187,7 +187,7 @@ async fn shards_that_appear_later_are_discovered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_goes_on_at_the_checkpoint() {
+async fn a_restart_continues_after_the_checkpoint() {
     let fakes = Fakes::default();
     fakes.shard(A, &[]);
     fakes.put(A, 1..=2);
@@ -198,7 +198,7 @@ async fn a_restart_goes_on_at_the_checkpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_in_flight_when_the_mapping_stopped_is_delivered_again() {
+async fn a_batch_in_flight_when_the_mapping_stopped_is_delivered_again() {
     let fakes = Fakes::default();
     fakes.shard(A, &[]);
     fakes.put(A, [1]);
@@ -212,7 +212,7 @@ async fn what_was_in_flight_when_the_mapping_stopped_is_delivered_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failing_ports_are_tried_again_and_nothing_is_lost() {
+async fn failing_ports_are_retried_and_nothing_is_lost() {
     let fakes = Fakes::default();
     fakes.shard(A, &[]);
     fakes.put(A, 1..=3);
@@ -220,12 +220,12 @@ async fn failing_ports_are_tried_again_and_nothing_is_lost() {
     fakes.break_ports(9);
     let drained = drain(run(&fakes, settings())).await;
     assert_eq!(drained, Drained { complete: true, batches: 2, records: 2, discarded: 1, remaining: 0 });
-    assert_eq!(fakes.kept().len(), 1);
+    assert_eq!(fakes.failed().len(), 1);
     assert_eq!(fakes.checkpoint(A), Some(3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_read_asks_for_more_than_one_batch() {
+async fn no_read_returns_more_than_one_batch() {
     let fakes = Fakes::default();
     fakes.shard(A, &[]);
     fakes.put(A, 1..=1_000);
@@ -235,7 +235,7 @@ async fn no_read_asks_for_more_than_one_batch() {
     assert!(fakes.largest_read() <= 10);
 }
 
-/// In real time, with real processes: number 13 makes them abort.
+/// In real time, with real processes. Record 13 makes the process abort.
 #[tokio::test]
 async fn a_record_that_kills_the_process_is_isolated_and_the_others_are_processed() {
     let fakes = Fakes::default();
@@ -247,9 +247,9 @@ async fn a_record_that_kills_the_process_is_isolated_and_the_others_are_processe
     let running = run_with(&fakes, function, Settings { rules, ..settings() });
     let drained = running.drain(Duration::from_mins(1)).await;
     assert_eq!(drained, Drained { complete: true, batches: 3, records: 7, discarded: 1, remaining: 0 });
-    let kept = fakes.kept();
-    assert_eq!(kept[0].batch_info.start_sequence_number, "13");
-    assert_eq!(kept[0].batch_info.batch_size, 1);
-    assert_eq!(kept[0].request_context.approximate_invoke_count, 3);
+    let failed = fakes.failed();
+    assert_eq!(failed[0].batch_info.start_sequence_number, "13");
+    assert_eq!(failed[0].batch_info.batch_size, 1);
+    assert_eq!(failed[0].request_context.approximate_invoke_count, 3);
     assert_eq!(fakes.checkpoint(A), Some(17));
 }

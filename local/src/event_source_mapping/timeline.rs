@@ -1,10 +1,10 @@
-//! The time that a mapping goes by.
+//! The clock of a mapping.
 
 use shared::time::{Clock, Timestamp};
 use tokio::time::Instant;
 
-/// Wall time at the start, carried on by tokio's clock: it never jumps, and stands still or runs ahead with a paused
-/// test runtime. While a machine sleeps it falls behind, which only makes records look younger.
+/// Wall time at the start, plus the time that tokio's clock has measured since. It never jumps, and a paused test
+/// runtime can stop or advance it. It stops while the machine sleeps, which only makes records look younger.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeline {
     origin: Timestamp,

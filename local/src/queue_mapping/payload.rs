@@ -1,5 +1,5 @@
-//! The event that Lambda makes of a batch of messages
-//! (<https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>).
+//! Renders the event that Lambda makes of a batch of messages:
+//! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>.
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::embedded::Received;
 
-/// Renders the event.
 pub(super) fn render(batch: &[Received]) -> Bytes {
     let records: Vec<_> = batch.iter().map(record).collect();
     json!({"Records": records}).to_string().into()
@@ -38,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_has_the_documented_shape() {
+    fn the_event_has_the_documented_shape() {
         let message =
             Received { id: "7".into(), body: "Test".into(), receives: 2, sent_ms: 1_545_082_649_183 };
         // The order of members depends on how serde_json is built.

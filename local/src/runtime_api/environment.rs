@@ -1,12 +1,12 @@
-//! One execution environment: a child process and the listener through which it gets its work.
+//! One execution environment: a child process and the listener of its Runtime API.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shared::time::{Clock, Timestamp};
+use shared::id::Ids;
+use shared::time::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use super::error::InvokeError;
 use super::exchange::{Exchange, Offer};
@@ -15,7 +15,7 @@ use super::server;
 use super::specification::{FunctionSpec, INITIALIZATION_LIMIT};
 use super::variables::variables;
 
-/// An environment that has asked for an invocation at least once. Dropping it kills its process.
+/// An environment that has asked for its first invocation. Dropping it kills its process.
 #[derive(Debug)]
 pub(super) struct Environment {
     process: Arc<Process>,
@@ -24,13 +24,13 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Starts a process; `register` sees it before anything is awaited of it.
+    /// Starts a process and waits until it is idle. `register` gets the process before that.
     pub(super) async fn start(
         spec: &FunctionSpec,
         register: impl FnOnce(&Arc<Process>),
     ) -> Result<Self, InvokeError> {
         let failed = |message| InvokeError::Initialization { message };
-        // A listener of its own, since the variable that names it takes a host and a port but no path.
+        // Each environment has its own listener: the variable that names it has a host and a port, but no path.
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.map_err(|error| failed(format!("cannot listen on 127.0.0.1: {error}")))?;
         let address =
@@ -39,11 +39,10 @@ impl Environment {
         let router = server::router(Arc::clone(&exchange), spec);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the Runtime API of an environment has ended");
+                tracing::error!(%error, "the Runtime API of an environment stopped unexpectedly");
             }
         });
-        let now = Clock::system().now();
-        let variables = variables(spec, address, now, random_id(now));
+        let variables = variables(spec, address, Clock::system().now(), Ids::system().next());
         let process = match Process::spawn(&spec.program, &spec.arguments, variables, &spec.log_sink) {
             Ok(process) => Arc::new(process),
             Err(error) => {
@@ -70,23 +69,23 @@ impl Environment {
         }
     }
 
-    /// Waits until it can take another invocation; false if it has ended or hangs since its last, which is no failure
-    /// of the next.
+    /// Waits until it can take another invocation. False if it has ended or hangs since its last invocation, which must
+    /// not fail the next.
     pub(super) async fn is_ready(&self) -> bool {
         self.until_idle().await.is_ok() && self.is_alive()
     }
 
-    /// Whether it can be kept for another invocation.
+    /// Whether it can be reused.
     pub(super) fn is_alive(&self) -> bool {
         !self.process.has_exited()
     }
 
     /// Runs the function once. The environment must be ready.
     pub(super) async fn invoke(&self, payload: Bytes, spec: &FunctionSpec) -> Result<Bytes, InvokeError> {
-        // The child compares the deadline with the machine's clock, so that is the one to take.
+        // The child compares the deadline with the machine's clock, so no other clock will do.
         let now = Clock::system().now();
         let deadline = now.plus(spec.timeout);
-        let offer = Offer { request_id: random_id(now).to_string(), payload, deadline };
+        let offer = Offer { request_id: Ids::system().next().to_string(), payload, deadline };
         let outcome = self.exchange.invoke(offer).await;
         tokio::select! {
             biased;
@@ -105,9 +104,4 @@ impl Drop for Environment {
         self.process.start_kill();
         self.server.abort();
     }
-}
-
-fn random_id(now: Timestamp) -> Uuid {
-    let seconds = u64::try_from(now.unix_ms() / 1_000).unwrap_or_default();
-    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0))
 }

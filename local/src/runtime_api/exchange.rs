@@ -1,4 +1,4 @@
-//! What a host and one environment tell each other, without the HTTP.
+//! The messages between the host and one environment, without the HTTP.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::InvokeError;
 
-/// An invocation on its way to the environment.
+/// An invocation for the environment.
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) request_id: String,
@@ -16,30 +16,29 @@ pub(super) struct Offer {
     pub(super) deadline: Timestamp,
 }
 
-/// Where an environment stands.
+/// The state of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// It has not asked for an invocation yet.
     Initializing,
-    /// It says that it cannot.
+    /// It reported that it cannot start.
     FailedToInitialize(String),
-    /// It asks for an invocation.
+    /// It is asking for an invocation.
     Idle,
     /// It has one.
     Busy,
 }
 
-/// How an invocation ended, in the environment's words.
-pub(super) type Outcome = Result<Bytes, InvokeError>;
+pub(super) type InvocationResult = Result<Bytes, InvokeError>;
 
-/// The meeting point of a host and one environment. There is one invocation at a time.
+/// Connects the host and one environment. There is one invocation at a time.
 #[derive(Debug)]
 pub(super) struct Exchange {
     offer: mpsc::Sender<Offer>,
     offered: tokio::sync::Mutex<mpsc::Receiver<Offer>>,
     phase: watch::Sender<Phase>,
-    /// Who waits for the outcome of which request.
-    awaited: Mutex<Option<(String, oneshot::Sender<Outcome>)>>,
+    /// The request in flight, and where its result goes.
+    awaited: Mutex<Option<(String, oneshot::Sender<InvocationResult>)>>,
 }
 
 impl Exchange {
@@ -49,16 +48,16 @@ impl Exchange {
         Self { offer, offered: offered.into(), phase, awaited: Mutex::new(None) }
     }
 
-    /// The host's side: hands an invocation over. The environment must be idle.
-    pub(super) async fn invoke(&self, offer: Offer) -> oneshot::Receiver<Outcome> {
+    /// Called by the host: hands an invocation over. The environment must be idle.
+    pub(super) async fn invoke(&self, offer: Offer) -> oneshot::Receiver<InvocationResult> {
         let (answer, answered) = oneshot::channel();
         *self.lock_awaited() = Some((offer.request_id.clone(), answer));
-        // The receiver is a field of ours, so there is one.
+        // Cannot fail: the receiver is a field of ours.
         let _ = self.offer.send(offer).await;
         answered
     }
 
-    /// The host's side: waits until the environment is idle, or says that it will never be.
+    /// Called by the host: waits until the environment is idle. An error says that it never will be.
     pub(super) async fn until_idle(&self) -> Result<(), String> {
         let mut phase = self.phase.subscribe();
         let reached = phase.wait_for(|phase| !matches!(phase, Phase::Initializing | Phase::Busy)).await;
@@ -68,7 +67,7 @@ impl Exchange {
         }
     }
 
-    /// The environment's side: asks for the next invocation. Asking again, after a broken connection, does no harm.
+    /// Called by the environment: waits for the next invocation. It may ask again after a broken connection.
     pub(super) async fn next(&self) -> Option<Offer> {
         let mut offered = self.offered.lock().await;
         self.phase.send_replace(Phase::Idle);
@@ -77,20 +76,20 @@ impl Exchange {
         offer
     }
 
-    /// The environment's side: brings the outcome. False if nobody waits for that of this request.
-    pub(super) fn settle(&self, request_id: &str, outcome: Outcome) -> bool {
+    /// Called by the environment: reports the result. False if this request is not in flight.
+    pub(super) fn finish(&self, request_id: &str, result: InvocationResult) -> bool {
         match self.lock_awaited().take_if(|(awaited, _)| awaited == request_id) {
-            Some((_, answer)) => answer.send(outcome).is_ok(),
+            Some((_, answer)) => answer.send(result).is_ok(),
             None => false,
         }
     }
 
-    /// The environment's side: it cannot start.
+    /// Called by the environment: it cannot start.
     pub(super) fn fail_to_initialize(&self, message: String) {
         self.phase.send_replace(Phase::FailedToInitialize(message));
     }
 
-    fn lock_awaited(&self) -> std::sync::MutexGuard<'_, Option<(String, oneshot::Sender<Outcome>)>> {
+    fn lock_awaited(&self) -> std::sync::MutexGuard<'_, Option<(String, oneshot::Sender<InvocationResult>)>> {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,18 +107,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outcome_reaches_who_asked_and_only_once() {
+    async fn a_result_is_delivered_once_and_for_its_own_request_only() {
         let exchange = Exchange::new();
         let answered = exchange.invoke(offer("one")).await;
         assert_eq!(exchange.next().await.unwrap().request_id, "one");
-        assert!(!exchange.settle("other", Ok(Bytes::new())));
-        assert!(exchange.settle("one", Ok(Bytes::from_static(b"done"))));
-        assert!(!exchange.settle("one", Ok(Bytes::new())));
+        assert!(!exchange.finish("other", Ok(Bytes::new())));
+        assert!(exchange.finish("one", Ok(Bytes::from_static(b"done"))));
+        assert!(!exchange.finish("one", Ok(Bytes::new())));
         assert_eq!(answered.await.unwrap().unwrap(), "done");
     }
 
     #[tokio::test]
-    async fn an_environment_is_idle_only_while_it_asks() {
+    async fn an_environment_is_idle_only_while_it_asks_for_an_invocation() {
         let exchange = Exchange::new();
         let mut asking = Box::pin(exchange.next());
         assert!(futures::poll!(&mut asking).is_pending());

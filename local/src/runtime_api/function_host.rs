@@ -1,4 +1,4 @@
-//! Which environment takes an invocation.
+//! Chooses the environment for an invocation, and starts environments up to the maximum.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -12,23 +12,23 @@ use super::error::InvokeError;
 use super::process::Process;
 use super::specification::{FunctionSpec, PAYLOAD_LIMIT};
 
-/// Runs a function in child processes. Clones share them; with the last clone, they are killed.
+/// Runs a function in child processes. Clones share the processes. Dropping the last clone kills them.
 #[derive(Clone, Debug)]
 pub struct FunctionHost(Arc<Host>);
 
 #[derive(Debug)]
 struct Host {
     spec: FunctionSpec,
-    /// One permit for each environment that may be at work.
+    /// One permit for each environment that may run an invocation.
     slots: Semaphore,
-    /// Those that are not, the one used last at the end: it is taken first, as Lambda does.
+    /// Environments without an invocation. The one used last is at the end and is reused first, as in Lambda.
     idle: Mutex<Vec<Environment>>,
-    /// All that may be alive.
+    /// All processes that may be alive.
     processes: Mutex<Vec<Weak<Process>>>,
 }
 
 impl FunctionHost {
-    /// A host for a function; its environments start when they are needed.
+    /// Environments start when an invocation needs them.
     pub fn start(spec: FunctionSpec) -> Self {
         Self(Arc::new(Host {
             slots: Semaphore::new(spec.maximum_environments),
@@ -38,7 +38,7 @@ impl FunctionHost {
         }))
     }
 
-    /// Runs the function on `payload`. Dropping the future kills the environment that is at it.
+    /// Runs the function on `payload`. Dropping the future kills the environment that runs it.
     pub async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
         let host = &*self.0;
         if payload.len() > PAYLOAD_LIMIT {
@@ -53,18 +53,18 @@ impl FunctionHost {
         outcome
     }
 
-    /// The process ids of the environments that are alive, so that a test can kill one.
+    /// The process ids of the environments that are alive. Tests kill them.
     pub fn environments(&self) -> Vec<u32> {
         self.0.processes().iter().map(|process| process.pid()).collect()
     }
 
-    /// Takes no more invocations, lets those in flight end, asks the environments to go, and kills what is left after
+    /// Takes no more invocations, waits for those in flight, asks the environments to end, and kills what is left after
     /// `grace`.
     pub async fn shutdown(&self, grace: Duration) {
         let host = &*self.0;
         let deadline = Instant::now() + grace;
         let all_slots = u32::try_from(host.spec.maximum_environments).unwrap_or(u32::MAX);
-        // Having all permits means that nothing is in flight; closing sends those who wait for one away.
+        // With all permits, nothing is in flight. Closing fails the calls that wait for a permit.
         let none_in_flight = tokio::time::timeout_at(deadline, host.slots.acquire_many(all_slots)).await;
         host.slots.close();
         drop(none_in_flight);
@@ -82,11 +82,11 @@ impl FunctionHost {
 }
 
 impl Host {
-    /// An environment that is ready: one that is kept, else a new one.
+    /// An environment that is ready: an idle one, else a new one.
     async fn environment(&self) -> Result<Environment, InvokeError> {
         loop {
-            let kept = lock(&self.idle).pop();
-            match kept {
+            let idle = lock(&self.idle).pop();
+            match idle {
                 Some(environment) if environment.is_ready().await => return Ok(environment),
                 Some(_ended) => {}
                 None => break,
@@ -96,7 +96,8 @@ impl Host {
         started.map_err(|error| if self.slots.is_closed() { self.shutting_down() } else { error })
     }
 
-    /// A shutdown closes the slots before it looks at the list, so either it sees the process or we see the shutdown.
+    /// A shutdown closes the slots before it reads the list. So either it sees this process, or we see the closed
+    /// slots.
     fn register(&self, process: &Arc<Process>) {
         let mut processes = lock(&self.processes);
         processes.retain(|process| process.upgrade().is_some_and(|process| !process.has_exited()));
@@ -116,7 +117,7 @@ impl Host {
     }
 }
 
-/// A panic elsewhere leaves a list of environments as good as it was.
+/// A panic elsewhere cannot leave these lists half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

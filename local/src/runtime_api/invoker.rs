@@ -1,4 +1,4 @@
-//! A function host as the function behind an event source mapping.
+//! Lets an event source mapping invoke the function of a [`FunctionHost`].
 
 use bytes::Bytes;
 
@@ -12,8 +12,8 @@ impl Invoker for FunctionHost {
     }
 }
 
-/// To Lambda's mapping, whatever happens in the function's environment is a function error, also when it does not
-/// start or its response is too large; it is invoked, and the attempt counts.
+/// In Lambda, every failure in the function's environment is a function error and uses a retry, also a failed start or
+/// a response that is too large.
 fn failure(error: InvokeError) -> InvokeFailure {
     match error {
         InvokeError::ShuttingDown { .. } => InvokeFailure::NotRun(error.to_string()),

@@ -1,39 +1,34 @@
-//! The lines that a function prints.
+//! Reads the lines that a function prints.
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
-/// In bytes. Longer lines come in pieces, so that a function that never ends its line does not fill our memory.
+/// In bytes. Longer lines are cut into pieces, so that a function that never ends its line does not fill our memory.
 const LINE_LIMIT: u64 = 1024 * 1024;
 
-/// One line, without its end.
+/// One line, without its line break.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// The process that printed it.
     pub pid: u32,
-    /// Where it printed it.
-    pub stream: Stream,
-    /// The line; what is not UTF-8 is replaced.
+    pub stream: OutputStream,
+    /// Bytes that are not UTF-8 are replaced.
     pub text: String,
 }
 
-/// Where a line was printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
+pub enum OutputStream {
     Stdout,
-    /// Standard error.
     Stderr,
 }
 
-/// Takes the lines of a function, from all its environments. It is called in order for each stream of a process.
+/// Takes the lines of all environments of a function. The lines of one stream of a process come in order.
 #[derive(Clone)]
 pub struct LogSink(Arc<dyn Fn(LogLine) + Send + Sync>);
 
 impl LogSink {
-    /// A sink that calls `take` for each line. It must not block.
+    /// `take` is called for each line and must not block.
     pub fn new(take: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
         Self(Arc::new(take))
     }
@@ -46,12 +41,12 @@ impl fmt::Debug for LogSink {
 }
 
 /// Reads `output` to its end.
-pub(super) async fn forward(output: impl AsyncRead + Unpin, pid: u32, stream: Stream, sink: LogSink) {
+pub(super) async fn forward(output: impl AsyncRead + Unpin, pid: u32, stream: OutputStream, sink: LogSink) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     loop {
         line.clear();
-        // An error is the end as well: the process is gone.
+        // An error is the end, too: the process has ended.
         if (&mut output).take(LINE_LIMIT).read_until(b'\n', &mut line).await.unwrap_or(0) == 0 {
             return;
         }
@@ -71,12 +66,12 @@ mod tests {
         let lines = Arc::new(Mutex::new(vec![]));
         let taken = Arc::clone(&lines);
         let sink = LogSink::new(move |line| taken.lock().unwrap().push(line.text));
-        forward(output, 1, Stream::Stdout, sink).await;
+        forward(output, 1, OutputStream::Stdout, sink).await;
         lines.lock().unwrap().clone()
     }
 
     #[tokio::test]
-    async fn lines_come_whole_and_the_last_needs_no_end() {
+    async fn lines_come_whole_and_the_last_needs_no_line_break() {
         assert_eq!(lines(b"one\n\ntwo\r\nthr\xffee").await, ["one", "", "two", "thr\u{fffd}ee"]);
     }
 

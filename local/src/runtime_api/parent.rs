@@ -1,17 +1,17 @@
-//! The child's side of living no longer than its parent.
+//! Ends a child process when its parent ends. This is the child's part.
 
 use std::io::Read;
 
-/// Ends this process as soon as its standard input is at its end; to be called first thing by a program that a
-/// [`FunctionHost`](super::FunctionHost) runs.
+/// Ends this process as soon as its standard input ends. A program that a [`FunctionHost`](super::FunctionHost) runs
+/// must call this first.
 ///
-/// The host holds the other end of that pipe. Whatever becomes of the host, even a SIGKILL, the operating system closes
-/// it, and no child is left behind. The host closes it, too, to ask an idle child to go.
+/// The host holds the other end of that pipe. When the host ends, even by SIGKILL, the operating system closes the
+/// pipe, so no child outlives it. The host also closes it to ask an idle child to end.
 pub fn exit_with_parent() {
     std::thread::spawn(|| {
         let mut stdin = std::io::stdin().lock();
         let mut ignored = [0; 256];
-        // Nothing is ever sent; whatever ends the reading, the parent is no longer there.
+        // The host never sends anything, so the end of reading means that the host has ended or closed the pipe.
         while matches!(stdin.read(&mut ignored), Ok(1..)) {}
         std::process::exit(0);
     });

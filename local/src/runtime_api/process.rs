@@ -1,4 +1,4 @@
-//! A child process that ends with us, and whose end can be seen from several places.
+//! A child process that ends with this process. Several tasks can wait for its end.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,22 +8,22 @@ use std::sync::{Mutex, PoisonError};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 
-use super::logs::{LogSink, Stream, forward};
+use super::logs::{LogSink, OutputStream, forward};
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
 pub(super) struct Process {
     pid: u32,
-    /// Its end tells the child that we are gone, or that it may go.
+    /// Closing it asks the child to end.
     stdin: Mutex<Option<ChildStdin>>,
-    /// Sent to or dropped: either kills.
+    /// Dropping it kills the child.
     kill: Mutex<Option<oneshot::Sender<()>>>,
     exited: watch::Receiver<Option<ExitStatus>>,
 }
 
 impl Process {
-    /// Starts `program` with its lines going to `logs`. It is the leader of a process group, so that an interrupt from
-    /// the terminal reaches only us, who can then finish what the child is at.
+    /// Starts `program` and sends its lines to `logs`. It leads its own process group, so that Ctrl-C in the terminal
+    /// reaches only this process, which can then wait for the child's work.
     pub(super) fn spawn(
         program: &Path,
         arguments: &[OsString],
@@ -39,14 +39,14 @@ impl Process {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        let pid = child.id().expect("a child that was not waited for has an id");
+        let pid = child.id().expect("a child has an id until it was waited for");
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(forward(stdout, pid, Stream::Stdout, logs.clone()));
+            tokio::spawn(forward(stdout, pid, OutputStream::Stdout, logs.clone()));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(forward(stderr, pid, Stream::Stderr, logs.clone()));
+            tokio::spawn(forward(stderr, pid, OutputStream::Stderr, logs.clone()));
         }
-        // Taken out, since waiting for a child closes the input that it still holds.
+        // Taken out of the child, because `wait` closes its input.
         let stdin = Mutex::new(child.stdin.take());
         let (kill, killed) = oneshot::channel();
         let (announce, exited) = watch::channel(None);
@@ -62,7 +62,7 @@ impl Process {
                     Err(error) => Err(error),
                 },
             };
-            // Without a status the receivers see the channel end, which says the same.
+            // Without a status, the receivers see that the channel has ended.
             if let Ok(status) = status {
                 announce.send_replace(Some(status));
             }
@@ -78,7 +78,6 @@ impl Process {
         self.exited.borrow().is_some() || self.exited.has_changed().is_err()
     }
 
-    /// Waits for its end.
     pub(super) async fn exited(&self) -> ExitStatus {
         let mut exited = self.exited.clone();
         match exited.wait_for(Option::is_some).await {
@@ -87,7 +86,7 @@ impl Process {
         }
     }
 
-    /// Lets the child know that it may go.
+    /// Asks the child to end.
     pub(super) fn close(&self) {
         self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

@@ -1,5 +1,5 @@
-//! The Runtime API of one environment over HTTP, and as much of the Extensions API as `lambda_runtime`'s graceful
-//! shutdown asks for: an extension may register, and never gets an event.
+//! The Runtime API of one environment over HTTP. Of the Extensions API, it has what `lambda_runtime`'s graceful
+//! shutdown needs: an extension can register, and never gets an event.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
 
@@ -27,17 +27,16 @@ const FUNCTION_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked
 const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 const EXTENSION_ID: HeaderName = HeaderName::from_static("lambda-extension-identifier");
 
-struct Environment {
+struct Api {
     exchange: Arc<Exchange>,
     function_name: String,
     function_arn: String,
 }
 
-type Shared = State<Arc<Environment>>;
+type ApiState = State<Arc<Api>>;
 
-/// The API that the environment at the other end of `exchange` sees.
 pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec) -> Router {
-    let environment = Environment { exchange, function_name: spec.name.clone(), function_arn: spec.arn() };
+    let api = Api { exchange, function_name: spec.name.clone(), function_arn: spec.arn() };
     Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next_invocation))
         .route("/2018-06-01/runtime/invocation/{request_id}/response", post(invocation_response))
@@ -45,18 +44,18 @@ pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec) -> Router {
         .route("/2018-06-01/runtime/init/error", post(initialization_error))
         .route("/2020-01-01/extension/register", post(register_extension))
         .route("/2020-01-01/extension/event/next", get(next_extension_event))
-        .with_state(Arc::new(environment))
+        .with_state(Arc::new(api))
 }
 
-async fn next_invocation(State(environment): Shared) -> Response {
-    match environment.exchange.next().await {
+async fn next_invocation(State(api): ApiState) -> Response {
+    match api.exchange.next().await {
         Some(offer) => {
             let trace_id = trace_id(&offer);
             let headers = [
                 (CONTENT_TYPE, "application/json".to_owned()),
                 (REQUEST_ID, offer.request_id),
                 (DEADLINE_MS, offer.deadline.unix_ms().to_string()),
-                (FUNCTION_ARN, environment.function_arn.clone()),
+                (FUNCTION_ARN, api.function_arn.clone()),
                 (TRACE_ID, trace_id),
             ];
             (headers, offer.payload).into_response()
@@ -65,18 +64,14 @@ async fn next_invocation(State(environment): Shared) -> Response {
     }
 }
 
-async fn invocation_response(
-    State(environment): Shared,
-    Path(request_id): Path<String>,
-    body: Body,
-) -> Response {
-    let outcome = match collect(body).await {
+async fn invocation_response(State(api): ApiState, Path(request_id): Path<String>, body: Body) -> Response {
+    let result = match collect(body).await {
         Ok(response) => Ok(response),
         Err(Incomplete::TooLarge { bytes }) => Err(InvokeError::ResponseTooLarge { bytes }),
-        Err(Incomplete::BrokenOff) => return StatusCode::BAD_REQUEST.into_response(),
+        Err(Incomplete::Aborted) => return StatusCode::BAD_REQUEST.into_response(),
     };
-    let is_too_large = outcome.is_err();
-    if !environment.exchange.settle(&request_id, outcome) {
+    let is_too_large = result.is_err();
+    if !api.exchange.finish(&request_id, result) {
         return unknown_request();
     }
     if is_too_large {
@@ -89,26 +84,22 @@ async fn invocation_response(
     accepted()
 }
 
-async fn invocation_error(
-    State(environment): Shared,
-    Path(request_id): Path<String>,
-    body: Body,
-) -> Response {
+async fn invocation_error(State(api): ApiState, Path(request_id): Path<String>, body: Body) -> Response {
     let payload = collect(body).await.unwrap_or_default();
     let (error_type, message) = describe(&payload);
     let error = InvokeError::Function { error_type, message, payload };
-    if environment.exchange.settle(&request_id, Err(error)) { accepted() } else { unknown_request() }
+    if api.exchange.finish(&request_id, Err(error)) { accepted() } else { unknown_request() }
 }
 
-async fn initialization_error(State(environment): Shared, body: Body) -> Response {
+async fn initialization_error(State(api): ApiState, body: Body) -> Response {
     let (error_type, message) = describe(&collect(body).await.unwrap_or_default());
-    environment.exchange.fail_to_initialize(format!("{error_type}: {message}"));
+    api.exchange.fail_to_initialize(format!("{error_type}: {message}"));
     accepted()
 }
 
-async fn register_extension(State(environment): Shared) -> Response {
+async fn register_extension(State(api): ApiState) -> Response {
     let registered = json!({
-        "functionName": environment.function_name,
+        "functionName": api.function_name,
         "functionVersion": "$LATEST",
         "handler": "bootstrap",
     });
@@ -128,34 +119,33 @@ fn unknown_request() -> Response {
     (StatusCode::BAD_REQUEST, error).into_response()
 }
 
-/// `errorType` and `errorMessage` of what a function sends with an error.
+/// `errorType` and `errorMessage` of an error that a function sent.
 fn describe(payload: &[u8]) -> (String, String) {
     let error: Value = serde_json::from_slice(payload).unwrap_or_default();
     let member = |name: &str, default: &str| error[name].as_str().unwrap_or(default).to_owned();
     (member("errorType", "Runtime.UnknownReason"), member("errorMessage", "unknown error"))
 }
 
-/// An X-Ray header for an invocation that nobody traces.
+/// An X-Ray header for an invocation that is not traced.
 fn trace_id(offer: &Offer) -> String {
     let seconds = offer.deadline.unix_ms() / 1_000;
     let random: String = offer.request_id.chars().filter(char::is_ascii_hexdigit).take(24).collect();
     format!("Root=1-{seconds:08x}-{random};Sampled=0")
 }
 
-/// Why there is no whole body.
 enum Incomplete {
     TooLarge { bytes: usize },
-    BrokenOff,
+    Aborted,
 }
 
-/// Reads a body of up to [`PAYLOAD_LIMIT`], and beyond that only its length: to a client that is still sending, an
-/// early answer would look like a broken connection.
+/// Reads a body of up to [`PAYLOAD_LIMIT`] bytes, and only counts the bytes over that. An answer before the end of the
+/// body would look like a broken connection to the client.
 async fn collect(body: Body) -> Result<Bytes, Incomplete> {
     let mut chunks = body.into_data_stream();
     let mut collected = BytesMut::new();
     let mut bytes = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Incomplete::BrokenOff)?;
+        let chunk = chunk.map_err(|_| Incomplete::Aborted)?;
         bytes += chunk.len();
         if bytes <= PAYLOAD_LIMIT {
             collected.extend_from_slice(&chunk);
@@ -174,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_described_by_its_type_and_message_if_it_has_them() {
+    fn an_error_has_its_type_and_message_or_lambdas_defaults() {
         check(r#"{"errorType":"Oops","errorMessage":"no luck","stackTrace":[]}"#, ("Oops", "no luck"));
         check("not json", ("Runtime.UnknownReason", "unknown error"));
     }

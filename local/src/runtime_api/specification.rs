@@ -1,4 +1,4 @@
-//! What a function is.
+//! The settings of a function, and Lambda's limits.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,33 +10,28 @@ use super::logs::LogSink;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub const PAYLOAD_LIMIT: usize = shared::limits::LAMBDA_PAYLOAD_BYTES;
 
-/// How long an environment may take until it asks for its first invocation.
+/// Time limit for an environment to ask for its first invocation.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib>
 pub(super) const INITIALIZATION_LIMIT: Duration = Duration::from_secs(10);
 
-/// A function and how it is run.
 #[derive(Clone, Debug)]
 pub struct FunctionSpec {
-    /// Its name.
     pub name: String,
-    /// The program that plays it.
     pub program: PathBuf,
-    /// The program's arguments.
     pub arguments: Vec<OsString>,
-    /// Variables for the program, besides those that it inherits. Those that Lambda reserves cannot be set.
+    /// Variables in addition to the inherited ones. They cannot replace those that Lambda reserves.
     pub environment: Vec<(String, String)>,
-    /// How long an invocation may take.
+    /// Time limit for one invocation.
     pub timeout: Duration,
-    /// What the function is told of its memory, in MB. Nothing enforces it.
+    /// The memory size that the function sees, in MB. It is not enforced.
     pub memory_mb: u32,
-    /// Most environments at a time, at least one, so most concurrent invocations; further ones wait.
+    /// At least 1. This limits the concurrent invocations; further ones wait.
     pub maximum_environments: usize,
-    /// Where the lines go that the function prints.
     pub log_sink: LogSink,
 }
 
 impl FunctionSpec {
-    /// The function's ARN; its account is the one that documentation and emulators use for none.
+    /// The account is the one that emulators use.
     pub fn arn(&self) -> String {
         format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.name)
     }

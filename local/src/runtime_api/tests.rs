@@ -1,4 +1,4 @@
-//! The host with real child processes, which are this test binary again: `child` is their side, on `lambda_runtime`.
+//! The host with real child processes. A child is this test binary again: it runs `child::main`, on `lambda_runtime`.
 
 mod child;
 
@@ -13,13 +13,13 @@ use tokio::process::Command;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
 
-use super::{FunctionHost, FunctionSpec, InvokeError, LogLine, LogSink, PAYLOAD_LIMIT, Stream};
+use super::{FunctionHost, FunctionSpec, InvokeError, LogLine, LogSink, OutputStream, PAYLOAD_LIMIT};
 use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
 
-/// A function that is played by [`child::main`].
+/// A function whose program is [`child::main`].
 pub(crate) fn spec() -> FunctionSpec {
     FunctionSpec {
-        name: "played".to_owned(),
+        name: "test-function".to_owned(),
         program: std::env::current_exe().unwrap(),
         arguments: child::ARGUMENTS.map(OsString::from).into(),
         environment: vec![(child::ROLE.to_owned(), "function".to_owned())],
@@ -38,24 +38,24 @@ fn role(role: &str) -> FunctionSpec {
     FunctionSpec { environment: vec![(child::ROLE.to_owned(), role.to_owned())], ..spec() }
 }
 
-async fn play(function: &FunctionHost, event: Value) -> Result<Value, InvokeError> {
+async fn call(function: &FunctionHost, event: Value) -> Result<Value, InvokeError> {
     let response = function.invoke(event.to_string().into()).await?;
     Ok(serde_json::from_slice(&response).unwrap())
 }
 
 async fn pid(function: &FunctionHost) -> u32 {
-    let pid = play(function, json!({"do": "tell_pid"})).await.unwrap();
+    let pid = call(function, json!({"do": "pid"})).await.unwrap();
     u32::try_from(pid.as_u64().unwrap()).unwrap()
 }
 
-/// A function, and the lines that it prints.
+/// A function and the lines that it prints.
 fn function_with_lines() -> (FunctionHost, UnboundedReceiver<LogLine>) {
     let (print, lines) = mpsc::unbounded_channel();
     let log_sink = LogSink::new(move |line| drop(print.send(line)));
     (FunctionHost::start(FunctionSpec { log_sink, ..spec() }), lines)
 }
 
-/// Waits for a line, over all others.
+/// Waits for a line with this text, and skips all others.
 async fn line(lines: &mut UnboundedReceiver<LogLine>, text: &str) -> LogLine {
     let search = async {
         loop {
@@ -68,14 +68,14 @@ async fn line(lines: &mut UnboundedReceiver<LogLine>, text: &str) -> LogLine {
     tokio::time::timeout(PATIENCE, search).await.expect("the line is printed")
 }
 
-/// How long a test waits for what another process does.
+/// How long a test waits for another process.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits for what another process does.
+/// Waits until another process has done something.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so().await {
-        assert!(Instant::now() < deadline, "{what} did not come about");
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -84,7 +84,7 @@ async fn kill(pid: u32) {
     Command::new("kill").args(["-KILL", &pid.to_string()]).status().await.unwrap();
 }
 
-/// Whether a process runs; one that has ended and waits to be reaped does not.
+/// Whether a process runs. A zombie does not.
 async fn is_running(pid: u32) -> bool {
     let listed = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().await.unwrap();
     let state = String::from_utf8(listed.stdout).unwrap();
@@ -94,11 +94,11 @@ async fn is_running(pid: u32) -> bool {
 #[tokio::test]
 async fn a_function_gets_its_event_and_its_response_comes_back() {
     let event = json!({"do": "echo", "text": "grüße"});
-    assert_eq!(play(&function(), event.clone()).await.unwrap(), event);
+    assert_eq!(call(&function(), event.clone()).await.unwrap(), event);
 }
 
 #[tokio::test]
-async fn an_environment_is_kept_for_the_next_invocation() {
+async fn an_environment_is_reused_for_the_next_invocation() {
     let function = function();
     assert_eq!(function.environments(), [] as [u32; 0]);
     let first = pid(&function).await;
@@ -107,10 +107,10 @@ async fn an_environment_is_kept_for_the_next_invocation() {
 }
 
 #[tokio::test]
-async fn a_function_is_told_who_it_is_and_when_its_time_is_over() {
+async fn a_function_gets_its_arn_memory_trace_and_deadline() {
     let before = shared::time::Clock::system().now();
-    let context = play(&function(), json!({"do": "tell_context"})).await.unwrap();
-    assert_eq!(context["arn"], "arn:aws:lambda:us-east-1:000000000000:function:played");
+    let context = call(&function(), json!({"do": "context"})).await.unwrap();
+    assert_eq!(context["arn"], "arn:aws:lambda:us-east-1:000000000000:function:test-function");
     assert_eq!(context["memory"], 512);
     assert!(context["trace"].as_str().unwrap().starts_with("Root=1-"));
     let deadline = context["deadline"].as_i64().unwrap() - before.unix_ms();
@@ -118,10 +118,10 @@ async fn a_function_is_told_who_it_is_and_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn an_error_comes_back_with_its_type_and_the_environment_is_kept() {
+async fn an_error_comes_back_with_its_type_and_the_environment_is_reused() {
     let function = function();
     let before = pid(&function).await;
-    let error = play(&function, json!({"do": "fail"})).await.unwrap_err();
+    let error = call(&function, json!({"do": "fail"})).await.unwrap_err();
     let InvokeError::Function { error_type, message, payload } = error else { panic!("{error:?}") };
     assert_eq!((error_type.as_str(), message.as_str()), ("NoLuck", "as asked"));
     assert_eq!(payload, r#"{"errorType":"NoLuck","errorMessage":"as asked"}"#);
@@ -130,16 +130,16 @@ async fn an_error_comes_back_with_its_type_and_the_environment_is_kept() {
 
 #[tokio::test]
 async fn a_panic_is_an_error_of_the_function() {
-    let error = play(&function(), json!({"do": "panic"})).await.unwrap_err();
+    let error = call(&function(), json!({"do": "panic"})).await.unwrap_err();
     let InvokeError::Function { message, .. } = error else { panic!("{error:?}") };
     assert!(message.contains("as asked"), "{message}");
 }
 
 #[tokio::test]
-async fn a_process_that_exits_fails_its_invocation_and_another_takes_the_next() {
+async fn a_process_that_exits_fails_its_invocation_and_a_new_one_takes_the_next() {
     let function = function();
     let before = pid(&function).await;
-    let error = play(&function, json!({"do": "exit"})).await.unwrap_err();
+    let error = call(&function, json!({"do": "exit"})).await.unwrap_err();
     assert_eq!(error.error_type(), "Runtime.ExitError");
     assert_eq!(error.to_string(), "Runtime exited with error: exit status: 7");
     assert_ne!(pid(&function).await, before);
@@ -153,13 +153,13 @@ async fn a_process_that_is_killed_in_an_invocation_fails_it() {
         kill(victim).await;
         victim
     };
-    let (outcome, victim) = tokio::join!(play(&function, json!({"do": "hang"})), kill_it);
+    let (outcome, victim) = tokio::join!(call(&function, json!({"do": "hang"})), kill_it);
     assert_eq!(outcome.unwrap_err().to_string(), "Runtime exited with error: signal: 9 (SIGKILL)");
     assert_ne!(pid(&function).await, victim);
 }
 
 #[tokio::test]
-async fn a_process_that_ends_between_invocations_fails_none() {
+async fn a_process_that_ends_between_invocations_fails_no_invocation() {
     let function = function();
     let victim = pid(&function).await;
     kill(victim).await;
@@ -170,13 +170,13 @@ async fn a_process_that_ends_between_invocations_fails_none() {
 #[tokio::test]
 async fn an_invocation_that_takes_too_long_is_killed() {
     let function = FunctionHost::start(FunctionSpec { timeout: Duration::from_millis(250), ..spec() });
-    let error = play(&function, json!({"do": "hang"})).await.unwrap_err();
+    let error = call(&function, json!({"do": "hang"})).await.unwrap_err();
     assert_eq!(error.to_string(), "Task timed out after 0.25 seconds");
     assert_eq!(function.environments(), [] as [u32; 0]);
 }
 
 #[tokio::test]
-async fn a_request_beyond_the_limit_never_reaches_the_function() {
+async fn a_request_over_the_limit_does_not_reach_the_function() {
     let function = function();
     let error = function.invoke(vec![b' '; PAYLOAD_LIMIT + 1].into()).await.unwrap_err();
     assert_eq!(error, InvokeError::RequestTooLarge { bytes: PAYLOAD_LIMIT + 1 });
@@ -184,7 +184,7 @@ async fn a_request_beyond_the_limit_never_reaches_the_function() {
 }
 
 #[tokio::test]
-async fn requests_and_responses_up_to_the_limit_pass_and_responses_beyond_it_fail() {
+async fn requests_and_responses_up_to_the_limit_pass_and_larger_responses_fail() {
     let function = function();
     let event = |length: usize| {
         let frame = r#"{"do":"echo","text":""}"#.len();
@@ -192,30 +192,30 @@ async fn requests_and_responses_up_to_the_limit_pass_and_responses_beyond_it_fai
     };
     assert_eq!(function.invoke(event(PAYLOAD_LIMIT)).await.unwrap().len(), PAYLOAD_LIMIT);
     let before = pid(&function).await;
-    let error = play(&function, json!({"do": "repeat", "times": PAYLOAD_LIMIT})).await.unwrap_err();
+    let error = call(&function, json!({"do": "repeat", "times": PAYLOAD_LIMIT})).await.unwrap_err();
     assert_eq!(error, InvokeError::ResponseTooLarge { bytes: PAYLOAD_LIMIT + 2 }, "with its quotes");
-    assert_eq!(pid(&function).await, before, "the environment is none the worse");
+    assert_eq!(pid(&function).await, before, "the environment is reused");
 }
 
 #[tokio::test]
 async fn a_function_that_cannot_start_fails_its_invocation() {
-    let error = play(&FunctionHost::start(role("fail_to_initialize")), json!({})).await.unwrap_err();
+    let error = call(&FunctionHost::start(role("fail_to_initialize")), json!({})).await.unwrap_err();
     assert_eq!(error.error_type(), "Runtime.InitError");
     assert!(error.to_string().contains("exit status: 3"), "{error}");
 
     let program = "/no/such/program".into();
-    let error = play(&FunctionHost::start(FunctionSpec { program, ..spec() }), json!({})).await.unwrap_err();
+    let error = call(&FunctionHost::start(FunctionSpec { program, ..spec() }), json!({})).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot run `/no/such/program`: "), "{error}");
 }
 
 #[tokio::test]
 async fn a_function_may_register_for_graceful_shutdown() {
     let function = FunctionHost::start(role("function_with_extension"));
-    assert_eq!(play(&function, json!({"do": "echo"})).await.unwrap(), json!({"do": "echo"}));
+    assert_eq!(call(&function, json!({"do": "echo"})).await.unwrap(), json!({"do": "echo"}));
 }
 
 #[tokio::test]
-async fn invocations_at_the_same_time_have_environments_of_their_own_up_to_the_maximum() {
+async fn concurrent_invocations_have_environments_of_their_own_up_to_the_maximum() {
     let function = FunctionHost::start(FunctionSpec { maximum_environments: 2, ..spec() });
     let pids = tokio::join!(pid(&function), pid(&function), pid(&function), pid(&function));
     let mut pids = [pids.0, pids.1, pids.2, pids.3].to_vec();
@@ -227,36 +227,36 @@ async fn invocations_at_the_same_time_have_environments_of_their_own_up_to_the_m
 }
 
 #[tokio::test]
-async fn what_a_function_prints_comes_line_by_line() {
+async fn the_output_of_a_function_comes_line_by_line() {
     let (function, mut lines) = function_with_lines();
-    play(&function, json!({"do": "print"})).await.unwrap();
+    call(&function, json!({"do": "print"})).await.unwrap();
     let pid = function.environments()[0];
     // The two streams come in any order.
     let mut both = [line(&mut lines, "a line").await, line(&mut lines, "a line").await];
-    both.sort_by_key(|line| line.stream == Stream::Stderr);
+    both.sort_by_key(|line| line.stream == OutputStream::Stderr);
     let expected = |stream| LogLine { pid, stream, text: "a line".to_owned() };
-    assert_eq!(both, [expected(Stream::Stdout), expected(Stream::Stderr)]);
+    assert_eq!(both, [expected(OutputStream::Stdout), expected(OutputStream::Stderr)]);
 }
 
 #[tokio::test]
-async fn a_shutdown_lets_the_invocation_in_flight_end_and_takes_no_other() {
+async fn a_shutdown_waits_for_the_invocation_in_flight_and_takes_no_other() {
     let function = function();
     let busy = function.clone();
-    let in_flight = tokio::spawn(async move { play(&busy, json!({"do": "echo"})).await });
-    // It has its slot once it has been polled.
+    let in_flight = tokio::spawn(async move { call(&busy, json!({"do": "echo"})).await });
+    // One poll is enough for it to get its slot.
     tokio::task::yield_now().await;
     function.shutdown(Duration::from_secs(20)).await;
     in_flight.await.unwrap().unwrap();
     assert_eq!(function.environments(), [] as [u32; 0]);
-    let error = play(&function, json!({})).await.unwrap_err();
-    assert_eq!(error, InvokeError::ShuttingDown { name: "played".to_owned() });
+    let error = call(&function, json!({})).await.unwrap_err();
+    assert_eq!(error, InvokeError::ShuttingDown { name: "test-function".to_owned() });
 }
 
 #[tokio::test]
-async fn a_shutdown_kills_what_does_not_end_in_time() {
+async fn a_shutdown_kills_a_process_that_does_not_end_in_time() {
     let (function, mut lines) = function_with_lines();
     let busy = function.clone();
-    let in_flight = tokio::spawn(async move { play(&busy, json!({"do": "hang"})).await });
+    let in_flight = tokio::spawn(async move { call(&busy, json!({"do": "hang"})).await });
     let victim = line(&mut lines, "hanging").await.pid;
     function.shutdown(Duration::from_millis(50)).await;
     assert!(matches!(in_flight.await.unwrap(), Err(InvokeError::Exited { .. })));
@@ -264,7 +264,7 @@ async fn a_shutdown_kills_what_does_not_end_in_time() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_dropped_leaves_no_process_behind() {
+async fn a_host_that_is_dropped_leaves_no_process() {
     let function = function();
     let orphan = pid(&function).await;
     drop(function);
@@ -272,7 +272,7 @@ async fn a_host_that_is_dropped_leaves_no_process_behind() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_killed_leaves_no_process_behind() {
+async fn a_host_that_is_killed_leaves_no_process() {
     let mut host = Command::new(std::env::current_exe().unwrap())
         .args(child::ARGUMENTS)
         .env(child::ROLE, "host")
@@ -283,7 +283,7 @@ async fn a_host_that_is_killed_leaves_no_process_behind() {
         .unwrap();
     let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
     let orphan = loop {
-        let line = lines.next_line().await.unwrap().expect("the host tells the process of its function");
+        let line = lines.next_line().await.unwrap().expect("the host prints the process id of its function");
         if let Some((_, pid)) = line.split_once("function process ") {
             break pid.parse().unwrap();
         }
@@ -294,7 +294,7 @@ async fn a_host_that_is_killed_leaves_no_process_behind() {
 }
 
 #[tokio::test]
-async fn to_a_mapping_every_failure_of_the_function_counts_as_an_attempt_but_a_shutdown_does_not() {
+async fn every_failure_of_the_function_uses_a_retry_of_the_mapping_but_a_shutdown_does_not() {
     let function = function();
     let invoke = async |event: Value| Invoker::invoke(&function, event.to_string().into()).await;
     let failure = |kind: &str, message: &str| {

@@ -1,4 +1,4 @@
-//! The variables that Lambda sets for a function.
+//! The environment variables that Lambda sets for a function.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime>
 
 use std::net::SocketAddr;
@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use super::specification::FunctionSpec;
 
-/// The variables of one environment, in the order in which they are set: defaults, the function's own, and last what
-/// Lambda reserves.
+/// Later variables replace earlier ones: first the defaults, then the function's own, then those that Lambda reserves.
 pub(super) fn variables(
     spec: &FunctionSpec,
     runtime_api: SocketAddr,
@@ -49,7 +48,7 @@ mod tests {
     use crate::runtime_api::tests::spec;
 
     #[test]
-    fn a_function_sees_what_lambda_sets_and_cannot_change_what_is_reserved() {
+    fn a_function_has_lambdas_variables_and_cannot_replace_the_reserved_ones() {
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let spec = FunctionSpec {
             program: "/opt/tidegate".into(),
@@ -68,10 +67,10 @@ mod tests {
         AWS_DEFAULT_REGION=us-east-1
         AWS_EXECUTION_ENV=AWS_Lambda_provided.al2023
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512
-        AWS_LAMBDA_FUNCTION_NAME=played
+        AWS_LAMBDA_FUNCTION_NAME=test-function
         AWS_LAMBDA_FUNCTION_VERSION=$LATEST
         AWS_LAMBDA_INITIALIZATION_TYPE=on-demand
-        AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/played
+        AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/test-function
         AWS_LAMBDA_LOG_STREAM_NAME=2019/11/14/[$LATEST]00000000000000000000000000000001
         AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001
         AWS_REGION=eu-central-1

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::{Batch, Ledger, StreamLine, content_hash};
+use consumer_fn::{Batch, Ledger, StreamLine};
 use futures::{StreamExt, TryStreamExt};
 use shared::config::Config;
 use shared::format::event_line;
+use shared::format::key;
 use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
@@ -22,7 +23,7 @@ use super::objects::{self, Noted};
 use crate::archive::{self, SKEW_MS, Span, each_page, earlier, key_start, manifest, ranges_of};
 use crate::deployment::{Deployment, QueueName, Start};
 use crate::failed_batch::{self, FailedBatch};
-use crate::progress::Progress;
+use crate::progress::OnProgress;
 
 /// Objects that are fetched at the same time.
 const FETCHES: usize = 8;
@@ -40,36 +41,36 @@ pub(crate) async fn gather(
     span: Span,
     now: Timestamp,
     clock: &Clock,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> anyhow::Result<AuditFacts> {
     let retention = deployment.retention().await?;
     let ago = |duration: Duration| earlier(now, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
     // Older records are on the stream too, unless its retention was raised since.
     let sure_from = ago(retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW_MS));
-    let mut reader = Reader::new(deployment, config, AuditFacts::none(span, sure_from, now), progress);
+    let mut reader = FactReader::new(deployment, config, AuditFacts::none(span, sure_from, now), progress);
     reader.read(ago(retention), clock).await?;
     Ok(reader.facts)
 }
 
 /// Adds what it reads to the facts, one store after the other.
-pub(super) struct Reader<'a, D> {
+pub(super) struct FactReader<'a, D> {
     deployment: &'a D,
     config: &'a Config,
     pub(super) facts: AuditFacts,
     /// The objects that the ledger announces.
     intents: Vec<String>,
-    progress: Progress<'a>,
+    progress: OnProgress<'a>,
 }
 
 /// The manifest by object key.
 type Rows = BTreeMap<String, ManifestRow>;
 
-impl<'a, D: Deployment> Reader<'a, D> {
+impl<'a, D: Deployment> FactReader<'a, D> {
     pub(super) fn new(
         deployment: &'a D,
         config: &'a Config,
         facts: AuditFacts,
-        progress: Progress<'a>,
+        progress: OnProgress<'a>,
     ) -> Self {
         Self { deployment, config, facts, intents: Vec::new(), progress }
     }
@@ -183,7 +184,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
 
     /// Reads quarantine, of objects written at `from` or later.
     pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.written_since(failed_batch::QUARANTINE, from).await? {
+        for key in self.written_since(key::QUARANTINE, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             let lines = match QuarantineLine::read_all(&bytes) {
                 Ok(lines) => lines,
@@ -213,7 +214,7 @@ impl<'a, D: Deployment> Reader<'a, D> {
 
     /// Reads the failure destination, of objects written at `from` or later.
     pub(super) async fn failures(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.written_since(failed_batch::FAILED, from).await? {
+        for key in self.written_since(key::FAILURE_DESTINATION, from).await? {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             match failed_batch::failed_batch(&bytes) {
                 Ok(FailedBatch { batch, .. }) => {
@@ -397,7 +398,7 @@ fn of_event(event: &event_line::Event) -> KnownEvent {
         tenant: event.facts.tenant.clone(),
         id: event.facts.id.clone(),
         admission_id: event.facts.admission_id,
-        content_hash: content_hash(event),
+        content_hash: event.content_hash(),
         received_at: event.facts.received_at,
     }
 }

@@ -13,17 +13,17 @@ use shared::time::{Clock, Timestamp};
 
 use super::account;
 use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, FailedLine, KnownEvent, KnownItem};
-use super::gather::{Reader, arrival};
+use super::gather::{FactReader, arrival};
 use crate::archive::Span;
 use crate::deployment::Deployment;
-use crate::progress::Progress;
+use crate::progress::OnProgress;
 
 /// What is in quarantine, at the failure destination and in the queues. Manifest and items are read for each judgement.
 pub(crate) struct Elsewhere<'a, D> {
     deployment: &'a D,
     config: &'a Config,
     facts: AuditFacts,
-    progress: Progress<'a>,
+    progress: OnProgress<'a>,
 }
 
 impl<'a, D: Deployment> Elsewhere<'a, D> {
@@ -33,12 +33,12 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         deployment: &'a D,
         config: &'a Config,
         from: Timestamp,
-        progress: Progress<'a>,
+        progress: OnProgress<'a>,
     ) -> anyhow::Result<Self> {
         // Only a part of the stream is read, so of no origin is it known that the stream has nothing there.
         let never = Timestamp::from_unix_ms(i64::MAX);
         let facts = AuditFacts::none(Span::default(), never, Clock::system().now());
-        let mut reader = Reader::new(deployment, config, facts, progress);
+        let mut reader = FactReader::new(deployment, config, facts, progress);
         for shard in deployment.shards().await? {
             reader.shard(&shard.into()).await?;
         }
@@ -74,7 +74,7 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
             dead: self.facts.dead.iter().filter(is_theirs).cloned().collect(),
             ..AuditFacts::none(self.facts.span, self.facts.stream_from, self.facts.now)
         };
-        let mut reader = Reader::new(self.deployment, self.config, facts, self.progress);
+        let mut reader = FactReader::new(self.deployment, self.config, facts, self.progress);
         reader.other_items().await?;
         let elsewhere =
             |item: &&KnownItem| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);

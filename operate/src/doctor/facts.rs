@@ -23,12 +23,12 @@ pub struct DeployedStack {
     /// What answers at the Function URL.
     pub live: LiveIngest,
     pub stream: DeployedStream,
-    pub items: Table,
-    pub ledger: Table,
-    pub bucket: Bucket,
-    pub spill: Queue,
+    pub items: DeployedTable,
+    pub ledger: DeployedTable,
+    pub bucket: DeployedBucket,
+    pub spill: DeployedQueue,
     /// The dead-letter queue of the spill queue.
-    pub dead_letters: Queue,
+    pub dead_letters: DeployedQueue,
     /// The stack's alarms by name; `None` if CloudWatch does not have it any more.
     pub alarms: Vec<(String, Option<Alarm>)>,
     /// The topic that the alarms publish to.
@@ -128,12 +128,12 @@ pub struct LiveIngest {
     /// Checksum of the function's newest code.
     pub newest_code: String,
     /// The answer to `GET /health`, or why there is none.
-    pub health: Result<Health, String>,
+    pub health: Result<HealthAnswer, String>,
 }
 
 /// The answer to `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Health {
+pub struct HealthAnswer {
     pub version: String,
     /// Fingerprint of the configuration.
     pub config: String,
@@ -153,7 +153,7 @@ pub struct DeployedStream {
 }
 
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct DeployedTable {
     pub arn: String,
     /// Such as `ACTIVE`.
     pub status: String,
@@ -177,7 +177,7 @@ pub struct Index {
 }
 
 #[derive(Clone, Debug)]
-pub struct Bucket {
+pub struct DeployedBucket {
     pub name: String,
     /// All four public access blocks are on.
     pub is_private: bool,
@@ -197,7 +197,7 @@ pub struct LifecycleRule {
 }
 
 #[derive(Clone, Debug)]
-pub struct Queue {
+pub struct DeployedQueue {
     pub arn: String,
     pub url: String,
     /// A received message stays hidden for this long.

@@ -27,7 +27,7 @@ pub(super) fn check(
     // Bodies are in memory twice: as received, and as events.
     let ingest_mb = 2 * limits.bodies_in_memory_bytes as u64 / MIB;
     let consumer_mb =
-        (2 * (limits.batch_bytes + limits.resolved_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
+        (2 * (limits.batch_bytes + limits.claim_check_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
     let ingest_time = config.publish.request() + shared::limits::ANSWER;
     let drain_time = ingest_fn::drain::TIMEOUT;
     let ingest_names = ingest_fn::environment::ENVIRONMENT;

@@ -3,7 +3,7 @@
 use ingest_fn::drain as spill_drain;
 use shared::limits::MESSAGE_BYTES;
 
-use super::facts::{DeployedStack, Queue, RedrivePolicy};
+use super::facts::{DeployedQueue, DeployedStack, RedrivePolicy};
 use super::report::DoctorReport;
 
 pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
@@ -49,7 +49,7 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     );
 }
 
-fn queue(title: &str, queue: &Queue, report: &mut DoctorReport) {
+fn queue(title: &str, queue: &DeployedQueue, report: &mut DoctorReport) {
     let mut about = report.about(title);
     about.holds(
         "MaximumMessageSize",
@@ -61,6 +61,6 @@ fn queue(title: &str, queue: &Queue, report: &mut DoctorReport) {
     about.is_on("encryption", queue.is_encrypted, set(queue, "SqsManagedSseEnabled=true"));
 }
 
-fn set(queue: &Queue, attribute: &str) -> String {
+fn set(queue: &DeployedQueue, attribute: &str) -> String {
     format!("aws sqs set-queue-attributes --queue-url {} --attributes {attribute}", queue.url)
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use shared::config::Config;
 use shared::format::key;
+use shared::limits;
 
-use super::facts::{Bucket, DeployedStack, Index, Table};
+use super::facts::{DeployedBucket, DeployedStack, DeployedTable, Index};
 use super::report::DoctorReport;
 
 const DAY: u64 = 86_400;
@@ -112,7 +113,7 @@ fn index(index: Option<&Index>, report: &mut DoctorReport) {
     );
 }
 
-fn table(title: &str, table: &Table, report: &mut DoctorReport) {
+fn table(title: &str, table: &DeployedTable, report: &mut DoctorReport) {
     let name = name(&table.arn);
     let mut about = report.about(title);
     about.holds("TableStatus", &table.status, table.status == "ACTIVE", "ACTIVE", "wait, or ask AWS");
@@ -134,8 +135,8 @@ fn table(title: &str, table: &Table, report: &mut DoctorReport) {
     );
 }
 
-fn bucket(bucket: &Bucket, report: &mut DoctorReport) {
-    let Bucket { name, lifecycle, .. } = bucket;
+fn bucket(bucket: &DeployedBucket, report: &mut DoctorReport) {
+    let DeployedBucket { name, lifecycle, .. } = bucket;
     let mut about = report.about("bucket");
     about.is_on(
         "public access block",
@@ -164,10 +165,10 @@ fn bucket(bucket: &Bucket, report: &mut DoctorReport) {
         "lifecycle: expiry of what is kept together",
         listed,
         ends.len() == 1,
-        "the same: an archive line may refer to a text, an item to a payload",
+        "the same: an archive line may refer to a text",
         again,
     );
-    for prefix in key::KEPT_FOR_A_WHILE {
+    for prefix in key::TEMPORARY {
         let days = expiry(prefix);
         about.holds(
             &format!("lifecycle: expiry of {prefix}"),
@@ -177,6 +178,18 @@ fn bucket(bucket: &Bucket, report: &mut DoctorReport) {
             again,
         );
     }
+    let [claims, longest] = [
+        expiry(key::CLAIMS),
+        key::TEMPORARY.into_iter().filter(|prefix| *prefix != key::CLAIMS).filter_map(expiry).max(),
+    ];
+    let least = longest.map(|days| u64::from(days) + limits::DELIVERY_DAYS);
+    about.holds(
+        &format!("lifecycle: {} outlives what may ask for it", key::CLAIMS),
+        shown(claims),
+        claims.is_none() || claims.map(u64::from) >= least,
+        format!("{} days longer than the other temporary prefixes", limits::DELIVERY_DAYS),
+        again,
+    );
     let aborts =
         lifecycle.iter().any(|rule| rule.prefix.is_empty() && rule.aborts_uploads_after_days.is_some());
     about.is_on("lifecycle: unfinished uploads are removed", aborts, again);

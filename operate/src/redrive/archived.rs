@@ -14,13 +14,13 @@ use super::candidate::Standing;
 use crate::deployment::Deployment;
 
 /// Looks origins up. Neighbours are in the same object, so the last object is cached.
-pub(crate) struct Archive<'a, D> {
+pub(crate) struct ArchiveLookup<'a, D> {
     deployment: &'a D,
     /// An object's key, and the origins of its lines.
     read: Option<(String, HashSet<Position>)>,
 }
 
-impl<'a, D: Deployment> Archive<'a, D> {
+impl<'a, D: Deployment> ArchiveLookup<'a, D> {
     pub(crate) fn new(deployment: &'a D) -> Self {
         Self { deployment, read: None }
     }

@@ -119,6 +119,8 @@ pub(crate) enum RedriveFate {
     Open,
     /// Left: its reason is not named.
     HeldBack,
+    /// Its claim check does not exist any more.
+    ClaimGone,
     /// Left: it cannot be read.
     Unreadable,
     /// It cannot be read and is saved nowhere: it goes to quarantine.
@@ -163,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_redriven_event_keeps_its_key_and_names_every_origin() {
-        let (key, event) = candidate("payload_missing").into_redriven().unwrap();
+        let (key, event) = candidate("claim_missing").into_redriven().unwrap();
         assert_eq!((key.as_str(), event.redrive_of), ("acme#3", vec![origin("7"), origin("9")]));
-        let keyless = Candidate { partition_key: None, ..candidate("payload_missing") };
+        let keyless = Candidate { partition_key: None, ..candidate("claim_missing") };
         assert_eq!(keyless.into_redriven().unwrap().0, "acme");
         let dead = Candidate { origin: None, ..candidate("dead_letter") };
         assert_eq!(dead.into_redriven().unwrap().1.redrive_of, [origin("7")]);
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn a_selection_is_by_source_reason_tenant_and_time() {
         let check = |selection: Selection, expected| {
-            assert_eq!(selection.picks(&candidate("payload_missing")), expected, "{selection:?}");
+            assert_eq!(selection.picks(&candidate("claim_missing")), expected, "{selection:?}");
         };
         let (at, tenant) = (Timestamp::from_unix_ms, |tenant| TenantId::parse(tenant).ok());
         check(Selection::default(), true);
@@ -213,9 +215,9 @@ mod tests {
             let selection = Selection { reasons, ..Selection::default() };
             assert_eq!(fate(candidate, standing, &selection), expected);
         };
-        check(&candidate("payload_missing"), Standing::Free, &[], RedriveFate::Due);
-        check(&candidate("payload_missing"), Standing::Done, &[], RedriveFate::Archived);
-        check(&candidate("payload_missing"), Standing::Open, &[], RedriveFate::Open);
+        check(&candidate("claim_missing"), Standing::Free, &[], RedriveFate::Due);
+        check(&candidate("claim_missing"), Standing::Done, &[], RedriveFate::Archived);
+        check(&candidate("claim_missing"), Standing::Open, &[], RedriveFate::Open);
         check(&candidate("id_reused"), Standing::Free, &[], RedriveFate::HeldBack);
         check(&candidate("id_reused"), Standing::Free, &["id_reused"], RedriveFate::Due);
         let bad = Candidate { event: Err("unrecognised".to_owned()), ..candidate("unrecognised") };

@@ -128,6 +128,7 @@ fn what(fate: RedriveFate) -> &'static str {
         RedriveFate::Archived => "already in the archive",
         RedriveFate::Open => "left: its batch is not done yet",
         RedriveFate::HeldBack => "left: it would be quarantined again; name its reason to try",
+        RedriveFate::ClaimGone => "left: its claim check does not exist",
         RedriveFate::Unreadable => "left: it cannot be read",
         RedriveFate::ToQuarantine => "to be quarantined: it cannot be read",
         RedriveFate::Quarantined => "quarantined: it cannot be read",

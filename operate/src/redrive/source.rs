@@ -3,7 +3,8 @@
 use anyhow::Context;
 use consumer_fn::read_again;
 use shared::config::Config;
-use shared::format::event_line::{Event, OutgoingLine};
+use shared::format::event_line::Event;
+use shared::format::outgoing_line::OutgoingLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
 use shared::origin::ShardPosition;

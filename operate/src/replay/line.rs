@@ -1,49 +1,40 @@
 //! An archive line as an event for another deployment.
 
-use anyhow::{Context, bail};
-use bytes::Bytes;
+use anyhow::Context;
 use shared::format::archive_line::ArchiveLine;
-use shared::format::claim_check::BlobRef;
-use shared::format::event_line::{Event, Text};
+use shared::format::event_line::Event;
 use shared::objects::ObjectStore;
 
-/// The event of an archive line: with the original text if the archive has it, else with the transformed one. It keeps its
-/// admission id, so a repeated replay stores it once. Large parts are read, since another deployment cannot read the
-/// bucket.
+/// The event of an archive line: with the text as it came in if the archive has it, else as it was transformed. It keeps
+/// its admission, so that a repeated replay stores it once. The line of a head is fetched, since another deployment has
+/// another bucket.
 pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Result<Event> {
-    let line: ArchiveLine<'_> = serde_json::from_slice(line).context("it is no archive line")?;
-    let text = match (line.original_text, line.original_ref, line.text, line.text_ref) {
-        (Some(text), ..) | (None, None, Some(text), _) => text.into_owned(),
-        (None, Some(blob), ..) | (None, None, None, Some(blob)) => {
-            String::from_utf8(fetch(&blob, objects).await?.into()).context("its text is not UTF-8")?
+    let mut line: ArchiveLine<'_> = serde_json::from_slice(line).context("it is not an archive line")?;
+    if let Some(claim_check) = &line.claim_check {
+        let mut parts = Vec::new();
+        for key in claim_check.part_keys() {
+            let part = objects.get(&key).await?;
+            parts.push(part.with_context(|| format!("`{key}`, which holds the line, does not exist"))?);
         }
-        (None, None, None, None) => bail!("it has no text"),
-    };
-    let fields = match &line.fields_ref {
-        None => line.fields.into_owned(),
-        Some(blob) => serde_json::from_slice(&fetch(blob, objects).await?).context("its fields")?,
-    };
+        let whole = claim_check.line(&parts)?;
+        line = serde_json::from_slice(&whole).context("the stored line is not an archive line")?;
+    }
     Ok(Event {
         facts: line.facts.into_owned(),
-        text: Text::Inline(text),
-        fields,
-        fields_ref: None,
+        text: line.original_text.unwrap_or(line.text).into_owned(),
+        fields: line.fields.into_owned(),
+        claim_check: None,
         redrive_of: Vec::new(),
     })
 }
 
-async fn fetch(blob: &BlobRef, objects: &impl ObjectStore) -> anyhow::Result<Bytes> {
-    let mut parts = Vec::new();
-    for key in blob.part_keys() {
-        let part = objects.get(&key).await?;
-        parts.push(part.with_context(|| format!("`{key}`, which it refers to, does not exist"))?);
-    }
-    Ok(blob.join(parts)?)
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use shared::objects::memory::MemoryObjects;
+
+    use shared::format::claim_check::ClaimCheck;
+    use shared::gzip;
 
     use super::*;
 
@@ -56,8 +47,7 @@ mod tests {
 
     async fn text_of(members: &str, objects: &MemoryObjects) -> Result<String, String> {
         match event(line(members).as_bytes(), objects).await {
-            Ok(Event { text: Text::Inline(text), .. }) => Ok(text),
-            Ok(other) => panic!("{other:?}"),
+            Ok(event) => Ok(event.text),
             Err(error) => Err(format!("{error:#}")),
         }
     }
@@ -70,20 +60,28 @@ mod tests {
         insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","text":"[REDACTED]","fields":{"a":1e2}}"#);
         let both = r#""text":"[REDACTED]","original_text":"555-0199""#;
         assert_eq!(text_of(both, &nothing).await.unwrap(), "555-0199");
-        assert_eq!(text_of(r#""fields":{}"#, &nothing).await.unwrap_err(), "it has no text");
+        assert!(text_of(r#""fields":{}"#, &nothing).await.unwrap_err().contains("not an archive line"));
     }
 
     #[tokio::test]
-    async fn what_lies_elsewhere_is_fetched_and_checked() {
-        let blob = BlobRef::to(b"large", |sha256| format!("texts/acme/123/{sha256}"));
-        let members = format!(r#""text_ref":{}"#, serde_json::to_string(&blob).unwrap());
-        let there = |bytes: &'static [u8]| {
+    async fn a_line_that_is_stored_apart_is_fetched_and_checked() {
+        let whole = line(r#""text":"large""#);
+        let (claim_check, parts) = ClaimCheck::new(
+            gzip::compress(whole.as_bytes(), gzip::Level::FAST),
+            whole.len(),
+            "hash".to_owned(),
+            |sha256| format!("texts/acme/123/{sha256}"),
+        );
+        let members = format!(r#""claim_check":{}"#, serde_json::to_string(&claim_check).unwrap());
+        let there = |bytes: Bytes| {
             let objects = MemoryObjects::default();
-            objects.add(&blob.key, bytes);
+            objects.add(&parts[0].0, bytes);
             objects
         };
-        assert_eq!(text_of(&members, &there(b"large")).await.unwrap(), "large");
-        assert!(text_of(&members, &there(b"other")).await.unwrap_err().contains("another checksum"));
-        assert!(text_of(&members, &MemoryObjects::default()).await.unwrap_err().contains("does not exist"));
+        assert_eq!(text_of(&members, &there(parts[0].1.clone())).await.unwrap(), "large");
+        let other = text_of(&members, &there(Bytes::from_static(b"other"))).await;
+        assert!(other.unwrap_err().contains("another checksum"));
+        let missing = text_of(&members, &MemoryObjects::default()).await;
+        assert!(missing.unwrap_err().contains("does not exist"));
     }
 }

@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_what_is_allowed() {
-        insta::assert_snapshot!(error("[limits]\nbody_bytes = 10000001", &[]), @"configuration: `limits.body_bytes` is `10000001`, allowed: 1 to 10000000");
+        insta::assert_snapshot!(error("[limits]\nbody_bytes = 10485761", &[]), @"configuration: `limits.body_bytes` is `10485761`, allowed: 1 to 10485760");
         insta::assert_snapshot!(error("[tiers]\ndefault = \"gold\"", &[]), @"configuration: `tiers.default` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
         insta::assert_snapshot!(error("[tenants.spread]\nacme = 1", &[]), @"configuration: `tenants.spread.acme` is `1`, allowed: 2 to 1000");
         insta::assert_snapshot!(error("[transform]\nsteps = [\"shout\"]", &[]), @"configuration: `transform.steps[0]`: unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");

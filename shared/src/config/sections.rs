@@ -71,7 +71,7 @@ impl Default for Tiers {
 }
 
 impl Tiers {
-    /// The tier of events that come in by the stream and not through the door: the default, else the first allowed.
+    /// The tier of foreign producers' events: the default, else the first allowed.
     pub fn of_foreign(&self) -> &Tier {
         self.default.as_ref().unwrap_or(&self.allowed[0])
     }
@@ -126,16 +126,16 @@ pub struct Limits {
     pub batch_events: usize,
     /// The most output for a byte of input when a body is inflated.
     pub inflate_ratio: u32,
-    /// Bytes of bodies, and of the texts that they are flattened to, that the server holds at once; further requests wait at
-    /// the door.
+    /// Bytes of bodies that the server holds at once; further requests wait.
     pub bodies_in_memory_bytes: usize,
     /// How long a body may take to arrive, in milliseconds.
     pub body_timeout_ms: u64,
     /// Bytes of events that one invocation of the consumer takes on, inflated; the rest of the batch is left to the
     /// next one.
     pub batch_bytes: usize,
-    /// Bytes of claim checks that one invocation of the consumer fetches.
-    pub resolved_bytes: usize,
+    /// Bytes of lines that one invocation of the consumer reads from claim checks, inflated. At least one line of the
+    /// largest body, whose text JSON may spell with six bytes for one.
+    pub claim_check_bytes: usize,
 }
 
 impl Default for Limits {
@@ -147,7 +147,7 @@ impl Default for Limits {
             bodies_in_memory_bytes: 256 * 1024 * 1024,
             body_timeout_ms: 30_000,
             batch_bytes: 128 * 1024 * 1024,
-            resolved_bytes: 64 * 1024 * 1024,
+            claim_check_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -170,7 +170,8 @@ impl Limits {
         )?;
         within("limits.body_timeout_ms", self.body_timeout_ms, 100, 900_000)?;
         within("limits.batch_bytes", self.batch_bytes as u64, limits::RECORD_INFLATED_BYTES as u64, 1 << 40)?;
-        within("limits.resolved_bytes", self.resolved_bytes as u64, limits::BODY_BYTES as u64, 1 << 40)
+        let largest_line = 6 * self.body_bytes + limits::LINE_BYTES_BESIDE_TEXT;
+        within("limits.claim_check_bytes", self.claim_check_bytes as u64, largest_line as u64, 1 << 40)
     }
 }
 
@@ -184,13 +185,21 @@ pub struct Publish {
     pub attempt_ms: u64,
     /// How long what the stream did not take may take to reach the spill queue, in milliseconds: after the budget.
     pub spill_ms: u64,
-    /// How long the texts of a request that go by claim check may take to reach S3, in milliseconds.
-    pub payload_ms: u64,
+    /// Time limit for storing the claim checks of a request, in milliseconds.
+    pub claim_check_ms: u64,
+    /// The largest record, partition key included. A line that does not fit it, compressed, is stored as a claim check.
+    pub record_bytes: usize,
 }
 
 impl Default for Publish {
     fn default() -> Self {
-        Self { budget_ms: 250, attempt_ms: 120, spill_ms: 150, payload_ms: 10_000 }
+        Self {
+            budget_ms: 250,
+            attempt_ms: 120,
+            spill_ms: 150,
+            claim_check_ms: 10_000,
+            record_bytes: limits::RECORD_BYTES,
+        }
     }
 }
 
@@ -210,21 +219,22 @@ impl Publish {
         Duration::from_millis(self.spill_ms)
     }
 
-    /// How long a request's claim checks may take.
-    pub fn payload(&self) -> Duration {
-        Duration::from_millis(self.payload_ms)
+    pub fn claim_check(&self) -> Duration {
+        Duration::from_millis(self.claim_check_ms)
     }
 
     /// The longest that all of it may take for one request.
     pub fn request(&self) -> Duration {
-        self.payload() + self.budget() + self.spill()
+        self.claim_check() + self.budget() + self.spill()
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         within("publish.budget_ms", self.budget_ms, 10, 60_000)?;
         within("publish.attempt_ms", self.attempt_ms, 5, self.budget_ms)?;
         within("publish.spill_ms", self.spill_ms, 10, 60_000)?;
-        within("publish.payload_ms", self.payload_ms, 100, 300_000)
+        within("publish.claim_check_ms", self.claim_check_ms, 100, 300_000)?;
+        // At least: heads are a few kilobytes. At most: what Kinesis takes by default, and the local stream.
+        within("publish.record_bytes", self.record_bytes as u64, 65_536, limits::RECORD_BYTES as u64)
     }
 }
 
@@ -323,7 +333,7 @@ impl Transform {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Archive {
-    /// Whether a line holds the transformed text only, or the original beside it.
+    /// Whether a line holds the transformed text only, or the original as well.
     pub content: ArchiveContent,
     /// The largest object, in bytes, compressed.
     pub object_bytes: usize,
@@ -371,10 +381,6 @@ pub struct Items {
     pub days_to_live: BTreeMap<Tier, u32>,
 }
 
-/// Deduplication rests on the items, so they outlive what may still be delivered: a day on the stream, four in the spill
-/// queue, fourteen in its dead-letter queue.
-const ITEM_DAYS: u64 = 19;
-
 impl Default for Items {
     fn default() -> Self {
         let days = [("free", 30), ("pro", 90), ("enterprise", 365)];
@@ -391,7 +397,8 @@ impl Items {
 
     fn check(&self) -> Result<(), ConfigError> {
         for (tier, days) in &self.days_to_live {
-            within(&format!("items.days_to_live.{tier}"), u64::from(*days), ITEM_DAYS, 36_500)?;
+            // Deduplication rests on the items, so they outlive what may still be delivered.
+            within(&format!("items.days_to_live.{tier}"), u64::from(*days), limits::DELIVERY_DAYS, 36_500)?;
         }
         Ok(())
     }

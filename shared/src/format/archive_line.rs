@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::claim_check::BlobRef;
+use super::claim_check::ClaimCheck;
 use super::facts::{Facts, line_with_facts};
 use crate::fields::Fields;
 use crate::id::{AdmissionId, EventId, TenantId};
@@ -21,58 +21,59 @@ pub struct ArchiveLine<'a> {
     pub facts: Cow<'a, Facts>,
     pub processed_at: Timestamp,
     pub origin: Cow<'a, Origin>,
-    /// The transformed text.
-    pub text: Option<Cow<'a, str>>,
-    pub text_ref: Option<Cow<'a, BlobRef>>,
+    /// The transformed text. Empty in a head.
+    pub text: Cow<'a, str>,
+    /// The client's other members and the configured constants. Empty in a head.
     pub fields: Cow<'a, Fields>,
-    pub fields_ref: Option<Cow<'a, BlobRef>>,
     /// The text as it came in, with `archive.content = "both"`.
     pub original_text: Option<Cow<'a, str>>,
-    pub original_ref: Option<Cow<'a, BlobRef>>,
+    /// Where the whole line is stored, if it is too large for an archive object. The line is then written as a head.
+    pub claim_check: Option<ClaimCheck>,
 }
 
 line_with_facts!(Line {
     processed_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text_ref: Option<Cow<'a, BlobRef>>,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
     fields: Cow<'a, Fields>,
     shard: Arc<str>,
     sequence_number: Arc<str>,
     position: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fields_ref: Option<Cow<'a, BlobRef>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     original_text: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    original_ref: Option<Cow<'a, BlobRef>>,
+    claim_check: Option<Cow<'a, ClaimCheck>>,
 });
 
-fn is_empty(fields: &Fields) -> bool {
-    fields.is_empty()
-}
-
-fn borrowed<'a, T: ToOwned + ?Sized>(value: Option<&'a Cow<'_, T>>) -> Option<Cow<'a, T>> {
-    value.map(|value| Cow::Borrowed(&**value))
+impl ArchiveLine<'_> {
+    /// The line with its newline: the head, if it has a claim check.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("a line always serialises");
+        bytes.push(b'\n');
+        bytes
+    }
 }
 
 impl Serialize for ArchiveLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (text, fields, original_text) = match self.claim_check {
+            None => (Some((&*self.text).into()), Cow::Borrowed(&*self.fields), self.original_text.as_deref()),
+            Some(_) => (None, Cow::default(), None),
+        };
         let line = Line::new(
             VERSION,
             &self.facts,
-            self.processed_at,
-            borrowed(self.text.as_ref()),
-            borrowed(self.text_ref.as_ref()),
-            Cow::Borrowed(&self.fields),
-            self.origin.shard.clone(),
-            self.origin.sequence_number.clone(),
-            self.origin.position,
-            borrowed(self.fields_ref.as_ref()),
-            borrowed(self.original_text.as_ref()),
-            borrowed(self.original_ref.as_ref()),
+            (
+                self.processed_at,
+                text,
+                fields,
+                self.origin.shard.clone(),
+                self.origin.sequence_number.clone(),
+                self.origin.position,
+                original_text.map(Cow::Borrowed),
+                self.claim_check.as_ref().map(Cow::Borrowed),
+            ),
         );
         line.serialize(serializer)
     }
@@ -82,29 +83,19 @@ impl<'de> Deserialize<'de> for ArchiveLine<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let line = Line::deserialize(deserializer)?;
         let parts = line.into_parts(VERSION).map_err(de::Error::custom)?;
-        let (
-            facts,
-            processed_at,
-            text,
-            text_ref,
-            fields,
-            shard,
-            sequence_number,
-            position,
-            fields_ref,
-            original_text,
-            original_ref,
-        ) = parts;
+        let (facts, processed_at, text, fields, shard, sequence_number, position, original_text, claim_check) =
+            parts;
+        if text.is_some() == claim_check.is_some() {
+            return Err(de::Error::custom("an archive line has one of `text` and `claim_check`"));
+        }
         Ok(Self {
             facts: Cow::Owned(facts),
             processed_at,
             origin: Cow::Owned(Origin { shard, sequence_number, position }),
-            text,
-            text_ref,
+            text: text.unwrap_or_default(),
             fields,
-            fields_ref,
             original_text,
-            original_ref,
+            claim_check: claim_check.map(Cow::into_owned),
         })
     }
 }
@@ -159,7 +150,10 @@ mod tests {
     #[test]
     fn golden_lines_are_read_and_written_to_the_same_bytes() {
         let traced = GOLDEN.replace("0199\"}", "0199\",\"trace\":\"00-4bf9-00f0-01\"}");
-        for golden in [GOLDEN, &traced] {
+        let head = r#""claim_check":{"key":"texts/acme/123/ab","parts":2,"bytes":9000000,"sha256":"ab","line_bytes":12000000,"content_hash":"cd"}"#;
+        let head = GOLDEN.replace(r#""original_text":"User 555-0199""#, head);
+        let head = head.replace(r#""text":"User [REDACTED]","fields":{"b":1.0},"#, "");
+        for golden in [GOLDEN, &traced, &head] {
             let line: ArchiveLine<'_> = serde_json::from_str(golden).unwrap();
             assert_eq!(serde_json::to_string(&line).unwrap(), golden);
         }

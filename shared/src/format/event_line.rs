@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::claim_check::BlobRef;
+use super::claim_check::{ClaimCheck, Part};
 use super::facts::{Facts, line_with_facts};
+use super::key;
+use crate::digest::sha256;
 use crate::fields::Fields;
+use crate::gzip::{self, Level};
 use crate::origin::Origin;
 
 /// The version of the line. A reader takes this one and those before it.
@@ -16,84 +18,81 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub facts: Facts,
-    pub text: Text,
-    /// The client's other members.
+    /// The flat text. Empty as long as the event is a head.
+    pub text: String,
+    /// The client's other members. Empty as long as the event is a head.
     pub fields: Fields,
-    /// Where the other members are stored if they are too large for the stream; `fields` is empty then.
-    pub fields_ref: Option<BlobRef>,
+    /// Where the whole line is stored, if it is too large for a record. Such an event is written as a head, also after
+    /// the consumer has filled in text and fields.
+    pub claim_check: Option<ClaimCheck>,
     /// Every origin that the event had before it was redriven. The consumer takes its item over from the one that the
     /// item names. Empty when it comes from ingest.
     pub redrive_of: Vec<Origin>,
 }
 
-/// The flat text of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Text {
-    Inline(String),
-    /// Too large for the stream: it is on S3.
-    Ref(BlobRef),
-}
-
-/// An event's line and its partition key: what is put on the stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutgoingLine {
-    pub partition_key: String,
-    /// Without its newline ([`Event::line`]).
-    pub line: Bytes,
-}
-
 impl Event {
-    /// The event as one line of JSON, without the newline.
+    /// The event as one line of JSON, without the newline: the head, if it has a claim check.
     pub fn line(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an event always serialises")
+    }
+
+    /// What the client sent, as one hash over text, fields and event time: two events with one id are the same event, or
+    /// they are not. On disk, and compared with hashes that other versions wrote: never changed.
+    pub fn content_hash(&self) -> String {
+        if let Some(claim_check) = &self.claim_check {
+            return claim_check.content_hash.clone();
+        }
+        let [text, fields] = [self.text.as_bytes(), self.fields.as_json().as_bytes()].map(sha256);
+        let time = self.facts.event_time.map(|time| time.to_string()).unwrap_or_default();
+        sha256(format!("{text}\n{fields}\n{time}").as_bytes())
+    }
+
+    /// Makes the event the head of `line`, its own line. Gives the parts to store.
+    pub fn check_in(&mut self, line: &[u8]) -> Vec<Part> {
+        let stored = gzip::compress(line, Level::FAST);
+        let key = |sha256: &str| key::claim(&self.facts.tenant, &self.facts.id, sha256);
+        let (claim_check, parts) = ClaimCheck::new(stored, line.len(), self.content_hash(), key);
+        (self.text, self.fields, self.claim_check) = (String::new(), Fields::empty(), Some(claim_check));
+        parts
     }
 }
 
 line_with_facts!(Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text_ref: Option<Cow<'a, BlobRef>>,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
     fields: Cow<'a, Fields>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fields_ref: Option<Cow<'a, BlobRef>>,
+    claim_check: Option<Cow<'a, ClaimCheck>>,
     #[serde(default, skip_serializing_if = "<[Origin]>::is_empty")]
     redrive_of: Cow<'a, [Origin]>,
 });
 
-fn is_empty(fields: &Fields) -> bool {
-    fields.is_empty()
-}
-
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (text, text_ref) = match &self.text {
-            Text::Inline(text) => (Some(text.into()), None),
-            Text::Ref(blob) => (None, Some(Cow::Borrowed(blob))),
+        let claim_check = self.claim_check.as_ref().map(Cow::Borrowed);
+        let (text, fields) = match claim_check {
+            None => (Some(self.text.as_str().into()), Cow::Borrowed(&self.fields)),
+            Some(_) => (None, Cow::default()),
         };
-        let fields = Cow::Borrowed(&self.fields);
-        let fields_ref = self.fields_ref.as_ref().map(Cow::Borrowed);
         let redrive_of = Cow::Borrowed(&self.redrive_of[..]);
-        Line::new(VERSION, &self.facts, text, text_ref, fields, fields_ref, redrive_of).serialize(serializer)
+        Line::new(VERSION, &self.facts, (text, fields, claim_check, redrive_of)).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let line = Line::deserialize(deserializer)?;
-        let (facts, text, text_ref, fields, fields_ref, redrive_of) =
+        let (facts, text, fields, claim_check, redrive_of) =
             line.into_parts(VERSION).map_err(de::Error::custom)?;
-        let text = match (text, text_ref) {
-            (Some(text), None) => Text::Inline(text.into_owned()),
-            (None, Some(blob)) => Text::Ref(blob.into_owned()),
-            _ => return Err(de::Error::custom("an event has one of `text` and `text_ref`")),
-        };
+        if text.is_some() == claim_check.is_some() {
+            return Err(de::Error::custom("an event has one of `text` and `claim_check`"));
+        }
         Ok(Self {
             facts,
-            text,
-            fields: fields.into_owned(),
-            fields_ref: fields_ref.map(Cow::into_owned),
+            text: text.unwrap_or_default().into_owned(),
+            fields: if claim_check.is_some() { Fields::empty() } else { fields.into_owned() },
+            claim_check: claim_check.map(Cow::into_owned),
             redrive_of: redrive_of.into_owned(),
         })
     }
@@ -105,13 +104,13 @@ mod tests {
 
     /// These bytes were on streams on 21 November 2026. They decode for as long as there are streams.
     const GOLDEN: &str = r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","text":"User 555-0199","fields":{"b":1.0,"a":[1e2]},"trace":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
-    const GOLDEN_BY_REFERENCE: &str = r#"{"v":1,"id":"big","admission_id":"019aa553-4a00-7000-8000-000000000002","tenant":"acme","tier":"free","source":"text_upload","received_at":"2026-11-21T09:30:00.123Z","text_ref":{"key":"payloads/acme/big/ab","parts":2,"bytes":10000000,"sha256":"ab"},"fields_ref":{"key":"payloads/acme/big/cd","parts":1,"bytes":4,"sha256":"cd"}}"#;
+    const GOLDEN_HEAD: &str = r#"{"v":1,"id":"big","admission_id":"019aa553-4a00-7000-8000-000000000002","tenant":"acme","tier":"free","source":"text_upload","received_at":"2026-11-21T09:30:00.123Z","claim_check":{"key":"claims/acme/big/ab","parts":2,"bytes":9000000,"sha256":"ab","line_bytes":12000000,"content_hash":"cd"}}"#;
 
     const GOLDEN_REDRIVEN: &str = r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000003","tenant":"acme","tier":"pro","source":"webhook","received_at":"2026-11-21T09:30:00.123Z","text":"hello","redrive_of":[{"shard":"shardId-000000000002","sequence_number":"49590338271490256608559692538361571095921575989136588898","position":3},{"shard":"shardId-000000000004","sequence_number":"49590338271490256608559692538361571095921575989136588899","position":0}]}"#;
 
     #[test]
     fn golden_lines_decode_and_encode_to_the_same_bytes() {
-        for golden in [GOLDEN, GOLDEN_BY_REFERENCE, GOLDEN_REDRIVEN] {
+        for golden in [GOLDEN, GOLDEN_HEAD, GOLDEN_REDRIVEN] {
             let event: Event = serde_json::from_str(golden).unwrap();
             assert_eq!(serde_json::to_string(&event).unwrap(), golden);
         }
@@ -134,8 +133,40 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_a_text_or_a_reference_to_it() {
+    fn a_line_has_a_text_or_a_claim_check() {
         let neither = GOLDEN.replacen("\"text\":\"User 555-0199\",", "", 1);
         assert!(serde_json::from_str::<Event>(&neither).is_err());
+        let both = GOLDEN_HEAD.replacen("\"claim_check\"", "\"text\":\"x\",\"claim_check\"", 1);
+        assert!(serde_json::from_str::<Event>(&both).is_err());
+    }
+
+    fn event() -> Event {
+        serde_json::from_str(GOLDEN).unwrap()
+    }
+
+    #[test]
+    fn yesterdays_content_hash_is_todays() {
+        const LINE: &str = r#"{"v":1,"id":"1","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50Z","text":"hello","fields":{"a":1}}"#;
+        let mut event: Event = serde_json::from_str(LINE).unwrap();
+        let hash = event.content_hash();
+        insta::assert_snapshot!(hash, @"da6f69ecaf008807fd91ea6948136d2409e5248a2ff8332b155713a7021fea19");
+        event.check_in(LINE.as_bytes());
+        assert_eq!(event.content_hash(), hash, "a head has the hash of its whole line");
+    }
+
+    #[test]
+    fn another_text_field_or_time_is_another_content() {
+        let changed =
+            |from, to| serde_json::from_str::<Event>(&GOLDEN.replace(from, to)).unwrap().content_hash();
+        let hashes = [
+            event().content_hash(),
+            changed("User", "Loser"),
+            changed(r#""b":1.0"#, r#""b":1.5"#),
+            changed("01:42:50", "01:42:51"),
+        ];
+        for (index, hash) in hashes.iter().enumerate() {
+            assert!(!hashes[..index].contains(hash));
+        }
+        assert_eq!(changed("09:30:00", "09:31:00"), hashes[0], "when ingest received it does not count");
     }
 }

@@ -105,7 +105,11 @@ macro_rules! line_with_facts {
         }
 
         impl<'a> $line<'a> {
-            fn new(v: u32, facts: &'a $crate::format::facts::Facts, $($member: $type),*) -> Self {
+            fn new(
+                v: u32,
+                facts: &'a $crate::format::facts::Facts,
+                ($($member,)*): ($($type,)*),
+            ) -> Self {
                 use std::borrow::Cow::Borrowed;
                 Self {
                     v,

@@ -1,6 +1,5 @@
 //! An item of the items table: an event as its tenant finds it again.
 
-use super::claim_check::BlobRef;
 use super::facts::Facts;
 use super::key;
 use crate::fields::Fields;
@@ -26,18 +25,18 @@ pub struct Item {
     pub content_hash: String,
     /// When it was transformed.
     pub processed_at: Timestamp,
-    /// The text as it came in; cut where `original_ref` is given.
+    /// The text as it came in, or the beginning of it.
     pub original_text: String,
-    /// The text after the transform; cut where `modified_ref` is given.
+    /// The text after the transform, or the beginning of it.
     pub modified_data: String,
-    /// Where the whole original is, if the item does not hold it.
-    pub original_ref: Option<BlobRef>,
-    /// Where the whole transformed text is, if the item does not hold it.
-    pub modified_ref: Option<BlobRef>,
-    /// The client's other members and the configured constants; only the constants where `fields_ref` is given.
+    /// The client's other members and the configured constants; or the constants only.
     pub fields: Fields,
-    /// Where the client's other members are, if the item does not hold them.
-    pub fields_ref: Option<BlobRef>,
+    /// The size of the whole original in bytes, if the item holds only the beginning. The archive has the whole.
+    pub original_text_bytes: Option<i64>,
+    /// The size of the whole transformed text in bytes, if the item holds only the beginning.
+    pub modified_data_bytes: Option<i64>,
+    /// The size of all fields in bytes, if the item holds only the constants.
+    pub fields_bytes: Option<i64>,
     /// When the item may be deleted, in seconds since the Unix epoch; `None` for never. Its life begins when it is stored,
     /// or when its event was received, whichever is later.
     pub expires_at: Option<i64>,
@@ -52,14 +51,15 @@ pub enum Attribute {
     Text(String),
     /// A whole number.
     Number(i64),
+    Flag(bool),
 }
 
 impl Item {
     /// The attributes, keys first, without those that the item does not have. Names are in the table for as long as items
     /// live: never renamed.
     pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        use Attribute::{Number, Text};
-        let blob = |blob: &BlobRef| Text(serde_json::to_string(blob).expect("a reference always serialises"));
+        use Attribute::{Flag, Number, Text};
+        let sizes = [self.original_text_bytes, self.modified_data_bytes, self.fields_bytes];
         let always = [
             ("pk", Text(key::item_partition(&self.facts.tenant))),
             ("sk", Text(key::item_sort(&self.facts.id))),
@@ -79,9 +79,10 @@ impl Item {
         ];
         let sometimes = [
             ("event_time", self.facts.event_time.map(|time| Text(time.to_string()))),
-            ("original_ref", self.original_ref.as_ref().map(blob)),
-            ("modified_ref", self.modified_ref.as_ref().map(blob)),
-            ("fields_ref", self.fields_ref.as_ref().map(blob)),
+            ("truncated", sizes.iter().any(Option::is_some).then_some(Flag(true))),
+            ("original_text_bytes", self.original_text_bytes.map(Number)),
+            ("modified_data_bytes", self.modified_data_bytes.map(Number)),
+            ("fields_bytes", self.fields_bytes.map(Number)),
             (EXPIRES_AT, self.expires_at.map(Number)),
             ("trace", self.facts.trace.clone().map(Text)),
         ];

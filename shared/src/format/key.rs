@@ -8,11 +8,27 @@ use crate::time::Timestamp;
 /// What stands as it is in a key; everything else is percent-encoded (RFC 3986, "unreserved").
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What archive lines and items refer to, and they themselves: kept for the same time, or a reference leads nowhere.
-pub const KEPT_TOGETHER: [&str; 4] = ["events/", "manifests/", "payloads/", "texts/"];
+/// The prefix of claim checks ([`super::claim_check`]).
+pub const CLAIMS: &str = "claims/";
 
-/// What waits for somebody to look at it: quarantine, and what failed for good; and what was redriven of them.
-pub const KEPT_FOR_A_WHILE: [&str; 3] = ["errors/", "aws/lambda/", "redriven/"];
+/// The archive and what it refers to. All of it has the same lifetime.
+pub const KEPT_TOGETHER: [&str; 3] = ["events/", "manifests/", "texts/"];
+
+/// The prefix of quarantine objects.
+pub const QUARANTINE: &str = "errors/";
+
+/// The prefix of the failure destination, which Lambda sets.
+pub const FAILURE_DESTINATION: &str = "aws/lambda/";
+
+/// What is stored until an operator has looked at it: quarantine, the failure destination, notes of what was redriven from
+/// them; and claim checks, which must live [`crate::limits::DELIVERY_DAYS`] longer than the others.
+pub const TEMPORARY: [&str; 4] = [QUARANTINE, FAILURE_DESTINATION, "redriven/", CLAIMS];
+
+/// The attribute that is the partition key, of items and of ledger rows.
+pub const PARTITION_ATTRIBUTE: &str = "pk";
+
+/// The attribute that is the sort key, of items and of ledger rows.
+pub const SORT_ATTRIBUTE: &str = "sk";
 
 /// The partition key of a tenant's items.
 pub fn item_partition(tenant: &TenantId) -> String {
@@ -31,12 +47,12 @@ pub fn item_name(partition: &str, sort: &str) -> Option<(TenantId, EventId)> {
     Some((tenant, EventId::parse(id).ok()?))
 }
 
-/// Where a large text lies as the client sent it.
-pub fn payload(tenant: &TenantId, id: &EventId, sha256: &str) -> String {
-    format!("payloads/{tenant}/{}/{sha256}", encoded(id))
+/// The claim check of an event's line.
+pub fn claim(tenant: &TenantId, id: &EventId, sha256: &str) -> String {
+    format!("{CLAIMS}{tenant}/{}/{sha256}", encoded(id))
 }
 
-/// Where a large text lies after the transform.
+/// An archive line that is too large for an archive object.
 pub fn text(tenant: &TenantId, id: &EventId, sha256: &str) -> String {
     format!("texts/{tenant}/{}/{sha256}", encoded(id))
 }
@@ -94,10 +110,10 @@ mod tests {
     #[test]
     fn an_id_cannot_leave_its_tenants_folder() {
         let tenant = TenantId::parse("acme").unwrap();
-        let key = |id: &str| payload(&tenant, &EventId::parse(id).unwrap(), "ab");
-        assert_eq!(key("a/b ü"), "payloads/acme/a%2Fb%20%C3%BC/ab");
-        assert_eq!(key(".."), "payloads/acme/%2E%2E/ab");
-        assert_eq!(key("../x"), "payloads/acme/..%2Fx/ab");
+        let key = |id: &str| claim(&tenant, &EventId::parse(id).unwrap(), "ab");
+        assert_eq!(key("a/b ü"), "claims/acme/a%2Fb%20%C3%BC/ab");
+        assert_eq!(key(".."), "claims/acme/%2E%2E/ab");
+        assert_eq!(key("../x"), "claims/acme/..%2Fx/ab");
     }
 
     #[test]
@@ -129,17 +145,17 @@ mod tests {
     }
 
     #[test]
-    fn every_object_lies_below_a_prefix_that_is_kept() {
+    fn every_key_has_a_prefix_with_a_lifetime() {
         let (tenant, id) = (TenantId::parse("acme").unwrap(), EventId::parse("1").unwrap());
         let at = Timestamp::from_unix_ms(0);
         let archive = archive_object("shardId-0", "1", 0, at);
-        let together =
-            [&archive, &manifest_sidecar(&archive), &payload(&tenant, &id, "ab"), &text(&tenant, &id, "ab")];
+        let together = [&archive, &manifest_sidecar(&archive), &text(&tenant, &id, "ab")];
         for (prefix, key) in KEPT_TOGETHER.iter().zip(together) {
             assert!(key.starts_with(prefix), "{key}");
         }
         let quarantined = quarantine_object("shardId-0", "1", at, &"ab".repeat(32));
-        assert!(quarantined.starts_with(KEPT_FOR_A_WHILE[0]), "{quarantined}");
+        assert!(quarantined.starts_with(TEMPORARY[0]), "{quarantined}");
+        assert!(claim(&tenant, &id, "ab").starts_with(TEMPORARY[3]));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub enum NoAggregate {
     /// The message is not an `AggregatedRecord`.
     #[error("its message is malformed: {0}")]
     Message(#[from] prost::DecodeError),
-    /// An index points behind its table.
+    /// An index is outside its table.
     #[error("user record {user_record} names key {index} of a table of {length}")]
     Index {
         /// Which user record, from 0.

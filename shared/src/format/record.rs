@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::claim_check::BlobRef;
 use super::event_line::{Event, VERSION};
 use super::kpl::{self, NoAggregate};
 use crate::client_object::{ClientObject, InvalidObject};
@@ -22,20 +21,6 @@ const COMPRESS_FROM_BYTES: usize = 512;
 
 /// Event lines in one record, at most. With the cap on bytes it bounds a reader's memory.
 pub const RECORD_EVENTS: usize = 10_000;
-
-/// Bytes that a record's lines and flattened texts may come to.
-const RECORD_TEXT_BYTES: usize = 4 * limits::RECORD_INFLATED_BYTES;
-
-/// The size of the text that a line made by [`Event::line`] refers to, which its reader has to fetch; 0 where it has its text.
-/// It is asked of every line that is packed, so the line is not parsed: its text, or what refers to it, is the first
-/// member whose name begins so, and no quote within a string stands unescaped.
-pub fn referred_bytes(line: &[u8]) -> u64 {
-    const MEMBER: &[u8] = b",\"text";
-    let Some(at) = line.windows(MEMBER.len()).position(|window| window == MEMBER) else { return 0 };
-    let Some(reference) = line[at + MEMBER.len()..].strip_prefix(b"_ref\":") else { return 0 };
-    let mut first_value = serde_json::Deserializer::from_slice(reference).into_iter::<BlobRef>();
-    first_value.next().and_then(Result::ok).map_or(0, |blob| blob.bytes)
-}
 
 /// A record's data: `lines` ended by newlines, compressed where that is smaller.
 pub fn pack<L: AsRef<[u8]>>(lines: &[L]) -> Vec<u8> {
@@ -90,9 +75,6 @@ pub enum Undecodable {
     /// More lines than a record may have.
     #[error("the record has more than {RECORD_EVENTS} lines")]
     TooManyLines,
-    /// Its objects flatten to more text than a record may have.
-    #[error("the record's objects flatten to more than {RECORD_TEXT_BYTES} bytes of text")]
-    TextsTooLarge,
     /// The line is an event's, but not as it should be.
     #[error("the line is not an event: {0}")]
     Event(#[source] serde_json::Error),
@@ -120,7 +102,6 @@ impl Undecodable {
             Self::Aggregate(_) => "aggregate_malformed",
             Self::NestedAggregate => "aggregate_nested",
             Self::TooManyLines => "too_many_lines",
-            Self::TextsTooLarge => "texts_too_large",
             Self::Event(_) => "event_malformed",
             Self::NewerVersion(_) => "version_newer",
             Self::Foreign(_) => "not_an_event",
@@ -153,7 +134,7 @@ pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
     for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
         match record.read_user_record(&user_record.data) {
             Ok(()) => {}
-            Err(whole @ (Undecodable::TooManyLines | Undecodable::TextsTooLarge)) => return Err(whole),
+            Err(whole @ Undecodable::TooManyLines) => return Err(whole),
             Err(reason) => record.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
         }
     }
@@ -193,11 +174,7 @@ impl UnpackedRecord {
             return Err(Undecodable::TooManyLines);
         }
         if let Ok(Content::Foreign(object)) = &entry {
-            // A flattened text repeats its paths: it may be many times its object.
             self.bytes += object.text.len();
-            if self.bytes > RECORD_TEXT_BYTES {
-                return Err(Undecodable::TextsTooLarge);
-            }
         }
         self.entries.push(entry);
         Ok(())
@@ -255,7 +232,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::format::event_line::Text;
     use crate::format::facts::{Facts, Source};
     use crate::id::{AdmissionId, EventId, TenantId};
     use crate::tier::Tier;
@@ -277,17 +253,13 @@ mod tests {
     fn what_cannot_be_read_has_a_named_reason() {
         let bomb = gzip::compress(&vec![b' '; 40_000_000], Level::FAST);
         let lines = b"{\n".repeat(RECORD_EVENTS + 1);
-        let multiplying =
-            format!("{{\"tenant_id\":\"a\",\"{}\":[{}1]}}\n", "k".repeat(5_000), "1,".repeat(2_000));
-        let multiplying = multiplying.repeat(20);
-        let cases: [(&[u8], &str); 13] = [
+        let cases: [(&[u8], &str); 12] = [
             (b"", "unrecognised"),
             (b"hello", "unrecognised"),
             (b"\xf3\x89\x9a\xc2rest", "aggregate_malformed"),
             (b"\x1f\x8bnot gzip", "gzip_corrupt"),
             (&bomb, "gzip_too_large"),
             (&lines, "too_many_lines"),
-            (multiplying.as_bytes(), "texts_too_large"),
             (b"{\"tenant_id\":\"acme\",\"text\":\"\xff\"}", "not_utf8"),
             (b"{\"text\":\"x\"}", "tenant_missing"),
             (b"{\"tenant_id\":\"no spaces\"}", "not_an_event"),
@@ -355,25 +327,13 @@ mod tests {
         assert!(pack(&[&noise]).len() <= noise.len() + 1);
     }
 
-    fn any_text() -> impl Strategy<Value = Text> {
-        prop_oneof![
-            ".{0,200}".prop_map(Text::Inline),
-            (any::<u32>(), any::<u64>()).prop_map(|(parts, bytes)| Text::Ref(BlobRef {
-                key: "k".into(),
-                parts,
-                bytes,
-                sha256: "ab".into()
-            })),
-        ]
-    }
-
     prop_compose! {
         fn any_event()(
             id in "[^\\p{Cc}]{1,64}",
             tenant in "[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
             admission: u128,
             received in 0_i64..4_102_444_800_000,
-            text in any_text(),
+            text in ".{0,200}",
             fields in proptest::collection::btree_map(".{0,8}", any::<i64>(), 0..4),
             source in prop_oneof![Just(Source::JsonUpload), Just(Source::TextUpload), Just(Source::Webhook)],
         ) -> Event {
@@ -390,7 +350,7 @@ mod tests {
                 },
                 text,
                 fields: serde_json::from_str(&serde_json::to_string(&fields).unwrap()).unwrap(),
-                fields_ref: None,
+                claim_check: None,
                 redrive_of: Vec::new(),
             }
         }
@@ -409,15 +369,6 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(back, events);
-        }
-
-        #[test]
-        fn a_line_tells_the_size_of_the_text_that_it_refers_to(event in any_event()) {
-            let referred = match &event.text {
-                Text::Ref(blob) => blob.bytes,
-                Text::Inline(_) => 0,
-            };
-            prop_assert_eq!(referred_bytes(&event.line()), referred);
         }
 
         #[test]

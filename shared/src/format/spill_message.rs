@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::event_line::OutgoingLine;
+use super::outgoing_line::{OutgoingLine, is_head};
 use super::record;
 use crate::gzip::{self, Cap, InflateError};
 use crate::limits;
@@ -15,7 +15,7 @@ use crate::limits;
 const VERSION: u32 = 1;
 
 /// What a body adds to its lines and its partition key, at most: names, quotes, braces, the end of the base64.
-pub const ENVELOPE_BYTES: usize = 64;
+const ENVELOPE_BYTES: usize = 64;
 
 /// One message for the spill queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,17 @@ impl SpillMessage {
         Self { partition_key: partition_key.into(), body: body.into() }
     }
 
+    /// How many bytes of packed lines a message takes.
+    pub fn room(partition_key: &str) -> usize {
+        (limits::MESSAGE_BYTES - ENVELOPE_BYTES - partition_key.len()) / 4 * 3
+    }
+
+    /// Whether a message takes the line.
+    pub fn fits(line: &OutgoingLine) -> bool {
+        let room = Self::room(&line.partition_key);
+        line.line.len() < room || record::pack(&[&line.line]).len() <= room
+    }
+
     /// Whose it is: a queue that is fair to tenants goes by it.
     pub fn partition_key(&self) -> &str {
         &self.partition_key
@@ -89,6 +100,7 @@ impl SpillMessage {
             .filter(|line| !line.is_empty())
             .map(|line| OutgoingLine {
                 partition_key: partition_key.clone().into(),
+                is_head: is_head(line),
                 line: plain.slice_ref(line),
             })
             .collect();
@@ -104,7 +116,11 @@ mod tests {
     const GOLDEN: &str = r#"{"v":1,"partition_key":"acme#3","lines":"eyJhIjoxfQp7ImIiOjJ9Cg=="}"#;
 
     fn line(text: &str) -> OutgoingLine {
-        OutgoingLine { partition_key: "acme#3".to_owned(), line: Bytes::copy_from_slice(text.as_bytes()) }
+        OutgoingLine {
+            partition_key: "acme#3".to_owned(),
+            line: Bytes::copy_from_slice(text.as_bytes()),
+            is_head: false,
+        }
     }
 
     #[test]

@@ -164,7 +164,7 @@ mod tests {
         let sdk = sdk.into_builder().http_client(dead.clone()).build();
         let objects = S3Objects::new(&sdk, "bucket".to_owned(), Duration::from_secs(3));
         let put = objects.put_if_absent("payloads/acme/1/ab", Bytes::from_static(b"text"), None);
-        let _timed_out = tokio::time::timeout(crate::config::Publish::default().payload(), put).await;
+        let _timed_out = tokio::time::timeout(crate::config::Publish::default().claim_check(), put).await;
         assert!(dead.num_calls() > 1, "{} calls", dead.num_calls());
     }
 

@@ -1,7 +1,7 @@
-//! The acceptance run (`make accept`): minutes of load against the clock, on the release build of `tidegate local` at
-//! the pace at which it is deployed. Prints a transcript, and fails where a promise is not kept.
+//! The acceptance run (`make accept`): minutes of load in real time, on the release build of `tidegate local` at the
+//! pace of a deployment. Prints a transcript, and fails if a promise is broken.
 
-#![expect(clippy::unwrap_used, reason = "a run that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a run that cannot continue has failed")]
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 use shared::noise::noise;
-use tests::books::Books;
-use tests::site::{Pipeline, Site, answer, eventually};
+use tests::site::{LocalRun, Site, answer, eventually};
+use tests::stored::StoredData;
 
-/// From accepted to durable, 99 of 100 events.
+/// Time from accepted to durable, for 99 of 100 events.
 const FRESHNESS: Duration = Duration::from_secs(5);
-/// What a sender waits for an answer, at the 99th percentile, whatever the stream does.
+/// Time to an answer at the 99th percentile, even without the stream.
 const DEADLINE: Duration = Duration::from_millis(500);
-/// The batching window: at most one object a shard in each.
+/// The batching window: a shard writes at most one object in each.
 const WINDOW: Duration = Duration::from_secs(3);
 const OBJECT_BYTES: usize = 5_000_000;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -48,10 +48,10 @@ async fn load(site: &Site, interval: Duration) {
     let answers = requests(&pipeline, interval).await;
     let took = begun.elapsed();
     let accepted = answered(&answers, took);
-    let books = site.books();
-    stored_once(&books, accepted.len()).await;
+    let data = site.stored();
+    stored_once(&data, accepted.len()).await;
 
-    let freshness = freshness(&books, site, &accepted);
+    let freshness = freshness(&data, site, &accepted);
     println!(
         "freshness     p50 {:?}, p99 {:?}, worst {:?} (accepted to durable object)",
         at(&freshness, 50),
@@ -61,23 +61,26 @@ async fn load(site: &Site, interval: Duration) {
     assert!(at(&freshness, 99) <= FRESHNESS, "99 of 100 events are durable within {FRESHNESS:?}");
 
     let mut by_shard: BTreeMap<String, u64> = BTreeMap::new();
-    for key in books.objects("events").keys() {
+    for key in data.objects("events").keys() {
         let name = key.rsplit('/').next().unwrap();
         *by_shard.entry(name[..20].to_owned()).or_default() += 1;
     }
     let windows = took.as_secs().div_ceil(WINDOW.as_secs()) + 1;
     println!("objects       {by_shard:?}, of {windows} windows");
-    assert!(by_shard.values().all(|objects| *objects <= windows), "at most one object a shard and window");
+    assert!(
+        by_shard.values().all(|objects| *objects <= windows),
+        "at most one object for each shard and window"
+    );
     stop(pipeline);
 }
 
-/// The same, while the stream is away from second 15 to second 45.
+/// The same, while the stream is unavailable from second 15 to second 45.
 async fn outage(site: &Site) {
-    const AWAY: Duration = Duration::from_secs(15);
+    const PHASE: Duration = Duration::from_secs(15);
     let pipeline = std::sync::Arc::new(site.start());
     let faults = async {
         for fault in [Some("refuse"), Some("hang"), None] {
-            tokio::time::sleep(AWAY).await;
+            tokio::time::sleep(PHASE).await;
             site.fault_now("StreamPut", fault);
         }
     };
@@ -86,15 +89,15 @@ async fn outage(site: &Site) {
     let accepted = answered(&answers, begun.elapsed());
     let spilled = pipeline.metric("events_spilled").await;
     println!("spilled       {spilled}");
-    assert!(spilled > 0, "the stream was away");
+    assert!(spilled > 0, "the stream was unavailable, so events must spill");
     assert!(latency(&answers, 99) <= DEADLINE, "99 of 100 requests are answered within {DEADLINE:?}");
-    stored_once(&site.books(), accepted.len()).await;
+    stored_once(&site.stored(), accepted.len()).await;
     println!("redelivered   {}", pipeline.metric("events_redelivered").await);
     stop(pipeline);
 }
 
-/// One request every `interval` for a minute, each on time whether or not those before were answered.
-async fn requests(pipeline: &std::sync::Arc<Pipeline>, interval: Duration) -> Vec<Answer> {
+/// Sends one request every `interval` for a minute, and does not wait for answers in between.
+async fn requests(pipeline: &std::sync::Arc<LocalRun>, interval: Duration) -> Vec<TimedAnswer> {
     let begun = Instant::now();
     let mut requests = Vec::new();
     let mut next = tokio::time::interval(interval);
@@ -113,8 +116,8 @@ async fn requests(pipeline: &std::sync::Arc<Pipeline>, interval: Duration) -> Ve
     answers
 }
 
-/// Tells how requests were answered, which must be 202; the events' ids, and when each was accepted.
-fn answered(answers: &[Answer], took: Duration) -> BTreeMap<String, SystemTime> {
+/// Prints how the requests were answered, which must be 202. Returns when each event was accepted, by its id.
+fn answered(answers: &[TimedAnswer], took: Duration) -> BTreeMap<String, SystemTime> {
     println!("requests      {} in {:.1} s", answers.len(), took.as_secs_f64());
     let refused = answers.iter().filter(|answer| answer.status != 202).count();
     println!("answered 202  {}", answers.len() - refused);
@@ -124,27 +127,27 @@ fn answered(answers: &[Answer], took: Duration) -> BTreeMap<String, SystemTime> 
     answers.iter().map(|answer| (answer.id.clone(), answer.accepted_at)).collect()
 }
 
-/// Waits until `accepted` events are stored, once each.
-async fn stored_once(books: &Books, accepted: usize) {
-    eventually("every event in the archive", || (books.archived().len() == accepted).then_some(())).await;
-    let doubled = books.archived().values().filter(|count| **count != 1).count();
-    let (items, lines) = (books.items().len(), books.lines().len());
+/// Waits until `accepted` events are stored, each once.
+async fn stored_once(data: &StoredData, accepted: usize) {
+    eventually("every event in the archive", || (data.archived().len() == accepted).then_some(())).await;
+    let doubled = data.archived().values().filter(|count| **count != 1).count();
+    let (items, lines) = (data.items().len(), data.lines().len());
     println!("stored        {items} items, {lines} archive lines, {doubled} doubled");
     assert_eq!((items, doubled), (accepted, 0), "every event is stored once");
 }
 
-fn latency(answers: &[Answer], percent: usize) -> Duration {
+fn latency(answers: &[TimedAnswer], percent: usize) -> Duration {
     let mut latencies: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
     latencies.sort_unstable();
     at(&latencies, percent)
 }
 
-fn stop(pipeline: std::sync::Arc<Pipeline>) {
+fn stop(pipeline: std::sync::Arc<LocalRun>) {
     let printed = std::sync::Arc::into_inner(pipeline).unwrap().stop();
     println!("stopped       {}", printed.lines().last().unwrap_or_default());
 }
 
-struct Answer {
+struct TimedAnswer {
     id: String,
     status: u16,
     latency: Duration,
@@ -152,7 +155,7 @@ struct Answer {
 }
 
 /// Request number `n`: JSON or text, of one of ten tenants.
-async fn send(pipeline: &Pipeline, n: usize) -> Answer {
+async fn send(pipeline: &LocalRun, n: usize) -> TimedAnswer {
     let (tenant, id) = (format!("tenant-{}", n % 10), format!("e{n}"));
     let text = format!("User {n} called 555-0199 and wrote to user{n}@example.com about request {n}");
     let request = if n.is_multiple_of(2) {
@@ -163,13 +166,13 @@ async fn send(pipeline: &Pipeline, n: usize) -> Answer {
     };
     let begun = Instant::now();
     let (status, _) = answer(request).await;
-    Answer { id, status, latency: begun.elapsed(), accepted_at: now() }
+    TimedAnswer { id, status, latency: begun.elapsed(), accepted_at: now() }
 }
 
-/// From the 202 to the object's file being there, for each event, sorted.
-fn freshness(books: &Books, site: &Site, accepted: &BTreeMap<String, SystemTime>) -> Vec<Duration> {
+/// The time from the 202 to the object's file, for each event, sorted.
+fn freshness(data: &StoredData, site: &Site, accepted: &BTreeMap<String, SystemTime>) -> Vec<Duration> {
     let mut freshness = Vec::new();
-    for (key, bytes) in books.objects("events") {
+    for (key, bytes) in data.objects("events") {
         let durable =
             std::fs::metadata(site.data().join("s3/tidegate-local").join(key)).unwrap().modified().unwrap();
         let mut lines = String::new();
@@ -193,10 +196,10 @@ async fn incompressible(site: &Site) {
             answer(request.header("Idempotency-Key", n.to_string()).body(noise(1_000_000, n))).await;
         assert_eq!(status, 202, "{body}");
     }
-    let books = site.books();
-    eventually("every event in the archive", || (books.archived().len() == 60).then_some(())).await;
+    let data = site.stored();
+    eventually("every event in the archive", || (data.archived().len() == 60).then_some(())).await;
     for prefix in ["events", "texts", "payloads"] {
-        let objects = books.objects(prefix);
+        let objects = data.objects(prefix);
         let largest = objects.values().map(Vec::len).max().unwrap_or_default();
         println!("{prefix:<13} {} objects, the largest of {largest} bytes", objects.len());
         assert!(largest <= OBJECT_BYTES, "no object exceeds {OBJECT_BYTES} bytes");
@@ -204,29 +207,29 @@ async fn incompressible(site: &Site) {
     println!("stopped       {}", pipeline.stop().lines().last().unwrap_or_default());
 }
 
-/// Lines below the claim check's limit: they lie in the archive as they are, and fill object after object.
+/// Lines below the limit of a claim check. They fill one archive object after the other.
 async fn rolling(site: &Site) {
     let pipeline = site.start();
     for n in 0..40_u64 {
         let event = json!({"tenant_id": format!("t{}", n % 3), "id": n, "text": noise(320_000, n)});
         assert_eq!(pipeline.send(&event).await.0, 202);
     }
-    let books = site.books();
-    eventually("every event in the archive", || (books.archived().len() == 40).then_some(())).await;
-    let objects = books.objects("events");
+    let data = site.stored();
+    eventually("every event in the archive", || (data.archived().len() == 40).then_some(())).await;
+    let objects = data.objects("events");
     let sizes: Vec<_> = objects.values().map(Vec::len).collect();
     println!("events        {} objects, the largest of {} bytes", sizes.len(), sizes.iter().max().unwrap());
     assert!(sizes.len() >= 10 && sizes.iter().all(|size| *size <= 1_000_000), "{sizes:?}");
-    assert!(books.archived().values().all(|count| *count == 1), "every event is stored once");
+    assert!(data.archived().values().all(|count| *count == 1), "every event is stored once");
     println!("stopped       {}", pipeline.stop().lines().last().unwrap_or_default());
 }
 
-/// The value that `percent` of the sorted values do not exceed.
+/// The percentile `percent` of the sorted values.
 fn at(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() * percent).div_ceil(100).clamp(1, sorted.len()) - 1]
 }
 
-#[expect(clippy::disallowed_methods, reason = "this run is against the clock")]
+#[expect(clippy::disallowed_methods, reason = "this run is in real time")]
 fn now() -> SystemTime {
     SystemTime::now()
 }

@@ -1,13 +1,13 @@
-//! `make chaos`: random crash runs, in parallel, until there were as many as asked for (default 1,000). Usage:
-//! `chaos [runs] [first seed]`. A run that fails names its seed; `chaos 1 SEED` repeats it.
+//! `make chaos`: random crash runs, several at a time. Usage: `chaos [runs] [first seed]`, by default 1,000 runs. It
+//! prints the seed of a run that fails; `chaos 1 SEED` repeats that run.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tests::chaos::{Balanced, run};
+use tests::chaos::{RunSummary, run};
 
-/// Runs at the same time: they wait for processes more than they work.
+/// The number of runs at a time. They mostly wait for processes.
 const PARALLEL: usize = 8;
 
 fn main() -> ExitCode {
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let (runs, first) = (numbers.first().copied().unwrap_or(1_000), numbers.get(1).copied().unwrap_or(1));
     let program = std::env::current_exe().expect("this program runs").with_file_name("tidegate-with-faults");
     let next = AtomicU64::new(first);
-    let total = Mutex::new((0_u64, Balanced::default()));
+    let total = Mutex::new((0_u64, RunSummary::default()));
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..PARALLEL {
@@ -28,41 +28,39 @@ fn main() -> ExitCode {
                         return;
                     }
                     let program = program.clone();
-                    match runtime.block_on(async { tokio::spawn(async_run(program, seed)).await }) {
+                    match runtime
+                        .block_on(async { tokio::spawn(async move { run(&program, seed).await }).await })
+                    {
                         Ok(balanced) => report(&total, seed, balanced),
                         Err(error) => {
                             println!("seed {seed}: FAILED: {error}");
-                            failed.lock().expect("nobody panics with it").push(seed);
+                            failed.lock().expect("no thread panics while it holds the lock").push(seed);
                         }
                     }
                 }
             });
         }
     });
-    let (done, sums) = *total.lock().expect("nobody panics with it");
-    let failed = failed.into_inner().expect("nobody panics with it");
+    let (done, sums) = *total.lock().expect("no thread panics while it holds the lock");
+    let failed = failed.into_inner().expect("no thread panics while it holds the lock");
     println!(
-        "{done} runs balanced, {} did not {failed:?}: {} events accepted, {} objects, {} keys sealed, {} kills from outside",
+        "{done} runs passed, {} failed {failed:?}: {} events accepted, {} objects, {} keys fenced, {} kills from outside",
         failed.len(),
         sums.accepted,
         sums.objects,
-        sums.sealed,
+        sums.fenced,
         sums.killed
     );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn async_run(program: std::path::PathBuf, seed: u64) -> Balanced {
-    run(&program, seed).await
-}
-
-fn report(total: &Mutex<(u64, Balanced)>, seed: u64, balanced: Balanced) {
-    let mut total = total.lock().expect("nobody panics with it");
+fn report(total: &Mutex<(u64, RunSummary)>, seed: u64, balanced: RunSummary) {
+    let mut total = total.lock().expect("no thread panics while it holds the lock");
     let (done, sums) = &mut *total;
     *done += 1;
     sums.accepted += balanced.accepted;
     sums.objects += balanced.objects;
-    sums.sealed += balanced.sealed;
+    sums.fenced += balanced.fenced;
     sums.killed += balanced.killed;
     if (*done).is_multiple_of(25) {
         println!("{done} runs, last seed {seed}: {} events accepted and stored once", sums.accepted);

@@ -1,41 +1,42 @@
 import { Duration } from 'aws-cdk-lib';
 import { MathExpression, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { tidegateMetric } from '../../metrics';
+import { CONTRACT } from '../../contract';
+import { S3_WRITES, tidegateMetric } from '../../metrics';
 import { HOURS_A_MONTH, PRICES, WATCHED } from '../../prices';
-import type { MonitoringProps } from '../monitoring';
+import type { DashboardSources } from './sources';
 
 const GB = 1024 ** 3;
 
-/** Dollars an hour by what was metered: list prices, without storage, logs and traces. `docs/cost.md` has the rest. */
-export function estimatedCost(props: MonitoringProps): MathExpression {
-  const { ingest, stream, consumer, items, ledger, spill, streamConfig } = props;
+/** Dollars an hour from metered usage at list prices. Storage, logs and traces are not in it: see `docs/cost.md`. */
+export function estimatedCost(sources: DashboardSources): MathExpression {
+  const { ingest, stream, consumer, items, ledger, spill, streamConfig } = sources;
   const { lambda, kinesis, dynamodb, s3, cloudwatch } = PRICES;
   const period = Duration.hours(1);
   const metered: Record<string, Metric> = {
     requests: ingest.metricInvocations(),
     ingest: ingest.rust.metricDuration(Stats.SUM),
     consumer: consumer.rust.metricDuration(Stats.SUM),
-    redriver: spill.redriver.metricDuration(Stats.SUM),
+    drain: spill.drain.metricDuration(Stats.SUM),
     ...items.metricWriteUnits(),
     ofLedger: ledger.metricWriteUnits(),
-    objects: tidegateMetric('ObjectsWritten', Stats.SUM),
+    ...Object.fromEntries(S3_WRITES.map((name) => [writes(name), tidegateMetric(name, Stats.SUM)])),
     bytes: stream.metricIncomingBytes(),
   };
-  // An hour in which a metric has no value is not without cost: whatever is added to nothing is nothing.
+  // In metric math a sum with a missing value is missing. So a metric without a value counts as 0.
   const of = (name: string, dollars: number) => `FILL(${name}, 0) * ${plain(dollars)}`;
   const terms = [
     of('requests', lambda.request),
     of('ingest', (ingest.rust.gigabytes * lambda.gbSecond) / 1000),
     of('consumer', (consumer.rust.gigabytes * lambda.gbSecond) / 1000),
-    of('redriver', (spill.redriver.gigabytes * lambda.gbSecond) / 1000),
+    of('drain', (spill.drain.gigabytes * lambda.gbSecond) / 1000),
     ...['ofTable', 'ofIndex', 'ofLedger'].map((name) => of(name, dynamodb.writeUnit)),
-    of('objects', s3.put),
+    ...S3_WRITES.map((name) => of(writes(name), s3.put)),
   ];
-  let standing = cloudwatch.dashboardMonth + WATCHED.metrics * cloudwatch.metricMonth;
+  let standing = cloudwatch.dashboardMonth + CONTRACT.metrics.all.length * cloudwatch.metricMonth;
   standing += WATCHED.alarmMetrics * cloudwatch.alarmMonth;
   if (streamConfig.mode === 'provisioned') {
     metered.records = stream.metricIncomingRecords();
-    // A record is charged by each 25 KB that it begins: at most one more than its bytes come to.
+    // A record is charged for each 25 KB that it begins: at most one unit more than its bytes.
     terms.push(of('records', kinesis.putUnit), of('bytes', kinesis.putUnit / kinesis.putUnitBytes));
     standing += streamConfig.shards * kinesis.shardHour * HOURS_A_MONTH;
   } else {
@@ -51,7 +52,12 @@ export function estimatedCost(props: MonitoringProps): MathExpression {
   });
 }
 
-/** A number without an exponent, which metric math would take for a name. */
+/** The id of a metric in the expression: it must begin with a small letter. */
+function writes(name: string): string {
+  return `m${name}`;
+}
+
+/** A number without an exponent: metric math would read an exponent as a name. */
 function plain(dollars: number): string {
   return dollars.toFixed(18).replace(/0+$/, '');
 }

@@ -1,15 +1,16 @@
 import { Duration } from 'aws-cdk-lib';
-import { GraphWidget, type IMetric, MathExpression, type Metric, Stats, TextWidget } from 'aws-cdk-lib/aws-cloudwatch';
-import { tidegateMetric } from '../../metrics';
-import { CONSUMER_TIMEOUT, FRESHNESS } from '../../settings';
-import type { MonitoringProps } from '../monitoring';
+import { GraphWidget, type IMetric, MathExpression, Stats, TextWidget } from 'aws-cdk-lib/aws-cloudwatch';
+import { S3_WRITES, tidegateMetric } from '../../metrics';
+import { FRESHNESS } from '../../settings';
+import type { TableMetrics } from '../items-table';
 import { estimatedCost } from './estimate';
+import type { DashboardSources } from './sources';
 
 /** The dashboard: rows of three graphs, in the order of the data. */
-export function widgets(props: MonitoringProps) {
-  const { settings, ingest, stream, consumer, items, spill } = props;
+export function widgets(sources: DashboardSources) {
+  const { settings, ingest, stream, consumer, items, spill } = sources;
   return [
-    [heading('## Door')],
+    [heading('## Ingest')],
     [
       graph('Requests a second', [
         rate('RequestsReceived', 'received'),
@@ -35,7 +36,7 @@ export function widgets(props: MonitoringProps) {
         ingest.rust.metricDuration(Stats.p(50)),
         ingest.rust.metricDuration(Stats.p(99)),
       ]),
-      graph('Publish: a put, as the door sees it (ms)', distribution('PublishLatency'), {
+      graph('Publish: a put, as ingest sees it (ms)', distribution('PublishLatency'), {
         right: [sum('PublishRetries')],
         ...line(settings.slowPut.toMilliseconds(), 'slow'),
       }),
@@ -48,32 +49,36 @@ export function widgets(props: MonitoringProps) {
     [heading('## Spill')],
     [
       graph(
-        'Spill: messages waiting, under way, dead letters',
+        'Spill: messages waiting, in progress, dead letters',
         [
           spill.queue.metricApproximateNumberOfMessagesVisible(),
           spill.queue.metricApproximateNumberOfMessagesNotVisible(),
           spill.deadLetters.metricApproximateNumberOfMessagesVisible(),
         ],
         {
-          // Without messages that were received three times; of dead letters, since they became that.
+          // SQS leaves out messages that were received three times. A dead letter's age starts when it becomes one.
           right: [
             spill.queue.metricApproximateAgeOfOldestMessage({ label: 'oldest waiting (s)' }),
             spill.deadLetters.metricApproximateAgeOfOldestMessage({ label: 'oldest dead letter (s)' }),
           ],
         },
       ),
-      graph('Redriver: errors, throttles', [spill.redriver.metricErrors(), spill.redriver.metricThrottles()], {
-        right: [spill.redriver.metricConcurrency()],
+      graph('Drain: errors, throttles', [spill.drain.metricErrors(), spill.drain.metricThrottles()], {
+        right: [spill.drain.metricConcurrency()],
       }),
       graph(
-        'Redriver: duration (ms)',
-        [spill.redriver.metricDuration(Stats.p(50)), spill.redriver.metricDuration(Stats.MAXIMUM)],
-        { right: distribution('RedriveLatency', 'a put, '), ...line(spill.timeout.toMilliseconds(), 'time-out') },
+        'Drain: duration (ms)',
+        [spill.drain.metricDuration(Stats.p(50)), spill.drain.metricDuration(Stats.MAXIMUM)],
+        { right: distribution('DrainLatency', 'a put, '), ...line(spill.drainTimeout.toMilliseconds(), 'time-out') },
       ),
     ],
-    [heading('## Store')],
+    [heading('## Consumer')],
     [
-      graph('Freshness: door to archive (ms)', distribution('Freshness'), line(FRESHNESS.toMilliseconds(), 'promised')),
+      graph(
+        'Freshness: ingest to archive (ms)',
+        distribution('Freshness'),
+        line(FRESHNESS.toMilliseconds(), 'promised'),
+      ),
       graph('Outcomes', [
         sum('EventsStored'),
         sum('EventsDeduplicated'),
@@ -88,13 +93,17 @@ export function widgets(props: MonitoringProps) {
         tidegateMetric('BatchEvents', Stats.p(50), 'p50'),
         tidegateMetric('BatchEvents', Stats.MAXIMUM, 'largest'),
       ]),
-      graph('Archive objects a second', [rate('ObjectsWritten', 'objects')], {
-        right: [tidegateMetric('ObjectBytes', Stats.AVERAGE, 'bytes an object')],
-      }),
+      graph(
+        'S3 writes a second, by kind',
+        S3_WRITES.map((name) => rate(name, words(name))),
+        {
+          right: [tidegateMetric('ObjectBytes', Stats.AVERAGE, 'bytes an archive object')],
+        },
+      ),
       graph(
         'Consumer: duration (ms)',
         [consumer.rust.metricDuration(Stats.p(50)), consumer.rust.metricDuration(Stats.MAXIMUM)],
-        line(CONSUMER_TIMEOUT.toMilliseconds(), 'time-out'),
+        line(consumer.timeout.toMilliseconds(), 'time-out'),
       ),
     ],
     [
@@ -105,7 +114,7 @@ export function widgets(props: MonitoringProps) {
       graph('Items: throttled writes', tableAndIndex(items.metricThrottledWrites())),
     ],
     [heading('## Cost')],
-    [graph('Estimated dollars an hour', [estimatedCost(props)], { width: 24 })],
+    [graph('Estimated dollars an hour', [estimatedCost(sources)], { width: 24 })],
   ];
 }
 
@@ -129,13 +138,18 @@ function distribution(name: string, of = ''): IMetric[] {
   return [50, 99].map((percentile) => tidegateMetric(name, Stats.p(percentile), `${of}p${percentile}`));
 }
 
-function tableAndIndex({ ofTable, ofIndex }: Record<'ofTable' | 'ofIndex', Metric>): IMetric[] {
+function tableAndIndex({ ofTable, ofIndex }: TableMetrics): IMetric[] {
   return [ofTable.with({ label: 'table' }), ofIndex.with({ label: 'index' })];
 }
 
 function rate(name: string, label: string): IMetric {
-  // Every metric of a graph has an id of its own, beginning with a small letter.
+  // The ids of a graph's metrics are distinct and begin with a small letter.
   const id = `m${name}`;
   const usingMetrics = { [id]: tidegateMetric(name, Stats.SUM) };
   return new MathExpression({ expression: `${id} / PERIOD(${id})`, usingMetrics, label, period: Duration.minutes(1) });
+}
+
+/** `ObjectsWritten` as `objects written`. */
+function words(metricName: string): string {
+  return metricName.replace(/(?!^)[A-Z]/g, ' $&').toLowerCase();
 }

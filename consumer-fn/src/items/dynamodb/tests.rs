@@ -44,10 +44,10 @@ fn item(id: &str) -> Item {
         processed_at: at,
         original_text: "hello".to_owned(),
         modified_data: String::new(),
-        original_ref: None,
-        modified_ref: None,
+        original_text_bytes: None,
+        modified_data_bytes: None,
         fields: Fields::empty(),
-        fields_ref: None,
+        fields_bytes: None,
         expires_at: Some(1_800_000_000),
         received_partition: "tenants/acme#3".to_owned(),
     }

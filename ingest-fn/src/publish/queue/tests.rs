@@ -15,7 +15,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { queue: Queue::default(), start: Instant::now(), lines: 0 }
+        Self { queue: Queue::new(limits::RECORD_BYTES), start: Instant::now(), lines: 0 }
     }
 
     fn at(&self, ms: u64) -> Instant {
@@ -27,16 +27,16 @@ impl Bench {
         let ticket = Ticket { request: 0, index: self.lines };
         self.lines += 1;
         let line = Bytes::from(vec![b'x'; bytes]);
-        self.queue.enter(key, Waiting { ticket, line, referred: 0, deadline: self.at(deadline_ms) });
+        self.queue.enter(key, Waiting { ticket, line, is_head: false, deadline: self.at(deadline_ms) });
         ticket
     }
 
-    /// Lets a line enter that refers to a text of this size.
-    fn enter_reference(&mut self, key: &str, referred: u64) {
+    /// Lets the head of a stored line enter.
+    fn enter_head(&mut self, key: &str) {
         let ticket = Ticket { request: 0, index: self.lines };
         self.lines += 1;
-        let line = Bytes::from_static(b"reference");
-        self.queue.enter(key, Waiting { ticket, line, referred, deadline: self.at(250) });
+        let line = Bytes::from_static(b"head");
+        self.queue.enter(key, Waiting { ticket, line, is_head: true, deadline: self.at(250) });
     }
 
     /// The next call at `ms`, as `key×lines`, and its id.
@@ -104,11 +104,11 @@ fn only_a_few_calls_are_under_way_at_a_time() {
 }
 
 #[test]
-fn a_records_lines_refer_to_no_more_text_than_a_reader_fetches() {
+fn a_record_has_at_most_one_head() {
     let mut bench = Bench::new();
-    let (most, half) = (limits::RECORD_REFERRED_BYTES, limits::RECORD_REFERRED_BYTES / 2);
-    for referred in [half, half, 1, most + 1, 1] {
-        bench.enter_reference("a", referred);
+    bench.enter("a", 10, 250);
+    for _ in 0..3 {
+        bench.enter_head("a");
         bench.enter("a", 10, 250);
     }
     let mut records = Vec::new();
@@ -116,7 +116,7 @@ fn a_records_lines_refer_to_no_more_text_than_a_reader_fetches() {
         records.extend(record);
         bench.finish(call, vec![Put::Taken], 0);
     }
-    assert_eq!(records, ["a×4", "a×2", "a×2", "a×2"]);
+    assert_eq!(records, ["a×3", "a×2", "a×2"]);
 }
 
 #[test]
@@ -216,8 +216,7 @@ fn drain(bench: &mut Bench, sent: &mut HashMap<String, Vec<Ticket>>) -> Result<(
         let sizes = call.records.iter().map(|record| {
             let lines: usize = record.lines.iter().map(|line| line.len() + 1).sum();
             let is_large = lines > limits::RECORD_BYTES && record.lines.len() == 1;
-            let packed = if is_large { PACKED_LARGE_LINE } else { lines };
-            packed + record.partition_key.len()
+            if is_large { limits::RECORD_BYTES } else { lines + record.partition_key.len() }
         });
         let sizes: Vec<_> = sizes.collect();
         prop_assert!(sizes.iter().all(|size| *size <= limits::RECORD_BYTES));

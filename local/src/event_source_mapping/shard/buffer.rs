@@ -1,14 +1,14 @@
-//! Records that were read and are in no batch yet, and how much of them fits into one event.
+//! Records that were read and are in no batch yet, and how many of them fit into one event.
 
 use std::collections::VecDeque;
 
-use super::super::payload::Envelope;
-use super::super::ports::Record;
+use crate::event_source_mapping::payload::Envelope;
+use crate::event_source_mapping::ports::ShardRecord;
 
-/// Records with the lengths of their JSON.
+/// Records, each with the length of its JSON.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
-    records: VecDeque<(usize, Record)>,
+    records: VecDeque<(usize, ShardRecord)>,
     sum: usize,
 }
 
@@ -21,19 +21,19 @@ impl Buffer {
         self.records.is_empty()
     }
 
-    pub(super) fn push(&mut self, length: usize, record: Record) {
+    pub(super) fn push(&mut self, length: usize, record: ShardRecord) {
         self.sum += length;
         self.records.push_back((length, record));
     }
 
-    pub(super) fn take_first(&mut self) -> Option<Record> {
+    pub(super) fn take_first(&mut self) -> Option<ShardRecord> {
         let (length, record) = self.records.pop_front()?;
         self.sum -= length;
         Some(record)
     }
 
-    /// As many of the first records as fit into one event; none if the first alone does not.
-    pub(super) fn take(&mut self, batch_size: usize, payload_limit: usize) -> Vec<Record> {
+    /// As many of the first records as fit into one event; none if the first alone does not fit.
+    pub(super) fn take(&mut self, batch_size: usize, payload_limit: usize) -> Vec<ShardRecord> {
         let mut count = 0;
         let mut sum = 0;
         for (length, _) in self.records.iter().take(batch_size) {

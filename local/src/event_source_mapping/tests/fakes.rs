@@ -1,5 +1,5 @@
-//! A stream, a checkpoint store, a function and a failure destination in memory. All four share one state, which
-//! outlives the mapping, so that a test can restart it.
+//! A stream, a checkpoint store, a function and a failure destination in memory. They share one state, which outlives
+//! the mapping, so that a test can restart the mapping.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,37 +7,37 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::bail;
 use bytes::Bytes;
 use serde_json::Value;
+use shared::format::failed_batch::FailedBatchObject;
 
-use super::super::failure::FailureRecord;
-use super::super::ports::{
-    Checkpoints, FailureDestination, InvokeFailure, Invoker, ListedShard, Read, Record, Room, StreamReader,
-    Tail,
-};
 use super::record;
+use crate::event_source_mapping::ports::{
+    Checkpoints, FailureDestination, InvokeFailure, Invoker, ReadLimit, ShardRead, ShardRecord, ShardTail,
+    StreamReader, StreamShard,
+};
 
-pub(super) type Response = Result<Bytes, InvokeFailure>;
-type Function = Box<dyn FnMut(&[u64]) -> Response + Send>;
+pub(super) type FakeResponse = Result<Bytes, InvokeFailure>;
+type FakeFunction = Box<dyn FnMut(&[u64]) -> FakeResponse + Send>;
 
 #[derive(Clone, Default)]
-pub(super) struct Fakes(Arc<Mutex<State>>);
+pub(super) struct Fakes(Arc<Mutex<FakeState>>);
 
 #[derive(Default)]
-struct State {
+struct FakeState {
     shards: BTreeMap<&'static str, FakeShard>,
     checkpoints: BTreeMap<String, u64>,
-    respond: Option<Function>,
+    respond: Option<FakeFunction>,
     invocations: Vec<(&'static str, Vec<u64>)>,
-    kept: Vec<FailureRecord>,
+    failed: Vec<FailedBatchObject>,
     reads: usize,
     largest_read: usize,
-    /// How many calls of ports still fail.
+    /// How many more calls of ports fail.
     broken: usize,
 }
 
 #[derive(Default)]
 struct FakeShard {
     parents: Vec<String>,
-    records: Vec<Record>,
+    records: Vec<ShardRecord>,
     closed: bool,
 }
 
@@ -55,12 +55,12 @@ impl Fakes {
         self.state().shards.get_mut(id).unwrap().closed = true;
     }
 
-    /// From now on, the function answers this to the numbers of a batch.
-    pub(super) fn respond(&self, function: impl FnMut(&[u64]) -> Response + Send + 'static) {
+    /// From now on, the function answers with `function` of the batch's numbers.
+    pub(super) fn respond(&self, function: impl FnMut(&[u64]) -> FakeResponse + Send + 'static) {
         self.state().respond = Some(Box::new(function));
     }
 
-    /// The next `calls` calls of ports other than the function fail.
+    /// The next `calls` calls of ports fail, except those of the function.
     pub(super) fn break_ports(&self, calls: usize) {
         self.state().broken = calls;
     }
@@ -69,8 +69,8 @@ impl Fakes {
         self.state().invocations.clone()
     }
 
-    pub(super) fn kept(&self) -> Vec<FailureRecord> {
-        self.state().kept.clone()
+    pub(super) fn failed(&self) -> Vec<FailedBatchObject> {
+        self.state().failed.clone()
     }
 
     pub(super) fn checkpoint(&self, id: &str) -> Option<u64> {
@@ -85,12 +85,12 @@ impl Fakes {
         self.state().largest_read
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FakeState> {
         self.0.lock().unwrap()
     }
 
-    /// The state, unless this call is one that fails.
-    fn working(&self) -> anyhow::Result<MutexGuard<'_, State>> {
+    /// The state, or an error while the ports are broken.
+    fn working(&self) -> anyhow::Result<MutexGuard<'_, FakeState>> {
         let mut state = self.state();
         if state.broken > 0 {
             state.broken -= 1;
@@ -101,30 +101,30 @@ impl Fakes {
 }
 
 impl StreamReader for Fakes {
-    async fn shards(&self) -> anyhow::Result<Vec<ListedShard>> {
+    async fn shards(&self) -> anyhow::Result<Vec<StreamShard>> {
         let state = self.working()?;
-        let listed = |(&id, shard): (&&str, &FakeShard)| ListedShard {
+        let listed = |(&id, shard): (&&str, &FakeShard)| StreamShard {
             id: id.to_owned(),
             parents: shard.parents.clone(),
         };
         Ok(state.shards.iter().map(listed).collect())
     }
 
-    async fn read(&self, shard: &str, after: Option<&str>, room: Room) -> anyhow::Result<Read> {
+    async fn read(&self, shard: &str, after: Option<&str>, limit: ReadLimit) -> anyhow::Result<ShardRead> {
         let mut state = self.working()?;
         state.reads += 1;
         let FakeShard { records, closed, .. } = &state.shards[shard];
         let after = after.map_or(0, |number| number.parse().unwrap());
-        let behind = |record: &&Record| record.sequence_number.parse::<u64>().unwrap() > after;
-        let mut found = records.iter().filter(behind);
-        let records: Vec<_> = found.by_ref().take(room.records).cloned().collect();
+        let is_after = |record: &&ShardRecord| record.sequence_number.parse::<u64>().unwrap() > after;
+        let mut found = records.iter().filter(is_after);
+        let records: Vec<_> = found.by_ref().take(limit.records).cloned().collect();
         let tail = match (found.next(), closed) {
-            (Some(_), _) => Tail::More,
-            (None, true) => Tail::Closed,
-            (None, false) => Tail::Tip,
+            (Some(_), _) => ShardTail::More,
+            (None, true) => ShardTail::Closed,
+            (None, false) => ShardTail::Tip,
         };
         state.largest_read = state.largest_read.max(records.len());
-        Ok(Read { records, tail })
+        Ok(ShardRead { records, tail })
     }
 }
 
@@ -134,14 +134,14 @@ impl Checkpoints for Fakes {
     }
 
     async fn save(&self, shard: &str, sequence_number: &str) -> anyhow::Result<()> {
-        let before = self.working()?.checkpoints.insert(shard.to_owned(), sequence_number.parse()?);
-        assert!(before < Some(sequence_number.parse()?), "checkpoints only advance");
+        let previous = self.working()?.checkpoints.insert(shard.to_owned(), sequence_number.parse()?);
+        assert!(previous < Some(sequence_number.parse()?), "checkpoints only advance");
         Ok(())
     }
 }
 
 impl Invoker for Fakes {
-    async fn invoke(&self, payload: Bytes) -> Response {
+    async fn invoke(&self, payload: Bytes) -> FakeResponse {
         let event: Value = serde_json::from_slice(&payload).unwrap();
         let records = event["Records"].as_array().unwrap();
         let number = |record: &Value| record["kinesis"]["sequenceNumber"].as_str().unwrap().parse().unwrap();
@@ -156,8 +156,8 @@ impl Invoker for Fakes {
 }
 
 impl FailureDestination for Fakes {
-    async fn keep(&self, record: &FailureRecord) -> anyhow::Result<()> {
-        self.working()?.kept.push(record.clone());
+    async fn save(&self, batch: &FailedBatchObject) -> anyhow::Result<()> {
+        self.working()?.failed.push(batch.clone());
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The other side of the tests: what the test binary does when it is started again as a child.
+//! What the test binary does when a test starts it again as a child process.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use super::{pid, spec};
 use crate::runtime_api::{FunctionHost, exit_with_parent};
 
-/// The variable that says which part a child plays; without it, this is no child.
+/// The variable with the role of a child. It is not set in the test process.
 pub(super) const ROLE: &str = "RUNTIME_API_TEST_ROLE";
 
-/// What makes the test binary run only [`main`].
+/// With these arguments, the test binary runs only [`main`].
 pub(super) const ARGUMENTS: [&str; 4] =
     ["--exact", "runtime_api::tests::child::main", "--ignored", "--nocapture"];
 
 #[test]
-#[ignore = "plays a child process for the other tests"]
+#[ignore = "is the child process of the other tests"]
 fn main() {
     let Ok(role) = std::env::var(ROLE) else { return };
     exit_with_parent();
@@ -35,7 +35,7 @@ fn main() {
     });
 }
 
-/// A host with a function of its own, which waits to be killed.
+/// Starts a host with a function of its own and waits to be killed.
 async fn host() -> Infallible {
     let function = FunctionHost::start(spec());
     println!("function process {}", pid(&function).await);
@@ -51,8 +51,8 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         return Ok(Value::Null);
     }
     match event["do"].as_str().unwrap_or_default() {
-        "tell_pid" => Ok(json!(std::process::id())),
-        "tell_context" => Ok(json!({
+        "pid" => Ok(json!(std::process::id())),
+        "context" => Ok(json!({
             "arn": context.invoked_function_arn,
             "deadline": context.deadline,
             "memory": context.env_config.memory,

@@ -1,8 +1,8 @@
-//! A fault plan: which call of which operation fails, and how. It comes from `TIDEGATE_TEST_FAULTS` (JSON), and the
-//! calls are counted in a folder (`TIDEGATE_TEST_FAULTS_DIR`), so that the count goes on when a process dies.
+//! The fault plan: which call of which operation fails, and how. The plan is JSON in `TIDEGATE_TEST_FAULTS`. Calls are
+//! counted in the folder `TIDEGATE_TEST_FAULTS_DIR`, so the count continues after a process has died.
 //!
-//! What is to begin and to end while the process runs is not planned but told: a file `StreamPut.now` in that folder,
-//! which holds a fault's name, is read at every call, and goes before the plan for as long as it is there.
+//! A test can also start and end a fault while the process runs: a file such as `StreamPut.now` in that folder
+//! contains the name of a fault. It is read at every call, and overrides the plan while it exists.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -11,79 +11,69 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-/// One fault.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
     operation: Operation,
-    /// Which calls, counted from 1: `from` to `to`, both included.
+    /// Calls `from` to `to` have the fault, both included, counted from 1.
     from: u64,
     to: u64,
     fault: Fault,
 }
 
-/// Where a fault can strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Operation {
-    /// The door's put to the stream, or the drain's.
+    /// By ingest or the drain.
     StreamPut,
-    /// The door's send to the spill queue.
+    /// By ingest.
     SpillSend,
-    /// The consumer's insert of items.
+    /// This and the following are calls of the consumer.
     ItemsInsert,
-    /// The consumer's taking over of items that redriven events left behind.
+    /// Items of redriven events get a new origin.
     ItemsTakeOver,
-    /// The consumer's put of a large text.
     TextPut,
-    /// The consumer's put of a quarantine object.
     QuarantinePut,
-    /// The consumer's read of the ledger.
     LedgerRead,
-    /// The consumer's write to the ledger of what it is going to archive.
+    /// The ledger write that announces an archive object.
     LedgerIntent,
-    /// The consumer's put of an archive object.
     ArchivePut,
-    /// The consumer's manifest row.
     ManifestNote,
-    /// The consumer's write to the ledger of what is settled, with nothing more to archive: the last effect before
-    /// the answer.
-    LedgerSettle,
+    /// The ledger write that commits a range and announces no other object. It is the last effect before the answer.
+    LedgerCommit,
 }
 
-/// What happens instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Fault {
-    /// Nothing has an effect, and the call says so.
+    /// The call has no effect and fails.
     Refuse,
     /// Every second element is refused, the others take effect.
     RefuseSome,
-    /// It takes effect, and the call says that it failed.
+    /// The call takes effect and fails.
     FailAfter,
-    /// Nothing has an effect, and the call never ends.
+    /// The call has no effect and never ends.
     Hang,
-    /// The process dies first.
+    /// The process dies before the call.
     DieBefore,
-    /// It takes effect, and the process dies.
+    /// The call takes effect, then the process dies.
     DieAfter,
-    /// The call says that it failed, and it takes effect a little later.
+    /// The call fails, and takes effect a little later.
     Late,
-    /// The process dies, and it takes effect a little later.
+    /// The process dies, and the call takes effect a little later.
     DieLate,
 }
 
-/// The plan of this process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
     rules: Arc<[Rule]>,
     folder: PathBuf,
-    /// Part of an event id that the consumer dies of.
+    /// The consumer dies on an event whose id contains this.
     crash_on: Option<String>,
 }
 
 impl Faults {
-    /// No faults where the environment names none.
+    /// Without the variables, there are no faults.
     pub(crate) fn from_environment() -> Result<Self, String> {
         let Ok(rules) = std::env::var("TIDEGATE_TEST_FAULTS") else { return Ok(Self::default()) };
         let rules: Vec<Rule> =
@@ -94,8 +84,8 @@ impl Faults {
         Ok(Self { rules: rules.into(), folder: folder.into(), crash_on })
     }
 
-    /// Dies if one of the ids has the marker in it.
-    pub(crate) fn look_at<'a>(&self, mut ids: impl Iterator<Item = &'a str>) {
+    /// Dies if one of the ids contains the marker.
+    pub(crate) fn crash_on<'a>(&self, mut ids: impl Iterator<Item = &'a str>) {
         if let Some(marker) = &self.crash_on
             && ids.any(|id| id.contains(marker))
         {
@@ -103,8 +93,8 @@ impl Faults {
         }
     }
 
-    /// Counts a call; the fault that strikes it, if any.
-    pub(crate) fn strike(&self, operation: Operation) -> Option<Fault> {
+    /// Counts a call. Returns its fault, if it has one.
+    pub(crate) fn next(&self, operation: Operation) -> Option<Fault> {
         if let Some(fault) = self.now(operation) {
             return Some(fault);
         }
@@ -118,23 +108,23 @@ impl Faults {
             .map(|rule| rule.fault)
     }
 
-    /// The fault that every call has at present.
+    /// The fault that every call has now.
     fn now(&self, operation: Operation) -> Option<Fault> {
         let name = std::fs::read_to_string(self.folder.join(format!("{operation:?}.now"))).ok()?;
         Some(serde_json::from_value(name.into()).expect("the file holds a fault's name"))
     }
 
-    /// The number of this call, from 1: a byte is appended to the operation's file for each.
+    /// The number of this call, from 1. Each call appends a byte to the operation's file.
     fn count(&self, operation: Operation) -> u64 {
         let path = self.folder.join(format!("{operation:?}"));
         let mut file =
-            OpenOptions::new().create(true).append(true).open(path).expect("the folder is the test's");
-        file.write_all(b".").expect("the folder is the test's");
+            OpenOptions::new().create(true).append(true).open(path).expect("the test has created the folder");
+        file.write_all(b".").expect("the test has created the folder");
         file.metadata().expect("the file is open").len()
     }
 }
 
-/// Ends the process as `kill -9` does: nothing is flushed, nothing is unwound.
+/// Ends the process as `kill -9` does, without flushing or unwinding.
 pub(crate) fn die() -> ! {
     let me = std::process::id().to_string();
     let _killed = std::process::Command::new("kill").args(["-9", &me]).status();

@@ -1,4 +1,4 @@
-//! The adapters' ports, with the plan's faults on every call.
+//! The embedded adapters with the faults of the plan.
 
 use bytes::Bytes;
 use consumer_fn::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
@@ -12,9 +12,8 @@ use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 
 use crate::faults::{Fault, Faults, Operation, die};
-use crate::late::Late;
+use crate::late::LateEffect;
 
-/// The embedded adapters, each behind the plan.
 pub(crate) struct FaultyAdapters(pub(crate) Faults);
 
 impl Adapters for FaultyAdapters {
@@ -44,139 +43,106 @@ struct Faulty<A> {
     faults: Faults,
 }
 
-impl<S: EventStream> EventStream for Faulty<S> {
-    async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
-        let throttled = || Put::Refused(Refusal::Throttled("by the fault plan".to_owned()));
-        match self.faults.strike(Operation::StreamPut) {
-            None => self.inner.put(records).await,
-            Some(Fault::Refuse) => Ok(records.iter().map(|_| throttled()).collect()),
-            Some(Fault::RefuseSome) => {
-                let taken: Vec<_> = records.iter().skip(1).step_by(2).cloned().collect();
-                let mut puts = self.inner.put(&taken).await?.into_iter();
-                let put =
-                    |index| if index % 2 == 1 { puts.next().unwrap_or_else(throttled) } else { throttled() };
-                Ok((0..records.len()).map(put).collect())
+const PLANNED: &str = "by the fault plan";
+
+impl<A> Faulty<A> {
+    /// Makes a call, unless the plan has a fault for it. `instead` is the result of a call that fails. `late` is the
+    /// effect in another process; a call without one takes effect at once.
+    async fn call<T, F: Future<Output = T>>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = T>,
+        instead: impl FnOnce(Fault) -> F,
+        late: impl FnOnce() -> Option<LateEffect>,
+    ) -> T {
+        let Some(fault) = self.faults.next(operation) else { return call.await };
+        match fault {
+            Fault::Refuse | Fault::RefuseSome => {}
+            Fault::Hang => std::future::pending().await,
+            Fault::DieBefore => die(),
+            Fault::FailAfter => drop(call.await),
+            Fault::DieAfter => {
+                call.await;
+                die()
             }
-            Some(Fault::FailAfter | Fault::Late) => {
-                self.inner.put(records).await?;
-                Err(StreamFailure::Ambiguous("by the fault plan".to_owned()))
-            }
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::DieBefore | Fault::DieLate) => die(),
-            Some(Fault::DieAfter) => {
-                let _taken = self.inner.put(records).await;
+            Fault::Late => match late() {
+                Some(effect) => effect.send_off(),
+                None => drop(call.await),
+            },
+            Fault::DieLate => {
+                late().iter().for_each(LateEffect::send_off);
                 die()
             }
         }
+        instead(fault).await
+    }
+
+    /// A call that either has its whole effect or fails.
+    async fn call_whole<T, E>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, E>>,
+        failure: impl FnOnce(String) -> E,
+        late: impl FnOnce() -> Option<LateEffect>,
+    ) -> Result<T, E> {
+        self.call(operation, call, |_| async { Err(failure(PLANNED.to_owned())) }, late).await
+    }
+}
+
+/// The elements that [`Fault::RefuseSome`] does not refuse.
+fn every_second<T: Clone>(elements: &[T]) -> Vec<T> {
+    elements.iter().skip(1).step_by(2).cloned().collect()
+}
+
+/// The results of [`every_second`] element, and `refused` for each of the others.
+fn with_refused<T>(results: Vec<T>, count: usize, refused: impl Fn() -> T) -> Vec<T> {
+    let mut results = results.into_iter();
+    let mut result = |index| if index % 2 == 1 { results.next() } else { None };
+    (0..count).map(|index| result(index).unwrap_or_else(&refused)).collect()
+}
+
+impl<S: EventStream> EventStream for Faulty<S> {
+    async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
+        let throttled = || Put::Refused(Refusal::Throttled(PLANNED.to_owned()));
+        let instead = |fault| async move {
+            match fault {
+                Fault::Refuse => Ok(records.iter().map(|_| throttled()).collect()),
+                Fault::RefuseSome => {
+                    let puts = self.inner.put(&every_second(records)).await?;
+                    Ok(with_refused(puts, records.len(), throttled))
+                }
+                _ => Err(StreamFailure::Ambiguous(PLANNED.to_owned())),
+            }
+        };
+        self.call(Operation::StreamPut, self.inner.put(records), instead, || None).await
     }
 }
 
 impl<S: SpillQueue> SpillQueue for Faulty<S> {
     async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
-        let failed = || vec![Err(SpillFailure("by the fault plan".to_owned())); messages.len()];
-        match self.faults.strike(Operation::SpillSend) {
-            None => self.inner.send(messages).await,
-            Some(Fault::Refuse | Fault::RefuseSome) => failed(),
-            Some(Fault::FailAfter | Fault::Late) => {
-                self.inner.send(messages).await;
-                failed()
-            }
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::DieBefore | Fault::DieLate) => die(),
-            Some(Fault::DieAfter) => {
-                self.inner.send(messages).await;
-                die()
-            }
-        }
+        let failed = |_| async { vec![Err(SpillFailure(PLANNED.to_owned())); messages.len()] };
+        self.call(Operation::SpillSend, self.inner.send(messages), failed, || None).await
     }
 }
 
 impl<S: ItemStore> ItemStore for Faulty<S> {
     async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        self.faults.look_at(items.iter().map(|item| item.facts.id.as_str()));
-        let failed = || Insert::Failed("by the fault plan".to_owned());
-        match self.faults.strike(Operation::ItemsInsert) {
-            None => self.inner.insert(items).await,
-            Some(Fault::Refuse) => items.iter().map(|_| failed()).collect(),
-            Some(Fault::RefuseSome) => {
-                let inserted: Vec<_> = items.iter().skip(1).step_by(2).cloned().collect();
-                let mut outcomes = self.inner.insert(&inserted).await.into_iter();
-                let outcome =
-                    |index| if index % 2 == 1 { outcomes.next().unwrap_or_else(failed) } else { failed() };
-                (0..items.len()).map(outcome).collect()
-            }
-            Some(Fault::FailAfter | Fault::Late) => {
-                self.inner.insert(items).await;
-                items.iter().map(|_| failed()).collect()
-            }
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::DieBefore | Fault::DieLate) => die(),
-            Some(Fault::DieAfter) => {
-                self.inner.insert(items).await;
-                die()
-            }
-        }
+        self.faults.crash_on(items.iter().map(|item| item.facts.id.as_str()));
+        let failed = || Insert::Failed(PLANNED.to_owned());
+        let instead = |fault| async move {
+            let inserted = match fault {
+                Fault::RefuseSome => self.inner.insert(&every_second(items)).await,
+                _ => Vec::new(),
+            };
+            with_refused(inserted, items.len(), failed)
+        };
+        self.call(Operation::ItemsInsert, self.inner.insert(items), instead, || None).await
     }
 
     async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
-        let failed = || vec![TakenOver::Failed("by the fault plan".to_owned()); items.len()];
-        match self.faults.strike(Operation::ItemsTakeOver) {
-            None => self.inner.take_over(items).await,
-            Some(Fault::Refuse | Fault::RefuseSome) => failed(),
-            Some(Fault::FailAfter) => {
-                self.inner.take_over(items).await;
-                failed()
-            }
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::DieBefore) => die(),
-            Some(Fault::DieAfter) => {
-                self.inner.take_over(items).await;
-                die()
-            }
-            Some(Fault::Late) => {
-                Late::take_over(items).send_off();
-                failed()
-            }
-            Some(Fault::DieLate) => {
-                Late::take_over(items).send_off();
-                die()
-            }
-        }
-    }
-}
-
-impl<S> Faulty<S> {
-    /// A call behind the plan. `late` is what it comes to if it takes effect later.
-    async fn call<T, E>(
-        &self,
-        operation: Operation,
-        call: impl Future<Output = Result<T, E>>,
-        failure: impl Fn(String) -> E,
-        late: impl FnOnce() -> Option<Late>,
-    ) -> Result<T, E> {
-        let failed = || Err(failure("by the fault plan".to_owned()));
-        match self.faults.strike(operation) {
-            None => call.await,
-            Some(Fault::Refuse | Fault::RefuseSome) => failed(),
-            Some(Fault::FailAfter) => {
-                call.await?;
-                failed()
-            }
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::DieBefore) => die(),
-            Some(Fault::DieAfter) => {
-                let _done = call.await;
-                die()
-            }
-            Some(Fault::Late) => {
-                late().expect("the plan asks for it only where it can be").send_off();
-                failed()
-            }
-            Some(Fault::DieLate) => {
-                late().expect("the plan asks for it only where it can be").send_off();
-                die()
-            }
-        }
+        let failed = |_| async { vec![TakenOver::Failed(PLANNED.to_owned()); items.len()] };
+        let late = || Some(LateEffect::take_over(items));
+        self.call(Operation::ItemsTakeOver, self.inner.take_over(items), failed, late).await
     }
 }
 
@@ -188,13 +154,13 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
         covers_end: Option<&ShardPosition>,
     ) -> Result<Created, ObjectFailure> {
         let operation = if key.starts_with("events/") { Operation::ArchivePut } else { Operation::TextPut };
-        let late = || covers_end.map(|before| Late::put(key, &bytes, before));
+        let late = || covers_end.map(|end| LateEffect::put(key, &bytes, end));
         let put = self.inner.put_if_absent(key, bytes.clone(), covers_end);
-        self.call(operation, put, ObjectFailure, late).await
+        self.call_whole(operation, put, ObjectFailure, late).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
-        self.call(Operation::QuarantinePut, self.inner.put(key, bytes), ObjectFailure, || None).await
+        self.call_whole(Operation::QuarantinePut, self.inner.put(key, bytes), ObjectFailure, || None).await
     }
 
     async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
@@ -204,17 +170,17 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
 
 impl<L: Ledger> Ledger for Faulty<L> {
     async fn read(&self, shard: &str) -> Result<Progress, LedgerFailure> {
-        self.call(Operation::LedgerRead, self.inner.read(shard), LedgerFailure, || None).await
+        self.call_whole(Operation::LedgerRead, self.inner.read(shard), LedgerFailure, || None).await
     }
 
     async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
         let operation =
-            if progress.intent.is_some() { Operation::LedgerIntent } else { Operation::LedgerSettle };
-        let late = || Some(Late::write(shard, progress));
-        self.call(operation, self.inner.write(shard, progress), LedgerFailure, late).await
+            if progress.intent.is_some() { Operation::LedgerIntent } else { Operation::LedgerCommit };
+        let late = || Some(LateEffect::write(shard, progress));
+        self.call_whole(operation, self.inner.write(shard, progress), LedgerFailure, late).await
     }
 
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
-        self.call(Operation::ManifestNote, self.inner.note(shard, row), LedgerFailure, || None).await
+        self.call_whole(Operation::ManifestNote, self.inner.note(shard, row), LedgerFailure, || None).await
     }
 }

@@ -1,5 +1,5 @@
-//! Effects that land late, when nobody waits for them any more and he who asked for them may be dead: a process of
-//! their own waits a moment, then does them on the plain adapters.
+//! Late effects: a call takes effect when its caller has stopped waiting or is dead. A process of its own waits a
+//! moment, then makes the call on the adapters without faults.
 
 use std::io::Read;
 use std::path::Path;
@@ -16,36 +16,42 @@ use shared::id::{EventId, TenantId};
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 
-/// The variable by which such a process is told its data folder.
+/// The variable with the data folder of such a process.
 pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_LATE";
-/// How late.
 const DELAY: Duration = Duration::from_millis(60);
 
-/// An effect.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Late {
-    Put { key: String, bytes: Vec<u8>, before: Place },
-    Write { shard: String, version: u32, committed_end: Option<Place>, intent: Option<(String, Place)> },
+pub(crate) enum LateEffect {
+    Put {
+        key: String,
+        bytes: Vec<u8>,
+        before: SavedPosition,
+    },
+    Write {
+        shard: String,
+        version: u32,
+        committed_end: Option<SavedPosition>,
+        intent: Option<(String, SavedPosition)>,
+    },
     TakeOver(Vec<(TenantId, EventId, Origin, Origin)>),
 }
 
-/// A mark.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Place(String, u32);
+pub(crate) struct SavedPosition(String, u32);
 
-impl From<&ShardPosition> for Place {
+impl From<&ShardPosition> for SavedPosition {
     fn from(mark: &ShardPosition) -> Self {
         Self(mark.sequence_number.to_string(), mark.position)
     }
 }
 
-impl From<Place> for ShardPosition {
-    fn from(Place(sequence_number, position): Place) -> Self {
+impl From<SavedPosition> for ShardPosition {
+    fn from(SavedPosition(sequence_number, position): SavedPosition) -> Self {
         Self::new(sequence_number, position)
     }
 }
 
-impl Late {
+impl LateEffect {
     pub(crate) fn put(key: &str, bytes: &Bytes, before: &ShardPosition) -> Self {
         Self::Put { key: key.to_owned(), bytes: bytes.to_vec(), before: before.into() }
     }
@@ -54,7 +60,7 @@ impl Late {
         Self::Write {
             shard: shard.to_owned(),
             version: progress.version,
-            committed_end: progress.committed_end.as_ref().map(Place::from),
+            committed_end: progress.committed_end.as_ref().map(SavedPosition::from),
             intent: progress.intent.as_ref().map(|intent| (intent.key.clone(), (&intent.from).into())),
         }
     }
@@ -66,12 +72,12 @@ impl Late {
         Self::TakeOver(items.iter().map(item).collect())
     }
 
-    /// Returns once the process has taken the effect over.
-    #[expect(clippy::zombie_processes, reason = "it outlives the one who sends it off, who may die at once")]
+    /// Returns once the process has received the effect.
+    #[expect(clippy::zombie_processes, reason = "it outlives this process, which may die at once")]
     pub(crate) fn send_off(&self) {
         let data = std::env::args_os().skip_while(|argument| argument != "--data").nth(1);
         let mut process = Command::new(std::env::current_exe().expect("this program runs"))
-            .env(VARIABLE, data.expect("a function is told its data folder"))
+            .env(VARIABLE, data.expect("a function has the option --data"))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -80,7 +86,7 @@ impl Late {
         serde_json::to_writer(effect, self).expect("the process reads it");
     }
 
-    /// What such a process does.
+    /// Runs in the other process.
     pub(crate) fn land(data: &Path) {
         let mut effect = Vec::new();
         let read = std::io::stdin().read_to_end(&mut effect).map(|_| serde_json::from_slice::<Self>(&effect));
@@ -95,23 +101,23 @@ impl Late {
         match self {
             Self::Put { key, bytes, before } => {
                 let objects = data.objects().expect("the bucket is there");
-                let landed = objects.put_if_absent(&key, bytes.into(), Some(&before.into())).await;
-                eprintln!("late: object {key}: {landed:?}");
+                let result = objects.put_if_absent(&key, bytes.into(), Some(&before.into())).await;
+                eprintln!("late: object {key}: {result:?}");
             }
             Self::TakeOver(items) => {
                 let store = EmbeddedItems(data.database().expect("the database is there"));
                 let item = |(tenant, id, from, to)| TakeOver { tenant, id, from, to };
                 let items: Vec<_> = items.into_iter().map(item).collect();
-                let landed = store.take_over(&items).await;
-                eprintln!("late: items {items:?}: {landed:?}");
+                let result = store.take_over(&items).await;
+                eprintln!("late: items {items:?}: {result:?}");
             }
             Self::Write { shard, version, committed_end, intent } => {
                 let ledger = EmbeddedLedger(data.database().expect("the database is there"));
                 let intent = intent.map(|(key, from)| Intent { key, from: from.into() });
                 let progress =
                     Progress { version, committed_end: committed_end.map(ShardPosition::from), intent };
-                let landed = ledger.write(&shard, &progress).await;
-                eprintln!("late: ledger {progress:?}: {landed:?}");
+                let result = ledger.write(&shard, &progress).await;
+                eprintln!("late: ledger {progress:?}: {result:?}");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! `tidegate`, with faults between the functions and the embedded adapters: the process that the integration tests
-//! start. Without faults it is `tidegate` to the letter.
+//! `tidegate`, with faults between the functions and the embedded adapters. The integration tests start this program.
+//! Without planned faults it is the same as `tidegate`.
 
 mod faults;
 mod faulty;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if let Some(data) = std::env::var_os(late::VARIABLE) {
-        late::Late::land(data.as_ref());
+        late::LateEffect::land(data.as_ref());
         return ExitCode::SUCCESS;
     }
     match faults::Faults::from_environment() {

@@ -9,7 +9,7 @@ use operate::cat::cat;
 use operate::deployment::{Deployment, ListedObject};
 use shared::id::TenantId;
 
-use crate::deployment::{DeploymentOptions, Work};
+use crate::open::{DeploymentOptions, Work};
 use crate::options::SpanOptions;
 
 #[derive(Args, Debug)]

@@ -7,7 +7,7 @@ use local::adapters::Plain;
 use operate::audit;
 use operate::deployment::Deployment;
 
-use crate::deployment::{DeploymentOptions, Work};
+use crate::open::{DeploymentOptions, Work};
 use crate::options::{ConfigOption, SpanOptions};
 use crate::terminal::{Bar, print};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use local::adapters::Adapters;
-use local::functions::{Child, Function};
+use local::functions::Function;
 
 #[derive(Args, Debug)]
 pub(crate) struct FunctionOptions {
@@ -28,5 +28,5 @@ pub(crate) async fn run(options: FunctionOptions, adapters: &impl Adapters) -> a
         FunctionName::SpillDrain => Function::Drain,
         FunctionName::ConsumerFn => Function::Consumer,
     };
-    Child { data: options.data, config_file: options.config }.run(function, adapters).await
+    function.run(&options.data, options.config.as_deref(), adapters).await
 }

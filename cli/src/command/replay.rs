@@ -7,10 +7,10 @@ use anyhow::bail;
 use clap::Args;
 use local::adapters::{Adapters, Plain};
 use operate::deployment::Deployment;
-use operate::replay::{Replayed, Request, to_deployment, to_stdout};
+use operate::replay::{ReplayRequest, Replayed, to_deployment, to_stdout};
 use shared::id::TenantId;
 
-use crate::deployment::{DeploymentOptions, TargetOptions, Work};
+use crate::open::{DeploymentOptions, TargetOptions, Work};
 use crate::options::{ConfigOption, SpanOptions};
 
 #[derive(Args, Debug)]
@@ -53,7 +53,7 @@ impl<A: Adapters> Work for Replay<'_, A> {
     async fn on(self, deployment: &impl Deployment) -> anyhow::Result<Replayed> {
         let ReplayOptions { deployment: source, target, tenant, span, rate, resume, config } = self.options;
         let request =
-            Request { tenant: tenant.clone(), span: span.span(), rate: *rate, resume: resume.clone() };
+            ReplayRequest { tenant: tenant.clone(), span: span.span(), rate: *rate, resume: resume.clone() };
         match target.deployment(source) {
             None => to_stdout(deployment, &request, stdout()).await,
             Some(target) => target.run(self.adapters, ToDeployment { deployment, request, config }).await,
@@ -63,7 +63,7 @@ impl<A: Adapters> Work for Replay<'_, A> {
 
 struct ToDeployment<'a, D> {
     deployment: &'a D,
-    request: Request,
+    request: ReplayRequest,
     config: &'a ConfigOption,
 }
 

@@ -6,7 +6,7 @@ use operate::deployment::Deployment;
 use operate::redrive::{FailureSource, Selection, redrive};
 use shared::id::TenantId;
 
-use crate::deployment::{DeploymentOptions, Work};
+use crate::open::{DeploymentOptions, Work};
 use crate::options::{ConfigOption, SpanOptions};
 use crate::terminal::{Bar, print};
 
@@ -19,7 +19,7 @@ pub(crate) struct RedriveOptions {
     apply: bool,
     /// Only events from this source; repeatable
     #[arg(long, value_name = "SOURCE")]
-    source: Vec<Source>,
+    source: Vec<SourceArgument>,
     /// Only events that failed for this reason; repeatable
     ///
     /// Events with the reason `id_reused` are left unless it is named:
@@ -40,7 +40,7 @@ pub(crate) struct RedriveOptions {
 
 /// Where failed events are read from.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Source {
+enum SourceArgument {
     /// Lines in quarantine (`errors/`)
     Quarantine,
     /// Batches that failed permanently (`aws/lambda/`)
@@ -51,13 +51,13 @@ enum Source {
     Stream,
 }
 
-impl From<Source> for FailureSource {
-    fn from(source: Source) -> Self {
+impl From<SourceArgument> for FailureSource {
+    fn from(source: SourceArgument) -> Self {
         match source {
-            Source::Quarantine => Self::Quarantine,
-            Source::FailureDestination => Self::FailureDestination,
-            Source::DeadLetters => Self::DeadLetters,
-            Source::Stream => Self::Stream,
+            SourceArgument::Quarantine => Self::Quarantine,
+            SourceArgument::FailureDestination => Self::FailureDestination,
+            SourceArgument::DeadLetters => Self::DeadLetters,
+            SourceArgument::Stream => Self::Stream,
         }
     }
 }

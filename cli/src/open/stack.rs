@@ -17,8 +17,9 @@ pub(crate) struct DeploymentOptions {
     stack: Option<String>,
     /// Find resources on AWS by the functions' environment variables
     ///
-    /// These are TIDEGATE_STREAM, TIDEGATE_ITEMS_TABLE,
-    /// TIDEGATE_LEDGER_TABLE, TIDEGATE_BUCKET and TIDEGATE_SPILL_QUEUE.
+    /// These are `TIDEGATE_STREAM`, `TIDEGATE_ITEMS_TABLE`,
+    /// `TIDEGATE_LEDGER_TABLE`, `TIDEGATE_BUCKET` and
+    /// `TIDEGATE_SPILL_QUEUE`.
     #[arg(long, verbatim_doc_comment, conflicts_with_all = ["data", "stack"])]
     aws: bool,
     /// Endpoint of AWS's APIs [default: `AWS_ENDPOINT_URL`, else AWS]

@@ -1,17 +1,20 @@
-//! The command line: which commands there are. Each command's options are in its file.
+//! The commands. Each file has a command's options, and what it prints.
 
+mod audit;
+mod cat;
+#[cfg(feature = "aws")]
+mod doctor;
+mod function;
+mod local;
+#[cfg(feature = "aws")]
+mod mapping;
+mod redrive;
+mod replay;
+
+use std::process::ExitCode;
+
+use ::local::adapters::Adapters;
 use clap::{Parser, Subcommand};
-
-use crate::audit::AuditOptions;
-use crate::cat::CatOptions;
-#[cfg(feature = "aws")]
-use crate::doctor::DoctorOptions;
-use crate::function::FunctionOptions;
-use crate::local::LocalOptions;
-#[cfg(feature = "aws")]
-use crate::mapping::MappingOptions;
-use crate::redrive::RedriveOptions;
-use crate::replay::ReplayOptions;
 
 /// Event ingestion: each accepted event becomes one item and one archive line
 #[derive(Debug, Parser)]
@@ -26,7 +29,7 @@ pub(crate) enum Command {
     /// Run the whole pipeline on this machine, without AWS (the default)
     ///
     /// Example: tidegate local --listen 127.0.0.1:9000 --data /tmp/tidegate
-    Local(LocalOptions),
+    Local(local::LocalOptions),
     /// Check that every event is stored exactly once
     ///
     /// It compares the stream, the archive, the items, the manifest, the
@@ -36,11 +39,11 @@ pub(crate) enum Command {
     ///
     /// Example: tidegate audit --from 2026-11-21T00:00:00Z
     #[command(verbatim_doc_comment)]
-    Audit(AuditOptions),
+    Audit(audit::AuditOptions),
     /// Print one tenant's archived events as NDJSON
     ///
     /// Example: tidegate cat --tenant acme --from 2026-11-21T00:00:00Z
-    Cat(CatOptions),
+    Cat(cat::CatOptions),
     /// Put failed events on the stream again
     ///
     /// It reads quarantine, the failure destination and the dead-letter queue;
@@ -50,11 +53,11 @@ pub(crate) enum Command {
     ///
     /// Example: tidegate redrive --source failure-destination --apply
     #[command(verbatim_doc_comment)]
-    Redrive(RedriveOptions),
+    Redrive(redrive::RedriveOptions),
     /// Print archived events again, or put them on another deployment
     ///
     /// Example: tidegate replay --tenant acme --to-data /tmp/other
-    Replay(ReplayOptions),
+    Replay(replay::ReplayOptions),
     /// Run an event source mapping from a Kinesis stream to a Lambda function
     ///
     /// For emulators, whose own mappings do not bisect batches or save failed
@@ -63,7 +66,7 @@ pub(crate) enum Command {
     /// Example: tidegate mapping --stack Tidegate-dev --drain
     #[cfg(feature = "aws")]
     #[command(verbatim_doc_comment)]
-    Mapping(MappingOptions),
+    Mapping(mapping::MappingOptions),
     /// Compare a deployed stack with what Tidegate needs
     ///
     /// Exit code 0: no finding. 1: findings. 2: the stack could not be read.
@@ -71,14 +74,39 @@ pub(crate) enum Command {
     /// Example: tidegate doctor --stack Tidegate-dev
     #[cfg(feature = "aws")]
     #[command(verbatim_doc_comment)]
-    Doctor(DoctorOptions),
+    Doctor(doctor::DoctorOptions),
     #[command(hide = true)]
-    Function(FunctionOptions),
+    Function(function::FunctionOptions),
 }
 
 impl Default for Command {
     fn default() -> Self {
         let command = Arguments::parse_from(["tidegate", "local"]).command;
         command.expect("`local` is a command")
+    }
+}
+
+/// The exit code of most failures, and of an audit or a doctor with findings.
+const FAILED: u8 = 1;
+/// The exit code of an audit or a doctor that could not read its data, so that a script can tell this from findings.
+/// Wrong arguments have it too.
+const UNREADABLE: u8 = 2;
+
+impl Command {
+    /// An error comes with its exit code.
+    pub(crate) async fn run(self, adapters: &impl Adapters) -> Result<ExitCode, (anyhow::Error, u8)> {
+        let done = match self {
+            Self::Audit(options) => return audit::run(options).await.map_err(|error| (error, UNREADABLE)),
+            #[cfg(feature = "aws")]
+            Self::Doctor(options) => return doctor::run(options).await.map_err(|error| (error, UNREADABLE)),
+            #[cfg(feature = "aws")]
+            Self::Mapping(options) => mapping::run(options).await,
+            Self::Local(options) => local::run(options, adapters).await,
+            Self::Cat(options) => cat::run(options).await,
+            Self::Redrive(options) => redrive::run(options, adapters).await,
+            Self::Replay(options) => replay::run(options, adapters).await,
+            Self::Function(options) => function::run(options, adapters).await,
+        };
+        done.map(|()| ExitCode::SUCCESS).map_err(|error| (error, FAILED))
     }
 }

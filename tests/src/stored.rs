@@ -1,5 +1,5 @@
-//! What is stored, read with common tools' own means: SQL for items, gunzip for objects. Nothing of Tidegate's code
-//! is in between, but for the records on the stream.
+//! Reads what is stored in a data folder: the database with SQL, the objects with gunzip. It uses Tidegate's code only
+//! for the format of records on the stream.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -11,40 +11,35 @@ use flate2::read::MultiGzDecoder;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-/// The items and objects of a data folder.
-pub struct Books {
+pub struct StoredData {
     data: PathBuf,
 }
 
-/// An item, by its columns.
+/// Some columns of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct StoredItem {
     /// `json_upload`, `text_upload` or `webhook`.
     pub source: String,
-    /// As it came.
     pub original_text: String,
-    /// As it was transformed.
     pub modified_data: String,
-    /// The request's tier.
     pub tier: String,
     /// The request's trace header.
     pub trace: Option<String>,
 }
 
-impl Books {
-    /// Those of `data`.
+impl StoredData {
     pub fn of(data: &Path) -> Self {
         Self { data: data.to_owned() }
     }
 
-    /// All items, by `(pk, sk)`.
-    pub fn items(&self) -> BTreeMap<(String, String), Item> {
+    /// All items by `(pk, sk)`.
+    pub fn items(&self) -> BTreeMap<(String, String), StoredItem> {
         let Some(database) = self.database() else { return BTreeMap::new() };
         let mut select = database
             .prepare("SELECT pk, sk, source, original_text, modified_data, tier, trace FROM items")
             .unwrap();
         let rows = select.query_map([], |row| {
-            let item = Item {
+            let item = StoredItem {
                 source: row.get(2)?,
                 original_text: row.get(3)?,
                 modified_data: row.get(4)?,
@@ -56,7 +51,7 @@ impl Books {
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
 
-    /// The partitions of the index by time that items name.
+    /// All partitions of the index by time.
     pub fn received_partitions(&self) -> Vec<String> {
         let database = self.database().unwrap();
         let mut select =
@@ -64,13 +59,13 @@ impl Books {
         select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
-    /// How many records are on the stream.
+    /// The number of records on the stream.
     pub fn records(&self) -> u32 {
         let Some(database) = self.database() else { return 0 };
         database.query_row("SELECT count(*) FROM records", [], |row| row.get(0)).unwrap()
     }
 
-    /// How many events are on the stream, as lines of its records.
+    /// The number of events on the stream. A record can hold several.
     pub fn events(&self) -> usize {
         let Some(database) = self.database() else { return 0 };
         let mut select = database.prepare("SELECT data FROM records").unwrap();
@@ -88,14 +83,14 @@ impl Books {
             .unwrap()
     }
 
-    /// The partition keys on the stream.
+    /// All partition keys on the stream.
     pub fn partition_keys(&self) -> Vec<String> {
         let database = self.database().unwrap();
         let mut select = database.prepare("SELECT DISTINCT partition_key FROM records ORDER BY 1").unwrap();
         select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
-    /// Puts a record on the stream, as a foreign producer would.
+    /// Puts a record on the stream, as a foreign producer does.
     pub fn put_foreign(&self, partition_key: &str, data: &[u8]) {
         let database = Connection::open(self.data.join("tidegate.sqlite")).unwrap();
         database.busy_timeout(crate::site::DEADLINE).unwrap();
@@ -109,8 +104,8 @@ impl Books {
             .unwrap();
     }
 
-    /// An event as one that was redriven after its record had been given up: its item names a place from where nobody
-    /// archives it any more, and it comes again, naming that place.
+    /// Puts an event on the stream as a redrive does. Its item exists, but names a former origin that is not archived;
+    /// the event names that origin in `redrive_of`.
     pub fn strand(&self, tenant: &str, id: &str) {
         let admission = format!("019aa553-4a00-7000-8000-{}", &shared::digest::sha256(id.as_bytes())[..12]);
         let event = serde_json::json!({
@@ -131,7 +126,7 @@ impl Books {
             &*former.sequence_number,
             former.position,
             event.facts.admission_id.to_string(),
-            consumer_fn::content_hash(&event),
+            event.content_hash(),
         ];
         self.database().unwrap().execute(insert, row).unwrap();
         self.put_foreign(tenant, line.as_bytes());
@@ -144,14 +139,14 @@ impl Books {
         select.query_map([queue], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
-    /// Puts a message into the spill queue, whatever it is.
+    /// Puts a message into the spill queue.
     pub fn send_message(&self, body: &str) {
         let database = self.database().unwrap();
         let sent = "INSERT INTO messages (queue, body, sent_ms, visible_ms) VALUES ('spill', ?1, 0, 0)";
         database.execute(sent, [body]).unwrap();
     }
 
-    /// The objects under `prefix`: their keys and bytes.
+    /// The objects in the folder `prefix`, by their keys.
     pub fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
         let bucket = self.data.join("s3/tidegate-local");
         let mut objects = BTreeMap::new();
@@ -169,12 +164,10 @@ impl Books {
         select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
-    /// The lines of all archive objects.
     pub fn lines(&self) -> Vec<Value> {
         self.objects("events").values().flat_map(|object| self.lines_of(object)).collect()
     }
 
-    /// The lines of an archive object.
     pub fn lines_of(&self, object: &[u8]) -> Vec<Value> {
         let mut text = String::new();
         MultiGzDecoder::new(object).read_to_string(&mut text).unwrap();
@@ -191,7 +184,6 @@ impl Books {
         counts
     }
 
-    /// The lines of all quarantine objects.
     pub fn quarantined(&self) -> Vec<Value> {
         let objects = self.objects("errors");
         let lines = objects.values().flat_map(|object| object.split(|byte| *byte == b'\n'));
@@ -206,7 +198,7 @@ impl Books {
     }
 }
 
-/// Whether an archive object has no lines: its key was sealed.
+/// Whether an archive object has no lines: it was written as a fence.
 pub fn is_empty(object: &[u8]) -> bool {
     MultiGzDecoder::new(object).read(&mut [0]).unwrap() == 0
 }

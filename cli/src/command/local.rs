@@ -10,7 +10,7 @@ use local::adapters::Adapters;
 use local::data::DataFolder;
 use local::embedded::{Delivery, Left};
 use local::event_source_mapping::Drained;
-use local::pipeline::{DELIVERY, Options, Pace, Pipeline, Stopped};
+use local::pipeline::{DELIVERY, MappingPace, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::telemetry::{LogFormat, init_logs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -102,10 +102,10 @@ async fn received(signals: &mut [Signal; 2]) {
     }
 }
 
-fn pace(options: &LocalOptions) -> Pace {
-    let deployed = Pace::default();
+fn pace(options: &LocalOptions) -> MappingPace {
+    let deployed = MappingPace::default();
     let or = |milliseconds: Option<u64>, duration| milliseconds.map_or(duration, Duration::from_millis);
-    Pace {
+    MappingPace {
         poll: or(options.poll_ms, deployed.poll),
         window: or(options.window_ms, deployed.window),
         backoff: or(options.backoff_ms, deployed.backoff),

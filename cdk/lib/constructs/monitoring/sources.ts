@@ -1,0 +1,20 @@
+import type { StreamConfig } from '../../config';
+import type { Settings } from '../../settings';
+import type { Consumer } from '../consumer';
+import type { EventStream } from '../event-stream';
+import type { IngestApi } from '../ingest-api';
+import type { ItemsTable } from '../items-table';
+import type { LedgerTable } from '../ledger-table';
+import type { SpillQueue } from '../spill-queue';
+
+/** The constructs whose metrics are on the dashboard. */
+export interface DashboardSources {
+  readonly settings: Settings;
+  readonly streamConfig: StreamConfig;
+  readonly ingest: IngestApi;
+  readonly stream: EventStream;
+  readonly spill: SpillQueue;
+  readonly consumer: Consumer;
+  readonly items: ItemsTable;
+  readonly ledger: LedgerTable;
+}

@@ -1,0 +1,76 @@
+/** Gives a function its variables and its role the permissions of the contract. */
+
+import { Stack, Validations } from 'aws-cdk-lib';
+import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
+import type { IStream } from 'aws-cdk-lib/aws-kinesis';
+import type { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
+import type { IQueue } from 'aws-cdk-lib/aws-sqs';
+import { CONTRACT, type FunctionName, type Permission } from '../contract';
+
+/** A function gets those that its contract names. */
+export interface Resources {
+  readonly stream?: IStream;
+  readonly items?: ITable;
+  readonly ledger?: ITable;
+  readonly bucket?: Bucket;
+  readonly spillQueue?: IQueue;
+}
+
+const VALUES: Readonly<Record<string, (resources: Resources) => string | undefined>> = {
+  TIDEGATE_STREAM: ({ stream }) => stream?.streamName,
+  TIDEGATE_ITEMS_TABLE: ({ items }) => items?.tableName,
+  TIDEGATE_LEDGER_TABLE: ({ ledger }) => ledger?.tableName,
+  TIDEGATE_BUCKET: ({ bucket }) => bucket?.bucketName,
+  TIDEGATE_SPILL_QUEUE: ({ spillQueue }) => spillQueue?.queueUrl,
+};
+
+/** The function's environment variables. */
+export function environment(name: FunctionName, resources: Resources): Record<string, string> {
+  const { variables } = CONTRACT.functions[name];
+  return Object.fromEntries(
+    variables.map((variable) => [variable, given(VALUES[variable]?.(resources), `${name} reads ${variable}`)]),
+  );
+}
+
+/** Allows the role the function's permissions. Logs and traces are granted where they are configured. */
+export function grant(name: FunctionName, role: Role, resources: Resources): void {
+  for (const permission of CONTRACT.functions[name].permissions) {
+    if (permission.on === 'logs' || permission.on === 'everything') continue;
+    const arn = given(arnOf(permission, resources), `${name} needs ${permission.action}`);
+    role.addToPolicy(new PolicyStatement({ actions: [permission.action], resources: [arn] }));
+    if (permission.prefix !== undefined && resources.bucket) acknowledge(role, resources.bucket, permission.prefix);
+  }
+}
+
+function arnOf({ on, prefix }: Permission, resources: Resources): string | undefined {
+  switch (on) {
+    case 'stream':
+      return resources.stream?.streamArn;
+    case 'items':
+      return resources.items?.tableArn;
+    case 'ledger':
+      return resources.ledger?.tableArn;
+    case 'bucket':
+      return resources.bucket?.bucketArn;
+    case 'objects':
+      return resources.bucket?.arnForObjects(`${prefix ?? ''}*`);
+    case 'spillQueue':
+      return resources.spillQueue?.queueArn;
+    default:
+      return undefined;
+  }
+}
+
+function acknowledge(role: Role, bucket: Bucket, prefix: string): void {
+  const logicalId = Stack.of(bucket).getLogicalId(bucket.node.defaultChild as CfnBucket);
+  Validations.of(role).acknowledge({
+    id: `AwsSolutions-IAM5[Resource::<${logicalId}.Arn>/${prefix}*]`,
+    reason: `Keys under ${prefix} contain tenants, ids and sequence numbers: only the prefix is known here.`,
+  });
+}
+
+function given<T>(value: T | undefined, need: string): T {
+  if (value === undefined) throw new Error(`${need}, but the stack does not give it to the function`);
+  return value;
+}

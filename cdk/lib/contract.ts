@@ -1,0 +1,29 @@
+/**
+ * The facts that the functions rely on. Rust writes `contract.json` from the code that runs (`make contract`), and a Rust test
+ * fails while the file is out of date. The stack takes these facts from here and states none of them itself.
+ */
+
+import file from '../contract.json';
+
+export type FunctionName = keyof typeof file.functions;
+
+export interface FunctionContract {
+  /** The Lambda binary of the Rust workspace. */
+  readonly binary: string;
+  /** The environment variables that name its resources. */
+  readonly variables: readonly string[];
+  /** Its role allows these and no others. */
+  readonly permissions: readonly Permission[];
+}
+
+export interface Permission {
+  readonly action: string;
+  readonly on: 'stream' | 'items' | 'ledger' | 'bucket' | 'objects' | 'spillQueue' | 'logs' | 'everything';
+  /** Only with `objects`: the objects whose keys begin so. */
+  readonly prefix?: string;
+}
+
+/** A prefix of the bucket that is a table of SQL, with the columns of its lines. */
+export type TableContract = typeof file.tables.events;
+
+export const CONTRACT = { ...file, functions: file.functions as Readonly<Record<FunctionName, FunctionContract>> };

@@ -1,0 +1,182 @@
+//! An object at the failure destination: a batch that failed permanently, in the format in which Lambda writes it to S3.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::time::Timestamp;
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedBatchObject {
+    /// `aws/lambda/<mapping>/<shard>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<random>`.
+    #[serde(skip)]
+    pub object_key: String,
+    pub request_context: RequestContext,
+    /// Absent if the function was never run on the batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_context: Option<ResponseContext>,
+    /// Of this format: `1.0`.
+    pub version: &'static str,
+    /// When the batch was discarded.
+    pub timestamp: Timestamp,
+    #[serde(rename = "KinesisBatchInfo")]
+    pub batch_info: BatchInfo,
+    /// The whole event, as text. Lambda leaves it out for a queue or a topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+}
+
+/// The last invocation, and why there is no other.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestContext {
+    /// Random: the ports do not say which request was the last.
+    pub request_id: Uuid,
+    pub function_arn: String,
+    pub condition: Condition,
+    /// How often the function was run on exactly this batch.
+    pub approximate_invoke_count: u32,
+}
+
+/// Why records are discarded. The first two are AWS's words. AWS documents none for the third.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Condition {
+    /// The batch failed more often than `maximum_retry_attempts`.
+    RetryAttemptsExhausted,
+    /// The records are older than `maximum_record_age`.
+    RecordAgeExceeded,
+    /// A single record makes an event over the payload limit, so the function can never receive it.
+    PayloadLimitExceeded,
+}
+
+/// How the function answered last.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResponseContext {
+    /// Of the invocation, not of the function: 200 also for a function error.
+    pub status_code: u16,
+    /// `$LATEST`.
+    pub executed_version: &'static str,
+    /// `Unhandled` if the function failed; null if it answered and reported failures. Lambda does the same.
+    pub function_error: Option<&'static str>,
+}
+
+/// Where the records are on the stream.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchInfo {
+    pub shard_id: String,
+    pub start_sequence_number: String,
+    pub end_sequence_number: String,
+    pub approximate_arrival_of_first_record: Timestamp,
+    pub approximate_arrival_of_last_record: Timestamp,
+    /// The number of records.
+    pub batch_size: usize,
+    pub stream_arn: String,
+}
+
+impl FailedBatchObject {
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings and numbers are JSON")
+    }
+}
+
+/// What a reader needs of an object. Lambda leaves the payload out if the destination is a queue or a topic.
+#[derive(Debug)]
+pub struct FailedPayload {
+    /// Why the batch failed, such as `RetryAttemptsExhausted`.
+    pub condition: Option<String>,
+    /// The event of the batch, as JSON.
+    pub payload: Option<String>,
+}
+
+impl FailedPayload {
+    pub fn read(object: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Partial {
+            request_context: Option<PartialContext>,
+            payload: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct PartialContext {
+            condition: String,
+        }
+        let Partial { request_context, payload } = serde_json::from_slice(object)?;
+        Ok(Self { condition: request_context.map(|context| context.condition), payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object() -> FailedBatchObject {
+        let at = Timestamp::from_unix_ms(1_573_691_884_835);
+        FailedBatchObject {
+            object_key: "aws/lambda/x".to_owned(),
+            request_context: RequestContext {
+                request_id: Uuid::from_u128(1),
+                function_arn: "arn:aws:lambda:us-east-2:123456789012:function:consumer".to_owned(),
+                condition: Condition::RetryAttemptsExhausted,
+                approximate_invoke_count: 31,
+            },
+            response_context: Some(ResponseContext {
+                status_code: 200,
+                executed_version: "$LATEST",
+                function_error: Some("Unhandled"),
+            }),
+            version: "1.0",
+            timestamp: Timestamp::from_unix_ms(1_573_691_886_021),
+            batch_info: BatchInfo {
+                shard_id: "shardId-000000000001".to_owned(),
+                start_sequence_number: "9".to_owned(),
+                end_sequence_number: "10".to_owned(),
+                approximate_arrival_of_first_record: at,
+                approximate_arrival_of_last_record: at,
+                batch_size: 2,
+                stream_arn: "arn:aws:kinesis:us-east-2:123456789012:stream/events".to_owned(),
+            },
+            payload: Some("(event)".to_owned()),
+        }
+    }
+
+    #[test]
+    fn an_object_has_the_documented_shape() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&object()).unwrap(), @r#"
+        {
+          "requestContext": {
+            "requestId": "00000000-0000-0000-0000-000000000001",
+            "functionArn": "arn:aws:lambda:us-east-2:123456789012:function:consumer",
+            "condition": "RetryAttemptsExhausted",
+            "approximateInvokeCount": 31
+          },
+          "responseContext": {
+            "statusCode": 200,
+            "executedVersion": "$LATEST",
+            "functionError": "Unhandled"
+          },
+          "version": "1.0",
+          "timestamp": "2019-11-14T00:38:06.021Z",
+          "KinesisBatchInfo": {
+            "shardId": "shardId-000000000001",
+            "startSequenceNumber": "9",
+            "endSequenceNumber": "10",
+            "approximateArrivalOfFirstRecord": "2019-11-14T00:38:04.835Z",
+            "approximateArrivalOfLastRecord": "2019-11-14T00:38:04.835Z",
+            "batchSize": 2,
+            "streamArn": "arn:aws:kinesis:us-east-2:123456789012:stream/events"
+          },
+          "payload": "(event)"
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_reader_gets_condition_and_payload() {
+        let read = FailedPayload::read(&object().to_json()).unwrap();
+        assert_eq!(read.condition.as_deref(), Some("RetryAttemptsExhausted"));
+        assert_eq!(read.payload.as_deref(), Some("(event)"));
+    }
+}

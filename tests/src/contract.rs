@@ -1,0 +1,147 @@
+//! `cdk/contract.json`: the facts that the functions rely on, for the CDK.
+//!
+//! They come from the code that runs; only the names of binaries are stated here. `make contract` writes the file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ingest_fn::drain;
+use serde_json::{Value, json};
+use shared::column::{self, Column};
+use shared::format::key;
+use shared::id::{EventId, TenantId};
+use shared::mapping::{CONSUMER_TIMEOUT, Rules, STARTING_POSITION};
+use shared::metric::{Metric, NAMESPACE};
+use shared::permission::{On, Permission};
+use shared::{limits, partition};
+
+/// Where the contract is stored.
+pub fn file() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../cdk/contract.json"))
+}
+
+/// The contract as text.
+pub fn text() -> String {
+    format!("{:#}\n", contract())
+}
+
+fn contract() -> Value {
+    json!({
+        "functions": {
+            "ingest": function("ingest-fn", ingest_fn::environment::ENVIRONMENT, ingest_fn::environment::PERMISSIONS),
+            "drain": function(
+                "spill-drain",
+                ingest_fn::environment::DRAIN_ENVIRONMENT,
+                ingest_fn::environment::DRAIN_PERMISSIONS,
+            ),
+            "consumer": function(
+                "consumer-fn",
+                &consumer_fn::environment::ENVIRONMENT,
+                consumer_fn::environment::PERMISSIONS,
+            ),
+        },
+        "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
+        "consumer": {
+            "memoryMb": limits::PROCESSOR_MB,
+            "timeoutSeconds": CONSUMER_TIMEOUT.as_secs(),
+        },
+        "stream": { "retentionSeconds": limits::STREAM_RETENTION.as_secs() },
+        "spill": {
+            "messageBytes": limits::MESSAGE_BYTES,
+            "batchMessages": limits::BATCH_MESSAGES,
+            "visibilitySeconds": drain::VISIBILITY.as_secs(),
+            "receives": drain::RECEIVES,
+            "drainTimeoutSeconds": drain::TIMEOUT.as_secs(),
+            "retentionSeconds": limits::SPILL_RETENTION.as_secs(),
+            "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
+        },
+        "mapping": mapping(&Rules::default()),
+        "prefixes": { "archive": key::KEPT_TOGETHER, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
+        "tables": {
+            "events": { "prefix": "events/", "columns": columns(column::ARCHIVE) },
+            "errors": { "prefix": key::QUARANTINE, "columns": columns(column::QUARANTINE) },
+        },
+        "items": items(),
+        "metrics": { "namespace": NAMESPACE, "all": metrics() },
+    })
+}
+
+fn function(binary: &str, variables: &[&str], permissions: &[Permission]) -> Value {
+    let permissions: Vec<_> = permissions.iter().map(permission).collect();
+    json!({ "binary": binary, "variables": variables, "permissions": permissions })
+}
+
+fn permission(Permission { action, on }: &Permission) -> Value {
+    let on = match on {
+        On::Objects(prefix) => return json!({ "action": action, "on": "objects", "prefix": prefix }),
+        On::Stream => "stream",
+        On::Items => "items",
+        On::Ledger => "ledger",
+        On::Bucket => "bucket",
+        On::SpillQueue => "spillQueue",
+        On::Logs => "logs",
+        On::Everything => "everything",
+    };
+    json!({ "action": action, "on": on })
+}
+
+/// The rules that the local run's event source mapping follows, and AWS's is given.
+fn mapping(rules: &Rules) -> Value {
+    json!({
+        "startingPosition": STARTING_POSITION,
+        "batchSize": rules.batch_size,
+        "windowSeconds": rules.batching_window.as_secs(),
+        "retryAttempts": rules.maximum_retry_attempts,
+        "recordAgeSeconds": rules.maximum_record_age.map(|age| age.as_secs()),
+        "bisectOnError": rules.bisect_on_error,
+        "reportFailures": rules.report_batch_item_failures,
+        "failurePrefix": key::FAILURE_DESTINATION,
+    })
+}
+
+fn columns(columns: &[Column]) -> Vec<Value> {
+    let column =
+        |column: &Column| json!({ "name": column.name, "type": column.sql_type, "comment": column.comment });
+    columns.iter().map(column).collect()
+}
+
+/// The attributes that the items table is keyed, indexed and expired by; and the partitions that are one tenant's.
+fn items() -> Value {
+    let (tenant, id) =
+        (TenantId::parse("TENANT").expect("a valid id"), EventId::parse("1").expect("a valid id"));
+    let spread = BTreeMap::from([(tenant.clone(), 1)]);
+    let pattern = |partition: String| partition.replace("TENANT", "{tenant}");
+    json!({
+        "partitionKey": key::PARTITION_ATTRIBUTE,
+        "sortKey": key::SORT_ATTRIBUTE,
+        "expiresAt": consumer_fn::items::EXPIRES_AT,
+        "partitions": [pattern(key::item_partition(&tenant))],
+        "index": {
+            "name": consumer_fn::items::BY_RECEIVED_AT,
+            "partitionKey": consumer_fn::items::RECEIVED_PARTITION,
+            "sortKey": consumer_fn::items::RECEIVED_AT,
+            // Spread over one key, the partition ends in that key's number.
+            "partitions": [
+                pattern(partition::received_partition(&tenant, &id, &BTreeMap::new())),
+                pattern(partition::received_partition(&tenant, &id, &spread)).replace("#0", "#{key}"),
+            ],
+        },
+    })
+}
+
+fn metrics() -> Vec<Value> {
+    let metric = |metric: &Metric| {
+        let statistic = if metric.is_distribution() { "distribution" } else { "sum" };
+        json!({ "name": metric.name(), "unit": metric.unit(), "kind": statistic, "meaning": metric.meaning() })
+    };
+    Metric::ALL.iter().map(metric).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_contract_that_the_cdk_reads_is_current() {
+        let stored = std::fs::read_to_string(super::file()).unwrap_or_default();
+        assert!(stored == super::text(), "cdk/contract.json is out of date: run `make contract`");
+    }
+}
