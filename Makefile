@@ -48,7 +48,7 @@ cargo-lambda: functions ## every fixture through `cargo lambda invoke`
 functions: $(TOOLS)/installed ## the Lambda binaries, as they are deployed
 	PATH="$(TOOLS)/bin:$$PATH" AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --locked --profile lambda \
 		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --features ingest-fn/aws,consumer-fn/aws \
-		--bin ingest-fn --bin spill-redriver --bin consumer-fn
+		--bin ingest-fn --bin spill-drain --bin consumer-fn
 
 $(TOOLS)/installed: tests/e2e/requirements.txt
 	python3 -m venv $(TOOLS)

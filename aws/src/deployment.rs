@@ -12,8 +12,8 @@ use aws_config::SdkConfig;
 use bytes::Bytes;
 use consumer_fn::items::Existing;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
+use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
-use ingest_fn::redrive::ATTEMPT;
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
 };

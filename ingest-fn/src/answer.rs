@@ -1,4 +1,4 @@
-//! The last stage: what became of a request, as HTTP, counted and logged.
+//! The last stage: turns the outcome of a request into an HTTP answer, counts it and logs it.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -13,17 +13,16 @@ use crate::cut::{Form, RequestEvents};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
 
-/// When a client may try again after a 503, in seconds: publishing recovers in less, or not soon.
+/// When a client may retry after a 503, in seconds: publishing recovers sooner, or takes long.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// One accepted event.
 #[derive(Serialize)]
 struct Accepted<'a> {
     status: &'static str,
     event_id: &'a EventId,
 }
 
-/// Several events, some of them accepted.
+/// Several events, at least one of them accepted.
 #[derive(Serialize)]
 struct Several<'a> {
     status: &'static str,
@@ -31,7 +30,6 @@ struct Several<'a> {
     events: Vec<EventAnswer<'a>>,
 }
 
-/// One of several events.
 #[derive(Serialize)]
 struct EventAnswer<'a> {
     index: usize,
@@ -44,7 +42,7 @@ struct EventAnswer<'a> {
     detail: Option<String>,
 }
 
-/// An error, as RFC 9457 writes it.
+/// An error, as defined by RFC 9457.
 #[derive(Serialize)]
 struct Problem<'a> {
     r#type: String,
@@ -59,7 +57,6 @@ struct Problem<'a> {
     events: Option<Vec<EventAnswer<'a>>>,
 }
 
-/// Who serves here.
 #[derive(Serialize)]
 struct Health<'a> {
     status: &'static str,
@@ -68,13 +65,13 @@ struct Health<'a> {
     config: &'a str,
 }
 
-/// Answers whether the server is there, and which one it is.
+/// Answers that the server runs, with its version and configuration.
 pub(crate) fn health(config: &str) -> Response {
     let version = env!("CARGO_PKG_VERSION");
     json(StatusCode::OK, "application/json", &Health { status: "ok", version, config })
 }
 
-/// Answers a request whose `body_bytes` were cut into events, by what became of each.
+/// Answers a request that was cut into events.
 pub(crate) fn outcome(batch: &RequestEvents<EventId>, body_bytes: usize, request_id: &RequestId) -> Response {
     count(batch, body_bytes);
     log_unpublished(batch, request_id);
@@ -87,7 +84,7 @@ pub(crate) fn outcome(batch: &RequestEvents<EventId>, body_bytes: usize, request
     }
 }
 
-/// Answers a request that was refused as a whole.
+/// Answers a request that was refused whole.
 pub(crate) fn refusal(rejection: &Rejection, request_id: &RequestId) -> Response {
     if let Some(metric) = rejection.metric() {
         metric.add(1);
@@ -113,7 +110,7 @@ fn several(events: &[Result<EventId, Rejection>], request_id: &RequestId) -> Res
     }
 }
 
-/// Whether some events are bad and others could not be published: to send the whole again would not help the bad ones.
+/// Whether some events are bad and others could not be published. To send all again would not help the bad ones.
 fn is_mixed(events: &[Result<EventId, Rejection>]) -> bool {
     let unpublished = |event: &&Result<_, Rejection>| event.as_ref().is_err_and(Rejection::is_unpublished);
     (1..events.len()).contains(&events.iter().filter(unpublished).count())
@@ -176,7 +173,7 @@ fn count(batch: &RequestEvents<EventId>, body_bytes: usize) {
     }
 }
 
-/// One line for all of a request's unpublished events: they failed together, for one reason.
+/// Logs one line for all unpublished events of a request: they failed together, for one reason.
 fn log_unpublished(batch: &RequestEvents<EventId>, request_id: &RequestId) {
     let unpublished = batch.events.iter().filter_map(|event| event.as_ref().err());
     let unpublished: Vec<_> = unpublished.filter(|rejection| rejection.is_unpublished()).collect();
@@ -188,7 +185,7 @@ fn log_unpublished(batch: &RequestEvents<EventId>, request_id: &RequestId) {
 fn log(rejection: &Rejection, events: usize, request_id: &RequestId) {
     let request_id = &*request_id.0;
     let (code, cause) = (rejection.code(), rejection.cause().unwrap_or_default());
-    // The message of a client's mistake quotes the client, so it stays out of the log; its code does not.
+    // The message of a client's mistake quotes the client's data, so only its code is logged.
     match rejection.level() {
         Level::ERROR => tracing::error!(request_id, code, "a request could not be handled: {code}"),
         Level::WARN => {

@@ -1,8 +1,8 @@
-//! The second stage: a request's body, read within limits of size, time and memory, and inflated.
+//! The second stage: reads a request's body within limits of size, time and memory, and inflates it.
 //!
 //! Bytes of bodies are counted as they arrive, and held until the answer. What does not fit waits unread, which slows
-//! its sender down, and after a moment is answered 503. A body that does not come holds next to nothing, so senders
-//! that only keep a connection open cannot shut the door.
+//! its sender down, and after a moment is answered 503. A body that does not arrive holds almost nothing, so senders
+//! that only keep connections open cannot block others.
 
 mod decode;
 mod zstd;
@@ -23,23 +23,23 @@ use crate::media::Coding;
 use crate::offload::offload;
 use crate::rejection::Rejection;
 
-/// How long a request waits for more memory.
+/// How long a request waits for memory before it is refused.
 const WAIT: Duration = Duration::from_secs(1);
-/// What a compressed body inflates to, about, for each of its bytes.
+/// The usual compression ratio, to estimate the work of inflating.
 const USUAL_RATIO: usize = 8;
-/// How much of a refused body is read and dropped, as a multiple of the largest body.
-const DRAIN_BODIES: usize = 4;
+/// How much of a refused body is read and discarded, as a multiple of the largest body.
+const DISCARDED_BODIES: usize = 4;
 /// How long that may take.
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// The memory that all bodies together may take.
+/// The memory that all bodies share.
 #[derive(Debug)]
 pub(crate) struct Bodies {
     limits: Limits,
     free: Arc<Semaphore>,
 }
 
-/// A body that is here, whole, as its sender wrote it.
+/// A whole body, after inflation.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) bytes: Bytes,
@@ -103,7 +103,7 @@ impl Bodies {
         Ok(())
     }
 
-    /// Takes `bytes` of the memory. Requests that wait for more hold some, so waiting has an end.
+    /// Takes `bytes` of the memory. Waiting requests hold memory themselves, so the wait has a time limit.
     async fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Rejection> {
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         let free = Arc::clone(&self.free);
@@ -114,19 +114,19 @@ impl Bodies {
     }
 }
 
-/// `Content-Length`. It is used to refuse early, never trusted.
+/// `Content-Length`: used to refuse early, never trusted.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads and drops what is left of a refused body, within bounds. Otherwise the server closes a connection that its
-/// client still writes to, and the client sees a reset where the answer should be. A client that asked
-/// (`Expect: 100-continue`) has not begun to write.
-pub(crate) async fn drain(headers: &HeaderMap, body: &mut Body, limits: &Limits) {
+/// Reads and discards the rest of a refused body, within bounds. If the server closed the connection while the client still
+/// writes, the client would see a reset instead of the answer. A client that sent `Expect: 100-continue` has not begun to
+/// write.
+pub(crate) async fn discard(headers: &HeaderMap, body: &mut Body, limits: &Limits) {
     if headers.contains_key(EXPECT) {
         return;
     }
-    let most = limits.body_bytes.saturating_mul(DRAIN_BODIES);
+    let most = limits.body_bytes.saturating_mul(DISCARDED_BODIES);
     let read = async {
         let mut dropped = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -136,7 +136,7 @@ pub(crate) async fn drain(headers: &HeaderMap, body: &mut Body, limits: &Limits)
             }
         }
     };
-    let _gave_up = tokio::time::timeout(DRAIN_TIME, read).await;
+    let _out_of_time = tokio::time::timeout(DISCARD_TIME, read).await;
 }
 
 #[cfg(test)]
@@ -156,14 +156,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_of_just_the_limit_is_read_and_one_byte_more_is_not() {
+    async fn a_body_of_the_largest_size_is_read_and_one_byte_more_is_refused() {
         let bodies = Bodies::new(&limits(1_000));
         assert_eq!(read(&bodies, vec![b'x'; 1_000]).await.unwrap().bytes.len(), 1_000);
         assert_eq!(read(&bodies, vec![b'x'; 1_001]).await.unwrap_err().code(), "body_too_large");
     }
 
     #[tokio::test]
-    async fn a_body_that_lies_about_its_length_is_held_to_the_limit_all_the_same() {
+    async fn the_limit_holds_for_a_body_with_a_wrong_content_length() {
         let bodies = Bodies::new(&limits(1_000));
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, "10".parse().unwrap())]);
         let mut body = Body::from(vec![b'x'; 1_001]);
@@ -172,14 +172,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_given_up_after_its_time() {
+    async fn a_body_that_does_not_arrive_is_refused_after_the_time_limit() {
         let silent = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
         let rejection = read(&Bodies::new(&limits(1_000)), silent).await.unwrap_err();
         assert_eq!(rejection.to_string(), "the body did not arrive within 30000 ms");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bodies_that_fill_the_memory_make_the_next_one_wait_and_then_go() {
+    async fn a_body_waits_for_memory_and_is_then_refused() {
         let bodies = Bodies::new(&limits(1_000));
         let large = || vec![b'x'; 1_000];
         let first = read(&bodies, large()).await.unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_thousand_bodies_that_do_not_come_keep_nobody_out() {
+    async fn a_thousand_bodies_that_do_not_arrive_block_no_other_request() {
         let bodies = Arc::new(Bodies::new(&limits(1_000)));
         for _ in 0..1_000 {
             let bodies = Arc::clone(&bodies);

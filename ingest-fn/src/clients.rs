@@ -1,4 +1,4 @@
-//! The ports of the HTTP side, filled by the AWS SDK: the same in Lambda and in a container.
+//! Ingest's ports by the AWS SDK: the same in Lambda and in a container.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,7 @@ use crate::spill::sqs::SqsQueue;
 /// `publish.payload_ms`; so a second attempt, on another connection, fits into it.
 const PUT_ATTEMPT: Duration = Duration::from_secs(3);
 
-/// What the handlers share, against AWS. The first call to the spill queue must not pay for a connection, so it is made
-/// here.
+/// The handlers' state on AWS. It opens the connection to the spill queue, since the first spilled request has no time for it.
 pub async fn state(
     config: Arc<Config>,
     names: Environment,

@@ -1,4 +1,4 @@
-//! What the deployment tells the functions by environment variables, and what it allows them.
+//! The environment variables that the deployment sets for the functions, and the permissions of their roles.
 
 use shared::format::key;
 use shared::permission::{On, Permission};
@@ -6,13 +6,13 @@ use shared::permission::{On, Permission};
 /// The variables that name the ingest function's resources.
 pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET", "TIDEGATE_SPILL_QUEUE"];
 
-/// The variable that says where a server listens, and where it does if nothing is said.
+/// The variable for the address that a server listens on, and its default.
 pub const LISTEN: (&str, &str) = ("TIDEGATE_LISTEN", "0.0.0.0:8080");
 
-/// The variables that name the redriver's resources.
-pub const REDRIVER_ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM"];
+/// The variables that name the drain's resources.
+pub const DRAIN_ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM"];
 
-/// What the ingest function's role allows.
+/// The permissions of the ingest function's role.
 pub const PERMISSIONS: &[Permission] = &[
     Permission::new("kinesis:PutRecords", On::Stream),
     Permission::new("s3:PutObject", On::Objects(key::CLAIMS)),
@@ -23,8 +23,8 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission::new("xray:PutTraceSegments", On::Everything),
 ];
 
-/// What the redriver's role allows. Lambda reads the queue in its name.
-pub const REDRIVER_PERMISSIONS: &[Permission] = &[
+/// The permissions of the drain's role. Lambda reads the queue under this role.
+pub const DRAIN_PERMISSIONS: &[Permission] = &[
     Permission::new("kinesis:PutRecords", On::Stream),
     Permission::new("sqs:ReceiveMessage", On::SpillQueue),
     Permission::new("sqs:ChangeMessageVisibility", On::SpillQueue),
@@ -42,11 +42,11 @@ pub struct Environment {
     pub stream: String,
     /// The S3 bucket that claim checks go to.
     pub bucket: String,
-    /// The URL of the SQS queue that takes what the stream does not.
+    /// The URL of the SQS queue for events that Kinesis does not take.
     pub spill_queue: String,
 }
 
-/// A variable that is not there, or empty.
+/// A variable that is missing or empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable `{name}` is not set (needed: {})", needed.join(", "))]
 pub struct Unset {
@@ -63,13 +63,13 @@ impl Environment {
     }
 }
 
-/// The Kinesis stream that the redriver brings events to.
-pub fn redriver_stream(variable: impl Fn(&str) -> Option<String>) -> Result<String, Unset> {
-    let &[stream] = REDRIVER_ENVIRONMENT else { unreachable!("one, as the constant says") };
-    named(stream, REDRIVER_ENVIRONMENT, variable)
+/// The Kinesis stream that the drain writes to.
+pub fn drain_stream(variable: impl Fn(&str) -> Option<String>) -> Result<String, Unset> {
+    let &[stream] = DRAIN_ENVIRONMENT else { unreachable!("one, as the constant says") };
+    named(stream, DRAIN_ENVIRONMENT, variable)
 }
 
-/// Where a server listens.
+/// The address that a server listens on.
 pub fn listen(variable: impl Fn(&str) -> Option<String>) -> String {
     let (name, otherwise) = LISTEN;
     variable(name).filter(|value| !value.is_empty()).unwrap_or_else(|| otherwise.to_owned())
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_resources_are_named_by_variables() {
+    fn variables_name_the_resources() {
         let variables = [
             ("TIDEGATE_STREAM", "events"),
             ("TIDEGATE_BUCKET", "data"),
@@ -104,11 +104,11 @@ mod tests {
         ];
         let (stream, bucket, spill_queue) = ("events".to_owned(), "data".to_owned(), "https://q".to_owned());
         assert_eq!(read(&variables).unwrap(), Environment { stream, bucket, spill_queue });
-        assert_eq!(redriver_stream(among(&variables[..1])).unwrap(), "events");
+        assert_eq!(drain_stream(among(&variables[..1])).unwrap(), "events");
     }
 
     #[test]
-    fn a_server_listens_on_every_address_unless_told_otherwise() {
+    fn a_server_listens_on_every_address_by_default() {
         assert_eq!(listen(among(&[])), "0.0.0.0:8080");
         assert_eq!(listen(among(&[("TIDEGATE_LISTEN", "127.0.0.1:9")])), "127.0.0.1:9");
     }
@@ -117,7 +117,7 @@ mod tests {
     fn a_variable_that_is_missing_or_empty_is_named() {
         let error = read(&[("TIDEGATE_STREAM", "events"), ("TIDEGATE_BUCKET", "")]).unwrap_err();
         insta::assert_snapshot!(error, @"the environment variable `TIDEGATE_BUCKET` is not set (needed: TIDEGATE_STREAM, TIDEGATE_BUCKET, TIDEGATE_SPILL_QUEUE)");
-        let error = redriver_stream(among(&[])).unwrap_err();
+        let error = drain_stream(among(&[])).unwrap_err();
         insta::assert_snapshot!(error, @"the environment variable `TIDEGATE_STREAM` is not set (needed: TIDEGATE_STREAM)");
     }
 }

@@ -1,4 +1,4 @@
-//! The edge to Lambda: Function URL events in, the router's answers out.
+//! The loop around the Lambda runtime: Function URL events in, the router's answers out.
 
 mod flush;
 
@@ -24,8 +24,8 @@ pub async fn serve(router: Router) -> Result<(), Error> {
     lambda_http::run_concurrent(service(router)).await
 }
 
-/// `router`, with its metrics written out now and then, after an answer and before the sandbox may be frozen.
-/// `recorded` tells how many values of the fullest distribution were recorded so far.
+/// Adds a layer that writes metrics from time to time, after an answer and before Lambda may freeze the sandbox.
+/// `recorded` returns how many values the fullest distribution got so far.
 pub fn with_metrics(
     router: Router,
     metrics: EmbeddedMetrics,
@@ -45,8 +45,8 @@ pub fn with_metrics(
     }))
 }
 
-/// `router` as a service of Lambda's requests. The invocation's id is the request's, so that our log lines and
-/// Lambda's own are found together.
+/// `router` as a service of Lambda's requests. The request gets the invocation's id, so that one id finds our log lines and
+/// Lambda's own.
 pub fn service(
     router: Router,
 ) -> impl Service<
@@ -71,6 +71,6 @@ async fn answer(router: Router, request: Request) -> Result<Response<Full<Bytes>
         request.extensions_mut().insert(RequestId(id.into()));
     }
     let (parts, body) = router.oneshot(request).await?.into_parts();
-    // The runtime wants a body that is `Sync`, which axum's is not. Ours are small and whole.
+    // The runtime needs a body that is `Sync`, which axum's is not. Our bodies are small and complete.
     Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
 }

@@ -1,6 +1,6 @@
-//! The HTTP side of Tidegate: admit, normalise, publish.
+//! Ingest, the HTTP function of Tidegate: admit, normalise, publish.
 //!
-//! A request goes through these stages, a file each; every one takes what the one before it made:
+//! A request goes through these stages, one file each:
 //!
 //! | stage | file | from → to |
 //! |---|---|---|
@@ -13,8 +13,8 @@
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
 //!
-//! [`router()`] puts them together. A 202 is sent only when the stream, or else the spill queue, has the event. What is in
-//! that queue is brought to the stream by a function of its own, [`redrive`].
+//! [`router()`] connects them. It answers 202 only when the stream or the spill queue has the event. A function of its own,
+//! [`drain`], puts spilled events on the stream later.
 
 mod admit;
 mod answer;
@@ -23,21 +23,21 @@ mod claim_check;
 #[cfg(feature = "aws")]
 pub mod clients;
 mod cut;
+pub mod drain;
 pub mod environment;
 pub mod lambda;
 mod media;
 mod offload;
 pub mod publish;
-pub mod redrive;
-pub mod rejection;
+mod rejection;
 mod request_id;
 mod router;
 pub mod server;
 pub mod spill;
+mod stamp;
 
 pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
 };
-pub use rejection::Rejection;
 pub use router::{IngestState, router};
 pub use spill::{SpillFailure, SpillMessage, SpillQueue};

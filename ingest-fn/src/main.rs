@@ -1,4 +1,4 @@
-//! The ingest function in Lambda: reads what it is told, builds the clients, serves.
+//! The ingest function in Lambda: reads the configuration, builds the clients, serves.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,30 +1,23 @@
-//! What a body is, by its headers: media type and content coding.
+//! A body's media type and content coding, from its headers.
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use crate::rejection::Rejection;
 
-/// The media types, as an error lists them.
-pub(crate) const ACCEPTED: &str = "application/json, application/x-ndjson, text/plain";
-/// The content codings, as an error lists them.
-pub(crate) const CODINGS: &str = "identity, gzip, deflate, zstd";
-
-/// How a body is to be cut into events.
+/// How a body is cut into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MediaType {
     /// One JSON value: an object, or an array of objects.
     Json,
-    /// A JSON object a line.
+    /// One JSON object on each line.
     Ndjson,
     /// One text.
     Text,
 }
 
-/// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
-    /// Not at all.
     Identity,
     /// gzip (RFC 1952), any number of members.
     Gzip,
@@ -57,8 +50,8 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Result<MediaType, Rejection> {
     }
 }
 
-/// The coding that `Content-Encoding` names. Several, one upon the other, are not accepted: nobody sends them, and
-/// each would multiply what a bomb inflates to.
+/// The coding that `Content-Encoding` names. Several codings are not accepted: clients do not send them, and each would
+/// multiply the size of a decompression bomb.
 pub(crate) fn coding(headers: &HeaderMap) -> Result<Coding, Rejection> {
     let values: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().collect();
     let given = values.iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -77,7 +70,7 @@ fn charset(parameter: &str) -> Option<&str> {
     name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
 }
 
-/// A header's value as an error shows it.
+/// A header's value, escaped and shortened for an error.
 fn cut(value: &str) -> String {
     value.chars().take(100).flat_map(char::escape_debug).collect()
 }
@@ -96,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_media_type_is_known_by_its_essence_whatever_its_case_and_parameters() {
+    fn a_media_type_is_recognised_whatever_its_case_and_parameters() {
         check("application/json", Ok(MediaType::Json));
         check("Application/JSON ; charset=UTF-8", Ok(MediaType::Json));
         check("application/cloudevents+json; charset=\"utf-8\"; x=y", Ok(MediaType::Json));
@@ -106,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_with_what_can() {
+    fn a_refusal_names_the_input_and_the_accepted_media_types() {
         check(
             "text/csv",
             Err(

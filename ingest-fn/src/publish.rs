@@ -1,15 +1,15 @@
-//! Publishing: event lines onto the stream, packed, in order for each partition key, within a time budget.
+//! Puts event lines on the stream: packed, in order for each partition key, within a time budget.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `port.rs` | the stream as the publisher sees it |
 //! | `queue.rs` | the plan: what goes into the next call. Pure |
-//! | `driver.rs` | the act: calls, waits, answers |
+//! | `driver.rs` | the action: calls, waits, answers |
 //! | `kinesis.rs` | the stream by the AWS SDK |
 //!
-//! Nothing waits when nothing is under way. What enters while its key's record is under way waits for that record to
-//! be settled, and goes as one record with all that came meanwhile. Whoever awaits the answer to one event before
-//! sending the next has them in that order on the stream; no other order is promised.
+//! A line is sent at once if no record of its key is in progress. Otherwise it waits for that record's answer, and then goes
+//! into one record with all lines that arrived meanwhile. A client that awaits the answer to one event before it sends the
+//! next gets its events in that order on the stream; no other order is promised.
 
 mod driver;
 #[cfg(feature = "aws")]
@@ -31,46 +31,44 @@ use driver::{Driver, Submission};
 pub use port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 pub use shared::format::outgoing_line::OutgoingLine;
 
-/// A line that is not known to be on the stream; it may be there all the same.
+/// A line that is not known to be on the stream. It may be there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not published within {budget_ms} ms: {cause}")]
 pub struct Unpublished {
-    /// What was waited at most, in milliseconds.
     pub budget_ms: u64,
-    /// What was said last.
+    /// The last failure.
     pub cause: String,
 }
 
-/// For each line of a request, by its position.
+/// One answer for each line of a request, by position.
 pub(crate) type Answers = Vec<Result<(), Unpublished>>;
 
-/// The way to the stream, for any number of requests at once.
+/// Publishes for any number of requests at the same time.
 ///
-/// A task of its own does the work, from the first request on. When every request is answered nothing is under way:
-/// a call lasts no longer than somebody waits for it. So a server that has answered all its requests may stop, and a
-/// Lambda sandbox may be frozen between two.
+/// One task does the work, from the first request on. A call lasts no longer than a request waits for it: when every request
+/// is answered, no call is in progress. So a server that has answered all its requests may stop, and Lambda may freeze a
+/// sandbox between two requests.
 #[derive(Debug)]
 pub struct Publisher<S> {
     stream: Arc<S>,
     settings: config::Publish,
     latency: Metric,
     calls: Arc<AtomicU64>,
-    door: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
+    driver: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
 }
 
 impl<S: EventStream> Publisher<S> {
     /// `latency` is the metric for the time of its calls: ingest's calls and those that may take longer have one each.
     pub fn new(stream: S, settings: config::Publish, latency: Metric) -> Self {
-        Self { stream: Arc::new(stream), settings, latency, calls: Arc::default(), door: Mutex::new(None) }
+        Self { stream: Arc::new(stream), settings, latency, calls: Arc::default(), driver: Mutex::new(None) }
     }
 
-    /// How many calls were made so far: each records one latency.
+    /// The number of calls so far. Each records one latency.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Publishes the lines of one request, and answers for each by its position: as soon as all are on the stream, or
-    /// when the budget is over.
+    /// Publishes the lines of one request. It answers when all are on the stream, or when the budget is over.
     pub async fn publish(&self, lines: Vec<OutgoingLine>) -> Answers {
         if lines.is_empty() {
             return Vec::new();
@@ -79,30 +77,30 @@ impl<S: EventStream> Publisher<S> {
         let (reply, answer) = oneshot::channel();
         self.submit(lines, reply);
         answer.await.unwrap_or_else(|_| {
-            // The driver has panicked, and takes what waited with it. The next request starts another.
+            // The driver panicked, and all that waited is lost. The next request starts another driver.
             let cause = "the publisher failed".to_owned();
             vec![Err(Unpublished { budget_ms: self.settings.budget_ms, cause }); count]
         })
     }
 
-    /// Hands the lines to the driver, and starts one where there is none.
+    /// Sends the lines to the driver, and starts one if there is none.
     fn submit(&self, lines: Vec<OutgoingLine>, reply: oneshot::Sender<Answers>) {
-        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, so that submissions enter in the order of their deadlines.
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that submissions are sent in the order of their deadlines.
         let submission = Submission { lines, deadline: Instant::now() + self.settings.budget(), reply };
-        let refused = match &*door {
-            Some(driver) => driver.send(submission).err().map(|refused| refused.0),
+        let refused = match &*driver {
+            Some(sender) => sender.send(submission).err().map(|refused| refused.0),
             None => Some(submission),
         };
         if let Some(submission) = refused {
             let (sender, submissions) = mpsc::unbounded_channel();
             let calls = Arc::clone(&self.calls);
             let settings = self.settings.clone();
-            let driver = Driver::new(Arc::clone(&self.stream), settings, self.latency, calls);
-            tokio::spawn(driver.run(submissions));
-            // A driver that has just started takes it, unless the runtime is shutting down: then nobody waits.
+            let new_driver = Driver::new(Arc::clone(&self.stream), settings, self.latency, calls);
+            tokio::spawn(new_driver.run(submissions));
+            // This fails only if the runtime is shutting down: then no request waits.
             let _ = sender.send(submission);
-            *door = Some(sender);
+            *driver = Some(sender);
         }
     }
 }

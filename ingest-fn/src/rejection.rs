@@ -1,5 +1,4 @@
-//! Why a request or an event is answered with an error, and, in one place, what that means: HTTP status, stable code,
-//! metric, log level.
+//! Why a request or an event is refused. One table gives each reason its HTTP status, stable code, metric and log level.
 
 use http::StatusCode;
 use shared::client_object::InvalidObject;
@@ -9,186 +8,133 @@ use shared::json::Unreadable;
 use shared::metric::Metric;
 use tracing::Level;
 
-use crate::media;
 use crate::publish::Unpublished;
 
-/// Why something was not accepted. The message is for the client: it names the input and the limit, and nothing of
-/// what lies behind the door.
+/// Why something was not accepted. The message is for the client: it names the input and the limit, and nothing about
+/// streams, queues and buckets.
 #[derive(Debug, thiserror::Error)]
-pub enum Rejection {
-    /// `X-Customer-Tier` is missing and there is no default.
+pub(crate) enum Rejection {
     #[error("the header `X-Customer-Tier` is missing (allowed: {allowed})")]
-    TierMissing {
-        /// The allowed tiers.
-        allowed: String,
-    },
-    /// `X-Customer-Tier` names no allowed tier.
+    TierMissing { allowed: String },
     #[error("tier `{tier}` is not allowed (allowed: {allowed})")]
-    TierNotAllowed {
-        /// What it names.
-        tier: String,
-        /// The allowed tiers.
-        allowed: String,
-    },
-    /// Nothing names a tenant.
+    TierNotAllowed { tier: String, allowed: String },
     #[error("no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`")]
     TenantMissing,
-    /// What names the tenant is no tenant id.
     #[error("{0}")]
     TenantInvalid(String),
-    /// Path, header and body do not name the same tenant.
     #[error("two tenants are named: `{first}` and `{second}`")]
-    TenantConflict {
-        /// What the path or the header says.
-        first: String,
-        /// What the header or the body says.
-        second: String,
-    },
-    /// The event's id is none.
+    TenantConflict { first: String, second: String },
     #[error("{0}")]
     EventIdInvalid(String),
-    /// A header that is to be text is not.
     #[error("the header `{0}` is not UTF-8 text")]
     HeaderNotText(&'static str),
-    /// No media type that can be read.
-    #[error("media type {given} cannot be read (accepted: {})", media::ACCEPTED)]
+    #[error(
+        "media type {given} cannot be read (accepted: application/json, application/x-ndjson, text/plain)"
+    )]
     MediaType {
         /// What `Content-Type` says, in quotes, or that it is missing.
         given: String,
     },
-    /// A character set that cannot be read.
     #[error("charset `{0}` cannot be read (accepted: utf-8, us-ascii)")]
     Charset(String),
-    /// A content coding that cannot be read.
-    #[error("content encoding `{given}` cannot be read (accepted: {})", media::CODINGS)]
-    ContentEncoding {
-        /// What `Content-Encoding` says.
-        given: String,
-    },
-    /// The body is too large, as it came or inflated.
+    #[error("content encoding `{given}` cannot be read (accepted: identity, gzip, deflate, zstd)")]
+    ContentEncoding { given: String },
     #[error("the body is larger than {limit} bytes (after decompression)")]
-    BodyTooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// The body inflates out of proportion.
+    BodyTooLarge { limit: usize },
     #[error("the body inflates to more than {limit} times its size")]
     InflateRatio {
-        /// The limit, as output for each byte of input.
+        /// Bytes of output for each byte of input.
         limit: u32,
     },
-    /// The body cannot be inflated.
     #[error("the body is not what its content encoding says: {0}")]
     BodyCorrupt(#[source] std::io::Error),
-    /// The body did not arrive in time.
     #[error("the body did not arrive within {limit_ms} ms")]
-    BodyTimeout {
-        /// The limit in milliseconds.
-        limit_ms: u64,
-    },
-    /// The connection broke while the body arrived; the answer reaches nobody, most likely.
+    BodyTimeout { limit_ms: u64 },
+    /// The connection broke while the body arrived, so most likely the client does not see the answer.
     #[error("the body ended early")]
     BodyInterrupted,
-    /// There is no body.
     #[error("the body is empty")]
     BodyEmpty,
-    /// Text that is not UTF-8.
     #[error("it is not UTF-8: byte {at} cannot be read")]
     NotUtf8 {
-        /// The index of the first byte that is not, from 0.
+        /// The index of the first bad byte, from 0.
         at: usize,
     },
-    /// Not JSON.
     #[error("it is not JSON: {0}")]
     MalformedJson(#[source] serde_json::Error),
-    /// JSON, but neither an object nor, as a body, an array of them.
+    /// Nor, as a body, an array of objects.
     #[error("it is JSON, but not an object")]
     NotAnObject,
-    /// JSON that readers downstream would refuse.
+    /// Readers downstream would refuse this JSON.
     #[error(transparent)]
     JsonUnreadable(#[from] Unreadable),
-    /// A batch without events.
     #[error("the batch has no events")]
     BatchEmpty,
-    /// A batch with too many events.
     #[error("the batch has more than {limit} events")]
-    BatchTooLarge {
-        /// The limit in events.
-        limit: usize,
-    },
+    BatchTooLarge { limit: usize },
     /// Every event of a batch is bad.
     #[error("none of the batch's events can be accepted")]
     BatchRejected,
-    /// Neither the stream nor the spill queue took the event in time. They may have it all the same: that is not known.
+    /// Neither the stream nor the spill queue confirmed the event in time. One of them may have it.
     #[error(
         "neither the stream nor the spill queue took the event within {budget_ms} ms: send it again (under the same id it counts once)"
     )]
     StreamUnavailable {
-        /// The budget of both, in milliseconds.
+        /// The sum of both budgets.
         budget_ms: u64,
-        /// What they said last: for the log only.
+        /// The last failures, for the log only.
         cause: String,
     },
     /// The event's claim check could not be stored.
     #[error("the event's content could not be stored: send it again (under the same id it counts once)")]
     ClaimStoreUnavailable {
-        /// What the store said: for the log only.
+        /// The failure, for the log only.
         cause: String,
     },
-    /// The memory for bodies is taken, and nothing of it was given back in time.
-    #[error("too many bodies are under way ({limit} bytes at once): send it again")]
-    Overloaded {
-        /// The memory for bodies, in bytes.
-        limit: usize,
-    },
-    /// No such path.
+    /// The memory for bodies is used up, and none became free in time.
+    #[error("too many bodies are in progress ({limit} bytes at once): send it again")]
+    Overloaded { limit: usize },
     #[error("there is nothing at `{0}`")]
     NotFound(String),
-    /// The path does not take this method.
     #[error("method {0} is not allowed here")]
     MethodNotAllowed(String),
-    /// A defect of ours.
+    /// A bug in Tidegate.
     #[error("the request could not be handled")]
     Defect,
 }
 
-/// What a rejection means outside.
 struct Facts {
     status: StatusCode,
-    /// Never renamed: clients branch on it.
+    /// Never rename a code: clients branch on it.
     code: &'static str,
     metric: Option<Metric>,
     level: Level,
 }
 
 impl Rejection {
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.facts().status
     }
 
-    /// The stable name.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         self.facts().code
     }
 
-    /// What counts it.
-    pub fn metric(&self) -> Option<Metric> {
+    pub(crate) fn metric(&self) -> Option<Metric> {
         self.facts().metric
     }
 
-    /// How it is logged: a client's mistake is not worth a line.
-    pub fn level(&self) -> Level {
+    /// A client's mistake is logged at debug level only.
+    pub(crate) fn level(&self) -> Level {
         self.facts().level
     }
 
-    /// Whether the event was good, but could not be published.
-    pub fn is_unpublished(&self) -> bool {
+    /// Whether the event was good but could not be published.
+    pub(crate) fn is_unpublished(&self) -> bool {
         self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 
-    /// The limit that was broken.
-    pub fn limit(&self) -> Option<u64> {
+    pub(crate) fn limit(&self) -> Option<u64> {
         match self {
             Self::BodyTooLarge { limit } | Self::BatchTooLarge { limit } | Self::Overloaded { limit } => {
                 Some(*limit as u64)
@@ -201,8 +147,8 @@ impl Rejection {
         }
     }
 
-    /// What lies behind it, for the log.
-    pub fn cause(&self) -> Option<&str> {
+    /// The cause, for the log only.
+    pub(crate) fn cause(&self) -> Option<&str> {
         match self {
             Self::StreamUnavailable { cause, .. } | Self::ClaimStoreUnavailable { cause } => Some(cause),
             _ => None,
@@ -210,7 +156,6 @@ impl Rejection {
     }
 
     fn facts(&self) -> Facts {
-        // A client's mistake, unless it says otherwise.
         let client =
             |status, code| Facts { status, code, metric: Some(Metric::EventsRejected), level: Level::DEBUG };
         match self {
@@ -292,7 +237,7 @@ impl From<Unpublished> for Rejection {
 impl From<InvalidObject> for Rejection {
     fn from(error: InvalidObject) -> Self {
         match error {
-            // The error of a value of another type quotes that value, which may be as long as the body.
+            // The error for a value of another type quotes the value, which may be as long as the body.
             InvalidObject::NotAnObject(error) if error.is_data() => Self::NotAnObject,
             InvalidObject::NotAnObject(error) => Self::MalformedJson(error),
             InvalidObject::Unreadable(error) => Self::JsonUnreadable(error),
@@ -305,7 +250,6 @@ impl From<InvalidObject> for Rejection {
 }
 
 impl Rejection {
-    /// What failed inflating means for a body whose limits are `body_bytes` and the cap's ratio.
     pub(crate) fn inflating(error: InflateError) -> Self {
         match error {
             InflateError::TooLarge { limit } => Self::BodyTooLarge { limit },

@@ -26,8 +26,9 @@ use crate::cut::{RequestEvents, cut};
 use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
 use crate::rejection::Rejection;
-use crate::request_id::{RequestId, stamp};
+use crate::request_id::RequestId;
 use crate::spill::{Spill, SpillQueue};
+use crate::stamp::stamp;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -129,7 +130,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> Inner<S, O, Q> {
         match self.take_in(&raw, &mut body).await {
             Ok((batch, body_bytes)) => answer::outcome(&batch, body_bytes, request_id),
             Err(rejection) => {
-                body::drain(raw.headers, &mut body, &self.config.limits).await;
+                body::discard(raw.headers, &mut body, &self.config.limits).await;
                 answer::refusal(&rejection, request_id)
             }
         }

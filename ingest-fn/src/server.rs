@@ -1,4 +1,4 @@
-//! The edge to a socket, for a container: serves until it is told to stop, then answers what is under way.
+//! Serves on a socket, for a container, until a signal; then finishes the open requests.
 
 use std::io;
 use std::time::Duration;
@@ -8,40 +8,40 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// How long open requests may take to end. Container platforms kill after 30 s (ECS) or 10 s (Docker) by default: give them
-/// as much as this and a little more.
-pub const DRAIN: Duration = Duration::from_secs(25);
+/// Time limit for open requests after the signal. Container platforms kill after 30 s (ECS) or 10 s (Docker) by default:
+/// set theirs to a little more than this.
+pub const GRACE: Duration = Duration::from_secs(25);
 
-/// Serves `router` until `stop` is done; then takes no more connections, lets open requests end, and returns. What is
-/// still open after `drain` is cut off: it was answered by nothing, and its sender sends again.
+/// Serves `router` until `stop` is done; then accepts no more connections and returns when the open requests have ended, or
+/// after `grace`. A request that is cut off got no answer, so its client sends it again.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     stop: impl Future<Output = ()>,
-    drain: Duration,
+    grace: Duration,
 ) -> io::Result<()> {
-    let (tell, told) = oneshot::channel::<()>();
+    let (begin_stop, stop_begun) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
-        let _told_or_dropped = told.await;
+        let _sent_or_dropped = stop_begun.await;
     });
     let mut server = tokio::spawn(server.into_future());
     tokio::select! {
         ended = &mut server => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
         () = stop => {}
     }
-    let _server_is_there = tell.send(());
-    match tokio::time::timeout(drain, &mut server).await {
+    let _received = begin_stop.send(());
+    match tokio::time::timeout(grace, &mut server).await {
         Ok(ended) => ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
         Err(_past_deadline) => {
             server.abort();
-            tracing::warn!(seconds = drain.as_secs(), "requests were still open and are cut off");
+            tracing::warn!(seconds = grace.as_secs(), "requests were still open and are cut off");
             Ok(())
         }
     }
 }
 
-/// Done at the first SIGTERM or SIGINT from now on.
-pub fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+/// Ends at the first SIGTERM or SIGINT from now on.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    /// A server whose one route answers once `go` is told, and tells `came` when it is asked.
+    /// A server with one route, which notifies `came` and answers after `go` is notified.
     struct Served {
         address: std::net::SocketAddr,
         came: Arc<Notify>,
@@ -72,7 +72,7 @@ mod tests {
         ended: JoinHandle<io::Result<()>>,
     }
 
-    async fn served(drain: Duration) -> Served {
+    async fn served(grace: Duration) -> Served {
         let (came, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (asked, may_answer) = (Arc::clone(&came), Arc::clone(&go));
         let handler = get(move || async move {
@@ -84,7 +84,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        let ended = tokio::spawn(serve(listener, Router::new().route("/", handler), stopped, drain));
+        let ended = tokio::spawn(serve(listener, Router::new().route("/", handler), stopped, grace));
         Served { address, came, go, stop, ended }
     }
 
@@ -95,12 +95,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_under_way_is_answered_after_the_server_is_told_to_stop_and_no_new_one_is_taken() {
-        let Served { address, came, go, stop, ended } = served(DRAIN).await;
+    async fn an_open_request_is_answered_after_the_stop_signal_and_new_ones_are_refused() {
+        let Served { address, came, go, stop, ended } = served(GRACE).await;
         let mut socket = ask(address).await;
         came.notified().await;
         stop.send(()).unwrap();
-        // The listener is closed once the server has heard of it.
+        // The listener closes when the server has seen the signal.
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_does_not_end_is_cut_off_at_the_deadline() {
+    async fn a_request_that_does_not_end_is_cut_off_after_the_grace() {
         let Served { address, came, stop, ended, .. } = served(Duration::from_millis(50)).await;
         let _socket = ask(address).await;
         came.notified().await;

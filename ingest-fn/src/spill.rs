@@ -1,5 +1,5 @@
 //! The spill path: lines that the stream did not take within its budget go to a queue, so that they can still be answered
-//! 202. [`crate::redrive`] empties the queue later.
+//! 202. [`crate::drain`] empties the queue later.
 //!
 //! | file | holds |
 //! |---|---|

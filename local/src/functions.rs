@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use consumer_fn::Consumer;
 use ingest_fn::IngestState;
-use ingest_fn::redrive::{self, Redriver};
+use ingest_fn::drain::{self, Drain};
 use shared::config;
 use shared::id::Ids;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
@@ -63,8 +63,8 @@ impl Function {
             }
             Self::Drain => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock).await?;
-                let redriver = Redriver::new(adapters.stream(stream), &config.publish);
-                redrive::serve(redriver, metrics).await
+                let drain = Drain::new(adapters.stream(stream), &config.publish);
+                drain::serve(drain, metrics).await
             }
             Self::Consumer => {
                 let items = adapters.items(EmbeddedItems(data.database()?));

@@ -11,7 +11,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
 use ingest_fn::publish::EventStream;
-use ingest_fn::{IngestState, SpillQueue, redrive};
+use ingest_fn::{IngestState, SpillQueue, drain};
 use shared::config::Config;
 use shared::id::Ids;
 use shared::mapping::CONSUMER_TIMEOUT;
@@ -85,7 +85,7 @@ impl Default for MappingPace {
 
 /// The default delivery of spilled messages: as deployed, but failed messages are retried sooner, because the user is
 /// waiting for them.
-pub const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(20), receives: redrive::RECEIVES };
+pub const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(20), receives: drain::RECEIVES };
 
 pub struct Pipeline {
     address: SocketAddr,
@@ -130,7 +130,7 @@ impl Pipeline {
         let environments = stream.open_shards().await?.len() * 2;
         let consumer =
             FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
-        let drain = FunctionHost::start(spec(&options, Function::Drain, redrive::TIMEOUT, 1));
+        let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1));
         let mapping = EventSourceMapping::new(
             mapping_settings(options.pace),
             StreamRows(data.database()?),

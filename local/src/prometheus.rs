@@ -62,8 +62,8 @@ fn renamed(name: &str) -> String {
 /// Prometheus users expect a sum to end in `_total`, and a distribution to end in its unit.
 fn suffix(name: &str) -> &'static str {
     match Metric::named(name) {
-        Some(Metric::PublishLatency | Metric::RedriveLatency | Metric::Freshness) => "_milliseconds",
-        // `ObjectBytes` and `BatchEvents` name their unit already.
+        Some(Metric::PublishLatency | Metric::DrainLatency | Metric::Freshness) => "_milliseconds",
+        // `ObjectBytes` and `BatchEvents` name their unit.
         Some(metric) if metric.is_distribution() => "",
         _ => "_total",
     }

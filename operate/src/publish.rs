@@ -30,7 +30,7 @@ impl<'a, S: EventStream, O: ObjectStore> RatedPublisher<'a, S, O> {
     pub(crate) fn new(stream: S, objects: &'a O, pace: Pace) -> Self {
         let settings =
             config::Publish { budget_ms: BUDGET_MS, attempt_ms: ATTEMPT_MS, ..config::Publish::default() };
-        let publisher = Publisher::new(stream, settings, Metric::RedriveLatency);
+        let publisher = Publisher::new(stream, settings, Metric::DrainLatency);
         Self { publisher, objects, pace }
     }
 

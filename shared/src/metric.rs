@@ -49,7 +49,7 @@ metrics! {
     /// How long a put of ingest took, in milliseconds. One that was cut off counts up to there.
     PublishLatency: Milliseconds, Distribution;
     /// The same of the spill queue's drain, whose attempts may take seconds.
-    RedriveLatency: Milliseconds, Distribution;
+    DrainLatency: Milliseconds, Distribution;
     /// Records that were sent again.
     PublishRetries: Count, Sum;
     /// Events that went to the spill queue because the stream did not take them in time.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use ingest_fn::redrive as drain;
+use ingest_fn::drain;
 use serde_json::{Value, json};
 use shared::column::{self, Column};
 use shared::format::key;
@@ -30,9 +30,9 @@ fn contract() -> Value {
         "functions": {
             "ingest": function("ingest-fn", ingest_fn::environment::ENVIRONMENT, ingest_fn::environment::PERMISSIONS),
             "drain": function(
-                "spill-redriver",
-                ingest_fn::environment::REDRIVER_ENVIRONMENT,
-                ingest_fn::environment::REDRIVER_PERMISSIONS,
+                "spill-drain",
+                ingest_fn::environment::DRAIN_ENVIRONMENT,
+                ingest_fn::environment::DRAIN_PERMISSIONS,
             ),
             "consumer": function(
                 "consumer-fn",

@@ -1,5 +1,5 @@
-//! The ingest function as a server, for a container: the same router on a port. What Lambda does around the function is for
-//! others to do: a load balancer in front, a restart when it ends, as many of it as are wanted.
+//! The ingest function as a server, for a container: the same router on a port. Load balancing, restarts and scaling, which
+//! Lambda does for the function, are left to the container platform.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ async fn run() -> anyhow::Result<()> {
     let names = Environment::read(variable)?;
     let address = environment::listen(variable);
     let listener =
-        TcpListener::bind(&address).await.with_context(|| format!("`{address}` cannot be listened on"))?;
+        TcpListener::bind(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
     let state = clients::state(config, names).await;
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     tracing::info!(address = %listener.local_addr()?, "serving");
-    server::serve(listener, router, server::told_to_stop()?, server::DRAIN).await?;
+    server::serve(listener, router, server::stop_signal()?, server::GRACE).await?;
     metrics.flush();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Content codings, undone, with a cap on what comes out.
+//! Inflates bodies by their content coding, with a cap on the output.
 
 use std::io::Read;
 
@@ -10,7 +10,6 @@ use super::zstd::Frames;
 use crate::media::Coding;
 use crate::rejection::Rejection;
 
-/// What `bytes` inflate to.
 pub(super) fn inflate(bytes: &Bytes, coding: Coding, cap: Cap) -> Result<Bytes, Rejection> {
     let read = |decoder: &mut dyn Read| gzip::read_capped(decoder, bytes.len(), cap);
     let inflated: Result<Vec<u8>, InflateError> = match coding {
@@ -23,7 +22,7 @@ pub(super) fn inflate(bytes: &Bytes, coding: Coding, cap: Cap) -> Result<Bytes, 
     inflated.map(Bytes::from).map_err(Rejection::inflating)
 }
 
-/// Whether a zlib header stands there (RFC 1950, section 2.2): method 8, and a check over both bytes.
+/// Whether the bytes begin with a zlib header (RFC 1950, section 2.2): method 8, and a check over both bytes.
 fn is_zlib(bytes: &[u8]) -> bool {
     match bytes {
         [cmf, flg, ..] => cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flg]) % 31 == 0,

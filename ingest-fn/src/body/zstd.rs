@@ -1,17 +1,17 @@
-//! Zstandard (RFC 8878), frame by frame: the decoder reads one, and a body may be several.
+//! Reads Zstandard (RFC 8878) frame by frame: the decoder reads one frame, and a body may have several.
 
 use std::io::{self, Read};
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-/// The largest window a frame may ask for: what every decoder is to support (RFC 8878, section 3.1.1.1.2), and no
-/// more, since the decoder keeps a window of output in memory whatever the cap on output is.
+/// The largest window a frame may ask for: the size that every decoder should support (RFC 8878, section 3.1.1.1.2). Not
+/// more, since the decoder keeps a window of output in memory, whatever the cap on the output.
 const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 /// A skippable frame's magic number, but for the lowest four bits of its first byte.
 const SKIPPABLE: [u8; 4] = 0x184d_2a50_u32.to_le_bytes();
 
-/// The content of all frames, one after the other.
+/// The content of all frames in order.
 pub(super) struct Frames<'a> {
     rest: &'a [u8],
     open: Option<StreamingDecoder<&'a [u8], FrameDecoder>>,
@@ -26,7 +26,7 @@ impl<'a> Frames<'a> {
     /// Opens the next frame; `false` at the end.
     fn advance(&mut self) -> io::Result<bool> {
         while is_skippable(self.rest) {
-            self.rest = behind_skippable(self.rest).ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.rest = after_skippable(self.rest).ok_or(io::ErrorKind::UnexpectedEof)?;
         }
         if self.rest.is_empty() && self.seen_one {
             return Ok(false);
@@ -40,13 +40,13 @@ impl<'a> Frames<'a> {
         Ok(true)
     }
 
-    /// Takes up behind a frame that was read to its end.
+    /// Continues after a frame that was read to its end.
     fn close(&mut self, frame: StreamingDecoder<&'a [u8], FrameDecoder>) -> io::Result<()> {
         let (rest, decoder) = frame.into_parts();
         self.rest = rest;
         match decoder.get_checksum_from_data() {
             Some(promised) if decoder.get_calculated_checksum() != Some(promised) => {
-                Err(io::Error::other("its checksum is another than promised"))
+                Err(io::Error::other("its checksum does not match"))
             }
             _ => Ok(()),
         }
@@ -77,7 +77,7 @@ fn is_skippable(bytes: &[u8]) -> bool {
     matches!(bytes, [first, rest @ ..] if first & 0xf0 == SKIPPABLE[0] && rest.starts_with(&SKIPPABLE[1..]))
 }
 
-fn behind_skippable(bytes: &[u8]) -> Option<&[u8]> {
+fn after_skippable(bytes: &[u8]) -> Option<&[u8]> {
     let length = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
     bytes.get(8..)?.get(usize::try_from(length).ok()?..)
 }
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(read(written).unwrap(), "hello hello hello hello hello hello");
         let mut wrong = *written;
         wrong[24] ^= 1;
-        assert_eq!(read(&wrong).unwrap_err(), "its checksum is another than promised");
+        assert_eq!(read(&wrong).unwrap_err(), "its checksum does not match");
     }
 
     #[test]

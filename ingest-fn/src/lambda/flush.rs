@@ -1,18 +1,17 @@
-//! When metrics are written out: a document is a log line, and one a request would cost more than the request.
+//! When metrics are written. A metric document is a log line, and one for each request would cost more than the request.
 
 use std::time::Duration;
 
 use shared::telemetry::EmbeddedMetrics;
 use tokio::time::Instant;
 
-/// Between two documents, at least, unless one is full.
+/// Least time between two documents, unless one is full.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// A document is written once this many values wait. It holds [`EmbeddedMetrics::VALUES`]; the rest is room for what
-/// the next request records.
+/// A document is written when this many values wait. It can hold [`EmbeddedMetrics::VALUES`]; the rest is room for the next
+/// request.
 const VALUES: u64 = EmbeddedMetrics::VALUES as u64 / 2;
 
-/// What was written so far.
 #[derive(Debug, Default)]
 pub(super) struct Flushes {
     last: Option<Instant>,
@@ -20,8 +19,8 @@ pub(super) struct Flushes {
 }
 
 impl Flushes {
-    /// Whether to write a document now, when `recorded` values were recorded in all; if so, it counts as written. The
-    /// first is written at once: a sandbox may serve a single request.
+    /// Whether to write a document now. `recorded` is the number of values so far. A document that is due counts as written.
+    /// The first is due at once: a sandbox may serve a single request.
     pub(super) fn is_due(&mut self, now: Instant, recorded: u64) -> bool {
         let is_late = self.last.is_none_or(|last| now.duration_since(last) >= INTERVAL);
         let is_due = is_late || recorded.saturating_sub(self.recorded) >= VALUES;

@@ -1,4 +1,4 @@
-//! The act to the queue's plan: makes the calls, waits, answers the requests.
+//! Carries out the queue's plan: makes the calls, waits, answers the requests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,46 +15,44 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::port::{EventStream, Put, StreamFailure, StreamRecord};
-use super::queue::{Call, CallId, PlannedRecord, Queue, Settlement, Ticket, Waiting};
+use super::queue::{Call, CallId, CallOutcome, PlannedRecord, Queue, Ticket, Waiting};
 use super::{Answers, OutgoingLine, Unpublished};
 use crate::offload::offload;
 
-/// Submissions that are taken in at one go.
+/// The most submissions that are received at a time.
 const INTAKE: usize = 1024;
 
-/// The lines of one request.
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) lines: Vec<OutgoingLine>,
-    /// When it is answered at the latest.
+    /// The latest time for its answer.
     pub(super) deadline: Instant,
     pub(super) reply: oneshot::Sender<Answers>,
 }
 
-/// Owns the queue and the calls under way.
+/// Owns the queue and the calls in progress.
 pub(super) struct Driver<S> {
     stream: Arc<S>,
     settings: config::Publish,
     latency: Metric,
     queue: Queue,
-    /// Who waits, by the order they came in, which is that of their deadlines.
+    /// The requests that wait, in the order of arrival, which is the order of their deadlines.
     requests: BTreeMap<u64, Request>,
     next_request: u64,
-    /// How many calls were made ([`super::Publisher::calls`]).
+    /// The number of calls ([`super::Publisher::calls`]).
     made: Arc<AtomicU64>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
 }
 
-/// A call that has come to an end.
+/// A call that has ended.
 type Answered = (CallId, Result<Vec<Put>, StreamFailure>);
 
-/// A request that waits for its answer.
 struct Request {
-    /// For each line whether the stream has it.
+    /// For each line, whether the stream has it.
     taken: Vec<bool>,
     missing: usize,
     deadline: Instant,
-    /// Why a line was refused last.
+    /// The last reason why a line was refused.
     cause: Option<Arc<str>>,
     reply: oneshot::Sender<Answers>,
 }
@@ -88,11 +86,11 @@ impl<S: EventStream> Driver<S> {
             }
             let wake_at = self.wake_at();
             tokio::select! {
-                // Calls first: what was taken at the last moment counts.
+                // Calls first: a line that was taken at the last moment counts.
                 biased;
                 Some((call, result)) = self.calls.next(), if !self.calls.is_empty() => {
-                    let settlement = self.queue.settle(call, result, Instant::now(), fastrand::f64());
-                    self.note(settlement);
+                    let outcome = self.queue.finish(call, result, Instant::now(), fastrand::f64());
+                    self.note(outcome);
                 }
                 count = submissions.recv_many(&mut intake, INTAKE), if is_open => {
                     is_open = count > 0;
@@ -125,10 +123,10 @@ impl<S: EventStream> Driver<S> {
         self.calls.push(Box::pin(attempt));
     }
 
-    /// Notes what became of lines, and answers the requests that have all of theirs.
-    fn note(&mut self, settlement: Settlement) {
-        for Ticket { request, index } in settlement.taken {
-            // A request that is not there any more was answered: its budget was over.
+    /// Notes which lines were taken, and answers the requests whose lines are all on the stream.
+    fn note(&mut self, outcome: CallOutcome) {
+        for Ticket { request, index } in outcome.taken {
+            // A request that is missing was answered already: its budget was over.
             let Some(state) = self.requests.get_mut(&request) else { continue };
             if !std::mem::replace(&mut state.taken[index], true) {
                 state.missing -= 1;
@@ -139,7 +137,7 @@ impl<S: EventStream> Driver<S> {
                 state.answer(self.settings.budget_ms);
             }
         }
-        for (ticket, cause) in settlement.refused {
+        for (ticket, cause) in outcome.refused {
             if let Some(state) = self.requests.get_mut(&ticket.request) {
                 state.cause = Some(cause);
             }
@@ -156,7 +154,7 @@ impl<S: EventStream> Driver<S> {
         }
     }
 
-    /// When there is something to do even if nothing happens.
+    /// The next time at which there is something to do without a new event.
     fn wake_at(&self) -> Option<Instant> {
         let deadline = self.requests.first_key_value().map(|(_, request)| request.deadline);
         [self.queue.wake_at(), deadline].into_iter().flatten().min()
@@ -168,12 +166,12 @@ impl Request {
         let cause = self.cause.as_deref().unwrap_or("no call for it was answered in time");
         let answer =
             |taken| if taken { Ok(()) } else { Err(Unpublished { budget_ms, cause: cause.to_owned() }) };
-        // A client that has gone away waits for nothing.
+        // This fails if the client closed the connection.
         let _ = self.reply.send(self.taken.into_iter().map(answer).collect());
     }
 }
 
-/// Makes one call. It ends with the attempt's time, or when nobody waits for its lines any more.
+/// Makes one call. It ends with the attempt's time limit, or when no request waits for its lines any more.
 async fn attempt<S: EventStream>(stream: Arc<S>, call: Call, limit: Duration, latency: Metric) -> Answered {
     let bytes = call.records.iter().flat_map(|record| &record.lines).map(bytes::Bytes::len).sum();
     let Call { id, records, until } = call;

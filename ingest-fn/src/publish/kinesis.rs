@@ -14,7 +14,6 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 
 use super::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 
-/// A Kinesis stream.
 #[derive(Clone, Debug)]
 pub struct KinesisStream {
     client: Client,
@@ -22,8 +21,7 @@ pub struct KinesisStream {
 }
 
 impl KinesisStream {
-    /// The stream of that name. `attempt` bounds a call from within as well, so that its connection is given up with
-    /// it.
+    /// `attempt` is the time limit for a call, also inside the SDK, so that a dead connection is closed with the call.
     pub fn new(sdk: &SdkConfig, stream: String, attempt: Duration) -> Self {
         let timeouts = TimeoutConfig::builder().connect_timeout(attempt).operation_timeout(attempt).build();
         let config =
@@ -52,8 +50,7 @@ fn puts(output: &PutRecordsOutput) -> Vec<Put> {
     output.records().iter().map(put).collect()
 }
 
-/// `PutRecords` answers 200 whatever became of the records: one that failed has an error code, one of two by its
-/// documentation.
+/// `PutRecords` answers 200 even if records failed. A failed record has an error code, one of two by its documentation.
 fn put(entry: &PutRecordsResultEntry) -> Put {
     let Some(code) = entry.error_code() else { return Put::Taken };
     let message = format!("{code}: {}", entry.error_message().unwrap_or_default());
@@ -63,8 +60,8 @@ fn put(entry: &PutRecordsResultEntry) -> Put {
     })
 }
 
-/// A call that was never sent, or that the service says no to, took nothing. After anything else, a 500 among it, the
-/// records may be on the stream.
+/// A call that was not sent, or that the service refused, took nothing. After any other failure, such as a 500, the records
+/// may be on the stream.
 fn failure(error: &SdkError<PutRecordsError>) -> StreamFailure {
     let message = DisplayErrorContext(error).to_string();
     match error {
@@ -83,7 +80,7 @@ mod tests {
     use super::*;
     use shared::replay::{StaticReplayClient, replay};
 
-    /// A stream that answers its one call so, and what it was asked.
+    /// A stream that gives this answer to its one call, and the requests.
     fn answering(status: u16, body: &'static str) -> (KinesisStream, StaticReplayClient) {
         let (sdk, requests) = replay(&[(status, body)]);
         (KinesisStream::new(&sdk, "events".to_owned(), Duration::from_secs(5)), requests)
@@ -108,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_with_failures_inside_is_told_apart_by_position() {
+    async fn failures_in_an_answer_are_matched_to_records_by_position() {
         let (stream, _) = answering(
             200,
             r#"{"FailedRecordCount":2,"Records":[{"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"Rate exceeded"},{"SequenceNumber":"2","ShardId":"s"},{"ErrorCode":"InternalFailure","ErrorMessage":"Internal service failure."}]}"#,
@@ -126,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_call_is_made_once_and_took_nothing() {
+    async fn a_refused_call_is_not_retried_and_took_nothing() {
         let (stream, requests) = answering(
             400,
             r#"{"__type":"ProvisionedThroughputExceededException","message":"Rate exceeded"}"#,
@@ -140,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_500_leaves_it_open_whether_the_records_were_taken() {
+    async fn after_a_500_the_records_may_have_been_taken() {
         let (stream, requests) = answering(500, r#"{"__type":"InternalFailure"}"#);
         let failure = stream.put(&records()).await.unwrap_err();
         assert!(matches!(failure, StreamFailure::Ambiguous(_)), "{failure}");

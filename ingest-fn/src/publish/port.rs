@@ -1,35 +1,33 @@
-//! The stream as the publisher sees it.
+//! The port to the stream.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// One record for the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// Which shard it goes to: the tenant, or `tenant#k` for a tenant that is spread.
+    /// Decides the shard: the tenant, or `tenant#k` for a tenant that is spread.
     pub partition_key: String,
     /// Event lines, packed ([`shared::format::record::pack`]).
     pub data: Bytes,
 }
 
-/// What became of one record of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Put {
-    /// The stream has it, durably.
+    /// The record is on the stream, durably.
     Taken,
-    /// The stream does not have it; it may be sent again.
+    /// The record is not on the stream; it may be sent again.
     Refused(Refusal),
 }
 
-/// Why the stream did not take one record of a call whose other records it may have taken.
+/// Why the stream did not take one record of a call. It may have taken the others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The record's shard takes no more at present.
+    /// The record's shard is at its limit.
     #[error("the shard is throttled: {0}")]
     Throttled(String),
-    /// The stream failed within.
+    /// Kinesis had an internal failure.
     #[error("the stream failed: {0}")]
     Internal(String),
 }
@@ -40,14 +38,14 @@ pub enum StreamFailure {
     /// None of the records was taken.
     #[error("the stream refused the call: {0}")]
     Refused(String),
-    /// Any of the records may have been taken: no answer, or one that does not tell.
+    /// Any of the records may have been taken: there was no answer, or an unclear one.
     #[error("the stream may or may not have taken the call: {0}")]
     Ambiguous(String),
 }
 
-/// Where events go. An adapter makes one attempt a call: retries, and the time they may take, are the publisher's.
+/// The stream. An adapter makes one attempt for each call; retries and time limits are left to the publisher.
 pub trait EventStream: Send + Sync + 'static {
-    /// Puts at most 500 records of at most 10 MiB in all, and answers for each by its position.
+    /// Puts at most 500 records of at most 10 MiB in all. One answer for each record, by position.
     fn put(&self, records: &[StreamRecord]) -> impl Future<Output = Result<Vec<Put>, StreamFailure>> + Send;
 }
 

@@ -1,8 +1,9 @@
-//! Which lines go into the next call: the publisher's plan, without its clock, its randomness and its stream.
+//! The publisher's plan: which lines go into the next call. Time and randomness are arguments; the stream is left to the
+//! driver.
 //!
-//! Lines of one partition key form a queue, first in, first out. A call takes at most one record of each key, and a
-//! key whose record is under way, or waits to be sent again, gives none: so its lines reach the stream in their order.
-//! Keys do not wait for each other.
+//! The lines of one partition key form a first-in-first-out queue. A call takes at most one record of each key, and none of a
+//! key whose last record is still in progress or waits to be sent again: so the key's lines reach the stream in order. Keys
+//! do not wait for each other.
 
 #[cfg(test)]
 mod tests;
@@ -19,59 +20,54 @@ use tokio::time::Instant;
 
 use super::port::{Put, StreamFailure};
 
-/// Calls under way at a time. One alone would let a call that hangs hold up every other key for a whole attempt, half
-/// of a request's budget; a few that have no key in common cost nothing, since records are paid for and not calls.
-/// More would only take connections, and leave less to pack.
+/// Calls in progress at the same time. With only one, a call that hangs would block every other key for a whole attempt: half
+/// of a request's budget. A few calls cost nothing, since AWS charges for records and not for calls. More would only take
+/// connections and pack less.
 pub(super) const CALLS: usize = 4;
 
 /// The wait before a record is sent again.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), cap: Duration::from_millis(100) };
 
-/// Names a line to whoever waits for it.
+/// Identifies a line to the request that waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket {
     pub(super) request: u64,
     pub(super) index: usize,
 }
 
-/// A line that is not on the stream yet.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) ticket: Ticket,
     pub(super) line: Bytes,
     /// Whether it is the head of a stored line, which the record's reader will have in memory.
     pub(super) is_head: bool,
-    /// From here on nobody waits for it any more. Never earlier than that of a line that entered before it.
+    /// When its request stops waiting. Never earlier than that of a line that entered before it.
     pub(super) deadline: Instant,
 }
 
-/// Names a call.
 pub(super) type CallId = u64;
 
-/// A call to be made.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) id: CallId,
     pub(super) records: Vec<PlannedRecord>,
-    /// When the last of its lines is given up: the call is worth nothing after that.
+    /// When the last request stops waiting for its lines: the call is useless after that.
     pub(super) until: Instant,
 }
 
-/// One record of a call.
 #[derive(Debug)]
 pub(super) struct PlannedRecord {
     pub(super) partition_key: Arc<str>,
     pub(super) lines: Vec<Bytes>,
-    /// Whether its first line was sent before.
+    /// Whether its first line was sent already.
     pub(super) is_resent: bool,
 }
 
-/// What a call has come to.
 #[derive(Debug, Default)]
-pub(super) struct Settlement {
-    /// Lines that the stream has.
+pub(super) struct CallOutcome {
+    /// Lines that are on the stream.
     pub(super) taken: Vec<Ticket>,
-    /// Lines that wait again, and why.
+    /// Lines that wait to be sent again, and why.
     pub(super) refused: Vec<(Ticket, Arc<str>)>,
 }
 
@@ -80,25 +76,25 @@ pub(super) struct Settlement {
 pub(super) struct Queue {
     /// The largest record, partition key included.
     record_bytes: usize,
-    /// Every key with lines. It has its turn or has a record under way, never both.
+    /// Every key with lines. A key is either in `turns` or has a record in progress, never both.
     keys: HashMap<Arc<str>, Key>,
-    /// The keys with no record under way, longest waiting first.
+    /// The keys without a record in progress, longest waiting first.
     turns: VecDeque<Arc<str>>,
-    under_way: BTreeMap<CallId, Vec<UnderWay>>,
+    in_progress: BTreeMap<CallId, Vec<RecordInProgress>>,
     next_call: CallId,
 }
 
 #[derive(Debug, Default)]
 struct Key {
     lines: VecDeque<Waiting>,
-    /// How often in a row its record was not taken.
+    /// How many times in a row its record was not taken.
     failures: u32,
     /// Before this it is not sent again.
     not_before: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct RecordInProgress {
     partition_key: Arc<str>,
     lines: Vec<Waiting>,
 }
@@ -109,12 +105,12 @@ impl Queue {
             record_bytes,
             keys: HashMap::new(),
             turns: VecDeque::new(),
-            under_way: BTreeMap::new(),
+            in_progress: BTreeMap::new(),
             next_call: 0,
         }
     }
 
-    /// Takes in a line, behind those of its key.
+    /// Adds a line after those of its key.
     pub(super) fn enter(&mut self, partition_key: &str, line: Waiting) {
         if let Some(key) = self.keys.get_mut(partition_key) {
             key.lines.push_back(line);
@@ -127,11 +123,11 @@ impl Queue {
 
     /// The next call, if there is something to send and room for a call.
     pub(super) fn next_call(&mut self, now: Instant) -> Option<Call> {
-        if self.under_way.len() >= CALLS {
+        if self.in_progress.len() >= CALLS {
             return None;
         }
         let mut call = Call { id: self.next_call, records: Vec::new(), until: now };
-        let mut under_way = Vec::new();
+        let mut in_progress = Vec::new();
         let mut bytes = 0;
         let mut not_now = VecDeque::new();
         while call.records.len() < limits::PUT_RECORDS
@@ -161,7 +157,7 @@ impl Queue {
                 lines: lines.iter().map(|line| line.line.clone()).collect(),
                 is_resent: key.failures > 0,
             });
-            under_way.push(UnderWay { partition_key, lines });
+            in_progress.push(RecordInProgress { partition_key, lines });
         }
         not_now.append(&mut self.turns);
         self.turns = not_now;
@@ -169,38 +165,41 @@ impl Queue {
             return None;
         }
         self.next_call += 1;
-        self.under_way.insert(call.id, under_way);
+        self.in_progress.insert(call.id, in_progress);
         Some(call)
     }
 
-    /// Takes in what a call has come to. What was not taken goes back to the front of its key, to be sent again after a
-    /// wait: full jitter, `jitter` (from 0 to 1) of a time that doubles with each failure of the key.
+    /// Ends a call. Lines that were not taken go back to the front of their key, to be sent again after a wait with full
+    /// jitter: `jitter` (from 0 to 1) times a wait that doubles with each failure of the key.
     ///
-    /// After a failure that leaves it open whether the records were taken they are sent again as well: the consumer
-    /// knows an admission that it has seen. The key's later lines still wait, so nothing overtakes.
-    pub(super) fn settle(
+    /// Records that may have been taken are sent again as well: the consumer recognises an admission that it has seen. The
+    /// key's later lines still wait, so the order stays.
+    pub(super) fn finish(
         &mut self,
         call: CallId,
         result: Result<Vec<Put>, StreamFailure>,
         now: Instant,
         jitter: f64,
-    ) -> Settlement {
-        let mut settlement = Settlement::default();
-        let records = self.under_way.remove(&call).unwrap_or_default();
+    ) -> CallOutcome {
+        let mut outcome = CallOutcome::default();
+        let records = self.in_progress.remove(&call).unwrap_or_default();
         let answers = answers(records.len(), result);
         for (record, answer) in records.into_iter().zip(answers) {
-            let key = self.keys.get_mut(&record.partition_key).expect("a key under way keeps its entry");
+            let key = self
+                .keys
+                .get_mut(&record.partition_key)
+                .expect("a key with a record in progress keeps its entry");
             match answer {
                 Ok(()) => {
                     key.failures = 0;
                     key.not_before = None;
-                    settlement.taken.extend(record.lines.iter().map(|line| line.ticket));
+                    outcome.taken.extend(record.lines.iter().map(|line| line.ticket));
                 }
                 Err(cause) => {
                     key.failures += 1;
                     key.not_before = Some(now + BACKOFF.after(key.failures).mul_f64(jitter));
                     let lines = &record.lines;
-                    settlement.refused.extend(lines.iter().map(|line| (line.ticket, Arc::clone(&cause))));
+                    outcome.refused.extend(lines.iter().map(|line| (line.ticket, Arc::clone(&cause))));
                     for line in record.lines.into_iter().rev() {
                         key.lines.push_front(line);
                     }
@@ -212,12 +211,12 @@ impl Queue {
                 self.turns.push_back(record.partition_key);
             }
         }
-        settlement
+        outcome
     }
 
-    /// When to ask for a call again, if nothing else happens before: at the end of the shortest wait.
+    /// When to ask for the next call, if nothing happens before: at the end of the shortest wait.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        if self.under_way.len() >= CALLS {
+        if self.in_progress.len() >= CALLS {
             return None;
         }
         self.turns.iter().filter_map(|key| self.keys.get(key)?.not_before).min()
@@ -225,7 +224,7 @@ impl Queue {
 }
 
 impl Key {
-    /// Drops lines that nobody waits for: they were answered as unpublished.
+    /// Drops lines whose requests were answered already, as unpublished.
     fn forget_expired(&mut self, now: Instant) {
         while self.lines.front().is_some_and(|line| line.deadline <= now) {
             self.lines.pop_front();
@@ -251,7 +250,7 @@ impl Key {
     }
 }
 
-/// For each record of a call, whether it was taken, or why not.
+/// For each record of a call, `Ok` if it was taken, else why not.
 fn answers(records: usize, result: Result<Vec<Put>, StreamFailure>) -> Vec<Result<(), Arc<str>>> {
     match result {
         Ok(puts) if puts.len() == records => {
@@ -261,7 +260,7 @@ fn answers(records: usize, result: Result<Vec<Put>, StreamFailure>) -> Vec<Resul
             };
             puts.into_iter().map(answer).collect()
         }
-        // Without a position for each record no answer can be trusted.
+        // With fewer answers than records, the positions are unknown.
         Ok(puts) => {
             let cause: Arc<str> =
                 format!("the stream answered for {} of {records} records", puts.len()).into();

@@ -42,7 +42,7 @@ async fn a_line_that_comes_alone_goes_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_while_a_put_is_under_way_goes_as_one_record() {
+async fn lines_that_arrive_during_a_put_go_into_one_record() {
     let stream = FakeStream::new(|_, records| Behaviour::takes(records, ms(50)));
     let publisher = publisher(&stream);
     let request = |text: &str, after| {
@@ -57,16 +57,16 @@ async fn what_comes_while_a_put_is_under_way_goes_as_one_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_hangs_is_answered_for_when_the_budget_is_over_and_nothing_is_left_under_way() {
+async fn a_request_for_a_hanging_stream_is_answered_after_the_budget_and_no_call_is_left() {
     fastrand::seed(1);
     let stream = FakeStream::new(|_, _| Behaviour::hangs());
     let started = Instant::now();
     let answers = publisher(&stream).publish(vec![line("acme", "1")]).await;
     assert_eq!(started.elapsed(), ms(250));
     insta::assert_snapshot!(answers[0].clone().unwrap_err(), @"not published within 250 ms: the stream may or may not have taken the call: no answer within 116 ms");
-    // The driver has its turn, and with it the attempt that nobody waits for ends.
+    // The driver runs once more, and the attempt that no request waits for ends.
     tokio::time::sleep(ms(1)).await;
-    assert_eq!(stream.under_way(), 0);
+    assert_eq!(stream.in_progress(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,10 +160,10 @@ fn any_scenario() -> impl Strategy<Value = Scenario> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// The fake checks what holds for every call: one record a key under way, the limits. Here: what was accepted has
-    /// landed, and, for each sender, first in the order in which it was sent.
+    /// The fake checks each call: the limits, and one record of a key at a time. The test checks that all accepted lines are
+    /// on the stream, and that those of each sender are in the order in which they were sent.
     #[test]
-    fn what_was_accepted_has_landed_and_for_each_sender_in_order(scenario in any_scenario()) {
+    fn accepted_lines_are_on_the_stream_in_the_order_of_each_sender(scenario in any_scenario()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
         runtime.block_on(check(scenario))?;
     }
@@ -199,7 +199,7 @@ async fn check(scenario: Scenario) -> Result<(), TestCaseError> {
         })
     });
     let accepted: Vec<_> = futures::future::join_all(senders).await;
-    // What hung on the way lands late, or never.
+    // Calls that hang land late or never.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let landed = stream.landed();
     for accepted in accepted {

@@ -1,4 +1,4 @@
-//! A router between a client and three ports in memory, which fail by plan.
+//! The router with three ports in memory, which fail by plan.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,6 @@ use shared::time::{Clock, Timestamp};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-/// What goes wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, and they go together")]
 pub(crate) struct Faults {
@@ -30,7 +29,7 @@ pub(crate) struct Faults {
     pub(crate) throttled: Option<&'static str>,
     /// No call is ever answered.
     pub(crate) hangs: bool,
-    /// The adapter has a defect.
+    /// The adapter panics.
     pub(crate) panics: bool,
     /// No object can be stored.
     pub(crate) objects_fail: bool,
@@ -83,7 +82,7 @@ impl SpillQueue for Ports {
     }
 }
 
-/// One server and what stands behind it.
+/// A server and all that reached its ports.
 pub(crate) struct Server {
     pub(crate) router: Router,
     reached: Arc<Mutex<Reached>>,
@@ -199,7 +198,7 @@ impl Answer {
     }
 }
 
-/// A `POST` to `/ingest` in tier `pro`, with these headers beside.
+/// A `POST` to `/ingest` in tier `pro`, with these headers.
 pub(crate) fn post(headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
     post_to("/ingest", headers, body)
 }

@@ -1,14 +1,11 @@
-//! The binaries as they start: what stops them before they call AWS must be found by whoever filters the log for errors.
+//! The binaries at start: an error that stops them before they call AWS must be found by filtering the log for errors.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-const BINARIES: [&str; 3] = [
-    env!("CARGO_BIN_EXE_ingest-fn"),
-    env!("CARGO_BIN_EXE_ingest-server"),
-    env!("CARGO_BIN_EXE_spill-redriver"),
-];
+const BINARIES: [&str; 3] =
+    [env!("CARGO_BIN_EXE_ingest-fn"), env!("CARGO_BIN_EXE_ingest-server"), env!("CARGO_BIN_EXE_spill-drain")];
 
 fn check(variables: &[(&str, &str)], named: &str) {
     for binary in BINARIES {

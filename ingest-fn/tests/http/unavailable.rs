@@ -1,4 +1,4 @@
-//! What stands behind the door fails: the client is told to come again, and nothing else.
+//! A port fails: the client is asked to retry, and learns nothing else.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ fn assert_retry(answer: &Answer, code: &str) {
     let detail = answer.json["detail"].as_str().unwrap();
     assert!(
         !detail.contains("account") && !detail.contains("bucket"),
-        "what lies behind is not told: {detail}"
+        "the answer names no internals: {detail}"
     );
 }
 
-/// The stream takes nothing for `acme`, in one way or another, and the spill queue nothing at all.
-fn both_away(stream: Faults) -> Server {
+/// A server whose stream fails in the given way and whose spill queue refuses everything.
+fn both_unavailable(stream: Faults) -> Server {
     Server::failing(Faults { queue_refuses: true, ..stream })
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_hangs_is_answered_202_within_the_budget_and_the_event_is_in_the_spill_queue() {
+async fn an_event_for_a_hanging_stream_is_spilled_and_answered_202_within_the_budget() {
     let server = Server::failing(Faults { hangs: true, ..Faults::default() });
     let started = Instant::now();
     let answer = server.send(post(&[JSON, ACME], r#"{"id":"1"}"#)).await;
@@ -34,7 +34,7 @@ async fn a_stream_that_hangs_is_answered_202_within_the_budget_and_the_event_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_batch_only_what_the_stream_did_not_take_spills() {
+async fn only_the_events_of_a_batch_that_the_stream_did_not_take_are_spilled() {
     let server = Server::failing(Faults { throttled: Some("full"), ..Faults::default() });
     let batch = r#"[{"tenant_id":"full","id":1},{"tenant_id":"free","id":2},{"tenant_id":"full","id":3}]"#;
     assert_eq!(server.send(post(&[JSON], batch)).await.json["accepted"], 3);
@@ -43,17 +43,18 @@ async fn of_a_batch_only_what_the_stream_did_not_take_spills() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_and_a_spill_queue_that_are_away_are_answered_within_both_budgets() {
+async fn without_stream_and_spill_queue_the_answer_comes_within_both_budgets() {
     let started = Instant::now();
-    let answer = both_away(Faults { hangs: true, ..Faults::default() }).send(post(&[JSON, ACME], "{}")).await;
+    let answer =
+        both_unavailable(Faults { hangs: true, ..Faults::default() }).send(post(&[JSON, ACME], "{}")).await;
     assert!(started.elapsed() <= Duration::from_millis(400));
     assert_retry(&answer, "stream_unavailable");
     insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"neither the stream nor the spill queue took the event within 400 ms: send it again (under the same id it counts once)");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_takes_no_more_is_answered_for() {
-    let server = both_away(Faults { throttled: Some("acme"), ..Faults::default() });
+async fn a_throttled_shard_is_answered_503() {
+    let server = both_unavailable(Faults { throttled: Some("acme"), ..Faults::default() });
     assert_retry(&server.send(post(&[JSON, ACME], "{}")).await, "stream_unavailable");
 }
 
@@ -66,7 +67,7 @@ async fn a_claim_check_that_cannot_be_stored_keeps_its_event_off_the_stream() {
 }
 
 #[tokio::test]
-async fn a_panic_behind_the_door_is_an_answer_and_not_a_hang() {
-    let server = both_away(Faults { panics: true, ..Faults::default() });
+async fn a_panic_in_an_adapter_is_answered() {
+    let server = both_unavailable(Faults { panics: true, ..Faults::default() });
     assert_retry(&server.send(post(&[JSON, ACME], "{}")).await, "stream_unavailable");
 }

@@ -29,9 +29,9 @@ pub(super) fn check(
     let consumer_mb =
         (2 * (limits.batch_bytes + limits.claim_check_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
     let ingest_time = config.publish.request() + shared::limits::ANSWER;
-    let drain_time = ingest_fn::redrive::TIMEOUT;
+    let drain_time = ingest_fn::drain::TIMEOUT;
     let ingest_names = ingest_fn::environment::ENVIRONMENT;
-    let drain_names = ingest_fn::environment::REDRIVER_ENVIRONMENT;
+    let drain_names = ingest_fn::environment::DRAIN_ENVIRONMENT;
     let consumer_names = &consumer_fn::environment::ENVIRONMENT;
 
     function(deployment, ingest, ingest_names, Least { mb: ingest_mb, time: ingest_time }, report);

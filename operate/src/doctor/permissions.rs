@@ -8,7 +8,7 @@ use super::report::DoctorReport;
 pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     let DeployedStack { ingest, consumer, drain, .. } = deployment;
     role(deployment, ingest, ingest_fn::environment::PERMISSIONS, report);
-    role(deployment, drain, ingest_fn::environment::REDRIVER_PERMISSIONS, report);
+    role(deployment, drain, ingest_fn::environment::DRAIN_PERMISSIONS, report);
     role(deployment, consumer, consumer_fn::environment::PERMISSIONS, report);
 }
 

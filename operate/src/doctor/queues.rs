@@ -1,6 +1,6 @@
 //! The spill queue and its dead-letter queue, compared with the drain's constants.
 
-use ingest_fn::redrive;
+use ingest_fn::drain as spill_drain;
 use shared::limits::MESSAGE_BYTES;
 
 use super::facts::{DeployedQueue, DeployedStack, RedrivePolicy};
@@ -12,7 +12,7 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     queue("dead letters", dead_letters, report);
 
     let mut about = report.about("spill queue");
-    let least = (6 * drain.timeout).max(redrive::VISIBILITY);
+    let least = (6 * drain.timeout).max(spill_drain::VISIBILITY);
     about.holds(
         "VisibilityTimeout",
         spill.visibility.as_secs(),
@@ -27,7 +27,7 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     );
     let policy =
         |RedrivePolicy { target, receives }: &RedrivePolicy| format!("after {receives} receives to {target}");
-    let should = RedrivePolicy { target: dead_letters.arn.clone(), receives: redrive::RECEIVES };
+    let should = RedrivePolicy { target: dead_letters.arn.clone(), receives: spill_drain::RECEIVES };
     about.holds(
         "RedrivePolicy",
         spill.redrive.as_ref().map_or("not set".to_owned(), policy),
@@ -39,10 +39,10 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
         "MessageRetentionPeriod",
         spill.retention.as_secs(),
         spill.retention <= dead_letters.retention
-            && spill.retention >= redrive::VISIBILITY * redrive::RECEIVES,
+            && spill.retention >= spill_drain::VISIBILITY * spill_drain::RECEIVES,
         format_args!(
             "at least {} for all receives, and at most the {} s for which dead letters are retained",
-            (redrive::VISIBILITY * redrive::RECEIVES).as_secs(),
+            (spill_drain::VISIBILITY * spill_drain::RECEIVES).as_secs(),
             dead_letters.retention.as_secs()
         ),
         "deploy the stack again: it sets both",

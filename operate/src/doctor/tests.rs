@@ -138,7 +138,7 @@ fn as_deployed() -> DeployedStack {
         }],
         ingest: function("ingest", 512, 15, ingest::ENVIRONMENT, ingest::PERMISSIONS),
         consumer: function("consumer", 1_769, 60, &consumer::ENVIRONMENT, consumer::PERMISSIONS),
-        drain: function("drain", 512, 30, ingest::REDRIVER_ENVIRONMENT, ingest::REDRIVER_PERMISSIONS),
+        drain: function("drain", 512, 30, ingest::DRAIN_ENVIRONMENT, ingest::DRAIN_PERMISSIONS),
         live: LiveIngest {
             live_code: "code".to_owned(),
             newest_code: "code".to_owned(),

@@ -69,7 +69,7 @@ export function widgets(sources: DashboardSources) {
       graph(
         'Drain: duration (ms)',
         [spill.drain.metricDuration(Stats.p(50)), spill.drain.metricDuration(Stats.MAXIMUM)],
-        { right: distribution('RedriveLatency', 'a put, '), ...line(spill.drainTimeout.toMilliseconds(), 'time-out') },
+        { right: distribution('DrainLatency', 'a put, '), ...line(spill.drainTimeout.toMilliseconds(), 'time-out') },
       ),
     ],
     [heading('## Consumer')],

@@ -22,7 +22,7 @@ impl Bench {
         self.start + Duration::from_millis(ms)
     }
 
-    /// Lets a line of `bytes` bytes enter that nobody waits for after `deadline_ms`.
+    /// Lets a line of `bytes` bytes enter whose request waits until `deadline_ms`.
     fn enter(&mut self, key: &str, bytes: usize, deadline_ms: u64) -> Ticket {
         let ticket = Ticket { request: 0, index: self.lines };
         self.lines += 1;
@@ -46,8 +46,8 @@ impl Bench {
         Some((call.id, call.records.iter().map(shown).collect()))
     }
 
-    fn settle(&mut self, call: CallId, puts: Vec<Put>, ms: u64) -> Settlement {
-        self.queue.settle(call, Ok(puts), self.at(ms), 1.0)
+    fn finish(&mut self, call: CallId, puts: Vec<Put>, ms: u64) -> CallOutcome {
+        self.queue.finish(call, Ok(puts), self.at(ms), 1.0)
     }
 }
 
@@ -56,7 +56,7 @@ fn throttled() -> Put {
 }
 
 #[test]
-fn nothing_waits_when_nothing_is_under_way() {
+fn a_line_is_sent_at_once_if_no_record_of_its_key_is_in_progress() {
     let mut bench = Bench::new();
     bench.enter("a", 10, 250);
     assert_eq!(bench.call(0).unwrap().1, ["a×1"]);
@@ -70,7 +70,7 @@ fn lines_of_a_key_that_is_under_way_wait_and_go_as_one_record() {
     bench.enter("a", 10, 250);
     bench.enter("a", 10, 250);
     assert!(bench.call(1).is_none());
-    bench.settle(first, vec![Put::Taken], 20);
+    bench.finish(first, vec![Put::Taken], 20);
     assert_eq!(bench.call(20).unwrap().1, ["a×2"]);
 }
 
@@ -80,14 +80,14 @@ fn a_key_that_waits_to_be_sent_again_holds_up_no_other() {
     let a = bench.enter("a", 10, 250);
     bench.enter("b", 10, 250);
     let (first, _) = bench.call(0).unwrap();
-    let settlement = bench.settle(first, vec![throttled(), Put::Taken], 10);
-    assert_eq!(settlement.refused[0].0, a);
+    let outcome = bench.finish(first, vec![throttled(), Put::Taken], 10);
+    assert_eq!(outcome.refused[0].0, a);
     bench.enter("b", 10, 250);
     bench.enter("a", 10, 250);
     assert_eq!(bench.call(10).unwrap().1, ["b×1"]);
     assert!(bench.call(29).is_none());
     assert_eq!(bench.queue.wake_at(), Some(bench.at(30)), "20 ms at full jitter");
-    assert_eq!(bench.call(30).unwrap().1, ["a×2"], "the refused line, and what came behind it");
+    assert_eq!(bench.call(30).unwrap().1, ["a×2"], "the refused line, and the line after it");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn only_a_few_calls_are_under_way_at_a_time() {
     }
     bench.enter("e", 10, 250);
     assert!(bench.call(0).is_none());
-    bench.settle(0, vec![Put::Taken], 1);
+    bench.finish(0, vec![Put::Taken], 1);
     assert_eq!(bench.call(1).unwrap().1, ["e×1"]);
 }
 
@@ -114,7 +114,7 @@ fn a_record_has_at_most_one_head() {
     let mut records = Vec::new();
     while let Some((call, record)) = bench.call(0) {
         records.extend(record);
-        bench.settle(call, vec![Put::Taken], 0);
+        bench.finish(call, vec![Put::Taken], 0);
     }
     assert_eq!(records, ["a×3", "a×2", "a×2"]);
 }
@@ -141,9 +141,9 @@ fn an_answer_without_a_position_for_each_record_is_none() {
     bench.enter("a", 10, 250);
     bench.enter("b", 10, 250);
     let (call, _) = bench.call(0).unwrap();
-    let settlement = bench.settle(call, vec![Put::Taken], 1);
-    assert_eq!(settlement.taken, []);
-    assert_eq!(&*settlement.refused[1].1, "the stream answered for 1 of 2 records");
+    let outcome = bench.finish(call, vec![Put::Taken], 1);
+    assert_eq!(outcome.taken, []);
+    assert_eq!(&*outcome.refused[1].1, "the stream answered for 1 of 2 records");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_line_beyond_a_record_that_compresses_travels_alone() {
     for _ in 0..3 {
         let (call, records) = bench.call(0).unwrap();
         assert_eq!(records, ["a×1"]);
-        bench.settle(call, vec![Put::Taken], 0);
+        bench.finish(call, vec![Put::Taken], 0);
     }
 }
 
@@ -221,12 +221,12 @@ fn drain(bench: &mut Bench, sent: &mut HashMap<String, Vec<Ticket>>) -> Result<(
         let sizes: Vec<_> = sizes.collect();
         prop_assert!(sizes.iter().all(|size| *size <= limits::RECORD_BYTES));
         prop_assert!(sizes.iter().sum::<usize>() <= limits::PUT_BYTES);
-        for record in &bench.queue.under_way[&call.id] {
+        for record in &bench.queue.in_progress[&call.id] {
             let tickets = record.lines.iter().map(|line| line.ticket);
             sent.entry(record.partition_key.to_string()).or_default().extend(tickets);
         }
         let puts = vec![Put::Taken; call.records.len()];
-        bench.queue.settle(call.id, Ok(puts), now, 1.0);
+        bench.queue.finish(call.id, Ok(puts), now, 1.0);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use shared::limits;
 
 use crate::publish::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 
-/// What becomes of one call. The records land even if the caller has given up by then.
+/// What happens to one call. The records land even if the caller has stopped waiting.
 pub(super) struct Behaviour {
     lands: Vec<bool>,
     lands_after: Duration,
@@ -50,7 +50,7 @@ impl Behaviour {
         match random() / faults.max(0.01) {
             // Not taken, and it says so.
             ..0.1 => Self::answers(Err(StreamFailure::Refused("at random".to_owned())), answers_after),
-            // Taken in part or not, and nobody knows.
+            // Perhaps taken in part, without a clear answer.
             ..0.3 => Self { answer: Err(StreamFailure::Ambiguous("at random".to_owned())), ..honest },
             ..0.4 => Self::hangs(),
             _ => honest,
@@ -72,7 +72,7 @@ struct State {
     next_call: AtomicU64,
     calls: Mutex<Vec<String>>,
     landed: Mutex<Vec<String>>,
-    keys_under_way: Mutex<HashSet<String>>,
+    keys_in_progress: Mutex<HashSet<String>>,
 }
 
 impl FakeStream {
@@ -92,15 +92,15 @@ impl FakeStream {
     }
 
     /// Records of calls that somebody waits for.
-    pub(super) fn under_way(&self) -> usize {
-        self.state.keys_under_way.lock().unwrap().len()
+    pub(super) fn in_progress(&self) -> usize {
+        self.state.keys_in_progress.lock().unwrap().len()
     }
 }
 
 impl EventStream for FakeStream {
     async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
         check_limits(records);
-        let _under_way = UnderWay::begin(&self.state, records);
+        let _in_progress = UnderWay::begin(&self.state, records);
         let shown = records.iter().map(|r| format!("{}: {}", r.partition_key, lines(r).join(" ")));
         let shown = shown.collect::<Vec<_>>().join(" | ");
         self.state.calls.lock().unwrap().push(shown);
@@ -145,9 +145,9 @@ struct UnderWay {
 impl UnderWay {
     fn begin(state: &Arc<State>, records: &[StreamRecord]) -> Self {
         let keys: Vec<_> = records.iter().map(|record| record.partition_key.clone()).collect();
-        let mut under_way = state.keys_under_way.lock().unwrap();
+        let mut in_progress = state.keys_in_progress.lock().unwrap();
         for key in &keys {
-            assert!(under_way.insert(key.clone()), "`{key}` has two records under way");
+            assert!(in_progress.insert(key.clone()), "`{key}` has two records in progress");
         }
         Self { state: Arc::clone(state), keys }
     }
@@ -155,9 +155,9 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut under_way = self.state.keys_under_way.lock().unwrap();
+        let mut in_progress = self.state.keys_in_progress.lock().unwrap();
         self.keys.iter().for_each(|key| {
-            under_way.remove(key);
+            in_progress.remove(key);
         });
     }
 }

@@ -1,8 +1,8 @@
-//! The other end of the spill queue: brings spilled lines to the stream, with their partition keys. It never spills
-//! again: a message whose lines the stream did not all take stays in the queue, and comes again after its visibility
-//! time-out; after [`RECEIVES`] of them the queue moves it, with its bytes, to the dead-letter queue.
+//! The drain: puts spilled lines on the stream, with their partition keys. It never spills. If the stream does not take all
+//! lines of a message, the message stays in the queue and is received again after its visibility time-out. After
+//! [`RECEIVES`] receives the queue moves it to the dead-letter queue.
 //!
-//! On the second attempt lines that the stream took on the first are put again: the consumer recognises the admission.
+//! A second attempt puts lines again that the stream took on the first: the consumer recognises their admission.
 
 mod lambda;
 
@@ -17,73 +17,67 @@ pub use self::lambda::serve;
 use crate::publish::{EventStream, OutgoingLine, Publisher};
 use crate::spill::SpillMessage;
 
-/// How long a batch of messages may take to reach the stream. Nobody waits for it, so it is long.
+/// Time limit for putting a batch of messages on the stream. No client waits for it, so it is long.
 const BUDGET: Duration = Duration::from_secs(20);
 
-/// How long one attempt may take. It is generous as well: what is slow is not worth a second copy.
+/// Time limit for one attempt. Long as well: a slow answer costs less than a second copy.
 pub const ATTEMPT: Duration = Duration::from_secs(2);
 
-/// The function's time-out, as it is deployed: the budget, and time to start and to answer.
+/// The function's time-out as deployed: the budget, and time to start and to answer.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The queue's visibility time-out, as it is deployed: six times the function's, as AWS recommends
+/// The queue's visibility time-out as deployed: six times the function's, as AWS recommends
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>).
 pub const VISIBILITY: Duration = Duration::from_mins(3);
 
-/// The queue's `maxReceiveCount`, as it is deployed: with that visibility time-out, a stream that is away for a day
-/// makes no dead letters.
+/// The queue's `maxReceiveCount` as deployed: with this visibility time-out, messages survive a stream outage of one day.
 pub const RECEIVES: u32 = 500;
 
-/// The event that Lambda makes of a batch of messages, as far as it is read here.
+/// A batch of messages as Lambda sends it, without the members that are not used.
 #[derive(Debug, Deserialize)]
-pub struct Batch {
-    /// The messages.
+pub struct QueueBatch {
     #[serde(rename = "Records")]
-    pub messages: Vec<Message>,
+    pub messages: Vec<QueueMessage>,
 }
 
-/// One message of a batch.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Message {
-    /// What the answer names it by.
+pub struct QueueMessage {
     pub message_id: String,
     /// [`SpillMessage::body`].
     pub body: String,
 }
 
-/// Which messages stay in the queue. An empty list: none.
+/// The messages that stay in the queue. An empty list means none.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Response {
-    batch_item_failures: Vec<Failure>,
+pub struct QueueResponse {
+    batch_item_failures: Vec<QueueFailure>,
 }
 
-/// A message that stays in the queue.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure {
+struct QueueFailure {
     item_identifier: String,
 }
 
-/// Brings messages to the stream.
 #[derive(Debug)]
-pub struct Redriver<S> {
+pub struct Drain<S> {
     publisher: Publisher<S>,
 }
 
-impl<S: EventStream> Redriver<S> {
+impl<S: EventStream> Drain<S> {
     pub fn new(stream: S, settings: &config::Publish) -> Self {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let settings = config::Publish { budget_ms: ms(BUDGET), attempt_ms: ms(ATTEMPT), ..settings.clone() };
-        Self { publisher: Publisher::new(stream, settings, Metric::RedriveLatency) }
+        Self { publisher: Publisher::new(stream, settings, Metric::DrainLatency) }
     }
 
-    /// Publishes the lines of all messages, those of a partition key in their order.
-    pub async fn handle(&self, batch: Batch) -> Response {
+    /// Publishes the lines of all messages. Lines of one partition key stay in order.
+    pub async fn handle(&self, batch: QueueBatch) -> QueueResponse {
         let mut lines = Vec::new();
         let mut read = Vec::new();
-        let mut response = Response::default();
+        let mut response = QueueResponse::default();
         for message in batch.messages {
             match SpillMessage::read(&message.body) {
                 Ok(of_message) => {
@@ -93,7 +87,7 @@ impl<S: EventStream> Redriver<S> {
                 }
                 Err(error) => {
                     let id = message.message_id;
-                    tracing::error!(message.id = %id, %error, "a spilled message cannot be read and goes to the dead-letter queue in the end: {error}");
+                    tracing::error!(message.id = %id, %error, "a spilled message cannot be read and will end in the dead-letter queue: {error}");
                     response.keep(id);
                 }
             }
@@ -106,26 +100,26 @@ impl<S: EventStream> Redriver<S> {
         &self,
         lines: Vec<OutgoingLine>,
         messages: Vec<(String, Range<usize>)>,
-        response: &mut Response,
+        response: &mut QueueResponse,
     ) {
         let answers = self.publisher.publish(lines).await;
-        let (mut kept, mut cause) = (0, None);
+        let (mut staying, mut cause) = (0, None);
         for (id, of_message) in messages {
             if let Some(unpublished) = answers[of_message].iter().find_map(|answer| answer.as_ref().err()) {
-                kept += 1;
+                staying += 1;
                 cause = Some(unpublished.to_string());
                 response.keep(id);
             }
         }
         if let Some(cause) = cause {
-            tracing::warn!(messages = kept, cause, "spilled messages stay in the queue: {cause}");
+            tracing::warn!(messages = staying, cause, "spilled messages stay in the queue: {cause}");
         }
     }
 }
 
-impl Response {
+impl QueueResponse {
     fn keep(&mut self, message_id: String) {
-        self.batch_item_failures.push(Failure { item_identifier: message_id });
+        self.batch_item_failures.push(QueueFailure { item_identifier: message_id });
     }
 }
 
@@ -141,7 +135,7 @@ mod tests {
     use super::*;
     use crate::publish::{Put, Refusal, StreamFailure, StreamRecord};
 
-    /// Refuses records of the partition key `full`; hangs if told so.
+    /// Refuses records of the partition key `full`, or hangs.
     #[derive(Default)]
     struct Stream {
         hangs: bool,
@@ -164,8 +158,8 @@ mod tests {
         }
     }
 
-    /// Messages by id and body, as Lambda hands them on; the answer as Lambda reads it.
-    async fn redrive(stream: &std::sync::Arc<Stream>, messages: &[(&str, &str)]) -> serde_json::Value {
+    /// Sends messages, by id and body, as Lambda does, and returns the answer as Lambda reads it.
+    async fn drain(stream: &std::sync::Arc<Stream>, messages: &[(&str, &str)]) -> serde_json::Value {
         let record = |(id, body): &(&str, &str)| {
             json!({
                 "messageId": id,
@@ -185,8 +179,8 @@ mod tests {
             })
         };
         let event = json!({"Records": messages.iter().map(record).collect::<Vec<_>>()});
-        let redriver = Redriver::new(std::sync::Arc::clone(stream), &config::Publish::default());
-        let response = redriver.handle(serde_json::from_value(event).unwrap()).await;
+        let drain = Drain::new(std::sync::Arc::clone(stream), &config::Publish::default());
+        let response = drain.handle(serde_json::from_value(event).unwrap()).await;
         serde_json::to_value(response).unwrap()
     }
 
@@ -194,16 +188,16 @@ mod tests {
         SpillMessage::of(key, lines).body().to_owned()
     }
 
-    fn kept(ids: &[&str]) -> serde_json::Value {
+    fn staying(ids: &[&str]) -> serde_json::Value {
         let failures: Vec<_> = ids.iter().map(|id| json!({"itemIdentifier": id})).collect();
         json!({"batchItemFailures": failures})
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lines_reach_the_stream_with_their_key_and_in_their_order() {
+    async fn lines_reach_the_stream_with_their_key_and_in_order() {
         let stream = std::sync::Arc::<Stream>::default();
         let (one, two, three) = (body("acme", &["1", "2"]), body("beta#1", &["3"]), body("acme", &["4"]));
-        assert_eq!(redrive(&stream, &[("a", &one), ("b", &two), ("c", &three)]).await, kept(&[]));
+        assert_eq!(drain(&stream, &[("a", &one), ("b", &two), ("c", &three)]).await, staying(&[]));
         let records = stream.records.lock().unwrap();
         let record = |key: &str, lines: &[&str]| StreamRecord {
             partition_key: key.to_owned(),
@@ -213,30 +207,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_was_not_taken_stays_and_its_neighbours_go() {
+    async fn a_refused_message_stays_in_the_queue_and_the_others_are_done() {
         let stream = std::sync::Arc::<Stream>::default();
         let (full, free) = (body("full", &["1"]), body("free", &["2"]));
-        assert_eq!(redrive(&stream, &[("a", &full), ("b", &free)]).await, kept(&["a"]));
+        assert_eq!(drain(&stream, &[("a", &full), ("b", &free)]).await, staying(&["a"]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_cannot_be_read_stays_until_the_queue_moves_it_to_the_dead_letter_queue() {
+    async fn an_unreadable_message_stays_until_the_queue_moves_it_to_the_dead_letter_queue() {
         let stream = std::sync::Arc::<Stream>::default();
         let good = body("acme", &["1"]);
-        assert_eq!(redrive(&stream, &[("bad", "garbage"), ("good", &good)]).await, kept(&["bad"]));
+        assert_eq!(drain(&stream, &[("bad", "garbage"), ("good", &good)]).await, staying(&["bad"]));
         assert_eq!(stream.records.lock().unwrap().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_hangs_is_given_up_within_the_functions_time_out() {
+    async fn a_batch_for_a_hanging_stream_ends_within_the_functions_time_out() {
         let stream = std::sync::Arc::new(Stream { hangs: true, ..Stream::default() });
         let started = Instant::now();
-        assert_eq!(redrive(&stream, &[("a", &body("acme", &["1"]))]).await, kept(&["a"]));
+        assert_eq!(drain(&stream, &[("a", &body("acme", &["1"]))]).await, staying(&["a"]));
         assert_eq!(started.elapsed(), BUDGET);
         assert!(BUDGET < TIMEOUT && TIMEOUT * 6 <= VISIBILITY);
     }
 
-    /// The names of the distributions that something was recorded of.
+    /// The names of the distributions that got a value.
     #[derive(Default)]
     struct Recorded(Mutex<Vec<String>>);
 
@@ -260,16 +254,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_its_puts_take_is_not_counted_as_the_doors() {
+    async fn the_time_of_its_puts_is_not_counted_as_that_of_ingest() {
         let recorded = Recorded::default();
-        let _until_the_end = metrics::set_default_local_recorder(&recorded);
+        let _guard = metrics::set_default_local_recorder(&recorded);
         let stream = std::sync::Arc::<Stream>::default();
-        assert_eq!(redrive(&stream, &[("a", &body("acme", &["1"]))]).await, kept(&[]));
-        assert_eq!(*recorded.0.lock().unwrap(), ["RedriveLatency"]);
+        assert_eq!(drain(&stream, &[("a", &body("acme", &["1"]))]).await, staying(&[]));
+        assert_eq!(*recorded.0.lock().unwrap(), ["DrainLatency"]);
     }
 
     #[tokio::test]
     async fn an_empty_batch_is_done_at_once() {
-        assert_eq!(redrive(&std::sync::Arc::default(), &[]).await, kept(&[]));
+        assert_eq!(drain(&std::sync::Arc::default(), &[]).await, staying(&[]));
     }
 }
