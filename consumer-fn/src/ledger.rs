@@ -2,10 +2,10 @@
 //!
 //! What is to be written when is [`crate::protocol`]'s; here is only what can be read and written.
 
+use shared::format::manifest_row::ManifestRow;
 use std::future::Future;
 
 use crate::origin::ShardPosition;
-use shared::format::manifest_row::ManifestRow;
 
 #[cfg(feature = "aws")]
 pub mod dynamodb;

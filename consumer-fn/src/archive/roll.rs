@@ -4,14 +4,14 @@
 //! for almost every batch; where that is too large, it still tells how well this data compresses, and the next tries
 //! aim just below the limit.
 
+use bytes::Bytes;
+use shared::format::manifest_row::TenantRange;
 use shared::gzip::{self, Level};
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
 use crate::manifest::{Contents, widened};
 use crate::origin::BatchPosition;
-use bytes::Bytes;
-use shared::format::manifest_row::TenantRange;
 
 /// What a try aims at, as a part of the limit: data is never quite alike.
 const AIM: f64 = 0.97;

@@ -131,7 +131,7 @@ impl ItemStore for DynamoItems {
     }
 }
 
-fn value(attribute: Attribute) -> AttributeValue {
+pub(crate) fn value(attribute: Attribute) -> AttributeValue {
     match attribute {
         Attribute::Text(text) => AttributeValue::S(text),
         Attribute::Number(number) => AttributeValue::N(number.to_string()),

@@ -14,11 +14,11 @@ use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::format::key;
+use shared::format::manifest_row::ManifestRow;
 
 use super::{Intent, Ledger, LedgerFailure, Progress, Written};
-use crate::items::Attribute;
+use crate::items::dynamodb::value;
 use crate::origin::ShardPosition;
-use shared::format::manifest_row::ManifestRow;
 
 /// The longest that one attempt at a call may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -82,13 +82,9 @@ impl Ledger for DynamoLedger {
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
         let ShardPosition { sequence_number, position } = &row.first;
         let mut item = keys(shard, key::manifest_sort(sequence_number, *position));
-        item.extend(row.attributes().into_iter().map(|(name, value)| {
-            let value = match value {
-                Attribute::Text(text) => AttributeValue::S(text),
-                Attribute::Number(number) => AttributeValue::N(number.to_string()),
-            };
-            (name.to_owned(), value)
-        }));
+        item.extend(
+            row.attributes().into_iter().map(|(name, attribute)| (name.to_owned(), value(attribute))),
+        );
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         put.send().await.map(drop).map_err(failure)
     }

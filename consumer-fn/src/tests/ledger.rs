@@ -1,6 +1,7 @@
 //! What an attempt leaves in ledger and manifest, and what a later one makes of it.
 
 use serde_json::Value;
+use shared::format::manifest_row::{TenantIndex, TenantRange};
 use tokio::time::Instant;
 
 use super::large::noise;
@@ -9,7 +10,6 @@ use super::{Pipeline, SHARD, admitted, pack, record, sequence_number};
 use crate::commit::settle;
 use crate::manifest::{self, Contents};
 use crate::origin::ShardPosition;
-use shared::format::manifest_row::{TenantIndex, TenantRange};
 
 fn mark(record: usize) -> ShardPosition {
     ShardPosition::new(sequence_number(record), 0)

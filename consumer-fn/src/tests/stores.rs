@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde_json::Value;
+use shared::format::manifest_row::ManifestRow;
 use shared::gzip::{self, Cap};
 
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::ledger::{Ledger, LedgerFailure, Progress, Written};
 use crate::objects::{Created, Found, ObjectFailure, ObjectStore};
 use crate::origin::ShardPosition;
-use shared::format::manifest_row::ManifestRow;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
