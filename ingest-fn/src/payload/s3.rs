@@ -80,7 +80,7 @@ mod tests {
         let answers: Vec<_> = statuses.iter().map(|status| (*status, "")).collect();
         let (sdk, requests) = replay(&answers);
         let payloads = S3Payloads::new(&sdk, "bucket".to_owned());
-        (payloads.put_if_absent("payloads/acme/a%2Fb/ab", Bytes::from_static(b"text")).await, requests)
+        (payloads.put_if_absent("claims/acme/a%2Fb/ab", Bytes::from_static(b"text")).await, requests)
     }
 
     #[tokio::test]
@@ -90,7 +90,7 @@ mod tests {
         let request = requests.actual_requests().next().unwrap();
         assert_eq!(request.method(), "PUT");
         assert_eq!(request.headers().get("if-none-match"), Some("*"));
-        assert!(request.uri().contains("/payloads/acme/a%252Fb/ab"), "{}", request.uri());
+        assert!(request.uri().contains("/claims/acme/a%252Fb/ab"), "{}", request.uri());
     }
 
     #[tokio::test]
@@ -109,8 +109,8 @@ mod tests {
         let dead = NeverClient::new();
         let payloads =
             S3Payloads::new(&sdk.into_builder().http_client(dead.clone()).build(), "bucket".to_owned());
-        let put = payloads.put_if_absent("payloads/acme/1/ab", Bytes::from_static(b"text"));
-        let budget = shared::config::Publish::default().payload();
+        let put = payloads.put_if_absent("claims/acme/1/ab", Bytes::from_static(b"text"));
+        let budget = shared::config::Publish::default().claim_check();
         let _gave_up = tokio::time::timeout(budget, put).await;
         assert!(dead.num_calls() > 1, "{} calls", dead.num_calls());
     }
@@ -118,9 +118,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_s3_refuses_names_the_key() {
         let failure = put(&[403]).await.0.unwrap_err().to_string();
-        assert!(
-            failure.starts_with("the payload `payloads/acme/a%2Fb/ab` could not be stored: "),
-            "{failure}"
-        );
+        assert!(failure.starts_with("the payload `claims/acme/a%2Fb/ab` could not be stored: "), "{failure}");
     }
 }

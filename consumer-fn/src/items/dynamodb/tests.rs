@@ -3,7 +3,7 @@
 use aws_smithy_http_client::test_util::StaticReplayClient;
 use serde_json::Value;
 use shared::fields::Fields;
-use shared::format::event_line::Source;
+use shared::format::facts::{Facts, Source};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::tier::Tier;
 use shared::time::Timestamp;
@@ -30,22 +30,25 @@ const OF_THE_TABLE: [&str; 5] = [
 fn item(id: &str) -> Item {
     let at = Timestamp::from_unix_ms(1_795_253_400_000);
     Item {
-        tenant: TenantId::parse("acme").unwrap(),
-        id: EventId::parse(id).unwrap(),
+        facts: Facts {
+            tenant: TenantId::parse("acme").unwrap(),
+            id: EventId::parse(id).unwrap(),
+            admission_id: AdmissionId(Uuid::from_u128(1)),
+            source: Source::Webhook,
+            tier: Tier::parse("pro").unwrap(),
+            received_at: at,
+            event_time: None,
+            trace: None,
+        },
         origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 0 },
-        admission_id: AdmissionId(Uuid::from_u128(1)),
         content_hash: "cd".to_owned(),
-        source: Source::Webhook,
-        tier: Tier::parse("pro").unwrap(),
-        received_at: at,
-        event_time: None,
         processed_at: at,
         original_text: "hello".to_owned(),
         modified_data: String::new(),
-        original_ref: None,
-        modified_ref: None,
         fields: Fields::empty(),
-        fields_ref: None,
+        original_text_bytes: None,
+        modified_data_bytes: None,
+        fields_bytes: None,
         expires_at: Some(1_800_000_000),
         received_partition: "tenants/acme#3".to_owned(),
     }
@@ -196,7 +199,7 @@ async fn a_call_that_is_throttled_leaves_every_item_to_the_next_attempt() {
 /// Takes an item over before a DynamoDB that answers so.
 async fn take_over(answers: &[(u16, &'static str)]) -> (TakenOver, StaticReplayClient) {
     let (sdk, requests) = replay(answers);
-    let Item { tenant, id, origin: to, .. } = item("a");
+    let Item { facts: Facts { tenant, id, .. }, origin: to, .. } = item("a");
     let from = Origin { sequence_number: "7".into(), position: 2, ..to.clone() };
     let items = DynamoItems::new(&sdk, "items".to_owned());
     let mut taken = items.take_over(&[TakeOver { tenant, id, from, to }]).await;
