@@ -58,11 +58,11 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
         let fenced = committer.carry_out(Attempt::fence(end), None).await;
         carried = fenced.map_err(|(_, error)| (committed.clone(), error));
     }
-    let committed = |position: &ShardPosition| layout.in_batch(position).record;
+    let record_at = |position: &ShardPosition| layout.in_batch(position).record;
     let records = match carried {
-        Ok(position) => committed(&position).max(prefix.records),
+        Ok(position) => record_at(&position).max(prefix.records),
         Err((position, error)) => {
-            let records = committed(&position);
+            let records = record_at(&position);
             tracing::error!(%error, batch.record = records, "the archive or the ledger did not answer in time, the batch ends there");
             records
         }
@@ -86,8 +86,8 @@ pub async fn fence(
 ) -> Result<(), NotFenced> {
     let stores = CommitStores { shard, objects, ledger, until };
     let mut committer = Committer { stores, row: None, object_bytes: Vec::new() };
-    let committed = committer.carry_out(Attempt::fence(end), None).await;
-    committed.map(drop).map_err(|(_, error)| NotFenced(error.to_string()))
+    let fenced = committer.carry_out(Attempt::fence(end), None).await;
+    fenced.map(drop).map_err(|(_, error)| NotFenced(error.to_string()))
 }
 
 /// The ledger or the archive did not answer in time. Trying again is safe.

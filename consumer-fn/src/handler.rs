@@ -63,8 +63,8 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
         let stored = texts::store(prepared, objects, deadline.texts()).await;
         let inserted = insert(stored, items, deadline.items()).await;
         let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine()).await;
-        let stores = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive() };
-        let committed = commit(inserted, &batch, stores, &config.archive).await;
+        let archive = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive() };
+        let committed = commit(inserted, &batch, archive, &config.archive).await;
 
         count(events, &committed, clock.now());
         respond(&batch, committed.records)

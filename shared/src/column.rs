@@ -22,14 +22,13 @@ pub const ARCHIVE: &[Column] = &[
     text("event_time"),
     text("processed_at"),
     text("text"),
-    described("text_ref", "JSON: where a text too large for a line is stored"),
     described("fields", "JSON: every other member that the client sent"),
     text("shard"),
     text("sequence_number"),
     int("position"),
-    described("fields_ref", "JSON: where fields too large for a line are stored"),
     text("original_text"),
-    described("original_ref", "JSON: where an original too large for an item is stored"),
+    described("claim_check", "JSON: where a line too large for an object is stored"),
+    described("trace", "the `traceparent` header of the request"),
 ];
 
 /// A quarantine line.
@@ -44,6 +43,7 @@ pub const QUARANTINE: &[Column] = &[
     text("arrival"),
     text("partition_key"),
     described("bytes", "base64"),
+    described("trace", "the `traceparent` header of the request"),
 ];
 
 const fn text(name: &'static str) -> Column {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use shared::column::{self, Column};
 use shared::config::ArchiveContent;
 
-use super::Pipeline;
 use super::stores::WrittenLines as _;
+use super::{Pipeline, admitted, pack};
 use shared::noise::noise;
 
 /// The members of all lines together.
@@ -28,6 +28,11 @@ async fn lines_of_all_kinds_have_exactly_the_columns() {
         let event = json!({ "tenant_id": "acme", "id": id, "text": text, "event_time": at, "extra": extra });
         event.to_string().into_bytes()
     };
+    let traced = |admission, id: &str| {
+        let mut event = admitted(admission, "acme", id, "traced");
+        event.facts.trace = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
+        pack(&[event])
+    };
     let records = [
         event("small", "x", "y"),
         // Their text, their fields do not fit a line.
@@ -36,6 +41,8 @@ async fn lines_of_all_kinds_have_exactly_the_columns() {
         // Quarantined: an id with another content, and bytes that are no event.
         event("small", "another", "y"),
         b"no event".to_vec(),
+        traced(1, "traced"),
+        traced(2, "small"),
     ];
     assert_eq!(pipeline.invoke(&records).await, records.len());
     assert_eq!(members(&pipeline.objects.archived()), names(column::ARCHIVE));
