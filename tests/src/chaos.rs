@@ -71,7 +71,7 @@ impl ClientLog {
         }
     }
 
-    /// Puts a redriven event on the stream, and records it as accepted. See [`StoredData::strand`].
+    /// Puts a redriven event on the stream, and records it as accepted. See `StoredData::strand`.
     pub fn strand(&mut self, site: &Site, tenant: &str, id: &str) {
         site.stored().strand(tenant, id);
         let event = (tenant.to_owned(), id.to_owned());
