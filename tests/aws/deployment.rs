@@ -175,11 +175,11 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
             }
         }
         assert_eq!(listed.len(), expected);
-        let one = listed.iter().find(|item| item.facts.id.as_str() == "e3/ü").unwrap();
-        assert_eq!(one.received_at, stored[3].received_at);
+        let one = listed.iter().find(|item| item.id.as_str() == "e3/ü").unwrap();
+        assert_eq!(one.received_at, stored[3].facts.received_at);
         assert_eq!(
             (one.expires_at, one.existing.admission_id),
-            (Some(1_797_845_400), stored[3].admission_id)
+            (Some(1_797_845_400), stored[3].facts.admission_id)
         );
     }
 }

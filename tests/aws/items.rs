@@ -85,7 +85,7 @@ async fn an_item_is_inserted_once_and_the_second_insert_tells_what_is_there() {
     let first = item(1, "first");
     assert_eq!(
         (&existing.origin, existing.admission_id, &existing.content_hash),
-        (&first.origin, first.admission_id, &first.content_hash)
+        (&first.origin, first.facts.admission_id, &first.content_hash)
     );
     let client = Client::new(&sdk(url()));
     let get = client.get_item().table_name(&table);
@@ -100,8 +100,8 @@ async fn the_items_of_a_spread_tenant_are_found_by_time_in_the_partitions_of_the
     let (table, proxy) = (table().await, Proxy::new(&[]).await);
     let later = |number: u32| {
         let item = item(number, "x");
-        let received_at = item.received_at.plus(Duration::from_millis(u64::from(number)));
-        Item { received_at, ..item }
+        let received_at = item.facts.received_at.plus(Duration::from_millis(u64::from(number)));
+        Item { facts: Facts { received_at, ..item.facts.clone() }, ..item }
     };
     // Not in the order of time.
     let items: Vec<_> = [3, 0, 5, 1, 4, 2].map(later).into();

@@ -30,6 +30,7 @@ fn lines(keys: &[&str]) -> Vec<OutgoingLine> {
     let line = |key: &&str| OutgoingLine {
         partition_key: (*key).to_owned(),
         line: Bytes::from(format!("{{\"{key}\":1}}")),
+        is_head: false,
     };
     keys.iter().map(line).collect()
 }
