@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use futures::StreamExt;
-use tests::chaos::{ClientLog, STEPS, run};
+use tests::chaos::{ClientLog, SMALL_OBJECTS, STEPS, run, too_large};
 
 /// Has the fault at the first and the third call of a step.
 async fn run_with(step: &'static str, fault: &'static str) -> (&'static str, &'static str, String) {
-    let site = crate::site().faults(&[(step, 1, 1, fault), (step, 3, 3, fault)]);
+    let site = crate::site().configuration(SMALL_OBJECTS).faults(&[(step, 1, 1, fault), (step, 3, 3, fault)]);
     let pipeline = site.start();
     let mut log = ClientLog::default();
     for round in 0..4 {
         site.stored().put_foreign("t0", b"\x00poison");
-        let large = (format!("t{round}"), format!("large{round}"), "large ".repeat(30_000));
+        let text = if step == "text_put" { too_large(round) } else { "large ".repeat(30_000) };
+        let large = (format!("t{round}"), format!("large{round}"), text);
         let small = (0..8).map(|n| (format!("t{}", n % 3), format!("r{round}-{n}"), "x".to_owned()));
         log.send(&pipeline, small.chain([large])).await;
         log.strand(&site, "t1", &format!("stranded{round}"));

@@ -9,6 +9,7 @@ use std::path::Path;
 use fastrand::Rng;
 use futures::StreamExt;
 use serde_json::json;
+use shared::noise::noise;
 
 use crate::site::{LocalRun, Site, answer, eventually, signal};
 
@@ -25,6 +26,14 @@ pub const STEPS: [(&str, &[&str]); 10] = [
     ("ledger_commit", &["refuse", "fail_after", "die_before", "die_after", "late", "die_late"]),
     ("stream_put", &["refuse", "refuse_some", "fail_after"]),
 ];
+
+/// The smallest archive objects that a configuration allows, so that [`too_large`] texts are soon made.
+pub const SMALL_OBJECTS: &str = "[archive]\nobject_bytes = 1_000_000\n";
+
+/// A text whose line fits neither a record nor one of the [`SMALL_OBJECTS`]: it needs a claim check and a text of its own.
+pub fn too_large(seed: u64) -> String {
+    noise(1_500_000, seed)
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunSummary {
@@ -142,7 +151,10 @@ pub async fn run(program: &Path, seed: u64) -> RunSummary {
             (0..random.u64(..3)).map(|_| rule(&mut random)).collect::<Vec<_>>()
         })
         .collect();
-    let site = Site::new(program).shards(1 + u16::try_from(random.u64(..2)).unwrap()).faults(&rules);
+    let site = Site::new(program)
+        .configuration(SMALL_OBJECTS)
+        .shards(1 + u16::try_from(random.u64(..2)).unwrap())
+        .faults(&rules);
     let (mut log, mut killed) = (ClientLog::default(), 0);
     let segments = 1 + random.u64(..3);
     for segment in 0..=segments {
@@ -151,7 +163,7 @@ pub async fn run(program: &Path, seed: u64) -> RunSummary {
             let count = 2 + random.u64(..14);
             let event = |n: u64| {
                 // A few are large, and a few are sent twice.
-                let text = if n % 13 == 7 { "large ".repeat(30_000) } else { format!("text {n}") };
+                let text = if n % 13 == 7 { too_large(n) } else { format!("text {n}") };
                 let n = if n % 5 == 4 { n - 1 } else { n };
                 (format!("t{}", n % 3), format!("s{segment}-r{round}-{n}"), text)
             };
