@@ -213,7 +213,7 @@ mod tests {
         let bytes: usize = entry.into_iter().map(size).sum();
         assert!(
             bytes <= 1_024,
-            "a write unit is 1 KB, this is {bytes}: the ceilings in ARCHITECTURE.md halve"
+            "a write unit is 1 KB, this is {bytes}: the limits in docs/limits.md halve"
         );
     }
 
