@@ -211,10 +211,7 @@ mod tests {
         let entry: Vec<_> = attributes.into_iter().filter(|(name, _)| keys.contains(name)).collect();
         assert_eq!(entry.len(), keys.len());
         let bytes: usize = entry.into_iter().map(size).sum();
-        assert!(
-            bytes <= 1_024,
-            "a write unit is 1 KB, this is {bytes}: the ceilings in ARCHITECTURE.md halve"
-        );
+        assert!(bytes <= 1_024, "a write unit is 1 KB, this is {bytes}: the limits in docs/limits.md halve");
     }
 
     #[test]
