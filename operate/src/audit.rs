@@ -47,9 +47,9 @@ pub async fn audit(
 ) -> anyhow::Result<AuditReport> {
     let clock = Clock::system();
     let now = clock.now();
-    let retained = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
+    let retention = deployment.retention().await?;
     let span = Span {
-        from: from.unwrap_or_else(|| earlier(now, retained)),
+        from: from.unwrap_or_else(|| earlier(now, retention)),
         to: to.unwrap_or_else(|| now.plus(Duration::from_millis(1))),
     };
     let facts = gather::gather(deployment, config, span, now, &clock, progress).await?;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
+use consumer_fn::{Batch, Ledger};
 use ingest_fn::publish::EventStream;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -140,6 +140,14 @@ pub struct RetainedRecord {
     pub data: Bytes,
     /// When the stream took it.
     pub arrival: Timestamp,
+}
+
+impl RetainedRecord {
+    /// The record as a batch of its own.
+    pub(crate) fn batch(&self, shard: &str) -> Batch {
+        let partition_key = Some(self.partition_key.clone()).filter(|key| !key.is_empty());
+        Batch::of_record(shard, &self.sequence_number, partition_key, self.arrival, self.data.to_vec())
+    }
 }
 
 /// An object of a listing.

@@ -11,8 +11,13 @@ use shared::time::Timestamp;
 
 use super::balance::{AdmissionOutcome, AuditFinding, Balance, FindingKind};
 use super::cases::{Case, Cases};
-use super::facts::{ArchivedLine, Arrival, AuditFacts, KnownItem};
-use crate::archive::SKEW_MS;
+use super::facts::{ArchivedLine, AuditFacts, KnownItem, KnownLine};
+use crate::archive::SKEW;
+
+/// For events whose tenant cannot be read.
+const UNREADABLE: &str = "(unreadable)";
+/// For events that wait in a queue.
+const QUEUED: &str = "(not on the stream)";
 
 pub(crate) fn account(facts: &AuditFacts) -> Balance {
     let index = FactIndex::new(facts);
@@ -23,12 +28,12 @@ pub(crate) fn account(facts: &AuditFacts) -> Balance {
             continue;
         }
         let Judged { outcome, redelivered, origin } = index.judge(case, &mut balance.findings);
-        let tenant = case.name.as_ref().map(|(tenant, _)| tenant.clone());
-        let shard = origin.map(|origin| origin.shard.clone());
+        let tenant = case.name.as_ref().map_or(UNREADABLE, |(tenant, _)| tenant.as_str());
+        let shard = origin.map_or(QUEUED, |origin| &*origin.shard);
         let tallies = [
             &mut balance.total,
-            balance.tenants.entry(tenant).or_default(),
-            balance.shards.entry(shard).or_default(),
+            balance.tenants.entry(tenant.to_owned()).or_default(),
+            balance.shards.entry(shard.to_owned()).or_default(),
         ];
         for tally in tallies {
             let counts =
@@ -52,7 +57,7 @@ pub(crate) fn stranded(facts: &AuditFacts) -> HashSet<Origin> {
             continue;
         }
         let item = item.filter(|item| case.owns(item));
-        let takes_over = |arrival: &&Arrival| {
+        let takes_over = |arrival: &&KnownLine| {
             item.is_none_or(|item| arrival.origin == item.origin || arrival.redrive_of.contains(&item.origin))
         };
         let live = case.live().filter_map(|origin| arrivals.get(origin).copied());
@@ -125,7 +130,7 @@ impl<'a> FactIndex<'a> {
     fn is_covered(&self, origin: &Origin, received_at: Timestamp) -> bool {
         let read_from = self.facts.shards.get(&origin.shard).and_then(|shard| shard.read_from.as_ref());
         let is_after = read_from.is_some_and(|read_from| ShardPosition::from(origin) >= *read_from);
-        is_after || received_at.unix_ms() >= self.facts.stream_from.unix_ms().saturating_add(SKEW_MS)
+        is_after || received_at >= self.facts.stream_from.plus(SKEW)
     }
 
     /// The line of that origin is done.
@@ -145,37 +150,27 @@ impl<'a> FactIndex<'a> {
         }
         for item in &self.facts.items {
             let Some(received_at) = item.received_at.filter(|at| self.facts.span.has(*at)) else { continue };
-            let mut found = |kind, detail| {
-                let name = Some((&item.tenant, &item.id));
-                findings.push(AuditFinding::event(kind, name, Some(&item.origin), detail));
-            };
-            match self.arrivals.get(&item.origin) {
-                Some(Some((tenant, id, _))) if (*tenant, *id) == (&item.tenant, &item.id) => {}
-                Some(_) => {
-                    found(FindingKind::Foreign, "an item whose origin holds another event on the stream");
-                }
+            let (kind, detail) = match self.arrivals.get(&item.origin) {
+                Some(Some((tenant, id, _))) if (*tenant, *id) == (&item.tenant, &item.id) => continue,
+                Some(_) => (FindingKind::Foreign, "an item whose origin holds another event on the stream"),
                 None if self.is_covered(&item.origin, received_at) => {
-                    found(FindingKind::Foreign, "an item whose origin holds no event on the stream");
+                    (FindingKind::Foreign, "an item whose origin holds no event on the stream")
                 }
-                None if self.is_spoken_for(&item.origin) => {}
+                None if self.is_accounted_for(&item.origin) => continue,
                 None if self.is_done(&item.origin) => {
-                    found(
-                        FindingKind::Missing,
-                        "an item names this origin, and the archive has no line of it",
-                    );
+                    (FindingKind::Missing, "an item names this origin, and the archive has no line of it")
                 }
                 None => {
-                    found(
-                        FindingKind::Foreign,
-                        "an item whose origin is beyond all known records of its shard",
-                    );
+                    (FindingKind::Foreign, "an item whose origin is beyond all known records of its shard")
                 }
-            }
+            };
+            let name = Some((&item.tenant, &item.id));
+            findings.push(AuditFinding::event(kind, name, Some(&item.origin), detail));
         }
     }
 
     /// The stream no longer has that origin, but an archived line, a failure or a redriven event accounts for it.
-    fn is_spoken_for(&self, origin: &Origin) -> bool {
+    fn is_accounted_for(&self, origin: &Origin) -> bool {
         self.archived.contains_key(origin) || self.failed.contains(origin) || self.former.contains(origin)
     }
 
@@ -223,24 +218,22 @@ impl<'a> FactIndex<'a> {
             findings.push(finding.within(key));
         }
         let (line, key) = lines[0];
-        let finding =
-            |kind, detail| AuditFinding::event(kind, case.named(), Some(&line.origin), detail).within(key);
-        match item {
-            Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => {}
+        let (kind, detail) = match item {
+            Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => return,
             // The item is of a later event, which came after this one's item expired.
-            Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => {}
-            Some(item) if self.archived.contains_key(&item.origin) => {
-                let detail = format!("archived, and so is the event that its item names, at {}", item.origin);
-                findings.push(finding(FindingKind::Doubled, detail));
-            }
-            Some(item) => {
-                let detail = format!("archived, and its item names another event, at {}", item.origin);
-                findings.push(finding(FindingKind::Foreign, detail));
-            }
-            None if is_over(line, self.facts.now) => {}
-            None => findings
-                .push(finding(FindingKind::Missing, "archived, and there is no item of it".to_owned())),
-        }
+            Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => return,
+            Some(item) if self.archived.contains_key(&item.origin) => (
+                FindingKind::Doubled,
+                format!("archived, and so is the event that its item names, at {}", item.origin),
+            ),
+            Some(item) => (
+                FindingKind::Foreign,
+                format!("archived, and its item names another event, at {}", item.origin),
+            ),
+            None if is_over(line, self.facts.now) => return,
+            None => (FindingKind::Missing, "archived, and there is no item of it".to_owned()),
+        };
+        findings.push(AuditFinding::event(kind, case.named(), Some(&line.origin), detail).within(key));
     }
 
     /// What became of an event that is not archived, or why it is missing.

@@ -12,9 +12,8 @@ use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
 use super::account;
-use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, FailedLine, KnownEvent, KnownItem};
-use super::gather::{FactReader, arrival};
-use crate::archive::Span;
+use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine};
+use super::gather::{FactReader, known_line};
 use crate::deployment::Deployment;
 use crate::progress::OnProgress;
 
@@ -36,8 +35,8 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         progress: OnProgress<'a>,
     ) -> anyhow::Result<Self> {
         // Only a part of the stream is read, so of no origin is it known that the stream has nothing there.
-        let never = Timestamp::from_unix_ms(i64::MAX);
-        let facts = AuditFacts::none(Span::default(), never, Clock::system().now());
+        let stream_from = Timestamp::from_unix_ms(i64::MAX);
+        let facts = AuditFacts { stream_from, now: Clock::system().now(), ..AuditFacts::default() };
         let mut reader = FactReader::new(deployment, config, facts, progress);
         for shard in deployment.shards().await? {
             reader.shard(&shard.into()).await?;
@@ -57,12 +56,12 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
     /// The origins of those lines that are stored nowhere and must be redriven. All `lines` must be done and covered by no
     /// archive object.
     pub(crate) async fn stranded(&self, lines: &[StreamLine]) -> anyhow::Result<HashSet<Origin>> {
-        let arrivals: Vec<_> = lines.iter().map(arrival).collect();
+        let arrivals: Vec<_> = lines.iter().map(known_line).collect();
         let origins: HashSet<_> = arrivals.iter().map(|arrival| arrival.origin.clone()).collect();
         let events = arrivals.iter().filter_map(|arrival| arrival.event.as_ref());
         let admissions: HashSet<_> = events.map(|event| event.admission_id).collect();
         let is_theirs = |event: &&KnownEvent| admissions.contains(&event.admission_id);
-        let is_of_them = |line: &&FailedLine| {
+        let is_of_them = |line: &&KnownLine| {
             origins.contains(&line.origin) || line.event.as_ref().is_some_and(|event| is_theirs(&event))
         };
         let facts = AuditFacts {
@@ -72,7 +71,9 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
             failed: self.facts.failed.iter().filter(is_of_them).cloned().collect(),
             spilled: self.facts.spilled.iter().filter(is_theirs).cloned().collect(),
             dead: self.facts.dead.iter().filter(is_theirs).cloned().collect(),
-            ..AuditFacts::none(self.facts.span, self.facts.stream_from, self.facts.now)
+            stream_from: self.facts.stream_from,
+            now: self.facts.now,
+            ..AuditFacts::default()
         };
         let mut reader = FactReader::new(self.deployment, self.config, facts, self.progress);
         reader.other_items().await?;

@@ -12,10 +12,7 @@ use uuid::Uuid;
 
 use super::account::account;
 use super::balance::{AuditFinding, Balance, Counts, FindingKind};
-use super::facts::{
-    ArchivedLine, ArchivedObject, Arrival, AuditFacts, FailedLine, KnownEvent, KnownItem, ShardFacts,
-};
-use crate::archive::Span;
+use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
 
 /// The stream's oldest sequence number. Older records have expired.
 const READ_FROM: usize = 1_000;
@@ -101,7 +98,8 @@ fn shard(number: usize) -> Arc<str> {
 impl History {
     fn of(fates: &[Fate]) -> Self {
         let now = Timestamp::from_unix_ms(NOW);
-        let facts = AuditFacts::none(Span::default(), Timestamp::from_unix_ms(NOW - DAY), now);
+        let facts =
+            AuditFacts { stream_from: Timestamp::from_unix_ms(NOW - DAY), now, ..AuditFacts::default() };
         let mut history = Self { facts, expected: Counts::default(), others: Counts::default(), next: 0 };
         for number in 0..2 {
             let mark = |at: usize| Some(ShardPosition::new(at.to_string(), 0));
@@ -137,7 +135,7 @@ impl History {
 
     fn arrive(&mut self, origin: &Origin, event: &KnownEvent, redrive_of: Vec<Origin>) {
         let (origin, received_at) = (origin.clone(), event.received_at);
-        self.facts.arrivals.push(Arrival { origin, event: Some(event.clone()), received_at, redrive_of });
+        self.facts.arrivals.push(KnownLine { origin, event: Some(event.clone()), received_at, redrive_of });
     }
 
     fn archive(&mut self, origin: &Origin, event: &KnownEvent, item_until: Option<i64>) {
@@ -163,9 +161,9 @@ impl History {
         });
     }
 
-    fn failed_line(origin: &Origin, event: Option<&KnownEvent>) -> FailedLine {
+    fn failed_line(origin: &Origin, event: Option<&KnownEvent>) -> KnownLine {
         let received_at = event.map_or(Timestamp::from_unix_ms(NOW - 60_000), |event| event.received_at);
-        FailedLine { origin: origin.clone(), event: event.cloned(), received_at }
+        KnownLine { origin: origin.clone(), event: event.cloned(), received_at, redrive_of: Vec::new() }
     }
 
     /// Stores a new event.
@@ -245,7 +243,7 @@ impl History {
                 let received_at = failed.received_at;
                 // From two attempts.
                 self.facts.quarantined.extend([failed.clone(), failed]);
-                self.facts.arrivals.push(Arrival {
+                self.facts.arrivals.push(KnownLine {
                     origin,
                     event: None,
                     received_at,
@@ -465,7 +463,7 @@ fn each_change_is_possible_with_one_of_each_fate() {
 #[test]
 fn events_outside_the_span_are_not_counted() {
     let mut history = History::of(&[Stored, StoredLongAgo, Dead]);
-    history.facts.span = Span::new(Some(Timestamp::from_unix_ms(NOW - DAY)), None);
+    history.facts.span = crate::archive::Span::new(Some(Timestamp::from_unix_ms(NOW - DAY)), None);
     let balance = history.judge();
     assert_eq!((balance.findings.len(), balance.total.ingest.admissions), (0, 1));
 }

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use consumer_fn::{Batch, quarantine_unreadable};
 use shared::origin::ShardPosition;
-use shared::time::Timestamp;
 use tokio::time::Instant;
 
 use super::candidate::{Candidate, FailureSource, RedriveFate};
@@ -21,13 +21,13 @@ use crate::deployment::Deployment;
 /// The reason of all that is found here. The mapping's own reason is not known any more.
 const DROPPED: &str = "dropped";
 /// A batch's quarantine object has the day of its first record. It arrived at most so long before the others.
-const BATCH_MS: i64 = 7 * 86_400_000;
+const BATCH: Duration = Duration::from_hours(7 * 24);
 
 impl<D: Deployment> Redrive<'_, D> {
     /// Redrives these events. They arrive after all records that this run reads.
     pub(super) async fn stream(&mut self, markers: &Markers) -> anyhow::Result<()> {
-        let from = self.selection.from.unwrap_or_else(|| Timestamp::from_unix_ms(0));
-        let from = earlier(from, BATCH_MS);
+        let from = self.selection.from.unwrap_or_default();
+        let from = earlier(from, BATCH);
         let elsewhere = Elsewhere::read(self.deployment, self.config, from, self.progress).await?;
         let mut records = 0;
         for (shard, done_end) in elsewhere.done_end() {
