@@ -133,19 +133,10 @@ pub async fn manifest(
     shard: &str,
     from: Timestamp,
 ) -> anyhow::Result<Vec<ManifestRow>> {
-    let mut rows: Vec<ManifestRow> = Vec::new();
-    let stop = stop(from);
-    loop {
-        let page = deployment.manifest_before(shard, rows.last().map(|row| &row.first)).await?;
-        let end = page.iter().position(|row| row.key < stop);
-        let is_last = page.is_empty() || end.is_some();
-        let wanted = end.map_or(page.len(), |end| end + 1);
-        rows.extend(page.into_iter().take(wanted));
-        if is_last {
-            rows.reverse();
-            return Ok(rows);
-        }
-    }
+    let mut rows = Vec::new();
+    backwards(deployment, shard, from, None, |row| rows.push(row)).await?;
+    rows.reverse();
+    Ok(rows)
 }
 
 /// Where the first row of [`manifest`] begins; `None` if that is the shard's first row. The search goes backwards from
@@ -156,15 +147,32 @@ pub async fn first_row(
     from: Timestamp,
     near: Option<ShardPosition>,
 ) -> anyhow::Result<Option<ShardPosition>> {
+    let mut first = None;
+    let is_found = backwards(deployment, shard, from, near, |row| first = Some(row.first)).await?;
+    Ok(first.filter(|_| is_found))
+}
+
+/// Gives the rows of [`manifest`] that begin before `end` to `take`, the last first. Returns whether an older row than
+/// needed ended it.
+async fn backwards(
+    deployment: &impl Deployment,
+    shard: &str,
+    from: Timestamp,
+    mut end: Option<ShardPosition>,
+    mut take: impl FnMut(ManifestRow),
+) -> anyhow::Result<bool> {
     let stop = stop(from);
-    let mut end = near;
     loop {
         let page = deployment.manifest_before(shard, end.as_ref()).await?;
-        let Some(last) = page.last().map(|row| row.first.clone()) else { return Ok(None) };
-        if let Some(row) = page.into_iter().find(|row| row.key < stop) {
-            return Ok(Some(row.first));
+        let Some(last) = page.last() else { return Ok(false) };
+        end = Some(last.first.clone());
+        for row in page {
+            let is_last = row.key < stop;
+            take(row);
+            if is_last {
+                return Ok(true);
+            }
         }
-        end = Some(last);
     }
 }
 
@@ -226,15 +234,25 @@ pub fn each_line<T: DeserializeOwned>(
     members: &[u8],
     mut take: impl FnMut(T, &[u8]),
 ) -> anyhow::Result<usize> {
-    let (mut count, mut offset, mut bad) = (0, 0, None);
+    let (mut count, mut offset) = (0, 0);
     while offset < members.len() {
+        offset += each_line_of_first(&members[offset..], &mut take)?;
         count += 1;
-        offset += gzip::first_member_lines(&members[offset..], |line| match serde_json::from_slice(line) {
-            Ok(read) => take(read, line),
-            Err(error) => bad = Some(error),
-        })?;
     }
-    bad.map_or(Ok(count), |error| Err(error).context("a line of it cannot be read"))
+    Ok(count)
+}
+
+/// The same for the first member. Returns how many bytes it has.
+pub fn each_line_of_first<T: DeserializeOwned>(
+    members: &[u8],
+    mut take: impl FnMut(T, &[u8]),
+) -> anyhow::Result<usize> {
+    let mut bad = None;
+    let length = gzip::first_member_lines(members, |line| match serde_json::from_slice(line) {
+        Ok(read) => take(read, line),
+        Err(error) => bad = Some(error),
+    })?;
+    bad.map_or(Ok(length), |error| Err(error).context("a line of it is not an archive line"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use shared::config::Config;
 use shared::format::event_line;
 use shared::format::key;
-use shared::format::manifest_row::{ManifestRow, TenantRange};
+use shared::format::manifest_row::ManifestRow;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
 use shared::id::{EventId, TenantId};
@@ -19,11 +19,11 @@ use shared::time::{Clock, Timestamp};
 
 use super::balance::AuditFinding;
 use super::facts::{ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
-use super::objects::{self, Noted};
-use crate::archive::{self, SKEW, Span, each_page, earlier, key_start, manifest, ranges_of};
+use super::objects;
+use crate::OnProgress;
+use crate::archive::{self, SKEW, Span, each_page, earlier, gone, key_start, manifest, ranges_of};
 use crate::deployment::{Deployment, NamedItem, QueueName, Start};
-use crate::failed_batch::{self, FailedBatch};
-use crate::progress::OnProgress;
+use crate::failed_batch::failed_batch;
 
 /// Objects that are fetched at the same time.
 const FETCHES: usize = 8;
@@ -40,7 +40,6 @@ pub(crate) async fn gather(
     config: &Config,
     span: Span,
     now: Timestamp,
-    clock: &Clock,
     progress: OnProgress<'_>,
 ) -> anyhow::Result<AuditFacts> {
     let retention = deployment.retention().await?;
@@ -48,7 +47,7 @@ pub(crate) async fn gather(
     let sure_from = earlier(now, retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW));
     let facts = AuditFacts { span, stream_from: sure_from, now, ..AuditFacts::default() };
     let mut reader = FactReader::new(deployment, config, facts, progress);
-    reader.read(earlier(now, retention), clock).await?;
+    reader.read(earlier(now, retention)).await?;
     Ok(reader.facts)
 }
 
@@ -75,7 +74,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         Self { deployment, config, facts, intents: Vec::new(), progress }
     }
 
-    async fn read(&mut self, retained: Timestamp, clock: &Clock) -> anyhow::Result<()> {
+    async fn read(&mut self, retained: Timestamp) -> anyhow::Result<()> {
         let shards: BTreeSet<Arc<str>> = self.deployment.shards().await?.into_iter().map(Arc::from).collect();
         let mut rows = Rows::new();
         for shard in &shards {
@@ -91,7 +90,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         self.items().await?;
         self.queues().await?;
         // All that was found so far has arrived by now, in these shards. Some of them may be new.
-        let until = clock.now().plus(SKEW);
+        let until = Clock::system().now().plus(SKEW);
         for shard in self.deployment.shards().await? {
             self.stream(&shard.into(), retained, until).await?;
         }
@@ -103,12 +102,12 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         let progress = self.deployment.ledger().read(shard).await?;
         let checkpoint = self.deployment.checkpoint(shard).await?;
         self.intents.extend(progress.intent.as_ref().map(|intent| intent.key.clone()));
-        let marks = [
+        let ends = [
             progress.committed_end,
             progress.intent.map(|intent| intent.from),
             checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX)),
         ];
-        let done_end = marks.into_iter().flatten().max();
+        let done_end = ends.into_iter().flatten().max();
         self.facts.shards.insert(shard.clone(), ShardFacts { done_end, read_from: None });
         Ok(())
     }
@@ -149,10 +148,10 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         });
         let mut fetched = futures::stream::iter(fetched).buffered(FETCHES);
         let mut done = 0;
-        while let Some((mut object, faults, is_noted)) = fetched.try_next().await? {
+        while let Some((mut object, faults)) = fetched.try_next().await? {
             object.lines.retain(|line| span.has(line.received_at));
             self.facts.faults.extend(faults);
-            if !is_noted && !object.lines.is_empty() && self.is_committed(&object.key) {
+            if !rows.contains_key(&object.key) && !object.lines.is_empty() && self.is_committed(&object.key) {
                 let detail = "the ledger has committed beyond it, and the manifest does not have it";
                 self.facts.faults.push(AuditFinding::object(&object.key, detail));
             }
@@ -224,7 +223,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     pub(super) async fn failures(&mut self, from: Timestamp) -> anyhow::Result<()> {
         let config = self.config;
         let read = |object: &[u8]| {
-            let FailedBatch { batch, .. } = failed_batch::failed_batch(object)?;
+            let (_, batch) = failed_batch(object)?;
             Ok(batch.lines(config).map(|line| known_line(&line)).collect())
         };
         self.facts.failed = self.written_since(key::FAILURE_DESTINATION, from, read).await?;
@@ -333,40 +332,36 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     }
 }
 
-/// Reads an object and compares it with its row; also whether it has one.
+/// Reads an object and compares it with its row.
 async fn fetch(
     deployment: &impl Deployment,
     config: &Config,
     key: String,
     row: Option<&ManifestRow>,
     is_listed: bool,
-) -> anyhow::Result<(ArchivedObject, Vec<AuditFinding>, bool)> {
-    let Some(found) = deployment.objects().find(&key).await? else {
-        let gone = match row {
-            Some(row) => {
-                Some(format!("the manifest has it, with {} lines, and it does not exist", row.lines))
-            }
-            None => is_listed.then(|| "it was listed, and does not exist".to_owned()),
-        };
-        let gone = gone.map(|why| AuditFinding::object(&key, why));
-        return Ok((ArchivedObject { key, lines: Vec::new() }, gone.into_iter().collect(), row.is_some()));
-    };
-    let before = row.map(|row| row.end.clone()).or(found.covers_end);
-    let ranges: Vec<TenantRange>;
-    let mut noted = None;
+) -> anyhow::Result<(ArchivedObject, Vec<AuditFinding>)> {
     let mut faults = Vec::new();
-    if let Some(row) = row {
-        match ranges_of(deployment, row).await? {
-            Ok((found, _)) => {
-                ranges = found;
-                noted = Some(Noted { row, ranges: &ranges });
+    let Some(found) = deployment.objects().find(&key).await? else {
+        let unrecorded = || is_listed.then(|| "it was listed, and does not exist".to_owned());
+        let why = row.map(gone).or_else(unrecorded);
+        faults.extend(why.map(|why| AuditFinding::object(&key, why)));
+        return Ok((ArchivedObject { key, lines: Vec::new() }, faults));
+    };
+    let end = row.map(|row| row.end.clone()).or(found.covers_end);
+    let ranges = match row {
+        None => None,
+        Some(row) => match ranges_of(deployment, row).await? {
+            Ok((ranges, _)) => Some(ranges),
+            Err(why) => {
+                faults.push(AuditFinding::object(&key, why));
+                None
             }
-            Err(why) => faults.push(AuditFinding::object(&key, why)),
-        }
-    }
-    let (object, more) = objects::read(&key, &found.bytes, noted, before.as_ref(), &config.items);
+        },
+    };
+    let noted = row.zip(ranges.as_deref());
+    let (object, more) = objects::read(&key, &found.bytes, noted, end.as_ref(), &config.items);
     faults.extend(more);
-    Ok((object, faults, row.is_some()))
+    Ok((object, faults))
 }
 
 pub(super) fn known_line(line: &StreamLine) -> KnownLine {

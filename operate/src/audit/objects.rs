@@ -1,39 +1,32 @@
 //! Compares an archive object with its manifest row. Bytes in, lines and findings out; no I/O.
 
+use anyhow::bail;
 use shared::config::Items;
 use shared::digest::sha256;
 use shared::format::archive_line::Identity;
 use shared::format::manifest_row::{ManifestRow, TenantRange};
-use shared::gzip;
 use shared::origin::{Origin, ShardPosition};
 
 use super::balance::{AuditFinding, FindingKind};
 use super::facts::{ArchivedLine, ArchivedObject};
-use crate::archive::key_start;
+use crate::archive::{each_line_of_first, key_start};
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Noted<'a> {
-    pub(crate) row: &'a ManifestRow,
-    /// The tenants' ranges, from the row or from its sidecar.
-    pub(crate) ranges: &'a [TenantRange],
-}
-
-/// Reads an object's lines, and compares them with its row and its key. `before` is the exclusive end of what it covers,
+/// Reads an object's lines, and compares them with its key and, if it has one, with its row and the tenants' ranges. `end` is the exclusive end of what it covers,
 /// if that is known.
 pub(crate) fn read(
     key: &str,
     bytes: &[u8],
-    noted: Option<Noted<'_>>,
-    before: Option<&ShardPosition>,
+    noted: Option<(&ManifestRow, &[TenantRange])>,
+    end: Option<&ShardPosition>,
     items: &Items,
 ) -> (ArchivedObject, Vec<AuditFinding>) {
     let mut object = ArchivedObject { key: key.to_owned(), lines: Vec::new() };
     let ranges = match scan(bytes, items, &mut object.lines) {
         Ok(ranges) => ranges,
-        Err(why) => return (object, vec![AuditFinding::object(key, format!("it cannot be read: {why}"))]),
+        Err(why) => return (object, vec![AuditFinding::object(key, format!("it cannot be read: {why:#}"))]),
     };
-    let mut faults = misplaced(&object, before);
-    if let Some(Noted { row, ranges: of_row }) = noted {
+    let mut faults = misplaced(&object, end);
+    if let Some((row, of_row)) = noted {
         let says = |what: &str, row: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
             AuditFinding::object(key, format!("its manifest row says {what} {row}, and it has {is}"))
         };
@@ -48,23 +41,21 @@ pub(crate) fn read(
             faults.push(says("lines", &row.lines, &object.lines.len()));
         }
         if of_row != ranges {
-            faults.push(AuditFinding::object(
-                key,
-                "its manifest row has other byte ranges of tenants than the object",
-            ));
+            let detail = "its manifest row has other byte ranges of tenants than the object";
+            faults.push(AuditFinding::object(key, detail));
         }
     }
     (object, faults)
 }
 
 /// Lines whose origin is in another object's range.
-fn misplaced(object: &ArchivedObject, before: Option<&ShardPosition>) -> Vec<AuditFinding> {
+fn misplaced(object: &ArchivedObject, end: Option<&ShardPosition>) -> Vec<AuditFinding> {
     let Some((shard, first)) = key_start(&object.key) else {
         return vec![AuditFinding::object(&object.key, "its key is not that of an archive object")];
     };
     let is_within = |origin: &Origin| {
-        let mark = ShardPosition::from(origin);
-        *origin.shard == *shard && first <= mark && before.is_none_or(|before| mark < *before)
+        let position = ShardPosition::from(origin);
+        *origin.shard == *shard && first <= position && end.is_none_or(|end| position < *end)
     };
     let outside = object.lines.iter().filter(|line| !is_within(&line.origin));
     let finding = |line: &ArchivedLine| {
@@ -76,22 +67,15 @@ fn misplaced(object: &ArchivedObject, before: Option<&ShardPosition>) -> Vec<Aud
 }
 
 /// The lines, and each tenant's range.
-fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> Result<Vec<TenantRange>, String> {
+fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> anyhow::Result<Vec<TenantRange>> {
     let (mut ranges, mut offset) = (Vec::new(), 0);
     while offset < bytes.len() {
-        let (before, mut bad) = (lines.len(), None);
-        let length = gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice(line) {
-            Ok(read) => lines.push(of_archive(read, items)),
-            Err(error) => bad = Some(error),
-        });
-        let length = length.map_err(|error| error.to_string())?;
-        if let Some(error) = bad {
-            return Err(format!("a line of it is not an archive line: {error}"));
-        }
+        let before = lines.len();
+        let length = each_line_of_first(&bytes[offset..], |line, _| lines.push(of_archive(line, items)))?;
         let member = &lines[before..];
         if let Some(ArchivedLine { tenant, .. }) = member.first() {
             if member.iter().any(|line| line.tenant != *tenant) {
-                return Err(format!("the member at byte {offset} has lines of several tenants"));
+                bail!("the member at byte {offset} has lines of several tenants");
             }
             ranges.push(TenantRange { tenant: tenant.clone(), offset, length, lines: member.len() });
         }
@@ -130,6 +114,7 @@ mod tests {
     use std::fmt::Write;
 
     use shared::format::manifest_row::TenantIndex;
+    use shared::gzip;
     use shared::id::TenantId;
     use shared::tier::Tier;
 
@@ -177,8 +162,8 @@ mod tests {
 
     fn faults(bytes: &[u8], row: &ManifestRow) -> Vec<String> {
         let TenantIndex::Ranges(ranges) = &row.tenants else { panic!("they are in the row") };
-        let noted = Noted { row, ranges };
-        let (_, faults) = read(&row.key, bytes, Some(noted), Some(&row.end), &Items::default());
+        let noted = Some((row, &**ranges));
+        let (_, faults) = read(&row.key, bytes, noted, Some(&row.end), &Items::default());
         faults.iter().map(ToString::to_string).collect()
     }
 

@@ -14,8 +14,8 @@ use shared::time::{Clock, Timestamp};
 use super::account;
 use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine};
 use super::gather::{FactReader, known_line};
+use crate::OnProgress;
 use crate::deployment::Deployment;
-use crate::progress::OnProgress;
 
 /// What is in quarantine, at the failure destination and in the queues. Manifest and items are read for each judgement.
 pub(crate) struct Elsewhere<'a, D> {

@@ -1,13 +1,17 @@
 //! A failed line, the operator's selection, and what to do with the line. Pure.
 
+use std::fmt;
+
 use consumer_fn::StreamLine;
+use serde::Serialize;
 use shared::format::event_line::Event;
 use shared::id::TenantId;
 use shared::origin::Origin;
 use shared::time::Timestamp;
 
 /// Where failed events are read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailureSource {
     /// Under `errors/`.
     Quarantine,
@@ -18,6 +22,13 @@ pub enum FailureSource {
     /// Events that are still on the stream and stored nowhere: the event source mapping dropped them, since it could not
     /// write to the failure destination. It reads the whole stream, so it must be named.
     Stream,
+}
+
+/// By serde's names.
+impl fmt::Display for FailureSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 #[derive(Clone, Debug)]

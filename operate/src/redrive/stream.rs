@@ -55,7 +55,7 @@ impl<D: Deployment> Redrive<'_, D> {
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());
                 self.quarantine(unreadable, &page.unreadable, &source).await?;
                 self.put_back(due, &source).await?;
-                if self.report.refusal().is_some() {
+                if self.report.refusal.is_some() {
                     return Ok(());
                 }
             }
