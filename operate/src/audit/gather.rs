@@ -189,7 +189,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
             match read(&bytes) {
                 Ok(read) => {
-                    lines.extend(read.into_iter().filter(|line| self.facts.span.has(line.received_at)))
+                    lines.extend(read.into_iter().filter(|line| self.facts.span.has(line.received_at)));
                 }
                 Err(why) => {
                     self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));

@@ -63,7 +63,7 @@ impl About<'_> {
     }
 
     /// `is` must be `least` or more. `why` continues the text after the number.
-    pub(super) fn at_least<T: PartialOrd + Display>(
+    pub(super) fn at_least<T: PartialOrd + Copy + Display>(
         &mut self,
         setting: &str,
         is: T,
@@ -103,9 +103,14 @@ impl About<'_> {
 
 /// The option of AWS's command line that sets `setting`: `BatchSize` is `--batch-size`.
 pub(super) fn option(setting: &str, value: impl Display) -> String {
-    let hyphen = |letter: char| if letter.is_uppercase() { "-" } else { "" };
-    let words: String = setting.chars().map(|letter| format!("{}{letter}", hyphen(letter))).collect();
-    format!("-{} {value}", words.to_lowercase())
+    let mut option = String::from("-");
+    for letter in setting.chars() {
+        if letter.is_uppercase() {
+            option.push('-');
+        }
+        option.push(letter.to_ascii_lowercase());
+    }
+    format!("{option} {value}")
 }
 
 impl Display for DoctorReport {

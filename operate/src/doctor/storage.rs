@@ -148,7 +148,7 @@ fn bucket(bucket: &DeployedBucket, about: &mut About<'_>) {
     let shown = |days: Option<u32>| days.map_or("never".to_owned(), |days| format!("after {days} days"));
     let ends = key::KEPT_TOGETHER.map(expiry);
     about.holds(
-        "lifecycle: expiry of what is kept together",
+        "lifecycle: expiry of the archive",
         key::KEPT_TOGETHER.map(|prefix| format!("{prefix} {}", shown(expiry(prefix)))).join(", "),
         ends.iter().all(|end| *end == ends[0]),
         "the same: an archive line may refer to a text",
@@ -169,7 +169,7 @@ fn bucket(bucket: &DeployedBucket, about: &mut About<'_>) {
     let longest = others.filter_map(expiry).max();
     let least = longest.map(|days| u64::from(days) + limits::DELIVERY_DAYS);
     about.holds(
-        &format!("lifecycle: {} outlives what may ask for it", key::CLAIMS),
+        &format!("lifecycle: expiry of {} after the others", key::CLAIMS),
         shown(claims),
         claims.is_none() || claims.map(u64::from) >= least,
         format!("{} days longer than the other temporary prefixes", limits::DELIVERY_DAYS),
