@@ -179,7 +179,7 @@ impl<D: Deployment> Redrive<'_, D> {
         for candidate in candidates {
             let standing = self.standing(&candidate).await?;
             match fate(&candidate, standing, &self.selection) {
-                RedriveFate::Due | RedriveFate::ToQuarantine if self.apply => due.push(candidate),
+                RedriveFate::ToStream | RedriveFate::ToQuarantine if self.apply => due.push(candidate),
                 fate => {
                     self.report.count(&candidate, fate, source);
                     noted.extend(candidate.origin.filter(|_| fate == RedriveFate::Archived));
@@ -214,7 +214,7 @@ impl<D: Deployment> Redrive<'_, D> {
             let answers = self.publisher.publish(bundles).await?;
             let mut origins = Vec::new();
             for (candidate, answer) in candidates.into_iter().zip(answers) {
-                let fate = if answer.is_ok() { RedriveFate::Redriven } else { RedriveFate::Refused };
+                let fate = if answer.is_ok() { RedriveFate::ToStream } else { RedriveFate::Refused };
                 self.report.count(&candidate, fate, source);
                 match answer {
                     Ok(()) => origins.extend(candidate.origin),
@@ -266,7 +266,7 @@ impl<D: Deployment> Redrive<'_, D> {
         }
         let unreadable = candidates.iter().any(|candidate| candidate.event.is_err());
         if unreadable || !self.apply {
-            let fate = if unreadable { RedriveFate::Unreadable } else { RedriveFate::Due };
+            let fate = if unreadable { RedriveFate::Unreadable } else { RedriveFate::ToStream };
             self.report.count_all(&candidates, fate, &source);
             return Ok(());
         }
@@ -279,7 +279,7 @@ impl<D: Deployment> Redrive<'_, D> {
             candidates.into_iter().filter_map(|line| bundle(line, self.config)).unzip();
         let answers = self.publisher.publish(bundles).await?;
         let refusal = answers.into_iter().find_map(Result::err);
-        let fate = if refusal.is_none() { RedriveFate::Redriven } else { RedriveFate::Refused };
+        let fate = if refusal.is_none() { RedriveFate::ToStream } else { RedriveFate::Refused };
         self.report.count_all(&candidates, fate, &source);
         if let Some(why) = refusal {
             self.report.refusal = Some(why);

@@ -87,8 +87,9 @@ pub async fn to_deployment(
     }
     let cursors = request.cursors(deployment, target.identity())?;
     let pace = Pace::new(Some(request.rate.unwrap_or(RATE)));
+    let portion = pace.portion();
     let mut publisher = RatedPublisher::new(target.stream(), target.objects(), pace);
-    replay(deployment, request, cursors, publisher.portion(), async |lines| {
+    replay(deployment, request, cursors, portion, async |lines| {
         let (mut bundles, mut bytes, mut left_out) = (Vec::new(), 0, Vec::new());
         for line in lines {
             match line::event(line, deployment.objects()).await {

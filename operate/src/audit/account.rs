@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use shared::id::{AdmissionId, EventId, TenantId};
+use shared::id::{EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
@@ -49,7 +49,6 @@ pub(crate) fn account(facts: &AuditFacts) -> Balance {
 /// event's item names, or one that replaced it: no other may take over the item. Without an item it is the latest line.
 pub(crate) fn stranded(facts: &AuditFacts) -> HashSet<Origin> {
     let index = FactIndex::new(facts);
-    let arrivals: HashMap<_, _> = facts.arrivals.iter().map(|arrival| (&arrival.origin, arrival)).collect();
     let mut stranded = HashSet::new();
     for case in index.cases.iter() {
         let item = index.item_of(case);
@@ -60,7 +59,7 @@ pub(crate) fn stranded(facts: &AuditFacts) -> HashSet<Origin> {
         let takes_over = |arrival: &&KnownLine| {
             item.is_none_or(|item| arrival.origin == item.origin || arrival.redrive_of.contains(&item.origin))
         };
-        let live = case.live().filter_map(|origin| arrivals.get(origin).copied());
+        let live = case.live().filter_map(|origin| index.arrivals.get(origin).copied());
         stranded.extend(live.filter(takes_over).last().map(|arrival| arrival.origin.clone()));
     }
     stranded
@@ -78,8 +77,8 @@ struct Judged<'a> {
 struct FactIndex<'a> {
     facts: &'a AuditFacts,
     cases: Cases,
-    /// What each origin holds; `None` if it cannot be read.
-    arrivals: HashMap<&'a Origin, Option<(&'a TenantId, &'a EventId, AdmissionId)>>,
+    /// The lines on the stream.
+    arrivals: HashMap<&'a Origin, &'a KnownLine>,
     /// Archived lines and their objects' keys, without strange lines.
     archived: HashMap<&'a Origin, Vec<(&'a ArchivedLine, &'a str)>>,
     items: HashMap<(&'a TenantId, &'a EventId), &'a KnownItem>,
@@ -93,17 +92,12 @@ struct FactIndex<'a> {
 
 impl<'a> FactIndex<'a> {
     fn new(facts: &'a AuditFacts) -> Self {
-        let arrivals = facts.arrivals.iter().map(|arrival| {
-            let event = arrival.event.as_ref();
-            (&arrival.origin, event.map(|event| (&event.tenant, &event.id, event.admission_id)))
-        });
-        let items = facts.items.iter().map(|item| ((&item.tenant, &item.id), item)).collect();
         let mut index = Self {
             facts,
             cases: Cases::default(),
-            arrivals: arrivals.collect(),
+            arrivals: facts.arrivals.iter().map(|arrival| (&arrival.origin, arrival)).collect(),
             archived: HashMap::new(),
-            items,
+            items: facts.items.iter().map(|item| ((&item.tenant, &item.id), item)).collect(),
             quarantined: facts.quarantined.iter().map(|line| &line.origin).collect(),
             failed: facts.failed.iter().map(|line| &line.origin).collect(),
             former: facts.arrivals.iter().flat_map(|arrival| &arrival.redrive_of).collect(),
@@ -112,17 +106,20 @@ impl<'a> FactIndex<'a> {
         let known: Vec<_> = lines(facts).filter(|(line, _)| !index.is_strange(line)).collect();
         for (line, key) in known {
             index.archived.entry(&line.origin).or_default().push((line, key));
-            index.names.insert((&line.tenant, &line.id));
+            index.names.insert(line.event.name());
         }
-        index.cases = Cases::of(facts, |line| facts.span.has(line.received_at) && !index.is_strange(line));
+        index.cases =
+            Cases::of(facts, |line| facts.span.has(line.event.received_at) && !index.is_strange(line));
         index
     }
 
     /// The origin that the line names is known to hold another event, or none.
     fn is_strange(&self, line: &ArchivedLine) -> bool {
         match self.arrivals.get(&line.origin) {
-            Some(arrival) => *arrival != Some((&line.tenant, &line.id, line.admission_id)),
-            None => self.is_covered(&line.origin, line.received_at),
+            Some(arrival) => !arrival.event.as_ref().is_some_and(|event| {
+                event.admission_id == line.event.admission_id && event.name() == line.event.name()
+            }),
+            None => self.is_covered(&line.origin, line.event.received_at),
         }
     }
 
@@ -143,7 +140,7 @@ impl<'a> FactIndex<'a> {
     fn check_strangers(&self, findings: &mut Vec<AuditFinding>) {
         for (line, key) in lines(self.facts).filter(|(line, _)| self.is_strange(line)) {
             let detail = "an archived line whose origin holds another event on the stream, or none";
-            let name = Some((&line.tenant, &line.id));
+            let name = Some(line.event.name());
             findings.push(
                 AuditFinding::event(FindingKind::Foreign, name, Some(&line.origin), detail).within(key),
             );
@@ -151,7 +148,9 @@ impl<'a> FactIndex<'a> {
         for item in &self.facts.items {
             let Some(received_at) = item.received_at.filter(|at| self.facts.span.has(*at)) else { continue };
             let (kind, detail) = match self.arrivals.get(&item.origin) {
-                Some(Some((tenant, id, _))) if (*tenant, *id) == (&item.tenant, &item.id) => continue,
+                Some(KnownLine { event: Some(event), .. }) if event.name() == (&item.tenant, &item.id) => {
+                    continue;
+                }
                 Some(_) => (FindingKind::Foreign, "an item whose origin holds another event on the stream"),
                 None if self.is_covered(&item.origin, received_at) => {
                     (FindingKind::Foreign, "an item whose origin holds no event on the stream")
@@ -333,7 +332,7 @@ enum Course {
 fn lines(facts: &AuditFacts) -> impl Iterator<Item = (&ArchivedLine, &str)> {
     let all =
         facts.objects.iter().flat_map(|object| object.lines.iter().map(|line| (line, object.key.as_str())));
-    all.filter(|(line, _)| facts.span.has(line.received_at))
+    all.filter(|(line, _)| facts.span.has(line.event.received_at))
 }
 
 /// The item of a line may be deleted by then.

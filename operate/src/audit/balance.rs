@@ -117,14 +117,7 @@ impl AuditFinding {
     }
 
     pub(crate) fn object(key: &str, detail: impl Into<String>) -> Self {
-        Self {
-            kind: FindingKind::Manifest,
-            tenant: None,
-            id: None,
-            origin: None,
-            object: Some(key.to_owned()),
-            detail: detail.into(),
-        }
+        Self::event(FindingKind::Manifest, None, None, detail).within(key)
     }
 
     /// Found in this object.

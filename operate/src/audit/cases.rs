@@ -55,14 +55,7 @@ impl Cases {
             case.former.extend(arrival.redrive_of.iter().cloned());
         }
         for line in facts.objects.iter().flat_map(|object| &object.lines).filter(|line| counts(line)) {
-            let event = KnownEvent {
-                tenant: line.tenant.clone(),
-                id: line.id.clone(),
-                admission_id: line.admission_id,
-                content_hash: String::new(),
-                received_at: line.received_at,
-            };
-            cases.find(Some(&line.origin), Some(&event), line.received_at);
+            cases.find(Some(&line.origin), Some(&line.event), line.event.received_at);
         }
         for event in &facts.spilled {
             cases.find(None, Some(event), event.received_at).is_spilled = true;

@@ -59,8 +59,15 @@ pub(crate) struct KnownEvent {
     pub(crate) tenant: TenantId,
     pub(crate) id: EventId,
     pub(crate) admission_id: AdmissionId,
+    /// Empty if it is not known: an archive line has none.
     pub(crate) content_hash: String,
     pub(crate) received_at: Timestamp,
+}
+
+impl KnownEvent {
+    pub(crate) fn name(&self) -> (&TenantId, &EventId) {
+        (&self.tenant, &self.id)
+    }
 }
 
 /// A line on the stream, in quarantine, or at the failure destination.
@@ -83,11 +90,8 @@ pub(crate) struct ArchivedObject {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArchivedLine {
-    pub(crate) tenant: TenantId,
-    pub(crate) id: EventId,
-    pub(crate) admission_id: AdmissionId,
+    pub(crate) event: KnownEvent,
     pub(crate) origin: Origin,
-    pub(crate) received_at: Timestamp,
     /// Its item must exist until then; `None` is for ever. An item lives from its insertion. The line does not have that
     /// time, but it is not before the event was received.
     pub(crate) item_until: Option<Timestamp>,

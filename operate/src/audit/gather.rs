@@ -97,8 +97,11 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         self.other_items().await
     }
 
-    /// Reads how far the ledger and the event source mapping are with a shard.
+    /// Reads how far the ledger and the event source mapping are with a shard, if that is not known yet.
     pub(super) async fn shard(&mut self, shard: &Arc<str>) -> anyhow::Result<()> {
+        if self.facts.shards.contains_key(shard) {
+            return Ok(());
+        }
         let progress = self.deployment.ledger().read(shard).await?;
         let checkpoint = self.deployment.checkpoint(shard).await?;
         self.intents.extend(progress.intent.as_ref().map(|intent| intent.key.clone()));
@@ -149,7 +152,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         let mut fetched = futures::stream::iter(fetched).buffered(FETCHES);
         let mut done = 0;
         while let Some((mut object, faults)) = fetched.try_next().await? {
-            object.lines.retain(|line| span.has(line.received_at));
+            object.lines.retain(|line| span.has(line.event.received_at));
             self.facts.faults.extend(faults);
             if !rows.contains_key(&object.key) && !object.lines.is_empty() && self.is_committed(&object.key) {
                 let detail = "the ledger has committed beyond it, and the manifest does not have it";
@@ -247,9 +250,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         }
         let shards: BTreeSet<_> = self.facts.items.iter().map(|item| item.origin.shard.clone()).collect();
         for shard in shards {
-            if !self.facts.shards.contains_key(&shard) {
-                self.shard(&shard).await?;
-            }
+            self.shard(&shard).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::origin::{Origin, ShardPosition};
 
 use super::balance::{AuditFinding, FindingKind};
-use super::facts::{ArchivedLine, ArchivedObject};
+use super::facts::{ArchivedLine, ArchivedObject, KnownEvent};
 use crate::archive::{each_line_of_first, key_start};
 
 /// Reads an object's lines, and compares them with its key and, if it has one, with its row and the tenants' ranges. `end` is the exclusive end of what it covers,
@@ -59,7 +59,7 @@ fn misplaced(object: &ArchivedObject, end: Option<&ShardPosition>) -> Vec<AuditF
     };
     let outside = object.lines.iter().filter(|line| !is_within(&line.origin));
     let finding = |line: &ArchivedLine| {
-        let name = Some((&line.tenant, &line.id));
+        let name = Some(line.event.name());
         let detail = "archived in an object that does not cover its origin";
         AuditFinding::event(FindingKind::Misplaced, name, Some(&line.origin), detail).within(&object.key)
     };
@@ -73,8 +73,8 @@ fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> anyhow::R
         let before = lines.len();
         let length = each_line_of_first(&bytes[offset..], |line, _| lines.push(of_archive(line, items)))?;
         let member = &lines[before..];
-        if let Some(ArchivedLine { tenant, .. }) = member.first() {
-            if member.iter().any(|line| line.tenant != *tenant) {
+        if let Some(KnownEvent { tenant, .. }) = member.first().map(|line| &line.event) {
+            if member.iter().any(|line| line.event.tenant != *tenant) {
                 bail!("the member at byte {offset} has lines of several tenants");
             }
             ranges.push(TenantRange { tenant: tenant.clone(), offset, length, lines: member.len() });
@@ -85,14 +85,11 @@ fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> anyhow::R
 }
 
 fn of_archive(read: Identity, items: &Items) -> ArchivedLine {
-    ArchivedLine {
-        origin: read.origin(),
-        item_until: items.time_to_live(&read.tier).map(|life| read.received_at.plus(life)),
-        tenant: read.tenant,
-        id: read.id,
-        admission_id: read.admission_id,
-        received_at: read.received_at,
-    }
+    let (origin, received_at) = (read.origin(), read.received_at);
+    let item_until = items.time_to_live(&read.tier).map(|life| received_at.plus(life));
+    let Identity { tenant, id, admission_id, .. } = read;
+    let event = KnownEvent { tenant, id, admission_id, content_hash: String::new(), received_at };
+    ArchivedLine { event, origin, item_until }
 }
 
 /// Rows of a shard whose ranges overlap. The rows are in the shard's order.
@@ -182,7 +179,7 @@ mod tests {
         let items = Items { days_to_live: BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]) };
         let (object, _) = read(KEY, &bytes, None, None, &items);
         let line = &object.lines[2];
-        assert_eq!((line.tenant.as_str(), line.id.as_str()), ("beta", "e4951"));
+        assert_eq!((line.event.tenant.as_str(), line.event.id.as_str()), ("beta", "e4951"));
         assert_eq!(line.origin.to_string(), "shardId-000000000000:4951:0");
         assert_eq!(line.item_until.unwrap().to_string(), "2027-02-19T09:30:00.123Z");
     }

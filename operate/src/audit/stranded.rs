@@ -81,19 +81,17 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
             |item: &&KnownItem| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);
         for item in reader.facts.items.clone().iter().filter(elsewhere) {
             let (shard, position) = (&item.origin.shard, ShardPosition::from(&item.origin));
-            if !reader.facts.shards.contains_key(shard) {
-                reader.shard(shard).await?;
-            }
+            reader.shard(shard).await?;
             let row = self.deployment.manifest_at(shard, &position).await?;
             if let Some(row) = row.filter(|row| position < row.end) {
-                let line = ArchivedLine {
+                let event = KnownEvent {
                     tenant: item.tenant.clone(),
                     id: item.id.clone(),
                     admission_id: item.admission_id,
-                    origin: item.origin.clone(),
+                    content_hash: item.content_hash.clone(),
                     received_at: row.received_at[0],
-                    item_until: None,
                 };
+                let line = ArchivedLine { event, origin: item.origin.clone(), item_until: None };
                 reader.facts.objects.push(ArchivedObject { key: row.key, lines: vec![line] });
             }
         }

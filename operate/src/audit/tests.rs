@@ -140,11 +140,8 @@ impl History {
 
     fn archive(&mut self, origin: &Origin, event: &KnownEvent, item_until: Option<i64>) {
         let line = ArchivedLine {
-            tenant: event.tenant.clone(),
-            id: event.id.clone(),
-            admission_id: event.admission_id,
+            event: KnownEvent { content_hash: String::new(), ..event.clone() },
             origin: origin.clone(),
-            received_at: event.received_at,
             item_until: item_until.map(Timestamp::from_unix_ms),
         };
         self.facts.objects[0].lines.push(line);
@@ -354,7 +351,7 @@ impl History {
         match change {
             Change::DropLine => {
                 let line = self.remove_line(choice)?;
-                Some(vec![named(FindingKind::Missing, &line.tenant, &line.id)])
+                Some(vec![named(FindingKind::Missing, &line.event.tenant, &line.event.id)])
             }
             Change::DropItem => {
                 // Only of stored events: other events get their item later.
@@ -382,7 +379,7 @@ impl History {
             Change::DoubleLine => {
                 let lines = &self.facts.objects[0].lines;
                 let line = lines[one(lines.len())?].clone();
-                let expected = vec![named(FindingKind::Doubled, &line.tenant, &line.id)];
+                let expected = vec![named(FindingKind::Doubled, &line.event.tenant, &line.event.id)];
                 self.facts.objects.push(ArchivedObject { key: "events/two".to_owned(), lines: vec![line] });
                 Some(expected)
             }
@@ -413,9 +410,9 @@ impl History {
                 let line = self.remove_line(choice)?;
                 let origin = self.origin(READ_FROM);
                 self.facts.objects[0].lines.push(ArchivedLine { origin, ..line.clone() });
-                let missing = named(FindingKind::Missing, &line.tenant, &line.id);
-                let is_old = line.received_at.unix_ms() < NOW - DAY;
-                let foreign = named(FindingKind::Foreign, &line.tenant, &line.id);
+                let missing = named(FindingKind::Missing, &line.event.tenant, &line.event.id);
+                let is_old = line.event.received_at.unix_ms() < NOW - DAY;
+                let foreign = named(FindingKind::Foreign, &line.event.tenant, &line.event.id);
                 Some(if is_old { vec![foreign] } else { vec![foreign, missing] })
             }
         }

@@ -115,13 +115,11 @@ pub(crate) enum Standing {
     Open,
 }
 
-/// What happens to a line, or happened.
+/// What a run with `--apply` does with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RedriveFate {
-    /// To be put on the stream.
-    Due,
-    /// Put on the stream.
-    Redriven,
+    /// It goes to the stream.
+    ToStream,
     /// The stream did not accept it.
     Refused,
     /// Nothing to do.
@@ -136,8 +134,6 @@ pub(crate) enum RedriveFate {
     Unreadable,
     /// It cannot be read and is saved nowhere: it goes to quarantine.
     ToQuarantine,
-    /// Put into quarantine.
-    Quarantined,
 }
 
 pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Selection) -> RedriveFate {
@@ -149,7 +145,7 @@ pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Select
         Standing::Done => RedriveFate::Archived,
         Standing::Open => RedriveFate::Open,
         Standing::Free if selection.holds_back(candidate) => RedriveFate::HeldBack,
-        Standing::Free => RedriveFate::Due,
+        Standing::Free => RedriveFate::ToStream,
     }
 }
 
@@ -226,11 +222,11 @@ mod tests {
             let selection = Selection { reasons, ..Selection::default() };
             assert_eq!(fate(candidate, standing, &selection), expected);
         };
-        check(&candidate("claim_missing"), Standing::Free, &[], RedriveFate::Due);
+        check(&candidate("claim_missing"), Standing::Free, &[], RedriveFate::ToStream);
         check(&candidate("claim_missing"), Standing::Done, &[], RedriveFate::Archived);
         check(&candidate("claim_missing"), Standing::Open, &[], RedriveFate::Open);
         check(&candidate("id_reused"), Standing::Free, &[], RedriveFate::HeldBack);
-        check(&candidate("id_reused"), Standing::Free, &["id_reused"], RedriveFate::Due);
+        check(&candidate("id_reused"), Standing::Free, &["id_reused"], RedriveFate::ToStream);
         let bad = Candidate { event: Err("unrecognised".to_owned()), ..candidate("unrecognised") };
         check(&bad, Standing::Free, &[], RedriveFate::Unreadable);
         check(

@@ -56,7 +56,13 @@ impl fmt::Display for RedriveReport {
         let head = ["source", "reason", "tenant", "events", "what"].map(str::to_owned);
         let counted = self.counts.iter().map(|((source, reason, tenant, fate), count)| {
             let tenant = tenant.as_deref().unwrap_or("-").to_owned();
-            [source.to_string(), reason.clone(), tenant, count.to_string(), what(*fate).to_owned()]
+            [
+                source.to_string(),
+                reason.clone(),
+                tenant,
+                count.to_string(),
+                what(*fate, self.applied).to_owned(),
+            ]
         });
         let rows: Vec<[String; 5]> = [head].into_iter().chain(counted).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -73,35 +79,34 @@ impl fmt::Display for RedriveReport {
         if self.unreadable.len() > NAMED {
             writeln!(f, "  and {} more", self.unreadable.len() - NAMED)?;
         }
-        let [due, redriven, unread, quarantined] =
-            [RedriveFate::Due, RedriveFate::Redriven, RedriveFate::ToQuarantine, RedriveFate::Quarantined]
-                .map(|fate| self.sum(fate));
-        match (self.applied, due, unread) {
+        let [redriven, quarantined] =
+            [RedriveFate::ToStream, RedriveFate::ToQuarantine].map(|fate| self.sum(fate));
+        match (self.applied, redriven, quarantined) {
             (true, ..) => write!(f, "\n{redriven} events are back on the stream.")?,
             (false, 0, 0) => write!(f, "\nNothing was changed, and --apply would redrive nothing.")?,
             (false, ..) => {
-                write!(f, "\nNothing was changed. With --apply, {due} events go to the stream again.")?;
+                write!(f, "\nNothing was changed. With --apply, {redriven} events go to the stream again.")?;
             }
         }
-        match (unread, quarantined) {
-            (0, 0) => writeln!(f),
-            (0, _) => writeln!(f, " {quarantined} lines that cannot be read are in quarantine."),
-            (_, _) => writeln!(f, " {unread} lines that cannot be read go to quarantine."),
+        match (self.applied, quarantined) {
+            (_, 0) => writeln!(f),
+            (true, _) => writeln!(f, " {quarantined} lines that cannot be read are in quarantine."),
+            (false, _) => writeln!(f, " {quarantined} lines that cannot be read go to quarantine."),
         }
     }
 }
 
-fn what(fate: RedriveFate) -> &'static str {
+fn what(fate: RedriveFate, applied: bool) -> &'static str {
     match fate {
-        RedriveFate::Due => "to be redriven",
-        RedriveFate::Redriven => "redriven",
+        RedriveFate::ToStream if applied => "redriven",
+        RedriveFate::ToStream => "to be redriven",
         RedriveFate::Refused => "left: the stream did not accept it",
         RedriveFate::Archived => "already in the archive",
         RedriveFate::Open => "left: its batch is not done yet",
         RedriveFate::HeldBack => "left: it would be quarantined again; name its reason to try",
         RedriveFate::ClaimGone => "left: its claim check does not exist",
         RedriveFate::Unreadable => "left: it cannot be read",
+        RedriveFate::ToQuarantine if applied => "quarantined: it cannot be read",
         RedriveFate::ToQuarantine => "to be quarantined: it cannot be read",
-        RedriveFate::Quarantined => "quarantined: it cannot be read",
     }
 }

@@ -77,7 +77,7 @@ impl<D: Deployment> Redrive<'_, D> {
             quarantine_unreadable(record, self.config, self.deployment.objects(), Instant::now() + FENCE)
                 .await?;
         }
-        self.report.count_all(&unreadable, RedriveFate::Quarantined, source);
+        self.report.count_all(&unreadable, RedriveFate::ToQuarantine, source);
         Ok(())
     }
 }
