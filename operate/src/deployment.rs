@@ -39,7 +39,7 @@ pub trait Deployment: Send + Sync + 'static {
     /// The stream, for writing.
     fn stream(&self) -> Arc<Self::Stream>;
 
-    /// How long the stream keeps a record at least.
+    /// How long the stream retains a record at least.
     async fn retention(&self) -> anyhow::Result<Duration>;
 
     /// The ids of the stream's shards. Closed shards are included while they hold records.
@@ -54,14 +54,15 @@ pub trait Deployment: Send + Sync + 'static {
     /// A page of a shard's manifest, in the shard's order: the objects that begin after `after`.
     async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>>;
 
-    /// The same backwards, the last first: the objects that begin before `end`, or the last ones.
+    /// The same in reverse order: the objects that begin before `end`. Without `end`, from the last object on.
     async fn manifest_before(
         &self,
         shard: &str,
         end: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>>;
 
-    /// The last object of a shard's manifest that begins at `position` or before. It may end before it: the row says.
+    /// The last object of a shard's manifest that begins at `position` or before. The object may end before `position`:
+    /// compare with its `end`.
     async fn manifest_at(&self, shard: &str, position: &ShardPosition)
     -> anyhow::Result<Option<ManifestRow>>;
 

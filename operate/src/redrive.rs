@@ -108,7 +108,7 @@ impl<D: Deployment> Redrive<'_, D> {
                 let Some(last) = page.last() else { break };
                 after = Some(last.key.clone());
                 for object in page {
-                    // The retries took long enough: the stream is unavailable.
+                    // After a refusal the retries have ended too: the stream is unavailable.
                     if self.report.refusal.is_some() {
                         return Ok(());
                     }
@@ -257,7 +257,7 @@ impl<D: Deployment> Redrive<'_, D> {
     /// One dead letter: all of its events or none.
     async fn dead_letter(&mut self, message: &QueuedMessage) -> anyhow::Result<()> {
         let digest = sha256(message.body.as_bytes());
-        // Named like its marker: a queue with receipt handles has no short name for it.
+        // Named like its marker, since a receipt handle is too long to show.
         let source = format!("dead letter {}", &digest[..16]);
         let read = source::dead_letter(&message.body, message.sent);
         let Some(candidates) = self.report.readable(read, &source) else { return Ok(()) };

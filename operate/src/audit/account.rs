@@ -12,7 +12,7 @@ use shared::time::Timestamp;
 use super::balance::{AdmissionOutcome, AuditFinding, Balance, FindingKind};
 use super::cases::{Case, Cases};
 use super::facts::{ArchivedLine, AuditFacts, KnownItem, KnownLine};
-use crate::archive::SKEW;
+use crate::archive::{SKEW, earlier};
 
 /// For events whose tenant cannot be read.
 const UNREADABLE: &str = "(unreadable)";
@@ -127,7 +127,7 @@ impl<'a> FactIndex<'a> {
     fn is_covered(&self, origin: &Origin, received_at: Timestamp) -> bool {
         let read_from = self.facts.shards.get(&origin.shard).and_then(|shard| shard.read_from.as_ref());
         let is_after = read_from.is_some_and(|read_from| ShardPosition::from(origin) >= *read_from);
-        is_after || received_at >= self.facts.stream_from.plus(SKEW)
+        is_after || earlier(received_at, SKEW) >= self.facts.stream_from
     }
 
     /// The line of that origin is done.
@@ -245,9 +245,7 @@ impl<'a> FactIndex<'a> {
             (Holder::ItselfAndDone, _) => Err("it has an item, and the archive has no line of it"),
             // If the item is gone, the event that it was compared with has expired since. Whether it may have is judged
             // with that event's line.
-            (Holder::SameContent, _) | (Holder::NoneAnyMore, Course::Over) => {
-                Ok(AdmissionOutcome::Deduplicated)
-            }
+            (Holder::SameContent, _) | (Holder::Gone, Course::Over) => Ok(AdmissionOutcome::Deduplicated),
             // If its own item exists, the attempt that inserted it, or one that takes it over, will archive it.
             (_, Course::InProgress) | (Holder::Itself, Course::Over) => Ok(AdmissionOutcome::InFlight),
             (_, Course::Saved) => Ok(AdmissionOutcome::Failed),
@@ -270,7 +268,7 @@ impl<'a> FactIndex<'a> {
     fn holder(&self, case: &Case, item: Option<&KnownItem>) -> Holder {
         let Some(item) = item else {
             let is_archived = case.named().is_some_and(|name| self.names.contains(&name));
-            return if is_archived { Holder::NoneAnyMore } else { Holder::None };
+            return if is_archived { Holder::Gone } else { Holder::None };
         };
         let has_failed = self.failed.contains(&item.origin) || case.former.contains(&item.origin);
         if case.owns(item) {
@@ -311,8 +309,8 @@ enum Holder {
     SameContent,
     /// Another event with other content.
     OtherContent,
-    /// None now. But the archive has an event with this id, so there was an item.
-    NoneAnyMore,
+    /// None any more: the archive has an event with this id, so there was an item.
+    Gone,
     /// None.
     None,
 }

@@ -28,7 +28,7 @@ pub(crate) struct AuditFacts {
     /// The lines on the stream.
     pub(crate) arrivals: Vec<KnownLine>,
     pub(crate) objects: Vec<ArchivedObject>,
-    /// The lines in quarantine, each as often as it is there.
+    /// The lines in quarantine. A line may be there several times.
     pub(crate) quarantined: Vec<KnownLine>,
     /// The lines of batches that failed permanently.
     pub(crate) failed: Vec<KnownLine>,

@@ -53,12 +53,12 @@ pub(crate) async fn gather(
 
 /// Adds what it reads to the facts, one store after the other.
 pub(super) struct FactReader<'a, D> {
-    deployment: &'a D,
-    config: &'a Config,
+    pub(super) deployment: &'a D,
+    pub(super) config: &'a Config,
     pub(super) facts: AuditFacts,
     /// The objects that the ledger announces.
     intents: Vec<String>,
-    progress: OnProgress<'a>,
+    pub(super) progress: OnProgress<'a>,
 }
 
 /// The manifest by object key.
@@ -173,7 +173,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     }
 
     /// The objects of `prefix` that may hold records that arrived at `from` or later: those that were written since then.
-    /// Their names do not tell: they have the time of the batch's oldest record, which may have waited for days. `read`
+    /// Their names do not show that: they have the time of the batch's oldest record, which may have waited for days. `read`
     /// returns the lines of an object.
     async fn written_since(
         &mut self,

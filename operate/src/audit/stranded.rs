@@ -18,12 +18,7 @@ use crate::OnProgress;
 use crate::deployment::Deployment;
 
 /// What is in quarantine, at the failure destination and in the queues. Manifest and items are read for each judgement.
-pub(crate) struct Elsewhere<'a, D> {
-    deployment: &'a D,
-    config: &'a Config,
-    facts: AuditFacts,
-    progress: OnProgress<'a>,
-}
+pub(crate) struct Elsewhere<'a, D>(FactReader<'a, D>);
 
 impl<'a, D: Deployment> Elsewhere<'a, D> {
     /// Reads them for lines that arrived at `from` or later. It reads first how far each shard is done, so that every
@@ -44,12 +39,12 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         reader.quarantine(from).await?;
         reader.failures(from).await?;
         reader.queues().await?;
-        Ok(Self { deployment, config, facts: reader.facts, progress })
+        Ok(Self(reader))
     }
 
     /// The shards with anything done, and the exclusive end of it.
     pub(crate) fn done_end(&self) -> impl Iterator<Item = (Arc<str>, ShardPosition)> {
-        let known = self.facts.shards.iter();
+        let known = self.0.facts.shards.iter();
         known.filter_map(|(shard, known)| Some((shard.clone(), known.done_end.clone()?)))
     }
 
@@ -64,25 +59,26 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         let is_of_them = |line: &&KnownLine| {
             origins.contains(&line.origin) || line.event.as_ref().is_some_and(|event| is_theirs(&event))
         };
+        let FactReader { deployment, config, facts: known, progress, .. } = &self.0;
         let facts = AuditFacts {
-            shards: self.facts.shards.clone(),
+            shards: known.shards.clone(),
             arrivals,
-            quarantined: self.facts.quarantined.iter().filter(is_of_them).cloned().collect(),
-            failed: self.facts.failed.iter().filter(is_of_them).cloned().collect(),
-            spilled: self.facts.spilled.iter().filter(is_theirs).cloned().collect(),
-            dead: self.facts.dead.iter().filter(is_theirs).cloned().collect(),
-            stream_from: self.facts.stream_from,
-            now: self.facts.now,
+            quarantined: known.quarantined.iter().filter(is_of_them).cloned().collect(),
+            failed: known.failed.iter().filter(is_of_them).cloned().collect(),
+            spilled: known.spilled.iter().filter(is_theirs).cloned().collect(),
+            dead: known.dead.iter().filter(is_theirs).cloned().collect(),
+            stream_from: known.stream_from,
+            now: known.now,
             ..AuditFacts::default()
         };
-        let mut reader = FactReader::new(self.deployment, self.config, facts, self.progress);
+        let mut reader = FactReader::new(*deployment, config, facts, *progress);
         reader.other_items().await?;
         let elsewhere =
             |item: &&KnownItem| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);
         for item in reader.facts.items.clone().iter().filter(elsewhere) {
             let (shard, position) = (&item.origin.shard, ShardPosition::from(&item.origin));
             reader.shard(shard).await?;
-            let row = self.deployment.manifest_at(shard, &position).await?;
+            let row = deployment.manifest_at(shard, &position).await?;
             if let Some(row) = row.filter(|row| position < row.end) {
                 let event = KnownEvent {
                     tenant: item.tenant.clone(),

@@ -1,4 +1,4 @@
-//! Whether a line is archived by its origin: by ledger, manifest and, if these do not tell, the object itself.
+//! Whether a line is archived by its origin: by ledger, manifest and, if these are not enough, the object itself.
 
 use std::collections::HashSet;
 
@@ -32,7 +32,7 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
     }
 
     /// For a line in quarantine. Its batch may still be retried, and must not be fenced from outside. If an object covers
-    /// it, another attempt may have stored it: the object's lines tell.
+    /// it, another attempt may have stored it: the object's lines show it.
     pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
         let committed = self.deployment.ledger().read(&origin.shard).await?.committed_end;
         if committed.is_none_or(|end| end <= ShardPosition::from(origin)) {

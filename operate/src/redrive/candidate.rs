@@ -6,7 +6,7 @@ use consumer_fn::StreamLine;
 use serde::Serialize;
 use shared::format::event_line::Event;
 use shared::id::TenantId;
-use shared::origin::Origin;
+use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
 /// Where failed events are read from.
@@ -70,6 +70,11 @@ impl Candidate {
         let key = self.partition_key.unwrap_or_else(|| event.facts.tenant.to_string());
         Some((key, event))
     }
+}
+
+/// The exclusive end of these lines, which are all of one shard.
+pub(crate) fn end_of(candidates: &[Candidate]) -> Option<ShardPosition> {
+    candidates.iter().filter_map(|candidate| candidate.origin.as_ref()).map(ShardPosition::after).max()
 }
 
 /// What the operator selects. Empty lists select all.

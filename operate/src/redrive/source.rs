@@ -10,7 +10,7 @@ use shared::format::spill_message::SpillMessage;
 use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
-use super::candidate::{Candidate, FailureSource};
+use super::candidate::{Candidate, FailureSource, end_of};
 use crate::failed_batch::failed_batch;
 
 const DEAD_LETTER: &str = "dead_letter";
@@ -43,8 +43,7 @@ pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<Failed> {
     let (source, shard) = (FailureSource::FailureDestination, batch.shard().to_owned());
     let lines = batch.lines(config).map(|line| Candidate::of_line(source, reason.clone(), line));
     let candidates: Vec<_> = lines.collect();
-    let end = candidates.iter().filter_map(|line| line.origin.as_ref().map(ShardPosition::after)).max();
-    let end = end.context("its payload holds no line")?;
+    let end = end_of(&candidates).context("its payload holds no line")?;
     Ok((candidates, Some((shard, end))))
 }
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use consumer_fn::{Batch, quarantine_unreadable};
-use shared::origin::ShardPosition;
 use tokio::time::Instant;
 
-use super::candidate::{Candidate, FailureSource, RedriveFate};
+use super::candidate::{Candidate, FailureSource, RedriveFate, end_of};
 use super::marker::Markers;
 use super::walk::Walk;
 use super::{FENCE, Redrive};
@@ -20,7 +19,8 @@ use crate::deployment::Deployment;
 
 /// The reason of all that is found here. The mapping's own reason is not known any more.
 const DROPPED: &str = "dropped";
-/// A batch's quarantine object has the day of its first record. It arrived at most so long before the others.
+/// A quarantine object is named after the day on which its batch's first record arrived. The other records arrived at
+/// most this much later.
 const BATCH: Duration = Duration::from_hours(7 * 24);
 
 impl<D: Deployment> Redrive<'_, D> {
@@ -48,9 +48,7 @@ impl<D: Deployment> Redrive<'_, D> {
                     lines.map(|line| Candidate::of_line(FailureSource::Stream, DROPPED.to_owned(), line));
                 let candidates: Vec<_> =
                     candidates.filter(|candidate| self.selection.picks(candidate)).collect();
-                let end =
-                    candidates.iter().filter_map(|line| line.origin.as_ref().map(ShardPosition::after)).max();
-                let fence = end.map(|end| (shard.to_string(), end));
+                let fence = end_of(&candidates).map(|end| (shard.to_string(), end));
                 let due = self.sort_out(candidates, fence, &source).await?;
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());
                 self.quarantine(unreadable, &page.unreadable, &source).await?;
