@@ -3,8 +3,14 @@
 mod absent;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use anyhow::Context;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange, sidecar_ranges};
+use shared::gzip;
+use shared::id::TenantId;
 use shared::objects::ObjectStore;
 use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
@@ -13,10 +19,8 @@ use crate::deployment::{Deployment, ListedObject};
 
 pub use absent::{Absent, gone};
 
-/// The clocks of ingest and stream may differ by this many milliseconds.
-pub const SKEW_MS: i64 = 300_000;
-
-const HOUR_MS: i64 = 3_600_000;
+/// The clocks of ingest and stream may differ by this much.
+pub const SKEW: Duration = Duration::from_mins(5);
 
 /// A span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +33,15 @@ pub struct Span {
 
 impl Default for Span {
     fn default() -> Self {
-        Self::new(None, None)
+        Self { from: Timestamp::default(), to: Timestamp::from_unix_ms(i64::MAX) }
     }
 }
 
 impl Span {
     /// Without a limit where there is none.
     pub fn new(from: Option<Timestamp>, to: Option<Timestamp>) -> Self {
-        let end =
-            |end: Option<Timestamp>, otherwise| end.unwrap_or_else(|| Timestamp::from_unix_ms(otherwise));
-        Self { from: end(from, 0), to: end(to, i64::MAX) }
+        let all = Self::default();
+        Self { from: from.unwrap_or(all.from), to: to.unwrap_or(all.to) }
     }
 
     pub fn has(&self, at: Timestamp) -> bool {
@@ -51,8 +54,9 @@ impl Span {
     }
 }
 
-/// `milliseconds` before `time`.
-pub fn earlier(time: Timestamp, milliseconds: i64) -> Timestamp {
+/// `duration` before `time`.
+pub fn earlier(time: Timestamp, duration: Duration) -> Timestamp {
+    let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_unix_ms(time.unix_ms().saturating_sub(milliseconds))
 }
 
@@ -60,7 +64,7 @@ pub fn earlier(time: Timestamp, milliseconds: i64) -> Timestamp {
 /// has the hour of the first record's arrival, and no event arrives before it is received. An earlier object may *end*
 /// with such events: [`manifest`] finds it.
 pub fn begin(from: Timestamp) -> String {
-    format!("events/{}", earlier(from, SKEW_MS).hour_partition())
+    format!("events/{}", earlier(from, SKEW).hour_partition())
 }
 
 /// The shard and the first position in an archive object's key. `None` if it is another key.
@@ -100,8 +104,8 @@ pub async fn shards(
 ) -> anyhow::Result<BTreeMap<String, Option<ShardPosition>>> {
     let streamed = deployment.shards().await?.into_iter().map(|shard| (shard, None));
     let mut shards: BTreeMap<String, Option<ShardPosition>> = streamed.collect();
-    let retention = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
-    let remembered = earlier(Clock::system().now(), retention.saturating_sub(SKEW_MS));
+    let retention = deployment.retention().await?;
+    let remembered = earlier(Clock::system().now(), retention.saturating_sub(SKEW));
     let begin = begin(from);
     let after = if from < remembered { self::begin(earlier(from, retention)) } else { begin.clone() };
     each_page(deployment, "events/", Some(after), |page| {
@@ -129,19 +133,10 @@ pub async fn manifest(
     shard: &str,
     from: Timestamp,
 ) -> anyhow::Result<Vec<ManifestRow>> {
-    let mut rows: Vec<ManifestRow> = Vec::new();
-    let stop = stop(from);
-    loop {
-        let page = deployment.manifest_before(shard, rows.last().map(|row| &row.first)).await?;
-        let end = page.iter().position(|row| row.key < stop);
-        let is_last = page.is_empty() || end.is_some();
-        let wanted = end.map_or(page.len(), |end| end + 1);
-        rows.extend(page.into_iter().take(wanted));
-        if is_last {
-            rows.reverse();
-            return Ok(rows);
-        }
-    }
+    let mut rows = Vec::new();
+    backwards(deployment, shard, from, None, |row| rows.push(row)).await?;
+    rows.reverse();
+    Ok(rows)
 }
 
 /// Where the first row of [`manifest`] begins; `None` if that is the shard's first row. The search goes backwards from
@@ -152,22 +147,39 @@ pub async fn first_row(
     from: Timestamp,
     near: Option<ShardPosition>,
 ) -> anyhow::Result<Option<ShardPosition>> {
+    let mut first = None;
+    let is_found = backwards(deployment, shard, from, near, |row| first = Some(row.first)).await?;
+    Ok(first.filter(|_| is_found))
+}
+
+/// Gives the rows of [`manifest`] that begin before `end` to `take`, the last first. Returns whether an older row than
+/// needed ended it.
+async fn backwards(
+    deployment: &impl Deployment,
+    shard: &str,
+    from: Timestamp,
+    mut end: Option<ShardPosition>,
+    mut take: impl FnMut(ManifestRow),
+) -> anyhow::Result<bool> {
     let stop = stop(from);
-    let mut end = near;
     loop {
         let page = deployment.manifest_before(shard, end.as_ref()).await?;
-        let Some(last) = page.last().map(|row| row.first.clone()) else { return Ok(None) };
-        if let Some(row) = page.into_iter().find(|row| row.key < stop) {
-            return Ok(Some(row.first));
+        let Some(last) = page.last() else { return Ok(false) };
+        end = Some(last.first.clone());
+        for row in page {
+            let is_last = row.key < stop;
+            take(row);
+            if is_last {
+                return Ok(true);
+            }
         }
-        end = Some(last);
     }
 }
 
 /// An upper bound of keys: the first record of every object that sorts before it arrived earlier than any event received at
 /// `from`. It is an hour earlier, since the arrival times of a shard may be slightly out of order.
 fn stop(from: Timestamp) -> String {
-    begin(earlier(from, HOUR_MS))
+    begin(earlier(from, Duration::from_hours(1)))
 }
 
 /// The ranges of a row, and how many bytes of a sidecar were read for them; or why they cannot be read.
@@ -184,6 +196,63 @@ pub async fn ranges_of(
     };
     let ranges = sidecar_ranges(&sidecar).map(|ranges| (ranges, sidecar.len() as u64));
     Ok(ranges.map_err(|why| format!("`{key}` cannot be read: {why}")))
+}
+
+/// The gzip members of an object: all in one piece, or `tenant`'s by range requests; and how many bytes of a sidecar were
+/// read for them. `None` if they do not exist; then `absent` has the row.
+pub async fn members(
+    deployment: &impl Deployment,
+    row: &ManifestRow,
+    tenant: Option<&TenantId>,
+    absent: &mut Absent,
+) -> anyhow::Result<Option<(Vec<Bytes>, u64)>> {
+    let (found, sidecar_bytes) = match tenant {
+        None => (deployment.objects().get(&row.key).await?.map(|object| vec![object]), 0),
+        Some(tenant) => {
+            let (ranges, sidecar_bytes) = match ranges_of(deployment, row).await? {
+                Ok(found) => found,
+                Err(why) => {
+                    absent.add(row, &why);
+                    return Ok(None);
+                }
+            };
+            let mut found = Vec::new();
+            for range in ranges.iter().filter(|range| range.tenant == *tenant) {
+                found.push(deployment.get_range(&row.key, range.offset, range.length).await?);
+            }
+            (found.into_iter().collect(), sidecar_bytes)
+        }
+    };
+    if found.is_none() {
+        absent.add(row, &gone(row));
+    }
+    Ok(found.map(|members| (members, sidecar_bytes)))
+}
+
+/// Calls `take` with each line of these gzip members, and with what `T` reads of it. Returns how many members there are.
+pub fn each_line<T: DeserializeOwned>(
+    members: &[u8],
+    mut take: impl FnMut(T, &[u8]),
+) -> anyhow::Result<usize> {
+    let (mut count, mut offset) = (0, 0);
+    while offset < members.len() {
+        offset += each_line_of_first(&members[offset..], &mut take)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The same for the first member. Returns how many bytes it has.
+pub fn each_line_of_first<T: DeserializeOwned>(
+    members: &[u8],
+    mut take: impl FnMut(T, &[u8]),
+) -> anyhow::Result<usize> {
+    let mut bad = None;
+    let length = gzip::first_member_lines(members, |line| match serde_json::from_slice(line) {
+        Ok(read) => take(read, line),
+        Err(error) => bad = Some(error),
+    })?;
+    bad.map_or(Ok(length), |error| Err(error).context("a line of it is not an archive line"))
 }
 
 #[cfg(test)]

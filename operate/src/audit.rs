@@ -30,9 +30,9 @@ use std::time::Duration;
 use shared::config::Config;
 use shared::time::{Clock, Timestamp};
 
+use crate::OnProgress;
 use crate::archive::{Span, earlier};
 use crate::deployment::Deployment;
-use crate::progress::OnProgress;
 pub use report::AuditReport;
 pub(crate) use stranded::Elsewhere;
 
@@ -45,13 +45,12 @@ pub async fn audit(
     to: Option<Timestamp>,
     progress: OnProgress<'_>,
 ) -> anyhow::Result<AuditReport> {
-    let clock = Clock::system();
-    let now = clock.now();
-    let retained = i64::try_from(deployment.retention().await?.as_millis()).unwrap_or(i64::MAX);
+    let now = Clock::system().now();
+    let retention = deployment.retention().await?;
     let span = Span {
-        from: from.unwrap_or_else(|| earlier(now, retained)),
+        from: from.unwrap_or_else(|| earlier(now, retention)),
         to: to.unwrap_or_else(|| now.plus(Duration::from_millis(1))),
     };
-    let facts = gather::gather(deployment, config, span, now, &clock, progress).await?;
+    let facts = gather::gather(deployment, config, span, now, progress).await?;
     Ok(AuditReport::new(deployment.name(), &facts, account::account(&facts)))
 }

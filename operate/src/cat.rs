@@ -11,7 +11,7 @@ use shared::gzip;
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
-use crate::archive::{Absent, Span, gone, manifest, ranges_of, shards};
+use crate::archive::{Absent, Span, each_line, manifest, members, shards};
 use crate::deployment::{Deployment, ListedObject};
 
 /// What was printed, and what was read for it.
@@ -58,24 +58,10 @@ pub async fn cat(
     let (rows, unlisted) = rows(deployment, absent.since(span.from), span).await?;
     let mut printed = Printed { unlisted, absent, ..Printed::default() };
     for row in &rows {
-        let (ranges, sidecar_bytes) = match ranges_of(deployment, row).await? {
-            Ok(found) => found,
-            Err(why) => {
-                printed.absent.add(row, &why);
-                continue;
-            }
-        };
+        let found = members(deployment, row, Some(tenant), &mut printed.absent).await?;
+        let Some((members, sidecar_bytes)) = found else { continue };
         printed.sidecar_bytes += sidecar_bytes;
-        let ranges: Vec<_> = ranges.into_iter().filter(|range| range.tenant == *tenant).collect();
-        if ranges.is_empty() {
-            continue;
-        }
-        let mut members = Vec::new();
-        for range in &ranges {
-            members.extend(deployment.get_range(&row.key, range.offset, range.length).await?);
-        }
-        if members.len() < ranges.len() {
-            printed.absent.add(row, &gone(row));
+        if members.is_empty() {
             continue;
         }
         printed.objects += 1;
@@ -122,14 +108,12 @@ async fn rows(
 
 /// The lines of a member, which must all be of the tenant.
 fn lines(member: &[u8], tenant: &TenantId, span: Span) -> anyhow::Result<Vec<Vec<u8>>> {
-    let (mut lines, mut bad) = (Vec::new(), false);
-    let length = gzip::first_member_lines(member, |bytes| match serde_json::from_slice::<Owner>(bytes) {
-        Ok(line) if line.tenant != *tenant => bad = true,
-        Ok(line) if span.has(line.received_at) => lines.push(bytes.to_vec()),
-        Ok(_) => {}
-        Err(_) => bad = true,
+    let (mut lines, mut is_foreign) = (Vec::new(), false);
+    let members = each_line(member, |owner: Owner, line| {
+        is_foreign |= owner.tenant != *tenant;
+        lines.extend(span.has(owner.received_at).then(|| line.to_vec()));
     })?;
-    if bad || length != member.len() {
+    if is_foreign || members != 1 {
         bail!("its range of `{tenant}` holds something else");
     }
     Ok(lines)

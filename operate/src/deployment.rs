@@ -5,13 +5,12 @@
 //!
 //! A data folder implements it in the crate `local`, a deployed stack in the crate `aws`.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
+use consumer_fn::{Batch, Ledger};
 use ingest_fn::publish::EventStream;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -21,6 +20,7 @@ use shared::time::Timestamp;
 
 /// A running or stopped deployment. Lists come in pages: each call returns what follows `after`, in order. An empty page
 /// ends the list.
+#[expect(async_fn_in_trait, reason = "a command is one future on one thread, so it need not be `Send`")]
 pub trait Deployment: Send + Sync + 'static {
     type Objects: ObjectStore;
     type Ledger: Ledger;
@@ -39,76 +39,50 @@ pub trait Deployment: Send + Sync + 'static {
     /// The stream, for writing.
     fn stream(&self) -> Arc<Self::Stream>;
 
-    /// How long the stream keeps a record at least.
-    fn retention(&self) -> impl Future<Output = anyhow::Result<Duration>> + Send;
+    /// How long the stream retains a record at least.
+    async fn retention(&self) -> anyhow::Result<Duration>;
 
     /// The ids of the stream's shards. Closed shards are included while they hold records.
-    fn shards(&self) -> impl Future<Output = anyhow::Result<Vec<String>>> + Send;
+    async fn shards(&self) -> anyhow::Result<Vec<String>>;
 
     /// Some records of a shard.
-    fn records(
-        &self,
-        shard: &str,
-        start: Start<'_>,
-    ) -> impl Future<Output = anyhow::Result<RecordPage>> + Send;
+    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage>;
 
     /// The last sequence number of a shard that the event source mapping has finished. `None` where it cannot be known.
-    fn checkpoint(&self, shard: &str) -> impl Future<Output = anyhow::Result<Option<String>>> + Send;
+    async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>>;
 
     /// A page of a shard's manifest, in the shard's order: the objects that begin after `after`.
-    fn manifest(
-        &self,
-        shard: &str,
-        after: Option<&ShardPosition>,
-    ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
+    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>>;
 
-    /// The same backwards, the last first: the objects that begin before `end`, or the last ones.
-    fn manifest_before(
+    /// The same in reverse order: the objects that begin before `end`. Without `end`, from the last object on.
+    async fn manifest_before(
         &self,
         shard: &str,
         end: Option<&ShardPosition>,
-    ) -> impl Future<Output = anyhow::Result<Vec<ManifestRow>>> + Send;
+    ) -> anyhow::Result<Vec<ManifestRow>>;
 
-    /// The last object of a shard's manifest that begins at `position` or before. It may end before it: the row says.
-    fn manifest_at(
-        &self,
-        shard: &str,
-        position: &ShardPosition,
-    ) -> impl Future<Output = anyhow::Result<Option<ManifestRow>>> + Send;
+    /// The last object of a shard's manifest that begins at `position` or before. The object may end before `position`:
+    /// compare with its `end`.
+    async fn manifest_at(&self, shard: &str, position: &ShardPosition)
+    -> anyhow::Result<Option<ManifestRow>>;
 
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.
-    fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-    ) -> impl Future<Output = anyhow::Result<Vec<ListedObject>>> + Send;
+    async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>>;
 
     /// `length` bytes of an object from `offset` on, and no other byte. `None` if there is no such object.
-    fn get_range(
-        &self,
-        key: &str,
-        offset: usize,
-        length: usize,
-    ) -> impl Future<Output = anyhow::Result<Option<Bytes>>> + Send;
+    async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>>;
 
     /// The items of these names, one answer for each name; `None` where there is no item.
-    fn items(
-        &self,
-        names: &[(TenantId, EventId)],
-    ) -> impl Future<Output = anyhow::Result<Vec<Option<Existing>>>> + Send;
+    async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>>;
 
     /// A page of all items. `after` is the cursor of the page before.
-    fn list_items(&self, after: Option<String>) -> impl Future<Output = anyhow::Result<ItemPage>> + Send;
+    async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage>;
 
     /// The messages of a queue, in order. They stay in the queue.
-    fn messages(&self, queue: QueueName) -> impl Future<Output = anyhow::Result<Messages>> + Send;
+    async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages>;
 
     /// Deletes a message that [`Deployment::messages`] returned.
-    fn delete_message(
-        &self,
-        queue: QueueName,
-        message: &QueuedMessage,
-    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+    async fn delete_message(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()>;
 }
 
 /// Where reading a shard begins.
@@ -140,6 +114,14 @@ pub struct RetainedRecord {
     pub data: Bytes,
     /// When the stream took it.
     pub arrival: Timestamp,
+}
+
+impl RetainedRecord {
+    /// The record as a batch of its own.
+    pub(crate) fn batch(&self, shard: &str) -> Batch {
+        let partition_key = Some(self.partition_key.clone()).filter(|key| !key.is_empty());
+        Batch::of_record(shard, &self.sequence_number, partition_key, self.arrival, self.data.to_vec())
+    }
 }
 
 /// An object of a listing.

@@ -4,20 +4,13 @@ use anyhow::Context;
 use consumer_fn::Batch;
 use shared::format::failed_batch::FailedPayload;
 
-#[derive(Debug)]
-pub struct FailedBatch {
-    /// Why it failed, in the mapping's words, such as `RetryAttemptsExhausted`.
-    pub condition: Option<String>,
-    pub batch: Batch,
-}
-
-/// Reads an object at the failure destination.
-pub fn failed_batch(object: &[u8]) -> anyhow::Result<FailedBatch> {
+/// Reads an object at the failure destination: why the batch failed, in the mapping's words, such as
+/// `RetryAttemptsExhausted`, and the batch.
+pub fn failed_batch(object: &[u8]) -> anyhow::Result<(Option<String>, Batch)> {
     let FailedPayload { condition, payload } =
         FailedPayload::read(object).context("it is not a record of a failed batch")?;
     let payload = payload.context("it holds no payload")?;
-    let batch = serde_json::from_str(&payload).context("its payload is not a batch of records")?;
-    Ok(FailedBatch { condition, batch })
+    Ok((condition, serde_json::from_str(&payload).context("its payload is not a batch of records")?))
 }
 
 #[cfg(test)]
@@ -28,7 +21,7 @@ mod tests {
     fn a_failed_batch_is_read_from_its_payload_and_one_without_is_refused() {
         let payload = r#"{\"Records\":[{\"kinesis\":{\"sequenceNumber\":\"7\",\"data\":\"eA==\",\"approximateArrivalTimestamp\":1.5},\"eventID\":\"shardId-000000000001:7\"}]}"#;
         let object = format!(r#"{{"version":"1.0","payload":"{payload}"}}"#);
-        assert_eq!(failed_batch(object.as_bytes()).unwrap().batch.shard(), "shardId-000000000001");
+        assert_eq!(failed_batch(object.as_bytes()).unwrap().1.shard(), "shardId-000000000001");
         assert!(failed_batch(br#"{"version":"1.0"}"#).unwrap_err().to_string().contains("no payload"));
     }
 }

@@ -18,7 +18,10 @@ pub mod deployment;
 pub mod doctor;
 pub mod failed_batch;
 mod pace;
-pub mod progress;
 mod publish;
 pub mod redrive;
 pub mod replay;
+
+/// Shows how far a command is. Called with the name of what is counted, how many are done, and of how many if that is
+/// known.
+pub type OnProgress<'a> = &'a dyn Fn(&str, u64, Option<u64>);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Most events in a portion. A kill may repeat this many.
+/// Most events in a portion. If the process is killed, so many events may be sent twice.
 const PORTION: usize = 500;
 
 /// Portions are small enough that the rate holds within each second.

@@ -34,15 +34,10 @@ impl<'a, S: EventStream, O: ObjectStore> RatedPublisher<'a, S, O> {
         Self { publisher, objects, pace }
     }
 
-    /// Most lines of one call.
-    pub(crate) fn portion(&self) -> usize {
-        self.pace.portion()
-    }
-
     /// How many of these lines fit into one call, from the first on: at least one.
     pub(crate) fn fitting(&self, sizes: impl IntoIterator<Item = usize>) -> usize {
         let mut sum = 0;
-        let fitting = sizes.into_iter().take(self.portion()).take_while(|size| {
+        let fitting = sizes.into_iter().take(self.pace.portion()).take_while(|size| {
             sum += size;
             sum <= BYTES
         });

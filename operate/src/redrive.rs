@@ -38,9 +38,9 @@ use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 use tokio::time::Instant;
 
+use crate::OnProgress;
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
 use crate::pace::Pace;
-use crate::progress::OnProgress;
 use crate::publish::{Bundle, RatedPublisher};
 use archived::ArchiveLookup;
 use candidate::{Candidate, RedriveFate, Standing, fate};
@@ -71,12 +71,12 @@ pub async fn redrive(
         selection,
         apply,
         redriven: HashSet::new(),
-        report: RedriveReport::new(apply),
+        report: RedriveReport { applied: apply, ..RedriveReport::default() },
         progress,
     };
     let mut ended = redrive.everything().await;
     let report = redrive.report;
-    if let (Ok(()), Some(why)) = (&ended, report.refusal()) {
+    if let (Ok(()), Some(why)) = (&ended, &report.refusal) {
         ended = Err(anyhow::anyhow!("the stream did not accept everything: {why}; run it again"));
     }
     (report, ended)
@@ -108,8 +108,8 @@ impl<D: Deployment> Redrive<'_, D> {
                 let Some(last) = page.last() else { break };
                 after = Some(last.key.clone());
                 for object in page {
-                    // The retries took long enough: the stream is unavailable.
-                    if self.report.refusal().is_some() {
+                    // After a refusal the retries have ended too: the stream is unavailable.
+                    if self.report.refusal.is_some() {
                         return Ok(());
                     }
                     let done = markers.of(&object.key, self.deployment).await?;
@@ -119,9 +119,9 @@ impl<D: Deployment> Redrive<'_, D> {
         }
         if self.selection.reads(FailureSource::DeadLetters) {
             let Messages { seen, hidden } = self.deployment.messages(QueueName::Dead).await?;
-            self.report.hidden(hidden);
+            self.report.hidden = hidden;
             for message in seen {
-                if self.report.refusal().is_none() {
+                if self.report.refusal.is_none() {
                     self.dead_letter(&message).await?;
                 }
             }
@@ -141,17 +141,10 @@ impl<D: Deployment> Redrive<'_, D> {
     ) -> anyhow::Result<()> {
         let Some(object) = self.deployment.objects().get(key).await? else { return Ok(()) };
         let read = match source {
-            FailureSource::Quarantine => source::quarantine(&object, self.config).map(|lines| (lines, None)),
-            _ => source::failed(&object, self.config)
-                .map(|(lines, shard, before)| (lines, Some((shard, before)))),
+            FailureSource::Quarantine => source::quarantine(&object, self.config),
+            _ => source::failed(&object, self.config),
         };
-        let (mut candidates, fence) = match read {
-            Ok(read) => read,
-            Err(why) => {
-                self.report.name_unreadable(key, &why);
-                return Ok(());
-            }
-        };
+        let Some((mut candidates, fence)) = self.report.readable(read, key) else { return Ok(()) };
         let is_done = |origin: &Origin| done.contains(origin) || self.redriven.contains(origin);
         candidates.retain(|candidate| {
             self.selection.picks(candidate) && !candidate.origin.as_ref().is_some_and(is_done)
@@ -168,14 +161,14 @@ impl<D: Deployment> Redrive<'_, D> {
         fence: Option<(String, ShardPosition)>,
         source: &str,
     ) -> anyhow::Result<Vec<Candidate>> {
-        if let Some((shard, before)) = fence
+        if let Some((shard, end)) = fence
             && self.apply
             && candidates.iter().any(|candidate| candidate.event.is_ok())
         {
             // After this, a line of the range is archived if the manifest covers it, and otherwise never will be.
             consumer_fn::fence(
                 &shard,
-                before,
+                end,
                 self.deployment.objects(),
                 self.deployment.ledger(),
                 Instant::now() + FENCE,
@@ -186,7 +179,7 @@ impl<D: Deployment> Redrive<'_, D> {
         for candidate in candidates {
             let standing = self.standing(&candidate).await?;
             match fate(&candidate, standing, &self.selection) {
-                RedriveFate::Due | RedriveFate::ToQuarantine if self.apply => due.push(candidate),
+                RedriveFate::ToStream | RedriveFate::ToQuarantine if self.apply => due.push(candidate),
                 fate => {
                     self.report.count(&candidate, fate, source);
                     noted.extend(candidate.origin.filter(|_| fate == RedriveFate::Archived));
@@ -200,11 +193,13 @@ impl<D: Deployment> Redrive<'_, D> {
     }
 
     async fn standing(&mut self, candidate: &Candidate) -> anyhow::Result<Standing> {
-        match (&candidate.origin, candidate.source) {
-            (_, _) if candidate.event.is_err() => Ok(Standing::Free),
-            (Some(origin), FailureSource::Quarantine) => self.archive.of_quarantined(origin).await,
-            (Some(origin), _) => self.archive.of_failed(origin).await,
-            (None, _) => Ok(Standing::Free),
+        match &candidate.origin {
+            Some(_) if candidate.event.is_err() => Ok(Standing::Free),
+            Some(origin) if candidate.source == FailureSource::Quarantine => {
+                self.archive.of_quarantined(origin).await
+            }
+            Some(origin) => self.archive.of_failed(origin).await,
+            None => Ok(Standing::Free),
         }
     }
 
@@ -212,19 +207,18 @@ impl<D: Deployment> Redrive<'_, D> {
     async fn put_back(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<()> {
         let due = self.renew_claims(due, source).await?;
         let mut waiting: Vec<_> = due.into_iter().filter_map(|line| bundle(line, self.config)).collect();
-        while !waiting.is_empty() && self.report.refusal().is_none() {
+        while !waiting.is_empty() && self.report.refusal.is_none() {
             let sizes = waiting.iter().map(|(_, bundle)| bundle.line.line.len());
-            let rest = waiting.split_off(self.publisher.fitting(sizes));
-            let (candidates, bundles): (Vec<_>, Vec<_>) =
-                std::mem::replace(&mut waiting, rest).into_iter().unzip();
+            let fitting = self.publisher.fitting(sizes);
+            let (candidates, bundles): (Vec<_>, Vec<_>) = waiting.drain(..fitting).unzip();
             let answers = self.publisher.publish(bundles).await?;
             let mut origins = Vec::new();
             for (candidate, answer) in candidates.into_iter().zip(answers) {
-                let fate = if answer.is_ok() { RedriveFate::Redriven } else { RedriveFate::Refused };
+                let fate = if answer.is_ok() { RedriveFate::ToStream } else { RedriveFate::Refused };
                 self.report.count(&candidate, fate, source);
                 match answer {
                     Ok(()) => origins.extend(candidate.origin),
-                    Err(why) => self.report.refused(why),
+                    Err(why) => self.report.refusal = Some(why),
                 }
             }
             self.redriven.extend(origins.iter().cloned());
@@ -241,14 +235,11 @@ impl<D: Deployment> Redrive<'_, D> {
         let mut renewed = Vec::with_capacity(due.len());
         for candidate in due {
             let claim_check = candidate.event.as_ref().ok().and_then(|event| event.claim_check.as_ref());
-            let is_gone = match claim_check {
-                Some(claim_check) => !self.renew(claim_check).await?,
-                None => false,
-            };
-            if is_gone {
-                self.report.count(&candidate, RedriveFate::ClaimGone, source);
-            } else {
-                renewed.push(candidate);
+            match claim_check {
+                Some(claim_check) if !self.renew(claim_check).await? => {
+                    self.report.count(&candidate, RedriveFate::ClaimGone, source);
+                }
+                _ => renewed.push(candidate),
             }
         }
         Ok(renewed)
@@ -266,21 +257,16 @@ impl<D: Deployment> Redrive<'_, D> {
     /// One dead letter: all of its events or none.
     async fn dead_letter(&mut self, message: &QueuedMessage) -> anyhow::Result<()> {
         let digest = sha256(message.body.as_bytes());
-        // Named like its marker: a queue with receipt handles has no short name for it.
+        // Named like its marker, since a receipt handle is too long to show.
         let source = format!("dead letter {}", &digest[..16]);
-        let candidates = match source::dead_letter(&message.body, message.sent) {
-            Ok(candidates) => candidates,
-            Err(why) => {
-                self.report.name_unreadable(&source, &why);
-                return Ok(());
-            }
-        };
+        let read = source::dead_letter(&message.body, message.sent);
+        let Some(candidates) = self.report.readable(read, &source) else { return Ok(()) };
         if !candidates.iter().any(|candidate| self.selection.picks(candidate)) {
             return Ok(());
         }
         let unreadable = candidates.iter().any(|candidate| candidate.event.is_err());
         if unreadable || !self.apply {
-            let fate = if unreadable { RedriveFate::Unreadable } else { RedriveFate::Due };
+            let fate = if unreadable { RedriveFate::Unreadable } else { RedriveFate::ToStream };
             self.report.count_all(&candidates, fate, &source);
             return Ok(());
         }
@@ -293,10 +279,10 @@ impl<D: Deployment> Redrive<'_, D> {
             candidates.into_iter().filter_map(|line| bundle(line, self.config)).unzip();
         let answers = self.publisher.publish(bundles).await?;
         let refusal = answers.into_iter().find_map(Result::err);
-        let fate = if refusal.is_none() { RedriveFate::Redriven } else { RedriveFate::Refused };
+        let fate = if refusal.is_none() { RedriveFate::ToStream } else { RedriveFate::Refused };
         self.report.count_all(&candidates, fate, &source);
         if let Some(why) = refusal {
-            self.report.refused(why);
+            self.report.refusal = Some(why);
             return Ok(());
         }
         let marker = key::redriven_marker(DEAD_LETTERS, &digest);

@@ -13,17 +13,15 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use ingest_fn::{EventStream, OutgoingLine};
 use shared::config::Config;
 use shared::format::archive_line::Owner;
 use shared::format::manifest_row::ManifestRow;
-use shared::gzip;
 use shared::id::TenantId;
 use shared::objects::ObjectStore;
 use shared::partition::partition_key;
 
-use crate::archive::{self, Absent, Span, gone, ranges_of};
+use crate::archive::{self, Absent, Span, each_line, members};
 use crate::deployment::Deployment;
 use crate::pace::Pace;
 use crate::publish::{BYTES, Bundle, RatedPublisher};
@@ -53,18 +51,28 @@ impl ReplayRequest {
             from: self.span.from,
             before: self.span.to,
         };
-        Cursors::open(self.resume.clone(), &task)
+        Cursors::open(self.resume.clone(), task)
     }
 }
 
-/// Writes archive lines to `out`, which is standard output.
+/// Writes archive lines to `out`, which is standard output, unchanged.
 pub async fn to_stdout(
     deployment: &impl Deployment,
     request: &ReplayRequest,
-    out: impl Write,
+    mut out: impl Write,
 ) -> anyhow::Result<Replayed> {
     let cursors = request.cursors(deployment, "stdout")?;
-    replay(deployment, request, cursors, ToStdout { out, pace: Pace::new(request.rate) }).await
+    let mut pace = Pace::new(request.rate);
+    replay(deployment, request, cursors, pace.portion(), async |lines| {
+        pace.wait(lines.len()).await;
+        let portion = [lines.join(&b'\n'), vec![b'\n']].concat();
+        match out.write_all(&portion).and_then(|()| out.flush()) {
+            Ok(()) => Ok(Some(Vec::new())),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
+            Err(error) => Err(error).context("stdout"),
+        }
+    })
+    .await
 }
 
 /// Puts archived events on the stream of `target`. `config` says which tenants are spread there.
@@ -79,12 +87,41 @@ pub async fn to_deployment(
     }
     let cursors = request.cursors(deployment, target.identity())?;
     let pace = Pace::new(Some(request.rate.unwrap_or(RATE)));
-    let sink = ToStream {
-        publisher: RatedPublisher::new(target.stream(), target.objects(), pace),
-        source: deployment.objects(),
-        config,
-    };
-    replay(deployment, request, cursors, sink).await
+    let portion = pace.portion();
+    let mut publisher = RatedPublisher::new(target.stream(), target.objects(), pace);
+    replay(deployment, request, cursors, portion, async |lines| {
+        let (mut bundles, mut bytes, mut left_out) = (Vec::new(), 0, Vec::new());
+        for line in lines {
+            match line::event(line, deployment.objects()).await {
+                Ok(event) => {
+                    let key = partition_key(&event.facts.tenant, &event.facts.id, &config.tenants.spread);
+                    let (line, parts) = OutgoingLine::new(event, key, config.publish.record_bytes);
+                    bytes += line.line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
+                    bundles.push(Bundle { line, parts });
+                }
+                Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
+            }
+            if bytes > BYTES {
+                publish(&mut publisher, std::mem::take(&mut bundles)).await?;
+                bytes = 0;
+            }
+        }
+        publish(&mut publisher, bundles).await?;
+        Ok(Some(left_out))
+    })
+    .await
+}
+
+async fn publish<S: EventStream, O: ObjectStore>(
+    publisher: &mut RatedPublisher<'_, S, O>,
+    bundles: Vec<Bundle>,
+) -> anyhow::Result<()> {
+    match publisher.publish(bundles).await?.into_iter().find_map(Result::err) {
+        Some(why) => {
+            bail!("the stream did not accept everything: {why}; run it again with the same --resume")
+        }
+        None => Ok(()),
+    }
 }
 
 /// The result of a replay.
@@ -100,103 +137,21 @@ pub struct Replayed {
     pub is_closed: bool,
 }
 
-struct Taken {
-    left_out: Vec<String>,
-    is_closed: bool,
-}
-
-trait ReplaySink {
-    /// Most lines of one call.
-    fn portion(&self) -> usize;
-    /// Takes lines, durably: they are not sent again. After an error, some may have been taken.
-    async fn take(&mut self, lines: &[Vec<u8>]) -> anyhow::Result<Taken>;
-}
-
-/// To stdout, unchanged.
-struct ToStdout<W> {
-    out: W,
-    pace: Pace,
-}
-
-impl<W: Write> ReplaySink for ToStdout<W> {
-    fn portion(&self) -> usize {
-        self.pace.portion()
-    }
-
-    async fn take(&mut self, lines: &[Vec<u8>]) -> anyhow::Result<Taken> {
-        self.pace.wait(lines.len()).await;
-        let portion = [lines.join(&b'\n'), vec![b'\n']].concat();
-        let is_closed = match self.out.write_all(&portion).and_then(|()| self.out.flush()) {
-            Ok(()) => false,
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => true,
-            Err(error) => return Err(error).context("stdout"),
-        };
-        Ok(Taken { left_out: Vec::new(), is_closed })
-    }
-}
-
-/// To another deployment's stream.
-struct ToStream<'a, S, O, F> {
-    publisher: RatedPublisher<'a, S, O>,
-    /// The objects of the replayed deployment.
-    source: &'a F,
-    config: &'a Config,
-}
-
-impl<S: EventStream, O: ObjectStore, F: ObjectStore> ReplaySink for ToStream<'_, S, O, F> {
-    fn portion(&self) -> usize {
-        self.publisher.portion()
-    }
-
-    async fn take(&mut self, lines: &[Vec<u8>]) -> anyhow::Result<Taken> {
-        let (mut bundles, mut bytes, mut left_out) = (Vec::new(), 0, Vec::new());
-        for line in lines {
-            match line::event(line, self.source).await {
-                Ok(event) => {
-                    let partition_key =
-                        partition_key(&event.facts.tenant, &event.facts.id, &self.config.tenants.spread);
-                    let (line, parts) =
-                        OutgoingLine::new(event, partition_key, self.config.publish.record_bytes);
-                    bytes += line.line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
-                    bundles.push(Bundle { line, parts });
-                }
-                Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
-            }
-            if bytes > BYTES {
-                self.publish(std::mem::take(&mut bundles)).await?;
-                bytes = 0;
-            }
-        }
-        self.publish(bundles).await?;
-        Ok(Taken { left_out, is_closed: false })
-    }
-}
-
-impl<S: EventStream, O: ObjectStore, F> ToStream<'_, S, O, F> {
-    async fn publish(&mut self, bundles: Vec<Bundle>) -> anyhow::Result<()> {
-        let answers = self.publisher.publish(bundles).await?;
-        match answers.into_iter().find_map(Result::err) {
-            Some(why) => {
-                bail!("the stream did not accept everything: {why}; run it again with the same --resume")
-            }
-            None => Ok(()),
-        }
-    }
-}
-
+/// `take` gets at most `portion` lines. It takes them durably: they are not sent again. It returns the lines that it left
+/// out and why, or `None` if the reader has closed the pipe. After an error, some lines may have been taken.
 async fn replay(
     deployment: &impl Deployment,
     request: &ReplayRequest,
     mut cursors: Cursors,
-    mut sink: impl ReplaySink,
+    portion: usize,
+    mut take: impl AsyncFnMut(&[Vec<u8>]) -> anyhow::Result<Option<Vec<String>>>,
 ) -> anyhow::Result<Replayed> {
-    let span = request.span;
     let absent = Absent::of(deployment).await?;
-    let since = absent.since(span.from);
+    let since = absent.since(request.span.from);
     let mut replayed = Replayed { absent, ..Replayed::default() };
     for (shard, near) in archive::shards(deployment, since, drop).await? {
         // From the object at which it stopped, or from the first that may hold events of the span.
-        let begun = match cursors.of(&shard).map(ReplayCursor::first) {
+        let begun = match cursors.of(&shard).map(|cursor| cursor.first.clone()) {
             Some(first) => Some(first),
             None => archive::first_row(deployment, &shard, since, near).await?,
         };
@@ -205,10 +160,19 @@ async fn replay(
             None => deployment.manifest(&shard, None).await?,
         };
         while let Some(last) = page.last().map(|row: &ManifestRow| row.first.clone()) {
-            for row in page.iter().filter(|row| span.overlaps(row.received_at)) {
-                object(deployment, request, &shard, row, &mut cursors, &mut sink, &mut replayed).await?;
-                if replayed.is_closed {
-                    return Ok(replayed);
+            for row in page.into_iter().filter(|row| request.span.overlaps(row.received_at)) {
+                let lines = requested(deployment, request, &row, &mut replayed.absent).await?;
+                let cursor = cursors.of(&shard).filter(|cursor| cursor.first == row.first);
+                let mut done = cursor.map_or(0, |cursor| cursor.lines);
+                replayed.objects += u64::from(done < lines.len());
+                for lines in lines.get(done..).unwrap_or_default().chunks(portion) {
+                    let Some(left_out) = take(lines).await? else {
+                        return Ok(Replayed { is_closed: true, ..replayed });
+                    };
+                    done += lines.len();
+                    replayed.events += (lines.len() - left_out.len()) as u64;
+                    replayed.left_out.extend(left_out);
+                    cursors.reach(&shard, ReplayCursor { first: row.first.clone(), lines: done })?;
                 }
             }
             page = deployment.manifest(&shard, Some(&last)).await?;
@@ -217,89 +181,22 @@ async fn replay(
     Ok(replayed)
 }
 
-/// Replays the requested lines of one object, portion after portion.
-async fn object(
+/// The requested lines of an object. If it does not exist, `absent` has it.
+async fn requested(
     deployment: &impl Deployment,
     request: &ReplayRequest,
-    shard: &str,
     row: &ManifestRow,
-    cursors: &mut Cursors,
-    sink: &mut impl ReplaySink,
-    replayed: &mut Replayed,
-) -> anyhow::Result<()> {
-    let (tenant, span) = (request.tenant.as_ref(), request.span);
+    absent: &mut Absent,
+) -> anyhow::Result<Vec<Vec<u8>>> {
+    let tenant = request.tenant.as_ref();
     let mut lines = Vec::new();
-    let members = match members(deployment, tenant, row).await? {
-        Ok(members) => members,
-        Err(why) => {
-            replayed.absent.add(row, &why);
-            return Ok(());
-        }
-    };
-    for bytes in members {
-        chosen(&bytes, tenant, span, &mut lines)
-            .with_context(|| format!("the archive object `{}`", row.key))?;
+    for bytes in members(deployment, row, tenant, absent).await?.unwrap_or_default().0 {
+        each_line(&bytes, |owner: Owner, line| {
+            let is_requested =
+                tenant.is_none_or(|tenant| *tenant == owner.tenant) && request.span.has(owner.received_at);
+            lines.extend(is_requested.then(|| line.to_vec()));
+        })
+        .with_context(|| format!("the archive object `{}`", row.key))?;
     }
-    let mut done =
-        cursors.of(shard).filter(|cursor| cursor.first() == row.first).map_or(0, |cursor| cursor.lines);
-    replayed.objects += u64::from(done < lines.len());
-    while done < lines.len() {
-        let portion = &lines[done..lines.len().min(done + sink.portion())];
-        let taken = sink.take(portion).await?;
-        replayed.is_closed = taken.is_closed;
-        if taken.is_closed {
-            return Ok(());
-        }
-        done += portion.len();
-        replayed.events += (portion.len() - taken.left_out.len()) as u64;
-        replayed.left_out.extend(taken.left_out);
-        cursors.reach(shard, ReplayCursor::new(&row.first, done))?;
-    }
-    Ok(())
-}
-
-/// The gzip members with the requested lines, or why they cannot be read.
-async fn members(
-    deployment: &impl Deployment,
-    tenant: Option<&TenantId>,
-    row: &ManifestRow,
-) -> anyhow::Result<Result<Vec<Bytes>, String>> {
-    let Some(tenant) = tenant else {
-        let object = deployment.objects().get(&row.key).await?;
-        return Ok(object.map(|object| vec![object]).ok_or_else(|| gone(row)));
-    };
-    let ranges = match ranges_of(deployment, row).await? {
-        Ok((ranges, _)) => ranges,
-        Err(why) => return Ok(Err(why)),
-    };
-    let mut members = Vec::new();
-    for range in ranges.into_iter().filter(|range| range.tenant == *tenant) {
-        let Some(member) = deployment.get_range(&row.key, range.offset, range.length).await? else {
-            return Ok(Err(gone(row)));
-        };
-        members.push(member);
-    }
-    Ok(Ok(members))
-}
-
-/// The requested lines of gzip members.
-fn chosen(
-    bytes: &[u8],
-    tenant: Option<&TenantId>,
-    span: Span,
-    lines: &mut Vec<Vec<u8>>,
-) -> anyhow::Result<()> {
-    let (mut bad, mut offset) = (None, 0);
-    while offset < bytes.len() {
-        offset +=
-            gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice::<Owner>(line) {
-                Ok(head) => {
-                    let is_chosen =
-                        tenant.is_none_or(|tenant| *tenant == head.tenant) && span.has(head.received_at);
-                    lines.extend(is_chosen.then(|| line.to_vec()));
-                }
-                Err(error) => bad = Some(error),
-            })?;
-    }
-    bad.map_or(Ok(()), |error| Err(error).context("a line of it cannot be read"))
+    Ok(lines)
 }

@@ -25,8 +25,8 @@ impl fmt::Display for Origin {
 }
 
 /// A position on one shard: a record, and a line in it. Positions compare in the order of the shard. As the end of a
-/// range it is exclusive: the first position that does not belong to the range.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// range it is exclusive: the first position that does not belong to the range. The names are on disk: never rename them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ShardPosition {
     /// The record's sequence number.
     pub sequence_number: Arc<str>,

@@ -5,14 +5,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use shared::id::{AdmissionId, EventId, TenantId};
+use shared::id::{EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
 use super::balance::{AdmissionOutcome, AuditFinding, Balance, FindingKind};
 use super::cases::{Case, Cases};
-use super::facts::{ArchivedLine, Arrival, AuditFacts, KnownItem};
-use crate::archive::SKEW_MS;
+use super::facts::{ArchivedLine, AuditFacts, KnownItem, KnownLine};
+use crate::archive::{SKEW, earlier};
+
+/// For events whose tenant cannot be read.
+const UNREADABLE: &str = "(unreadable)";
+/// For events that wait in a queue.
+const QUEUED: &str = "(not on the stream)";
 
 pub(crate) fn account(facts: &AuditFacts) -> Balance {
     let index = FactIndex::new(facts);
@@ -23,12 +28,12 @@ pub(crate) fn account(facts: &AuditFacts) -> Balance {
             continue;
         }
         let Judged { outcome, redelivered, origin } = index.judge(case, &mut balance.findings);
-        let tenant = case.name.as_ref().map(|(tenant, _)| tenant.clone());
-        let shard = origin.map(|origin| origin.shard.clone());
+        let tenant = case.name.as_ref().map_or(UNREADABLE, |(tenant, _)| tenant.as_str());
+        let shard = origin.map_or(QUEUED, |origin| &*origin.shard);
         let tallies = [
             &mut balance.total,
-            balance.tenants.entry(tenant).or_default(),
-            balance.shards.entry(shard).or_default(),
+            balance.tenants.entry(tenant.to_owned()).or_default(),
+            balance.shards.entry(shard.to_owned()).or_default(),
         ];
         for tally in tallies {
             let counts =
@@ -44,7 +49,6 @@ pub(crate) fn account(facts: &AuditFacts) -> Balance {
 /// event's item names, or one that replaced it: no other may take over the item. Without an item it is the latest line.
 pub(crate) fn stranded(facts: &AuditFacts) -> HashSet<Origin> {
     let index = FactIndex::new(facts);
-    let arrivals: HashMap<_, _> = facts.arrivals.iter().map(|arrival| (&arrival.origin, arrival)).collect();
     let mut stranded = HashSet::new();
     for case in index.cases.iter() {
         let item = index.item_of(case);
@@ -52,10 +56,10 @@ pub(crate) fn stranded(facts: &AuditFacts) -> HashSet<Origin> {
             continue;
         }
         let item = item.filter(|item| case.owns(item));
-        let takes_over = |arrival: &&Arrival| {
+        let takes_over = |arrival: &&KnownLine| {
             item.is_none_or(|item| arrival.origin == item.origin || arrival.redrive_of.contains(&item.origin))
         };
-        let live = case.live().filter_map(|origin| arrivals.get(origin).copied());
+        let live = case.live().filter_map(|origin| index.arrivals.get(origin).copied());
         stranded.extend(live.filter(takes_over).last().map(|arrival| arrival.origin.clone()));
     }
     stranded
@@ -73,8 +77,8 @@ struct Judged<'a> {
 struct FactIndex<'a> {
     facts: &'a AuditFacts,
     cases: Cases,
-    /// What each origin holds; `None` if it cannot be read.
-    arrivals: HashMap<&'a Origin, Option<(&'a TenantId, &'a EventId, AdmissionId)>>,
+    /// The lines on the stream.
+    arrivals: HashMap<&'a Origin, &'a KnownLine>,
     /// Archived lines and their objects' keys, without strange lines.
     archived: HashMap<&'a Origin, Vec<(&'a ArchivedLine, &'a str)>>,
     items: HashMap<(&'a TenantId, &'a EventId), &'a KnownItem>,
@@ -88,17 +92,12 @@ struct FactIndex<'a> {
 
 impl<'a> FactIndex<'a> {
     fn new(facts: &'a AuditFacts) -> Self {
-        let arrivals = facts.arrivals.iter().map(|arrival| {
-            let event = arrival.event.as_ref();
-            (&arrival.origin, event.map(|event| (&event.tenant, &event.id, event.admission_id)))
-        });
-        let items = facts.items.iter().map(|item| ((&item.tenant, &item.id), item)).collect();
         let mut index = Self {
             facts,
             cases: Cases::default(),
-            arrivals: arrivals.collect(),
+            arrivals: facts.arrivals.iter().map(|arrival| (&arrival.origin, arrival)).collect(),
             archived: HashMap::new(),
-            items,
+            items: facts.items.iter().map(|item| ((&item.tenant, &item.id), item)).collect(),
             quarantined: facts.quarantined.iter().map(|line| &line.origin).collect(),
             failed: facts.failed.iter().map(|line| &line.origin).collect(),
             former: facts.arrivals.iter().flat_map(|arrival| &arrival.redrive_of).collect(),
@@ -107,17 +106,20 @@ impl<'a> FactIndex<'a> {
         let known: Vec<_> = lines(facts).filter(|(line, _)| !index.is_strange(line)).collect();
         for (line, key) in known {
             index.archived.entry(&line.origin).or_default().push((line, key));
-            index.names.insert((&line.tenant, &line.id));
+            index.names.insert(line.event.name());
         }
-        index.cases = Cases::of(facts, |line| facts.span.has(line.received_at) && !index.is_strange(line));
+        index.cases =
+            Cases::of(facts, |line| facts.span.has(line.event.received_at) && !index.is_strange(line));
         index
     }
 
     /// The origin that the line names is known to hold another event, or none.
     fn is_strange(&self, line: &ArchivedLine) -> bool {
         match self.arrivals.get(&line.origin) {
-            Some(arrival) => *arrival != Some((&line.tenant, &line.id, line.admission_id)),
-            None => self.is_covered(&line.origin, line.received_at),
+            Some(arrival) => !arrival.event.as_ref().is_some_and(|event| {
+                event.admission_id == line.event.admission_id && event.name() == line.event.name()
+            }),
+            None => self.is_covered(&line.origin, line.event.received_at),
         }
     }
 
@@ -125,7 +127,7 @@ impl<'a> FactIndex<'a> {
     fn is_covered(&self, origin: &Origin, received_at: Timestamp) -> bool {
         let read_from = self.facts.shards.get(&origin.shard).and_then(|shard| shard.read_from.as_ref());
         let is_after = read_from.is_some_and(|read_from| ShardPosition::from(origin) >= *read_from);
-        is_after || received_at.unix_ms() >= self.facts.stream_from.unix_ms().saturating_add(SKEW_MS)
+        is_after || earlier(received_at, SKEW) >= self.facts.stream_from
     }
 
     /// The line of that origin is done.
@@ -138,44 +140,36 @@ impl<'a> FactIndex<'a> {
     fn check_strangers(&self, findings: &mut Vec<AuditFinding>) {
         for (line, key) in lines(self.facts).filter(|(line, _)| self.is_strange(line)) {
             let detail = "an archived line whose origin holds another event on the stream, or none";
-            let name = Some((&line.tenant, &line.id));
+            let name = Some(line.event.name());
             findings.push(
                 AuditFinding::event(FindingKind::Foreign, name, Some(&line.origin), detail).within(key),
             );
         }
         for item in &self.facts.items {
             let Some(received_at) = item.received_at.filter(|at| self.facts.span.has(*at)) else { continue };
-            let mut found = |kind, detail| {
-                let name = Some((&item.tenant, &item.id));
-                findings.push(AuditFinding::event(kind, name, Some(&item.origin), detail));
-            };
-            match self.arrivals.get(&item.origin) {
-                Some(Some((tenant, id, _))) if (*tenant, *id) == (&item.tenant, &item.id) => {}
-                Some(_) => {
-                    found(FindingKind::Foreign, "an item whose origin holds another event on the stream");
+            let (kind, detail) = match self.arrivals.get(&item.origin) {
+                Some(KnownLine { event: Some(event), .. }) if event.name() == (&item.tenant, &item.id) => {
+                    continue;
                 }
+                Some(_) => (FindingKind::Foreign, "an item whose origin holds another event on the stream"),
                 None if self.is_covered(&item.origin, received_at) => {
-                    found(FindingKind::Foreign, "an item whose origin holds no event on the stream");
+                    (FindingKind::Foreign, "an item whose origin holds no event on the stream")
                 }
-                None if self.is_spoken_for(&item.origin) => {}
+                None if self.is_accounted_for(&item.origin) => continue,
                 None if self.is_done(&item.origin) => {
-                    found(
-                        FindingKind::Missing,
-                        "an item names this origin, and the archive has no line of it",
-                    );
+                    (FindingKind::Missing, "an item names this origin, and the archive has no line of it")
                 }
                 None => {
-                    found(
-                        FindingKind::Foreign,
-                        "an item whose origin is beyond all known records of its shard",
-                    );
+                    (FindingKind::Foreign, "an item whose origin is beyond all known records of its shard")
                 }
-            }
+            };
+            let name = Some((&item.tenant, &item.id));
+            findings.push(AuditFinding::event(kind, name, Some(&item.origin), detail));
         }
     }
 
     /// The stream no longer has that origin, but an archived line, a failure or a redriven event accounts for it.
-    fn is_spoken_for(&self, origin: &Origin) -> bool {
+    fn is_accounted_for(&self, origin: &Origin) -> bool {
         self.archived.contains_key(origin) || self.failed.contains(origin) || self.former.contains(origin)
     }
 
@@ -223,24 +217,22 @@ impl<'a> FactIndex<'a> {
             findings.push(finding.within(key));
         }
         let (line, key) = lines[0];
-        let finding =
-            |kind, detail| AuditFinding::event(kind, case.named(), Some(&line.origin), detail).within(key);
-        match item {
-            Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => {}
+        let (kind, detail) = match item {
+            Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => return,
             // The item is of a later event, which came after this one's item expired.
-            Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => {}
-            Some(item) if self.archived.contains_key(&item.origin) => {
-                let detail = format!("archived, and so is the event that its item names, at {}", item.origin);
-                findings.push(finding(FindingKind::Doubled, detail));
-            }
-            Some(item) => {
-                let detail = format!("archived, and its item names another event, at {}", item.origin);
-                findings.push(finding(FindingKind::Foreign, detail));
-            }
-            None if is_over(line, self.facts.now) => {}
-            None => findings
-                .push(finding(FindingKind::Missing, "archived, and there is no item of it".to_owned())),
-        }
+            Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => return,
+            Some(item) if self.archived.contains_key(&item.origin) => (
+                FindingKind::Doubled,
+                format!("archived, and so is the event that its item names, at {}", item.origin),
+            ),
+            Some(item) => (
+                FindingKind::Foreign,
+                format!("archived, and its item names another event, at {}", item.origin),
+            ),
+            None if is_over(line, self.facts.now) => return,
+            None => (FindingKind::Missing, "archived, and there is no item of it".to_owned()),
+        };
+        findings.push(AuditFinding::event(kind, case.named(), Some(&line.origin), detail).within(key));
     }
 
     /// What became of an event that is not archived, or why it is missing.
@@ -253,9 +245,7 @@ impl<'a> FactIndex<'a> {
             (Holder::ItselfAndDone, _) => Err("it has an item, and the archive has no line of it"),
             // If the item is gone, the event that it was compared with has expired since. Whether it may have is judged
             // with that event's line.
-            (Holder::SameContent, _) | (Holder::NoneAnyMore, Course::Over) => {
-                Ok(AdmissionOutcome::Deduplicated)
-            }
+            (Holder::SameContent, _) | (Holder::Gone, Course::Over) => Ok(AdmissionOutcome::Deduplicated),
             // If its own item exists, the attempt that inserted it, or one that takes it over, will archive it.
             (_, Course::InProgress) | (Holder::Itself, Course::Over) => Ok(AdmissionOutcome::InFlight),
             (_, Course::Saved) => Ok(AdmissionOutcome::Failed),
@@ -278,7 +268,7 @@ impl<'a> FactIndex<'a> {
     fn holder(&self, case: &Case, item: Option<&KnownItem>) -> Holder {
         let Some(item) = item else {
             let is_archived = case.named().is_some_and(|name| self.names.contains(&name));
-            return if is_archived { Holder::NoneAnyMore } else { Holder::None };
+            return if is_archived { Holder::Gone } else { Holder::None };
         };
         let has_failed = self.failed.contains(&item.origin) || case.former.contains(&item.origin);
         if case.owns(item) {
@@ -319,8 +309,8 @@ enum Holder {
     SameContent,
     /// Another event with other content.
     OtherContent,
-    /// None now. But the archive has an event with this id, so there was an item.
-    NoneAnyMore,
+    /// None any more: the archive has an event with this id, so there was an item.
+    Gone,
     /// None.
     None,
 }
@@ -340,7 +330,7 @@ enum Course {
 fn lines(facts: &AuditFacts) -> impl Iterator<Item = (&ArchivedLine, &str)> {
     let all =
         facts.objects.iter().flat_map(|object| object.lines.iter().map(|line| (line, object.key.as_str())));
-    all.filter(|(line, _)| facts.span.has(line.received_at))
+    all.filter(|(line, _)| facts.span.has(line.event.received_at))
 }
 
 /// The item of a line may be deleted by then.

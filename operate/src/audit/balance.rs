@@ -1,7 +1,7 @@
 //! The result of an audit: counts and findings.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
 
 use serde::Serialize;
 use shared::id::{EventId, TenantId};
@@ -11,10 +11,8 @@ use shared::origin::Origin;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Balance {
     pub(crate) total: Tally,
-    /// By tenant; `None` where it cannot be read.
-    pub(crate) tenants: BTreeMap<Option<TenantId>, Tally>,
-    /// By shard; `None` for events that are not on the stream.
-    pub(crate) shards: BTreeMap<Option<Arc<str>>, Tally>,
+    pub(crate) tenants: BTreeMap<String, Tally>,
+    pub(crate) shards: BTreeMap<String, Tally>,
     pub(crate) findings: Vec<AuditFinding>,
 }
 
@@ -100,15 +98,10 @@ pub(crate) enum FindingKind {
     Manifest,
 }
 
-impl FindingKind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Doubled => "doubled",
-            Self::Foreign => "foreign",
-            Self::Misplaced => "misplaced",
-            Self::Manifest => "manifest",
-        }
+/// By serde's names.
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -124,14 +117,7 @@ impl AuditFinding {
     }
 
     pub(crate) fn object(key: &str, detail: impl Into<String>) -> Self {
-        Self {
-            kind: FindingKind::Manifest,
-            tenant: None,
-            id: None,
-            origin: None,
-            object: Some(key.to_owned()),
-            detail: detail.into(),
-        }
+        Self::event(FindingKind::Manifest, None, None, detail).within(key)
     }
 
     /// Found in this object.

@@ -9,7 +9,7 @@ use shared::time::Timestamp;
 use super::facts::{ArchivedLine, AuditFacts, KnownEvent, KnownItem};
 
 /// All that was found of one admission.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Case {
     /// `None` if it cannot be read.
     pub(crate) name: Option<(TenantId, EventId)>,
@@ -55,23 +55,13 @@ impl Cases {
             case.former.extend(arrival.redrive_of.iter().cloned());
         }
         for line in facts.objects.iter().flat_map(|object| &object.lines).filter(|line| counts(line)) {
-            let event = KnownEvent {
-                tenant: line.tenant.clone(),
-                id: line.id.clone(),
-                admission_id: line.admission_id,
-                content_hash: String::new(),
-                received_at: line.received_at,
-            };
-            cases.find(Some(&line.origin), Some(&event), line.received_at);
+            cases.find(Some(&line.origin), Some(&line.event), line.event.received_at);
         }
-        for (queued, is_dead) in facts
-            .spilled
-            .iter()
-            .map(|event| (event, false))
-            .chain(facts.dead.iter().map(|event| (event, true)))
-        {
-            let case = cases.find(None, Some(queued), queued.received_at);
-            if is_dead { case.is_dead = true } else { case.is_spilled = true }
+        for event in &facts.spilled {
+            cases.find(None, Some(event), event.received_at).is_spilled = true;
+        }
+        for event in &facts.dead {
+            cases.find(None, Some(event), event.received_at).is_dead = true;
         }
         cases
     }
@@ -90,18 +80,7 @@ impl Cases {
         let by_origin = origin.and_then(|origin| self.by_origin.get(origin)).copied();
         let by_admission = || self.by_admission.get(&event?.admission_id).copied();
         let index = by_origin.or_else(by_admission).unwrap_or_else(|| {
-            self.all.push(Case {
-                name: None,
-                admission_id: None,
-                content_hash: None,
-                received_at,
-                is_named_after_its_origin: false,
-                origins: Vec::new(),
-                arrivals: Vec::new(),
-                former: Vec::new(),
-                is_spilled: false,
-                is_dead: false,
-            });
+            self.all.push(Case { received_at, ..Case::default() });
             self.all.len() - 1
         });
         let case = &mut self.all[index];
@@ -119,10 +98,10 @@ impl Cases {
                 case.content_hash.get_or_insert_with(|| event.content_hash.clone());
             }
         }
-        let of_its_origin = |origin: &Origin, admission: AdmissionId| {
-            admission == AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position)
+        let of_foreign = |Origin { shard, sequence_number, position }: &Origin| {
+            AdmissionId::of_foreign(shard, sequence_number, *position)
         };
-        let matches = origin.zip(case.admission_id).is_some_and(|(origin, id)| of_its_origin(origin, id));
+        let matches = origin.is_some_and(|origin| case.admission_id == Some(of_foreign(origin)));
         case.is_named_after_its_origin |= matches;
         case
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use consumer_fn::items::Existing;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
@@ -15,7 +16,7 @@ use crate::archive::Span;
 /// The pipeline may run meanwhile, so the stores are read against the direction of the data: first how far each shard is
 /// done, then manifest, archive, quarantine, failures, items and queues, and the stream last. So an event that counts as
 /// done is in a store that was read later, and every event of a store is on the stream that was read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct AuditFacts {
     /// The events received in this span are audited.
     pub(crate) span: Span,
@@ -24,12 +25,13 @@ pub(crate) struct AuditFacts {
     /// All records that arrived at this time or later were read.
     pub(crate) stream_from: Timestamp,
     pub(crate) shards: BTreeMap<Arc<str>, ShardFacts>,
-    pub(crate) arrivals: Vec<Arrival>,
+    /// The lines on the stream.
+    pub(crate) arrivals: Vec<KnownLine>,
     pub(crate) objects: Vec<ArchivedObject>,
-    /// The lines in quarantine, each as often as it is there.
-    pub(crate) quarantined: Vec<FailedLine>,
+    /// The lines in quarantine. A line may be there several times.
+    pub(crate) quarantined: Vec<KnownLine>,
     /// The lines of batches that failed permanently.
-    pub(crate) failed: Vec<FailedLine>,
+    pub(crate) failed: Vec<KnownLine>,
     pub(crate) items: Vec<KnownItem>,
     /// In the spill queue.
     pub(crate) spilled: Vec<KnownEvent>,
@@ -41,27 +43,6 @@ pub(crate) struct AuditFacts {
     pub(crate) unreadable_messages: u64,
     /// Findings about objects and manifest.
     pub(crate) faults: Vec<AuditFinding>,
-}
-
-impl AuditFacts {
-    pub(crate) fn none(span: Span, stream_from: Timestamp, now: Timestamp) -> Self {
-        Self {
-            span,
-            now,
-            stream_from,
-            shards: BTreeMap::new(),
-            arrivals: Vec::new(),
-            objects: Vec::new(),
-            quarantined: Vec::new(),
-            failed: Vec::new(),
-            items: Vec::new(),
-            spilled: Vec::new(),
-            dead: Vec::new(),
-            hidden_messages: 0,
-            unreadable_messages: 0,
-            faults: Vec::new(),
-        }
-    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -78,13 +59,20 @@ pub(crate) struct KnownEvent {
     pub(crate) tenant: TenantId,
     pub(crate) id: EventId,
     pub(crate) admission_id: AdmissionId,
+    /// Empty if it is not known: an archive line has none.
     pub(crate) content_hash: String,
     pub(crate) received_at: Timestamp,
 }
 
-/// A line on the stream.
+impl KnownEvent {
+    pub(crate) fn name(&self) -> (&TenantId, &EventId) {
+        (&self.tenant, &self.id)
+    }
+}
+
+/// A line on the stream, in quarantine, or at the failure destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Arrival {
+pub(crate) struct KnownLine {
     pub(crate) origin: Origin,
     /// `None` where it cannot be read.
     pub(crate) event: Option<KnownEvent>,
@@ -102,24 +90,11 @@ pub(crate) struct ArchivedObject {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArchivedLine {
-    pub(crate) tenant: TenantId,
-    pub(crate) id: EventId,
-    pub(crate) admission_id: AdmissionId,
+    pub(crate) event: KnownEvent,
     pub(crate) origin: Origin,
-    pub(crate) received_at: Timestamp,
     /// Its item must exist until then; `None` is for ever. An item lives from its insertion. The line does not have that
     /// time, but it is not before the event was received.
     pub(crate) item_until: Option<Timestamp>,
-}
-
-/// A line in quarantine or at the failure destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FailedLine {
-    pub(crate) origin: Origin,
-    /// `None` where it cannot be read.
-    pub(crate) event: Option<KnownEvent>,
-    /// When the event was received. If it cannot be read, when it arrived.
-    pub(crate) received_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,4 +106,11 @@ pub(crate) struct KnownItem {
     pub(crate) content_hash: String,
     /// `None` for items that were read by name.
     pub(crate) received_at: Option<Timestamp>,
+}
+
+impl KnownItem {
+    pub(crate) fn new(tenant: TenantId, id: EventId, item: Existing, received_at: Option<Timestamp>) -> Self {
+        let Existing { origin, admission_id, content_hash } = item;
+        Self { tenant, id, origin, admission_id, content_hash, received_at }
+    }
 }

@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use shared::config::Config;
 use shared::format::event_line;
 use shared::format::key;
-use shared::format::manifest_row::{ManifestRow, TenantRange};
+use shared::format::manifest_row::ManifestRow;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
 use shared::id::{EventId, TenantId};
@@ -18,12 +18,12 @@ use shared::origin::ShardPosition;
 use shared::time::{Clock, Timestamp};
 
 use super::balance::AuditFinding;
-use super::facts::{ArchivedObject, Arrival, AuditFacts, FailedLine, KnownEvent, KnownItem, ShardFacts};
-use super::objects::{self, Noted};
-use crate::archive::{self, SKEW_MS, Span, each_page, earlier, key_start, manifest, ranges_of};
-use crate::deployment::{Deployment, QueueName, Start};
-use crate::failed_batch::{self, FailedBatch};
-use crate::progress::OnProgress;
+use super::facts::{ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
+use super::objects;
+use crate::OnProgress;
+use crate::archive::{self, SKEW, Span, each_page, earlier, gone, key_start, manifest, ranges_of};
+use crate::deployment::{Deployment, NamedItem, QueueName, Start};
+use crate::failed_batch::failed_batch;
 
 /// Objects that are fetched at the same time.
 const FETCHES: usize = 8;
@@ -40,26 +40,25 @@ pub(crate) async fn gather(
     config: &Config,
     span: Span,
     now: Timestamp,
-    clock: &Clock,
     progress: OnProgress<'_>,
 ) -> anyhow::Result<AuditFacts> {
     let retention = deployment.retention().await?;
-    let ago = |duration: Duration| earlier(now, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
     // Older records are on the stream too, unless its retention was raised since.
-    let sure_from = ago(retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW_MS));
-    let mut reader = FactReader::new(deployment, config, AuditFacts::none(span, sure_from, now), progress);
-    reader.read(ago(retention), clock).await?;
+    let sure_from = earlier(now, retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW));
+    let facts = AuditFacts { span, stream_from: sure_from, now, ..AuditFacts::default() };
+    let mut reader = FactReader::new(deployment, config, facts, progress);
+    reader.read(earlier(now, retention)).await?;
     Ok(reader.facts)
 }
 
 /// Adds what it reads to the facts, one store after the other.
 pub(super) struct FactReader<'a, D> {
-    deployment: &'a D,
-    config: &'a Config,
+    pub(super) deployment: &'a D,
+    pub(super) config: &'a Config,
     pub(super) facts: AuditFacts,
     /// The objects that the ledger announces.
     intents: Vec<String>,
-    progress: OnProgress<'a>,
+    pub(super) progress: OnProgress<'a>,
 }
 
 /// The manifest by object key.
@@ -75,7 +74,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         Self { deployment, config, facts, intents: Vec::new(), progress }
     }
 
-    async fn read(&mut self, retained: Timestamp, clock: &Clock) -> anyhow::Result<()> {
+    async fn read(&mut self, retained: Timestamp) -> anyhow::Result<()> {
         let shards: BTreeSet<Arc<str>> = self.deployment.shards().await?.into_iter().map(Arc::from).collect();
         let mut rows = Rows::new();
         for shard in &shards {
@@ -85,30 +84,33 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             self.manifest(shard, &mut rows).await?;
         }
         self.archive(&mut rows).await?;
-        let from = earlier(self.facts.span.from, SKEW_MS);
+        let from = earlier(self.facts.span.from, SKEW);
         self.quarantine(from).await?;
         self.failures(from).await?;
         self.items().await?;
         self.queues().await?;
         // All that was found so far has arrived by now, in these shards. Some of them may be new.
-        let until = clock.now().unix_ms().saturating_add(SKEW_MS);
+        let until = Clock::system().now().plus(SKEW);
         for shard in self.deployment.shards().await? {
-            self.stream(&shard.into(), retained, Timestamp::from_unix_ms(until)).await?;
+            self.stream(&shard.into(), retained, until).await?;
         }
         self.other_items().await
     }
 
-    /// Reads how far the ledger and the event source mapping are with a shard.
+    /// Reads how far the ledger and the event source mapping are with a shard, if that is not known yet.
     pub(super) async fn shard(&mut self, shard: &Arc<str>) -> anyhow::Result<()> {
+        if self.facts.shards.contains_key(shard) {
+            return Ok(());
+        }
         let progress = self.deployment.ledger().read(shard).await?;
         let checkpoint = self.deployment.checkpoint(shard).await?;
         self.intents.extend(progress.intent.as_ref().map(|intent| intent.key.clone()));
-        let marks = [
+        let ends = [
             progress.committed_end,
             progress.intent.map(|intent| intent.from),
             checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX)),
         ];
-        let done_end = marks.into_iter().flatten().max();
+        let done_end = ends.into_iter().flatten().max();
         self.facts.shards.insert(shard.clone(), ShardFacts { done_end, read_from: None });
         Ok(())
     }
@@ -149,10 +151,10 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         });
         let mut fetched = futures::stream::iter(fetched).buffered(FETCHES);
         let mut done = 0;
-        while let Some((mut object, faults, is_noted)) = fetched.try_next().await? {
-            object.lines.retain(|line| span.has(line.received_at));
+        while let Some((mut object, faults)) = fetched.try_next().await? {
+            object.lines.retain(|line| span.has(line.event.received_at));
             self.facts.faults.extend(faults);
-            if !is_noted && !object.lines.is_empty() && self.is_committed(&object.key) {
+            if !rows.contains_key(&object.key) && !object.lines.is_empty() && self.is_committed(&object.key) {
                 let detail = "the ledger has committed beyond it, and the manifest does not have it";
                 self.facts.faults.push(AuditFinding::object(&object.key, detail));
             }
@@ -171,64 +173,63 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     }
 
     /// The objects of `prefix` that may hold records that arrived at `from` or later: those that were written since then.
-    /// Their names do not tell: they have the time of the batch's oldest record, which may have waited for days.
-    async fn written_since(&mut self, prefix: &str, from: Timestamp) -> anyhow::Result<Vec<String>> {
+    /// Their names do not show that: they have the time of the batch's oldest record, which may have waited for days. `read`
+    /// returns the lines of an object.
+    async fn written_since(
+        &mut self,
+        prefix: &str,
+        from: Timestamp,
+        read: impl Fn(&[u8]) -> anyhow::Result<Vec<KnownLine>>,
+    ) -> anyhow::Result<Vec<KnownLine>> {
         let mut keys = Vec::new();
         each_page(self.deployment, prefix, None, |page| {
             keys.extend(page.into_iter().filter(|object| object.written >= from).map(|object| object.key));
             (self.progress)("listed objects", keys.len() as u64, None);
         })
         .await?;
-        Ok(keys)
+        let mut lines = Vec::new();
+        for key in keys {
+            let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
+            match read(&bytes) {
+                Ok(read) => {
+                    lines.extend(read.into_iter().filter(|line| self.facts.span.has(line.received_at)));
+                }
+                Err(why) => {
+                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));
+                }
+            }
+        }
+        Ok(lines)
     }
 
     /// Reads quarantine, of objects written at `from` or later.
     pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.written_since(key::QUARANTINE, from).await? {
-            let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
-            let lines = match QuarantineLine::read_all(&bytes) {
-                Ok(lines) => lines,
-                Err(why) => {
-                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));
-                    continue;
-                }
-            };
-            for line in lines {
+        let config = self.config;
+        let read = |object: &[u8]| {
+            let lines = QuarantineLine::read_all(object)?.into_iter().map(|line| {
                 let origin = line.origin();
                 let record =
                     Batch::of_record(&origin.shard, &origin.sequence_number, None, line.arrival, line.bytes);
                 // A single line is at position 0. If the whole record is in quarantine, its first line is too.
-                let event = record
-                    .lines(self.config)
-                    .next()
-                    .and_then(|line| line.event.ok())
-                    .map(|event| of_event(&event));
+                let event = record.lines(config).next().and_then(|line| line.event.ok());
+                let event = event.map(|event| of_event(&event));
                 let received_at = event.as_ref().map_or(line.arrival, |event| event.received_at);
-                if self.facts.span.has(received_at) {
-                    self.facts.quarantined.push(FailedLine { origin, event, received_at });
-                }
-            }
-        }
+                KnownLine { origin, event, received_at, redrive_of: Vec::new() }
+            });
+            Ok(lines.collect())
+        };
+        self.facts.quarantined = self.written_since(key::QUARANTINE, from, read).await?;
         Ok(())
     }
 
     /// Reads the failure destination, of objects written at `from` or later.
     pub(super) async fn failures(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        for key in self.written_since(key::FAILURE_DESTINATION, from).await? {
-            let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
-            match failed_batch::failed_batch(&bytes) {
-                Ok(FailedBatch { batch, .. }) => {
-                    let lines = batch.lines(self.config).map(|line| {
-                        let Arrival { origin, event, received_at, .. } = arrival(&line);
-                        FailedLine { origin, event, received_at }
-                    });
-                    self.facts.failed.extend(lines.filter(|line| self.facts.span.has(line.received_at)));
-                }
-                Err(why) => {
-                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));
-                }
-            }
-        }
+        let config = self.config;
+        let read = |object: &[u8]| {
+            let (_, batch) = failed_batch(object)?;
+            Ok(batch.lines(config).map(|line| known_line(&line)).collect())
+        };
+        self.facts.failed = self.written_since(key::FAILURE_DESTINATION, from, read).await?;
         Ok(())
     }
 
@@ -239,13 +240,8 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             seen += page.items.len() as u64;
             (self.progress)("items", seen, None);
             let within = page.items.into_iter().filter(|item| self.facts.span.has(item.received_at));
-            self.facts.items.extend(within.map(|item| KnownItem {
-                tenant: item.tenant,
-                id: item.id,
-                origin: item.existing.origin,
-                admission_id: item.existing.admission_id,
-                content_hash: item.existing.content_hash,
-                received_at: Some(item.received_at),
+            self.facts.items.extend(within.map(|NamedItem { tenant, id, existing, received_at, .. }| {
+                KnownItem::new(tenant, id, existing, Some(received_at))
             }));
             after = page.next;
             if after.is_none() {
@@ -254,9 +250,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         }
         let shards: BTreeSet<_> = self.facts.items.iter().map(|item| item.origin.shard.clone()).collect();
         for shard in shards {
-            if !self.facts.shards.contains_key(&shard) {
-                self.shard(&shard).await?;
-            }
+            self.shard(&shard).await?;
         }
         Ok(())
     }
@@ -291,7 +285,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         retained: Timestamp,
         until: Timestamp,
     ) -> anyhow::Result<()> {
-        let from = earlier(self.facts.span.from, SKEW_MS);
+        let from = earlier(self.facts.span.from, SKEW);
         let first = if from > retained { Start::At(from) } else { Start::Oldest };
         let mut last: Option<String> = None;
         let mut read_from = None;
@@ -305,9 +299,8 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             }
             for record in read.records {
                 read_from.get_or_insert_with(|| ShardPosition::new(record.sequence_number.as_str(), 0));
-                let data = record.data.to_vec();
-                let batch = Batch::of_record(shard, &record.sequence_number, None, record.arrival, data);
-                let arrivals = batch.lines(self.config).map(|line| arrival(&line));
+                let batch = record.batch(shard);
+                let arrivals = batch.lines(self.config).map(|line| known_line(&line));
                 self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
             }
             (self.progress)("events on the stream", self.facts.arrivals.len() as u64, None);
@@ -332,15 +325,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         for names in names.chunks(NAMES) {
             let found = self.deployment.items(names).await?;
             let items = names.iter().zip(found).filter_map(|((tenant, id), existing)| {
-                let existing = existing?;
-                Some(KnownItem {
-                    tenant: tenant.clone(),
-                    id: id.clone(),
-                    origin: existing.origin,
-                    admission_id: existing.admission_id,
-                    content_hash: existing.content_hash,
-                    received_at: None,
-                })
+                Some(KnownItem::new(tenant.clone(), id.clone(), existing?, None))
             });
             self.facts.items.extend(items);
         }
@@ -348,49 +333,46 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     }
 }
 
-/// Reads an object and compares it with its row; also whether it has one.
+/// Reads an object and compares it with its row.
 async fn fetch(
     deployment: &impl Deployment,
     config: &Config,
     key: String,
     row: Option<&ManifestRow>,
     is_listed: bool,
-) -> anyhow::Result<(ArchivedObject, Vec<AuditFinding>, bool)> {
-    let Some(found) = deployment.objects().find(&key).await? else {
-        let gone = match row {
-            Some(row) => {
-                Some(format!("the manifest has it, with {} lines, and it does not exist", row.lines))
-            }
-            None => is_listed.then(|| "it was listed, and does not exist".to_owned()),
-        };
-        let gone = gone.map(|why| AuditFinding::object(&key, why));
-        return Ok((ArchivedObject { key, lines: Vec::new() }, gone.into_iter().collect(), row.is_some()));
-    };
-    let before = row.map(|row| row.end.clone()).or(found.covers_end);
-    let ranges: Vec<TenantRange>;
-    let mut noted = None;
+) -> anyhow::Result<(ArchivedObject, Vec<AuditFinding>)> {
     let mut faults = Vec::new();
-    if let Some(row) = row {
-        match ranges_of(deployment, row).await? {
-            Ok((found, _)) => {
-                ranges = found;
-                noted = Some(Noted { row, ranges: &ranges });
+    let Some(found) = deployment.objects().find(&key).await? else {
+        let unrecorded = || is_listed.then(|| "it was listed, and does not exist".to_owned());
+        let why = row.map(gone).or_else(unrecorded);
+        faults.extend(why.map(|why| AuditFinding::object(&key, why)));
+        return Ok((ArchivedObject { key, lines: Vec::new() }, faults));
+    };
+    let end = row.map(|row| row.end.clone()).or(found.covers_end);
+    let ranges = match row {
+        None => None,
+        Some(row) => match ranges_of(deployment, row).await? {
+            Ok((ranges, _)) => Some(ranges),
+            Err(why) => {
+                faults.push(AuditFinding::object(&key, why));
+                None
             }
-            Err(why) => faults.push(AuditFinding::object(&key, why)),
-        }
-    }
-    let (object, more) = objects::read(&key, &found.bytes, noted, before.as_ref(), &config.items);
+        },
+    };
+    let noted = row.zip(ranges.as_deref());
+    let (object, more) = objects::read(&key, &found.bytes, noted, end.as_ref(), &config.items);
     faults.extend(more);
-    Ok((object, faults, row.is_some()))
+    Ok((object, faults))
 }
 
-pub(super) fn arrival(line: &StreamLine) -> Arrival {
-    let origin = line.origin.clone();
-    let Ok(event) = &line.event else {
-        return Arrival { origin, event: None, received_at: line.arrival, redrive_of: Vec::new() };
-    };
-    let (received_at, redrive_of) = (event.facts.received_at, event.redrive_of.clone());
-    Arrival { origin, event: Some(of_event(event)), received_at, redrive_of }
+pub(super) fn known_line(line: &StreamLine) -> KnownLine {
+    let event = line.event.as_ref().ok();
+    KnownLine {
+        origin: line.origin.clone(),
+        event: event.map(of_event),
+        received_at: event.map_or(line.arrival, |event| event.facts.received_at),
+        redrive_of: event.map(|event| event.redrive_of.clone()).unwrap_or_default(),
+    }
 }
 
 fn of_event(event: &event_line::Event) -> KnownEvent {

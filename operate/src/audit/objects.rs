@@ -1,39 +1,32 @@
 //! Compares an archive object with its manifest row. Bytes in, lines and findings out; no I/O.
 
+use anyhow::bail;
 use shared::config::Items;
 use shared::digest::sha256;
 use shared::format::archive_line::Identity;
 use shared::format::manifest_row::{ManifestRow, TenantRange};
-use shared::gzip;
 use shared::origin::{Origin, ShardPosition};
 
 use super::balance::{AuditFinding, FindingKind};
-use super::facts::{ArchivedLine, ArchivedObject};
-use crate::archive::key_start;
+use super::facts::{ArchivedLine, ArchivedObject, KnownEvent};
+use crate::archive::{each_line_of_first, key_start};
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Noted<'a> {
-    pub(crate) row: &'a ManifestRow,
-    /// The tenants' ranges, from the row or from its sidecar.
-    pub(crate) ranges: &'a [TenantRange],
-}
-
-/// Reads an object's lines, and compares them with its row and its key. `before` is the exclusive end of what it covers,
+/// Reads an object's lines, and compares them with its key and, if it has one, with its row and the tenants' ranges. `end` is the exclusive end of what it covers,
 /// if that is known.
 pub(crate) fn read(
     key: &str,
     bytes: &[u8],
-    noted: Option<Noted<'_>>,
-    before: Option<&ShardPosition>,
+    noted: Option<(&ManifestRow, &[TenantRange])>,
+    end: Option<&ShardPosition>,
     items: &Items,
 ) -> (ArchivedObject, Vec<AuditFinding>) {
     let mut object = ArchivedObject { key: key.to_owned(), lines: Vec::new() };
     let ranges = match scan(bytes, items, &mut object.lines) {
         Ok(ranges) => ranges,
-        Err(why) => return (object, vec![AuditFinding::object(key, format!("it cannot be read: {why}"))]),
+        Err(why) => return (object, vec![AuditFinding::object(key, format!("it cannot be read: {why:#}"))]),
     };
-    let mut faults = misplaced(&object, before);
-    if let Some(Noted { row, ranges: of_row }) = noted {
+    let mut faults = misplaced(&object, end);
+    if let Some((row, of_row)) = noted {
         let says = |what: &str, row: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
             AuditFinding::object(key, format!("its manifest row says {what} {row}, and it has {is}"))
         };
@@ -48,27 +41,25 @@ pub(crate) fn read(
             faults.push(says("lines", &row.lines, &object.lines.len()));
         }
         if of_row != ranges {
-            faults.push(AuditFinding::object(
-                key,
-                "its manifest row has other byte ranges of tenants than the object",
-            ));
+            let detail = "its manifest row has other byte ranges of tenants than the object";
+            faults.push(AuditFinding::object(key, detail));
         }
     }
     (object, faults)
 }
 
 /// Lines whose origin is in another object's range.
-fn misplaced(object: &ArchivedObject, before: Option<&ShardPosition>) -> Vec<AuditFinding> {
+fn misplaced(object: &ArchivedObject, end: Option<&ShardPosition>) -> Vec<AuditFinding> {
     let Some((shard, first)) = key_start(&object.key) else {
         return vec![AuditFinding::object(&object.key, "its key is not that of an archive object")];
     };
     let is_within = |origin: &Origin| {
-        let mark = ShardPosition::from(origin);
-        *origin.shard == *shard && first <= mark && before.is_none_or(|before| mark < *before)
+        let position = ShardPosition::from(origin);
+        *origin.shard == *shard && first <= position && end.is_none_or(|end| position < *end)
     };
     let outside = object.lines.iter().filter(|line| !is_within(&line.origin));
     let finding = |line: &ArchivedLine| {
-        let name = Some((&line.tenant, &line.id));
+        let name = Some(line.event.name());
         let detail = "archived in an object that does not cover its origin";
         AuditFinding::event(FindingKind::Misplaced, name, Some(&line.origin), detail).within(&object.key)
     };
@@ -76,22 +67,15 @@ fn misplaced(object: &ArchivedObject, before: Option<&ShardPosition>) -> Vec<Aud
 }
 
 /// The lines, and each tenant's range.
-fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> Result<Vec<TenantRange>, String> {
+fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> anyhow::Result<Vec<TenantRange>> {
     let (mut ranges, mut offset) = (Vec::new(), 0);
     while offset < bytes.len() {
-        let (before, mut bad) = (lines.len(), None);
-        let length = gzip::first_member_lines(&bytes[offset..], |line| match serde_json::from_slice(line) {
-            Ok(read) => lines.push(of_archive(read, items)),
-            Err(error) => bad = Some(error),
-        });
-        let length = length.map_err(|error| error.to_string())?;
-        if let Some(error) = bad {
-            return Err(format!("a line of it is not an archive line: {error}"));
-        }
+        let before = lines.len();
+        let length = each_line_of_first(&bytes[offset..], |line, _| lines.push(of_archive(line, items)))?;
         let member = &lines[before..];
-        if let Some(ArchivedLine { tenant, .. }) = member.first() {
-            if member.iter().any(|line| line.tenant != *tenant) {
-                return Err(format!("the member at byte {offset} has lines of several tenants"));
+        if let Some(KnownEvent { tenant, .. }) = member.first().map(|line| &line.event) {
+            if member.iter().any(|line| line.event.tenant != *tenant) {
+                bail!("the member at byte {offset} has lines of several tenants");
             }
             ranges.push(TenantRange { tenant: tenant.clone(), offset, length, lines: member.len() });
         }
@@ -101,14 +85,11 @@ fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> Result<Ve
 }
 
 fn of_archive(read: Identity, items: &Items) -> ArchivedLine {
-    ArchivedLine {
-        origin: read.origin(),
-        item_until: items.time_to_live(&read.tier).map(|life| read.received_at.plus(life)),
-        tenant: read.tenant,
-        id: read.id,
-        admission_id: read.admission_id,
-        received_at: read.received_at,
-    }
+    let (origin, received_at) = (read.origin(), read.received_at);
+    let item_until = items.time_to_live(&read.tier).map(|life| received_at.plus(life));
+    let Identity { tenant, id, admission_id, .. } = read;
+    let event = KnownEvent { tenant, id, admission_id, content_hash: String::new(), received_at };
+    ArchivedLine { event, origin, item_until }
 }
 
 /// Rows of a shard whose ranges overlap. The rows are in the shard's order.
@@ -130,6 +111,7 @@ mod tests {
     use std::fmt::Write;
 
     use shared::format::manifest_row::TenantIndex;
+    use shared::gzip;
     use shared::id::TenantId;
     use shared::tier::Tier;
 
@@ -177,8 +159,8 @@ mod tests {
 
     fn faults(bytes: &[u8], row: &ManifestRow) -> Vec<String> {
         let TenantIndex::Ranges(ranges) = &row.tenants else { panic!("they are in the row") };
-        let noted = Noted { row, ranges };
-        let (_, faults) = read(&row.key, bytes, Some(noted), Some(&row.end), &Items::default());
+        let noted = Some((row, &**ranges));
+        let (_, faults) = read(&row.key, bytes, noted, Some(&row.end), &Items::default());
         faults.iter().map(ToString::to_string).collect()
     }
 
@@ -197,7 +179,7 @@ mod tests {
         let items = Items { days_to_live: BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]) };
         let (object, _) = read(KEY, &bytes, None, None, &items);
         let line = &object.lines[2];
-        assert_eq!((line.tenant.as_str(), line.id.as_str()), ("beta", "e4951"));
+        assert_eq!((line.event.tenant.as_str(), line.event.id.as_str()), ("beta", "e4951"));
         assert_eq!(line.origin.to_string(), "shardId-000000000000:4951:0");
         assert_eq!(line.item_until.unwrap().to_string(), "2027-02-19T09:30:00.123Z");
     }

@@ -11,10 +11,6 @@ use super::facts::AuditFacts;
 
 /// Most rows and findings in the text. JSON has all.
 const SHOWN: usize = 50;
-/// For events whose tenant cannot be read.
-const UNREADABLE: &str = "(unreadable)";
-/// For events that wait in a queue.
-const QUEUED: &str = "(not on the stream)";
 
 #[derive(Clone, Debug, Serialize)]
 pub struct AuditReport {
@@ -36,8 +32,6 @@ pub struct AuditReport {
 
 impl AuditReport {
     pub(crate) fn new(deployment: &str, facts: &AuditFacts, balance: Balance) -> Self {
-        let tenants = balance.tenants.into_iter();
-        let shards = balance.shards.into_iter();
         Self {
             deployment: deployment.to_owned(),
             from: facts.span.from,
@@ -45,14 +39,8 @@ impl AuditReport {
             stream_complete_from: facts.stream_from,
             balanced: balance.findings.is_empty(),
             total: balance.total,
-            shards: shards
-                .map(|(shard, tally)| (shard.as_deref().unwrap_or(QUEUED).to_owned(), tally))
-                .collect(),
-            tenants: tenants
-                .map(|(tenant, tally)| {
-                    (tenant.as_ref().map_or(UNREADABLE, |tenant| tenant.as_str()).to_owned(), tally)
-                })
-                .collect(),
+            shards: balance.shards,
+            tenants: balance.tenants,
             hidden_messages: facts.hidden_messages,
             unreadable_messages: facts.unreadable_messages,
             findings: balance.findings,
@@ -77,16 +65,18 @@ impl fmt::Display for AuditReport {
         let names = self.shards.keys().chain(self.tenants.keys()).take(2 * SHOWN);
         let width =
             names.map(|name| name.chars().count() + 2).max().unwrap_or(0).max("foreign producers".len());
+        write!(f, "\n{:width$}", "")?;
+        COLUMNS.iter().try_for_each(|name| write!(f, "  {name}"))?;
         writeln!(f)?;
-        header(f, width)?;
         row(f, width, "all", &self.total.ingest)?;
-        table(f, width, "by shard", &self.shards)?;
-        table(f, width, "by tenant", &self.tenants)?;
+        writeln!(f, "by shard")?;
+        rows(f, width, &self.shards, |tally| tally.ingest)?;
+        writeln!(f, "by tenant")?;
+        rows(f, width, &self.tenants, |tally| tally.ingest)?;
         if self.total.foreign_producers.admissions > 0 {
             writeln!(f, "from foreign producers, not counted above")?;
             row(f, width, "all", &self.total.foreign_producers)?;
-            let of_foreign = |tally: &Tally| tally.foreign_producers;
-            rows(f, width, &self.tenants, of_foreign)?;
+            rows(f, width, &self.tenants, |tally| tally.foreign_producers)?;
         }
         writeln!(f)?;
         if self.hidden_messages > 0 {
@@ -122,7 +112,7 @@ impl AuditReport {
 
 impl fmt::Display for AuditFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {:<9}", self.kind.name())?;
+        write!(f, "  {:<9}", self.kind)?;
         if let (Some(tenant), Some(id)) = (&self.tenant, &self.id) {
             write!(f, " {tenant} {id}")?;
         }
@@ -147,12 +137,6 @@ const COLUMNS: [&str; 8] = [
     "| redelivered",
 ];
 
-fn header(f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
-    write!(f, "{:width$}", "")?;
-    COLUMNS.iter().try_for_each(|name| write!(f, "  {name}"))?;
-    writeln!(f)
-}
-
 fn row(f: &mut fmt::Formatter<'_>, width: usize, name: &str, counts: &Counts) -> fmt::Result {
     let Counts { admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered } =
         counts;
@@ -162,17 +146,6 @@ fn row(f: &mut fmt::Formatter<'_>, width: usize, name: &str, counts: &Counts) ->
         write!(f, "  {count:>column$}", column = name.len())?;
     }
     writeln!(f)
-}
-
-/// The rows of events from ingest.
-fn table(
-    f: &mut fmt::Formatter<'_>,
-    width: usize,
-    title: &str,
-    tallies: &BTreeMap<String, Tally>,
-) -> fmt::Result {
-    writeln!(f, "{title}")?;
-    rows(f, width, tallies, |tally| tally.ingest)
 }
 
 fn rows(

@@ -12,19 +12,13 @@ use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
 use super::account;
-use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, FailedLine, KnownEvent, KnownItem};
-use super::gather::{FactReader, arrival};
-use crate::archive::Span;
+use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine};
+use super::gather::{FactReader, known_line};
+use crate::OnProgress;
 use crate::deployment::Deployment;
-use crate::progress::OnProgress;
 
 /// What is in quarantine, at the failure destination and in the queues. Manifest and items are read for each judgement.
-pub(crate) struct Elsewhere<'a, D> {
-    deployment: &'a D,
-    config: &'a Config,
-    facts: AuditFacts,
-    progress: OnProgress<'a>,
-}
+pub(crate) struct Elsewhere<'a, D>(FactReader<'a, D>);
 
 impl<'a, D: Deployment> Elsewhere<'a, D> {
     /// Reads them for lines that arrived at `from` or later. It reads first how far each shard is done, so that every
@@ -36,8 +30,8 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         progress: OnProgress<'a>,
     ) -> anyhow::Result<Self> {
         // Only a part of the stream is read, so of no origin is it known that the stream has nothing there.
-        let never = Timestamp::from_unix_ms(i64::MAX);
-        let facts = AuditFacts::none(Span::default(), never, Clock::system().now());
+        let stream_from = Timestamp::from_unix_ms(i64::MAX);
+        let facts = AuditFacts { stream_from, now: Clock::system().now(), ..AuditFacts::default() };
         let mut reader = FactReader::new(deployment, config, facts, progress);
         for shard in deployment.shards().await? {
             reader.shard(&shard.into()).await?;
@@ -45,54 +39,55 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         reader.quarantine(from).await?;
         reader.failures(from).await?;
         reader.queues().await?;
-        Ok(Self { deployment, config, facts: reader.facts, progress })
+        Ok(Self(reader))
     }
 
     /// The shards with anything done, and the exclusive end of it.
     pub(crate) fn done_end(&self) -> impl Iterator<Item = (Arc<str>, ShardPosition)> {
-        let known = self.facts.shards.iter();
+        let known = self.0.facts.shards.iter();
         known.filter_map(|(shard, known)| Some((shard.clone(), known.done_end.clone()?)))
     }
 
     /// The origins of those lines that are stored nowhere and must be redriven. All `lines` must be done and covered by no
     /// archive object.
     pub(crate) async fn stranded(&self, lines: &[StreamLine]) -> anyhow::Result<HashSet<Origin>> {
-        let arrivals: Vec<_> = lines.iter().map(arrival).collect();
+        let arrivals: Vec<_> = lines.iter().map(known_line).collect();
         let origins: HashSet<_> = arrivals.iter().map(|arrival| arrival.origin.clone()).collect();
         let events = arrivals.iter().filter_map(|arrival| arrival.event.as_ref());
         let admissions: HashSet<_> = events.map(|event| event.admission_id).collect();
         let is_theirs = |event: &&KnownEvent| admissions.contains(&event.admission_id);
-        let is_of_them = |line: &&FailedLine| {
+        let is_of_them = |line: &&KnownLine| {
             origins.contains(&line.origin) || line.event.as_ref().is_some_and(|event| is_theirs(&event))
         };
+        let FactReader { deployment, config, facts: known, progress, .. } = &self.0;
         let facts = AuditFacts {
-            shards: self.facts.shards.clone(),
+            shards: known.shards.clone(),
             arrivals,
-            quarantined: self.facts.quarantined.iter().filter(is_of_them).cloned().collect(),
-            failed: self.facts.failed.iter().filter(is_of_them).cloned().collect(),
-            spilled: self.facts.spilled.iter().filter(is_theirs).cloned().collect(),
-            dead: self.facts.dead.iter().filter(is_theirs).cloned().collect(),
-            ..AuditFacts::none(self.facts.span, self.facts.stream_from, self.facts.now)
+            quarantined: known.quarantined.iter().filter(is_of_them).cloned().collect(),
+            failed: known.failed.iter().filter(is_of_them).cloned().collect(),
+            spilled: known.spilled.iter().filter(is_theirs).cloned().collect(),
+            dead: known.dead.iter().filter(is_theirs).cloned().collect(),
+            stream_from: known.stream_from,
+            now: known.now,
+            ..AuditFacts::default()
         };
-        let mut reader = FactReader::new(self.deployment, self.config, facts, self.progress);
+        let mut reader = FactReader::new(*deployment, config, facts, *progress);
         reader.other_items().await?;
         let elsewhere =
             |item: &&KnownItem| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);
         for item in reader.facts.items.clone().iter().filter(elsewhere) {
             let (shard, position) = (&item.origin.shard, ShardPosition::from(&item.origin));
-            if !reader.facts.shards.contains_key(shard) {
-                reader.shard(shard).await?;
-            }
-            let row = self.deployment.manifest_at(shard, &position).await?;
+            reader.shard(shard).await?;
+            let row = deployment.manifest_at(shard, &position).await?;
             if let Some(row) = row.filter(|row| position < row.end) {
-                let line = ArchivedLine {
+                let event = KnownEvent {
                     tenant: item.tenant.clone(),
                     id: item.id.clone(),
                     admission_id: item.admission_id,
-                    origin: item.origin.clone(),
+                    content_hash: item.content_hash.clone(),
                     received_at: row.received_at[0],
-                    item_until: None,
                 };
+                let line = ArchivedLine { event, origin: item.origin.clone(), item_until: None };
                 reader.facts.objects.push(ArchivedObject { key: row.key, lines: vec![line] });
             }
         }

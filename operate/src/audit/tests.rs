@@ -12,10 +12,7 @@ use uuid::Uuid;
 
 use super::account::account;
 use super::balance::{AuditFinding, Balance, Counts, FindingKind};
-use super::facts::{
-    ArchivedLine, ArchivedObject, Arrival, AuditFacts, FailedLine, KnownEvent, KnownItem, ShardFacts,
-};
-use crate::archive::Span;
+use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
 
 /// The stream's oldest sequence number. Older records have expired.
 const READ_FROM: usize = 1_000;
@@ -101,7 +98,8 @@ fn shard(number: usize) -> Arc<str> {
 impl History {
     fn of(fates: &[Fate]) -> Self {
         let now = Timestamp::from_unix_ms(NOW);
-        let facts = AuditFacts::none(Span::default(), Timestamp::from_unix_ms(NOW - DAY), now);
+        let facts =
+            AuditFacts { stream_from: Timestamp::from_unix_ms(NOW - DAY), now, ..AuditFacts::default() };
         let mut history = Self { facts, expected: Counts::default(), others: Counts::default(), next: 0 };
         for number in 0..2 {
             let mark = |at: usize| Some(ShardPosition::new(at.to_string(), 0));
@@ -137,16 +135,13 @@ impl History {
 
     fn arrive(&mut self, origin: &Origin, event: &KnownEvent, redrive_of: Vec<Origin>) {
         let (origin, received_at) = (origin.clone(), event.received_at);
-        self.facts.arrivals.push(Arrival { origin, event: Some(event.clone()), received_at, redrive_of });
+        self.facts.arrivals.push(KnownLine { origin, event: Some(event.clone()), received_at, redrive_of });
     }
 
     fn archive(&mut self, origin: &Origin, event: &KnownEvent, item_until: Option<i64>) {
         let line = ArchivedLine {
-            tenant: event.tenant.clone(),
-            id: event.id.clone(),
-            admission_id: event.admission_id,
+            event: KnownEvent { content_hash: String::new(), ..event.clone() },
             origin: origin.clone(),
-            received_at: event.received_at,
             item_until: item_until.map(Timestamp::from_unix_ms),
         };
         self.facts.objects[0].lines.push(line);
@@ -163,9 +158,9 @@ impl History {
         });
     }
 
-    fn failed_line(origin: &Origin, event: Option<&KnownEvent>) -> FailedLine {
+    fn failed_line(origin: &Origin, event: Option<&KnownEvent>) -> KnownLine {
         let received_at = event.map_or(Timestamp::from_unix_ms(NOW - 60_000), |event| event.received_at);
-        FailedLine { origin: origin.clone(), event: event.cloned(), received_at }
+        KnownLine { origin: origin.clone(), event: event.cloned(), received_at, redrive_of: Vec::new() }
     }
 
     /// Stores a new event.
@@ -245,7 +240,7 @@ impl History {
                 let received_at = failed.received_at;
                 // From two attempts.
                 self.facts.quarantined.extend([failed.clone(), failed]);
-                self.facts.arrivals.push(Arrival {
+                self.facts.arrivals.push(KnownLine {
                     origin,
                     event: None,
                     received_at,
@@ -356,7 +351,7 @@ impl History {
         match change {
             Change::DropLine => {
                 let line = self.remove_line(choice)?;
-                Some(vec![named(FindingKind::Missing, &line.tenant, &line.id)])
+                Some(vec![named(FindingKind::Missing, &line.event.tenant, &line.event.id)])
             }
             Change::DropItem => {
                 // Only of stored events: other events get their item later.
@@ -384,7 +379,7 @@ impl History {
             Change::DoubleLine => {
                 let lines = &self.facts.objects[0].lines;
                 let line = lines[one(lines.len())?].clone();
-                let expected = vec![named(FindingKind::Doubled, &line.tenant, &line.id)];
+                let expected = vec![named(FindingKind::Doubled, &line.event.tenant, &line.event.id)];
                 self.facts.objects.push(ArchivedObject { key: "events/two".to_owned(), lines: vec![line] });
                 Some(expected)
             }
@@ -415,9 +410,9 @@ impl History {
                 let line = self.remove_line(choice)?;
                 let origin = self.origin(READ_FROM);
                 self.facts.objects[0].lines.push(ArchivedLine { origin, ..line.clone() });
-                let missing = named(FindingKind::Missing, &line.tenant, &line.id);
-                let is_old = line.received_at.unix_ms() < NOW - DAY;
-                let foreign = named(FindingKind::Foreign, &line.tenant, &line.id);
+                let missing = named(FindingKind::Missing, &line.event.tenant, &line.event.id);
+                let is_old = line.event.received_at.unix_ms() < NOW - DAY;
+                let foreign = named(FindingKind::Foreign, &line.event.tenant, &line.event.id);
                 Some(if is_old { vec![foreign] } else { vec![foreign, missing] })
             }
         }
@@ -465,7 +460,7 @@ fn each_change_is_possible_with_one_of_each_fate() {
 #[test]
 fn events_outside_the_span_are_not_counted() {
     let mut history = History::of(&[Stored, StoredLongAgo, Dead]);
-    history.facts.span = Span::new(Some(Timestamp::from_unix_ms(NOW - DAY)), None);
+    history.facts.span = crate::archive::Span::new(Some(Timestamp::from_unix_ms(NOW - DAY)), None);
     let balance = history.judge();
     assert_eq!((balance.findings.len(), balance.total.ingest.admissions), (0, 1));
 }

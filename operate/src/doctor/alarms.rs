@@ -1,6 +1,6 @@
 //! The alarms: they exist, can publish to their topic, and do not fire.
 
-use super::facts::DeployedStack;
+use super::facts::{Alarm, DeployedStack};
 use super::report::DoctorReport;
 
 /// The publisher of alarms.
@@ -10,21 +10,18 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     let alarms = &deployment.alarms;
     let mut about = report.about("alarms");
     about.holds("alarms of the stack", alarms.len(), !alarms.is_empty(), "some", "deploy the stack again");
-    let there = || alarms.iter().filter_map(|(name, alarm)| Some((name, alarm.as_ref()?)));
-    let mute: Vec<_> =
-        there().filter(|(_, alarm)| !alarm.has_actions).map(|(name, _)| name.as_str()).collect();
+    let is_mute = |alarm: &Option<Alarm>| alarm.as_ref().is_some_and(|alarm| !alarm.has_actions);
+    let mute = alarms.iter().filter(|(_, alarm)| is_mute(alarm)).map(|(name, _)| name.as_str());
+    let mute = mute.collect::<Vec<_>>().join(" ");
     about.holds(
         "alarms without actions",
-        mute.join(" "),
+        &mute,
         mute.is_empty(),
         "none",
-        format!(
-            "aws cloudwatch enable-alarm-actions --alarm-names {}; or deploy the stack again",
-            mute.join(" ")
-        ),
+        format!("aws cloudwatch enable-alarm-actions --alarm-names {mute}; or deploy the stack again"),
     );
     // A topic's own policy replaces the default one, which allows the account's alarms to publish. Without that
-    // permission alarms fire and notify nobody.
+    // permission an alarm sends no notification.
     let topic = &deployment.alarm_topic;
     let publishers = &topic.publishers;
     let shown = if publishers.is_empty() { "none".to_owned() } else { publishers.join(" ") };

@@ -224,7 +224,7 @@ pub struct Alarm {
     pub state: String,
     /// It names the runbook.
     pub description: String,
-    /// It notifies somebody.
+    /// It sends a notification.
     pub has_actions: bool,
 }
 

@@ -1,34 +1,35 @@
 //! The event source mappings: from the stream to the consumer, and from the spill queue to the drain.
 
+use std::fmt::Display;
+
 use shared::mapping::{Rules, STARTING_POSITION};
+use uuid::Uuid;
 
 use super::facts::{DeployedStack, StreamMapping};
-use super::report::DoctorReport;
+use super::report::{About, DoctorReport, option};
 
 /// The drain is built for at most so many messages in one invocation.
 const SPILL_BATCH: usize = shared::limits::BATCH_MESSAGES;
-const CONSUMERS: &str = "consumer's mapping";
 
 pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
-    ends(deployment, report);
-    rules(deployment, report);
-    spill(deployment, report);
+    let mut about = report.about("consumer's mapping");
+    ends(deployment, &mut about);
+    rules(deployment, &mut about);
+    spill(deployment, &mut report.about("drain's mapping"));
 }
 
-fn update(id: impl std::fmt::Display, option: impl std::fmt::Display) -> String {
+fn update(id: impl Display, option: impl Display) -> String {
     format!("aws lambda update-event-source-mapping --uuid {id} {option}")
 }
 
 /// What the mapping connects, and whether it is on.
-fn ends(deployment: &DeployedStack, report: &mut DoctorReport) {
+fn ends(deployment: &DeployedStack, about: &mut About<'_>) {
     let DeployedStack { mapping, consumer, bucket, .. } = deployment;
     let StreamMapping { id, state, source, function, failure_destination, .. } = mapping;
     let replace = "this cannot be changed in place: delete the mapping and deploy it again";
-    let mut about = report.about(CONSUMERS);
-    about.holds("State", state, state == "Enabled", "Enabled", update(id, "--enabled"));
+    about.equals("State", state, "Enabled", update(id, "--enabled"));
     about.equals("EventSourceArn", source, &deployment.stream.arn, replace);
-    let renamed = update(id, format_args!("--function-name {}", consumer.name));
-    about.equals("FunctionArn", function, &consumer.arn, renamed);
+    about.equals("FunctionArn", function, &consumer.arn, update(id, option("FunctionName", &consumer.name)));
     about.holds(
         "StartingPosition",
         &mapping.starting_position,
@@ -55,10 +56,9 @@ fn ends(deployment: &DeployedStack, report: &mut DoctorReport) {
 }
 
 /// How batches are made, and what a failure means.
-fn rules(deployment: &DeployedStack, report: &mut DoctorReport) {
+fn rules(deployment: &DeployedStack, about: &mut About<'_>) {
     let (mapping, retention) = (&deployment.mapping, deployment.stream.retention);
     let (id, is, should) = (mapping.id, &mapping.rules, Rules::default());
-    let mut about = report.about(CONSUMERS);
     about.holds(
         "ParallelizationFactor",
         mapping.parallelization_factor,
@@ -66,33 +66,15 @@ fn rules(deployment: &DeployedStack, report: &mut DoctorReport) {
         "1: the ledger needs a shard's batches one after the other",
         update(id, "--parallelization-factor 1"),
     );
-    let size = should.batch_size;
-    about.equals("BatchSize", &is.batch_size, &size, update(id, format_args!("--batch-size {size}")));
-    let (window, should_window) = (is.batching_window.as_secs(), should.batching_window.as_secs());
-    about.equals(
-        "MaximumBatchingWindowInSeconds",
-        &window,
-        &should_window,
-        update(id, format_args!("--maximum-batching-window-in-seconds {should_window}")),
-    );
-    about.is_on(
-        "BisectBatchOnFunctionError",
-        is.bisect_on_error,
-        update(id, "--bisect-batch-on-function-error"),
-    );
-    about.is_on(
-        "ReportBatchItemFailures",
-        is.report_batch_item_failures,
-        update(id, "--function-response-types ReportBatchItemFailures"),
-    );
+    same(about, id, "BatchSize", is.batch_size, should.batch_size);
+    let window = |rules: &Rules| rules.batching_window.as_secs();
+    same(about, id, "MaximumBatchingWindowInSeconds", window(is), window(&should));
+    let bisect = "--bisect-batch-on-function-error";
+    about.is_on("BisectBatchOnFunctionError", is.bisect_on_error, update(id, bisect));
+    answers(about, id, is.report_batch_item_failures);
     let endless = |number: Option<u64>| number.map_or("unlimited".to_owned(), |number| number.to_string());
     let retries = |rules: &Rules| endless(rules.maximum_retry_attempts.map(u64::from));
-    about.equals(
-        "MaximumRetryAttempts",
-        &retries(is),
-        &retries(&should),
-        update(id, format_args!("--maximum-retry-attempts {}", retries(&should))),
-    );
+    same(about, id, "MaximumRetryAttempts", retries(is), retries(&should));
     let age = |rules: &Rules| endless(rules.maximum_record_age.map(|age| age.as_secs()));
     let is_below_retention = is.maximum_record_age.is_some_and(|age| age < retention);
     about.holds(
@@ -104,29 +86,34 @@ fn rules(deployment: &DeployedStack, report: &mut DoctorReport) {
             age(&should),
             retention.as_secs()
         ),
-        update(id, format_args!("--maximum-record-age-in-seconds {}", age(&should))),
+        update(id, option("MaximumRecordAgeInSeconds", age(&should))),
     );
 }
 
-fn spill(deployment: &DeployedStack, report: &mut DoctorReport) {
+fn same<T: PartialEq + Display>(about: &mut About<'_>, id: Uuid, setting: &str, is: T, should: T) {
+    let change = update(id, option(setting, &should));
+    about.equals(setting, is, should, change);
+}
+
+fn answers(about: &mut About<'_>, id: impl Display, is_on: bool) {
+    let setting = "ReportBatchItemFailures";
+    about.is_on(setting, is_on, update(id, option("FunctionResponseTypes", setting)));
+}
+
+fn spill(deployment: &DeployedStack, about: &mut About<'_>) {
     let of_the_queue = deployment.spill_mappings.iter();
     let ours: Vec<_> = of_the_queue.filter(|mapping| mapping.source == deployment.spill.arn).collect();
-    let mut about = report.about("drain's mapping");
-    about.holds("mappings of the spill queue", ours.len(), ours.len() == 1, "1", "deploy the stack again");
+    about.equals("mappings of the spill queue", ours.len(), 1, "deploy the stack again");
     for mapping in ours {
         let id = &mapping.id;
-        about.holds("State", &mapping.state, mapping.state == "Enabled", "Enabled", update(id, "--enabled"));
+        about.equals("State", &mapping.state, "Enabled", update(id, "--enabled"));
         about.holds(
             "BatchSize",
             mapping.batch_size,
             mapping.batch_size <= SPILL_BATCH,
             format_args!("at most {SPILL_BATCH}"),
-            update(id, format_args!("--batch-size {SPILL_BATCH}")),
+            update(id, option("BatchSize", SPILL_BATCH)),
         );
-        about.is_on(
-            "ReportBatchItemFailures",
-            mapping.report_batch_item_failures,
-            update(id, "--function-response-types ReportBatchItemFailures"),
-        );
+        answers(about, id, mapping.report_batch_item_failures);
     }
 }

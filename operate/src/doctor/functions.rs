@@ -6,7 +6,7 @@ use shared::config::{Config, VARIABLE};
 use shared::mapping::CONSUMER_TIMEOUT;
 
 use super::facts::{DeployedFunction, DeployedStack};
-use super::report::DoctorReport;
+use super::report::{DoctorReport, option};
 
 /// The runtime that `cargo lambda build` builds for.
 const RUNTIME: &str = "provided.al2023";
@@ -34,54 +34,32 @@ pub(super) fn check(
     let drain_names = ingest_fn::environment::DRAIN_ENVIRONMENT;
     let consumer_names = &consumer_fn::environment::ENVIRONMENT;
 
-    function(deployment, ingest, ingest_names, Least { mb: ingest_mb, time: ingest_time }, report);
-    function(deployment, drain, drain_names, Least { mb: 0, time: drain_time }, report);
-    function(deployment, consumer, consumer_names, Least { mb: consumer_mb, time: CONSUMER_TIMEOUT }, report);
+    function(deployment, ingest, ingest_names, ingest_mb, ingest_time, report);
+    function(deployment, drain, drain_names, 0, drain_time, report);
+    function(deployment, consumer, consumer_names, consumer_mb, CONSUMER_TIMEOUT, report);
     together(deployment, report);
     serving(deployment, fingerprint, report);
 }
 
-/// The least that a function needs.
-#[derive(Clone, Copy)]
-struct Least {
-    mb: u64,
-    time: Duration,
-}
-
+/// `mb` and `time` are the least that the function needs.
 fn function(
     deployment: &DeployedStack,
     function: &DeployedFunction,
     names: &[&str],
-    least: Least,
+    mb: u64,
+    time: Duration,
     report: &mut DoctorReport,
 ) {
-    let update = |option: String| {
+    let update = |option: &str| {
         format!("aws lambda update-function-configuration --function-name {} {option}", function.name)
     };
     let mut about = report.about(&function.name);
-    about.holds(
-        "Runtime",
-        &function.runtime,
-        function.runtime == RUNTIME,
-        RUNTIME,
-        update(format!("--runtime {RUNTIME}")),
-    );
-    let Least { mb, time } = least;
-    about.holds(
-        "MemorySize",
-        function.memory_mb,
-        function.memory_mb >= mb,
-        format_args!("at least {mb}, by the limits in tidegate.toml"),
-        update(format!("--memory-size {mb}")),
-    );
-    let seconds = time.as_secs_f64().ceil();
-    about.holds(
-        "Timeout",
-        function.timeout.as_secs(),
-        function.timeout >= time,
-        format_args!("at least {seconds}"),
-        update(format!("--timeout {seconds}")),
-    );
+    about.equals("Runtime", &function.runtime, RUNTIME, update(&option("Runtime", RUNTIME)));
+    let why = ", by the limits in tidegate.toml";
+    about.at_least("MemorySize", function.memory_mb, mb, why, update(&option("MemorySize", mb)));
+    let seconds = time.as_millis().div_ceil(1_000);
+    let is = function.timeout.as_secs().into();
+    about.at_least("Timeout", is, seconds, "", update(&option("Timeout", seconds)));
     for name in names {
         let value = function.variables.get(*name).map_or("", String::as_str);
         let (should, is_good) = match resource(deployment, name) {
@@ -91,20 +69,14 @@ fn function(
         let is = if value.is_empty() { "not set" } else { value };
         about.holds(name, is, is_good, should, "deploy the stack again: it sets the variables");
     }
-    about.holds(
-        "LogFormat",
-        &function.log_format,
-        function.log_format == "JSON",
-        "JSON",
-        update("--logging-config LogFormat=JSON".to_owned()),
-    );
+    about.equals("LogFormat", &function.log_format, "JSON", update("--logging-config LogFormat=JSON"));
     let level = function.log_level.as_deref().unwrap_or("INFO");
     about.holds(
         "ApplicationLogLevel",
         level,
         LOG_LEVELS.contains(&level),
         "INFO: metric documents count as INFO, and anything above drops them",
-        update("--logging-config LogFormat=JSON,ApplicationLogLevel=INFO".to_owned()),
+        update("--logging-config LogFormat=JSON,ApplicationLogLevel=INFO"),
     );
     about.holds(
         "ReservedConcurrentExecutions",
@@ -134,15 +106,15 @@ fn together(deployment: &DeployedStack, report: &mut DoctorReport) {
     let overrides = |function: &DeployedFunction| {
         let set =
             function.variables.iter().filter(|(name, _)| name.starts_with(OVERRIDE) || *name == VARIABLE);
-        set.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        let set: Vec<_> = set.map(|(name, value)| format!("{name}={value}")).collect();
+        if set.is_empty() { "none".to_owned() } else { set.join(" ") }
     };
-    let shown = |text: String| if text.is_empty() { "none".to_owned() } else { text };
     for other in [drain, consumer] {
         let mut about = report.about(&other.name);
         about.equals(
             "overrides of tidegate.toml",
-            &shown(overrides(other)),
-            &shown(overrides(ingest)),
+            overrides(other),
+            overrides(ingest),
             format!(
                 "all functions need the same overrides: give this one the variables of `{}`",
                 ingest.name
@@ -160,12 +132,8 @@ fn together(deployment: &DeployedStack, report: &mut DoctorReport) {
 fn serving(deployment: &DeployedStack, fingerprint: &str, report: &mut DoctorReport) {
     let live = &deployment.live;
     let mut about = report.about("live ingest");
-    about.equals(
-        "code of the alias `live`",
-        &live.live_code,
-        &live.newest_code,
-        "wait for the deployment to end, or deploy the stack again",
-    );
+    let wait = "wait for the deployment to end, or deploy the stack again";
+    about.equals("code of the alias `live`", &live.live_code, &live.newest_code, wait);
     let ok = "200 with version and configuration";
     match &live.health {
         Err(why) => about.holds("GET /health", why, false, ok, "read the function's log"),

@@ -20,10 +20,8 @@ fn role(
 ) {
     let role = &function.role;
     let again = "deploy the stack again; if CloudFormation sees no change, restore the policy by hand";
-    let needed: Vec<_> = needed
-        .iter()
-        .map(|permission| (permission.action, arn(deployment, function, permission.on)))
-        .collect();
+    let needed = needed.iter().map(|needed| (needed.action, arn(deployment, function, needed.on)));
+    let needed: Vec<_> = needed.collect();
     let mut about = report.about(format!("role of {}", function.name));
     for (action, resource) in &needed {
         about.holds(
@@ -79,10 +77,9 @@ fn is_allowed(statements: &[Statement], action: &str, resource: &str) -> bool {
         statement.actions.iter().any(|pattern| matches(&pattern.to_lowercase(), &action.to_lowercase()))
             && statement.resources.iter().any(|pattern| matches(pattern, resource))
     };
+    let (allow, deny): (Vec<_>, Vec<_>) = statements.iter().partition(|statement| statement.allows);
     // A condition may or may not be met. So a conditional statement does not count if it allows, and counts if it denies.
-    let allows = statements.iter().filter(|statement| statement.allows && !statement.is_conditional);
-    allows.filter(says).count() > 0
-        && !statements.iter().filter(|statement| !statement.allows).any(|s| says(&s))
+    allow.iter().any(|statement| !statement.is_conditional && says(statement)) && !deny.iter().any(says)
 }
 
 fn allowed(statements: &[Statement]) -> impl Iterator<Item = (&str, &str)> {
@@ -96,28 +93,16 @@ fn allowed(statements: &[Statement]) -> impl Iterator<Item = (&str, &str)> {
 /// IAM's wildcards: `*` is any text, `?` one character.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut at, mut in_text) = (0, 0);
-    let mut last_star: Option<(usize, usize)> = None;
-    while in_text < text.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                last_star = Some((at, in_text));
-                at += 1;
-            }
-            Some(&one) if one == '?' || one == text[in_text] => {
-                at += 1;
-                in_text += 1;
-            }
-            _ => {
-                // The last star takes one more character.
-                let Some((star, from)) = last_star else { return false };
-                last_star = Some((star, from + 1));
-                (at, in_text) = (star + 1, from + 1);
-            }
+    let Some(first) = pattern.chars().next() else { return text.is_empty() };
+    let rest = &pattern[first.len_utf8()..];
+    let mut characters = text.chars();
+    match first {
+        '*' => matches(rest, text) || characters.next().is_some() && matches(pattern, characters.as_str()),
+        _ => {
+            characters.next().is_some_and(|one| first == '?' || first == one)
+                && matches(rest, characters.as_str())
         }
     }
-    pattern[at..].iter().all(|&one| one == '*')
 }
 
 #[cfg(test)]

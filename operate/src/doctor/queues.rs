@@ -13,16 +13,11 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
 
     let mut about = report.about("spill queue");
     let least = (6 * drain.timeout).max(spill_drain::VISIBILITY);
-    about.holds(
+    about.at_least(
         "VisibilityTimeout",
         spill.visibility.as_secs(),
-        spill.visibility >= least,
-        format_args!(
-            "at least {}: six times the {} s time-out of `{}`",
-            least.as_secs(),
-            drain.timeout.as_secs(),
-            drain.name
-        ),
+        least.as_secs(),
+        &format!(": six times the {} s time-out of `{}`", drain.timeout.as_secs(), drain.name),
         set(spill, &format!("VisibilityTimeout={}", least.as_secs())),
     );
     let policy =
@@ -35,14 +30,14 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
         policy(&should),
         "deploy the stack again: it sets the redrive policy",
     );
+    let receives = spill_drain::VISIBILITY * spill_drain::RECEIVES;
     about.holds(
         "MessageRetentionPeriod",
         spill.retention.as_secs(),
-        spill.retention <= dead_letters.retention
-            && spill.retention >= spill_drain::VISIBILITY * spill_drain::RECEIVES,
+        (receives..=dead_letters.retention).contains(&spill.retention),
         format_args!(
             "at least {} for all receives, and at most the {} s for which dead letters are retained",
-            (spill_drain::VISIBILITY * spill_drain::RECEIVES).as_secs(),
+            receives.as_secs(),
             dead_letters.retention.as_secs()
         ),
         "deploy the stack again: it sets both",
@@ -51,12 +46,13 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
 
 fn queue(title: &str, queue: &DeployedQueue, report: &mut DoctorReport) {
     let mut about = report.about(title);
-    about.holds(
-        "MaximumMessageSize",
+    let size = "MaximumMessageSize";
+    about.at_least(
+        size,
         queue.message_bytes,
-        queue.message_bytes >= MESSAGE_BYTES,
-        format_args!("at least {MESSAGE_BYTES}"),
-        set(queue, &format!("MaximumMessageSize={MESSAGE_BYTES}")),
+        MESSAGE_BYTES,
+        "",
+        set(queue, &format!("{size}={MESSAGE_BYTES}")),
     );
     about.is_on("encryption", queue.is_encrypted, set(queue, "SqsManagedSseEnabled=true"));
 }

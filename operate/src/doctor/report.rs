@@ -51,14 +51,28 @@ pub(super) struct About<'a> {
 
 impl About<'_> {
     /// `is` must equal `should`.
-    pub(super) fn equals<T: PartialEq + Display>(
+    pub(super) fn equals<S: Display>(
         &mut self,
         setting: &str,
-        is: &T,
-        should: &T,
+        is: impl PartialEq<S> + Display,
+        should: S,
         change: impl Into<String>,
     ) {
-        self.holds(setting, is, is == should, should, change);
+        let is_good = is == should;
+        self.holds(setting, is, is_good, should, change);
+    }
+
+    /// `is` must be `least` or more. `why` continues the text after the number.
+    pub(super) fn at_least<T: PartialOrd + Copy + Display>(
+        &mut self,
+        setting: &str,
+        is: T,
+        least: T,
+        why: &str,
+        change: impl Into<String>,
+    ) {
+        let is_good = is >= least;
+        self.holds(setting, is, is_good, format_args!("at least {least}{why}"), change);
     }
 
     /// `is_good` must hold; `is` and `should` are for people.
@@ -87,18 +101,29 @@ impl About<'_> {
     }
 }
 
+/// The option of AWS's command line that sets `setting`: `BatchSize` is `--batch-size`.
+pub(super) fn option(setting: &str, value: impl Display) -> String {
+    let mut option = String::from("-");
+    for letter in setting.chars() {
+        if letter.is_uppercase() {
+            option.push('-');
+        }
+        option.push(letter.to_ascii_lowercase());
+    }
+    format!("{option} {value}")
+}
+
 impl Display for DoctorReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stack, checked, findings } = self;
         for DoctorFinding { about, setting, is, should, change } in findings {
             writeln!(out, "{about}: {setting} is {is}, should be {should}\n    {change}")?;
         }
-        match findings.len() {
-            0 => write!(out, "{stack}: {checked} settings checked, no finding."),
-            1 => write!(out, "{stack}: {checked} settings checked, 1 finding."),
-            several => {
-                write!(out, "{stack}: {checked} settings checked, {several} findings.")
-            }
-        }
+        let count = match findings.len() {
+            0 => "no finding".to_owned(),
+            1 => "1 finding".to_owned(),
+            several => format!("{several} findings"),
+        };
+        write!(out, "{stack}: {checked} settings checked, {count}.")
     }
 }

@@ -1,48 +1,49 @@
 //! Stream, tables and bucket.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use consumer_fn::items::{BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
+use consumer_fn::items::{BY_RECEIVED_AT, EXPIRES_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use shared::config::Config;
 use shared::format::key;
 use shared::limits;
 
 use super::facts::{DeployedBucket, DeployedStack, DeployedTable, Index};
-use super::report::DoctorReport;
+use super::report::{About, DoctorReport};
 
-const DAY: u64 = 86_400;
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
 
 pub(super) fn check(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
-    stream(deployment, config, report);
+    stream(deployment, config, &mut report.about("stream"));
     items(deployment, config, report);
+    let DeployedTable { arn, expires_by, .. } = &deployment.ledger;
     let mut ledger = report.about("ledger table");
     ledger.holds(
         "time to live",
-        deployment.ledger.expires_by.as_deref().unwrap_or("off"),
-        deployment.ledger.expires_by.is_none(),
+        expires_by.as_deref().unwrap_or("off"),
+        expires_by.is_none(),
         "off: without its rows events are archived twice",
-        format!(
-            "aws dynamodb update-time-to-live --table-name {} --time-to-live-specification Enabled=false,AttributeName={}",
-            name(&deployment.ledger.arn),
-            deployment.ledger.expires_by.as_deref().unwrap_or_default()
-        ),
+        set_time_to_live(arn, false, expires_by.as_deref().unwrap_or_default()),
     );
-    table("ledger table", &deployment.ledger, report);
-    bucket(&deployment.bucket, report);
+    table(&deployment.ledger, &mut ledger);
+    bucket(&deployment.bucket, &mut report.about("bucket"));
 }
 
-fn stream(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
+fn set_time_to_live(arn: &str, is_on: bool, attribute: &str) -> String {
+    let table = name(arn);
+    format!(
+        "aws dynamodb update-time-to-live --table-name {table} --time-to-live-specification Enabled={is_on},AttributeName={attribute}"
+    )
+}
+
+fn stream(deployment: &DeployedStack, config: &Config, about: &mut About<'_>) {
     let stream = &deployment.stream;
     let name = name(&stream.arn);
-    let hours = shared::limits::STREAM_RETENTION.as_secs() / 3_600;
-    let mut about = report.about("stream");
-    about.holds("StreamStatus", &stream.status, stream.status == "ACTIVE", "ACTIVE", "wait, or ask AWS");
-    about.holds(
+    let hours = limits::STREAM_RETENTION.as_secs() / HOUR;
+    about.equals("StreamStatus", &stream.status, "ACTIVE", "wait, or ask AWS");
+    about.at_least(
         "RetentionPeriodHours",
-        stream.retention.as_secs() / 3_600,
-        stream.retention >= shared::limits::STREAM_RETENTION,
-        format_args!("at least {hours}"),
+        stream.retention.as_secs() / HOUR,
+        hours,
+        "",
         format!("aws kinesis increase-stream-retention-period --stream-name {name} --retention-period-hours {hours}"),
     );
     about.is_on(
@@ -63,7 +64,6 @@ fn stream(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport
 
 fn items(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
     let items = &deployment.items;
-    let attribute = consumer_fn::items::EXPIRES_AT;
     // Deduplication needs the items: they must outlive every redelivery.
     let again = deployment.stream.retention + deployment.spill.retention + deployment.dead_letters.retention;
     let days = again.as_secs().div_ceil(DAY);
@@ -72,57 +72,48 @@ fn items(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport)
     about.holds(
         "time to live",
         items.expires_by.as_deref().unwrap_or("off"),
-        items.expires_by.as_deref() == Some(attribute),
-        format_args!("by `{attribute}`"),
-        format!(
-            "aws dynamodb update-time-to-live --table-name {} --time-to-live-specification Enabled=true,AttributeName={attribute}",
-            name(&items.arn)
-        ),
+        items.expires_by.as_deref() == Some(EXPIRES_AT),
+        format_args!("by `{EXPIRES_AT}`"),
+        set_time_to_live(&items.arn, true, EXPIRES_AT),
     );
     about.holds(
         "days to live",
         shortest.map_or("unlimited".to_owned(), |days| days.to_string()),
-        shortest.is_none_or(|shortest| Duration::from_secs(u64::from(shortest) * DAY) >= again),
+        shortest.is_none_or(|shortest| u64::from(shortest) >= days),
         format_args!(
             "at least {days}: stream, spill queue and dead letters can deliver an event again until then"
         ),
         "raise items.days_to_live in tidegate.toml, or shorten the retention of the queues",
     );
-    table("items table", items, report);
-    index(items.indexes.get(BY_RECEIVED_AT), report);
+    table(items, &mut about);
+    index(items.indexes.get(BY_RECEIVED_AT), &mut report.about(format!("index {BY_RECEIVED_AT}")));
 }
 
 /// With other keys all events of a spread tenant would go to one partition of the index. If the index throttles, the
 /// table does too.
-fn index(index: Option<&Index>, report: &mut DoctorReport) {
-    let mut about = report.about(format!("index {BY_RECEIVED_AT}"));
+fn index(index: Option<&Index>, about: &mut About<'_>) {
     let status = index.map_or("none", |index| index.status.as_str());
-    about.holds("IndexStatus", status, status == "ACTIVE", "ACTIVE", "wait, or deploy the stack again");
+    about.equals("IndexStatus", status, "ACTIVE", "wait, or deploy the stack again");
     let Some(index) = index else { return };
     about.equals(
         "KeySchema",
-        &index.keys.join(", "),
-        &format!("{RECEIVED_PARTITION}, {RECEIVED_AT}"),
+        index.keys.join(", "),
+        format!("{RECEIVED_PARTITION}, {RECEIVED_AT}"),
         "the keys of an index cannot be changed: deploy a new table",
     );
     about.equals(
         "Projection",
         &index.projection,
-        &"KEYS_ONLY".to_owned(),
+        "KEYS_ONLY",
         "more attributes cost more write units, and this cannot be changed: deploy a new table",
     );
 }
 
-fn table(title: &str, table: &DeployedTable, report: &mut DoctorReport) {
+fn table(table: &DeployedTable, about: &mut About<'_>) {
     let name = name(&table.arn);
-    let mut about = report.about(title);
-    about.holds("TableStatus", &table.status, table.status == "ACTIVE", "ACTIVE", "wait, or ask AWS");
-    about.equals(
-        "KeySchema",
-        &table.keys.join(", "),
-        &"pk, sk".to_owned(),
-        "this cannot be changed: deploy a new table",
-    );
+    about.equals("TableStatus", &table.status, "ACTIVE", "wait, or ask AWS");
+    let keys = table.keys.join(", ");
+    about.equals("KeySchema", keys, "pk, sk", "this cannot be changed: deploy a new table");
     about.is_on(
         "point-in-time recovery",
         table.is_restorable,
@@ -135,9 +126,8 @@ fn table(title: &str, table: &DeployedTable, report: &mut DoctorReport) {
     );
 }
 
-fn bucket(bucket: &DeployedBucket, report: &mut DoctorReport) {
+fn bucket(bucket: &DeployedBucket, about: &mut About<'_>) {
     let DeployedBucket { name, lifecycle, .. } = bucket;
-    let mut about = report.about("bucket");
     about.is_on(
         "public access block",
         bucket.is_private,
@@ -156,15 +146,11 @@ fn bucket(bucket: &DeployedBucket, report: &mut DoctorReport) {
         rules.filter_map(|rule| rule.expires_after_days).min()
     };
     let shown = |days: Option<u32>| days.map_or("never".to_owned(), |days| format!("after {days} days"));
-    let kept: BTreeMap<_, _> = key::KEPT_TOGETHER.map(|prefix| (prefix, expiry(prefix))).into();
-    let listed =
-        kept.iter().map(|(prefix, days)| format!("{prefix} {}", shown(*days))).collect::<Vec<_>>().join(", ");
-    let mut ends: Vec<_> = kept.into_values().collect();
-    ends.dedup();
+    let ends = key::KEPT_TOGETHER.map(expiry);
     about.holds(
-        "lifecycle: expiry of what is kept together",
-        listed,
-        ends.len() == 1,
+        "lifecycle: expiry of the archive",
+        key::KEPT_TOGETHER.map(|prefix| format!("{prefix} {}", shown(expiry(prefix)))).join(", "),
+        ends.iter().all(|end| *end == ends[0]),
         "the same: an archive line may refer to a text",
         again,
     );
@@ -178,13 +164,12 @@ fn bucket(bucket: &DeployedBucket, report: &mut DoctorReport) {
             again,
         );
     }
-    let [claims, longest] = [
-        expiry(key::CLAIMS),
-        key::TEMPORARY.into_iter().filter(|prefix| *prefix != key::CLAIMS).filter_map(expiry).max(),
-    ];
+    let claims = expiry(key::CLAIMS);
+    let others = key::TEMPORARY.into_iter().filter(|prefix| *prefix != key::CLAIMS);
+    let longest = others.filter_map(expiry).max();
     let least = longest.map(|days| u64::from(days) + limits::DELIVERY_DAYS);
     about.holds(
-        &format!("lifecycle: {} outlives what may ask for it", key::CLAIMS),
+        &format!("lifecycle: expiry of {} after the others", key::CLAIMS),
         shown(claims),
         claims.is_none() || claims.map(u64::from) >= least,
         format!("{} days longer than the other temporary prefixes", limits::DELIVERY_DAYS),

@@ -410,14 +410,14 @@ fn the_bucket_is_compared() {
     finds(|stack| stack.bucket.is_tls_only = false, &["bucket: TLS only"]);
     finds(
         |stack| stack.bucket.lifecycle[1].expires_after_days = Some(30),
-        &["bucket: lifecycle: expiry of what is kept together"],
+        &["bucket: lifecycle: expiry of the archive"],
     );
     finds(
         |stack| {
             let claims = stack.bucket.lifecycle.iter_mut().find(|rule| rule.prefix == "claims/").unwrap();
             claims.expires_after_days = Some(228);
         },
-        &["bucket: lifecycle: claims/ outlives what may ask for it"],
+        &["bucket: lifecycle: expiry of claims/ after the others"],
     );
     finds(
         |stack| stack.bucket.lifecycle.clear(),

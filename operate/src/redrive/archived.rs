@@ -1,23 +1,22 @@
-//! Whether a line is archived by its origin: by ledger, manifest and, if these do not tell, the object itself.
+//! Whether a line is archived by its origin: by ledger, manifest and, if these are not enough, the object itself.
 
 use std::collections::HashSet;
 
 use anyhow::Context;
 use consumer_fn::Ledger;
-use shared::format::archive_line::Position;
 use shared::format::manifest_row::ManifestRow;
-use shared::gzip;
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 
 use super::candidate::Standing;
+use crate::archive::each_line;
 use crate::deployment::Deployment;
 
 /// Looks origins up. Neighbours are in the same object, so the last object is cached.
 pub(crate) struct ArchiveLookup<'a, D> {
     deployment: &'a D,
-    /// An object's key, and the origins of its lines.
-    read: Option<(String, HashSet<Position>)>,
+    /// An object's key, and the positions of its lines on its shard.
+    read: Option<(String, HashSet<ShardPosition>)>,
 }
 
 impl<'a, D: Deployment> ArchiveLookup<'a, D> {
@@ -33,7 +32,7 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
     }
 
     /// For a line in quarantine. Its batch may still be retried, and must not be fenced from outside. If an object covers
-    /// it, another attempt may have stored it: the object's lines tell.
+    /// it, another attempt may have stored it: the object's lines show it.
     pub(crate) async fn of_quarantined(&mut self, origin: &Origin) -> anyhow::Result<Standing> {
         let committed = self.deployment.ledger().read(&origin.shard).await?.committed_end;
         if committed.is_none_or(|end| end <= ShardPosition::from(origin)) {
@@ -46,12 +45,13 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
                 let object = self.deployment.objects().get(&row.key).await?;
                 let object =
                     object.with_context(|| format!("the archive object `{}` does not exist", row.key))?;
-                let lines =
-                    positions(&object).with_context(|| format!("the archive object `{}`", row.key))?;
+                let mut lines = HashSet::new();
+                each_line(&object, |position, _| lines.extend([position]))
+                    .with_context(|| format!("the archive object `{}`", row.key))?;
                 &mut read.insert((row.key, lines)).1
             }
         };
-        let is_archived = lines.contains(&Position::of(origin));
+        let is_archived = lines.contains(&ShardPosition::from(origin));
         Ok(if is_archived { Standing::Done } else { Standing::Free })
     }
 
@@ -60,16 +60,4 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
         let row = self.deployment.manifest_at(&origin.shard, &position).await?;
         Ok(row.filter(|row| position < row.end))
     }
-}
-
-/// The origins of an object's lines, which are all of one shard.
-fn positions(object: &[u8]) -> anyhow::Result<HashSet<Position>> {
-    let (mut positions, mut bad, mut offset) = (HashSet::new(), None, 0);
-    while offset < object.len() {
-        offset += gzip::first_member_lines(&object[offset..], |line| match serde_json::from_slice(line) {
-            Ok(position) => drop(positions.insert(position)),
-            Err(error) => bad = Some(error),
-        })?;
-    }
-    bad.map_or(Ok(positions), |error| Err(error).context("a line of it cannot be read"))
 }

@@ -1,13 +1,17 @@
 //! A failed line, the operator's selection, and what to do with the line. Pure.
 
+use std::fmt;
+
 use consumer_fn::StreamLine;
+use serde::Serialize;
 use shared::format::event_line::Event;
 use shared::id::TenantId;
-use shared::origin::Origin;
+use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
 /// Where failed events are read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailureSource {
     /// Under `errors/`.
     Quarantine,
@@ -18,6 +22,13 @@ pub enum FailureSource {
     /// Events that are still on the stream and stored nowhere: the event source mapping dropped them, since it could not
     /// write to the failure destination. It reads the whole stream, so it must be named.
     Stream,
+}
+
+/// By serde's names.
+impl fmt::Display for FailureSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +70,11 @@ impl Candidate {
         let key = self.partition_key.unwrap_or_else(|| event.facts.tenant.to_string());
         Some((key, event))
     }
+}
+
+/// The exclusive end of these lines, which are all of one shard.
+pub(crate) fn end_of(candidates: &[Candidate]) -> Option<ShardPosition> {
+    candidates.iter().filter_map(|candidate| candidate.origin.as_ref()).map(ShardPosition::after).max()
 }
 
 /// What the operator selects. Empty lists select all.
@@ -104,13 +120,11 @@ pub(crate) enum Standing {
     Open,
 }
 
-/// What happens to a line, or happened.
+/// What a run with `--apply` does with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RedriveFate {
-    /// To be put on the stream.
-    Due,
-    /// Put on the stream.
-    Redriven,
+    /// It goes to the stream.
+    ToStream,
     /// The stream did not accept it.
     Refused,
     /// Nothing to do.
@@ -125,8 +139,6 @@ pub(crate) enum RedriveFate {
     Unreadable,
     /// It cannot be read and is saved nowhere: it goes to quarantine.
     ToQuarantine,
-    /// Put into quarantine.
-    Quarantined,
 }
 
 pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Selection) -> RedriveFate {
@@ -138,7 +150,7 @@ pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Select
         Standing::Done => RedriveFate::Archived,
         Standing::Open => RedriveFate::Open,
         Standing::Free if selection.holds_back(candidate) => RedriveFate::HeldBack,
-        Standing::Free => RedriveFate::Due,
+        Standing::Free => RedriveFate::ToStream,
     }
 }
 
@@ -215,11 +227,11 @@ mod tests {
             let selection = Selection { reasons, ..Selection::default() };
             assert_eq!(fate(candidate, standing, &selection), expected);
         };
-        check(&candidate("claim_missing"), Standing::Free, &[], RedriveFate::Due);
+        check(&candidate("claim_missing"), Standing::Free, &[], RedriveFate::ToStream);
         check(&candidate("claim_missing"), Standing::Done, &[], RedriveFate::Archived);
         check(&candidate("claim_missing"), Standing::Open, &[], RedriveFate::Open);
         check(&candidate("id_reused"), Standing::Free, &[], RedriveFate::HeldBack);
-        check(&candidate("id_reused"), Standing::Free, &["id_reused"], RedriveFate::Due);
+        check(&candidate("id_reused"), Standing::Free, &["id_reused"], RedriveFate::ToStream);
         let bad = Candidate { event: Err("unrecognised".to_owned()), ..candidate("unrecognised") };
         check(&bad, Standing::Free, &[], RedriveFate::Unreadable);
         check(

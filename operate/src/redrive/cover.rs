@@ -1,6 +1,7 @@
 //! What the archive objects of a shard cover, for reading along the shard.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
@@ -11,24 +12,11 @@ use crate::deployment::Deployment;
 #[derive(Debug, Default)]
 pub(crate) struct Cover {
     /// In the shard's order.
-    ranges: VecDeque<Range>,
+    ranges: VecDeque<Range<ShardPosition>>,
     /// Where the last row begins.
     read: Option<ShardPosition>,
     /// There are no more rows.
     complete: bool,
-}
-
-/// `end` is exclusive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Range {
-    first: ShardPosition,
-    end: ShardPosition,
-}
-
-impl From<ManifestRow> for Range {
-    fn from(ManifestRow { first, end, .. }: ManifestRow) -> Self {
-        Self { first, end }
-    }
 }
 
 impl Cover {
@@ -54,19 +42,19 @@ impl Cover {
 
     /// An object covers that position of the record.
     pub(crate) fn has(&self, position: &ShardPosition) -> bool {
-        self.ranges.iter().any(|range| range.first <= *position && *position < range.end)
+        self.ranges.iter().any(|range| range.contains(position))
     }
 
     /// One object covers the whole record.
     pub(crate) fn has_all_of(&self, record: &str) -> bool {
         let [first, last] = ends(record);
-        self.ranges.iter().any(|range| range.first <= first && last < range.end)
+        self.ranges.iter().any(|range| range.contains(&first) && range.contains(&last))
     }
 
     fn take(&mut self, rows: impl IntoIterator<Item = ManifestRow>) {
         for row in rows {
             self.read = Some(row.first.clone());
-            self.ranges.push_back(row.into());
+            self.ranges.push_back(row.first..row.end);
         }
     }
 
@@ -95,7 +83,7 @@ mod tests {
     /// Of objects with these ranges, ends exclusive.
     fn cover(ranges: &[[(&str, u32); 2]]) -> Cover {
         let mark = |(number, position)| ShardPosition::new(number, position);
-        let range = |[first, end]: &[_; 2]| Range { first: mark(*first), end: mark(*end) };
+        let range = |[first, end]: &[_; 2]| mark(*first)..mark(*end);
         Cover { ranges: ranges.iter().map(range).collect(), ..Cover::default() }
     }
 

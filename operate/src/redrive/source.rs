@@ -10,13 +10,16 @@ use shared::format::spill_message::SpillMessage;
 use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
-use super::candidate::{Candidate, FailureSource};
-use crate::failed_batch::{FailedBatch, failed_batch};
+use super::candidate::{Candidate, FailureSource, end_of};
+use crate::failed_batch::failed_batch;
 
 const DEAD_LETTER: &str = "dead_letter";
 
-/// The lines of a quarantine object. Another version of Tidegate may be able to read what could not be read before.
-pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<Candidate>> {
+/// The failed lines of an object, and up to where their shard must be fenced, if it must.
+pub(crate) type Failed = (Vec<Candidate>, Option<(String, ShardPosition)>);
+
+/// A quarantine object. Another version of Tidegate may be able to read what could not be read before.
+pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Failed> {
     let mut candidates = Vec::new();
     for line in QuarantineLine::read_all(object).context("a line of it is not a quarantine line")? {
         let candidate = |(origin, event): (_, Result<Event, &str>)| Candidate {
@@ -30,24 +33,18 @@ pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Vec<C
         candidates
             .extend(read_again(&line.bytes, &line.origin(), line.arrival, config).into_iter().map(candidate));
     }
-    Ok(candidates)
+    Ok((candidates, None))
 }
 
-/// The lines of a batch at the failure destination, its shard, and the exclusive end of its range.
-pub(crate) fn failed(
-    object: &[u8],
-    config: &Config,
-) -> anyhow::Result<(Vec<Candidate>, String, ShardPosition)> {
-    let FailedBatch { condition, batch } = failed_batch(object)?;
+/// A batch at the failure destination. It is fenced up to its end.
+pub(crate) fn failed(object: &[u8], config: &Config) -> anyhow::Result<Failed> {
+    let (condition, batch) = failed_batch(object)?;
     let reason = condition.context("it does not say why the batch failed")?;
-    let shard = batch.shard().to_owned();
-    let mut end = None;
-    let mut candidates = Vec::new();
-    for line in batch.lines(config) {
-        end = end.max(Some(ShardPosition::after(&line.origin)));
-        candidates.push(Candidate::of_line(FailureSource::FailureDestination, reason.clone(), line));
-    }
-    Ok((candidates, shard, end.context("its payload holds no line")?))
+    let (source, shard) = (FailureSource::FailureDestination, batch.shard().to_owned());
+    let lines = batch.lines(config).map(|line| Candidate::of_line(source, reason.clone(), line));
+    let candidates: Vec<_> = lines.collect();
+    let end = end_of(&candidates).context("its payload holds no line")?;
+    Ok((candidates, Some((shard, end))))
 }
 
 pub(crate) fn dead_letter(body: &str, sent: Timestamp) -> anyhow::Result<Vec<Candidate>> {

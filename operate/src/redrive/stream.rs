@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use consumer_fn::{Batch, quarantine_unreadable};
-use shared::origin::ShardPosition;
-use shared::time::Timestamp;
 use tokio::time::Instant;
 
-use super::candidate::{Candidate, FailureSource, RedriveFate};
+use super::candidate::{Candidate, FailureSource, RedriveFate, end_of};
 use super::marker::Markers;
 use super::walk::Walk;
 use super::{FENCE, Redrive};
@@ -20,14 +19,15 @@ use crate::deployment::Deployment;
 
 /// The reason of all that is found here. The mapping's own reason is not known any more.
 const DROPPED: &str = "dropped";
-/// A batch's quarantine object has the day of its first record. It arrived at most so long before the others.
-const BATCH_MS: i64 = 7 * 86_400_000;
+/// A quarantine object is named after the day on which its batch's first record arrived. The other records arrived at
+/// most this much later.
+const BATCH: Duration = Duration::from_hours(7 * 24);
 
 impl<D: Deployment> Redrive<'_, D> {
     /// Redrives these events. They arrive after all records that this run reads.
     pub(super) async fn stream(&mut self, markers: &Markers) -> anyhow::Result<()> {
-        let from = self.selection.from.unwrap_or_else(|| Timestamp::from_unix_ms(0));
-        let from = earlier(from, BATCH_MS);
+        let from = self.selection.from.unwrap_or_default();
+        let from = earlier(from, BATCH);
         let elsewhere = Elsewhere::read(self.deployment, self.config, from, self.progress).await?;
         let mut records = 0;
         for (shard, done_end) in elsewhere.done_end() {
@@ -48,14 +48,12 @@ impl<D: Deployment> Redrive<'_, D> {
                     lines.map(|line| Candidate::of_line(FailureSource::Stream, DROPPED.to_owned(), line));
                 let candidates: Vec<_> =
                     candidates.filter(|candidate| self.selection.picks(candidate)).collect();
-                let end =
-                    candidates.iter().filter_map(|line| line.origin.as_ref().map(ShardPosition::after)).max();
-                let fence = end.map(|end| (shard.to_string(), end));
+                let fence = end_of(&candidates).map(|end| (shard.to_string(), end));
                 let due = self.sort_out(candidates, fence, &source).await?;
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());
                 self.quarantine(unreadable, &page.unreadable, &source).await?;
                 self.put_back(due, &source).await?;
-                if self.report.refusal().is_some() {
+                if self.report.refusal.is_some() {
                     return Ok(());
                 }
             }
@@ -77,7 +75,7 @@ impl<D: Deployment> Redrive<'_, D> {
             quarantine_unreadable(record, self.config, self.deployment.objects(), Instant::now() + FENCE)
                 .await?;
         }
-        self.report.count_all(&unreadable, RedriveFate::Quarantined, source);
+        self.report.count_all(&unreadable, RedriveFate::ToQuarantine, source);
         Ok(())
     }
 }

@@ -11,8 +11,8 @@ use shared::time::Timestamp;
 
 use super::candidate::Selection;
 use super::cover::Cover;
-use crate::archive::SKEW_MS;
-use crate::deployment::{Deployment, RetainedRecord, Start};
+use crate::archive::{SKEW, Span};
+use crate::deployment::{Deployment, Start};
 
 pub(crate) struct Walk<'a, D> {
     deployment: &'a D,
@@ -46,18 +46,9 @@ impl<'a, D: Deployment> Walk<'a, D> {
         shard: Arc<str>,
         done_end: ShardPosition,
     ) -> Self {
-        let until = selection.to.map_or(i64::MAX, |to| to.unix_ms().saturating_add(SKEW_MS));
-        Self {
-            deployment,
-            config,
-            shard,
-            done_end,
-            from: selection.from,
-            until: Timestamp::from_unix_ms(until),
-            last: None,
-            is_over: false,
-            cover: Cover::default(),
-        }
+        let (from, until) = (selection.from, Span::new(None, selection.to).to.plus(SKEW));
+        let cover = Cover::default();
+        Self { deployment, config, shard, done_end, from, until, last: None, is_over: false, cover }
     }
 
     /// The next page, which may be empty. `None` at the end.
@@ -81,29 +72,19 @@ impl<'a, D: Deployment> Walk<'a, D> {
             }
             page.records += 1;
             self.cover.advance(self.deployment, &self.shard, &record.sequence_number).await?;
-            if !self.cover.has_all_of(&record.sequence_number) {
-                self.take(&record, &mut page);
+            if self.cover.has_all_of(&record.sequence_number) {
+                continue;
             }
+            let mut lines: Vec<_> = record.batch(&self.shard).lines(self.config).collect();
+            lines.retain(|line| {
+                let position = ShardPosition::from(&line.origin);
+                position < self.done_end && !self.cover.has(&position)
+            });
+            if lines.iter().any(|line| line.event.is_err()) {
+                page.unreadable.insert(record.sequence_number.as_str().into(), record.batch(&self.shard));
+            }
+            page.lines.extend(lines);
         }
         Ok(Some(page))
-    }
-
-    fn take(&self, record: &RetainedRecord, page: &mut Page) {
-        let is_uncovered = |line: &StreamLine| {
-            let position = ShardPosition::from(&line.origin);
-            position < self.done_end && !self.cover.has(&position)
-        };
-        let lines = self.batch(record).lines(self.config).filter(is_uncovered);
-        let before = page.lines.len();
-        page.lines.extend(lines);
-        if page.lines[before..].iter().any(|line| line.event.is_err()) {
-            page.unreadable.insert(record.sequence_number.as_str().into(), self.batch(record));
-        }
-    }
-
-    fn batch(&self, record: &RetainedRecord) -> Batch {
-        let RetainedRecord { sequence_number, partition_key, data, arrival } = record;
-        let partition_key = Some(partition_key.clone()).filter(|key| !key.is_empty());
-        Batch::of_record(&self.shard, sequence_number, partition_key, *arrival, data.to_vec())
     }
 }

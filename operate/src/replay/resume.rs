@@ -24,22 +24,10 @@ pub(crate) struct ReplayTask {
 /// How far a replay is in a shard: in the object that begins at this position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReplayCursor {
-    sequence_number: String,
-    position: u32,
-    /// How many of the object's lines are done, of those that the task asks for.
+    #[serde(flatten)]
+    pub(crate) first: ShardPosition,
+    /// How many of the object's lines are done, of those that the task selects.
     pub(crate) lines: usize,
-}
-
-impl ReplayCursor {
-    /// `first`: where the object begins.
-    pub(crate) fn new(first: &ShardPosition, lines: usize) -> Self {
-        Self { sequence_number: first.sequence_number.to_string(), position: first.position, lines }
-    }
-
-    /// Where the object begins.
-    pub(crate) fn first(&self) -> ShardPosition {
-        ShardPosition::new(self.sequence_number.as_str(), self.position)
-    }
 }
 
 /// The file. The names are on disk: never rename them.
@@ -58,19 +46,15 @@ pub(crate) struct Cursors {
 }
 
 impl Cursors {
-    /// Of `task`, from `file` if it is there.
-    pub(crate) fn open(file: Option<PathBuf>, task: &ReplayTask) -> anyhow::Result<Self> {
-        let begun = match &file {
-            Some(file) if file.exists() => Some(read(file)?),
-            _ => None,
-        };
-        let resume =
-            begun.unwrap_or_else(|| Resume { v: VERSION, task: task.clone(), shards: BTreeMap::new() });
-        if resume.task != *task {
+    /// Of `task`, from `file` if it exists.
+    pub(crate) fn open(file: Option<PathBuf>, task: ReplayTask) -> anyhow::Result<Self> {
+        let begun = file.as_deref().filter(|file| file.exists()).map(read).transpose()?;
+        if begun.as_ref().is_some_and(|begun| begun.task != task) {
             bail!(
                 "the resume file belongs to another replay: name the same deployments, tenant and times, or another file"
             );
         }
+        let resume = begun.unwrap_or_else(|| Resume { v: VERSION, task, shards: BTreeMap::new() });
         Ok(Self { file, resume })
     }
 
@@ -120,14 +104,14 @@ mod tests {
     fn a_replay_continues_from_its_file_and_another_replay_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = Some(folder.path().join("cursor.json"));
-        let mut cursors = Cursors::open(file.clone(), &task("stdout")).unwrap();
+        let mut cursors = Cursors::open(file.clone(), task("stdout")).unwrap();
         assert_eq!(cursors.of("s"), None);
-        cursors.reach("s", ReplayCursor::new(&ShardPosition::new("95", 2), 7)).unwrap();
+        cursors.reach("s", ReplayCursor { first: ShardPosition::new("95", 2), lines: 7 }).unwrap();
 
-        let again = Cursors::open(file.clone(), &task("stdout")).unwrap();
+        let again = Cursors::open(file.clone(), task("stdout")).unwrap();
         let cursor = again.of("s").unwrap();
-        assert_eq!((cursor.first(), cursor.lines), (ShardPosition::new("95", 2), 7));
-        let other = Cursors::open(file, &task("local:/b")).unwrap_err().to_string();
+        assert_eq!((&cursor.first, cursor.lines), (&ShardPosition::new("95", 2), 7));
+        let other = Cursors::open(file, task("local:/b")).unwrap_err().to_string();
         assert!(other.contains("belongs to another replay"), "{other}");
     }
 }

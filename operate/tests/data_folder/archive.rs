@@ -63,7 +63,7 @@ async fn a_manifest_is_read_from_the_last_object_that_may_hold_events_of_the_spa
         let first = first_row(&deployment, SHARD, from, near).await.unwrap();
         assert_eq!(first.as_ref(), Some(&rows[begin].first));
     }
-    let before = earlier(midnight, 86_400_000);
+    let before = earlier(midnight, Duration::from_hours(24));
     assert!(manifest(&deployment, SHARD, before).await.unwrap() == rows);
     assert_eq!(first_row(&deployment, SHARD, before, None).await.unwrap(), None);
     assert_eq!(manifest(&deployment, "shardId-000000000001", midnight).await.unwrap(), []);

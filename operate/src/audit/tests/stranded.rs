@@ -3,7 +3,7 @@
 use shared::origin::Origin;
 
 use super::super::account::stranded;
-use super::{Arrival, DONE_END, FATES, Fate, FindingKind, History, KnownEvent, READ_FROM};
+use super::{DONE_END, FATES, Fate, FindingKind, History, KnownEvent, KnownLine, READ_FROM};
 
 /// Checks the origins of the lines to redrive, and that the audit calls their events missing.
 fn check(history: &History, expected: &[&Origin]) {
@@ -104,7 +104,7 @@ fn a_line_is_not_stranded_if_its_item_names_another_origin() {
     history.insert(&elsewhere, &event);
     history.redrive(&event, &[], READ_FROM);
     // Another part of the stream has the line that the item names.
-    history.facts.arrivals.retain(|arrival: &Arrival| arrival.origin != elsewhere);
+    history.facts.arrivals.retain(|arrival: &KnownLine| arrival.origin != elsewhere);
     assert!(stranded(&history.facts).is_empty());
 }
 
