@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::embedded::{Database, EmbeddedObjects, Folder};
+use crate::embedded::{Database, EmbeddedObjects, Folder, ignore_missing};
 
 /// The bucket: a folder in `s3/`.
 pub const BUCKET: &str = "tidegate-local";
@@ -80,12 +80,5 @@ impl DataFolder {
         let objects = self.0.join("s3");
         ignore_missing(std::fs::remove_dir_all(&objects))
             .with_context(|| format!("`{}` cannot be deleted", objects.display()))
-    }
-}
-
-fn ignore_missing(result: std::io::Result<()>) -> std::io::Result<()> {
-    match result {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }

@@ -10,7 +10,7 @@ use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, RetainedRecord, Start,
+    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
 };
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -24,16 +24,13 @@ use crate::embedded::{
     EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream,
     Folder, StreamRows,
 };
-use crate::event_source_mapping::ports::{
-    Checkpoints, ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader,
-};
+use crate::event_source_mapping::ports::{Checkpoints, ReadLimit, ShardTail, StreamReader};
 
 /// How much of the stream is read at a time.
 const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 8 * 1024 * 1024 };
 /// How many items or manifest rows are read at a time. Readers block no writer; pages bound memory.
 const ROWS: usize = 1_000;
 
-/// A data folder.
 pub struct EmbeddedDeployment<O, L, S> {
     name: String,
     identity: String,
@@ -129,7 +126,8 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
             Start::After(sequence_number) => Some(sequence_number.to_owned()),
             Start::At(time) => self.rows.last_before(shard, time).await?,
         };
-        Ok(self.rows.read(shard, after.as_deref(), PAGE).await?.into())
+        let read = self.rows.read(shard, after.as_deref(), PAGE).await?;
+        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
     }
 
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>> {
@@ -137,7 +135,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
     }
 
     async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
-        Ok(self.manifest.manifest(shard, after, ROWS).await?)
+        self.manifest.manifest(shard, after, ROWS).await
     }
 
     async fn manifest_before(
@@ -145,7 +143,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         shard: &str,
         end: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
-        Ok(self.manifest.manifest_before(shard, end, ROWS).await?)
+        self.manifest.manifest_before(shard, end, ROWS).await
     }
 
     async fn manifest_at(
@@ -153,7 +151,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         shard: &str,
         position: &ShardPosition,
     ) -> anyhow::Result<Option<ManifestRow>> {
-        Ok(self.manifest.manifest_at(shard, position).await?)
+        self.manifest.manifest_at(shard, position).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
@@ -184,20 +182,5 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
 
     async fn delete_message(&self, _queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
         Ok(self.queue.delete(vec![message.id.clone()]).await?)
-    }
-}
-
-impl From<ShardRead> for RecordPage {
-    fn from(read: ShardRead) -> Self {
-        let retained = |ShardRecord { sequence_number, partition_key, data, arrival }| RetainedRecord {
-            sequence_number,
-            partition_key,
-            data,
-            arrival,
-        };
-        Self {
-            records: read.records.into_iter().map(retained).collect(),
-            has_more: read.tail == ShardTail::More,
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::types::Value;
+use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use shared::format::item::Attribute;
 
@@ -38,6 +38,14 @@ pub(super) fn value(attribute: Attribute) -> Value {
         Attribute::Number(number) => Value::Integer(number),
         Attribute::Flag(flag) => Value::Integer(flag.into()),
     }
+}
+
+/// The error of a column whose text cannot be read.
+pub(super) fn unreadable(
+    column: usize,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
 }
 
 /// SQLite's own busy handler sleeps up to 100 ms at a time, but ingest has only 120 ms for a put.

@@ -7,11 +7,10 @@ use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use shared::format::key;
-use shared::format::manifest_row::{ManifestRow, UnreadableRow};
+use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
-use super::database::Database;
-use super::database::value;
+use super::database::{Database, value};
 use super::error::DatabaseError;
 
 #[derive(Clone, Debug)]
@@ -59,8 +58,8 @@ impl Ledger for EmbeddedLedger {
         let keys = keys.map(|(name, key)| (name, Attribute::Text(key)));
         let (names, values): (Vec<_>, Vec<_>) = keys.into_iter().chain(row.attributes()).unzip();
         let written = self.0.write(move |transaction| {
-            let places = vec!["?"; names.len()].join(", ");
-            let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({places})", names.join(", "));
+            let marks = vec!["?"; names.len()].join(", ");
+            let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({marks})", names.join(", "));
             let values = values.into_iter().map(value);
             transaction.prepare_cached(&insert)?.execute(params_from_iter(values))
         });
@@ -69,8 +68,8 @@ impl Ledger for EmbeddedLedger {
 }
 
 /// The sort key of the row that starts at this position.
-fn sort(mark: &ShardPosition) -> String {
-    key::manifest_sort(&mark.sequence_number, mark.position)
+fn sort(position: &ShardPosition) -> String {
+    key::manifest_sort(&position.sequence_number, position.position)
 }
 
 impl EmbeddedLedger {
@@ -80,7 +79,7 @@ impl EmbeddedLedger {
         shard: &str,
         after: Option<&ShardPosition>,
         limit: usize,
-    ) -> Result<Vec<ManifestRow>, ManifestError> {
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         let after = after.map_or(String::new(), sort);
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk > ?2 ORDER BY sk LIMIT ?3";
         self.rows(query, shard, after, limit).await
@@ -92,7 +91,7 @@ impl EmbeddedLedger {
         shard: &str,
         end: Option<&ShardPosition>,
         limit: usize,
-    ) -> Result<Vec<ManifestRow>, ManifestError> {
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         // Without an end: a key after that of every row.
         let end = end.map_or_else(|| "object0".to_owned(), sort);
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk < ?2 ORDER BY sk DESC LIMIT ?3";
@@ -104,7 +103,7 @@ impl EmbeddedLedger {
         &self,
         shard: &str,
         position: &ShardPosition,
-    ) -> Result<Option<ManifestRow>, ManifestError> {
+    ) -> anyhow::Result<Option<ManifestRow>> {
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk <= ?2 ORDER BY sk DESC LIMIT ?3";
         Ok(self.rows(query, shard, sort(position), 1).await?.pop())
     }
@@ -115,7 +114,7 @@ impl EmbeddedLedger {
         shard: &str,
         sort: String,
         limit: usize,
-    ) -> Result<Vec<ManifestRow>, ManifestError> {
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         let partition = key::ledger_partition(shard);
         let rows = self.0.call(move |connection| {
             let mut select = connection.prepare_cached(query)?;
@@ -140,16 +139,8 @@ impl EmbeddedLedger {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    #[error(transparent)]
-    Row(#[from] UnreadableRow),
-}
-
 fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
-    let mark = |column| {
+    let position = |column| {
         let sequence_number: Option<String> = row.get(column)?;
         let position: Option<u32> = row.get(column + 1)?;
         Ok::<_, rusqlite::Error>(
@@ -159,8 +150,8 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     let key: Option<String> = row.get(3)?;
     Ok(Progress {
         version: row.get(0)?,
-        committed_end: mark(1)?,
-        intent: key.zip(mark(4)?).map(|(key, from)| Intent { key, from }),
+        committed_end: position(1)?,
+        intent: key.zip(position(4)?).map(|(key, from)| Intent { key, from }),
     })
 }
 

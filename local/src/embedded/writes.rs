@@ -136,6 +136,8 @@ fn copy(error: &rusqlite::Error) -> rusqlite::Error {
 mod tests {
     use std::time::Duration;
 
+    use rusqlite::ErrorCode;
+
     use super::*;
 
     fn open(folder: &tempfile::TempDir) -> Mutex<Connection> {
@@ -202,7 +204,9 @@ mod tests {
         let results = [writes.enter(insert("a")).1, writes.enter(insert("b")).1];
         writes.drain(&connection);
         for result in results {
-            assert!(result.blocking_recv().unwrap().unwrap_err().is_busy());
+            let error = result.blocking_recv().unwrap().unwrap_err();
+            let DatabaseError::Sqlite(error) = error else { panic!("{error}") };
+            assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
         }
         assert_eq!(rows(&connection.lock().unwrap()), Vec::<String>::new());
     }

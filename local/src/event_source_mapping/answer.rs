@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::ports::ShardRecord;
+use super::ports::RetainedRecord;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BatchAnswer {
@@ -22,7 +22,7 @@ pub(super) enum BatchAnswer {
 }
 
 /// Reads the response to a batch of `records`, which are in the order of their sequence numbers.
-pub(super) fn read(response: &[u8], records: &[ShardRecord]) -> BatchAnswer {
+pub(super) fn read(response: &[u8], records: &[RetainedRecord]) -> BatchAnswer {
     if response.trim_ascii().is_empty() {
         return BatchAnswer::Processed;
     }
@@ -44,7 +44,7 @@ pub(super) fn read(response: &[u8], records: &[ShardRecord]) -> BatchAnswer {
     }
 }
 
-fn lowest(failures: &[Value], records: &[ShardRecord]) -> BatchAnswer {
+fn lowest(failures: &[Value], records: &[RetainedRecord]) -> BatchAnswer {
     let mut reported = HashSet::with_capacity(failures.len());
     for failure in failures {
         match failure.get("itemIdentifier").and_then(Value::as_str) {

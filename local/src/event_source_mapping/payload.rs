@@ -6,7 +6,7 @@ use std::io;
 use base64_simd::STANDARD;
 use bytes::Bytes;
 
-use super::ports::ShardRecord;
+use super::ports::RetainedRecord;
 use super::settings::Settings;
 
 const OPENING: &str = r#"{"Records":["#;
@@ -45,7 +45,7 @@ impl Envelope {
     }
 
     /// The length in bytes of one record in an event.
-    pub(super) fn length_of(&self, record: &ShardRecord) -> usize {
+    pub(super) fn length_of(&self, record: &RetainedRecord) -> usize {
         let fixed = [PARTITION_KEY, SEQUENCE_NUMBER, DATA, ARRIVAL, &self.event_id, &self.origin];
         fixed.iter().map(|part| part.len()).sum::<usize>()
             + quoted_length(&record.partition_key)
@@ -54,7 +54,7 @@ impl Envelope {
             + arrival_seconds(record).len()
     }
 
-    pub(super) fn render(&self, records: &[ShardRecord]) -> Bytes {
+    pub(super) fn render(&self, records: &[RetainedRecord]) -> Bytes {
         let sum = records.iter().map(|record| self.length_of(record)).sum();
         let mut event = Vec::with_capacity(Self::event_length(records.len(), sum));
         event.extend_from_slice(OPENING.as_bytes());
@@ -68,7 +68,7 @@ impl Envelope {
         event.into()
     }
 
-    fn render_record(&self, record: &ShardRecord, event: &mut Vec<u8>) {
+    fn render_record(&self, record: &RetainedRecord, event: &mut Vec<u8>) {
         event.extend_from_slice(PARTITION_KEY.as_bytes());
         write_quoted(&record.partition_key, &mut *event);
         event.extend_from_slice(SEQUENCE_NUMBER.as_bytes());
@@ -84,7 +84,7 @@ impl Envelope {
 }
 
 /// Seconds since the epoch as AWS writes them: a decimal number without trailing zeros. 190 ms is `.19`, 0 ms is `.0`.
-fn arrival_seconds(record: &ShardRecord) -> String {
+fn arrival_seconds(record: &RetainedRecord) -> String {
     let ms = record.arrival.unix_ms();
     let mut seconds = format!("{}.{:03}", ms / 1_000, ms % 1_000);
     while seconds.ends_with('0') && !seconds.ends_with(".0") {
@@ -125,8 +125,8 @@ mod tests {
         Envelope::new(&settings(), "shardId-000000000006")
     }
 
-    fn record(partition_key: &str, data: &[u8], arrival_ms: i64) -> ShardRecord {
-        ShardRecord {
+    fn record(partition_key: &str, data: &[u8], arrival_ms: i64) -> RetainedRecord {
+        RetainedRecord {
             sequence_number: "49590338271490256608559692538361571095921575989136588898".to_owned(),
             partition_key: partition_key.to_owned(),
             data: Bytes::copy_from_slice(data),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::discard;
 use super::payload::Envelope;
 use super::ports::{
-    Checkpoints, FailureDestination, Invoker, ReadLimit, ShardRecord, ShardTail, StreamReader,
+    Checkpoints, FailureDestination, Invoker, ReadLimit, RetainedRecord, ShardTail, StreamReader,
 };
 use super::retry::until_it_works;
 use super::settings::Settings;
@@ -211,6 +211,6 @@ where
     }
 }
 
-fn sequence_number(record: Option<&ShardRecord>) -> String {
+fn sequence_number(record: Option<&RetainedRecord>) -> String {
     record.map(|record| record.sequence_number.clone()).unwrap_or_default()
 }

@@ -2,18 +2,8 @@
 //! host implement them, and so can `GetRecords` and `Invoke` of any AWS endpoint.
 
 use bytes::Bytes;
+pub use operate::deployment::RetainedRecord;
 use shared::format::failed_batch::FailedBatchObject;
-use shared::time::Timestamp;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardRecord {
-    /// Decimal digits. They rise within a shard.
-    pub sequence_number: String,
-    pub partition_key: String,
-    pub data: Bytes,
-    /// When the stream took it.
-    pub arrival: Timestamp,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamShard {
@@ -35,7 +25,7 @@ pub struct ReadLimit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardRead {
     /// In the order of the shard.
-    pub records: Vec<ShardRecord>,
+    pub records: Vec<RetainedRecord>,
     pub tail: ShardTail,
 }
 

@@ -35,7 +35,7 @@ use shared::time::Timestamp;
 
 use super::answer::{self, BatchAnswer};
 use super::payload::Envelope;
-use super::ports::{InvokeFailure, ReadLimit, ShardRead, ShardRecord, ShardTail};
+use super::ports::{InvokeFailure, ReadLimit, RetainedRecord, ShardRead, ShardTail};
 use super::settings::Rules;
 use buffer::Buffer;
 
@@ -64,7 +64,7 @@ pub(super) struct Shard {
 #[derive(Debug)]
 pub(super) enum Step<'a> {
     /// Invoke the function with these records, then call [`Shard::invoked`].
-    Invoke(&'a [ShardRecord]),
+    Invoke(&'a [RetainedRecord]),
     /// Save these records to the failure destination, then call [`Shard::saved`].
     Discard(&'a Discarded),
     /// Nothing to do before this time, unless records are read.
@@ -76,7 +76,7 @@ pub(super) enum Step<'a> {
 /// At least one record that goes to the failure destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Discarded {
-    pub(super) records: Vec<ShardRecord>,
+    pub(super) records: Vec<RetainedRecord>,
     pub(super) condition: Condition,
     /// How often the function was run on exactly the batch that the records belong to.
     pub(super) invocations: u32,
@@ -87,7 +87,7 @@ pub(super) struct Discarded {
 }
 
 impl Discarded {
-    pub(super) fn first_and_last(&self) -> (&ShardRecord, &ShardRecord) {
+    pub(super) fn first_and_last(&self) -> (&RetainedRecord, &RetainedRecord) {
         match self.records.as_slice() {
             [first, .., last] => (first, last),
             [only] => (only, only),
@@ -119,7 +119,7 @@ pub(super) enum NextTry {
 /// Records that go to the function together.
 #[derive(Debug, Default)]
 struct ShardBatch {
-    records: Vec<ShardRecord>,
+    records: Vec<RetainedRecord>,
     /// Runs of the function on exactly these records.
     invocations: u32,
     /// Failures in a row, including those in which the function was not run.
@@ -242,7 +242,7 @@ impl Shard {
     }
 
     /// The records are done. After the last part of a batch, the window starts again.
-    fn finish(&mut self, records: &[ShardRecord], now: Timestamp) -> Invoked {
+    fn finish(&mut self, records: &[RetainedRecord], now: Timestamp) -> Invoked {
         if let Some(last) = records.last() {
             self.checkpoint = Some(last.sequence_number.clone());
         }
@@ -341,7 +341,7 @@ impl ShardBatch {
         *self.not_before.insert(now.plus(wait))
     }
 
-    fn discard(&self, records: Vec<ShardRecord>, condition: Condition) -> Discarded {
+    fn discard(&self, records: Vec<RetainedRecord>, condition: Condition) -> Discarded {
         Discarded {
             records,
             condition,

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use crate::event_source_mapping::payload::Envelope;
-use crate::event_source_mapping::ports::ShardRecord;
+use crate::event_source_mapping::ports::RetainedRecord;
 
 /// Records, each with the length of its JSON.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
-    records: VecDeque<(usize, ShardRecord)>,
+    records: VecDeque<(usize, RetainedRecord)>,
     sum: usize,
 }
 
@@ -21,19 +21,19 @@ impl Buffer {
         self.records.is_empty()
     }
 
-    pub(super) fn push(&mut self, length: usize, record: ShardRecord) {
+    pub(super) fn push(&mut self, length: usize, record: RetainedRecord) {
         self.sum += length;
         self.records.push_back((length, record));
     }
 
-    pub(super) fn take_first(&mut self) -> Option<ShardRecord> {
+    pub(super) fn take_first(&mut self) -> Option<RetainedRecord> {
         let (length, record) = self.records.pop_front()?;
         self.sum -= length;
         Some(record)
     }
 
     /// As many of the first records as fit into one event; none if the first alone does not fit.
-    pub(super) fn take(&mut self, batch_size: usize, payload_limit: usize) -> Vec<ShardRecord> {
+    pub(super) fn take(&mut self, batch_size: usize, payload_limit: usize) -> Vec<RetainedRecord> {
         let mut count = 0;
         let mut sum = 0;
         for (length, _) in self.records.iter().take(batch_size) {

@@ -26,7 +26,7 @@ fn tip(numbers: impl IntoIterator<Item = u64>) -> ShardRead {
     ShardRead { records: numbers.into_iter().map(record).collect(), tail: ShardTail::Tip }
 }
 
-fn numbers(records: &[ShardRecord]) -> Vec<u64> {
+fn numbers(records: &[RetainedRecord]) -> Vec<u64> {
     records.iter().map(|record| record.sequence_number.parse().unwrap()).collect()
 }
 
