@@ -50,7 +50,7 @@ impl RemoteMapping {
             EmbeddedCheckpoints(folder.database()?),
             LambdaInvoker::new(sdk, mapped.function.clone()),
             S3Failures::new(sdk, failures),
-            Clock::system(),
+            &Clock::system(),
         );
         Ok(Self { running: mapping.run(), _lock: lock })
     }

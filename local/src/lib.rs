@@ -13,6 +13,7 @@
 //! | [`deployment`] | nothing: reads a data folder for the operator's commands |
 
 pub mod adapters;
+mod answer;
 pub mod cloudwatch;
 pub mod data;
 pub mod deployment;

@@ -137,7 +137,7 @@ impl Pipeline {
             EmbeddedCheckpoints(data.database()?),
             consumer.clone(),
             objects.clone(),
-            clock.clone(),
+            &clock,
         );
         let spill = QueueMapping {
             queue: EmbeddedQueue::new(data.database()?, clock.clone()),

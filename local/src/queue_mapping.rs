@@ -2,12 +2,8 @@
 //! messages that are done. The queue itself repeats the others after their visibility time-out, and moves them to the
 //! dead-letter queue after too many receives.
 //!
-//! - `payload`: renders the event that the function receives. No I/O.
-//! - `answer`: reads the function's response. No I/O.
-//!
 //! One batch is in flight at a time, which is fast enough on one machine. Not supported: windows, filters, FIFO queues.
 
-mod answer;
 mod payload;
 
 use std::time::Duration;
@@ -16,6 +12,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::answer;
 use crate::embedded::{Delivery, EmbeddedQueue, Left};
 use crate::event_source_mapping::ports::Invoker;
 
@@ -76,9 +73,11 @@ impl<I: Invoker> QueueMapping<I> {
             return Ok(false);
         }
         let done = match self.invoker.invoke(payload::render(&batch)).await {
-            Ok(response) => answer::done(&response, &batch),
+            Ok(response) => answer::failures(&response, batch.iter().map(|message| message.id.as_str())),
             Err(failure) => Err(failure.to_string()),
         };
+        let ids = batch.iter().map(|message| message.id.clone());
+        let done = done.map(|failed| ids.filter(|id| !failed.contains(id.as_str())).collect());
         let done = done.unwrap_or_else(|problem| {
             let messages = batch.len();
             tracing::warn!(messages, problem, "a batch of spilled messages failed; retrying: {problem}");

@@ -22,7 +22,7 @@
 
 mod buffer;
 #[cfg(test)]
-mod properties;
+mod property_tests;
 #[cfg(test)]
 mod tests;
 
@@ -33,10 +33,10 @@ use bytes::Bytes;
 use shared::format::failed_batch::Condition;
 use shared::time::Timestamp;
 
-use super::answer::{self, BatchAnswer};
-use super::payload::Envelope;
-use super::ports::{InvokeFailure, ReadLimit, RetainedRecord, ShardRead, ShardTail};
+use super::payload::{Envelope, RenderedRecord};
+use super::ports::{InvokeFailure, ReadLimit, ShardRead, ShardTail};
 use super::settings::Rules;
+use crate::answer;
 use buffer::Buffer;
 
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub(super) struct Shard {
 #[derive(Debug)]
 pub(super) enum Step<'a> {
     /// Invoke the function with these records, then call [`Shard::invoked`].
-    Invoke(&'a [RetainedRecord]),
+    Invoke(&'a [RenderedRecord]),
     /// Save these records to the failure destination, then call [`Shard::saved`].
     Discard(&'a Discarded),
     /// Nothing to do before this time, unless records are read.
@@ -76,7 +76,7 @@ pub(super) enum Step<'a> {
 /// At least one record that goes to the failure destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Discarded {
-    pub(super) records: Vec<RetainedRecord>,
+    pub(super) records: Vec<RenderedRecord>,
     pub(super) condition: Condition,
     /// How often the function was run on exactly the batch that the records belong to.
     pub(super) invocations: u32,
@@ -86,14 +86,10 @@ pub(super) struct Discarded {
     pub(super) last_failure: Option<String>,
 }
 
-impl Discarded {
-    pub(super) fn first_and_last(&self) -> (&RetainedRecord, &RetainedRecord) {
-        match self.records.as_slice() {
-            [first, .., last] => (first, last),
-            [only] => (only, only),
-            [] => unreachable!("at least one record is discarded at a time"),
-        }
-    }
+/// The first and the last of records that were invoked or discarded together.
+pub(super) fn ends(records: &[RenderedRecord]) -> [&RenderedRecord; 2] {
+    let ends = records.first().zip(records.last());
+    ends.expect("at least one record is invoked or discarded at a time").into()
 }
 
 /// How an invocation changed the shard.
@@ -119,7 +115,7 @@ pub(super) enum NextTry {
 /// Records that go to the function together.
 #[derive(Debug, Default)]
 struct ShardBatch {
-    records: Vec<RetainedRecord>,
+    records: Vec<RenderedRecord>,
     /// Runs of the function on exactly these records.
     invocations: u32,
     /// Failures in a row, including those in which the function was not run.
@@ -175,7 +171,7 @@ impl Shard {
         self.tail = read.tail;
         for record in read.records {
             self.position = Some(record.sequence_number.clone());
-            self.buffer.push(self.envelope.length_of(&record), record);
+            self.buffer.push(self.envelope.render(record));
         }
         if !self.buffer.is_empty() {
             self.gathering_since.get_or_insert(now);
@@ -224,13 +220,13 @@ impl Shard {
             }
             Err(failure @ InvokeFailure::Function { .. }) => self.fail(batch, failure.to_string(), true, now),
             Ok(_) if !self.rules.report_batch_item_failures => self.finish(&batch.records, now),
-            Ok(response) => match answer::read(&response, &batch.records) {
-                BatchAnswer::Processed => self.finish(&batch.records, now),
-                BatchAnswer::FailedFrom(0) => {
+            Ok(response) => match batch.first_failed(&response) {
+                Ok(None) => self.finish(&batch.records, now),
+                Ok(Some(0)) => {
                     self.fail(batch, "the function reports the first record as failed".to_owned(), false, now)
                 }
-                BatchAnswer::FailedFrom(index) => self.split_at_report(batch, index, now),
-                BatchAnswer::Failed(reason) => self.fail(batch, reason, false, now),
+                Ok(Some(index)) => self.split_at_report(batch, index, now),
+                Err(reason) => self.fail(batch, reason, false, now),
             },
         }
     }
@@ -242,7 +238,7 @@ impl Shard {
     }
 
     /// The records are done. After the last part of a batch, the window starts again.
-    fn finish(&mut self, records: &[RetainedRecord], now: Timestamp) -> Invoked {
+    fn finish(&mut self, records: &[RenderedRecord], now: Timestamp) -> Invoked {
         if let Some(last) = records.last() {
             self.checkpoint = Some(last.sequence_number.clone());
         }
@@ -335,13 +331,20 @@ impl Shard {
 }
 
 impl ShardBatch {
+    /// The index of the first record that the function reports as failed; the records before it are done.
+    fn first_failed(&self, response: &[u8]) -> Result<Option<usize>, String> {
+        let numbers = || self.records.iter().map(|record| record.sequence_number.as_str());
+        let failed = answer::failures(response, numbers())?;
+        Ok(numbers().position(|number| failed.contains(number)))
+    }
+
     fn back_off(&mut self, rules: &Rules, now: Timestamp) -> Timestamp {
         self.failures = self.failures.saturating_add(1);
         let wait: Duration = rules.backoff.after(self.failures);
         *self.not_before.insert(now.plus(wait))
     }
 
-    fn discard(&self, records: Vec<RetainedRecord>, condition: Condition) -> Discarded {
+    fn discard(&self, records: Vec<RenderedRecord>, condition: Condition) -> Discarded {
         Discarded {
             records,
             condition,

@@ -51,7 +51,7 @@ fn run(fakes: &Fakes, settings: Settings) -> Running {
 fn run_with(fakes: &Fakes, invoker: impl Invoker, settings: Settings) -> Running {
     let clock = Clock::fixed(Timestamp::from_unix_ms(START));
     let [reader, checkpoints, destination] = [(); 3].map(|()| fakes.clone());
-    EventSourceMapping::new(settings, reader, checkpoints, invoker, destination, clock).run()
+    EventSourceMapping::new(settings, reader, checkpoints, invoker, destination, &clock).run()
 }
 
 /// Drains with an hour to spare, which virtual time makes short.
