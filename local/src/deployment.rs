@@ -19,10 +19,10 @@ use shared::origin::ShardPosition;
 use shared::time::Clock;
 
 use crate::adapters::Adapters;
-use crate::data::DataFolder;
+use crate::data::{DATABASE, DataFolder};
 use crate::embedded::{
-    EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream,
-    Folder, StreamRows,
+    Database, EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue,
+    EmbeddedStream, Folder, StreamRows,
 };
 use crate::event_source_mapping::ports::{Checkpoints, ReadLimit, ShardTail, StreamReader};
 
@@ -38,11 +38,8 @@ pub struct EmbeddedDeployment<O, L, S> {
     ledger: L,
     stream: Arc<S>,
     folder: Folder,
-    manifest: EmbeddedLedger,
-    items: EmbeddedItems,
-    rows: StreamRows,
     queue: EmbeddedQueue,
-    checkpoints: EmbeddedCheckpoints,
+    database: Database,
 }
 
 /// The deployment in `folder`, which must hold a local run's data. Nothing is created. What the functions' ports write
@@ -57,33 +54,27 @@ pub async fn open<'a, A: Adapters>(
         impl EventStream + use<'a, A>,
     >,
 > {
-    let file = folder.join("tidegate.sqlite");
-    if !file.is_file() {
+    if !folder.join(DATABASE).is_file() {
         bail!("`{}` holds no data of `tidegate local`: name the folder with --data", folder.display());
     }
     let path = folder.canonicalize().with_context(|| format!("`{}` cannot be read", folder.display()))?;
     let data = DataFolder::open(&path)?;
     // One connection is enough: a command does one thing after the other, and readers wait for no writer.
     let database = data.database()?;
-    let rows = StreamRows(database.clone());
-    if rows.shards().await?.is_empty() {
+    if StreamRows(database.clone()).shards().await?.is_empty() {
         bail!("`{}` holds no stream yet: start `tidegate local` on it first", folder.display());
     }
     let clock = Clock::system();
     let objects = EmbeddedObjects { database: database.clone(), ..data.objects()? };
-    let ledger = EmbeddedLedger(database.clone());
     Ok(EmbeddedDeployment {
         name: folder.display().to_string(),
         identity: format!("local:{}", path.display()),
         folder: objects.folder.clone(),
         objects: adapters.objects(objects),
-        manifest: ledger.clone(),
-        ledger: adapters.ledger(ledger),
+        ledger: adapters.ledger(EmbeddedLedger(database.clone())),
         stream: Arc::new(adapters.stream(EmbeddedStream::open(database.clone(), 1, clock.clone()).await?)),
-        items: EmbeddedItems(database.clone()),
-        rows,
         queue: EmbeddedQueue::new(database.clone(), clock),
-        checkpoints: EmbeddedCheckpoints(database),
+        database,
     })
 }
 
@@ -117,25 +108,26 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
     }
 
     async fn shards(&self) -> anyhow::Result<Vec<String>> {
-        Ok(self.rows.shards().await?.into_iter().map(|shard| shard.id).collect())
+        Ok(StreamRows(self.database.clone()).shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
     async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
+        let rows = StreamRows(self.database.clone());
         let after = match start {
             Start::Oldest => None,
             Start::After(sequence_number) => Some(sequence_number.to_owned()),
-            Start::At(time) => self.rows.last_before(shard, time).await?,
+            Start::At(time) => rows.last_before(shard, time).await?,
         };
-        let read = self.rows.read(shard, after.as_deref(), PAGE).await?;
+        let read = rows.read(shard, after.as_deref(), PAGE).await?;
         Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
     }
 
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>> {
-        self.checkpoints.load(shard).await
+        EmbeddedCheckpoints(self.database.clone()).load(shard).await
     }
 
     async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
-        self.manifest.manifest(shard, after, ROWS).await
+        EmbeddedLedger(self.database.clone()).manifest(shard, after, ROWS).await
     }
 
     async fn manifest_before(
@@ -143,7 +135,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         shard: &str,
         end: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
-        self.manifest.manifest_before(shard, end, ROWS).await
+        EmbeddedLedger(self.database.clone()).manifest_before(shard, end, ROWS).await
     }
 
     async fn manifest_at(
@@ -151,7 +143,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         shard: &str,
         position: &ShardPosition,
     ) -> anyhow::Result<Option<ManifestRow>> {
-        self.manifest.manifest_at(shard, position).await
+        EmbeddedLedger(self.database.clone()).manifest_at(shard, position).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
@@ -167,12 +159,12 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
     }
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
-        Ok(self.items.find(names.to_vec()).await?)
+        Ok(EmbeddedItems(self.database.clone()).find(names.to_vec()).await?)
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
         let after = after.map(|after| after.parse()).transpose().context("a cursor of another list")?;
-        let (items, next) = self.items.list(after, ROWS).await?;
+        let (items, next) = EmbeddedItems(self.database.clone()).list(after, ROWS).await?;
         Ok(ItemPage { items, next: next.map(|next| next.to_string()) })
     }
 

@@ -8,10 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::routing::get;
-use ingest_fn::publish::EventStream;
-use ingest_fn::{IngestState, SpillQueue, drain};
+use ingest_fn::{IngestState, drain};
 use shared::config::Config;
 use shared::id::Ids;
 use shared::mapping::CONSUMER_TIMEOUT;
@@ -24,9 +22,7 @@ use uuid::Uuid;
 use crate::adapters::Adapters;
 use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock};
-use crate::embedded::{
-    Delivery, EmbeddedCheckpoints, EmbeddedObjects, EmbeddedQueue, EmbeddedStream, Left, StreamRows,
-};
+use crate::embedded::{Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Left, StreamRows};
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::Function;
 use crate::prometheus::Prometheus;
@@ -149,7 +145,11 @@ impl Pipeline {
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let state = IngestState::new(Arc::new(options.config), stream, objects, queue, clock, Ids::system());
-        let router = router(state, prometheus);
+        let metrics = get(move || {
+            let text = prometheus.render();
+            async move { ([("content-type", "text/plain; version=0.0.4")], text) }
+        });
+        let router = ingest_fn::router(state).route("/metrics", metrics);
         let server = axum::serve(listener, router).with_graceful_shutdown(async {
             let _stopped_or_dropped = stopped.await;
         });
@@ -192,17 +192,6 @@ impl Pipeline {
     }
 }
 
-fn router(
-    state: IngestState<impl EventStream, EmbeddedObjects, impl SpillQueue>,
-    prometheus: Prometheus,
-) -> Router {
-    let metrics = get(move || {
-        let text = prometheus.render();
-        async move { ([("content-type", "text/plain; version=0.0.4")], text) }
-    });
-    ingest_fn::router(state).route("/metrics", metrics)
-}
-
 fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {
     let mut arguments: Vec<OsString> = vec!["function".into(), function.name().into()];
     arguments.extend(["--data".into(), options.data.clone().into()]);
@@ -217,14 +206,12 @@ fn spec(options: &Options, function: Function, timeout: Duration, environments: 
         timeout,
         memory_mb: 1_024,
         maximum_environments: environments,
-        log_sink: LogSink::new(|line| take_output(&line.text)),
-    }
-}
-
-/// Metric documents become metrics. Everything else is the function's log and is printed with ours.
-fn take_output(line: &str) {
-    if !cloudwatch::take(line) {
-        eprintln!("{line}");
+        // Metric documents become metrics. Everything else is the function's log and is printed with ours.
+        log_sink: LogSink::new(|line| {
+            if !cloudwatch::take(&line.text) {
+                eprintln!("{}", line.text);
+            }
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One SQLite file for everything except objects.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::types::{Type, Value};
@@ -10,6 +10,7 @@ use shared::format::item::Attribute;
 
 use super::error::DatabaseError;
 use super::writes::Writes;
+use crate::lock;
 
 /// Columns have the names of the attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
@@ -90,7 +91,7 @@ impl Database {
     ) -> Result<T, DatabaseError> {
         let database = self.clone();
         let finished = tokio::task::spawn_blocking(move || {
-            let mut connection = database.0.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = lock(&database.0.connection);
             work(&mut connection)
         });
         Ok(finished.await.map_err(|_| DatabaseError::Unfinished)??)

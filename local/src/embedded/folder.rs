@@ -175,9 +175,7 @@ fn written(file: &Metadata) -> io::Result<Timestamp> {
 fn walk(folder: &Path, visit: &mut impl FnMut(&Path, &Metadata) -> io::Result<()>) -> io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(());
-        }
+        Err(error) if is_absent(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
     for entry in entries {

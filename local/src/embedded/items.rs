@@ -77,13 +77,11 @@ impl EmbeddedItems {
                  WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
             )?;
             let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = select.query(params![after.unwrap_or(i64::MIN), rows])?;
-            let (mut items, mut last) = (Vec::new(), None);
-            while let Some(row) = rows.next()? {
-                items.push(named(row)?);
-                last = Some(row.get(9)?);
-            }
-            let last = last.filter(|_| items.len() == limit);
+            let rows = select.query_map(params![after.unwrap_or(i64::MIN), rows], |row| {
+                Ok((named(row)?, row.get::<_, i64>(9)?))
+            })?;
+            let (items, numbers): (Vec<_>, Vec<_>) = rows.collect::<Result<_, _>>()?;
+            let last = numbers.last().copied().filter(|_| items.len() == limit);
             Ok((items, last))
         };
         self.0.call(list).await

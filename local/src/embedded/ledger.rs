@@ -1,7 +1,5 @@
 //! The ledger table: one row for each shard, and one for each archive object.
 
-use std::collections::HashMap;
-
 use consumer_fn::Attribute;
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
 use rusqlite::types::Value;
@@ -118,24 +116,19 @@ impl EmbeddedLedger {
         let partition = key::ledger_partition(shard);
         let rows = self.0.call(move |connection| {
             let mut select = connection.prepare_cached(query)?;
-            let names: Vec<String> = select.column_names().map(str::to_owned).collect();
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = select.query(params![partition, sort, limit])?;
-            let mut read = Vec::new();
-            while let Some(row) = rows.next()? {
-                let columns =
-                    (0..names.len()).map(|column| row.get(column)).collect::<Result<Vec<Value>, _>>()?;
-                read.push(names.iter().cloned().zip(columns).collect::<HashMap<_, _>>());
-            }
-            Ok(read)
+            let read = |row: &Row<'_>| Ok(ManifestRow::read(|name| attribute(row, name)));
+            select.query_map(params![partition, sort, limit], read)?.collect::<Result<Vec<_>, _>>()
         });
-        let attribute = |row: &HashMap<String, Value>, name: &str| match row.get(name)? {
-            Value::Text(text) => Some(Attribute::Text(text.clone())),
-            Value::Integer(number) => Some(Attribute::Number(*number)),
-            _ => None,
-        };
-        let read = |row| ManifestRow::read(|name| attribute(&row, name));
-        Ok(rows.await?.into_iter().map(read).collect::<Result<_, _>>()?)
+        Ok(rows.await?.into_iter().collect::<Result<_, _>>()?)
+    }
+}
+
+fn attribute(row: &Row<'_>, name: &str) -> Option<Attribute> {
+    match row.get(name).ok()? {
+        Value::Text(text) => Some(Attribute::Text(text)),
+        Value::Integer(number) => Some(Attribute::Number(number)),
+        _ => None,
     }
 }
 

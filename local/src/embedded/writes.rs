@@ -5,12 +5,13 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
 use tokio::sync::oneshot;
 
 use super::error::DatabaseError;
+use crate::lock;
 
 #[derive(Default)]
 pub(super) struct Writes(Mutex<PendingWrites>);
@@ -46,7 +47,7 @@ impl Writes {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> (bool, WriteResult<T>) {
         let (sender, result) = oneshot::channel();
-        let mut pending = self.lock();
+        let mut pending = lock(&self.0);
         pending.writes.push(Box::new(PendingWrite { work: Some(work), returned: None, result: sender }));
         (!std::mem::replace(&mut pending.is_drained, true), result)
     }
@@ -54,7 +55,7 @@ impl Writes {
     /// Writes until no write is pending.
     pub(super) fn drain(&self, connection: &Mutex<Connection>) {
         while let Some(mut writes) = self.next() {
-            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = lock(connection);
             let committed = commit(&mut connection, &mut writes);
             drop(connection);
             for write in writes {
@@ -65,19 +66,15 @@ impl Writes {
 
     /// All pending writes. If there are none, the caller of the next [`Writes::enter`] must drain.
     fn next(&self) -> Option<Vec<Box<dyn Write>>> {
-        let mut pending = self.lock();
+        let mut pending = lock(&self.0);
         pending.is_drained = !pending.writes.is_empty();
         pending.is_drained.then(|| std::mem::take(&mut pending.writes))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, PendingWrites> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Writes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Writes").field("pending", &self.lock().writes.len()).finish()
+        formatter.debug_struct("Writes").field("pending", &lock(&self.0).writes.len()).finish()
     }
 }
 

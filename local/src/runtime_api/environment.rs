@@ -32,9 +32,14 @@ impl Environment {
         let failed = |message| InvokeError::Initialization { message };
         // Each environment has its own listener: the variable that names it has a host and a port, but no path.
         let listener = TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.map_err(|error| failed(format!("cannot listen on 127.0.0.1: {error}")))?;
-        let address =
-            listener.local_addr().map_err(|error| failed(format!("the listener has no address: {error}")))?;
+        let (listener, address) = listener
+            .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
+            .map_err(|error| failed(format!("cannot listen on 127.0.0.1: {error}")))?;
+        let variables = variables(spec, address, Clock::system().now(), Ids::system().next());
+        let process = Process::spawn(&spec.program, &spec.arguments, variables, &spec.log_sink)
+            .map_err(|error| failed(format!("cannot run `{}`: {error}", spec.program.display())))?;
+        let process = Arc::new(process);
+        register(&process);
         let exchange = Arc::new(Exchange::new());
         let router = server::router(Arc::clone(&exchange), spec);
         let server = tokio::spawn(async move {
@@ -42,15 +47,6 @@ impl Environment {
                 tracing::error!(%error, "the Runtime API of an environment stopped unexpectedly");
             }
         });
-        let variables = variables(spec, address, Clock::system().now(), Ids::system().next());
-        let process = match Process::spawn(&spec.program, &spec.arguments, variables, &spec.log_sink) {
-            Ok(process) => Arc::new(process),
-            Err(error) => {
-                server.abort();
-                return Err(failed(format!("cannot run `{}`: {error}", spec.program.display())));
-            }
-        };
-        register(&process);
         let environment = Self { process, exchange, server };
         environment.until_idle().await.map_err(failed)?;
         tracing::debug!(function.name = spec.name, pid = environment.process.pid(), "started an environment");

@@ -1,12 +1,13 @@
 //! The messages between the host and one environment, without the HTTP.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use shared::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::InvokeError;
+use crate::lock;
 
 /// An invocation for the environment.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Exchange {
     /// Called by the host: hands an invocation over. The environment must be idle.
     pub(super) async fn invoke(&self, offer: Offer) -> oneshot::Receiver<InvocationResult> {
         let (answer, answered) = oneshot::channel();
-        *self.lock_awaited() = Some((offer.request_id.clone(), answer));
+        *lock(&self.awaited) = Some((offer.request_id.clone(), answer));
         // Cannot fail: the receiver is a field of ours.
         let _ = self.offer.send(offer).await;
         answered
@@ -68,29 +69,23 @@ impl Exchange {
     }
 
     /// Called by the environment: waits for the next invocation. It may ask again after a broken connection.
-    pub(super) async fn next(&self) -> Option<Offer> {
+    pub(super) async fn next(&self) -> Offer {
         let mut offered = self.offered.lock().await;
         self.phase.send_replace(Phase::Idle);
         let offer = offered.recv().await;
         self.phase.send_replace(Phase::Busy);
-        offer
+        offer.expect("the sender is a field of ours")
     }
 
     /// Called by the environment: reports the result. False if this request is not in flight.
     pub(super) fn finish(&self, request_id: &str, result: InvocationResult) -> bool {
-        match self.lock_awaited().take_if(|(awaited, _)| awaited == request_id) {
-            Some((_, answer)) => answer.send(result).is_ok(),
-            None => false,
-        }
+        let awaited = lock(&self.awaited).take_if(|(awaited, _)| awaited == request_id);
+        awaited.is_some_and(|(_, answer)| answer.send(result).is_ok())
     }
 
     /// Called by the environment: it cannot start.
     pub(super) fn fail_to_initialize(&self, message: String) {
         self.phase.send_replace(Phase::FailedToInitialize(message));
-    }
-
-    fn lock_awaited(&self) -> std::sync::MutexGuard<'_, Option<(String, oneshot::Sender<InvocationResult>)>> {
-        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +105,7 @@ mod tests {
     async fn a_result_is_delivered_once_and_for_its_own_request_only() {
         let exchange = Exchange::new();
         let answered = exchange.invoke(offer("one")).await;
-        assert_eq!(exchange.next().await.unwrap().request_id, "one");
+        assert_eq!(exchange.next().await.request_id, "one");
         assert!(!exchange.finish("other", Ok(Bytes::new())));
         assert!(exchange.finish("one", Ok(Bytes::from_static(b"done"))));
         assert!(!exchange.finish("one", Ok(Bytes::new())));
@@ -125,7 +120,7 @@ mod tests {
         exchange.until_idle().await.unwrap();
         drop(asking);
         let _answered = exchange.invoke(offer("one")).await;
-        exchange.next().await.unwrap();
+        exchange.next().await;
         assert!(futures::poll!(Box::pin(exchange.until_idle())).is_pending());
     }
 }

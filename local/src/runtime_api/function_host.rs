@@ -1,6 +1,6 @@
 //! Chooses the environment for an invocation, and starts environments up to the maximum.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,8 @@ use super::environment::Environment;
 use super::error::InvokeError;
 use super::process::Process;
 use super::specification::{FunctionSpec, PAYLOAD_LIMIT};
+use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
+use crate::lock;
 
 /// Runs a function in child processes. Clones share the processes. Dropping the last clone kills them.
 #[derive(Clone, Debug)]
@@ -84,12 +86,10 @@ impl FunctionHost {
 impl Host {
     /// An environment that is ready: an idle one, else a new one.
     async fn environment(&self) -> Result<Environment, InvokeError> {
-        loop {
-            let idle = lock(&self.idle).pop();
-            match idle {
-                Some(environment) if environment.is_ready().await => return Ok(environment),
-                Some(_ended) => {}
-                None => break,
+        let idle = || lock(&self.idle).pop();
+        while let Some(environment) = idle() {
+            if environment.is_ready().await {
+                return Ok(environment);
             }
         }
         let started = Environment::start(&self.spec, |process| self.register(process)).await;
@@ -117,7 +117,13 @@ impl Host {
     }
 }
 
-/// A panic elsewhere cannot leave these lists half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Invoker for FunctionHost {
+    /// In Lambda, every failure in the function's environment is a function error and uses a retry, also a failed start
+    /// or a response that is too large.
+    async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
+        Self::invoke(self, payload).await.map_err(|error| match error {
+            InvokeError::ShuttingDown { .. } => InvokeFailure::NotRun(error.to_string()),
+            _ => InvokeFailure::Function { kind: error.error_type().to_owned(), message: error.to_string() },
+        })
+    }
 }
