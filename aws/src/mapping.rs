@@ -26,7 +26,6 @@ pub use s3::S3Failures;
 pub use stand_in::StandIn;
 
 /// A running mapping. Dropping it stops it.
-#[derive(Debug)]
 pub struct RemoteMapping {
     pub running: Running,
     _lock: DataLock,

@@ -73,7 +73,7 @@ pub async fn open<'a, A: Adapters>(
         objects: adapters.objects(objects),
         ledger: adapters.ledger(EmbeddedLedger(database.clone())),
         stream: Arc::new(adapters.stream(EmbeddedStream::open(database.clone(), 1, clock.clone()).await?)),
-        queue: EmbeddedQueue::new(database.clone(), clock),
+        queue: EmbeddedQueue { database: database.clone(), clock },
         database,
     })
 }

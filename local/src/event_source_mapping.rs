@@ -36,8 +36,7 @@ use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
 pub use settings::{Rules, Settings};
 use timeline::Timeline;
 
-/// A mapping that is not running yet. Then its coordinator and all its pollers share it.
-#[derive(Debug)]
+/// A mapping. While it runs, its coordinator and its pollers share it.
 pub struct EventSourceMapping<R, C, I, D> {
     settings: Settings,
     reader: R,
@@ -69,7 +68,7 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> EventSo
     }
 }
 
-/// What a mapping has done since it started, for all shards together.
+/// The work of a mapping since it started, for all shards together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MappingProgress {
     /// Invocations that finished records.
@@ -83,7 +82,6 @@ pub struct MappingProgress {
 }
 
 /// A running mapping. Dropping it stops it at once. Batches in flight are delivered again after a restart.
-#[derive(Debug)]
 pub struct Running {
     mode: watch::Sender<Mode>,
     progress: watch::Receiver<MappingProgress>,

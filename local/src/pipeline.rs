@@ -31,9 +31,9 @@ use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 
 /// When the pipeline stops: the time limit for open requests.
 const REQUESTS_END: Duration = Duration::from_secs(10);
-/// When the pipeline stops: the time limit for bringing spilled messages to the stream.
+/// When the pipeline stops: the time limit for emptying the spill queue.
 const SPILL_DRAIN: Duration = Duration::from_secs(30);
-/// After that: the time limit for storing what is on the stream.
+/// After that: the time limit for storing the stream's records.
 const STREAM_DRAIN: Duration = Duration::from_mins(1);
 /// How often expired records and items are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
@@ -98,7 +98,7 @@ pub struct Pipeline {
 #[derive(Clone, Copy, Debug)]
 pub struct Stopped {
     pub stream: Drained,
-    /// What is left in the spill queue and its dead-letter queue.
+    /// Messages that are still in the spill queue and its dead-letter queue.
     pub spill: Left,
 }
 
@@ -114,7 +114,7 @@ impl Pipeline {
         let clock = Clock::system();
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
-        let queue = EmbeddedQueue::new(data.database()?, clock.clone());
+        let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
         // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
@@ -136,7 +136,7 @@ impl Pipeline {
             &clock,
         );
         let spill = QueueMapping {
-            queue: EmbeddedQueue::new(data.database()?, clock.clone()),
+            queue: EmbeddedQueue { database: data.database()?, clock: clock.clone() },
             invoker: drain.clone(),
             delivery: options.delivery,
             poll: options.pace.poll,
@@ -171,8 +171,7 @@ impl Pipeline {
         self.address
     }
 
-    /// Ends the open requests, brings spilled messages to the stream, stores what is on the stream, then stops the
-    /// functions.
+    /// Ends the open requests, empties the spill queue, stores the stream's records, then stops the functions.
     pub async fn drain(self) -> Stopped {
         let _server_gone = self.stop_serving.send(());
         let cut_off = self.server.abort_handle();

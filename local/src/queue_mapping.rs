@@ -20,7 +20,6 @@ use crate::event_source_mapping::ports::Invoker;
 const BODIES: usize = 5 * 1024 * 1024;
 
 /// A mapping that is not running yet.
-#[derive(Debug)]
 pub struct QueueMapping<I> {
     pub queue: EmbeddedQueue,
     pub invoker: I,
@@ -30,7 +29,6 @@ pub struct QueueMapping<I> {
 }
 
 /// A running mapping. Dropping it stops it at once. Messages in flight are delivered again.
-#[derive(Debug)]
 pub struct RunningQueueMapping {
     queue: EmbeddedQueue,
     draining: watch::Sender<bool>,
@@ -154,7 +152,7 @@ mod tests {
     async fn a_drain_empties_the_queue_and_bad_messages_become_dead_letters() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("queue.sqlite")).unwrap();
-        let queue = EmbeddedQueue::new(database, Clock::system());
+        let queue = EmbeddedQueue { database, clock: Clock::system() };
         let keys: Vec<_> = (0..25).map(|n| if n == 7 { "bad".to_owned() } else { format!("t{n}") }).collect();
         for keys in keys.chunks(10) {
             let messages: Vec<_> = keys.iter().map(|key| SpillMessage::of(key, &["{}"])).collect();

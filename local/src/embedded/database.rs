@@ -23,10 +23,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(1);
 const PAGE_BYTES: u32 = 8192;
 
 /// A connection to the file. Clones share it. Open a second one for work that must not wait.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Database(Arc<SharedConnection>);
 
-#[derive(Debug)]
 struct SharedConnection {
     connection: Mutex<Connection>,
     writes: Writes,

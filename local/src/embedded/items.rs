@@ -17,7 +17,7 @@ const TRANSACTION_ITEMS: usize = 250;
 /// The item of a partition key and a sort key, for [`existing`].
 const FIND: &str = "SELECT shard, sequence_number, position, admission_id, content_hash FROM items WHERE pk = ?1 AND sk = ?2";
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedItems(pub Database);
 
 impl ItemStore for EmbeddedItems {

@@ -9,9 +9,8 @@ use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
 use super::database::{Database, value};
-use super::error::DatabaseError;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedLedger(pub Database);
 
 impl Ledger for EmbeddedLedger {
@@ -23,7 +22,7 @@ impl Ledger for EmbeddedLedger {
             )?;
             select.query_row([shard], progress).optional()
         });
-        Ok(read.await.map_err(failure)?.unwrap_or_default())
+        Ok(read.await.map_err(|error| LedgerFailure(error.to_string()))?.unwrap_or_default())
     }
 
     async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
@@ -47,7 +46,7 @@ impl Ledger for EmbeddedLedger {
                 ],
             )
         });
-        let rows = written.await.map_err(failure)?;
+        let rows = written.await.map_err(|error| LedgerFailure(error.to_string()))?;
         Ok(if rows == 1 { Written::Done } else { Written::Conflict })
     }
 
@@ -61,7 +60,7 @@ impl Ledger for EmbeddedLedger {
             let values = values.into_iter().map(value);
             transaction.prepare_cached(&insert)?.execute(params_from_iter(values))
         });
-        written.await.map(drop).map_err(failure)
+        written.await.map(drop).map_err(|error| LedgerFailure(error.to_string()))
     }
 }
 
@@ -146,11 +145,6 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         committed_end: position(1)?,
         intent: key.zip(position(4)?).map(|(key, from)| Intent { key, from }),
     })
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
-fn failure(error: DatabaseError) -> LedgerFailure {
-    LedgerFailure(error.to_string())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::folder::Folder;
 use crate::event_source_mapping::ports::FailureDestination;
 
 /// The objects are in a folder, their metadata in the database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedObjects {
     pub folder: Folder,
     pub database: Database,

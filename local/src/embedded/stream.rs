@@ -14,14 +14,14 @@ use crate::event_source_mapping::ports::{
 };
 
 /// Writes to the stream.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedStream {
     database: Database,
     clock: Clock,
 }
 
 /// Reads the stream, on a connection of its own, so that reads do not wait for puts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StreamRows(pub Database);
 
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 //! A commit copies every page that the transaction touched, however little was written to it. With a transaction for
 //! each write, commits would be the largest cost of ingest.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -69,12 +68,6 @@ impl Writes {
         let mut pending = lock(&self.0);
         pending.is_drained = !pending.writes.is_empty();
         pending.is_drained.then(|| std::mem::take(&mut pending.writes))
-    }
-}
-
-impl fmt::Debug for Writes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Writes").field("pending", &lock(&self.0).writes.len()).finish()
     }
 }
 

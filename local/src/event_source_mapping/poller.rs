@@ -1,4 +1,4 @@
-//! The loop of one shard: it asks the state machine for the next step, does it, and reports the result.
+//! The loop of one shard: it gets the next step from the state machine, does it, and reports the result.
 //!
 //! Everything is awaited in turn, so memory holds at most the batch in flight and the records that were read for the
 //! next. Dropping the loop at any point loses nothing: records after the checkpoint are delivered again.
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use super::payload::{self, Envelope};
 use super::ports::{Checkpoints, FailureDestination, Invoker, ReadLimit, ShardTail, StreamReader};
 use super::retry::until_it_works;
-use super::shard::{Invoked, NextTry, Shard, Step, ends};
+use super::shard::{Invoked, NextTry, Shard, ShardStep, ends};
 use super::{EventSourceMapping, discard};
 
-/// Whether pollers wait for more records, or finish what is on the stream.
+/// Whether pollers wait for more records, or finish those on the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Running,
@@ -57,14 +57,14 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> Poller<
                 read_at = now;
             }
             match self.shard.next(now) {
-                Step::Invoke(records) => {
+                ShardStep::Invoke(records) => {
                     let payload = payload::event(records).into();
                     let ends = ends(records).map(|record| record.sequence_number.clone());
                     let result = self.mapping.invoker.invoke(payload).await;
                     let invoked = self.shard.invoked(result, self.mapping.timeline.now());
                     self.count(&invoked, &ends);
                 }
-                Step::Discard(discarded) => {
+                ShardStep::Discard(discarded) => {
                     let records = discarded.records.len() as u64;
                     let EventSourceMapping { destination, settings, .. } = &*self.mapping;
                     discard::save(destination, settings, &self.shard_id, discarded, now).await;
@@ -74,8 +74,8 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> Poller<
                     });
                     self.shard.saved(self.mapping.timeline.now());
                 }
-                Step::Finished => return (self.shard_id, self.shard.tail()),
-                Step::Wait(until) => match self.shard.room() {
+                ShardStep::Finished => return (self.shard_id, self.shard.tail()),
+                ShardStep::Wait(until) => match self.shard.room() {
                     Some(room) if read_at <= now => read_at = self.read(room).await,
                     room => self.wait(now, until, room.map(|_| read_at)).await,
                 },

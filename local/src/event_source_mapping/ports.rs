@@ -29,7 +29,7 @@ pub struct ShardRead {
     pub tail: ShardTail,
 }
 
-/// What comes after the records of a read.
+/// Whether more records follow those of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShardTail {
     /// More records, or unknown: read again at once.

@@ -2,13 +2,13 @@
 //!
 //! The caller reads records while there is [`room`](Shard::room), does what [`next`](Shard::next) says, and reports the
 //! result ([`invoked`](Shard::invoked), [`saved`](Shard::saved)). One batch is in flight at a time, and a failed batch
-//! blocks the records after it, so the order of the shard is kept.
+//! blocks the records after it, so records stay in order.
 //!
-//! What follows on a failure. Sources:
+//! The next try after a failure. Sources:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html> and
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>.
 //!
-//! | the function | bisect | what follows | uses a retry |
+//! | the function | bisect | next try | uses a retry |
 //! |---|---|---|---|
 //! | fails, several records | on | two halves, one after the other, each with its own count of retries | no |
 //! | fails, several records | off | the whole batch again | yes |
@@ -47,7 +47,7 @@ pub(super) struct Shard {
     checkpoint: Option<String>,
     /// The last sequence number that was read.
     position: Option<String>,
-    /// What is on the stream after `position`.
+    /// Whether more records follow `position`.
     tail: ShardTail,
     /// Whether to stop at the tip instead of waiting for more records.
     draining: bool,
@@ -62,7 +62,7 @@ pub(super) struct Shard {
 }
 
 #[derive(Debug)]
-pub(super) enum Step<'a> {
+pub(super) enum ShardStep<'a> {
     /// Invoke the function with these records, then call [`Shard::invoked`].
     Invoke(&'a [RenderedRecord]),
     /// Save these records to the failure destination, then call [`Shard::saved`].
@@ -97,11 +97,11 @@ pub(super) fn ends(records: &[RenderedRecord]) -> [&RenderedRecord; 2] {
 pub(super) struct Invoked {
     /// The number of records that are now done.
     pub(super) processed: usize,
-    /// The error, if there was one, and what follows on it.
+    /// The error, if there was one, and the next try.
     pub(super) failure: Option<(String, NextTry)>,
 }
 
-/// What follows on a failure.
+/// The next try after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextTry {
     /// The two halves are invoked, one after the other.
@@ -151,13 +151,13 @@ impl Shard {
         self.position.as_deref()
     }
 
-    /// What is after [`position`](Self::position), as far as the last read knew.
+    /// Whether more records follow [`position`](Self::position), as of the last read.
     pub(super) fn tail(&self) -> ShardTail {
         self.tail
     }
 
-    /// How much may be read now: what the next batch still lacks, and nothing while a batch is in work. This bounds
-    /// memory.
+    /// How much may be read now: as much as the next batch still lacks, and nothing while a batch is in progress. This
+    /// bounds memory.
     pub(super) fn room(&self) -> Option<ReadLimit> {
         let busy = !self.work.is_empty() || self.discard.is_some();
         (!busy && self.tail != ShardTail::Closed && !self.is_full()).then(|| ReadLimit {
@@ -166,7 +166,7 @@ impl Shard {
         })
     }
 
-    /// Takes in what was read after [`position`](Self::position).
+    /// Takes in the records that were read after [`position`](Self::position).
     pub(super) fn buffer(&mut self, read: ShardRead, now: Timestamp) {
         self.tail = read.tail;
         for record in read.records {
@@ -178,7 +178,7 @@ impl Shard {
         }
     }
 
-    /// From now on, the shard finishes what is on the stream instead of waiting for more.
+    /// From now on, the shard finishes the records on the stream instead of waiting for more.
     pub(super) fn drain(&mut self) {
         self.draining = true;
         if self.tail == ShardTail::Tip {
@@ -187,7 +187,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn next(&mut self, now: Timestamp) -> Step<'_> {
+    pub(super) fn next(&mut self, now: Timestamp) -> ShardStep<'_> {
         if self.discard.is_none() {
             if self.work.is_empty() && self.is_due(now) {
                 self.form_batch();
@@ -195,23 +195,23 @@ impl Shard {
             self.discard_old_records(now);
         }
         if let Some(discarded) = &self.discard {
-            return Step::Discard(discarded);
+            return ShardStep::Discard(discarded);
         }
         if let Some(batch) = self.work.front() {
             return match batch.not_before {
-                Some(at) if at > now => Step::Wait(Some(at)),
-                _ => Step::Invoke(&batch.records),
+                Some(at) if at > now => ShardStep::Wait(Some(at)),
+                _ => ShardStep::Invoke(&batch.records),
             };
         }
         if self.buffer.is_empty() && self.is_at_its_end() {
-            return Step::Finished;
+            return ShardStep::Finished;
         }
-        Step::Wait(self.gathering_since.map(|since| since.plus(self.rules.batching_window)))
+        ShardStep::Wait(self.gathering_since.map(|since| since.plus(self.rules.batching_window)))
     }
 
-    /// Takes in the result of the last [`Step::Invoke`].
+    /// Takes in the result of the last [`ShardStep::Invoke`].
     pub(super) fn invoked(&mut self, result: Result<Bytes, InvokeFailure>, now: Timestamp) -> Invoked {
-        let mut batch = self.work.pop_front().expect("an invocation ends only after `Step::Invoke`");
+        let mut batch = self.work.pop_front().expect("an invocation ends only after `ShardStep::Invoke`");
         match result {
             Err(InvokeFailure::NotRun(reason)) => {
                 let at = batch.back_off(&self.rules, now);
@@ -231,9 +231,9 @@ impl Shard {
         }
     }
 
-    /// The failure destination has saved the records of the last [`Step::Discard`].
+    /// The failure destination has saved the records of the last [`ShardStep::Discard`].
     pub(super) fn saved(&mut self, now: Timestamp) {
-        let discarded = self.discard.take().expect("records are saved only after `Step::Discard`");
+        let discarded = self.discard.take().expect("records are saved only after `ShardStep::Discard`");
         self.finish(&discarded.records, now);
     }
 

@@ -16,14 +16,13 @@ use super::specification::{FunctionSpec, INITIALIZATION_LIMIT};
 use super::variables::variables;
 
 /// An environment that has asked for its first invocation. Dropping it kills its process.
-#[derive(Debug)]
-pub(super) struct Environment {
+pub(super) struct ExecutionEnvironment {
     process: Arc<Process>,
     exchange: Arc<Exchange>,
     server: JoinHandle<()>,
 }
 
-impl Environment {
+impl ExecutionEnvironment {
     /// Starts a process and waits until it is idle. `register` gets the process before that.
     pub(super) async fn start(
         spec: &FunctionSpec,
@@ -95,7 +94,7 @@ impl Environment {
     }
 }
 
-impl Drop for Environment {
+impl Drop for ExecutionEnvironment {
     fn drop(&mut self) {
         self.process.start_kill();
         self.server.abort();

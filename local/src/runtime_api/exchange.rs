@@ -10,7 +10,6 @@ use super::error::InvokeError;
 use crate::lock;
 
 /// An invocation for the environment.
-#[derive(Debug)]
 pub(super) struct Offer {
     pub(super) request_id: String,
     pub(super) payload: Bytes,
@@ -33,7 +32,6 @@ pub(super) enum Phase {
 pub(super) type InvocationResult = Result<Bytes, InvokeError>;
 
 /// Connects the host and one environment. There is one invocation at a time.
-#[derive(Debug)]
 pub(super) struct Exchange {
     offer: mpsc::Sender<Offer>,
     offered: tokio::sync::Mutex<mpsc::Receiver<Offer>>,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::environment::Environment;
+use super::environment::ExecutionEnvironment;
 use super::error::InvokeError;
 use super::process::Process;
 use super::specification::{FunctionSpec, PAYLOAD_LIMIT};
@@ -15,16 +15,15 @@ use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
 use crate::lock;
 
 /// Runs a function in child processes. Clones share the processes. Dropping the last clone kills them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FunctionHost(Arc<Host>);
 
-#[derive(Debug)]
 struct Host {
     spec: FunctionSpec,
     /// One permit for each environment that may run an invocation.
     slots: Semaphore,
     /// Environments without an invocation. The one used last is at the end and is reused first, as in Lambda.
-    idle: Mutex<Vec<Environment>>,
+    idle: Mutex<Vec<ExecutionEnvironment>>,
     /// All processes that may be alive.
     processes: Mutex<Vec<Weak<Process>>>,
 }
@@ -85,14 +84,14 @@ impl FunctionHost {
 
 impl Host {
     /// An environment that is ready: an idle one, else a new one.
-    async fn environment(&self) -> Result<Environment, InvokeError> {
+    async fn environment(&self) -> Result<ExecutionEnvironment, InvokeError> {
         let idle = || lock(&self.idle).pop();
         while let Some(environment) = idle() {
             if environment.is_ready().await {
                 return Ok(environment);
             }
         }
-        let started = Environment::start(&self.spec, |process| self.register(process)).await;
+        let started = ExecutionEnvironment::start(&self.spec, |process| self.register(process)).await;
         started.map_err(|error| if self.slots.is_closed() { self.shutting_down() } else { error })
     }
 

@@ -12,7 +12,6 @@ use super::logs::{LogSink, OutputStream, forward};
 use crate::lock;
 
 /// A running child. Dropping it kills it.
-#[derive(Debug)]
 pub(super) struct Process {
     pid: u32,
     /// Closing it asks the child to end.

@@ -36,7 +36,10 @@ struct Api {
 type ApiState = State<Arc<Api>>;
 
 pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec) -> Router {
-    let api = Api { exchange, function_name: spec.name.clone(), function_arn: spec.arn() };
+    let function_name = spec.name.clone();
+    // The account is the one that emulators use.
+    let function_arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{function_name}");
+    let api = Api { exchange, function_name, function_arn };
     Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next_invocation))
         .route("/2018-06-01/runtime/invocation/{request_id}/response", post(invocation_response))

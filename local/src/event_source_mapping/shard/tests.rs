@@ -44,7 +44,7 @@ fn numbers(records: &[RenderedRecord]) -> Vec<u64> {
 #[track_caller]
 fn check_invokes(shard: &mut Shard, now: Timestamp, expected: &[u64]) {
     match shard.next(now) {
-        Step::Invoke(records) => assert_eq!(numbers(records), expected),
+        ShardStep::Invoke(records) => assert_eq!(numbers(records), expected),
         other => panic!("expected an invocation, got {other:?}"),
     }
 }
@@ -52,7 +52,7 @@ fn check_invokes(shard: &mut Shard, now: Timestamp, expected: &[u64]) {
 #[track_caller]
 fn check_waits(shard: &mut Shard, now: Timestamp, expected: Option<Timestamp>) {
     match shard.next(now) {
-        Step::Wait(until) => assert_eq!(until, expected),
+        ShardStep::Wait(until) => assert_eq!(until, expected),
         other => panic!("expected a wait, got {other:?}"),
     }
 }
@@ -77,7 +77,7 @@ fn not_run() -> Invocation {
     Err(InvokeFailure::NotRun("throttled".to_owned()))
 }
 
-/// What a shard did with its records.
+/// How a shard handled its records.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Trace {
     pub(super) invocations: Vec<Vec<u64>>,
@@ -108,13 +108,13 @@ pub(super) fn play(
             shard.buffer(ShardRead { records, tail }, now);
         }
         match shard.next(now) {
-            Step::Invoke(records) => {
+            ShardStep::Invoke(records) => {
                 let batch = numbers(records);
                 let result = function(&batch);
                 trace.invocations.push(batch);
                 shard.invoked(result, now);
             }
-            Step::Discard(discarded) => {
+            ShardStep::Discard(discarded) => {
                 trace.discarded.push((
                     numbers(&discarded.records),
                     discarded.condition,
@@ -122,8 +122,8 @@ pub(super) fn play(
                 ));
                 shard.saved(now);
             }
-            Step::Wait(until) => now = until.expect("a closed shard waits only for a moment"),
-            Step::Finished => break,
+            ShardStep::Wait(until) => now = until.expect("a closed shard waits only for a moment"),
+            ShardStep::Finished => break,
         }
         trace.seconds = now.since(after(0)).as_secs();
     }
@@ -186,7 +186,7 @@ fn a_closed_shard_does_not_wait_for_the_window() {
     shard.buffer(ShardRead { tail: ShardTail::Closed, ..tip([1]) }, after(0));
     check_invokes(&mut shard, after(0), &[1]);
     shard.invoked(success(), after(1));
-    assert!(matches!(shard.next(after(1)), Step::Finished));
+    assert!(matches!(shard.next(after(1)), ShardStep::Finished));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_drain_reads_to_the_tip_and_does_not_wait_for_the_window() {
     shard.buffer(tip([2]), after(0));
     check_invokes(&mut shard, after(0), &[1, 2]);
     shard.invoked(success(), after(1));
-    assert!(matches!(shard.next(after(1)), Step::Finished));
+    assert!(matches!(shard.next(after(1)), ShardStep::Finished));
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_record_over_the_payload_limit_does_not_shorten_the_next_window() {
     let one = event_length([1]);
     let mut shard = shard(Rules { payload_limit: one, ..rules() });
     shard.buffer(tip([10]), after(0));
-    assert!(matches!(shard.next(after(0)), Step::Discard(_)));
+    assert!(matches!(shard.next(after(0)), ShardStep::Discard(_)));
     shard.saved(after(0));
     shard.buffer(tip([2]), after(1));
     check_waits(&mut shard, after(1), Some(after(4)));
@@ -372,7 +372,7 @@ fn records_over_the_maximum_age_are_discarded_and_younger_ones_are_not() {
     read.records[2].arrival = after(30);
     shard.buffer(read, after(61));
     match shard.next(after(64)) {
-        Step::Discard(discarded) => {
+        ShardStep::Discard(discarded) => {
             assert_eq!(numbers(&discarded.records), [1, 2]);
             assert_eq!((discarded.condition, discarded.invocations), (Condition::RecordAgeExceeded, 0));
         }
