@@ -50,33 +50,11 @@ pub struct Options {
     pub shards: u16,
     /// This program. It starts children as `tidegate function …`.
     pub program: PathBuf,
-    pub pace: MappingPace,
-    pub delivery: Delivery,
-}
-
-/// How fast the event source mappings poll and retry. The default is Lambda's pace; tests are faster.
-#[derive(Clone, Copy, Debug)]
-pub struct MappingPace {
-    /// Between two reads of a shard, or of the spill queue.
+    /// The rules of the stream's event source mapping, except for the maximum age of records.
+    pub rules: Rules,
+    /// Between two reads of a shard, or of the spill queue. Lambda: one second.
     pub poll: Duration,
-    /// How long records are gathered.
-    pub window: Duration,
-    /// The first wait after a failure.
-    pub backoff: Duration,
-    /// Retries of a failed batch; `None` is unlimited.
-    pub retries: Option<u32>,
-}
-
-impl Default for MappingPace {
-    fn default() -> Self {
-        let rules = Rules::default();
-        Self {
-            poll: Duration::from_secs(1),
-            window: rules.batching_window,
-            backoff: rules.backoff.first,
-            retries: rules.maximum_retry_attempts,
-        }
-    }
+    pub delivery: Delivery,
 }
 
 /// The default delivery of spilled messages: as deployed, but failed messages are retried sooner, because the user is
@@ -128,7 +106,7 @@ impl Pipeline {
             FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
         let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1));
         let mapping = EventSourceMapping::new(
-            mapping_settings(options.pace),
+            mapping_settings(&options),
             StreamRows(data.database()?),
             EmbeddedCheckpoints(data.database()?),
             consumer.clone(),
@@ -139,7 +117,7 @@ impl Pipeline {
             queue: EmbeddedQueue { database: data.database()?, clock: clock.clone() },
             invoker: drain.clone(),
             delivery: options.delivery,
-            poll: options.pace.poll,
+            poll: options.poll,
         };
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
@@ -214,19 +192,16 @@ fn spec(options: &Options, function: Function, timeout: Duration, environments: 
     }
 }
 
-fn mapping_settings(pace: MappingPace) -> Settings {
-    // A laptop may sleep for a weekend, so records have no maximum age.
-    let mut rules = Rules { batching_window: pace.window, maximum_record_age: None, ..Rules::default() };
-    rules.backoff.first = pace.backoff;
-    rules.maximum_retry_attempts = pace.retries;
+fn mapping_settings(options: &Options) -> Settings {
     Settings {
         // Always the same, so that failed batches of all runs have one prefix.
         mapping_id: Uuid::from_u128(0x7469_6465_6761_7465_0000_0000_0000_0001),
         function_arn: "arn:aws:lambda:local:000000000000:function:consumer-fn".to_owned(),
         stream_arn: "arn:aws:kinesis:local:000000000000:stream/tidegate".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/consumer-fn".to_owned(),
-        rules,
-        poll_interval: pace.poll,
+        // A laptop may sleep for a weekend, so records have no maximum age.
+        rules: Rules { maximum_record_age: None, ..options.rules.clone() },
+        poll_interval: options.poll,
         discovery_interval: Duration::from_secs(5),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::types::{Type, Value};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter};
 use shared::format::item::Attribute;
 
 use super::error::DatabaseError;
@@ -38,6 +38,19 @@ pub(super) fn value(attribute: Attribute) -> Value {
         Attribute::Number(number) => Value::Integer(number),
         Attribute::Flag(flag) => Value::Integer(flag.into()),
     }
+}
+
+/// Inserts a row with these attributes, as `insert` and `on_conflict` say. Returns the number of rows: 0 or 1.
+pub(super) fn insert_row(
+    transaction: &Transaction<'_>,
+    insert: &str,
+    attributes: impl IntoIterator<Item = (&'static str, Attribute)>,
+    on_conflict: &str,
+) -> rusqlite::Result<usize> {
+    let (names, values): (Vec<_>, Vec<_>) = attributes.into_iter().unzip();
+    let (columns, marks) = (names.join(", "), vec!["?"; names.len()].join(", "));
+    let insert = format!("{insert} ({columns}) VALUES ({marks}) {on_conflict}");
+    transaction.prepare_cached(&insert)?.execute(params_from_iter(values.into_iter().map(value)))
 }
 
 /// The error of a column whose text cannot be read.

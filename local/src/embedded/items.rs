@@ -2,13 +2,13 @@
 
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use operate::deployment::NamedItem;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::Origin;
 use uuid::Uuid;
 
-use super::database::{Database, unreadable, value};
+use super::database::{Database, insert_row, unreadable};
 use super::error::DatabaseError;
 
 /// Items in one transaction. A put of ingest waits for the transaction and has only 120 ms.
@@ -98,12 +98,7 @@ fn named(row: &Row<'_>) -> rusqlite::Result<NamedItem> {
 
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {
     let (pk, sk) = (key::item_partition(&item.facts.tenant), key::item_sort(&item.facts.id));
-    let (names, values): (Vec<_>, Vec<_>) = item.attributes().into_iter().unzip();
-    let (columns, marks) = (names.join(", "), vec!["?"; names.len()].join(", "));
-    let insert = format!("INSERT INTO items ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING");
-    let inserted =
-        transaction.prepare_cached(&insert)?.execute(params_from_iter(values.into_iter().map(value)))?;
-    if inserted == 1 {
+    if insert_row(transaction, "INSERT INTO items", item.attributes(), "ON CONFLICT DO NOTHING")? == 1 {
         return Ok(Insert::Inserted);
     }
     let mut find = transaction.prepare_cached(FIND)?;
@@ -155,6 +150,7 @@ mod tests {
     use shared::time::Timestamp;
 
     use super::*;
+    use crate::embedded::database::value;
 
     /// An item with every optional member.
     fn item() -> Item {

@@ -3,12 +3,12 @@
 use consumer_fn::Attribute;
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
-use super::database::{Database, value};
+use super::database::{Database, insert_row};
 
 #[derive(Clone)]
 pub struct EmbeddedLedger(pub Database);
@@ -53,12 +53,9 @@ impl Ledger for EmbeddedLedger {
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
         let keys = [("pk", key::ledger_partition(shard)), ("sk", sort(&row.first))];
         let keys = keys.map(|(name, key)| (name, Attribute::Text(key)));
-        let (names, values): (Vec<_>, Vec<_>) = keys.into_iter().chain(row.attributes()).unzip();
+        let attributes: Vec<_> = keys.into_iter().chain(row.attributes()).collect();
         let written = self.0.write(move |transaction| {
-            let marks = vec!["?"; names.len()].join(", ");
-            let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({marks})", names.join(", "));
-            let values = values.into_iter().map(value);
-            transaction.prepare_cached(&insert)?.execute(params_from_iter(values))
+            insert_row(transaction, "INSERT OR REPLACE INTO manifest", attributes, "")
         });
         written.await.map(drop).map_err(|error| LedgerFailure(error.to_string()))
     }
