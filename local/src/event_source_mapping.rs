@@ -22,7 +22,6 @@ mod settings;
 mod shard;
 #[cfg(test)]
 mod tests;
-mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +29,11 @@ use std::time::Duration;
 use shared::time::Clock;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use poller::Mode;
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
 pub use settings::{Rules, Settings};
-use timeline::Timeline;
 
 /// A mapping. While it runs, its coordinator and its pollers share it.
 pub struct EventSourceMapping<R, C, I, D> {
@@ -43,7 +42,7 @@ pub struct EventSourceMapping<R, C, I, D> {
     checkpoints: C,
     invoker: I,
     destination: D,
-    timeline: Timeline,
+    clock: Clock,
     progress: watch::Sender<MappingProgress>,
 }
 
@@ -56,8 +55,12 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> EventSo
         destination: D,
         clock: &Clock,
     ) -> Self {
-        let (timeline, progress) = (Timeline::starting_at(clock), watch::Sender::default());
-        Self { settings, reader, checkpoints, invoker, destination, timeline, progress }
+        // Wall time now, plus the time that tokio's clock measures from here. It never jumps, and a paused test runtime
+        // can stop or advance it. It stops while the machine sleeps, which only makes records look younger.
+        let (started_at, started) = (clock.now(), Instant::now());
+        let clock = Clock::new(move || started_at.plus(started.elapsed()));
+        let progress = watch::Sender::default();
+        Self { settings, reader, checkpoints, invoker, destination, clock, progress }
     }
 
     /// Starts polling on the current tokio runtime, each shard in a task of its own.

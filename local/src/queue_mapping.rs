@@ -53,7 +53,8 @@ impl<I: Invoker> QueueMapping<I> {
             if more {
                 continue;
             }
-            if *draining.borrow_and_update() && self.is_empty().await {
+            let is_draining = *draining.borrow_and_update();
+            if is_draining && self.queue.left().await.is_ok_and(|left| left.waiting == 0) {
                 return;
             }
             tokio::select! {
@@ -83,10 +84,6 @@ impl<I: Invoker> QueueMapping<I> {
         });
         self.queue.delete(done).await.context("deleting messages")?;
         Ok(true)
-    }
-
-    async fn is_empty(&self) -> bool {
-        self.queue.left().await.is_ok_and(|left| left.waiting == 0)
     }
 }
 

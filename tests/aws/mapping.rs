@@ -1,4 +1,4 @@
-//! What the event source mapping reads and calls.
+//! The stream reader and the invoker of the event source mapping.
 
 use std::time::{Duration, Instant};
 

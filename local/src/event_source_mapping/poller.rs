@@ -46,11 +46,11 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> Poller<
 
     /// Polls until the shard is at its end: closed, or at its tip in a drain.
     pub(super) async fn run(mut self) -> (String, ShardTail) {
-        let mut read_at = self.mapping.timeline.now();
+        let mut read_at = self.mapping.clock.now();
         let mut draining = false;
         loop {
             self.save_checkpoint().await;
-            let now = self.mapping.timeline.now();
+            let now = self.mapping.clock.now();
             if !draining && *self.mode.borrow_and_update() == Mode::Draining {
                 draining = true;
                 self.shard.drain();
@@ -61,7 +61,7 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> Poller<
                     let payload = payload::event(records).into();
                     let ends = ends(records).map(|record| record.sequence_number.clone());
                     let result = self.mapping.invoker.invoke(payload).await;
-                    let invoked = self.shard.invoked(result, self.mapping.timeline.now());
+                    let invoked = self.shard.invoked(result, self.mapping.clock.now());
                     self.count(&invoked, &ends);
                 }
                 ShardStep::Discard(discarded) => {
@@ -72,7 +72,7 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> Poller<
                         progress.discarded += records;
                         progress.pending -= records;
                     });
-                    self.shard.saved(self.mapping.timeline.now());
+                    self.shard.saved(self.mapping.clock.now());
                 }
                 ShardStep::Finished => return (self.shard_id, self.shard.tail()),
                 ShardStep::Wait(until) => match self.shard.room() {
@@ -88,7 +88,7 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> Poller<
         let read = || self.mapping.reader.read(&self.shard_id, self.shard.position(), limit);
         let read = until_it_works(self.mapping.settings.rules.backoff, "reading", &self.shard_id, read).await;
         self.mapping.progress.send_modify(|progress| progress.pending += read.records.len() as u64);
-        let now = self.mapping.timeline.now();
+        let now = self.mapping.clock.now();
         self.shard.buffer(read, now);
         match self.shard.tail() {
             ShardTail::More => now,

@@ -64,8 +64,8 @@ impl ExecutionEnvironment {
         }
     }
 
-    /// Waits until it can take another invocation. False if it has ended or hangs since its last invocation, which must
-    /// not fail the next.
+    /// Waits until it can take another invocation. False if it has ended or hangs since its last invocation: the next
+    /// then gets another environment.
     pub(super) async fn is_ready(&self) -> bool {
         self.until_idle().await.is_ok() && self.is_alive()
     }
@@ -77,7 +77,7 @@ impl ExecutionEnvironment {
 
     /// Runs the function once. The environment must be ready.
     pub(super) async fn invoke(&self, payload: Bytes, spec: &FunctionSpec) -> Result<Bytes, InvokeError> {
-        // The child compares the deadline with the machine's clock, so no other clock will do.
+        // The child compares the deadline with the machine's clock, so it must come from that clock.
         let now = Clock::system().now();
         let deadline = now.plus(spec.timeout);
         let offer = Offer { request_id: Ids::system().next().to_string(), payload, deadline };

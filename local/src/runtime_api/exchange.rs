@@ -56,7 +56,7 @@ impl Exchange {
         answered
     }
 
-    /// Called by the host: waits until the environment is idle. An error says that it never will be.
+    /// Called by the host: waits until the environment is idle. Fails if it cannot start.
     pub(super) async fn until_idle(&self) -> Result<(), String> {
         let mut phase = self.phase.subscribe();
         let reached = phase.wait_for(|phase| !matches!(phase, Phase::Initializing | Phase::Busy)).await;
