@@ -63,21 +63,17 @@ fn suffix(name: &str) -> &'static str {
     }
 }
 
-fn key_name(name: &KeyName) -> KeyName {
-    renamed(name.as_str()).into()
-}
-
 impl Recorder for Renamed {
     fn describe_counter(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.recorder.describe_counter(key_name(&name), unit, description);
+        self.recorder.describe_counter(renamed(name.as_str()).into(), unit, description);
     }
 
     fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.recorder.describe_gauge(key_name(&name), unit, description);
+        self.recorder.describe_gauge(renamed(name.as_str()).into(), unit, description);
     }
 
     fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.recorder.describe_histogram(key_name(&name), unit, description);
+        self.recorder.describe_histogram(renamed(name.as_str()).into(), unit, description);
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {

@@ -126,13 +126,8 @@ fn take_over(transaction: &Transaction<'_>, item: &TakeOver) -> rusqlite::Result
 fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {
     let admission: String = row.get(3)?;
     let admission = Uuid::parse_str(&admission).map_err(|error| unreadable(3, error))?;
-    let (shard, sequence_number): (String, String) = (row.get(0)?, row.get(1)?);
     Ok(Existing {
-        origin: Origin {
-            shard: shard.into(),
-            sequence_number: sequence_number.into(),
-            position: row.get(2)?,
-        },
+        origin: Origin { shard: row.get(0)?, sequence_number: row.get(1)?, position: row.get(2)? },
         admission_id: AdmissionId(admission),
         content_hash: row.get(4)?,
     })

@@ -48,7 +48,7 @@ impl ExecutionEnvironment {
         });
         let environment = Self { process, exchange, server };
         environment.until_idle().await.map_err(failed)?;
-        tracing::debug!(function.name = spec.name, pid = environment.process.pid(), "started an environment");
+        tracing::debug!(function.name = spec.name, pid = environment.process.pid, "started an environment");
         Ok(environment)
     }
 

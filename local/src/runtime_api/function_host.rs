@@ -56,7 +56,7 @@ impl FunctionHost {
 
     /// The process ids of the environments that are alive. Tests kill them.
     pub fn environments(&self) -> Vec<u32> {
-        self.0.processes().iter().map(|process| process.pid()).collect()
+        self.0.processes().iter().map(|process| process.pid).collect()
     }
 
     /// Takes no more invocations, waits for those in flight, asks the environments to end, and kills what is left after

@@ -13,7 +13,7 @@ use crate::lock;
 
 /// A running child. Dropping it kills it.
 pub(super) struct Process {
-    pid: u32,
+    pub(super) pid: u32,
     /// Closing it asks the child to end.
     stdin: Mutex<Option<ChildStdin>>,
     /// Dropping it kills the child.
@@ -65,10 +65,6 @@ impl Process {
             }
         });
         Ok(Self { pid, stdin, kill: Mutex::new(Some(kill)), exited })
-    }
-
-    pub(super) fn pid(&self) -> u32 {
-        self.pid
     }
 
     pub(super) fn has_exited(&self) -> bool {
