@@ -14,7 +14,7 @@ use shared::time::Timestamp;
 use tokio::time::Instant;
 
 use local::event_source_mapping::ports::{
-    ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader, StreamShard,
+    ReadLimit, RetainedRecord, ShardRead, ShardTail, StreamReader, StreamShard,
 };
 
 use crate::error::described;
@@ -133,7 +133,7 @@ impl KinesisReader {
         let (records, cut) = fit(output.records, room)?;
         let position = records
             .last()
-            .map_or(position, |record: &ShardRecord| Position::After(record.sequence_number.clone()));
+            .map_or(position, |record: &RetainedRecord| Position::After(record.sequence_number.clone()));
         // After a cut the iterator is too far.
         self.keep(shard, position, next.filter(|_| !cut));
         Ok(ShardRead { records, tail: if cut { ShardTail::More } else { tail } })
@@ -174,7 +174,7 @@ fn tail(has_next: bool, milliseconds_behind: Option<i64>) -> ShardTail {
 
 /// The records up to the one that uses up the room's bytes, and whether any were left out. A call returns up to 10 MB,
 /// whatever the room is.
-fn fit(records: Vec<types::Record>, room: ReadLimit) -> anyhow::Result<(Vec<ShardRecord>, bool)> {
+fn fit(records: Vec<types::Record>, room: ReadLimit) -> anyhow::Result<(Vec<RetainedRecord>, bool)> {
     let given = records.len();
     let mut fitting = Vec::with_capacity(given);
     let mut bytes = 0;
@@ -189,10 +189,10 @@ fn fit(records: Vec<types::Record>, room: ReadLimit) -> anyhow::Result<(Vec<Shar
     Ok((fitting, cut))
 }
 
-fn our_record(record: types::Record) -> anyhow::Result<ShardRecord> {
+fn our_record(record: types::Record) -> anyhow::Result<RetainedRecord> {
     let arrival =
         record.approximate_arrival_timestamp.context("Kinesis returned a record without its arrival time")?;
-    Ok(ShardRecord {
+    Ok(RetainedRecord {
         sequence_number: record.sequence_number,
         // Missing if the producer lets Kinesis choose the shard.
         partition_key: record.partition_key.unwrap_or_default(),

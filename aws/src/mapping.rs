@@ -26,7 +26,6 @@ pub use s3::S3Failures;
 pub use stand_in::StandIn;
 
 /// A running mapping. Dropping it stops it.
-#[derive(Debug)]
 pub struct RemoteMapping {
     pub running: Running,
     _lock: DataLock,
@@ -50,7 +49,7 @@ impl RemoteMapping {
             EmbeddedCheckpoints(folder.database()?),
             LambdaInvoker::new(sdk, mapped.function.clone()),
             S3Failures::new(sdk, failures),
-            Clock::system(),
+            &Clock::system(),
         );
         Ok(Self { running: mapping.run(), _lock: lock })
     }

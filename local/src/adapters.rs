@@ -8,25 +8,14 @@ use shared::objects::ObjectStore;
 
 use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 
+/// Each method may wrap its adapter. By default, none does.
 pub trait Adapters: Send + Sync {
     /// For ingest and the drain.
-    fn stream(&self, stream: EmbeddedStream) -> impl EventStream;
-    /// For ingest.
-    fn spill(&self, queue: EmbeddedQueue) -> impl SpillQueue;
-    fn items(&self, items: EmbeddedItems) -> impl ItemStore;
-    fn objects(&self, objects: EmbeddedObjects) -> impl ObjectStore;
-    fn ledger(&self, ledger: EmbeddedLedger) -> impl Ledger;
-}
-
-/// Wraps nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain;
-
-impl Adapters for Plain {
     fn stream(&self, stream: EmbeddedStream) -> impl EventStream {
         stream
     }
 
+    /// For ingest.
     fn spill(&self, queue: EmbeddedQueue) -> impl SpillQueue {
         queue
     }
@@ -43,3 +32,9 @@ impl Adapters for Plain {
         ledger
     }
 }
+
+/// Wraps nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+impl Adapters for Plain {}

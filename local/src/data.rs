@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::embedded::{Database, EmbeddedObjects, Folder};
+use crate::embedded::{Database, EmbeddedObjects, Folder, ignore_missing};
 
 /// The bucket: a folder in `s3/`.
 pub const BUCKET: &str = "tidegate-local";
+
+pub(crate) const DATABASE: &str = "tidegate.sqlite";
 
 #[derive(Clone, Debug)]
 pub struct DataFolder(PathBuf);
@@ -20,17 +22,13 @@ pub struct DataLock(#[expect(dead_code, reason = "the lock is held for as long a
 impl DataFolder {
     /// Creates the folder if it does not exist.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let create = || std::fs::create_dir_all(path);
-        create().with_context(|| format!("the data folder `{}` cannot be created", path.display()))?;
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("the data folder `{}` cannot be created", path.display()))?;
         Ok(Self(path.to_owned()))
     }
 
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
     pub fn database_file(&self) -> PathBuf {
-        self.0.join("tidegate.sqlite")
+        self.0.join(DATABASE)
     }
 
     pub fn bucket(&self) -> PathBuf {
@@ -67,25 +65,13 @@ impl DataFolder {
 
     /// Deletes the data of earlier runs, and nothing that Tidegate did not write.
     pub fn reset(&self) -> anyhow::Result<()> {
-        let database = self.database_file();
-        let files = ["", "-wal", "-shm"].map(|suffix| {
-            let mut name = database.clone().into_os_string();
-            name.push(suffix);
-            PathBuf::from(name)
-        });
-        for file in files {
+        for suffix in ["", "-wal", "-shm"] {
+            let file = self.0.join(format!("{DATABASE}{suffix}"));
             ignore_missing(std::fs::remove_file(&file))
                 .with_context(|| format!("`{}` cannot be deleted", file.display()))?;
         }
         let objects = self.0.join("s3");
         ignore_missing(std::fs::remove_dir_all(&objects))
             .with_context(|| format!("`{}` cannot be deleted", objects.display()))
-    }
-}
-
-fn ignore_missing(result: std::io::Result<()>) -> std::io::Result<()> {
-    match result {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }

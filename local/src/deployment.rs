@@ -10,7 +10,7 @@ use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, RetainedRecord, Start,
+    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
 };
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -19,21 +19,18 @@ use shared::origin::ShardPosition;
 use shared::time::Clock;
 
 use crate::adapters::Adapters;
-use crate::data::DataFolder;
+use crate::data::{DATABASE, DataFolder};
 use crate::embedded::{
-    EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream,
-    Folder, StreamRows,
+    Database, EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue,
+    EmbeddedStream, Folder, StreamRows,
 };
-use crate::event_source_mapping::ports::{
-    Checkpoints, ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader,
-};
+use crate::event_source_mapping::ports::{Checkpoints, ReadLimit, ShardTail, StreamReader};
 
 /// How much of the stream is read at a time.
 const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 8 * 1024 * 1024 };
 /// How many items or manifest rows are read at a time. Readers block no writer; pages bound memory.
 const ROWS: usize = 1_000;
 
-/// A data folder.
 pub struct EmbeddedDeployment<O, L, S> {
     name: String,
     identity: String,
@@ -41,11 +38,8 @@ pub struct EmbeddedDeployment<O, L, S> {
     ledger: L,
     stream: Arc<S>,
     folder: Folder,
-    manifest: EmbeddedLedger,
-    items: EmbeddedItems,
-    rows: StreamRows,
     queue: EmbeddedQueue,
-    checkpoints: EmbeddedCheckpoints,
+    database: Database,
 }
 
 /// The deployment in `folder`, which must hold a local run's data. Nothing is created. What the functions' ports write
@@ -60,33 +54,27 @@ pub async fn open<'a, A: Adapters>(
         impl EventStream + use<'a, A>,
     >,
 > {
-    let file = folder.join("tidegate.sqlite");
-    if !file.is_file() {
+    if !folder.join(DATABASE).is_file() {
         bail!("`{}` holds no data of `tidegate local`: name the folder with --data", folder.display());
     }
     let path = folder.canonicalize().with_context(|| format!("`{}` cannot be read", folder.display()))?;
     let data = DataFolder::open(&path)?;
     // One connection is enough: a command does one thing after the other, and readers wait for no writer.
     let database = data.database()?;
-    let rows = StreamRows(database.clone());
-    if rows.shards().await?.is_empty() {
+    if StreamRows(database.clone()).shards().await?.is_empty() {
         bail!("`{}` holds no stream yet: start `tidegate local` on it first", folder.display());
     }
     let clock = Clock::system();
     let objects = EmbeddedObjects { database: database.clone(), ..data.objects()? };
-    let ledger = EmbeddedLedger(database.clone());
     Ok(EmbeddedDeployment {
         name: folder.display().to_string(),
         identity: format!("local:{}", path.display()),
         folder: objects.folder.clone(),
         objects: adapters.objects(objects),
-        manifest: ledger.clone(),
-        ledger: adapters.ledger(ledger),
+        ledger: adapters.ledger(EmbeddedLedger(database.clone())),
         stream: Arc::new(adapters.stream(EmbeddedStream::open(database.clone(), 1, clock.clone()).await?)),
-        items: EmbeddedItems(database.clone()),
-        rows,
-        queue: EmbeddedQueue::new(database.clone(), clock),
-        checkpoints: EmbeddedCheckpoints(database),
+        queue: EmbeddedQueue { database: database.clone(), clock },
+        database,
     })
 }
 
@@ -120,24 +108,26 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
     }
 
     async fn shards(&self) -> anyhow::Result<Vec<String>> {
-        Ok(self.rows.shards().await?.into_iter().map(|shard| shard.id).collect())
+        Ok(StreamRows(self.database.clone()).shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
     async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
+        let rows = StreamRows(self.database.clone());
         let after = match start {
             Start::Oldest => None,
             Start::After(sequence_number) => Some(sequence_number.to_owned()),
-            Start::At(time) => self.rows.last_before(shard, time).await?,
+            Start::At(time) => rows.last_before(shard, time).await?,
         };
-        Ok(self.rows.read(shard, after.as_deref(), PAGE).await?.into())
+        let read = rows.read(shard, after.as_deref(), PAGE).await?;
+        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
     }
 
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>> {
-        self.checkpoints.load(shard).await
+        EmbeddedCheckpoints(self.database.clone()).load(shard).await
     }
 
     async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
-        Ok(self.manifest.manifest(shard, after, ROWS).await?)
+        EmbeddedLedger(self.database.clone()).manifest(shard, after, ROWS).await
     }
 
     async fn manifest_before(
@@ -145,7 +135,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         shard: &str,
         end: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
-        Ok(self.manifest.manifest_before(shard, end, ROWS).await?)
+        EmbeddedLedger(self.database.clone()).manifest_before(shard, end, ROWS).await
     }
 
     async fn manifest_at(
@@ -153,7 +143,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         shard: &str,
         position: &ShardPosition,
     ) -> anyhow::Result<Option<ManifestRow>> {
-        Ok(self.manifest.manifest_at(shard, position).await?)
+        EmbeddedLedger(self.database.clone()).manifest_at(shard, position).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
@@ -169,12 +159,12 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
     }
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
-        Ok(self.items.find(names.to_vec()).await?)
+        Ok(EmbeddedItems(self.database.clone()).find(names.to_vec()).await?)
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
         let after = after.map(|after| after.parse()).transpose().context("a cursor of another list")?;
-        let (items, next) = self.items.list(after, ROWS).await?;
+        let (items, next) = EmbeddedItems(self.database.clone()).list(after, ROWS).await?;
         Ok(ItemPage { items, next: next.map(|next| next.to_string()) })
     }
 
@@ -184,20 +174,5 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
 
     async fn delete_message(&self, _queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
         Ok(self.queue.delete(vec![message.id.clone()]).await?)
-    }
-}
-
-impl From<ShardRead> for RecordPage {
-    fn from(read: ShardRead) -> Self {
-        let retained = |ShardRecord { sequence_number, partition_key, data, arrival }| RetainedRecord {
-            sequence_number,
-            partition_key,
-            data,
-            arrival,
-        };
-        Self {
-            records: read.records.into_iter().map(retained).collect(),
-            has_more: read.tail == ShardTail::More,
-        }
     }
 }

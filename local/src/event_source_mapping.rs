@@ -6,14 +6,12 @@
 //! - `coordinator`: starts a poller for each shard, parents before children, and ends a drain.
 //! - `poller`: the loop of one shard. It calls the four [`ports`] as the state machine says.
 //! - `shard`: the state machine with all rules: batches, windows, bisecting, retries, age, checkpoint. No I/O.
-//! - `answer`: reads the function's response. No I/O.
-//! - `payload`: renders the event that the function receives, and computes its exact size. No I/O.
+//! - `payload`: renders the event that the function receives. No I/O.
 //! - `discard`: saves records that failed permanently to the failure destination.
 //!
 //! Not supported: event filtering, tumbling windows, enhanced fan-out, and a parallelisation factor above 1, which
 //! would interleave the ranges of one shard.
 
-mod answer;
 mod coordinator;
 mod discard;
 mod payload;
@@ -24,7 +22,6 @@ mod settings;
 mod shard;
 #[cfg(test)]
 mod tests;
-mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,66 +29,71 @@ use std::time::Duration;
 use shared::time::Clock;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use coordinator::Coordinator;
-pub use poller::MappingProgress;
-use poller::{Mode, Ports, Totals};
+use poller::Mode;
 use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
 pub use settings::{Rules, Settings};
-use timeline::Timeline;
 
-/// A mapping that is not running yet.
-#[derive(Debug)]
+/// A mapping. While it runs, its coordinator and its pollers share it.
 pub struct EventSourceMapping<R, C, I, D> {
     settings: Settings,
-    ports: Ports<R, C, I, D>,
+    reader: R,
+    checkpoints: C,
+    invoker: I,
+    destination: D,
     clock: Clock,
+    progress: watch::Sender<MappingProgress>,
 }
 
-impl<R, C, I, D> EventSourceMapping<R, C, I, D>
-where
-    R: StreamReader,
-    C: Checkpoints,
-    I: Invoker,
-    D: FailureDestination,
-{
+impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> EventSourceMapping<R, C, I, D> {
     pub fn new(
         settings: Settings,
         reader: R,
         checkpoints: C,
         invoker: I,
         destination: D,
-        clock: Clock,
+        clock: &Clock,
     ) -> Self {
-        Self { settings, ports: Ports { reader, checkpoints, invoker, destination }, clock }
+        // Wall time now, plus the time that tokio's clock measures from here. It never jumps, and a paused test runtime
+        // can stop or advance it. It stops while the machine sleeps, which only makes records look younger.
+        let (started_at, started) = (clock.now(), Instant::now());
+        let clock = Clock::new(move || started_at.plus(started.elapsed()));
+        let progress = watch::Sender::default();
+        Self { settings, reader, checkpoints, invoker, destination, clock, progress }
     }
 
     /// Starts polling on the current tokio runtime, each shard in a task of its own.
     pub fn run(self) -> Running {
         let (mode, watched) = watch::channel(Mode::Running);
-        let totals = Arc::new(Totals::default());
-        let coordinator = Coordinator {
-            settings: Arc::new(self.settings),
-            ports: Arc::new(self.ports),
-            timeline: Timeline::starting_at(&self.clock),
-            totals: Arc::clone(&totals),
-            mode: watched,
-        };
-        Running { mode, totals, task: tokio::spawn(coordinator.run()) }
+        let progress = self.progress.subscribe();
+        Running { mode, progress, task: tokio::spawn(coordinator::run(Arc::new(self), watched)) }
     }
 }
 
+/// The work of a mapping since it started, for all shards together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MappingProgress {
+    /// Invocations that finished records.
+    pub batches: u64,
+    /// Records that were processed.
+    pub records: u64,
+    /// Records that were saved to the failure destination.
+    pub discarded: u64,
+    /// Records that were read and are neither processed nor discarded.
+    pub pending: u64,
+}
+
 /// A running mapping. Dropping it stops it at once. Batches in flight are delivered again after a restart.
-#[derive(Debug)]
 pub struct Running {
     mode: watch::Sender<Mode>,
-    totals: Arc<Totals>,
+    progress: watch::Receiver<MappingProgress>,
     task: JoinHandle<()>,
 }
 
 impl Running {
     pub fn progress(&self) -> MappingProgress {
-        self.totals.progress()
+        *self.progress.borrow()
     }
 
     /// Processes the stream to its tip without waiting for windows, then stops.

@@ -53,9 +53,9 @@ impl Function {
         let served = match self {
             Self::Ingest => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
-                let queue = adapters.spill(EmbeddedQueue::new(data.database()?, clock.clone()));
-                let (stream, payloads) = (adapters.stream(stream), data.objects()?);
-                let state = IngestState::new(config, stream, payloads, queue, clock, Ids::system());
+                let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
+                let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
+                let state = IngestState::new(config, stream, data.objects()?, queue, clock, Ids::system());
                 let calls = state.clone();
                 let router = ingest_fn::router(state);
                 let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());

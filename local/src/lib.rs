@@ -13,6 +13,7 @@
 //! | [`deployment`] | nothing: reads a data folder for the operator's commands |
 
 pub mod adapters;
+mod answer;
 pub mod cloudwatch;
 pub mod data;
 pub mod deployment;
@@ -23,3 +24,10 @@ pub mod pipeline;
 pub mod prometheus;
 pub mod queue_mapping;
 pub mod runtime_api;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A panic elsewhere does not leave any of our values half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

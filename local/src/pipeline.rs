@@ -8,10 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::routing::get;
-use ingest_fn::publish::EventStream;
-use ingest_fn::{IngestState, SpillQueue, drain};
+use ingest_fn::{IngestState, drain};
 use shared::config::Config;
 use shared::id::Ids;
 use shared::mapping::CONSUMER_TIMEOUT;
@@ -24,9 +22,7 @@ use uuid::Uuid;
 use crate::adapters::Adapters;
 use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock};
-use crate::embedded::{
-    Delivery, EmbeddedCheckpoints, EmbeddedObjects, EmbeddedQueue, EmbeddedStream, Left, StreamRows,
-};
+use crate::embedded::{Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Left, StreamRows};
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::Function;
 use crate::prometheus::Prometheus;
@@ -35,9 +31,9 @@ use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 
 /// When the pipeline stops: the time limit for open requests.
 const REQUESTS_END: Duration = Duration::from_secs(10);
-/// When the pipeline stops: the time limit for bringing spilled messages to the stream.
+/// When the pipeline stops: the time limit for emptying the spill queue.
 const SPILL_DRAIN: Duration = Duration::from_secs(30);
-/// After that: the time limit for storing what is on the stream.
+/// After that: the time limit for storing the stream's records.
 const STREAM_DRAIN: Duration = Duration::from_mins(1);
 /// How often expired records and items are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
@@ -54,33 +50,11 @@ pub struct Options {
     pub shards: u16,
     /// This program. It starts children as `tidegate function …`.
     pub program: PathBuf,
-    pub pace: MappingPace,
-    pub delivery: Delivery,
-}
-
-/// How fast the event source mappings poll and retry. The default is Lambda's pace; tests are faster.
-#[derive(Clone, Copy, Debug)]
-pub struct MappingPace {
-    /// Between two reads of a shard, or of the spill queue.
+    /// The rules of the stream's event source mapping, except for the maximum age of records.
+    pub rules: Rules,
+    /// Between two reads of a shard, or of the spill queue. Lambda: one second.
     pub poll: Duration,
-    /// How long records are gathered.
-    pub window: Duration,
-    /// The first wait after a failure.
-    pub backoff: Duration,
-    /// Retries of a failed batch; `None` is unlimited.
-    pub retries: Option<u32>,
-}
-
-impl Default for MappingPace {
-    fn default() -> Self {
-        let rules = Rules::default();
-        Self {
-            poll: Duration::from_secs(1),
-            window: rules.batching_window,
-            backoff: rules.backoff.first,
-            retries: rules.maximum_retry_attempts,
-        }
-    }
+    pub delivery: Delivery,
 }
 
 /// The default delivery of spilled messages: as deployed, but failed messages are retried sooner, because the user is
@@ -102,7 +76,7 @@ pub struct Pipeline {
 #[derive(Clone, Copy, Debug)]
 pub struct Stopped {
     pub stream: Drained,
-    /// What is left in the spill queue and its dead-letter queue.
+    /// Messages that are still in the spill queue and its dead-letter queue.
     pub spill: Left,
 }
 
@@ -118,7 +92,7 @@ impl Pipeline {
         let clock = Clock::system();
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
-        let queue = EmbeddedQueue::new(data.database()?, clock.clone());
+        let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
         // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
@@ -132,24 +106,28 @@ impl Pipeline {
             FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
         let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1));
         let mapping = EventSourceMapping::new(
-            mapping_settings(options.pace),
+            mapping_settings(&options),
             StreamRows(data.database()?),
             EmbeddedCheckpoints(data.database()?),
             consumer.clone(),
             objects.clone(),
-            clock.clone(),
+            &clock,
         );
         let spill = QueueMapping {
-            queue: EmbeddedQueue::new(data.database()?, clock.clone()),
+            queue: EmbeddedQueue { database: data.database()?, clock: clock.clone() },
             invoker: drain.clone(),
             delivery: options.delivery,
-            poll: options.pace.poll,
+            poll: options.poll,
         };
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let state = IngestState::new(Arc::new(options.config), stream, objects, queue, clock, Ids::system());
-        let router = router(state, prometheus);
+        let metrics = get(move || {
+            let text = prometheus.render();
+            async move { ([("content-type", "text/plain; version=0.0.4")], text) }
+        });
+        let router = ingest_fn::router(state).route("/metrics", metrics);
         let server = axum::serve(listener, router).with_graceful_shutdown(async {
             let _stopped_or_dropped = stopped.await;
         });
@@ -171,8 +149,7 @@ impl Pipeline {
         self.address
     }
 
-    /// Ends the open requests, brings spilled messages to the stream, stores what is on the stream, then stops the
-    /// functions.
+    /// Ends the open requests, empties the spill queue, stores the stream's records, then stops the functions.
     pub async fn drain(self) -> Stopped {
         let _server_gone = self.stop_serving.send(());
         let cut_off = self.server.abort_handle();
@@ -192,17 +169,6 @@ impl Pipeline {
     }
 }
 
-fn router(
-    state: IngestState<impl EventStream, EmbeddedObjects, impl SpillQueue>,
-    prometheus: Prometheus,
-) -> Router {
-    let metrics = get(move || {
-        let text = prometheus.render();
-        async move { ([("content-type", "text/plain; version=0.0.4")], text) }
-    });
-    ingest_fn::router(state).route("/metrics", metrics)
-}
-
 fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {
     let mut arguments: Vec<OsString> = vec!["function".into(), function.name().into()];
     arguments.extend(["--data".into(), options.data.clone().into()]);
@@ -217,30 +183,25 @@ fn spec(options: &Options, function: Function, timeout: Duration, environments: 
         timeout,
         memory_mb: 1_024,
         maximum_environments: environments,
-        log_sink: LogSink::new(|line| take_output(&line.text)),
+        // Metric documents become metrics. Everything else is the function's log and is printed with ours.
+        log_sink: LogSink::new(|line| {
+            if !cloudwatch::take(&line.text) {
+                eprintln!("{}", line.text);
+            }
+        }),
     }
 }
 
-/// Metric documents become metrics. Everything else is the function's log and is printed with ours.
-fn take_output(line: &str) {
-    if !cloudwatch::take(line) {
-        eprintln!("{line}");
-    }
-}
-
-fn mapping_settings(pace: MappingPace) -> Settings {
-    // A laptop may sleep for a weekend, so records have no maximum age.
-    let mut rules = Rules { batching_window: pace.window, maximum_record_age: None, ..Rules::default() };
-    rules.backoff.first = pace.backoff;
-    rules.maximum_retry_attempts = pace.retries;
+fn mapping_settings(options: &Options) -> Settings {
     Settings {
         // Always the same, so that failed batches of all runs have one prefix.
         mapping_id: Uuid::from_u128(0x7469_6465_6761_7465_0000_0000_0000_0001),
         function_arn: "arn:aws:lambda:local:000000000000:function:consumer-fn".to_owned(),
         stream_arn: "arn:aws:kinesis:local:000000000000:stream/tidegate".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/consumer-fn".to_owned(),
-        rules,
-        poll_interval: pace.poll,
+        // A laptop may sleep for a weekend, so records have no maximum age.
+        rules: Rules { maximum_record_age: None, ..options.rules.clone() },
+        poll_interval: options.poll,
         discovery_interval: Duration::from_secs(5),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Level, Metadata, Recorder, SharedString, Unit};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use shared::metric::Metric;
 
@@ -30,23 +30,17 @@ impl Prometheus {
 /// A recorder that renames metrics. The functions look up a metric at each request, so the names are computed once.
 struct Renamed {
     recorder: PrometheusRecorder,
-    sums: HashMap<&'static str, Counter>,
-    distributions: HashMap<&'static str, Histogram>,
+    keys: HashMap<&'static str, Key>,
 }
 
 impl Renamed {
     fn new(recorder: PrometheusRecorder) -> Self {
-        let metadata = Metadata::new(module_path!(), Level::INFO, None);
-        let (mut sums, mut distributions) = (HashMap::new(), HashMap::new());
-        for &metric in Metric::ALL {
-            let (name, key) = (metric.name(), key(&Key::from_static_name(metric.name())));
-            if metric.is_distribution() {
-                distributions.insert(name, recorder.register_histogram(&key, &metadata));
-            } else {
-                sums.insert(name, recorder.register_counter(&key, &metadata));
-            }
-        }
-        Self { recorder, sums, distributions }
+        let names = Metric::ALL.iter().map(|metric| metric.name());
+        Self { recorder, keys: names.map(|name| (name, Key::from_name(renamed(name)))).collect() }
+    }
+
+    fn key<'a>(&'a self, key: &'a Key) -> &'a Key {
+        self.keys.get(key.name()).unwrap_or(key)
     }
 }
 
@@ -69,39 +63,29 @@ fn suffix(name: &str) -> &'static str {
     }
 }
 
-fn key(key: &Key) -> Key {
-    Key::from_parts(renamed(key.name()), key.labels().cloned().collect::<Vec<_>>())
-}
-
-fn key_name(name: &KeyName) -> KeyName {
-    renamed(name.as_str()).into()
-}
-
 impl Recorder for Renamed {
     fn describe_counter(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.recorder.describe_counter(key_name(&name), unit, description);
+        self.recorder.describe_counter(renamed(name.as_str()).into(), unit, description);
     }
 
     fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.recorder.describe_gauge(key_name(&name), unit, description);
+        self.recorder.describe_gauge(renamed(name.as_str()).into(), unit, description);
     }
 
     fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.recorder.describe_histogram(key_name(&name), unit, description);
+        self.recorder.describe_histogram(renamed(name.as_str()).into(), unit, description);
     }
 
-    fn register_counter(&self, name: &Key, metadata: &Metadata<'_>) -> Counter {
-        let known = self.sums.get(name.name());
-        known.cloned().unwrap_or_else(|| self.recorder.register_counter(&key(name), metadata))
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        self.recorder.register_counter(self.key(key), metadata)
     }
 
-    fn register_gauge(&self, name: &Key, metadata: &Metadata<'_>) -> Gauge {
-        self.recorder.register_gauge(&key(name), metadata)
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        self.recorder.register_gauge(self.key(key), metadata)
     }
 
-    fn register_histogram(&self, name: &Key, metadata: &Metadata<'_>) -> Histogram {
-        let known = self.distributions.get(name.name());
-        known.cloned().unwrap_or_else(|| self.recorder.register_histogram(&key(name), metadata))
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        self.recorder.register_histogram(self.key(key), metadata)
     }
 }
 

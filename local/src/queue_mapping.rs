@@ -2,12 +2,8 @@
 //! messages that are done. The queue itself repeats the others after their visibility time-out, and moves them to the
 //! dead-letter queue after too many receives.
 //!
-//! - `payload`: renders the event that the function receives. No I/O.
-//! - `answer`: reads the function's response. No I/O.
-//!
 //! One batch is in flight at a time, which is fast enough on one machine. Not supported: windows, filters, FIFO queues.
 
-mod answer;
 mod payload;
 
 use std::time::Duration;
@@ -16,6 +12,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::answer;
 use crate::embedded::{Delivery, EmbeddedQueue, Left};
 use crate::event_source_mapping::ports::Invoker;
 
@@ -23,7 +20,6 @@ use crate::event_source_mapping::ports::Invoker;
 const BODIES: usize = 5 * 1024 * 1024;
 
 /// A mapping that is not running yet.
-#[derive(Debug)]
 pub struct QueueMapping<I> {
     pub queue: EmbeddedQueue,
     pub invoker: I,
@@ -33,7 +29,6 @@ pub struct QueueMapping<I> {
 }
 
 /// A running mapping. Dropping it stops it at once. Messages in flight are delivered again.
-#[derive(Debug)]
 pub struct RunningQueueMapping {
     queue: EmbeddedQueue,
     draining: watch::Sender<bool>,
@@ -58,7 +53,8 @@ impl<I: Invoker> QueueMapping<I> {
             if more {
                 continue;
             }
-            if *draining.borrow_and_update() && self.is_empty().await {
+            let is_draining = *draining.borrow_and_update();
+            if is_draining && self.queue.left().await.is_ok_and(|left| left.waiting == 0) {
                 return;
             }
             tokio::select! {
@@ -76,9 +72,11 @@ impl<I: Invoker> QueueMapping<I> {
             return Ok(false);
         }
         let done = match self.invoker.invoke(payload::render(&batch)).await {
-            Ok(response) => answer::done(&response, &batch),
+            Ok(response) => answer::failures(&response, batch.iter().map(|message| message.id.as_str())),
             Err(failure) => Err(failure.to_string()),
         };
+        let ids = batch.iter().map(|message| message.id.clone());
+        let done = done.map(|failed| ids.filter(|id| !failed.contains(id.as_str())).collect());
         let done = done.unwrap_or_else(|problem| {
             let messages = batch.len();
             tracing::warn!(messages, problem, "a batch of spilled messages failed; retrying: {problem}");
@@ -86,10 +84,6 @@ impl<I: Invoker> QueueMapping<I> {
         });
         self.queue.delete(done).await.context("deleting messages")?;
         Ok(true)
-    }
-
-    async fn is_empty(&self) -> bool {
-        self.queue.left().await.is_ok_and(|left| left.waiting == 0)
     }
 }
 
@@ -155,7 +149,7 @@ mod tests {
     async fn a_drain_empties_the_queue_and_bad_messages_become_dead_letters() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("queue.sqlite")).unwrap();
-        let queue = EmbeddedQueue::new(database, Clock::system());
+        let queue = EmbeddedQueue { database, clock: Clock::system() };
         let keys: Vec<_> = (0..25).map(|n| if n == 7 { "bad".to_owned() } else { format!("t{n}") }).collect();
         for keys in keys.chunks(10) {
             let messages: Vec<_> = keys.iter().map(|key| SpillMessage::of(key, &["{}"])).collect();

@@ -15,7 +15,6 @@ mod environment;
 mod error;
 mod exchange;
 mod function_host;
-mod invoker;
 mod logs;
 mod parent;
 mod process;

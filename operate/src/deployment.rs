@@ -108,6 +108,7 @@ pub struct RecordPage {
 /// A record that the stream still has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetainedRecord {
+    /// Decimal digits. They rise within a shard.
     pub sequence_number: String,
     /// Empty where the producer set none.
     pub partition_key: String,

@@ -9,10 +9,10 @@
 //! | `stream` | puts of ingest, within the budget |
 //! | `items` | conditional inserts of items |
 //! | `objects` | conditional puts of objects |
-//! | `deployment` | what the operator's commands read |
-//! | `redrive` | failed events, brought back to the stream |
+//! | `deployment` | the reads of the operator's commands |
+//! | `redrive` | failed events that are redriven |
 //! | `replay` | the archive of a local run, sent to a deployment on AWS |
-//! | `mapping` | what the event source mapping reads and calls |
+//! | `mapping` | the stream reader and the invoker of the event source mapping |
 //! | `split` | shards that are split and merged under load |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]

@@ -1,4 +1,4 @@
-//! What the event source mapping reads and calls.
+//! The stream reader and the invoker of the event source mapping.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use aws::mapping::LambdaInvoker;
 use aws_sdk_kinesis::primitives::Blob;
 use bytes::Bytes;
 use local::event_source_mapping::ports::{
-    InvokeFailure, Invoker, ReadLimit, ShardRecord, ShardTail, StreamReader,
+    InvokeFailure, Invoker, ReadLimit, RetainedRecord, ShardTail, StreamReader,
 };
 
 use crate::emulator::{sdk, stream, url};
@@ -26,7 +26,7 @@ async fn stream_of(data: &[Vec<u8>]) -> String {
     name
 }
 
-fn texts(records: &[ShardRecord]) -> Vec<&str> {
+fn texts(records: &[RetainedRecord]) -> Vec<&str> {
     records.iter().map(|record| std::str::from_utf8(&record.data).unwrap()).collect()
 }
 

@@ -1,4 +1,4 @@
-//! `tidegate redrive --aws --apply` brings failed events back to a stream on AWS, each once.
+//! `tidegate redrive --aws --apply` puts failed events on a stream on AWS again, each once.
 
 use std::time::Duration;
 

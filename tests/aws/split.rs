@@ -114,7 +114,7 @@ fn mapping(url: &str, consumer: &FakeConsumer) -> Running {
     };
     let reader = KinesisReader::new(&sdk(url), STREAM.to_owned());
     let consumer = || consumer.clone();
-    EventSourceMapping::new(settings, reader, consumer(), consumer(), consumer(), Clock::system()).run()
+    EventSourceMapping::new(settings, reader, consumer(), consumer(), consumer(), &Clock::system()).run()
 }
 
 struct Operator(aws_sdk_kinesis::Client);

@@ -6,7 +6,7 @@ use aws::kinesis::KinesisReader;
 use bytes::Bytes;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{OutgoingLine, Publisher};
-use local::event_source_mapping::ports::{ReadLimit, ShardRecord, ShardTail, StreamReader};
+use local::event_source_mapping::ports::{ReadLimit, RetainedRecord, ShardTail, StreamReader};
 use serde_json::json;
 use shared::config::Config;
 use shared::metric::Metric;
@@ -43,10 +43,10 @@ async fn publish(proxy: &Proxy, stream: &str, config: &Config, keys: &[&str]) ->
 }
 
 /// All records of the stream's first shard.
-pub(crate) async fn records(stream: &str) -> Vec<ShardRecord> {
+pub(crate) async fn records(stream: &str) -> Vec<RetainedRecord> {
     let reader = KinesisReader::new(&sdk(url()), stream.to_owned());
     let shard = reader.shards().await.unwrap().remove(0).id;
-    let mut records: Vec<ShardRecord> = Vec::new();
+    let mut records: Vec<RetainedRecord> = Vec::new();
     loop {
         let after = records.last().map(|record| record.sequence_number.clone());
         let read = reader
@@ -60,7 +60,7 @@ pub(crate) async fn records(stream: &str) -> Vec<ShardRecord> {
     }
 }
 
-fn keys(records: &[ShardRecord]) -> Vec<&str> {
+fn keys(records: &[RetainedRecord]) -> Vec<&str> {
     let mut keys: Vec<_> = records.iter().map(|record| record.partition_key.as_str()).collect();
     keys.sort_unstable();
     keys

@@ -1,5 +1,5 @@
-//! Records that failed permanently and that the failure destination lost. They are on the stream only, and `tidegate
-//! redrive --source stream` brings them back.
+//! Records that failed permanently and that the failure destination lost. They are on the stream only.
+//! `tidegate redrive --source stream` redrives them.
 //!
 //! Lambda drops records that its failure destination does not take. Our event source mapping waits instead, so these
 //! tests let it save the records and then delete them.

@@ -22,7 +22,7 @@ fn whole(site: &Site, head: &Value) -> Value {
 async fn a_body_of_ten_mebibytes_is_stored_whole() {
     let site = crate::site();
     let pipeline = site.start();
-    // With a phone number at both ends, so that both parts are seen to be transformed.
+    // With a phone number at both ends, so that the test sees that both parts are transformed.
     let text = format!("555-0199 {} 555-0199", noise(limits::BODY_BYTES - 18, 1));
     assert_eq!(text.len(), limits::BODY_BYTES);
     let request = pipeline
@@ -62,7 +62,7 @@ async fn ten_mebibytes_of_fields_are_stored_whole_too() {
 
 #[tokio::test]
 async fn no_object_exceeds_its_limit_even_if_events_do_not_compress() {
-    // The least that can be configured, so that what a Lambda payload holds fills several objects.
+    // The smallest size that can be configured, so that one Lambda payload fills several objects.
     let site = crate::site().configuration("[archive]\nobject_bytes = 1_000_000\n");
     let pipeline = site.start();
     for n in 0..40 {

@@ -9,8 +9,8 @@
 //! | `crash_matrix` | every step with every fault; then faults at random |
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
 //! | `spill` | an unavailable stream, the spill queue, its dead-letter queue |
-//! | `redrive` | failed events that are brought back |
-//! | `dropped` | records that the failure destination lost, brought back from the stream |
+//! | `redrive` | failed events that are redriven |
+//! | `dropped` | records that the failure destination lost, redriven from the stream |
 //! | `replay` | archived events that are printed or sent again |
 //! | `split` | a shard that is split under load |
 //! | `audit` | `tidegate audit` and `tidegate cat`, on runs with a known result |

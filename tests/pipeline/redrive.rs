@@ -1,4 +1,4 @@
-//! Failed events that `tidegate redrive` brings back. They are stored once, even if the command is repeated or killed.
+//! Failed events are stored once after `tidegate redrive`, even if the command is repeated or killed.
 
 use std::time::{Duration, SystemTime};
 

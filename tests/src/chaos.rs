@@ -1,5 +1,5 @@
 //! Crash runs: starts `tidegate local` with planned faults, sends events, kills it and starts it again. Then
-//! everything that the client's log has as accepted must be stored once, and `tidegate audit` must agree.
+//! every event that the client's log lists as accepted must be stored once, and `tidegate audit` must agree.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 

@@ -85,7 +85,7 @@ fn permission(Permission { action, on }: &Permission) -> Value {
     json!({ "action": action, "on": on })
 }
 
-/// The rules that the local run's event source mapping follows, and AWS's is given.
+/// The rules of the event source mapping. The local run follows them, and the mapping on AWS is configured with them.
 fn mapping(rules: &Rules) -> Value {
     json!({
         "startingPosition": STARTING_POSITION,
@@ -105,7 +105,7 @@ fn columns(columns: &[Column]) -> Vec<Value> {
     columns.iter().map(column).collect()
 }
 
-/// The attributes that the items table is keyed, indexed and expired by; and the partitions that are one tenant's.
+/// The attributes of the items table for its keys, its index and its expiry; and the partitions of one tenant.
 fn items() -> Value {
     let (tenant, id) =
         (TenantId::parse("TENANT").expect("a valid id"), EventId::parse("1").expect("a valid id"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
-use local::event_source_mapping::ports::{ReadLimit, StreamReader};
+use local::event_source_mapping::ports::{ReadLimit, ShardTail, StreamReader};
 use operate::deployment::{RecordPage, Start};
 
 use crate::error::described;
@@ -45,6 +45,7 @@ impl Shards {
             Start::At(time) => Position::At(time),
             Start::After(sequence_number) => Position::After(sequence_number.to_owned()),
         };
-        Ok(self.reader.read_from(shard, position, PAGE).await?.into())
+        let read = self.reader.read_from(shard, position, PAGE).await?;
+        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
     }
 }

@@ -9,9 +9,10 @@ use clap::Args;
 use local::adapters::Adapters;
 use local::data::DataFolder;
 use local::embedded::{Delivery, Left};
-use local::event_source_mapping::Drained;
-use local::pipeline::{DELIVERY, MappingPace, Options, Pipeline, Stopped};
+use local::event_source_mapping::{Drained, Rules};
+use local::pipeline::{DELIVERY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
+use shared::backoff::Backoff;
 use shared::telemetry::{LogFormat, init_logs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -72,7 +73,8 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             config_file: options.config.file(),
             shards: options.shards,
             program: std::env::current_exe().context("this program's own path")?,
-            pace: pace(&options),
+            rules: rules(&options),
+            poll: options.poll_ms.map_or(Duration::from_secs(1), Duration::from_millis),
             delivery: delivery(&options),
         },
         Prometheus::install()?,
@@ -102,14 +104,15 @@ async fn received(signals: &mut [Signal; 2]) {
     }
 }
 
-fn pace(options: &LocalOptions) -> MappingPace {
-    let deployed = MappingPace::default();
+/// As deployed, but for the options.
+fn rules(options: &LocalOptions) -> Rules {
+    let deployed = Rules::default();
     let or = |milliseconds: Option<u64>, duration| milliseconds.map_or(duration, Duration::from_millis);
-    MappingPace {
-        poll: or(options.poll_ms, deployed.poll),
-        window: or(options.window_ms, deployed.window),
-        backoff: or(options.backoff_ms, deployed.backoff),
-        retries: options.retries.or(deployed.retries),
+    Rules {
+        batching_window: or(options.window_ms, deployed.batching_window),
+        backoff: Backoff { first: or(options.backoff_ms, deployed.backoff.first), ..deployed.backoff },
+        maximum_retry_attempts: options.retries.or(deployed.maximum_retry_attempts),
+        ..deployed
     }
 }
 

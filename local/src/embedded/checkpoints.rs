@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::database::Database;
 use crate::event_source_mapping::ports::Checkpoints;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedCheckpoints(pub Database);
 
 impl Checkpoints for EmbeddedCheckpoints {

@@ -1,15 +1,16 @@
 //! One SQLite file for everything except objects.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::types::{Type, Value};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter};
 use shared::format::item::Attribute;
 
 use super::error::DatabaseError;
 use super::writes::Writes;
+use crate::lock;
 
 /// Columns have the names of the attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
@@ -22,10 +23,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(1);
 const PAGE_BYTES: u32 = 8192;
 
 /// A connection to the file. Clones share it. Open a second one for work that must not wait.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Database(Arc<SharedConnection>);
 
-#[derive(Debug)]
 struct SharedConnection {
     connection: Mutex<Connection>,
     writes: Writes,
@@ -38,6 +38,27 @@ pub(super) fn value(attribute: Attribute) -> Value {
         Attribute::Number(number) => Value::Integer(number),
         Attribute::Flag(flag) => Value::Integer(flag.into()),
     }
+}
+
+/// Inserts a row with these attributes, as `insert` and `on_conflict` say. Returns the number of rows: 0 or 1.
+pub(super) fn insert_row(
+    transaction: &Transaction<'_>,
+    insert: &str,
+    attributes: impl IntoIterator<Item = (&'static str, Attribute)>,
+    on_conflict: &str,
+) -> rusqlite::Result<usize> {
+    let (names, values): (Vec<_>, Vec<_>) = attributes.into_iter().unzip();
+    let (columns, marks) = (names.join(", "), vec!["?"; names.len()].join(", "));
+    let insert = format!("{insert} ({columns}) VALUES ({marks}) {on_conflict}");
+    transaction.prepare_cached(&insert)?.execute(params_from_iter(values.into_iter().map(value)))
+}
+
+/// The error of a column whose text cannot be read.
+pub(super) fn unreadable(
+    column: usize,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
 }
 
 /// SQLite's own busy handler sleeps up to 100 ms at a time, but ingest has only 120 ms for a put.
@@ -82,7 +103,7 @@ impl Database {
     ) -> Result<T, DatabaseError> {
         let database = self.clone();
         let finished = tokio::task::spawn_blocking(move || {
-            let mut connection = database.0.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = lock(&database.0.connection);
             work(&mut connection)
         });
         Ok(finished.await.map_err(|_| DatabaseError::Unfinished)??)

@@ -1,7 +1,5 @@
 //! Why the SQLite file could not be used.
 
-use rusqlite::ErrorCode;
-
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// Another version of Tidegate has written the file.
@@ -14,12 +12,4 @@ pub enum DatabaseError {
     /// The work panicked or was aborted.
     #[error("the work on the database did not finish")]
     Unfinished,
-}
-
-impl DatabaseError {
-    /// Whether another process held the file, so the same call may succeed later.
-    pub fn is_busy(&self) -> bool {
-        let Self::Sqlite(error) = self else { return false };
-        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-    }
 }

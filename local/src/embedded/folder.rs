@@ -55,13 +55,7 @@ impl Folder {
     }
 
     pub async fn get(&self, key: &str) -> io::Result<Option<Bytes>> {
-        let path = self.path(key);
-        off_thread(move || match std::fs::read(path) {
-            Ok(bytes) => Ok(Some(bytes.into())),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(error),
-        })
-        .await
+        self.get_range(key, 0, usize::MAX).await
     }
 
     /// `length` bytes of the object from `offset`, or fewer if it ends before that.
@@ -78,11 +72,7 @@ impl Folder {
     /// Deletes the object. Succeeds if it does not exist.
     pub async fn delete(&self, key: &str) -> io::Result<()> {
         let path = self.path(key);
-        off_thread(move || match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        })
-        .await
+        off_thread(move || ignore_missing(std::fs::remove_file(path))).await
     }
 
     /// The objects whose keys begin with `prefix`, in the order of their keys.
@@ -147,6 +137,14 @@ fn read_range(path: &Path, offset: usize, length: usize) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
+/// Deleting succeeds if there is nothing to delete.
+pub(crate) fn ignore_missing(deleted: io::Result<()>) -> io::Result<()> {
+    match deleted {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// Whether there is no object. A folder counts as absent, because a bucket has no folders.
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
@@ -177,9 +175,7 @@ fn written(file: &Metadata) -> io::Result<Timestamp> {
 fn walk(folder: &Path, visit: &mut impl FnMut(&Path, &Metadata) -> io::Result<()>) -> io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(());
-        }
+        Err(error) if is_absent(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
     for entry in entries {

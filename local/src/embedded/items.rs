@@ -2,71 +2,63 @@
 
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use operate::deployment::NamedItem;
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Row, Transaction, named_params, params, params_from_iter,
-};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::Origin;
 use uuid::Uuid;
 
-use super::database::Database;
-use super::database::value;
+use super::database::{Database, insert_row, unreadable};
 use super::error::DatabaseError;
 
 /// Items in one transaction. A put of ingest waits for the transaction and has only 120 ms.
 const TRANSACTION_ITEMS: usize = 250;
 
-#[derive(Clone, Debug)]
+/// The item of a partition key and a sort key, for [`existing`].
+const FIND: &str = "SELECT shard, sequence_number, position, admission_id, content_hash FROM items WHERE pk = ?1 AND sk = ?2";
+
+#[derive(Clone)]
 pub struct EmbeddedItems(pub Database);
 
 impl ItemStore for EmbeddedItems {
     async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        let mut outcomes = Vec::with_capacity(items.len());
-        for chunk in items.chunks(TRANSACTION_ITEMS) {
-            let rows = chunk.to_vec();
-            let inserted =
-                self.0.write(move |transaction| rows.iter().map(|item| insert(transaction, item)).collect());
-            match inserted.await {
-                Ok(inserted) => {
-                    let inserted: Vec<Insert> = inserted;
-                    outcomes.extend(inserted);
-                }
-                Err(error) => outcomes.extend(chunk.iter().map(|_| failed(&error))),
-            }
-        }
-        outcomes
+        self.write_each(items, insert, Insert::Failed).await
     }
 
     async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
-        let mut outcomes = Vec::with_capacity(items.len());
-        for chunk in items.chunks(TRANSACTION_ITEMS) {
-            let rows = chunk.to_vec();
-            let taken = self
-                .0
-                .write(move |transaction| rows.iter().map(|item| take_over(transaction, item)).collect());
-            match taken.await {
-                Ok(taken) => {
-                    let taken: Vec<TakenOver> = taken;
-                    outcomes.extend(taken);
-                }
-                Err(error) => outcomes.extend(chunk.iter().map(|_| TakenOver::Failed(error.to_string()))),
-            }
-        }
-        outcomes
+        self.write_each(items, take_over, TakenOver::Failed).await
     }
 }
 
 impl EmbeddedItems {
+    /// Writes the items in transactions of [`TRANSACTION_ITEMS`]. If one fails, all its items get the error.
+    async fn write_each<I: Clone + Send + 'static, O: Send + 'static>(
+        &self,
+        items: &[I],
+        write: fn(&Transaction<'_>, &I) -> rusqlite::Result<O>,
+        failed: fn(String) -> O,
+    ) -> Vec<O> {
+        let mut outcomes = Vec::with_capacity(items.len());
+        for chunk in items.chunks(TRANSACTION_ITEMS) {
+            let rows = chunk.to_vec();
+            let written =
+                self.0.write(move |transaction| rows.iter().map(|item| write(transaction, item)).collect());
+            outcomes.extend(
+                written.await.unwrap_or_else(|error| {
+                    chunk.iter().map(|_| failed(error.to_string())).collect::<Vec<_>>()
+                }),
+            );
+        }
+        outcomes
+    }
+
     /// The items with these names, in the same order; `None` if there is no such item.
     pub async fn find(
         &self,
         names: Vec<(TenantId, EventId)>,
     ) -> Result<Vec<Option<Existing>>, DatabaseError> {
         let find = move |connection: &mut Connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT shard, sequence_number, position, admission_id, content_hash FROM items WHERE pk = ?1 AND sk = ?2",
-            )?;
+            let mut select = connection.prepare_cached(FIND)?;
             let keys = names.iter().map(|(tenant, id)| (key::item_partition(tenant), key::item_sort(id)));
             keys.map(|(pk, sk)| select.query_row(params![pk, sk], existing).optional()).collect()
         };
@@ -85,13 +77,11 @@ impl EmbeddedItems {
                  WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
             )?;
             let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = select.query(params![after.unwrap_or(i64::MIN), rows])?;
-            let (mut items, mut last) = (Vec::new(), None);
-            while let Some(row) = rows.next()? {
-                items.push(named(row)?);
-                last = Some(row.get(9)?);
-            }
-            let last = last.filter(|_| items.len() == limit);
+            let rows = select.query_map(params![after.unwrap_or(i64::MIN), rows], |row| {
+                Ok((named(row)?, row.get::<_, i64>(9)?))
+            })?;
+            let (items, numbers): (Vec<_>, Vec<_>) = rows.collect::<Result<_, _>>()?;
+            let last = numbers.last().copied().filter(|_| items.len() == limit);
             Ok((items, last))
         };
         self.0.call(list).await
@@ -100,40 +90,24 @@ impl EmbeddedItems {
 
 fn named(row: &Row<'_>) -> rusqlite::Result<NamedItem> {
     let (pk, sk, received_at): (String, String, String) = (row.get(5)?, row.get(6)?, row.get(7)?);
-    let unreadable = |column, text: &str| {
-        let error = format!("`{text}` is not as Tidegate writes it").into();
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error)
-    };
-    let (tenant, id) = key::item_name(&pk, &sk).ok_or_else(|| unreadable(6, &format!("{pk} {sk}")))?;
-    let received_at =
-        serde_json::from_value(received_at.clone().into()).map_err(|_| unreadable(7, &received_at))?;
+    let (tenant, id) = key::item_name(&pk, &sk)
+        .ok_or_else(|| unreadable(6, format!("`{pk} {sk}` is not as Tidegate writes it")))?;
+    let received_at = serde_json::from_value(received_at.into()).map_err(|error| unreadable(7, error))?;
     Ok(NamedItem { tenant, id, existing: existing(row)?, received_at, expires_at: row.get(8)? })
-}
-
-fn failed(error: &DatabaseError) -> Insert {
-    Insert::Failed(error.to_string())
 }
 
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {
     let (pk, sk) = (key::item_partition(&item.facts.tenant), key::item_sort(&item.facts.id));
-    let (names, values): (Vec<_>, Vec<_>) = item.attributes().into_iter().unzip();
-    let (columns, marks) = (names.join(", "), vec!["?"; names.len()].join(", "));
-    let insert = format!("INSERT INTO items ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING");
-    let inserted =
-        transaction.prepare_cached(&insert)?.execute(params_from_iter(values.into_iter().map(value)))?;
-    if inserted == 1 {
+    if insert_row(transaction, "INSERT INTO items", item.attributes(), "ON CONFLICT DO NOTHING")? == 1 {
         return Ok(Insert::Inserted);
     }
-    transaction
-        .prepare_cached(
-            "SELECT shard, sequence_number, position, admission_id, content_hash FROM items WHERE pk = ?1 AND sk = ?2",
-        )?
-        .query_row(params![pk, sk], |row| existing(row).map(Insert::Exists))
+    let mut find = transaction.prepare_cached(FIND)?;
+    find.query_row(params![pk, sk], |row| existing(row).map(Insert::Exists))
 }
 
 fn take_over(transaction: &Transaction<'_>, item: &TakeOver) -> rusqlite::Result<TakenOver> {
     let TakeOver { tenant, id, from, to } = item;
-    let mut update: CachedStatement<'_> = transaction.prepare_cached(
+    let mut update = transaction.prepare_cached(
         "UPDATE items SET shard = :to_shard, sequence_number = :to_number, position = :to_position WHERE pk = :pk AND sk = :sk AND shard = :shard AND sequence_number = :number AND position = :position",
     )?;
     let changed = update.execute(named_params! {
@@ -151,16 +125,9 @@ fn take_over(transaction: &Transaction<'_>, item: &TakeOver) -> rusqlite::Result
 
 fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {
     let admission: String = row.get(3)?;
-    let admission = Uuid::parse_str(&admission).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
-    })?;
-    let (shard, sequence_number): (String, String) = (row.get(0)?, row.get(1)?);
+    let admission = Uuid::parse_str(&admission).map_err(|error| unreadable(3, error))?;
     Ok(Existing {
-        origin: Origin {
-            shard: shard.into(),
-            sequence_number: sequence_number.into(),
-            position: row.get(2)?,
-        },
+        origin: Origin { shard: row.get(0)?, sequence_number: row.get(1)?, position: row.get(2)? },
         admission_id: AdmissionId(admission),
         content_hash: row.get(4)?,
     })
@@ -178,6 +145,7 @@ mod tests {
     use shared::time::Timestamp;
 
     use super::*;
+    use crate::embedded::database::value;
 
     /// An item with every optional member.
     fn item() -> Item {

@@ -1,20 +1,16 @@
 //! The ledger table: one row for each shard, and one for each archive object.
 
-use std::collections::HashMap;
-
 use consumer_fn::Attribute;
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params};
 use shared::format::key;
-use shared::format::manifest_row::{ManifestRow, UnreadableRow};
+use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
-use super::database::Database;
-use super::database::value;
-use super::error::DatabaseError;
+use super::database::{Database, insert_row};
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedLedger(pub Database);
 
 impl Ledger for EmbeddedLedger {
@@ -26,7 +22,7 @@ impl Ledger for EmbeddedLedger {
             )?;
             select.query_row([shard], progress).optional()
         });
-        Ok(read.await.map_err(failure)?.unwrap_or_default())
+        Ok(read.await.map_err(|error| LedgerFailure(error.to_string()))?.unwrap_or_default())
     }
 
     async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
@@ -50,27 +46,24 @@ impl Ledger for EmbeddedLedger {
                 ],
             )
         });
-        let rows = written.await.map_err(failure)?;
+        let rows = written.await.map_err(|error| LedgerFailure(error.to_string()))?;
         Ok(if rows == 1 { Written::Done } else { Written::Conflict })
     }
 
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
         let keys = [("pk", key::ledger_partition(shard)), ("sk", sort(&row.first))];
         let keys = keys.map(|(name, key)| (name, Attribute::Text(key)));
-        let (names, values): (Vec<_>, Vec<_>) = keys.into_iter().chain(row.attributes()).unzip();
+        let attributes: Vec<_> = keys.into_iter().chain(row.attributes()).collect();
         let written = self.0.write(move |transaction| {
-            let places = vec!["?"; names.len()].join(", ");
-            let insert = format!("INSERT OR REPLACE INTO manifest ({}) VALUES ({places})", names.join(", "));
-            let values = values.into_iter().map(value);
-            transaction.prepare_cached(&insert)?.execute(params_from_iter(values))
+            insert_row(transaction, "INSERT OR REPLACE INTO manifest", attributes, "")
         });
-        written.await.map(drop).map_err(failure)
+        written.await.map(drop).map_err(|error| LedgerFailure(error.to_string()))
     }
 }
 
 /// The sort key of the row that starts at this position.
-fn sort(mark: &ShardPosition) -> String {
-    key::manifest_sort(&mark.sequence_number, mark.position)
+fn sort(position: &ShardPosition) -> String {
+    key::manifest_sort(&position.sequence_number, position.position)
 }
 
 impl EmbeddedLedger {
@@ -80,7 +73,7 @@ impl EmbeddedLedger {
         shard: &str,
         after: Option<&ShardPosition>,
         limit: usize,
-    ) -> Result<Vec<ManifestRow>, ManifestError> {
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         let after = after.map_or(String::new(), sort);
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk > ?2 ORDER BY sk LIMIT ?3";
         self.rows(query, shard, after, limit).await
@@ -92,7 +85,7 @@ impl EmbeddedLedger {
         shard: &str,
         end: Option<&ShardPosition>,
         limit: usize,
-    ) -> Result<Vec<ManifestRow>, ManifestError> {
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         // Without an end: a key after that of every row.
         let end = end.map_or_else(|| "object0".to_owned(), sort);
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk < ?2 ORDER BY sk DESC LIMIT ?3";
@@ -104,7 +97,7 @@ impl EmbeddedLedger {
         &self,
         shard: &str,
         position: &ShardPosition,
-    ) -> Result<Option<ManifestRow>, ManifestError> {
+    ) -> anyhow::Result<Option<ManifestRow>> {
         let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk <= ?2 ORDER BY sk DESC LIMIT ?3";
         Ok(self.rows(query, shard, sort(position), 1).await?.pop())
     }
@@ -115,41 +108,28 @@ impl EmbeddedLedger {
         shard: &str,
         sort: String,
         limit: usize,
-    ) -> Result<Vec<ManifestRow>, ManifestError> {
+    ) -> anyhow::Result<Vec<ManifestRow>> {
         let partition = key::ledger_partition(shard);
         let rows = self.0.call(move |connection| {
             let mut select = connection.prepare_cached(query)?;
-            let names: Vec<String> = select.column_names().map(str::to_owned).collect();
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = select.query(params![partition, sort, limit])?;
-            let mut read = Vec::new();
-            while let Some(row) = rows.next()? {
-                let columns =
-                    (0..names.len()).map(|column| row.get(column)).collect::<Result<Vec<Value>, _>>()?;
-                read.push(names.iter().cloned().zip(columns).collect::<HashMap<_, _>>());
-            }
-            Ok(read)
+            let read = |row: &Row<'_>| Ok(ManifestRow::read(|name| attribute(row, name)));
+            select.query_map(params![partition, sort, limit], read)?.collect::<Result<Vec<_>, _>>()
         });
-        let attribute = |row: &HashMap<String, Value>, name: &str| match row.get(name)? {
-            Value::Text(text) => Some(Attribute::Text(text.clone())),
-            Value::Integer(number) => Some(Attribute::Number(*number)),
-            _ => None,
-        };
-        let read = |row| ManifestRow::read(|name| attribute(&row, name));
-        Ok(rows.await?.into_iter().map(read).collect::<Result<_, _>>()?)
+        Ok(rows.await?.into_iter().collect::<Result<_, _>>()?)
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    #[error(transparent)]
-    Row(#[from] UnreadableRow),
+fn attribute(row: &Row<'_>, name: &str) -> Option<Attribute> {
+    match row.get(name).ok()? {
+        Value::Text(text) => Some(Attribute::Text(text)),
+        Value::Integer(number) => Some(Attribute::Number(number)),
+        _ => None,
+    }
 }
 
 fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
-    let mark = |column| {
+    let position = |column| {
         let sequence_number: Option<String> = row.get(column)?;
         let position: Option<u32> = row.get(column + 1)?;
         Ok::<_, rusqlite::Error>(
@@ -159,14 +139,9 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     let key: Option<String> = row.get(3)?;
     Ok(Progress {
         version: row.get(0)?,
-        committed_end: mark(1)?,
-        intent: key.zip(mark(4)?).map(|(key, from)| Intent { key, from }),
+        committed_end: position(1)?,
+        intent: key.zip(position(4)?).map(|(key, from)| Intent { key, from }),
     })
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
-fn failure(error: DatabaseError) -> LedgerFailure {
-    LedgerFailure(error.to_string())
 }
 
 #[cfg(test)]

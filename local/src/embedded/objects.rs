@@ -14,7 +14,7 @@ use super::folder::Folder;
 use crate::event_source_mapping::ports::FailureDestination;
 
 /// The objects are in a folder, their metadata in the database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedObjects {
     pub folder: Folder,
     pub database: Database,
@@ -67,10 +67,7 @@ impl ObjectStore for EmbeddedObjects {
                 .query_row(
                     "SELECT before_sequence_number, before_position FROM object_metadata WHERE key = ?1 AND sha256 = ?2",
                     params![row_key, sha256],
-                    |row| {
-                        let sequence_number: String = row.get(0)?;
-                        Ok(ShardPosition::new(sequence_number, row.get(1)?))
-                    },
+                    |row| Ok(ShardPosition { sequence_number: row.get(0)?, position: row.get(1)? }),
                 )
                 .optional()
         });

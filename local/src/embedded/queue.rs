@@ -14,10 +14,10 @@ use super::error::DatabaseError;
 const SPILL: &str = "spill";
 const DEAD: &str = "spill-dead";
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedQueue {
-    database: Database,
-    clock: Clock,
+    pub database: Database,
+    pub clock: Clock,
 }
 
 /// How a queue repeats messages.
@@ -49,10 +49,6 @@ pub struct Left {
 }
 
 impl EmbeddedQueue {
-    pub fn new(database: Database, clock: Clock) -> Self {
-        Self { database, clock }
-    }
-
     /// At most 10 visible messages, the oldest first. Their bodies have at most `bytes` together, unless it is one
     /// message. They become visible again after the visibility time-out, unless they are deleted.
     pub async fn receive(&self, bytes: usize, delivery: Delivery) -> Result<Vec<Received>, DatabaseError> {
@@ -206,7 +202,7 @@ mod tests {
         let of_clock = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp::from_unix_ms(of_clock.load(Ordering::Relaxed)));
         let database = Database::open(&folder.path().join("queue.sqlite")).unwrap();
-        (folder, EmbeddedQueue::new(database, clock), now)
+        (folder, EmbeddedQueue { database, clock }, now)
     }
 
     async fn send(queue: &EmbeddedQueue, keys: &[&str]) {

@@ -1,26 +1,27 @@
 //! The stream: shards with ranges of hashes, records in order, and sequence numbers of 56 digits as in Kinesis.
 
+use anyhow::{Context, anyhow};
 use ingest_fn::publish::{EventStream, Put, StreamFailure, StreamRecord};
 use md5::{Digest, Md5};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::limits;
 use shared::time::{Clock, Timestamp};
 
-use super::database::Database;
+use super::database::{Database, unreadable};
 use super::error::DatabaseError;
 use crate::event_source_mapping::ports::{
-    ReadLimit, ShardRead, ShardRecord, ShardTail, StreamReader, StreamShard,
+    ReadLimit, RetainedRecord, ShardRead, ShardTail, StreamReader, StreamShard,
 };
 
 /// Writes to the stream.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedStream {
     database: Database,
     clock: Clock,
 }
 
 /// Reads the stream, on a connection of its own, so that reads do not wait for puts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StreamRows(pub Database);
 
 #[derive(Clone, Debug)]
@@ -30,25 +31,12 @@ struct OpenShard {
     last_hash: u128,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum SplitError {
-    #[error("`{0}` is not an open shard")]
-    NotOpen(String),
-    /// Its range is a single hash.
-    #[error("`{0}` is too narrow to split")]
-    TooNarrow(String),
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-}
-
 impl EmbeddedStream {
     /// Opens the stream. A new stream gets `shards` shards of equal width, at least 1.
     pub async fn open(database: Database, shards: u16, clock: Clock) -> Result<Self, DatabaseError> {
         database
             .write(move |transaction| {
-                let existing: u32 =
-                    transaction.query_row("SELECT count(*) FROM shards", [], |row| row.get(0))?;
-                if existing == 0 {
+                if count_shards(transaction)? == 0 {
                     create_evenly(transaction, u128::from(shards.max(1)))?;
                 }
                 Ok(())
@@ -65,22 +53,21 @@ impl EmbeddedStream {
 
     /// Splits an open shard in the middle. It takes no more records; its two children do. A put at the same time, even
     /// in another process, goes to the shard before the split or to a child.
-    pub async fn split(&self, shard: &str) -> Result<[String; 2], SplitError> {
+    pub async fn split(&self, shard: &str) -> anyhow::Result<[String; 2]> {
         let shard = shard.to_owned();
         let split = self.database.write(move |transaction| {
             let Some(parent) = open_shards(transaction)?.into_iter().find(|open| open.id == shard) else {
-                return Ok(Err(SplitError::NotOpen(shard)));
+                return Ok(Err(anyhow!("`{shard}` is not an open shard")));
             };
             let middle = parent.first_hash + (parent.last_hash - parent.first_hash) / 2;
             if middle == parent.last_hash {
-                return Ok(Err(SplitError::TooNarrow(parent.id)));
+                return Ok(Err(anyhow!("the range of `{shard}` is a single hash and cannot be split")));
             }
-            let ids = next_ids(transaction)?;
-            let ranges = [(parent.first_hash, middle), (middle + 1, parent.last_hash)];
-            for (id, (first, last)) in ids.iter().zip(ranges) {
-                create(transaction, id, Some(&parent.id), first, last)?;
-            }
-            transaction.execute("UPDATE shards SET closed = 1 WHERE id = ?1", [&parent.id])?;
+            let ids = [
+                create(transaction, Some(&shard), parent.first_hash, middle)?,
+                create(transaction, Some(&shard), middle + 1, parent.last_hash)?,
+            ];
+            transaction.execute("UPDATE shards SET closed = 1 WHERE id = ?1", [&shard])?;
             Ok(Ok(ids))
         });
         split.await?
@@ -113,12 +100,9 @@ fn shard_of<'a>(open: &'a [OpenShard], partition_key: &str) -> &'a str {
 
 impl EventStream for EmbeddedStream {
     async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
-        if let Some(large) = records
-            .iter()
-            .find(|record| record.partition_key.len() + record.data.len() > limits::RECORD_BYTES)
-        {
+        let sizes = records.iter().map(|record| record.partition_key.len() + record.data.len());
+        if let Some(bytes) = sizes.max().filter(|bytes| *bytes > limits::RECORD_BYTES) {
             // Like Kinesis, refuse the whole call.
-            let bytes = large.partition_key.len() + large.data.len();
             return Err(StreamFailure::Refused(format!(
                 "a record of {bytes} bytes is over the limit of {} bytes",
                 limits::RECORD_BYTES
@@ -215,8 +199,8 @@ fn read(connection: &Connection, shard: &str, after: i64, limit: ReadLimit) -> r
     Ok(ShardRead { records, tail })
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<ShardRecord> {
-    Ok(ShardRecord {
+fn record(row: &Row<'_>) -> rusqlite::Result<RetainedRecord> {
+    Ok(RetainedRecord {
         sequence_number: sequence_number(row.get(0)?),
         partition_key: row.get(1)?,
         arrival: Timestamp::from_unix_ms(row.get(2)?),
@@ -231,50 +215,44 @@ fn sequence_number(sequence: i64) -> String {
 
 fn sequence(sequence_number: &str) -> anyhow::Result<i64> {
     let digits = sequence_number.strip_prefix("49").filter(|digits| digits.len() == 54);
-    let sequence = digits.and_then(|digits| digits.parse().ok());
-    sequence
-        .ok_or_else(|| anyhow::anyhow!("`{sequence_number}` is not a sequence number of the embedded stream"))
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .with_context(|| format!("`{sequence_number}` is not a sequence number of the embedded stream"))
 }
 
-fn shard_id(number: u128) -> String {
-    format!("shardId-{number:012}")
-}
-
-/// The ids of the next two shards.
-fn next_ids(connection: &Connection) -> rusqlite::Result<[String; 2]> {
-    let count: u32 = connection.query_row("SELECT count(*) FROM shards", [], |row| row.get(0))?;
-    Ok([shard_id(count.into()), shard_id(u128::from(count) + 1)])
+/// Shards are never deleted, so their number is that of the next shard.
+fn count_shards(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("SELECT count(*) FROM shards", [], |row| row.get(0))
 }
 
 fn create_evenly(transaction: &Transaction<'_>, shards: u128) -> rusqlite::Result<()> {
     let width = u128::MAX / shards;
     for number in 0..shards {
         let last = if number == shards - 1 { u128::MAX } else { (number + 1) * width - 1 };
-        create(transaction, &shard_id(number), None, number * width, last)?;
+        create(transaction, None, number * width, last)?;
     }
     Ok(())
 }
 
+/// Creates the next shard and returns its id.
 fn create(
     transaction: &Transaction<'_>,
-    id: &str,
     parent: Option<&str>,
     first_hash: u128,
     last_hash: u128,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<String> {
+    let id = format!("shardId-{:012}", count_shards(transaction)?);
     transaction.execute(
         "INSERT INTO shards (id, parent, first_hash, last_hash) VALUES (?1, ?2, ?3, ?4)",
         params![id, parent, format!("{first_hash:032x}"), format!("{last_hash:032x}")],
     )?;
-    Ok(())
+    Ok(id)
 }
 
 fn open_shards(connection: &Connection) -> rusqlite::Result<Vec<OpenShard>> {
     let hash = |row: &Row<'_>, column| {
         let digits: String = row.get(column)?;
-        u128::from_str_radix(&digits, 16).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
-        })
+        u128::from_str_radix(&digits, 16).map_err(|error| unreadable(column, error))
     };
     let mut select = connection.prepare_cached(
         "SELECT id, first_hash, last_hash FROM shards WHERE closed = 0 ORDER BY first_hash",
@@ -311,7 +289,7 @@ mod tests {
         shard: &str,
         after: Option<&str>,
         room: ReadLimit,
-    ) -> (Vec<ShardRecord>, ShardTail) {
+    ) -> (Vec<RetainedRecord>, ShardTail) {
         let read = rows.read(shard, after, room).await.unwrap();
         (read.records, read.tail)
     }
@@ -377,7 +355,8 @@ mod tests {
             listed[1],
             StreamShard { id: children[0].clone(), parents: vec!["shardId-000000000000".to_owned()] }
         );
-        assert!(matches!(stream.split("shardId-000000000000").await, Err(SplitError::NotOpen(_))));
+        let error = stream.split("shardId-000000000000").await.unwrap_err();
+        assert_eq!(error.to_string(), "`shardId-000000000000` is not an open shard");
     }
 
     #[tokio::test]

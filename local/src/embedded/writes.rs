@@ -3,14 +3,14 @@
 //! A commit copies every page that the transaction touched, however little was written to it. With a transaction for
 //! each write, commits would be the largest cost of ingest.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
 use tokio::sync::oneshot;
 
 use super::error::DatabaseError;
+use crate::lock;
 
 #[derive(Default)]
 pub(super) struct Writes(Mutex<PendingWrites>);
@@ -46,7 +46,7 @@ impl Writes {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> (bool, WriteResult<T>) {
         let (sender, result) = oneshot::channel();
-        let mut pending = self.lock();
+        let mut pending = lock(&self.0);
         pending.writes.push(Box::new(PendingWrite { work: Some(work), returned: None, result: sender }));
         (!std::mem::replace(&mut pending.is_drained, true), result)
     }
@@ -54,7 +54,7 @@ impl Writes {
     /// Writes until no write is pending.
     pub(super) fn drain(&self, connection: &Mutex<Connection>) {
         while let Some(mut writes) = self.next() {
-            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = lock(connection);
             let committed = commit(&mut connection, &mut writes);
             drop(connection);
             for write in writes {
@@ -65,19 +65,9 @@ impl Writes {
 
     /// All pending writes. If there are none, the caller of the next [`Writes::enter`] must drain.
     fn next(&self) -> Option<Vec<Box<dyn Write>>> {
-        let mut pending = self.lock();
+        let mut pending = lock(&self.0);
         pending.is_drained = !pending.writes.is_empty();
         pending.is_drained.then(|| std::mem::take(&mut pending.writes))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, PendingWrites> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Writes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Writes").field("pending", &self.lock().writes.len()).finish()
     }
 }
 
@@ -135,6 +125,8 @@ fn copy(error: &rusqlite::Error) -> rusqlite::Error {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use rusqlite::ErrorCode;
 
     use super::*;
 
@@ -202,7 +194,9 @@ mod tests {
         let results = [writes.enter(insert("a")).1, writes.enter(insert("b")).1];
         writes.drain(&connection);
         for result in results {
-            assert!(result.blocking_recv().unwrap().unwrap_err().is_busy());
+            let error = result.blocking_recv().unwrap().unwrap_err();
+            let DatabaseError::Sqlite(error) = error else { panic!("{error}") };
+            assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
         }
         assert_eq!(rows(&connection.lock().unwrap()), Vec::<String>::new());
     }

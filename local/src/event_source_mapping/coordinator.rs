@@ -6,64 +6,42 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::poller::{Mode, PollEnd, Poller, Ports, Totals};
-use super::ports::{Checkpoints, FailureDestination, Invoker, StreamReader, StreamShard};
+use super::EventSourceMapping;
+use super::poller::{Mode, Poller};
+use super::ports::{Checkpoints, FailureDestination, Invoker, ShardTail, StreamReader, StreamShard};
 use super::retry::until_it_works;
-use super::settings::Settings;
-use super::timeline::Timeline;
 
-pub(super) struct Coordinator<R, C, I, D> {
-    pub(super) settings: Arc<Settings>,
-    pub(super) ports: Arc<Ports<R, C, I, D>>,
-    pub(super) timeline: Timeline,
-    pub(super) totals: Arc<Totals>,
-    pub(super) mode: watch::Receiver<Mode>,
-}
-
-impl<R, C, I, D> Coordinator<R, C, I, D>
-where
-    R: StreamReader,
-    C: Checkpoints,
-    I: Invoker,
-    D: FailureDestination,
-{
-    /// Runs until a drain has reached the tip of every shard. The pollers end with this future.
-    pub(super) async fn run(mut self) {
-        let mut pollers = JoinSet::new();
-        let mut started = HashSet::new();
-        let mut closed = HashSet::new();
-        loop {
-            let list = || self.ports.reader.shards();
-            let listed = until_it_works(self.settings.rules.backoff, "listing shards", "all", list).await;
-            for shard_id in startable(&listed, &started, &closed) {
-                tracing::info!(shard.id = %shard_id, "polling a shard");
-                started.insert(shard_id.clone());
-                pollers.spawn(self.poll(shard_id));
-            }
-            if pollers.is_empty() && *self.mode.borrow() == Mode::Draining {
-                return;
-            }
-            tokio::select! {
-                Some(ended) = pollers.join_next() => match ended {
-                    Ok((shard_id, PollEnd::Closed)) => {
-                        tracing::info!(shard.id = %shard_id, "a closed shard was processed to its end");
-                        closed.insert(shard_id);
-                    }
-                    Ok((_, PollEnd::Drained)) => {}
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                },
-                () = tokio::time::sleep(self.settings.discovery_interval) => {}
-                Ok(()) = self.mode.changed() => {}
-            }
+/// Runs until a drain has reached the tip of every shard. The pollers end with this future.
+pub(super) async fn run<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination>(
+    mapping: Arc<EventSourceMapping<R, C, I, D>>,
+    mut mode: watch::Receiver<Mode>,
+) {
+    let mut pollers = JoinSet::new();
+    let mut started = HashSet::new();
+    let mut closed = HashSet::new();
+    loop {
+        let list = || mapping.reader.shards();
+        let listed = until_it_works(mapping.settings.rules.backoff, "listing shards", "all", list).await;
+        for shard_id in startable(&listed, &started, &closed) {
+            tracing::info!(shard.id = %shard_id, "polling a shard");
+            started.insert(shard_id.clone());
+            let (mapping, mode) = (Arc::clone(&mapping), mode.clone());
+            pollers.spawn(async move { Poller::resume(mapping, shard_id, mode).await.run().await });
         }
-    }
-
-    fn poll(&self, shard_id: String) -> impl Future<Output = (String, PollEnd)> + Send + use<R, C, I, D> {
-        let (settings, ports) = (Arc::clone(&self.settings), Arc::clone(&self.ports));
-        let (timeline, totals, mode) = (self.timeline, Arc::clone(&self.totals), self.mode.clone());
-        async move {
-            let poller = Poller::resume(shard_id.clone(), settings, ports, timeline, totals, mode).await;
-            (shard_id, poller.run().await)
+        if pollers.is_empty() && *mode.borrow() == Mode::Draining {
+            return;
+        }
+        tokio::select! {
+            Some(ended) = pollers.join_next() => match ended {
+                Ok((shard_id, ShardTail::Closed)) => {
+                    tracing::info!(shard.id = %shard_id, "a closed shard was processed to its end");
+                    closed.insert(shard_id);
+                }
+                Ok(_drained) => {}
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
+            () = tokio::time::sleep(mapping.settings.discovery_interval) => {}
+            Ok(()) = mode.changed() => {}
         }
     }
 }

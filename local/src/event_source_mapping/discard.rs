@@ -5,23 +5,22 @@ use shared::id::Ids;
 use shared::time::Timestamp;
 use uuid::Uuid;
 
-use super::payload::Envelope;
+use super::payload;
 use super::ports::FailureDestination;
 use super::retry::until_it_works;
 use super::settings::Settings;
-use super::shard::Discarded;
+use super::shard::{Discarded, ends};
 
 /// Saves the records. A crash between this and the next checkpoint saves them twice, but never loses them.
 pub(super) async fn save(
     destination: &impl FailureDestination,
     settings: &Settings,
     shard_id: &str,
-    envelope: &Envelope,
     discarded: &Discarded,
     now: Timestamp,
 ) {
     let ids = Ids::system();
-    let batch = failed_batch(settings, shard_id, envelope, discarded, now, [ids.next(), ids.next()]);
+    let batch = failed_batch(settings, shard_id, discarded, now, [ids.next(), ids.next()]);
     let save = || destination.save(&batch);
     until_it_works(settings.rules.backoff, "saving a failed batch", shard_id, save).await;
     tracing::error!(
@@ -41,12 +40,11 @@ pub(super) async fn save(
 fn failed_batch(
     settings: &Settings,
     shard_id: &str,
-    envelope: &Envelope,
     discarded: &Discarded,
     now: Timestamp,
     [request_id, suffix]: [Uuid; 2],
 ) -> FailedBatchObject {
-    let (first, last) = discarded.first_and_last();
+    let [first, last] = ends(&discarded.records);
     FailedBatchObject {
         object_key: object_key(settings.mapping_id, shard_id, now, suffix),
         request_context: RequestContext {
@@ -71,10 +69,7 @@ fn failed_batch(
             batch_size: discarded.records.len(),
             stream_arn: settings.stream_arn.clone(),
         },
-        payload: Some(
-            String::from_utf8(envelope.render(&discarded.records).into())
-                .expect("the event is put together from strings"),
-        ),
+        payload: Some(payload::event(&discarded.records)),
     }
 }
 
@@ -88,18 +83,20 @@ mod tests {
     use shared::format::failed_batch::Condition;
 
     use super::*;
+    use crate::event_source_mapping::payload::Envelope;
     use crate::event_source_mapping::tests::{record, settings};
 
+    const SHARD: &str = "shardId-000000000001";
+
     fn failed(discarded: &Discarded) -> FailedBatchObject {
-        let shard = "shardId-000000000001";
-        let envelope = Envelope::new(&settings(), shard);
         let now = Timestamp::from_unix_ms(1_573_691_886_021);
-        failed_batch(&settings(), shard, &envelope, discarded, now, [1, 2].map(Uuid::from_u128))
+        failed_batch(&settings(), SHARD, discarded, now, [1, 2].map(Uuid::from_u128))
     }
 
     fn discarded(condition: Condition, invocations: u32, function_error: bool) -> Discarded {
+        let envelope = Envelope::new(&settings(), SHARD);
         Discarded {
-            records: vec![record(9), record(10)],
+            records: vec![envelope.render(record(9)), envelope.render(record(10))],
             condition,
             invocations,
             function_error,

@@ -1,122 +1,69 @@
-//! The event that a function receives from a Kinesis mapping, rendered into one buffer, and its exact size.
+//! The event that a function receives from a Kinesis mapping. A record is rendered once, after it was read.
 //! Shape: <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html#services-kinesis-event-example>
 
-use std::io;
-
 use base64_simd::STANDARD;
-use bytes::Bytes;
+use serde_json::Value;
+use shared::time::Timestamp;
 
-use super::ports::ShardRecord;
+use super::ports::RetainedRecord;
 use super::settings::Settings;
 
-const OPENING: &str = r#"{"Records":["#;
-const CLOSING: &str = "]}";
-const PARTITION_KEY: &str = r#"{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"#;
-const SEQUENCE_NUMBER: &str = r#","sequenceNumber":""#;
-const DATA: &str = r#"","data":""#;
-const ARRIVAL: &str = r#"","approximateArrivalTimestamp":"#;
+/// A record as the function receives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RenderedRecord {
+    pub(super) sequence_number: String,
+    pub(super) arrival: Timestamp,
+    pub(super) json: String,
+}
 
-/// The JSON that is the same in all records of a shard, so that rendering only copies.
-#[derive(Clone, Debug)]
+/// The JSON that is the same in all records of a shard.
+#[derive(Debug)]
 pub(super) struct Envelope {
-    /// From the arrival time to the shard in `eventID`.
-    event_id: String,
-    /// From `eventID` to the end of the record.
-    origin: String,
+    shard_id: String,
+    /// From `eventName` to the end of the record.
+    source: String,
 }
 
 impl Envelope {
-    pub(super) fn new(settings: &Settings, shard_id: &str) -> Self {
-        let region = settings.stream_arn.split(':').nth(3).unwrap_or_default();
-        Self {
-            event_id: format!(
-                r#"}},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"{shard_id}:"#
-            ),
-            origin: format!(
-                r#"","eventName":"aws:kinesis:record","invokeIdentityArn":"{}","awsRegion":"{region}","eventSourceARN":"{}"}}"#,
-                settings.role_arn, settings.stream_arn
-            ),
-        }
+    pub(super) fn new(Settings { stream_arn, role_arn, .. }: &Settings, shard_id: &str) -> Self {
+        let region = stream_arn.split(':').nth(3).unwrap_or_default();
+        let source = format!(
+            r#""eventName":"aws:kinesis:record","invokeIdentityArn":"{role_arn}","awsRegion":"{region}","eventSourceARN":"{stream_arn}""#
+        );
+        Self { shard_id: shard_id.to_owned(), source }
     }
 
-    /// The length in bytes of an event of records whose [lengths](Self::length_of) add up to `sum`.
-    pub(super) fn event_length(records: usize, sum: usize) -> usize {
-        OPENING.len() + sum + records.saturating_sub(1) + CLOSING.len()
-    }
-
-    /// The length in bytes of one record in an event.
-    pub(super) fn length_of(&self, record: &ShardRecord) -> usize {
-        let fixed = [PARTITION_KEY, SEQUENCE_NUMBER, DATA, ARRIVAL, &self.event_id, &self.origin];
-        fixed.iter().map(|part| part.len()).sum::<usize>()
-            + quoted_length(&record.partition_key)
-            + 2 * record.sequence_number.len()
-            + STANDARD.encoded_length(record.data.len())
-            + arrival_seconds(record).len()
-    }
-
-    pub(super) fn render(&self, records: &[ShardRecord]) -> Bytes {
-        let sum = records.iter().map(|record| self.length_of(record)).sum();
-        let mut event = Vec::with_capacity(Self::event_length(records.len(), sum));
-        event.extend_from_slice(OPENING.as_bytes());
-        for (index, record) in records.iter().enumerate() {
-            if index > 0 {
-                event.push(b',');
-            }
-            self.render_record(record, &mut event);
-        }
-        event.extend_from_slice(CLOSING.as_bytes());
-        event.into()
-    }
-
-    fn render_record(&self, record: &ShardRecord, event: &mut Vec<u8>) {
-        event.extend_from_slice(PARTITION_KEY.as_bytes());
-        write_quoted(&record.partition_key, &mut *event);
-        event.extend_from_slice(SEQUENCE_NUMBER.as_bytes());
-        event.extend_from_slice(record.sequence_number.as_bytes());
-        event.extend_from_slice(DATA.as_bytes());
-        STANDARD.encode_append(&record.data, event);
-        event.extend_from_slice(ARRIVAL.as_bytes());
-        event.extend_from_slice(arrival_seconds(record).as_bytes());
-        event.extend_from_slice(self.event_id.as_bytes());
-        event.extend_from_slice(record.sequence_number.as_bytes());
-        event.extend_from_slice(self.origin.as_bytes());
+    pub(super) fn render(&self, record: RetainedRecord) -> RenderedRecord {
+        let RetainedRecord { sequence_number, partition_key, data, arrival } = record;
+        let Self { shard_id, source } = self;
+        let partition_key = Value::from(partition_key);
+        let data = STANDARD.encode_to_string(&data);
+        // AWS writes 190 ms as `.19` and 0 ms as `.0`, and so does `{:?}`.
+        let seconds = arrival.since(Timestamp::from_unix_ms(0)).as_secs_f64();
+        let kinesis = format!(
+            r#"{{"kinesisSchemaVersion":"1.0","partitionKey":{partition_key},"sequenceNumber":"{sequence_number}","data":"{data}","approximateArrivalTimestamp":{seconds:?}}}"#
+        );
+        let json = format!(
+            r#"{{"kinesis":{kinesis},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"{shard_id}:{sequence_number}",{source}}}"#
+        );
+        RenderedRecord { sequence_number, arrival, json }
     }
 }
 
-/// Seconds since the epoch as AWS writes them: a decimal number without trailing zeros. 190 ms is `.19`, 0 ms is `.0`.
-fn arrival_seconds(record: &ShardRecord) -> String {
-    let ms = record.arrival.unix_ms();
-    let mut seconds = format!("{}.{:03}", ms / 1_000, ms % 1_000);
-    while seconds.ends_with('0') && !seconds.ends_with(".0") {
-        seconds.pop();
-    }
-    seconds
+pub(super) fn event(records: &[RenderedRecord]) -> String {
+    let records: Vec<_> = records.iter().map(|record| record.json.as_str()).collect();
+    format!(r#"{{"Records":[{}]}}"#, records.join(","))
 }
 
-fn write_quoted(text: &str, to: impl io::Write) {
-    serde_json::to_writer(to, text).expect("a string is JSON, and the writer is memory");
-}
-
-fn quoted_length(text: &str) -> usize {
-    struct Length(usize);
-    impl io::Write for Length {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut length = Length(0);
-    write_quoted(text, &mut length);
-    length.0
+/// The length in bytes of an event of records whose JSON has `sum` bytes.
+pub(super) fn event_length(records: usize, sum: usize) -> usize {
+    r#"{"Records":[]}"#.len() + sum + records.saturating_sub(1)
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
-    use shared::time::Timestamp;
 
     use super::*;
     use crate::event_source_mapping::tests::settings;
@@ -125,8 +72,8 @@ mod tests {
         Envelope::new(&settings(), "shardId-000000000006")
     }
 
-    fn record(partition_key: &str, data: &[u8], arrival_ms: i64) -> ShardRecord {
-        ShardRecord {
+    fn record(partition_key: &str, data: &[u8], arrival_ms: i64) -> RetainedRecord {
+        RetainedRecord {
             sequence_number: "49590338271490256608559692538361571095921575989136588898".to_owned(),
             partition_key: partition_key.to_owned(),
             data: Bytes::copy_from_slice(data),
@@ -136,11 +83,13 @@ mod tests {
 
     #[test]
     fn the_event_has_the_documented_shape() {
-        let event = envelope().render(&[
+        let records = [
             record("1", b"Hello, this is a test.", 1_545_084_650_987),
             record("a \"quoted\" key", b"", 1_545_084_711_190),
-        ]);
-        let lines = std::str::from_utf8(&event).unwrap().replace(",\"", ",\n\"").replace(",{", ",\n{");
+        ];
+        let lines = event(&records.map(|record| envelope().render(record)))
+            .replace(",\"", ",\n\"")
+            .replace(",{", ",\n{");
         insta::assert_snapshot!(lines, @r#"
         {"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0",
         "partitionKey":"1",
@@ -171,7 +120,11 @@ mod tests {
 
     #[test]
     fn arrival_times_are_seconds_with_a_fraction_and_no_trailing_zeros() {
-        let check = |ms, expected| assert_eq!(arrival_seconds(&record("k", b"", ms)), expected);
+        let check = |ms, expected: &str| {
+            let json = envelope().render(record("k", b"", ms)).json;
+            let time = json.split_once("\"approximateArrivalTimestamp\":").unwrap().1;
+            assert_eq!(time.split_once('}').unwrap().0, expected);
+        };
         check(1_545_084_650_987, "1545084650.987");
         check(1_545_084_650_190, "1545084650.19");
         check(1_545_084_650_009, "1545084650.009");
@@ -184,11 +137,11 @@ mod tests {
             records in prop::collection::vec((".{0,20}", prop::collection::vec(any::<u8>(), 0..50), 0..4_000_000_000_000_i64), 0..5)
         ) {
             let records: Vec<_> = records.iter().map(|(key, data, ms)| record(key, data, *ms)).collect();
-            let envelope = envelope();
-            let sum = records.iter().map(|record| envelope.length_of(record)).sum();
-            let event = envelope.render(&records);
-            prop_assert_eq!(Envelope::event_length(records.len(), sum), event.len());
-            let parsed: serde_json::Value = serde_json::from_slice(&event).unwrap();
+            let rendered: Vec<_> = records.iter().map(|record| envelope().render(record.clone())).collect();
+            let sum = rendered.iter().map(|record| record.json.len()).sum();
+            let event = event(&rendered);
+            prop_assert_eq!(event_length(records.len(), sum), event.len());
+            let parsed: Value = serde_json::from_str(&event).unwrap();
             for (index, record) in records.iter().enumerate() {
                 let kinesis = &parsed["Records"][index]["kinesis"];
                 prop_assert_eq!(kinesis["partitionKey"].as_str(), Some(record.partition_key.as_str()));

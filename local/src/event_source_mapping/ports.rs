@@ -2,18 +2,8 @@
 //! host implement them, and so can `GetRecords` and `Invoke` of any AWS endpoint.
 
 use bytes::Bytes;
+pub use operate::deployment::RetainedRecord;
 use shared::format::failed_batch::FailedBatchObject;
-use shared::time::Timestamp;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardRecord {
-    /// Decimal digits. They rise within a shard.
-    pub sequence_number: String,
-    pub partition_key: String,
-    pub data: Bytes,
-    /// When the stream took it.
-    pub arrival: Timestamp,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamShard {
@@ -35,11 +25,11 @@ pub struct ReadLimit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardRead {
     /// In the order of the shard.
-    pub records: Vec<ShardRecord>,
+    pub records: Vec<RetainedRecord>,
     pub tail: ShardTail,
 }
 
-/// What comes after the records of a read.
+/// Whether more records follow those of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShardTail {
     /// More records, or unknown: read again at once.

@@ -2,13 +2,13 @@
 //!
 //! The caller reads records while there is [`room`](Shard::room), does what [`next`](Shard::next) says, and reports the
 //! result ([`invoked`](Shard::invoked), [`saved`](Shard::saved)). One batch is in flight at a time, and a failed batch
-//! blocks the records after it, so the order of the shard is kept.
+//! blocks the records after it, so records stay in order.
 //!
-//! What follows on a failure. Sources:
+//! The next try after a failure. Sources:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html> and
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>.
 //!
-//! | the function | bisect | what follows | uses a retry |
+//! | the function | bisect | next try | uses a retry |
 //! |---|---|---|---|
 //! | fails, several records | on | two halves, one after the other, each with its own count of retries | no |
 //! | fails, several records | off | the whole batch again | yes |
@@ -22,7 +22,7 @@
 
 mod buffer;
 #[cfg(test)]
-mod properties;
+mod property_tests;
 #[cfg(test)]
 mod tests;
 
@@ -33,10 +33,10 @@ use bytes::Bytes;
 use shared::format::failed_batch::Condition;
 use shared::time::Timestamp;
 
-use super::answer::{self, BatchAnswer};
-use super::payload::Envelope;
-use super::ports::{InvokeFailure, ReadLimit, ShardRead, ShardRecord, ShardTail};
+use super::payload::{Envelope, RenderedRecord};
+use super::ports::{InvokeFailure, ReadLimit, ShardRead, ShardTail};
 use super::settings::Rules;
+use crate::answer;
 use buffer::Buffer;
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) struct Shard {
     checkpoint: Option<String>,
     /// The last sequence number that was read.
     position: Option<String>,
-    /// What is on the stream after `position`.
+    /// Whether more records follow `position`.
     tail: ShardTail,
     /// Whether to stop at the tip instead of waiting for more records.
     draining: bool,
@@ -62,9 +62,9 @@ pub(super) struct Shard {
 }
 
 #[derive(Debug)]
-pub(super) enum Step<'a> {
+pub(super) enum ShardStep<'a> {
     /// Invoke the function with these records, then call [`Shard::invoked`].
-    Invoke(&'a [ShardRecord]),
+    Invoke(&'a [RenderedRecord]),
     /// Save these records to the failure destination, then call [`Shard::saved`].
     Discard(&'a Discarded),
     /// Nothing to do before this time, unless records are read.
@@ -76,7 +76,7 @@ pub(super) enum Step<'a> {
 /// At least one record that goes to the failure destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Discarded {
-    pub(super) records: Vec<ShardRecord>,
+    pub(super) records: Vec<RenderedRecord>,
     pub(super) condition: Condition,
     /// How often the function was run on exactly the batch that the records belong to.
     pub(super) invocations: u32,
@@ -86,14 +86,10 @@ pub(super) struct Discarded {
     pub(super) last_failure: Option<String>,
 }
 
-impl Discarded {
-    pub(super) fn first_and_last(&self) -> (&ShardRecord, &ShardRecord) {
-        match self.records.as_slice() {
-            [first, .., last] => (first, last),
-            [only] => (only, only),
-            [] => unreachable!("at least one record is discarded at a time"),
-        }
-    }
+/// The first and the last of records that were invoked or discarded together.
+pub(super) fn ends(records: &[RenderedRecord]) -> [&RenderedRecord; 2] {
+    let ends = records.first().zip(records.last());
+    ends.expect("at least one record is invoked or discarded at a time").into()
 }
 
 /// How an invocation changed the shard.
@@ -101,11 +97,11 @@ impl Discarded {
 pub(super) struct Invoked {
     /// The number of records that are now done.
     pub(super) processed: usize,
-    /// The error, if there was one, and what follows on it.
+    /// The error, if there was one, and the next try.
     pub(super) failure: Option<(String, NextTry)>,
 }
 
-/// What follows on a failure.
+/// The next try after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextTry {
     /// The two halves are invoked, one after the other.
@@ -119,7 +115,7 @@ pub(super) enum NextTry {
 /// Records that go to the function together.
 #[derive(Debug, Default)]
 struct ShardBatch {
-    records: Vec<ShardRecord>,
+    records: Vec<RenderedRecord>,
     /// Runs of the function on exactly these records.
     invocations: u32,
     /// Failures in a row, including those in which the function was not run.
@@ -155,13 +151,13 @@ impl Shard {
         self.position.as_deref()
     }
 
-    /// What is after [`position`](Self::position), as far as the last read knew.
+    /// Whether more records follow [`position`](Self::position), as of the last read.
     pub(super) fn tail(&self) -> ShardTail {
         self.tail
     }
 
-    /// How much may be read now: what the next batch still lacks, and nothing while a batch is in work. This bounds
-    /// memory.
+    /// How much may be read now: as much as the next batch still lacks, and nothing while a batch is in progress. This
+    /// bounds memory.
     pub(super) fn room(&self) -> Option<ReadLimit> {
         let busy = !self.work.is_empty() || self.discard.is_some();
         (!busy && self.tail != ShardTail::Closed && !self.is_full()).then(|| ReadLimit {
@@ -170,19 +166,19 @@ impl Shard {
         })
     }
 
-    /// Takes in what was read after [`position`](Self::position).
+    /// Takes in the records that were read after [`position`](Self::position).
     pub(super) fn buffer(&mut self, read: ShardRead, now: Timestamp) {
         self.tail = read.tail;
         for record in read.records {
             self.position = Some(record.sequence_number.clone());
-            self.buffer.push(self.envelope.length_of(&record), record);
+            self.buffer.push(self.envelope.render(record));
         }
         if !self.buffer.is_empty() {
             self.gathering_since.get_or_insert(now);
         }
     }
 
-    /// From now on, the shard finishes what is on the stream instead of waiting for more.
+    /// From now on, the shard finishes the records on the stream instead of waiting for more.
     pub(super) fn drain(&mut self) {
         self.draining = true;
         if self.tail == ShardTail::Tip {
@@ -191,7 +187,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn next(&mut self, now: Timestamp) -> Step<'_> {
+    pub(super) fn next(&mut self, now: Timestamp) -> ShardStep<'_> {
         if self.discard.is_none() {
             if self.work.is_empty() && self.is_due(now) {
                 self.form_batch();
@@ -199,23 +195,23 @@ impl Shard {
             self.discard_old_records(now);
         }
         if let Some(discarded) = &self.discard {
-            return Step::Discard(discarded);
+            return ShardStep::Discard(discarded);
         }
         if let Some(batch) = self.work.front() {
             return match batch.not_before {
-                Some(at) if at > now => Step::Wait(Some(at)),
-                _ => Step::Invoke(&batch.records),
+                Some(at) if at > now => ShardStep::Wait(Some(at)),
+                _ => ShardStep::Invoke(&batch.records),
             };
         }
         if self.buffer.is_empty() && self.is_at_its_end() {
-            return Step::Finished;
+            return ShardStep::Finished;
         }
-        Step::Wait(self.gathering_since.map(|since| since.plus(self.rules.batching_window)))
+        ShardStep::Wait(self.gathering_since.map(|since| since.plus(self.rules.batching_window)))
     }
 
-    /// Takes in the result of the last [`Step::Invoke`].
+    /// Takes in the result of the last [`ShardStep::Invoke`].
     pub(super) fn invoked(&mut self, result: Result<Bytes, InvokeFailure>, now: Timestamp) -> Invoked {
-        let mut batch = self.work.pop_front().expect("an invocation ends only after `Step::Invoke`");
+        let mut batch = self.work.pop_front().expect("an invocation ends only after `ShardStep::Invoke`");
         match result {
             Err(InvokeFailure::NotRun(reason)) => {
                 let at = batch.back_off(&self.rules, now);
@@ -224,25 +220,25 @@ impl Shard {
             }
             Err(failure @ InvokeFailure::Function { .. }) => self.fail(batch, failure.to_string(), true, now),
             Ok(_) if !self.rules.report_batch_item_failures => self.finish(&batch.records, now),
-            Ok(response) => match answer::read(&response, &batch.records) {
-                BatchAnswer::Processed => self.finish(&batch.records, now),
-                BatchAnswer::FailedFrom(0) => {
+            Ok(response) => match batch.first_failed(&response) {
+                Ok(None) => self.finish(&batch.records, now),
+                Ok(Some(0)) => {
                     self.fail(batch, "the function reports the first record as failed".to_owned(), false, now)
                 }
-                BatchAnswer::FailedFrom(index) => self.split_at_report(batch, index, now),
-                BatchAnswer::Failed(reason) => self.fail(batch, reason, false, now),
+                Ok(Some(index)) => self.split_at_report(batch, index, now),
+                Err(reason) => self.fail(batch, reason, false, now),
             },
         }
     }
 
-    /// The failure destination has saved the records of the last [`Step::Discard`].
+    /// The failure destination has saved the records of the last [`ShardStep::Discard`].
     pub(super) fn saved(&mut self, now: Timestamp) {
-        let discarded = self.discard.take().expect("records are saved only after `Step::Discard`");
+        let discarded = self.discard.take().expect("records are saved only after `ShardStep::Discard`");
         self.finish(&discarded.records, now);
     }
 
     /// The records are done. After the last part of a batch, the window starts again.
-    fn finish(&mut self, records: &[ShardRecord], now: Timestamp) -> Invoked {
+    fn finish(&mut self, records: &[RenderedRecord], now: Timestamp) -> Invoked {
         if let Some(last) = records.last() {
             self.checkpoint = Some(last.sequence_number.clone());
         }
@@ -335,13 +331,20 @@ impl Shard {
 }
 
 impl ShardBatch {
+    /// The index of the first record that the function reports as failed; the records before it are done.
+    fn first_failed(&self, response: &[u8]) -> Result<Option<usize>, String> {
+        let numbers = || self.records.iter().map(|record| record.sequence_number.as_str());
+        let failed = answer::failures(response, numbers())?;
+        Ok(numbers().position(|number| failed.contains(number)))
+    }
+
     fn back_off(&mut self, rules: &Rules, now: Timestamp) -> Timestamp {
         self.failures = self.failures.saturating_add(1);
         let wait: Duration = rules.backoff.after(self.failures);
         *self.not_before.insert(now.plus(wait))
     }
 
-    fn discard(&self, records: Vec<ShardRecord>, condition: Condition) -> Discarded {
+    fn discard(&self, records: Vec<RenderedRecord>, condition: Condition) -> Discarded {
         Discarded {
             records,
             condition,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
 
-use super::ports::{InvokeFailure, Invoker, ShardRecord};
+use super::ports::{InvokeFailure, Invoker, RetainedRecord};
 use super::settings::{Rules, Settings};
 use super::{Drained, EventSourceMapping, Running};
 use crate::runtime_api::{self, FunctionHost};
@@ -35,8 +35,8 @@ pub(super) fn settings() -> Settings {
 }
 
 /// A record that arrived at the start. Sequence number, key and data are its number.
-pub(super) fn record(number: u64) -> ShardRecord {
-    ShardRecord {
+pub(super) fn record(number: u64) -> RetainedRecord {
+    RetainedRecord {
         sequence_number: number.to_string(),
         partition_key: format!("key-{number}"),
         data: Bytes::from(number.to_string()),
@@ -51,7 +51,7 @@ fn run(fakes: &Fakes, settings: Settings) -> Running {
 fn run_with(fakes: &Fakes, invoker: impl Invoker, settings: Settings) -> Running {
     let clock = Clock::fixed(Timestamp::from_unix_ms(START));
     let [reader, checkpoints, destination] = [(); 3].map(|()| fakes.clone());
-    EventSourceMapping::new(settings, reader, checkpoints, invoker, destination, clock).run()
+    EventSourceMapping::new(settings, reader, checkpoints, invoker, destination, &clock).run()
 }
 
 /// Drains with an hour to spare, which virtual time makes short.

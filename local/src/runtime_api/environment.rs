@@ -16,14 +16,13 @@ use super::specification::{FunctionSpec, INITIALIZATION_LIMIT};
 use super::variables::variables;
 
 /// An environment that has asked for its first invocation. Dropping it kills its process.
-#[derive(Debug)]
-pub(super) struct Environment {
+pub(super) struct ExecutionEnvironment {
     process: Arc<Process>,
     exchange: Arc<Exchange>,
     server: JoinHandle<()>,
 }
 
-impl Environment {
+impl ExecutionEnvironment {
     /// Starts a process and waits until it is idle. `register` gets the process before that.
     pub(super) async fn start(
         spec: &FunctionSpec,
@@ -32,9 +31,14 @@ impl Environment {
         let failed = |message| InvokeError::Initialization { message };
         // Each environment has its own listener: the variable that names it has a host and a port, but no path.
         let listener = TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.map_err(|error| failed(format!("cannot listen on 127.0.0.1: {error}")))?;
-        let address =
-            listener.local_addr().map_err(|error| failed(format!("the listener has no address: {error}")))?;
+        let (listener, address) = listener
+            .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
+            .map_err(|error| failed(format!("cannot listen on 127.0.0.1: {error}")))?;
+        let variables = variables(spec, address, Clock::system().now(), Ids::system().next());
+        let process = Process::spawn(&spec.program, &spec.arguments, variables, &spec.log_sink)
+            .map_err(|error| failed(format!("cannot run `{}`: {error}", spec.program.display())))?;
+        let process = Arc::new(process);
+        register(&process);
         let exchange = Arc::new(Exchange::new());
         let router = server::router(Arc::clone(&exchange), spec);
         let server = tokio::spawn(async move {
@@ -42,18 +46,9 @@ impl Environment {
                 tracing::error!(%error, "the Runtime API of an environment stopped unexpectedly");
             }
         });
-        let variables = variables(spec, address, Clock::system().now(), Ids::system().next());
-        let process = match Process::spawn(&spec.program, &spec.arguments, variables, &spec.log_sink) {
-            Ok(process) => Arc::new(process),
-            Err(error) => {
-                server.abort();
-                return Err(failed(format!("cannot run `{}`: {error}", spec.program.display())));
-            }
-        };
-        register(&process);
         let environment = Self { process, exchange, server };
         environment.until_idle().await.map_err(failed)?;
-        tracing::debug!(function.name = spec.name, pid = environment.process.pid(), "started an environment");
+        tracing::debug!(function.name = spec.name, pid = environment.process.pid, "started an environment");
         Ok(environment)
     }
 
@@ -69,8 +64,8 @@ impl Environment {
         }
     }
 
-    /// Waits until it can take another invocation. False if it has ended or hangs since its last invocation, which must
-    /// not fail the next.
+    /// Waits until it can take another invocation. False if it has ended or hangs since its last invocation: the next
+    /// then gets another environment.
     pub(super) async fn is_ready(&self) -> bool {
         self.until_idle().await.is_ok() && self.is_alive()
     }
@@ -82,7 +77,7 @@ impl Environment {
 
     /// Runs the function once. The environment must be ready.
     pub(super) async fn invoke(&self, payload: Bytes, spec: &FunctionSpec) -> Result<Bytes, InvokeError> {
-        // The child compares the deadline with the machine's clock, so no other clock will do.
+        // The child compares the deadline with the machine's clock, so it must come from that clock.
         let now = Clock::system().now();
         let deadline = now.plus(spec.timeout);
         let offer = Offer { request_id: Ids::system().next().to_string(), payload, deadline };
@@ -99,7 +94,7 @@ impl Environment {
     }
 }
 
-impl Drop for Environment {
+impl Drop for ExecutionEnvironment {
     fn drop(&mut self) {
         self.process.start_kill();
         self.server.abort();

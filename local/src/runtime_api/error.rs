@@ -11,7 +11,7 @@ use super::specification::PAYLOAD_LIMIT;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvokeError {
     /// The function returned an error. Its process is still alive.
-    #[error("{error_type}: {message}")]
+    #[error("{message}")]
     Function {
         error_type: String,
         message: String,

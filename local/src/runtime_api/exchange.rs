@@ -1,15 +1,15 @@
 //! The messages between the host and one environment, without the HTTP.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use shared::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::InvokeError;
+use crate::lock;
 
 /// An invocation for the environment.
-#[derive(Debug)]
 pub(super) struct Offer {
     pub(super) request_id: String,
     pub(super) payload: Bytes,
@@ -32,7 +32,6 @@ pub(super) enum Phase {
 pub(super) type InvocationResult = Result<Bytes, InvokeError>;
 
 /// Connects the host and one environment. There is one invocation at a time.
-#[derive(Debug)]
 pub(super) struct Exchange {
     offer: mpsc::Sender<Offer>,
     offered: tokio::sync::Mutex<mpsc::Receiver<Offer>>,
@@ -51,13 +50,13 @@ impl Exchange {
     /// Called by the host: hands an invocation over. The environment must be idle.
     pub(super) async fn invoke(&self, offer: Offer) -> oneshot::Receiver<InvocationResult> {
         let (answer, answered) = oneshot::channel();
-        *self.lock_awaited() = Some((offer.request_id.clone(), answer));
+        *lock(&self.awaited) = Some((offer.request_id.clone(), answer));
         // Cannot fail: the receiver is a field of ours.
         let _ = self.offer.send(offer).await;
         answered
     }
 
-    /// Called by the host: waits until the environment is idle. An error says that it never will be.
+    /// Called by the host: waits until the environment is idle. Fails if it cannot start.
     pub(super) async fn until_idle(&self) -> Result<(), String> {
         let mut phase = self.phase.subscribe();
         let reached = phase.wait_for(|phase| !matches!(phase, Phase::Initializing | Phase::Busy)).await;
@@ -68,29 +67,23 @@ impl Exchange {
     }
 
     /// Called by the environment: waits for the next invocation. It may ask again after a broken connection.
-    pub(super) async fn next(&self) -> Option<Offer> {
+    pub(super) async fn next(&self) -> Offer {
         let mut offered = self.offered.lock().await;
         self.phase.send_replace(Phase::Idle);
         let offer = offered.recv().await;
         self.phase.send_replace(Phase::Busy);
-        offer
+        offer.expect("the sender is a field of ours")
     }
 
     /// Called by the environment: reports the result. False if this request is not in flight.
     pub(super) fn finish(&self, request_id: &str, result: InvocationResult) -> bool {
-        match self.lock_awaited().take_if(|(awaited, _)| awaited == request_id) {
-            Some((_, answer)) => answer.send(result).is_ok(),
-            None => false,
-        }
+        let awaited = lock(&self.awaited).take_if(|(awaited, _)| awaited == request_id);
+        awaited.is_some_and(|(_, answer)| answer.send(result).is_ok())
     }
 
     /// Called by the environment: it cannot start.
     pub(super) fn fail_to_initialize(&self, message: String) {
         self.phase.send_replace(Phase::FailedToInitialize(message));
-    }
-
-    fn lock_awaited(&self) -> std::sync::MutexGuard<'_, Option<(String, oneshot::Sender<InvocationResult>)>> {
-        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +103,7 @@ mod tests {
     async fn a_result_is_delivered_once_and_for_its_own_request_only() {
         let exchange = Exchange::new();
         let answered = exchange.invoke(offer("one")).await;
-        assert_eq!(exchange.next().await.unwrap().request_id, "one");
+        assert_eq!(exchange.next().await.request_id, "one");
         assert!(!exchange.finish("other", Ok(Bytes::new())));
         assert!(exchange.finish("one", Ok(Bytes::from_static(b"done"))));
         assert!(!exchange.finish("one", Ok(Bytes::new())));
@@ -125,7 +118,7 @@ mod tests {
         exchange.until_idle().await.unwrap();
         drop(asking);
         let _answered = exchange.invoke(offer("one")).await;
-        exchange.next().await.unwrap();
+        exchange.next().await;
         assert!(futures::poll!(Box::pin(exchange.until_idle())).is_pending());
     }
 }

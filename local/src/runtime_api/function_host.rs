@@ -1,28 +1,29 @@
 //! Chooses the environment for an invocation, and starts environments up to the maximum.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::environment::Environment;
+use super::environment::ExecutionEnvironment;
 use super::error::InvokeError;
 use super::process::Process;
 use super::specification::{FunctionSpec, PAYLOAD_LIMIT};
+use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
+use crate::lock;
 
 /// Runs a function in child processes. Clones share the processes. Dropping the last clone kills them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FunctionHost(Arc<Host>);
 
-#[derive(Debug)]
 struct Host {
     spec: FunctionSpec,
     /// One permit for each environment that may run an invocation.
     slots: Semaphore,
     /// Environments without an invocation. The one used last is at the end and is reused first, as in Lambda.
-    idle: Mutex<Vec<Environment>>,
+    idle: Mutex<Vec<ExecutionEnvironment>>,
     /// All processes that may be alive.
     processes: Mutex<Vec<Weak<Process>>>,
 }
@@ -55,7 +56,7 @@ impl FunctionHost {
 
     /// The process ids of the environments that are alive. Tests kill them.
     pub fn environments(&self) -> Vec<u32> {
-        self.0.processes().iter().map(|process| process.pid()).collect()
+        self.0.processes().iter().map(|process| process.pid).collect()
     }
 
     /// Takes no more invocations, waits for those in flight, asks the environments to end, and kills what is left after
@@ -83,16 +84,14 @@ impl FunctionHost {
 
 impl Host {
     /// An environment that is ready: an idle one, else a new one.
-    async fn environment(&self) -> Result<Environment, InvokeError> {
-        loop {
-            let idle = lock(&self.idle).pop();
-            match idle {
-                Some(environment) if environment.is_ready().await => return Ok(environment),
-                Some(_ended) => {}
-                None => break,
+    async fn environment(&self) -> Result<ExecutionEnvironment, InvokeError> {
+        let idle = || lock(&self.idle).pop();
+        while let Some(environment) = idle() {
+            if environment.is_ready().await {
+                return Ok(environment);
             }
         }
-        let started = Environment::start(&self.spec, |process| self.register(process)).await;
+        let started = ExecutionEnvironment::start(&self.spec, |process| self.register(process)).await;
         started.map_err(|error| if self.slots.is_closed() { self.shutting_down() } else { error })
     }
 
@@ -117,7 +116,13 @@ impl Host {
     }
 }
 
-/// A panic elsewhere cannot leave these lists half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Invoker for FunctionHost {
+    /// In Lambda, every failure in the function's environment is a function error and uses a retry, also a failed start
+    /// or a response that is too large.
+    async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
+        Self::invoke(self, payload).await.map_err(|error| match error {
+            InvokeError::ShuttingDown { .. } => InvokeFailure::NotRun(error.to_string()),
+            _ => InvokeFailure::Function { kind: error.error_type().to_owned(), message: error.to_string() },
+        })
+    }
 }

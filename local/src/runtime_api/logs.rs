@@ -1,6 +1,5 @@
 //! Reads the lines that a function prints.
 
-use std::fmt;
 use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -31,12 +30,6 @@ impl LogSink {
     /// `take` is called for each line and must not block.
     pub fn new(take: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
         Self(Arc::new(take))
-    }
-}
-
-impl fmt::Debug for LogSink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LogSink")
     }
 }
 

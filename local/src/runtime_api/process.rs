@@ -3,17 +3,17 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 
 use super::logs::{LogSink, OutputStream, forward};
+use crate::lock;
 
 /// A running child. Dropping it kills it.
-#[derive(Debug)]
 pub(super) struct Process {
-    pid: u32,
+    pub(super) pid: u32,
     /// Closing it asks the child to end.
     stdin: Mutex<Option<ChildStdin>>,
     /// Dropping it kills the child.
@@ -51,16 +51,13 @@ impl Process {
         let (kill, killed) = oneshot::channel();
         let (announce, exited) = watch::channel(None);
         tokio::spawn(async move {
-            let ended = tokio::select! {
-                status = child.wait() => Some(status),
-                _ = killed => None,
-            };
-            let status = match ended {
-                Some(status) => status,
-                None => match child.kill().await {
-                    Ok(()) => child.wait().await,
-                    Err(error) => Err(error),
-                },
+            let status = tokio::select! {
+                status = child.wait() => status,
+                _ = killed => {
+                    // Fails only if the child has ended already.
+                    let _ = child.start_kill();
+                    child.wait().await
+                }
             };
             // Without a status, the receivers see that the channel has ended.
             if let Ok(status) = status {
@@ -70,30 +67,24 @@ impl Process {
         Ok(Self { pid, stdin, kill: Mutex::new(Some(kill)), exited })
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.pid
-    }
-
     pub(super) fn has_exited(&self) -> bool {
         self.exited.borrow().is_some() || self.exited.has_changed().is_err()
     }
 
     pub(super) async fn exited(&self) -> ExitStatus {
         let mut exited = self.exited.clone();
-        match exited.wait_for(Option::is_some).await {
-            Ok(status) => status.unwrap_or_default(),
-            Err(_ended_without_a_status) => ExitStatus::default(),
-        }
+        let status = exited.wait_for(Option::is_some).await;
+        status.ok().and_then(|status| *status).unwrap_or_default()
     }
 
     /// Asks the child to end.
     pub(super) fn close(&self) {
-        self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.stdin).take();
     }
 
     /// Kills it without waiting for its end.
     pub(super) fn start_kill(&self) {
-        self.kill.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.kill).take();
     }
 
     /// Kills it and waits for its end.

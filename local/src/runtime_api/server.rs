@@ -36,7 +36,10 @@ struct Api {
 type ApiState = State<Arc<Api>>;
 
 pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec) -> Router {
-    let api = Api { exchange, function_name: spec.name.clone(), function_arn: spec.arn() };
+    let function_name = spec.name.clone();
+    // The account is the one that emulators use.
+    let function_arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{function_name}");
+    let api = Api { exchange, function_name, function_arn };
     Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next_invocation))
         .route("/2018-06-01/runtime/invocation/{request_id}/response", post(invocation_response))
@@ -48,29 +51,24 @@ pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec) -> Router {
 }
 
 async fn next_invocation(State(api): ApiState) -> Response {
-    match api.exchange.next().await {
-        Some(offer) => {
-            let trace_id = trace_id(&offer);
-            let headers = [
-                (CONTENT_TYPE, "application/json".to_owned()),
-                (REQUEST_ID, offer.request_id),
-                (DEADLINE_MS, offer.deadline.unix_ms().to_string()),
-                (FUNCTION_ARN, api.function_arn.clone()),
-                (TRACE_ID, trace_id),
-            ];
-            (headers, offer.payload).into_response()
-        }
-        None => StatusCode::GONE.into_response(),
-    }
+    let offer = api.exchange.next().await;
+    let trace_id = trace_id(&offer);
+    let headers = [
+        (CONTENT_TYPE, "application/json".to_owned()),
+        (REQUEST_ID, offer.request_id),
+        (DEADLINE_MS, offer.deadline.unix_ms().to_string()),
+        (FUNCTION_ARN, api.function_arn.clone()),
+        (TRACE_ID, trace_id),
+    ];
+    (headers, offer.payload).into_response()
 }
 
 async fn invocation_response(State(api): ApiState, Path(request_id): Path<String>, body: Body) -> Response {
-    let result = match collect(body).await {
-        Ok(response) => Ok(response),
-        Err(Incomplete::TooLarge { bytes }) => Err(InvokeError::ResponseTooLarge { bytes }),
-        Err(Incomplete::Aborted) => return StatusCode::BAD_REQUEST.into_response(),
+    let Ok((response, bytes)) = collect(body).await else {
+        return StatusCode::BAD_REQUEST.into_response();
     };
-    let is_too_large = result.is_err();
+    let is_too_large = bytes > PAYLOAD_LIMIT;
+    let result = if is_too_large { Err(InvokeError::ResponseTooLarge { bytes }) } else { Ok(response) };
     if !api.exchange.finish(&request_id, result) {
         return unknown_request();
     }
@@ -85,14 +83,14 @@ async fn invocation_response(State(api): ApiState, Path(request_id): Path<String
 }
 
 async fn invocation_error(State(api): ApiState, Path(request_id): Path<String>, body: Body) -> Response {
-    let payload = collect(body).await.unwrap_or_default();
+    let (payload, _) = collect(body).await.unwrap_or_default();
     let (error_type, message) = describe(&payload);
     let error = InvokeError::Function { error_type, message, payload };
     if api.exchange.finish(&request_id, Err(error)) { accepted() } else { unknown_request() }
 }
 
 async fn initialization_error(State(api): ApiState, body: Body) -> Response {
-    let (error_type, message) = describe(&collect(body).await.unwrap_or_default());
+    let (error_type, message) = describe(&collect(body).await.unwrap_or_default().0);
     api.exchange.fail_to_initialize(format!("{error_type}: {message}"));
     accepted()
 }
@@ -133,25 +131,20 @@ fn trace_id(offer: &Offer) -> String {
     format!("Root=1-{seconds:08x}-{random};Sampled=0")
 }
 
-enum Incomplete {
-    TooLarge { bytes: usize },
-    Aborted,
-}
-
-/// Reads a body of up to [`PAYLOAD_LIMIT`] bytes, and only counts the bytes over that. An answer before the end of the
-/// body would look like a broken connection to the client.
-async fn collect(body: Body) -> Result<Bytes, Incomplete> {
+/// The body and its length. A body over [`PAYLOAD_LIMIT`] comes back cut, but is read to its end: an answer before that
+/// would look like a broken connection to the client. Fails if the client aborts the body.
+async fn collect(body: Body) -> Result<(Bytes, usize), axum::Error> {
     let mut chunks = body.into_data_stream();
     let mut collected = BytesMut::new();
     let mut bytes = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Incomplete::Aborted)?;
+        let chunk = chunk?;
         bytes += chunk.len();
         if bytes <= PAYLOAD_LIMIT {
             collected.extend_from_slice(&chunk);
         }
     }
-    if bytes > PAYLOAD_LIMIT { Err(Incomplete::TooLarge { bytes }) } else { Ok(collected.freeze()) }
+    Ok((collected.freeze(), bytes))
 }
 
 #[cfg(test)]

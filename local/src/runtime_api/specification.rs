@@ -14,7 +14,7 @@ pub const PAYLOAD_LIMIT: usize = shared::limits::LAMBDA_PAYLOAD_BYTES;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib>
 pub(super) const INITIALIZATION_LIMIT: Duration = Duration::from_secs(10);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FunctionSpec {
     pub name: String,
     pub program: PathBuf,
@@ -28,11 +28,4 @@ pub struct FunctionSpec {
     /// At least 1. This limits the concurrent invocations; further ones wait.
     pub maximum_environments: usize,
     pub log_sink: LogSink,
-}
-
-impl FunctionSpec {
-    /// The account is the one that emulators use.
-    pub fn arn(&self) -> String {
-        format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.name)
-    }
 }

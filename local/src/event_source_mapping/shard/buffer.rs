@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crate::event_source_mapping::payload::Envelope;
-use crate::event_source_mapping::ports::ShardRecord;
+use crate::event_source_mapping::payload::{RenderedRecord, event_length};
 
-/// Records, each with the length of its JSON.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
-    records: VecDeque<(usize, ShardRecord)>,
+    records: VecDeque<RenderedRecord>,
+    /// The bytes of their JSON.
     sum: usize,
 }
 
@@ -21,34 +20,34 @@ impl Buffer {
         self.records.is_empty()
     }
 
-    pub(super) fn push(&mut self, length: usize, record: ShardRecord) {
-        self.sum += length;
-        self.records.push_back((length, record));
+    pub(super) fn push(&mut self, record: RenderedRecord) {
+        self.sum += record.json.len();
+        self.records.push_back(record);
     }
 
-    pub(super) fn take_first(&mut self) -> Option<ShardRecord> {
-        let (length, record) = self.records.pop_front()?;
-        self.sum -= length;
+    pub(super) fn take_first(&mut self) -> Option<RenderedRecord> {
+        let record = self.records.pop_front()?;
+        self.sum -= record.json.len();
         Some(record)
     }
 
     /// As many of the first records as fit into one event; none if the first alone does not fit.
-    pub(super) fn take(&mut self, batch_size: usize, payload_limit: usize) -> Vec<ShardRecord> {
+    pub(super) fn take(&mut self, batch_size: usize, payload_limit: usize) -> Vec<RenderedRecord> {
         let mut count = 0;
         let mut sum = 0;
-        for (length, _) in self.records.iter().take(batch_size) {
-            if Envelope::event_length(count + 1, sum + length) > payload_limit {
+        for record in self.records.iter().take(batch_size) {
+            if event_length(count + 1, sum + record.json.len()) > payload_limit {
                 break;
             }
             count += 1;
-            sum += length;
+            sum += record.json.len();
         }
         self.sum -= sum;
-        self.records.drain(..count).map(|(_, record)| record).collect()
+        self.records.drain(..count).collect()
     }
 
     /// The length of an event with all of them.
     pub(super) fn event_length(&self) -> usize {
-        Envelope::event_length(self.records.len(), self.sum)
+        event_length(self.records.len(), self.sum)
     }
 }

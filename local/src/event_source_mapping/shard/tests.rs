@@ -1,7 +1,9 @@
 //! One test for each rule of the mapping. The function is a closure over the numbers of its batch.
 
 use super::*;
+use crate::event_source_mapping::payload;
 use crate::event_source_mapping::tests::{START, record, settings};
+use serde_json::json;
 use shared::backoff::Backoff;
 
 pub(super) fn rules() -> Rules {
@@ -14,8 +16,17 @@ pub(super) fn rules() -> Rules {
     }
 }
 
+fn envelope() -> Envelope {
+    Envelope::new(&settings(), "shardId-000000000000")
+}
+
 pub(super) fn shard(rules: Rules) -> Shard {
-    Shard::new(rules, Envelope::new(&settings(), "shardId-000000000000"), None)
+    Shard::new(rules, envelope(), None)
+}
+
+/// The bytes of an event of these records.
+fn event_length<const COUNT: usize>(numbers: [u64; COUNT]) -> usize {
+    payload::event(&numbers.map(|number| envelope().render(record(number)))).len()
 }
 
 fn after(seconds: u64) -> Timestamp {
@@ -26,14 +37,14 @@ fn tip(numbers: impl IntoIterator<Item = u64>) -> ShardRead {
     ShardRead { records: numbers.into_iter().map(record).collect(), tail: ShardTail::Tip }
 }
 
-fn numbers(records: &[ShardRecord]) -> Vec<u64> {
+fn numbers(records: &[RenderedRecord]) -> Vec<u64> {
     records.iter().map(|record| record.sequence_number.parse().unwrap()).collect()
 }
 
 #[track_caller]
 fn check_invokes(shard: &mut Shard, now: Timestamp, expected: &[u64]) {
     match shard.next(now) {
-        Step::Invoke(records) => assert_eq!(numbers(records), expected),
+        ShardStep::Invoke(records) => assert_eq!(numbers(records), expected),
         other => panic!("expected an invocation, got {other:?}"),
     }
 }
@@ -41,7 +52,7 @@ fn check_invokes(shard: &mut Shard, now: Timestamp, expected: &[u64]) {
 #[track_caller]
 fn check_waits(shard: &mut Shard, now: Timestamp, expected: Option<Timestamp>) {
     match shard.next(now) {
-        Step::Wait(until) => assert_eq!(until, expected),
+        ShardStep::Wait(until) => assert_eq!(until, expected),
         other => panic!("expected a wait, got {other:?}"),
     }
 }
@@ -66,7 +77,7 @@ fn not_run() -> Invocation {
     Err(InvokeFailure::NotRun("throttled".to_owned()))
 }
 
-/// What a shard did with its records.
+/// How a shard handled its records.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Trace {
     pub(super) invocations: Vec<Vec<u64>>,
@@ -97,13 +108,13 @@ pub(super) fn play(
             shard.buffer(ShardRead { records, tail }, now);
         }
         match shard.next(now) {
-            Step::Invoke(records) => {
+            ShardStep::Invoke(records) => {
                 let batch = numbers(records);
                 let result = function(&batch);
                 trace.invocations.push(batch);
                 shard.invoked(result, now);
             }
-            Step::Discard(discarded) => {
+            ShardStep::Discard(discarded) => {
                 trace.discarded.push((
                     numbers(&discarded.records),
                     discarded.condition,
@@ -111,8 +122,8 @@ pub(super) fn play(
                 ));
                 shard.saved(now);
             }
-            Step::Wait(until) => now = until.expect("a closed shard waits only for a moment"),
-            Step::Finished => break,
+            ShardStep::Wait(until) => now = until.expect("a closed shard waits only for a moment"),
+            ShardStep::Finished => break,
         }
         trace.seconds = now.since(after(0)).as_secs();
     }
@@ -142,7 +153,7 @@ fn a_batch_is_sent_one_window_after_its_first_record() {
 
 #[test]
 fn a_batch_is_sent_when_one_more_record_would_exceed_the_payload_limit() {
-    let two = Envelope::new(&settings(), "shardId-000000000000").render(&[record(1), record(2)]).len();
+    let two = event_length([1, 2]);
     let mut shard = shard(Rules { payload_limit: two, ..rules() });
     shard.buffer(tip([1, 2]), after(0));
     check_waits(&mut shard, after(0), Some(after(3)));
@@ -175,7 +186,7 @@ fn a_closed_shard_does_not_wait_for_the_window() {
     shard.buffer(ShardRead { tail: ShardTail::Closed, ..tip([1]) }, after(0));
     check_invokes(&mut shard, after(0), &[1]);
     shard.invoked(success(), after(1));
-    assert!(matches!(shard.next(after(1)), Step::Finished));
+    assert!(matches!(shard.next(after(1)), ShardStep::Finished));
 }
 
 #[test]
@@ -188,7 +199,7 @@ fn a_drain_reads_to_the_tip_and_does_not_wait_for_the_window() {
     shard.buffer(tip([2]), after(0));
     check_invokes(&mut shard, after(0), &[1, 2]);
     shard.invoked(success(), after(1));
-    assert!(matches!(shard.next(after(1)), Step::Finished));
+    assert!(matches!(shard.next(after(1)), ShardStep::Finished));
 }
 
 #[test]
@@ -210,7 +221,7 @@ fn reads_fill_the_next_batch_only_and_stop_while_a_batch_is_in_work() {
 
 #[test]
 fn a_record_over_the_payload_limit_goes_to_the_failure_destination_in_order_and_uninvoked() {
-    let one = Envelope::new(&settings(), "shardId-000000000000").render(&[record(1)]).len();
+    let one = event_length([1]);
     let trace = play(Rules { payload_limit: one, ..rules() }, [1, 10, 2], |_| success());
     assert_eq!(trace.invocations, [[1], [2]]);
     assert_eq!(trace.discarded, [(vec![10], Condition::PayloadLimitExceeded, 0)]);
@@ -219,10 +230,10 @@ fn a_record_over_the_payload_limit_goes_to_the_failure_destination_in_order_and_
 
 #[test]
 fn a_record_over_the_payload_limit_does_not_shorten_the_next_window() {
-    let one = Envelope::new(&settings(), "shardId-000000000000").render(&[record(1)]).len();
+    let one = event_length([1]);
     let mut shard = shard(Rules { payload_limit: one, ..rules() });
     shard.buffer(tip([10]), after(0));
-    assert!(matches!(shard.next(after(0)), Step::Discard(_)));
+    assert!(matches!(shard.next(after(0)), ShardStep::Discard(_)));
     shard.saved(after(0));
     shard.buffer(tip([2]), after(1));
     check_waits(&mut shard, after(1), Some(after(4)));
@@ -312,6 +323,24 @@ fn without_bisect_a_report_of_the_first_record_uses_up_a_retry_of_the_whole() {
 }
 
 #[test]
+fn the_lowest_number_counts_and_not_the_first_in_the_list_or_as_text() {
+    let check = |numbers: &[u64], expected| {
+        // Sorted as text, the order would be different.
+        let records = [9, 10, 11].map(|number| envelope().render(record(number))).into();
+        let failures: Vec<_> =
+            numbers.iter().map(|number| json!({"itemIdentifier": number.to_string()})).collect();
+        let response = json!({"batchItemFailures": failures}).to_string();
+        let batch = ShardBatch { records, ..ShardBatch::default() };
+        assert_eq!(batch.first_failed(response.as_bytes()), Ok(expected), "{response}");
+    };
+    check(&[], None);
+    check(&[11], Some(2));
+    check(&[11, 10], Some(1));
+    check(&[10, 9], Some(0));
+    check(&[10, 10], Some(1));
+}
+
+#[test]
 fn a_malformed_response_fails_the_whole_batch() {
     let trace = play(rules(), [1], |_| Ok(Bytes::from_static(b"{\"batchItemFailures\":[{}]}")));
     assert_eq!(trace.discarded, [(vec![1], EXHAUSTED, 3)]);
@@ -343,7 +372,7 @@ fn records_over_the_maximum_age_are_discarded_and_younger_ones_are_not() {
     read.records[2].arrival = after(30);
     shard.buffer(read, after(61));
     match shard.next(after(64)) {
-        Step::Discard(discarded) => {
+        ShardStep::Discard(discarded) => {
             assert_eq!(numbers(&discarded.records), [1, 2]);
             assert_eq!((discarded.condition, discarded.invocations), (Condition::RecordAgeExceeded, 0));
         }
@@ -376,8 +405,7 @@ fn a_failing_batch_blocks_the_records_after_it() {
 
 #[test]
 fn a_shard_resumes_after_its_checkpoint() {
-    let envelope = Envelope::new(&settings(), "shardId-000000000000");
-    let shard = Shard::new(rules(), envelope, Some("7".to_owned()));
+    let shard = Shard::new(rules(), envelope(), Some("7".to_owned()));
     assert_eq!(shard.position(), Some("7"));
     assert_eq!(shard.checkpoint(), Some("7"));
 }

@@ -11,7 +11,7 @@ use shared::format::failed_batch::FailedBatchObject;
 
 use super::record;
 use crate::event_source_mapping::ports::{
-    Checkpoints, FailureDestination, InvokeFailure, Invoker, ReadLimit, ShardRead, ShardRecord, ShardTail,
+    Checkpoints, FailureDestination, InvokeFailure, Invoker, ReadLimit, RetainedRecord, ShardRead, ShardTail,
     StreamReader, StreamShard,
 };
 
@@ -37,7 +37,7 @@ struct FakeState {
 #[derive(Default)]
 struct FakeShard {
     parents: Vec<String>,
-    records: Vec<ShardRecord>,
+    records: Vec<RetainedRecord>,
     closed: bool,
 }
 
@@ -115,7 +115,7 @@ impl StreamReader for Fakes {
         state.reads += 1;
         let FakeShard { records, closed, .. } = &state.shards[shard];
         let after = after.map_or(0, |number| number.parse().unwrap());
-        let is_after = |record: &&ShardRecord| record.sequence_number.parse::<u64>().unwrap() > after;
+        let is_after = |record: &&RetainedRecord| record.sequence_number.parse::<u64>().unwrap() > after;
         let mut found = records.iter().filter(is_after);
         let records: Vec<_> = found.by_ref().take(limit.records).cloned().collect();
         let tail = match (found.next(), closed) {

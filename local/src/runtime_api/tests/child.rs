@@ -1,4 +1,4 @@
-//! What the test binary does when a test starts it again as a child process.
+//! The test binary as the child process of a test.
 
 use std::convert::Infallible;
 use std::time::Duration;

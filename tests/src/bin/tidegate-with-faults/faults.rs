@@ -18,7 +18,7 @@ struct Rule {
     /// Calls `from` to `to` have the fault, both included, counted from 1.
     from: u64,
     to: u64,
-    fault: Fault,
+    fault: PlannedFault,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -45,7 +45,7 @@ pub(crate) enum Operation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Fault {
+pub(crate) enum PlannedFault {
     /// The call has no effect and fails.
     Refuse,
     /// Every second element is refused, the others take effect.
@@ -65,14 +65,14 @@ pub(crate) enum Fault {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Faults {
+pub(crate) struct FaultPlan {
     rules: Arc<[Rule]>,
     folder: PathBuf,
     /// The consumer dies on an event whose id contains this.
     crash_on: Option<String>,
 }
 
-impl Faults {
+impl FaultPlan {
     /// Without the variables, there are no faults.
     pub(crate) fn from_environment() -> Result<Self, String> {
         let Ok(rules) = std::env::var("TIDEGATE_TEST_FAULTS") else { return Ok(Self::default()) };
@@ -94,7 +94,7 @@ impl Faults {
     }
 
     /// Counts a call. Returns its fault, if it has one.
-    pub(crate) fn next(&self, operation: Operation) -> Option<Fault> {
+    pub(crate) fn next(&self, operation: Operation) -> Option<PlannedFault> {
         if let Some(fault) = self.now(operation) {
             return Some(fault);
         }
@@ -109,7 +109,7 @@ impl Faults {
     }
 
     /// The fault that every call has now.
-    fn now(&self, operation: Operation) -> Option<Fault> {
+    fn now(&self, operation: Operation) -> Option<PlannedFault> {
         let name = std::fs::read_to_string(self.folder.join(format!("{operation:?}.now"))).ok()?;
         Some(serde_json::from_value(name.into()).expect("the file holds a fault's name"))
     }

@@ -11,10 +11,10 @@ use shared::format::manifest_row::ManifestRow;
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 
-use crate::faults::{Fault, Faults, Operation, die};
+use crate::faults::{FaultPlan, Operation, PlannedFault, die};
 use crate::late::LateEffect;
 
-pub(crate) struct FaultyAdapters(pub(crate) Faults);
+pub(crate) struct FaultyAdapters(pub(crate) FaultPlan);
 
 impl Adapters for FaultyAdapters {
     fn stream(&self, stream: EmbeddedStream) -> impl EventStream {
@@ -40,7 +40,7 @@ impl Adapters for FaultyAdapters {
 
 struct Faulty<A> {
     inner: A,
-    faults: Faults,
+    faults: FaultPlan,
 }
 
 const PLANNED: &str = "by the fault plan";
@@ -52,24 +52,24 @@ impl<A> Faulty<A> {
         &self,
         operation: Operation,
         call: impl Future<Output = T>,
-        instead: impl FnOnce(Fault) -> F,
+        instead: impl FnOnce(PlannedFault) -> F,
         late: impl FnOnce() -> Option<LateEffect>,
     ) -> T {
         let Some(fault) = self.faults.next(operation) else { return call.await };
         match fault {
-            Fault::Refuse | Fault::RefuseSome => {}
-            Fault::Hang => std::future::pending().await,
-            Fault::DieBefore => die(),
-            Fault::FailAfter => drop(call.await),
-            Fault::DieAfter => {
+            PlannedFault::Refuse | PlannedFault::RefuseSome => {}
+            PlannedFault::Hang => std::future::pending().await,
+            PlannedFault::DieBefore => die(),
+            PlannedFault::FailAfter => drop(call.await),
+            PlannedFault::DieAfter => {
                 call.await;
                 die()
             }
-            Fault::Late => match late() {
+            PlannedFault::Late => match late() {
                 Some(effect) => effect.send_off(),
                 None => drop(call.await),
             },
-            Fault::DieLate => {
+            PlannedFault::DieLate => {
                 late().iter().for_each(LateEffect::send_off);
                 die()
             }
@@ -89,7 +89,7 @@ impl<A> Faulty<A> {
     }
 }
 
-/// The elements that [`Fault::RefuseSome`] does not refuse.
+/// The elements that [`PlannedFault::RefuseSome`] does not refuse.
 fn every_second<T: Clone>(elements: &[T]) -> Vec<T> {
     elements.iter().skip(1).step_by(2).cloned().collect()
 }
@@ -106,8 +106,8 @@ impl<S: EventStream> EventStream for Faulty<S> {
         let throttled = || Put::Refused(Refusal::Throttled(PLANNED.to_owned()));
         let instead = |fault| async move {
             match fault {
-                Fault::Refuse => Ok(records.iter().map(|_| throttled()).collect()),
-                Fault::RefuseSome => {
+                PlannedFault::Refuse => Ok(records.iter().map(|_| throttled()).collect()),
+                PlannedFault::RefuseSome => {
                     let puts = self.inner.put(&every_second(records)).await?;
                     Ok(with_refused(puts, records.len(), throttled))
                 }
@@ -131,7 +131,7 @@ impl<S: ItemStore> ItemStore for Faulty<S> {
         let failed = || Insert::Failed(PLANNED.to_owned());
         let instead = |fault| async move {
             let inserted = match fault {
-                Fault::RefuseSome => self.inner.insert(&every_second(items)).await,
+                PlannedFault::RefuseSome => self.inner.insert(&every_second(items)).await,
                 _ => Vec::new(),
             };
             with_refused(inserted, items.len(), failed)

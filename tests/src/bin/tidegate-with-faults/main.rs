@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         late::LateEffect::land(data.as_ref());
         return ExitCode::SUCCESS;
     }
-    match faults::Faults::from_environment() {
+    match faults::FaultPlan::from_environment() {
         Ok(faults) => tidegate::main_with(&faulty::FaultyAdapters(faults)),
         Err(error) => {
             eprintln!("tidegate-with-faults: {error}");

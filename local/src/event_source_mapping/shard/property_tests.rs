@@ -1,4 +1,4 @@
-//! What holds for any behaviour of the function.
+//! A rule that holds for any behaviour of the function.
 
 use proptest::prelude::*;
 
