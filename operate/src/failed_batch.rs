@@ -13,11 +13,11 @@ pub struct FailedBatch {
 
 /// Reads an object at the failure destination.
 pub fn failed_batch(object: &[u8]) -> anyhow::Result<FailedBatch> {
-    let FailedPayload { condition, payload } =
-        FailedPayload::read(object).context("it is not a record of a failed batch")?;
+    let FailedPayload { request_context, payload } =
+        serde_json::from_slice(object).context("it is not a record of a failed batch")?;
     let payload = payload.context("it holds no payload")?;
     let batch = serde_json::from_str(&payload).context("its payload is not a batch of records")?;
-    Ok(FailedBatch { condition, batch })
+    Ok(FailedBatch { condition: request_context.map(|context| context.condition), batch })
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@
 //! Members are added, never renamed. A reader ignores members that it does not know, and refuses a newer `v` by name:
 //! so consumers are deployed before producers.
 
+/// A member of a stored line as a column of SQL: its name, its type (`string` or `int`), and a comment or nothing. The
+/// deployment makes its tables of them. A test of the consumer compares them with the lines that it writes.
+pub type Column = (&'static str, &'static str, &'static str);
+
 pub mod archive_line;
 pub mod claim_check;
 pub mod event_line;

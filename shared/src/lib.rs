@@ -6,7 +6,6 @@
 //! | [`tier`] | the customer tier |
 //! | [`format`] | all that goes over a wire or to disk |
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
-//! | [`column`] | the columns of stored lines, for SQL |
 //! | [`objects`] | the port to object storage, with its S3 adapter |
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`origin`] | positions on the stream |
@@ -21,7 +20,6 @@
 
 pub mod backoff;
 pub mod client_object;
-pub mod column;
 pub mod config;
 pub mod digest;
 pub mod fields;

@@ -194,7 +194,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                 }
             };
             for line in lines {
-                let origin = line.origin();
+                let origin = line.origin;
                 let record =
                     Batch::of_record(&origin.shard, &origin.sequence_number, None, line.arrival, line.bytes);
                 // A single line is at position 0. If the whole record is in quarantine, its first line is too.

@@ -66,8 +66,8 @@ impl Config {
     }
 }
 
-fn within<T: PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Result<(), ConfigError> {
-    if (&least..=&most).contains(&&value) {
+fn within<T: Copy + PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
         Ok(())
     } else {
         Err(ConfigError::value(key, value, format!("{least} to {most}")))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::Column;
 use super::claim_check::ClaimCheck;
 use super::facts::{Facts, line_with_facts};
 use crate::fields::Fields;
@@ -47,6 +48,26 @@ line_with_facts!(Line {
 });
 
 impl ArchiveLine<'_> {
+    pub const COLUMNS: &'static [Column] = &[
+        ("v", "int", ""),
+        ("id", "string", ""),
+        ("admission_id", "string", ""),
+        ("tenant", "string", ""),
+        ("tier", "string", ""),
+        ("source", "string", ""),
+        ("received_at", "string", "RFC 3339, UTC"),
+        ("event_time", "string", ""),
+        ("processed_at", "string", ""),
+        ("text", "string", ""),
+        ("fields", "string", "JSON: every other member that the client sent"),
+        ("shard", "string", ""),
+        ("sequence_number", "string", ""),
+        ("position", "int", ""),
+        ("original_text", "string", ""),
+        ("claim_check", "string", "JSON: where a line too large for an object is stored"),
+        ("trace", "string", "the `traceparent` header of the request"),
+    ];
+
     /// The line with its newline: the head, if it has a claim check.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).expect("a line always serialises");
@@ -100,7 +121,7 @@ impl<'de> Deserialize<'de> for ArchiveLine<'_> {
     }
 }
 
-/// What a line is chosen by.
+/// Readers choose lines by this.
 #[derive(Debug, Deserialize)]
 pub struct Owner {
     pub tenant: TenantId,
@@ -127,7 +148,7 @@ impl Identity {
     }
 }
 
-/// A line's position on the shard that its object is of.
+/// A line's position on the shard of its object.
 #[derive(Debug, Deserialize, PartialEq, Eq, Hash)]
 pub struct Position {
     sequence_number: Arc<str>,
