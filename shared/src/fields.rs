@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::json::{self, Unreadable};
 
-/// A JSON object on one line, its members in the order and spelling they came in.
+/// A JSON object on one line. Its members have the client's order and spelling.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Fields(Box<RawValue>);

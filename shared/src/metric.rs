@@ -1,25 +1,22 @@
-//! Every metric, by one enum: its name in the namespace `Tidegate`, its unit, what it counts. They go through the
-//! `metrics` facade: CloudWatch Embedded Metric Format in Lambda, Prometheus text on the local run.
+//! Every metric, in one enum: its name in the namespace `Tidegate`, its unit and its meaning. The `metrics` facade emits
+//! them: as CloudWatch Embedded Metric Format in Lambda, as Prometheus text on the local run.
 
 use metrics::Unit;
 
-/// The CloudWatch namespace.
 pub const NAMESPACE: &str = "Tidegate";
 
 /// Makes the enum: a metric's documentation is what a Prometheus user reads as its help.
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $metric:ident: $unit:ident, $kind:ident;)+) => {
-        /// One of Tidegate's metrics.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Metric {
             $($(#[doc = $doc])+ $metric,)+
         }
 
         impl Metric {
-            /// All of them, in the order of the flow.
+            /// In the order of the data.
             pub const ALL: &[Self] = &[$(Self::$metric,)+];
 
-            /// The name, as dashboards and alarms spell it.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$metric => stringify!($metric),)+
@@ -96,7 +93,7 @@ impl Metric {
         metrics::histogram!(self.name()).record(value as f64);
     }
 
-    /// Tells the recorder each metric's unit and meaning. Call it once, after the recorder is installed.
+    /// Gives the recorder each metric's unit and meaning. Call it once, after the recorder is installed.
     pub fn describe_all() {
         for metric in Self::ALL {
             match metric.facts() {
@@ -108,22 +105,19 @@ impl Metric {
         }
     }
 
-    /// What CloudWatch is told: the unit's own name.
+    /// CloudWatch's name of the unit.
     pub fn unit(self) -> &'static str {
         self.facts().0.as_str()
     }
 
-    /// What it counts, in a sentence.
     pub fn meaning(self) -> &'static str {
         self.facts().2
     }
 
-    /// Whether single values are kept.
     pub fn is_distribution(self) -> bool {
         self.facts().1 == Kind::Distribution
     }
 
-    /// The metric of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|metric| metric.name() == name)
     }
@@ -135,8 +129,8 @@ enum Kind {
     Distribution,
 }
 
-/// `values` by at most `most` of them, evenly chosen by rank, so that percentiles survive: an Embedded Metric Format
-/// document holds 100 values of a metric.
+/// At most `most` of `values`, evenly chosen by rank, so that percentiles stay the same. An Embedded Metric Format document
+/// has room for 100 values of a metric.
 pub fn sample(mut values: Vec<u64>, most: usize) -> Vec<u64> {
     if values.len() <= most {
         return values;

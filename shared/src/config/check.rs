@@ -30,7 +30,7 @@ impl Config {
         within("limits.bodies_in_memory_bytes", caps.bodies_in_memory_bytes, two_bodies, 1 << 40)?;
         within("limits.body_timeout_ms", caps.body_timeout_ms, 100, 900_000)?;
         within("limits.batch_bytes", caps.batch_bytes, limits::RECORD_INFLATED_BYTES, 1 << 40)?;
-        let largest_line = 6 * caps.body_bytes + limits::LINE_BYTES_BESIDE_TEXT;
+        let largest_line = 6 * caps.body_bytes + limits::LINE_BYTES_BESIDES_TEXT;
         within("limits.claim_check_bytes", caps.claim_check_bytes, largest_line, 1 << 40)?;
 
         let publish = &self.publish;

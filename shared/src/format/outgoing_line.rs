@@ -1,4 +1,4 @@
-//! An event's line on its way to the stream: inline, or as the head of a stored line.
+//! An event's line, ready for the stream: inline, or as the head of a stored line.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,7 +9,6 @@ use super::event_line::Event;
 use super::record;
 use crate::limits;
 
-/// An event's line and its partition key: what is put on the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingLine {
     pub partition_key: String,

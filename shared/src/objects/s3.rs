@@ -1,4 +1,4 @@
-//! Objects by the AWS SDK, with its retries.
+//! Objects on S3, by the AWS SDK with its retries.
 
 use std::collections::HashMap;
 use std::time::Duration;
