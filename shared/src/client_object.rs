@@ -19,14 +19,13 @@ const TIME: [&str; 3] = ["event_timestamp", "timestamp", "event_time"];
 /// Integer times from here on are milliseconds. As seconds, this would be in the year 5138.
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
-/// What a JSON object says about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientObject {
     /// `tenant_id`, if given.
     pub tenant: Option<TenantId>,
     /// `event_id`, `log_id` or `id`, if given.
     pub id: Option<EventId>,
-    /// When it happened, by the client.
+    /// When it happened, according to the client.
     pub event_time: Option<EventTime>,
     /// The flat text.
     pub text: String,
@@ -222,7 +221,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is stored of an object follows from these two, so the client pays for what it makes us store.
+        /// All that is stored of an object follows from these two, so its client pays for all that it makes us store.
         #[test]
         fn text_and_fields_of_any_object_are_at_most_twice_its_size_or_a_kilobyte_more(
             name in "[a-z\\\\]{1,300}", values in proptest::collection::vec("[a-z\n\u{1}é]{0,40}", 0..200), depth in 0_usize..20,

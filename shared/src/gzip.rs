@@ -2,6 +2,7 @@
 //! cap before it has used the memory.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
@@ -29,12 +30,11 @@ impl Level {
 pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
     thread_local! {
         // A compressor has a few hundred kilobytes of tables, so there is one for each thread and level.
-        static COMPRESSORS: RefCell<[Option<Compressor>; 13]> = const { RefCell::new([const { None }; 13]) };
+        static COMPRESSORS: RefCell<BTreeMap<i32, Compressor>> = const { RefCell::new(BTreeMap::new()) };
     }
     COMPRESSORS.with_borrow_mut(|compressors| {
-        let index = usize::try_from(level.0).expect("1 to 12");
-        let compressor = compressors[index]
-            .get_or_insert_with(|| Compressor::new(CompressionLvl::new(level.0).expect("1 to 12")));
+        let new = || Compressor::new(CompressionLvl::new(level.0).expect("1 to 12"));
+        let compressor = compressors.entry(level.0).or_insert_with(new);
         let mut member = vec![0; compressor.gzip_compress_bound(data.len())];
         let length = compressor.gzip_compress(data, &mut member).expect("the bound is enough for any input");
         member.truncate(length);
@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_in_comes_out_and_within_the_bound(data: Vec<u8>, level in 1_u8..=12) {
+        fn bytes_come_back_and_their_compressed_form_is_within_the_bound(data: Vec<u8>, level in 1_u8..=12) {
             let member = compress(&data, Level::new(level).unwrap());
             prop_assert!(member.len() <= compressed_bound(data.len()));
             prop_assert_eq!(inflate(&member, CAP).unwrap(), data);

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_admission_is_the_same_at_every_reading() {
+    fn a_foreign_event_gets_the_same_admission_each_time() {
         let first = AdmissionId::of_foreign("shardId-000000000000", "495", 0);
         assert_eq!(first, AdmissionId::of_foreign("shardId-000000000000", "495", 0));
         assert_ne!(first, AdmissionId::of_foreign("shardId-000000000000", "495", 1));

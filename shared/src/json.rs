@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn whitespace_goes_and_everything_else_stays_to_the_letter() {
+    fn whitespace_is_removed_and_all_else_stays() {
         let json = "{ \"b\" : [ 1.50e+3 ,\r\n\t\"a \\\" b\" ] , \"a\":12345678901234567890123 }";
         assert_eq!(compact(json).unwrap(), r#"{"b":[1.50e+3,"a \" b"],"a":12345678901234567890123}"#);
     }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_refused_and_a_whole_one_is_kept() {
+    fn half_a_surrogate_pair_is_refused_and_a_whole_one_is_accepted() {
         assert_eq!(compact(r#""\ud83d\ude00""#).unwrap(), r#""\ud83d\ude00""#);
         assert_eq!(compact(r#""\ud83d""#), Err(Unreadable::LoneSurrogate(0xd83d)));
         assert_eq!(compact(r#""\ude00""#), Err(Unreadable::LoneSurrogate(0xde00)));

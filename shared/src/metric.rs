@@ -5,7 +5,7 @@ use metrics::Unit;
 
 pub const NAMESPACE: &str = "Tidegate";
 
-/// Makes the enum: a metric's documentation is what a Prometheus user reads as its help.
+/// Makes the enum. A metric's doc comment is its help in Prometheus, and its meaning in the CDK's contract.
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $metric:ident: $unit:ident, $kind:ident;)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// `POST` requests on a route that takes events, before anything else is looked at.
+    /// `POST` requests on a route that takes events, before any check.
     RequestsReceived: Count, Sum;
     /// Requests refused for their tier.
     RequestsFiltered: Count, Sum;
@@ -43,9 +43,9 @@ metrics! {
     EventsRejected: Count, Sum;
     /// Bytes of accepted bodies, after decompression.
     BytesAccepted: Bytes, Sum;
-    /// How long a put of ingest took, in milliseconds. One that was cut off counts up to there.
+    /// How long a put of ingest took, in milliseconds. A put that was cancelled counts until then.
     PublishLatency: Milliseconds, Distribution;
-    /// The same of the spill queue's drain, whose attempts may take seconds.
+    /// The same for the spill queue's drain, whose attempts may take seconds.
     DrainLatency: Milliseconds, Distribution;
     /// Records that were sent again.
     PublishRetries: Count, Sum;
@@ -53,9 +53,9 @@ metrics! {
     EventsSpilled: Count, Sum;
     /// Events that now have their item and are archived.
     EventsStored: Count, Sum;
-    /// Events seen again that had been admitted once: our own resends.
+    /// Events seen again with the same admission: our own resends.
     EventsRedelivered: Count, Sum;
-    /// Events with an id and a content that were there already.
+    /// Events whose id and content were stored already.
     EventsDeduplicated: Count, Sum;
     /// Events and records put into quarantine.
     EventsQuarantined: Count, Sum;
@@ -63,7 +63,7 @@ metrics! {
     ObjectsWritten: Count, Sum;
     /// Parts of claim checks written to S3: lines too large for a stream record.
     ClaimPartsWritten: Count, Sum;
-    /// Parts of archive lines written to S3 that are too large for an archive object.
+    /// Parts written to S3 of archive lines that are too large for an archive object.
     TextPartsWritten: Count, Sum;
     /// Quarantine objects written to S3.
     QuarantineObjectsWritten: Count, Sum;

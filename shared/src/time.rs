@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_reads_back_what_it_wrote() {
+    fn a_timestamp_is_read_as_it_was_written() {
         for ms in [0, 1, 999, 1_704_937_370_234, LATEST_MS] {
             let t = Timestamp::from_unix_ms(ms);
             assert_eq!(serde_json::from_str::<Timestamp>(&serde_json::to_string(&t).unwrap()).unwrap(), t);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn times_outside_rfc_3339_are_brought_to_its_ends() {
+    fn times_outside_rfc_3339_become_its_ends() {
         assert_eq!(Timestamp::from_unix_ms(i64::MIN).unix_ms(), 0);
         assert_eq!(Timestamp::from_unix_ms(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
     }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use consumer_fn::Ledger;
-use shared::format::archive_line::Position;
 use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
 use shared::objects::ObjectStore;
@@ -16,8 +15,8 @@ use crate::deployment::Deployment;
 /// Looks origins up. Neighbours are in the same object, so the last object is cached.
 pub(crate) struct ArchiveLookup<'a, D> {
     deployment: &'a D,
-    /// An object's key, and the origins of its lines.
-    read: Option<(String, HashSet<Position>)>,
+    /// An object's key, and the positions of its lines.
+    read: Option<(String, HashSet<ShardPosition>)>,
 }
 
 impl<'a, D: Deployment> ArchiveLookup<'a, D> {
@@ -51,7 +50,7 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
                 &mut read.insert((row.key, lines)).1
             }
         };
-        let is_archived = lines.contains(&Position::of(origin));
+        let is_archived = lines.contains(&ShardPosition::from(origin));
         Ok(if is_archived { Standing::Done } else { Standing::Free })
     }
 
@@ -62,8 +61,8 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
     }
 }
 
-/// The origins of an object's lines, which are all of one shard.
-fn positions(object: &[u8]) -> anyhow::Result<HashSet<Position>> {
+/// The positions of an object's lines, which are all of one shard.
+fn positions(object: &[u8]) -> anyhow::Result<HashSet<ShardPosition>> {
     let (mut positions, mut bad, mut offset) = (HashSet::new(), None, 0);
     while offset < object.len() {
         offset += gzip::first_member_lines(&object[offset..], |line| match serde_json::from_slice(line) {

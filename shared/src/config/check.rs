@@ -38,7 +38,7 @@ impl Config {
         within("publish.attempt_ms", publish.attempt_ms, 5, publish.budget_ms)?;
         within("publish.spill_ms", publish.spill_ms, 10, 60_000)?;
         within("publish.claim_check_ms", publish.claim_check_ms, 100, 300_000)?;
-        // At least: heads are a few kilobytes. At most: what Kinesis takes by default, and the local stream.
+        // At least, since heads have a few kilobytes. At most: Kinesis's default, and the local stream's limit.
         within("publish.record_bytes", publish.record_bytes, 65_536, limits::RECORD_BYTES)?;
 
         let transform = &self.transform;

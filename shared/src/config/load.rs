@@ -181,7 +181,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_variable_that_is_not_text_is_named_if_it_is_ours_and_passed_over_if_not() {
+    fn a_variable_that_is_not_text_is_named_if_it_is_ours_and_ignored_if_not() {
         use std::os::unix::ffi::OsStringExt;
         let given = |pairs: &[(&str, &[u8])]| {
             let pair = |(name, value): &(&str, &[u8])| ((*name).into(), OsString::from_vec(value.to_vec()));
@@ -210,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_on_a_variables_way_that_is_no_table_is_named_in_full() {
+    fn a_section_of_a_variable_that_is_no_table_is_named_in_full() {
         insta::assert_snapshot!(error("", &[("TIDEGATE__TIERS", "{ allowed = [\"a\"] }"), ("TIDEGATE__TIERS__ALLOWED__X", "1")]), @r#"configuration: `tiers.allowed` is `["a"]`, allowed: a table"#);
     }
 
     #[test]
-    fn the_variable_of_a_section_comes_before_those_of_its_keys_whatever_the_environments_order() {
+    fn the_variable_of_a_section_is_read_before_those_of_its_keys() {
         let section = ("TIDEGATE__TIERS", "{ allowed = [\"a\", \"b\"] }");
         let key = ("TIDEGATE__TIERS__DEFAULT", "b");
         for environment in [[section, key], [key, section]] {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
+    fn a_missing_file_is_named() {
         let error = load(Some(Path::new("no/such.toml")), []).unwrap_err().to_string();
         assert!(error.starts_with("the configuration `no/such.toml` cannot be read"), "{error}");
     }

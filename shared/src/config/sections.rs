@@ -72,7 +72,7 @@ sections! {
         spread: BTreeMap<TenantId, u16> = BTreeMap::new(),
     }
 
-    /// `[limits]`: what a request or a record may cost us.
+    /// `[limits]`: bounds of size, number and time for requests and records.
     Limits {
         /// The largest body, in bytes after decompression.
         body_bytes: usize = limits::BODY_BYTES,
@@ -106,7 +106,7 @@ sections! {
         record_bytes: usize = limits::RECORD_BYTES,
     }
 
-    /// `[transform]`: what happens to an event's text.
+    /// `[transform]`: the changes to an event's text.
     Transform {
         /// The steps, in order.
         steps: Vec<TransformStep> = vec![TransformStep::Redact],
@@ -118,13 +118,13 @@ sections! {
         enrich: BTreeMap<String, Value> = BTreeMap::new(),
     }
 
-    /// `[transform.redact]`: what counts as personal data.
+    /// `[transform.redact]`: the personal data that is replaced.
     Redact {
         /// The built-in kinds.
         kinds: Vec<RedactKind> = vec![RedactKind::Phone, RedactKind::Email, RedactKind::Card],
         /// Further regular expressions (the `regex` crate's syntax).
         patterns: Vec<String> = Vec::new(),
-        /// What a match becomes.
+        /// The text that replaces a match.
         replacement: String = "[REDACTED]".to_owned(),
     }
 
@@ -146,7 +146,7 @@ sections! {
 
     /// `[telemetry]`
     Telemetry {
-        /// What is logged: a level, or a filter such as `info,ingest_fn=debug`.
+        /// A level, or a filter such as `info,ingest_fn=debug`.
         log_level: String = "info".to_owned(),
     }
 }
@@ -225,7 +225,7 @@ impl Transform {
     }
 }
 
-/// What an archive line holds.
+/// The texts in an archive line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ArchiveContent {

@@ -1,5 +1,6 @@
 //! A line of an archive object: an event as analysts read it, after the transform, with the origin that it is archived
-//! from. Readers that need only a few members of many lines read them with a smaller struct below.
+//! from. Readers that need only a few members of many lines use a smaller struct: [`Owner`], [`Identity`], or
+//! [`ShardPosition`](crate::origin::ShardPosition).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -148,22 +149,10 @@ impl Identity {
     }
 }
 
-/// A line's position on the shard of its object.
-#[derive(Debug, Deserialize, PartialEq, Eq, Hash)]
-pub struct Position {
-    sequence_number: Arc<str>,
-    position: u32,
-}
-
-impl Position {
-    pub fn of(origin: &Origin) -> Self {
-        Self { sequence_number: origin.sequence_number.clone(), position: origin.position }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::origin::ShardPosition;
 
     /// These bytes were in archives on 21 November 2026.
     const GOLDEN: &str = r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","processed_at":"2026-11-21T09:30:02.000Z","text":"User [REDACTED]","fields":{"b":1.0},"shard":"shardId-000000000000","sequence_number":"95","position":0,"original_text":"User 555-0199"}"#;
@@ -183,13 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn the_smaller_structs_read_what_the_whole_line_says() {
+    fn the_smaller_structs_agree_with_the_whole_line() {
         let line: ArchiveLine<'_> = serde_json::from_str(GOLDEN).unwrap();
         let owner: Owner = serde_json::from_str(GOLDEN).unwrap();
         assert_eq!((&owner.tenant, owner.received_at), (&line.facts.tenant, line.facts.received_at));
         let identity: Identity = serde_json::from_str(GOLDEN).unwrap();
         assert_eq!((identity.origin(), &identity.id), (line.origin.clone().into_owned(), &line.facts.id));
-        let position: Position = serde_json::from_str(GOLDEN).unwrap();
-        assert_eq!(position, Position::of(&line.origin));
+        let position: ShardPosition = serde_json::from_str(GOLDEN).unwrap();
+        assert_eq!(position, ShardPosition::from(&*line.origin));
     }
 }

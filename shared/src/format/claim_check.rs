@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn no_part_exceeds_the_largest_object_and_the_line_comes_back() {
-        // Stored blocks: what does not compress.
+        // Bytes that do not compress.
         let noise: Vec<u8> = (0..5_100_000_u32)
             .map(|n| n.wrapping_mul(2_654_435_761).wrapping_mul(n | 1).to_be_bytes()[0])
             .collect();

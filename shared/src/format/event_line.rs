@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_from_a_newer_writer_is_passed_over() {
+    fn a_member_from_a_newer_writer_is_ignored() {
         let line = GOLDEN.replacen("{\"v\":1", "{\"v\":1,\"later\":{\"x\":[1]}", 1);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), serde_json::from_str(GOLDEN).unwrap());
     }

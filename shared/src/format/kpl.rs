@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_behind_the_magic_is_noticed() {
+    fn every_changed_byte_after_the_magic_is_noticed() {
         let whole = vector("one.bin");
         for at in MAGIC.len()..whole.len() {
             let mut changed = whole.to_vec();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_behind_its_table_is_refused() {
+    fn an_index_outside_its_table_is_refused() {
         let record = |partition_key_index, explicit_hash_key_index| AggregatedRecord {
             partition_keys: vec!["acme".to_owned()],
             explicit_hash_keys: vec![],

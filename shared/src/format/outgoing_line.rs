@@ -70,7 +70,7 @@ mod tests {
         Event { text, ..serde_json::from_str(LINE).unwrap() }
     }
 
-    /// What is stored is the event, and the head says the same of it.
+    /// The stored line is the event, and the head has the same facts.
     fn check_head(event: &Event, outgoing: &OutgoingLine, parts: Vec<Part>) {
         let head: Event = serde_json::from_slice(&outgoing.line).unwrap();
         assert_eq!((&head.facts, head.content_hash()), (&event.facts, event.content_hash()));

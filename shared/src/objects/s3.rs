@@ -12,19 +12,16 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
 use super::{Created, FoundObject, ObjectFailure, ObjectStore, covers_end as metadata};
+use crate::backoff::Backoff;
 use crate::origin::ShardPosition;
 
 /// Time limit for one attempt, for callers that have seconds to spare. An object is at most 5 MB.
 pub const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// S3 answers 409 while another conditional write to the key is in progress. If that one succeeds, the next attempt gets
-/// a 412; if it fails, the next attempt writes the object. The SDK does not retry a 409. These are the waits before we do.
-const CONFLICT_WAITS: [Duration; 4] = [
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-];
+/// a 412; if it fails, the next attempt writes the object. The SDK does not retry a 409, so we do, this often.
+const CONFLICT_RETRIES: u32 = 4;
+const CONFLICT_WAITS: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_millis(400) };
 
 /// A bucket.
 #[derive(Clone, Debug)]
@@ -55,14 +52,17 @@ impl ObjectStore for S3Objects {
                 .map(|(name, value)| (name.to_owned(), value))
                 .into()
         });
-        let mut waits = CONFLICT_WAITS.into_iter();
+        let mut conflicts = 0;
         loop {
             let put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
             let put = put.set_metadata(metadata.clone()).body(ByteStream::from(bytes.clone()));
             let Err(error) = put.send().await else { return Ok(Created::New) };
-            match (status(&error), waits.next()) {
-                (Some(412), _) => return Ok(Created::Existed),
-                (Some(409), Some(wait)) => tokio::time::sleep(wait).await,
+            match status(&error) {
+                Some(412) => return Ok(Created::Existed),
+                Some(409) if conflicts < CONFLICT_RETRIES => {
+                    conflicts += 1;
+                    tokio::time::sleep(CONFLICT_WAITS.after(conflicts)).await;
+                }
                 _ => return Err(failure(key, error)),
             }
         }
