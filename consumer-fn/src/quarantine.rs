@@ -15,7 +15,6 @@ use crate::prefix::Prefix;
 use crate::quarantined::Quarantined;
 use crate::retry::{OutOfTime, retry};
 use shared::objects::ObjectStore;
-use shared::origin::Origin;
 
 /// An object ends with the line by which it has this many bytes or more. One line has at most the data of a record, as
 /// base64.
@@ -79,16 +78,13 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
             break;
         }
         let record = &batch.records()[quarantined.place.record];
-        let Origin { shard, sequence_number, position } = batch.origin(quarantined.place);
         let facts = quarantined.facts.as_deref();
         let line = QuarantineLine {
             reason: quarantined.reason.to_owned(),
             detail: quarantined.detail.clone(),
             tenant: facts.map(|facts| facts.tenant.clone()),
             id: facts.map(|facts| facts.id.clone()),
-            shard,
-            sequence_number,
-            position,
+            origin: batch.origin(quarantined.place),
             arrival: record.arrival,
             partition_key: record.partition_key.clone(),
             bytes: quarantined.bytes.clone(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use shared::config::{self, Config, ConfigError};
+use shared::objects::memory::MemoryObjects;
 use shared::time::{Clock, Timestamp};
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
@@ -184,7 +185,8 @@ fn check_usable(config: Config) {
     config.archive.level();
     let config = Arc::new(config);
     let clock = Clock::fixed(Timestamp::from_unix_ms(0));
-    if let Err(error) = consumer_fn::Consumer::new(config, Nowhere, Nowhere, Nowhere, clock) {
+    if let Err(error) = consumer_fn::Consumer::new(config, Nowhere, MemoryObjects::default(), Nowhere, clock)
+    {
         assert!(error.to_string().starts_with("configuration: `transform."), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 //! | file | has |
 //! |---|---|
 //! | `input.rs` | a request as text, so that a mutation changes little of it |
-//! | `ports.rs` | stream, payloads and spill queue in memory, which fail if the input says so |
+//! | `ports.rs` | stream, objects and spill queue in memory, which fail if the input says so |
 //! | `answer.rs` | the rules for every answer |
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub const WORDS: &[&str] = &[
     " stream-refuses",
     " stream-flaky",
     " queue-refuses",
-    " payloads-refuse",
+    " objects-refuse",
     "\n",
     "\n\n",
     "content-type: application/json\n",
@@ -169,7 +169,7 @@ fn check_stored(input: &Input, answer: &FuzzAnswer, ports: &Ports) {
 fn check_event(input: &Input, event: &Event, index: usize, ports: &Ports) {
     let stored = event.claim_check.as_ref().map(|claim_check| ports.stored(claim_check));
     let event = stored.as_ref().unwrap_or(event);
-    // What the client wrote, unless a content coding of its own is in between.
+    // The client's bytes. If the client compressed them itself, we do not have them here.
     let Some(body) = input.plain_body() else { return };
     if event.facts.source == Source::TextUpload {
         assert_eq!(event.text.as_bytes(), body);

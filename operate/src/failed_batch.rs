@@ -7,10 +7,13 @@ use shared::format::failed_batch::FailedPayload;
 /// Reads an object at the failure destination: why the batch failed, in the mapping's words, such as
 /// `RetryAttemptsExhausted`, and the batch.
 pub fn failed_batch(object: &[u8]) -> anyhow::Result<(Option<String>, Batch)> {
-    let FailedPayload { condition, payload } =
-        FailedPayload::read(object).context("it is not a record of a failed batch")?;
+    let FailedPayload { request_context, payload } =
+        serde_json::from_slice(object).context("it is not a record of a failed batch")?;
     let payload = payload.context("it holds no payload")?;
-    Ok((condition, serde_json::from_str(&payload).context("its payload is not a batch of records")?))
+    Ok((
+        request_context.map(|context| context.condition),
+        serde_json::from_str(&payload).context("its payload is not a batch of records")?,
+    ))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! A client's JSON object, read into the parts of an event. The door and the stream's reader (for records of foreign
-//! producers) accept the same shapes by the same rules, so the rules are here.
+//! A client's JSON object, read into the parts of an event. Ingest uses these rules, and the reader of the stream for
+//! objects of foreign producers.
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -10,23 +10,22 @@ use crate::format::facts::EventTime;
 use crate::id::{EventId, InvalidEventId, InvalidTenantId, TenantId};
 use crate::json::Unreadable;
 
-/// The members that name the event, the first that is there counts.
+/// The members that name the event. The first that exists counts.
 const ID: [&str; 3] = ["event_id", "log_id", "id"];
-/// The members that hold the text, the first that is a string counts.
+/// The members that hold the text. The first that is a string counts.
 const TEXT: [&str; 4] = ["text", "payload", "body", "message"];
-/// The members that say when it happened, the first that can be read counts.
+/// The members that say when it happened. The first that can be read counts.
 const TIME: [&str; 3] = ["event_timestamp", "timestamp", "event_time"];
-/// From here on an integer time is in milliseconds: as seconds it would lie in the year 5138.
+/// Integer times from here on are milliseconds. As seconds, this would be in the year 5138.
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
-/// What a JSON object says about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientObject {
     /// `tenant_id`, if given.
     pub tenant: Option<TenantId>,
     /// `event_id`, `log_id` or `id`, if given.
     pub id: Option<EventId>,
-    /// When it happened, by the client.
+    /// When it happened, according to the client.
     pub event_time: Option<EventTime>,
     /// The flat text.
     pub text: String,
@@ -54,20 +53,14 @@ pub enum InvalidObject {
     Id(#[from] InvalidEventId),
     /// The id is neither a string nor a number.
     #[error("`{member}` is neither a string nor a number: {value}")]
-    IdNotAString {
-        /// Which member.
-        member: &'static str,
-        /// Its value, cut.
-        value: String,
-    },
+    IdNotAString { member: &'static str, value: String },
 }
 
 impl ClientObject {
-    /// Reads one JSON object.
     pub fn parse(json: &str) -> Result<Self, InvalidObject> {
-        let Members(members) = serde_json::from_str(json).map_err(InvalidObject::NotAnObject)?;
-        // Before anything walks into the values: this bounds their depth and takes the whitespace out.
-        let all = Fields::from_members(borrowed(&members))?;
+        let members: Members<'_> = serde_json::from_str(json).map_err(InvalidObject::NotAnObject)?;
+        // This bounds the depth of the values and removes white space, before other code reads the values.
+        let all = Fields::of(&members)?;
         let mut members = all.members();
 
         let tenant = take_tenant(&mut members)?;
@@ -76,24 +69,18 @@ impl ClientObject {
         let text = take_first(&mut members, &TEXT, read_string)
             .unwrap_or_else(|| flatten(&members, all.as_json().len()));
 
-        let fields = Fields::from_members(borrowed(&members))?;
+        let fields = Fields::of(&members)?;
         Ok(Self { tenant, id, event_time, text, fields })
     }
 }
 
-type MemberList<'a> = Vec<(String, &'a RawValue)>;
-
-fn borrowed<'a>(members: &'a MemberList<'a>) -> impl Iterator<Item = (&'a str, &'a RawValue)> {
-    members.iter().map(|(name, value)| (name.as_str(), *value))
-}
-
-fn take_tenant(members: &mut MemberList<'_>) -> Result<Option<TenantId>, InvalidObject> {
+fn take_tenant(members: &mut Members<'_>) -> Result<Option<TenantId>, InvalidObject> {
     let Some(value) = take(members, "tenant_id") else { return Ok(None) };
     let tenant = read_string(value).ok_or_else(|| InvalidObject::TenantNotAString(cut(value)))?;
     Ok(Some(TenantId::parse(&tenant)?))
 }
 
-fn take_id(members: &mut MemberList<'_>) -> Result<Option<EventId>, InvalidObject> {
+fn take_id(members: &mut Members<'_>) -> Result<Option<EventId>, InvalidObject> {
     for member in ID {
         let Some(value) = take(members, member) else { continue };
         let id = match value.get().as_bytes()[0] {
@@ -107,22 +94,21 @@ fn take_id(members: &mut MemberList<'_>) -> Result<Option<EventId>, InvalidObjec
     Ok(None)
 }
 
-/// Takes the member `name` out, unless it is null: that is the same as not there.
-fn take<'a>(members: &mut MemberList<'a>, name: &str) -> Option<&'a RawValue> {
-    let index = members.iter().position(|(member, value)| member == name && value.get() != "null")?;
-    Some(members.remove(index).1)
+/// Removes and returns the member `name`. A null counts as missing and stays.
+fn take<'a>(members: &mut Members<'a>, name: &str) -> Option<&'a RawValue> {
+    members.0.get(name).filter(|value| value.get() != "null")?;
+    members.0.shift_remove(name)
 }
 
-/// Takes out the first of `names` whose value `read` understands; the others stay where they are.
+/// Removes the first of `names` whose value `read` understands. The others stay.
 fn take_first<T>(
-    members: &mut MemberList<'_>,
+    members: &mut Members<'_>,
     names: &[&str],
     read: impl Fn(&RawValue) -> Option<T>,
 ) -> Option<T> {
     names.iter().find_map(|name| {
-        let index = members.iter().position(|(member, _)| member == name)?;
-        let value = read(members[index].1)?;
-        members.remove(index);
+        let value = read(members.0.get(*name)?)?;
+        members.0.shift_remove(*name);
         Some(value)
     })
 }
@@ -235,7 +221,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is stored of an object follows from these two, so the client pays for what it makes us store.
+        /// All that is stored of an object follows from these two, so its client pays for all that it makes us store.
         #[test]
         fn text_and_fields_of_any_object_are_at_most_twice_its_size_or_a_kilobyte_more(
             name in "[a-z\\\\]{1,300}", values in proptest::collection::vec("[a-z\n\u{1}é]{0,40}", 0..200), depth in 0_usize..20,

@@ -3,6 +3,7 @@
 //! A variable `TIDEGATE__SECTION__KEY` overrides the key `section.key`; its value is written as in TOML, where text
 //! needs no quotes.
 
+mod check;
 mod constant;
 mod load;
 mod locate;

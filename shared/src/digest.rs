@@ -1,10 +1,9 @@
-//! SHA-256, as keys and lines spell it.
+//! SHA-256 in lower-case hexadecimal, as keys and lines have it.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 in lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("writing to a string cannot fail");

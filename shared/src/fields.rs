@@ -1,66 +1,51 @@
-//! An event's other members, verbatim.
+//! The other members that an event has, verbatim.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
+use indexmap::IndexMap;
 use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::json::{self, Unreadable};
 
-/// A JSON object on one line, its members in the order and spelling they came in.
-#[derive(Clone)]
+/// A JSON object on one line. Its members have the client's order and spelling.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
 pub struct Fields(Box<RawValue>);
 
 impl Fields {
-    /// No members.
     pub fn empty() -> Self {
         Self(RawValue::from_string("{}".to_owned()).expect("an empty object is valid JSON"))
     }
 
-    /// From the members `(name, JSON value)`, in this order.
-    pub fn from_members<'a>(
-        members: impl IntoIterator<Item = (&'a str, &'a RawValue)>,
-    ) -> Result<Self, Unreadable> {
-        let mut object = String::from("{");
-        for (name, value) in members {
-            if object.len() > 1 {
-                object.push(',');
-            }
-            object.push_str(&serde_json::to_string(name).expect("a string always serialises"));
-            object.push(':');
-            object.push_str(value.get());
-        }
-        object.push('}');
-        Self::from_valid_json(&object)
+    /// The members in their order.
+    pub(crate) fn of(members: &Members<'_>) -> Result<Self, Unreadable> {
+        Self::from_valid_json(
+            &serde_json::to_string(members).expect("names and JSON values always serialise"),
+        )
     }
 
-    /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.as_json() == "{}"
     }
 
-    /// The object as JSON text.
     pub fn as_json(&self) -> &str {
         self.0.get()
     }
 
-    /// The members, in order.
-    pub fn members(&self) -> Vec<(String, &RawValue)> {
-        let Members(members) = serde_json::from_str(self.as_json()).expect("checked at construction");
-        members
+    pub(crate) fn members(&self) -> Members<'_> {
+        serde_json::from_str(self.as_json()).expect("checked at construction")
     }
 
-    /// These, and `constants`, which win over members of the same name.
+    /// These, and after them `constants`, which replace members of the same name.
     #[must_use]
     pub fn with_constants(&self, constants: &BTreeMap<String, Box<RawValue>>) -> Self {
-        let own = self.members();
-        let kept =
-            own.iter().filter(|(name, _)| !constants.contains_key(name)).map(|(n, v)| (n.as_str(), *v));
-        let added = constants.iter().map(|(name, value)| (name.as_str(), &**value));
-        Self::from_members(kept.chain(added)).expect("its members were checked when they came in")
+        let mut members = self.members();
+        members.0.retain(|name, _| !constants.contains_key(name));
+        members.0.extend(constants.iter().map(|(name, value)| (name.clone(), &**value)));
+        Self::of(&members).expect("its members were checked when they came in")
     }
 
     fn from_valid_json(object: &str) -> Result<Self, Unreadable> {
@@ -84,18 +69,6 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
-impl fmt::Debug for Fields {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_json())
-    }
-}
-
-impl Serialize for Fields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Box::<RawValue>::deserialize(deserializer)?;
@@ -106,9 +79,11 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// A JSON object's members, each value left as text. Of members with the same name the last counts, as in every
-/// common reader.
-pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+/// A JSON object's members, each value left as text. If two have the same name, the last one counts, as in every common
+/// reader.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Members<'a>(pub(crate) IndexMap<String, &'a RawValue>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -122,19 +97,9 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members: Vec<(String, &RawValue)> = Vec::new();
-                let mut seen = HashMap::new();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    match seen.entry(name) {
-                        Entry::Occupied(index) => {
-                            let index: usize = *index.get();
-                            members[index].1 = value;
-                        }
-                        Entry::Vacant(name) => {
-                            members.push((name.key().clone(), value));
-                            name.insert(members.len() - 1);
-                        }
-                    }
+                let mut members = IndexMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    members.insert(name, value);
                 }
                 Ok(Members(members))
             }

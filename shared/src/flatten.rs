@@ -2,30 +2,29 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
+use crate::fields::Members;
 use crate::{json, limits};
 
-/// A text may always have this much, however small its object: an event costs about as much anyway.
+/// A text may always have this many bytes, however small its object: an event costs about as much anyway.
 const ALWAYS_ALLOWED: usize = 1024;
 
 /// The last line of a text that ends early.
 const CUT: &str = "…";
 
-/// Flattens `members`. `{"b":{"c":1},"a":["x",null]}` gives `a[0]=x`, `a[1]=null`, `b.c=1`. A string stands as it is,
-/// but in JSON's spelling where it holds control characters, so that a line stays a line.
+/// Flattens `members`. `{"b":{"c":1},"a":["x",null]}` gives `a[0]=x`, `a[1]=null`, `b.c=1`. A string is written as it is,
+/// or as JSON if it has control characters, so that each leaf is one line.
 ///
 /// Each leaf repeats its whole path, so a text could be many thousand times its object. It is bounded by the object's
 /// size, `object_bytes`. Nothing is lost when it ends early: the fields hold the object itself.
-pub(crate) fn flatten(members: &[(String, &RawValue)], object_bytes: usize) -> String {
+pub(crate) fn flatten(members: &Members<'_>, object_bytes: usize) -> String {
     let most = object_bytes.clamp(ALWAYS_ALLOWED, limits::FLATTENED_BYTES);
     flatten_within(members, most - CUT.len())
 }
 
 /// The same with room for `most` bytes: the leaves in the object's order, up to the first that does not fit.
-fn flatten_within(members: &[(String, &RawValue)], most: usize) -> String {
+fn flatten_within(members: &Members<'_>, most: usize) -> String {
     let mut flat = Flat { path: String::new(), lines: Vec::new(), room: most };
-    let is_whole = members.iter().all(|(name, value)| flat.below(name, value.get()).is_ok());
+    let is_whole = members.0.iter().all(|(name, value)| flat.below(name, value.get()).is_ok());
     flat.lines.sort_unstable();
     if !is_whole {
         flat.lines.push(CUT.to_owned());
@@ -34,17 +33,17 @@ fn flatten_within(members: &[(String, &RawValue)], most: usize) -> String {
 }
 
 struct Flat {
-    /// Of the value that is looked at.
+    /// Of the value that is being read.
     path: String,
     lines: Vec<String>,
     /// Bytes that further lines may have.
     room: usize,
 }
 
-/// There is no room for the next line. What follows it is not looked at.
+/// There is no room for the next line. The rest is not read.
 struct Full;
 
-/// Each reads the value that `json` begins with, and gives what follows it.
+/// Each method reads the value that `json` begins with, and returns the rest.
 impl Flat {
     /// Appends the leaves of the value, which is `step` below the path, in one pass. Depth is bounded by the check
     /// that made the members ([`crate::json`]).
@@ -63,7 +62,7 @@ impl Flat {
     }
 
     fn members<'a>(&mut self, json: &'a str) -> Result<&'a str, Full> {
-        // At `{`, then at each `,`, in the end at `}`: one byte each.
+        // `at` begins with `{`, then with each `,`, then with `}`.
         let mut at = json;
         while !at.starts_with('}') {
             let (name, colon) = split_string(&at[1..]);
@@ -73,7 +72,7 @@ impl Flat {
     }
 
     fn elements<'a>(&mut self, json: &'a str) -> Result<&'a str, Full> {
-        // At `[`, then at each `,`, in the end at `]`: one byte each.
+        // `at` begins with `[`, then with each `,`, then with `]`.
         let mut at = json;
         for index in 0.. {
             if at.starts_with(']') {
@@ -106,7 +105,7 @@ impl Flat {
     }
 }
 
-/// The string that `json` begins with, quotes included, and what follows it.
+/// The string that `json` begins with, quotes included, and the rest.
 fn split_string(json: &str) -> (&str, &str) {
     let end = json::end_of_string(json.as_bytes(), 0).expect("surrogates were checked with the members");
     json.split_at(end)
@@ -202,7 +201,7 @@ mod tests {
         #[test]
         fn a_text_ends_before_the_first_leaf_for_which_there_is_no_room(value in any_value(), most in 0_usize..200) {
             let json = value.to_string();
-            let raw: &RawValue = serde_json::from_str(&json).unwrap();
+            let raw: &serde_json::value::RawValue = serde_json::from_str(&json).unwrap();
             let mut lines = Vec::new();
             by_values("é", &value, &mut lines);
             let mut bytes = 0;
@@ -215,7 +214,7 @@ mod tests {
             if expected.len() < lines.len() {
                 expected.push(CUT.to_owned());
             }
-            prop_assert_eq!(flatten_within(&[("é".to_owned(), raw)], most), expected.join("\n"));
+            prop_assert_eq!(flatten_within(&Members([("é".to_owned(), raw)].into()), most), expected.join("\n"));
         }
     }
 }

@@ -12,11 +12,15 @@
 //! | [`archive_line`] | a line of an archive object | the consumer | analysts, the operator's commands |
 //! | [`quarantine_line`] | a line of a quarantine object | the consumer | analysts, the operator's commands |
 //! | [`failed_batch`] | an object at the failure destination | the event source mapping | the operator's commands |
-//! | [`manifest_row`] | what an archive object holds | the consumer | the operator's commands |
+//! | [`manifest_row`] | the contents of an archive object | the consumer | the operator's commands |
 //! | [`key`] | keys of objects, items and rows | | |
 //!
 //! Members are added, never renamed. A reader ignores members that it does not know, and refuses a newer `v` by name:
 //! so consumers are deployed before producers.
+
+/// A member of a stored line as a column of SQL: its name, its type (`string` or `int`), and a comment or nothing. The
+/// deployment makes its tables of them. A test of the consumer compares them with the lines that it writes.
+pub type Column = (&'static str, &'static str, &'static str);
 
 pub mod archive_line;
 pub mod claim_check;

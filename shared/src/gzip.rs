@@ -1,7 +1,8 @@
-//! Compression by libdeflate, which is faster at every ratio, and inflation by flate2, which streams and so can stop
-//! at a cap before memory is spent.
+//! Compression by libdeflate, which is faster at every ratio. Inflation by flate2, which streams, so that it can stop at a
+//! cap before it has used the memory.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
@@ -28,13 +29,12 @@ impl Level {
 /// One gzip member that holds `data`.
 pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
     thread_local! {
-        // A compressor is a few hundred kilobytes of tables: made once a thread and level.
-        static COMPRESSORS: RefCell<[Option<Compressor>; 13]> = const { RefCell::new([const { None }; 13]) };
+        // A compressor has a few hundred kilobytes of tables, so there is one for each thread and level.
+        static COMPRESSORS: RefCell<BTreeMap<i32, Compressor>> = const { RefCell::new(BTreeMap::new()) };
     }
     COMPRESSORS.with_borrow_mut(|compressors| {
-        let index = usize::try_from(level.0).expect("1 to 12");
-        let compressor = compressors[index]
-            .get_or_insert_with(|| Compressor::new(CompressionLvl::new(level.0).expect("1 to 12")));
+        let new = || Compressor::new(CompressionLvl::new(level.0).expect("1 to 12"));
+        let compressor = compressors.entry(level.0).or_insert_with(new);
         let mut member = vec![0; compressor.gzip_compress_bound(data.len())];
         let length = compressor.gzip_compress(data, &mut member).expect("the bound is enough for any input");
         member.truncate(length);
@@ -42,13 +42,13 @@ pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
     })
 }
 
-/// The most that [`compress`] can make of `length` bytes, at any level: deflate falls back to stored blocks.
+/// The most bytes that [`compress`] makes of `length` bytes, at any level: deflate falls back to stored blocks.
 pub fn compressed_bound(length: usize) -> usize {
     // libdeflate: a stored block holds at least 5,000 bytes and costs 5, plus 18 bytes of gzip framing and slack.
     length + 5 * length.div_ceil(5_000).max(1) + 32
 }
 
-/// How much inflating may give.
+/// How much output inflating may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cap {
     /// Bytes of output.
@@ -57,22 +57,13 @@ pub struct Cap {
     pub ratio: u32,
 }
 
-/// Why bytes could not be inflated.
 #[derive(Debug, thiserror::Error)]
 pub enum InflateError {
-    /// The output passes the cap.
     #[error("it inflates to more than {limit} bytes")]
-    TooLarge {
-        /// The cap, in bytes.
-        limit: usize,
-    },
-    /// The output is out of proportion to the input.
+    TooLarge { limit: usize },
     #[error("it inflates to more than {limit} times its size")]
-    Ratio {
-        /// The cap, as output for each byte of input.
-        limit: u32,
-    },
-    /// The input is not what it says it is, or ends early.
+    Ratio { limit: u32 },
+    /// The input is not of its format, or ends early.
     #[error("it is corrupt: {0}")]
     Corrupt(#[source] std::io::Error),
 }
@@ -82,8 +73,8 @@ pub fn inflate(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
     read_capped(MultiGzDecoder::new(data), data.len(), cap)
 }
 
-/// Gives the lines of the first member of `data`, without their newlines, to `line`; returns how many bytes the member
-/// has. For what we wrote ourselves: no line is larger than one that was accepted, and nothing else is held.
+/// Calls `line` with each line of the first member of `data`, without its newline. Returns the member's length in bytes.
+/// Only for our own objects: the output has no cap. One line is in memory at a time, and it is no larger than an accepted one.
 pub fn first_member_lines(data: &[u8], mut line: impl FnMut(&[u8])) -> Result<usize, InflateError> {
     let mut reader = BufReader::new(GzDecoder::new(data));
     let mut buffer = Vec::new();
@@ -94,7 +85,7 @@ pub fn first_member_lines(data: &[u8], mut line: impl FnMut(&[u8])) -> Result<us
     Ok(data.len() - reader.into_inner().into_inner().len())
 }
 
-/// Reads `decoder`, whose input has `input_bytes`, to its end, or to the cap. Memory follows the output, never its
+/// Reads `decoder`, whose input has `input_bytes`, to its end or to the cap. Memory grows with the output, never with an
 /// announced size.
 pub fn read_capped(mut decoder: impl Read, input_bytes: usize, cap: Cap) -> Result<Vec<u8>, InflateError> {
     const ALWAYS_ALLOWED: usize = 64 * 1024;
@@ -102,7 +93,7 @@ pub fn read_capped(mut decoder: impl Read, input_bytes: usize, cap: Cap) -> Resu
     let limit = cap.bytes.min(by_ratio);
 
     let mut output = Vec::with_capacity(input_bytes.saturating_mul(4).min(limit));
-    // One byte more than allowed tells a full output from one that goes on.
+    // One byte more than allowed: then the output is too large.
     decoder.by_ref().take(limit as u64 + 1).read_to_end(&mut output).map_err(InflateError::Corrupt)?;
     if output.len() <= limit {
         Ok(output)
@@ -172,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_in_comes_out_and_within_the_bound(data: Vec<u8>, level in 1_u8..=12) {
+        fn bytes_come_back_and_their_compressed_form_is_within_the_bound(data: Vec<u8>, level in 1_u8..=12) {
             let member = compress(&data, Level::new(level).unwrap());
             prop_assert!(member.len() <= compressed_bound(data.len()));
             prop_assert_eq!(inflate(&member, CAP).unwrap(), data);

@@ -1,4 +1,4 @@
-//! The ids that name things: tenants, events, admissions. Parsed once, at the door; nobody checks again.
+//! The ids of tenants, events and admissions. They are checked once, when they are parsed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,34 @@ use uuid::Uuid;
 
 use crate::limits;
 
-/// Who an event belongs to: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`. Safe in keys, paths and logs as it stands.
+/// Implements, for text that `parse` checks: reading it back, as text, and `Display`.
+macro_rules! checked_text {
+    ($name:ident, $invalid:ident) => {
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $invalid;
+
+            fn try_from(text: String) -> Result<Self, $invalid> {
+                Self::parse(&text)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+pub(crate) use checked_text;
+
+/// Who an event belongs to: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`. Safe in keys, paths and logs without encoding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TenantId(Arc<str>);
@@ -25,7 +52,6 @@ pub struct InvalidTenantId {
 }
 
 impl TenantId {
-    /// Checks `id` against the grammar.
     pub fn parse(id: &str) -> Result<Self, InvalidTenantId> {
         let bytes = id.as_bytes();
         let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -34,29 +60,12 @@ impl TenantId {
             && bytes.iter().all(allowed);
         if fits { Ok(Self(id.into())) } else { Err(InvalidTenantId { shown: shown(id) }) }
     }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl TryFrom<String> for TenantId {
-    type Error = InvalidTenantId;
+checked_text!(TenantId, InvalidTenantId);
 
-    fn try_from(id: String) -> Result<Self, Self::Error> {
-        Self::parse(&id)
-    }
-}
-
-impl fmt::Display for TenantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What a client calls an event, or what Tidegate calls it where the client does not: 1 to 256 bytes without
-/// control characters. Unique within a tenant; percent-encode it in keys and paths ([`crate::key`]).
+/// The client's id of an event, or ours if it sent none: 1 to 256 bytes without control characters. Unique within a
+/// tenant. Percent-encode it in keys and paths ([`crate::format::key`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct EventId(String);
@@ -73,7 +82,6 @@ pub struct InvalidEventId {
 }
 
 impl EventId {
-    /// Checks `id` for length and control characters.
     pub fn parse(id: impl Into<String>) -> Result<Self, InvalidEventId> {
         let id = id.into();
         if id.is_empty() || id.len() > limits::EVENT_ID_BYTES || id.chars().any(char::is_control) {
@@ -82,20 +90,9 @@ impl EventId {
             Ok(Self(id))
         }
     }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl TryFrom<String> for EventId {
-    type Error = InvalidEventId;
-
-    fn try_from(id: String) -> Result<Self, Self::Error> {
-        Self::parse(id)
-    }
-}
+checked_text!(EventId, InvalidEventId);
 
 impl From<Uuid> for EventId {
     fn from(id: Uuid) -> Self {
@@ -103,20 +100,14 @@ impl From<Uuid> for EventId {
     }
 }
 
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// One event of one request that was answered 202. The same one seen again is our own resend, whatever the client did.
+/// One event of one request that was answered 202. If it is seen again, we sent it again, not the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AdmissionId(pub Uuid);
 
 impl AdmissionId {
-    /// The admission of an event that another producer put on the stream: derived from where it lies, so that every
-    /// attempt to read it gives the same one.
+    /// The admission of a foreign producer's event: derived from its origin, so that each attempt to read it gives the
+    /// same one.
     pub fn of_foreign(shard: &str, sequence_number: &str, position: u32) -> Self {
         let digest = Sha256::digest(format!("{shard}\n{sequence_number}\n{position}"));
         let mut bytes = [0; 16];
@@ -131,23 +122,22 @@ impl fmt::Display for AdmissionId {
     }
 }
 
-/// Where new ids come from: `UUIDv7`s, or a test's own series.
+/// Makes new ids.
 #[derive(Clone)]
 pub struct Ids(Arc<dyn Fn() -> Uuid + Send + Sync>);
 
 impl Ids {
-    /// Fresh, time-ordered `UUIDv7`s.
+    /// `UUIDv7`s, which rise with time.
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is where the ban points to")]
         Self::new(Uuid::now_v7)
     }
 
-    /// Ids by `next`.
+    /// Ids that `next` makes, for tests.
     pub fn new(next: impl Fn() -> Uuid + Send + Sync + 'static) -> Self {
         Self(Arc::new(next))
     }
 
-    /// An id that was not given before.
     pub fn next(&self) -> Uuid {
         (self.0)()
     }
@@ -159,8 +149,8 @@ impl fmt::Debug for Ids {
     }
 }
 
-/// Input as an error shows it: escaped, and cut before it floods a log.
-fn shown(input: &str) -> String {
+/// Input as an error shows it: escaped, and cut so that it does not flood a log.
+pub(crate) fn shown(input: &str) -> String {
     let mut shown: String = input.chars().take(64).flat_map(char::escape_debug).collect();
     if input.chars().nth(64).is_some() {
         shown.push('…');
@@ -202,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_admission_is_the_same_at_every_reading() {
+    fn a_foreign_event_gets_the_same_admission_each_time() {
         let first = AdmissionId::of_foreign("shardId-000000000000", "495", 0);
         assert_eq!(first, AdmissionId::of_foreign("shardId-000000000000", "495", 0));
         assert_ne!(first, AdmissionId::of_foreign("shardId-000000000000", "495", 1));

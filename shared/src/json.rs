@@ -1,20 +1,19 @@
-//! JSON text, without its values being looked at: whitespace out, depth and surrogates checked.
+//! JSON as text: removes white space, and checks depth and surrogates. It reads no values.
 
 use crate::limits;
 
-/// JSON that is well-formed by the letter, but that readers downstream would refuse.
+/// JSON that is well-formed, but that other readers would refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Nested too deep.
     #[error("the JSON nests deeper than {} levels", limits::JSON_DEPTH)]
     TooDeep,
-    /// `\ud800` without its other half: no string holds it.
+    /// Such as `\ud800` alone, which is no Unicode text.
     #[error("a string holds half of a surrogate pair (`\\u{0:04x}`)")]
     LoneSurrogate(u16),
 }
 
-/// Appends `json`, which must be valid JSON, to `out` without the whitespace between its tokens: one line, in the
-/// same order, numbers and strings as they were written.
+/// Appends `json`, which must be valid JSON, to `out`, without the white space between its tokens. All else stays as it was
+/// written.
 pub(crate) fn compact_into(json: &str, out: &mut String) -> Result<(), Unreadable> {
     let bytes = json.as_bytes();
     let mut depth = 0;
@@ -46,7 +45,7 @@ pub(crate) fn compact_into(json: &str, out: &mut String) -> Result<(), Unreadabl
     Ok(())
 }
 
-/// The index behind the string that opens at `start`.
+/// The index after the string that begins at `start`.
 pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> Result<usize, Unreadable> {
     let mut at = start + 1;
     loop {
@@ -66,7 +65,7 @@ pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> Result<usize, Unreada
     }
 }
 
-/// The UTF-16 unit of a `\uXXXX` escape at `at`, if one stands there.
+/// The UTF-16 unit of the `\uXXXX` escape at `at`, if there is one.
 fn unit(bytes: &[u8], at: usize) -> Option<u16> {
     let escape = bytes.get(at..at + 6)?;
     let digits = escape.strip_prefix(b"\\u")?;
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn whitespace_goes_and_everything_else_stays_to_the_letter() {
+    fn whitespace_is_removed_and_all_else_stays() {
         let json = "{ \"b\" : [ 1.50e+3 ,\r\n\t\"a \\\" b\" ] , \"a\":12345678901234567890123 }";
         assert_eq!(compact(json).unwrap(), r#"{"b":[1.50e+3,"a \" b"],"a":12345678901234567890123}"#);
     }
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_refused_and_a_whole_one_is_kept() {
+    fn half_a_surrogate_pair_is_refused_and_a_whole_one_is_accepted() {
         assert_eq!(compact(r#""\ud83d\ude00""#).unwrap(), r#""\ud83d\ude00""#);
         assert_eq!(compact(r#""\ud83d""#), Err(Unreadable::LoneSurrogate(0xd83d)));
         assert_eq!(compact(r#""\ude00""#), Err(Unreadable::LoneSurrogate(0xde00)));

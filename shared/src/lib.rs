@@ -1,18 +1,20 @@
-//! Tidegate's contract in code: what more than one part relies on, and by default nothing that talks to AWS.
+//! Tidegate's contract in code: all that more than one part needs. By default nothing in it talks to AWS.
 //!
-//! | module | holds |
+//! | module | has |
 //! |---|---|
 //! | [`id`] | tenant, event and admission ids |
 //! | [`tier`] | the customer tier |
 //! | [`format`] | all that goes over a wire or to disk |
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
-//! | [`column`] | the columns of stored lines, for SQL |
-//! | [`objects`] | the port to object storage, with its S3 adapter |
 //! | [`fields`] | an event's other members, verbatim |
+//! | [`json`] | JSON as text: white space, depth and surrogates |
+//! | [`objects`] | the port to object storage, with its S3 adapter |
 //! | [`origin`] | positions on the stream |
 //! | [`partition`] | how a tenant that outgrows a partition is spread |
 //! | [`gzip`] | compression, and inflation that is capped |
+//! | [`digest`] | SHA-256 |
 //! | [`mapping`] | the event source mapping as it is deployed |
+//! | [`permission`] | the permissions that a function's role needs |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`backoff`] | how long to wait after failures |
 //! | [`config`] | `tidegate.toml` |
@@ -21,7 +23,6 @@
 
 pub mod backoff;
 pub mod client_object;
-pub mod column;
 pub mod config;
 pub mod digest;
 pub mod fields;

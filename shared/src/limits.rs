@@ -1,4 +1,4 @@
-//! The numbers that bind: service limits, and ours that rest on them. Each says where it comes from.
+//! The services' limits, and our own limits that follow from them. Each has its source.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 /// reading.
 pub const BODY_BYTES: usize = 10_485_760;
 
-/// The largest request event a Function URL passes on, base64 included: 6 MiB (Lambda quotas, "Invocation payload").
+/// The largest request event of a Function URL, base64 included: 6 MiB (Lambda quotas, "Invocation payload").
 /// Stream batches obey the same limit.
 pub const LAMBDA_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
@@ -22,12 +22,12 @@ pub const PUT_BYTES: usize = 10 * 1024 * 1024;
 /// The largest event line, uncompressed, that travels inline in a record. It bounds the memory of the record's reader.
 pub const INLINE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The most that one record may inflate to: one line of the largest size, or many small ones.
+/// The most bytes that one record may inflate to: one line of the largest size, or many small ones.
 pub const RECORD_INFLATED_BYTES: usize = INLINE_BYTES + 1024 * 1024;
 
-/// The most that an event line adds to the text that a body gives it: facts, names, a flattened text. With a text whose
-/// every byte JSON spells with six, this is the largest line.
-pub const LINE_BYTES_BESIDE_TEXT: usize = 1024 * 1024;
+/// The most bytes that an event line has besides a body's text: facts, names, a flattened text. The largest line has these,
+/// and a text in which JSON escapes each byte with six.
+pub const LINE_BYTES_BESIDES_TEXT: usize = 1024 * 1024;
 
 /// The most text that an object without a text is flattened to.
 pub const FLATTENED_BYTES: usize = 150_000;
@@ -60,11 +60,11 @@ pub const DELIVERY_DAYS: u64 =
     (STREAM_RETENTION.as_secs() + SPILL_RETENTION.as_secs() + DEAD_LETTER_RETENTION.as_secs())
         / (24 * 60 * 60);
 
-/// The memory with which a Lambda function has one whole processor, in MB: what the consumer's compression wants
+/// The memory with which a Lambda function has one whole processor, in MB. The consumer needs it for compression
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>).
 pub const PROCESSOR_MB: u64 = 1_769;
 
-/// What the ingest function's time-out spares beyond a request's budgets, as it is deployed: to start, and to answer.
+/// The time that the ingest function's time-out adds to a request's budgets, as it is deployed: to start, and to answer.
 pub const ANSWER: Duration = Duration::from_secs(4);
 
 /// The largest DynamoDB item, names and values together: 400 KB (DynamoDB quotas).
@@ -76,12 +76,12 @@ pub const BATCH_STATEMENTS: usize = 25;
 /// Items in one `BatchGetItem` (DynamoDB quotas).
 pub const BATCH_GET_ITEMS: usize = 100;
 
-/// How deep a client's JSON may nest. `serde_json` reads 127 levels, other readers more; our lines wrap a few around
-/// what came in, and every reader downstream is to parse what was accepted.
+/// How deep a client's JSON may nest. `serde_json` reads 127 levels, other readers more. Our lines add a few levels, and
+/// every reader of them must be able to parse what was accepted.
 pub const JSON_DEPTH: usize = 120;
 
-/// The compression ratio past which a gzip or deflate body must be a lie: deflate itself cannot exceed 1,032 : 1
-/// (zlib technical details), so only other codings are bound by it.
+/// The most output for one byte of a compressed body. Deflate cannot exceed 1,032 : 1 (zlib technical details), so this
+/// limits only other codings.
 pub const INFLATE_RATIO: u32 = 1_100;
 
 /// A tenant id's length in bytes.

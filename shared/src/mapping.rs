@@ -1,4 +1,4 @@
-//! The consumer's event source mapping as Tidegate deploys it. The local run follows these rules, `tidegate doctor`
+//! The consumer's event source mapping as Tidegate deploys it. The local run follows these rules, and `tidegate doctor`
 //! compares a deployed mapping with them.
 
 use std::time::Duration;
@@ -16,11 +16,11 @@ pub const CONSUMER_TIMEOUT: Duration = Duration::from_mins(1);
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Most records in one invocation: from 1 to 10,000.
+    /// The most records in one invocation: 1 to 10,000.
     pub batch_size: usize,
-    /// How long records are gathered. Zero: a batch starts as soon as there is a record.
+    /// How long records are gathered. If it is zero, a batch starts as soon as there is a record.
     pub batching_window: Duration,
-    /// Invocations of one and the same batch after its first one; `None` is unlimited.
+    /// How often the same batch is retried; `None` is unlimited.
     pub maximum_retry_attempts: Option<u32>,
     /// Older records go to the failure destination; `None` is unlimited.
     pub maximum_record_age: Option<Duration>,
@@ -28,9 +28,9 @@ pub struct Rules {
     pub bisect_on_error: bool,
     /// Read `batchItemFailures` from the response.
     pub report_batch_item_failures: bool,
-    /// Largest event, in bytes of JSON.
+    /// The largest event, in bytes of JSON.
     pub payload_limit: usize,
-    /// Waits between attempts. AWS says neither how long Lambda waits nor whether it does. No jitter: each shard has one
+    /// Waits between attempts. AWS does not document whether and how long Lambda waits. Without jitter: each shard has one
     /// poller.
     pub backoff: Backoff,
 }

@@ -1,25 +1,22 @@
-//! Every metric, by one enum: its name in the namespace `Tidegate`, its unit, what it counts. They go through the
-//! `metrics` facade: CloudWatch Embedded Metric Format in Lambda, Prometheus text on the local run.
+//! Every metric, in one enum: its name in the namespace `Tidegate`, its unit and its meaning. The `metrics` facade emits
+//! them: as CloudWatch Embedded Metric Format in Lambda, as Prometheus text on the local run.
 
 use metrics::Unit;
 
-/// The CloudWatch namespace.
 pub const NAMESPACE: &str = "Tidegate";
 
-/// Makes the enum: a metric's documentation is what a Prometheus user reads as its help.
+/// Makes the enum. A metric's doc comment is its help in Prometheus, and its meaning in the CDK's contract.
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $metric:ident: $unit:ident, $kind:ident;)+) => {
-        /// One of Tidegate's metrics.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Metric {
             $($(#[doc = $doc])+ $metric,)+
         }
 
         impl Metric {
-            /// All of them, in the order of the flow.
+            /// In the order of the data.
             pub const ALL: &[Self] = &[$(Self::$metric,)+];
 
-            /// The name, as dashboards and alarms spell it.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$metric => stringify!($metric),)+
@@ -36,7 +33,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// `POST` requests on a route that takes events, before anything else is looked at.
+    /// `POST` requests on a route that takes events, before any check.
     RequestsReceived: Count, Sum;
     /// Requests refused for their tier.
     RequestsFiltered: Count, Sum;
@@ -46,9 +43,9 @@ metrics! {
     EventsRejected: Count, Sum;
     /// Bytes of accepted bodies, after decompression.
     BytesAccepted: Bytes, Sum;
-    /// How long a put of ingest took, in milliseconds. One that was cut off counts up to there.
+    /// How long a put of ingest took, in milliseconds. A put that was cancelled counts until then.
     PublishLatency: Milliseconds, Distribution;
-    /// The same of the spill queue's drain, whose attempts may take seconds.
+    /// The same for the spill queue's drain, whose attempts may take seconds.
     DrainLatency: Milliseconds, Distribution;
     /// Records that were sent again.
     PublishRetries: Count, Sum;
@@ -56,9 +53,9 @@ metrics! {
     EventsSpilled: Count, Sum;
     /// Events that now have their item and are archived.
     EventsStored: Count, Sum;
-    /// Events seen again that had been admitted once: our own resends.
+    /// Events seen again with the same admission: our own resends.
     EventsRedelivered: Count, Sum;
-    /// Events with an id and a content that were there already.
+    /// Events whose id and content were stored already.
     EventsDeduplicated: Count, Sum;
     /// Events and records put into quarantine.
     EventsQuarantined: Count, Sum;
@@ -66,7 +63,7 @@ metrics! {
     ObjectsWritten: Count, Sum;
     /// Parts of claim checks written to S3: lines too large for a stream record.
     ClaimPartsWritten: Count, Sum;
-    /// Parts of archive lines written to S3 that are too large for an archive object.
+    /// Parts written to S3 of archive lines that are too large for an archive object.
     TextPartsWritten: Count, Sum;
     /// Quarantine objects written to S3.
     QuarantineObjectsWritten: Count, Sum;
@@ -96,7 +93,7 @@ impl Metric {
         metrics::histogram!(self.name()).record(value as f64);
     }
 
-    /// Tells the recorder each metric's unit and meaning. Call it once, after the recorder is installed.
+    /// Gives the recorder each metric's unit and meaning. Call it once, after the recorder is installed.
     pub fn describe_all() {
         for metric in Self::ALL {
             match metric.facts() {
@@ -108,22 +105,19 @@ impl Metric {
         }
     }
 
-    /// What CloudWatch is told: the unit's own name.
+    /// CloudWatch's name of the unit.
     pub fn unit(self) -> &'static str {
         self.facts().0.as_str()
     }
 
-    /// What it counts, in a sentence.
     pub fn meaning(self) -> &'static str {
         self.facts().2
     }
 
-    /// Whether single values are kept.
     pub fn is_distribution(self) -> bool {
         self.facts().1 == Kind::Distribution
     }
 
-    /// The metric of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|metric| metric.name() == name)
     }
@@ -135,8 +129,8 @@ enum Kind {
     Distribution,
 }
 
-/// `values` by at most `most` of them, evenly chosen by rank, so that percentiles survive: an Embedded Metric Format
-/// document holds 100 values of a metric.
+/// At most `most` of `values`, evenly chosen by rank, so that percentiles stay the same. An Embedded Metric Format document
+/// has room for 100 values of a metric.
 pub fn sample(mut values: Vec<u64>, most: usize) -> Vec<u64> {
     if values.len() <= most {
         return values;

@@ -35,17 +35,16 @@ pub struct ShardPosition {
 }
 
 impl ShardPosition {
-    /// The line `position` of the record `sequence_number`.
     pub fn new(sequence_number: impl Into<Arc<str>>, position: u32) -> Self {
         Self { sequence_number: sequence_number.into(), position }
     }
 
-    /// The position right after an event: the end of a range that ends with it.
+    /// The end of a range whose last event is at `origin`.
     pub fn after(origin: &Origin) -> Self {
         Self::new(origin.sequence_number.clone(), origin.position + 1)
     }
 
-    /// Sequence numbers compare as numbers, but are too large for a number type: the longer one is the larger.
+    /// Sequence numbers are too large for a number type. The longer one is the larger.
     fn order(&self) -> (usize, &str, u32) {
         (self.sequence_number.len(), &self.sequence_number, self.position)
     }

@@ -7,9 +7,8 @@ use crate::digest::sha256;
 use crate::id::{EventId, TenantId};
 
 /// The stream's partition key of an event, and so which shard it goes to: the tenant, or, for a tenant that is spread
-/// over `k` keys, one of `tenant#0` to `tenant#k-1` by its id's hash. The same id always has the same key, so that a
-/// second sending of an event finds the first on the same shard.
-/// `#` is in no tenant id, so nobody's key is another tenant's.
+/// over `k` keys, one of `tenant#0` to `tenant#k-1` by its id's hash. The same id always has the same key, so an event that
+/// is sent again is on the same shard. No tenant id has a `#`, so no two tenants have the same key.
 pub fn partition_key(tenant: &TenantId, id: &EventId, spread: &BTreeMap<TenantId, u16>) -> String {
     let Some(keys) = spread.get(tenant) else { return tenant.to_string() };
     let digest = sha256(id.as_str().as_bytes());
@@ -20,9 +19,8 @@ pub fn partition_key(tenant: &TenantId, id: &EventId, spread: &BTreeMap<TenantId
 /// The partition of an event's item in the index by time: `tenants/` and the event's key on the stream.
 ///
 /// Time only rises, so entries are written at the end of a partition, where DynamoDB does not split it: it takes 1,000 of
-/// them a second, and what it refuses is refused of the item as well. An item keeps the partition that it got, also when
-/// its tenant is spread otherwise later. The role that reads a tenant's items is allowed these names, by a pattern in
-/// `cdk/`.
+/// them a second, and when it refuses an entry, the item is refused too. An item keeps its partition, also if its tenant is
+/// spread otherwise later. The role that reads a tenant's items is allowed these names, by a pattern in `cdk/`.
 pub fn received_partition(tenant: &TenantId, id: &EventId, spread: &BTreeMap<TenantId, u16>) -> String {
     format!("tenants/{}", partition_key(tenant, id, spread))
 }

@@ -1,5 +1,5 @@
-//! Logs and metrics, set up once at start-up. Logs go to stderr, metric documents to stdout; Lambda takes both to
-//! CloudWatch Logs, and the local run reads a child's metric documents off its stdout as CloudWatch would.
+//! Logs and metrics, set up once at start-up. Logs are written to stderr, metric documents to stdout. Lambda sends both to
+//! CloudWatch Logs. The local run reads a child's metric documents from its stdout, as CloudWatch would.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
@@ -10,17 +10,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::metric::{Metric, NAMESPACE};
 
-/// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON object a line: for CloudWatch Logs Insights.
     Json,
-    /// For a person at a terminal.
+    /// For people at a terminal.
     Text,
 }
 
-/// Installs the log subscriber. `level` is the configuration's; `AWS_LAMBDA_LOG_LEVEL` and then `RUST_LOG` go before
-/// it. Installing a second one does nothing.
+/// Installs the log subscriber. `level` is the configuration's. `AWS_LAMBDA_LOG_LEVEL` overrides it, and `RUST_LOG` both. A
+/// second call does nothing.
 pub fn init_logs(format: LogFormat, level: &str) {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|_| level.to_owned());
     let filter = EnvFilter::builder().try_from_env().unwrap_or_else(|_| EnvFilter::new(level.to_lowercase()));
@@ -31,9 +30,8 @@ pub fn init_logs(format: LogFormat, level: &str) {
     };
 }
 
-/// What a function's process ends with. Why it could not start, or go on, is one JSON line at ERROR, also where it failed
-/// before [`init_logs`]. As the text that `main` itself prints it would count as INFO in Lambda, a line of the log for each of
-/// its own, and whoever filters for errors would not see it.
+/// Ends a function's process. Logs an error as one JSON line at ERROR, also if it occurred before [`init_logs`]. Lambda would
+/// log the text that `main` itself prints as INFO, each of its lines on its own, and a filter for errors would not find it.
 pub fn exit<E: Display>(ended: Result<(), E>) -> ExitCode {
     let Err(error) = ended else { return ExitCode::SUCCESS };
     init_logs(LogFormat::Json, "info");
@@ -41,12 +39,12 @@ pub fn exit<E: Display>(ended: Result<(), E>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A function's metrics, on their way to CloudWatch.
+/// A function's metrics, for CloudWatch.
 #[derive(Clone, Copy)]
 pub struct EmbeddedMetrics(&'static Collector);
 
 impl EmbeddedMetrics {
-    /// How many values of one distribution may be recorded between two flushes: what one document holds.
+    /// How many values of one distribution may be recorded between two flushes: one document has room for as many.
     pub const VALUES: usize = 100;
 
     /// Installs the recorder for this process. `function` becomes the property `function`.
@@ -57,7 +55,7 @@ impl EmbeddedMetrics {
         Ok(Self(collector))
     }
 
-    /// Writes what was counted since the last flush to stdout, as one document; nothing if nothing was.
+    /// Writes all that was counted since the last flush to stdout, as one document. Writes nothing if nothing was counted.
     pub fn flush(self) {
         if let Err(error) = self.0.flush(io::stdout()) {
             tracing::warn!(%error, "metrics could not be written");

@@ -1,26 +1,25 @@
-//! Points in time, and the clock as a value, so that tests set it.
+//! Points in time. The clock is a value, so that tests set the time.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A point in time in whole milliseconds since the Unix epoch; written as RFC 3339 in UTC, `2026-11-21T09:30:00.123Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The last millisecond of the year 9999, past which RFC 3339 has no form.
+/// The last millisecond of the year 9999. RFC 3339 cannot write later times.
 const LATEST_MS: i64 = 253_402_300_799_999;
 
 impl Timestamp {
-    /// From milliseconds since the epoch; values outside the years 1970 to 9999 are brought to the nearest end.
+    /// Values outside the years 1970 to 9999 become the nearest end of that range.
     pub fn from_unix_ms(ms: i64) -> Self {
         Self(ms.clamp(0, LATEST_MS))
     }
 
-    /// Milliseconds since the epoch.
     pub fn unix_ms(self) -> i64 {
         self.0
     }
@@ -30,24 +29,20 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
-    /// This, and `duration` later.
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_unix_ms(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// The partition folders of an object key: `dt=YYYY-MM-DD/hr=HH`, in UTC.
     pub fn hour_partition(self) -> String {
-        let t = self.to_utc();
-        format!("{}/hr={:02}", self.day_partition(), t.hour())
+        self.to_utc().format("dt=%Y-%m-%d/hr=%H").to_string()
     }
 
     /// The day's part of an object key: `dt=YYYY-MM-DD`, in UTC.
     pub fn day_partition(self) -> String {
-        let t = self.to_utc();
-        format!("dt={:04}-{:02}-{:02}", t.year(), t.month(), t.day())
+        self.to_utc().format("dt=%Y-%m-%d").to_string()
     }
 
-    /// The same instant as chrono's type.
     pub fn to_utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0).expect("clamped to the years 1970 to 9999 at construction")
     }
@@ -74,12 +69,11 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Where "now" comes from: the system, or a test.
+/// Tells the time: the system's, or a test's.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is where the ban points to")]
         Self::new(|| {
@@ -88,17 +82,16 @@ impl Clock {
         })
     }
 
-    /// A clock that asks `now` each time.
+    /// A clock that calls `now` each time.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// A clock that stands still.
+    /// A clock that always tells `at`.
     pub fn fixed(at: Timestamp) -> Self {
         Self::new(move || at)
     }
 
-    /// The present moment.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }
@@ -122,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_reads_back_what_it_wrote() {
+    fn a_timestamp_is_read_as_it_was_written() {
         for ms in [0, 1, 999, 1_704_937_370_234, LATEST_MS] {
             let t = Timestamp::from_unix_ms(ms);
             assert_eq!(serde_json::from_str::<Timestamp>(&serde_json::to_string(&t).unwrap()).unwrap(), t);
@@ -130,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn times_outside_rfc_3339_are_brought_to_its_ends() {
+    fn times_outside_rfc_3339_become_its_ends() {
         assert_eq!(Timestamp::from_unix_ms(i64::MIN).unix_ms(), 0);
         assert_eq!(Timestamp::from_unix_ms(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
     }

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use ingest_fn::drain;
 use serde_json::{Value, json};
-use shared::column::{self, Column};
-use shared::format::key;
+use shared::format::archive_line::ArchiveLine;
+use shared::format::quarantine_line::QuarantineLine;
+use shared::format::{Column, key};
 use shared::id::{EventId, TenantId};
 use shared::mapping::{CONSUMER_TIMEOUT, Rules, STARTING_POSITION};
 use shared::metric::{Metric, NAMESPACE};
@@ -58,8 +59,8 @@ fn contract() -> Value {
         "mapping": mapping(&Rules::default()),
         "prefixes": { "archive": key::KEPT_TOGETHER, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
         "tables": {
-            "events": { "prefix": "events/", "columns": columns(column::ARCHIVE) },
-            "errors": { "prefix": key::QUARANTINE, "columns": columns(column::QUARANTINE) },
+            "events": { "prefix": "events/", "columns": columns(ArchiveLine::COLUMNS) },
+            "errors": { "prefix": key::QUARANTINE, "columns": columns(QuarantineLine::COLUMNS) },
         },
         "items": items(),
         "metrics": { "namespace": NAMESPACE, "all": metrics() },
@@ -101,7 +102,7 @@ fn mapping(rules: &Rules) -> Value {
 
 fn columns(columns: &[Column]) -> Vec<Value> {
     let column =
-        |column: &Column| json!({ "name": column.name, "type": column.sql_type, "comment": column.comment });
+        |(name, sql_type, comment): &Column| json!({ "name": name, "type": sql_type, "comment": comment });
     columns.iter().map(column).collect()
 }
 

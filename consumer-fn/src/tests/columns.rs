@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use shared::column::{self, Column};
 use shared::config::ArchiveContent;
+use shared::format::Column;
+use shared::format::archive_line::ArchiveLine;
+use shared::format::quarantine_line::QuarantineLine;
 
 use super::stores::WrittenLines as _;
 use super::{Pipeline, admitted, pack};
@@ -16,7 +18,7 @@ fn members(lines: &[Value]) -> BTreeSet<&str> {
 }
 
 fn names(columns: &[Column]) -> BTreeSet<&'static str> {
-    columns.iter().map(|column| column.name).collect()
+    columns.iter().map(|(name, ..)| *name).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,6 +47,6 @@ async fn lines_of_all_kinds_have_exactly_the_columns() {
         traced(2, "small"),
     ];
     assert_eq!(pipeline.invoke(&records).await, records.len());
-    assert_eq!(members(&pipeline.objects.archived()), names(column::ARCHIVE));
-    assert_eq!(members(&pipeline.objects.quarantined()), names(column::QUARANTINE));
+    assert_eq!(members(&pipeline.objects.archived()), names(ArchiveLine::COLUMNS));
+    assert_eq!(members(&pipeline.objects.quarantined()), names(QuarantineLine::COLUMNS));
 }

@@ -19,7 +19,7 @@ static DOCUMENTED: LazyLock<BTreeMap<String, Vec<u16>>> = LazyLock::new(|| {
         let quoted = cell.split('`').skip(1).step_by(2);
         codes.extend(quoted.map(|code| (code.to_owned(), statuses.clone())));
     }
-    assert!(codes.len() > 20, "the README has a table of codes: {codes:?}");
+    assert!(codes.len() > 20, "docs/http-api.md has a table of codes: {codes:?}");
     codes
 });
 
@@ -101,6 +101,6 @@ impl FuzzAnswer {
     }
 
     fn is_documented(&self, code: &str) -> bool {
-        DOCUMENTED.contains_key(code) || panic!("the README does not list `{code}`: {self:?}")
+        DOCUMENTED.contains_key(code) || panic!("docs/http-api.md does not list `{code}`: {self:?}")
     }
 }

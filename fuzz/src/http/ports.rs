@@ -1,5 +1,5 @@
 //! The ports of ingest, in memory. They fail if the input says so: `stream-hangs`, `stream-refuses`, `stream-flaky`
-//! (every other record, once), `queue-refuses`, `payloads-refuse`.
+//! (every other record, once), `queue-refuses`, `objects-refuse`.
 
 use std::sync::{Arc, Mutex};
 
@@ -48,7 +48,7 @@ impl Ports {
         ];
         let fault = faults.into_iter().find(|(word, _)| input.has(word));
         let mut objects = MemoryObjects::default();
-        let objects_refuse = input.has("payloads-refuse");
+        let objects_refuse = input.has("objects-refuse");
         objects.fail(move |_| objects_refuse.then_some(Fault::Refused));
         Self {
             stream: fault.map_or(Stream::Works, |(_, stream)| stream),

@@ -207,7 +207,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         let config = self.config;
         let read = |object: &[u8]| {
             let lines = QuarantineLine::read_all(object)?.into_iter().map(|line| {
-                let origin = line.origin();
+                let origin = line.origin;
                 let record =
                     Batch::of_record(&origin.shard, &origin.sequence_number, None, line.arrival, line.bytes);
                 // A single line is at position 0. If the whole record is in quarantine, its first line is too.

@@ -31,7 +31,7 @@ pub(crate) fn quarantine(object: &[u8], config: &Config) -> anyhow::Result<Faile
             event: event.map(Box::new).map_err(str::to_owned),
         };
         candidates
-            .extend(read_again(&line.bytes, &line.origin(), line.arrival, config).into_iter().map(candidate));
+            .extend(read_again(&line.bytes, &line.origin, line.arrival, config).into_iter().map(candidate));
     }
     Ok((candidates, None))
 }

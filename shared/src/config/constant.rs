@@ -1,15 +1,13 @@
-//! A constant for events: a value of TOML that becomes one of JSON. JSON has no times, which become strings, and no
-//! numbers that are not finite, which are refused.
+//! Constants for events: TOML values that become JSON values. JSON has no times: they become strings. It has no numbers
+//! that are not finite: they are refused.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-/// A value that both have.
 struct Constant(Value);
 
-/// The constants of a table, by name.
 pub(super) fn all<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
     let constants = BTreeMap::<String, Constant>::deserialize(deserializer)?;
     Ok(constants.into_iter().map(|(name, Constant(value))| (name, value)).collect())

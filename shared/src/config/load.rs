@@ -8,54 +8,22 @@ use toml::{Table, Value};
 
 use super::Config;
 
-/// What stands before a variable that overrides a key.
+/// Variables with this prefix override keys.
 const PREFIX: &str = "TIDEGATE__";
 
-/// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read.
     #[error("the configuration `{path}` cannot be read: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
+    Unreadable { path: PathBuf, source: std::io::Error },
     #[error("the configuration `{path}` is not TOML: {source}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: toml::de::Error,
-    },
-    /// A variable that overrides a key, and is not UTF-8.
+    Syntax { path: PathBuf, source: toml::de::Error },
     #[error("configuration: the variable `{variable}` is not UTF-8")]
-    NotText {
-        /// Its name.
-        variable: String,
-    },
-    /// A key that does not exist, or a value of the wrong type.
+    NotText { variable: String },
+    /// A key that does not exist, or a value of the wrong type. `from` is ` (from VARIABLE)`, or empty for the file.
     #[error("configuration: `{key}`{from}: {problem}")]
-    Shape {
-        /// The key, in full.
-        key: String,
-        /// The variable it came from, if not from the file.
-        from: String,
-        /// What is wrong and what is allowed.
-        problem: String,
-    },
-    /// A value that is not allowed.
+    Shape { key: String, from: String, problem: String },
     #[error("configuration: `{key}` is `{value}`, allowed: {allowed}")]
-    Value {
-        /// The key, in full.
-        key: String,
-        /// The value.
-        value: String,
-        /// What is allowed.
-        allowed: String,
-    },
+    Value { key: String, value: String, allowed: String },
 }
 
 impl ConfigError {
@@ -64,13 +32,12 @@ impl ConfigError {
     }
 }
 
-/// The configuration of this process: [`load`], with the variables that it was started with.
+/// The configuration of this process: from the file and this process's variables.
 pub fn load_here(file: Option<&Path>) -> Result<Config, ConfigError> {
     load(file, variables(std::env::vars_os())?)
 }
 
-/// Those of an environment's variables that override a key. What else is there may be of any bytes; of these, one that is
-/// not text is an error.
+/// The variables that override keys. One of them that is not UTF-8 is an error. All other variables are ignored.
 fn variables(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, ConfigError> {
@@ -83,7 +50,7 @@ fn variables(
     ours.map(text).collect()
 }
 
-/// Reads the file, if there is one, lets `environment` override it, and checks the whole.
+/// Reads the file, if there is one, lets `environment` override its keys, and checks the result.
 pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -94,7 +61,7 @@ pub fn load(
     parse(path, &text, environment)
 }
 
-/// The same from the `text` of the file that errors name as `path`.
+/// The same as [`load`], from the text of a file. Errors call the file `path`.
 pub fn parse(
     path: &Path,
     text: &str,
@@ -132,7 +99,7 @@ fn toml_value(text: &str) -> Value {
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// Puts `value` where `path` leads, and makes the tables on the way.
+/// Sets the key `path` to `value`, and makes the tables that it needs.
 fn set(table: &mut Table, path: &[&str], value: Value) -> Result<(), ConfigError> {
     let Some((last, sections)) = path.split_last() else { return Ok(()) };
     let mut section = table;
@@ -146,7 +113,7 @@ fn set(table: &mut Table, path: &[&str], value: Value) -> Result<(), ConfigError
     Ok(())
 }
 
-/// Whether `key` is `outer`, or a key or an element within it.
+/// Whether `key` is `outer`, or a key or element of it.
 fn is_within(key: &str, outer: &str) -> bool {
     key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
@@ -214,7 +181,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_variable_that_is_not_text_is_named_if_it_is_ours_and_passed_over_if_not() {
+    fn a_variable_that_is_not_text_is_named_if_it_is_ours_and_ignored_if_not() {
         use std::os::unix::ffi::OsStringExt;
         let given = |pairs: &[(&str, &[u8])]| {
             let pair = |(name, value): &(&str, &[u8])| ((*name).into(), OsString::from_vec(value.to_vec()));
@@ -243,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_on_a_variables_way_that_is_no_table_is_named_in_full() {
+    fn a_section_of_a_variable_that_is_no_table_is_named_in_full() {
         insta::assert_snapshot!(error("", &[("TIDEGATE__TIERS", "{ allowed = [\"a\"] }"), ("TIDEGATE__TIERS__ALLOWED__X", "1")]), @r#"configuration: `tiers.allowed` is `["a"]`, allowed: a table"#);
     }
 
     #[test]
-    fn the_variable_of_a_section_comes_before_those_of_its_keys_whatever_the_environments_order() {
+    fn the_variable_of_a_section_is_read_before_those_of_its_keys() {
         let section = ("TIDEGATE__TIERS", "{ allowed = [\"a\", \"b\"] }");
         let key = ("TIDEGATE__TIERS__DEFAULT", "b");
         for environment in [[section, key], [key, section]] {
@@ -267,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
+    fn a_missing_file_is_named() {
         let error = load(Some(Path::new("no/such.toml")), []).unwrap_err().to_string();
         assert!(error.starts_with("the configuration `no/such.toml` cannot be read"), "{error}");
     }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 /// The variable that names the configuration file.
 pub const VARIABLE: &str = "TIDEGATE_CONFIG";
 
-/// The configuration file: the one that [`VARIABLE`] names, else `tidegate.toml` in the working folder or beside the
-/// function's code, if it exists. `variable` reads the environment: `|name| std::env::var(name).ok()`.
+/// The configuration file: the one that [`VARIABLE`] names, else `tidegate.toml` in the working folder or in the folder of
+/// the function's code, if it exists. `variable` reads the environment: `|name| std::env::var(name).ok()`.
 pub fn locate(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    // One that is named is not looked for: if it is missing, reading it says so.
+    // If the named file is missing, reading it gives the error.
     if let Some(named) = variable(VARIABLE) {
         return Some(named.into());
     }

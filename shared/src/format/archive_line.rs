@@ -1,11 +1,13 @@
 //! A line of an archive object: an event as analysts read it, after the transform, with the origin that it is archived
-//! from. Readers that need only a few members of many lines read them with a smaller struct below.
+//! from. Readers that need only a few members of many lines use a smaller struct: [`Owner`], [`Identity`], or
+//! [`ShardPosition`](crate::origin::ShardPosition).
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::Column;
 use super::claim_check::ClaimCheck;
 use super::facts::{Facts, line_with_facts};
 use crate::fields::Fields;
@@ -47,6 +49,26 @@ line_with_facts!(Line {
 });
 
 impl ArchiveLine<'_> {
+    pub const COLUMNS: &'static [Column] = &[
+        ("v", "int", ""),
+        ("id", "string", ""),
+        ("admission_id", "string", ""),
+        ("tenant", "string", ""),
+        ("tier", "string", ""),
+        ("source", "string", ""),
+        ("received_at", "string", "RFC 3339, UTC"),
+        ("event_time", "string", ""),
+        ("processed_at", "string", ""),
+        ("text", "string", ""),
+        ("fields", "string", "JSON: every other member that the client sent"),
+        ("shard", "string", ""),
+        ("sequence_number", "string", ""),
+        ("position", "int", ""),
+        ("original_text", "string", ""),
+        ("claim_check", "string", "JSON: where a line too large for an object is stored"),
+        ("trace", "string", "the `traceparent` header of the request"),
+    ];
+
     /// The line with its newline: the head, if it has a claim check.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).expect("a line always serialises");
@@ -100,7 +122,7 @@ impl<'de> Deserialize<'de> for ArchiveLine<'_> {
     }
 }
 
-/// What a line is chosen by.
+/// Readers choose lines by this.
 #[derive(Debug, Deserialize)]
 pub struct Owner {
     pub tenant: TenantId,
@@ -150,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smaller_structs_read_what_the_whole_line_says() {
+    fn the_smaller_structs_agree_with_the_whole_line() {
         let line: ArchiveLine<'_> = serde_json::from_str(GOLDEN).unwrap();
         let owner: Owner = serde_json::from_str(GOLDEN).unwrap();
         assert_eq!((&owner.tenant, owner.received_at), (&line.facts.tenant, line.facts.received_at));

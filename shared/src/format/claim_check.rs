@@ -1,5 +1,5 @@
-//! The claim check: a line that is too large is stored whole on S3, compressed and in parts. Its *head* stands in its
-//! place: the same line without text and fields, but with a claim check, which names the stored line and proves it.
+//! The claim check: a line that is too large is stored whole on S3, compressed and in parts. Its *head* replaces it: the
+//! same line without text and fields, but with a claim check, which has the key and the checksum of the stored line.
 //!
 //! Ingest stores lines that are too large for a stream record, under `claims/`. The consumer stores archive lines that
 //! are too large for an archive object, under `texts/`.
@@ -14,7 +14,7 @@ use crate::limits;
 /// Names are on the wire: never renamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimCheck {
-    /// The key of the one part; of several parts, what their keys begin with.
+    /// The key of the part. If there are several, the beginning of their keys.
     pub key: String,
     /// How many objects hold the line, each of at most 5,000,000 bytes.
     pub parts: u32,
@@ -31,7 +31,7 @@ pub struct ClaimCheck {
 /// One object: its key and its bytes.
 pub type Part = (String, Bytes);
 
-/// The stored parts are not the line that the claim check promises.
+/// The stored parts are not the line of the claim check.
 #[derive(Debug, thiserror::Error)]
 pub enum Mismatch {
     #[error("`{key}` holds {found} bytes with another checksum than promised ({promised} bytes)")]
@@ -75,9 +75,9 @@ impl ClaimCheck {
         }
     }
 
-    /// Whether it may be followed. A claim check is only as trustworthy as the writer of its line: it must name `own_key`
-    /// of its checksum, and no more than `most_bytes` of memory. Another key could show another tenant's line, or be one
-    /// that the store refuses each time.
+    /// Whether it may be followed. Anyone who can write to the stream can write a claim check. So it must have the event's
+    /// `own_key`, and a line of at most `most_bytes`. Another key could be of another tenant's line, or one that the store
+    /// refuses each time.
     pub fn check(&self, own_key: impl FnOnce(&str) -> String, most_bytes: u64) -> Result<(), String> {
         if !is_sha256(&self.sha256) {
             return Err("its checksum is not SHA-256 in lower-case hexadecimal".to_owned());
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn no_part_exceeds_the_largest_object_and_the_line_comes_back() {
-        // Stored blocks: what does not compress.
+        // Bytes that do not compress.
         let noise: Vec<u8> = (0..5_100_000_u32)
             .map(|n| n.wrapping_mul(2_654_435_761).wrapping_mul(n | 1).to_be_bytes()[0])
             .collect();

@@ -1,4 +1,4 @@
-//! The one form of an event between ingest and the consumer, and its line of JSON.
+//! An event between ingest and the consumer, as one line of JSON.
 
 use std::borrow::Cow;
 
@@ -25,8 +25,8 @@ pub struct Event {
     /// Where the whole line is stored, if it is too large for a record. Such an event is written as a head, also after
     /// the consumer has filled in text and fields.
     pub claim_check: Option<ClaimCheck>,
-    /// Every origin that the event had before it was redriven. The consumer takes its item over from the one that the
-    /// item names. Empty when it comes from ingest.
+    /// Every origin that the event had before it was redriven; empty if it comes from ingest. If its item names one of them, the
+    /// consumer makes the item name the new origin.
     pub redrive_of: Vec<Origin>,
 }
 
@@ -36,8 +36,8 @@ impl Event {
         serde_json::to_vec(self).expect("an event always serialises")
     }
 
-    /// What the client sent, as one hash over text, fields and event time: two events with one id are the same event, or
-    /// they are not. On disk, and compared with hashes that other versions wrote: never changed.
+    /// A hash over text, fields and event time, which the client sent. It decides whether two events with the same id are the
+    /// same event. It is compared with stored hashes of other versions: never change it.
     pub fn content_hash(&self) -> String {
         if let Some(claim_check) = &self.claim_check {
             return claim_check.content_hash.clone();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_from_a_newer_writer_is_passed_over() {
+    fn a_member_from_a_newer_writer_is_ignored() {
         let line = GOLDEN.replacen("{\"v\":1", "{\"v\":1,\"later\":{\"x\":[1]}", 1);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), serde_json::from_str(GOLDEN).unwrap());
     }

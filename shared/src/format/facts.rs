@@ -10,12 +10,12 @@ use crate::id::{AdmissionId, EventId, TenantId};
 use crate::tier::Tier;
 use crate::time::Timestamp;
 
-/// Which event it is, and what is known of it besides its content.
+/// All that is known of an event, except text and fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The client's id, or ours if it sent none. Unique within the tenant.
     pub id: EventId,
-    /// One request's acceptance of this event. The same one again is our own resend, another one the client's.
+    /// If it is seen again, we sent the event again; with another one, the client did.
     pub admission_id: AdmissionId,
     pub tenant: TenantId,
     pub tier: Tier,
@@ -28,7 +28,6 @@ pub struct Facts {
     pub trace: Option<String>,
 }
 
-/// How an event came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -41,7 +40,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The name it is stored under.
+    /// The same name as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::JsonUpload => "json_upload",

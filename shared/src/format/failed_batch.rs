@@ -82,30 +82,19 @@ impl FailedBatchObject {
     }
 }
 
-/// What a reader needs of an object. Lambda leaves the payload out if the destination is a queue or a topic.
-#[derive(Debug)]
+/// The parts of an object that a reader needs. Lambda leaves the payload out if the destination is a queue or a topic.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FailedPayload {
-    /// Why the batch failed, such as `RetryAttemptsExhausted`.
-    pub condition: Option<String>,
+    pub request_context: Option<FailureReason>,
     /// The event of the batch, as JSON.
     pub payload: Option<String>,
 }
 
-impl FailedPayload {
-    pub fn read(object: &[u8]) -> serde_json::Result<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Partial {
-            request_context: Option<PartialContext>,
-            payload: Option<String>,
-        }
-        #[derive(Deserialize)]
-        struct PartialContext {
-            condition: String,
-        }
-        let Partial { request_context, payload } = serde_json::from_slice(object)?;
-        Ok(Self { condition: request_context.map(|context| context.condition), payload })
-    }
+#[derive(Debug, Deserialize)]
+pub struct FailureReason {
+    /// Such as `RetryAttemptsExhausted`.
+    pub condition: String,
 }
 
 #[cfg(test)]
@@ -175,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_reader_gets_condition_and_payload() {
-        let read = FailedPayload::read(&object().to_json()).unwrap();
-        assert_eq!(read.condition.as_deref(), Some("RetryAttemptsExhausted"));
+        let read = serde_json::from_slice::<FailedPayload>(&object().to_json()).unwrap();
+        assert_eq!(read.request_context.unwrap().condition, "RetryAttemptsExhausted");
         assert_eq!(read.payload.as_deref(), Some("(event)"));
     }
 }

@@ -1,4 +1,4 @@
-//! An item of the items table: an event as its tenant finds it again.
+//! An item of the items table.
 
 use super::facts::Facts;
 use super::key;
@@ -21,9 +21,8 @@ pub struct Item {
     pub facts: Facts,
     /// The one origin that the event is archived from.
     pub origin: Origin,
-    /// What the client sent, as SHA-256 in lower-case hexadecimal: equal for equal contents.
+    /// SHA-256 of the client's content ([`super::event_line::Event::content_hash`]).
     pub content_hash: String,
-    /// When it was transformed.
     pub processed_at: Timestamp,
     /// The text as it came in, or the beginning of it.
     pub original_text: String,
@@ -44,12 +43,9 @@ pub struct Item {
     pub received_partition: String,
 }
 
-/// An attribute's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attribute {
-    /// A string.
     Text(String),
-    /// A whole number.
     Number(i64),
     Flag(bool),
 }

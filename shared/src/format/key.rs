@@ -1,17 +1,17 @@
-//! Names of what is stored: objects on S3, items in DynamoDB. Readers and writers build them here and nowhere else.
+//! Keys of objects on S3 and of items in DynamoDB. All readers and writers build them here.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::id::{EventId, TenantId};
 use crate::time::Timestamp;
 
-/// What stands as it is in a key; everything else is percent-encoded (RFC 3986, "unreserved").
+/// In a key, all but RFC 3986's "unreserved" characters are percent-encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The prefix of claim checks ([`super::claim_check`]).
 pub const CLAIMS: &str = "claims/";
 
-/// The archive and what it refers to. All of it has the same lifetime.
+/// The archive and the objects that it refers to. All have the same lifetime.
 pub const KEPT_TOGETHER: [&str; 3] = ["events/", "manifests/", "texts/"];
 
 /// The prefix of quarantine objects.
@@ -20,8 +20,8 @@ pub const QUARANTINE: &str = "errors/";
 /// The prefix of the failure destination, which Lambda sets.
 pub const FAILURE_DESTINATION: &str = "aws/lambda/";
 
-/// What is stored until an operator has looked at it: quarantine, the failure destination, notes of what was redriven from
-/// them; and claim checks, which must live [`crate::limits::DELIVERY_DAYS`] longer than the others.
+/// Objects that expire: quarantine, the failure destination, notes of what was redriven from them, and claim checks. The last
+/// must live [`crate::limits::DELIVERY_DAYS`] longer than the others.
 pub const TEMPORARY: [&str; 4] = [QUARANTINE, FAILURE_DESTINATION, "redriven/", CLAIMS];
 
 /// The attribute that is the partition key, of items and of ledger rows.
@@ -40,7 +40,7 @@ pub fn item_sort(id: &EventId) -> String {
     format!("processed_logs/{}", encoded(id))
 }
 
-/// Whose item has these keys: [`item_partition`] and [`item_sort`] read back. `None` where they are no item's.
+/// Reads [`item_partition`] and [`item_sort`] back. `None` if they are not an item's.
 pub fn item_name(partition: &str, sort: &str) -> Option<(TenantId, EventId)> {
     let tenant = TenantId::parse(partition.strip_prefix("tenants/")?).ok()?;
     let id = percent_decode_str(sort.strip_prefix("processed_logs/")?).decode_utf8().ok()?;
@@ -57,12 +57,12 @@ pub fn text(tenant: &TenantId, id: &EventId, sha256: &str) -> String {
     format!("texts/{tenant}/{}/{sha256}", encoded(id))
 }
 
-/// An archive object: the shard, the first place on it that the object covers, and that record's arrival time.
+/// An archive object: the shard, the first position that the object covers, and that record's arrival time.
 pub fn archive_object(shard: &str, sequence_number: &str, position: u32, arrival: Timestamp) -> String {
     format!("events/{}/{shard}-{sequence_number}-{position}.ndjson.gz", arrival.hour_partition())
 }
 
-/// Where the ranges of an archive object's tenants lie, if its manifest row does not hold them.
+/// The object with the ranges of an archive object's tenants, if they are too many for its manifest row.
 pub fn manifest_sidecar(archive_object: &str) -> String {
     let name = archive_object.strip_prefix("events/").unwrap_or(archive_object);
     format!("manifests/{}.json.gz", name.strip_suffix(".ndjson.gz").unwrap_or(name))
@@ -76,27 +76,26 @@ pub fn ledger_partition(shard: &str) -> String {
 /// The sort key of a shard's ledger row.
 pub const LEDGER_SORT: &str = "ledger";
 
-/// The sort key of a manifest row, by the first place that the object covers. Sequence numbers have as many digits as
-/// they need: with their length before them, keys are in the shard's order.
+/// The sort key of a manifest row, by the first position that the object covers. Sequence numbers differ in length: with
+/// the length before them, keys are in the shard's order.
 pub fn manifest_sort(sequence_number: &str, position: u32) -> String {
     format!("object/{:03}-{sequence_number}/{position:010}", sequence_number.len())
 }
 
 /// A quarantine object: the shard, the first record of the batch and that record's arrival time, and the content's
-/// checksum. By the checksum no attempt at a batch replaces what another one, which got further, has put there.
+/// checksum. Because of the checksum, no attempt at a batch overwrites the object of another attempt that wrote more.
 pub fn quarantine_object(shard: &str, sequence_number: &str, arrival: Timestamp, sha256: &str) -> String {
     let digest = &sha256[..16];
     format!("errors/{}/{shard}-{sequence_number}-{digest}.ndjson", arrival.day_partition())
 }
 
-/// What notes that events were brought back from the object `source`: which ones is its content, whose checksum it is
-/// named after.
+/// The note that events of the object `source` were redriven. The content says which events, and its checksum is in the key.
 pub fn redriven_marker(source: &str, sha256: &str) -> String {
     format!("redriven/{source}/{}.json", &sha256[..16])
 }
 
 fn encoded(id: &EventId) -> percent_encoding::PercentEncode<'_> {
-    // `.` and `..` would be path segments of their own meaning to a file system.
+    // In a file system, the path segments `.` and `..` have a meaning of their own.
     match id.as_str() {
         "." | ".." => utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC),
         id => utf8_percent_encode(id, ENCODED),

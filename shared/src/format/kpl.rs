@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The message has a table of partition keys and one of explicit hash keys; each user record has its data and indices
-//! into the tables. This module reads aggregates and knows nothing of what the data mean, nor of anything else here. It
-//! copies no data: a [`UserRecord`] shares the record's bytes.
+//! into the tables. This module reads aggregates and leaves the meaning of the data to its callers. It copies no data: a
+//! [`UserRecord`] shares the record's bytes.
 //!
 //! Memory is bounded by the record's own length, and by the number of user records that the caller allows.
 
@@ -20,50 +20,32 @@ use prost::Message;
 
 /// How an aggregate begins.
 pub const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
-/// How many bytes of MD5 end it.
+/// An aggregate ends with an MD5 of this length.
 const DIGEST_BYTES: usize = 16;
 
-/// One of the records that were put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRecord {
-    /// The key that the producer gave this record. The stream's record has the first one's.
+    /// The producer's key for this record. The stream's record has the key of its first user record.
     pub partition_key: Arc<str>,
-    /// The hash key that the producer gave, in decimal digits, if it gave one.
+    /// In decimal digits.
     pub explicit_hash_key: Option<Arc<str>>,
-    /// The data.
     pub data: Bytes,
 }
 
-/// Why bytes that begin as an aggregate are none. The library's own readers hand such a record on as it is.
+/// Bytes that begin as an aggregate, but are none. The library's own readers return such a record as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAggregate {
-    /// Shorter than magic and checksum.
     #[error("it ends after {0} bytes")]
     Short(usize),
-    /// The MD5 at the end is not that of the message.
     #[error("its checksum is wrong")]
     Checksum,
-    /// The message is not an `AggregatedRecord`.
     #[error("its message is malformed: {0}")]
     Message(#[from] prost::DecodeError),
-    /// An index is outside its table.
+    /// An index is outside its table. User records count from 0.
     #[error("user record {user_record} names key {index} of a table of {length}")]
-    Index {
-        /// Which user record, from 0.
-        user_record: usize,
-        /// The index it has.
-        index: u64,
-        /// The table's length.
-        length: usize,
-    },
-    /// More user records than allowed.
+    Index { user_record: usize, index: u64, length: usize },
     #[error("it has {found} user records, {allowed} are allowed")]
-    TooMany {
-        /// How many there are.
-        found: usize,
-        /// How many may be.
-        allowed: usize,
-    },
+    TooMany { found: usize, allowed: usize },
 }
 
 /// Whether `data` begins as an aggregate does.
@@ -83,7 +65,7 @@ pub fn user_records(data: &Bytes, most: usize) -> Result<Vec<UserRecord>, NoAggr
     if records.len() > most {
         return Err(NoAggregate::TooMany { found: records.len(), allowed: most });
     }
-    // Shared: a record may have one long key and name it ten thousand times.
+    // Shared: ten thousand user records may have the same long key.
     let [partition_keys, explicit_hash_keys] = [partition_keys, explicit_hash_keys]
         .map(|keys| keys.into_iter().map(Arc::from).collect::<Vec<Arc<str>>>());
     let user_record = |(user_record, record): (usize, Record)| {
@@ -103,7 +85,7 @@ pub fn user_records(data: &Bytes, most: usize) -> Result<Vec<UserRecord>, NoAggr
     records.into_iter().enumerate().map(user_record).collect()
 }
 
-/// The message. A user record's tags (field 4) are passed over: no producer writes them.
+/// The message. A user record's tags (field 4) are ignored: no producer writes them.
 #[derive(Clone, PartialEq, Message)]
 struct AggregatedRecord {
     #[prost(string, repeated, tag = "1")]
@@ -189,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_behind_the_magic_is_noticed() {
+    fn every_changed_byte_after_the_magic_is_noticed() {
         let whole = vector("one.bin");
         for at in MAGIC.len()..whole.len() {
             let mut changed = whole.to_vec();
@@ -211,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_behind_its_table_is_refused() {
+    fn an_index_outside_its_table_is_refused() {
         let record = |partition_key_index, explicit_hash_key_index| AggregatedRecord {
             partition_keys: vec!["acme".to_owned()],
             explicit_hash_keys: vec![],

@@ -1,7 +1,7 @@
-//! A manifest row: what an archive object holds, so that a reader finds one tenant's lines without reading the rest.
+//! A manifest row: the contents of an archive object, so that a reader finds one tenant's lines without reading the rest.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::item::Attribute;
 use super::key;
@@ -10,7 +10,7 @@ use crate::id::TenantId;
 use crate::origin::ShardPosition;
 use crate::time::Timestamp;
 
-/// The most that a row holds of ranges, in bytes: a quarter of a DynamoDB item, since every reader pays for it.
+/// The most bytes of ranges in a row: a quarter of a DynamoDB item, since every reader pays for it.
 const ROW_BYTES: usize = 100_000;
 
 /// The most that a sidecar inflates to: an object of the largest size has fewer than a million tenants.
@@ -28,7 +28,6 @@ pub struct ManifestRow {
     pub bytes: usize,
     /// SHA-256 of the object, in lower-case hexadecimal.
     pub sha256: String,
-    /// How many lines it has.
     pub lines: usize,
     /// When ingest received the oldest and the youngest of its events.
     pub received_at: [Timestamp; 2],
@@ -39,7 +38,7 @@ pub struct ManifestRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TenantIndex {
     Ranges(Vec<TenantRange>),
-    /// The key of the object that holds the ranges, as gzip JSON: they are too many for a row.
+    /// The key of the object that has the ranges, as compressed JSON, if they are too many for a row.
     Sidecar(String),
 }
 
@@ -55,29 +54,20 @@ impl TenantIndex {
     }
 }
 
-/// A tenant's lines within an object: a gzip member of their own, so that a range request reads them and no other
-/// tenant's. Written as an array, `["acme",0,120,3]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(TenantId, usize, usize, usize)", into = "(TenantId, usize, usize, usize)")]
+/// A tenant's lines in an object: a gzip member of their own, so that a range request reads only them. Written and read as
+/// an array, `["acme",0,120,3]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TenantRange {
     pub tenant: TenantId,
     /// The first byte in the object.
     pub offset: usize,
-    /// How many bytes.
     pub length: usize,
-    /// How many lines they hold.
     pub lines: usize,
 }
 
-impl From<(TenantId, usize, usize, usize)> for TenantRange {
-    fn from((tenant, offset, length, lines): (TenantId, usize, usize, usize)) -> Self {
-        Self { tenant, offset, length, lines }
-    }
-}
-
-impl From<TenantRange> for (TenantId, usize, usize, usize) {
-    fn from(range: TenantRange) -> Self {
-        (range.tenant, range.offset, range.length, range.lines)
+impl Serialize for TenantRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.tenant, self.offset, self.length, self.lines).serialize(serializer)
     }
 }
 
@@ -146,7 +136,7 @@ pub struct UnreadableRow {
     attribute: &'static str,
 }
 
-/// The ranges that a sidecar holds ([`TenantIndex::Sidecar`]).
+/// The ranges in a sidecar ([`TenantIndex::Sidecar`]).
 pub fn sidecar_ranges(object: &[u8]) -> Result<Vec<TenantRange>, String> {
     let cap = Cap { bytes: SIDECAR_BYTES, ratio: u32::MAX };
     let json = gzip::inflate(object, cap).map_err(|error| error.to_string())?;
@@ -172,7 +162,10 @@ mod tests {
 
     fn ranges() -> Vec<TenantRange> {
         let tenant = |tenant| TenantId::parse(tenant).unwrap();
-        vec![(tenant("acme"), 0, 120, 3).into(), (tenant("beta"), 120, 100, 2).into()]
+        vec![
+            TenantRange { tenant: tenant("acme"), offset: 0, length: 120, lines: 3 },
+            TenantRange { tenant: tenant("beta"), offset: 120, length: 100, lines: 2 },
+        ]
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! An event's line on its way to the stream: inline, or as the head of a stored line.
+//! An event's line, ready for the stream: inline, or as the head of a stored line.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,7 +9,6 @@ use super::event_line::Event;
 use super::record;
 use crate::limits;
 
-/// An event's line and its partition key: what is put on the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingLine {
     pub partition_key: String,
@@ -71,7 +70,7 @@ mod tests {
         Event { text, ..serde_json::from_str(LINE).unwrap() }
     }
 
-    /// What is stored is the event, and the head says the same of it.
+    /// The stored line is the event, and the head has the same facts.
     fn check_head(event: &Event, outgoing: &OutgoingLine, parts: Vec<Part>) {
         let head: Event = serde_json::from_slice(&outgoing.line).unwrap();
         assert_eq!((&head.facts, head.content_hash()), (&event.facts, event.content_hash()));

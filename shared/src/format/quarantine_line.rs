@@ -1,9 +1,8 @@
-//! A line of a quarantine object: bytes that went no further, the reason, and where they were on the stream.
-
-use std::sync::Arc;
+//! A line of a quarantine object: bytes that cannot be processed, the reason, and their origin on the stream.
 
 use serde::{Deserialize, Serialize};
 
+use super::Column;
 use crate::id::{EventId, TenantId};
 use crate::origin::Origin;
 use crate::time::Timestamp;
@@ -20,9 +19,8 @@ pub struct QuarantineLine {
     pub tenant: Option<TenantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<EventId>,
-    pub shard: Arc<str>,
-    pub sequence_number: Arc<str>,
-    pub position: u32,
+    #[serde(flatten)]
+    pub origin: Origin,
     /// When the record arrived on the stream.
     pub arrival: Timestamp,
     pub partition_key: Option<String>,
@@ -35,15 +33,24 @@ pub struct QuarantineLine {
 }
 
 impl QuarantineLine {
+    pub const COLUMNS: &'static [Column] = &[
+        ("reason", "string", ""),
+        ("detail", "string", ""),
+        ("tenant", "string", ""),
+        ("id", "string", ""),
+        ("shard", "string", ""),
+        ("sequence_number", "string", ""),
+        ("position", "int", ""),
+        ("arrival", "string", ""),
+        ("partition_key", "string", ""),
+        ("bytes", "string", "base64"),
+        ("trace", "string", "the `traceparent` header of the request"),
+    ];
+
     /// The lines of a quarantine object.
     pub fn read_all(object: &[u8]) -> Result<Vec<Self>, serde_json::Error> {
         let lines = object.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(serde_json::from_slice).collect()
-    }
-
-    pub fn origin(&self) -> Origin {
-        let (shard, sequence_number) = (self.shard.clone(), self.sequence_number.clone());
-        Origin { shard, sequence_number, position: self.position }
     }
 }
 
@@ -74,7 +81,7 @@ mod tests {
     fn golden_lines_are_read_and_written_to_the_same_bytes() {
         let lines = QuarantineLine::read_all(format!("{GOLDEN}\n{GOLDEN}\n").as_bytes()).unwrap();
         assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0].origin().to_string(), "shardId-000000000000:4951:0");
+        assert_eq!(lines[0].origin.to_string(), "shardId-000000000000:4951:0");
         assert_eq!((&lines[0].bytes[..], &lines[0].tenant), (&b"\x00poison"[..], &None));
         assert_eq!(serde_json::to_string(&lines[0]).unwrap(), GOLDEN);
         assert!(QuarantineLine::read_all(b"{}\n").is_err());

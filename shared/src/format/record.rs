@@ -2,7 +2,7 @@
 //!
 //! Written: event lines of one tenant, each ended by a newline, as a gzip member where that is smaller. Read: the
 //! same, a foreign producer's bare JSON objects, and aggregates of the Kinesis Producer Library whose user records are
-//! any of these. Told apart by the first bytes; what is none of them is refused, with a reason that has a stable name.
+//! any of these. The first bytes decide which one it is. All else is refused, with a reason that has a stable name.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -15,11 +15,11 @@ use crate::client_object::{ClientObject, InvalidObject};
 use crate::gzip::{self, Cap, InflateError, Level};
 use crate::limits;
 
-/// Smaller records are not worth a compressor's time: Kinesis counts 25 KB units, and a Lambda batch of such records
-/// is bound by its 10,000 records before it is by its 6 MiB.
+/// Smaller records are not compressed: Kinesis bills units of 25 KB, and a Lambda batch of such records reaches its limit
+/// of 10,000 records before its 6 MiB.
 const COMPRESS_FROM_BYTES: usize = 512;
 
-/// Event lines in one record, at most. With the cap on bytes it bounds a reader's memory.
+/// The most event lines in one record. With the cap on bytes, this bounds the memory of a reader.
 pub const RECORD_EVENTS: usize = 10_000;
 
 /// A record's data: `lines` ended by newlines, compressed where that is smaller.
@@ -39,61 +39,49 @@ pub fn pack<L: AsRef<[u8]>>(lines: &[L]) -> Vec<u8> {
 /// One line of a record. Its index among them is its *position*.
 pub type Entry = Result<Content, BadLine>;
 
-/// What a line holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// An event that passed our door.
+    /// From ingest.
     Event(Box<Event>),
-    /// A foreign producer's object, with a tenant; the reader makes it an event.
+    /// A foreign producer's object, with a tenant. The consumer makes it an event.
     Foreign(Box<ClientObject>),
 }
 
-/// A line that holds no event, and its bytes.
+/// A line that is no event.
 #[derive(Debug)]
 pub struct BadLine {
-    /// Why.
     pub reason: Undecodable,
-    /// The line.
     pub bytes: Vec<u8>,
 }
 
 /// Why a record or a line cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Undecodable {
-    /// The first bytes are none that we know.
     #[error("the record is neither event lines, nor gzip, nor an aggregate, nor a JSON object")]
     Unrecognised,
-    /// It is compressed, and inflating it failed or passed the cap.
     #[error("the record is a gzip stream, but {0}")]
     Gzip(#[from] InflateError),
-    /// It begins as an aggregate of the Kinesis Producer Library, but is none.
     #[error("the record begins as a KPL aggregate, but {0}")]
     Aggregate(#[from] NoAggregate),
-    /// An aggregate within an aggregate.
     #[error("the user record is an aggregate itself")]
     NestedAggregate,
-    /// More lines than a record may have.
     #[error("the record has more than {RECORD_EVENTS} lines")]
     TooManyLines,
-    /// The line is an event's, but not as it should be.
+    /// It has the marks of an event line ([`read_other`]).
     #[error("the line is not an event: {0}")]
     Event(#[source] serde_json::Error),
-    /// The line is from a newer version of Tidegate.
     #[error("the event has version {0}, this reader knows {VERSION}")]
     NewerVersion(u64),
-    /// The line is not an event, and not a foreign producer's object either.
     #[error("the line is neither an event nor a JSON object with `tenant_id`: {0}")]
     Foreign(#[from] InvalidObject),
-    /// A foreign producer's object that names no tenant.
     #[error("the JSON object has no `tenant_id`")]
     TenantMissing,
-    /// The line is not UTF-8.
     #[error("the line is not UTF-8")]
     NotUtf8,
 }
 
 impl Undecodable {
-    /// The name this reason has in quarantine and in queries over it. On disk: never renamed.
+    /// The reason's name in quarantine and in queries. On disk: never renamed.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unrecognised => "unrecognised",
@@ -111,20 +99,19 @@ impl Undecodable {
     }
 }
 
-/// A record that was read.
 #[derive(Debug, Default)]
 pub struct UnpackedRecord {
-    /// Its lines, blank ones left out.
+    /// Without blank lines.
     pub entries: Vec<Entry>,
-    /// How many bytes they come to: the lines, inflated, and the texts that objects were flattened to.
+    /// The size in memory: the lines, inflated, and the texts that objects were flattened to.
     pub bytes: usize,
 }
 
 /// Reads a record's data. An error concerns the record as a whole; a bad line, or a bad user record of an aggregate,
 /// among good ones is an [`Entry`].
 ///
-/// How much a record inflates to is capped in bytes alone, and by what gzip can do: a text that came uncompressed may be
-/// packed better than a compressed body may be by configuration.
+/// `limits.inflate_ratio` does not hold here, only the cap in bytes and gzip's own ratio: we may compress a text better than
+/// a client's body may be compressed.
 pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
     let mut record = UnpackedRecord::default();
     if !kpl::is_aggregate(data) {
@@ -132,7 +119,10 @@ pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
         return Ok(record);
     }
     for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
-        match record.read_user_record(&user_record.data) {
+        // The library does not nest. A reader that followed nested aggregates could be made to recurse.
+        let is_nested = kpl::is_aggregate(&user_record.data);
+        let read = if is_nested { Err(Undecodable::NestedAggregate) } else { record.read(&user_record.data) };
+        match read {
             Ok(()) => {}
             Err(whole @ Undecodable::TooManyLines) => return Err(whole),
             Err(reason) => record.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
@@ -142,11 +132,6 @@ pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
 }
 
 impl UnpackedRecord {
-    fn read_user_record(&mut self, data: &[u8]) -> Result<(), Undecodable> {
-        // The library does not nest; a reader that did could be made to recurse.
-        if kpl::is_aggregate(data) { Err(Undecodable::NestedAggregate) } else { self.read(data) }
-    }
-
     fn read(&mut self, data: &[u8]) -> Result<(), Undecodable> {
         if data.starts_with(&gzip::MAGIC) {
             let bytes = limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes);
@@ -161,7 +146,7 @@ impl UnpackedRecord {
 
     fn read_lines(&mut self, data: &[u8]) -> Result<(), Undecodable> {
         self.bytes += data.len();
-        // A bare JSON object may be spread over lines: then its first line alone is not JSON.
+        // A bare JSON object may have several lines. Then its first line alone is not JSON.
         if let Some(object) = spread_object(data) {
             return self.push(entry(object));
         }
@@ -181,7 +166,7 @@ impl UnpackedRecord {
     }
 }
 
-/// The data as one JSON value, if it is one and has line breaks within.
+/// The data as one JSON value, if it is one with line breaks in it.
 fn spread_object(data: &[u8]) -> Option<&[u8]> {
     let data = data.trim_ascii();
     let first_line = data.split(|byte| *byte == b'\n').next()?;
@@ -201,8 +186,8 @@ fn read_line(line: &[u8]) -> Result<Content, Undecodable> {
     }
 }
 
-/// A line that is no event: one of another version, a broken one, or a foreign producer's object. It is ours only by both
-/// marks, a number for its version and an admission: either may be a member of somebody else's.
+/// A line that is no event of this version: one of another version, a broken one, or a foreign producer's object. It is ours
+/// only if it has both marks, a number as its version and an admission. A foreign object may have one of these members.
 fn read_other(line: &str, error: serde_json::Error) -> Result<Content, Undecodable> {
     #[derive(Deserialize)]
     struct Marks<'a> {

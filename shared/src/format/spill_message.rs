@@ -1,6 +1,7 @@
-//! A message of the spill queue: the lines of one partition key, as text, since SQS takes nothing else. A message may
-//! wait in a dead-letter queue for days, so a newer version reads it.
+//! A message of the spill queue: the lines of one partition key, as text, since SQS takes only text. A message may be in the
+//! dead-letter queue for days, so newer versions of Tidegate read it too.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,32 +15,26 @@ use crate::limits;
 /// The version of the body. A reader takes this one and those before it.
 const VERSION: u32 = 1;
 
-/// What a body adds to its lines and its partition key, at most: names, quotes, braces, the end of the base64.
+/// The most bytes that a body adds to its lines and its partition key: names, quotes, braces, the end of the base64.
 const ENVELOPE_BYTES: usize = 64;
 
-/// One message for the spill queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpillMessage {
     partition_key: Arc<str>,
     body: Arc<str>,
 }
 
-/// A body that holds no lines.
+/// A body without lines that can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// It is not JSON, or not of this shape.
     #[error("the body is not a spilled message: {0}")]
     Body(#[from] serde_json::Error),
-    /// It is from a newer version of Tidegate.
     #[error("the body has version {0}, this reader knows {VERSION}")]
     NewerVersion(u32),
-    /// Its lines are not base64.
     #[error("the lines are not base64")]
     Base64,
-    /// Its lines are compressed, and inflating them failed.
     #[error("the lines are a gzip stream, but {0}")]
     Gzip(#[from] InflateError),
-    /// It has no lines.
     #[error("there are no lines")]
     Empty,
 }
@@ -49,14 +44,13 @@ pub enum Unreadable {
 struct Body<'a> {
     v: u32,
     #[serde(borrow)]
-    partition_key: std::borrow::Cow<'a, str>,
+    partition_key: Cow<'a, str>,
     /// [`record::pack`], in base64.
     #[serde(borrow)]
-    lines: std::borrow::Cow<'a, str>,
+    lines: Cow<'a, str>,
 }
 
 impl SpillMessage {
-    /// A message of these lines.
     pub fn of<L: AsRef<[u8]>>(partition_key: &str, lines: &[L]) -> Self {
         let encoded = base64_simd::STANDARD.encode_to_string(record::pack(lines));
         let body = Body { v: VERSION, partition_key: partition_key.into(), lines: encoded.into() };
@@ -75,17 +69,16 @@ impl SpillMessage {
         line.line.len() < room || record::pack(&[&line.line]).len() <= room
     }
 
-    /// Whose it is: a queue that is fair to tenants goes by it.
+    /// SQS treats messages with different keys fairly, so one tenant does not delay others.
     pub fn partition_key(&self) -> &str {
         &self.partition_key
     }
 
-    /// The message as the queue keeps it.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// The lines that a body holds, in their order.
+    /// The lines of a body, in their order.
     pub fn read(body: &str) -> Result<Vec<OutgoingLine>, Unreadable> {
         let Body { v, partition_key, lines } = serde_json::from_str(body)?;
         if v > VERSION {

@@ -23,7 +23,7 @@ pub enum Fault {
     Refused,
 }
 
-/// Gives the fault of each call, which is named by its effect.
+/// Returns the fault of a call. The call is named by its effect, such as `put claims/a`.
 pub type Plan = Arc<Mutex<dyn FnMut(&str) -> Option<Fault> + Send>>;
 
 /// A plan without faults.

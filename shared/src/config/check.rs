@@ -1,0 +1,75 @@
+//! The bounds of the configuration's values.
+
+use std::fmt::Display;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, ConfigError};
+use crate::limits;
+
+impl Config {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let tiers = &self.tiers;
+        if tiers.allowed.is_empty() {
+            return Err(ConfigError::value("tiers.allowed", "[]", "at least one tier"));
+        }
+        if let Some(tier) = tiers.default.as_ref().filter(|tier| !tiers.allowed.contains(tier)) {
+            let allowed = format!("one of tiers.allowed: {}", tiers.listed());
+            return Err(ConfigError::value("tiers.default", tier, allowed));
+        }
+
+        for (tenant, keys) in &self.tenants.spread {
+            within(&format!("tenants.spread.{tenant}"), *keys, 2, 1_000)?;
+        }
+
+        let caps = &self.limits;
+        within("limits.body_bytes", caps.body_bytes, 1, limits::BODY_BYTES)?;
+        within("limits.batch_events", caps.batch_events, 1, 10_000)?;
+        within("limits.inflate_ratio", caps.inflate_ratio, 2, 1_000_000)?;
+        let two_bodies = 2 * caps.body_bytes;
+        within("limits.bodies_in_memory_bytes", caps.bodies_in_memory_bytes, two_bodies, 1 << 40)?;
+        within("limits.body_timeout_ms", caps.body_timeout_ms, 100, 900_000)?;
+        within("limits.batch_bytes", caps.batch_bytes, limits::RECORD_INFLATED_BYTES, 1 << 40)?;
+        let largest_line = 6 * caps.body_bytes + limits::LINE_BYTES_BESIDES_TEXT;
+        within("limits.claim_check_bytes", caps.claim_check_bytes, largest_line, 1 << 40)?;
+
+        let publish = &self.publish;
+        within("publish.budget_ms", publish.budget_ms, 10, 60_000)?;
+        within("publish.attempt_ms", publish.attempt_ms, 5, publish.budget_ms)?;
+        within("publish.spill_ms", publish.spill_ms, 10, 60_000)?;
+        within("publish.claim_check_ms", publish.claim_check_ms, 100, 300_000)?;
+        // At least, since heads have a few kilobytes. At most: Kinesis's default, and the local stream's limit.
+        within("publish.record_bytes", publish.record_bytes, 65_536, limits::RECORD_BYTES)?;
+
+        let transform = &self.transform;
+        within("transform.simulate_work", transform.simulate_work, 0.0, 60.0)?;
+        for (index, step) in transform.steps.iter().enumerate() {
+            if transform.steps[..index].contains(step) {
+                return Err(ConfigError::value("transform.steps", format!("{step:?}"), "each step once"));
+            }
+        }
+
+        within("archive.object_bytes", self.archive.object_bytes, 1_000_000, limits::OBJECT_BYTES)?;
+        within("archive.compression_level", self.archive.compression_level, 1, 12)?;
+
+        for (tier, days) in &self.items.days_to_live {
+            // Events are deduplicated by their items, so an item lives longer than its event may be delivered.
+            within(&format!("items.days_to_live.{tier}"), u64::from(*days), limits::DELIVERY_DAYS, 36_500)?;
+        }
+
+        // At start-up, the log subscriber would ignore the directives that it cannot parse, and log less.
+        let level = &self.telemetry.log_level;
+        let allowed =
+            "a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug";
+        let parsed = EnvFilter::try_new(level.to_lowercase());
+        parsed.map(drop).map_err(|_| ConfigError::value("telemetry.log_level", level, allowed))
+    }
+}
+
+fn within<T: Copy + PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::value(key, value, format!("{least} to {most}")))
+    }
+}
