@@ -44,7 +44,7 @@ impl<'a> Layout<'a> {
             last_positions: &prefix.last_positions,
             lines: lines(prefix),
             traces: stored(prefix)
-                .filter_map(|(place, prepared)| Some((place, prepared.item.facts.trace.as_deref()?)))
+                .filter_map(|(position, prepared)| Some((position, prepared.item.facts.trace.as_deref()?)))
                 .collect(),
             roller: Roller::new(config.object_bytes, config.level()),
             last: None,
@@ -54,7 +54,7 @@ impl<'a> Layout<'a> {
     /// The next object, if everything before `committed` is committed; `None` if no line is left.
     pub(crate) fn next(&mut self, committed: &ShardPosition) -> Option<Planned> {
         let from = self.in_batch(committed);
-        let rest = &self.lines[self.lines.partition_point(|line| line.place < from)..];
+        let rest = &self.lines[self.lines.partition_point(|line| line.position < from)..];
         if rest.is_empty() {
             return None;
         }
@@ -82,7 +82,7 @@ impl<'a> Layout<'a> {
     /// The trace headers of the first few events of an object: its log line has them.
     pub(crate) fn traces(&self, planned: &Planned) -> Vec<&'a str> {
         let covered = self.in_batch(&planned.intent.from)..self.in_batch(&planned.end);
-        let traces = self.traces.iter().filter(|(place, _)| covered.contains(place));
+        let traces = self.traces.iter().filter(|(position, _)| covered.contains(position));
         traces.map(|(_, trace)| *trace).take(LOGGED_TRACES).collect()
     }
 
@@ -115,10 +115,10 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn on_shard(&self, place: BatchPosition) -> ShardPosition {
+    fn on_shard(&self, position: BatchPosition) -> ShardPosition {
         ShardPosition {
-            sequence_number: self.batch.records()[place.record].sequence_number.clone(),
-            position: place.position,
+            sequence_number: self.batch.records()[position.record].sequence_number.clone(),
+            position: position.position,
         }
     }
 
@@ -130,19 +130,19 @@ impl<'a> Layout<'a> {
     /// The last position that an object with the first `count` of `lines` covers. Records without lines belong to the object
     /// before them only at the end of the batch, where no other object follows.
     fn last_covered(&self, lines: &[Line], count: usize) -> BatchPosition {
-        let last = lines[count - 1].place;
+        let last = lines[count - 1].position;
         let end_of = |record: usize| BatchPosition { record, position: self.last_positions[record] };
         match lines.get(count) {
             None => end_of(self.records - 1),
-            Some(next) if next.place.record == last.record => last,
+            Some(next) if next.position.record == last.record => last,
             Some(_) => end_of(last.record),
         }
     }
 }
 
 fn lines(prefix: &Prefix<InsertOutcome>) -> Vec<Line> {
-    let line = |(place, prepared): (BatchPosition, &Prepared)| Line {
-        place,
+    let line = |(position, prepared): (BatchPosition, &Prepared)| Line {
+        position,
         tenant: prepared.item.facts.tenant.clone(),
         received_at: prepared.item.facts.received_at,
         bytes: prepared.line.clone(),
@@ -152,7 +152,7 @@ fn lines(prefix: &Prefix<InsertOutcome>) -> Vec<Line> {
 
 fn stored(prefix: &Prefix<InsertOutcome>) -> impl Iterator<Item = (BatchPosition, &Prepared)> {
     prefix.entries.iter().filter_map(|entry| match &entry.value {
-        InsertOutcome::Stored(prepared) => Some((entry.place, &**prepared)),
+        InsertOutcome::Stored(prepared) => Some((entry.position, &**prepared)),
         InsertOutcome::Redelivered | InsertOutcome::Deduplicated => None,
     })
 }

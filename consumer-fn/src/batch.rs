@@ -61,11 +61,11 @@ impl Batch {
         &self.records[0]
     }
 
-    pub(crate) fn origin(&self, place: BatchPosition) -> Origin {
+    pub(crate) fn origin(&self, position: BatchPosition) -> Origin {
         Origin {
             shard: self.shard.clone(),
-            sequence_number: self.records[place.record].sequence_number.clone(),
-            position: place.position,
+            sequence_number: self.records[position.record].sequence_number.clone(),
+            position: position.position,
         }
     }
 }

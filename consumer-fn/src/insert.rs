@@ -207,7 +207,7 @@ impl Run {
 
     fn finish(self, mut prefix: Prefix<Prepared>) -> Prefix<InsertOutcome> {
         if let Some(&index) = self.pending.first() {
-            let record = prefix.entries[index].place.record;
+            let record = prefix.entries[index].position.record;
             tracing::error!(
                 error = %self.failure,
                 items.pending = self.pending.len(),
@@ -218,9 +218,9 @@ impl Run {
         }
         // Entries were only removed from the end, so positions still match.
         let mut outcomes = self.outcomes.into_iter();
-        prefix.and_then(|Entry { place, value: prepared }| match outcomes.next().flatten() {
+        prefix.and_then(|Entry { position, value: prepared }| match outcomes.next().flatten() {
             Some(Decision::Quarantine(reason, why)) => {
-                Err(Quarantined::event(place, &prepared.into_event(), reason, why))
+                Err(Quarantined::event(position, &prepared.into_event(), reason, why))
             }
             Some(Decision::Redelivered) => Ok(InsertOutcome::Redelivered),
             Some(Decision::Deduplicated) => Ok(InsertOutcome::Deduplicated),

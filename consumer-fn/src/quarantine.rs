@@ -32,7 +32,7 @@ pub(crate) async fn write<T>(
     objects: &impl ObjectStore,
     until: Instant,
 ) -> Prefix<T> {
-    prefix.quarantined.sort_by_key(|quarantined| quarantined.place);
+    prefix.quarantined.sort_by_key(|quarantined| quarantined.position);
     if let Err((first, key, error)) = put(&prefix.quarantined, batch, objects, until).await {
         tracing::error!(object.key = %key, %error, "quarantine could not be written, the batch ends before it");
         prefix.end_before(first);
@@ -48,7 +48,7 @@ pub(crate) async fn put(
     until: Instant,
 ) -> Result<(), (usize, String, OutOfTime)> {
     let mut rest = quarantined;
-    while let Some(first) = rest.first().map(|quarantined| quarantined.place.record) {
+    while let Some(first) = rest.first().map(|quarantined| quarantined.position.record) {
         let (bytes, count) = object(batch, rest);
         let start = batch.first();
         let key =
@@ -78,8 +78,8 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
         if object.len() >= OBJECT_BYTES {
             break;
         }
-        let record = &batch.records()[quarantined.place.record];
-        let Origin { shard, sequence_number, position } = batch.origin(quarantined.place);
+        let record = &batch.records()[quarantined.position.record];
+        let Origin { shard, sequence_number, position } = batch.origin(quarantined.position);
         let facts = quarantined.facts.as_deref();
         let line = QuarantineLine {
             reason: quarantined.reason.to_owned(),

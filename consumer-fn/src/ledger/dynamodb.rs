@@ -212,7 +212,7 @@ mod tests {
         let (ledger, requests) = ledger(&[(200, "{}"), (200, "{}")]);
         ledger.note("s", &row).await.unwrap();
         // As in tables: never rename members.
-        let expected = r#"{"before_position":{"N":"1"},"before_sequence_number":{"S":"4959"},"first_position":{"N":"0"},"first_sequence_number":{"S":"4951"},"object_bytes":{"N":"220"},"object_key":{"S":"events/x"},"object_lines":{"N":"5"},"object_sha256":{"S":"ab"},"oldest_received_at":{"S":"2026-11-21T09:30:00.000Z"},"pk":{"S":"shard/s"},"sk":{"S":"object/004-4951/0000000000"},"tenants":{"S":"[[\"acme\",0,120,3],[\"beta\",120,100,2]]"},"youngest_received_at":{"S":"2026-11-21T09:30:01.000Z"}}"#;
+        let expected = r#"{"end_position":{"N":"1"},"end_sequence_number":{"S":"4959"},"first_position":{"N":"0"},"first_sequence_number":{"S":"4951"},"object_bytes":{"N":"220"},"object_key":{"S":"events/x"},"object_lines":{"N":"5"},"object_sha256":{"S":"ab"},"oldest_received_at":{"S":"2026-11-21T09:30:00.000Z"},"pk":{"S":"shard/s"},"sk":{"S":"object/004-4951/0000000000"},"tenants":{"S":"[[\"acme\",0,120,3],[\"beta\",120,100,2]]"},"youngest_received_at":{"S":"2026-11-21T09:30:01.000Z"}}"#;
         assert_eq!(asked(&requests)["Item"], serde_json::from_str::<Value>(expected).unwrap());
         row.tenants = TenantIndex::Sidecar("manifests/x.json.gz".to_owned());
         ledger.note("s", &row).await.unwrap();
