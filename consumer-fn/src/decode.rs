@@ -1,6 +1,5 @@
 //! Records to events. What cannot be read goes to quarantine; nothing here fails.
 
-use shared::client_object::ClientObject;
 use shared::config::Config;
 use shared::format::event_line::Event;
 use shared::format::facts::{Facts, Source};
@@ -42,13 +41,12 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
         for (line, entry) in unpacked.entries.into_iter().enumerate() {
             let position = BatchPosition { position: line_position(line), ..start };
             match entry {
-                Ok(Content::Event(event)) => prefix.entries.push(Entry { position, value: *event }),
-                Ok(Content::Foreign(object)) => {
-                    let value = foreign(*object, record.arrival, &batch.origin(position), config);
+                Ok(content) => {
+                    let value = event(content, record.arrival, &batch.origin(position), config);
                     prefix.entries.push(Entry { position, value });
                 }
                 Err(bad) => {
-                    prefix.quarantined.push(Quarantined::undecodable(position, &bad.reason, bad.bytes))
+                    prefix.quarantined.push(Quarantined::undecodable(position, &bad.reason, bad.bytes));
                 }
             }
         }
@@ -108,19 +106,19 @@ pub fn read_again(
     let entry = |(line, entry): (usize, record::Entry)| {
         let apart = line_position(line * record::RECORD_EVENTS);
         let origin = Origin { position: origin.position + apart, ..origin.clone() };
-        let event = match entry {
-            Ok(Content::Event(event)) => Ok(*event),
-            Ok(Content::Foreign(object)) => Ok(foreign(*object, arrival, &origin, config)),
-            Err(bad) => Err(bad.reason.code()),
-        };
-        (origin, event)
+        let event = entry.map(|content| event(content, arrival, &origin, config));
+        (origin, event.map_err(|bad| bad.reason.code()))
     };
     entries.into_iter().enumerate().map(entry).collect()
 }
 
-/// A foreign producer's object as an event. What the object does not say follows from its origin, so that every attempt
+/// The event of a line. Members that a foreign producer's object does not have follow from its origin, so that every attempt
 /// reads the same event.
-fn foreign(object: ClientObject, arrival: Timestamp, origin: &Origin, config: &Config) -> Event {
+fn event(content: Content, arrival: Timestamp, origin: &Origin, config: &Config) -> Event {
+    let object = match content {
+        Content::Event(event) => return *event,
+        Content::Foreign(object) => object,
+    };
     let admission_id = AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
     Event {
         facts: Facts {
