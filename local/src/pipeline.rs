@@ -193,7 +193,7 @@ impl Pipeline {
 }
 
 fn router(
-    state: IngestState<impl EventStream, EmbeddedObjects, impl SpillQueue>,
+    state: Arc<IngestState<impl EventStream, EmbeddedObjects, impl SpillQueue>>,
     prometheus: Prometheus,
 ) -> Router {
     let metrics = get(move || {
