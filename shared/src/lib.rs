@@ -15,7 +15,7 @@
 //! | [`mapping`] | the event source mapping as it is deployed |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`backoff`] | how long to wait after failures |
-//! | [`config`] | `tidegate.toml` |
+//! | [`config`], [`environment`] | `tidegate.toml`; the variables that name resources |
 //! | [`metric`], [`telemetry`] | metrics and logs |
 //! | [`time`] | timestamps and the clock |
 
@@ -24,6 +24,7 @@ pub mod client_object;
 pub mod column;
 pub mod config;
 pub mod digest;
+pub mod environment;
 pub mod fields;
 mod flatten;
 pub mod format;
