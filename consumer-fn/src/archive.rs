@@ -26,11 +26,8 @@ pub(crate) mod roll;
 #[derive(Debug)]
 pub(crate) struct Layout<'a> {
     batch: &'a Batch,
-    records: usize,
-    last_positions: &'a [u32],
+    prefix: &'a Prefix<InsertOutcome>,
     lines: Vec<Line>,
-    /// The trace headers of the events that have one.
-    traces: Vec<(BatchPosition, &'a str)>,
     roller: Roller,
     /// The last planned object.
     last: Option<(Planned, Bytes, Contents)>,
@@ -40,12 +37,8 @@ impl<'a> Layout<'a> {
     pub(crate) fn new(prefix: &'a Prefix<InsertOutcome>, batch: &'a Batch, config: &config::Archive) -> Self {
         Self {
             batch,
-            records: prefix.records,
-            last_positions: &prefix.last_positions,
-            lines: lines(prefix),
-            traces: stored(prefix)
-                .filter_map(|(place, prepared)| Some((place, prepared.item.facts.trace.as_deref()?)))
-                .collect(),
+            prefix,
+            lines: stored(prefix).map(line).collect(),
             roller: Roller::new(config.object_bytes, config.level()),
             last: None,
         }
@@ -54,7 +47,7 @@ impl<'a> Layout<'a> {
     /// The next object, if everything before `committed` is committed; `None` if no line is left.
     pub(crate) fn next(&mut self, committed: &ShardPosition) -> Option<Planned> {
         let from = self.in_batch(committed);
-        let rest = &self.lines[self.lines.partition_point(|line| line.place < from)..];
+        let rest = &self.lines[self.lines.partition_point(|line| line.position < from)..];
         if rest.is_empty() {
             return None;
         }
@@ -82,15 +75,15 @@ impl<'a> Layout<'a> {
     /// The trace headers of the first few events of an object: its log line has them.
     pub(crate) fn traces(&self, planned: &Planned) -> Vec<&'a str> {
         let covered = self.in_batch(&planned.intent.from)..self.in_batch(&planned.end);
-        let traces = self.traces.iter().filter(|(place, _)| covered.contains(place));
-        traces.map(|(_, trace)| *trace).take(LOGGED_TRACES).collect()
+        let events = stored(self.prefix).filter(|(position, _)| covered.contains(position));
+        events.filter_map(|(_, event)| event.item.facts.trace.as_deref()).take(LOGGED_TRACES).collect()
     }
 
     /// The end of the prefix, if it is after `committed`: the last lines went to quarantine or were duplicates, so no object
     /// covers them.
     pub(crate) fn open_end(&self, committed: &ShardPosition) -> Option<ShardPosition> {
-        let record = self.records.checked_sub(1)?;
-        let end = self.on_shard(BatchPosition { record, position: self.last_positions[record] + 1 });
+        let record = self.prefix.records.checked_sub(1)?;
+        let end = self.on_shard(BatchPosition { record, position: self.prefix.last_positions[record] + 1 });
         (*committed < end).then_some(end)
     }
 
@@ -107,7 +100,7 @@ impl<'a> Layout<'a> {
             return BatchPosition { record, position: 0 };
         }
         // The end of a record that was not read is unknown.
-        let ends = self.last_positions.get(record).is_some_and(|last| position.position > *last);
+        let ends = self.prefix.last_positions.get(record).is_some_and(|last| position.position > *last);
         if ends {
             BatchPosition { record: record + 1, position: 0 }
         } else {
@@ -115,10 +108,10 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn on_shard(&self, place: BatchPosition) -> ShardPosition {
+    fn on_shard(&self, position: BatchPosition) -> ShardPosition {
         ShardPosition {
-            sequence_number: self.batch.records()[place.record].sequence_number.clone(),
-            position: place.position,
+            sequence_number: self.batch.records()[position.record].sequence_number.clone(),
+            position: position.position,
         }
     }
 
@@ -130,29 +123,25 @@ impl<'a> Layout<'a> {
     /// The last position that an object with the first `count` of `lines` covers. Records without lines belong to the object
     /// before them only at the end of the batch, where no other object follows.
     fn last_covered(&self, lines: &[Line], count: usize) -> BatchPosition {
-        let last = lines[count - 1].place;
-        let end_of = |record: usize| BatchPosition { record, position: self.last_positions[record] };
+        let last = lines[count - 1].position;
+        let end_of = |record: usize| BatchPosition { record, position: self.prefix.last_positions[record] };
         match lines.get(count) {
-            None => end_of(self.records - 1),
-            Some(next) if next.place.record == last.record => last,
+            None => end_of(self.prefix.records - 1),
+            Some(next) if next.position.record == last.record => last,
             Some(_) => end_of(last.record),
         }
     }
 }
 
-fn lines(prefix: &Prefix<InsertOutcome>) -> Vec<Line> {
-    let line = |(place, prepared): (BatchPosition, &Prepared)| Line {
-        place,
-        tenant: prepared.item.facts.tenant.clone(),
-        received_at: prepared.item.facts.received_at,
-        bytes: prepared.line.clone(),
-    };
-    stored(prefix).map(line).collect()
+fn line((position, prepared): (BatchPosition, &Prepared)) -> Line {
+    let facts = &prepared.item.facts;
+    let (tenant, bytes) = (facts.tenant.clone(), prepared.line.clone());
+    Line { position, tenant, received_at: facts.received_at, bytes }
 }
 
 fn stored(prefix: &Prefix<InsertOutcome>) -> impl Iterator<Item = (BatchPosition, &Prepared)> {
     prefix.entries.iter().filter_map(|entry| match &entry.value {
-        InsertOutcome::Stored(prepared) => Some((entry.place, &**prepared)),
+        InsertOutcome::Stored(prepared) => Some((entry.position, &**prepared)),
         InsertOutcome::Redelivered | InsertOutcome::Deduplicated => None,
     })
 }

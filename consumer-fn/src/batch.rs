@@ -5,10 +5,9 @@
 //! source mapping sends is an error.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
 use shared::time::Timestamp;
 
 use shared::origin::Origin;
@@ -61,11 +60,11 @@ impl Batch {
         &self.records[0]
     }
 
-    pub(crate) fn origin(&self, place: BatchPosition) -> Origin {
+    pub(crate) fn origin(&self, position: BatchPosition) -> Origin {
         Origin {
             shard: self.shard.clone(),
-            sequence_number: self.records[place.record].sequence_number.clone(),
-            position: place.position,
+            sequence_number: self.records[position.record].sequence_number.clone(),
+            position: position.position,
         }
     }
 }
@@ -88,50 +87,29 @@ struct Payload<'a> {
 
 #[derive(serde::Deserialize)]
 struct PayloadRecord<'a> {
-    kinesis: KinesisRecord,
+    #[serde(borrow)]
+    kinesis: KinesisRecord<'a>,
     /// `shardId-…:sequence number`
-    #[serde(rename = "eventID", borrow)]
+    #[serde(rename = "eventID")]
     event_id: Cow<'a, str>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct KinesisRecord {
+struct KinesisRecord<'a> {
     sequence_number: Arc<str>,
     partition_key: Option<String>,
     approximate_arrival_timestamp: f64,
-    data: Base64,
-}
-
-/// Bytes in base64, decoded without a copy of the text.
-struct Base64(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Base64 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Base64Visitor;
-
-        impl Visitor<'_> for Base64Visitor {
-            type Value = Base64;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("base64")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                let decoded = base64_simd::STANDARD.decode_to_vec(text);
-                decoded.map(Base64).map_err(|_| E::custom("a record's data is not base64"))
-            }
-        }
-
-        deserializer.deserialize_str(Base64Visitor)
-    }
+    /// In base64. Borrowed, so that the text is not copied.
+    #[serde(borrow)]
+    data: Cow<'a, str>,
 }
 
 impl<'de> Deserialize<'de> for Batch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let payload = Payload::deserialize(deserializer)?;
-        let first = payload.records.first().ok_or_else(|| de::Error::custom("the batch has no records"))?;
-        let shard: Arc<str> = shard_of(&first.event_id).map_err(de::Error::custom)?.into();
+        let first = payload.records.first().ok_or_else(|| D::Error::custom("the batch has no records"))?;
+        let shard: Arc<str> = shard_of(&first.event_id).map_err(D::Error::custom)?.into();
         let record = |record: PayloadRecord| {
             if shard_of(&record.event_id)? != &*shard {
                 return Err(format!("the batch has records of `{shard}` and of `{}`", record.event_id));
@@ -139,7 +117,7 @@ impl<'de> Deserialize<'de> for Batch {
             Record::read(record.kinesis)
         };
         let records = payload.records.into_iter().map(record).collect::<Result<_, _>>();
-        Ok(Self { records: records.map_err(de::Error::custom)?, shard })
+        Ok(Self { records: records.map_err(D::Error::custom)?, shard })
     }
 }
 
@@ -149,18 +127,19 @@ fn shard_of(event_id: &str) -> Result<&str, String> {
 }
 
 impl Record {
-    fn read(kinesis: KinesisRecord) -> Result<Self, String> {
+    fn read(kinesis: KinesisRecord<'_>) -> Result<Self, String> {
         // An answer with an empty identifier would fail the whole batch, on every attempt.
         if kinesis.sequence_number.is_empty() {
             return Err("a record has an empty sequenceNumber".to_owned());
         }
+        let data = base64_simd::STANDARD.decode_to_vec(&*kinesis.data);
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any year fit; a cast saturates")]
         let arrival = (kinesis.approximate_arrival_timestamp * 1_000.0).round() as i64;
         Ok(Self {
             sequence_number: kinesis.sequence_number,
             partition_key: kinesis.partition_key,
             arrival: Timestamp::from_unix_ms(arrival),
-            data: kinesis.data.0,
+            data: data.map_err(|_| "a record's data is not base64")?,
         })
     }
 }

@@ -165,7 +165,7 @@ impl<O: ObjectStore, L: Ledger> Committer<'_, O, L> {
             self.row = manifest::row(key, from, end, &bytes, contents);
             self.object_bytes.push(bytes.len());
         }
-        Ok(seen(created))
+        Ok(Seen::Put(created))
     }
 
     async fn find(&mut self, intent: &Intent) -> Result<Seen, OutOfTime> {
@@ -188,7 +188,7 @@ impl<O: ObjectStore, L: Ledger> Committer<'_, O, L> {
             self.row = None;
             Metric::ObjectsWritten.add(1);
         }
-        Ok(seen(created))
+        Ok(Seen::Put(created))
     }
 
     async fn create(&self, key: &str, bytes: &Bytes, end: &ShardPosition) -> Result<Created, OutOfTime> {
@@ -206,13 +206,6 @@ impl<O: ObjectStore, L: Ledger> Committer<'_, O, L> {
             Metric::SidecarsWritten.add(1);
         }
         retry(until, || ledger.note(shard, &row)).await
-    }
-}
-
-fn seen(created: Created) -> Seen {
-    match created {
-        Created::New => Seen::Created,
-        Created::Existed => Seen::Existed,
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn count(events: usize, committed: &Committed, now: Timestamp) {
             InsertOutcome::Stored(prepared) => {
                 stored += 1;
                 // The age of a redriven event says nothing about the speed of the pipeline.
-                if prepared.redrive_of().is_empty() {
+                if prepared.event.redrive_of.is_empty() {
                     let age = now.since(prepared.item.facts.received_at).as_millis();
                     freshness.push(u64::try_from(age).unwrap_or(u64::MAX));
                 }

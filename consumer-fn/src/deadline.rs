@@ -10,14 +10,21 @@ const LEAST_MARGIN: Duration = Duration::from_secs(2);
 /// The time left if the runtime does not say: the time-out of the deployed function.
 const ASSUMED: Duration = Duration::from_mins(1);
 
-/// The end of an invocation, and the time limits of its stages.
+/// The time limits of the stages of an invocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
-    start: Instant,
-    /// The end of work: 10 % of the time, but at least 2 s, before the end of the invocation.
-    work: Instant,
-    /// The end of saving; the rest of the time is for the answer.
-    save: Instant,
+    /// For fetching claim checks. A third of the time: one missing claim check must leave time to store the records before it.
+    pub(crate) resolve: Instant,
+    /// For simulated work: half-way between fetching claim checks and writing large archive lines.
+    pub(crate) simulate: Instant,
+    /// For writing large archive lines.
+    pub(crate) texts: Instant,
+    /// For inserting items: 10 % of the time, but at least 2 s, before the end of the invocation.
+    pub(crate) items: Instant,
+    /// For writing quarantine: half of the time after the items, the archive needs the other half.
+    pub(crate) quarantine: Instant,
+    /// For writing the archive. The rest of the time is for the answer.
+    pub(crate) archive: Instant,
 }
 
 impl Deadline {
@@ -25,47 +32,21 @@ impl Deadline {
     pub fn after(remaining: Duration) -> Self {
         let start = Instant::now();
         let margin = (remaining / 10).max(LEAST_MARGIN);
+        let work = remaining.saturating_sub(margin);
+        let (items, archive) = (start + work, start + remaining.saturating_sub(margin / 10));
         Self {
-            start,
-            work: start + remaining.saturating_sub(margin),
-            save: start + remaining.saturating_sub(margin / 10),
+            resolve: start + work / 3,
+            simulate: start + work * 5 / 12,
+            texts: start + work / 2,
+            items,
+            quarantine: items + (archive - items) / 2,
+            archive,
         }
     }
 
     /// For an invocation whose end is unknown.
     pub fn unknown() -> Self {
         Self::after(ASSUMED)
-    }
-
-    /// Until when claim checks are fetched. A third of the time: one missing claim check must leave time to store the records
-    /// before it.
-    pub(crate) fn resolve(&self) -> Instant {
-        self.start + (self.work - self.start) / 3
-    }
-
-    /// Until when simulated work is done: half-way between fetching and writing large texts.
-    pub(crate) fn simulate(&self) -> Instant {
-        self.start + (self.work - self.start) * 5 / 12
-    }
-
-    /// Until when large archive lines are written.
-    pub(crate) fn texts(&self) -> Instant {
-        self.start + (self.work - self.start) / 2
-    }
-
-    /// Until when items are inserted.
-    pub(crate) fn items(&self) -> Instant {
-        self.work
-    }
-
-    /// Until when quarantine is written: half the time for saving, the archive needs the other.
-    pub(crate) fn quarantine(&self) -> Instant {
-        self.work + (self.save - self.work) / 2
-    }
-
-    /// Until when the archive is written.
-    pub(crate) fn archive(&self) -> Instant {
-        self.save
     }
 }
 
@@ -77,8 +58,8 @@ mod tests {
     async fn work_ends_a_tenth_or_two_seconds_before_the_end() {
         let margins = |seconds| {
             let deadline = Deadline::after(Duration::from_secs(seconds));
-            let end = deadline.start + Duration::from_secs(seconds);
-            (end - deadline.work, end - deadline.save)
+            let end = Instant::now() + Duration::from_secs(seconds);
+            (end - deadline.items, end - deadline.archive)
         };
         assert_eq!(margins(60), (Duration::from_secs(6), Duration::from_millis(600)));
         assert_eq!(margins(10), (Duration::from_secs(2), Duration::from_millis(200)));

@@ -1,6 +1,5 @@
 //! Records to events. What cannot be read goes to quarantine; nothing here fails.
 
-use shared::client_object::ClientObject;
 use shared::config::Config;
 use shared::format::event_line::Event;
 use shared::format::facts::{Facts, Source};
@@ -38,16 +37,17 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
         if index > 0 && bytes > config.limits.batch_bytes {
             break;
         }
-        prefix.last_positions.push(position(unpacked.entries.len().saturating_sub(1)));
+        prefix.last_positions.push(line_position(unpacked.entries.len().saturating_sub(1)));
         for (line, entry) in unpacked.entries.into_iter().enumerate() {
-            let place = BatchPosition { position: position(line), ..start };
+            let position = BatchPosition { position: line_position(line), ..start };
             match entry {
-                Ok(Content::Event(event)) => prefix.entries.push(Entry { place, value: *event }),
-                Ok(Content::Foreign(object)) => {
-                    let value = foreign(*object, record.arrival, &batch.origin(place), config);
-                    prefix.entries.push(Entry { place, value });
+                Ok(content) => {
+                    let value = event(content, record.arrival, &batch.origin(position), config);
+                    prefix.entries.push(Entry { position, value });
                 }
-                Err(bad) => prefix.quarantined.push(Quarantined::undecodable(place, &bad.reason, bad.bytes)),
+                Err(bad) => {
+                    prefix.quarantined.push(Quarantined::undecodable(position, &bad.reason, bad.bytes));
+                }
             }
         }
     }
@@ -73,13 +73,13 @@ impl Batch {
     pub fn lines(self, config: &Config) -> impl Iterator<Item = StreamLine> {
         self.into_records().flat_map(move |record| {
             let decoded = decode(&record, config);
-            let line = |place, event| {
-                let (origin, first) = (record.origin(place), record.first());
+            let line = |position, event| {
+                let (origin, first) = (record.origin(position), record.first());
                 let partition_key = first.partition_key.clone();
                 StreamLine { origin, arrival: first.arrival, partition_key, event }
             };
-            let good = decoded.entries.into_iter().map(|entry| line(entry.place, Ok(entry.value)));
-            let bad = decoded.quarantined.into_iter().map(|bad| line(bad.place, Err(bad.reason)));
+            let good = decoded.entries.into_iter().map(|entry| line(entry.position, Ok(entry.value)));
+            let bad = decoded.quarantined.into_iter().map(|bad| line(bad.position, Err(bad.reason)));
             let mut lines: Vec<_> = good.chain(bad).collect();
             lines.sort_by_key(|line| line.origin.position);
             lines
@@ -104,21 +104,21 @@ pub fn read_again(
         Err(reason) => return vec![(origin.clone(), Err(reason.code()))],
     };
     let entry = |(line, entry): (usize, record::Entry)| {
-        let apart = position(line * record::RECORD_EVENTS);
+        let apart = line_position(line * record::RECORD_EVENTS);
         let origin = Origin { position: origin.position + apart, ..origin.clone() };
-        let event = match entry {
-            Ok(Content::Event(event)) => Ok(*event),
-            Ok(Content::Foreign(object)) => Ok(foreign(*object, arrival, &origin, config)),
-            Err(bad) => Err(bad.reason.code()),
-        };
-        (origin, event)
+        let event = entry.map(|content| event(content, arrival, &origin, config));
+        (origin, event.map_err(|bad| bad.reason.code()))
     };
     entries.into_iter().enumerate().map(entry).collect()
 }
 
-/// A foreign producer's object as an event. What the object does not say follows from its origin, so that every attempt
+/// The event of a line. Members that a foreign producer's object does not have follow from its origin, so that every attempt
 /// reads the same event.
-fn foreign(object: ClientObject, arrival: Timestamp, origin: &Origin, config: &Config) -> Event {
+fn event(content: Content, arrival: Timestamp, origin: &Origin, config: &Config) -> Event {
+    let object = match content {
+        Content::Event(event) => return *event,
+        Content::Foreign(object) => object,
+    };
     let admission_id = AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
     Event {
         facts: Facts {
@@ -138,6 +138,6 @@ fn foreign(object: ClientObject, arrival: Timestamp, origin: &Origin, config: &C
     }
 }
 
-fn position(line: usize) -> u32 {
+fn line_position(line: usize) -> u32 {
     u32::try_from(line).expect("a record has at most record::RECORD_EVENTS lines")
 }

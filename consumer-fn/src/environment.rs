@@ -1,5 +1,6 @@
 //! The environment variables that the deployment sets for the function, and the permissions of its role.
 
+use shared::environment::{Unset, named};
 use shared::format::key;
 use shared::permission::{On, Permission};
 
@@ -46,15 +47,10 @@ pub struct Environment {
     pub bucket: String,
 }
 
-/// A variable that is missing or empty.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the environment variable `{0}` is not set (needed: {needed})", needed = ENVIRONMENT.join(", "))]
-pub struct Unset(&'static str);
-
 impl Environment {
     /// Reads the variables by `variable`, such as `|name| std::env::var(name).ok()`.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Unset> {
-        let named = |name: &'static str| variable(name).filter(|value| !value.is_empty()).ok_or(Unset(name));
+        let named = |name| named(name, &ENVIRONMENT, &variable);
         let [items_table, ledger_table, bucket] = ENVIRONMENT;
         Ok(Self {
             items_table: named(items_table)?,

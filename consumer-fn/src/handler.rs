@@ -56,14 +56,15 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
 
         let decoded = decode(&batch, config);
         let events = decoded.entries.len();
-        let resolved = resolve(decoded, objects, config.limits.claim_check_bytes, deadline.resolve()).await;
-        let worked = simulate(resolved, config.transform.work_per_character(), deadline.simulate()).await;
-        let prepared = worked
-            .map(|place, event| Prepared::new(event, batch.origin(place), transform, config, started_at));
-        let stored = texts::store(prepared, objects, deadline.texts()).await;
-        let inserted = insert(stored, items, deadline.items()).await;
-        let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine()).await;
-        let archive = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive() };
+        let resolved = resolve(decoded, objects, config.limits.claim_check_bytes, deadline.resolve).await;
+        let worked = simulate(resolved, config.transform.work_per_character(), deadline.simulate).await;
+        let prepared = worked.map(|position, event| {
+            Prepared::new(event, batch.origin(position), transform, config, started_at)
+        });
+        let stored = texts::store(prepared, objects, deadline.texts).await;
+        let inserted = insert(stored, items, deadline.items).await;
+        let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine).await;
+        let archive = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive };
         let committed = commit(inserted, &batch, archive, &config.archive).await;
 
         count(events, &committed, clock.now());

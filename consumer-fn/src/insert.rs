@@ -34,14 +34,8 @@ pub(crate) enum InsertOutcome {
     Deduplicated,
 }
 
-/// The final decision about an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Decision {
-    Stored,
-    Redelivered,
-    Deduplicated,
-    Quarantine(Reason, String),
-}
+/// The final decision about an event: neither `TakeOver` nor `IdReused`. An error sends it to quarantine.
+type Decision = Result<Verdict, (Reason, String)>;
 
 /// Inserts the items of the prefix in the stream's order. A redriven event takes over the item that it left before. Failures
 /// are retried until `until`; the prefix then ends before the first that still fails.
@@ -130,12 +124,10 @@ impl Run {
                 continue;
             }
             if let Some(known) = self.known.get(&key) {
-                match decide(&existing(item), prepared.redrive_of(), known) {
-                    Verdict::TakeOver => {
-                        calls.take_overs.push((index, take_over(item, known)));
-                        keys.insert(key);
-                    }
-                    verdict => self.outcomes[index] = Some(outcome(verdict, known)),
+                self.outcomes[index] = decision(prepared, known);
+                if self.outcomes[index].is_none() {
+                    calls.take_overs.push((index, take_over(item, known)));
+                    keys.insert(key);
                 }
             } else if calls.inserts.len() == CALL_ITEMS || bytes > CALL_BYTES {
                 break;
@@ -157,20 +149,12 @@ impl Run {
             let prepared = &prefix.entries[index].value;
             let item = &prepared.item;
             match answer {
-                Insert::Inserted => {
-                    self.outcomes[index] = Some(Decision::Stored);
-                    self.known.insert(key_of(item), existing(item));
-                }
+                Insert::Inserted => self.stored(index, item),
                 Insert::Exists(there) => {
-                    let verdict = decide(&existing(item), prepared.redrive_of(), &there);
-                    // The next round takes it over.
-                    let is_decided = verdict != Verdict::TakeOver;
-                    self.outcomes[index] = is_decided.then(|| outcome(verdict, &there));
+                    self.outcomes[index] = decision(prepared, &there);
                     self.known.insert(key_of(item), there);
                 }
-                Insert::Refused(why) => {
-                    self.outcomes[index] = Some(Decision::Quarantine(Reason::ItemRefused, why));
-                }
+                Insert::Refused(why) => self.outcomes[index] = Some(Err((Reason::ItemRefused, why))),
                 Insert::Failed(why) => self.fail(why),
             }
         }
@@ -181,10 +165,7 @@ impl Run {
         for (&index, answer) in call.iter().zip(answers) {
             let item = &prefix.entries[index].value.item;
             match answer {
-                TakenOver::Done => {
-                    self.outcomes[index] = Some(Decision::Stored);
-                    self.known.insert(key_of(item), existing(item));
-                }
+                TakenOver::Done => self.stored(index, item),
                 // The next round inserts again, and learns which item exists now.
                 TakenOver::Changed => {
                     self.known.remove(&key_of(item));
@@ -194,6 +175,11 @@ impl Run {
             }
         }
         self.forget_decided();
+    }
+
+    fn stored(&mut self, index: usize, item: &Item) {
+        self.outcomes[index] = Some(Ok(Verdict::Stored));
+        self.known.insert(key_of(item), existing(item));
     }
 
     fn forget_decided(&mut self) {
@@ -207,7 +193,7 @@ impl Run {
 
     fn finish(self, mut prefix: Prefix<Prepared>) -> Prefix<InsertOutcome> {
         if let Some(&index) = self.pending.first() {
-            let record = prefix.entries[index].place.record;
+            let record = prefix.entries[index].position.record;
             tracing::error!(
                 error = %self.failure,
                 items.pending = self.pending.len(),
@@ -218,13 +204,11 @@ impl Run {
         }
         // Entries were only removed from the end, so positions still match.
         let mut outcomes = self.outcomes.into_iter();
-        prefix.and_then(|Entry { place, value: prepared }| match outcomes.next().flatten() {
-            Some(Decision::Quarantine(reason, why)) => {
-                Err(Quarantined::event(place, &prepared.into_event(), reason, why))
-            }
-            Some(Decision::Redelivered) => Ok(InsertOutcome::Redelivered),
-            Some(Decision::Deduplicated) => Ok(InsertOutcome::Deduplicated),
-            Some(Decision::Stored) | None => Ok(InsertOutcome::Stored(Box::new(prepared))),
+        prefix.and_then(|Entry { position, value: prepared }| match outcomes.next().flatten() {
+            Some(Err((reason, why))) => Err(Quarantined::event(position, &prepared.event, reason, why)),
+            Some(Ok(Verdict::Redelivered)) => Ok(InsertOutcome::Redelivered),
+            Some(Ok(Verdict::Deduplicated)) => Ok(InsertOutcome::Deduplicated),
+            _ => Ok(InsertOutcome::Stored(Box::new(prepared))),
         })
     }
 }
@@ -250,16 +234,14 @@ fn take_over(item: &Item, there: &Existing) -> TakeOver {
     }
 }
 
-/// The decision for a verdict that needs no call.
-fn outcome(verdict: Verdict, there: &Existing) -> Decision {
-    match verdict {
-        Verdict::Stored => Decision::Stored,
-        Verdict::Redelivered => Decision::Redelivered,
-        Verdict::Deduplicated => Decision::Deduplicated,
+/// The decision about an event whose item exists; `None` if the event is to take the item over, which needs a call.
+fn decision(event: &Prepared, there: &Existing) -> Option<Decision> {
+    match decide(&existing(&event.item), &event.event.redrive_of, there) {
+        Verdict::TakeOver => None,
         Verdict::IdReused => {
             let why = format!("the id belongs to the event at {}, which has another content", there.origin);
-            Decision::Quarantine(Reason::IdReused, why)
+            Some(Err((Reason::IdReused, why)))
         }
-        Verdict::TakeOver => unreachable!("it needs a call"),
+        verdict => Some(Ok(verdict)),
     }
 }

@@ -7,9 +7,8 @@ use consumer_fn::environment::Environment;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::{Consumer, lambda};
-use shared::config;
 use shared::objects::s3::{self, S3Objects};
-use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
+use shared::telemetry;
 use shared::time::Clock;
 
 #[tokio::main]
@@ -18,12 +17,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let config = config::load_here(config::locate(variable).as_deref())?;
-    init_logs(LogFormat::Json, &config.telemetry.log_level);
-    let metrics = EmbeddedMetrics::install("consumer-fn").map_err(anyhow::Error::from_boxed)?;
+    let (config, metrics) = telemetry::start("consumer-fn").map_err(anyhow::Error::from_boxed)?;
 
-    let names = Environment::read(variable)?;
+    let names = Environment::read(|name| std::env::var(name).ok())?;
     let sdk = aws_config::load_from_env().await;
     let items = DynamoItems::new(&sdk, names.items_table);
     let objects = S3Objects::new(&sdk, names.bucket, s3::ATTEMPT);

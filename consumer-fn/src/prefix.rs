@@ -19,7 +19,7 @@ pub(crate) struct Prefix<T> {
 /// One line, with the value that the last stage made.
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
-    pub(crate) place: BatchPosition,
+    pub(crate) position: BatchPosition,
     pub(crate) value: T,
 }
 
@@ -27,8 +27,8 @@ impl<T> Prefix<T> {
     /// Leaves `record` and all records after it to a later invocation.
     pub(crate) fn end_before(&mut self, record: usize) {
         self.records = record;
-        self.entries.retain(|entry| entry.place.record < record);
-        self.quarantined.retain(|quarantined| quarantined.place.record < record);
+        self.entries.retain(|entry| entry.position.record < record);
+        self.quarantined.retain(|quarantined| quarantined.position.record < record);
     }
 
     /// Replaces each entry by the result of `step`, or quarantines it.
@@ -36,9 +36,9 @@ impl<T> Prefix<T> {
         let mut quarantined = self.quarantined;
         let mut entries = Vec::with_capacity(self.entries.len());
         for entry in self.entries {
-            let place = entry.place;
+            let position = entry.position;
             match step(entry) {
-                Ok(value) => entries.push(Entry { place, value }),
+                Ok(value) => entries.push(Entry { position, value }),
                 Err(entry) => quarantined.push(entry),
             }
         }
@@ -47,6 +47,6 @@ impl<T> Prefix<T> {
 
     /// Replaces each entry by the result of `step`.
     pub(crate) fn map<U>(self, mut step: impl FnMut(BatchPosition, T) -> U) -> Prefix<U> {
-        self.and_then(|entry| Ok(step(entry.place, entry.value)))
+        self.and_then(|entry| Ok(step(entry.position, entry.value)))
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Prepared {
     /// What is to be stored before the line: the line itself, if it is too large for an archive object.
     pub(crate) parts: Vec<Part>,
     /// The event as it came, for quarantine.
-    event: Event,
+    pub(crate) event: Event,
 }
 
 impl Prepared {
@@ -92,16 +92,6 @@ impl Prepared {
             (event.text, event.fields) = (String::new(), Fields::empty());
         }
         Self { item, line, parts, event }
-    }
-
-    /// Every origin that the event had before it was redriven.
-    pub(crate) fn redrive_of(&self) -> &[Origin] {
-        &self.event.redrive_of
-    }
-
-    /// The event as it came, for quarantine.
-    pub(crate) fn into_event(self) -> Event {
-        self.event
     }
 }
 
@@ -191,7 +181,7 @@ mod tests {
         let item = &prepared.item;
         let sizes = (item.original_text_bytes, item.modified_data_bytes, item.fields_bytes);
         assert_eq!(sizes, (Some(10_000_000), Some(10_000_000), Some(1_009_922)));
-        assert_eq!(prepared.into_event(), event, "what is redriven is whole");
+        assert_eq!(prepared.event, event, "what is redriven is whole");
 
         // Just below where fields are cut.
         let mut event = event;

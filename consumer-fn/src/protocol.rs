@@ -16,6 +16,7 @@
 //!   only after records that were answered as done, or saved at the failure destination.
 
 use crate::ledger::{Intent, Progress, Written};
+use shared::objects::Created;
 use shared::origin::ShardPosition;
 
 #[cfg(test)]
@@ -52,14 +53,12 @@ pub(crate) enum Action {
 }
 
 /// The result of an action.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Progress(Progress),
     Written(Written),
-    /// [`Action::Put`] or [`Action::PutEmpty`] created the object.
-    Created,
-    /// An object existed already, and stays as it is.
-    Existed,
+    /// Whether [`Action::Put`] or [`Action::PutEmpty`] created the object. If one existed already, it stays as it is.
+    Put(Created),
     /// The end of what the object covers, or `None` if it does not exist.
     Found(Option<ShardPosition>),
 }
@@ -143,10 +142,10 @@ impl Attempt {
                 self.key = Key::Unknown;
             }
             (Action::Write { .. }, Seen::Written(Written::Conflict)) => self.progress = None,
-            (Action::Put(Planned { end, .. }) | Action::PutEmpty(_, end), Seen::Created) => {
+            (Action::Put(Planned { end, .. }) | Action::PutEmpty(_, end), Seen::Put(Created::New)) => {
                 self.key = Key::Closed(end);
             }
-            (Action::Put(_) | Action::PutEmpty(..), Seen::Existed) => self.key = Key::Taken,
+            (Action::Put(_) | Action::PutEmpty(..), Seen::Put(Created::Existed)) => self.key = Key::Taken,
             (Action::Find(_), Seen::Found(Some(end))) => self.key = Key::Closed(end),
             (Action::Find(_), Seen::Found(None)) => self.key = Key::Free,
             (action, seen) => unreachable!("{seen:?} does not answer {action:?}"),

@@ -31,7 +31,7 @@ pub(crate) async fn write<T>(
     objects: &impl ObjectStore,
     until: Instant,
 ) -> Prefix<T> {
-    prefix.quarantined.sort_by_key(|quarantined| quarantined.place);
+    prefix.quarantined.sort_by_key(|quarantined| quarantined.position);
     if let Err((first, key, error)) = put(&prefix.quarantined, batch, objects, until).await {
         tracing::error!(object.key = %key, %error, "quarantine could not be written, the batch ends before it");
         prefix.end_before(first);
@@ -47,7 +47,7 @@ pub(crate) async fn put(
     until: Instant,
 ) -> Result<(), (usize, String, OutOfTime)> {
     let mut rest = quarantined;
-    while let Some(first) = rest.first().map(|quarantined| quarantined.place.record) {
+    while let Some(first) = rest.first().map(|quarantined| quarantined.position.record) {
         let (bytes, count) = object(batch, rest);
         let start = batch.first();
         let key =
@@ -77,14 +77,14 @@ fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
         if object.len() >= OBJECT_BYTES {
             break;
         }
-        let record = &batch.records()[quarantined.place.record];
+        let record = &batch.records()[quarantined.position.record];
         let facts = quarantined.facts.as_deref();
         let line = QuarantineLine {
             reason: quarantined.reason.to_owned(),
             detail: quarantined.detail.clone(),
             tenant: facts.map(|facts| facts.tenant.clone()),
             id: facts.map(|facts| facts.id.clone()),
-            origin: batch.origin(quarantined.place),
+            origin: batch.origin(quarantined.position),
             arrival: record.arrival,
             partition_key: record.partition_key.clone(),
             bytes: quarantined.bytes.clone(),

@@ -12,7 +12,7 @@ const DETAIL_CHARS: usize = 500;
 /// A line or a whole record that cannot be processed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quarantined {
-    pub(crate) place: BatchPosition,
+    pub(crate) position: BatchPosition,
     /// A stable name.
     pub(crate) reason: &'static str,
     pub(crate) detail: String,
@@ -52,13 +52,13 @@ impl Reason {
 
 impl Quarantined {
     /// A line or a record that is no event.
-    pub(crate) fn undecodable(place: BatchPosition, reason: &Undecodable, bytes: Vec<u8>) -> Self {
-        Self { place, reason: reason.code(), detail: cut(reason.to_string()), facts: None, bytes }
+    pub(crate) fn undecodable(position: BatchPosition, reason: &Undecodable, bytes: Vec<u8>) -> Self {
+        Self { position, reason: reason.code(), detail: cut(reason.to_string()), facts: None, bytes }
     }
 
-    pub(crate) fn event(place: BatchPosition, event: &Event, reason: Reason, detail: String) -> Self {
+    pub(crate) fn event(position: BatchPosition, event: &Event, reason: Reason, detail: String) -> Self {
         Self {
-            place,
+            position,
             reason: reason.code(),
             detail: cut(detail),
             facts: Some(Box::new(event.facts.clone())),

@@ -42,7 +42,7 @@ pub(crate) async fn resolve(
     let fetched: Vec<_> = stream::iter(requests).buffered(CONCURRENCY).collect().await;
 
     let gave_up = prefix.entries.iter().zip(&fetched).find_map(|(entry, fetched)| match fetched {
-        Err(Unresolved::OutOfTime(error)) => Some((entry.place.record, error)),
+        Err(Unresolved::OutOfTime(error)) => Some((entry.position.record, error)),
         _ => None,
     });
     if let Some((record, error)) = gave_up {
@@ -51,9 +51,9 @@ pub(crate) async fn resolve(
     }
     // Entries were removed only from the end, so the two still correspond.
     let mut fetched = fetched.into_iter();
-    prefix.and_then(|Entry { place, value: event }| match fetched.next() {
+    prefix.and_then(|Entry { position, value: event }| match fetched.next() {
         Some(Err(Unresolved::Quarantine(reason, detail))) => {
-            Err(Quarantined::event(place, &event, reason, detail))
+            Err(Quarantined::event(position, &event, reason, detail))
         }
         Some(Ok(Some(stored))) => Ok(Event { text: stored.text, fields: stored.fields, ..event }),
         _ => Ok(event),
@@ -66,7 +66,7 @@ fn first_beyond(prefix: &Prefix<Event>, most: u64) -> Option<usize> {
     let mut heads = prefix
         .entries
         .iter()
-        .filter_map(|entry| Some((entry.place.record, entry.value.claim_check.as_ref()?.line_bytes)));
+        .filter_map(|entry| Some((entry.position.record, entry.value.claim_check.as_ref()?.line_bytes)));
     let first = heads.clone().next()?.0;
     heads
         .find(|(record, line_bytes)| {
@@ -87,8 +87,8 @@ impl RecordBudget {
     /// The claim check of an event, if it has one that may be fetched.
     fn admit<'a>(&mut self, entry: &'a Entry<Event>) -> Result<Option<&'a ClaimCheck>, Unresolved> {
         let Event { facts, claim_check: Some(claim_check), .. } = &entry.value else { return Ok(None) };
-        if self.record != entry.place.record {
-            (self.record, self.bytes) = (entry.place.record, 0);
+        if self.record != entry.position.record {
+            (self.record, self.bytes) = (entry.position.record, 0);
         }
         let in_all = self.bytes.saturating_add(claim_check.line_bytes);
         if in_all > self.most_bytes {

@@ -23,7 +23,7 @@ pub(crate) async fn store(
     let writes = large.map(|entry| {
         // Taken, so that their memory is free again once they are written.
         let parts = std::mem::take(&mut entry.value.parts);
-        let record = entry.place.record;
+        let record = entry.position.record;
         async move {
             for (key, part) in parts {
                 let put = || objects.put_if_absent(&key, part.clone(), None);

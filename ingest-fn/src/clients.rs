@@ -14,14 +14,14 @@ use crate::publish::kinesis::KinesisStream;
 use crate::spill::sqs::SqsQueue;
 
 /// Time limit for one attempt to store a claim check. A dead pooled connection would otherwise use up all of
-/// `publish.payload_ms`; so a second attempt, on another connection, fits into it.
+/// `publish.claim_check_ms`; so a second attempt, on another connection, fits into it.
 const PUT_ATTEMPT: Duration = Duration::from_secs(3);
 
 /// The handlers' state on AWS. It opens the connection to the spill queue, since the first spilled request has no time for it.
 pub async fn state(
     config: Arc<Config>,
     names: Environment,
-) -> IngestState<KinesisStream, S3Objects, SqsQueue> {
+) -> Arc<IngestState<KinesisStream, S3Objects, SqsQueue>> {
     let sdk = aws_config::load_from_env().await;
     let stream = KinesisStream::new(&sdk, names.stream, config.publish.attempt());
     let objects = S3Objects::new(&sdk, names.bucket, PUT_ATTEMPT);

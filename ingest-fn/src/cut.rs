@@ -119,7 +119,7 @@ impl EventMaker<'_> {
         Ok(RequestEvents { form: Form::Several, events })
     }
 
-    /// `index` is the event's place in its batch; `None` for a single one.
+    /// `index` is the event's index in its request; `None` for a single one.
     fn event(&self, object: ClientObject, index: Option<usize>) -> Result<Event, Rejection> {
         let ClientObject { tenant, id, event_time, text, fields } = object;
         Ok(Event {

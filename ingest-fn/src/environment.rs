@@ -1,5 +1,6 @@
 //! The environment variables that the deployment sets for the functions, and the permissions of their roles.
 
+use shared::environment::{Unset, named};
 use shared::format::key;
 use shared::permission::{On, Permission};
 
@@ -46,14 +47,6 @@ pub struct Environment {
     pub spill_queue: String,
 }
 
-/// A variable that is missing or empty.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the environment variable `{name}` is not set (needed: {})", needed.join(", "))]
-pub struct Unset {
-    name: &'static str,
-    needed: &'static [&'static str],
-}
-
 impl Environment {
     /// Reads the variables by `variable`, such as `|name| std::env::var(name).ok()`.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Unset> {
@@ -73,14 +66,6 @@ pub fn drain_stream(variable: impl Fn(&str) -> Option<String>) -> Result<String,
 pub fn listen(variable: impl Fn(&str) -> Option<String>) -> String {
     let (name, otherwise) = LISTEN;
     variable(name).filter(|value| !value.is_empty()).unwrap_or_else(|| otherwise.to_owned())
-}
-
-fn named(
-    name: &'static str,
-    needed: &'static [&'static str],
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<String, Unset> {
-    variable(name).filter(|value| !value.is_empty()).ok_or(Unset { name, needed })
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@
 //! |---|---|---|
 //! | admit | `admit.rs`, `media.rs` | line and headers → `Admitted` |
 //! | read | `body.rs` | body → bytes, inflated, held in bounded memory |
-//! | check | `claim_check.rs` | `Event` → line, and large parts to [`ObjectStore`](shared::objects::ObjectStore) |
 //! | cut | `cut.rs` | bytes → `RequestEvents<Event>` |
-//! | check | `claim_check.rs` | `Event` → line; lines too large for a record to [`ObjectStore`] |
+//! | check | `claim_check.rs` | `Event` → line; lines too large for a record to [`ObjectStore`](shared::objects::ObjectStore) |
 //! | publish | [`publish`] | lines → [`EventStream`] |
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |

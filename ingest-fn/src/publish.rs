@@ -50,22 +50,29 @@ pub(crate) type Answers = Vec<Result<(), Unpublished>>;
 /// sandbox between two requests.
 #[derive(Debug)]
 pub struct Publisher<S> {
-    stream: Arc<S>,
+    outlet: Arc<Outlet<S>>,
+    driver: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
+}
+
+/// The stream, and the settings and metrics of the calls to it.
+#[derive(Debug)]
+struct Outlet<S> {
+    stream: S,
     settings: config::Publish,
     latency: Metric,
-    calls: Arc<AtomicU64>,
-    driver: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
+    calls: AtomicU64,
 }
 
 impl<S: EventStream> Publisher<S> {
     /// `latency` is the metric for the time of its calls: ingest's calls and those that may take longer have one each.
     pub fn new(stream: S, settings: config::Publish, latency: Metric) -> Self {
-        Self { stream: Arc::new(stream), settings, latency, calls: Arc::default(), driver: Mutex::new(None) }
+        let outlet = Arc::new(Outlet { stream, settings, latency, calls: AtomicU64::new(0) });
+        Self { outlet, driver: Mutex::new(None) }
     }
 
     /// The number of calls so far. Each records one latency.
     pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+        self.outlet.calls.load(Ordering::Relaxed)
     }
 
     /// Publishes the lines of one request. It answers when all are on the stream, or when the budget is over.
@@ -79,7 +86,7 @@ impl<S: EventStream> Publisher<S> {
         answer.await.unwrap_or_else(|_| {
             // The driver panicked, and all that waited is lost. The next request starts another driver.
             let cause = "the publisher failed".to_owned();
-            vec![Err(Unpublished { budget_ms: self.settings.budget_ms, cause }); count]
+            vec![Err(Unpublished { budget_ms: self.outlet.settings.budget_ms, cause }); count]
         })
     }
 
@@ -87,17 +94,15 @@ impl<S: EventStream> Publisher<S> {
     fn submit(&self, lines: Vec<OutgoingLine>, reply: oneshot::Sender<Answers>) {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that submissions are sent in the order of their deadlines.
-        let submission = Submission { lines, deadline: Instant::now() + self.settings.budget(), reply };
+        let submission =
+            Submission { lines, deadline: Instant::now() + self.outlet.settings.budget(), reply };
         let refused = match &*driver {
             Some(sender) => sender.send(submission).err().map(|refused| refused.0),
             None => Some(submission),
         };
         if let Some(submission) = refused {
             let (sender, submissions) = mpsc::unbounded_channel();
-            let calls = Arc::clone(&self.calls);
-            let settings = self.settings.clone();
-            let new_driver = Driver::new(Arc::clone(&self.stream), settings, self.latency, calls);
-            tokio::spawn(new_driver.run(submissions));
+            tokio::spawn(Driver::new(Arc::clone(&self.outlet)).run(submissions));
             // This fails only if the runtime is shutting down: then no request waits.
             let _ = sender.send(submission);
             *driver = Some(sender);

@@ -1,4 +1,5 @@
-//! Why a request or an event is refused. One table gives each reason its HTTP status, stable code, metric and log level.
+//! Why a request or an event is refused. One table gives each reason its HTTP status and
+//! stable code; metric and log level follow from the status.
 
 use http::StatusCode;
 use shared::client_object::InvalidObject;
@@ -102,30 +103,32 @@ pub(crate) enum Rejection {
     Defect,
 }
 
-struct Facts {
-    status: StatusCode,
-    /// Never rename a code: clients branch on it.
-    code: &'static str,
-    metric: Option<Metric>,
-    level: Level,
-}
-
 impl Rejection {
     pub(crate) fn status(&self) -> StatusCode {
-        self.facts().status
+        self.status_and_code().0
     }
 
     pub(crate) fn code(&self) -> &'static str {
-        self.facts().code
+        self.status_and_code().1
     }
 
     pub(crate) fn metric(&self) -> Option<Metric> {
-        self.facts().metric
+        match self.status() {
+            StatusCode::FORBIDDEN => Some(Metric::RequestsFiltered),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::INTERNAL_SERVER_ERROR => {
+                None
+            }
+            _ => Some(Metric::EventsRejected),
+        }
     }
 
     /// A client's mistake is logged at debug level only.
     pub(crate) fn level(&self) -> Level {
-        self.facts().level
+        match self.status() {
+            StatusCode::INTERNAL_SERVER_ERROR => Level::ERROR,
+            StatusCode::SERVICE_UNAVAILABLE => Level::WARN,
+            _ => Level::DEBUG,
+        }
     }
 
     /// Whether the event was good but could not be published.
@@ -154,59 +157,44 @@ impl Rejection {
         }
     }
 
-    fn facts(&self) -> Facts {
-        let client =
-            |status, code| Facts { status, code, metric: Some(Metric::EventsRejected), level: Level::DEBUG };
+    /// Never rename a code: clients branch on it.
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::TierMissing { .. } => filtered("tier_missing"),
-            Self::TierNotAllowed { .. } => filtered("tier_not_allowed"),
-            Self::TenantMissing => client(StatusCode::BAD_REQUEST, "tenant_missing"),
-            Self::TenantInvalid(_) => client(StatusCode::BAD_REQUEST, "tenant_invalid"),
-            Self::TenantConflict { .. } => client(StatusCode::BAD_REQUEST, "tenant_conflict"),
-            Self::EventIdInvalid(_) => client(StatusCode::BAD_REQUEST, "event_id_invalid"),
-            Self::HeaderNotText(_) => client(StatusCode::BAD_REQUEST, "header_not_text"),
-            Self::MediaType { .. } => client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
-            Self::Charset(_) => client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "charset_unsupported"),
+            Self::TierMissing { .. } => (StatusCode::FORBIDDEN, "tier_missing"),
+            Self::TierNotAllowed { .. } => (StatusCode::FORBIDDEN, "tier_not_allowed"),
+            Self::TenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
+            Self::TenantInvalid(_) => (StatusCode::BAD_REQUEST, "tenant_invalid"),
+            Self::TenantConflict { .. } => (StatusCode::BAD_REQUEST, "tenant_conflict"),
+            Self::EventIdInvalid(_) => (StatusCode::BAD_REQUEST, "event_id_invalid"),
+            Self::HeaderNotText(_) => (StatusCode::BAD_REQUEST, "header_not_text"),
+            Self::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
+            Self::Charset(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "charset_unsupported"),
             Self::ContentEncoding { .. } => {
-                client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported")
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported")
             }
-            Self::BodyTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::InflateRatio { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "inflate_ratio"),
-            Self::BodyCorrupt(_) => client(StatusCode::BAD_REQUEST, "body_corrupt"),
-            Self::BodyTimeout { .. } => client(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
-            Self::BodyInterrupted => client(StatusCode::BAD_REQUEST, "body_interrupted"),
-            Self::BodyEmpty => client(StatusCode::BAD_REQUEST, "body_empty"),
-            Self::NotUtf8 { .. } => client(StatusCode::BAD_REQUEST, "not_utf8"),
-            Self::MalformedJson(_) => client(StatusCode::BAD_REQUEST, "malformed_json"),
-            Self::NotAnObject => client(StatusCode::BAD_REQUEST, "not_an_object"),
-            Self::JsonUnreadable(_) => client(StatusCode::BAD_REQUEST, "json_unreadable"),
-            Self::BatchEmpty => client(StatusCode::BAD_REQUEST, "batch_empty"),
-            Self::BatchTooLarge { .. } => client(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
-            Self::BatchRejected => client(StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),
-            Self::StreamUnavailable { .. } => unpublished("stream_unavailable"),
-            Self::ClaimStoreUnavailable { .. } => unpublished("claim_store_unavailable"),
-            Self::Overloaded { .. } => unpublished("overloaded"),
-            Self::NotFound(_) => uncounted(StatusCode::NOT_FOUND, "not_found", Level::DEBUG),
-            Self::MethodNotAllowed(_) => {
-                uncounted(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Level::DEBUG)
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::InflateRatio { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "inflate_ratio"),
+            Self::BodyCorrupt(_) => (StatusCode::BAD_REQUEST, "body_corrupt"),
+            Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BodyInterrupted => (StatusCode::BAD_REQUEST, "body_interrupted"),
+            Self::BodyEmpty => (StatusCode::BAD_REQUEST, "body_empty"),
+            Self::NotUtf8 { .. } => (StatusCode::BAD_REQUEST, "not_utf8"),
+            Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
+            Self::NotAnObject => (StatusCode::BAD_REQUEST, "not_an_object"),
+            Self::JsonUnreadable(_) => (StatusCode::BAD_REQUEST, "json_unreadable"),
+            Self::BatchEmpty => (StatusCode::BAD_REQUEST, "batch_empty"),
+            Self::BatchTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
+            Self::BatchRejected => (StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),
+            Self::StreamUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "stream_unavailable"),
+            Self::ClaimStoreUnavailable { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "claim_store_unavailable")
             }
-            Self::Defect => uncounted(StatusCode::INTERNAL_SERVER_ERROR, "internal", Level::ERROR),
+            Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Defect => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
-}
-
-fn filtered(code: &'static str) -> Facts {
-    let metric = Some(Metric::RequestsFiltered);
-    Facts { status: StatusCode::FORBIDDEN, code, metric, level: Level::DEBUG }
-}
-
-fn unpublished(code: &'static str) -> Facts {
-    let metric = Some(Metric::EventsRejected);
-    Facts { status: StatusCode::SERVICE_UNAVAILABLE, code, metric, level: Level::WARN }
-}
-
-fn uncounted(status: StatusCode, code: &'static str, level: Level) -> Facts {
-    Facts { status, code, metric: None, level }
 }
 
 impl From<InvalidTenantId> for Rejection {

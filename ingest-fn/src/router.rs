@@ -1,6 +1,6 @@
-//! The routes, and the one handler that takes events in: admit, read, cut, check, publish, spill,
-//! answer.
+//! The routes, and the one handler that accepts events: admit, read, cut, check, publish, spill, answer.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::Router;
@@ -33,11 +33,6 @@ use crate::stamp::stamp;
 /// What the handlers share.
 #[derive(Debug)]
 pub struct IngestState<S, O, Q> {
-    inner: Arc<Inner<S, O, Q>>,
-}
-
-#[derive(Debug)]
-struct Inner<S, O, Q> {
     config: Arc<Config>,
     bodies: Bodies,
     objects: O,
@@ -47,77 +42,19 @@ struct Inner<S, O, Q> {
     ids: Ids,
 }
 
-impl<S, O, Q> Clone for IngestState<S, O, Q> {
-    fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
-    }
-}
-
 impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
-    /// The state of one server: a configuration, the three ports, the time and new ids.
-    pub fn new(config: Arc<Config>, stream: S, objects: O, queue: Q, clock: Clock, ids: Ids) -> Self {
+    pub fn new(config: Arc<Config>, stream: S, objects: O, queue: Q, clock: Clock, ids: Ids) -> Arc<Self> {
         let bodies = Bodies::new(&config.limits);
         let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
-        Self { inner: Arc::new(Inner { config, bodies, objects, publisher, spill, clock, ids }) }
+        Arc::new(Self { config, bodies, objects, publisher, spill, clock, ids })
     }
 
     /// How many calls to the stream were made so far.
     pub fn stream_calls(&self) -> u64 {
-        self.inner.publisher.calls()
+        self.publisher.calls()
     }
-}
 
-/// The HTTP service: the same in Lambda, in a container and on the local run.
-pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue>(state: IngestState<S, O, Q>) -> Router {
-    let ids = state.inner.ids.clone();
-    Router::new()
-        .route("/ingest", post(ingest))
-        .route("/events", post(ingest))
-        .route("/v1/webhooks/{tenant}/events/new", post(webhook))
-        .route("/health", get(health))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(ids, stamp))
-        .with_state(state)
-}
-
-async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue>(
-    State(state): State<IngestState<S, O, Q>>,
-    Extension(request_id): Extension<RequestId>,
-    request: Request,
-) -> Response {
-    state.inner.handle(None, request, &request_id).await
-}
-
-async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue>(
-    State(state): State<IngestState<S, O, Q>>,
-    Extension(request_id): Extension<RequestId>,
-    tenant: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
-    // A path that is not UTF-8 once decoded is no tenant id as it stands either.
-    let tenant = tenant.map_or_else(|_| request.uri().path().to_owned(), |Path(tenant)| tenant);
-    state.inner.handle(Some(&tenant), request, &request_id).await
-}
-
-async fn health<S: EventStream, O: ObjectStore, Q: SpillQueue>(
-    State(state): State<IngestState<S, O, Q>>,
-) -> Response {
-    answer::health(&state.inner.config.fingerprint())
-}
-
-async fn not_found(Extension(request_id): Extension<RequestId>, uri: Uri) -> Response {
-    let path = uri.path().chars().take(200).collect();
-    answer::refusal(&Rejection::NotFound(path), &request_id)
-}
-
-async fn method_not_allowed(Extension(request_id): Extension<RequestId>, method: Method) -> Response {
-    let method = method.as_str().chars().take(32).collect();
-    answer::refusal(&Rejection::MethodNotAllowed(method), &request_id)
-}
-
-impl<S: EventStream, O: ObjectStore, Q: SpillQueue> Inner<S, O, Q> {
     async fn handle(
         &self,
         tenant_in_path: Option<&str>,
@@ -136,7 +73,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> Inner<S, O, Q> {
         }
     }
 
-    /// A request's way: what became of its events, and the size of its body in bytes.
+    /// Takes a request through the stages. Returns the outcome of each event, and the size of the body in bytes.
     async fn take_in(
         &self,
         raw: &RawRequest<'_>,
@@ -155,7 +92,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> Inner<S, O, Q> {
         let claims_until = Instant::now() + self.config.publish.claim_check();
         let stored = claim_check::store(checked, &self.objects, claims_until).await;
         let outcomes = self.publish_or_spill(stored, claims_until).await;
-        // The share of the memory is given back only now, when nothing of the body is needed any more.
+        // The share of the memory is released only now, when nothing of the body is needed any more.
         drop(held);
         Ok((outcomes, body_bytes))
     }
@@ -180,4 +117,47 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> Inner<S, O, Q> {
             None => Err(Rejection::Defect),
         })
     }
+}
+
+/// The HTTP service: the same in Lambda, in a container and on the local run.
+pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue>(state: Arc<IngestState<S, O, Q>>) -> Router {
+    let (ids, fingerprint) = (state.ids.clone(), state.config.fingerprint());
+    Router::new()
+        .route("/ingest", post(ingest))
+        .route("/events", post(ingest))
+        .route("/v1/webhooks/{tenant}/events/new", post(webhook))
+        .route("/health", get(move || ready(answer::health(&fingerprint))))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(ids, stamp))
+        .with_state(state)
+}
+
+async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue>(
+    State(state): State<Arc<IngestState<S, O, Q>>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    state.handle(None, request, &request_id).await
+}
+
+async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue>(
+    State(state): State<Arc<IngestState<S, O, Q>>>,
+    Extension(request_id): Extension<RequestId>,
+    tenant: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    // A path that is not UTF-8 once decoded is no tenant id as it stands either.
+    let tenant = tenant.map_or_else(|_| request.uri().path().to_owned(), |Path(tenant)| tenant);
+    state.handle(Some(&tenant), request, &request_id).await
+}
+
+async fn not_found(Extension(request_id): Extension<RequestId>, uri: Uri) -> Response {
+    let path = uri.path().chars().take(200).collect();
+    answer::refusal(&Rejection::NotFound(path), &request_id)
+}
+
+async fn method_not_allowed(Extension(request_id): Extension<RequestId>, method: Method) -> Response {
+    let method = method.as_str().chars().take(32).collect();
+    answer::refusal(&Rejection::MethodNotAllowed(method), &request_id)
 }

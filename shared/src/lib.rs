@@ -17,7 +17,7 @@
 //! | [`permission`] | the permissions that a function's role needs |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`backoff`] | how long to wait after failures |
-//! | [`config`] | `tidegate.toml` |
+//! | [`config`], [`environment`] | `tidegate.toml`; the variables that name resources |
 //! | [`metric`], [`telemetry`] | metrics and logs |
 //! | [`time`] | timestamps and the clock |
 
@@ -25,6 +25,7 @@ pub mod backoff;
 pub mod client_object;
 pub mod config;
 pub mod digest;
+pub mod environment;
 pub mod fields;
 mod flatten;
 pub mod format;

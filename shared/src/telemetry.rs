@@ -1,6 +1,7 @@
 //! Logs and metrics, set up once at start-up. Logs are written to stderr, metric documents to stdout. Lambda sends both to
 //! CloudWatch Logs. The local run reads a child's metric documents from its stdout, as CloudWatch would.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::{self, Config};
 use crate::metric::{Metric, NAMESPACE};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +32,15 @@ pub fn init_logs(format: LogFormat, level: &str) {
     };
 }
 
-/// Ends a function's process. Logs an error as one JSON line at ERROR, also if it occurred before [`init_logs`]. Lambda would
-/// log the text that `main` itself prints as INFO, each of its lines on its own, and a filter for errors would not find it.
+/// Starts a deployed function: reads the configuration, then sets up logs and metrics.
+pub fn start(function: &str) -> Result<(Config, EmbeddedMetrics), Box<dyn Error + Send + Sync>> {
+    let config = config::load_here(config::locate(|name| std::env::var(name).ok()).as_deref())?;
+    init_logs(LogFormat::Json, &config.telemetry.log_level);
+    Ok((config, EmbeddedMetrics::install(function)?))
+}
+
+/// The exit code of a function's process. An error is logged as one JSON line at ERROR, also if it came before [`init_logs`].
+/// The text that `main` itself prints would be several lines at INFO in Lambda, and a filter for errors would not find it.
 pub fn exit<E: Display>(ended: Result<(), E>) -> ExitCode {
     let Err(error) = ended else { return ExitCode::SUCCESS };
     init_logs(LogFormat::Json, "info");

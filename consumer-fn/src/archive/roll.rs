@@ -22,7 +22,7 @@ const ESTIMATED_TRIES: u32 = 4;
 /// One line of the archive.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
-    pub(crate) place: BatchPosition,
+    pub(crate) position: BatchPosition,
     pub(crate) tenant: TenantId,
     /// When ingest received its event.
     pub(crate) received_at: Timestamp,
@@ -123,7 +123,7 @@ pub(crate) fn pack(lines: &[Line], level: Level) -> Packed {
 /// How many lines there are up to the end of each record.
 fn record_ends(lines: &[Line]) -> Vec<usize> {
     let mut end = 0;
-    let records = lines.chunk_by(|a, b| a.place.record == b.place.record);
+    let records = lines.chunk_by(|a, b| a.position.record == b.position.record);
     records
         .map(|record| {
             end += record.len();
@@ -163,7 +163,7 @@ mod tests {
         let bytes = format!("{tenant} {record} {position} {text}\n").into_bytes().into();
         let received_at = Timestamp::from_unix_ms(0);
         Line {
-            place: BatchPosition { record, position },
+            position: BatchPosition { record, position },
             tenant: TenantId::parse(tenant).unwrap(),
             received_at,
             bytes,
@@ -231,8 +231,8 @@ mod tests {
         let mut at = 0;
         for (count, _) in roll(&lines, 20_000) {
             at += count;
-            let inside = at < lines.len() && lines[at].place.record == lines[at - 1].place.record;
-            assert!(!inside || lines[at].place.record == 40);
+            let inside = at < lines.len() && lines[at].position.record == lines[at - 1].position.record;
+            assert!(!inside || lines[at].position.record == 40);
         }
     }
 

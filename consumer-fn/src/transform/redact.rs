@@ -15,8 +15,6 @@ use super::InvalidTransform;
 
 mod card;
 mod phone;
-#[cfg(test)]
-mod reference;
 mod stretch;
 
 /// The most passes over a text. Each pass removes digits or an `@`, so few are needed, unless the replacement has new ones.
@@ -114,6 +112,8 @@ fn built_in(pattern: &str) -> Regex {
 
 #[cfg(test)]
 mod tests {
+    mod reference;
+
     use proptest::prelude::*;
 
     use super::*;

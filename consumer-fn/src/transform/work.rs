@@ -40,12 +40,12 @@ struct Done {
 /// What can be done in `time`: whole records only.
 fn plan(entries: &[Entry<Event>], per_character: Duration, time: Duration) -> Done {
     let mut work = Duration::ZERO;
-    for record in entries.chunk_by(|one, next| one.place.record == next.place.record) {
+    for record in entries.chunk_by(|one, next| one.position.record == next.position.record) {
         let characters: usize = record.iter().map(|entry| entry.value.text.chars().count()).sum();
         let longer =
             work.saturating_add(per_character.saturating_mul(u32::try_from(characters).unwrap_or(u32::MAX)));
         if longer > time {
-            return Done { work, end: Some(record[0].place.record) };
+            return Done { work, end: Some(record[0].position.record) };
         }
         work = longer;
     }
@@ -61,7 +61,7 @@ mod tests {
     /// Texts at `(record, position)`, at a second a character, in so many seconds.
     fn check(texts: &[(usize, u32, &str)], seconds: u64, worked: u64, end: Option<usize>) {
         let entry = |(record, position, text): &(usize, u32, &str)| Entry {
-            place: BatchPosition { record: *record, position: *position },
+            position: BatchPosition { record: *record, position: *position },
             value: admitted(1, "acme", "1", text),
         };
         let entries: Vec<_> = texts.iter().map(entry).collect();

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use ingest_fn::environment::{self, Environment};
 use ingest_fn::{clients, lambda, router, server};
-use shared::config;
-use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
+use shared::telemetry;
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -18,15 +17,13 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let config = Arc::new(config::load_here(config::locate(variable).as_deref())?);
-    init_logs(LogFormat::Json, &config.telemetry.log_level);
-    let metrics = EmbeddedMetrics::install("ingest-server").map_err(anyhow::Error::from_boxed)?;
+    let (config, metrics) = telemetry::start("ingest-server").map_err(anyhow::Error::from_boxed)?;
 
     let names = Environment::read(variable)?;
     let address = environment::listen(variable);
     let listener =
         TcpListener::bind(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
-    let state = clients::state(config, names).await;
+    let state = clients::state(Arc::new(config), names).await;
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     tracing::info!(address = %listener.local_addr()?, "serving");

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use ingest_fn::drain::{self, Drain};
 use ingest_fn::environment;
 use ingest_fn::publish::kinesis::KinesisStream;
-use shared::config;
-use shared::telemetry::{self, EmbeddedMetrics, LogFormat, init_logs};
+use shared::telemetry;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -14,12 +13,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let config = config::load_here(config::locate(variable).as_deref())?;
-    init_logs(LogFormat::Json, &config.telemetry.log_level);
-    let metrics = EmbeddedMetrics::install("spill-drain").map_err(anyhow::Error::from_boxed)?;
+    let (config, metrics) = telemetry::start("spill-drain").map_err(anyhow::Error::from_boxed)?;
 
-    let stream = environment::drain_stream(variable)?;
+    let stream = environment::drain_stream(|name| std::env::var(name).ok())?;
     let sdk = aws_config::load_from_env().await;
     let stream = KinesisStream::new(&sdk, stream, drain::ATTEMPT);
 

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use shared::config;
 use shared::format::record;
 use shared::metric::Metric;
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +14,7 @@ use tokio::time::Instant;
 
 use super::port::{EventStream, Put, StreamFailure, StreamRecord};
 use super::queue::{Call, CallId, CallOutcome, PlannedRecord, Queue, Ticket, Waiting};
-use super::{Answers, OutgoingLine, Unpublished};
+use super::{Answers, OutgoingLine, Outlet, Unpublished};
 use crate::offload::offload;
 
 /// The most submissions that are received at a time.
@@ -32,15 +30,11 @@ pub(super) struct Submission {
 
 /// Owns the queue and the calls in progress.
 pub(super) struct Driver<S> {
-    stream: Arc<S>,
-    settings: config::Publish,
-    latency: Metric,
+    outlet: Arc<Outlet<S>>,
     queue: Queue,
     /// The requests that wait, in the order of arrival, which is the order of their deadlines.
     requests: BTreeMap<u64, Request>,
     next_request: u64,
-    /// The number of calls ([`super::Publisher::calls`]).
-    made: Arc<AtomicU64>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
 }
 
@@ -58,20 +52,12 @@ struct Request {
 }
 
 impl<S: EventStream> Driver<S> {
-    pub(super) fn new(
-        stream: Arc<S>,
-        settings: config::Publish,
-        latency: Metric,
-        made: Arc<AtomicU64>,
-    ) -> Self {
+    pub(super) fn new(outlet: Arc<Outlet<S>>) -> Self {
         Self {
-            stream,
-            queue: Queue::new(settings.record_bytes),
-            settings,
-            latency,
+            queue: Queue::new(outlet.settings.record_bytes),
+            outlet,
             requests: BTreeMap::new(),
             next_request: 0,
-            made,
             calls: FuturesUnordered::new(),
         }
     }
@@ -111,16 +97,14 @@ impl<S: EventStream> Driver<S> {
             let ticket = Ticket { request, index };
             self.queue.enter(&partition_key, Waiting { ticket, line, is_head, deadline });
         }
-        let request_state =
-            Request { taken: vec![false; count], missing: count, deadline, cause: None, reply };
-        self.requests.insert(request, request_state);
+        let taken = vec![false; count];
+        self.requests.insert(request, Request { taken, missing: count, deadline, cause: None, reply });
     }
 
     fn start(&self, call: Call) {
         Metric::PublishRetries.add(call.records.iter().filter(|record| record.is_resent).count());
-        self.made.fetch_add(1, Ordering::Relaxed);
-        let attempt = attempt(Arc::clone(&self.stream), call, self.settings.attempt(), self.latency);
-        self.calls.push(Box::pin(attempt));
+        self.outlet.calls.fetch_add(1, Ordering::Relaxed);
+        self.calls.push(Box::pin(attempt(Arc::clone(&self.outlet), call)));
     }
 
     /// Notes which lines were taken, and answers the requests whose lines are all on the stream.
@@ -134,7 +118,7 @@ impl<S: EventStream> Driver<S> {
             if state.missing == 0
                 && let Some(state) = self.requests.remove(&request)
             {
-                state.answer(self.settings.budget_ms);
+                state.answer(self.outlet.settings.budget_ms);
             }
         }
         for (ticket, cause) in outcome.refused {
@@ -150,7 +134,7 @@ impl<S: EventStream> Driver<S> {
         while let Some(first) = self.requests.first_entry()
             && first.get().deadline <= now
         {
-            first.remove().answer(self.settings.budget_ms);
+            first.remove().answer(self.outlet.settings.budget_ms);
         }
     }
 
@@ -172,17 +156,17 @@ impl Request {
 }
 
 /// Makes one call. It ends with the attempt's time limit, or when no request waits for its lines any more.
-async fn attempt<S: EventStream>(stream: Arc<S>, call: Call, limit: Duration, latency: Metric) -> Answered {
+async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call) -> Answered {
     let bytes = call.records.iter().flat_map(|record| &record.lines).map(bytes::Bytes::len).sum();
     let Call { id, records, until } = call;
     let records = offload(bytes, move || records.iter().map(packed).collect::<Vec<_>>()).await;
     let started = Instant::now();
-    let deadline = until.min(started + limit);
-    let result = tokio::time::timeout_at(deadline, stream.put(&records)).await.unwrap_or_else(|_| {
+    let deadline = until.min(started + outlet.settings.attempt());
+    let result = tokio::time::timeout_at(deadline, outlet.stream.put(&records)).await.unwrap_or_else(|_| {
         let waited = started.elapsed().as_millis();
         Err(StreamFailure::Ambiguous(format!("no answer within {waited} ms")))
     });
-    latency.record(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+    outlet.latency.record(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
     (id, result)
 }
 

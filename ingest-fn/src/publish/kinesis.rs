@@ -73,7 +73,8 @@ fn failure(error: &SdkError<PutRecordsError>) -> StreamFailure {
     }
 }
 
-#[cfg(all(test, feature = "aws-test"))]
+#[cfg(test)]
+#[cfg(feature = "aws-test")]
 mod tests {
     use bytes::Bytes;
 

@@ -252,23 +252,17 @@ impl Key {
 
 /// For each record of a call, `Ok` if it was taken, else why not.
 fn answers(records: usize, result: Result<Vec<Put>, StreamFailure>) -> Vec<Result<(), Arc<str>>> {
-    match result {
+    let cause = match result {
         Ok(puts) if puts.len() == records => {
             let answer = |put| match put {
                 Put::Taken => Ok(()),
                 Put::Refused(refusal) => Err(refusal.to_string().into()),
             };
-            puts.into_iter().map(answer).collect()
+            return puts.into_iter().map(answer).collect();
         }
         // With fewer answers than records, the positions are unknown.
-        Ok(puts) => {
-            let cause: Arc<str> =
-                format!("the stream answered for {} of {records} records", puts.len()).into();
-            vec![Err(cause); records]
-        }
-        Err(failure) => {
-            let cause: Arc<str> = failure.to_string().into();
-            vec![Err(cause); records]
-        }
-    }
+        Ok(puts) => format!("the stream answered for {} of {records} records", puts.len()),
+        Err(failure) => failure.to_string(),
+    };
+    vec![Err(cause.into()); records]
 }

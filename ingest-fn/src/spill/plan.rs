@@ -24,14 +24,18 @@ pub(super) fn messages(lines: Vec<OutgoingLine>) -> Vec<Planned> {
         let group = match open.get(&partition_key) {
             Some(&group) if groups[group].has_room_for(&line) => group,
             _ => {
-                groups.push(Group::of(partition_key.clone()));
-                open.insert(partition_key, groups.len() - 1);
+                open.insert(partition_key.clone(), groups.len());
+                groups.push(Group { partition_key, indexes: Vec::new(), lines: Vec::new(), bytes: 0 });
                 groups.len() - 1
             }
         };
         groups[group].take(index, line);
     }
-    groups.into_iter().map(Group::close).collect()
+    let planned = |group: Group| {
+        let message = SpillMessage::of(&group.partition_key, &group.lines);
+        Planned { message, lines: group.indexes }
+    };
+    groups.into_iter().map(planned).collect()
 }
 
 /// Calls that send messages of these sizes, in their order: each call a range of them, within the limits.
@@ -62,10 +66,6 @@ struct Group {
 }
 
 impl Group {
-    fn of(partition_key: String) -> Self {
-        Self { partition_key, indexes: Vec::new(), lines: Vec::new(), bytes: 0 }
-    }
-
     /// Whether the message stays within the limit with `line` in it: uncompressed, since packing never makes it larger.
     /// A line beyond the limit goes alone, compressed ([`SpillMessage::fits`]).
     fn has_room_for(&self, line: &Bytes) -> bool {
@@ -76,11 +76,6 @@ impl Group {
         self.indexes.push(index);
         self.bytes += line.len() + 1;
         self.lines.push(line);
-    }
-
-    fn close(self) -> Planned {
-        let message = SpillMessage::of(&self.partition_key, &self.lines);
-        Planned { message, lines: self.indexes }
     }
 }
 

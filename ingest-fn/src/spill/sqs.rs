@@ -92,7 +92,8 @@ fn answer(output: &SendMessageBatchOutput, index: usize) -> Result<(), SpillFail
     )))
 }
 
-#[cfg(all(test, feature = "aws-test"))]
+#[cfg(test)]
+#[cfg(feature = "aws-test")]
 mod tests {
 
     use super::*;

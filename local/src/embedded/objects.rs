@@ -65,7 +65,7 @@ impl ObjectStore for EmbeddedObjects {
         let covers_end = self.database.call(move |connection| {
             connection
                 .query_row(
-                    "SELECT before_sequence_number, before_position FROM object_metadata WHERE key = ?1 AND sha256 = ?2",
+                    "SELECT end_sequence_number, end_position FROM object_metadata WHERE key = ?1 AND sha256 = ?2",
                     params![row_key, sha256],
                     |row| Ok(ShardPosition { sequence_number: row.get(0)?, position: row.get(1)? }),
                 )

@@ -69,8 +69,8 @@ CREATE TABLE manifest (
     object_key TEXT NOT NULL,
     first_sequence_number TEXT NOT NULL,
     first_position INTEGER NOT NULL,
-    before_sequence_number TEXT NOT NULL,
-    before_position INTEGER NOT NULL,
+    end_sequence_number TEXT NOT NULL,
+    end_position INTEGER NOT NULL,
     object_bytes INTEGER NOT NULL,
     object_sha256 TEXT NOT NULL,
     object_lines INTEGER NOT NULL,
@@ -85,8 +85,8 @@ CREATE TABLE manifest (
 CREATE TABLE object_metadata (
     key TEXT NOT NULL,
     sha256 TEXT NOT NULL,
-    before_sequence_number TEXT NOT NULL,
-    before_position INTEGER NOT NULL,
+    end_sequence_number TEXT NOT NULL,
+    end_position INTEGER NOT NULL,
     PRIMARY KEY (key, sha256)
 ) STRICT;
 

@@ -34,7 +34,7 @@ pub fn item_key(tenant: &TenantId, id: &EventId) -> (String, String) {
 
 /// Reads the items with these keys, in no order; those that do not exist are left out.
 ///
-/// DynamoDB answers as many keys as it can and names the rest, which is asked for again. A call that brings no item means
+/// DynamoDB answers as many keys as it can and names the others, which are requested again. A call that returns no item means
 /// that the table throttles. After more than `patience` such calls in a row the read fails.
 pub async fn batch_get(
     client: &Client,
@@ -86,11 +86,15 @@ pub fn existing(item: &Attributes) -> Option<Existing> {
         origin: Origin {
             shard: text(item, "shard")?.into(),
             sequence_number: text(item, "sequence_number")?.into(),
-            position: item.get("position")?.as_n().ok()?.parse().ok()?,
+            position: number(item, "position")?,
         },
         admission_id: AdmissionId(text(item, "admission_id")?.parse().ok()?),
         content_hash: text(item, "content_hash")?.to_owned(),
     })
+}
+
+pub(crate) fn number(item: &Attributes, name: &str) -> Option<u32> {
+    item.get(name)?.as_n().ok()?.parse().ok()
 }
 
 /// A string attribute.

@@ -1,11 +1,11 @@
 //! An item that is to name another origin.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::format::key;
 
+use super::CONDITION_FAILED;
 use crate::items::{TakeOver, TakenOver};
 
 /// Sets the three attributes of the origin, if they are what they were. An item that is gone fails the condition as well.
@@ -35,13 +35,7 @@ pub(super) async fn take_over(client: &Client, table: &str, item: &TakeOver) -> 
         .await;
     match updated {
         Ok(_) => TakenOver::Done,
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-        {
-            TakenOver::Changed
-        }
+        Err(error) if error.code() == Some(CONDITION_FAILED) => TakenOver::Changed,
         Err(error) => TakenOver::Failed(DisplayErrorContext(&error).to_string()),
     }
 }

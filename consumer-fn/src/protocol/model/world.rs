@@ -12,6 +12,7 @@ use crate::insert::verdict::{Verdict, decide};
 use crate::items::Existing;
 use crate::ledger::{Intent, Progress, Written};
 use crate::protocol::{Action, Attempt, Planned, Seen};
+use shared::objects::Created;
 use shared::origin::{Origin, ShardPosition};
 
 #[derive(Clone, Debug)]
@@ -525,7 +526,7 @@ impl World {
                 let object = Object { end: planned.end.clone(), lines: lines.to_vec() };
                 self.create(state, &planned.intent.key, object)
             }
-            Action::PutEmpty(..) if self.variant == Variant::WithoutEmptyObjects => Seen::Created,
+            Action::PutEmpty(..) if self.variant == Variant::WithoutEmptyObjects => Seen::Put(Created::New),
             Action::PutEmpty(intent, end) => {
                 self.create(state, &intent.key, Object { end: end.clone(), lines: Vec::new() })
             }
@@ -538,10 +539,10 @@ impl World {
 
     fn create(&self, state: &mut State, key: &str, object: Object) -> Seen {
         if state.objects.contains_key(key) && self.variant != Variant::WithoutObjectCondition {
-            return Seen::Existed;
+            return Seen::Put(Created::Existed);
         }
         state.objects.insert(key.to_owned(), object);
-        Seen::Created
+        Seen::Put(Created::New)
     }
 }
 

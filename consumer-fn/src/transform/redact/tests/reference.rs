@@ -1,5 +1,4 @@
-//! The rules as expressions over the whole text: what the search for places where a number may stand must agree with,
-//! and what it is faster than.
+//! The rules as expressions over the whole text. The search within stretches must find the same, and be faster.
 
 use std::hint::black_box;
 use std::ops::Range;
@@ -9,8 +8,8 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 use shared::config;
 
-use super::phone::Phones;
-use super::{Redactor, built_in, card};
+use crate::transform::redact::phone::Phones;
+use crate::transform::redact::{Redactor, built_in, card};
 
 /// Texts of the pieces that numbers have, and of their neighbours.
 pub(super) const NUMBERS: &str = r"([0-9]{1,4}|[ ().+@/-]|[ -]|a|_|:|é|555-0199|555 555 |[+]49|4111|4111 1111 1111 1111|5500005555555559){0,24}";
