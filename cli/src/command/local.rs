@@ -1,6 +1,7 @@
 //! `tidegate local`: starts the pipeline, prints what to try, and drains it on Ctrl-C or SIGTERM.
 
 use std::net::SocketAddr;
+use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use local::event_source_mapping::Drained;
 use local::pipeline::{DELIVERY, MappingPace, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::telemetry::{LogFormat, init_logs};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::options::ConfigOption;
+use crate::terminal::Stop;
 
 #[derive(Args, Debug)]
 pub(crate) struct LocalOptions {
@@ -34,20 +35,20 @@ pub(crate) struct LocalOptions {
     #[arg(long)]
     reset: bool,
     /// Milliseconds between two reads of a shard [Lambda: 1000]
-    #[arg(long, value_name = "MS", hide = true)]
-    poll_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    poll_ms: Option<Duration>,
     /// Milliseconds for which the consumer's batches are gathered [deployed: 3000]
-    #[arg(long, value_name = "MS", hide = true)]
-    window_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    window_ms: Option<Duration>,
     /// Milliseconds to wait after the first failure of a batch
-    #[arg(long, value_name = "MS", hide = true)]
-    backoff_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    backoff_ms: Option<Duration>,
     /// Retries of a batch before it goes to the failure destination [deployed: 30]
     #[arg(long, value_name = "N", hide = true)]
     retries: Option<u32>,
     /// Milliseconds for which a received message of the spill queue stays hidden [deployed: 180000]
-    #[arg(long, value_name = "MS", hide = true)]
-    visibility_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    visibility_ms: Option<Duration>,
     /// Receives of a spilled message before it goes to the dead-letter queue [deployed: 500]
     #[arg(long, value_name = "N", hide = true)]
     receives: Option<u32>,
@@ -63,7 +64,8 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
-    let mut stop = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    let mut stop = Stop::new()?;
+    let pace = MappingPace::default();
     let pipeline = Pipeline::start(
         Options {
             listen: options.listen,
@@ -72,8 +74,16 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             config_file: options.config.file(),
             shards: options.shards,
             program: std::env::current_exe().context("this program's own path")?,
-            pace: pace(&options),
-            delivery: delivery(&options),
+            pace: MappingPace {
+                poll: options.poll_ms.unwrap_or(pace.poll),
+                window: options.window_ms.unwrap_or(pace.window),
+                backoff: options.backoff_ms.unwrap_or(pace.backoff),
+                retries: options.retries.or(pace.retries),
+            },
+            delivery: Delivery {
+                visibility: options.visibility_ms.unwrap_or(DELIVERY.visibility),
+                receives: options.receives.unwrap_or(DELIVERY.receives),
+            },
         },
         Prometheus::install()?,
         adapters,
@@ -81,43 +91,21 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
     .await?;
     println!("{}", welcome(&pipeline, &data));
 
-    received(&mut stop).await;
+    stop.received().await;
     println!(
         "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)"
     );
     tokio::select! {
         stopped = pipeline.drain() => report(stopped, &data),
-        () = received(&mut stop) => {
+        () = stop.received() => {
             println!("Stopped at once. Accepted events are safe, and are stored after the next start.");
         }
     }
     Ok(())
 }
 
-async fn received(signals: &mut [Signal; 2]) {
-    let [interrupt, terminate] = signals;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-fn pace(options: &LocalOptions) -> MappingPace {
-    let deployed = MappingPace::default();
-    let or = |milliseconds: Option<u64>, duration| milliseconds.map_or(duration, Duration::from_millis);
-    MappingPace {
-        poll: or(options.poll_ms, deployed.poll),
-        window: or(options.window_ms, deployed.window),
-        backoff: or(options.backoff_ms, deployed.backoff),
-        retries: options.retries.or(deployed.retries),
-    }
-}
-
-fn delivery(options: &LocalOptions) -> Delivery {
-    Delivery {
-        visibility: options.visibility_ms.map_or(DELIVERY.visibility, Duration::from_millis),
-        receives: options.receives.unwrap_or(DELIVERY.receives),
-    }
+fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
+    text.parse().map(Duration::from_millis)
 }
 
 fn welcome(pipeline: &Pipeline, data: &DataFolder) -> String {
