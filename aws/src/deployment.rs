@@ -1,32 +1,40 @@
-//! The operator's port on AWS, or on an emulator of it. One file for each service.
+//! The operator's port on AWS, or on an emulator of it.
 
 mod dynamodb;
-mod kinesis;
-mod s3;
 mod sqs;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use bytes::Bytes;
 use consumer_fn::items::Existing;
+use consumer_fn::items::dynamodb::read::{Attributes, PROJECTION, batch_get, item_key, reserved_names};
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
+use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
 };
+use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
-use shared::objects::s3::{self as object_storage, S3Objects};
+use shared::objects::s3::{self, S3Objects};
 use shared::origin::ShardPosition;
+use shared::time::Timestamp;
 
-use crate::stack::Stack;
-use dynamodb::Tables;
-use kinesis::Shards;
-use s3::BucketReader;
+use crate::error::described;
+use crate::kinesis::{self, KinesisReader, Position};
+use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, rows, sort_key, start, text};
 use sqs::Queues;
+
+/// As much as a call of `GetRecords` returns.
+const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 10 * 1024 * 1024 };
+/// Throttled calls of DynamoDB in a row before a command fails.
+const THROTTLED_CALLS: u32 = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
@@ -54,56 +62,58 @@ impl Resources {
     }
 }
 
-impl From<Stack> for Resources {
-    fn from(stack: Stack) -> Self {
-        let Stack { stream, items_table, ledger_table, bucket, spill_queue, .. } = stack;
-        Self { stream, items_table, ledger_table, bucket, spill_queue }
-    }
-}
-
 #[derive(Debug)]
 pub struct AwsDeployment {
-    name: String,
+    resources: Resources,
     identity: String,
     retention: Duration,
     stream: Arc<KinesisStream>,
     objects: S3Objects,
     ledger: DynamoLedger,
-    shards: Shards,
-    tables: Tables,
-    bucket: BucketReader,
+    reader: KinesisReader,
+    dynamodb: aws_sdk_dynamodb::Client,
+    s3: aws_sdk_s3::Client,
     queues: Queues,
 }
 
 impl AwsDeployment {
     /// Fails if the stream does not exist.
     pub async fn open(sdk: &SdkConfig, resources: Resources) -> anyhow::Result<Self> {
-        let Resources { stream, items_table, ledger_table, bucket, spill_queue } = resources;
-        let shards = Shards::new(sdk, stream.clone());
-        let (arn, retention) = shards.describe().await?;
+        let summary = kinesis::describe(sdk, &resources.stream).await?;
+        let Resources { stream, ledger_table, bucket, spill_queue, .. } = resources.clone();
         Ok(Self {
-            name: stream.clone(),
+            resources,
             // The endpoint is part of it: emulators give every account the same number.
-            identity: format!("{} {arn}", sdk.endpoint_url().unwrap_or("aws")),
-            retention,
-            stream: Arc::new(KinesisStream::new(sdk, stream, ATTEMPT)),
-            objects: S3Objects::new(sdk, bucket.clone(), object_storage::ATTEMPT),
-            ledger: DynamoLedger::new(sdk, ledger_table.clone()),
-            shards,
-            tables: Tables::new(sdk, items_table, ledger_table),
-            bucket: BucketReader::new(sdk, bucket),
+            identity: format!("{} {}", sdk.endpoint_url().unwrap_or("aws"), summary.stream_arn),
+            retention: kinesis::retention(&summary),
+            stream: Arc::new(KinesisStream::new(sdk, stream.clone(), ATTEMPT)),
+            objects: S3Objects::new(sdk, bucket, s3::ATTEMPT),
+            ledger: DynamoLedger::new(sdk, ledger_table),
+            reader: KinesisReader::new(sdk, stream),
+            dynamodb: aws_sdk_dynamodb::Client::new(sdk),
+            s3: aws_sdk_s3::Client::new(sdk),
             queues: Queues::new(sdk, spill_queue),
         })
     }
+
+    /// Reads a shard's manifest rows from the sort key `first` to `last`, inclusive.
+    fn query(&self, shard: &str, first: String, last: String) -> QueryFluentBuilder {
+        let query = self.dynamodb.query().table_name(&self.resources.ledger_table).consistent_read(true);
+        let query = query.key_condition_expression("pk = :shard AND sk BETWEEN :first AND :last");
+        let query = query.expression_attribute_values(":shard", text(key::ledger_partition(shard)));
+        let query = query.expression_attribute_values(":first", text(first));
+        query.expression_attribute_values(":last", text(last))
+    }
 }
 
+/// Items and manifest are read strongly consistently: an audit of older data would report events as missing.
 impl Deployment for AwsDeployment {
     type Objects = S3Objects;
     type Ledger = DynamoLedger;
     type Stream = KinesisStream;
 
     fn name(&self) -> &str {
-        &self.name
+        &self.resources.stream
     }
 
     fn identity(&self) -> &str {
@@ -127,20 +137,27 @@ impl Deployment for AwsDeployment {
     }
 
     async fn shards(&self) -> anyhow::Result<Vec<String>> {
-        self.shards.list().await
+        Ok(self.reader.shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
     async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
-        self.shards.read(shard, start).await
+        let position = match start {
+            Start::Oldest => Position::Oldest,
+            Start::At(time) => Position::At(time),
+            Start::After(sequence_number) => Position::After(sequence_number.to_owned()),
+        };
+        Ok(self.reader.read_from(shard, position, PAGE).await?.into())
     }
 
-    /// Lambda does not tell how far its mapping is. The ledger has to suffice.
+    /// Lambda does not show the checkpoints of its mapping. The ledger has to suffice.
     async fn checkpoint(&self, _shard: &str) -> anyhow::Result<Option<String>> {
         Ok(None)
     }
 
     async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
-        self.tables.manifest(shard, after).await
+        let first = after.map_or(FIRST_ROW.to_owned(), sort_key);
+        let rows = rows(self.query(shard, first, ROWS_END.to_owned())).await?;
+        Ok(rows.into_iter().filter(|row| after != Some(&row.first)).collect())
     }
 
     async fn manifest_before(
@@ -148,7 +165,9 @@ impl Deployment for AwsDeployment {
         shard: &str,
         end: Option<&ShardPosition>,
     ) -> anyhow::Result<Vec<ManifestRow>> {
-        self.tables.manifest_before(shard, end).await
+        let last = end.map_or(ROWS_END.to_owned(), sort_key);
+        let query = self.query(shard, FIRST_ROW.to_owned(), last).scan_index_forward(false);
+        Ok(rows(query).await?.into_iter().filter(|row| end != Some(&row.first)).collect())
     }
 
     async fn manifest_at(
@@ -156,23 +175,53 @@ impl Deployment for AwsDeployment {
         shard: &str,
         position: &ShardPosition,
     ) -> anyhow::Result<Option<ManifestRow>> {
-        self.tables.manifest_at(shard, position).await
+        let query = self.query(shard, FIRST_ROW.to_owned(), sort_key(position)).scan_index_forward(false);
+        Ok(rows(query.limit(1)).await?.pop())
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
-        self.bucket.list(prefix, after).await
+        let call = self.s3.list_objects_v2().bucket(&self.resources.bucket).prefix(prefix);
+        let page = call.set_start_after(after.map(str::to_owned)).send().await.map_err(described)?;
+        let listed = |object: aws_sdk_s3::types::Object| {
+            let bytes = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+            // S3 always sends the time. Without one, the object must not count as old.
+            let written = object.last_modified.and_then(|time| time.to_millis().ok()).unwrap_or(i64::MAX);
+            object.key.map(|key| ListedObject { key, bytes, written: Timestamp::from_unix_ms(written) })
+        };
+        Ok(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect())
     }
 
     async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>> {
-        self.bucket.get_range(key, offset, length).await
+        if length == 0 {
+            return Ok(Some(Bytes::new()));
+        }
+        let range = format!("bytes={offset}-{}", offset + length - 1);
+        match self.s3.get_object().bucket(&self.resources.bucket).key(key).range(range).send().await {
+            Ok(found) => Ok(Some(found.body.collect().await.map_err(described)?.into_bytes())),
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => {
+                Ok(None)
+            }
+            Err(error) => Err(described(error).context(format!("`{key}`"))),
+        }
     }
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
-        self.tables.items(names).await
+        let keys = names.iter().map(|(tenant, id)| item_key(tenant, id));
+        let read = batch_get(&self.dynamodb, &self.resources.items_table, keys, THROTTLED_CALLS).await;
+        let item = |item: &Attributes| named(item).map(|item| ((item.tenant, item.id), item.existing));
+        let read = read.map_err(anyhow::Error::msg)?;
+        let found: HashMap<_, _> = read.iter().map(item).collect::<Result<_, _>>()?;
+        Ok(names.iter().map(|name| found.get(name).cloned()).collect())
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
-        self.tables.list_items(after).await
+        let scan = self.dynamodb.scan().table_name(&self.resources.items_table).consistent_read(true);
+        let scan = scan.set_expression_attribute_names(Some(reserved_names()));
+        let after = after.as_deref().map(start).transpose()?;
+        let scan = scan.projection_expression(PROJECTION).set_exclusive_start_key(after);
+        let page = scan.send().await.map_err(described)?;
+        let items = page.items.unwrap_or_default().iter().map(named).collect::<Result<_, _>>()?;
+        Ok(ItemPage { items, next: page.last_evaluated_key.as_ref().map(cursor).transpose()? })
     }
 
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {

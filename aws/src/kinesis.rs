@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::{self, ShardIteratorType};
+use aws_sdk_kinesis::types::{self, ShardIteratorType, StreamDescriptionSummary};
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
@@ -71,8 +71,8 @@ impl KinesisReader {
         let Some(cursor) = cursors.get_mut(shard) else { return (None, now) };
         let next_read = cursor.next_read.max(now);
         cursor.next_read = next_read + BETWEEN_READS;
-        let stands_there = cursor.position == *position;
-        (cursor.iterator.take().filter(|_| stands_there), next_read)
+        let is_there = cursor.position == *position;
+        (cursor.iterator.take().filter(|_| is_there), next_read)
     }
 
     fn keep(&self, shard: &str, position: Position, iterator: Option<String>) {
@@ -104,7 +104,11 @@ impl KinesisReader {
         let limit = i32::try_from(room.records.clamp(1, CALL_RECORDS)).expect("at most 10,000");
         match self.client.get_records().shard_iterator(iterator).limit(limit).send().await {
             Ok(output) => Ok(Some(output)),
-            Err(error) if is_expired(error.as_service_error()) => Ok(None),
+            Err(error)
+                if error.as_service_error().is_some_and(GetRecordsError::is_expired_iterator_exception) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(described(error)),
         }
     }
@@ -140,8 +144,15 @@ impl KinesisReader {
     }
 }
 
-fn is_expired(error: Option<&GetRecordsError>) -> bool {
-    error.is_some_and(GetRecordsError::is_expired_iterator_exception)
+pub(crate) async fn describe(sdk: &SdkConfig, stream: &str) -> anyhow::Result<StreamDescriptionSummary> {
+    let answer = Client::new(sdk).describe_stream_summary().stream_name(stream).send().await;
+    let answer = answer.map_err(described);
+    let answer = answer.with_context(|| format!("the stream `{stream}` cannot be described"))?;
+    answer.stream_description_summary.context("Kinesis returns no description of the stream")
+}
+
+pub(crate) fn retention(summary: &StreamDescriptionSummary) -> Duration {
+    Duration::from_hours(u64::try_from(summary.retention_period_hours).unwrap_or_default())
 }
 
 impl StreamReader for KinesisReader {
@@ -150,7 +161,10 @@ impl StreamReader for KinesisReader {
         let mut call = self.client.list_shards().stream_name(&self.stream);
         loop {
             let page = call.send().await.map_err(described)?;
-            listed.extend(page.shards.unwrap_or_default().into_iter().map(listed_shard));
+            listed.extend(page.shards.unwrap_or_default().into_iter().map(|shard| {
+                let parents = shard.parent_shard_id.into_iter().chain(shard.adjacent_parent_shard_id);
+                StreamShard { id: shard.shard_id, parents: parents.collect() }
+            }));
             let Some(token) = page.next_token else { return Ok(listed) };
             // Kinesis refuses a call with both a token and a name.
             call = self.client.list_shards().next_token(token);
@@ -199,11 +213,6 @@ fn our_record(record: types::Record) -> anyhow::Result<RetainedRecord> {
         data: record.data.into_inner().into(),
         arrival: Timestamp::from_unix_ms(arrival.to_millis()?),
     })
-}
-
-fn listed_shard(shard: types::Shard) -> StreamShard {
-    let parents = shard.parent_shard_id.into_iter().chain(shard.adjacent_parent_shard_id);
-    StreamShard { id: shard.shard_id, parents: parents.collect() }
 }
 
 #[cfg(test)]

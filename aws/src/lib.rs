@@ -1,4 +1,4 @@
-//! What talks to a deployed stack, by the AWS SDK. The default `tidegate` does not compile it.
+//! Reads and writes a deployed stack by the AWS SDK. The default `tidegate` does not compile it.
 //!
 //! | module | job |
 //! |---|---|

@@ -5,9 +5,9 @@
 //! bisect, wait for windows or save failures.
 
 mod deployed;
-mod describe;
 mod lambda;
 mod s3;
+mod settings;
 mod stand_in;
 
 use std::path::Path;
@@ -20,9 +20,9 @@ use shared::time::Clock;
 
 use crate::kinesis::KinesisReader;
 pub use deployed::deployed_mapping;
-pub use describe::{Mapped, describe};
 pub use lambda::LambdaInvoker;
-pub use s3::S3Failures;
+use s3::S3Failures;
+pub use settings::settings;
 pub use stand_in::StandIn;
 
 /// A running mapping. Dropping it stops it.
@@ -32,23 +32,21 @@ pub struct RemoteMapping {
 }
 
 impl RemoteMapping {
-    /// Starts one from its checkpoints, which are in the folder `data`. The failure destination is the bucket
-    /// `failures`.
+    /// Starts one from its checkpoints, which are in the folder `data`.
     pub fn start(
         sdk: &SdkConfig,
-        mapped: &Mapped,
+        stand_in: StandIn,
         settings: Settings,
-        failures: String,
         data: &Path,
     ) -> anyhow::Result<Self> {
         let folder = DataFolder::open(&data.join("mappings").join(settings.mapping_id.to_string()))?;
         let lock = folder.lock()?;
         let mapping = EventSourceMapping::new(
             settings,
-            KinesisReader::new(sdk, mapped.stream.clone()),
+            KinesisReader::new(sdk, stand_in.stream),
             EmbeddedCheckpoints(folder.database()?),
-            LambdaInvoker::new(sdk, mapped.function.clone()),
-            S3Failures::new(sdk, failures),
+            LambdaInvoker::new(sdk, stand_in.function),
+            S3Failures::new(sdk, stand_in.failures),
             &Clock::system(),
         );
         Ok(Self { running: mapping.run(), _lock: lock })

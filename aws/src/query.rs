@@ -20,6 +20,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::error::{described, shown};
+
 /// A call without an answer fails after this time.
 const CALL: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(5);
@@ -36,11 +38,13 @@ pub enum Service {
 }
 
 /// A service's error.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
+#[serde(rename_all = "PascalCase")]
 pub struct Refused {
     /// Such as `ValidationError`.
     pub code: String,
+    #[serde(default)]
     pub message: String,
 }
 
@@ -87,19 +91,20 @@ pub async fn call<T: DeserializeOwned>(
 ) -> anyhow::Result<T> {
     let doing = || format!("{service:?} {action}");
     let region = sdk.region().context("no region is set: AWS_REGION")?.as_ref();
-    let endpoint = sdk.endpoint_url().map_or_else(|| service.endpoint(region), str::to_owned);
-    let request = Form { body: form(service, action, parameters), endpoint };
-    let headers = signed(sdk, &request, service.signing_name(), service.signing_region(region)).await?;
+    let (endpoint, signing_region) = service.endpoint(region);
+    let endpoint = sdk.endpoint_url().map_or(endpoint, str::to_owned);
+    let body = form(service, action, parameters);
+    let headers = signed(sdk, service, signing_region, &endpoint, &body).await?;
     let operation = Operation::builder()
-        .service_name(service.signing_name())
+        .service_name(service.name())
         .operation_name(action.to_owned())
-        .endpoint_url(&request.endpoint)
+        .endpoint_url(&endpoint)
         .no_auth()
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build())
         .standard_retry(&RetryConfig::standard())
         .retry_classifier(TransientErrorClassifier::<Refused>::new())
         .retry_classifier(HttpStatusCodeClassifier::default())
-        .serializer(move |()| post(&request.body, &headers))
+        .serializer(move |()| post(&body, &headers))
         .deserializer(answer);
     let operation = match sdk.http_client() {
         Some(client) => operation.http_client(client),
@@ -112,15 +117,13 @@ pub async fn call<T: DeserializeOwned>(
     match operation.build().invoke(()).await {
         Ok(xml) => result(&xml, action).with_context(doing),
         Err(SdkError::ServiceError(refused)) => Err(refused.into_err()).with_context(doing),
-        Err(error) => {
-            let shown = aws_sdk_lambda::error::DisplayErrorContext(error).to_string();
-            Err(anyhow::anyhow!(shown)).with_context(doing)
-        }
+        Err(error) => Err(described(error)).with_context(doing),
     }
 }
 
 impl Service {
-    fn signing_name(self) -> &'static str {
+    /// In endpoints and signatures.
+    fn name(self) -> &'static str {
         match self {
             Self::CloudFormation => "cloudformation",
             Self::CloudWatch => "monitoring",
@@ -138,31 +141,18 @@ impl Service {
         }
     }
 
-    /// For the standard partition and China's. IAM has one endpoint for all regions.
+    /// The endpoint and the region of the signature, for the standard partition and China's. IAM has one endpoint for all
+    /// regions of a partition.
     /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
-    fn endpoint(self, region: &str) -> String {
-        let name = self.signing_name();
+    fn endpoint(self, region: &str) -> (String, &str) {
+        let name = self.name();
         match (self, region.starts_with("cn-")) {
-            (Self::Iam, false) => "https://iam.amazonaws.com".to_owned(),
-            (Self::Iam, true) => "https://iam.cn-north-1.amazonaws.com.cn".to_owned(),
-            (_, false) => format!("https://{name}.{region}.amazonaws.com"),
-            (_, true) => format!("https://{name}.{region}.amazonaws.com.cn"),
+            (Self::Iam, false) => ("https://iam.amazonaws.com".to_owned(), "us-east-1"),
+            (Self::Iam, true) => ("https://iam.cn-north-1.amazonaws.com.cn".to_owned(), "cn-north-1"),
+            (_, false) => (format!("https://{name}.{region}.amazonaws.com"), region),
+            (_, true) => (format!("https://{name}.{region}.amazonaws.com.cn"), region),
         }
     }
-
-    fn signing_region(self, region: &str) -> &str {
-        match (self, region.starts_with("cn-")) {
-            (Self::Iam, false) => "us-east-1",
-            (Self::Iam, true) => "cn-north-1",
-            _ => region,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Form {
-    body: String,
-    endpoint: String,
 }
 
 fn form(service: Service, action: &str, parameters: &[(&str, &str)]) -> String {
@@ -175,16 +165,17 @@ fn form(service: Service, action: &str, parameters: &[(&str, &str)]) -> String {
 /// The signature. It is valid for a few minutes, long enough for every attempt.
 async fn signed(
     sdk: &SdkConfig,
-    Form { body, endpoint }: &Form,
-    service: &str,
+    service: Service,
     region: &str,
+    endpoint: &str,
+    body: &str,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let provider = sdk.credentials_provider().context("there are no AWS credentials")?;
     let identity = provider.provide_credentials().await.context("there are no AWS credentials")?.into();
     let parameters = SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name(service)
+        .name(service.name())
         .time(sdk.time_source().unwrap_or_default().now())
         .settings(SigningSettings::default())
         .build()?;
@@ -221,23 +212,15 @@ fn answer(response: &HttpResponse) -> Result<String, OrchestratorError<Refused>>
 
 fn refused(xml: &str, status: u16) -> Refused {
     #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
     struct Response {
-        #[serde(rename = "Error")]
-        error: Said,
+        error: Refused,
     }
 
-    #[derive(Deserialize)]
-    struct Said {
-        #[serde(rename = "Code")]
-        code: String,
-        #[serde(rename = "Message", default)]
-        message: String,
-    }
-
-    match quick_xml::de::from_str(xml) {
-        Ok(Response { error: Said { code, message } }) => Refused { code, message },
-        Err(_) => Refused { code: format!("HTTP {status}"), message: xml.chars().take(500).collect() },
-    }
+    quick_xml::de::from_str(xml).map_or_else(
+        |_| Refused { code: format!("HTTP {status}"), message: shown(xml.as_bytes()) },
+        |response: Response| response.error,
+    )
 }
 
 fn result<T: DeserializeOwned>(xml: &str, action: &str) -> anyhow::Result<T> {
@@ -278,18 +261,14 @@ mod tests {
 
     #[test]
     fn iam_has_one_endpoint_for_all_regions() {
-        let of =
-            |service: Service, region| (service.endpoint(region), service.signing_region(region).to_owned());
-        let expect = |endpoint: &str, region: &str| (endpoint.to_owned(), region.to_owned());
-        assert_eq!(of(Service::Iam, "eu-west-1"), expect("https://iam.amazonaws.com", "us-east-1"));
-        assert_eq!(
-            of(Service::CloudWatch, "eu-west-1"),
-            expect("https://monitoring.eu-west-1.amazonaws.com", "eu-west-1")
-        );
-        assert_eq!(
-            of(Service::CloudFormation, "cn-north-1"),
-            expect("https://cloudformation.cn-north-1.amazonaws.com.cn", "cn-north-1")
-        );
+        let check = |service: Service, region, endpoint: &str, signing_region| {
+            assert_eq!(service.endpoint(region), (endpoint.to_owned(), signing_region));
+        };
+        check(Service::Iam, "eu-west-1", "https://iam.amazonaws.com", "us-east-1");
+        let monitoring = "https://monitoring.eu-west-1.amazonaws.com";
+        check(Service::CloudWatch, "eu-west-1", monitoring, "eu-west-1");
+        let cloudformation = "https://cloudformation.cn-north-1.amazonaws.com.cn";
+        check(Service::CloudFormation, "cn-north-1", cloudformation, "cn-north-1");
     }
 
     #[test]

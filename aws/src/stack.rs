@@ -7,7 +7,8 @@ use aws_config::SdkConfig;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::query::{Members, Refused, Service, call};
+use crate::deployment::Resources;
+use crate::query::{Members, Refused, Service, call};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
@@ -17,14 +18,8 @@ pub struct Stack {
     pub status: String,
     /// The Function URL of ingest, with a slash at its end.
     pub url: String,
-    pub stream: String,
-    pub bucket: String,
-    pub items_table: String,
-    /// Of ledger and manifest.
-    pub ledger_table: String,
-    /// The URL.
-    pub spill_queue: String,
-    /// The URL of its dead-letter queue.
+    pub resources: Resources,
+    /// The URL of the spill queue's dead-letter queue.
     pub spill_dead_letters: String,
     pub ingest_function: String,
     pub consumer_function: String,
@@ -60,7 +55,7 @@ pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
         parameters.extend(token.as_deref().map(|token| ("NextToken", token)));
         let page: ListedResources =
             call(sdk, Service::CloudFormation, "ListStackResources", &parameters).await?;
-        resources.extend(page.resources.members);
+        resources.extend(page.stack_resource_summaries.members);
         token = page.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
             return resolve(described, &resources);
@@ -69,56 +64,59 @@ pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct DescribedStacks {
-    #[serde(rename = "Stacks")]
     stacks: Members<DescribedStack>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct DescribedStack {
-    #[serde(rename = "StackName")]
-    name: String,
-    #[serde(rename = "StackStatus")]
-    status: String,
-    #[serde(rename = "Outputs", default)]
+    stack_name: String,
+    stack_status: String,
+    #[serde(default)]
     outputs: Members<Output>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Output {
-    #[serde(rename = "OutputKey")]
-    key: String,
-    #[serde(rename = "OutputValue", default)]
-    value: String,
+    output_key: String,
+    #[serde(default)]
+    output_value: String,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct ListedResources {
-    #[serde(rename = "StackResourceSummaries")]
-    resources: Members<Resource>,
-    #[serde(rename = "NextToken")]
+    stack_resource_summaries: Members<Resource>,
     next_token: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Resource {
-    #[serde(rename = "ResourceType")]
-    kind: String,
-    #[serde(rename = "PhysicalResourceId", default)]
-    id: String,
+    resource_type: String,
+    #[serde(default)]
+    physical_resource_id: String,
 }
 
 fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<Stack> {
-    let name = described.name;
-    let outputs: BTreeMap<_, _> =
-        described.outputs.members.into_iter().map(|output| (output.key, output.value)).collect();
+    let name = described.stack_name;
+    let outputs: BTreeMap<_, _> = described
+        .outputs
+        .members
+        .into_iter()
+        .map(|output| (output.output_key, output.output_value))
+        .collect();
     let output = |key: &str| {
         outputs.get(key).filter(|value| !value.is_empty()).cloned().with_context(|| {
             format!("the stack `{name}` has no output `{key}`: it is not Tidegate's, or not fully deployed")
         })
     };
     let of_kind = |kind: &'static str| {
-        resources.iter().filter(move |resource| resource.kind == kind).map(|resource| resource.id.clone())
+        let of_kind = resources.iter().filter(move |resource| resource.resource_type == kind);
+        of_kind.map(|resource| resource.physical_resource_id.clone())
     };
     let dead_letters = output("SpillDeadLetters")?;
     // The output is an ARN; a queue's physical id is its URL. Both end in the queue's name.
@@ -127,13 +125,15 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
     let spill_dead_letters = of_kind("AWS::SQS::Queue").find(ends_in_it);
     let mapping = output("Mapping")?;
     Ok(Stack {
-        status: described.status,
+        status: described.stack_status,
         url: output("Url")?,
-        stream: output("Stream")?,
-        bucket: output("Bucket")?,
-        items_table: output("ItemsTable")?,
-        ledger_table: output("LedgerTable")?,
-        spill_queue: output("SpillQueue")?,
+        resources: Resources {
+            stream: output("Stream")?,
+            bucket: output("Bucket")?,
+            items_table: output("ItemsTable")?,
+            ledger_table: output("LedgerTable")?,
+            spill_queue: output("SpillQueue")?,
+        },
         spill_dead_letters: spill_dead_letters
             .with_context(|| format!("the stack `{name}` has no queue `{queue_name}`"))?,
         ingest_function: output("IngestFunction")?,
@@ -170,9 +170,12 @@ mod tests {
     fn stack(outputs: &[(&str, &str)]) -> anyhow::Result<Stack> {
         let outputs = outputs
             .iter()
-            .map(|(key, value)| Output { key: (*key).to_owned(), value: (*value).to_owned() })
+            .map(|(key, value)| Output { output_key: (*key).to_owned(), output_value: (*value).to_owned() })
             .collect();
-        let resource = |kind: &str, id: &str| Resource { kind: kind.to_owned(), id: id.to_owned() };
+        let resource = |kind: &str, id: &str| Resource {
+            resource_type: kind.to_owned(),
+            physical_resource_id: id.to_owned(),
+        };
         let resources = [
             resource("AWS::SQS::Queue", "https://sqs/1/spill"),
             resource("AWS::SQS::Queue", "https://sqs/1/dead"),
@@ -180,8 +183,8 @@ mod tests {
             resource("AWS::IAM::Role", "late"),
         ];
         let described = DescribedStack {
-            name: "Tidegate-dev".to_owned(),
-            status: "CREATE_COMPLETE".to_owned(),
+            stack_name: "Tidegate-dev".to_owned(),
+            stack_status: "CREATE_COMPLETE".to_owned(),
             outputs: Members { members: outputs },
         };
         resolve(described, &resources)
@@ -190,7 +193,8 @@ mod tests {
     #[test]
     fn a_stack_is_read_from_its_outputs_and_resources() {
         let stack = stack(OUTPUTS).unwrap();
-        assert_eq!((stack.stream.as_str(), stack.items_table.as_str()), ("events", "items"));
+        let resources = &stack.resources;
+        assert_eq!((resources.stream.as_str(), resources.items_table.as_str()), ("events", "items"));
         assert_eq!(stack.spill_dead_letters, "https://sqs/1/dead");
         assert_eq!(stack.alarms, ["late"]);
         assert_eq!(stack.mapping.to_string(), "311b9e2f-04cd-44d8-a523-ab8cbf427e87");
@@ -216,10 +220,16 @@ mod tests {
         let described: DescribedStacks =
             quick_xml::de::from_str(&format!("<DescribeStacksResult>{xml}</DescribeStacksResult>")).unwrap();
         let [stack] = &described.stacks.members[..] else { panic!("{described:?}") };
-        assert_eq!((stack.name.as_str(), stack.outputs.members[0].value.as_str()), ("T", "https://x/?a=1&b"));
+        assert_eq!(
+            (stack.stack_name.as_str(), stack.outputs.members[0].output_value.as_str()),
+            ("T", "https://x/?a=1&b")
+        );
 
         let xml = "<ListStackResourcesResult><StackResourceSummaries><member><LogicalResourceId>A</LogicalResourceId><PhysicalResourceId>a</PhysicalResourceId><ResourceType>AWS::S3::Bucket</ResourceType></member><member><LogicalResourceId>B</LogicalResourceId><ResourceType>AWS::S3::Bucket</ResourceType></member></StackResourceSummaries><NextToken>n</NextToken></ListStackResourcesResult>";
         let listed: ListedResources = quick_xml::de::from_str(xml).unwrap();
-        assert_eq!((listed.resources.members.len(), listed.next_token.as_deref()), (2, Some("n")));
+        assert_eq!(
+            (listed.stack_resource_summaries.members.len(), listed.next_token.as_deref()),
+            (2, Some("n"))
+        );
     }
 }

@@ -88,7 +88,7 @@ impl Default for Command {
 
 /// The exit code of most failures, and of an audit or a doctor with findings.
 const FAILED: u8 = 1;
-/// The exit code of an audit or a doctor that could not read its data, so that a script can tell this from findings.
+/// The exit code of an audit or a doctor that could not read its data. So a script can distinguish this from findings.
 /// Wrong arguments have it too.
 const UNREADABLE: u8 = 2;
 

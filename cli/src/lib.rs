@@ -1,6 +1,6 @@
 //! The `tidegate` command, as a library, so that the tests run the same code with faults built in.
 //!
-//! What a command does is in the crates `operate`, `local` and `aws`.
+//! It reads options and prints reports. The crates `operate`, `local` and `aws` do the work.
 
 mod command;
 mod open;

@@ -1,10 +1,11 @@
-//! Standard output, and how far a command is, on stderr.
+//! Standard output, the progress bar on stderr, and the signals that stop a command.
 
 use std::cell::Cell;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The bar is drawn at most this often.
 const BETWEEN: Duration = Duration::from_millis(100);
@@ -59,6 +60,23 @@ fn line(what: &str, done: u64, total: Option<u64>) -> String {
     let bar: String =
         (0..WIDTH).map(|column| if column < done * WIDTH / total { '#' } else { '-' }).collect();
     format!("[{bar}] {what}: {done} of {total}")
+}
+
+/// The signals that stop a command: Ctrl-C and SIGTERM.
+#[derive(Debug)]
+pub(crate) struct Stop(Signal, Signal);
+
+impl Stop {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+    }
+
+    pub(crate) async fn received(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+        }
+    }
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
 use operate::deployment::{Messages, QueueName, QueuedMessage};
-use serde::Deserialize;
 use shared::limits;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
+use crate::doctor::queue::redrive_policy;
 use crate::error::described;
 
 /// Seconds for which a received message stays hidden if this process dies.
@@ -28,7 +28,7 @@ const HIDDEN: i32 = 60;
 const LOOK: Duration = Duration::from_secs(45);
 /// About how many bytes of messages are held in memory.
 const BYTES: usize = 256 * 1024 * 1024;
-/// Seconds to wait for messages. With a wait, SQS asks all of its servers.
+/// Seconds to wait for messages. With a wait, SQS looks on all of its servers.
 const WAIT: i32 = 1;
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Queues {
         let Some(url) = self.url(queue).await? else { return Ok(Messages::default()) };
         let visible = self.count(&url, QueueAttributeName::ApproximateNumberOfMessages).await?;
         let hidden = self.count(&url, QueueAttributeName::ApproximateNumberOfMessagesNotVisible).await?;
-        let Looked { messages, end } = look(|| self.receive(&url), BYTES, Instant::now() + LOOK).await;
+        let (messages, end) = look(|| self.receive(&url), BYTES, Instant::now() + LOOK).await;
         self.release(&url, &messages).await?;
         let hidden = not_looked_at(end?, visible, hidden, messages.len() as u64);
         let mut seen: Vec<QueuedMessage> = messages.into_values().filter_map(queued).collect();
@@ -84,20 +84,14 @@ impl Queues {
 
     /// `None` if there is no dead-letter queue.
     async fn url(&self, queue: QueueName) -> anyhow::Result<Option<String>> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct DeadLetterPolicy {
-            dead_letter_target_arn: String,
-        }
         if queue == QueueName::Spill {
             return Ok(Some(self.spill.clone()));
         }
         let Some(policy) = self.attribute(&self.spill, QueueAttributeName::RedrivePolicy).await? else {
             return Ok(None);
         };
-        let policy: DeadLetterPolicy =
-            serde_json::from_str(&policy).context("the spill queue's redrive policy")?;
-        let name = policy.dead_letter_target_arn.rsplit(':').next().unwrap_or_default();
+        let policy = redrive_policy(&policy).context("the spill queue's redrive policy")?;
+        let name = policy.target.rsplit(':').next().unwrap_or_default();
         let found = self.client.get_queue_url().queue_name(name).send().await.map_err(described)?;
         Ok(found.queue_url)
     }
@@ -114,12 +108,6 @@ impl Queues {
     }
 }
 
-struct Looked {
-    /// By id.
-    messages: HashMap<String, Message>,
-    end: anyhow::Result<End>,
-}
-
 /// Why a look ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -130,8 +118,12 @@ enum End {
 }
 
 /// Receives until an answer is empty. SQS may deliver a message twice, so an answer with known messages alone is not the
-/// end. The look ends before messages become visible again.
-async fn look<F>(mut receive: impl FnMut() -> F, most: usize, until: Instant) -> Looked
+/// end. The look ends before messages become visible again. Returns the messages by id, also those before an error.
+async fn look<F>(
+    mut receive: impl FnMut() -> F,
+    most: usize,
+    until: Instant,
+) -> (HashMap<String, Message>, anyhow::Result<End>)
 where
     F: Future<Output = anyhow::Result<Vec<Message>>>,
 {
@@ -151,7 +143,7 @@ where
             Err(error) => break Err(error),
         }
     };
-    Looked { messages, end }
+    (messages, end)
 }
 
 /// About how many messages were not seen, of the `visible` and `hidden` ones at the beginning.
@@ -188,7 +180,7 @@ mod tests {
                 Ok::<Vec<_>, anyhow::Error>(call.iter().map(|(id, bytes)| message(id, *bytes)).collect())
             }
         };
-        let Looked { messages, end } = look(receive, 100, Instant::now() + LOOK).await;
+        let (messages, end) = look(receive, 100, Instant::now() + LOOK).await;
         (messages.len(), end)
     }
 

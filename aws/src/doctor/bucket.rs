@@ -1,5 +1,7 @@
 //! S3: access to the bucket, encryption, and the lifecycle of objects.
 
+use std::error::Error;
+
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
@@ -18,18 +20,14 @@ const NOT_SET: [&str; 4] = [
 
 pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<DeployedBucket> {
     let client = Client::new(sdk);
-    let what = |what: &str| format!("the {what} of the bucket `{name}` cannot be read");
-
-    let block = set(client.get_public_access_block().bucket(name).send().await);
-    let block = block.with_context(|| what("public access block"))?;
-    let block = block.and_then(|block| block.public_access_block_configuration);
-    let encryption = set(client.get_bucket_encryption().bucket(name).send().await);
-    let encryption = encryption.with_context(|| what("encryption"))?;
-    let encryption = encryption.and_then(|encryption| encryption.server_side_encryption_configuration);
-    let policy = set(client.get_bucket_policy().bucket(name).send().await);
-    let policy = policy.with_context(|| what("policy"))?.and_then(|policy| policy.policy);
-    let lifecycle = set(client.get_bucket_lifecycle_configuration().bucket(name).send().await);
-    let lifecycle = lifecycle.with_context(|| what("lifecycle"))?.and_then(|lifecycle| lifecycle.rules);
+    let block = set(name, "public access block", client.get_public_access_block().bucket(name).send());
+    let block = block.await?.and_then(|block| block.public_access_block_configuration);
+    let encryption = set(name, "encryption", client.get_bucket_encryption().bucket(name).send());
+    let encryption = encryption.await?.and_then(|found| found.server_side_encryption_configuration);
+    let policy = set(name, "policy", client.get_bucket_policy().bucket(name).send());
+    let policy = policy.await?.and_then(|policy| policy.policy);
+    let lifecycle = set(name, "lifecycle", client.get_bucket_lifecycle_configuration().bucket(name).send());
+    let lifecycle = lifecycle.await?.and_then(|lifecycle| lifecycle.rules);
 
     let is_yes = |flag: Option<bool>| flag == Some(true);
     Ok(DeployedBucket {
@@ -46,14 +44,18 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Deployed
     })
 }
 
-/// `None` if it is not set.
-fn set<T, E: ProvideErrorMetadata, R>(
-    answer: Result<T, SdkError<E, R>>,
-) -> Result<Option<T>, SdkError<E, R>> {
-    match answer {
-        Ok(found) => Ok(Some(found)),
+/// A setting of the bucket. `None` if it is not set.
+async fn set<T, E: ProvideErrorMetadata + Error + Send + Sync + 'static>(
+    bucket: &str,
+    setting: &str,
+    call: impl Future<Output = Result<T, SdkError<E>>>,
+) -> anyhow::Result<Option<T>> {
+    match call.await {
         Err(error) if error.code().is_some_and(|code| NOT_SET.contains(&code)) => Ok(None),
-        Err(error) => Err(error),
+        answer => {
+            let found = answer.map(Some);
+            found.with_context(|| format!("the {setting} of the bucket `{bucket}` cannot be read"))
+        }
     }
 }
 

@@ -18,6 +18,25 @@ pub(super) async fn read(sdk: &SdkConfig, url: &str) -> anyhow::Result<DeployedQ
 }
 
 fn queue(url: &str, attributes: &HashMap<Name, String>) -> anyhow::Result<DeployedQueue> {
+    let number = |name: Name| -> anyhow::Result<u64> {
+        let text = attributes.get(&name).with_context(|| format!("it has no {}", name.as_str()))?;
+        text.parse().with_context(|| format!("{} is `{text}`", name.as_str()))
+    };
+    let policy = attributes.get(&Name::RedrivePolicy).map(|policy| redrive_policy(policy));
+    let is_on = |name: &Name| attributes.get(name).is_some_and(|value| value == "true");
+    Ok(DeployedQueue {
+        arn: attributes.get(&Name::QueueArn).context("it has no ARN")?.clone(),
+        url: url.to_owned(),
+        visibility: Duration::from_secs(number(Name::VisibilityTimeout)?),
+        retention: Duration::from_secs(number(Name::MessageRetentionPeriod)?),
+        message_bytes: usize::try_from(number(Name::MaximumMessageSize)?)?,
+        is_encrypted: is_on(&Name::SqsManagedSseEnabled) || attributes.contains_key(&Name::KmsMasterKeyId),
+        redrive: policy.transpose().context("its RedrivePolicy")?,
+    })
+}
+
+/// Reads a queue's `RedrivePolicy`.
+pub(crate) fn redrive_policy(json: &str) -> anyhow::Result<RedrivePolicy> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Policy {
@@ -33,28 +52,12 @@ fn queue(url: &str, attributes: &HashMap<Name, String>) -> anyhow::Result<Deploy
         Digits(String),
     }
 
-    let number = |name: Name| -> anyhow::Result<u64> {
-        let text = attributes.get(&name).with_context(|| format!("it has no {}", name.as_str()))?;
-        text.parse().with_context(|| format!("{} is `{text}`", name.as_str()))
+    let policy: Policy = serde_json::from_str(json)?;
+    let receives = match policy.max_receive_count {
+        Count::Number(number) => number,
+        Count::Digits(digits) => digits.parse().context("its maxReceiveCount")?,
     };
-    let policy = attributes.get(&Name::RedrivePolicy).map(|policy| serde_json::from_str::<Policy>(policy));
-    let redrive = policy.transpose().context("its RedrivePolicy")?.map(|policy| {
-        let receives = match policy.max_receive_count {
-            Count::Number(number) => Ok(number),
-            Count::Digits(digits) => digits.parse(),
-        };
-        receives.map(|receives| RedrivePolicy { target: policy.dead_letter_target_arn, receives })
-    });
-    let is_on = |name: &Name| attributes.get(name).is_some_and(|value| value == "true");
-    Ok(DeployedQueue {
-        arn: attributes.get(&Name::QueueArn).context("it has no ARN")?.clone(),
-        url: url.to_owned(),
-        visibility: Duration::from_secs(number(Name::VisibilityTimeout)?),
-        retention: Duration::from_secs(number(Name::MessageRetentionPeriod)?),
-        message_bytes: usize::try_from(number(Name::MaximumMessageSize)?)?,
-        is_encrypted: is_on(&Name::SqsManagedSseEnabled) || attributes.contains_key(&Name::KmsMasterKeyId),
-        redrive: redrive.transpose().context("its maxReceiveCount")?,
-    })
+    Ok(RedrivePolicy { target: policy.dead_letter_target_arn, receives })
 }
 
 #[cfg(test)]

@@ -17,11 +17,9 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Deployed
 
     let expires = client.describe_time_to_live().table_name(name).send().await;
     let expires = expires.with_context(|| format!("the time to live of `{name}` cannot be read"))?;
-    let expires = expires.time_to_live_description;
-    let is_on = expires
-        .as_ref()
-        .and_then(|ttl| ttl.time_to_live_status.as_ref())
-        .is_some_and(|status| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling));
+    let expires = expires.time_to_live_description.filter(|ttl| {
+        matches!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
+    });
 
     let backups = client.describe_continuous_backups().table_name(name).send().await;
     let backups = backups.with_context(|| format!("the backups of `{name}` cannot be read"))?;
@@ -35,7 +33,7 @@ pub(super) async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<Deployed
         status: table.table_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
         keys: keys(table.key_schema.unwrap_or_default()),
         indexes: table.global_secondary_indexes.unwrap_or_default().into_iter().filter_map(index).collect(),
-        expires_by: expires.and_then(|ttl| ttl.attribute_name).filter(|_| is_on),
+        expires_by: expires.and_then(|ttl| ttl.attribute_name),
         is_restorable: recovery == Some(PointInTimeRecoveryStatus::Enabled),
         is_encrypted: table.sse_description.and_then(|sse| sse.status) == Some(SseStatus::Enabled),
     })

@@ -24,7 +24,7 @@ fn ours(id: Uuid, found: GetEventSourceMappingOutput) -> anyhow::Result<StreamMa
     // -1 is unlimited.
     let seconds = |value: i32| u64::try_from(value).ok().map(Duration::from_secs);
     let on_failure = found.destination_config.and_then(|config| config.on_failure);
-    let Rules { payload_limit, backoff, .. } = Rules::default();
+    let window = |value: Option<i32>| seconds(value.unwrap_or(0)).context("a negative window");
     Ok(StreamMapping {
         id,
         state: found.state.unwrap_or_default(),
@@ -36,22 +36,19 @@ fn ours(id: Uuid, found: GetEventSourceMappingOutput) -> anyhow::Result<StreamMa
             .map_or("not set", EventSourcePosition::as_str)
             .to_owned(),
         parallelization_factor: u32::try_from(found.parallelization_factor.unwrap_or(1))?,
-        tumbling_window: seconds(found.tumbling_window_in_seconds.unwrap_or(0))
-            .context("a negative window")?,
+        tumbling_window: window(found.tumbling_window_in_seconds)?,
         filters: found.filter_criteria.map_or(0, |criteria| criteria.filters().len()),
         failure_destination: on_failure.and_then(|on_failure| on_failure.destination),
         rules: Rules {
             batch_size: usize::try_from(found.batch_size.unwrap_or(100))?,
-            batching_window: seconds(found.maximum_batching_window_in_seconds.unwrap_or(0))
-                .context("a negative window")?,
+            batching_window: window(found.maximum_batching_window_in_seconds)?,
             maximum_retry_attempts: u32::try_from(found.maximum_retry_attempts.unwrap_or(-1)).ok(),
             maximum_record_age: seconds(found.maximum_record_age_in_seconds.unwrap_or(-1)),
             bisect_on_error: found.bisect_batch_on_function_error.unwrap_or(false),
             report_batch_item_failures: found
                 .function_response_types
                 .is_some_and(|types| types.contains(&FunctionResponseType::ReportBatchItemFailures)),
-            payload_limit,
-            backoff,
+            ..Rules::default()
         },
     })
 }

@@ -15,6 +15,8 @@ use serde::Deserialize;
 
 use local::event_source_mapping::ports::{InvokeFailure, Invoker};
 
+use crate::error::shown;
+
 /// The longest time-out of a function, 900 s, and a little more.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const CALL: Duration = Duration::from_secs(910);
@@ -65,8 +67,7 @@ fn message(answer: &[u8]) -> String {
         message: String,
     }
 
-    let text = || String::from_utf8_lossy(answer).chars().take(500).collect();
-    serde_json::from_slice(answer).map_or_else(|_| text(), |failure: Failure| failure.message)
+    serde_json::from_slice(answer).map_or_else(|_| shown(answer), |failure: Failure| failure.message)
 }
 
 #[cfg(test)]

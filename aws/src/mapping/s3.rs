@@ -11,13 +11,13 @@ use shared::format::failed_batch::FailedBatchObject;
 use crate::error::described;
 
 #[derive(Clone, Debug)]
-pub struct S3Failures {
+pub(super) struct S3Failures {
     client: Client,
     bucket: String,
 }
 
 impl S3Failures {
-    pub fn new(sdk: &SdkConfig, bucket: String) -> Self {
+    pub(super) fn new(sdk: &SdkConfig, bucket: String) -> Self {
         Self { client: Client::new(sdk), bucket }
     }
 }

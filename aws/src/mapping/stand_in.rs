@@ -4,7 +4,7 @@ use anyhow::{Context, bail, ensure};
 use operate::doctor::facts::StreamMapping;
 use shared::mapping::{Rules, STARTING_POSITION};
 
-/// The settings of our own mapping in the place of Lambda's.
+/// Our own mapping, which replaces one of Lambda.
 #[derive(Clone, Debug)]
 pub struct StandIn {
     /// The name.

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use local::adapters::Plain;
 use operate::audit;
-use operate::deployment::Deployment;
 
-use crate::open::{DeploymentOptions, Work};
+use crate::open::{DeploymentOptions, with_deployment};
 use crate::options::{ConfigOption, SpanOptions};
 use crate::terminal::{Bar, print};
 
@@ -26,23 +25,16 @@ pub(crate) struct AuditOptions {
 
 /// 0 if the accounts balance, 1 if they do not. An error if they could not be read.
 pub(crate) async fn run(options: AuditOptions) -> anyhow::Result<ExitCode> {
-    options.deployment.run(&Plain, Audit(&options)).await
-}
-
-struct Audit<'a>(&'a AuditOptions);
-
-impl Work for Audit<'_> {
-    type Output = ExitCode;
-
-    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<ExitCode> {
-        let AuditOptions { span, json, config, .. } = self.0;
-        let config = config.load()?;
-        let bar = Bar::on_stderr();
-        let progress = |what: &str, done, total| bar.show(what, done, total);
-        let report = audit::audit(deployment, &config, span.from, span.to, &progress).await?;
-        drop(bar);
-        let text = if *json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
-        print(&text)?;
-        Ok(if report.is_balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
+    let AuditOptions { deployment, span, json, config } = options;
+    let opened = deployment.open(&Plain).await?;
+    let config = config.load()?;
+    let bar = Bar::on_stderr();
+    let progress = |what: &str, done, total| bar.show(what, done, total);
+    let report = with_deployment!(opened, deployment => {
+        audit::audit(deployment, &config, span.from, span.to, &progress).await?
+    });
+    drop(bar);
+    let text = if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
+    print(&text)?;
+    Ok(if report.is_balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,10 +6,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use local::adapters::Plain;
 use operate::cat::cat;
-use operate::deployment::{Deployment, ListedObject};
+use operate::deployment::ListedObject;
 use shared::id::TenantId;
 
-use crate::open::{DeploymentOptions, Work};
+use crate::open::{DeploymentOptions, with_deployment};
 use crate::options::SpanOptions;
 
 #[derive(Args, Debug)]
@@ -25,33 +25,26 @@ pub(crate) struct CatOptions {
 
 /// Prints events to stdout, and what was read to stderr.
 pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
-    options.deployment.run(&Plain, Cat(&options)).await
-}
-
-struct Cat<'a>(&'a CatOptions);
-
-impl Work for Cat<'_> {
-    type Output = ();
-
-    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<()> {
-        let CatOptions { tenant, span, .. } = self.0;
-        let mut out = BufWriter::new(stdout().lock());
-        let printed = cat(deployment, tenant, span.span(), &mut out).await?;
-        if let Err(error) = out.flush()
-            && error.kind() != ErrorKind::BrokenPipe
-        {
-            return Err(error).context("stdout");
-        }
-        for ListedObject { key, bytes, .. } in &printed.unlisted {
-            eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
-        }
-        for absent in printed.absent.describe() {
-            eprintln!("{absent}");
-        }
-        eprintln!("{}", printed.summary(tenant));
-        match printed.absent.lost() {
-            0 => Ok(()),
-            count => bail!("{count} objects that the manifest has could not be read"),
-        }
+    let CatOptions { deployment, tenant, span } = options;
+    let opened = deployment.open(&Plain).await?;
+    let mut out = BufWriter::new(stdout().lock());
+    let printed = with_deployment!(opened, deployment => {
+        cat(deployment, &tenant, span.span(), &mut out).await?
+    });
+    if let Err(error) = out.flush()
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        return Err(error).context("stdout");
+    }
+    for ListedObject { key, bytes, .. } in &printed.unlisted {
+        eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
+    }
+    for absent in printed.absent.describe() {
+        eprintln!("{absent}");
+    }
+    eprintln!("{}", printed.summary(&tenant));
+    match printed.absent.lost() {
+        0 => Ok(()),
+        count => bail!("{count} objects that the manifest has could not be read"),
     }
 }

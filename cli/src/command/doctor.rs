@@ -31,7 +31,7 @@ pub(crate) async fn run(options: DoctorOptions) -> anyhow::Result<ExitCode> {
     let config = config::load(file.as_deref(), [])?;
     let sdk = aws::sdk(options.endpoint_url.as_deref()).await;
     let deployment = aws::doctor::read(&sdk, &options.stack).await?;
-    // What the function runs with: the file, and its variables' overrides.
+    // The function runs with the file and the overrides of its variables.
     let fingerprint = config::load(file.as_deref(), deployment.ingest.variables.clone())?.fingerprint();
 
     let report = examine(&deployment, &config, &fingerprint);

@@ -2,31 +2,25 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use local::adapters::Adapters;
 use local::functions::Function;
 
 #[derive(Args, Debug)]
 pub(crate) struct FunctionOptions {
-    name: FunctionName,
+    #[arg(value_parser = named)]
+    name: Function,
     #[arg(long)]
     data: PathBuf,
     #[arg(long)]
     config: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FunctionName {
-    IngestFn,
-    SpillDrain,
-    ConsumerFn,
+fn named(name: &str) -> Result<Function, String> {
+    let mut functions = [Function::Ingest, Function::Drain, Function::Consumer].into_iter();
+    functions.find(|function| function.name() == name).ok_or_else(|| "there is no such function".to_owned())
 }
 
 pub(crate) async fn run(options: FunctionOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    let function = match options.name {
-        FunctionName::IngestFn => Function::Ingest,
-        FunctionName::SpillDrain => Function::Drain,
-        FunctionName::ConsumerFn => Function::Consumer,
-    };
-    function.run(&options.data, options.config.as_deref(), adapters).await
+    options.name.run(&options.data, options.config.as_deref(), adapters).await
 }

@@ -1,6 +1,7 @@
 //! `tidegate local`: starts the pipeline, prints what to try, and drains it on Ctrl-C or SIGTERM.
 
 use std::net::SocketAddr;
+use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use local::pipeline::{DELIVERY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
 use shared::telemetry::{LogFormat, init_logs};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::options::ConfigOption;
+use crate::terminal::Stop;
 
 #[derive(Args, Debug)]
 pub(crate) struct LocalOptions {
@@ -35,20 +36,20 @@ pub(crate) struct LocalOptions {
     #[arg(long)]
     reset: bool,
     /// Milliseconds between two reads of a shard [Lambda: 1000]
-    #[arg(long, value_name = "MS", hide = true)]
-    poll_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    poll_ms: Option<Duration>,
     /// Milliseconds for which the consumer's batches are gathered [deployed: 3000]
-    #[arg(long, value_name = "MS", hide = true)]
-    window_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    window_ms: Option<Duration>,
     /// Milliseconds to wait after the first failure of a batch
-    #[arg(long, value_name = "MS", hide = true)]
-    backoff_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    backoff_ms: Option<Duration>,
     /// Retries of a batch before it goes to the failure destination [deployed: 30]
     #[arg(long, value_name = "N", hide = true)]
     retries: Option<u32>,
     /// Milliseconds for which a received message of the spill queue stays hidden [deployed: 180000]
-    #[arg(long, value_name = "MS", hide = true)]
-    visibility_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    visibility_ms: Option<Duration>,
     /// Receives of a spilled message before it goes to the dead-letter queue [deployed: 500]
     #[arg(long, value_name = "N", hide = true)]
     receives: Option<u32>,
@@ -64,7 +65,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
-    let mut stop = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    let mut stop = Stop::new()?;
     let pipeline = Pipeline::start(
         Options {
             listen: options.listen,
@@ -74,8 +75,11 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             shards: options.shards,
             program: std::env::current_exe().context("this program's own path")?,
             rules: rules(&options),
-            poll: options.poll_ms.map_or(Duration::from_secs(1), Duration::from_millis),
-            delivery: delivery(&options),
+            poll: options.poll_ms.unwrap_or(Duration::from_secs(1)),
+            delivery: Delivery {
+                visibility: options.visibility_ms.unwrap_or(DELIVERY.visibility),
+                receives: options.receives.unwrap_or(DELIVERY.receives),
+            },
         },
         Prometheus::install()?,
         adapters,
@@ -83,44 +87,32 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
     .await?;
     println!("{}", welcome(&pipeline, &data));
 
-    received(&mut stop).await;
+    stop.received().await;
     println!(
         "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)"
     );
     tokio::select! {
         stopped = pipeline.drain() => report(stopped, &data),
-        () = received(&mut stop) => {
+        () = stop.received() => {
             println!("Stopped at once. Accepted events are safe, and are stored after the next start.");
         }
     }
     Ok(())
 }
 
-async fn received(signals: &mut [Signal; 2]) {
-    let [interrupt, terminate] = signals;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
 /// As deployed, but for the options.
 fn rules(options: &LocalOptions) -> Rules {
     let deployed = Rules::default();
-    let or = |milliseconds: Option<u64>, duration| milliseconds.map_or(duration, Duration::from_millis);
     Rules {
-        batching_window: or(options.window_ms, deployed.batching_window),
-        backoff: Backoff { first: or(options.backoff_ms, deployed.backoff.first), ..deployed.backoff },
+        batching_window: options.window_ms.unwrap_or(deployed.batching_window),
+        backoff: Backoff { first: options.backoff_ms.unwrap_or(deployed.backoff.first), ..deployed.backoff },
         maximum_retry_attempts: options.retries.or(deployed.maximum_retry_attempts),
         ..deployed
     }
 }
 
-fn delivery(options: &LocalOptions) -> Delivery {
-    Delivery {
-        visibility: options.visibility_ms.map_or(DELIVERY.visibility, Duration::from_millis),
-        receives: options.receives.unwrap_or(DELIVERY.receives),
-    }
+fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
+    text.parse().map(Duration::from_millis)
 }
 
 fn welcome(pipeline: &Pipeline, data: &DataFolder) -> String {

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use aws::mapping::{RemoteMapping, StandIn, deployed_mapping, describe};
+use aws::mapping::{RemoteMapping, StandIn, deployed_mapping, settings};
 use aws::stack;
 use clap::Args;
 use local::event_source_mapping::Drained;
 use shared::mapping::Rules;
 use shared::telemetry::{LogFormat, init_logs};
-use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
+
+use crate::terminal::Stop;
 
 /// Region and credentials come from the environment, as for every AWS tool.
 #[derive(Args, Debug)]
@@ -62,7 +63,7 @@ pub(crate) async fn run(options: MappingOptions) -> anyhow::Result<()> {
         (Some(name), _) => Some(stack::find(&sdk, name).await?.mapping),
         (None, id) => id,
     };
-    let stand_in = match replaced {
+    let mut stand_in = match replaced {
         Some(id) => {
             let mapping = deployed_mapping(&sdk, id).await?;
             ensure!(
@@ -75,23 +76,19 @@ pub(crate) async fn run(options: MappingOptions) -> anyhow::Result<()> {
         }
         None => named(&options)?,
     };
-    let StandIn { stream, function, failures, rules } = stand_in;
-    let mapped = describe(&sdk, stream, function).await?;
-    let mut settings = mapped.settings(sdk.endpoint_url().unwrap_or("aws"), with(rules, &options));
+    change(&mut stand_in.rules, &options);
+    let mut settings = settings(&sdk, &stand_in).await?;
     settings.mapping_id = replaced.unwrap_or(settings.mapping_id);
     let id = settings.mapping_id;
 
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    println!("Mapping {id} reads the stream `{}` and invokes `{}`.", mapped.stream, mapped.function);
+    let mut stop = Stop::new()?;
+    println!("Mapping {id} reads the stream `{}` and invokes `{}`.", stand_in.stream, stand_in.function);
     println!("{}", described(&settings.rules));
-    println!("Batches that fail permanently go to s3://{failures}/aws/lambda/{id}/");
-    let mapping = RemoteMapping::start(&sdk, &mapped, settings, failures, &options.data)?;
+    println!("Batches that fail permanently go to s3://{}/aws/lambda/{id}/", stand_in.failures);
+    let mapping = RemoteMapping::start(&sdk, stand_in, settings, &options.data)?;
     if !options.drain {
         println!("Press Ctrl-C to stop it. It first processes what is on the stream.");
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        stop.received().await;
     }
     report(mapping.running.drain(DRAIN).await)
 }
@@ -106,11 +103,10 @@ fn named(options: &MappingOptions) -> anyhow::Result<StandIn> {
     })
 }
 
-fn with(mut rules: Rules, options: &MappingOptions) -> Rules {
+fn change(rules: &mut Rules, options: &MappingOptions) {
     rules.batch_size = options.batch_size.map_or(rules.batch_size, usize::from);
     rules.batching_window = options.window_ms.map_or(rules.batching_window, Duration::from_millis);
     rules.maximum_retry_attempts = options.retries.or(rules.maximum_retry_attempts);
-    rules
 }
 
 fn described(rules: &Rules) -> String {

@@ -2,11 +2,10 @@
 
 use clap::{Args, ValueEnum};
 use local::adapters::Adapters;
-use operate::deployment::Deployment;
 use operate::redrive::{FailureSource, Selection, redrive};
 use shared::id::TenantId;
 
-use crate::open::{DeploymentOptions, Work};
+use crate::open::{DeploymentOptions, with_deployment};
 use crate::options::{ConfigOption, SpanOptions};
 use crate::terminal::{Bar, print};
 
@@ -63,29 +62,22 @@ impl From<SourceArgument> for FailureSource {
 }
 
 pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    options.deployment.run(adapters, Redrive(&options)).await
-}
-
-struct Redrive<'a>(&'a RedriveOptions);
-
-impl Work for Redrive<'_> {
-    type Output = ();
-
-    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<()> {
-        let RedriveOptions { apply, source, reason, tenant, span, rate, config, .. } = self.0;
-        let config = config.load()?;
-        let selection = Selection {
-            sources: source.iter().copied().map(FailureSource::from).collect(),
-            reasons: reason.clone(),
-            tenant: tenant.clone(),
-            from: span.from,
-            to: span.to,
-        };
-        let bar = Bar::on_stderr();
-        let progress = |what: &str, done, total| bar.show(what, done, total);
-        let (report, ended) = redrive(deployment, &config, selection, *apply, *rate, &progress).await;
-        drop(bar);
-        print(&report.to_string())?;
-        ended
-    }
+    let RedriveOptions { deployment, apply, source, reason, tenant, span, rate, config } = options;
+    let opened = deployment.open(adapters).await?;
+    let config = config.load()?;
+    let selection = Selection {
+        sources: source.into_iter().map(FailureSource::from).collect(),
+        reasons: reason,
+        tenant,
+        from: span.from,
+        to: span.to,
+    };
+    let bar = Bar::on_stderr();
+    let progress = |what: &str, done, total| bar.show(what, done, total);
+    let (report, ended) = with_deployment!(opened, deployment => {
+        redrive(deployment, &config, selection, apply, rate, &progress).await
+    });
+    drop(bar);
+    print(&report.to_string())?;
+    ended
 }

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use local::adapters::{Adapters, Plain};
-use operate::deployment::Deployment;
 use operate::replay::{ReplayRequest, Replayed, to_deployment, to_stdout};
 use shared::id::TenantId;
 
-use crate::open::{DeploymentOptions, TargetOptions, Work};
+use crate::open::{DeploymentOptions, TargetOptions, with_deployment};
 use crate::options::{ConfigOption, SpanOptions};
 
 #[derive(Args, Debug)]
@@ -38,41 +37,21 @@ pub(crate) struct ReplayOptions {
 }
 
 pub(crate) async fn run(options: ReplayOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    let replay = Replay { options: &options, adapters };
-    report(options.deployment.run(&Plain, replay).await?)
-}
-
-struct Replay<'a, A> {
-    options: &'a ReplayOptions,
-    adapters: &'a A,
-}
-
-impl<A: Adapters> Work for Replay<'_, A> {
-    type Output = Replayed;
-
-    async fn on(self, deployment: &impl Deployment) -> anyhow::Result<Replayed> {
-        let ReplayOptions { deployment: source, target, tenant, span, rate, resume, config } = self.options;
-        let request =
-            ReplayRequest { tenant: tenant.clone(), span: span.span(), rate: *rate, resume: resume.clone() };
-        match target.deployment(source) {
-            None => to_stdout(deployment, &request, stdout()).await,
-            Some(target) => target.run(self.adapters, ToDeployment { deployment, request, config }).await,
+    let ReplayOptions { deployment, target, tenant, span, rate, resume, config } = options;
+    let target = target.deployment(&deployment);
+    let opened = deployment.open(&Plain).await?;
+    let request = ReplayRequest { tenant, span: span.span(), rate, resume };
+    let replayed = match target {
+        None => with_deployment!(opened, source => to_stdout(source, &request, stdout()).await?),
+        Some(target) => {
+            let target = target.open(adapters).await?;
+            let config = config.load()?;
+            with_deployment!(opened, source => with_deployment!(target, target => {
+                to_deployment(source, target, &config, &request).await?
+            }))
         }
-    }
-}
-
-struct ToDeployment<'a, D> {
-    deployment: &'a D,
-    request: ReplayRequest,
-    config: &'a ConfigOption,
-}
-
-impl<D: Deployment> Work for ToDeployment<'_, D> {
-    type Output = Replayed;
-
-    async fn on(self, target: &impl Deployment) -> anyhow::Result<Replayed> {
-        to_deployment(self.deployment, target, &self.config.load()?, &self.request).await
-    }
+    };
+    report(replayed)
 }
 
 fn report(replayed: Replayed) -> anyhow::Result<()> {

@@ -1,17 +1,10 @@
-//! Deployed stacks besides the data folders.
+//! The options that name a deployed stack.
 
 use aws::deployment::{AwsDeployment, Resources};
 use clap::Args;
-use local::adapters::Adapters;
 
-use super::data_folder;
-use super::work::Work;
-
-/// Which deployment a command works on.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct DeploymentOptions {
-    #[command(flatten)]
-    folder: data_folder::DeploymentOptions,
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct StackOptions {
     /// CloudFormation name of a deployed stack, such as `Tidegate-dev`
     #[arg(long, value_name = "NAME", conflicts_with = "data")]
     stack: Option<String>,
@@ -27,26 +20,23 @@ pub(crate) struct DeploymentOptions {
     endpoint_url: Option<String>,
 }
 
-impl DeploymentOptions {
-    /// Opens the deployment and does the work. Nothing is created.
-    pub(crate) async fn run<W: Work>(&self, adapters: &impl Adapters, work: W) -> anyhow::Result<W::Output> {
+impl StackOptions {
+    /// `None` if the options name no stack.
+    pub(crate) async fn open(&self) -> anyhow::Result<Option<AwsDeployment>> {
         if self.stack.is_none() && !self.aws {
-            return self.folder.run(adapters, work).await;
+            return Ok(None);
         }
         let sdk = aws::sdk(self.endpoint_url.as_deref()).await;
         let resources = match &self.stack {
-            Some(name) => aws::stack::find(&sdk, name).await?.into(),
+            Some(name) => aws::stack::find(&sdk, name).await?.resources,
             None => Resources::from_environment(|name| std::env::var(name).ok())?,
         };
-        work.on(&AwsDeployment::open(&sdk, resources).await?).await
+        AwsDeployment::open(&sdk, resources).await.map(Some)
     }
 }
 
-/// The deployment that a replay puts events on.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct TargetOptions {
-    #[command(flatten)]
-    folder: data_folder::TargetOptions,
+pub(crate) struct TargetStackOptions {
     /// Put the events on the stream of this deployed stack
     #[arg(long, value_name = "NAME", conflicts_with = "to_data")]
     to_stack: Option<String>,
@@ -55,16 +45,11 @@ pub(crate) struct TargetOptions {
     to_aws: bool,
 }
 
-impl TargetOptions {
-    /// `None` is stdout.
-    pub(crate) fn deployment(&self, source: &DeploymentOptions) -> Option<DeploymentOptions> {
-        let is_folder = self.to_stack.is_none() && !self.to_aws;
-        let folder = self.folder.deployment(&source.folder);
-        Some(DeploymentOptions {
-            folder: if is_folder { folder? } else { source.folder.clone() },
-            stack: self.to_stack.clone(),
-            aws: self.to_aws,
-            endpoint_url: source.endpoint_url.clone(),
-        })
+impl TargetStackOptions {
+    /// `None` if the options name no stack.
+    pub(crate) fn target(&self, source: &StackOptions) -> Option<StackOptions> {
+        let is_named = self.to_stack.is_some() || self.to_aws;
+        let (stack, endpoint_url) = (self.to_stack.clone(), source.endpoint_url.clone());
+        is_named.then_some(StackOptions { stack, aws: self.to_aws, endpoint_url })
     }
 }
