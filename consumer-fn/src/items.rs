@@ -1,4 +1,4 @@
-//! Items: one for each event, inserted where none is, never overwritten.
+//! The port to items: one for each event, inserted if there is none, never overwritten.
 
 use std::future::Future;
 
@@ -13,12 +13,11 @@ pub use shared::format::item::{
     Attribute, BY_RECEIVED_AT, EXPIRES_AT, Item, RECEIVED_AT, RECEIVED_PARTITION,
 };
 
-/// What became of an attempt to insert an item.
+/// The outcome of an attempt to insert an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Insert {
-    /// It is there now, and was not before.
     Inserted,
-    /// One was there already, and stays as it is.
+    /// An item with this key exists already. It is unchanged.
     Exists(Existing),
     /// The store will never take it, for this reason.
     Refused(String),
@@ -29,40 +28,33 @@ pub enum Insert {
 /// The item that exists already, as far as a new one is compared with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing {
-    /// The origin it names.
     pub origin: Origin,
-    /// The admission it names.
     pub admission_id: AdmissionId,
-    /// Its content's hash.
     pub content_hash: String,
 }
 
 /// An item that is to name another origin, because its event was redriven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeOver {
-    /// Whose it is.
     pub tenant: TenantId,
-    /// The event's id within the tenant.
     pub id: EventId,
-    /// The origin that it must name still.
+    /// The origin that it must still name.
     pub from: Origin,
-    /// The origin that it names then.
+    /// The origin that it names after that.
     pub to: Origin,
 }
 
-/// What became of an attempt to take an item over.
+/// The outcome of an attempt to take an item over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TakenOver {
-    /// It names the new origin.
     Done,
-    /// It does not name the old one any more, or is gone; and stays as it is. Perhaps by this very call, whose answer
-    /// was lost: look again.
+    /// The item does not name the old origin any more, or is gone. Perhaps this very call changed it, and its first answer was
+    /// lost: read it again.
     Changed,
     /// It failed for now, or its effect is unknown. Trying again is safe.
     Failed(String),
 }
 
-/// Where items are.
 pub trait ItemStore: Send + Sync + 'static {
     /// Inserts each item whose (tenant, id) is not there yet. Gives one outcome for each item, by position.
     /// The caller never passes two items with the same (tenant, id) in one call.

@@ -28,8 +28,7 @@ pub(crate) enum Form {
     Several,
 }
 
-/// What became of a request's events, in their order. Each stage makes the next one of these; a rejected event stays in
-/// its position.
+/// The events of a request after a stage, in their order. A rejected event stays in its position.
 #[derive(Debug)]
 pub(crate) struct RequestEvents<T> {
     pub(crate) form: Form,
@@ -37,12 +36,12 @@ pub(crate) struct RequestEvents<T> {
 }
 
 impl<T> RequestEvents<T> {
-    /// The same batch, a stage on, where the stage lets every event pass.
+    /// Applies a stage that rejects no event.
     pub(crate) fn map<U>(self, mut stage: impl FnMut(T) -> U) -> RequestEvents<U> {
         self.and_then(|event| Ok(stage(event)))
     }
 
-    /// The same batch, a stage on.
+    /// Applies a stage to each event that is not rejected.
     pub(crate) fn and_then<U>(self, mut stage: impl FnMut(T) -> Result<U, Rejection>) -> RequestEvents<U> {
         let events = self.events.into_iter().map(|event| event.and_then(&mut stage)).collect();
         RequestEvents { form: self.form, events }

@@ -1,8 +1,8 @@
 //! Items by the AWS SDK: 25 PartiQL `INSERT`s a call, several calls at a time.
 //!
 //! An `INSERT` is a conditional put: it fails with `DuplicateItem` where the key exists. In batches it takes a
-//! twenty-fifth of the calls that `PutItem` takes, at the same price. AWS gives the item that was in the way along with the
-//! error; what does not (emulators) is read after.
+//! twenty-fifth of the calls that `PutItem` takes, at the same price. AWS returns the existing item with the
+//! error. Emulators may not; then it is read afterwards.
 //!
 //! Taking an item over is a conditional `UpdateItem` of its own (`take_over.rs`): redriven events are few.
 

@@ -24,15 +24,14 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at that URL. `attempt` bounds a call from within as well, so that its connection is given up with it.
+    /// `attempt` is the time limit for a call, also inside the SDK, so that a dead connection is closed with the call.
     pub fn new(sdk: &SdkConfig, url: String, attempt: Duration) -> Self {
         let config = Builder::from(sdk).retry_config(RetryConfig::disabled()).timeout_config(within(attempt));
         Self { client: Client::from_conf(config.build()), url }
     }
 
-    /// Asks the queue something, so that credentials, name and connection are there when it is needed: that is when
-    /// the stream is away, and then a request has 150 ms for it. What the queue answers, be it that this is not allowed,
-    /// does not matter.
+    /// Makes one call, so that credentials, name and connection are ready before the first message. A message is sent when the
+    /// stream is unavailable, and then a request has 150 ms for it. The answer does not matter, even if it is a refusal.
     pub async fn warm_up(&self) {
         let ask = self.client.get_queue_attributes().queue_url(&self.url);
         let ask = ask.attribute_names(QueueAttributeName::QueueArn).customize();

@@ -1,5 +1,5 @@
-//! Where a number may stand: stretches of the bytes that phone and card numbers are spelled with. Between them nothing
-//! has to be looked at closely, and that is most of any text.
+//! Finds stretches of the bytes that phone and card numbers are spelled with. Only these are searched closely. Most of a text
+//! is outside of them.
 
 use std::ops::Range;
 
