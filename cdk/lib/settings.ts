@@ -32,7 +32,7 @@ export interface Settings {
 }
 
 interface Toml {
-  publish: { budget_ms: number; attempt_ms: number; spill_ms: number; payload_ms: number };
+  publish: Record<string, unknown>;
   items: { days_to_live: Record<string, number> };
 }
 
@@ -54,9 +54,15 @@ export function settings(toml: string): Settings {
       );
     }
   }
-  const budgets = publish.payload_ms + publish.budget_ms + publish.spill_ms;
+  const milliseconds = (key: string): number => {
+    const value = publish[key];
+    if (typeof value !== 'number')
+      throw new Error(`publish.${key} must be a number of milliseconds, not ${String(value)}`);
+    return value;
+  };
+  const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
-    slowPut: Duration.millis(Math.floor(0.8 * publish.attempt_ms)),
+    slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
   };
 }

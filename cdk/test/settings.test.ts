@@ -15,3 +15,8 @@ test('a tier whose items could expire before their event is delivered again is r
 test('ingest has time for its budgets and for the answer', () => {
   assert.equal(settings(source('tidegate.toml')).ingestTimeout.toSeconds(), 15);
 });
+
+test('a configuration without one of the budgets is refused by name', () => {
+  const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, '');
+  assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not undefined/);
+});

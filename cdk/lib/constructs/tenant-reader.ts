@@ -1,21 +1,13 @@
-import {
-  AccountRootPrincipal,
-  type IPrincipal,
-  PolicyStatement,
-  PrincipalWithConditions,
-  Role,
-} from 'aws-cdk-lib/aws-iam';
+import { AccountRootPrincipal, PolicyStatement, PrincipalWithConditions, Role } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
 import type { ItemsTable } from './items-table';
 
 /** The session tag that names the tenant. */
-export const TENANT_TAG = 'tenant';
+const TENANT_TAG = 'tenant';
 
 export interface TenantReaderProps {
   readonly items: ItemsTable;
-  /** Who may assume the role. By default every principal that the account allows to. */
-  readonly readers?: IPrincipal;
 }
 
 /**
@@ -27,7 +19,8 @@ export class TenantReader extends Construct {
 
   constructor(scope: Construct, id: string, props: TenantReaderProps) {
     super(scope, id);
-    const readers = new PrincipalWithConditions(props.readers ?? new AccountRootPrincipal(), {
+    // Every principal that the account allows to assume the role.
+    const readers = new PrincipalWithConditions(new AccountRootPrincipal(), {
       // A session without the tag would match the partition `tenants/`. So the tag is required.
       StringLike: { [`aws:RequestTag/${TENANT_TAG}`]: '?*' },
     });
