@@ -15,7 +15,7 @@ use consumer_fn::items::dynamodb::read::{Attributes, PROJECTION, batch_get, item
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
-use local::event_source_mapping::ports::{ReadLimit, StreamReader};
+use local::event_source_mapping::ports::{ReadLimit, ShardTail, StreamReader};
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
 };
@@ -146,7 +146,8 @@ impl Deployment for AwsDeployment {
             Start::At(time) => Position::At(time),
             Start::After(sequence_number) => Position::After(sequence_number.to_owned()),
         };
-        Ok(self.reader.read_from(shard, position, PAGE).await?.into())
+        let read = self.reader.read_from(shard, position, PAGE).await?;
+        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
     }
 
     /// Lambda does not show the checkpoints of its mapping. The ledger has to suffice.
