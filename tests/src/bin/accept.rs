@@ -198,7 +198,7 @@ async fn incompressible(site: &Site) {
     }
     let data = site.stored();
     eventually("every event in the archive", || (data.archived().len() == 60).then_some(())).await;
-    for prefix in ["events", "texts", "payloads"] {
+    for prefix in ["events", "texts", "claims"] {
         let objects = data.objects(prefix);
         let largest = objects.values().map(Vec::len).max().unwrap_or_default();
         println!("{prefix:<13} {} objects, the largest of {largest} bytes", objects.len());
