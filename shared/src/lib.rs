@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`id`] | tenant, event and admission ids |
 //! | [`tier`] | the customer tier |
-//! | [`format`] | all that goes over a wire or to disk |
+//! | [`mod@format`] | all that goes over a wire or to disk |
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`json`] | JSON as text: white space, depth and surrogates |
