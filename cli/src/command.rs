@@ -110,3 +110,16 @@ impl Command {
         done.map(|()| ExitCode::SUCCESS).map_err(|error| (error, FAILED))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_have_the_same_name() {
+        // Clap checks it at the start of a debug build only.
+        Arguments::command().debug_assert();
+    }
+}
