@@ -33,7 +33,7 @@ test-rust: ## units, properties, the model, the pipeline through real processes
 test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked
 
-test-emulator: $(TOOLS)/installed $(KINESIS_LOCAL)/installed ## the AWS adapters, against emulators, one behind a proxy that makes faults; needs Python and Node with npm
+test-emulator: $(TOOLS)/installed $(KINESIS_LOCAL)/installed ## the AWS adapters, against emulators, one of them through a proxy that makes faults; needs Python and Node with npm
 	MINISTACK=$(TOOLS)/bin/ministack KINESIS_LOCAL=$(KINESIS_LOCAL)/node_modules/kinesis-local \
 		cargo test --package tests --features aws --test aws --locked
 
@@ -77,7 +77,7 @@ model: ## the commit protocol, explored further down than the tests do, minutes
 	cargo test --release --locked --package consumer-fn model -- --include-ignored --nocapture
 
 # libFuzzer, by flags that a stable toolchain has: coverage of edges and of what is compared. Any input that breaks a
-# property of the crate `fuzz` ends the run, and lies in FUZZ/found. SECONDS is for each target.
+# property of the crate `fuzz` ends the run, and is saved in FUZZ/found. SECONDS is for each target.
 SECONDS = 60
 TARGETS = record aggregate http configuration
 FUZZ = $(TARGET)/fuzz

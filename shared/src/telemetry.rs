@@ -44,7 +44,7 @@ pub fn start(function: &str) -> Result<(Config, EmbeddedMetrics), Box<dyn Error 
 pub fn exit<E: Display>(ended: Result<(), E>) -> ExitCode {
     let Err(error) = ended else { return ExitCode::SUCCESS };
     init_logs(LogFormat::Json, "info");
-    tracing::error!(error = format!("{error:#}"), "the function cannot start or go on: {error:#}");
+    tracing::error!(error = format!("{error:#}"), "the function cannot start or continue: {error:#}");
     ExitCode::FAILURE
 }
 
