@@ -234,8 +234,7 @@ impl<D: Deployment> Redrive<'_, D> {
     async fn renew_claims(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<Vec<Candidate>> {
         let mut renewed = Vec::with_capacity(due.len());
         for candidate in due {
-            let claim_check = candidate.event.as_ref().ok().and_then(|event| event.claim_check.as_ref());
-            match claim_check {
+            match candidate.claim_check(self.config.limits.claim_check_bytes) {
                 Some(claim_check) if !self.renew(claim_check).await? => {
                     self.report.count(&candidate, RedriveFate::ClaimGone, source);
                 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use consumer_fn::StreamLine;
 use serde::Serialize;
+use shared::format::claim_check::ClaimCheck;
 use shared::format::event_line::Event;
+use shared::format::key;
 use shared::id::TenantId;
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
@@ -61,6 +63,13 @@ impl Candidate {
     /// `None` if it cannot be read.
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
         self.event.as_ref().ok().map(|event| &event.facts.tenant)
+    }
+
+    /// Its claim check, if that may be followed. With any other, nothing is read or written: the consumer refuses it again.
+    pub(crate) fn claim_check(&self, most_bytes: usize) -> Option<&ClaimCheck> {
+        let Event { facts, claim_check, .. } = &**self.event.as_ref().ok()?;
+        let own_key = |sha256: &str| key::claim(&facts.tenant, &facts.id, sha256);
+        claim_check.as_ref().filter(|claim_check| claim_check.check(own_key, most_bytes as u64).is_ok())
     }
 
     /// The event for the stream, with all its earlier origins, and its partition key.
@@ -183,6 +192,20 @@ mod tests {
         assert_eq!(keyless.into_redriven().unwrap().0, "acme");
         let dead = Candidate { origin: None, ..candidate("dead_letter") };
         assert_eq!(dead.into_redriven().unwrap().1.redrive_of, [origin("7")]);
+    }
+
+    #[test]
+    fn only_a_claim_check_at_the_events_own_key_is_followed() {
+        let mut head = candidate("claim_mismatch");
+        let event = head.event.as_mut().unwrap();
+        event.check_in(&event.line());
+        let own = head.claim_check(1_000).unwrap().key.clone();
+        assert!(own.starts_with("claims/acme/1/"), "{own}");
+        assert!(head.claim_check(10).is_none(), "a line larger than the limit is not fetched");
+        for other in ["events/dt=2026-11-21/hr=09/s-7-0.ndjson.gz", &own.replace("acme", "beta")] {
+            other.clone_into(&mut head.event.as_mut().unwrap().claim_check.as_mut().unwrap().key);
+            assert!(head.claim_check(1_000).is_none(), "{other}");
+        }
     }
 
     #[test]
