@@ -29,9 +29,12 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  /** Whether the configuration asks for credentials, so that ingest needs their secret. */
+  readonly needsCredentials: boolean;
 }
 
 interface Toml {
+  auth?: { mode?: string; origin_header?: string; credentials_file?: string };
   publish: Record<string, unknown>;
   items: { days_to_live: Record<string, number> };
 }
@@ -43,7 +46,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 
 /** The settings in the text of a configuration file. */
 export function settings(toml: string): Settings {
-  const { publish, items } = parse(toml) as unknown as Toml;
+  const { auth = {}, publish, items } = parse(toml) as unknown as Toml;
   for (const [tier, days] of Object.entries(items.days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
@@ -54,6 +57,12 @@ export function settings(toml: string): Settings {
       );
     }
   }
+  const needsCredentials = (auth.mode ?? 'none') !== 'none' || auth.origin_header !== undefined;
+  if (needsCredentials && auth.credentials_file !== undefined) {
+    throw new Error(
+      `auth.credentials_file is \`${auth.credentials_file}\`, but the functions on AWS read the credentials from a secret: remove it`,
+    );
+  }
   const milliseconds = (key: string): number => {
     const value = publish[key];
     if (typeof value !== 'number')
@@ -63,6 +72,7 @@ export function settings(toml: string): Settings {
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
+    needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
   };
 }
