@@ -109,7 +109,7 @@ impl Refreshed {
         Arc::clone(&self.held.lock().unwrap_or_else(PoisonError::into_inner).document)
     }
 
-    /// Whether they are due. Then the next attempt, which is somebody else's, comes later.
+    /// Whether they are due. Only one caller is told so; the next one can be `RETRY` later.
     fn is_my_turn(&self) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_old_ones_are_used_while_they_cannot_be_read_again_and_it_is_tried_every_ten_seconds() {
         let credentials = credentials(&[Some(ACME), Some("gone"), Some("{"), Some(BETA)]).await.unwrap();
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         for _ in 0..5 {
             assert!(knows(&credentials, "acme").await);
         }
@@ -213,7 +213,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_source_that_hangs_delays_one_request_a_little() {
         let credentials = credentials(&[Some(ACME), None]).await.unwrap();
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         let started = Instant::now();
         assert!(knows(&credentials, "acme").await);
         assert_eq!(started.elapsed(), WAIT);

@@ -148,8 +148,7 @@ impl Limiters {
 
 impl Limiter {
     fn charge(&self, tenant: &Key, amount: usize) -> Result<(), Rejection> {
-        let Ok(amount) = u32::try_from(amount) else { return Err(Rejection::BodyTooLarge { limit: 0 }) };
-        let Some(amount) = NonZeroU32::new(amount) else { return Ok(()) };
+        let Some(amount) = NonZeroU32::new(u32::try_from(amount).unwrap_or(u32::MAX)) else { return Ok(()) };
         match self.tenants.check_key_n(tenant, amount) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(early)) => Err(self.exceeded(&early)),

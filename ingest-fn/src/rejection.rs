@@ -316,3 +316,32 @@ impl Rejection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_by_credential_tier_and_quota_are_counted_apart_from_bad_events() {
+        let all = [AuthMode::ApiKey, AuthMode::Signature];
+        let credentials =
+            all.map(|mode| [Rejection::CredentialMissing(mode), Rejection::CredentialInvalid(mode)]);
+        let credentials = credentials.into_iter().flatten();
+        for refused in
+            credentials.chain([Rejection::OriginRefused, Rejection::mismatch("tier", "pro", "free")])
+        {
+            assert_eq!(refused.metric(), Some(Metric::CredentialsRefused), "{refused}");
+            assert_eq!(
+                refused.challenge().is_some(),
+                refused.status() == StatusCode::UNAUTHORIZED,
+                "{refused}"
+            );
+        }
+        let tier = Rejection::TierMissing { allowed: "pro".to_owned() };
+        assert_eq!(tier.metric(), Some(Metric::RequestsFiltered));
+        let retry_after = Duration::from_secs(2);
+        let quota = Rejection::QuotaExceeded { what: "requests", per_second: 1, retry_after };
+        assert_eq!(quota.metric(), Some(Metric::QuotasExceeded));
+        assert_eq!(Rejection::BodyEmpty.metric(), Some(Metric::EventsRejected));
+    }
+}

@@ -14,6 +14,7 @@ use local::event_source_mapping::{Drained, Rules};
 use local::pipeline::{DELIVERY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
+use shared::config::AuthMode;
 use shared::telemetry::{LogFormat, init_logs};
 
 use crate::options::ConfigOption;
@@ -65,6 +66,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
+    let mode = config.auth.mode;
     let mut stop = Stop::new()?;
     let pipeline = Pipeline::start(
         Options {
@@ -85,7 +87,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         adapters,
     )
     .await?;
-    println!("{}", welcome(&pipeline, &data));
+    println!("{}", welcome(&pipeline, &data, mode));
 
     stop.received().await;
     println!(
@@ -115,10 +117,15 @@ fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 
-fn welcome(pipeline: &Pipeline, data: &DataFolder) -> String {
+fn welcome(pipeline: &Pipeline, data: &DataFolder, mode: AuthMode) -> String {
     let url = format!("http://{}", pipeline.address());
     let (bucket, database) = (data.bucket(), data.database_file());
     let (bucket, database) = (bucket.display(), database.display());
+    let (signed, credential) = match mode {
+        AuthMode::None => ("", "X-Customer-Tier: pro"),
+        AuthMode::ApiKey => ("", "Authorization: Bearer YOUR_KEY"),
+        AuthMode::Signature => (", signed as docs/http-api.md#credentials shows", "webhook-signature: …"),
+    };
     format!(
         r#"
 Tidegate {version} runs on this machine.
@@ -128,9 +135,9 @@ Tidegate {version} runs on this machine.
   objects   {bucket}/events/
   items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'
 
-Send an event:
+Send an event{signed}:
 
-  curl -i {url}/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \
+  curl -i {url}/ingest -H '{credential}' -H 'Content-Type: application/json' \
     -d '{{"tenant_id":"acme","log_id":"123","text":"User 555-0199 accessed /reports"}}'
 
 Within five seconds it is an item and an archive line:

@@ -99,14 +99,14 @@ impl Document {
                 let at = format!("{at}.api_keys_sha256[{index}]");
                 let hash = Hash::parse(hash)
                     .ok_or_else(|| invalid(format!("{at} is not a SHA-256 in 64 hexadecimal digits")))?;
-                alone(&document.api_keys.insert(hash, tenant.clone()), &at, "API key", &tenant)?;
+                alone(document.api_keys.insert(hash, tenant.clone()).as_ref(), &at, "API key", &tenant)?;
             }
             let mut webhook_secrets = Vec::new();
             for (index, secret) in written.webhook_secrets.iter().enumerate() {
                 let at = format!("{at}.webhook_secrets[{index}]");
                 let secret = WebhookSecret::parse(secret)
                     .ok_or_else(|| invalid(format!("{at} is not `whsec_` and 24 to 64 bytes in base64")))?;
-                alone(&secrets.insert(secret.clone(), tenant.clone()), &at, "secret", &tenant)?;
+                alone(secrets.insert(secret.clone(), tenant.clone()).as_ref(), &at, "secret", &tenant)?;
                 webhook_secrets.push(secret);
             }
             let identity = Identity { tenant: tenant.clone(), tier };
@@ -155,7 +155,7 @@ impl Hash {
 
 /// A key that two tenants share would let one of them send as the other.
 fn alone(
-    earlier: &Option<TenantId>,
+    earlier: Option<&TenantId>,
     at: &str,
     what: &str,
     tenant: &TenantId,
@@ -196,6 +196,7 @@ impl fmt::Debug for Document {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use shared::config::Config;
 
     use super::*;
@@ -218,6 +219,20 @@ mod tests {
             assert_eq!(document.by_api_key(b"key-1").unwrap().tenant.as_str(), "acme");
             assert_eq!(document.by_api_key(b"key-2"), None);
             assert_eq!(document.by_api_key(hash.as_bytes()), None, "the hash is no key");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_right_key_is_accepted(right in "[!-~]{8,64}", other in prop::collection::vec(any::<u8>(), 0..64), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+            let hash = shared::digest::sha256(right.as_bytes());
+            let document = parse(&tenant(&format!(r#","api_keys_sha256":["{hash}"]"#))).unwrap();
+            prop_assert!(document.by_api_key(right.as_bytes()).is_some());
+            prop_assert_eq!(document.by_api_key(&other).is_some(), other == right.as_bytes());
+            let mut flipped = right.into_bytes();
+            let at = at.index(flipped.len());
+            flipped[at] ^= 1 << bit;
+            prop_assert!(document.by_api_key(&flipped).is_none());
         }
     }
 
