@@ -122,10 +122,7 @@ impl EventMaker<'_> {
     /// `index` is the event's index in its request; `None` for a single one.
     fn event(&self, object: ClientObject, index: Option<usize>) -> Result<Event, Rejection> {
         let ClientObject { tenant, id, event_time, text, fields } = object;
-        if let Some(work) = self.work {
-            work.of(&text)?;
-        }
-        Ok(Event {
+        let event = Event {
             facts: Facts {
                 tenant: self.tenant(tenant)?,
                 id: id.map_or_else(|| self.id(index), Ok)?,
@@ -140,7 +137,11 @@ impl EventMaker<'_> {
             fields,
             claim_check: None,
             redrive_of: Vec::new(),
-        })
+        };
+        if let Some(work) = self.work {
+            work.of(&event.text)?;
+        }
+        Ok(event)
     }
 
     /// The request's tenant, else the event's own, else the default.
