@@ -32,9 +32,12 @@ async fn a_text_of_one_character_too_many_is_refused_and_names_the_number_that_t
     );
     assert_eq!(text(500).await.0, 202);
     eventually("the other text", || (site.stored().items().len() == 1).then_some(())).await;
-    let printed = pipeline.stop();
-    assert!(printed.contains(&format!("at most {LONGEST} characters")), "{printed}");
+    let log = pipeline.stop_and_read_log();
+    let of_the_consumer = format!("work is simulated on texts of at most {LONGEST} characters");
+    assert!(log.contains(&of_the_consumer), "{log}");
     assert_eq!(site.stored().records(), 1);
+    let printed = site.start().stop();
+    assert!(printed.contains(&format!("at most {LONGEST} characters")), "{printed}");
 
     // The longest is accepted. It is not waited for.
     let pipeline = site.start();
