@@ -12,7 +12,7 @@ use shared::mapping::Rules;
 use shared::telemetry::{LogFormat, init_logs};
 use uuid::Uuid;
 
-use crate::terminal::Stop;
+use crate::terminal::{Stop, print};
 
 /// Region and credentials come from the environment, as for every AWS tool.
 #[derive(Args, Debug)]
@@ -82,12 +82,13 @@ pub(crate) async fn run(options: MappingOptions) -> anyhow::Result<()> {
     let id = settings.mapping_id;
 
     let mut stop = Stop::new()?;
-    println!("Mapping {id} reads the stream `{}` and invokes `{}`.", stand_in.stream, stand_in.function);
-    println!("{}", described(&settings.rules));
-    println!("Batches that fail permanently go to s3://{}/aws/lambda/{id}/", stand_in.failures);
+    let StandIn { stream, function, failures, .. } = &stand_in;
+    print(format_args!("Mapping {id} reads the stream `{stream}` and invokes `{function}`."))?;
+    print(described(&settings.rules))?;
+    print(format_args!("Batches that fail permanently go to s3://{failures}/aws/lambda/{id}/"))?;
     let mapping = RemoteMapping::start(&sdk, stand_in, settings, &options.data)?;
     if !options.drain {
-        println!("Press Ctrl-C to stop it. It first processes what is on the stream.");
+        print("Press Ctrl-C to stop it. It first processes what is on the stream.")?;
         stop.received().await;
     }
     report(mapping.running.drain(DRAIN).await)
@@ -126,9 +127,9 @@ fn described(rules: &Rules) -> String {
 
 fn report(drained: Drained) -> anyhow::Result<()> {
     let Drained { complete, batches, records, discarded, remaining } = drained;
-    println!("Drained {records} records in {batches} batches.");
+    print(format_args!("Drained {records} records in {batches} batches."))?;
     if discarded > 0 {
-        println!("{discarded} records failed permanently and were saved.");
+        print(format_args!("{discarded} records failed permanently and were saved."))?;
     }
     if !complete {
         anyhow::bail!("at least {remaining} records are still on the stream: run it again");
