@@ -6,7 +6,6 @@
 
 mod deployed;
 mod lambda;
-mod s3;
 mod settings;
 mod stand_in;
 
@@ -16,12 +15,12 @@ use aws_config::SdkConfig;
 use local::data::{DataFolder, DataLock};
 use local::embedded::EmbeddedCheckpoints;
 use local::event_source_mapping::{EventSourceMapping, Running, Settings};
+use shared::objects::s3::{self, S3Objects};
 use shared::time::Clock;
 
 use crate::kinesis::KinesisReader;
 pub use deployed::deployed_mapping;
 pub use lambda::LambdaInvoker;
-use s3::S3Failures;
 pub use settings::settings;
 pub use stand_in::StandIn;
 
@@ -46,7 +45,7 @@ impl RemoteMapping {
             KinesisReader::new(sdk, stand_in.stream),
             EmbeddedCheckpoints(folder.database()?),
             LambdaInvoker::new(sdk, stand_in.function),
-            S3Failures::new(sdk, stand_in.failures),
+            S3Objects::new(sdk, stand_in.failures, s3::ATTEMPT),
             &Clock::system(),
         );
         Ok(Self { running: mapping.run(), _lock: lock })

@@ -22,7 +22,7 @@ use shared::objects::ObjectStore;
 use shared::partition::partition_key;
 
 use crate::archive::{self, Absent, Span, each_line, members};
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, ManifestPart};
 use crate::pace::Pace;
 use crate::publish::{BYTES, Bundle, RatedPublisher};
 use resume::{Cursors, ReplayCursor, ReplayTask};
@@ -155,10 +155,8 @@ async fn replay(
             Some(first) => Some(first),
             None => archive::first_row(deployment, &shard, since, near).await?,
         };
-        let mut page = match &begun {
-            Some(first) => deployment.manifest_at(&shard, first).await?.into_iter().collect(),
-            None => deployment.manifest(&shard, None).await?,
-        };
+        let part = begun.as_ref().map_or(ManifestPart::After(None), ManifestPart::At);
+        let mut page = deployment.manifest(&shard, part).await?;
         while let Some(last) = page.last().map(|row: &ManifestRow| row.first.clone()) {
             for row in page.into_iter().filter(|row| request.span.overlaps(row.received_at)) {
                 let lines = requested(deployment, request, &row, &mut replayed.absent).await?;
@@ -175,7 +173,7 @@ async fn replay(
                     cursors.reach(&shard, ReplayCursor { first: row.first.clone(), lines: done })?;
                 }
             }
-            page = deployment.manifest(&shard, Some(&last)).await?;
+            page = deployment.manifest(&shard, ManifestPart::After(Some(&last))).await?;
         }
     }
     Ok(replayed)

@@ -1,9 +1,9 @@
 //! The ports of a mapping: where it reads, what it calls and what it saves. The embedded stream and the Runtime API
-//! host implement them, and so can `GetRecords` and `Invoke` of any AWS endpoint.
+//! host implement them, and so can `GetRecords` and `Invoke` of any AWS endpoint. The failure destination is an
+//! `ObjectStore`.
 
 use bytes::Bytes;
 pub use operate::deployment::RetainedRecord;
-use shared::format::failed_batch::FailedBatchObject;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamShard {
@@ -82,9 +82,4 @@ pub enum InvokeFailure {
     /// until it works or its records are too old.
     #[error("not invoked: {0}")]
     NotRun(String),
-}
-
-pub trait FailureDestination: Send + Sync + 'static {
-    /// Returns once `batch` is durable. The shard waits until then, so no record is dropped without being saved.
-    fn save(&self, batch: &FailedBatchObject) -> impl Future<Output = anyhow::Result<()>> + Send;
 }

@@ -291,7 +291,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         let mut read_from = None;
         loop {
             // A page without records may not be the last one. Then the same start is read again.
-            let start = last.as_deref().map_or(first, Start::After);
+            let start = last.clone().map_or(first.clone(), Start::After);
             let read = self.deployment.records(shard, start).await?;
             let is_past = read.records.last().is_some_and(|record| record.arrival > until);
             if let Some(record) = read.records.last() {

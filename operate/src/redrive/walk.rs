@@ -57,7 +57,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
             return Ok(None);
         }
         let first = self.from.map_or(Start::Oldest, Start::At);
-        let start = self.last.as_deref().map_or(first, Start::After);
+        let start = self.last.clone().map_or(first, Start::After);
         let read = self.deployment.records(&self.shard, start).await?;
         if let Some(record) = read.records.last() {
             self.last = Some(record.sequence_number.clone());
