@@ -83,3 +83,9 @@ pub enum InvokeFailure {
     #[error("not invoked: {0}")]
     NotRun(String),
 }
+
+impl InvokeFailure {
+    pub fn function(kind: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Function { kind: kind.into(), message: message.into() }
+    }
+}
