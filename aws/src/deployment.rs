@@ -15,9 +15,9 @@ use consumer_fn::items::dynamodb::read::{Attributes, PROJECTION, batch_get, item
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
-use local::event_source_mapping::ports::{ReadLimit, ShardTail, StreamReader};
+use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, RecordPage, Start,
+    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
 };
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
@@ -139,9 +139,8 @@ impl Deployment for AwsDeployment {
         Ok(self.reader.shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
-    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<RecordPage> {
-        let read = self.reader.read_from(shard, start, PAGE).await?;
-        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead> {
+        self.reader.read_from(shard, start, PAGE).await
     }
 
     /// Lambda does not show the checkpoints of its mapping. The ledger has to suffice.

@@ -10,7 +10,7 @@ use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, RecordPage, Start,
+    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
 };
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -23,7 +23,7 @@ use crate::embedded::{
     Database, EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue,
     EmbeddedStream, Folder, StreamRows,
 };
-use crate::event_source_mapping::ports::{Checkpoints, ReadLimit, ShardTail, StreamReader};
+use crate::event_source_mapping::ports::{Checkpoints, ReadLimit, StreamReader};
 
 /// How much of the stream is read at a time.
 const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 8 * 1024 * 1024 };
@@ -110,15 +110,14 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         Ok(StreamRows(self.database.clone()).shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
-    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<RecordPage> {
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead> {
         let rows = StreamRows(self.database.clone());
         let after = match start {
             Start::Oldest => None,
             Start::After(sequence_number) => Some(sequence_number),
             Start::At(time) => rows.last_before(shard, time).await?,
         };
-        let read = rows.read(shard, after.as_deref(), PAGE).await?;
-        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
+        rows.read(shard, after.as_deref(), PAGE).await
     }
 
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>> {

@@ -45,8 +45,8 @@ pub trait Deployment: Send + Sync + 'static {
     /// The ids of the stream's shards. Closed shards are included while they hold records.
     async fn shards(&self) -> anyhow::Result<Vec<String>>;
 
-    /// Some records of a shard.
-    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<RecordPage>;
+    /// Some records of a shard. There may be none although more follow.
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead>;
 
     /// The last sequence number of a shard that the event source mapping has finished. `None` where it cannot be known.
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>>;
@@ -95,13 +95,22 @@ pub enum ManifestPart<'a> {
     At(&'a ShardPosition),
 }
 
-/// A part of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordPage {
-    /// In order. It may be empty although more follow.
+pub struct ShardRead {
+    /// In the order of the shard.
     pub records: Vec<RetainedRecord>,
-    /// Whether there are more records now. A stream in use never ends.
-    pub has_more: bool,
+    pub tail: ShardTail,
+}
+
+/// Whether more records follow those of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardTail {
+    /// More records, or unknown: read again at once.
+    More,
+    /// Nothing yet (`MillisBehindLatest` is 0).
+    Tip,
+    /// Nothing, ever: the shard was split or merged and is read to its end (`NextShardIterator` is null).
+    Closed,
 }
 
 /// A record that the stream still has.

@@ -97,7 +97,7 @@ pub async fn to_deployment(
                     let key = partition_key(&event.facts.tenant, &event.facts.id, &config.tenants.spread);
                     let (line, parts) = OutgoingLine::new(event, key, config.publish.record_bytes);
                     bytes += line.line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
-                    bundles.push(Bundle { line, parts });
+                    bundles.push((line, parts));
                 }
                 Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
             }

@@ -12,7 +12,7 @@ use consumer_fn::items::{Insert, Item, ItemStore};
 use ingest_fn::publish::{EventStream, Put, StreamRecord};
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
-use operate::deployment::{Deployment, ManifestPart, QueueName, Start};
+use operate::deployment::{Deployment, ManifestPart, QueueName, ShardTail, Start};
 use shared::fields::Fields;
 use shared::format::facts::{Facts, Source};
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
@@ -91,7 +91,7 @@ async fn the_stream(deployment: &AwsDeployment) {
     }
     let read = async |start: Start| {
         let mut read = deployment.records(SHARD, start.clone()).await.unwrap();
-        while read.records.is_empty() && read.has_more {
+        while read.records.is_empty() && read.tail == ShardTail::More {
             read = deployment.records(SHARD, start.clone()).await.unwrap();
         }
         read.records

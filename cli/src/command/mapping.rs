@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use aws::mapping::{RemoteMapping, StandIn, deployed_mapping, settings};
+use aws::mapping::{StandIn, deployed_mapping, settings, start};
 use aws::stack;
 use clap::Args;
 use local::event_source_mapping::Drained;
@@ -86,12 +86,12 @@ pub(crate) async fn run(options: MappingOptions) -> anyhow::Result<()> {
     print(format_args!("Mapping {id} reads the stream `{stream}` and invokes `{function}`."))?;
     print(described(&settings.rules))?;
     print(format_args!("Batches that fail permanently go to s3://{failures}/aws/lambda/{id}/"))?;
-    let mapping = RemoteMapping::start(&sdk, stand_in, settings, &options.data)?;
+    let (mapping, _lock) = start(&sdk, stand_in, settings, &options.data)?;
     if !options.drain {
         print("Press Ctrl-C to stop it. It first processes what is on the stream.")?;
         stop.received().await;
     }
-    report(mapping.running.drain(DRAIN).await)
+    report(mapping.drain(DRAIN).await)
 }
 
 fn named(options: &MappingOptions) -> anyhow::Result<StandIn> {

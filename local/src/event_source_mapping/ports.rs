@@ -3,7 +3,7 @@
 //! `ObjectStore`.
 
 use bytes::Bytes;
-pub use operate::deployment::RetainedRecord;
+pub use operate::deployment::{RetainedRecord, ShardRead, ShardTail};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamShard {
@@ -20,24 +20,6 @@ pub struct ReadLimit {
     /// The read ends with the record with which the data reaches this many bytes. So it returns at least one record if
     /// there is one.
     pub bytes: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardRead {
-    /// In the order of the shard.
-    pub records: Vec<RetainedRecord>,
-    pub tail: ShardTail,
-}
-
-/// Whether more records follow those of a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShardTail {
-    /// More records, or unknown: read again at once.
-    More,
-    /// Nothing yet (`MillisBehindLatest` is 0).
-    Tip,
-    /// Nothing, ever: the shard was split or merged and is read to its end (`NextShardIterator` is null).
-    Closed,
 }
 
 pub trait StreamReader: Send + Sync + 'static {

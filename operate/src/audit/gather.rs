@@ -22,7 +22,7 @@ use super::facts::{ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine,
 use super::objects;
 use crate::OnProgress;
 use crate::archive::{self, SKEW, Span, each_page, earlier, gone, key_start, manifest, ranges_of};
-use crate::deployment::{Deployment, NamedItem, QueueName, Start};
+use crate::deployment::{Deployment, NamedItem, QueueName, ShardTail, Start};
 use crate::failed_batch::failed_batch;
 
 /// Objects that are fetched at the same time.
@@ -304,7 +304,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                 self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
             }
             (self.progress)("events on the stream", self.facts.arrivals.len() as u64, None);
-            if !read.has_more || is_past {
+            if read.tail != ShardTail::More || is_past {
                 break;
             }
         }

@@ -12,7 +12,7 @@ use shared::time::Timestamp;
 use super::candidate::Selection;
 use super::cover::Cover;
 use crate::archive::{SKEW, Span};
-use crate::deployment::{Deployment, Start};
+use crate::deployment::{Deployment, ShardTail, Start};
 
 pub(crate) struct Walk<'a, D> {
     deployment: &'a D,
@@ -62,7 +62,7 @@ impl<'a, D: Deployment> Walk<'a, D> {
         if let Some(record) = read.records.last() {
             self.last = Some(record.sequence_number.clone());
         }
-        self.is_over = !read.has_more;
+        self.is_over = read.tail != ShardTail::More;
         let mut page = Page::default();
         for record in read.records {
             let is_open = ShardPosition::new(record.sequence_number.as_str(), 0) >= self.done_end;

@@ -15,7 +15,7 @@ use local::embedded::EmbeddedStream;
 use operate::archive::Span;
 use operate::cat::{Printed, cat};
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, RecordPage, Start,
+    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
 };
 use shared::digest::sha256;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
@@ -98,7 +98,7 @@ impl<D: Deployment> Deployment for Noting<D> {
         self.objects.inner.shards().await
     }
 
-    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<RecordPage> {
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead> {
         self.objects.inner.records(shard, start).await
     }
 
