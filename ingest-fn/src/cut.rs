@@ -9,7 +9,7 @@ use serde::Deserializer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::client_object::ClientObject;
-use shared::config::Config;
+use shared::config::{Config, SimulatedWork};
 use shared::fields::Fields;
 use shared::format::event_line::Event;
 use shared::format::facts::Facts;
@@ -56,7 +56,7 @@ pub(crate) fn cut(
     config: &Config,
     ids: &Ids,
 ) -> Result<RequestEvents<Event>, Rejection> {
-    let maker = EventMaker { sender, admitted, config, ids };
+    let maker = EventMaker { sender, admitted, config, ids, work: config.simulated_work() };
     match admitted.media_type {
         MediaType::Text => maker.text(body),
         MediaType::Ndjson => maker.lines(body),
@@ -70,6 +70,7 @@ struct EventMaker<'a> {
     admitted: &'a Admitted,
     config: &'a Config,
     ids: &'a Ids,
+    work: Option<SimulatedWork>,
 }
 
 impl EventMaker<'_> {
@@ -123,7 +124,7 @@ impl EventMaker<'_> {
     /// `index` is the event's index in its request; `None` for a single one.
     fn event(&self, object: ClientObject, index: Option<usize>) -> Result<Event, Rejection> {
         let ClientObject { tenant, id, event_time, text, fields } = object;
-        Ok(Event {
+        let event = Event {
             facts: Facts {
                 tenant: self.tenant(tenant)?,
                 id: id.map_or_else(|| self.id(index), Ok)?,
@@ -138,7 +139,11 @@ impl EventMaker<'_> {
             fields,
             claim_check: None,
             redrive_of: Vec::new(),
-        })
+        };
+        if let Some(work) = self.work {
+            work.of(&event.text)?;
+        }
+        Ok(event)
     }
 
     /// The sender's tenant, else the event's own, else the default.

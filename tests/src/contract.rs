@@ -7,11 +7,12 @@ use std::path::PathBuf;
 
 use ingest_fn::drain;
 use serde_json::{Value, json};
+use shared::config::Consumer;
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
 use shared::id::{EventId, TenantId};
-use shared::mapping::{CONSUMER_TIMEOUT, Rules, STARTING_POSITION};
+use shared::mapping::{Rules, STARTING_POSITION};
 use shared::metric::{Metric, NAMESPACE};
 use shared::permission::{On, Permission};
 use shared::{limits, partition};
@@ -50,7 +51,12 @@ fn contract() -> Value {
         },
         "consumer": {
             "memoryMb": limits::PROCESSOR_MB,
-            "timeoutSeconds": CONSUMER_TIMEOUT.as_secs(),
+            // Of `consumer.timeout_seconds`.
+            "timeoutSeconds": {
+                "default": Consumer::default().timeout_seconds,
+                "least": Consumer::SHORTEST_TIMEOUT,
+                "most": Consumer::LONGEST_TIMEOUT,
+            },
         },
         "stream": { "retentionSeconds": limits::STREAM_RETENTION.as_secs() },
         "spill": {
@@ -63,7 +69,7 @@ fn contract() -> Value {
             "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
         },
         "mapping": mapping(&Rules::default()),
-        "prefixes": { "archive": key::KEPT_TOGETHER, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
+        "prefixes": { "archive": key::ARCHIVE, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
         "tables": {
             "events": { "prefix": "events/", "columns": columns(ArchiveLine::COLUMNS) },
             "errors": { "prefix": key::QUARANTINE, "columns": columns(QuarantineLine::COLUMNS) },
