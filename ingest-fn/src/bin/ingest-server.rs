@@ -19,9 +19,9 @@ async fn run() -> anyhow::Result<()> {
     let (config, metrics) = telemetry::start("ingest-server").map_err(anyhow::Error::from_boxed)?;
 
     let address = environment::listen(variable);
+    let state = clients::state(Arc::new(config), variable).await?;
     let listener =
         TcpListener::bind(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
-    let state = clients::state(Arc::new(config), variable).await?;
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     tracing::info!(address = %listener.local_addr()?, "serving");
