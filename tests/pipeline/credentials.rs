@@ -21,22 +21,8 @@ struct Credentials(TempDir);
 impl Credentials {
     fn new() -> Self {
         let credentials = Self(tempfile::tempdir().unwrap());
-        credentials.write(&credentials.document("acme-key").to_string());
+        credentials.write(&document("acme-key").to_string());
         credentials
-    }
-
-    fn document(&self, acme_key: &str) -> Value {
-        let tenant = |name: &str, tier: &str, key: &str, secret: &[u8]| {
-            let secret = format!("whsec_{}", base64_simd::STANDARD.encode_to_string(secret));
-            json!({
-                "tenant": name, "tier": tier,
-                "api_keys_sha256": [sha256(key.as_bytes())], "webhook_secrets": [secret],
-            })
-        };
-        json!({ "tenants": [
-            tenant("acme", "enterprise", acme_key, ACME_SECRET),
-            tenant("beta", "free", "beta-key", BETA_SECRET),
-        ] })
     }
 
     fn path(&self) -> PathBuf {
@@ -56,6 +42,21 @@ impl Credentials {
             self.path().display()
         ))
     }
+}
+
+/// Of two tenants. `beta` has the key `beta-key`.
+fn document(acme_key: &str) -> Value {
+    let tenant = |name: &str, tier: &str, key: &str, secret: &[u8]| {
+        let secret = format!("whsec_{}", base64_simd::STANDARD.encode_to_string(secret));
+        json!({
+            "tenant": name, "tier": tier,
+            "api_keys_sha256": [sha256(key.as_bytes())], "webhook_secrets": [secret],
+        })
+    };
+    json!({ "tenants": [
+        tenant("acme", "enterprise", acme_key, ACME_SECRET),
+        tenant("beta", "free", "beta-key", BETA_SECRET),
+    ] })
 }
 
 fn with_key(pipeline: &LocalRun, path: &str, key: &str, body: &Value) -> RequestBuilder {
@@ -143,7 +144,7 @@ async fn a_key_is_replaced_while_the_pipeline_runs_and_a_broken_file_changes_not
         }
     };
     assert!(accepted("acme-key").await && !accepted("new-key").await);
-    credentials.write(&credentials.document("new-key").to_string());
+    credentials.write(&document("new-key").to_string());
     until("new-key", true).await;
     assert!(!accepted("acme-key").await);
 

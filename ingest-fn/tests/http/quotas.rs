@@ -9,7 +9,7 @@ use shared::tier::Tier;
 use crate::server::{ACME, Faults, JSON, NDJSON, Server, TEXT, post};
 
 fn limited(quota: Quota) -> impl FnOnce(&mut Config) {
-    move |config| drop(config.quotas.tiers.insert(Tier::parse("pro").unwrap(), quota))
+    move |config| config.quotas.tiers = [(Tier::parse("pro").unwrap(), quota)].into()
 }
 
 #[tokio::test(start_paused = true)]
