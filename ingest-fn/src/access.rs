@@ -33,6 +33,14 @@ pub(crate) enum Caller {
     Signed(Signed),
 }
 
+/// The credential of a request.
+enum Proof {
+    NotNeeded,
+    Key(Identity),
+    /// It proves something only together with the body.
+    Signed(Signed),
+}
+
 /// A message that names its tenant, with what it must be signed with.
 #[derive(Debug)]
 pub(crate) struct Signed {
@@ -54,19 +62,10 @@ impl Access {
         raw: &RawRequest<'_>,
         now: Timestamp,
     ) -> Result<Caller, Rejection> {
-        let auth = &self.config.auth;
-        let credentials = self.credentials.current().await;
-        if let Some(name) = &auth.origin_header {
-            let mut values = raw.headers.get_all(name).iter();
-            let is_right = |value: &http::HeaderValue| credentials.has_origin_secret(value.as_bytes());
-            if !values.next().is_some_and(is_right) || values.next().is_some() {
-                return Err(Rejection::OriginRefused);
-            }
-        }
-        let identity = match auth.mode {
-            AuthMode::None => None,
-            AuthMode::ApiKey => Some(by_api_key(raw.headers, &credentials)?),
-            AuthMode::Signature => return Ok(Caller::Signed(self.claimed(raw, &credentials, now)?)),
+        let identity = match self.proof(raw, now).await? {
+            Proof::NotNeeded => None,
+            Proof::Key(identity) => Some(identity),
+            Proof::Signed(signed) => return Ok(Caller::Signed(signed)),
         };
         let sender = admit::sender(raw, identity.as_ref(), &self.config)?;
         self.quotas.request(&sender)?;
@@ -95,6 +94,24 @@ impl Access {
     /// Charges the body to the sender.
     pub(crate) fn charge(&self, sender: &Sender, bytes: usize) -> Result<(), Rejection> {
         self.quotas.bytes(sender, bytes)
+    }
+
+    /// The gateway's secret is checked, and the credential is found.
+    async fn proof(&self, raw: &RawRequest<'_>, now: Timestamp) -> Result<Proof, Rejection> {
+        let auth = &self.config.auth;
+        let credentials = self.credentials.current().await;
+        if let Some(name) = &auth.origin_header {
+            let mut values = raw.headers.get_all(name).iter();
+            let is_right = |value: &http::HeaderValue| credentials.has_origin_secret(value.as_bytes());
+            if !values.next().is_some_and(is_right) || values.next().is_some() {
+                return Err(Rejection::OriginRefused);
+            }
+        }
+        Ok(match auth.mode {
+            AuthMode::None => Proof::NotNeeded,
+            AuthMode::ApiKey => Proof::Key(by_api_key(raw.headers, &credentials)?),
+            AuthMode::Signature => Proof::Signed(self.claimed(raw, &credentials, now)?),
+        })
     }
 
     fn claimed(

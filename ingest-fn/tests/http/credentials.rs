@@ -222,8 +222,8 @@ async fn a_wrong_signature_an_unknown_tenant_and_an_old_message_get_the_same_ans
     let wrong = |secret| json(Message::signed(secret, "msg_1", NOW_SECONDS, "{}"));
     let answers = [
         server.send(wrong(BETA_SECRET).to(HOOK)).await,
-        server.send(json(message("{}")).to("/v1/webhooks/nobody/events/new")).await,
-        server.send(wrong(NO_ONES_SECRET).to("/v1/webhooks/nobody/events/new")).await,
+        server.send(json(message("{}")).to("/v1/webhooks/unknown/events/new")).await,
+        server.send(wrong(NO_ONES_SECRET).to("/v1/webhooks/unknown/events/new")).await,
         server.send(wrong(NO_ONES_SECRET).to("/v1/webhooks/mute/events/new")).await,
         server.send(json(message("{}")).to("/events")).await,
         server.send(json(Message::signed(ACME_SECRET, "msg_1", NOW_SECONDS - 301, "{}")).to(HOOK)).await,
