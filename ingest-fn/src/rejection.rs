@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use shared::client_object::InvalidObject;
+use shared::config::Recipe;
 use shared::gzip::InflateError;
 use shared::id::{InvalidEventId, InvalidTenantId};
 use shared::json::Unreadable;
@@ -15,11 +16,17 @@ use crate::publish::Unpublished;
 /// streams, queues and buckets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Rejection {
-    #[error("the header `X-Customer-Tier` is missing (allowed: {allowed})")]
+    #[error(
+        "the header `X-Customer-Tier` is missing (allowed: {allowed}): send it, or set `tiers.default`, or start with `--recipe {}`",
+        Recipe::ROBUST_DATA_PROCESSOR.name
+    )]
     TierMissing { allowed: String },
     #[error("tier `{tier}` is not allowed (allowed: {allowed})")]
     TierNotAllowed { tier: String, allowed: String },
-    #[error("no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`")]
+    #[error(
+        "no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`, or set `tenants.default`, or start with `--recipe {}`",
+        Recipe::HTTP_INGESTION.name
+    )]
     TenantMissing,
     #[error("{0}")]
     TenantInvalid(String),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::routing::get;
 use ingest_fn::{IngestState, drain};
-use shared::config::Config;
+use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
 use shared::mapping::CONSUMER_TIMEOUT;
 use shared::time::Clock;
@@ -45,7 +45,7 @@ pub struct Options {
     pub data: PathBuf,
     pub config: Config,
     /// Where `config` came from: the children read it too.
-    pub config_file: Option<PathBuf>,
+    pub config_source: ConfigSource,
     /// The number of shards of a new stream.
     pub shards: u16,
     /// This program. It starts children as `tidegate function …`.
@@ -172,9 +172,7 @@ impl Pipeline {
 fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {
     let mut arguments: Vec<OsString> = vec!["function".into(), function.name().into()];
     arguments.extend(["--data".into(), options.data.clone().into()]);
-    if let Some(file) = &options.config_file {
-        arguments.extend(["--config".into(), file.clone().into()]);
-    }
+    arguments.extend(options.config_source.options());
     FunctionSpec {
         name: function.name().to_owned(),
         program: options.program.clone(),

@@ -7,10 +7,12 @@ mod check;
 mod constant;
 mod load;
 mod locate;
+mod recipe;
 mod sections;
 
-pub use load::{ConfigError, load, load_here, parse};
+pub use load::{ConfigError, ConfigSource, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
+pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
     Archive, ArchiveContent, Config, Items, Limits, Publish, Redact, RedactKind, Telemetry, Tenants, Tiers,
     Transform, TransformStep,
