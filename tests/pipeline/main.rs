@@ -2,6 +2,7 @@
 //!
 //! | module | tests |
 //! |---|---|
+//! | `accept` | the acceptance of each recipe's document, briefly |
 //! | `happy_path` | an event of each kind, from the request to item and archive line |
 //! | `rejections` | requests that ingest refuses |
 //! | `flood` | many requests at once, of several tenants |
@@ -21,6 +22,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod accept;
 mod audit;
 mod crash_matrix;
 mod dropped;
