@@ -16,7 +16,8 @@ test('ingest has time for its budgets and for the answer', () => {
   assert.equal(settings(source('tidegate.toml')).ingestTimeout.toSeconds(), 15);
 });
 
-test('a configuration without one of the budgets is refused by name', () => {
-  const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, '');
-  assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not undefined/);
+test('a key that is left out has its default, and one that is no number is refused by name', () => {
+  assert.deepEqual(settings(''), settings(source('tidegate.toml')));
+  const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, 'claim_check_ms = "long"');
+  assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not long/);
 });

@@ -45,6 +45,11 @@ pub(crate) struct AcceptOptions {
 
 /// 0 if no line failed, 1 if one did. An error if it could not be run.
 pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "aws")]
+    anyhow::ensure!(
+        options.url.is_some() || !options.stack.is_named(),
+        "--stack and --aws need --url: without it, a local run is started, whose data is looked at"
+    );
     let mut process = None;
     let (url, what) = if let Some(url) = &options.url {
         (url.clone(), "at")
