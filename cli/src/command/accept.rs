@@ -60,7 +60,7 @@ pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
         process = Some(started);
         (url, "a local run of it at")
     };
-    print(&format!("# {}: {what} {url}\n\n", options.recipe.name))?;
+    print(format_args!("# {}: {what} {url}\n", options.recipe.name))?;
 
     let opened = match options.deployment(process.as_ref()) {
         Some(deployment) => Some(deployment.open(&Plain).await?),
@@ -72,12 +72,12 @@ pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
         Some(Opened::Stack(stack)) => against(&options, &url, Some(&**stack), process_now).await?,
         opened => against(&options, &url, folder(opened.as_ref()), process_now).await?,
     };
-    print(&format!("\n{}: {summary}\n", options.recipe.name))?;
+    print(format_args!("\n{}: {summary}", options.recipe.name))?;
     if summary.failed == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(process) = process {
-        print(&format!("Log and data of the run are in {}.\n", process.keep().display()))?;
+        print(format_args!("Log and data of the run are in {}.", process.keep().display()))?;
     }
     Ok(ExitCode::FAILURE)
 }
