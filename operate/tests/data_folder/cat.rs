@@ -125,7 +125,7 @@ impl<D: Deployment> Deployment for Noting<D> {
     }
 
     async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
-        self.deployment.attributes(tenant, id).await
+        self.objects.inner.attributes(tenant, id).await
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
