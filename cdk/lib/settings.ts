@@ -29,10 +29,18 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  readonly consumerTimeout: Duration;
+  /**
+   * How much later than without simulated work an event may be stored. It waits for the batch in progress, then for its own; each
+   * takes less than the time-out.
+   */
+  readonly simulatedWork: Duration;
 }
 
 interface Toml {
   publish?: Record<string, unknown>;
+  transform?: { simulate_work?: number };
+  consumer?: { timeout_seconds?: number };
   items?: { days_to_live?: Record<string, number> };
 }
 
@@ -57,10 +65,12 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 
 /** The settings in the text of a configuration file. A key that it leaves out has its default, as for the functions. */
 export function settings(toml: string): Settings {
-  const [given, defaults] = [toml, readFileSync(CONFIGURATION, 'utf8')].map((text) => parse(text) as Toml);
-  const publish = { ...defaults?.publish, ...given?.publish };
+  const given = parse(toml) as Toml;
+  const defaults = parse(readFileSync(CONFIGURATION, 'utf8')) as Toml;
+  const { transform, consumer } = given;
+  const publish = { ...defaults.publish, ...given.publish };
   // The functions take these days as a whole, too: a tier that is not named has none.
-  const days_to_live = given?.items?.days_to_live ?? defaults?.items?.days_to_live ?? {};
+  const days_to_live = given.items?.days_to_live ?? defaults.items?.days_to_live ?? {};
   for (const [tier, days] of Object.entries(days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
@@ -77,9 +87,18 @@ export function settings(toml: string): Settings {
       throw new Error(`publish.${key} must be a number of milliseconds, not ${String(value)}`);
     return value;
   };
+  const allowed = CONTRACT.consumer.timeoutSeconds;
+  const timeout = consumer?.timeout_seconds ?? allowed.default;
+  if (!(timeout >= allowed.least && timeout <= allowed.most)) {
+    throw new Error(`consumer.timeout_seconds is ${timeout}, allowed: ${allowed.least} to ${allowed.most}`);
+  }
+  const consumerTimeout = Duration.seconds(timeout);
+  const worksFor = (transform?.simulate_work ?? 0) > 0 ? 2 * timeout : 0;
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
+    consumerTimeout,
+    simulatedWork: Duration.seconds(worksFor),
   };
 }

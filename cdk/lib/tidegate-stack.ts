@@ -41,7 +41,15 @@ export class TidegateStack extends Stack {
 
     const items = new ItemsTable(this, 'Items', { protectData, metricMath });
     const ledger = new LedgerTable(this, 'Ledger', { protectData });
-    const consumer = new Consumer(this, 'Consumer', { ...config.consumer, platform, stream, archive, items, ledger });
+    const consumer = new Consumer(this, 'Consumer', {
+      ...config.consumer,
+      platform,
+      settings,
+      stream,
+      archive,
+      items,
+      ledger,
+    });
 
     const reader = new TenantReader(this, 'Reader', { items });
     const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage, namedQueries: config.namedQueries });

@@ -22,10 +22,15 @@ export function app(): App {
   return new App({ outdir, context, analyticsReporting: false });
 }
 
-export function stack(stage: StageName, change: Partial<StageConfig> = {}, within = app()): TidegateStack {
+export function stack(
+  stage: StageName,
+  change: Partial<StageConfig> = {},
+  within = app(),
+  settings = readSettings(),
+): TidegateStack {
   const config = { ...stageConfig((key) => (key === 'stage' ? stage : undefined)), ...change };
   const assets = functionAssets('placeholder', config.architecture);
-  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings: readSettings(), assets });
+  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings, assets });
 }
 
 const templates = new Map<StageName, Template>();

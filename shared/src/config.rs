@@ -9,11 +9,13 @@ mod load;
 mod locate;
 mod recipe;
 mod sections;
+mod work;
 
 pub use load::{ConfigError, ConfigSource, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
 pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
-    Archive, ArchiveContent, Config, Items, Limits, Publish, Redact, RedactKind, Telemetry, Tenants, Tiers,
-    Transform, TransformStep,
+    Archive, ArchiveContent, Config, Consumer, Items, Limits, Publish, Redact, RedactKind, Telemetry,
+    Tenants, Tiers, Transform, TransformStep,
 };
+pub use work::{SimulatedWork, WorkTooLong};

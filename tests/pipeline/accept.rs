@@ -33,7 +33,9 @@ fn event_receiver_is_accepted() {
 
 #[test]
 fn robust_data_processor_is_accepted() {
-    check("robust-data-processor", 14, &[("TIDEGATE__TRANSFORM__SIMULATE_WORK", "0.003")]);
+    let variables =
+        [("TIDEGATE__TRANSFORM__SIMULATE_WORK", "0.003"), ("TIDEGATE__CONSUMER__TIMEOUT_SECONDS", "60")];
+    check("robust-data-processor", 15, &variables);
 }
 
 #[test]

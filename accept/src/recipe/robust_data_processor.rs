@@ -8,7 +8,7 @@ use operate::deployment::{Attributes, Deployment};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{check, check_stored};
+use super::{check, check_stored, refused};
 use crate::client::Call;
 use crate::load::{Load, Spread};
 use crate::stored::{Archived, SOON, Stored, text, time};
@@ -26,7 +26,7 @@ const CRASH_WORK: Duration = Duration::from_secs(9);
 const CRASH_AFTER: Duration = Duration::from_secs(6);
 
 pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
-    let work = run.config.transform.work_per_character();
+    let work = Duration::from_secs_f64(run.config.transform.simulate_work);
     let scenarios = Scenarios::new(run);
     check!(run, "Scenario 1: structured data (JSON), with tenant_id, log_id and text", scenarios.json(run));
     check!(run, "Scenario 2: unstructured data (raw text), with the header X-Tenant-ID", scenarios.text(run));
@@ -68,6 +68,7 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
     }
     slow_worker(run, work).await;
     flood(run, work).await;
+    too_long(run).await;
     check_stored!(run, stored, "The isolation check: the same log_id of acme_corp and of beta_inc", async {
         isolated(&run.client, stored, within).await
     });
@@ -301,6 +302,24 @@ async fn flood<D: Deployment>(run: &mut Run<'_, D>, work: Duration) {
             ))
         }
     );
+}
+
+/// A text that the worker has no time for.
+async fn too_long<D: Deployment>(run: &mut Run<'_, D>) {
+    let requirement = "API does not hang or time out: a text that the worker has no time for is refused";
+    let Some(work) = run.config.simulated_work() else {
+        return run
+            .report
+            .skip(requirement, "needs `transform.simulate_work`: without it the worker has time for all");
+    };
+    let characters = work.longest_text() + 1;
+    check!(run, requirement, async {
+        let call = Call::text("/ingest", "x".repeat(characters)).header("X-Tenant-ID", "acme");
+        let answer = refused(&run.client, call, 413, "work_too_long").await?;
+        let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        ensure!(detail.contains(&work.longest_text().to_string()), "the detail has no limit: {detail}");
+        anyhow::Ok(format!("413 work_too_long: {detail}"))
+    });
 }
 
 /// One id, two tenants: two items.
