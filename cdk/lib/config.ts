@@ -10,6 +10,8 @@ export interface StageConfig {
   readonly stage: string;
   /** Keep tables, queues and the stream when the stack is deleted, and refuse to delete the stack itself. */
   readonly protectData: boolean;
+  /** Whether anyone who finds the URL may send as any tenant. */
+  readonly mayBePublic: boolean;
   /** arm64 costs a fifth less. It has not been tried. */
   readonly architecture: Architecture;
   readonly stream: StreamConfig;
@@ -38,7 +40,7 @@ export interface IngestConfig {
    * account's concurrency.
    */
   readonly reservedConcurrency?: number;
-  /** `none`: public, tenants are named by headers. `iam`: only the account's own callers, signed with SigV4. */
+  /** Of the URL. `none`: anyone can reach it. `iam`: only callers that the account allows, signed with SigV4. */
   readonly auth: 'none' | 'iam';
   /** Shift a tenth of the traffic first, and roll back if an alarm fires. */
   readonly canary: boolean;
@@ -70,6 +72,7 @@ export interface LogConfig {
 }
 
 interface StageChanges {
+  readonly mayBePublic?: boolean;
   readonly stream?: StreamConfig;
   readonly ingest?: Partial<IngestConfig>;
   readonly consumer?: Partial<ConsumerConfig>;
@@ -79,6 +82,7 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
   dev: {
     stage: 'dev',
     protectData: false,
+    mayBePublic: true,
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 1 },
     ingest: { memoryMb: 512, auth: 'none', canary: false, tracing: true },
@@ -90,6 +94,7 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
   prod: {
     stage: 'prod',
     protectData: true,
+    mayBePublic: false,
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 2 },
     ingest: { memoryMb: 512, reservedConcurrency: 100, auth: 'none', canary: true, tracing: true },
@@ -110,7 +115,11 @@ const RECIPES: Readonly<Record<string, StageChanges>> = {
   // Its cost is to follow its use, and it needs no traces.
   'http-ingestion': { ingest: { tracing: false }, consumer: { tracing: false } },
   // Public without credentials, on the free tier.
-  'robust-data-processor': { ingest: { auth: 'none', tracing: false }, consumer: { tracing: false } },
+  'robust-data-processor': {
+    mayBePublic: true,
+    ingest: { auth: 'none', tracing: false },
+    consumer: { tracing: false },
+  },
 };
 
 /** The stage of `-c stage=`, `dev` by default, changed by the other `-c` options. */
@@ -129,12 +138,15 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
   if (changes === undefined) {
     throw new Error(`recipe \`${recipe}\` is not known (known: ${Object.keys(RECIPES).join(', ')})`);
   }
+  const auth = text(context, 'auth') ?? changes.ingest?.auth ?? stage.ingest.auth;
+  if (auth !== 'none' && auth !== 'iam') throw new Error(`auth \`${auth}\` is not known (known: none, iam)`);
   return {
     ...stage,
     stream: streamConfig(text(context, 'stream')) ?? changes.stream ?? stage.stream,
-    ingest: { ...stage.ingest, ...changes.ingest },
     consumer: { ...stage.consumer, ...changes.consumer },
     architecture,
+    mayBePublic: stage.mayBePublic || changes.mayBePublic === true || text(context, 'public') === 'true',
+    ingest: { ...stage.ingest, ...changes.ingest, auth },
     namedQueries: text(context, 'namedQueries') !== 'false',
     metricMath: text(context, 'metricMath') !== 'false',
     alarmEmail: text(context, 'alarmEmail') ?? stage.alarmEmail,

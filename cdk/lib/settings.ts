@@ -29,6 +29,8 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  /** Whether the configuration asks for credentials, so that ingest needs their secret. */
+  readonly needsCredentials: boolean;
   readonly consumerTimeout: Duration;
   /**
    * How much later than without simulated work an event may be stored. It waits for the batch in progress, then for its own; each
@@ -38,6 +40,7 @@ export interface Settings {
 }
 
 interface Toml {
+  auth?: { mode?: string; origin_header?: string; credentials_file?: string };
   publish?: Record<string, unknown>;
   transform?: { simulate_work?: number };
   consumer?: { timeout_seconds?: number };
@@ -67,7 +70,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 export function settings(toml: string): Settings {
   const given = parse(toml) as Toml;
   const defaults = parse(readFileSync(CONFIGURATION, 'utf8')) as Toml;
-  const { transform, consumer } = given;
+  const { auth = {}, transform, consumer } = given;
   const publish = { ...defaults.publish, ...given.publish };
   // The functions take these days as a whole, too: a tier that is not named has none.
   const days_to_live = given.items?.days_to_live ?? defaults.items?.days_to_live ?? {};
@@ -80,6 +83,12 @@ export function settings(toml: string): Settings {
           `${REDELIVERY_DAYS} or more`,
       );
     }
+  }
+  const needsCredentials = (auth.mode ?? 'none') !== 'none' || auth.origin_header !== undefined;
+  if (needsCredentials && auth.credentials_file !== undefined) {
+    throw new Error(
+      `auth.credentials_file is \`${auth.credentials_file}\`, but the functions on AWS read the credentials from a secret: remove it`,
+    );
   }
   const milliseconds = (key: string): number => {
     const value = publish[key];
@@ -97,6 +106,7 @@ export function settings(toml: string): Settings {
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
+    needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
     consumerTimeout,
     simulatedWork: Duration.seconds(worksFor),

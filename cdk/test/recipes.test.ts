@@ -46,7 +46,7 @@ test('event-streaming scales by itself and is released gradually', () => {
   assert.equal(resources(template, 'AWS::CodeDeploy::DeploymentGroup').length, 1);
 });
 
-test('robust-data-processor is public in every stage and traces nothing', () => {
+test('robust-data-processor is public in every stage, because its document asks for it, and traces nothing', () => {
   for (const stage of STAGES) {
     const { template } = deployed('robust-data-processor', stage);
     assert.equal(resource(template, 'AWS::Lambda::Url', 'Ingest').Properties.AuthType, 'NONE');

@@ -41,3 +41,16 @@ test('a key that is left out has its default, and one that is no number is refus
   const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, 'claim_check_ms = "long"');
   assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not long/);
 });
+
+test('credentials are needed for keys, for signatures and for a secret header, and come from the secret', () => {
+  const auth = (lines: string) => settings(source('tidegate.toml').replace(/^mode = "none"$/m, lines)).needsCredentials;
+  assert.equal(auth('mode = "none"'), false);
+  assert.equal(auth('mode = "api_key"'), true);
+  assert.equal(auth('mode = "signature"'), true);
+  assert.equal(auth('mode = "none"\norigin_header = "X-Origin"'), true);
+  assert.equal(settings(source('tidegate.toml').replace('[auth]', '[unused]')).needsCredentials, false);
+  assert.throws(
+    () => auth('mode = "api_key"\ncredentials_file = "keys.json"'),
+    /auth\.credentials_file is `keys\.json`, but the functions on AWS read the credentials from a secret: remove it/,
+  );
+});

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
+use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestState, drain};
 use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
@@ -88,6 +89,7 @@ impl Pipeline {
         prometheus: Prometheus,
         adapters: &impl Adapters,
     ) -> anyhow::Result<Self> {
+        let credentials = Credentials::in_file(&options.config).await?;
         let data = DataFolder::open(&options.data)?;
         let lock = data.lock()?;
         let clock = Clock::system();
@@ -128,7 +130,8 @@ impl Pipeline {
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
-        let state = IngestState::new(Arc::new(options.config), stream, objects, queue, clock, Ids::system());
+        let config = Arc::new(options.config);
+        let state = IngestState::new(config, credentials, stream, objects, queue, clock, Ids::system());
         let metrics = get(move || {
             let text = prometheus.render();
             async move { ([("content-type", "text/plain; version=0.0.4")], text) }

@@ -43,6 +43,12 @@ fn contract() -> Value {
             ),
         },
         "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
+        // For the ingest function, where the configuration asks for credentials.
+        "credentials": {
+            "variables": ingest_fn::environment::CREDENTIALS_ENVIRONMENT,
+            "permissions": permissions(ingest_fn::environment::CREDENTIALS_PERMISSIONS),
+            "empty": r#"{"tenants":[]}"#,
+        },
         "consumer": {
             "memoryMb": limits::PROCESSOR_MB,
             // Of `consumer.timeout_seconds`.
@@ -75,8 +81,11 @@ fn contract() -> Value {
 }
 
 fn function(binary: &str, variables: &[&str], permissions: &[Permission]) -> Value {
-    let permissions: Vec<_> = permissions.iter().map(permission).collect();
-    json!({ "binary": binary, "variables": variables, "permissions": permissions })
+    json!({ "binary": binary, "variables": variables, "permissions": self::permissions(permissions) })
+}
+
+fn permissions(permissions: &[Permission]) -> Vec<Value> {
+    permissions.iter().map(permission).collect()
 }
 
 fn permission(Permission { action, on }: &Permission) -> Value {
@@ -87,6 +96,7 @@ fn permission(Permission { action, on }: &Permission) -> Value {
         On::Ledger => "ledger",
         On::Bucket => "bucket",
         On::SpillQueue => "spillQueue",
+        On::Credentials => "credentials",
         On::Logs => "logs",
         On::Everything => "everything",
     };

@@ -69,7 +69,7 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
         ("Failure (rate limit, error, timeout): retry with exponential backoff", dispatch),
         ("Max retries reached: dead letter queue", dispatch),
         ("CI/CD pipeline", "not a request: .github/workflows"),
-        ("Secure authentication", "needs AWS: IAM on the Function URL, see docs/recipes/event-bridge.md"),
+        ("Secure authentication", "not a request: `-c auth=iam`, or `[auth] mode` for keys and signatures, see docs/recipes/event-bridge.md"),
         (
             "High availability",
             "needs AWS: Lambda, Kinesis, SQS and DynamoDB use several zones, see docs/reliability.md",

@@ -29,7 +29,7 @@ pub(super) fn check(
         (2 * (limits.batch_bytes + limits.claim_check_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
     let ingest_time = config.publish.request() + shared::limits::ANSWER;
     let drain_time = ingest_fn::drain::TIMEOUT;
-    let ingest_names = ingest_fn::environment::ENVIRONMENT;
+    let ingest_names = &ingest_fn::environment::variables(config);
     let drain_names = ingest_fn::environment::DRAIN_ENVIRONMENT;
     let consumer_names = &consumer_fn::environment::ENVIRONMENT;
 
