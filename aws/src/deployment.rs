@@ -27,7 +27,7 @@ use shared::time::Timestamp;
 
 use crate::error::described;
 use crate::kinesis::{self, KinesisReader};
-use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, rows, sort_key, start, text};
+use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, plain, rows, sort_key, start, text};
 use sqs::Queues;
 
 /// As much as a call of `GetRecords` returns.
@@ -196,6 +196,17 @@ impl Deployment for AwsDeployment {
         let read = read.map_err(anyhow::Error::msg)?;
         let found: HashMap<_, _> = read.iter().map(item).collect::<Result<_, _>>()?;
         Ok(names.iter().map(|name| found.get(name).cloned()).collect())
+    }
+
+    async fn attributes(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+    ) -> anyhow::Result<Option<operate::deployment::Attributes>> {
+        let (partition, sort) = item_key(tenant, id);
+        let get = self.dynamodb.get_item().table_name(&self.resources.items_table).consistent_read(true);
+        let got = get.key("pk", text(partition)).key("sk", text(sort)).send().await.map_err(described)?;
+        Ok(got.item.as_ref().map(plain))
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {

@@ -71,6 +71,13 @@ export interface LogConfig {
   readonly retentionDays: RetentionDays;
 }
 
+interface StageChanges {
+  readonly mayBePublic?: boolean;
+  readonly stream?: StreamConfig;
+  readonly ingest?: Partial<IngestConfig>;
+  readonly consumer?: Partial<ConsumerConfig>;
+}
+
 const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' | 'metricMath'>>> = {
   dev: {
     stage: 'dev',
@@ -98,6 +105,23 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
   },
 };
 
+/** What the documents with a recipe ask of a stage. Their pages in `docs/recipes` have the reasons. */
+const RECIPES: Readonly<Record<string, StageChanges>> = {
+  // A source sees no second answer, so each request is traced.
+  'event-bridge': { ingest: { tracing: true, canary: true }, consumer: { tracing: true } },
+  'event-receiver': {},
+  // It asks for automatic scaling and for canary releases.
+  'event-streaming': { stream: { mode: 'on-demand' }, ingest: { canary: true } },
+  // Its cost is to follow its use, and it needs no traces.
+  'http-ingestion': { ingest: { tracing: false }, consumer: { tracing: false } },
+  // Public without credentials, on the free tier.
+  'robust-data-processor': {
+    mayBePublic: true,
+    ingest: { auth: 'none', tracing: false },
+    consumer: { tracing: false },
+  },
+};
+
 /** The stage of `-c stage=`, `dev` by default, changed by the other `-c` options. */
 export function stageConfig(context: (key: string) => unknown): StageConfig {
   const name = text(context, 'stage') ?? 'dev';
@@ -109,18 +133,34 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
   if (architecture !== 'x86_64' && architecture !== 'arm64') {
     throw new Error(`architecture \`${architecture}\` is not known (known: x86_64, arm64)`);
   }
-  const auth = text(context, 'auth') ?? stage.ingest.auth;
+  const recipe = text(context, 'recipe');
+  const changes: StageChanges | undefined = recipe === undefined ? {} : RECIPES[recipe];
+  if (changes === undefined) {
+    throw new Error(`recipe \`${recipe}\` is not known (known: ${Object.keys(RECIPES).join(', ')})`);
+  }
+  const auth = text(context, 'auth') ?? changes.ingest?.auth ?? stage.ingest.auth;
   if (auth !== 'none' && auth !== 'iam') throw new Error(`auth \`${auth}\` is not known (known: none, iam)`);
   return {
     ...stage,
+    stream: streamConfig(text(context, 'stream')) ?? changes.stream ?? stage.stream,
+    consumer: { ...stage.consumer, ...changes.consumer },
     architecture,
-    mayBePublic: stage.mayBePublic || text(context, 'public') === 'true',
-    ingest: { ...stage.ingest, auth },
+    mayBePublic: stage.mayBePublic || changes.mayBePublic === true || text(context, 'public') === 'true',
+    ingest: { ...stage.ingest, ...changes.ingest, auth },
     namedQueries: text(context, 'namedQueries') !== 'false',
     metricMath: text(context, 'metricMath') !== 'false',
     alarmEmail: text(context, 'alarmEmail') ?? stage.alarmEmail,
     tags: { application: 'tidegate', stage: stage.stage, 'cost-center': text(context, 'costCenter') ?? 'tidegate' },
   };
+}
+
+/** Of `-c stream=`: `on-demand`, or a number of shards. */
+function streamConfig(given: string | undefined): StreamConfig | undefined {
+  if (given === undefined) return undefined;
+  if (given === 'on-demand') return { mode: 'on-demand' };
+  const shards = Number(given);
+  if (Number.isInteger(shards) && shards >= 1) return { mode: 'provisioned', shards };
+  throw new Error(`stream \`${given}\` is not allowed (allowed: on-demand, or a number of shards)`);
 }
 
 function text(context: (key: string) => unknown, key: string): string | undefined {

@@ -41,10 +41,24 @@ export interface Settings {
 
 interface Toml {
   auth?: { mode?: string; origin_header?: string; credentials_file?: string };
-  publish: Record<string, unknown>;
+  publish?: Record<string, unknown>;
   transform?: { simulate_work?: number };
   consumer?: { timeout_seconds?: number };
-  items: { days_to_live: Record<string, number> };
+  items?: { days_to_live?: Record<string, number> };
+}
+
+/** The configuration that is deployed: the file of `-c configuration=`, else of `-c recipe=`, else the repository's. */
+export function configurationFile(context: (key: string) => string | undefined): string {
+  const [file, recipe] = [context('configuration'), context('recipe')];
+  if (file && recipe)
+    throw new Error(`-c configuration=${file} and -c recipe=${recipe} exclude each other: leave one out`);
+  if (recipe) {
+    if (!CONTRACT.recipes.includes(recipe)) {
+      throw new Error(`recipe \`${recipe}\` is not known (known: ${CONTRACT.recipes.join(', ')})`);
+    }
+    return join(ROOT, 'recipes', `${recipe}.toml`);
+  }
+  return file || CONFIGURATION;
 }
 
 /** Reads and checks the configuration that is deployed. */
@@ -52,10 +66,15 @@ export function readSettings(file: string = CONFIGURATION): Settings {
   return settings(readFileSync(file, 'utf8'));
 }
 
-/** The settings in the text of a configuration file. */
+/** The settings in the text of a configuration file. A key that it leaves out has its default, as for the functions. */
 export function settings(toml: string): Settings {
-  const { auth = {}, publish, items, transform, consumer } = parse(toml) as unknown as Toml;
-  for (const [tier, days] of Object.entries(items.days_to_live)) {
+  const given = parse(toml) as Toml;
+  const defaults = parse(readFileSync(CONFIGURATION, 'utf8')) as Toml;
+  const { auth = {}, transform, consumer } = given;
+  const publish = { ...defaults.publish, ...given.publish };
+  // The functions take these days as a whole, too: a tier that is not named has none.
+  const days_to_live = given.items?.days_to_live ?? defaults.items?.days_to_live ?? {};
+  for (const [tier, days] of Object.entries(days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
       throw new Error(

@@ -36,9 +36,10 @@ test('with simulated work an event may be late by two batches', () => {
   assert.deepEqual([late(toml), late(simulated)], [0, 120]);
 });
 
-test('a configuration without one of the budgets is refused by name', () => {
-  const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, '');
-  assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not undefined/);
+test('a key that is left out has its default, and one that is no number is refused by name', () => {
+  assert.deepEqual(settings(''), settings(source('tidegate.toml')));
+  const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, 'claim_check_ms = "long"');
+  assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not long/);
 });
 
 test('credentials are needed for keys, for signatures and for a secret header, and come from the secret', () => {

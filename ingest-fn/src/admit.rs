@@ -201,7 +201,7 @@ mod tests {
     fn only_an_allowed_tier_is_let_in_and_the_answer_names_them() {
         insta::assert_snapshot!(refused(None, &[("x-customer-tier", "gold")]), @"tier `gold` is not allowed (allowed: free, pro, enterprise)");
         insta::assert_snapshot!(refused(None, &[("x-customer-tier", "PRO")]), @"tier `PRO` is not allowed (allowed: free, pro, enterprise)");
-        insta::assert_snapshot!(refused(None, &[]), @"the header `X-Customer-Tier` is missing (allowed: free, pro, enterprise)");
+        insta::assert_snapshot!(refused(None, &[]), @"the header `X-Customer-Tier` is missing (allowed: free, pro, enterprise): send it, or set `tiers.default`, or start with `--recipe robust-data-processor`");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use shared::client_object::InvalidObject;
-use shared::config::{AuthMode, WorkTooLong};
+use shared::config::{AuthMode, Recipe, WorkTooLong};
 use shared::gzip::InflateError;
 use shared::id::{InvalidEventId, InvalidTenantId};
 use shared::json::Unreadable;
@@ -29,11 +29,17 @@ pub(crate) enum Rejection {
     OriginRefused,
     #[error("the quota of {per_second} {what}/s is used up: send again in {} s", retry_after.as_secs())]
     QuotaExceeded { what: &'static str, per_second: u32, retry_after: Duration },
-    #[error("the header `X-Customer-Tier` is missing (allowed: {allowed})")]
+    #[error(
+        "the header `X-Customer-Tier` is missing (allowed: {allowed}): send it, or set `tiers.default`, or start with `--recipe {}`",
+        Recipe::ROBUST_DATA_PROCESSOR.name
+    )]
     TierMissing { allowed: String },
     #[error("tier `{tier}` is not allowed (allowed: {allowed})")]
     TierNotAllowed { tier: String, allowed: String },
-    #[error("no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`")]
+    #[error(
+        "no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`, or set `tenants.default`, or start with `--recipe {}`",
+        Recipe::HTTP_INGESTION.name
+    )]
     TenantMissing,
     #[error("{0}")]
     TenantInvalid(String),

@@ -10,7 +10,8 @@ use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage,
+    ShardRead, Start,
 };
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -142,6 +143,10 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         Ok(EmbeddedItems(self.database.clone()).find(names.to_vec()).await?)
+    }
+
+    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
+        Ok(EmbeddedItems(self.database.clone()).attributes(tenant, id).await?)
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {

@@ -8,7 +8,7 @@ use consumer_fn::Consumer;
 use ingest_fn::IngestState;
 use ingest_fn::credentials::Credentials;
 use ingest_fn::drain::{self, Drain};
-use shared::config;
+use shared::config::ConfigSource;
 use shared::id::Ids;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
@@ -42,11 +42,11 @@ impl Function {
     pub async fn run(
         self,
         data: &Path,
-        config_file: Option<&Path>,
+        config: &ConfigSource,
         adapters: &impl Adapters,
     ) -> anyhow::Result<()> {
         runtime_api::exit_with_parent();
-        let config = Arc::new(config::load_here(config_file)?);
+        let config = Arc::new(config.load_here()?);
         init_logs(LogFormat::Text, &config.telemetry.log_level);
         let metrics = EmbeddedMetrics::install(self.name()).map_err(anyhow::Error::from_boxed)?;
         let data = DataFolder::open(data)?;

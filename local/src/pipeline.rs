@@ -12,7 +12,7 @@ use anyhow::Context;
 use axum::routing::get;
 use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestState, drain};
-use shared::config::Config;
+use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
 use shared::time::Clock;
 use tokio::net::TcpListener;
@@ -46,7 +46,7 @@ pub struct Options {
     pub data: PathBuf,
     pub config: Config,
     /// Where `config` came from: the children read it too.
-    pub config_file: Option<PathBuf>,
+    pub config_source: ConfigSource,
     /// The number of shards of a new stream.
     pub shards: u16,
     /// This program. It starts children as `tidegate function …`.
@@ -182,9 +182,7 @@ impl Pipeline {
 fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {
     let mut arguments: Vec<OsString> = vec!["function".into(), function.name().into()];
     arguments.extend(["--data".into(), options.data.clone().into()]);
-    if let Some(file) = &options.config_file {
-        arguments.extend(["--config".into(), file.clone().into()]);
-    }
+    arguments.extend(options.config_source.options());
     FunctionSpec {
         name: function.name().to_owned(),
         program: options.program.clone(),

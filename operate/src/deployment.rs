@@ -5,6 +5,7 @@
 //!
 //! A data folder implements it in the crate `local`, a deployed stack in the crate `aws`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,9 @@ pub trait Deployment: Send + Sync + 'static {
     /// The items of these names, one answer for each name; `None` where there is no item.
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>>;
 
+    /// An item as it is stored: its attributes by their names. `None` if there is no item.
+    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>>;
+
     /// A page of all items. `after` is the cursor of the page before.
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage>;
 
@@ -72,6 +76,9 @@ pub trait Deployment: Send + Sync + 'static {
     /// Deletes a message that [`Deployment::messages`] returned.
     async fn delete_message(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()>;
 }
+
+/// The attributes that an item has: texts, numbers and flags.
+pub type Attributes = BTreeMap<String, serde_json::Value>;
 
 /// Where reading a shard begins.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,11 +7,13 @@ mod check;
 mod constant;
 mod load;
 mod locate;
+mod recipe;
 mod sections;
 mod work;
 
-pub use load::{ConfigError, load, load_here, parse};
+pub use load::{ConfigError, ConfigSource, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
+pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
     Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Items, Limits, Publish, Quota, Quotas, Redact,
     RedactKind, Telemetry, Tenants, Tiers, Transform, TransformStep,

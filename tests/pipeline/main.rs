@@ -2,6 +2,7 @@
 //!
 //! | module | tests |
 //! |---|---|
+//! | `accept` | the acceptance of each recipe's document, briefly |
 //! | `happy_path` | an event of each kind, from the request to item and archive line |
 //! | `rejections` | requests that ingest refuses |
 //! | `credentials` | keys and signatures, and what no one can do with another's |
@@ -23,6 +24,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod accept;
 mod audit;
 mod crash_matrix;
 mod credentials;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ingest_fn::drain;
 use serde_json::{Value, json};
-use shared::config::Consumer;
+use shared::config::{Consumer, Recipe};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
@@ -75,6 +75,7 @@ fn contract() -> Value {
             "errors": { "prefix": key::QUARANTINE, "columns": columns(QuarantineLine::COLUMNS) },
         },
         "items": items(),
+        "recipes": Recipe::ALL.map(|recipe| recipe.name),
         "metrics": { "namespace": NAMESPACE, "all": metrics() },
     })
 }

@@ -53,6 +53,17 @@ fn row(attributes: &Attributes) -> anyhow::Result<ManifestRow> {
     Ok(ManifestRow::read(attribute)?)
 }
 
+/// The attributes of the types that items have.
+pub(super) fn plain(attributes: &Attributes) -> operate::deployment::Attributes {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => Some(text.as_str().into()),
+        AttributeValue::N(number) => Some(number.parse::<i64>().ok()?.into()),
+        AttributeValue::Bool(flag) => Some((*flag).into()),
+        _ => None,
+    };
+    attributes.iter().filter_map(|(name, found)| Some((name.clone(), value(found)?))).collect()
+}
+
 pub(super) fn named(attributes: &Attributes) -> anyhow::Result<NamedItem> {
     let read = || {
         let (tenant, id) = key::item_name(string(attributes, "pk")?, string(attributes, "sk")?)?;

@@ -74,7 +74,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             listen: options.listen,
             data: options.data.clone(),
             config,
-            config_file: options.config.file(),
+            config_source: options.config.source(),
             shards: options.shards,
             program: std::env::current_exe().context("this program's own path")?,
             rules: rules(&options),

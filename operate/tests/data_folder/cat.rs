@@ -15,7 +15,8 @@ use local::embedded::EmbeddedStream;
 use operate::archive::Span;
 use operate::cat::{Printed, cat};
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage,
+    ShardRead, Start,
 };
 use shared::digest::sha256;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
@@ -121,6 +122,10 @@ impl<D: Deployment> Deployment for Noting<D> {
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         self.objects.inner.items(names).await
+    }
+
+    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
+        self.objects.inner.attributes(tenant, id).await
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {

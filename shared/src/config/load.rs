@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, Recipe};
 
 /// Variables with this prefix override keys.
 const PREFIX: &str = "TIDEGATE__";
@@ -29,6 +29,43 @@ pub enum ConfigError {
 impl ConfigError {
     pub(super) fn value(key: &str, value: impl Display, allowed: impl Into<String>) -> Self {
         Self::Value { key: key.to_owned(), value: value.to_string(), allowed: allowed.into() }
+    }
+}
+
+/// Where a configuration comes from. Variables override it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Every key has its default.
+    #[default]
+    Defaults,
+    File(PathBuf),
+    Recipe(Recipe),
+}
+
+impl ConfigSource {
+    pub fn load(
+        &self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        match self {
+            Self::Defaults => load(None, environment),
+            Self::File(file) => load(Some(file), environment),
+            Self::Recipe(recipe) => parse(&recipe.file(), recipe.text, environment),
+        }
+    }
+
+    /// With this process's variables.
+    pub fn load_here(&self) -> Result<Config, ConfigError> {
+        self.load(variables(std::env::vars_os())?)
+    }
+
+    /// The options of `tidegate` that name it, for a child process.
+    pub fn options(&self) -> Vec<OsString> {
+        match self {
+            Self::Defaults => Vec::new(),
+            Self::File(file) => vec!["--config".into(), file.into()],
+            Self::Recipe(recipe) => vec!["--recipe".into(), recipe.name.into()],
+        }
     }
 }
 
