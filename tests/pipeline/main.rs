@@ -12,6 +12,7 @@
 //! | `redrive` | failed events that are redriven |
 //! | `dropped` | records that the failure destination lost, redriven from the stream |
 //! | `replay` | archived events that are printed or sent again |
+//! | `tail` | archived events that are printed as they are stored |
 //! | `split` | a shard that is split under load |
 //! | `audit` | `tidegate audit` and `tidegate cat`, on runs with a known result |
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
@@ -38,6 +39,7 @@ mod restart;
 mod s3_writes;
 mod spill;
 mod split;
+mod tail;
 
 use std::path::Path;
 use std::time::Duration;
