@@ -191,7 +191,7 @@ fn items(data: &Path, mask: &mut Mask) -> String {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(data.join("tidegate.sqlite"), flags).unwrap();
     let mut select = database.prepare("SELECT * FROM items ORDER BY pk, sk").unwrap();
-    let columns: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
     let mut rows = select.query([]).unwrap();
     let mut items = String::new();
     while let Some(row) = rows.next().unwrap() {
