@@ -18,7 +18,8 @@ export interface FunctionContract {
 
 export interface Permission {
   readonly action: string;
-  readonly on: 'stream' | 'items' | 'ledger' | 'bucket' | 'objects' | 'spillQueue' | 'logs' | 'everything';
+  readonly on:
+    'stream' | 'items' | 'ledger' | 'bucket' | 'objects' | 'spillQueue' | 'credentials' | 'logs' | 'everything';
   /** Only with `objects`: the objects whose keys begin so. */
   readonly prefix?: string;
 }
@@ -26,4 +27,14 @@ export interface Permission {
 /** A prefix of the bucket that is a table of SQL, with the columns of its lines. */
 export type TableContract = typeof file.tables.events;
 
-export const CONTRACT = { ...file, functions: file.functions as Readonly<Record<FunctionName, FunctionContract>> };
+/** What ingest needs besides, where the configuration asks for credentials. */
+type CredentialsContract = Omit<FunctionContract, 'binary'> & {
+  /** A document without tenants. */
+  readonly empty: string;
+};
+
+export const CONTRACT = {
+  ...file,
+  functions: file.functions as Readonly<Record<FunctionName, FunctionContract>>,
+  credentials: file.credentials as CredentialsContract,
+};

@@ -29,10 +29,21 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  /** Whether the configuration asks for credentials, so that ingest needs their secret. */
+  readonly needsCredentials: boolean;
+  readonly consumerTimeout: Duration;
+  /**
+   * How much later than without simulated work an event may be stored. It waits for the batch in progress, then for its own; each
+   * takes less than the time-out.
+   */
+  readonly simulatedWork: Duration;
 }
 
 interface Toml {
+  auth?: { mode?: string; origin_header?: string; credentials_file?: string };
   publish: Record<string, unknown>;
+  transform?: { simulate_work?: number };
+  consumer?: { timeout_seconds?: number };
   items: { days_to_live: Record<string, number> };
 }
 
@@ -43,7 +54,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 
 /** The settings in the text of a configuration file. */
 export function settings(toml: string): Settings {
-  const { publish, items } = parse(toml) as unknown as Toml;
+  const { auth = {}, publish, items, transform, consumer } = parse(toml) as unknown as Toml;
   for (const [tier, days] of Object.entries(items.days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
@@ -54,15 +65,31 @@ export function settings(toml: string): Settings {
       );
     }
   }
+  const needsCredentials = (auth.mode ?? 'none') !== 'none' || auth.origin_header !== undefined;
+  if (needsCredentials && auth.credentials_file !== undefined) {
+    throw new Error(
+      `auth.credentials_file is \`${auth.credentials_file}\`, but the functions on AWS read the credentials from a secret: remove it`,
+    );
+  }
   const milliseconds = (key: string): number => {
     const value = publish[key];
     if (typeof value !== 'number')
       throw new Error(`publish.${key} must be a number of milliseconds, not ${String(value)}`);
     return value;
   };
+  const allowed = CONTRACT.consumer.timeoutSeconds;
+  const timeout = consumer?.timeout_seconds ?? allowed.default;
+  if (!(timeout >= allowed.least && timeout <= allowed.most)) {
+    throw new Error(`consumer.timeout_seconds is ${timeout}, allowed: ${allowed.least} to ${allowed.most}`);
+  }
+  const consumerTimeout = Duration.seconds(timeout);
+  const worksFor = (transform?.simulate_work ?? 0) > 0 ? 2 * timeout : 0;
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
+    needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
+    consumerTimeout,
+    simulatedWork: Duration.seconds(worksFor),
   };
 }

@@ -3,11 +3,12 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { App } from 'aws-cdk-lib';
+import { App, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import { AwsSolutionsChecks } from 'cdk-nag';
 import { functionAssets } from '../lib/assets';
 import { type StageConfig, stageConfig } from '../lib/config';
-import { ROOT, readSettings } from '../lib/settings';
+import { ROOT, readSettings, type Settings, settings } from '../lib/settings';
 import { TidegateStack } from '../lib/tidegate-stack';
 
 export type StageName = 'dev' | 'prod';
@@ -22,10 +23,21 @@ export function app(): App {
   return new App({ outdir, context, analyticsReporting: false });
 }
 
-export function stack(stage: StageName, change: Partial<StageConfig> = {}, within = app()): TidegateStack {
-  const config = { ...stageConfig((key) => (key === 'stage' ? stage : undefined)), ...change };
+export function stack(
+  stage: StageName,
+  change: Partial<StageConfig> = {},
+  within = app(),
+  settings = readSettings(),
+): TidegateStack {
+  const context: Record<string, string> = { stage, public: 'true' };
+  const config = { ...stageConfig((key) => context[key]), ...change };
   const assets = functionAssets('placeholder', config.architecture);
-  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings: readSettings(), assets });
+  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings, assets });
+}
+
+/** `tidegate.toml`, but with API keys. */
+export function withKeys(): Settings {
+  return settings(source('tidegate.toml').replace(/^mode = "none"$/m, 'mode = "api_key"'));
 }
 
 const templates = new Map<StageName, Template>();
@@ -35,6 +47,14 @@ export function template(stage: StageName): Template {
   const made = templates.get(stage) ?? Template.fromStack(stack(stage));
   templates.set(stage, made);
   return made;
+}
+
+let keys: Template | undefined;
+
+/** The template of `prod` with API keys: it has every resource and every alarm that there can be. */
+export function templateWithKeys(): Template {
+  keys ??= Template.fromStack(stack('prod', { mayBePublic: false }, app(), withKeys()));
+  return keys;
 }
 
 export type Json = any;
@@ -106,4 +126,17 @@ export function alarms(of: Template): AlarmJson[] {
       metrics: metrics.length > 0 ? metrics : [rest],
     };
   });
+}
+
+/** The rules of cdk-nag that are broken and not acknowledged. */
+export function nag(within: App): string[] {
+  Validations.of(within).addPlugins(new AwsSolutionsChecks(within));
+  try {
+    within.synth();
+  } catch (error) {
+    // The findings are in the report: the tests judge them.
+    if ((error as Error).name !== 'ValidationFailed') throw error;
+  }
+  const { pluginReports } = JSON.parse(readFileSync(join(within.outdir, 'validation-report.json'), 'utf8'));
+  return pluginReports.flatMap(({ violations }: Json) => violations.map(({ ruleName }: Json) => ruleName));
 }

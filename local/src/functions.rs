@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use consumer_fn::Consumer;
 use ingest_fn::IngestState;
+use ingest_fn::credentials::Credentials;
 use ingest_fn::drain::{self, Drain};
 use shared::config;
 use shared::id::Ids;
@@ -55,7 +56,9 @@ impl Function {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
                 let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
                 let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
-                let state = IngestState::new(config, stream, data.objects()?, queue, clock, Ids::system());
+                let (credentials, objects) = (Credentials::in_file(&config).await?, data.objects()?);
+                let state =
+                    IngestState::new(config, credentials, stream, objects, queue, clock, Ids::system());
                 let calls = state.clone();
                 let router = ingest_fn::router(state);
                 let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());

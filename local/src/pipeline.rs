@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
+use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestState, drain};
 use shared::config::Config;
 use shared::id::Ids;
-use shared::mapping::CONSUMER_TIMEOUT;
 use shared::time::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 const REQUESTS_END: Duration = Duration::from_secs(10);
 /// When the pipeline stops: the time limit for emptying the spill queue.
 const SPILL_DRAIN: Duration = Duration::from_secs(30);
-/// After that: the time limit for storing the stream's records.
+/// After that: the time limit for storing the stream's records, besides simulated work.
 const STREAM_DRAIN: Duration = Duration::from_mins(1);
 /// How often expired records and items are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
@@ -71,6 +71,7 @@ pub struct Pipeline {
     spill: RunningQueueMapping,
     drain: FunctionHost,
     expiry: JoinHandle<()>,
+    stream_drain: Duration,
     _lock: DataLock,
 }
 
@@ -88,6 +89,7 @@ impl Pipeline {
         prometheus: Prometheus,
         adapters: &impl Adapters,
     ) -> anyhow::Result<Self> {
+        let credentials = Credentials::in_file(&options.config).await?;
         let data = DataFolder::open(&options.data)?;
         let lock = data.lock()?;
         let clock = Clock::system();
@@ -103,8 +105,13 @@ impl Pipeline {
         let address = listener.local_addr()?;
         // One batch a shard is in flight. A split adds a shard, so there are twice as many.
         let environments = stream.open_shards().await?.len() * 2;
-        let consumer =
-            FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
+        let timeout = options.config.consumer.timeout();
+        // A batch may be in progress, and another waits for it.
+        let stream_drain = match options.config.simulated_work() {
+            Some(_) => STREAM_DRAIN + 2 * timeout,
+            None => STREAM_DRAIN,
+        };
+        let consumer = FunctionHost::start(spec(&options, Function::Consumer, timeout, environments));
         let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1));
         let mapping = EventSourceMapping::new(
             mapping_settings(&options),
@@ -123,7 +130,8 @@ impl Pipeline {
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
-        let state = IngestState::new(Arc::new(options.config), stream, objects, queue, clock, Ids::system());
+        let config = Arc::new(options.config);
+        let state = IngestState::new(config, credentials, stream, objects, queue, clock, Ids::system());
         let metrics = get(move || {
             let text = prometheus.render();
             async move { ([("content-type", "text/plain; version=0.0.4")], text) }
@@ -141,6 +149,7 @@ impl Pipeline {
             spill: spill.run(),
             drain,
             expiry,
+            stream_drain,
             _lock: lock,
         })
     }
@@ -162,7 +171,7 @@ impl Pipeline {
             );
         }
         let spill = self.spill.drain(SPILL_DRAIN).await;
-        let stream = self.mapping.drain(STREAM_DRAIN).await;
+        let stream = self.mapping.drain(self.stream_drain).await;
         self.expiry.abort();
         let grace = Duration::from_secs(2);
         tokio::join!(self.drain.shutdown(grace), self.consumer.shutdown(grace));

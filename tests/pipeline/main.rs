@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `happy_path` | an event of each kind, from the request to item and archive line |
 //! | `rejections` | requests that ingest refuses |
+//! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `flood` | many requests at once, of several tenants |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
+//! | `simulated_work` | texts that are too long for it, a consumer that is killed while it works |
 //! | `spill` | an unavailable stream, the spill queue, its dead-letter queue |
 //! | `redrive` | failed events that are redriven |
 //! | `dropped` | records that the failure destination lost, redriven from the stream |
@@ -25,6 +27,7 @@
 
 mod audit;
 mod crash_matrix;
+mod credentials;
 mod dropped;
 mod faults;
 mod fixtures;
@@ -39,6 +42,7 @@ mod replay;
 mod restart;
 mod s3_writes;
 mod samples;
+mod simulated_work;
 mod spill;
 mod split;
 mod tail;

@@ -5,8 +5,9 @@ import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
 import type { IStream } from 'aws-cdk-lib/aws-kinesis';
 import type { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
-import { CONTRACT, type FunctionName, type Permission } from '../contract';
+import { CONTRACT, type FunctionContract, type FunctionName, type Permission } from '../contract';
 
 /** A function gets those that its contract names. */
 export interface Resources {
@@ -15,6 +16,8 @@ export interface Resources {
   readonly ledger?: ITable;
   readonly bucket?: Bucket;
   readonly spillQueue?: IQueue;
+  /** Only where the configuration asks for credentials. */
+  readonly credentials?: ISecret;
 }
 
 const VALUES: Readonly<Record<string, (resources: Resources) => string | undefined>> = {
@@ -23,11 +26,12 @@ const VALUES: Readonly<Record<string, (resources: Resources) => string | undefin
   TIDEGATE_LEDGER_TABLE: ({ ledger }) => ledger?.tableName,
   TIDEGATE_BUCKET: ({ bucket }) => bucket?.bucketName,
   TIDEGATE_SPILL_QUEUE: ({ spillQueue }) => spillQueue?.queueUrl,
+  TIDEGATE_CREDENTIALS_SECRET: ({ credentials }) => credentials?.secretArn,
 };
 
 /** The function's environment variables. */
 export function environment(name: FunctionName, resources: Resources): Record<string, string> {
-  const { variables } = CONTRACT.functions[name];
+  const { variables } = needs(name, resources);
   return Object.fromEntries(
     variables.map((variable) => [variable, given(VALUES[variable]?.(resources), `${name} reads ${variable}`)]),
   );
@@ -35,12 +39,23 @@ export function environment(name: FunctionName, resources: Resources): Record<st
 
 /** Allows the role the function's permissions. Logs and traces are granted where they are configured. */
 export function grant(name: FunctionName, role: Role, resources: Resources): void {
-  for (const permission of CONTRACT.functions[name].permissions) {
+  for (const permission of needs(name, resources).permissions) {
     if (permission.on === 'logs' || permission.on === 'everything') continue;
     const arn = given(arnOf(permission, resources), `${name} needs ${permission.action}`);
     role.addToPolicy(new PolicyStatement({ actions: [permission.action], resources: [arn] }));
     if (permission.prefix !== undefined && resources.bucket) acknowledge(role, resources.bucket, permission.prefix);
   }
+}
+
+/** With credentials, more than the function needs always. */
+function needs(name: FunctionName, { credentials }: Resources): Pick<FunctionContract, 'variables' | 'permissions'> {
+  const always = CONTRACT.functions[name];
+  if (credentials === undefined) return always;
+  const { variables, permissions } = CONTRACT.credentials;
+  return {
+    variables: [...always.variables, ...variables],
+    permissions: [...always.permissions, ...permissions],
+  };
 }
 
 function arnOf({ on, prefix }: Permission, resources: Resources): string | undefined {
@@ -57,6 +72,8 @@ function arnOf({ on, prefix }: Permission, resources: Resources): string | undef
       return resources.bucket?.arnForObjects(`${prefix ?? ''}*`);
     case 'spillQueue':
       return resources.spillQueue?.queueArn;
+    case 'credentials':
+      return resources.credentials?.secretArn;
     default:
       return undefined;
   }

@@ -14,6 +14,7 @@ use local::event_source_mapping::{Drained, Rules};
 use local::pipeline::{DELIVERY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
+use shared::config::{AuthMode, Config};
 use shared::telemetry::{LogFormat, init_logs};
 
 use crate::options::ConfigOption;
@@ -65,6 +66,8 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
+    let mode = config.auth.mode;
+    let longest_text = longest_text(&config);
     let mut stop = Stop::new()?;
     let pipeline = Pipeline::start(
         Options {
@@ -85,7 +88,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         adapters,
     )
     .await?;
-    print(welcome(&pipeline, &data))?;
+    print(welcome(&pipeline, &data, mode, &longest_text))?;
 
     stop.received().await;
     print(
@@ -114,10 +117,26 @@ fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 
-fn welcome(pipeline: &Pipeline, data: &DataFolder) -> String {
+/// A line for [`welcome`], where work is simulated.
+fn longest_text(config: &Config) -> String {
+    let Some(work) = config.simulated_work() else { return String::new() };
+    format!(
+        "  texts     at most {} characters: simulated work of {} s a character, within {} s\n",
+        work.longest_text(),
+        config.transform.simulate_work,
+        config.consumer.timeout_seconds
+    )
+}
+
+fn welcome(pipeline: &Pipeline, data: &DataFolder, mode: AuthMode, longest_text: &str) -> String {
     let url = format!("http://{}", pipeline.address());
     let (bucket, database) = (data.bucket(), data.database_file());
     let (bucket, database) = (bucket.display(), database.display());
+    let (signed, credential) = match mode {
+        AuthMode::None => ("", "X-Customer-Tier: pro"),
+        AuthMode::ApiKey => ("", "Authorization: Bearer YOUR_KEY"),
+        AuthMode::Signature => (", signed as docs/http-api.md#credentials shows", "webhook-signature: …"),
+    };
     format!(
         r#"
 Tidegate {version} runs on this machine.
@@ -126,10 +145,10 @@ Tidegate {version} runs on this machine.
   metrics   {url}/metrics
   objects   {bucket}/events/
   items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'
+{longest_text}
+Send an event{signed}:
 
-Send an event:
-
-  curl -i {url}/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \
+  curl -i {url}/ingest -H '{credential}' -H 'Content-Type: application/json' \
     -d '{{"tenant_id":"acme","log_id":"123","text":"User 555-0199 accessed /reports"}}'
 
 Within five seconds it is an item and an archive line:

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use shared::config::{Config, VARIABLE};
-use shared::mapping::CONSUMER_TIMEOUT;
 
 use super::facts::{DeployedFunction, DeployedStack};
 use super::report::{DoctorReport, option};
@@ -30,13 +29,13 @@ pub(super) fn check(
         (2 * (limits.batch_bytes + limits.claim_check_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
     let ingest_time = config.publish.request() + shared::limits::ANSWER;
     let drain_time = ingest_fn::drain::TIMEOUT;
-    let ingest_names = ingest_fn::environment::ENVIRONMENT;
+    let ingest_names = &ingest_fn::environment::variables(config);
     let drain_names = ingest_fn::environment::DRAIN_ENVIRONMENT;
     let consumer_names = &consumer_fn::environment::ENVIRONMENT;
 
     function(deployment, ingest, ingest_names, ingest_mb, ingest_time, report);
     function(deployment, drain, drain_names, 0, drain_time, report);
-    function(deployment, consumer, consumer_names, consumer_mb, CONSUMER_TIMEOUT, report);
+    function(deployment, consumer, consumer_names, consumer_mb, config.consumer.timeout(), report);
     together(deployment, report);
     serving(deployment, fingerprint, report);
 }

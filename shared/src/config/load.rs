@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `limits`, `publish`, `transform`, `archive`, `items`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `auth`, `quotas`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `telemetry`");
     }
 
     #[test]
@@ -156,10 +156,29 @@ mod tests {
         insta::assert_snapshot!(error("[tiers]\ndefault = \"gold\"", &[]), @"configuration: `tiers.default` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
         insta::assert_snapshot!(error("[tenants.spread]\nacme = 1", &[]), @"configuration: `tenants.spread.acme` is `1`, allowed: 2 to 1000");
         insta::assert_snapshot!(error("[transform]\nsteps = [\"shout\"]", &[]), @"configuration: `transform.steps[0]`: unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");
-        insta::assert_snapshot!(error("[transform]\nsimulate_work = nan", &[]), @"configuration: `transform.simulate_work` is `NaN`, allowed: 0 to 60");
-        insta::assert_snapshot!(error("[transform]\nsimulate_work = -1", &[]), @"configuration: `transform.simulate_work` is `-1`, allowed: 0 to 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = nan", &[]), @"configuration: `transform.simulate_work` is `NaN`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = -1", &[]), @"configuration: `transform.simulate_work` is `-1`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = 31\n[consumer]\ntimeout_seconds = 60", &[]), @"configuration: `transform.simulate_work` is `31`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[consumer]\ntimeout_seconds = 901", &[]), @"configuration: `consumer.timeout_seconds` is `901`, allowed: 30 to 900");
         insta::assert_snapshot!(error("[telemetry]\nlog_level = \"loud=very\"", &[]), @"configuration: `telemetry.log_level` is `loud=very`, allowed: a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
+    }
+
+    #[test]
+    fn a_quota_must_leave_room_for_the_largest_body() {
+        insta::assert_snapshot!(error("[quotas.tiers]\nfree = { bytes_per_second = 1000, bytes_burst = 10485759 }", &[]), @"configuration: `quotas.tiers.free.bytes_burst` is `10485759`, allowed: 10485760 to 100000000");
+        insta::assert_snapshot!(error("[quotas.tenants]\nacme = { requests_per_second = 0 }", &[]), @"configuration: `quotas.tenants.acme.requests_per_second` is `0`, allowed: 1 to 100000000");
+        insta::assert_snapshot!(error("[quotas.tenants]\nacme = { requests_burst = 5 }", &[]), @"configuration: `quotas.tenants.acme.requests_burst` is `5`, allowed: only with quotas.tenants.acme.requests_per_second");
+        insta::assert_snapshot!(error("[quotas.tiers]\ngold = {}", &[]), @"configuration: `quotas.tiers` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
+        let small = "[limits]\nbody_bytes = 1000\n[quotas.tiers]\nfree = { bytes_per_second = 10, bytes_burst = 1000 }";
+        assert_eq!(from(small, &[]).unwrap().quotas.tiers.values().next().unwrap().bytes_burst, Some(1000));
+    }
+
+    #[test]
+    fn an_auth_section_names_a_mode_and_a_header() {
+        insta::assert_snapshot!(error("[auth]\nmode = \"password\"", &[]), @"configuration: `auth.mode`: unknown variant `password`, expected one of `none`, `api_key`, `signature`");
+        insta::assert_snapshot!(error("[auth]\norigin_header = \"X Origin\"", &[]), @"configuration: `auth.origin_header` is `X Origin`, allowed: the name of a header");
+        insta::assert_snapshot!(error("[auth]\ntolerance_seconds = 0", &[]), @"configuration: `auth.tolerance_seconds` is `0`, allowed: 1 to 86400");
     }
 
     #[test]
