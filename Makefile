@@ -17,7 +17,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz
+.PHONY: help run contract test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,11 @@ accept: ## minutes of load against the clock, with a transcript, then `make fuzz
 bench: ## events a second, accepted and stored; needs wrk (`apt-get install wrk`) and Python
 	cargo build --release --locked --package tidegate
 	python3 tests/bench/run.py --tidegate $(TARGET)/release/tidegate
+
+samples: $(CDK_MODULES) ## docs/samples: what a few requests become, from a real run; needs Node
+	cargo build --locked --package tidegate --package tests --bin tidegate --bin samples
+	$(TARGET)/debug/samples
+	cd cdk && npx tsx scripts/dashboard.ts
 
 # The deployment, in TypeScript: Node 20 or newer with npm, and Python; no Rust, no credentials.
 $(CDK_MODULES): cdk/package-lock.json
