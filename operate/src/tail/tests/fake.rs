@@ -20,7 +20,8 @@ use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 use crate::deployment::{
-    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage,
+    ShardRead, Start,
 };
 
 /// Rows in a page: few, so that the tests read several pages.
@@ -181,6 +182,10 @@ impl Deployment for Fake {
     }
 
     async fn items(&self, _: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
+        unreachable!()
+    }
+
+    async fn attributes(&self, _: &TenantId, _: &EventId) -> anyhow::Result<Option<Attributes>> {
         unreachable!()
     }
 
