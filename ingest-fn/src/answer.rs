@@ -188,6 +188,9 @@ fn log(rejection: &Rejection, events: usize, request_id: &RequestId) {
     // The message of a client's mistake quotes the client's data, so only its code is logged.
     match rejection.level() {
         Level::ERROR => tracing::error!(request_id, code, "a request could not be handled: {code}"),
+        Level::WARN if rejection.is_of_a_read() => {
+            tracing::warn!(request_id, code, cause, "events could not be read: {cause}");
+        }
         Level::WARN => {
             tracing::warn!(request_id, code, events, cause, "events were not published: {cause}");
         }

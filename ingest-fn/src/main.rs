@@ -15,7 +15,9 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let (config, metrics) = telemetry::start("ingest-fn").map_err(anyhow::Error::from_boxed)?;
 
-    let state = clients::state(Arc::new(config), Environment::read(|name| std::env::var(name).ok())?).await;
+    let variable = |name: &str| std::env::var(name).ok();
+    let (names, reads) = (Environment::read(variable)?, clients::reads(&config, variable)?);
+    let state = clients::state(Arc::new(config), names, reads).await;
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     lambda::serve(router).await.map_err(anyhow::Error::from_boxed)

@@ -24,7 +24,7 @@ use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock};
 use crate::embedded::{Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Left, StreamRows};
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
-use crate::functions::Function;
+use crate::functions::{Function, reader};
 use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
@@ -122,7 +122,9 @@ impl Pipeline {
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
-        let state = IngestState::new(Arc::new(options.config), stream, objects, queue, clock, Ids::system());
+        let reader = reader(&options.config, &data, adapters)?;
+        let config = Arc::new(options.config);
+        let state = IngestState::new(config, stream, objects, queue, reader, clock, Ids::system());
         let metrics = get(move || {
             let text = prometheus.render();
             async move { ([("content-type", "text/plain; version=0.0.4")], text) }

@@ -12,6 +12,6 @@ mod sections;
 pub use load::{ConfigError, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
 pub use sections::{
-    Archive, ArchiveContent, Config, Items, Limits, Publish, Redact, RedactKind, Telemetry, Tenants, Tiers,
-    Transform, TransformStep,
+    Archive, ArchiveContent, Config, Items, Limits, Publish, Reads, Redact, RedactKind, Telemetry, Tenants,
+    Tiers, Transform, TransformStep,
 };

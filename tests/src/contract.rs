@@ -77,6 +77,7 @@ fn permission(Permission { action, on }: &Permission) -> Value {
         On::Objects(prefix) => return json!({ "action": action, "on": "objects", "prefix": prefix }),
         On::Stream => "stream",
         On::Items => "items",
+        On::ItemsByTime => "itemsByTime",
         On::Ledger => "ledger",
         On::Bucket => "bucket",
         On::SpillQueue => "spillQueue",

@@ -19,11 +19,11 @@ async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let (config, metrics) = telemetry::start("ingest-server").map_err(anyhow::Error::from_boxed)?;
 
-    let names = Environment::read(variable)?;
+    let (names, reads) = (Environment::read(variable)?, clients::reads(&config, variable)?);
     let address = environment::listen(variable);
     let listener =
         TcpListener::bind(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
-    let state = clients::state(Arc::new(config), names).await;
+    let state = clients::state(Arc::new(config), names, reads).await;
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     tracing::info!(address = %listener.local_addr()?, "serving");

@@ -10,6 +10,8 @@ mod identity;
 mod lambda;
 mod large_events;
 mod problems;
+mod reader;
+mod reads;
 mod routes;
 mod server;
 #[cfg(feature = "aws")]

@@ -22,6 +22,8 @@ use shared::time::{Clock, Timestamp};
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::reader::MemoryReader;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, and they go together")]
 pub(crate) struct Faults {
@@ -102,7 +104,16 @@ impl Server {
         Self::with_ids(faults, change, counting_ids())
     }
 
+    /// A server whose events can be read back.
+    pub(crate) fn reading(reader: MemoryReader, change: impl FnOnce(&mut Config)) -> Self {
+        Self::of(Faults::default(), change, counting_ids(), Some(reader))
+    }
+
     pub(crate) fn with_ids(faults: Faults, change: impl FnOnce(&mut Config), ids: Ids) -> Self {
+        Self::of(faults, change, ids, None)
+    }
+
+    fn of(faults: Faults, change: impl FnOnce(&mut Config), ids: Ids, reader: Option<MemoryReader>) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let reached = Arc::default();
@@ -110,7 +121,8 @@ impl Server {
         let mut objects = MemoryObjects::default();
         objects.fail(move |_| faults.objects_fail.then_some(Fault::Throttled));
         let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-        let state = IngestState::new(Arc::new(config), ports.clone(), objects.clone(), ports, clock, ids);
+        let state =
+            IngestState::new(Arc::new(config), ports.clone(), objects.clone(), ports, reader, clock, ids);
         Self { router: router(state), reached, objects }
     }
 

@@ -171,7 +171,7 @@ mod tests {
             modified_data_bytes: Some(2),
             fields_bytes: Some(3),
             expires_at: Some(1_800_000_000),
-            received_partition: "tenants/acme#3".to_owned(),
+            received_partition: Some("tenants/acme#3".to_owned()),
         }
     }
 

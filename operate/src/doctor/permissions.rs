@@ -1,5 +1,6 @@
 //! The functions' roles: each allows what its function states that it needs ([`shared::permission`]), and nothing else.
 
+use shared::format::item::BY_RECEIVED_AT;
 use shared::permission::{On, Permission};
 
 use super::facts::{DeployedFunction, DeployedStack, Statement};
@@ -63,6 +64,7 @@ fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> Strin
     match on {
         On::Stream => deployment.stream.arn.clone(),
         On::Items => deployment.items.arn.clone(),
+        On::ItemsByTime => format!("{}/index/{BY_RECEIVED_AT}", deployment.items.arn),
         On::Ledger => deployment.ledger.arn.clone(),
         On::SpillQueue => deployment.spill.arn.clone(),
         On::Bucket => format!("arn:{partition}:s3:::{bucket}"),

@@ -46,6 +46,7 @@ fn function(
             On::Bucket => "arn:aws:s3:::archive".to_owned(),
             On::Objects(prefix) => format!("arn:aws:s3:::archive/{prefix}*"),
             On::Logs => arn("logs", &format!("log-group:/logs/{name}:*")),
+            On::ItemsByTime => arn("dynamodb", "table/items/index/by_received_at"),
             On::Everything => "*".to_owned(),
         }],
         is_conditional: false,

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use consumer_fn::Ledger;
+use shared::archive::each_line;
 use shared::format::manifest_row::ManifestRow;
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 
 use super::candidate::Standing;
-use crate::archive::each_line;
 use crate::deployment::Deployment;
 
 /// Looks origins up. Neighbours are in the same object, so the last object is cached.

@@ -1,7 +1,6 @@
 //! An archive line as an event for another deployment.
 
-use anyhow::Context;
-use shared::format::archive_line::ArchiveLine;
+use shared::archive;
 use shared::format::event_line::Event;
 use shared::objects::ObjectStore;
 
@@ -9,16 +8,7 @@ use shared::objects::ObjectStore;
 /// its admission, so that a repeated replay stores it once. The line of a head is fetched, since another deployment has
 /// another bucket.
 pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Result<Event> {
-    let mut line: ArchiveLine<'_> = serde_json::from_slice(line).context("it is not an archive line")?;
-    if let Some(claim_check) = &line.claim_check {
-        let mut parts = Vec::new();
-        for key in claim_check.part_keys() {
-            let part = objects.get(&key).await?;
-            parts.push(part.with_context(|| format!("`{key}`, which holds the line, does not exist"))?);
-        }
-        let whole = claim_check.line(&parts)?;
-        line = serde_json::from_slice(&whole).context("the stored line is not an archive line")?;
-    }
+    let line = archive::whole(line, objects).await?;
     Ok(Event {
         facts: line.facts.into_owned(),
         text: line.original_text.unwrap_or(line.text).into_owned(),

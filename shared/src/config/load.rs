@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `limits`, `publish`, `transform`, `archive`, `items`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `limits`, `publish`, `transform`, `archive`, `items`, `reads`, `telemetry`");
     }
 
     #[test]
@@ -160,6 +160,16 @@ mod tests {
         insta::assert_snapshot!(error("[transform]\nsimulate_work = -1", &[]), @"configuration: `transform.simulate_work` is `-1`, allowed: 0 to 60");
         insta::assert_snapshot!(error("[telemetry]\nlog_level = \"loud=very\"", &[]), @"configuration: `telemetry.log_level` is `loud=very`, allowed: a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
+    }
+
+    #[test]
+    fn reads_are_on_by_default_on_this_machine_only_and_public_ones_are_named() {
+        let reads = |text: &str| from(text, &[]).unwrap().reads;
+        assert!(reads("").on_this_machine() && !reads("[reads]\nenabled = false").on_this_machine());
+        assert!(!reads("").when_deployed().unwrap());
+        assert!(reads("[reads]\nenabled = true\npublic = true").when_deployed().unwrap());
+        let refused = reads("[reads]\nenabled = true").when_deployed().unwrap_err();
+        insta::assert_snapshot!(refused, @"configuration: `reads.public` is `false`, allowed: true where `reads.enabled` is true on AWS, because callers are not identified: anyone who has the address can read the events of every tenant");
     }
 
     #[test]

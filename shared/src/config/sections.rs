@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::constant;
+use super::{ConfigError, constant};
 use crate::gzip::Level;
 use crate::id::TenantId;
 use crate::limits;
@@ -22,6 +22,7 @@ pub struct Config {
     pub transform: Transform,
     pub archive: Archive,
     pub items: Items,
+    pub reads: Reads,
     pub telemetry: Telemetry,
 }
 
@@ -144,6 +145,14 @@ sections! {
             [("free", 30), ("pro", 90), ("enterprise", 365)].map(|(name, days)| (tier(name), days)).into(),
     }
 
+    /// `[reads]`: reading events back over HTTP.
+    Reads {
+        /// Whether it is on. If it is not set: on the local run it is, on AWS it is not.
+        enabled: Option<bool> = None,
+        /// On AWS: whether it may be on although callers are not identified.
+        public: bool = false,
+    }
+
     /// `[telemetry]`
     Telemetry {
         /// A level, or a filter such as `info,ingest_fn=debug`.
@@ -244,5 +253,22 @@ impl Archive {
 impl Items {
     pub fn time_to_live(&self, tier: &Tier) -> Option<Duration> {
         self.days_to_live.get(tier).map(|days| Duration::from_hours(24 * u64::from(*days)))
+    }
+}
+
+impl Reads {
+    /// Whether it is on, on the local run.
+    pub fn on_this_machine(&self) -> bool {
+        self.enabled.unwrap_or(true)
+    }
+
+    /// Whether it is on, on AWS. The stack checks the same (`cdk/lib/settings.ts`).
+    pub fn when_deployed(&self) -> Result<bool, ConfigError> {
+        let is_on = self.enabled.unwrap_or(false);
+        if is_on && !self.public {
+            let allowed = "true where `reads.enabled` is true on AWS, because callers are not identified: anyone who has the address can read the events of every tenant";
+            return Err(ConfigError::value("reads.public", self.public, allowed));
+        }
+        Ok(is_on)
     }
 }
