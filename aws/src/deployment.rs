@@ -14,19 +14,18 @@ use consumer_fn::items::dynamodb::read::{Attributes, PROJECTION, batch_get, item
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
-use local::event_source_mapping::ports::{ReadLimit, ShardTail, StreamReader};
+use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
+    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
 };
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::objects::s3::{self, S3Objects};
-use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 use crate::error::described;
-use crate::kinesis::{self, KinesisReader, Position};
+use crate::kinesis::{self, KinesisReader};
 use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, rows, sort_key, start, text};
 use sqs::Queues;
 
@@ -139,14 +138,8 @@ impl Deployment for AwsDeployment {
         Ok(self.reader.shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
-    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
-        let position = match start {
-            Start::Oldest => Position::Oldest,
-            Start::At(time) => Position::At(time),
-            Start::After(sequence_number) => Position::After(sequence_number.to_owned()),
-        };
-        let read = self.reader.read_from(shard, position, PAGE).await?;
-        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead> {
+        self.reader.read_from(shard, start, PAGE).await
     }
 
     /// Lambda does not show the checkpoints of its mapping. The ledger has to suffice.
@@ -154,29 +147,19 @@ impl Deployment for AwsDeployment {
         Ok(None)
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
-        let first = after.map_or(FIRST_ROW.to_owned(), sort_key);
-        let rows = rows(self.query(shard, first, ROWS_END.to_owned())).await?;
-        Ok(rows.into_iter().filter(|row| after != Some(&row.first)).collect())
-    }
-
-    async fn manifest_before(
-        &self,
-        shard: &str,
-        end: Option<&ShardPosition>,
-    ) -> anyhow::Result<Vec<ManifestRow>> {
-        let last = end.map_or(ROWS_END.to_owned(), sort_key);
-        let query = self.query(shard, FIRST_ROW.to_owned(), last).scan_index_forward(false);
-        Ok(rows(query).await?.into_iter().filter(|row| end != Some(&row.first)).collect())
-    }
-
-    async fn manifest_at(
-        &self,
-        shard: &str,
-        position: &ShardPosition,
-    ) -> anyhow::Result<Option<ManifestRow>> {
-        let query = self.query(shard, FIRST_ROW.to_owned(), sort_key(position)).scan_index_forward(false);
-        Ok(rows(query.limit(1)).await?.pop())
+    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+        let (first, last, excluded) = match part {
+            ManifestPart::After(after) => (after, None, after),
+            ManifestPart::Before(before) => (None, before, before),
+            ManifestPart::At(position) => (None, Some(position), None),
+        };
+        let first = first.map_or(FIRST_ROW.to_owned(), sort_key);
+        let last = last.map_or(ROWS_END.to_owned(), sort_key);
+        let query = self.query(shard, first, last);
+        let query = query.scan_index_forward(matches!(part, ManifestPart::After(_)));
+        let query = query.set_limit(matches!(part, ManifestPart::At(_)).then_some(1));
+        // The query includes both ends.
+        Ok(rows(query).await?.into_iter().filter(|row| excluded != Some(&row.first)).collect())
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {

@@ -1,6 +1,7 @@
-//! Standard output, the progress bar on stderr, and the signals that stop a command.
+//! All that a command prints, the progress bar on stderr, and the signals that stop a command.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const BETWEEN: Duration = Duration::from_millis(100);
 const WIDTH: u64 = 30;
 
-/// Prints to stdout. A reader that has closed the pipe is no error.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+/// Prints a line to stdout.
+pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
+    unless_closed(writeln!(std::io::stdout(), "{text}"))
+}
+
+/// Prints a line to stderr. If that fails, there is no other place to say so.
+pub(crate) fn note(text: impl Display) {
+    let _gone = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The result of writing to stdout. A reader that has closed the pipe is no error: `println!` would panic.
+pub(crate) fn unless_closed(written: std::io::Result<()>) -> anyhow::Result<()> {
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("stdout"),
         _ => Ok(()),
     }
@@ -82,6 +93,13 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+        let check = |kind: ErrorKind| unless_closed(Err(kind.into())).map_err(|error| format!("{error:#}"));
+        assert_eq!(check(ErrorKind::BrokenPipe), Ok(()));
+        assert_eq!(check(ErrorKind::StorageFull), Err("stdout: no storage space".to_owned()));
+    }
 
     #[test]
     fn a_bar_fills_with_what_is_done() {

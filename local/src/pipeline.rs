@@ -2,6 +2,7 @@
 //! queue, an event source mapping for each, and the consumer and the drain as child processes.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -188,7 +189,8 @@ fn spec(options: &Options, function: Function, timeout: Duration, environments: 
         // Metric documents become metrics. Everything else is the function's log and is printed with ours.
         log_sink: LogSink::new(|line| {
             if !cloudwatch::take(&line.text) {
-                eprintln!("{}", line.text);
+                // Nothing reads stderr any more. The run goes on.
+                let _closed = writeln!(std::io::stderr(), "{}", line.text);
             }
         }),
     }

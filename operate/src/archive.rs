@@ -10,10 +10,10 @@ use shared::archive::{NotRead, TenantMembers, members_of};
 use shared::format::manifest_row::ManifestRow;
 use shared::id::TenantId;
 use shared::objects::ObjectStore;
-use shared::origin::ShardPosition;
+use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
-use crate::deployment::{Deployment, ListedObject};
+use crate::deployment::{Deployment, ListedObject, ManifestPart};
 
 pub use absent::{Absent, gone};
 
@@ -161,7 +161,7 @@ async fn backwards(
 ) -> anyhow::Result<bool> {
     let stop = stop(from);
     loop {
-        let page = deployment.manifest_before(shard, end.as_ref()).await?;
+        let page = deployment.manifest(shard, ManifestPart::Before(end.as_ref())).await?;
         let Some(last) = page.last() else { return Ok(false) };
         end = Some(last.first.clone());
         for row in page {
@@ -178,6 +178,13 @@ async fn backwards(
 /// `from`. It is an hour earlier, since the arrival times of a shard may be slightly out of order.
 fn stop(from: Timestamp) -> String {
     begin(earlier(from, Duration::from_hours(1)))
+}
+
+/// The row of the object that covers an origin.
+pub async fn covering(deployment: &impl Deployment, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
+    let position = ShardPosition::from(origin);
+    let row = deployment.manifest(&origin.shard, ManifestPart::At(&position)).await?.pop();
+    Ok(row.filter(|row| position < row.end))
 }
 
 /// The gzip members of an object: all in one piece, or `tenant`'s by range requests; and how many bytes of a sidecar were

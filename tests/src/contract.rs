@@ -57,7 +57,7 @@ fn contract() -> Value {
             "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
         },
         "mapping": mapping(&Rules::default()),
-        "prefixes": { "archive": key::KEPT_TOGETHER, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
+        "prefixes": { "archive": key::ARCHIVE, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
         "tables": {
             "events": { "prefix": "events/", "columns": columns(ArchiveLine::COLUMNS) },
             "errors": { "prefix": key::QUARANTINE, "columns": columns(QuarantineLine::COLUMNS) },

@@ -35,6 +35,6 @@ pub(crate) async fn run(options: DoctorOptions) -> anyhow::Result<ExitCode> {
     let fingerprint = config::load(file.as_deref(), deployment.ingest.variables.clone())?.fingerprint();
 
     let report = examine(&deployment, &config, &fingerprint);
-    print(&if options.json { report.to_json() + "\n" } else { format!("{report}\n") })?;
+    print(if options.json { serde_json::to_string_pretty(&report)? } else { report.to_string() })?;
     Ok(if report.findings().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

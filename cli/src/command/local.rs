@@ -17,7 +17,7 @@ use shared::backoff::Backoff;
 use shared::telemetry::{LogFormat, init_logs};
 
 use crate::options::ConfigOption;
-use crate::terminal::Stop;
+use crate::terminal::{Stop, print};
 
 #[derive(Args, Debug)]
 pub(crate) struct LocalOptions {
@@ -85,19 +85,18 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         adapters,
     )
     .await?;
-    println!("{}", welcome(&pipeline, &data));
+    print(welcome(&pipeline, &data))?;
 
     stop.received().await;
-    println!(
-        "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)"
-    );
+    print(
+        "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)",
+    )?;
     tokio::select! {
         stopped = pipeline.drain() => report(stopped, &data),
         () = stop.received() => {
-            println!("Stopped at once. Accepted events are safe, and are stored after the next start.");
+            print("Stopped at once. Accepted events are safe, and are stored after the next start.")
         }
     }
-    Ok(())
 }
 
 /// As deployed, but for the options.
@@ -144,27 +143,30 @@ Press Ctrl-C to stop it. It first stores what it has accepted.
     )
 }
 
-fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) {
+fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) -> anyhow::Result<()> {
     let Drained { complete, batches, records, discarded, remaining } = stream;
-    println!("Drained {records} records in {batches} batches into items and objects.");
+    print(format_args!("Drained {records} records in {batches} batches into items and objects."))?;
     if discarded > 0 {
-        println!(
+        print(format_args!(
             "{discarded} records failed permanently. They are saved under aws/lambda/ in the bucket; `tidegate redrive` retries them."
-        );
+        ))?;
     }
     if !complete {
-        println!(
+        print(format_args!(
             "At least {remaining} records are still on the stream; they are stored after the next start."
-        );
+        ))?;
     }
     let Left { waiting, dead } = spill;
     if waiting > 0 {
-        println!("{waiting} messages are still in the spill queue; they are sent after the next start.");
+        print(format_args!(
+            "{waiting} messages are still in the spill queue; they are sent after the next start."
+        ))?;
     }
     if dead > 0 {
-        println!(
+        print(format_args!(
             "{dead} messages never reached the stream; they are in the dead-letter queue: sqlite3 {} \"SELECT body FROM messages WHERE queue = 'spill-dead'\"",
             data.database_file().display()
-        );
+        ))?;
     }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Reading events back: items, their index by time, and the manifest.
 
 use ingest_fn::reads::port::{EventReader, IndexEntry, IndexQuery, ReadFailure, StoredEvent};
+use operate::deployment::ManifestPart;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use shared::format::item::{Attribute, Item};
 use shared::format::key;
@@ -59,8 +60,9 @@ impl EventReader for EmbeddedReader {
 
     async fn archive_object(&self, origin: &Origin) -> Result<Option<ManifestRow>, ReadFailure> {
         let position = ShardPosition::from(origin);
-        let row = EmbeddedLedger(self.0.clone()).manifest_at(&origin.shard, &position).await;
-        Ok(row.map_err(failure)?.filter(|row| position < row.end))
+        let ledger = EmbeddedLedger(self.0.clone());
+        let rows = ledger.manifest(&origin.shard, ManifestPart::At(&position), 1).await.map_err(failure)?;
+        Ok(rows.into_iter().find(|row| position < row.end))
     }
 }
 

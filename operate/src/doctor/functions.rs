@@ -66,8 +66,7 @@ fn function(
             Some(resource) => (resource, value == resource),
             None => ("set", !value.is_empty()),
         };
-        let is = if value.is_empty() { "not set" } else { value };
-        about.holds(name, is, is_good, should, "deploy the stack again: it sets the variables");
+        about.holds(name, value, is_good, should, "deploy the stack again: it sets the variables");
     }
     about.equals("LogFormat", &function.log_format, "JSON", update("--logging-config LogFormat=JSON"));
     let level = function.log_level.as_deref().unwrap_or("INFO");

@@ -451,8 +451,31 @@ fn an_alarm_that_is_missing_silent_or_firing_is_found() {
     }
     finds(|stack| stack.alarms[0].1 = None, &["alarm late: state"]);
     finds(|stack| alarm(stack).state = text("ALARM"), &["alarm late: state"]);
-    finds(|stack| alarm(stack).has_actions = false, &["alarms: alarms without actions"]);
+    finds(|stack| alarm(stack).has_actions = false, &["alarms: notification"]);
     finds(|stack| stack.alarms.clear(), &["alarms: alarms of the stack"]);
+}
+
+#[test]
+fn silent_alarms_are_one_finding_that_reads_as_a_sentence() {
+    let mut deployment = as_deployed();
+    let silent = Alarm { state: text("OK"), description: String::new(), has_actions: false };
+    deployment.alarms = ["late", "full"].map(|name| (text(name), Some(silent.clone()))).into();
+    insta::assert_snapshot!(report_on(&deployment), @r"
+    alarms: notification is off for late, full, should be on for every alarm
+        aws cloudwatch enable-alarm-actions --alarm-names late full; or deploy the stack again
+    Tidegate-dev: 172 settings checked, 1 finding.
+    ");
+}
+
+#[test]
+fn a_value_that_is_absent_is_not_set() {
+    let mut deployment = as_deployed();
+    deployment.items.indexes.get_mut("by_received_at").unwrap().status.clear();
+    insta::assert_snapshot!(report_on(&deployment), @r"
+    index by_received_at: IndexStatus is not set, should be ACTIVE
+        wait, or deploy the stack again
+    Tidegate-dev: 171 settings checked, 1 finding.
+    ");
 }
 
 #[test]
@@ -474,7 +497,7 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
     Tidegate-dev: 171 settings checked, 1 finding.
     ");
-    insta::assert_snapshot!(report.to_json(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
       "stack": "Tidegate-dev",
       "checked": 171,
