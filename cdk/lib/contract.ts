@@ -18,7 +18,8 @@ export interface FunctionContract {
 
 export interface Permission {
   readonly action: string;
-  readonly on: 'stream' | 'items' | 'ledger' | 'bucket' | 'objects' | 'spillQueue' | 'logs' | 'everything';
+  readonly on:
+    'stream' | 'items' | 'itemsByTime' | 'ledger' | 'bucket' | 'objects' | 'spillQueue' | 'logs' | 'everything';
   /** Only with `objects`: the objects whose keys begin so. */
   readonly prefix?: string;
 }
@@ -26,4 +27,14 @@ export interface Permission {
 /** A prefix of the bucket that is a table of SQL, with the columns of its lines. */
 export type TableContract = typeof file.tables.events;
 
-export const CONTRACT = { ...file, functions: file.functions as Readonly<Record<FunctionName, FunctionContract>> };
+/** What ingest needs besides, where events can be read back. */
+export interface ReadsContract extends Omit<FunctionContract, 'binary'> {
+  /** Overrides the key `reads.enabled`. */
+  readonly enabledVariable: string;
+}
+
+export const CONTRACT = {
+  ...file,
+  functions: file.functions as Readonly<Record<FunctionName, FunctionContract>>,
+  reads: file.reads as ReadsContract,
+};

@@ -29,11 +29,21 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  readonly reads: ReadsSettings;
+}
+
+/** The section `[reads]`. */
+export interface ReadsSettings {
+  /** Whether events can be read back, unless the stage says it. */
+  readonly enabled?: boolean;
+  /** Whether they may be, although callers are not identified. */
+  readonly public: boolean;
 }
 
 interface Toml {
   publish: Record<string, unknown>;
   items: { days_to_live: Record<string, number> };
+  reads?: { enabled?: boolean; public?: boolean };
 }
 
 /** Reads and checks the configuration that is deployed. */
@@ -43,7 +53,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 
 /** The settings in the text of a configuration file. */
 export function settings(toml: string): Settings {
-  const { publish, items } = parse(toml) as unknown as Toml;
+  const { publish, items, reads } = parse(toml) as unknown as Toml;
   for (const [tier, days] of Object.entries(items.days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
@@ -64,5 +74,19 @@ export function settings(toml: string): Settings {
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
+    reads: { enabled: reads?.enabled, public: reads?.public ?? false },
   };
+}
+
+/** Whether events can be read back. The functions check the same when they start (`shared/src/config/sections.rs`). */
+export function readsAreOn(stage: boolean | undefined, reads: ReadsSettings): boolean {
+  const areOn = stage ?? reads.enabled ?? false;
+  if (areOn && !reads.public) {
+    throw new Error(
+      'the stage reads events back (`reads`), but the key `reads.public` is not true: callers are not identified, so anyone ' +
+        'who has the address could read the events of every tenant: set `reads.public = true` if that is meant, or deploy ' +
+        'with `-c reads=false`',
+    );
+  }
+  return areOn;
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { REDELIVERY_DAYS, settings } from '../lib/settings';
+import { stageConfig } from '../lib/config';
+import { REDELIVERY_DAYS, readsAreOn, settings } from '../lib/settings';
 import { source } from './stack';
 
 test('a tier whose items could expire before their event is delivered again is refused', () => {
@@ -19,4 +20,22 @@ test('ingest has time for its budgets and for the answer', () => {
 test('a configuration without one of the budgets is refused by name', () => {
   const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, '');
   assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not undefined/);
+});
+
+test('events can be read back if the stage or the configuration says so, the stage first', () => {
+  const given = (stage: boolean | undefined, enabled?: boolean) => readsAreOn(stage, { enabled, public: true });
+  assert.deepEqual(
+    [given(undefined), given(true), given(undefined, true), given(false, true)],
+    [false, true, true, false],
+  );
+  const stage = (reads?: string) => stageConfig((key) => (key === 'reads' ? reads : undefined)).reads;
+  assert.deepEqual([stage(), stage('true'), stage('false')], [undefined, true, false]);
+  assert.throws(() => stage('yes'), /context `reads` must be true or false, not yes/);
+});
+
+test('reading events back is refused by the name of the key that allows it, while callers are not identified', () => {
+  assert.deepEqual(settings(source('tidegate.toml')).reads, { enabled: undefined, public: false });
+  assert.throws(() => readsAreOn(true, { public: false }), /set `reads\.public = true`/);
+  assert.throws(() => readsAreOn(undefined, { enabled: true, public: false }), /deploy with `-c reads=false`/);
+  assert.equal(readsAreOn(false, { enabled: true, public: false }), false);
 });

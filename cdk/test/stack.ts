@@ -22,10 +22,15 @@ export function app(): App {
   return new App({ outdir, context, analyticsReporting: false });
 }
 
-export function stack(stage: StageName, change: Partial<StageConfig> = {}, within = app()): TidegateStack {
+export function stack(
+  stage: StageName,
+  change: Partial<StageConfig> = {},
+  within = app(),
+  settings = readSettings(),
+): TidegateStack {
   const config = { ...stageConfig((key) => (key === 'stage' ? stage : undefined)), ...change };
   const assets = functionAssets('placeholder', config.architecture);
-  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings: readSettings(), assets });
+  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings, assets });
 }
 
 const templates = new Map<StageName, Template>();
@@ -34,6 +39,20 @@ const templates = new Map<StageName, Template>();
 export function template(stage: StageName): Template {
   const made = templates.get(stage) ?? Template.fromStack(stack(stage));
   templates.set(stage, made);
+  return made;
+}
+
+/** A stage that reads events back. */
+export function reading(stage: StageName, within = app()): TidegateStack {
+  return stack(stage, { reads: true }, within, { ...readSettings(), reads: { public: true } });
+}
+
+const readingTemplates = new Map<StageName, Template>();
+
+/** Its template, synthesized once. */
+export function readingTemplate(stage: StageName): Template {
+  const made = readingTemplates.get(stage) ?? Template.fromStack(reading(stage));
+  readingTemplates.set(stage, made);
   return made;
 }
 

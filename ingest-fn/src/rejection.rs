@@ -144,10 +144,8 @@ impl Rejection {
         self.status_and_code().1
     }
 
+    /// What counts it, if it refuses an event or a request with events.
     pub(crate) fn metric(&self) -> Option<Metric> {
-        if self.is_of_a_read() {
-            return None;
-        }
         match self.status() {
             StatusCode::FORBIDDEN => Some(Metric::RequestsFiltered),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::INTERNAL_SERVER_ERROR => {
@@ -155,24 +153,6 @@ impl Rejection {
             }
             _ => Some(Metric::EventsRejected),
         }
-    }
-
-    /// Whether no event is refused by it.
-    pub(crate) fn is_of_a_read(&self) -> bool {
-        matches!(
-            self,
-            Self::ReadsDisabled
-                | Self::ReaderTenantMissing
-                | Self::ParameterUnknown { .. }
-                | Self::ParameterRepeated(_)
-                | Self::LimitInvalid { .. }
-                | Self::CursorInvalid
-                | Self::FromInvalid { .. }
-                | Self::ToInvalid { .. }
-                | Self::ToNotAfterFrom { .. }
-                | Self::EventNotFound { .. }
-                | Self::ReadUnavailable { .. }
-        )
     }
 
     /// A client's mistake is logged at debug level only.
@@ -218,7 +198,7 @@ impl Rejection {
         match self {
             Self::TierMissing { .. } => (StatusCode::FORBIDDEN, "tier_missing"),
             Self::TierNotAllowed { .. } => (StatusCode::FORBIDDEN, "tier_not_allowed"),
-            Self::TenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
+            Self::TenantMissing | Self::ReaderTenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
             Self::TenantInvalid(_) => (StatusCode::BAD_REQUEST, "tenant_invalid"),
             Self::TenantConflict { .. } => (StatusCode::BAD_REQUEST, "tenant_conflict"),
             Self::EventIdInvalid(_) => (StatusCode::BAD_REQUEST, "event_id_invalid"),
@@ -247,7 +227,6 @@ impl Rejection {
             }
             Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::ReadsDisabled => (StatusCode::FORBIDDEN, "reads_disabled"),
-            Self::ReaderTenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
             Self::ParameterUnknown { .. } => (StatusCode::BAD_REQUEST, "parameter_unknown"),
             Self::ParameterRepeated(_) => (StatusCode::BAD_REQUEST, "parameter_repeated"),
             Self::LimitInvalid { .. } => (StatusCode::BAD_REQUEST, "limit_invalid"),

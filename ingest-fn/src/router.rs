@@ -132,7 +132,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             (Some(reads), Some(Ok(id))) => reads.one(to_read, id, &self.objects, &self.config).await,
             (Some(reads), None) => reads.list(to_read, &self.config).await,
         };
-        read.unwrap_or_else(|rejection| answer::refusal(&rejection, request_id))
+        read.unwrap_or_else(|rejection| answer::not_read(&rejection, request_id))
     }
 
     async fn publish_or_spill(

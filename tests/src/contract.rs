@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use ingest_fn::drain;
 use serde_json::{Value, json};
+use shared::config::Reads;
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
@@ -40,6 +41,11 @@ fn contract() -> Value {
                 &consumer_fn::environment::ENVIRONMENT,
                 consumer_fn::environment::PERMISSIONS,
             ),
+        },
+        "reads": {
+            "enabledVariable": Reads::VARIABLE,
+            "variables": ingest_fn::environment::READS_ENVIRONMENT,
+            "permissions": ingest_fn::environment::READS_PERMISSIONS.iter().map(permission).collect::<Vec<_>>(),
         },
         "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
         "consumer": {

@@ -10,6 +10,8 @@ import type { Settings } from '../settings';
 import { alarm } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
 import type { EventStream } from './event-stream';
+import type { ItemsTable } from './items-table';
+import type { LedgerTable } from './ledger-table';
 import { type Platform, RustFunction } from './rust-function';
 import type { SpillQueue } from './spill-queue';
 
@@ -19,6 +21,8 @@ export interface IngestApiProps extends IngestConfig {
   readonly stream: EventStream;
   readonly archive: ArchiveBucket;
   readonly spill: SpillQueue;
+  /** What it reads events back from, where it does. */
+  readonly reads?: { readonly items: ItemsTable; readonly ledger: LedgerTable };
 }
 
 /** The ingest function and its public URL. */
@@ -44,7 +48,10 @@ export class IngestApi extends Construct {
         stream: props.stream.stream,
         bucket: props.archive.bucket,
         spillQueue: props.spill.queue,
+        items: props.reads?.items.table,
+        ledger: props.reads?.ledger.table,
       },
+      reads: props.reads !== undefined,
     });
 
     // The URL belongs to the alias: a new version gets requests only when traffic is shifted to it.

@@ -6,7 +6,7 @@ import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
 import type { IStream } from 'aws-cdk-lib/aws-kinesis';
 import type { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
-import { CONTRACT, type FunctionName, type Permission } from '../contract';
+import { CONTRACT, type FunctionContract, type FunctionName, type Permission } from '../contract';
 
 /** A function gets those that its contract names. */
 export interface Resources {
@@ -25,17 +25,27 @@ const VALUES: Readonly<Record<string, (resources: Resources) => string | undefin
   TIDEGATE_SPILL_QUEUE: ({ spillQueue }) => spillQueue?.queueUrl,
 };
 
+/** What a function needs; with `reads`, also what ingest needs to read events back. */
+export function needs(name: FunctionName, reads: boolean): Pick<FunctionContract, 'variables' | 'permissions'> {
+  const { variables, permissions } = CONTRACT.functions[name];
+  if (!reads) return { variables, permissions };
+  return {
+    variables: [...variables, ...CONTRACT.reads.variables],
+    permissions: [...permissions, ...CONTRACT.reads.permissions],
+  };
+}
+
 /** The function's environment variables. */
-export function environment(name: FunctionName, resources: Resources): Record<string, string> {
-  const { variables } = CONTRACT.functions[name];
+export function environment(name: FunctionName, resources: Resources, reads: boolean): Record<string, string> {
+  const { variables } = needs(name, reads);
   return Object.fromEntries(
     variables.map((variable) => [variable, given(VALUES[variable]?.(resources), `${name} reads ${variable}`)]),
   );
 }
 
 /** Allows the role the function's permissions. Logs and traces are granted where they are configured. */
-export function grant(name: FunctionName, role: Role, resources: Resources): void {
-  for (const permission of CONTRACT.functions[name].permissions) {
+export function grant(name: FunctionName, role: Role, resources: Resources, reads: boolean): void {
+  for (const permission of needs(name, reads).permissions) {
     if (permission.on === 'logs' || permission.on === 'everything') continue;
     const arn = given(arnOf(permission, resources), `${name} needs ${permission.action}`);
     role.addToPolicy(new PolicyStatement({ actions: [permission.action], resources: [arn] }));
@@ -49,6 +59,8 @@ function arnOf({ on, prefix }: Permission, resources: Resources): string | undef
       return resources.stream?.streamArn;
     case 'items':
       return resources.items?.tableArn;
+    case 'itemsByTime':
+      return resources.items && `${resources.items.tableArn}/index/${CONTRACT.items.index.name}`;
     case 'ledger':
       return resources.ledger?.tableArn;
     case 'bucket':

@@ -6,9 +6,10 @@ use shared::permission::{On, Permission};
 use super::facts::{DeployedFunction, DeployedStack, Statement};
 use super::report::DoctorReport;
 
-pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
+pub(super) fn check(deployment: &DeployedStack, reads: bool, report: &mut DoctorReport) {
     let DeployedStack { ingest, consumer, drain, .. } = deployment;
-    role(deployment, ingest, ingest_fn::environment::PERMISSIONS, report);
+    let to_read = if reads { ingest_fn::environment::READS_PERMISSIONS } else { &[] };
+    role(deployment, ingest, &[ingest_fn::environment::PERMISSIONS, to_read].concat(), report);
     role(deployment, drain, ingest_fn::environment::DRAIN_PERMISSIONS, report);
     role(deployment, consumer, consumer_fn::environment::PERMISSIONS, report);
 }

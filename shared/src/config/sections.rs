@@ -257,6 +257,9 @@ impl Items {
 }
 
 impl Reads {
+    /// The variable that overrides `enabled`. The stack sets it for every function, if the stage says whether reads are on.
+    pub const VARIABLE: &str = "TIDEGATE__READS__ENABLED";
+
     /// Whether it is on, on the local run.
     pub fn on_this_machine(&self) -> bool {
         self.enabled.unwrap_or(true)

@@ -129,7 +129,10 @@ async fn an_events_archive_object_is_the_last_one_that_begins_before_it_if_it_en
     let origin = |position| Origin { shard: "shardId-0".into(), sequence_number: "4951".into(), position };
     let (stored, requests) = reader(&[(200, row)]);
     let found = stored.archive_object(&origin(3)).await.unwrap().unwrap();
-    assert_eq!((found.key.as_str(), found.tenants), ("events/x", TenantIndex::Sidecar("manifests/x".to_owned())));
+    assert_eq!(
+        (found.key.as_str(), found.tenants),
+        ("events/x", TenantIndex::Sidecar("manifests/x".to_owned()))
+    );
     let expected = json!({
         "TableName": "ledger",
         "ConsistentRead": true,
