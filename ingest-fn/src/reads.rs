@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::admit::tenant_of_reader;
+use crate::offload::offload;
 use crate::reads::page::page;
 use crate::reads::port::EventReader;
 use crate::reads::query::ListRequest;
@@ -101,15 +102,18 @@ impl<R: EventReader> Reads<R> {
         if !event.is_cut() {
             return Ok(view::answer(part, request.headers));
         }
-        let whole = async {
-            let _permit = self.whole.acquire().await;
-            fill_in(&mut event, &self.reader, objects).await
+        let filled = async {
+            let permit = self.whole.acquire().await;
+            fill_in(&mut event, &self.reader, objects).await.map(|()| permit)
         };
-        in_time(whole).await?;
-        let whole = EventView::to_json(&event);
+        let permit = in_time(filled).await?;
+        let bytes = event.item.modified_data.len() + event.item.fields.as_json().len();
+        let (headers, limit) = (request.headers.clone(), request.limit);
+        let write = move || view::answer_within(EventView::to_json(&event), &headers, limit);
+        let whole = offload(bytes, write).await;
+        drop(permit);
         // Where the whole does not fit an answer, the part that the item holds does.
-        Ok(view::answer_within(whole, request.headers, request.limit)
-            .unwrap_or_else(|| view::answer(part, request.headers)))
+        Ok(whole.unwrap_or_else(|| view::answer(part, request.headers)))
     }
 
     async fn find(

@@ -239,7 +239,7 @@ async fn entries_without_a_live_item_are_passed_over() {
 }
 
 /// The archive with one line of acme, at the origin of the event, between lines of others.
-fn archived(reader: &MemoryReader, server: &Server, line: &ArchiveLine<'_>) {
+pub(crate) fn archived(reader: &MemoryReader, server: &Server, line: &ArchiveLine<'_>) {
     let mut other = line.clone();
     other.origin.to_mut().position = 0;
     other.text = "other".into();
@@ -269,7 +269,7 @@ fn archived(reader: &MemoryReader, server: &Server, line: &ArchiveLine<'_>) {
 }
 
 /// A large event whose item has the beginning, and its archive line.
-fn large(reader: &MemoryReader, text: &str) -> ArchiveLine<'static> {
+pub(crate) fn large(reader: &MemoryReader, text: &str) -> ArchiveLine<'static> {
     let mut stored = event("acme", "1", NOW, "tenants/acme");
     text[..10].clone_into(&mut stored.item.modified_data);
     stored.item.modified_data_bytes = Some(i64::try_from(text.len()).unwrap());

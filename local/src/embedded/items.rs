@@ -134,7 +134,7 @@ fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -148,7 +148,7 @@ mod tests {
     use crate::embedded::database::value;
 
     /// An item with every optional member.
-    fn item() -> Item {
+    pub(in crate::embedded) fn item() -> Item {
         let at = Timestamp::from_unix_ms(1_795_253_400_123);
         Item {
             facts: Facts {

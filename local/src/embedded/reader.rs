@@ -87,3 +87,108 @@ fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
 fn failure(error: impl std::fmt::Display) -> ReadFailure {
     ReadFailure(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use consumer_fn::ItemStore;
+    use shared::time::Timestamp;
+
+    use super::*;
+    use crate::embedded::items::tests::item;
+
+    fn tenant() -> TenantId {
+        TenantId::parse("acme").unwrap()
+    }
+
+    fn id(id: &str) -> EventId {
+        EventId::parse(id).unwrap()
+    }
+
+    /// A table with items of these ids and times, in one partition of the index, or in none.
+    async fn table(items: &[(&str, i64, Option<&str>)]) -> (tempfile::TempDir, EmbeddedReader) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("tidegate.sqlite")).unwrap();
+        let items: Vec<_> = items
+            .iter()
+            .map(|(name, at, partition)| {
+                let mut item = item();
+                item.facts.id = id(name);
+                item.facts.received_at = Timestamp::from_unix_ms(*at);
+                item.received_partition = partition.map(str::to_owned);
+                item
+            })
+            .collect();
+        crate::embedded::EmbeddedItems(database.clone()).insert(&items).await;
+        (folder, EmbeddedReader(database))
+    }
+
+    async fn walk(reader: &EmbeddedReader, from: i64, last: i64, limit: usize) -> Vec<String> {
+        let at = Timestamp::from_unix_ms;
+        let (from, last, partition) = (at(from), at(last), "tenants/acme".to_owned());
+        let mut query = IndexQuery { tenant: tenant(), partition, from, last, after: None, limit };
+        let mut all = Vec::new();
+        loop {
+            let entries = reader.entries(&query).await.unwrap();
+            let is_last = entries.len() < limit;
+            query.after = entries.last().cloned();
+            all.extend(entries.into_iter().map(|entry| entry.id.as_str().to_owned()));
+            if is_last {
+                return all;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_partition_is_walked_newest_first_also_among_equal_times_whatever_the_limit() {
+        let own = Some("tenants/acme");
+        let items = [("a", 1, own), ("b/1", 2, own), ("ü", 2, own), ("d", 2, own), ("e", 3, own)];
+        let others = [("x", 2, Some("tenants/acme#1")), ("y", 2, None)];
+        let (_folder, reader) = table(&[&items[..], &others].concat()).await;
+        let whole = walk(&reader, 0, 9, 100).await;
+        assert_eq!((whole.len(), whole[0].as_str(), whole[4].as_str()), (5, "e", "a"));
+        for limit in 1..6 {
+            assert_eq!(walk(&reader, 0, 9, limit).await, whole, "{limit}");
+        }
+        assert_eq!(walk(&reader, 2, 2, 2).await.len(), 3);
+        assert_eq!(walk(&reader, 3, 9, 2).await, ["e"]);
+    }
+
+    #[tokio::test]
+    async fn the_index_is_used_and_holds_only_items_with_a_partition() {
+        let (_folder, reader) = table(&[("a", 1, Some("tenants/acme")), ("b", 1, None)]).await;
+        let plan = |connection: &mut Connection| {
+            let mut explain = connection.prepare(
+                "EXPLAIN QUERY PLAN SELECT received_at, pk, sk FROM items
+                 WHERE received_partition = 'tenants/acme' AND received_at BETWEEN '1' AND '2' ORDER BY received_at DESC, sk DESC",
+            )?;
+            explain.query_map([], |row| row.get::<_, String>(3))?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let plan = reader.0.call(plan).await.unwrap();
+        assert!(plan.len() == 1 && plan[0].contains("items_by_received_at"), "{plan:?}");
+    }
+
+    #[tokio::test]
+    async fn items_are_read_as_they_were_written_with_the_status_of_their_dispatch() {
+        let (_folder, reader) = table(&[("a", 1, None)]).await;
+        let found = reader.find_all(&tenant(), &[id("b"), id("a")]).await.unwrap();
+        assert!(found[0].is_none());
+        let event = found[1].clone().unwrap();
+        let expected = {
+            let mut item = item();
+            (item.facts.id, item.facts.received_at) = (id("a"), Timestamp::from_unix_ms(1));
+            item.received_partition = None;
+            item
+        };
+        assert_eq!((event.item, event.dispatch_status), (expected, None));
+        assert_eq!(reader.find(&TenantId::parse("beta").unwrap(), &id("a")).await, Ok(None));
+
+        // As the dispatch writes it, whether the column is in this build's schema or is added.
+        let set = |connection: &mut Connection| {
+            let _exists = connection.execute("ALTER TABLE items ADD COLUMN dispatch_status TEXT", []);
+            connection.execute("UPDATE items SET dispatch_status = 'delivered'", [])
+        };
+        assert_eq!(reader.0.call(set).await.unwrap(), 1);
+        let event = reader.find(&tenant(), &id("a")).await.unwrap().unwrap();
+        assert_eq!(event.dispatch_status.as_deref(), Some("delivered"));
+    }
+}
