@@ -20,12 +20,12 @@ pub(crate) async fn fill_in(
     match line(event, &row, objects).await {
         Ok(Some(line)) => put_in(event, line),
         Ok(None) => tracing::warn!(
-            archive.key = row.key,
+            object.key = row.key,
             "the archive does not have a large event any more; it is answered in part"
         ),
         Err(NotRead::Store(failure)) => return Err(ReadFailure(failure.to_string())),
         Err(NotRead::Unreadable(why)) => tracing::error!(
-            archive.key = row.key,
+            object.key = row.key,
             why,
             "a large event cannot be read from the archive, and is answered in part: {why}"
         ),
