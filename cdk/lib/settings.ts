@@ -29,6 +29,12 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  readonly consumerTimeout: Duration;
+  /**
+   * How much later than without simulated work an event may be stored. It waits for the batch in progress, then for its own; each
+   * takes less than the time-out.
+   */
+  readonly simulatedWork: Duration;
   readonly reads: ReadsSettings;
 }
 
@@ -42,6 +48,8 @@ export interface ReadsSettings {
 
 interface Toml {
   publish: Record<string, unknown>;
+  transform?: { simulate_work?: number };
+  consumer?: { timeout_seconds?: number };
   items: { days_to_live: Record<string, number> };
   reads?: { enabled?: boolean; public?: boolean };
 }
@@ -53,7 +61,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 
 /** The settings in the text of a configuration file. */
 export function settings(toml: string): Settings {
-  const { publish, items, reads } = parse(toml) as unknown as Toml;
+  const { publish, items, transform, consumer, reads } = parse(toml) as unknown as Toml;
   for (const [tier, days] of Object.entries(items.days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
@@ -70,10 +78,19 @@ export function settings(toml: string): Settings {
       throw new Error(`publish.${key} must be a number of milliseconds, not ${String(value)}`);
     return value;
   };
+  const allowed = CONTRACT.consumer.timeoutSeconds;
+  const timeout = consumer?.timeout_seconds ?? allowed.default;
+  if (!(timeout >= allowed.least && timeout <= allowed.most)) {
+    throw new Error(`consumer.timeout_seconds is ${timeout}, allowed: ${allowed.least} to ${allowed.most}`);
+  }
+  const consumerTimeout = Duration.seconds(timeout);
+  const worksFor = (transform?.simulate_work ?? 0) > 0 ? 2 * timeout : 0;
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
+    consumerTimeout,
+    simulatedWork: Duration.seconds(worksFor),
     reads: { enabled: reads?.enabled, public: reads?.public ?? false },
   };
 }

@@ -52,7 +52,15 @@ export class TidegateStack extends Stack {
       reads: reads ? { items, ledger } : undefined,
     });
 
-    const consumer = new Consumer(this, 'Consumer', { ...config.consumer, platform, stream, archive, items, ledger });
+    const consumer = new Consumer(this, 'Consumer', {
+      ...config.consumer,
+      platform,
+      settings,
+      stream,
+      archive,
+      items,
+      ledger,
+    });
 
     const reader = new TenantReader(this, 'Reader', { items });
     const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage, namedQueries: config.namedQueries });

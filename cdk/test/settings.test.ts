@@ -17,6 +17,26 @@ test('ingest has time for its budgets and for the answer', () => {
   assert.equal(settings(source('tidegate.toml')).ingestTimeout.toSeconds(), 15);
 });
 
+test('the time-out of the consumer is that of the configuration, within the bounds of the functions', () => {
+  const toml = source('tidegate.toml');
+  const timeout = (seconds: string) => settings(toml.replace(/^timeout_seconds = .*$/m, seconds)).consumerTimeout;
+  assert.equal(timeout('timeout_seconds = 900').toSeconds(), 900);
+  assert.equal(timeout('').toSeconds(), 60);
+  for (const bad of ['29', '901', '"60s"']) {
+    assert.throws(
+      () => timeout(`timeout_seconds = ${bad}`),
+      /consumer\.timeout_seconds is (29|901|60s), allowed: 30 to 900/,
+    );
+  }
+});
+
+test('with simulated work an event may be late by two batches', () => {
+  const toml = source('tidegate.toml');
+  const simulated = toml.replace(/^simulate_work = .*$/m, 'simulate_work = 0.05');
+  const late = (text: string) => settings(text).simulatedWork.toSeconds();
+  assert.deepEqual([late(toml), late(simulated)], [0, 120]);
+});
+
 test('a configuration without one of the budgets is refused by name', () => {
   const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, '');
   assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not undefined/);

@@ -9,7 +9,7 @@ use serde::Deserializer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::client_object::ClientObject;
-use shared::config::Config;
+use shared::config::{Config, SimulatedWork};
 use shared::fields::Fields;
 use shared::format::event_line::Event;
 use shared::format::facts::Facts;
@@ -55,7 +55,7 @@ pub(crate) fn cut(
     config: &Config,
     ids: &Ids,
 ) -> Result<RequestEvents<Event>, Rejection> {
-    let maker = EventMaker { admitted, config, ids };
+    let maker = EventMaker { admitted, config, ids, work: config.simulated_work() };
     match admitted.media_type {
         MediaType::Text => maker.text(body),
         MediaType::Ndjson => maker.lines(body),
@@ -68,6 +68,7 @@ struct EventMaker<'a> {
     admitted: &'a Admitted,
     config: &'a Config,
     ids: &'a Ids,
+    work: Option<SimulatedWork>,
 }
 
 impl EventMaker<'_> {
@@ -121,7 +122,7 @@ impl EventMaker<'_> {
     /// `index` is the event's index in its request; `None` for a single one.
     fn event(&self, object: ClientObject, index: Option<usize>) -> Result<Event, Rejection> {
         let ClientObject { tenant, id, event_time, text, fields } = object;
-        Ok(Event {
+        let event = Event {
             facts: Facts {
                 tenant: self.tenant(tenant)?,
                 id: id.map_or_else(|| self.id(index), Ok)?,
@@ -136,7 +137,11 @@ impl EventMaker<'_> {
             fields,
             claim_check: None,
             redrive_of: Vec::new(),
-        })
+        };
+        if let Some(work) = self.work {
+            work.of(&event.text)?;
+        }
+        Ok(event)
     }
 
     /// The request's tenant, else the event's own, else the default.

@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use shared::client_object::InvalidObject;
+use shared::config::WorkTooLong;
 use shared::gzip::InflateError;
 use shared::id::{EventId, InvalidEventId, InvalidTenantId};
 use shared::json::Unreadable;
@@ -71,6 +72,9 @@ pub(crate) enum Rejection {
     /// Readers downstream would refuse this JSON.
     #[error(transparent)]
     JsonUnreadable(#[from] Unreadable),
+    /// The consumer could never finish the event.
+    #[error(transparent)]
+    WorkTooLong(#[from] WorkTooLong),
     #[error("the batch has no events")]
     BatchEmpty,
     #[error("the batch has more than {limit} events")]
@@ -174,6 +178,7 @@ impl Rejection {
             Self::BodyTooLarge { limit } | Self::BatchTooLarge { limit } | Self::Overloaded { limit } => {
                 Some(*limit as u64)
             }
+            Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::LimitInvalid { .. } => Some(MOST as u64),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),
@@ -218,6 +223,7 @@ impl Rejection {
             Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::NotAnObject => (StatusCode::BAD_REQUEST, "not_an_object"),
             Self::JsonUnreadable(_) => (StatusCode::BAD_REQUEST, "json_unreadable"),
+            Self::WorkTooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "work_too_long"),
             Self::BatchEmpty => (StatusCode::BAD_REQUEST, "batch_empty"),
             Self::BatchTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
             Self::BatchRejected => (StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),

@@ -13,7 +13,6 @@ use axum::routing::get;
 use ingest_fn::{IngestState, drain};
 use shared::config::Config;
 use shared::id::Ids;
-use shared::mapping::CONSUMER_TIMEOUT;
 use shared::time::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -34,7 +33,7 @@ use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 const REQUESTS_END: Duration = Duration::from_secs(10);
 /// When the pipeline stops: the time limit for emptying the spill queue.
 const SPILL_DRAIN: Duration = Duration::from_secs(30);
-/// After that: the time limit for storing the stream's records.
+/// After that: the time limit for storing the stream's records, besides simulated work.
 const STREAM_DRAIN: Duration = Duration::from_mins(1);
 /// How often expired records and items are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
@@ -71,6 +70,7 @@ pub struct Pipeline {
     spill: RunningQueueMapping,
     drain: FunctionHost,
     expiry: JoinHandle<()>,
+    stream_drain: Duration,
     _lock: DataLock,
 }
 
@@ -103,8 +103,13 @@ impl Pipeline {
         let address = listener.local_addr()?;
         // One batch a shard is in flight. A split adds a shard, so there are twice as many.
         let environments = stream.open_shards().await?.len() * 2;
-        let consumer =
-            FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
+        let timeout = options.config.consumer.timeout();
+        // A batch may be in progress, and another waits for it.
+        let stream_drain = match options.config.simulated_work() {
+            Some(_) => STREAM_DRAIN + 2 * timeout,
+            None => STREAM_DRAIN,
+        };
+        let consumer = FunctionHost::start(spec(&options, Function::Consumer, timeout, environments));
         let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1));
         let mapping = EventSourceMapping::new(
             mapping_settings(&options),
@@ -143,6 +148,7 @@ impl Pipeline {
             spill: spill.run(),
             drain,
             expiry,
+            stream_drain,
             _lock: lock,
         })
     }
@@ -164,7 +170,7 @@ impl Pipeline {
             );
         }
         let spill = self.spill.drain(SPILL_DRAIN).await;
-        let stream = self.mapping.drain(STREAM_DRAIN).await;
+        let stream = self.mapping.drain(self.stream_drain).await;
         self.expiry.abort();
         let grace = Duration::from_secs(2);
         tokio::join!(self.drain.shutdown(grace), self.consumer.shutdown(grace));

@@ -8,10 +8,12 @@ mod constant;
 mod load;
 mod locate;
 mod sections;
+mod work;
 
 pub use load::{ConfigError, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
 pub use sections::{
-    Archive, ArchiveContent, Config, Items, Limits, Publish, Reads, Redact, RedactKind, Telemetry, Tenants,
-    Tiers, Transform, TransformStep,
+    Archive, ArchiveContent, Config, Consumer, Items, Limits, Publish, Reads, Redact, RedactKind, Telemetry,
+    Tenants, Tiers, Transform, TransformStep,
 };
+pub use work::{SimulatedWork, WorkTooLong};

@@ -8,6 +8,7 @@
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
+//! | `simulated_work` | texts that are too long for it, a consumer that is killed while it works |
 //! | `spill` | an unavailable stream, the spill queue, its dead-letter queue |
 //! | `redrive` | failed events that are redriven |
 //! | `dropped` | records that the failure destination lost, redriven from the stream |
@@ -38,6 +39,7 @@ mod rejections;
 mod replay;
 mod restart;
 mod s3_writes;
+mod simulated_work;
 mod spill;
 mod split;
 

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use ingest_fn::drain;
 use serde_json::{Value, json};
-use shared::config::Reads;
+use shared::config::{Consumer, Reads};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
 use shared::id::{EventId, TenantId};
-use shared::mapping::{CONSUMER_TIMEOUT, Rules, STARTING_POSITION};
+use shared::mapping::{Rules, STARTING_POSITION};
 use shared::metric::{Metric, NAMESPACE};
 use shared::permission::{On, Permission};
 use shared::{limits, partition};
@@ -50,7 +50,12 @@ fn contract() -> Value {
         "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
         "consumer": {
             "memoryMb": limits::PROCESSOR_MB,
-            "timeoutSeconds": CONSUMER_TIMEOUT.as_secs(),
+            // Of `consumer.timeout_seconds`.
+            "timeoutSeconds": {
+                "default": Consumer::default().timeout_seconds,
+                "least": Consumer::SHORTEST_TIMEOUT,
+                "most": Consumer::LONGEST_TIMEOUT,
+            },
         },
         "stream": { "retentionSeconds": limits::STREAM_RETENTION.as_secs() },
         "spill": {

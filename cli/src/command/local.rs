@@ -14,6 +14,7 @@ use local::event_source_mapping::{Drained, Rules};
 use local::pipeline::{DELIVERY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
+use shared::config::Config;
 use shared::telemetry::{LogFormat, init_logs};
 
 use crate::options::ConfigOption;
@@ -65,6 +66,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
+    let longest_text = longest_text(&config);
     let mut stop = Stop::new()?;
     let pipeline = Pipeline::start(
         Options {
@@ -85,7 +87,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         adapters,
     )
     .await?;
-    print(welcome(&pipeline, &data))?;
+    print(welcome(&pipeline, &data, &longest_text))?;
 
     stop.received().await;
     print(
@@ -114,7 +116,18 @@ fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 
-fn welcome(pipeline: &Pipeline, data: &DataFolder) -> String {
+/// A line for [`welcome`], where work is simulated.
+fn longest_text(config: &Config) -> String {
+    let Some(work) = config.simulated_work() else { return String::new() };
+    format!(
+        "  texts     at most {} characters: simulated work of {} s a character, within {} s\n",
+        work.longest_text(),
+        config.transform.simulate_work,
+        config.consumer.timeout_seconds
+    )
+}
+
+fn welcome(pipeline: &Pipeline, data: &DataFolder, longest_text: &str) -> String {
     let url = format!("http://{}", pipeline.address());
     let (bucket, database) = (data.bucket(), data.database_file());
     let (bucket, database) = (bucket.display(), database.display());
@@ -126,7 +139,7 @@ Tidegate {version} runs on this machine.
   metrics   {url}/metrics
   objects   {bucket}/events/
   items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'
-
+{longest_text}
 Send an event:
 
   curl -i {url}/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \

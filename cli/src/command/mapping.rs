@@ -52,8 +52,8 @@ pub(crate) struct MappingOptions {
     drain: bool,
 }
 
-/// How long a drain may take.
-const DRAIN: Duration = Duration::from_mins(10);
+/// How long a drain may take: ten minutes besides two invocations of the longest time-out, 900 s each.
+const DRAIN: Duration = Duration::from_mins(40);
 
 /// Runs the mapping until a signal stops it, then processes what is on the stream. With `--drain` it does only that.
 pub(crate) async fn run(options: MappingOptions) -> anyhow::Result<()> {

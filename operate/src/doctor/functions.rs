@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use shared::config::{Config, VARIABLE};
-use shared::mapping::CONSUMER_TIMEOUT;
 
 use super::facts::{DeployedFunction, DeployedStack};
 use super::report::{DoctorReport, option};
@@ -38,7 +37,7 @@ pub(super) fn check(
 
     function(deployment, ingest, ingest_names, ingest_mb, ingest_time, report);
     function(deployment, drain, drain_names, 0, drain_time, report);
-    function(deployment, consumer, consumer_names, consumer_mb, CONSUMER_TIMEOUT, report);
+    function(deployment, consumer, consumer_names, consumer_mb, config.consumer.timeout(), report);
     together(deployment, report);
     serving(deployment, fingerprint, report);
 }

@@ -279,6 +279,16 @@ fn the_mapping_of_the_drain_is_compared() {
 }
 
 #[test]
+fn the_consumer_needs_the_time_out_of_the_configuration() {
+    let mut config = shared::config::load(None, []).unwrap();
+    let found = |config: &shared::config::Config| examine(&as_deployed(), config, &fingerprint()).to_string();
+    config.consumer.timeout_seconds = 30;
+    assert!(!found(&config).contains("Timeout"), "more than it needs is good");
+    config.consumer.timeout_seconds = 900;
+    assert!(found(&config).contains("consumer: Timeout is 60, should be at least 900"), "{}", found(&config));
+}
+
+#[test]
 fn each_setting_of_a_function_is_compared() {
     fn check(change: impl FnOnce(&mut DeployedFunction), setting: &str) {
         finds(|stack| change(&mut stack.consumer), &[&format!("consumer: {setting}")]);

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Consumer};
 use crate::limits;
 
 impl Config {
@@ -41,8 +41,16 @@ impl Config {
         // At least, since heads have a few kilobytes. At most: Kinesis's default, and the local stream's limit.
         within("publish.record_bytes", publish.record_bytes, 65_536, limits::RECORD_BYTES)?;
 
+        let timeout = self.consumer.timeout_seconds;
+        within("consumer.timeout_seconds", timeout, Consumer::SHORTEST_TIMEOUT, Consumer::LONGEST_TIMEOUT)?;
+
         let transform = &self.transform;
-        within("transform.simulate_work", transform.simulate_work, 0.0, 60.0)?;
+        // At most what leaves one character: otherwise every text would be refused.
+        let most = self.consumer.longest_work().as_secs_f64();
+        if !(0.0..=most).contains(&transform.simulate_work) {
+            let allowed = format!("0 to {most}, with `consumer.timeout_seconds` at {timeout}");
+            return Err(ConfigError::value("transform.simulate_work", transform.simulate_work, allowed));
+        }
         for (index, step) in transform.steps.iter().enumerate() {
             if transform.steps[..index].contains(step) {
                 return Err(ConfigError::value("transform.steps", format!("{step:?}"), "each step once"));

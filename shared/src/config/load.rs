@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `limits`, `publish`, `transform`, `archive`, `items`, `reads`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `telemetry`");
     }
 
     #[test]
@@ -156,8 +156,10 @@ mod tests {
         insta::assert_snapshot!(error("[tiers]\ndefault = \"gold\"", &[]), @"configuration: `tiers.default` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
         insta::assert_snapshot!(error("[tenants.spread]\nacme = 1", &[]), @"configuration: `tenants.spread.acme` is `1`, allowed: 2 to 1000");
         insta::assert_snapshot!(error("[transform]\nsteps = [\"shout\"]", &[]), @"configuration: `transform.steps[0]`: unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");
-        insta::assert_snapshot!(error("[transform]\nsimulate_work = nan", &[]), @"configuration: `transform.simulate_work` is `NaN`, allowed: 0 to 60");
-        insta::assert_snapshot!(error("[transform]\nsimulate_work = -1", &[]), @"configuration: `transform.simulate_work` is `-1`, allowed: 0 to 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = nan", &[]), @"configuration: `transform.simulate_work` is `NaN`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = -1", &[]), @"configuration: `transform.simulate_work` is `-1`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = 31\n[consumer]\ntimeout_seconds = 60", &[]), @"configuration: `transform.simulate_work` is `31`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[consumer]\ntimeout_seconds = 901", &[]), @"configuration: `consumer.timeout_seconds` is `901`, allowed: 30 to 900");
         insta::assert_snapshot!(error("[telemetry]\nlog_level = \"loud=very\"", &[]), @"configuration: `telemetry.log_level` is `loud=very`, allowed: a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
     }

@@ -20,6 +20,7 @@ pub struct Config {
     pub limits: Limits,
     pub publish: Publish,
     pub transform: Transform,
+    pub consumer: Consumer,
     pub archive: Archive,
     pub items: Items,
     pub reads: Reads,
@@ -111,7 +112,8 @@ sections! {
     Transform {
         /// The steps, in order.
         steps: Vec<TransformStep> = vec![TransformStep::Redact],
-        /// Seconds of simulated work for each character of a text, before the steps; 0 for none.
+        /// Seconds of simulated work for each character of a text, before the steps; 0 for none. All texts of a batch are
+        /// worked on at the same time. The longest text follows from it ([`super::SimulatedWork`]).
         simulate_work: f64 = 0.0,
         redact: Redact = Redact::default(),
         /// The constant fields that `enrich` adds. They replace a client's fields of the same names.
@@ -127,6 +129,12 @@ sections! {
         patterns: Vec<String> = Vec::new(),
         /// The text that replaces a match.
         replacement: String = "[REDACTED]".to_owned(),
+    }
+
+    /// `[consumer]`: the function that reads the stream.
+    Consumer {
+        /// Its time-out, on AWS and on the local run.
+        timeout_seconds: u64 = 60,
     }
 
     /// `[archive]`: objects on S3.
@@ -228,10 +236,11 @@ pub enum RedactKind {
     Card,
 }
 
-impl Transform {
-    pub fn work_per_character(&self) -> Duration {
-        Duration::from_secs_f64(self.simulate_work)
-    }
+impl Consumer {
+    /// Storing a batch needs some seconds.
+    pub const SHORTEST_TIMEOUT: u64 = 30;
+    /// Lambda's limit (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+    pub const LONGEST_TIMEOUT: u64 = 900;
 }
 
 /// The texts in an archive line.

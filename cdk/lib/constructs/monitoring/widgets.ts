@@ -1,7 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import { GraphWidget, type IMetric, MathExpression, Stats, TextWidget } from 'aws-cdk-lib/aws-cloudwatch';
 import { S3_WRITES, tidegateMetric } from '../../metrics';
-import { FRESHNESS } from '../../settings';
 import type { TableMetrics } from '../items-table';
 import { estimatedCost } from './estimate';
 import type { DashboardSources } from './sources';
@@ -77,7 +76,7 @@ export function widgets(sources: DashboardSources) {
       graph(
         'Freshness: ingest to archive (ms)',
         distribution('Freshness'),
-        line(FRESHNESS.toMilliseconds(), 'promised'),
+        line(consumer.freshness.toMilliseconds(), 'promised'),
       ),
       graph('Outcomes', [
         sum('EventsStored'),
