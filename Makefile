@@ -128,6 +128,6 @@ test-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: data, permissions, alarm
 lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages synthesized, cdk-nag, cfn-lint, hadolint
 	cd cdk && npm run build && npm run lint
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=dev --output cdk.out/dev
-	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod --output cdk.out/prod
+	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod -c public=true --output cdk.out/prod
 	cd cdk && .venv/bin/cfn-lint cdk.out/*/*.template.json
 	cdk/.venv/bin/hadolint Dockerfile

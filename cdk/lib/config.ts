@@ -10,6 +10,8 @@ export interface StageConfig {
   readonly stage: string;
   /** Keep tables, queues and the stream when the stack is deleted, and refuse to delete the stack itself. */
   readonly protectData: boolean;
+  /** Whether anyone who finds the URL may send as any tenant. */
+  readonly mayBePublic: boolean;
   /** arm64 costs a fifth less. It has not been tried. */
   readonly architecture: Architecture;
   readonly stream: StreamConfig;
@@ -43,7 +45,7 @@ export interface IngestConfig {
    * account's concurrency.
    */
   readonly reservedConcurrency?: number;
-  /** `none`: public, tenants are named by headers. `iam`: only the account's own callers, signed with SigV4. */
+  /** Of the URL. `none`: anyone can reach it. `iam`: only callers that the account allows, signed with SigV4. */
   readonly auth: 'none' | 'iam';
   /** Shift a tenth of the traffic first, and roll back if an alarm fires. */
   readonly canary: boolean;
@@ -78,6 +80,7 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
   dev: {
     stage: 'dev',
     protectData: false,
+    mayBePublic: true,
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 1 },
     ingest: { memoryMb: 512, auth: 'none', canary: false, tracing: true },
@@ -89,6 +92,7 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
   prod: {
     stage: 'prod',
     protectData: true,
+    mayBePublic: false,
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 2 },
     ingest: { memoryMb: 512, reservedConcurrency: 100, auth: 'none', canary: true, tracing: true },
@@ -110,9 +114,13 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
   if (architecture !== 'x86_64' && architecture !== 'arm64') {
     throw new Error(`architecture \`${architecture}\` is not known (known: x86_64, arm64)`);
   }
+  const auth = text(context, 'auth') ?? stage.ingest.auth;
+  if (auth !== 'none' && auth !== 'iam') throw new Error(`auth \`${auth}\` is not known (known: none, iam)`);
   return {
     ...stage,
     architecture,
+    mayBePublic: stage.mayBePublic || text(context, 'public') === 'true',
+    ingest: { ...stage.ingest, auth },
     namedQueries: text(context, 'namedQueries') !== 'false',
     metricMath: text(context, 'metricMath') !== 'false',
     reads: flag(context, 'reads') ?? stage.reads,

@@ -19,7 +19,16 @@ export interface FunctionContract {
 export interface Permission {
   readonly action: string;
   readonly on:
-    'stream' | 'items' | 'itemsByTime' | 'ledger' | 'bucket' | 'objects' | 'spillQueue' | 'logs' | 'everything';
+    | 'stream'
+    | 'items'
+    | 'itemsByTime'
+    | 'ledger'
+    | 'bucket'
+    | 'objects'
+    | 'spillQueue'
+    | 'credentials'
+    | 'logs'
+    | 'everything';
   /** Only with `objects`: the objects whose keys begin so. */
   readonly prefix?: string;
 }
@@ -33,8 +42,15 @@ export interface ReadsContract extends Omit<FunctionContract, 'binary'> {
   readonly enabledVariable: string;
 }
 
+/** What ingest needs besides, where the configuration asks for credentials. */
+type CredentialsContract = Omit<FunctionContract, 'binary'> & {
+  /** A document without tenants. */
+  readonly empty: string;
+};
+
 export const CONTRACT = {
   ...file,
   functions: file.functions as Readonly<Record<FunctionName, FunctionContract>>,
   reads: file.reads as ReadsContract,
+  credentials: file.credentials as CredentialsContract,
 };

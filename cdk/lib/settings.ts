@@ -29,6 +29,8 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  /** Whether the configuration asks for credentials, so that ingest needs their secret. */
+  readonly needsCredentials: boolean;
   readonly consumerTimeout: Duration;
   /**
    * How much later than without simulated work an event may be stored. It waits for the batch in progress, then for its own; each
@@ -44,9 +46,12 @@ export interface ReadsSettings {
   readonly enabled?: boolean;
   /** Whether they may be, although callers are not identified. */
   readonly public: boolean;
+  /** Whether callers are identified: `auth.mode` is not `none`. */
+  readonly isIdentified: boolean;
 }
 
 interface Toml {
+  auth?: { mode?: string; origin_header?: string; credentials_file?: string };
   publish: Record<string, unknown>;
   transform?: { simulate_work?: number };
   consumer?: { timeout_seconds?: number };
@@ -61,7 +66,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 
 /** The settings in the text of a configuration file. */
 export function settings(toml: string): Settings {
-  const { publish, items, transform, consumer, reads } = parse(toml) as unknown as Toml;
+  const { auth = {}, publish, items, transform, consumer, reads } = parse(toml) as unknown as Toml;
   for (const [tier, days] of Object.entries(items.days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
@@ -71,6 +76,12 @@ export function settings(toml: string): Settings {
           `${REDELIVERY_DAYS} or more`,
       );
     }
+  }
+  const needsCredentials = (auth.mode ?? 'none') !== 'none' || auth.origin_header !== undefined;
+  if (needsCredentials && auth.credentials_file !== undefined) {
+    throw new Error(
+      `auth.credentials_file is \`${auth.credentials_file}\`, but the functions on AWS read the credentials from a secret: remove it`,
+    );
   }
   const milliseconds = (key: string): number => {
     const value = publish[key];
@@ -88,21 +99,26 @@ export function settings(toml: string): Settings {
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
+    needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
     consumerTimeout,
     simulatedWork: Duration.seconds(worksFor),
-    reads: { enabled: reads?.enabled, public: reads?.public ?? false },
+    reads: {
+      enabled: reads?.enabled,
+      public: reads?.public ?? false,
+      isIdentified: (auth.mode ?? 'none') !== 'none',
+    },
   };
 }
 
 /** Whether events can be read back. The functions check the same when they start (`shared/src/config/sections.rs`). */
 export function readsAreOn(stage: boolean | undefined, reads: ReadsSettings): boolean {
   const areOn = stage ?? reads.enabled ?? false;
-  if (areOn && !reads.public) {
+  if (areOn && !reads.public && !reads.isIdentified) {
     throw new Error(
-      'the stage reads events back (`reads`), but the key `reads.public` is not true: callers are not identified, so anyone ' +
-        'who has the address could read the events of every tenant: set `reads.public = true` if that is meant, or deploy ' +
-        'with `-c reads=false`',
+      'the stage reads events back (`reads`), but the key `reads.public` is not true: `auth.mode` is `none`, so anyone who ' +
+        'has the address could read the events of every tenant: set `auth.mode` to `api_key` or `signature`, or ' +
+        '`reads.public = true` if that is meant, or deploy with `-c reads=false`',
     );
   }
   return areOn;

@@ -6,6 +6,7 @@ import { CONTRACT } from './contract';
 import { ArchiveBucket } from './constructs/archive-bucket';
 import { ArchiveSql } from './constructs/archive-sql';
 import { Consumer } from './constructs/consumer';
+import { Credentials } from './constructs/credentials';
 import { EventStream } from './constructs/event-stream';
 import { IngestApi } from './constructs/ingest-api';
 import { ItemsTable } from './constructs/items-table';
@@ -28,6 +29,7 @@ export class TidegateStack extends Stack {
     super(scope, id, props);
     const { config, settings } = props;
     const { protectData, metricMath } = config;
+    refusePublic(config, settings);
     const reads = readsAreOn(config.reads, settings.reads);
     const platform: Platform = {
       assets: props.assets,
@@ -42,6 +44,7 @@ export class TidegateStack extends Stack {
     const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData, metricMath });
     const items = new ItemsTable(this, 'Items', { protectData, metricMath, reads });
     const ledger = new LedgerTable(this, 'Ledger', { protectData });
+    const credentials = settings.needsCredentials ? new Credentials(this, 'Credentials', { protectData }) : undefined;
     const ingest = new IngestApi(this, 'Ingest', {
       ...config.ingest,
       platform,
@@ -49,6 +52,7 @@ export class TidegateStack extends Stack {
       stream,
       archive,
       spill,
+      credentials,
       reads: reads ? { items, ledger } : undefined,
     });
 
@@ -69,6 +73,7 @@ export class TidegateStack extends Stack {
       alarmEmail: config.alarmEmail,
       settings,
       streamConfig: config.stream,
+      credentials,
       ingest,
       stream,
       spill,
@@ -100,9 +105,19 @@ export class TidegateStack extends Stack {
       AlarmTopic: monitoring.topic.topicArn,
       Dashboard: `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${monitoring.dashboard.dashboardName}`,
     });
+    if (credentials !== undefined) this.outputs({ CredentialsSecret: credentials.secret.secretArn });
   }
 
   private outputs(values: Record<string, string>): void {
     for (const [name, value] of Object.entries(values)) new CfnOutput(this, name, { value });
   }
+}
+
+/** A URL without credentials and without IAM lets anyone write as any tenant. That must be meant. */
+function refusePublic({ stage, mayBePublic, ingest }: StageConfig, { needsCredentials }: Settings): void {
+  if (mayBePublic || needsCredentials || ingest.auth === 'iam') return;
+  throw new Error(
+    `${stage} would be public: auth.mode is \`none\`, so anyone who finds the URL can send as any tenant: set auth.mode to ` +
+      '`api_key` or `signature` in tidegate.toml, or deploy with -c auth=iam, or, if this is meant, with -c public=true',
+  );
 }

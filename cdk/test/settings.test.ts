@@ -43,7 +43,8 @@ test('a configuration without one of the budgets is refused by name', () => {
 });
 
 test('events can be read back if the stage or the configuration says so, the stage first', () => {
-  const given = (stage: boolean | undefined, enabled?: boolean) => readsAreOn(stage, { enabled, public: true });
+  const given = (stage: boolean | undefined, enabled?: boolean) =>
+    readsAreOn(stage, { enabled, public: true, isIdentified: false });
   assert.deepEqual(
     [given(undefined), given(true), given(undefined, true), given(false, true)],
     [false, true, true, false],
@@ -54,8 +55,24 @@ test('events can be read back if the stage or the configuration says so, the sta
 });
 
 test('reading events back is refused by the name of the key that allows it, while callers are not identified', () => {
-  assert.deepEqual(settings(source('tidegate.toml')).reads, { enabled: undefined, public: false });
-  assert.throws(() => readsAreOn(true, { public: false }), /set `reads\.public = true`/);
-  assert.throws(() => readsAreOn(undefined, { enabled: true, public: false }), /deploy with `-c reads=false`/);
-  assert.equal(readsAreOn(false, { enabled: true, public: false }), false);
+  const nobody = { public: false, isIdentified: false };
+  assert.deepEqual(settings(source('tidegate.toml')).reads, { enabled: undefined, ...nobody });
+  assert.throws(() => readsAreOn(true, nobody), /`reads\.public = true` if that is meant/);
+  assert.throws(() => readsAreOn(undefined, { enabled: true, ...nobody }), /deploy with `-c reads=false`/);
+  assert.equal(readsAreOn(false, { enabled: true, ...nobody }), false);
+  const keys = settings(source('tidegate.toml').replace(/^mode = "none"$/m, 'mode = "api_key"')).reads;
+  assert.equal(readsAreOn(true, keys), true);
+});
+
+test('credentials are needed for keys, for signatures and for a secret header, and come from the secret', () => {
+  const auth = (lines: string) => settings(source('tidegate.toml').replace(/^mode = "none"$/m, lines)).needsCredentials;
+  assert.equal(auth('mode = "none"'), false);
+  assert.equal(auth('mode = "api_key"'), true);
+  assert.equal(auth('mode = "signature"'), true);
+  assert.equal(auth('mode = "none"\norigin_header = "X-Origin"'), true);
+  assert.equal(settings(source('tidegate.toml').replace('[auth]', '[unused]')).needsCredentials, false);
+  assert.throws(
+    () => auth('mode = "api_key"\ncredentials_file = "keys.json"'),
+    /auth\.credentials_file is `keys\.json`, but the functions on AWS read the credentials from a secret: remove it/,
+  );
 });

@@ -3,11 +3,12 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { App } from 'aws-cdk-lib';
+import { App, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import { AwsSolutionsChecks } from 'cdk-nag';
 import { functionAssets } from '../lib/assets';
 import { type StageConfig, stageConfig } from '../lib/config';
-import { ROOT, readSettings } from '../lib/settings';
+import { ROOT, readSettings, type Settings, settings } from '../lib/settings';
 import { TidegateStack } from '../lib/tidegate-stack';
 
 export type StageName = 'dev' | 'prod';
@@ -28,9 +29,15 @@ export function stack(
   within = app(),
   settings = readSettings(),
 ): TidegateStack {
-  const config = { ...stageConfig((key) => (key === 'stage' ? stage : undefined)), ...change };
+  const context: Record<string, string> = { stage, public: 'true' };
+  const config = { ...stageConfig((key) => context[key]), ...change };
   const assets = functionAssets('placeholder', config.architecture);
   return new TidegateStack(within, `Tidegate-${stage}`, { config, settings, assets });
+}
+
+/** `tidegate.toml`, but with API keys. */
+export function withKeys(): Settings {
+  return settings(source('tidegate.toml').replace(/^mode = "none"$/m, 'mode = "api_key"'));
 }
 
 const templates = new Map<StageName, Template>();
@@ -44,7 +51,7 @@ export function template(stage: StageName): Template {
 
 /** A stage that reads events back. */
 export function reading(stage: StageName, within = app()): TidegateStack {
-  return stack(stage, { reads: true }, within, { ...readSettings(), reads: { public: true } });
+  return stack(stage, { reads: true }, within, { ...readSettings(), reads: { public: true, isIdentified: false } });
 }
 
 const readingTemplates = new Map<StageName, Template>();
@@ -54,6 +61,14 @@ export function readingTemplate(stage: StageName): Template {
   const made = readingTemplates.get(stage) ?? Template.fromStack(reading(stage));
   readingTemplates.set(stage, made);
   return made;
+}
+
+let keys: Template | undefined;
+
+/** The template of `prod` with API keys: it has every resource and every alarm that there can be, but what reads need. */
+export function templateWithKeys(): Template {
+  keys ??= Template.fromStack(stack('prod', { mayBePublic: false }, app(), withKeys()));
+  return keys;
 }
 
 export type Json = any;
@@ -125,4 +140,17 @@ export function alarms(of: Template): AlarmJson[] {
       metrics: metrics.length > 0 ? metrics : [rest],
     };
   });
+}
+
+/** The rules of cdk-nag that are broken and not acknowledged. */
+export function nag(within: App): string[] {
+  Validations.of(within).addPlugins(new AwsSolutionsChecks(within));
+  try {
+    within.synth();
+  } catch (error) {
+    // The findings are in the report: the tests judge them.
+    if ((error as Error).name !== 'ValidationFailed') throw error;
+  }
+  const { pluginReports } = JSON.parse(readFileSync(join(within.outdir, 'validation-report.json'), 'utf8'));
+  return pluginReports.flatMap(({ violations }: Json) => violations.map(({ ruleName }: Json) => ruleName));
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::BodyExt;
-use ingest_fn::{IngestState, NoReader, router};
+use ingest_fn::credentials::Credentials;
+use ingest_fn::{IngestPorts, IngestState, NoReader, router};
 use shared::config::Config;
 use shared::format::event_line::Event;
 use shared::format::facts::Source;
@@ -123,16 +124,10 @@ fn answer_to(input: &Input, ports: Ports) -> FuzzAnswer {
         config.tenants.spread.insert("acme".to_owned().try_into().unwrap(), 3);
     }
     let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-    let no_reader = None::<NoReader>;
-    let state = IngestState::new(
-        Arc::new(config),
-        ports.clone(),
-        ports.objects(),
-        ports,
-        no_reader,
-        clock,
-        counting_ids(),
-    );
+    let reader = None::<NoReader>;
+    let objects = ports.objects();
+    let ingest_ports = IngestPorts { stream: ports.clone(), objects, queue: ports, reader };
+    let state = IngestState::new(Arc::new(config), Credentials::none(), ingest_ports, clock, counting_ids());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {

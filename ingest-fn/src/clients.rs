@@ -3,41 +3,56 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+use aws_config::SdkConfig;
 use shared::config::Config;
 use shared::id::Ids;
 use shared::objects::s3::S3Objects;
 use shared::time::Clock;
 
-use crate::IngestState;
-use crate::environment::{Environment, ReadsEnvironment};
+use crate::credentials::secrets_manager::SecretsManager;
+use crate::credentials::{CredentialFile, Credentials};
+use crate::environment::{self, Environment, ReadsEnvironment};
 use crate::publish::kinesis::KinesisStream;
 use crate::reads::dynamodb::DynamoReader;
 use crate::spill::sqs::SqsQueue;
+use crate::{IngestPorts, IngestState};
 
 /// Time limit for one attempt to store a claim check. A dead pooled connection would otherwise use up all of
 /// `publish.claim_check_ms`; so a second attempt, on another connection, fits into it.
 const PUT_ATTEMPT: Duration = Duration::from_secs(3);
 
-/// The names of what is read, where events can be read back.
-pub fn reads(
-    config: &Config,
-    variable: impl Fn(&str) -> Option<String>,
-) -> anyhow::Result<Option<ReadsEnvironment>> {
-    let is_on = config.reads.when_deployed()?;
-    Ok(is_on.then(|| ReadsEnvironment::read(variable)).transpose()?)
-}
-
-/// The handlers' state on AWS. It opens the connection to the spill queue, since the first spilled request has no time for it.
+/// The handlers' state on AWS. It reads the credentials, and opens the connection to the spill queue, since the first spilled
+/// request has no time for it. `variable` reads the environment.
 pub async fn state(
     config: Arc<Config>,
-    names: Environment,
-    reads: Option<ReadsEnvironment>,
-) -> Arc<IngestState<KinesisStream, S3Objects, SqsQueue, DynamoReader>> {
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Arc<IngestState<KinesisStream, S3Objects, SqsQueue, DynamoReader>>> {
+    let reads = config.reads_when_deployed()?.then(|| ReadsEnvironment::read(&variable)).transpose()?;
+    let names = Environment::read(&variable)?;
     let sdk = aws_config::load_from_env().await;
+    let credentials = credentials(&sdk, &config, &variable).await?;
     let stream = KinesisStream::new(&sdk, names.stream, config.publish.attempt());
     let objects = S3Objects::new(&sdk, names.bucket, PUT_ATTEMPT);
     let queue = SqsQueue::new(&sdk, names.spill_queue, config.publish.spill());
     let reader = reads.map(|names| DynamoReader::new(&sdk, names.items_table, names.ledger_table));
     queue.warm_up().await;
-    IngestState::new(config, stream, objects, queue, reader, Clock::system(), Ids::system())
+    let ports = IngestPorts { stream, objects, queue, reader };
+    Ok(IngestState::new(config, credentials, ports, Clock::system(), Ids::system()))
+}
+
+/// From the file, if the configuration names one, else from the secret.
+async fn credentials(
+    sdk: &SdkConfig,
+    config: &Config,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Credentials> {
+    let Some(key) = config.auth.needs_credentials() else { return Ok(Credentials::none()) };
+    if let Some(file) = &config.auth.credentials_file {
+        return Ok(Credentials::read(CredentialFile(file.into()), config).await?);
+    }
+    let secret = environment::credentials_secret(variable).with_context(|| {
+        format!("`{key}` needs credentials: name their secret, or set `auth.credentials_file`")
+    })?;
+    Ok(Credentials::read(SecretsManager::new(sdk, secret), config).await?)
 }

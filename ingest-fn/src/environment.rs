@@ -1,11 +1,16 @@
 //! The environment variables that the deployment sets for the functions, and the permissions of their roles.
 
+use shared::config::Config;
 use shared::environment::{Unset, named};
 use shared::format::key;
 use shared::permission::{On, Permission};
 
 /// The variables that name the ingest function's resources.
 pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET", "TIDEGATE_SPILL_QUEUE"];
+
+/// The variable that names the secret with the credentials. The deployment sets it where the configuration asks for
+/// credentials (`Auth::needs_credentials`).
+pub const CREDENTIALS_ENVIRONMENT: &[&str] = &["TIDEGATE_CREDENTIALS_SECRET"];
 
 /// The variables that name what it reads, where events can be read back.
 pub const READS_ENVIRONMENT: &[&str] = &["TIDEGATE_ITEMS_TABLE", "TIDEGATE_LEDGER_TABLE"];
@@ -26,6 +31,10 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission::new("xray:PutTelemetryRecords", On::Everything),
     Permission::new("xray:PutTraceSegments", On::Everything),
 ];
+
+/// What the ingest function's role needs besides, where the configuration asks for credentials.
+pub const CREDENTIALS_PERMISSIONS: &[Permission] =
+    &[Permission::new("secretsmanager:GetSecretValue", On::Credentials)];
 
 /// What the role may do besides, where events can be read back: it reads all tenants' events.
 pub const READS_PERMISSIONS: &[Permission] = &[
@@ -51,6 +60,18 @@ pub const DRAIN_PERMISSIONS: &[Permission] = &[
     Permission::new("logs:CreateLogStream", On::Logs),
     Permission::new("logs:PutLogEvents", On::Logs),
 ];
+
+/// The variables that the ingest function reads with this configuration.
+pub fn variables(config: &Config) -> Vec<&'static str> {
+    let credentials = config.auth.needs_credentials().map_or(&[][..], |_| CREDENTIALS_ENVIRONMENT);
+    [ENVIRONMENT, credentials].concat()
+}
+
+/// The permissions that its role needs with this configuration.
+pub fn permissions(config: &Config) -> Vec<Permission> {
+    let credentials = config.auth.needs_credentials().map_or(&[][..], |_| CREDENTIALS_PERMISSIONS);
+    [PERMISSIONS, credentials].concat()
+}
 
 /// The names of the ingest function's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +109,12 @@ impl Environment {
         let &[stream, bucket, queue] = ENVIRONMENT else { unreachable!("three, as the constant says") };
         Ok(Self { stream: named(stream)?, bucket: named(bucket)?, spill_queue: named(queue)? })
     }
+}
+
+/// The secret with the credentials: its ARN or its name.
+pub fn credentials_secret(variable: impl Fn(&str) -> Option<String>) -> Result<String, Unset> {
+    let &[secret] = CREDENTIALS_ENVIRONMENT else { unreachable!("one, as the constant says") };
+    named(secret, CREDENTIALS_ENVIRONMENT, variable)
 }
 
 /// The Kinesis stream that the drain writes to.

@@ -4,6 +4,7 @@
 //!
 //! | stage | file | from → to |
 //! |---|---|---|
+//! | access | `access.rs`, [`credentials`], `signature.rs`, `quota.rs` | credential → `Sender`, or a refusal |
 //! | admit | `admit.rs`, `media.rs` | line and headers → `Admitted` |
 //! | read | `body.rs` | body → bytes, inflated, held in bounded memory |
 //! | cut | `cut.rs` | bytes → `RequestEvents<Event>` |
@@ -17,12 +18,14 @@
 //! [`router()`] connects them. It answers 202 only when the stream or the spill queue has the event. A function of its own,
 //! [`drain`], puts spilled events on the stream later.
 
+mod access;
 mod admit;
 mod answer;
 mod body;
 mod claim_check;
 #[cfg(feature = "aws")]
 pub mod clients;
+pub mod credentials;
 mod cut;
 pub mod drain;
 pub mod environment;
@@ -30,11 +33,13 @@ pub mod lambda;
 mod media;
 mod offload;
 pub mod publish;
+mod quota;
 pub mod reads;
 mod rejection;
 mod request_id;
 mod router;
 pub mod server;
+mod signature;
 pub mod spill;
 mod stamp;
 
@@ -42,5 +47,5 @@ pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
 };
 pub use reads::port::{EventReader, NoReader};
-pub use router::{IngestState, router};
+pub use router::{IngestPorts, IngestState, router};
 pub use spill::{SpillFailure, SpillMessage, SpillQueue};

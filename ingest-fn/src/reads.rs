@@ -9,7 +9,7 @@
 //! | `view.rs` | an event as JSON, and an answer that fits |
 //! | [`port`] | the port to index, items and manifest |
 //!
-//! The tenant of a request is decided in one place ([`crate::admit::tenant_of_reader`]). Everything is read for that tenant:
+//! The tenant of a request is decided in one place ([`crate::access::Access::reader`]). Everything is read for that tenant:
 //! neither an id nor a cursor names another one.
 
 mod cursor;
@@ -32,7 +32,6 @@ use shared::time::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::admit::tenant_of_reader;
 use crate::offload::offload;
 use crate::reads::page::page;
 use crate::reads::port::EventReader;
@@ -78,9 +77,9 @@ impl<R: EventReader> Reads<R> {
     pub(crate) async fn list(
         &self,
         request: ReadRequest<'_>,
+        tenant: TenantId,
         config: &Config,
     ) -> Result<Response, Rejection> {
-        let tenant = tenant_of_reader(request.headers, config)?;
         let list = ListRequest::read(request.query, tenant)?;
         let keys = config.tenants.spread.get(&list.tenant).copied().unwrap_or(0);
         let page = in_time(page(&self.reader, &list, keys, request.now)).await?;
@@ -91,11 +90,10 @@ impl<R: EventReader> Reads<R> {
     pub(crate) async fn one(
         &self,
         request: ReadRequest<'_>,
+        tenant: TenantId,
         id: EventId,
         objects: &impl ObjectStore,
-        config: &Config,
     ) -> Result<Response, Rejection> {
-        let tenant = tenant_of_reader(request.headers, config)?;
         let found = in_time(self.find(&tenant, &id, request.now)).await?;
         let Some(mut event) = found else { return Err(Rejection::event_not_found(&id)) };
         let part = EventView::to_json(&event);

@@ -1,9 +1,11 @@
 //! Why a request or an event is refused. One table gives each reason its HTTP status and
 //! stable code; metric and log level follow from the status.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use shared::client_object::InvalidObject;
-use shared::config::WorkTooLong;
+use shared::config::{AuthMode, WorkTooLong};
 use shared::gzip::InflateError;
 use shared::id::{EventId, InvalidEventId, InvalidTenantId};
 use shared::json::Unreadable;
@@ -18,6 +20,17 @@ use crate::reads::MOST;
 /// streams, queues and buckets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Rejection {
+    #[error("no credential was sent: {}", needed(*.0))]
+    CredentialMissing(AuthMode),
+    /// It does not say which part is wrong: a sender that guesses should not learn it.
+    #[error("the credential is not valid: {}", needed(*.0))]
+    CredentialInvalid(AuthMode),
+    #[error("the credential is for {what} `{own}`, but `{named}` is named")]
+    CredentialMismatch { what: &'static str, own: String, named: String },
+    #[error("the request did not come through the gateway in front of this service")]
+    OriginRefused,
+    #[error("the quota of {per_second} {what}/s is used up: send again in {} s", retry_after.as_secs())]
+    QuotaExceeded { what: &'static str, per_second: u32, retry_after: Duration },
     #[error("the header `X-Customer-Tier` is missing (allowed: {allowed})")]
     TierMissing { allowed: String },
     #[error("tier `{tier}` is not allowed (allowed: {allowed})")]
@@ -139,7 +152,22 @@ pub(crate) enum Rejection {
     Defect,
 }
 
+/// What a request needs.
+fn needed(mode: AuthMode) -> &'static str {
+    match mode {
+        AuthMode::None => "none is needed",
+        AuthMode::ApiKey => "send the key in `Authorization: Bearer …` or `X-Api-Key`",
+        AuthMode::Signature => {
+            "name the tenant in the path or in `X-Tenant-ID`, and send `webhook-id`, `webhook-timestamp` and `webhook-signature` for the body's exact bytes"
+        }
+    }
+}
+
 impl Rejection {
+    pub(crate) fn mismatch(what: &'static str, own: &str, named: &str) -> Self {
+        Self::CredentialMismatch { what, own: own.to_owned(), named: named.to_owned() }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.status_and_code().0
     }
@@ -151,11 +179,47 @@ impl Rejection {
     /// What counts it, if it refuses an event or a request with events.
     pub(crate) fn metric(&self) -> Option<Metric> {
         match self.status() {
+            _ if self.is_about_credentials() => Some(Metric::CredentialsRefused),
             StatusCode::FORBIDDEN => Some(Metric::RequestsFiltered),
+            StatusCode::TOO_MANY_REQUESTS => Some(Metric::QuotasExceeded),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::INTERNAL_SERVER_ERROR => {
                 None
             }
             _ => Some(Metric::EventsRejected),
+        }
+    }
+
+    fn is_about_credentials(&self) -> bool {
+        matches!(
+            self,
+            Self::CredentialMissing(_)
+                | Self::CredentialInvalid(_)
+                | Self::CredentialMismatch { .. }
+                | Self::OriginRefused
+        )
+    }
+
+    /// `WWW-Authenticate`, which a 401 must have. For signatures no scheme is registered.
+    pub(crate) fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::CredentialMissing(AuthMode::ApiKey) => Some(r#"Bearer realm="tidegate""#),
+            Self::CredentialInvalid(AuthMode::ApiKey) => {
+                Some(r#"Bearer realm="tidegate", error="invalid_token""#)
+            }
+            Self::CredentialMissing(_) | Self::CredentialInvalid(_) => {
+                Some(r#"StandardWebhooks realm="tidegate""#)
+            }
+            _ => None,
+        }
+    }
+
+    /// When the client may send again.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QuotaExceeded { retry_after, .. } => Some(*retry_after),
+            // Publishing recovers sooner, or takes long.
+            _ if self.is_unpublished() => Some(Duration::from_secs(1)),
+            _ => None,
         }
     }
 
@@ -182,6 +246,7 @@ impl Rejection {
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::LimitInvalid { .. } => Some(MOST as u64),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),
+            Self::QuotaExceeded { per_second, .. } => Some(u64::from(*per_second)),
             Self::EventIdInvalid(_) => Some(shared::limits::EVENT_ID_BYTES as u64),
             Self::JsonUnreadable(Unreadable::TooDeep) => Some(shared::limits::JSON_DEPTH as u64),
             _ => None,
@@ -201,6 +266,11 @@ impl Rejection {
     /// Never rename a code: clients branch on it.
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
+            Self::CredentialMissing(_) => (StatusCode::UNAUTHORIZED, "credential_missing"),
+            Self::CredentialInvalid(_) => (StatusCode::UNAUTHORIZED, "credential_invalid"),
+            Self::CredentialMismatch { .. } => (StatusCode::FORBIDDEN, "credential_mismatch"),
+            Self::OriginRefused => (StatusCode::FORBIDDEN, "origin_refused"),
+            Self::QuotaExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
             Self::TierMissing { .. } => (StatusCode::FORBIDDEN, "tier_missing"),
             Self::TierNotAllowed { .. } => (StatusCode::FORBIDDEN, "tier_not_allowed"),
             Self::TenantMissing | Self::ReaderTenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
@@ -298,5 +368,34 @@ impl Rejection {
             InflateError::Ratio { limit } => Self::InflateRatio { limit },
             InflateError::Corrupt(error) => Self::BodyCorrupt(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_by_credential_tier_and_quota_are_counted_apart_from_bad_events() {
+        let all = [AuthMode::ApiKey, AuthMode::Signature];
+        let credentials =
+            all.map(|mode| [Rejection::CredentialMissing(mode), Rejection::CredentialInvalid(mode)]);
+        let credentials = credentials.into_iter().flatten();
+        for refused in
+            credentials.chain([Rejection::OriginRefused, Rejection::mismatch("tier", "pro", "free")])
+        {
+            assert_eq!(refused.metric(), Some(Metric::CredentialsRefused), "{refused}");
+            assert_eq!(
+                refused.challenge().is_some(),
+                refused.status() == StatusCode::UNAUTHORIZED,
+                "{refused}"
+            );
+        }
+        let tier = Rejection::TierMissing { allowed: "pro".to_owned() };
+        assert_eq!(tier.metric(), Some(Metric::RequestsFiltered));
+        let retry_after = Duration::from_secs(2);
+        let quota = Rejection::QuotaExceeded { what: "requests", per_second: 1, retry_after };
+        assert_eq!(quota.metric(), Some(Metric::QuotasExceeded));
+        assert_eq!(Rejection::BodyEmpty.metric(), Some(Metric::EventsRejected));
     }
 }

@@ -1,5 +1,5 @@
-//! The routes, and the one handler that accepts events: admit, read, cut, check, publish, spill, answer. Reading events
-//! back is in [`crate::reads`].
+//! The routes, and the one handler that accepts events: access, admit, read, cut, check, publish, spill, answer. Reading
+//! events back is in [`crate::reads`].
 
 use std::future::ready;
 use std::sync::Arc;
@@ -20,10 +20,12 @@ use shared::objects::ObjectStore;
 use shared::time::Clock;
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::admit::{RawRequest, admit};
 use crate::answer;
 use crate::body::{self, Arrived, Bodies};
 use crate::claim_check::{self, Checked};
+use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
@@ -38,6 +40,7 @@ use crate::stamp::stamp;
 #[derive(Debug)]
 pub struct IngestState<S, O, Q, R> {
     config: Arc<Config>,
+    access: Access,
     bodies: Bodies,
     objects: O,
     publisher: Publisher<S>,
@@ -48,22 +51,31 @@ pub struct IngestState<S, O, Q, R> {
     ids: Ids,
 }
 
+/// What ingest calls.
+#[derive(Clone, Debug)]
+pub struct IngestPorts<S, O, Q, R> {
+    pub stream: S,
+    pub objects: O,
+    pub queue: Q,
+    /// Events can be read back if there is one.
+    pub reader: Option<R>,
+}
+
 impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<S, O, Q, R> {
-    /// Events can be read back if there is a `reader`.
     pub fn new(
         config: Arc<Config>,
-        stream: S,
-        objects: O,
-        queue: Q,
-        reader: Option<R>,
+        credentials: Credentials,
+        ports: IngestPorts<S, O, Q, R>,
         clock: Clock,
         ids: Ids,
     ) -> Arc<Self> {
+        let IngestPorts { stream, objects, queue, reader } = ports;
+        let access = Access::new(Arc::clone(&config), credentials);
         let bodies = Bodies::new(&config.limits);
         let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
         let reads = reader.map(Reads::new);
-        Arc::new(Self { config, bodies, objects, publisher, spill, reads, clock, ids })
+        Arc::new(Self { config, access, bodies, objects, publisher, spill, reads, clock, ids })
     }
 
     /// How many calls to the stream were made so far.
@@ -95,13 +107,18 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         raw: &RawRequest<'_>,
         body: &mut Body,
     ) -> Result<(RequestEvents<EventId>, usize), Rejection> {
-        let admitted = admit(raw, &self.config, self.clock.now())?;
-        let Arrived { bytes, held } = self.bodies.read(raw.headers, admitted.coding, body).await?;
+        let now = self.clock.now();
+        let caller = self.access.before_body(raw, now).await?;
+        let admitted = admit(raw, &self.config, now)?;
+        let received = self.bodies.receive(raw.headers, body).await?;
+        let sender = self.access.after_body(caller, raw, &received.bytes).await?;
+        let Arrived { bytes, held } = self.bodies.inflate(received, admitted.coding).await?;
         let body_bytes = bytes.len();
+        self.access.charge(&sender, body_bytes)?;
         let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
         // The two stages that only compute, together: a large body moves to another thread once.
         let cut_and_check = move || {
-            let events = cut(&admitted, &bytes, &config, &ids)?;
+            let events = cut(&sender, &admitted, &bytes, &config, &ids)?;
             Ok::<_, Rejection>(events.map(|event| claim_check::check(event, &config)))
         };
         let checked = offload(body_bytes, cut_and_check).await?;
@@ -126,13 +143,22 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             limit: request.extensions.get().copied(),
             now: self.clock.now(),
         };
-        let read = match (&self.reads, id) {
-            (None, _) => Err(Rejection::ReadsDisabled),
-            (Some(_), Some(Err(invalid))) => Err(invalid.into()),
-            (Some(reads), Some(Ok(id))) => reads.one(to_read, id, &self.objects, &self.config).await,
-            (Some(reads), None) => reads.list(to_read, &self.config).await,
-        };
+        let read = self.read_for_tenant(to_read, id).await;
         read.unwrap_or_else(|rejection| answer::not_read(&rejection, request_id))
+    }
+
+    async fn read_for_tenant(
+        &self,
+        request: ReadRequest<'_>,
+        id: Option<Result<EventId, InvalidEventId>>,
+    ) -> Result<Response, Rejection> {
+        let reads = self.reads.as_ref().ok_or(Rejection::ReadsDisabled)?;
+        let raw = RawRequest { tenant_in_path: None, headers: request.headers };
+        let tenant = self.access.reader(&raw, request.now).await?;
+        match id.transpose()? {
+            Some(id) => reads.one(request, tenant, id, &self.objects).await,
+            None => reads.list(request, tenant, &self.config).await,
+        }
     }
 
     async fn publish_or_spill(

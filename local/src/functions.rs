@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consumer_fn::Consumer;
+use ingest_fn::credentials::Credentials;
 use ingest_fn::drain::{self, Drain};
-use ingest_fn::{EventReader, IngestState};
+use ingest_fn::{EventReader, IngestPorts, IngestState};
 use shared::config::{self, Config};
 use shared::id::Ids;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
@@ -56,8 +57,9 @@ impl Function {
                 let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
                 let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
                 let reader = reader(&config, &data, adapters)?;
-                let objects = data.objects()?;
-                let state = IngestState::new(config, stream, objects, queue, reader, clock, Ids::system());
+                let (credentials, objects) = (Credentials::in_file(&config).await?, data.objects()?);
+                let ports = IngestPorts { stream, objects, queue, reader };
+                let state = IngestState::new(config, credentials, ports, clock, Ids::system());
                 let calls = state.clone();
                 let router = ingest_fn::router(state);
                 let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());

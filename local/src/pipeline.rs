@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
-use ingest_fn::{IngestState, drain};
+use ingest_fn::credentials::Credentials;
+use ingest_fn::{IngestPorts, IngestState, drain};
 use shared::config::Config;
 use shared::id::Ids;
 use shared::time::Clock;
@@ -88,6 +89,7 @@ impl Pipeline {
         prometheus: Prometheus,
         adapters: &impl Adapters,
     ) -> anyhow::Result<Self> {
+        let credentials = Credentials::in_file(&options.config).await?;
         let data = DataFolder::open(&options.data)?;
         let lock = data.lock()?;
         let clock = Clock::system();
@@ -130,7 +132,8 @@ impl Pipeline {
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let reader = reader(&options.config, &data, adapters)?;
         let config = Arc::new(options.config);
-        let state = IngestState::new(config, stream, objects, queue, reader, clock, Ids::system());
+        let ports = IngestPorts { stream, objects, queue, reader };
+        let state = IngestState::new(config, credentials, ports, clock, Ids::system());
         let metrics = get(move || {
             let text = prometheus.render();
             async move { ([("content-type", "text/plain; version=0.0.4")], text) }

@@ -42,7 +42,7 @@ pub fn examine(deployment: &DeployedStack, config: &Config, fingerprint: &str) -
     feeding::check(deployment, &mut report);
     let reads = reads_are_on(deployment, config);
     functions::check(deployment, config, fingerprint, reads, &mut report);
-    permissions::check(deployment, reads, &mut report);
+    permissions::check(deployment, config, reads, &mut report);
     storage::check(deployment, config, reads, &mut report);
     queues::check(deployment, &mut report);
     alarms::check(deployment, &mut report);

@@ -13,7 +13,7 @@ mod work;
 pub use load::{ConfigError, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
 pub use sections::{
-    Archive, ArchiveContent, Config, Consumer, Items, Limits, Publish, Reads, Redact, RedactKind, Telemetry,
-    Tenants, Tiers, Transform, TransformStep,
+    Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Items, Limits, Publish, Quota, Quotas, Reads,
+    Redact, RedactKind, Telemetry, Tenants, Tiers, Transform, TransformStep,
 };
 pub use work::{SimulatedWork, WorkTooLong};

@@ -28,6 +28,8 @@ pub enum On {
     /// The bucket's objects below a prefix.
     Objects(&'static str),
     SpillQueue,
+    /// The secret with the document of credentials.
+    Credentials,
     /// The function's log group.
     Logs,
     /// For actions that IAM cannot limit to a resource.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `happy_path` | an event of each kind, from the request to item and archive line |
 //! | `rejections` | requests that ingest refuses |
+//! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `flood` | many requests at once, of several tenants |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
@@ -25,6 +26,7 @@
 
 mod audit;
 mod crash_matrix;
+mod credentials;
 mod dropped;
 mod faults;
 mod fixtures;

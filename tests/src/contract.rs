@@ -48,6 +48,12 @@ fn contract() -> Value {
             "permissions": ingest_fn::environment::READS_PERMISSIONS.iter().map(permission).collect::<Vec<_>>(),
         },
         "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
+        // For the ingest function, where the configuration asks for credentials.
+        "credentials": {
+            "variables": ingest_fn::environment::CREDENTIALS_ENVIRONMENT,
+            "permissions": permissions(ingest_fn::environment::CREDENTIALS_PERMISSIONS),
+            "empty": r#"{"tenants":[]}"#,
+        },
         "consumer": {
             "memoryMb": limits::PROCESSOR_MB,
             // Of `consumer.timeout_seconds`.
@@ -79,8 +85,11 @@ fn contract() -> Value {
 }
 
 fn function(binary: &str, variables: &[&str], permissions: &[Permission]) -> Value {
-    let permissions: Vec<_> = permissions.iter().map(permission).collect();
-    json!({ "binary": binary, "variables": variables, "permissions": permissions })
+    json!({ "binary": binary, "variables": variables, "permissions": self::permissions(permissions) })
+}
+
+fn permissions(permissions: &[Permission]) -> Vec<Value> {
+    permissions.iter().map(permission).collect()
 }
 
 fn permission(Permission { action, on }: &Permission) -> Value {
@@ -92,6 +101,7 @@ fn permission(Permission { action, on }: &Permission) -> Value {
         On::Ledger => "ledger",
         On::Bucket => "bucket",
         On::SpillQueue => "spillQueue",
+        On::Credentials => "credentials",
         On::Logs => "logs",
         On::Everything => "everything",
     };

@@ -9,6 +9,7 @@ import { MINUTE, tidegateMetric } from '../metrics';
 import type { Settings } from '../settings';
 import { alarm } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
+import type { Credentials } from './credentials';
 import type { EventStream } from './event-stream';
 import type { ItemsTable } from './items-table';
 import type { LedgerTable } from './ledger-table';
@@ -23,6 +24,8 @@ export interface IngestApiProps extends IngestConfig {
   readonly spill: SpillQueue;
   /** What it reads events back from, where it does. */
   readonly reads?: { readonly items: ItemsTable; readonly ledger: LedgerTable };
+  /** Only where the configuration asks for credentials. */
+  readonly credentials?: Credentials;
 }
 
 /** The ingest function and its public URL. */
@@ -50,6 +53,7 @@ export class IngestApi extends Construct {
         spillQueue: props.spill.queue,
         items: props.reads?.items.table,
         ledger: props.reads?.ledger.table,
+        credentials: props.credentials?.secret,
       },
       reads: props.reads !== undefined,
     });

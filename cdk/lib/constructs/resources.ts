@@ -5,6 +5,7 @@ import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
 import type { IStream } from 'aws-cdk-lib/aws-kinesis';
 import type { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import { CONTRACT, type FunctionContract, type FunctionName, type Permission } from '../contract';
 
@@ -15,6 +16,8 @@ export interface Resources {
   readonly ledger?: ITable;
   readonly bucket?: Bucket;
   readonly spillQueue?: IQueue;
+  /** Only where the configuration asks for credentials. */
+  readonly credentials?: ISecret;
 }
 
 const VALUES: Readonly<Record<string, (resources: Resources) => string | undefined>> = {
@@ -23,21 +26,12 @@ const VALUES: Readonly<Record<string, (resources: Resources) => string | undefin
   TIDEGATE_LEDGER_TABLE: ({ ledger }) => ledger?.tableName,
   TIDEGATE_BUCKET: ({ bucket }) => bucket?.bucketName,
   TIDEGATE_SPILL_QUEUE: ({ spillQueue }) => spillQueue?.queueUrl,
+  TIDEGATE_CREDENTIALS_SECRET: ({ credentials }) => credentials?.secretArn,
 };
-
-/** What a function needs; with `reads`, also what ingest needs to read events back. */
-export function needs(name: FunctionName, reads: boolean): Pick<FunctionContract, 'variables' | 'permissions'> {
-  const { variables, permissions } = CONTRACT.functions[name];
-  if (!reads) return { variables, permissions };
-  return {
-    variables: [...variables, ...CONTRACT.reads.variables],
-    permissions: [...permissions, ...CONTRACT.reads.permissions],
-  };
-}
 
 /** The function's environment variables. */
 export function environment(name: FunctionName, resources: Resources, reads: boolean): Record<string, string> {
-  const { variables } = needs(name, reads);
+  const { variables } = needs(name, resources, reads);
   return Object.fromEntries(
     variables.map((variable) => [variable, given(VALUES[variable]?.(resources), `${name} reads ${variable}`)]),
   );
@@ -45,12 +39,27 @@ export function environment(name: FunctionName, resources: Resources, reads: boo
 
 /** Allows the role the function's permissions. Logs and traces are granted where they are configured. */
 export function grant(name: FunctionName, role: Role, resources: Resources, reads: boolean): void {
-  for (const permission of needs(name, reads).permissions) {
+  for (const permission of needs(name, resources, reads).permissions) {
     if (permission.on === 'logs' || permission.on === 'everything') continue;
     const arn = given(arnOf(permission, resources), `${name} needs ${permission.action}`);
     role.addToPolicy(new PolicyStatement({ actions: [permission.action], resources: [arn] }));
     if (permission.prefix !== undefined && resources.bucket) acknowledge(role, resources.bucket, permission.prefix);
   }
+}
+
+/** What the function needs; with credentials, and where events are read back, more than always. */
+function needs(
+  name: FunctionName,
+  { credentials }: Resources,
+  reads: boolean,
+): Pick<FunctionContract, 'variables' | 'permissions'> {
+  const parts: Pick<FunctionContract, 'variables' | 'permissions'>[] = [CONTRACT.functions[name]];
+  if (credentials !== undefined) parts.push(CONTRACT.credentials);
+  if (reads) parts.push(CONTRACT.reads);
+  return {
+    variables: parts.flatMap(({ variables }) => variables),
+    permissions: parts.flatMap(({ permissions }) => permissions),
+  };
 }
 
 function arnOf({ on, prefix }: Permission, resources: Resources): string | undefined {
@@ -69,6 +78,8 @@ function arnOf({ on, prefix }: Permission, resources: Resources): string | undef
       return resources.bucket?.arnForObjects(`${prefix ?? ''}*`);
     case 'spillQueue':
       return resources.spillQueue?.queueArn;
+    case 'credentials':
+      return resources.credentials?.secretArn;
     default:
       return undefined;
   }

@@ -14,7 +14,7 @@ use local::event_source_mapping::{Drained, Rules};
 use local::pipeline::{DELIVERY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
-use shared::config::Config;
+use shared::config::{AuthMode, Config};
 use shared::telemetry::{LogFormat, init_logs};
 
 use crate::options::ConfigOption;
@@ -66,6 +66,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
+    let mode = config.auth.mode;
     let longest_text = longest_text(&config);
     let mut stop = Stop::new()?;
     let pipeline = Pipeline::start(
@@ -87,7 +88,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         adapters,
     )
     .await?;
-    print(welcome(&pipeline, &data, &longest_text))?;
+    print(welcome(&pipeline, &data, mode, &longest_text))?;
 
     stop.received().await;
     print(
@@ -127,10 +128,15 @@ fn longest_text(config: &Config) -> String {
     )
 }
 
-fn welcome(pipeline: &Pipeline, data: &DataFolder, longest_text: &str) -> String {
+fn welcome(pipeline: &Pipeline, data: &DataFolder, mode: AuthMode, longest_text: &str) -> String {
     let url = format!("http://{}", pipeline.address());
     let (bucket, database) = (data.bucket(), data.database_file());
     let (bucket, database) = (bucket.display(), database.display());
+    let (signed, credential) = match mode {
+        AuthMode::None => ("", "X-Customer-Tier: pro"),
+        AuthMode::ApiKey => ("", "Authorization: Bearer YOUR_KEY"),
+        AuthMode::Signature => (", signed as docs/http-api.md#credentials shows", "webhook-signature: …"),
+    };
     format!(
         r#"
 Tidegate {version} runs on this machine.
@@ -140,9 +146,9 @@ Tidegate {version} runs on this machine.
   objects   {bucket}/events/
   items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'
 {longest_text}
-Send an event:
+Send an event{signed}:
 
-  curl -i {url}/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \
+  curl -i {url}/ingest -H '{credential}' -H 'Content-Type: application/json' \
     -d '{{"tenant_id":"acme","log_id":"123","text":"User 555-0199 accessed /reports"}}'
 
 Within five seconds it is an item and an archive line:

@@ -5,11 +5,13 @@
 
 mod batches;
 mod bodies;
+mod credentials;
 mod garbage;
 mod identity;
 mod lambda;
 mod large_events;
 mod problems;
+mod quotas;
 mod reader;
 mod reads;
 mod routes;

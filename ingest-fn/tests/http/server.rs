@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use futures::future::BoxFuture;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use ingest_fn::credentials::{CredentialSource, Credentials, CredentialsError};
 use ingest_fn::{
-    EventStream, IngestState, OutgoingLine, Put, Refusal, SpillFailure, SpillMessage, SpillQueue,
-    StreamFailure, StreamRecord, router,
+    EventStream, IngestPorts, IngestState, OutgoingLine, Put, Refusal, SpillFailure, SpillMessage,
+    SpillQueue, StreamFailure, StreamRecord, router,
 };
 use serde_json::Value;
 use shared::config::Config;
@@ -84,6 +86,18 @@ impl SpillQueue for Ports {
     }
 }
 
+struct Text(String);
+
+impl CredentialSource for Text {
+    fn read(&self) -> BoxFuture<'_, Result<String, CredentialsError>> {
+        Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+
+    fn name(&self) -> String {
+        "a test".to_owned()
+    }
+}
+
 /// A server and all that reached its ports.
 pub(crate) struct Server {
     pub(crate) router: Router,
@@ -106,23 +120,49 @@ impl Server {
 
     /// A server whose events can be read back.
     pub(crate) fn reading(reader: MemoryReader, change: impl FnOnce(&mut Config)) -> Self {
-        Self::of(Faults::default(), change, counting_ids(), Some(reader))
+        let mut config = Config::default();
+        change(&mut config);
+        Self::of(config, Credentials::none(), Faults::default(), counting_ids(), Some(reader))
     }
 
     pub(crate) fn with_ids(faults: Faults, change: impl FnOnce(&mut Config), ids: Ids) -> Self {
-        Self::of(faults, change, ids, None)
-    }
-
-    fn of(faults: Faults, change: impl FnOnce(&mut Config), ids: Ids, reader: Option<MemoryReader>) -> Self {
         let mut config = Config::default();
         change(&mut config);
+        Self::of(config, Credentials::none(), faults, ids, None)
+    }
+
+    /// A server with this document of credentials.
+    pub(crate) async fn with_credentials(document: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::reading_with_credentials(document, change, None).await
+    }
+
+    /// The same, whose events can be read back if there is a reader.
+    pub(crate) async fn reading_with_credentials(
+        document: &str,
+        change: impl FnOnce(&mut Config),
+        reader: Option<MemoryReader>,
+    ) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let credentials = Credentials::read(Text(document.to_owned()), &config).await.unwrap();
+        Self::of(config, credentials, Faults::default(), counting_ids(), reader)
+    }
+
+    fn of(
+        config: Config,
+        credentials: Credentials,
+        faults: Faults,
+        ids: Ids,
+        reader: Option<MemoryReader>,
+    ) -> Self {
         let reached = Arc::default();
         let ports = Ports { faults, reached: Arc::clone(&reached) };
         let mut objects = MemoryObjects::default();
         objects.fail(move |_| faults.objects_fail.then_some(Fault::Throttled));
-        let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-        let state =
-            IngestState::new(Arc::new(config), ports.clone(), objects.clone(), ports, reader, clock, ids);
+        let clock = Clock::fixed(Timestamp::from_unix_ms(NOW_SECONDS * 1_000 + 123));
+        let (config, stores) = (Arc::new(config), objects.clone());
+        let ports = IngestPorts { stream: ports.clone(), objects: stores, queue: ports, reader };
+        let state = IngestState::new(config, credentials, ports, clock, ids);
         Self { router: router(state), reached, objects }
     }
 
@@ -173,6 +213,9 @@ impl Server {
         reached.messages.iter().flat_map(|message| SpillMessage::read(message.body()).unwrap()).collect()
     }
 }
+
+/// The server's time, in seconds.
+pub(crate) const NOW_SECONDS: i64 = 1_795_253_400;
 
 /// 00000000-0000-0000-0000-000000000001 and so on.
 fn counting_ids() -> Ids {

@@ -31,7 +31,7 @@ pub(super) fn check(
     let ingest_time = config.publish.request() + shared::limits::ANSWER;
     let drain_time = ingest_fn::drain::TIMEOUT;
     let read_names = if reads { ingest_fn::environment::READS_ENVIRONMENT } else { &[] };
-    let ingest_names = &[ingest_fn::environment::ENVIRONMENT, read_names].concat();
+    let ingest_names = &[&ingest_fn::environment::variables(config)[..], read_names].concat();
     let drain_names = ingest_fn::environment::DRAIN_ENVIRONMENT;
     let consumer_names = &consumer_fn::environment::ENVIRONMENT;
 

@@ -1,15 +1,17 @@
 //! The functions' roles: each allows what its function states that it needs ([`shared::permission`]), and nothing else.
 
+use shared::config::Config;
 use shared::format::item::BY_RECEIVED_AT;
 use shared::permission::{On, Permission};
 
 use super::facts::{DeployedFunction, DeployedStack, Statement};
 use super::report::DoctorReport;
 
-pub(super) fn check(deployment: &DeployedStack, reads: bool, report: &mut DoctorReport) {
+pub(super) fn check(deployment: &DeployedStack, config: &Config, reads: bool, report: &mut DoctorReport) {
     let DeployedStack { ingest, consumer, drain, .. } = deployment;
     let to_read = if reads { ingest_fn::environment::READS_PERMISSIONS } else { &[] };
-    role(deployment, ingest, &[ingest_fn::environment::PERMISSIONS, to_read].concat(), report);
+    let to_accept = ingest_fn::environment::permissions(config);
+    role(deployment, ingest, &[&to_accept[..], to_read].concat(), report);
     role(deployment, drain, ingest_fn::environment::DRAIN_PERMISSIONS, report);
     role(deployment, consumer, consumer_fn::environment::PERMISSIONS, report);
 }
@@ -68,6 +70,13 @@ fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> Strin
         On::ItemsByTime => format!("{}/index/{BY_RECEIVED_AT}", deployment.items.arn),
         On::Ledger => deployment.ledger.arn.clone(),
         On::SpillQueue => deployment.spill.arn.clone(),
+        // Secrets Manager adds six characters to a secret's name. Its variable has the whole ARN.
+        On::Credentials => {
+            let [name] = ingest_fn::environment::CREDENTIALS_ENVIRONMENT else {
+                unreachable!("one variable")
+            };
+            function.variables.get(*name).cloned().unwrap_or_default()
+        }
         On::Bucket => format!("arn:{partition}:s3:::{bucket}"),
         On::Objects(prefix) => format!("arn:{partition}:s3:::{bucket}/{prefix}*"),
         On::Logs => format!("arn:{partition}:logs:{region}:{account}:log-group:{}:*", function.log_group),

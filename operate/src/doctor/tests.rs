@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shared::config::{AuthMode, Config};
 use shared::mapping::{Rules, STARTING_POSITION};
 use shared::permission::{On, Permission};
 use uuid::Uuid;
@@ -31,6 +32,9 @@ fn function(
             "TIDEGATE_ITEMS_TABLE" => "items",
             "TIDEGATE_LEDGER_TABLE" => "ledger",
             "TIDEGATE_SPILL_QUEUE" => "https://sqs/spill",
+            "TIDEGATE_CREDENTIALS_SECRET" => {
+                "arn:aws:secretsmanager:eu-central-1:1:secret:Credentials-x1y2z3"
+            }
             other => panic!("a new variable: {other}"),
         };
         ((*variable).to_owned(), value.to_owned())
@@ -43,6 +47,7 @@ fn function(
             On::Items => arn("dynamodb", "table/items"),
             On::Ledger => arn("dynamodb", "table/ledger"),
             On::SpillQueue => arn("sqs", "spill"),
+            On::Credentials => "arn:aws:secretsmanager:eu-central-1:1:secret:Credentials-x1y2z3".to_owned(),
             On::Bucket => "arn:aws:s3:::archive".to_owned(),
             On::Objects(prefix) => format!("arn:aws:s3:::archive/{prefix}*"),
             On::Logs => arn("logs", &format!("log-group:/logs/{name}:*")),
@@ -316,6 +321,28 @@ fn every_variable_that_a_function_reads_must_name_the_stacks_own_resource() {
         let expected = format!("ingest: {variable}");
         finds(|stack| drop(stack.ingest.variables.remove(*variable)), &[&expected]);
     }
+}
+
+#[test]
+fn with_credentials_ingest_needs_the_variable_and_the_permission_of_the_secret() {
+    let mut config = Config::default();
+    config.auth.mode = AuthMode::ApiKey;
+    let findings = |deployment: &DeployedStack| {
+        let report = examine(deployment, &config, &fingerprint());
+        report.findings().iter().map(|finding| format!("{}: {}", finding.about, finding.setting)).collect()
+    };
+    let missing: Vec<String> = findings(&as_deployed());
+    assert_eq!(
+        missing,
+        ["ingest: TIDEGATE_CREDENTIALS_SECRET", "role of ingest: secretsmanager:GetSecretValue on "]
+    );
+    let mut deployment = as_deployed();
+    let (variables, permissions) =
+        (ingest_fn::environment::variables(&config), ingest_fn::environment::permissions(&config));
+    deployment.ingest = function("ingest", 512, 15, &variables, &permissions);
+    assert_eq!(findings(&deployment), Vec::<String>::new());
+    // Without credentials the permission is one too many.
+    assert_eq!(report_on(&deployment).findings().len(), 1);
 }
 
 #[test]

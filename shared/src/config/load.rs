@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `auth`, `quotas`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `telemetry`");
     }
 
     #[test]
@@ -166,12 +166,31 @@ mod tests {
 
     #[test]
     fn reads_are_on_by_default_on_this_machine_only_and_public_ones_are_named() {
-        let reads = |text: &str| from(text, &[]).unwrap().reads;
-        assert!(reads("").on_this_machine() && !reads("[reads]\nenabled = false").on_this_machine());
-        assert!(!reads("").when_deployed().unwrap());
-        assert!(reads("[reads]\nenabled = true\npublic = true").when_deployed().unwrap());
-        let refused = reads("[reads]\nenabled = true").when_deployed().unwrap_err();
-        insta::assert_snapshot!(refused, @"configuration: `reads.public` is `false`, allowed: true where `reads.enabled` is true on AWS, because callers are not identified: anyone who has the address can read the events of every tenant");
+        let config = |text: &str| from(text, &[]).unwrap();
+        assert!(config("").reads.on_this_machine());
+        assert!(!config("[reads]\nenabled = false").reads.on_this_machine());
+        assert!(!config("").reads_when_deployed().unwrap());
+        assert!(config("[reads]\nenabled = true\npublic = true").reads_when_deployed().unwrap());
+        assert!(config("[reads]\nenabled = true\n[auth]\nmode = \"api_key\"").reads_when_deployed().unwrap());
+        let refused = config("[reads]\nenabled = true").reads_when_deployed().unwrap_err();
+        insta::assert_snapshot!(refused, @"configuration: `reads.public` is `false`, allowed: true where `reads.enabled` is true on AWS and `auth.mode` is `none`, because callers are not identified: anyone who has the address can read the events of every tenant");
+    }
+
+    #[test]
+    fn a_quota_must_leave_room_for_the_largest_body() {
+        insta::assert_snapshot!(error("[quotas.tiers]\nfree = { bytes_per_second = 1000, bytes_burst = 10485759 }", &[]), @"configuration: `quotas.tiers.free.bytes_burst` is `10485759`, allowed: 10485760 to 100000000");
+        insta::assert_snapshot!(error("[quotas.tenants]\nacme = { requests_per_second = 0 }", &[]), @"configuration: `quotas.tenants.acme.requests_per_second` is `0`, allowed: 1 to 100000000");
+        insta::assert_snapshot!(error("[quotas.tenants]\nacme = { requests_burst = 5 }", &[]), @"configuration: `quotas.tenants.acme.requests_burst` is `5`, allowed: only with quotas.tenants.acme.requests_per_second");
+        insta::assert_snapshot!(error("[quotas.tiers]\ngold = {}", &[]), @"configuration: `quotas.tiers` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
+        let small = "[limits]\nbody_bytes = 1000\n[quotas.tiers]\nfree = { bytes_per_second = 10, bytes_burst = 1000 }";
+        assert_eq!(from(small, &[]).unwrap().quotas.tiers.values().next().unwrap().bytes_burst, Some(1000));
+    }
+
+    #[test]
+    fn an_auth_section_names_a_mode_and_a_header() {
+        insta::assert_snapshot!(error("[auth]\nmode = \"password\"", &[]), @"configuration: `auth.mode`: unknown variant `password`, expected one of `none`, `api_key`, `signature`");
+        insta::assert_snapshot!(error("[auth]\norigin_header = \"X Origin\"", &[]), @"configuration: `auth.origin_header` is `X Origin`, allowed: the name of a header");
+        insta::assert_snapshot!(error("[auth]\ntolerance_seconds = 0", &[]), @"configuration: `auth.tolerance_seconds` is `0`, allowed: 1 to 86400");
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::tier::Tier;
 pub struct Config {
     pub tiers: Tiers,
     pub tenants: Tenants,
+    pub auth: Auth,
+    pub quotas: Quotas,
     pub limits: Limits,
     pub publish: Publish,
     pub transform: Transform,
@@ -72,6 +74,38 @@ sections! {
         /// Tenants that outgrow a shard (1 MB/s, 1,000 records/s) or the index of items by time (1,000 events/s). The
         /// number of partition keys over which each is spread on both ([`crate::partition`]).
         spread: BTreeMap<TenantId, u16> = BTreeMap::new(),
+    }
+
+    /// `[auth]`: how a request proves which tenant sends it. Keys and secrets are in a document of their own, never here.
+    Auth {
+        mode: AuthMode = AuthMode::None,
+        /// The document of credentials on this machine. On AWS it is a secret in Secrets Manager instead.
+        credentials_file: Option<String> = None,
+        /// How old the document may be before it is read again, in seconds.
+        refresh_seconds: u64 = 300,
+        /// How far the time of a signature may be from now, in seconds.
+        tolerance_seconds: u64 = 300,
+        /// A header that must carry one of the document's `origin_secrets`. A gateway in front adds it.
+        origin_header: Option<String> = None,
+    }
+
+    /// `[quotas]`: the most that one tenant may send, in each process.
+    Quotas {
+        /// The quota of each tenant of a tier.
+        tiers: BTreeMap<Tier, Quota> = BTreeMap::new(),
+        /// Tenants with a quota of their own. It replaces that of the tier as a whole.
+        tenants: BTreeMap<TenantId, Quota> = BTreeMap::new(),
+    }
+
+    /// One tenant's quota. A rate that is not set is not limited.
+    Quota {
+        requests_per_second: Option<u32> = None,
+        /// Requests at once, after a pause. As many as in a second, if it is not set.
+        requests_burst: Option<u32> = None,
+        /// Of bodies, after decompression.
+        bytes_per_second: Option<u32> = None,
+        /// Bytes at once, after a pause. As many as in a second and at least the largest body, if it is not set.
+        bytes_burst: Option<u32> = None,
     }
 
     /// `[limits]`: bounds of size, number and time for requests and records.
@@ -157,7 +191,7 @@ sections! {
     Reads {
         /// Whether it is on. If it is not set: on the local run it is, on AWS it is not.
         enabled: Option<bool> = None,
-        /// On AWS: whether it may be on although callers are not identified.
+        /// On AWS: whether it may be on although callers are not identified (`auth.mode = "none"`).
         public: bool = false,
     }
 
@@ -181,6 +215,48 @@ impl Tiers {
     /// The allowed tiers, as an error message lists them.
     pub fn listed(&self) -> String {
         self.allowed.iter().map(Tier::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// How a request proves which tenant sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMode {
+    /// Not at all: path, headers or body name the tenant, a header the tier.
+    None,
+    /// By a key in `Authorization: Bearer …` or `X-Api-Key`.
+    ApiKey,
+    /// By a signature over the body (Standard Webhooks).
+    Signature,
+}
+
+impl AuthMode {
+    /// As the configuration spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ApiKey => "api_key",
+            Self::Signature => "signature",
+        }
+    }
+}
+
+impl Auth {
+    /// The key that makes the document of credentials necessary, if one does.
+    pub fn needs_credentials(&self) -> Option<&'static str> {
+        match (self.mode, &self.origin_header) {
+            (AuthMode::ApiKey | AuthMode::Signature, _) => Some("auth.mode"),
+            (AuthMode::None, Some(_)) => Some("auth.origin_header"),
+            (AuthMode::None, None) => None,
+        }
+    }
+
+    pub fn refresh(&self) -> Duration {
+        Duration::from_secs(self.refresh_seconds)
+    }
+
+    pub fn tolerance(&self) -> Duration {
+        Duration::from_secs(self.tolerance_seconds)
     }
 }
 
@@ -273,13 +349,15 @@ impl Reads {
     pub fn on_this_machine(&self) -> bool {
         self.enabled.unwrap_or(true)
     }
+}
 
-    /// Whether it is on, on AWS. The stack checks the same (`cdk/lib/settings.ts`).
-    pub fn when_deployed(&self) -> Result<bool, ConfigError> {
-        let is_on = self.enabled.unwrap_or(false);
-        if is_on && !self.public {
-            let allowed = "true where `reads.enabled` is true on AWS, because callers are not identified: anyone who has the address can read the events of every tenant";
-            return Err(ConfigError::value("reads.public", self.public, allowed));
+impl Config {
+    /// Whether events can be read back on AWS. The stack checks the same (`cdk/lib/settings.ts`).
+    pub fn reads_when_deployed(&self) -> Result<bool, ConfigError> {
+        let is_on = self.reads.enabled.unwrap_or(false);
+        if is_on && !self.reads.public && self.auth.mode == AuthMode::None {
+            let allowed = "true where `reads.enabled` is true on AWS and `auth.mode` is `none`, because callers are not identified: anyone who has the address can read the events of every tenant";
+            return Err(ConfigError::value("reads.public", self.reads.public, allowed));
         }
         Ok(is_on)
     }

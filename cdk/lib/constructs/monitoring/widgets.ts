@@ -14,6 +14,8 @@ export function widgets(sources: DashboardSources) {
       graph('Requests a second', [
         rate('RequestsReceived', 'received'),
         rate('RequestsFiltered', 'filtered by tier'),
+        rate('CredentialsRefused', 'refused by credential'),
+        rate('QuotasExceeded', 'refused by quota'),
         rate('EventsRejected', 'events rejected'),
       ]),
       graph('Events a second', [rate('EventsAccepted', 'accepted'), rate('EventsSpilled', 'spilled')], {
@@ -27,7 +29,7 @@ export function widgets(sources: DashboardSources) {
           ingest.metricServerErrors(),
           ingest.metricClientErrors(),
         ],
-        { right: [ingest.rust.metricConcurrency()] },
+        { right: [ingest.rust.metricConcurrency(), sum('CredentialRefreshFailures')] },
       ),
     ],
     [
