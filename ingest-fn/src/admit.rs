@@ -110,12 +110,11 @@ pub(crate) fn reader(
     credential: Option<&Identity>,
     config: &Config,
 ) -> Result<(Sender, TenantId), Rejection> {
-    let sender = match credential {
-        Some(_) => sender(raw, credential, config)?,
-        None => {
-            let tenant = tenant(raw)?.or_else(|| config.tenants.default.clone());
-            Sender { tier: config.tiers.of_foreign().clone(), tenant, is_proven: false }
-        }
+    let sender = if credential.is_some() {
+        sender(raw, credential, config)?
+    } else {
+        let tenant = tenant(raw)?.or_else(|| config.tenants.default.clone());
+        Sender { tier: config.tiers.of_foreign().clone(), tenant, is_proven: false }
     };
     let tenant = sender.tenant.clone().ok_or(Rejection::ReaderTenantMissing)?;
     Ok((sender, tenant))
