@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use operate::archive::{self, Absent, each_line};
+use operate::archive::{self, Absent};
 use operate::deployment::{Attributes, Deployment, ListedObject};
+use shared::archive::each_line;
 use shared::format::archive_line::ArchiveLine;
 use shared::id::{EventId, TenantId};
 use shared::time::{Clock, Timestamp};

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use bytes::Bytes;
 use consumer_fn::items::Existing;
 use consumer_fn::items::dynamodb::read::{Attributes, PROJECTION, batch_get, item_key, reserved_names};
 use consumer_fn::ledger::dynamodb::DynamoLedger;
@@ -176,20 +175,6 @@ impl Deployment for AwsDeployment {
             object.key.map(|key| ListedObject { key, bytes, written: Timestamp::from_unix_ms(written) })
         };
         Ok(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect())
-    }
-
-    async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>> {
-        if length == 0 {
-            return Ok(Some(Bytes::new()));
-        }
-        let range = format!("bytes={offset}-{}", offset + length - 1);
-        match self.s3.get_object().bucket(&self.resources.bucket).key(key).range(range).send().await {
-            Ok(found) => Ok(Some(found.body.collect().await.map_err(described)?.into_bytes())),
-            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => {
-                Ok(None)
-            }
-            Err(error) => Err(described(error).context(format!("`{key}`"))),
-        }
     }
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {

@@ -16,6 +16,11 @@ export interface StageConfig {
   readonly architecture: Architecture;
   readonly stream: StreamConfig;
   readonly ingest: IngestConfig;
+  /**
+   * Whether events can be read back over HTTP. Only then the table has its index by time, which costs a write unit an event.
+   * If it is not set, the key `reads.enabled` decides, else they cannot. `-c reads=true` sets it.
+   */
+  readonly reads?: boolean;
   readonly consumer: ConsumerConfig;
   readonly archive: ArchiveConfig;
   readonly logs: LogConfig;
@@ -149,6 +154,7 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
     ingest: { ...stage.ingest, ...changes.ingest, auth },
     namedQueries: text(context, 'namedQueries') !== 'false',
     metricMath: text(context, 'metricMath') !== 'false',
+    reads: flag(context, 'reads') ?? stage.reads,
     alarmEmail: text(context, 'alarmEmail') ?? stage.alarmEmail,
     tags: { application: 'tidegate', stage: stage.stage, 'cost-center': text(context, 'costCenter') ?? 'tidegate' },
   };
@@ -161,6 +167,13 @@ function streamConfig(given: string | undefined): StreamConfig | undefined {
   const shards = Number(given);
   if (Number.isInteger(shards) && shards >= 1) return { mode: 'provisioned', shards };
   throw new Error(`stream \`${given}\` is not allowed (allowed: on-demand, or a number of shards)`);
+}
+
+function flag(context: (key: string) => unknown, key: string): boolean | undefined {
+  const value = text(context, key);
+  if (value === undefined) return undefined;
+  if (value === 'true' || value === 'false') return value === 'true';
+  throw new Error(`context \`${key}\` must be true or false, not ${value}`);
 }
 
 function text(context: (key: string) => unknown, key: string): string | undefined {

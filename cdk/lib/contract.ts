@@ -19,13 +19,28 @@ export interface FunctionContract {
 export interface Permission {
   readonly action: string;
   readonly on:
-    'stream' | 'items' | 'ledger' | 'bucket' | 'objects' | 'spillQueue' | 'credentials' | 'logs' | 'everything';
+    | 'stream'
+    | 'items'
+    | 'itemsByTime'
+    | 'ledger'
+    | 'bucket'
+    | 'objects'
+    | 'spillQueue'
+    | 'credentials'
+    | 'logs'
+    | 'everything';
   /** Only with `objects`: the objects whose keys begin so. */
   readonly prefix?: string;
 }
 
 /** A prefix of the bucket that is a table of SQL, with the columns of its lines. */
 export type TableContract = typeof file.tables.events;
+
+/** What ingest needs besides, where events can be read back. */
+export interface ReadsContract extends Omit<FunctionContract, 'binary'> {
+  /** Overrides the key `reads.enabled`. */
+  readonly enabledVariable: string;
+}
 
 /** What ingest needs besides, where the configuration asks for credentials. */
 type CredentialsContract = Omit<FunctionContract, 'binary'> & {
@@ -36,5 +51,6 @@ type CredentialsContract = Omit<FunctionContract, 'binary'> & {
 export const CONTRACT = {
   ...file,
   functions: file.functions as Readonly<Record<FunctionName, FunctionContract>>,
+  reads: file.reads as ReadsContract,
   credentials: file.credentials as CredentialsContract,
 };

@@ -37,6 +37,17 @@ export interface Settings {
    * takes less than the time-out.
    */
   readonly simulatedWork: Duration;
+  readonly reads: ReadsSettings;
+}
+
+/** The section `[reads]`. */
+export interface ReadsSettings {
+  /** Whether events can be read back, unless the stage says it. */
+  readonly enabled?: boolean;
+  /** Whether they may be, although callers are not identified. */
+  readonly public: boolean;
+  /** Whether callers are identified: `auth.mode` is not `none`. */
+  readonly isIdentified: boolean;
 }
 
 interface Toml {
@@ -45,6 +56,7 @@ interface Toml {
   transform?: { simulate_work?: number };
   consumer?: { timeout_seconds?: number };
   items?: { days_to_live?: Record<string, number> };
+  reads?: { enabled?: boolean; public?: boolean };
 }
 
 /** The configuration that is deployed: the file of `-c configuration=`, else of `-c recipe=`, else the repository's. */
@@ -70,7 +82,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 export function settings(toml: string): Settings {
   const given = parse(toml) as Toml;
   const defaults = parse(readFileSync(CONFIGURATION, 'utf8')) as Toml;
-  const { auth = {}, transform, consumer } = given;
+  const { auth = {}, transform, consumer, reads } = given;
   const publish = { ...defaults.publish, ...given.publish };
   // The functions take these days as a whole, too: a tier that is not named has none.
   const days_to_live = given.items?.days_to_live ?? defaults.items?.days_to_live ?? {};
@@ -110,5 +122,23 @@ export function settings(toml: string): Settings {
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
     consumerTimeout,
     simulatedWork: Duration.seconds(worksFor),
+    reads: {
+      enabled: reads?.enabled,
+      public: reads?.public ?? false,
+      isIdentified: (auth.mode ?? 'none') !== 'none',
+    },
   };
+}
+
+/** Whether events can be read back. The functions check the same when they start (`shared/src/config/sections.rs`). */
+export function readsAreOn(stage: boolean | undefined, reads: ReadsSettings): boolean {
+  const areOn = stage ?? reads.enabled ?? false;
+  if (areOn && !reads.public && !reads.isIdentified) {
+    throw new Error(
+      'the stage reads events back (`reads`), but the key `reads.public` is not true: `auth.mode` is `none`, so anyone who ' +
+        'has the address could read the events of every tenant: set `auth.mode` to `api_key` or `signature`, or ' +
+        '`reads.public = true` if that is meant, or deploy with `-c reads=false`',
+    );
+  }
+  return areOn;
 }

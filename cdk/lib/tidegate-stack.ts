@@ -2,6 +2,7 @@ import { CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import type { FunctionAssets } from './assets';
 import type { StageConfig } from './config';
+import { CONTRACT } from './contract';
 import { ArchiveBucket } from './constructs/archive-bucket';
 import { ArchiveSql } from './constructs/archive-sql';
 import { Consumer } from './constructs/consumer';
@@ -14,7 +15,7 @@ import { Monitoring } from './constructs/monitoring';
 import type { Platform } from './constructs/rust-function';
 import { SpillQueue } from './constructs/spill-queue';
 import { TenantReader } from './constructs/tenant-reader';
-import type { Settings } from './settings';
+import { type Settings, readsAreOn } from './settings';
 
 export interface TidegateStackProps extends StackProps {
   readonly config: StageConfig;
@@ -29,16 +30,20 @@ export class TidegateStack extends Stack {
     const { config, settings } = props;
     const { protectData, metricMath } = config;
     refusePublic(config, settings);
+    const reads = readsAreOn(config.reads, settings.reads);
     const platform: Platform = {
       assets: props.assets,
       architecture: config.architecture,
       logRetentionDays: config.logs.retentionDays,
+      overrides: config.reads === undefined ? {} : { [CONTRACT.reads.enabledVariable]: String(reads) },
     };
 
-    // Ingest needs the bucket's name and the queue's URL: so these come first.
+    // Ingest needs the bucket's name and the queue's URL, and the tables where it reads: so these come first.
     const archive = new ArchiveBucket(this, 'Archive', config.archive);
     const stream = new EventStream(this, 'Events', { stream: config.stream, protectData });
     const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData, metricMath });
+    const items = new ItemsTable(this, 'Items', { protectData, metricMath, reads });
+    const ledger = new LedgerTable(this, 'Ledger', { protectData });
     const credentials = settings.needsCredentials ? new Credentials(this, 'Credentials', { protectData }) : undefined;
     const ingest = new IngestApi(this, 'Ingest', {
       ...config.ingest,
@@ -48,10 +53,9 @@ export class TidegateStack extends Stack {
       archive,
       spill,
       credentials,
+      reads: reads ? { items, ledger } : undefined,
     });
 
-    const items = new ItemsTable(this, 'Items', { protectData, metricMath });
-    const ledger = new LedgerTable(this, 'Ledger', { protectData });
     const consumer = new Consumer(this, 'Consumer', {
       ...config.consumer,
       platform,

@@ -35,6 +35,8 @@ export const ASSUMED = {
   pollers: 5,
   pollSeconds: 20,
   traced: 0.05,
+  /** Whether events are read back, by an index by time. */
+  reads: false,
 };
 
 export type Assumed = typeof ASSUMED;
@@ -58,7 +60,7 @@ export function components(eventsASecond: number, given: Partial<Assumed> = {}):
     'Kinesis, shards': (shards * seconds * kinesis.shardHour) / 3600,
     'Lambda, consumer': runs * (lambda.request + a.consumerSeconds * a.consumerGb * lambda.gbSecond),
     'DynamoDB, items': MILLION * itemUnits * dynamodb.writeUnit,
-    'DynamoDB, index': MILLION * dynamodb.writeUnit,
+    ...(a.reads ? { 'DynamoDB, index': MILLION * dynamodb.writeUnit } : {}),
     'DynamoDB, ledger': runs * a.ledgerUnits * dynamodb.writeUnit,
     'S3, puts': runs * s3.put,
     'CloudWatch, logs': ((requests / 50 + runs) * a.documentBytes * cloudwatch.logsGb) / GB,
@@ -81,7 +83,7 @@ export function idle(shards: number): Record<string, number> {
 }
 
 function itemsOf(costs: Record<string, number>): number {
-  return (costs['DynamoDB, items'] ?? 0) + (costs['DynamoDB, index'] ?? 0);
+  return costs['DynamoDB, items'] ?? 0;
 }
 
 /** Other ways to the same archive, dollars a million events. They have no items, so our items are not counted either. */
@@ -110,7 +112,6 @@ export function levers(): [string, number][] {
     ['Send ten events a POST', with_({ eventsAPost: 10 })],
     ['Keep items below 1 KB (short texts)', with_({ itemBytes: 1000 })],
     ['Store no items (**needs code**; no deduplication)', itemsOf(ours)],
-    ['No index by time (**needs code**; no lists of a tenant’s events)', ours['DynamoDB, index'] ?? 0],
     ['Switch off tracing of ingest', ours['X-Ray, ingest'] ?? 0],
     [
       'Run on arm64 (a fifth less for compute time; not tried)',
@@ -119,6 +120,11 @@ export function levers(): [string, number][] {
     ['Provisioned shards instead of on-demand', onDemand() - provisioned(ours)],
   ];
   return saved.sort(([, a], [, b]) => b - a);
+}
+
+/** Of the index by time, dollars a million events. */
+function readsCost(): number {
+  return total(components(1000, { reads: true })) - total(components(1000));
 }
 
 /** An on-demand stream with one reader, at 1,000 events a second. */
@@ -163,6 +169,8 @@ export function tables(): string {
       row([name.replace('1 shard', '1 and 2 shards'), money(cost), money(Object.values(idle(2))[i] ?? 0)]),
     ),
     row(['**in all**', `**${money(total(idle(1)))}**`, `**${money(total(idle(2)))}**`]),
+    '',
+    `With events that can be read back (\`reads\`) it is ${money(readsCost())} more, for the index by time.`,
     '',
     'Savings, dollars a million events at 1,000/s:',
     '',

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Template } from 'aws-cdk-lib/assertions';
 import { CONTRACT, type FunctionName, type Permission } from '../lib/contract';
 import { tidegateMetric } from '../lib/metrics';
-import { list, resource, STAGES, type StageName, template, type Json } from './stack';
+import { list, readingTemplate, resource, STAGES, template, type Json } from './stack';
 
 // The stack is made from the contract. These tests check the templates where something else could add to it or leave it out.
 
@@ -25,21 +26,42 @@ for (const stage of STAGES) {
         ),
       );
       const expected = permissions.map(
-        (permission) => `Allow ${permission.action} ${JSON.stringify(arn(stage, id, permission))}`,
+        (permission) => `Allow ${permission.action} ${JSON.stringify(arn(template(stage), id, permission))}`,
       );
       assert.deepEqual(allowed.sort(), expected.sort());
     });
   }
 }
 
+test('where events are read back, ingest gets what it needs for it, and all functions the same overrides', () => {
+  const dev = readingTemplate('dev');
+  const { variables, permissions, enabledVariable } = CONTRACT.reads;
+  for (const [name, id] of Object.entries(FUNCTIONS) as [FunctionName, string][]) {
+    const { Variables } = resource(dev, 'AWS::Lambda::Function', id).Properties.Environment;
+    const expected = [...CONTRACT.functions[name].variables, ...(name === 'ingest' ? variables : []), enabledVariable];
+    assert.deepEqual(Object.keys(Variables).sort(), expected.sort());
+    assert.equal(Variables[enabledVariable], 'true');
+  }
+  const { Statement } = resource(dev, 'AWS::IAM::Policy', 'Ingest').Properties.PolicyDocument;
+  const allowed = Statement.flatMap(({ Action, Resource }: Json) =>
+    list<string>(Action).flatMap((action) => list<Json>(Resource).map((on) => `${action} ${JSON.stringify(on)}`)),
+  );
+  for (const permission of permissions) {
+    const expected = `${permission.action} ${JSON.stringify(arn(dev, 'Ingest', permission))}`;
+    assert.ok(allowed.includes(expected), expected);
+  }
+});
+
 /** The ARN in the template of the resource that a permission is for. */
-function arn(stage: StageName, functionId: string, { on, prefix }: Permission): Json {
-  const of = (type: string, id: string) => ({ 'Fn::GetAtt': [resource(template(stage), type, id).id, 'Arn'] });
+function arn(template: Template, functionId: string, { on, prefix }: Permission): Json {
+  const of = (type: string, id: string) => ({ 'Fn::GetAtt': [resource(template, type, id).id, 'Arn'] });
   switch (on) {
     case 'stream':
       return of('AWS::Kinesis::Stream', 'Events');
     case 'items':
       return of('AWS::DynamoDB::Table', 'Items');
+    case 'itemsByTime':
+      return { 'Fn::Join': ['', [of('AWS::DynamoDB::Table', 'Items'), `/index/${CONTRACT.items.index.name}`]] };
     case 'ledger':
       return of('AWS::DynamoDB::Table', 'Ledger');
     case 'bucket':

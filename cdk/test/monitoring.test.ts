@@ -11,6 +11,7 @@ import {
   resources,
   STAGES,
   type StageName,
+  readingTemplate,
   source,
   stack,
   template,
@@ -72,10 +73,13 @@ for (const stage of STAGES) {
     assert.ok(PolicyDocument.Statement.some(({ Effect, Condition }: Json) => Effect === 'Deny' && Condition.Bool));
   });
 
-  test(`${stage}: throttled writes are those of the table and those of the index`, () => {
-    const { Expression, metrics } = alarmOf(stage, 'items-throttled');
+  test(`${stage}: throttled writes are those of the table, and those of the index where there is one`, () => {
+    const plain = alarmOf(stage, 'items-throttled');
+    assert.deepEqual([plain.Expression, plain.metrics.length], [undefined, 1]);
+    const withIndex = readingTemplate(stage);
+    const { Expression, metrics } = alarmIn(withIndex, 'items-throttled');
     assert.equal(Expression, 'FILL(first, 0) + FILL(second, 0)');
-    const table = resource(template(stage), 'AWS::DynamoDB::Table', 'Items');
+    const table = resource(withIndex, 'AWS::DynamoDB::Table', 'Items');
     const [index] = table.Properties.GlobalSecondaryIndexes;
     assert.deepEqual(
       metrics.map(({ MetricName, Dimensions }) => [MetricName, named(Dimensions)]),
@@ -144,7 +148,11 @@ test('the cost estimate works without values, and in both modes of the stream', 
 const ONCE = [1, 1];
 
 function alarmOf(stage: StageName, name: string): AlarmJson {
-  const found = alarms(template(stage)).find((alarm) => alarm.name === name);
+  return alarmIn(template(stage), name);
+}
+
+function alarmIn(of: Template, name: string): AlarmJson {
+  const found = alarms(of).find((alarm) => alarm.name === name);
   assert.ok(found !== undefined, `there is no alarm ${name}`);
   return found;
 }

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Template } from 'aws-cdk-lib/assertions';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import {
   app,
   type Json,
   list,
   nag,
+  reading,
+  readingTemplate,
   resource,
   resources,
   STAGES,
@@ -114,6 +117,35 @@ test('ingest can only write: it cannot read events back', () => {
     'xray:PutTelemetryRecords',
     'xray:PutTraceSegments',
   ]);
+});
+
+test('where events are read back, ingest reads items, manifest and archive besides, and writes nothing more', () => {
+  const actionsOf = (of: Template) => {
+    const { PolicyDocument } = resource(of, 'AWS::IAM::Policy', 'Ingest').Properties;
+    return PolicyDocument.Statement.flatMap((statement: Json) => list(statement.Action)) as string[];
+  };
+  const withReads = readingTemplate('prod');
+  const before = actionsOf(template('prod'));
+  const more = actionsOf(withReads).filter((action) => !before.includes(action));
+  assert.deepEqual([...new Set(more)].sort(), [
+    'dynamodb:BatchGetItem',
+    'dynamodb:GetItem',
+    'dynamodb:Query',
+    's3:GetObject',
+    's3:ListBucket',
+  ]);
+  const table = source('docs/security.md');
+  for (const action of more) assert.ok(table.includes(`\`${action}\``), `${action} is not in docs/security.md`);
+  const within = app();
+  reading('prod', within);
+  assert.deepEqual(nag(within), []);
+});
+
+test('a tenant reader reads the index only where there is one', () => {
+  const resourcesOf = (of: Template) =>
+    list(resource(of, 'AWS::IAM::Policy', 'Reader').Properties.PolicyDocument.Statement[0].Resource);
+  assert.equal(resourcesOf(template('prod')).length, 1);
+  assert.match(JSON.stringify(resourcesOf(readingTemplate('prod'))), /\/index\/by_received_at/);
 });
 
 function findings(stage: StageName): string[] {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { REDELIVERY_DAYS, settings } from '../lib/settings';
+import { stageConfig } from '../lib/config';
+import { REDELIVERY_DAYS, readsAreOn, settings } from '../lib/settings';
 import { source } from './stack';
 
 test('a tier whose items could expire before their event is delivered again is refused', () => {
@@ -40,6 +41,28 @@ test('a key that is left out has its default, and one that is no number is refus
   assert.deepEqual(settings(''), settings(source('tidegate.toml')));
   const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, 'claim_check_ms = "long"');
   assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not long/);
+});
+
+test('events can be read back if the stage or the configuration says so, the stage first', () => {
+  const given = (stage: boolean | undefined, enabled?: boolean) =>
+    readsAreOn(stage, { enabled, public: true, isIdentified: false });
+  assert.deepEqual(
+    [given(undefined), given(true), given(undefined, true), given(false, true)],
+    [false, true, true, false],
+  );
+  const stage = (reads?: string) => stageConfig((key) => (key === 'reads' ? reads : undefined)).reads;
+  assert.deepEqual([stage(), stage('true'), stage('false')], [undefined, true, false]);
+  assert.throws(() => stage('yes'), /context `reads` must be true or false, not yes/);
+});
+
+test('reading events back is refused by the name of the key that allows it, while callers are not identified', () => {
+  const nobody = { public: false, isIdentified: false };
+  assert.deepEqual(settings(source('tidegate.toml')).reads, { enabled: undefined, ...nobody });
+  assert.throws(() => readsAreOn(true, nobody), /`reads\.public = true` if that is meant/);
+  assert.throws(() => readsAreOn(undefined, { enabled: true, ...nobody }), /deploy with `-c reads=false`/);
+  assert.equal(readsAreOn(false, { enabled: true, ...nobody }), false);
+  const keys = settings(source('tidegate.toml').replace(/^mode = "none"$/m, 'mode = "api_key"')).reads;
+  assert.equal(readsAreOn(true, keys), true);
 });
 
 test('credentials are needed for keys, for signatures and for a secret header, and come from the secret', () => {

@@ -49,9 +49,23 @@ export function template(stage: StageName): Template {
   return made;
 }
 
+/** A stage that reads events back. */
+export function reading(stage: StageName, within = app()): TidegateStack {
+  return stack(stage, { reads: true }, within, { ...readSettings(), reads: { public: true, isIdentified: false } });
+}
+
+const readingTemplates = new Map<StageName, Template>();
+
+/** Its template, synthesized once. */
+export function readingTemplate(stage: StageName): Template {
+  const made = readingTemplates.get(stage) ?? Template.fromStack(reading(stage));
+  readingTemplates.set(stage, made);
+  return made;
+}
+
 let keys: Template | undefined;
 
-/** The template of `prod` with API keys: it has every resource and every alarm that there can be. */
+/** The template of `prod` with API keys: it has every resource and every alarm that there can be, but what reads need. */
 export function templateWithKeys(): Template {
   keys ??= Template.fromStack(stack('prod', { mayBePublic: false }, app(), withKeys()));
   return keys;

@@ -35,7 +35,8 @@ pub struct Consumer<I, O, L> {
 }
 
 impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
-    /// Fails if the configured transform is invalid.
+    /// In `config`, `reads.enabled` is set: without it, items are written as if it were off. Fails if the configured
+    /// transform is invalid.
     pub fn new(
         config: Arc<Config>,
         items: I,

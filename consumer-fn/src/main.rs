@@ -17,8 +17,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    let (config, metrics) = telemetry::start("consumer-fn").map_err(anyhow::Error::from_boxed)?;
+    let (mut config, metrics) = telemetry::start("consumer-fn").map_err(anyhow::Error::from_boxed)?;
 
+    config.reads.enabled = Some(config.reads_when_deployed()?);
     let names = Environment::read(|name| std::env::var(name).ok())?;
     let sdk = aws_config::load_from_env().await;
     let items = DynamoItems::new(&sdk, names.items_table);

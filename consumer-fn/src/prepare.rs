@@ -43,8 +43,8 @@ impl Prepared {
         processed_at: Timestamp,
     ) -> Self {
         let facts = &event.facts;
-        let received_partition =
-            partition::received_partition(&facts.tenant, &facts.id, &config.tenants.spread);
+        let received_partition = (config.reads.enabled == Some(true))
+            .then(|| partition::received_partition(&facts.tenant, &facts.id, &config.tenants.spread));
         // A replayed or redriven event may be older than an item lives. Its item still detects duplicates for as long.
         let lives_from = facts.received_at.max(processed_at);
         let expires_at = config.items.time_to_live(&facts.tier).map(|life| lives_from.plus(life));
@@ -196,6 +196,7 @@ mod tests {
     fn an_entry_of_the_index_by_time_costs_one_write_unit_whatever_the_ids() {
         let (event, mut config) = largest();
         config.tenants.spread.insert(event.facts.tenant.clone(), 1_000);
+        config.reads.enabled = Some(true);
         let keys = ["pk", "sk", RECEIVED_PARTITION, RECEIVED_AT];
         let attributes = prepare(event, &config).item.attributes();
         let entry: Vec<_> = attributes.into_iter().filter(|(name, _)| keys.contains(name)).collect();
@@ -225,6 +226,7 @@ mod tests {
     fn an_item_of_a_spread_tenant_names_its_part_of_the_index_and_stays_in_the_tenants_partition() {
         let partition = |spread: &[(&str, u16)]| {
             let mut config = Config::default();
+            config.reads.enabled = Some(true);
             let spread = spread.iter().map(|(tenant, keys)| (TenantId::parse(tenant).unwrap(), *keys));
             config.tenants.spread = spread.collect();
             let attributes = prepare(admitted(1, "acme", "1", "hello"), &config).item.attributes();
@@ -235,6 +237,17 @@ mod tests {
         assert_eq!(partition(&[]), Attribute::Text("tenants/acme".to_owned()));
         assert_eq!(partition(&[("beta", 4)]), Attribute::Text("tenants/acme".to_owned()));
         assert_eq!(partition(&[("acme", 4)]), Attribute::Text("tenants/acme#1".to_owned()));
+    }
+
+    #[test]
+    fn an_item_is_in_the_index_by_time_only_where_events_are_read_back() {
+        let is_in_the_index = |enabled| {
+            let mut config = Config::default();
+            config.reads.enabled = enabled;
+            let attributes = prepare(admitted(1, "acme", "1", "hello"), &config).item.attributes();
+            attributes.iter().any(|(name, _)| *name == RECEIVED_PARTITION)
+        };
+        assert_eq!([None, Some(false), Some(true)].map(is_in_the_index), [false, false, true]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::BodyExt;
 use ingest_fn::credentials::Credentials;
-use ingest_fn::{IngestState, router};
+use ingest_fn::{IngestPorts, IngestState, NoReader, router};
 use shared::config::Config;
 use shared::format::event_line::Event;
 use shared::format::facts::Source;
@@ -124,9 +124,10 @@ fn answer_to(input: &Input, ports: Ports) -> FuzzAnswer {
         config.tenants.spread.insert("acme".to_owned().try_into().unwrap(), 3);
     }
     let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-    let (credentials, objects) = (Credentials::none(), ports.objects());
-    let state =
-        IngestState::new(Arc::new(config), credentials, ports.clone(), objects, ports, clock, counting_ids());
+    let reader = None::<NoReader>;
+    let objects = ports.objects();
+    let ingest_ports = IngestPorts { stream: ports.clone(), objects, queue: ports, reader };
+    let state = IngestState::new(Arc::new(config), Credentials::none(), ingest_ports, clock, counting_ids());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use shared::config::{AuthMode, Config};
+use shared::id::TenantId;
 use shared::time::{Clock, Timestamp};
 
 use crate::admit::{self, RawRequest, Sender};
@@ -89,6 +90,19 @@ impl Access {
         let sender = admit::sender(raw, Some(&identity), &self.config)?;
         self.quotas.request(&sender)?;
         Ok(sender)
+    }
+
+    /// The tenant whose events a request reads.
+    pub(crate) async fn reader(&self, raw: &RawRequest<'_>, now: Timestamp) -> Result<TenantId, Rejection> {
+        let identity = match self.proof(raw, now).await? {
+            Proof::NotNeeded => None,
+            Proof::Key(identity) => Some(identity),
+            // A read has no body: its signature is over an empty one.
+            Proof::Signed(signed) => Some(signed.identity(b"").ok_or_else(|| self.invalid())?),
+        };
+        let (sender, tenant) = admit::reader(raw, identity.as_ref(), &self.config)?;
+        self.quotas.request(&sender)?;
+        Ok(tenant)
     }
 
     /// Charges the body to the sender.

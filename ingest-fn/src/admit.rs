@@ -103,6 +103,23 @@ pub(crate) fn admit(raw: &RawRequest<'_>, config: &Config, now: Timestamp) -> Re
     })
 }
 
+/// Who reads: the credential's tenant, else the tenant that the headers name, else the default. Nothing else of a request
+/// decides it. A read needs no tier; its quota is that of the first one.
+pub(crate) fn reader(
+    raw: &RawRequest<'_>,
+    credential: Option<&Identity>,
+    config: &Config,
+) -> Result<(Sender, TenantId), Rejection> {
+    let sender = if credential.is_some() {
+        sender(raw, credential, config)?
+    } else {
+        let tenant = tenant(raw)?.or_else(|| config.tenants.default.clone());
+        Sender { tier: config.tiers.of_foreign().clone(), tenant, is_proven: false }
+    };
+    let tenant = sender.tenant.clone().ok_or(Rejection::ReaderTenantMissing)?;
+    Ok((sender, tenant))
+}
+
 /// The tier that the header names, else the default.
 fn named_tier(headers: &HeaderMap, config: &Config) -> Result<Tier, Rejection> {
     let tiers = &config.tiers;
@@ -213,6 +230,30 @@ mod tests {
         assert_eq!(tenant(Some("acme"), &[pro, ("x-tenant-id", "acme")]).unwrap(), "acme");
         insta::assert_snapshot!(refused(Some("acme"), &[pro, ("x-tenant-id", "beta")]), @"two tenants are named: `acme` and `beta`");
         insta::assert_snapshot!(refused(None, &[pro, ("x-tenant-id", "a"), ("x-tenant-id", "b")]), @"two tenants are named: `a` and `b`");
+    }
+
+    #[test]
+    fn the_tenant_whose_events_are_read_is_in_the_header_or_the_default() {
+        let read = |headers: &[&'static str], default: Option<&str>| {
+            let headers = headers.iter().map(|tenant| (HeaderName::from_static("x-tenant-id"), *tenant));
+            let mut map = HeaderMap::new();
+            for (name, tenant) in headers {
+                map.append(name, HeaderValue::from_static(tenant));
+            }
+            let mut config = Config::default();
+            config.tenants.default = default.map(|tenant| TenantId::parse(tenant).unwrap());
+            let raw = RawRequest { tenant_in_path: None, headers: &map };
+            match reader(&raw, None, &config) {
+                Ok((_, tenant)) => tenant.to_string(),
+                Err(rejection) => rejection.to_string(),
+            }
+        };
+        assert_eq!(read(&["acme"], None), "acme");
+        assert_eq!(read(&["acme", "acme"], Some("beta")), "acme");
+        assert_eq!(read(&[], Some("beta")), "beta");
+        insta::assert_snapshot!(read(&[], None), @"no tenant is named: use the header `X-Tenant-ID`, or set `tenants.default`");
+        insta::assert_snapshot!(read(&["acme", "beta"], None), @"two tenants are named: `acme` and `beta`");
+        insta::assert_snapshot!(read(&["acme,beta"], Some("beta")), @"tenant id `acme,beta` is not allowed: 1 to 64 of the characters A-Z a-z 0-9 . _ -, the first a letter or a digit");
     }
 
     #[test]

@@ -90,6 +90,12 @@ pub(crate) fn refusal(rejection: &Rejection, request_id: &RequestId) -> Response
     problem(rejection, request_id, None)
 }
 
+/// Answers a request to read that was refused. No event is rejected by it, so it is not counted.
+pub(crate) fn not_read(rejection: &Rejection, request_id: &RequestId) -> Response {
+    log(rejection, 0, request_id);
+    problem(rejection, request_id, None)
+}
+
 fn several(events: &[Result<EventId, Rejection>], request_id: &RequestId) -> Response {
     let accepted = events.iter().filter(|event| event.is_ok()).count();
     let answers = events.iter().enumerate().map(event_answer).collect();
@@ -188,6 +194,9 @@ fn log(rejection: &Rejection, events: usize, request_id: &RequestId) {
     // The message of a client's mistake quotes the client's data, so only its code is logged.
     match rejection.level() {
         Level::ERROR => tracing::error!(request_id, code, "a request could not be handled: {code}"),
+        Level::WARN if matches!(rejection, Rejection::ReadUnavailable { .. }) => {
+            tracing::warn!(request_id, code, cause, "events could not be read: {cause}");
+        }
         Level::WARN => {
             tracing::warn!(request_id, code, events, cause, "events were not published: {cause}");
         }

@@ -10,12 +10,13 @@ use shared::id::Ids;
 use shared::objects::s3::S3Objects;
 use shared::time::Clock;
 
-use crate::IngestState;
 use crate::credentials::secrets_manager::SecretsManager;
 use crate::credentials::{CredentialFile, Credentials};
-use crate::environment::{self, Environment};
+use crate::environment::{self, Environment, ReadsEnvironment};
 use crate::publish::kinesis::KinesisStream;
+use crate::reads::dynamodb::DynamoReader;
 use crate::spill::sqs::SqsQueue;
+use crate::{IngestPorts, IngestState};
 
 /// Time limit for one attempt to store a claim check. A dead pooled connection would otherwise use up all of
 /// `publish.claim_check_ms`; so a second attempt, on another connection, fits into it.
@@ -26,15 +27,18 @@ const PUT_ATTEMPT: Duration = Duration::from_secs(3);
 pub async fn state(
     config: Arc<Config>,
     variable: impl Fn(&str) -> Option<String>,
-) -> anyhow::Result<Arc<IngestState<KinesisStream, S3Objects, SqsQueue>>> {
+) -> anyhow::Result<Arc<IngestState<KinesisStream, S3Objects, SqsQueue, DynamoReader>>> {
+    let reads = config.reads_when_deployed()?.then(|| ReadsEnvironment::read(&variable)).transpose()?;
     let names = Environment::read(&variable)?;
     let sdk = aws_config::load_from_env().await;
     let credentials = credentials(&sdk, &config, &variable).await?;
     let stream = KinesisStream::new(&sdk, names.stream, config.publish.attempt());
     let objects = S3Objects::new(&sdk, names.bucket, PUT_ATTEMPT);
     let queue = SqsQueue::new(&sdk, names.spill_queue, config.publish.spill());
+    let reader = reads.map(|names| DynamoReader::new(&sdk, names.items_table, names.ledger_table));
     queue.warm_up().await;
-    Ok(IngestState::new(config, credentials, stream, objects, queue, Clock::system(), Ids::system()))
+    let ports = IngestPorts { stream, objects, queue, reader };
+    Ok(IngestState::new(config, credentials, ports, Clock::system(), Ids::system()))
 }
 
 /// From the file, if the configuration names one, else from the secret.

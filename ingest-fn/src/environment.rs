@@ -12,6 +12,9 @@ pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET", "TIDEGA
 /// credentials (`Auth::needs_credentials`).
 pub const CREDENTIALS_ENVIRONMENT: &[&str] = &["TIDEGATE_CREDENTIALS_SECRET"];
 
+/// The variables that name what it reads, where events can be read back.
+pub const READS_ENVIRONMENT: &[&str] = &["TIDEGATE_ITEMS_TABLE", "TIDEGATE_LEDGER_TABLE"];
+
 /// The variable for the address that a server listens on, and its default.
 pub const LISTEN: (&str, &str) = ("TIDEGATE_LISTEN", "0.0.0.0:8080");
 
@@ -32,6 +35,19 @@ pub const PERMISSIONS: &[Permission] = &[
 /// What the ingest function's role needs besides, where the configuration asks for credentials.
 pub const CREDENTIALS_PERMISSIONS: &[Permission] =
     &[Permission::new("secretsmanager:GetSecretValue", On::Credentials)];
+
+/// What the role may do besides, where events can be read back: it reads all tenants' events.
+pub const READS_PERMISSIONS: &[Permission] = &[
+    Permission::new("dynamodb:GetItem", On::Items),
+    Permission::new("dynamodb:BatchGetItem", On::Items),
+    Permission::new("dynamodb:Query", On::ItemsByTime),
+    Permission::new("dynamodb:Query", On::Ledger),
+    Permission::new("s3:GetObject", On::Objects("events/")),
+    Permission::new("s3:GetObject", On::Objects("manifests/")),
+    Permission::new("s3:GetObject", On::Objects("texts/")),
+    // Without it S3 answers 403 instead of 404 for an object that has expired.
+    Permission::new("s3:ListBucket", On::Bucket),
+];
 
 /// The permissions of the drain's role. Lambda reads the queue under this role.
 pub const DRAIN_PERMISSIONS: &[Permission] = &[
@@ -66,6 +82,24 @@ pub struct Environment {
     pub bucket: String,
     /// The URL of the SQS queue for events that Kinesis does not take.
     pub spill_queue: String,
+}
+
+/// The names of what ingest reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadsEnvironment {
+    /// The DynamoDB table of items.
+    pub items_table: String,
+    /// The DynamoDB table of ledger and manifest.
+    pub ledger_table: String,
+}
+
+impl ReadsEnvironment {
+    /// Reads the variables by `variable`.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Unset> {
+        let named = |name| named(name, READS_ENVIRONMENT, &variable);
+        let &[items, ledger] = READS_ENVIRONMENT else { unreachable!("two, as the constant says") };
+        Ok(Self { items_table: named(items)?, ledger_table: named(ledger)? })
+    }
 }
 
 impl Environment {
@@ -129,6 +163,8 @@ mod tests {
     fn a_variable_that_is_missing_or_empty_is_named() {
         let error = read(&[("TIDEGATE_STREAM", "events"), ("TIDEGATE_BUCKET", "")]).unwrap_err();
         insta::assert_snapshot!(error, @"the environment variable `TIDEGATE_BUCKET` is not set (needed: TIDEGATE_STREAM, TIDEGATE_BUCKET, TIDEGATE_SPILL_QUEUE)");
+        let error = ReadsEnvironment::read(among(&[("TIDEGATE_ITEMS_TABLE", "items")])).unwrap_err();
+        insta::assert_snapshot!(error, @"the environment variable `TIDEGATE_LEDGER_TABLE` is not set (needed: TIDEGATE_ITEMS_TABLE, TIDEGATE_LEDGER_TABLE)");
         let error = drain_stream(among(&[])).unwrap_err();
         insta::assert_snapshot!(error, @"the environment variable `TIDEGATE_STREAM` is not set (needed: TIDEGATE_STREAM)");
     }

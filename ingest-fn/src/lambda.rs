@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use self::flush::Flushes;
+use crate::reads::AnswerLimit;
 use crate::request_id::RequestId;
 
 /// Serves `router` to the Lambda Runtime API until the runtime ends the process.
@@ -67,6 +68,7 @@ async fn answer(router: Router, request: Request) -> Result<Response<Full<Bytes>
         lambda_http::Body::Binary(bytes) => Body::from(bytes),
         _ => Body::empty(),
     });
+    request.extensions_mut().insert(AnswerLimit(shared::limits::LAMBDA_PAYLOAD_BYTES));
     if let Some(id) = request_id {
         request.extensions_mut().insert(RequestId(id.into()));
     }

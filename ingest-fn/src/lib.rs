@@ -13,6 +13,8 @@
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
 //!
+//! [`reads`] reads events back.
+//!
 //! [`router()`] connects them. It answers 202 only when the stream or the spill queue has the event. A function of its own,
 //! [`drain`], puts spilled events on the stream later.
 
@@ -32,6 +34,7 @@ mod media;
 mod offload;
 pub mod publish;
 mod quota;
+pub mod reads;
 mod rejection;
 mod request_id;
 mod router;
@@ -43,5 +46,6 @@ mod stamp;
 pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
 };
-pub use router::{IngestState, router};
+pub use reads::port::{EventReader, NoReader};
+pub use router::{IngestPorts, IngestState, router};
 pub use spill::{SpillFailure, SpillMessage, SpillQueue};

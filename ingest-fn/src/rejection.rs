@@ -7,12 +7,14 @@ use http::StatusCode;
 use shared::client_object::InvalidObject;
 use shared::config::{AuthMode, Recipe, WorkTooLong};
 use shared::gzip::InflateError;
-use shared::id::{InvalidEventId, InvalidTenantId};
+use shared::id::{EventId, InvalidEventId, InvalidTenantId};
 use shared::json::Unreadable;
 use shared::metric::Metric;
+use shared::time::Timestamp;
 use tracing::Level;
 
 use crate::publish::Unpublished;
+use crate::reads::MOST;
 
 /// Why something was not accepted. The message is for the client: it names the input and the limit, and nothing about
 /// streams, queues and buckets.
@@ -117,6 +119,36 @@ pub(crate) enum Rejection {
     /// The memory for bodies is used up, and none became free in time.
     #[error("too many bodies are in progress ({limit} bytes at once): send it again")]
     Overloaded { limit: usize },
+    #[error("events cannot be read back here: set `reads.enabled`, on AWS `reads.public` too")]
+    ReadsDisabled,
+    #[error("no tenant is named: use the header `X-Tenant-ID`, or set `tenants.default`")]
+    ReaderTenantMissing,
+    #[error("there is no parameter `{name}` (known: {known})")]
+    ParameterUnknown { name: String, known: String },
+    #[error("the parameter `{0}` is given more than once")]
+    ParameterRepeated(&'static str),
+    #[error("`limit` is `{given}`, allowed: 1 to {MOST}")]
+    LimitInvalid { given: String },
+    #[error("`cursor` is not the `next_cursor` of a page of this tenant's events")]
+    CursorInvalid,
+    #[error(
+        "`from` is `{given}`, allowed: a time of RFC 3339 such as 2026-11-21T09:30:00Z (in a query, write `+` as %2B)"
+    )]
+    FromInvalid { given: String },
+    #[error(
+        "`to` is `{given}`, allowed: a time of RFC 3339 such as 2026-11-21T09:30:00Z (in a query, write `+` as %2B)"
+    )]
+    ToInvalid { given: String },
+    #[error("`to` ({to}) is not after `from` ({from})")]
+    ToNotAfterFrom { from: Timestamp, to: Timestamp },
+    /// Of this tenant. Whether another one has it must not be seen.
+    #[error("there is no event `{id}` (an event that was accepted can be read within five seconds)")]
+    EventNotFound { id: String },
+    #[error("events cannot be read now: send the request again")]
+    ReadUnavailable {
+        /// The failure, for the log only.
+        cause: String,
+    },
     #[error("there is nothing at `{0}`")]
     NotFound(String),
     #[error("method {0} is not allowed here")]
@@ -150,6 +182,7 @@ impl Rejection {
         self.status_and_code().1
     }
 
+    /// What counts it, if it refuses an event or a request with events.
     pub(crate) fn metric(&self) -> Option<Metric> {
         match self.status() {
             _ if self.is_about_credentials() => Some(Metric::CredentialsRefused),
@@ -205,7 +238,7 @@ impl Rejection {
         }
     }
 
-    /// Whether the event was good but could not be published.
+    /// Whether the request was good, and may be sent again: its event could not be published, or read.
     pub(crate) fn is_unpublished(&self) -> bool {
         self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
@@ -217,6 +250,7 @@ impl Rejection {
             }
             Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
+            Self::LimitInvalid { .. } => Some(MOST as u64),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),
             Self::QuotaExceeded { per_second, .. } => Some(u64::from(*per_second)),
             Self::EventIdInvalid(_) => Some(shared::limits::EVENT_ID_BYTES as u64),
@@ -228,7 +262,9 @@ impl Rejection {
     /// The cause, for the log only.
     pub(crate) fn cause(&self) -> Option<&str> {
         match self {
-            Self::StreamUnavailable { cause, .. } | Self::ClaimStoreUnavailable { cause } => Some(cause),
+            Self::StreamUnavailable { cause, .. }
+            | Self::ClaimStoreUnavailable { cause }
+            | Self::ReadUnavailable { cause } => Some(cause),
             _ => None,
         }
     }
@@ -243,7 +279,7 @@ impl Rejection {
             Self::QuotaExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
             Self::TierMissing { .. } => (StatusCode::FORBIDDEN, "tier_missing"),
             Self::TierNotAllowed { .. } => (StatusCode::FORBIDDEN, "tier_not_allowed"),
-            Self::TenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
+            Self::TenantMissing | Self::ReaderTenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
             Self::TenantInvalid(_) => (StatusCode::BAD_REQUEST, "tenant_invalid"),
             Self::TenantConflict { .. } => (StatusCode::BAD_REQUEST, "tenant_conflict"),
             Self::EventIdInvalid(_) => (StatusCode::BAD_REQUEST, "event_id_invalid"),
@@ -272,6 +308,15 @@ impl Rejection {
                 (StatusCode::SERVICE_UNAVAILABLE, "claim_store_unavailable")
             }
             Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::ReadsDisabled => (StatusCode::FORBIDDEN, "reads_disabled"),
+            Self::ParameterUnknown { .. } => (StatusCode::BAD_REQUEST, "parameter_unknown"),
+            Self::ParameterRepeated(_) => (StatusCode::BAD_REQUEST, "parameter_repeated"),
+            Self::LimitInvalid { .. } => (StatusCode::BAD_REQUEST, "limit_invalid"),
+            Self::CursorInvalid => (StatusCode::BAD_REQUEST, "cursor_invalid"),
+            Self::FromInvalid { .. } => (StatusCode::BAD_REQUEST, "from_invalid"),
+            Self::ToInvalid { .. } | Self::ToNotAfterFrom { .. } => (StatusCode::BAD_REQUEST, "to_invalid"),
+            Self::EventNotFound { .. } => (StatusCode::NOT_FOUND, "event_not_found"),
+            Self::ReadUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "read_unavailable"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Defect => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -319,6 +364,10 @@ impl From<InvalidObject> for Rejection {
 }
 
 impl Rejection {
+    pub(crate) fn event_not_found(id: &EventId) -> Self {
+        Self::EventNotFound { id: id.as_str().chars().take(64).collect() }
+    }
+
     pub(crate) fn inflating(error: InflateError) -> Self {
         match error {
             InflateError::TooLarge { limit } => Self::BodyTooLarge { limit },

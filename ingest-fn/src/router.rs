@@ -1,4 +1,5 @@
-//! The routes, and the one handler that accepts events: access, admit, read, cut, check, publish, spill, answer.
+//! The routes, and the one handler that accepts events: access, admit, read, cut, check, publish, spill, answer. Reading
+//! events back is in [`crate::reads`].
 
 use std::future::ready;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
+use http::request::Parts;
 use http::{Method, Uri};
 use shared::config::Config;
-use shared::id::{EventId, Ids};
+use shared::id::{EventId, Ids, InvalidEventId};
 use shared::metric::Metric;
 use shared::objects::ObjectStore;
 use shared::time::Clock;
@@ -27,6 +29,8 @@ use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
+use crate::reads::port::EventReader;
+use crate::reads::{ReadRequest, Reads};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
 use crate::spill::{Spill, SpillQueue};
@@ -34,32 +38,44 @@ use crate::stamp::stamp;
 
 /// What the handlers share.
 #[derive(Debug)]
-pub struct IngestState<S, O, Q> {
+pub struct IngestState<S, O, Q, R> {
     config: Arc<Config>,
     access: Access,
     bodies: Bodies,
     objects: O,
     publisher: Publisher<S>,
     spill: Spill<Q>,
+    /// `None` where events cannot be read back.
+    reads: Option<Reads<R>>,
     clock: Clock,
     ids: Ids,
 }
 
-impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
+/// What ingest calls.
+#[derive(Clone, Debug)]
+pub struct IngestPorts<S, O, Q, R> {
+    pub stream: S,
+    pub objects: O,
+    pub queue: Q,
+    /// Events can be read back if there is one.
+    pub reader: Option<R>,
+}
+
+impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<S, O, Q, R> {
     pub fn new(
         config: Arc<Config>,
         credentials: Credentials,
-        stream: S,
-        objects: O,
-        queue: Q,
+        ports: IngestPorts<S, O, Q, R>,
         clock: Clock,
         ids: Ids,
     ) -> Arc<Self> {
+        let IngestPorts { stream, objects, queue, reader } = ports;
         let access = Access::new(Arc::clone(&config), credentials, &clock);
         let bodies = Bodies::new(&config.limits);
         let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
-        Arc::new(Self { config, access, bodies, objects, publisher, spill, clock, ids })
+        let reads = reader.map(Reads::new);
+        Arc::new(Self { config, access, bodies, objects, publisher, spill, reads, clock, ids })
     }
 
     /// How many calls to the stream were made so far.
@@ -114,6 +130,37 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
         Ok((outcomes, body_bytes))
     }
 
+    /// Reads one event, or lists events.
+    async fn read(
+        &self,
+        id: Option<Result<EventId, InvalidEventId>>,
+        request: &Parts,
+        request_id: &RequestId,
+    ) -> Response {
+        let to_read = ReadRequest {
+            headers: &request.headers,
+            query: request.uri.query().unwrap_or_default(),
+            limit: request.extensions.get().copied(),
+            now: self.clock.now(),
+        };
+        let read = self.read_for_tenant(to_read, id).await;
+        read.unwrap_or_else(|rejection| answer::not_read(&rejection, request_id))
+    }
+
+    async fn read_for_tenant(
+        &self,
+        request: ReadRequest<'_>,
+        id: Option<Result<EventId, InvalidEventId>>,
+    ) -> Result<Response, Rejection> {
+        let reads = self.reads.as_ref().ok_or(Rejection::ReadsDisabled)?;
+        let raw = RawRequest { tenant_in_path: None, headers: request.headers };
+        let tenant = self.access.reader(&raw, request.now).await?;
+        match id.transpose()? {
+            Some(id) => reads.one(request, tenant, id, &self.objects).await,
+            None => reads.list(request, tenant, &self.config).await,
+        }
+    }
+
     async fn publish_or_spill(
         &self,
         batch: RequestEvents<Checked>,
@@ -137,11 +184,14 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
 }
 
 /// The HTTP service: the same in Lambda, in a container and on the local run.
-pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue>(state: Arc<IngestState<S, O, Q>>) -> Router {
+pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
+    state: Arc<IngestState<S, O, Q, R>>,
+) -> Router {
     let (ids, fingerprint) = (state.ids.clone(), state.config.fingerprint());
     Router::new()
         .route("/ingest", post(ingest))
-        .route("/events", post(ingest))
+        .route("/events", post(ingest).get(list))
+        .route("/events/{id}", get(read))
         .route("/v1/webhooks/{tenant}/events/new", post(webhook))
         .route("/health", get(move || ready(answer::health(&fingerprint))))
         .fallback(not_found)
@@ -150,16 +200,16 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue>(state: Arc<IngestSt
         .with_state(state)
 }
 
-async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue>(
-    State(state): State<Arc<IngestState<S, O, Q>>>,
+async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
+    State(state): State<Arc<IngestState<S, O, Q, R>>>,
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
     state.handle(None, request, &request_id).await
 }
 
-async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue>(
-    State(state): State<Arc<IngestState<S, O, Q>>>,
+async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
+    State(state): State<Arc<IngestState<S, O, Q, R>>>,
     Extension(request_id): Extension<RequestId>,
     tenant: Result<Path<String>, PathRejection>,
     request: Request,
@@ -167,6 +217,25 @@ async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue>(
     // A path that is not UTF-8 once decoded is no tenant id as it stands either.
     let tenant = tenant.map_or_else(|_| request.uri().path().to_owned(), |Path(tenant)| tenant);
     state.handle(Some(&tenant), request, &request_id).await
+}
+
+async fn list<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
+    State(state): State<Arc<IngestState<S, O, Q, R>>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    state.read(None, &request.into_parts().0, &request_id).await
+}
+
+async fn read<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
+    State(state): State<Arc<IngestState<S, O, Q, R>>>,
+    Extension(request_id): Extension<RequestId>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    // A path that is not UTF-8 once decoded names no event: an id without a byte is as invalid.
+    let id = id.map_or_else(|_| EventId::parse(""), |Path(id)| EventId::parse(id));
+    state.read(Some(id), &request.into_parts().0, &request_id).await
 }
 
 async fn not_found(Extension(request_id): Extension<RequestId>, uri: Uri) -> Response {

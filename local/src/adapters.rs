@@ -2,11 +2,13 @@
 
 use consumer_fn::items::ItemStore;
 use consumer_fn::ledger::Ledger;
-use ingest_fn::SpillQueue;
 use ingest_fn::publish::EventStream;
+use ingest_fn::{EventReader, SpillQueue};
 use shared::objects::ObjectStore;
 
-use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
+use crate::embedded::{
+    EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedReader, EmbeddedStream,
+};
 
 /// Each method may wrap its adapter. By default, none does.
 pub trait Adapters: Send + Sync {
@@ -18,6 +20,11 @@ pub trait Adapters: Send + Sync {
     /// For ingest.
     fn spill(&self, queue: EmbeddedQueue) -> impl SpillQueue {
         queue
+    }
+
+    /// For ingest.
+    fn reader(&self, reader: EmbeddedReader) -> impl EventReader {
+        reader
     }
 
     fn items(&self, items: EmbeddedItems) -> impl ItemStore {

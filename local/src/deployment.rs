@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
 use ingest_fn::publish::EventStream;
@@ -135,10 +134,6 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
             listed.retain(|object| object.key.as_str() > after);
         }
         Ok(listed)
-    }
-
-    async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>> {
-        Ok(self.folder.get_range(key, offset, length).await?)
     }
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {

@@ -12,6 +12,7 @@ mod items;
 mod ledger;
 mod objects;
 mod queue;
+mod reader;
 mod stream;
 mod writes;
 
@@ -24,4 +25,5 @@ pub use items::EmbeddedItems;
 pub use ledger::EmbeddedLedger;
 pub use objects::EmbeddedObjects;
 pub use queue::{Delivery, EmbeddedQueue, Left, Received};
+pub use reader::EmbeddedReader;
 pub use stream::{EmbeddedStream, StreamRows};

@@ -5,17 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consumer_fn::Consumer;
-use ingest_fn::IngestState;
 use ingest_fn::credentials::Credentials;
 use ingest_fn::drain::{self, Drain};
-use shared::config::ConfigSource;
+use ingest_fn::{EventReader, IngestPorts, IngestState};
+use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
 
 use crate::adapters::Adapters;
 use crate::data::DataFolder;
-use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedQueue, EmbeddedStream};
+use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedQueue, EmbeddedReader, EmbeddedStream};
 use crate::runtime_api;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,10 @@ impl Function {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
                 let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
                 let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
+                let reader = reader(&config, &data, adapters)?;
                 let credentials = Credentials::in_file(&config, clock.clone()).await?;
-                let objects = data.objects()?;
-                let state =
-                    IngestState::new(config, credentials, stream, objects, queue, clock, Ids::system());
+                let ports = IngestPorts { stream, objects: data.objects()?, queue, reader };
+                let state = IngestState::new(config, credentials, ports, clock, Ids::system());
                 let calls = state.clone();
                 let router = ingest_fn::router(state);
                 let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());
@@ -71,13 +71,25 @@ impl Function {
                 drain::serve(drain, metrics).await
             }
             Self::Consumer => {
+                let mut config = Config::clone(&config);
+                config.reads.enabled = Some(config.reads.on_this_machine());
                 let items = adapters.items(EmbeddedItems(data.database()?));
                 let ledger = adapters.ledger(EmbeddedLedger(data.database()?));
                 let consumer =
-                    Consumer::new(config, items, adapters.objects(data.objects()?), ledger, clock)?;
+                    Consumer::new(config.into(), items, adapters.objects(data.objects()?), ledger, clock)?;
                 consumer_fn::lambda::serve(consumer, metrics).await
             }
         };
         served.map_err(anyhow::Error::from_boxed)
     }
+}
+
+/// Ingest's reader, where events can be read back.
+pub(crate) fn reader<'a, A: Adapters>(
+    config: &Config,
+    data: &DataFolder,
+    adapters: &'a A,
+) -> anyhow::Result<Option<impl EventReader + use<'a, A>>> {
+    let is_on = config.reads.on_this_machine();
+    is_on.then(|| Ok(adapters.reader(EmbeddedReader(data.database()?)))).transpose()
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::routing::get;
 use ingest_fn::credentials::Credentials;
-use ingest_fn::{IngestState, drain};
+use ingest_fn::{IngestPorts, IngestState, drain};
 use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
 use shared::time::Clock;
@@ -25,7 +25,7 @@ use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock};
 use crate::embedded::{Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Left, StreamRows};
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
-use crate::functions::Function;
+use crate::functions::{Function, reader};
 use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
@@ -130,8 +130,10 @@ impl Pipeline {
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
+        let reader = reader(&options.config, &data, adapters)?;
         let config = Arc::new(options.config);
-        let state = IngestState::new(config, credentials, stream, objects, queue, clock, Ids::system());
+        let ports = IngestPorts { stream, objects, queue, reader };
+        let state = IngestState::new(config, credentials, ports, clock, Ids::system());
         let metrics = get(move || {
             let text = prometheus.render();
             async move { ([("content-type", "text/plain; version=0.0.4")], text) }

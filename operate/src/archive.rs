@@ -2,17 +2,12 @@
 
 mod absent;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use shared::format::claim_check::ClaimCheck;
-use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange, sidecar_ranges};
-use shared::gzip;
+use shared::archive::{NotRead, TenantMembers, members_of};
+use shared::format::manifest_row::ManifestRow;
 use shared::id::TenantId;
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
@@ -192,22 +187,6 @@ pub async fn covering(deployment: &impl Deployment, origin: &Origin) -> anyhow::
     Ok(row.filter(|row| position < row.end))
 }
 
-/// The ranges of a row, and how many bytes of a sidecar were read for them; or why they cannot be read.
-pub async fn ranges_of(
-    deployment: &impl Deployment,
-    row: &ManifestRow,
-) -> anyhow::Result<Result<(Vec<TenantRange>, u64), String>> {
-    let key = match &row.tenants {
-        TenantIndex::Ranges(ranges) => return Ok(Ok((ranges.clone(), 0))),
-        TenantIndex::Sidecar(key) => key,
-    };
-    let Some(sidecar) = deployment.objects().get(key).await? else {
-        return Ok(Err(format!("its tenants' ranges should be in `{key}`, which does not exist")));
-    };
-    let ranges = sidecar_ranges(&sidecar).map(|ranges| (ranges, sidecar.len() as u64));
-    Ok(ranges.map_err(|why| format!("`{key}` cannot be read: {why}")))
-}
-
 /// The gzip members of an object: all in one piece, or `tenant`'s by range requests; and how many bytes of a sidecar were
 /// read for them. `None` if they do not exist; then `absent` has the row.
 pub async fn members(
@@ -216,79 +195,22 @@ pub async fn members(
     tenant: Option<&TenantId>,
     absent: &mut Absent,
 ) -> anyhow::Result<Option<(Vec<Bytes>, u64)>> {
+    let objects = deployment.objects();
     let (found, sidecar_bytes) = match tenant {
-        None => (deployment.objects().get(&row.key).await?.map(|object| vec![object]), 0),
-        Some(tenant) => {
-            let (ranges, sidecar_bytes) = match ranges_of(deployment, row).await? {
-                Ok(found) => found,
-                Err(why) => {
-                    absent.add(row, &why);
-                    return Ok(None);
-                }
-            };
-            let mut found = Vec::new();
-            for range in ranges.iter().filter(|range| range.tenant == *tenant) {
-                found.push(deployment.get_range(&row.key, range.offset, range.length).await?);
+        None => (objects.get(&row.key).await?.map(|object| vec![object]), 0),
+        Some(tenant) => match members_of(objects, row, tenant).await {
+            Ok(TenantMembers { members, sidecar_bytes }) => (members, sidecar_bytes),
+            Err(NotRead::Unreadable(why)) => {
+                absent.add(row, &why);
+                return Ok(None);
             }
-            (found.into_iter().collect(), sidecar_bytes)
-        }
+            Err(failure) => return Err(failure.into()),
+        },
     };
     if found.is_none() {
         absent.add(row, &gone(row));
     }
     Ok(found.map(|members| (members, sidecar_bytes)))
-}
-
-/// Calls `take` with each line of these gzip members, and with what `T` reads of it. Returns how many members there are.
-pub fn each_line<T: DeserializeOwned>(
-    members: &[u8],
-    mut take: impl FnMut(T, &[u8]),
-) -> anyhow::Result<usize> {
-    let (mut count, mut offset) = (0, 0);
-    while offset < members.len() {
-        offset += each_line_of_first(&members[offset..], &mut take)?;
-        count += 1;
-    }
-    Ok(count)
-}
-
-/// The same for the first member. Returns how many bytes it has.
-pub fn each_line_of_first<T: DeserializeOwned>(
-    members: &[u8],
-    mut take: impl FnMut(T, &[u8]),
-) -> anyhow::Result<usize> {
-    let mut bad = None;
-    let length = gzip::first_member_lines(members, |line| match serde_json::from_slice(line) {
-        Ok(read) => take(read, line),
-        Err(error) => bad = Some(error),
-    })?;
-    bad.map_or(Ok(length), |error| Err(error).context("a line of it is not an archive line"))
-}
-
-/// The line, or, if it is a head, the whole line that is stored apart; or why that cannot be read.
-pub async fn whole_line<'a>(
-    line: &'a [u8],
-    objects: &impl ObjectStore,
-) -> anyhow::Result<Result<Cow<'a, [u8]>, String>> {
-    #[derive(Deserialize)]
-    struct Head {
-        claim_check: Option<ClaimCheck>,
-    }
-    let head: Head = serde_json::from_slice(line).context("it is not an archive line")?;
-    let Some(claim_check) = head.claim_check else { return Ok(Ok(line.into())) };
-    let mut parts = Vec::new();
-    for key in claim_check.part_keys() {
-        match objects.get(&key).await? {
-            Some(part) => parts.push(part),
-            None => return Ok(Err(format!("`{key}`, which holds the line, does not exist"))),
-        }
-    }
-    // A stored line ends with its newline.
-    let whole = claim_check.line(&parts).map(|mut line| {
-        line.truncate(line.trim_ascii_end().len());
-        line.into()
-    });
-    Ok(whole.map_err(|mismatch| mismatch.to_string()))
 }
 
 #[cfg(test)]

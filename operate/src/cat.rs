@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, bail};
+use shared::archive::each_line;
 use shared::format::archive_line::Owner;
 use shared::format::manifest_row::ManifestRow;
 use shared::gzip;
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
-use crate::archive::{Absent, Span, each_line, manifest, members, shards};
+use crate::archive::{Absent, Span, manifest, members, shards};
 use crate::deployment::{Deployment, ListedObject};
 
 /// What was printed, and what was read for it.

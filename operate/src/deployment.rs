@@ -58,9 +58,6 @@ pub trait Deployment: Send + Sync + 'static {
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>>;
 
-    /// `length` bytes of an object from `offset` on, and no other byte. `None` if there is no such object.
-    async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>>;
-
     /// The items of these names, one answer for each name; `None` where there is no item.
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>>;
 

@@ -22,7 +22,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use shared::config::Config;
+use shared::config::{Config, Reads};
 
 use facts::DeployedStack;
 use report::DoctorReport;
@@ -40,10 +40,17 @@ pub fn examine(deployment: &DeployedStack, config: &Config, fingerprint: &str) -
         "read the stack's events, then deploy again",
     );
     feeding::check(deployment, &mut report);
-    functions::check(deployment, config, fingerprint, &mut report);
-    permissions::check(deployment, config, &mut report);
-    storage::check(deployment, config, &mut report);
+    let reads = reads_are_on(deployment, config);
+    functions::check(deployment, config, fingerprint, reads, &mut report);
+    permissions::check(deployment, config, reads, &mut report);
+    storage::check(deployment, config, reads, &mut report);
     queues::check(deployment, &mut report);
     alarms::check(deployment, &mut report);
     report
+}
+
+/// Whether events can be read back, as the deployed ingest function sees it.
+fn reads_are_on(deployment: &DeployedStack, config: &Config) -> bool {
+    let overridden = deployment.ingest.variables.get(Reads::VARIABLE).and_then(|value| value.parse().ok());
+    overridden.or(config.reads.enabled).unwrap_or(false)
 }

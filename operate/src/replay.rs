@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use ingest_fn::{EventStream, OutgoingLine};
+use shared::archive::each_line;
 use shared::config::Config;
 use shared::format::archive_line::Owner;
 use shared::format::manifest_row::ManifestRow;
@@ -21,7 +22,7 @@ use shared::id::TenantId;
 use shared::objects::ObjectStore;
 use shared::partition::partition_key;
 
-use crate::archive::{self, Absent, Span, each_line, members};
+use crate::archive::{self, Absent, Span, members};
 use crate::deployment::{Deployment, ManifestPart};
 use crate::pace::Pace;
 use crate::publish::{BYTES, Bundle, RatedPublisher};

@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use shared::archive::{NotRead, each_line, ranges_of, whole_line};
 use shared::format::archive_line::Identity;
 use shared::format::manifest_row::{ManifestRow, TenantIndex};
 use shared::id::TenantId;
@@ -19,7 +20,7 @@ use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use crate::archive::{self, Absent, each_line, members, ranges_of, whole_line};
+use crate::archive::{self, Absent, members};
 use crate::deployment::{Deployment, ManifestPart};
 
 /// While following, reading may fail for so long before the command ends with the error.
@@ -155,14 +156,15 @@ impl<'a, D: Deployment, W: Write> Tail<'a, D, W> {
                     row.tenants = TenantIndex::Ranges(Vec::new());
                     row.lines
                 }
-                Some(tenant) => match ranges_of(self.deployment, &row).await? {
+                Some(tenant) => match ranges_of(self.deployment.objects(), &row).await {
                     Ok((mut ranges, _)) => {
                         ranges.retain(|range| range.tenant == *tenant);
                         let lines = ranges.iter().map(|range| range.lines).sum();
                         row.tenants = TenantIndex::Ranges(ranges);
                         lines
                     }
-                    Err(why) => {
+                    Err(failure @ NotRead::Store(_)) => return Err(failure.into()),
+                    Err(NotRead::Unreadable(why)) => {
                         self.leave_out(&format!("{}: {why}", row.key));
                         0
                     }
@@ -222,9 +224,10 @@ impl<'a, D: Deployment, W: Write> Tail<'a, D, W> {
         let lines = in_order(&members, self.request.tenant.as_ref())
             .with_context(|| format!("`{}` is not as its manifest row says", row.key))?;
         for line in lines.iter().skip(*done) {
-            let whole = match whole_line(line, self.deployment.objects()).await? {
+            let whole = match whole_line(line, self.deployment.objects()).await {
                 Ok(whole) => whole,
-                Err(why) => {
+                Err(failure @ NotRead::Store(_)) => return Err(failure.into()),
+                Err(NotRead::Unreadable(why)) => {
                     self.leave_out(&format!("a text of `{}`: {why}", row.key));
                     line.into()
                 }

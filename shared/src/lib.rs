@@ -9,6 +9,7 @@
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`json`] | JSON as text: white space, depth and surrogates |
 //! | [`objects`] | the port to object storage, with its S3 adapter |
+//! | [`archive`] | one tenant's part of the archive, read back |
 //! | [`origin`] | positions on the stream |
 //! | [`partition`] | how a tenant that outgrows a partition is spread |
 //! | [`gzip`] | compression, and inflation that is capped |
@@ -21,6 +22,7 @@
 //! | [`metric`], [`telemetry`] | metrics and logs |
 //! | [`time`] | timestamps and the clock |
 
+pub mod archive;
 pub mod backoff;
 pub mod client_object;
 pub mod config;

@@ -62,6 +62,14 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Reads an object with its metadata; `None` if it does not exist.
     fn find(&self, key: &str) -> impl Future<Output = Result<Option<FoundObject>, ObjectFailure>> + Send;
 
+    /// Reads `length` bytes of an object from `offset`, and no other byte; `None` if it does not exist.
+    fn get_range(
+        &self,
+        key: &str,
+        offset: usize,
+        length: usize,
+    ) -> impl Future<Output = Result<Option<Bytes>, ObjectFailure>> + Send;
+
     /// Reads an object; `None` if it does not exist.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, ObjectFailure>> + Send {
         async move { Ok(self.find(key).await?.map(|found| found.bytes)) }

@@ -25,6 +25,13 @@ pub fn received_partition(tenant: &TenantId, id: &EventId, spread: &BTreeMap<Ten
     format!("tenants/{}", partition_key(tenant, id, spread))
 }
 
+/// All partitions of a tenant in the index by time, for one that is spread over `keys` keys, or 0. The first is that of the
+/// time before it was spread.
+pub fn received_partitions(tenant: &TenantId, keys: u16) -> Vec<String> {
+    let spread = (0..keys).map(|key| format!("tenants/{tenant}#{key}"));
+    std::iter::once(format!("tenants/{tenant}")).chain(spread).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +80,18 @@ mod tests {
         assert_eq!(received_partition(&tenant(), &id("1"), &BTreeMap::new()), "tenants/acme");
         assert_eq!(received_partition(&tenant(), &id("1"), &over(4)), "tenants/acme#1");
         assert_eq!(received_partition(&tenant(), &id("2"), &over(4)), "tenants/acme#2");
+    }
+
+    #[test]
+    fn every_entry_of_a_tenant_is_in_one_of_its_partitions_also_from_before_it_was_spread() {
+        assert_eq!(received_partitions(&tenant(), 0), ["tenants/acme"]);
+        let all = received_partitions(&tenant(), 4);
+        assert_eq!(all.len(), 5);
+        for event in 0..100 {
+            let id = id(&event.to_string());
+            for spread in [BTreeMap::new(), over(2), over(3), over(4)] {
+                assert!(all.contains(&received_partition(&tenant(), &id, &spread)));
+            }
+        }
     }
 }

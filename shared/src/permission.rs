@@ -20,6 +20,8 @@ impl Permission {
 pub enum On {
     Stream,
     Items,
+    /// The index of items by time.
+    ItemsByTime,
     Ledger,
     /// The bucket itself.
     Bucket,

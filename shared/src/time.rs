@@ -20,6 +20,13 @@ impl Timestamp {
         Self(ms.clamp(0, LATEST_MS))
     }
 
+    /// The first millisecond at or after a time of RFC 3339.
+    pub fn first_at(text: &str) -> Option<Self> {
+        let time = DateTime::parse_from_rfc3339(text).ok()?;
+        let is_finer = time.timestamp_subsec_nanos() % 1_000_000 > 0;
+        Some(Self::from_unix_ms(time.timestamp_millis() + i64::from(is_finer)))
+    }
+
     pub fn unix_ms(self) -> i64 {
         self.0
     }
@@ -120,6 +127,15 @@ mod tests {
             let t = Timestamp::from_unix_ms(ms);
             assert_eq!(serde_json::from_str::<Timestamp>(&serde_json::to_string(&t).unwrap()).unwrap(), t);
         }
+    }
+
+    #[test]
+    fn a_time_between_two_milliseconds_becomes_the_later_one() {
+        let first = |text| Timestamp::first_at(text).map(|time| time.to_string());
+        assert_eq!(first("2026-11-21T09:30:00.123Z").unwrap(), "2026-11-21T09:30:00.123Z");
+        assert_eq!(first("2026-11-21T09:30:00.123000001Z").unwrap(), "2026-11-21T09:30:00.124Z");
+        assert_eq!(first("1960-01-01T00:00:00Z").unwrap(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(first("2026-11-21"), None);
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn item(tenant_id: &str, number: u32) -> Item {
         modified_data_bytes: None,
         fields_bytes: None,
         expires_at: Some(1_797_845_400),
-        received_partition: format!("tenants/{tenant_id}"),
+        received_partition: Some(format!("tenants/{tenant_id}")),
     }
 }
 
@@ -119,8 +119,8 @@ async fn the_bucket(deployment: &AwsDeployment) {
     assert_eq!(list("a/", None).await, [("a/1".to_owned(), 10), ("a/2".to_owned(), 10)]);
     assert_eq!(list("a/", Some("a/1")).await, [("a/2".to_owned(), 10)]);
     assert_eq!(list("a/", Some("a/2")).await, []);
-    assert_eq!(deployment.get_range("a/1", 3, 4).await.unwrap().unwrap(), "3456");
-    assert_eq!(deployment.get_range("a/3", 3, 4).await.unwrap(), None);
+    assert_eq!(deployment.objects().get_range("a/1", 3, 4).await.unwrap().unwrap(), "3456");
+    assert_eq!(deployment.objects().get_range("a/3", 3, 4).await.unwrap(), None);
     assert_eq!(list("c/", None).await, []);
 }
 

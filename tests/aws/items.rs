@@ -43,7 +43,7 @@ fn item(number: u32, text: &str) -> Item {
         modified_data_bytes: None,
         fields_bytes: None,
         expires_at: Some(1_797_845_400),
-        received_partition: format!("tenants/acme#{}", number % 2),
+        received_partition: Some(format!("tenants/acme#{}", number % 2)),
     }
 }
 

@@ -42,7 +42,6 @@ LEFT_OUT = {
     "items table: time to live",
     "items table: point-in-time recovery",
     "items table: encryption by KMS",
-    "index by_received_at: IndexStatus",
     "ledger table: point-in-time recovery",
     "ledger table: encryption by KMS",
     *(f"bucket: lifecycle: expiry of {prefix}" for prefix in CONTRACT["prefixes"]["temporary"]),

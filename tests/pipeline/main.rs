@@ -21,6 +21,7 @@
 //! | `audit` | `tidegate audit` and `tidegate cat`, on runs with a known result |
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
 //! | `function_url` | `ingest-fn` with Function URL events |
+//! | `reads` | events that are read back, by their own tenant and by others |
 //! | `fixtures` | every payload in `fixtures/` |
 //! | `foreign` | records of foreign producers |
 
@@ -38,6 +39,7 @@ mod foreign;
 mod function_url;
 mod happy_path;
 mod large;
+mod reads;
 mod redrive;
 mod rejections;
 mod replay;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use operate::archive::{each_line, key_start};
+use operate::archive::key_start;
 use serde_json::Value;
+use shared::archive::each_line;
 use shared::digest::sha256;
 use shared::format::archive_line::ArchiveLine;
 use shared::format::event_line::Event;

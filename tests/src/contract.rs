@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ingest_fn::drain;
 use serde_json::{Value, json};
-use shared::config::{Consumer, Recipe};
+use shared::config::{Consumer, Reads, Recipe};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
@@ -41,6 +41,11 @@ fn contract() -> Value {
                 &consumer_fn::environment::ENVIRONMENT,
                 consumer_fn::environment::PERMISSIONS,
             ),
+        },
+        "reads": {
+            "enabledVariable": Reads::VARIABLE,
+            "variables": ingest_fn::environment::READS_ENVIRONMENT,
+            "permissions": ingest_fn::environment::READS_PERMISSIONS.iter().map(permission).collect::<Vec<_>>(),
         },
         "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
         // For the ingest function, where the configuration asks for credentials.
@@ -93,6 +98,7 @@ fn permission(Permission { action, on }: &Permission) -> Value {
         On::Objects(prefix) => return json!({ "action": action, "on": "objects", "prefix": prefix }),
         On::Stream => "stream",
         On::Items => "items",
+        On::ItemsByTime => "itemsByTime",
         On::Ledger => "ledger",
         On::Bucket => "bucket",
         On::SpillQueue => "spillQueue",

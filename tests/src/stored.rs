@@ -55,7 +55,7 @@ impl StoredData {
     pub fn received_partitions(&self) -> Vec<String> {
         let database = self.database().unwrap();
         let mut select =
-            database.prepare("SELECT DISTINCT received_partition FROM items ORDER BY 1").unwrap();
+            database.prepare("SELECT DISTINCT received_partition FROM items WHERE received_partition IS NOT NULL ORDER BY 1").unwrap();
         select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
 

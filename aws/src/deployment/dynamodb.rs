@@ -3,8 +3,8 @@
 use anyhow::Context;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use consumer_fn::Attribute;
 use consumer_fn::items::dynamodb::read::{Attributes, existing, text as string};
+use ingest_fn::reads::dynamodb::attribute;
 use operate::deployment::NamedItem;
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
@@ -51,12 +51,7 @@ pub(super) fn start(cursor: &str) -> anyhow::Result<Attributes> {
 }
 
 fn row(attributes: &Attributes) -> anyhow::Result<ManifestRow> {
-    let attribute = |name: &str| match attributes.get(name)? {
-        AttributeValue::S(text) => Some(Attribute::Text(text.clone())),
-        AttributeValue::N(number) => Some(Attribute::Number(number.parse().ok()?)),
-        _ => None,
-    };
-    Ok(ManifestRow::read(attribute)?)
+    Ok(ManifestRow::read(|name| attribute(attributes, name))?)
 }
 
 /// The attributes of the types that items have.

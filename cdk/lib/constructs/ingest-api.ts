@@ -11,6 +11,8 @@ import { alarm } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
 import type { Credentials } from './credentials';
 import type { EventStream } from './event-stream';
+import type { ItemsTable } from './items-table';
+import type { LedgerTable } from './ledger-table';
 import { type Platform, RustFunction } from './rust-function';
 import type { SpillQueue } from './spill-queue';
 
@@ -20,6 +22,8 @@ export interface IngestApiProps extends IngestConfig {
   readonly stream: EventStream;
   readonly archive: ArchiveBucket;
   readonly spill: SpillQueue;
+  /** What it reads events back from, where it does. */
+  readonly reads?: { readonly items: ItemsTable; readonly ledger: LedgerTable };
   /** Only where the configuration asks for credentials. */
   readonly credentials?: Credentials;
 }
@@ -47,8 +51,11 @@ export class IngestApi extends Construct {
         stream: props.stream.stream,
         bucket: props.archive.bucket,
         spillQueue: props.spill.queue,
+        items: props.reads?.items.table,
+        ledger: props.reads?.ledger.table,
         credentials: props.credentials?.secret,
       },
+      reads: props.reads !== undefined,
     });
 
     // The URL belongs to the alias: a new version gets requests only when traffic is shifted to it.

@@ -3,17 +3,20 @@ import { type Alarm, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { AttributeType, BillingMode, ProjectionType, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
+import { MINUTE } from '../metrics';
 import { alarm, sum } from './alarm';
 
 export interface ItemsTableProps {
   readonly protectData: boolean;
   readonly metricMath: boolean;
+  /** Whether it has the index by time, which only reads need. */
+  readonly reads: boolean;
 }
 
-/** Metrics of the table and of its index. DynamoDB counts them separately. */
+/** Metrics of the table, and of its index if it has one. DynamoDB counts them separately. */
 export interface TableMetrics {
   readonly ofTable: Metric;
-  readonly ofIndex: Metric;
+  readonly ofIndex?: Metric;
 }
 
 const { partitionKey, sortKey, expiresAt, index } = CONTRACT.items;
@@ -22,9 +25,12 @@ const { partitionKey, sortKey, expiresAt, index } = CONTRACT.items;
 export class ItemsTable extends Construct {
   readonly table: Table;
   readonly alarms: readonly Alarm[];
+  /** By time. */
+  readonly hasIndex: boolean;
 
   constructor(scope: Construct, id: string, props: ItemsTableProps) {
     super(scope, id);
+    this.hasIndex = props.reads;
     this.table = new Table(this, 'Table', {
       partitionKey: { name: partitionKey, type: AttributeType.STRING },
       sortKey: { name: sortKey, type: AttributeType.STRING },
@@ -36,18 +42,20 @@ export class ItemsTable extends Construct {
       removalPolicy: RemovalPolicy.RETAIN,
     });
     // A tenant's events by time. It holds keys only, so each item costs one write unit more.
-    this.table.addGlobalSecondaryIndex({
-      indexName: index.name,
-      partitionKey: { name: index.partitionKey, type: AttributeType.STRING },
-      sortKey: { name: index.sortKey, type: AttributeType.STRING },
-      projectionType: ProjectionType.KEYS_ONLY,
-    });
+    if (this.hasIndex) {
+      this.table.addGlobalSecondaryIndex({
+        indexName: index.name,
+        partitionKey: { name: index.partitionKey, type: AttributeType.STRING },
+        sortKey: { name: index.sortKey, type: AttributeType.STRING },
+        projectionType: ProjectionType.KEYS_ONLY,
+      });
+    }
     // `WriteThrottleEvents` counts single writes. `ThrottledRequests` counts a batch only if all of its writes were refused.
     const { ofTable, ofIndex } = this.metricThrottledWrites();
     this.alarms = [
       alarm(this, {
         name: 'items-throttled',
-        metric: sum([ofTable, ofIndex], props.metricMath),
+        metric: ofIndex ? sum([ofTable, ofIndex], props.metricMath) : ofTable.with(MINUTE),
         above: 0,
         meaning:
           'DynamoDB throttles inserts, in the table or in its index. The consumer retries, and events are stored late.',
@@ -67,6 +75,7 @@ export class ItemsTable extends Construct {
     const { tableName: TableName } = this.table;
     const of = (dimensionsMap: Record<string, string>) =>
       new Metric({ namespace: 'AWS/DynamoDB', metricName, dimensionsMap, statistic: Stats.SUM });
-    return { ofTable: of({ TableName }), ofIndex: of({ TableName, GlobalSecondaryIndexName: index.name }) };
+    const ofTable = of({ TableName });
+    return this.hasIndex ? { ofTable, ofIndex: of({ TableName, GlobalSecondaryIndexName: index.name }) } : { ofTable };
   }
 }

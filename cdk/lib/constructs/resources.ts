@@ -30,16 +30,16 @@ const VALUES: Readonly<Record<string, (resources: Resources) => string | undefin
 };
 
 /** The function's environment variables. */
-export function environment(name: FunctionName, resources: Resources): Record<string, string> {
-  const { variables } = needs(name, resources);
+export function environment(name: FunctionName, resources: Resources, reads: boolean): Record<string, string> {
+  const { variables } = needs(name, resources, reads);
   return Object.fromEntries(
     variables.map((variable) => [variable, given(VALUES[variable]?.(resources), `${name} reads ${variable}`)]),
   );
 }
 
 /** Allows the role the function's permissions. Logs and traces are granted where they are configured. */
-export function grant(name: FunctionName, role: Role, resources: Resources): void {
-  for (const permission of needs(name, resources).permissions) {
+export function grant(name: FunctionName, role: Role, resources: Resources, reads: boolean): void {
+  for (const permission of needs(name, resources, reads).permissions) {
     if (permission.on === 'logs' || permission.on === 'everything') continue;
     const arn = given(arnOf(permission, resources), `${name} needs ${permission.action}`);
     role.addToPolicy(new PolicyStatement({ actions: [permission.action], resources: [arn] }));
@@ -47,14 +47,18 @@ export function grant(name: FunctionName, role: Role, resources: Resources): voi
   }
 }
 
-/** With credentials, more than the function needs always. */
-function needs(name: FunctionName, { credentials }: Resources): Pick<FunctionContract, 'variables' | 'permissions'> {
-  const always = CONTRACT.functions[name];
-  if (credentials === undefined) return always;
-  const { variables, permissions } = CONTRACT.credentials;
+/** What the function needs; with credentials, and where events are read back, more than always. */
+function needs(
+  name: FunctionName,
+  { credentials }: Resources,
+  reads: boolean,
+): Pick<FunctionContract, 'variables' | 'permissions'> {
+  const parts: Pick<FunctionContract, 'variables' | 'permissions'>[] = [CONTRACT.functions[name]];
+  if (credentials !== undefined) parts.push(CONTRACT.credentials);
+  if (reads) parts.push(CONTRACT.reads);
   return {
-    variables: [...always.variables, ...variables],
-    permissions: [...always.permissions, ...permissions],
+    variables: parts.flatMap(({ variables }) => variables),
+    permissions: parts.flatMap(({ permissions }) => permissions),
   };
 }
 
@@ -64,6 +68,8 @@ function arnOf({ on, prefix }: Permission, resources: Resources): string | undef
       return resources.stream?.streamArn;
     case 'items':
       return resources.items?.tableArn;
+    case 'itemsByTime':
+      return resources.items && `${resources.items.tableArn}/index/${CONTRACT.items.index.name}`;
     case 'ledger':
       return resources.ledger?.tableArn;
     case 'bucket':

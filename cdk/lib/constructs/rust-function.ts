@@ -22,6 +22,8 @@ export interface Platform {
   readonly assets: FunctionAssets;
   readonly architecture: ArchitectureName;
   readonly logRetentionDays: RetentionDays;
+  /** Variables that override keys of the configuration. They must be the same for all functions. */
+  readonly overrides: Readonly<Record<string, string>>;
 }
 
 export interface RustFunctionProps extends Platform {
@@ -30,6 +32,8 @@ export interface RustFunctionProps extends Platform {
   readonly memoryMb: number;
   readonly timeout: Duration;
   readonly resources: Resources;
+  /** Whether it also reads events back. */
+  readonly reads?: boolean;
   readonly tracing: boolean;
   readonly reservedConcurrency?: number;
   /** Whether Lambda logs each invocation. For ingest an invocation is a request: a line would cost more than the request. */
@@ -47,6 +51,7 @@ export class RustFunction extends Construct {
   constructor(scope: Construct, id: string, props: RustFunctionProps) {
     super(scope, id);
     const { binary } = CONTRACT.functions[props.name];
+    const reads = props.reads ?? false;
     this.gigabytes = props.memoryMb / 1024;
     this.logGroup = new LogGroup(this, 'Logs', {
       retention: props.logRetentionDays,
@@ -58,7 +63,7 @@ export class RustFunction extends Construct {
       description: `${binary} of Tidegate`,
     });
     this.logGroup.grantWrite(this.role);
-    grant(props.name, this.role, props.resources);
+    grant(props.name, this.role, props.resources, reads);
     this.function = new LambdaFunction(this, 'Function', {
       runtime: Runtime.PROVIDED_AL2023,
       handler: 'bootstrap',
@@ -68,7 +73,7 @@ export class RustFunction extends Construct {
       role: this.role,
       memorySize: props.memoryMb,
       timeout: props.timeout,
-      environment: environment(props.name, props.resources),
+      environment: { ...environment(props.name, props.resources, reads), ...props.overrides },
       reservedConcurrentExecutions: props.reservedConcurrency,
       tracing: props.tracing ? Tracing.ACTIVE : Tracing.DISABLED,
       logGroup: this.logGroup,

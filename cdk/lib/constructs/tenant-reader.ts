@@ -28,13 +28,13 @@ export class TenantReader extends Construct {
       assumedBy: readers.withSessionTags(),
       description: 'Reads the items of the tenant that the session tag `tenant` names',
     });
-    const { table } = props.items;
+    const { table, hasIndex } = props.items;
     const { partitions, index } = CONTRACT.items;
     this.role.addToPolicy(
       new PolicyStatement({
         // Neither Scan nor PartiQL: both work without naming a partition.
         actions: ['dynamodb:GetItem', 'dynamodb:Query'],
-        resources: [table.tableArn, `${table.tableArn}/index/${index.name}`],
+        resources: hasIndex ? [table.tableArn, `${table.tableArn}/index/${index.name}`] : [table.tableArn],
         conditions: {
           // For the index these are its own partitions: `tenants/acme`, or `tenants/acme#0` and so on for a spread tenant.
           // A tenant id never contains `#`, and a tag's value never contains a wildcard.

@@ -153,6 +153,7 @@ Send an event{signed}:
 
 Within five seconds it is an item and an archive line:
 
+  curl {url}/events/123 -H 'X-Tenant-ID: acme'
   find {bucket}/events -name '*.gz' | xargs zcat
 
 Press Ctrl-C to stop it. It first stores what it has accepted.

@@ -358,3 +358,59 @@ async fn no_attempt_to_write_as_another_tenant_succeeds() {
     println!("{succeeded} of {total} attempts succeeded");
     assert_eq!(succeeded, 0);
 }
+
+#[tokio::test]
+async fn no_attempt_to_read_another_tenants_event_by_a_credential_succeeds() {
+    let reader = crate::reader::MemoryReader::default();
+    for tenant in ["acme", "beta"] {
+        let mut event = crate::reader::event(tenant, "1", 0, &format!("tenants/{tenant}"));
+        event.item.modified_data = format!("of {tenant}");
+        reader.add(event);
+    }
+    let get = |path: &str, headers: &[(&str, &str)]| {
+        let request = headers.iter().fold(Request::get(path), |all, (name, value)| all.header(*name, *value));
+        request.body(Body::empty()).unwrap()
+    };
+    let keys = Server::reading_with_credentials(
+        &document(),
+        |config| config.auth.mode = AuthMode::ApiKey,
+        Some(reader.clone()),
+    )
+    .await;
+    let (acme, beta) = (("x-api-key", "acme-key"), ("x-api-key", "beta-key"));
+    for path in ["/events/1", "/events"] {
+        let own = keys.send(get(path, &[acme])).await;
+        assert!(
+            own.status == 200 && own.text.contains("of acme") && !own.text.contains("of beta"),
+            "{own:?}"
+        );
+        for (headers, expected) in [
+            (&[][..], "401 credential_missing"),
+            (&[("x-tenant-id", "acme")], "401 credential_missing"),
+            (&[("x-api-key", "acme")], "401 credential_invalid"),
+            (&[beta, acme], "401 credential_invalid"),
+            (&[beta, ("x-tenant-id", "acme")], "403 credential_mismatch"),
+        ] {
+            let answer = keys.send(get(path, headers)).await;
+            assert_eq!(answer.shown(), expected, "{path} {headers:?}");
+            assert!(!answer.text.contains("of acme"));
+        }
+    }
+
+    let signatures = Server::reading_with_credentials(
+        &document(),
+        |config| config.auth.mode = AuthMode::Signature,
+        Some(reader),
+    )
+    .await;
+    let signed = |secret: &[u8], tenant: &str, body: &str| {
+        let message = Message::signed(secret, "msg_1", NOW_SECONDS, body).with("x-tenant-id", tenant);
+        let headers: Vec<_> = message.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        get("/events/1", &headers)
+    };
+    assert_eq!(signatures.send(signed(ACME_SECRET, "acme", "")).await.status, 200);
+    // Another tenant's secret, and the signature of a message with events that someone recorded.
+    for request in [signed(BETA_SECRET, "acme", ""), signed(ACME_SECRET, "acme", "{\"id\":\"1\"}")] {
+        assert_eq!(signatures.send(request).await.shown(), "401 credential_invalid");
+    }
+}

@@ -7,6 +7,8 @@ use lambda_http::{Adapter, Context, LambdaEvent};
 use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
+use crate::reader::MemoryReader;
+use crate::reads::{archived, large};
 use crate::server::Server;
 
 /// A request event of a Function URL (payload format 2.0).
@@ -91,4 +93,54 @@ async fn a_problem_is_text_and_carries_the_invocations_id() {
     let problem: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
     assert_eq!(problem["request_id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
     assert_eq!(response["headers"]["x-request-id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+}
+
+/// A `GET` of one event of acme, as a Function URL sends it.
+fn get(path: &str, headers: &[(&str, &str)]) -> Value {
+    let mut event = event("", false, headers);
+    event["headers"]["x-tenant-id"] = "acme".into();
+    event["rawPath"] = path.into();
+    event["requestContext"]["http"]["method"] = "GET".into();
+    event["requestContext"]["http"]["path"] = path.into();
+    event
+}
+
+#[tokio::test]
+async fn an_event_is_read_by_its_percent_encoded_id() {
+    let reader = MemoryReader::default();
+    let server = Server::reading(reader.clone(), |_| {});
+    reader.add(crate::reader::event("acme", "a/b", 0, "tenants/acme"));
+    let response = invoke(&server, get("/events/a%2Fb", &[])).await;
+    assert_eq!((&response["statusCode"], &response["isBase64Encoded"]), (&json!(200), &json!(false)));
+    let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["event_id"], "a/b");
+}
+
+#[tokio::test]
+async fn an_answer_that_lambda_could_not_return_has_the_part_that_the_item_holds() {
+    let compressible = "0123456789".repeat(1_000_000);
+    let noise = shared::noise::noise(7_000_000, 1);
+    for (text, accepts, is_whole) in
+        [(&compressible, "gzip", true), (&compressible, "identity", false), (&noise, "gzip", false)]
+    {
+        let reader = MemoryReader::default();
+        let server = Server::reading(reader.clone(), |_| {});
+        let line = large(&reader, text);
+        archived(&reader, &server, &line);
+        let response = invoke(&server, get("/events/1", &[("accept-encoding", accepts)])).await;
+        assert_eq!(response["statusCode"], 200);
+        assert!(response.to_string().len() <= shared::limits::LAMBDA_PAYLOAD_BYTES);
+        assert_eq!(response["isBase64Encoded"], is_whole);
+        let body = response["body"].as_str().unwrap();
+        let body = if is_whole {
+            let compressed = base64_simd::STANDARD.decode_to_vec(body).unwrap();
+            let cap = shared::gzip::Cap { bytes: 20_000_000, ratio: u32::MAX };
+            String::from_utf8(shared::gzip::inflate(&compressed, cap).unwrap()).unwrap()
+        } else {
+            body.to_owned()
+        };
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["truncated"], !is_whole);
+        assert_eq!(body["text"].as_str().unwrap().len(), if is_whole { text.len() } else { 10 });
+    }
 }

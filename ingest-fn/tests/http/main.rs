@@ -12,6 +12,8 @@ mod lambda;
 mod large_events;
 mod problems;
 mod quotas;
+mod reader;
+mod reads;
 mod routes;
 mod server;
 #[cfg(feature = "aws")]

@@ -74,6 +74,8 @@ async fn other_paths_are_not_found_and_other_methods_are_told_what_is_allowed() 
     assert_eq!(send(Method::GET, "/").await, not_found);
     assert_eq!(send(Method::POST, "/ingest/").await, not_found);
     let not_allowed = |allow: &str| ("405 method_not_allowed".to_owned(), Some(allow.to_owned()));
+    assert_eq!(send(Method::PUT, "/events").await, not_allowed("POST,GET,HEAD"));
+    assert_eq!(send(Method::POST, "/events/1").await, not_allowed("GET,HEAD"));
     assert_eq!(send(Method::GET, "/ingest").await, not_allowed("POST"));
     assert_eq!(send(Method::DELETE, "/v1/webhooks/acme/events/new").await, not_allowed("POST"));
     assert_eq!(send(Method::POST, "/health").await, not_allowed("GET,HEAD"));

@@ -11,8 +11,8 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use ingest_fn::credentials::{CredentialSource, Credentials, CredentialsError};
 use ingest_fn::{
-    EventStream, IngestState, OutgoingLine, Put, Refusal, SpillFailure, SpillMessage, SpillQueue,
-    StreamFailure, StreamRecord, router,
+    EventStream, IngestPorts, IngestState, OutgoingLine, Put, Refusal, SpillFailure, SpillMessage,
+    SpillQueue, StreamFailure, StreamRecord, router,
 };
 use serde_json::Value;
 use shared::config::Config;
@@ -23,6 +23,8 @@ use shared::objects::memory::{Fault, MemoryObjects};
 use shared::time::{Clock, Timestamp};
 use tower::ServiceExt;
 use uuid::Uuid;
+
+use crate::reader::MemoryReader;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, and they go together")]
@@ -118,22 +120,44 @@ impl Server {
         Self::with_ids(faults, change, counting_ids())
     }
 
+    /// A server whose events can be read back.
+    pub(crate) fn reading(reader: MemoryReader, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        Self::of(config, Credentials::none(), Faults::default(), counting_ids(), Some(reader))
+    }
+
     pub(crate) fn with_ids(faults: Faults, change: impl FnOnce(&mut Config), ids: Ids) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        Self::of(config, Credentials::none(), faults, ids)
+        Self::of(config, Credentials::none(), faults, ids, None)
     }
 
     /// A server with this document of credentials.
     pub(crate) async fn with_credentials(document: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::reading_with_credentials(document, change, None).await
+    }
+
+    /// The same, whose events can be read back if there is a reader.
+    pub(crate) async fn reading_with_credentials(
+        document: &str,
+        change: impl FnOnce(&mut Config),
+        reader: Option<MemoryReader>,
+    ) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let clock = Clock::fixed(Timestamp::from_unix_ms(0));
         let credentials = Credentials::read(Text(document.to_owned()), &config, clock).await.unwrap();
-        Self::of(config, credentials, Faults::default(), counting_ids())
+        Self::of(config, credentials, Faults::default(), counting_ids(), reader)
     }
 
-    fn of(config: Config, credentials: Credentials, faults: Faults, ids: Ids) -> Self {
+    fn of(
+        config: Config,
+        credentials: Credentials,
+        faults: Faults,
+        ids: Ids,
+        reader: Option<MemoryReader>,
+    ) -> Self {
         let reached = Arc::default();
         let ports = Ports { faults, reached: Arc::clone(&reached) };
         let mut objects = MemoryObjects::default();
@@ -142,7 +166,8 @@ impl Server {
         let passed = Arc::clone(&time);
         let clock = Clock::new(move || Timestamp::from_unix_ms(now + passed.load(Ordering::Relaxed)));
         let (config, stores) = (Arc::new(config), objects.clone());
-        let state = IngestState::new(config, credentials, ports.clone(), stores, ports, clock, ids);
+        let ports = IngestPorts { stream: ports.clone(), objects: stores, queue: ports, reader };
+        let state = IngestState::new(config, credentials, ports, clock, ids);
         Self { router: router(state), reached, objects, time }
     }
 

@@ -166,7 +166,7 @@ fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -180,7 +180,7 @@ mod tests {
     use crate::embedded::database::value;
 
     /// An item with every optional member.
-    fn item() -> Item {
+    pub(in crate::embedded) fn item() -> Item {
         let at = Timestamp::from_unix_ms(1_795_253_400_123);
         Item {
             facts: Facts {
@@ -203,7 +203,7 @@ mod tests {
             modified_data_bytes: Some(2),
             fields_bytes: Some(3),
             expires_at: Some(1_800_000_000),
-            received_partition: "tenants/acme#3".to_owned(),
+            received_partition: Some("tenants/acme#3".to_owned()),
         }
     }
 

@@ -95,7 +95,7 @@ impl EmbeddedLedger {
     }
 }
 
-fn attribute(row: &Row<'_>, name: &str) -> Option<Attribute> {
+pub(super) fn attribute(row: &Row<'_>, name: &str) -> Option<Attribute> {
     match row.get(name).ok()? {
         Value::Text(text) => Some(Attribute::Text(text)),
         Value::Integer(number) => Some(Attribute::Number(number)),

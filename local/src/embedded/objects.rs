@@ -72,6 +72,15 @@ impl ObjectStore for EmbeddedObjects {
         Ok(Some(FoundObject { bytes, covers_end: covers_end.await.map_err(failure(key))? }))
     }
 
+    async fn get_range(
+        &self,
+        key: &str,
+        offset: usize,
+        length: usize,
+    ) -> Result<Option<Bytes>, ObjectFailure> {
+        self.folder.get_range(key, offset, length).await.map_err(failure(key))
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
         self.folder.get(key).await.map_err(failure(key))
     }

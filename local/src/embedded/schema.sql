@@ -45,10 +45,12 @@ CREATE TABLE items (
     admission_id TEXT NOT NULL,
     content_hash TEXT NOT NULL,
     expires_at INTEGER,
-    received_partition TEXT NOT NULL,
+    received_partition TEXT,
     trace TEXT,
     PRIMARY KEY (pk, sk)
 ) STRICT;
+-- The index by time: of the items that have a partition in it.
+CREATE INDEX items_by_received_at ON items (received_partition, received_at, sk) WHERE received_partition IS NOT NULL;
 
 -- The ledger table, one row for each shard: up to where it is committed, and which object is being written.
 CREATE TABLE ledger (

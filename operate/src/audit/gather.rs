@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use consumer_fn::{Batch, Ledger, StreamLine};
 use futures::{StreamExt, TryStreamExt};
+use shared::archive::{NotRead, ranges_of};
 use shared::config::Config;
 use shared::format::event_line;
 use shared::format::key;
@@ -21,7 +22,7 @@ use super::balance::AuditFinding;
 use super::facts::{ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
 use super::objects;
 use crate::OnProgress;
-use crate::archive::{self, SKEW, Span, each_page, earlier, gone, key_start, manifest, ranges_of};
+use crate::archive::{self, SKEW, Span, each_page, earlier, gone, key_start, manifest};
 use crate::deployment::{Deployment, NamedItem, QueueName, ShardTail, Start};
 use crate::failed_batch::failed_batch;
 
@@ -351,12 +352,13 @@ async fn fetch(
     let end = row.map(|row| row.end.clone()).or(found.covers_end);
     let ranges = match row {
         None => None,
-        Some(row) => match ranges_of(deployment, row).await? {
+        Some(row) => match ranges_of(deployment.objects(), row).await {
             Ok((ranges, _)) => Some(ranges),
-            Err(why) => {
+            Err(NotRead::Unreadable(why)) => {
                 faults.push(AuditFinding::object(&key, why));
                 None
             }
+            Err(failure) => return Err(failure.into()),
         },
     };
     let noted = row.zip(ranges.as_deref());

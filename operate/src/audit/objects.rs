@@ -1,6 +1,7 @@
 //! Compares an archive object with its manifest row. Bytes in, lines and findings out; no I/O.
 
 use anyhow::bail;
+use shared::archive::each_line_of_first;
 use shared::config::Items;
 use shared::digest::sha256;
 use shared::format::archive_line::Identity;
@@ -9,7 +10,7 @@ use shared::origin::{Origin, ShardPosition};
 
 use super::balance::{AuditFinding, FindingKind};
 use super::facts::{ArchivedLine, ArchivedObject, KnownEvent};
-use crate::archive::{each_line_of_first, key_start};
+use crate::archive::key_start;
 
 /// Reads an object's lines, and compares them with its key and, if it has one, with its row and the tenants' ranges. `end` is the exclusive end of what it covers,
 /// if that is known.

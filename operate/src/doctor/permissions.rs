@@ -1,14 +1,17 @@
 //! The functions' roles: each allows what its function states that it needs ([`shared::permission`]), and nothing else.
 
 use shared::config::Config;
+use shared::format::item::BY_RECEIVED_AT;
 use shared::permission::{On, Permission};
 
 use super::facts::{DeployedFunction, DeployedStack, Statement};
 use super::report::DoctorReport;
 
-pub(super) fn check(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
+pub(super) fn check(deployment: &DeployedStack, config: &Config, reads: bool, report: &mut DoctorReport) {
     let DeployedStack { ingest, consumer, drain, .. } = deployment;
-    role(deployment, ingest, &ingest_fn::environment::permissions(config), report);
+    let to_read = if reads { ingest_fn::environment::READS_PERMISSIONS } else { &[] };
+    let to_accept = ingest_fn::environment::permissions(config);
+    role(deployment, ingest, &[&to_accept[..], to_read].concat(), report);
     role(deployment, drain, ingest_fn::environment::DRAIN_PERMISSIONS, report);
     role(deployment, consumer, consumer_fn::environment::PERMISSIONS, report);
 }
@@ -64,6 +67,7 @@ fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> Strin
     match on {
         On::Stream => deployment.stream.arn.clone(),
         On::Items => deployment.items.arn.clone(),
+        On::ItemsByTime => format!("{}/index/{BY_RECEIVED_AT}", deployment.items.arn),
         On::Ledger => deployment.ledger.arn.clone(),
         On::SpillQueue => deployment.spill.arn.clone(),
         // Secrets Manager adds six characters to a secret's name. Its variable has the whole ARN.

@@ -11,9 +11,10 @@ use super::report::{About, DoctorReport};
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-pub(super) fn check(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
+pub(super) fn check(deployment: &DeployedStack, config: &Config, reads: bool, report: &mut DoctorReport) {
     stream(deployment, config, &mut report.about("stream"));
     items(deployment, config, report);
+    index(deployment.items.indexes.get(BY_RECEIVED_AT), reads, report);
     let DeployedTable { arn, expires_by, .. } = &deployment.ledger;
     let mut ledger = report.about("ledger table");
     ledger.holds(
@@ -86,13 +87,24 @@ fn items(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport)
         "raise items.days_to_live in tidegate.toml, or shorten the retention of the queues",
     );
     table(items, &mut about);
-    index(items.indexes.get(BY_RECEIVED_AT), &mut report.about(format!("index {BY_RECEIVED_AT}")));
 }
 
 /// With other keys all events of a spread tenant would go to one partition of the index. If the index throttles, the
 /// table does too.
-fn index(index: Option<&Index>, about: &mut About<'_>) {
+fn index(index: Option<&Index>, reads: bool, report: &mut DoctorReport) {
+    let mut about = report.about(format!("index {BY_RECEIVED_AT}"));
     let status = index.map_or("none", |index| index.status.as_str());
+    if !reads {
+        let should = "none: events are not read back, and nothing else reads it";
+        about.holds(
+            "IndexStatus",
+            status,
+            index.is_none(),
+            should,
+            "deploy the stack again: it removes the index",
+        );
+        return;
+    }
     about.equals("IndexStatus", status, "ACTIVE", "wait, or deploy the stack again");
     let Some(index) = index else { return };
     about.equals(

@@ -51,6 +51,7 @@ fn function(
             On::Bucket => "arn:aws:s3:::archive".to_owned(),
             On::Objects(prefix) => format!("arn:aws:s3:::archive/{prefix}*"),
             On::Logs => arn("logs", &format!("log-group:/logs/{name}:*")),
+            On::ItemsByTime => arn("dynamodb", "table/items/index/by_received_at"),
             On::Everything => "*".to_owned(),
         }],
         is_conditional: false,
@@ -100,11 +101,6 @@ fn as_deployed() -> DeployedStack {
         expires_by: expires_by.map(str::to_owned),
         is_restorable: true,
         is_encrypted: true,
-    };
-    let index = Index {
-        status: "ACTIVE".to_owned(),
-        keys: vec!["received_partition".to_owned(), "received_at".to_owned()],
-        projection: "KEYS_ONLY".to_owned(),
     };
     let rule = |prefix: &str, days: Option<u32>| LifecycleRule {
         prefix: prefix.to_owned(),
@@ -157,10 +153,7 @@ fn as_deployed() -> DeployedStack {
             retention: Duration::from_hours(24),
             is_encrypted: true,
         },
-        items: DeployedTable {
-            indexes: BTreeMap::from([("by_received_at".to_owned(), index)]),
-            ..table("items", Some("expires_at"))
-        },
+        items: table("items", Some("expires_at")),
         ledger: table("ledger", None),
         bucket: DeployedBucket {
             name: "archive".to_owned(),
@@ -185,6 +178,26 @@ fn as_deployed() -> DeployedStack {
     }
 }
 
+/// The same, for a stage that reads events back.
+fn reading() -> DeployedStack {
+    use ingest_fn::environment as ingest;
+
+    let mut stack = as_deployed();
+    let index = Index {
+        status: "ACTIVE".to_owned(),
+        keys: vec!["received_partition".to_owned(), "received_at".to_owned()],
+        projection: "KEYS_ONLY".to_owned(),
+    };
+    stack.items.indexes.insert("by_received_at".to_owned(), index);
+    let variables = [ingest::ENVIRONMENT, ingest::READS_ENVIRONMENT].concat();
+    let permissions = [ingest::PERMISSIONS, ingest::READS_PERMISSIONS].concat();
+    stack.ingest = function("ingest", 512, 15, &variables, &permissions);
+    for function in [&mut stack.ingest, &mut stack.drain, &mut stack.consumer] {
+        function.variables.insert("TIDEGATE__READS__ENABLED".to_owned(), "true".to_owned());
+    }
+    stack
+}
+
 /// Of the default configuration.
 fn fingerprint() -> String {
     shared::config::load(None, []).unwrap().fingerprint()
@@ -196,7 +209,10 @@ fn report_on(deployment: &DeployedStack) -> DoctorReport {
 
 /// `change` causes exactly the findings `expected`, each as `part: setting`.
 fn finds(change: impl FnOnce(&mut DeployedStack), expected: &[&str]) {
-    let mut deployment = as_deployed();
+    finds_of(as_deployed(), change, expected);
+}
+
+fn finds_of(mut deployment: DeployedStack, change: impl FnOnce(&mut DeployedStack), expected: &[&str]) {
     change(&mut deployment);
     let report = report_on(&deployment);
     let found: Vec<_> =
@@ -214,7 +230,7 @@ fn text(value: &str) -> String {
 #[test]
 fn a_stack_as_deployed_has_no_finding() {
     finds(|_| {}, &[]);
-    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 171 settings checked, no finding.");
+    insta::assert_snapshot!(report_on(&as_deployed()), @"Tidegate-dev: 169 settings checked, no finding.");
 }
 
 #[test]
@@ -424,15 +440,39 @@ fn the_tables_are_compared() {
 }
 
 #[test]
-fn an_index_with_other_keys_or_projection_is_found() {
-    fn index(stack: &mut DeployedStack) -> &mut Index {
-        stack.items.indexes.get_mut("by_received_at").unwrap()
+fn a_stage_that_reads_events_back_needs_the_index_with_its_keys_and_projection() {
+    fn check(change: impl FnOnce(&mut Index), expected: &[&str]) {
+        finds_of(reading(), |stack| change(stack.items.indexes.get_mut("by_received_at").unwrap()), expected);
     }
+    check(|_| {}, &[]);
     let unspread = vec![text("pk"), text("received_at")];
-    finds(|stack| index(stack).keys = unspread, &["index by_received_at: KeySchema"]);
-    finds(|stack| index(stack).projection = text("ALL"), &["index by_received_at: Projection"]);
-    finds(|stack| index(stack).status = text("CREATING"), &["index by_received_at: IndexStatus"]);
-    finds(|stack| stack.items.indexes.clear(), &["index by_received_at: IndexStatus"]);
+    check(|index| index.keys = unspread, &["index by_received_at: KeySchema"]);
+    check(|index| index.projection = text("ALL"), &["index by_received_at: Projection"]);
+    check(|index| index.status = text("CREATING"), &["index by_received_at: IndexStatus"]);
+    finds_of(reading(), |stack| stack.items.indexes.clear(), &["index by_received_at: IndexStatus"]);
+}
+
+#[test]
+fn a_stage_that_reads_events_back_needs_variables_and_permissions_and_another_has_none_of_it() {
+    for variable in ingest_fn::environment::READS_ENVIRONMENT {
+        let expected = format!("ingest: {variable}");
+        finds_of(reading(), |stack| drop(stack.ingest.variables.remove(*variable)), &[&expected]);
+    }
+    let query = |stack: &mut DeployedStack| {
+        stack.ingest.role.statements.retain(|statement| !statement.resources[0].ends_with("by_received_at"));
+    };
+    let by_time =
+        format!("role of ingest: dynamodb:Query on {}", arn("dynamodb", "table/items/index/by_received_at"));
+    finds_of(reading(), query, &[&by_time]);
+
+    let mut off = reading();
+    for function in [&mut off.ingest, &mut off.drain, &mut off.consumer] {
+        function.variables.remove("TIDEGATE__READS__ENABLED");
+    }
+    let report = report_on(&off);
+    let found: Vec<_> = report.findings().iter().map(|finding| finding.about.as_str()).collect();
+    let needless = ingest_fn::environment::READS_PERMISSIONS.len();
+    assert_eq!(found, [vec!["role of ingest"; needless], vec!["index by_received_at"]].concat(), "{report}");
 }
 
 #[test]
@@ -499,18 +539,18 @@ fn silent_alarms_are_one_finding_that_reads_as_a_sentence() {
     insta::assert_snapshot!(report_on(&deployment), @r"
     alarms: notification is off for late, full, should be on for every alarm
         aws cloudwatch enable-alarm-actions --alarm-names late full; or deploy the stack again
-    Tidegate-dev: 172 settings checked, 1 finding.
+    Tidegate-dev: 170 settings checked, 1 finding.
     ");
 }
 
 #[test]
 fn a_value_that_is_absent_is_not_set() {
     let mut deployment = as_deployed();
-    deployment.items.indexes.get_mut("by_received_at").unwrap().status.clear();
+    deployment.items.status.clear();
     insta::assert_snapshot!(report_on(&deployment), @r"
-    index by_received_at: IndexStatus is not set, should be ACTIVE
-        wait, or deploy the stack again
-    Tidegate-dev: 171 settings checked, 1 finding.
+    items table: TableStatus is not set, should be ACTIVE
+        wait, or ask AWS
+    Tidegate-dev: 169 settings checked, 1 finding.
     ");
 }
 
@@ -531,12 +571,12 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     insta::assert_snapshot!(report, @r"
     consumer's mapping: BisectBatchOnFunctionError is off, should be on
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
-    Tidegate-dev: 171 settings checked, 1 finding.
+    Tidegate-dev: 169 settings checked, 1 finding.
     ");
     insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
       "stack": "Tidegate-dev",
-      "checked": 171,
+      "checked": 169,
       "findings": [
         {
           "about": "consumer's mapping",

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use consumer_fn::Ledger;
+use shared::archive::each_line;
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 
 use super::candidate::Standing;
-use crate::archive::{covering, each_line};
+use crate::archive::covering;
 use crate::deployment::Deployment;
 
 /// Looks origins up. Neighbours are in the same object, so the last object is cached.

@@ -1,18 +1,14 @@
 //! An archive line as an event for another deployment.
 
-use anyhow::Context;
-use shared::format::archive_line::ArchiveLine;
+use shared::archive;
 use shared::format::event_line::Event;
 use shared::objects::ObjectStore;
-
-use crate::archive::whole_line;
 
 /// The event of an archive line: with the text as it came in if the archive has it, else as it was transformed. It keeps
 /// its admission, so that a repeated replay stores it once. The line of a head is fetched, since another deployment has
 /// another bucket.
 pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Result<Event> {
-    let line = whole_line(line, objects).await?.map_err(anyhow::Error::msg)?;
-    let line: ArchiveLine<'_> = serde_json::from_slice(&line).context("it is not an archive line")?;
+    let line = archive::whole(line, objects).await?;
     Ok(Event {
         facts: line.facts.into_owned(),
         text: line.original_text.unwrap_or(line.text).into_owned(),

@@ -64,6 +64,16 @@ impl<D: Deployment> ObjectStore for NotingObjects<D> {
         self.asked.lock().unwrap().push((key.to_owned(), 0, None));
         self.inner.objects().find(key).await
     }
+
+    async fn get_range(
+        &self,
+        key: &str,
+        offset: usize,
+        length: usize,
+    ) -> Result<Option<Bytes>, ObjectFailure> {
+        self.asked.lock().unwrap().push((key.to_owned(), offset, Some(length)));
+        self.inner.objects().get_range(key, offset, length).await
+    }
 }
 
 impl<D: Deployment> Deployment for Noting<D> {
@@ -113,11 +123,6 @@ impl<D: Deployment> Deployment for Noting<D> {
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
         self.objects.inner.list(prefix, after).await
-    }
-
-    async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>> {
-        self.objects.asked.lock().unwrap().push((key.to_owned(), offset, Some(length)));
-        self.objects.inner.get_range(key, offset, length).await
     }
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {

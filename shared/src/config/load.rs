@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `auth`, `quotas`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `auth`, `quotas`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `telemetry`");
     }
 
     #[test]
@@ -199,6 +199,18 @@ mod tests {
         insta::assert_snapshot!(error("[consumer]\ntimeout_seconds = 901", &[]), @"configuration: `consumer.timeout_seconds` is `901`, allowed: 30 to 900");
         insta::assert_snapshot!(error("[telemetry]\nlog_level = \"loud=very\"", &[]), @"configuration: `telemetry.log_level` is `loud=very`, allowed: a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
+    }
+
+    #[test]
+    fn reads_are_on_by_default_on_this_machine_only_and_public_ones_are_named() {
+        let config = |text: &str| from(text, &[]).unwrap();
+        assert!(config("").reads.on_this_machine());
+        assert!(!config("[reads]\nenabled = false").reads.on_this_machine());
+        assert!(!config("").reads_when_deployed().unwrap());
+        assert!(config("[reads]\nenabled = true\npublic = true").reads_when_deployed().unwrap());
+        assert!(config("[reads]\nenabled = true\n[auth]\nmode = \"api_key\"").reads_when_deployed().unwrap());
+        let refused = config("[reads]\nenabled = true").reads_when_deployed().unwrap_err();
+        insta::assert_snapshot!(refused, @"configuration: `reads.public` is `false`, allowed: true where `reads.enabled` is true on AWS and `auth.mode` is `none`, because callers are not identified: anyone who has the address can read the events of every tenant");
     }
 
     #[test]

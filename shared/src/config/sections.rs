@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::constant;
+use super::{ConfigError, constant};
 use crate::gzip::Level;
 use crate::id::TenantId;
 use crate::limits;
@@ -25,6 +25,7 @@ pub struct Config {
     pub consumer: Consumer,
     pub archive: Archive,
     pub items: Items,
+    pub reads: Reads,
     pub telemetry: Telemetry,
 }
 
@@ -186,6 +187,14 @@ sections! {
             [("free", 30), ("pro", 90), ("enterprise", 365)].map(|(name, days)| (tier(name), days)).into(),
     }
 
+    /// `[reads]`: reading events back over HTTP.
+    Reads {
+        /// Whether it is on. If it is not set: on the local run it is, on AWS it is not.
+        enabled: Option<bool> = None,
+        /// On AWS: whether it may be on although callers are not identified (`auth.mode = "none"`).
+        public: bool = false,
+    }
+
     /// `[telemetry]`
     Telemetry {
         /// A level, or a filter such as `info,ingest_fn=debug`.
@@ -329,5 +338,27 @@ impl Archive {
 impl Items {
     pub fn time_to_live(&self, tier: &Tier) -> Option<Duration> {
         self.days_to_live.get(tier).map(|days| Duration::from_hours(24 * u64::from(*days)))
+    }
+}
+
+impl Reads {
+    /// The variable that overrides `enabled`. The stack sets it for every function, if the stage says whether reads are on.
+    pub const VARIABLE: &str = "TIDEGATE__READS__ENABLED";
+
+    /// Whether it is on, on the local run.
+    pub fn on_this_machine(&self) -> bool {
+        self.enabled.unwrap_or(true)
+    }
+}
+
+impl Config {
+    /// Whether events can be read back on AWS. The stack checks the same (`cdk/lib/settings.ts`).
+    pub fn reads_when_deployed(&self) -> Result<bool, ConfigError> {
+        let is_on = self.reads.enabled.unwrap_or(false);
+        if is_on && !self.reads.public && self.auth.mode == AuthMode::None {
+            let allowed = "true where `reads.enabled` is true on AWS and `auth.mode` is `none`, because callers are not identified: anyone who has the address can read the events of every tenant";
+            return Err(ConfigError::value("reads.public", self.reads.public, allowed));
+        }
+        Ok(is_on)
     }
 }

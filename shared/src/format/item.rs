@@ -1,8 +1,12 @@
 //! An item of the items table.
 
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
 use super::facts::Facts;
 use super::key;
 use crate::fields::Fields;
+use crate::id::AdmissionId;
 use crate::origin::Origin;
 use crate::time::Timestamp;
 
@@ -39,8 +43,9 @@ pub struct Item {
     /// When the item may be deleted, in seconds since the Unix epoch; `None` for never. Its life begins when it is stored,
     /// or when its event was received, whichever is later.
     pub expires_at: Option<i64>,
-    /// Its partition in the index by time ([`crate::partition::received_partition`]).
-    pub received_partition: String,
+    /// Its partition in the index by time ([`crate::partition::received_partition`]), where events are read back. An item
+    /// without one is in no index.
+    pub received_partition: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +76,6 @@ impl Item {
             ("shard", Text(self.origin.shard.to_string())),
             ("sequence_number", Text(self.origin.sequence_number.to_string())),
             ("position", Number(i64::from(self.origin.position))),
-            (RECEIVED_PARTITION, Text(self.received_partition.clone())),
         ];
         let sometimes = [
             ("event_time", self.facts.event_time.map(|time| Text(time.to_string()))),
@@ -80,11 +84,149 @@ impl Item {
             ("modified_data_bytes", self.modified_data_bytes.map(Number)),
             ("fields_bytes", self.fields_bytes.map(Number)),
             (EXPIRES_AT, self.expires_at.map(Number)),
+            (RECEIVED_PARTITION, self.received_partition.clone().map(Text)),
             ("trace", self.facts.trace.clone().map(Text)),
         ];
         always
             .into_iter()
             .chain(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))))
             .collect()
+    }
+
+    /// Reads back [`Item::attributes`], by their names.
+    pub fn read(attribute: impl Fn(&str) -> Option<Attribute>) -> Result<Self, UnreadableItem> {
+        let unreadable = |name| UnreadableItem { attribute: name };
+        let found = |name| match attribute(name) {
+            Some(Attribute::Text(text)) => Some(text),
+            _ => None,
+        };
+        let text = |name| found(name).ok_or(unreadable(name));
+        let number = |name| match attribute(name) {
+            Some(Attribute::Number(number)) => Some(number),
+            _ => None,
+        };
+        let (tenant, id) = key::item_name(&text("pk")?, &text("sk")?).ok_or(unreadable("sk"))?;
+        let admission = Uuid::parse_str(&text("admission_id")?).map_err(|_| unreadable("admission_id"))?;
+        let position = number("position").and_then(|position| u32::try_from(position).ok());
+        Ok(Self {
+            facts: Facts {
+                id,
+                admission_id: AdmissionId(admission),
+                tenant,
+                tier: value(text("tier")?).ok_or(unreadable("tier"))?,
+                source: value(text("source")?).ok_or(unreadable("source"))?,
+                received_at: value(text(RECEIVED_AT)?).ok_or(unreadable(RECEIVED_AT))?,
+                event_time: found("event_time").and_then(value),
+                trace: found("trace"),
+            },
+            origin: Origin {
+                shard: text("shard")?.into(),
+                sequence_number: text("sequence_number")?.into(),
+                position: position.ok_or(unreadable("position"))?,
+            },
+            content_hash: text("content_hash")?,
+            processed_at: value(text("processed_at")?).ok_or(unreadable("processed_at"))?,
+            original_text: text("original_text")?,
+            modified_data: text("modified_data")?,
+            fields: serde_json::from_str(&text("fields")?).map_err(|_| unreadable("fields"))?,
+            original_text_bytes: number("original_text_bytes"),
+            modified_data_bytes: number("modified_data_bytes"),
+            fields_bytes: number("fields_bytes"),
+            expires_at: number(EXPIRES_AT),
+            received_partition: found(RECEIVED_PARTITION),
+        })
+    }
+
+    /// Whether its life has ended. DynamoDB deletes it up to a few days later.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now.unix_ms() / 1_000)
+    }
+}
+
+/// A value that is written as a text.
+fn value<T: DeserializeOwned>(text: String) -> Option<T> {
+    serde_json::from_value(text.into()).ok()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the item cannot be read: its attribute `{attribute}` is missing or malformed")]
+pub struct UnreadableItem {
+    attribute: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::format::facts::Source;
+    use crate::id::{EventId, TenantId};
+    use crate::tier::Tier;
+
+    fn item() -> Item {
+        let at = Timestamp::from_unix_ms(1_795_253_400_123);
+        Item {
+            facts: Facts {
+                tenant: TenantId::parse("acme").unwrap(),
+                id: EventId::parse("a/b ü").unwrap(),
+                admission_id: AdmissionId(Uuid::from_u128(1)),
+                source: Source::Webhook,
+                tier: Tier::parse("pro").unwrap(),
+                received_at: at,
+                event_time: serde_json::from_str("\"2024-01-11T01:42:50.234200Z\"").unwrap(),
+                trace: Some("00-4bf9-00f0-01".to_owned()),
+            },
+            origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 3 },
+            content_hash: "cd".to_owned(),
+            processed_at: at.plus(Duration::from_secs(1)),
+            original_text: "hello".to_owned(),
+            modified_data: "HELLO".to_owned(),
+            fields: serde_json::from_str("{\"n\":1.0}").unwrap(),
+            original_text_bytes: Some(1),
+            modified_data_bytes: Some(2),
+            fields_bytes: Some(3),
+            expires_at: Some(1_800_000_000),
+            received_partition: Some("tenants/acme#3".to_owned()),
+        }
+    }
+
+    fn read(item: &Item, without: &str) -> Result<Item, UnreadableItem> {
+        let attributes = item.attributes();
+        Item::read(|name| {
+            let found = attributes.iter().find(|(other, _)| *other == name && name != without);
+            found.map(|(_, value)| value.clone())
+        })
+    }
+
+    #[test]
+    fn an_item_is_read_as_it_was_written() {
+        let whole = item();
+        assert_eq!(read(&whole, ""), Ok(whole.clone()));
+        let mut small = whole;
+        (small.facts.event_time, small.facts.trace) = (None, None);
+        (small.original_text_bytes, small.modified_data_bytes, small.fields_bytes) = (None, None, None);
+        (small.expires_at, small.received_partition) = (None, None);
+        assert_eq!(read(&small, ""), Ok(small.clone()));
+    }
+
+    #[test]
+    fn an_item_without_an_attribute_that_every_item_has_is_refused_by_its_name() {
+        let mut small = item();
+        (small.facts.event_time, small.facts.trace) = (None, None);
+        (small.original_text_bytes, small.modified_data_bytes, small.fields_bytes) = (None, None, None);
+        (small.expires_at, small.received_partition) = (None, None);
+        for (name, _) in small.attributes() {
+            let error = read(&small, name).unwrap_err().to_string();
+            assert!(error.contains(name), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_item_expires_at_its_second() {
+        let mut item = item();
+        let at = Timestamp::from_unix_ms;
+        assert!(!item.is_expired(at(1_799_999_999_999)) && item.is_expired(at(1_800_000_000_000)));
+        item.expires_at = None;
+        assert!(!item.is_expired(at(i64::MAX)));
     }
 }

@@ -51,7 +51,7 @@ impl fmt::Debug for MemoryObjects {
 }
 
 impl MemoryObjects {
-    /// From now on calls fail as `plan` says for `put key`, `get key` or `find key`.
+    /// From now on calls fail as `plan` says for `put key`, `get key`, `range key offset+length` or `find key`.
     pub fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
         self.plan = Arc::new(Mutex::new(plan));
     }
@@ -113,6 +113,21 @@ impl ObjectStore for MemoryObjects {
 
     async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         self.call(format!("find {key}"), || self.stored().get(key).cloned()).await
+    }
+
+    async fn get_range(
+        &self,
+        key: &str,
+        offset: usize,
+        length: usize,
+    ) -> Result<Option<Bytes>, ObjectFailure> {
+        let get = || {
+            self.stored().get(key).map(|found| {
+                let end = found.bytes.len().min(offset.saturating_add(length));
+                found.bytes.slice(offset.min(end)..end)
+            })
+        };
+        self.call(format!("range {key} {offset}+{length}"), get).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {

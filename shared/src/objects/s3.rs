@@ -84,6 +84,26 @@ impl ObjectStore for S3Objects {
             Err(error) => Err(failure(key, error)),
         }
     }
+
+    async fn get_range(
+        &self,
+        key: &str,
+        offset: usize,
+        length: usize,
+    ) -> Result<Option<Bytes>, ObjectFailure> {
+        if length == 0 {
+            return Ok(Some(Bytes::new()));
+        }
+        let range = format!("bytes={offset}-{}", offset + length - 1);
+        match self.client.get_object().bucket(&self.bucket).key(key).range(range).send().await {
+            Ok(found) => {
+                let body = found.body.collect().await.map_err(|error| failure(key, error))?;
+                Ok(Some(body.into_bytes()))
+            }
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(failure(key, error)),
+        }
+    }
 }
 
 fn end_of(found: &HashMap<String, String>) -> Option<ShardPosition> {

@@ -12,12 +12,13 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
   const { ingest, stream, consumer, items, ledger, spill, streamConfig } = sources;
   const { lambda, kinesis, dynamodb, s3, cloudwatch } = PRICES;
   const period = Duration.hours(1);
+  const itemWrites: Record<string, Metric> = { ...items.metricWriteUnits() };
   const metered: Record<string, Metric> = {
     requests: ingest.metricInvocations(),
     ingest: ingest.rust.metricDuration(Stats.SUM),
     consumer: consumer.rust.metricDuration(Stats.SUM),
     drain: spill.drain.metricDuration(Stats.SUM),
-    ...items.metricWriteUnits(),
+    ...itemWrites,
     ofLedger: ledger.metricWriteUnits(),
     ...Object.fromEntries(S3_WRITES.map((name) => [writes(name), tidegateMetric(name, Stats.SUM)])),
     bytes: stream.metricIncomingBytes(),
@@ -29,7 +30,7 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
     of('ingest', (ingest.rust.gigabytes * lambda.gbSecond) / 1000),
     of('consumer', (consumer.rust.gigabytes * lambda.gbSecond) / 1000),
     of('drain', (spill.drain.gigabytes * lambda.gbSecond) / 1000),
-    ...['ofTable', 'ofIndex', 'ofLedger'].map((name) => of(name, dynamodb.writeUnit)),
+    ...[...Object.keys(itemWrites), 'ofLedger'].map((name) => of(name, dynamodb.writeUnit)),
     ...S3_WRITES.map((name) => of(writes(name), s3.put)),
   ];
   let standing = cloudwatch.dashboardMonth + CONTRACT.metrics.all.length * cloudwatch.metricMonth;

@@ -140,7 +140,7 @@ function distribution(name: string, of = ''): IMetric[] {
 }
 
 function tableAndIndex({ ofTable, ofIndex }: TableMetrics): IMetric[] {
-  return [ofTable.with({ label: 'table' }), ofIndex.with({ label: 'index' })];
+  return [ofTable.with({ label: 'table' }), ...(ofIndex ? [ofIndex.with({ label: 'index' })] : [])];
 }
 
 function rate(name: string, label: string): IMetric {

@@ -49,7 +49,7 @@ fn item(id: &str) -> Item {
         fields: Fields::empty(),
         fields_bytes: None,
         expires_at: Some(1_800_000_000),
-        received_partition: "tenants/acme#3".to_owned(),
+        received_partition: Some("tenants/acme#3".to_owned()),
     }
 }
 

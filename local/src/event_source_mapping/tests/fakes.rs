@@ -176,4 +176,8 @@ impl ObjectStore for Fakes {
     async fn find(&self, _: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         panic!("a mapping only puts")
     }
+
+    async fn get_range(&self, _: &str, _: usize, _: usize) -> Result<Option<Bytes>, ObjectFailure> {
+        panic!("a mapping only puts")
+    }
 }

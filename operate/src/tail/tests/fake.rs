@@ -36,8 +36,6 @@ pub(super) struct Fake {
     rows: Mutex<BTreeMap<String, BTreeMap<ShardPosition, ManifestRow>>>,
     /// Reading the manifest fails.
     pub(super) fails: Mutex<bool>,
-    /// `(key, offset, length)`
-    pub(super) ranges: Mutex<Vec<(String, usize, usize)>>,
     /// How often the manifest was read.
     pub(super) queries: Mutex<usize>,
     /// Called when a shard's manifest was read, with the shard.
@@ -165,12 +163,6 @@ impl Deployment for Fake {
         let keys = keys.filter(|key| after.is_none_or(|after| key.as_str() > after)).take(PAGE);
         let listed = |key| ListedObject { key, bytes: 1, written: Timestamp::default() };
         Ok(keys.map(listed).collect())
-    }
-
-    async fn get_range(&self, key: &str, offset: usize, length: usize) -> anyhow::Result<Option<Bytes>> {
-        self.ranges.lock().unwrap().push((key.to_owned(), offset, length));
-        let exists = self.objects.keys(key).first().is_some_and(|found| found == key);
-        Ok(exists.then(|| self.objects.bytes(key).slice(offset..offset + length)))
     }
 
     async fn records(&self, _: &str, _: Start) -> anyhow::Result<ShardRead> {

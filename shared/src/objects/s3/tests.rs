@@ -68,6 +68,16 @@ async fn a_dead_connection_leaves_time_for_another() {
 }
 
 #[tokio::test]
+async fn a_part_of_an_object_is_read_and_no_other_byte() {
+    let (objects, requests) = objects(&[(206, "3456"), (404, "")]);
+    assert_eq!(objects.get_range(KEY, 3, 4).await, Ok(Some(Bytes::from_static(b"3456"))));
+    assert_eq!(objects.get_range(KEY, 3, 4).await, Ok(None));
+    assert_eq!(objects.get_range(KEY, 3, 0).await, Ok(Some(Bytes::new())), "without a call");
+    let ranges: Vec<_> = requests.actual_requests().map(|request| request.headers().get("range")).collect();
+    assert_eq!(ranges, [Some("bytes=3-6"); 2]);
+}
+
+#[tokio::test]
 async fn quarantine_objects_are_replaced() {
     let (objects, requests) = objects(&[(200, "")]);
     assert_eq!(objects.put("errors/x", Bytes::new()).await, Ok(()));

@@ -170,6 +170,15 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
     async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         self.inner.find(key).await
     }
+
+    async fn get_range(
+        &self,
+        key: &str,
+        offset: usize,
+        length: usize,
+    ) -> Result<Option<Bytes>, ObjectFailure> {
+        self.inner.get_range(key, offset, length).await
+    }
 }
 
 impl<L: Ledger> Ledger for Faulty<L> {
