@@ -27,7 +27,7 @@ use shared::time::Timestamp;
 
 use crate::error::described;
 use crate::kinesis::{self, KinesisReader};
-use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, plain, rows, sort_key, start, text};
+use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, plain, rows, sort_key, sort_key_after, start, text};
 use sqs::Queues;
 
 /// As much as a call of `GetRecords` returns.
@@ -149,12 +149,15 @@ impl Deployment for AwsDeployment {
     }
 
     async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
-        let (first, last, excluded) = match part {
-            ManifestPart::After(after) => (after, None, after),
-            ManifestPart::Before(before) => (None, before, before),
-            ManifestPart::At(position) => (None, Some(position), None),
+        let (last, excluded) = match part {
+            ManifestPart::After(_) => (None, None),
+            ManifestPart::Before(before) => (before, before),
+            ManifestPart::At(position) => (Some(position), None),
         };
-        let first = first.map_or(FIRST_ROW.to_owned(), sort_key);
+        let first = match part {
+            ManifestPart::After(Some(after)) => sort_key_after(after),
+            _ => FIRST_ROW.to_owned(),
+        };
         let last = last.map_or(ROWS_END.to_owned(), sort_key);
         let query = self.query(shard, first, last);
         let query = query.scan_index_forward(matches!(part, ManifestPart::After(_)));

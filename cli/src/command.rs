@@ -11,6 +11,7 @@ mod local;
 mod mapping;
 mod redrive;
 mod replay;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,10 @@ pub(crate) enum Command {
     ///
     /// Example: tidegate replay --tenant acme --to-data /tmp/other
     Replay(replay::ReplayOptions),
+    /// Print archived events as they are stored
+    ///
+    /// Example: tidegate tail --tenant acme --follow
+    Tail(tail::TailOptions),
     /// Run an event source mapping from a Kinesis stream to a Lambda function
     ///
     /// For emulators, whose own mappings do not bisect batches or save failed
@@ -116,6 +121,7 @@ impl Command {
             Self::Cat(options) => cat::run(options).await,
             Self::Redrive(options) => redrive::run(options, adapters).await,
             Self::Replay(options) => replay::run(options, adapters).await,
+            Self::Tail(options) => tail::run(options).await,
             Self::Function(options) => function::run(options, adapters).await,
         };
         done.map(|()| ExitCode::SUCCESS).map_err(|error| (error, FAILED))

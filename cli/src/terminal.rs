@@ -6,10 +6,13 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The bar is drawn at most this often.
 const BETWEEN: Duration = Duration::from_millis(100);
+/// How often a waiting command looks whether stdout is closed.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 const WIDTH: u64 = 30;
 
 /// Prints a line to stdout.
@@ -27,6 +30,21 @@ pub(crate) fn unless_closed(written: std::io::Result<()>) -> anyhow::Result<()> 
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("stdout"),
         _ => Ok(()),
+    }
+}
+
+/// Returns when the reader of stdout has closed the pipe. A command that waits for events would not notice it until it
+/// writes the next one.
+pub(crate) async fn stdout_is_closed() {
+    let stdout = std::io::stdout();
+    loop {
+        // Errors and a hang-up are reported without being asked for.
+        let mut pipe = [PollFd::new(&stdout, PollFlags::empty())];
+        let polled = poll(&mut pipe, Some(&Timespec::default()));
+        if polled.is_ok() && pipe[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use shared::config::{AuthMode, Config};
-use shared::time::Timestamp;
+use shared::time::{Clock, Timestamp};
 
 use crate::admit::{self, RawRequest, Sender};
 use crate::credentials::{Credentials, Document, Identity, WebhookSecret};
@@ -51,8 +51,8 @@ pub(crate) struct Signed {
 }
 
 impl Access {
-    pub(crate) fn new(config: Arc<Config>, credentials: Credentials) -> Self {
-        let quotas = Quotas::new(&config);
+    pub(crate) fn new(config: Arc<Config>, credentials: Credentials, clock: &Clock) -> Self {
+        let quotas = Quotas::new(&config, clock);
         Self { config, credentials, quotas }
     }
 

@@ -45,10 +45,10 @@ async fn credentials(
 ) -> anyhow::Result<Credentials> {
     let Some(key) = config.auth.needs_credentials() else { return Ok(Credentials::none()) };
     if let Some(file) = &config.auth.credentials_file {
-        return Ok(Credentials::read(CredentialFile(file.into()), config).await?);
+        return Ok(Credentials::read(CredentialFile(file.into()), config, Clock::system()).await?);
     }
     let secret = environment::credentials_secret(variable).with_context(|| {
         format!("`{key}` needs credentials: name their secret, or set `auth.credentials_file`")
     })?;
-    Ok(Credentials::read(SecretsManager::new(sdk, secret), config).await?)
+    Ok(Credentials::read(SecretsManager::new(sdk, secret), config, Clock::system()).await?)
 }

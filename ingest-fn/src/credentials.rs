@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use shared::config::Config;
 use shared::metric::Metric;
 use shared::tier::Tier;
-use tokio::time::Instant;
+use shared::time::{Clock, Timestamp};
 
 pub(crate) use self::document::{Document, Identity, WebhookSecret};
 pub use self::file::CredentialFile;
@@ -52,6 +52,8 @@ struct Refreshed {
     source: Box<dyn CredentialSource>,
     allowed: Vec<Tier>,
     every: Duration,
+    /// Not a monotonic clock: that may stand still while Lambda has frozen the sandbox.
+    clock: Clock,
     held: Mutex<Held>,
 }
 
@@ -59,7 +61,7 @@ struct Refreshed {
 struct Held {
     document: Arc<Document>,
     /// When they are read again.
-    due: Instant,
+    due: Timestamp,
 }
 
 impl Credentials {
@@ -69,25 +71,26 @@ impl Credentials {
     }
 
     /// Those in `auth.credentials_file`, if the configuration asks for credentials.
-    pub async fn in_file(config: &Config) -> Result<Self, CredentialsError> {
+    pub async fn in_file(config: &Config, clock: Clock) -> Result<Self, CredentialsError> {
         let Some(key) = config.auth.needs_credentials() else { return Ok(Self::none()) };
         let Some(file) = &config.auth.credentials_file else {
             let missing = format!("`{key}` needs credentials: set `auth.credentials_file`");
             return Err(CredentialsError::Unreadable(missing));
         };
-        Self::read(CredentialFile(file.into()), config).await
+        Self::read(CredentialFile(file.into()), config, clock).await
     }
 
     /// Reads the document for the first time.
     pub async fn read(
         source: impl CredentialSource + 'static,
         config: &Config,
+        clock: Clock,
     ) -> Result<Self, CredentialsError> {
         let allowed = config.tiers.allowed.clone();
         let document = read(&source, &allowed).await?;
         let every = config.auth.refresh();
-        let held = Mutex::new(Held { document: Arc::new(document), due: Instant::now() + every });
-        Ok(Self(Some(Arc::new(Refreshed { source: Box::new(source), allowed, every, held }))))
+        let held = Mutex::new(Held { document: Arc::new(document), due: clock.now().plus(every) });
+        Ok(Self(Some(Arc::new(Refreshed { source: Box::new(source), allowed, every, clock, held }))))
     }
 
     /// The newest credentials. When they are due, one request has them read again and waits a moment for it; the others
@@ -112,10 +115,11 @@ impl Refreshed {
     /// Whether they are due. Only one caller is told so; the next one can be `RETRY` later.
     fn is_my_turn(&self) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let is_due = held.due <= now;
+        let now = self.clock.now();
+        // Also when the clock was set back by so much that they would be old before.
+        let is_due = held.due <= now || held.due.since(now) > self.every;
         if is_due {
-            held.due = now + RETRY.min(self.every);
+            held.due = now.plus(RETRY.min(self.every));
         }
         is_due
     }
@@ -123,7 +127,7 @@ impl Refreshed {
     async fn refresh(&self) {
         match read(&*self.source, &self.allowed).await {
             Ok(document) => {
-                let held = Held { document: Arc::new(document), due: Instant::now() + self.every };
+                let held = Held { document: Arc::new(document), due: self.clock.now().plus(self.every) };
                 *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
             }
             Err(error) => {
@@ -151,6 +155,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use shared::id::TenantId;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -181,7 +186,10 @@ mod tests {
     async fn credentials(texts: &[Option<&'static str>]) -> Result<Credentials, CredentialsError> {
         let mut config = Config::default();
         config.auth.refresh_seconds = 60;
-        Credentials::read(Texts(Mutex::new(texts.iter().copied().collect())), &config).await
+        // Virtual time, like that of the time limit.
+        let started = Instant::now();
+        let clock = Clock::new(move || Timestamp::from_unix_ms(0).plus(started.elapsed()));
+        Credentials::read(Texts(Mutex::new(texts.iter().copied().collect())), &config, clock).await
     }
 
     async fn knows(credentials: &Credentials, tenant: &str) -> bool {
@@ -219,6 +227,18 @@ mod tests {
         assert_eq!(started.elapsed(), WAIT);
         assert!(knows(&credentials, "acme").await);
         assert_eq!(started.elapsed(), WAIT);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_does_not_keep_them_for_longer() {
+        let now = Arc::new(Mutex::new(Timestamp::from_unix_ms(1_000_000_000)));
+        let clock = Arc::clone(&now);
+        let clock = Clock::new(move || *clock.lock().unwrap());
+        let texts = Mutex::new([Some(ACME), Some(BETA)].into());
+        let credentials = Credentials::read(Texts(texts), &Config::default(), clock).await.unwrap();
+        assert!(knows(&credentials, "acme").await);
+        *now.lock().unwrap() = Timestamp::from_unix_ms(0);
+        assert!(knows(&credentials, "beta").await);
     }
 
     #[tokio::test]

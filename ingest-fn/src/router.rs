@@ -55,7 +55,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
         clock: Clock,
         ids: Ids,
     ) -> Arc<Self> {
-        let access = Access::new(Arc::clone(&config), credentials);
+        let access = Access::new(Arc::clone(&config), credentials, &clock);
         let bodies = Bodies::new(&config.limits);
         let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());

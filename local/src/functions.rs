@@ -56,7 +56,8 @@ impl Function {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
                 let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
                 let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
-                let (credentials, objects) = (Credentials::in_file(&config).await?, data.objects()?);
+                let credentials = Credentials::in_file(&config, clock.clone()).await?;
+                let objects = data.objects()?;
                 let state =
                     IngestState::new(config, credentials, stream, objects, queue, clock, Ids::system());
                 let calls = state.clone();

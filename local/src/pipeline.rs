@@ -89,10 +89,10 @@ impl Pipeline {
         prometheus: Prometheus,
         adapters: &impl Adapters,
     ) -> anyhow::Result<Self> {
-        let credentials = Credentials::in_file(&options.config).await?;
         let data = DataFolder::open(&options.data)?;
         let lock = data.lock()?;
         let clock = Clock::system();
+        let credentials = Credentials::in_file(&options.config, clock.clone()).await?;
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
         let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };

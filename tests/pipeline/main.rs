@@ -15,6 +15,8 @@
 //! | `redrive` | failed events that are redriven |
 //! | `dropped` | records that the failure destination lost, redriven from the stream |
 //! | `replay` | archived events that are printed or sent again |
+//! | `samples` | `docs/samples`, read by the readers of each format |
+//! | `tail` | archived events that are printed as they are stored |
 //! | `split` | a shard that is split under load |
 //! | `audit` | `tidegate audit` and `tidegate cat`, on runs with a known result |
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
@@ -41,9 +43,11 @@ mod rejections;
 mod replay;
 mod restart;
 mod s3_writes;
+mod samples;
 mod simulated_work;
 mod spill;
 mod split;
+mod tail;
 
 use std::path::Path;
 use std::time::Duration;

@@ -4,5 +4,6 @@
 pub mod chaos;
 pub mod contract;
 pub mod fixtures;
+pub mod samples;
 pub mod site;
 pub mod stored;

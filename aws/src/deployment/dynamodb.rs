@@ -21,6 +21,12 @@ pub(super) fn sort_key(position: &ShardPosition) -> String {
     key::manifest_sort(&position.sequence_number, position.position)
 }
 
+/// Less than every row's sort key after the position, and greater than its own. A row that a query excludes by its key is
+/// not read, and costs nothing: `tail` asks each second.
+pub(super) fn sort_key_after(position: &ShardPosition) -> String {
+    sort_key(position) + "!"
+}
+
 pub(super) fn text(text: String) -> AttributeValue {
     AttributeValue::S(text)
 }
@@ -79,4 +85,20 @@ pub(super) fn named(attributes: &Attributes) -> anyhow::Result<NamedItem> {
         let name = |key| string(attributes, key).unwrap_or("?");
         format!("the item {} {} was not written by Tidegate", name("pk"), name("sk"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_after_a_row_is_between_it_and_every_later_row() {
+        let position = ShardPosition::new("99", 2);
+        let after = sort_key_after(&position);
+        assert!(sort_key(&position) < after);
+        for (number, position) in [("99", 3), ("99", 20), ("100", 0)] {
+            assert!(after < sort_key(&ShardPosition::new(number, position)));
+        }
+        assert!(after.as_str() < ROWS_END);
+    }
 }

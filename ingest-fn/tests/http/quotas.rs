@@ -29,7 +29,7 @@ async fn a_request_over_the_quota_is_answered_429_with_a_time() {
     insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"the quota of 2 requests/s is used up: send again in 1 s");
     // Another tenant is not held up.
     assert_eq!(server.send(post(&[JSON, ("x-tenant-id", "beta")], "{}")).await.status, 202);
-    tokio::time::advance(Duration::from_secs(1)).await;
+    server.advance(Duration::from_secs(1));
     assert_eq!(server.send(post(&[JSON, ACME], "{}")).await.status, 202);
 }
 
@@ -57,7 +57,7 @@ async fn bytes_are_charged_after_decompression_and_the_largest_body_is_possible(
         ("429 quota_exceeded", "11")
     );
     insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"the quota of 1000000 bytes/s is used up: send again in 11 s");
-    tokio::time::advance(Duration::from_secs(11)).await;
+    server.advance(Duration::from_secs(11));
     assert_eq!(server.send(post(&[TEXT, ACME, gzip], largest)).await.status, 202);
 }
 

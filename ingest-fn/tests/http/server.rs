@@ -1,7 +1,7 @@
 //! The router with three ports in memory, which fail by plan.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -101,6 +101,8 @@ pub(crate) struct Server {
     pub(crate) router: Router,
     reached: Arc<Mutex<Reached>>,
     pub(crate) objects: MemoryObjects,
+    /// Milliseconds that have passed.
+    time: Arc<AtomicI64>,
 }
 
 impl Server {
@@ -126,7 +128,8 @@ impl Server {
     pub(crate) async fn with_credentials(document: &str, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let credentials = Credentials::read(Text(document.to_owned()), &config).await.unwrap();
+        let clock = Clock::fixed(Timestamp::from_unix_ms(0));
+        let credentials = Credentials::read(Text(document.to_owned()), &config, clock).await.unwrap();
         Self::of(config, credentials, Faults::default(), counting_ids())
     }
 
@@ -135,10 +138,17 @@ impl Server {
         let ports = Ports { faults, reached: Arc::clone(&reached) };
         let mut objects = MemoryObjects::default();
         objects.fail(move |_| faults.objects_fail.then_some(Fault::Throttled));
-        let clock = Clock::fixed(Timestamp::from_unix_ms(NOW_SECONDS * 1_000 + 123));
+        let (time, now) = (Arc::<AtomicI64>::default(), NOW_SECONDS * 1_000 + 123);
+        let passed = Arc::clone(&time);
+        let clock = Clock::new(move || Timestamp::from_unix_ms(now + passed.load(Ordering::Relaxed)));
         let (config, stores) = (Arc::new(config), objects.clone());
         let state = IngestState::new(config, credentials, ports.clone(), stores, ports, clock, ids);
-        Self { router: router(state), reached, objects }
+        Self { router: router(state), reached, objects, time }
+    }
+
+    /// The server's clock goes on; otherwise it stands still.
+    pub(crate) fn advance(&self, by: std::time::Duration) {
+        self.time.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
