@@ -122,7 +122,7 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
         ("Include tests covering core logic", "not a request: `make test`"),
         (
             "Sample output: sample data stored in S3, logs and metrics",
-            "not a request: --data DIR keeps the data of this run",
+            "not a request: docs/samples; --data DIR keeps the data of this run",
         ),
     ]);
 }

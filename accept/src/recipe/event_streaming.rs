@@ -147,7 +147,7 @@ async fn load<D: Deployment>(run: &mut Run<'_, D>) {
     });
     check_stored!(run, _stored, "\"Publish\" transformed events", async {
         fresh(&found, limit).map(|seen| {
-            format!("to the archive, of which `tidegate cat --tenant {tenant}` prints the lines; {seen}")
+            format!("to the archive, of which `tidegate tail --tenant {tenant}` prints the lines; {seen}")
         })
     });
 }
