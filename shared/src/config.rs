@@ -7,11 +7,12 @@ mod check;
 mod constant;
 mod load;
 mod locate;
+pub mod placeholder;
 mod sections;
 
 pub use load::{ConfigError, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
 pub use sections::{
-    Archive, ArchiveContent, Config, Items, Limits, Publish, Redact, RedactKind, Telemetry, Tenants, Tiers,
-    Transform, TransformStep,
+    Archive, ArchiveContent, Config, Dispatch, Items, Limits, Publish, Redact, RedactKind, Telemetry,
+    Tenants, Tiers, Transform, TransformStep,
 };

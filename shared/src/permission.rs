@@ -26,6 +26,11 @@ pub enum On {
     /// The bucket's objects below a prefix.
     Objects(&'static str),
     SpillQueue,
+    DispatchQueue,
+    /// The dead-letter queue of the dispatch queue.
+    DispatchDeadLetters,
+    /// The table of the slot counter.
+    Rate,
     /// The function's log group.
     Logs,
     /// For actions that IAM cannot limit to a resource.
