@@ -36,19 +36,19 @@ fn unix_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::E
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueResponse {
-    batch_item_failures: Vec<QueueFailure>,
+    batch_item_failures: Vec<Staying>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct QueueFailure {
+struct Staying {
     item_identifier: String,
 }
 
 impl FromIterator<String> for QueueResponse {
     /// The ids of the messages that stay.
     fn from_iter<I: IntoIterator<Item = String>>(ids: I) -> Self {
-        let failure = |item_identifier| QueueFailure { item_identifier };
+        let failure = |item_identifier| Staying { item_identifier };
         Self { batch_item_failures: ids.into_iter().map(failure).collect() }
     }
 }

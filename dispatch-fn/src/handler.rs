@@ -16,9 +16,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::batch::{QueueBatch, QueueResponse, QueuedMessage};
+use crate::inbox::Inbox;
 use crate::items::{DispatchItems, Noted};
 use crate::outcome::{Outcome, outcome};
-use crate::queue::DispatchQueue;
 use crate::slots::{Micros, Slot, SlotCounter};
 use crate::standing::{Next, next};
 use crate::target::{Answer, Call, Target};
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Ports<I, Q, S, T, O> {
     pub items: I,
-    pub queue: Q,
+    pub inbox: Q,
     pub slots: S,
     pub target: T,
     /// For events that are too large for a message.
@@ -75,7 +75,7 @@ struct Task<'a> {
 impl<I, Q, S, T, O> Dispatcher<I, Q, S, T, O>
 where
     I: DispatchItems,
-    Q: DispatchQueue,
+    Q: Inbox,
     S: SlotCounter,
     T: Target,
     O: ObjectStore,
@@ -292,7 +292,7 @@ where
     async fn bury(&self, task: &Task<'_>, reason: &str, attempts: u32, end: Instant) -> Fate {
         let (tenant, id) = (&task.tenant, &task.id);
         let letter = task.dispatch.failed(reason, attempts, self.clock.now());
-        if let Err(why) = patiently(end, || self.ports.queue.dead_letter(&letter)).await {
+        if let Err(why) = patiently(end, || self.ports.inbox.dead_letter(&letter)).await {
             return task.stays(&why);
         }
         match patiently(end, || self.ports.items.failed(tenant, id, reason)).await {
@@ -309,7 +309,7 @@ where
     /// Hides the message for this long. If that fails, it is hidden for as long as the queue's messages are.
     async fn postpone(&self, task: &Task<'_>, wait: Duration) -> Fate {
         let wait = wait.min(limits::VISIBILITY);
-        if let Err(error) = self.ports.queue.postpone(&task.message.receipt_handle, wait).await {
+        if let Err(error) = self.ports.inbox.postpone(&task.message.receipt_handle, wait).await {
             tracing::warn!(%error, message.id = %task.message.message_id, "a message could not be postponed; the queue delivers it later: {error}");
         }
         Fate::Stays

@@ -11,7 +11,7 @@ use shared::time::{Clock, Timestamp};
 
 use crate::batch::QueueBatch;
 use crate::handler::Dispatcher;
-use crate::{DispatchItems, DispatchQueue, SlotCounter, TIMEOUT, Target};
+use crate::{DispatchItems, Inbox, SlotCounter, TIMEOUT, Target};
 
 /// Serves invocations until the runtime ends the process. If an invocation dies with it, its messages are received again.
 pub async fn serve<I, Q, S, T, O>(
@@ -20,7 +20,7 @@ pub async fn serve<I, Q, S, T, O>(
 ) -> Result<(), Error>
 where
     I: DispatchItems,
-    Q: DispatchQueue,
+    Q: Inbox,
     S: SlotCounter,
     T: Target,
     O: ObjectStore,

@@ -10,7 +10,7 @@
 //! | `outcome` | decides what an answer means |
 //! | `handler` | connects them |
 //!
-//! It talks to the outside through five ports: [`DispatchItems`], [`DispatchQueue`], [`SlotCounter`], [`Target`] and
+//! It talks to the outside through five ports: [`DispatchItems`], [`Inbox`], [`SlotCounter`], [`Target`] and
 //! [`ObjectStore`](shared::objects::ObjectStore).
 //!
 //! An invocation may end at any point. Its messages are received again, and a call that was made before is made again
@@ -20,10 +20,10 @@ mod batch;
 mod call;
 pub mod environment;
 mod handler;
+pub mod inbox;
 pub mod items;
 pub mod lambda;
 mod outcome;
-pub mod queue;
 pub mod secret;
 pub mod slots;
 pub mod standing;
@@ -35,8 +35,8 @@ use std::time::Duration;
 
 pub use batch::{QueueBatch, QueueResponse};
 pub use handler::{Dispatcher, Ports};
+pub use inbox::Inbox;
 pub use items::DispatchItems;
-pub use queue::DispatchQueue;
 pub use slots::SlotCounter;
 pub use target::Target;
 

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use dispatch_fn::environment::{Environment, SECRET_ARN};
+use dispatch_fn::inbox::sqs::SqsInbox;
 use dispatch_fn::items::dynamodb::DynamoDispatchItems;
-use dispatch_fn::queue::sqs::SqsDispatchQueue;
 use dispatch_fn::secret::{self, Secret, secrets_manager};
 use dispatch_fn::slots::dynamodb::DynamoSlots;
 use dispatch_fn::target::http::HttpTarget;
@@ -30,7 +30,7 @@ async fn run() -> anyhow::Result<()> {
     };
     let ports = Ports {
         items: DynamoDispatchItems::new(&sdk, names.items_table),
-        queue: SqsDispatchQueue::new(&sdk, names.queue, names.dead_letters),
+        inbox: SqsInbox::new(&sdk, names.queue, names.dead_letters),
         slots: DynamoSlots::new(&sdk, names.rate_table),
         target: HttpTarget::new(&config.dispatch, secret)?,
         objects: S3Objects::new(&sdk, names.bucket, s3::ATTEMPT),

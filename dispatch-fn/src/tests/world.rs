@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::batch::{QueueBatch, QueueResponse};
 use crate::handler::{Dispatcher, Ports};
+use crate::inbox::{Inbox, InboxFailure};
 use crate::items::{DispatchItems, ItemFailure, Noted};
-use crate::queue::{DispatchQueue, QueueFailure};
 use crate::slots::{CounterFailure, Micros, Slot, SlotCounter, next};
 use crate::standing::{Standing, Status};
 use crate::target::{Answer, Call, Target};
@@ -143,7 +143,7 @@ impl World {
     pub(super) fn dispatcher(&self) -> Dispatcher<Self, Self, Self, Self, MemoryObjects> {
         let ports = Ports {
             items: self.clone(),
-            queue: self.clone(),
+            inbox: self.clone(),
             slots: self.clone(),
             target: self.clone(),
             objects: self.0.objects.clone(),
@@ -271,8 +271,8 @@ impl DispatchItems for World {
     }
 }
 
-impl DispatchQueue for World {
-    async fn postpone(&self, receipt: &str, wait: Duration) -> Result<(), QueueFailure> {
+impl Inbox for World {
+    async fn postpone(&self, receipt: &str, wait: Duration) -> Result<(), InboxFailure> {
         // SQS counts in seconds.
         let wait = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         self.state(|state| {
@@ -282,8 +282,8 @@ impl DispatchQueue for World {
         Ok(())
     }
 
-    async fn dead_letter(&self, message: &DispatchMessage) -> Result<(), QueueFailure> {
-        self.fault("dead_letter").map_err(QueueFailure)?;
+    async fn dead_letter(&self, message: &DispatchMessage) -> Result<(), InboxFailure> {
+        self.fault("dead_letter").map_err(InboxFailure)?;
         self.state(|state| state.dead.push(message.clone()));
         Ok(())
     }

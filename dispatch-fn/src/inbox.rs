@@ -1,4 +1,4 @@
-//! The port to the dispatch queue and its dead-letter queue.
+//! The port to the dispatch queue, on its reader's side, and to its dead-letter queue.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,17 +11,17 @@ pub mod sqs;
 /// The queue did not answer, or not with success. The call may have had its effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct QueueFailure(pub String);
+pub struct InboxFailure(pub String);
 
-pub trait DispatchQueue: Send + Sync + 'static {
+pub trait Inbox: Send + Sync + 'static {
     /// Hides a received message for this long from now on.
     fn postpone(
         &self,
         receipt: &str,
         wait: Duration,
-    ) -> impl Future<Output = Result<(), QueueFailure>> + Send;
+    ) -> impl Future<Output = Result<(), InboxFailure>> + Send;
 
     /// Sends a message to the dead-letter queue.
     fn dead_letter(&self, message: &DispatchMessage)
-    -> impl Future<Output = Result<(), QueueFailure>> + Send;
+    -> impl Future<Output = Result<(), InboxFailure>> + Send;
 }

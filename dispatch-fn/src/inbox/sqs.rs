@@ -9,19 +9,19 @@ use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use shared::format::dispatch_message::DispatchMessage;
 
-use super::{DispatchQueue, QueueFailure};
+use super::{Inbox, InboxFailure};
 
 /// Time limit for one attempt at a call.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
-pub struct SqsDispatchQueue {
+pub struct SqsInbox {
     client: Client,
     url: String,
     dead_letters: String,
 }
 
-impl SqsDispatchQueue {
+impl SqsInbox {
     /// Both are URLs.
     pub fn new(sdk: &SdkConfig, url: String, dead_letters: String) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
@@ -30,16 +30,16 @@ impl SqsDispatchQueue {
     }
 }
 
-impl DispatchQueue for SqsDispatchQueue {
+impl Inbox for SqsInbox {
     /// SQS counts in whole seconds. Lambda leaves the visibility of a message that is answered as failed as it is.
-    async fn postpone(&self, receipt: &str, wait: Duration) -> Result<(), QueueFailure> {
+    async fn postpone(&self, receipt: &str, wait: Duration) -> Result<(), InboxFailure> {
         let seconds = i32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX);
         let call = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
         let changed = call.visibility_timeout(seconds).send().await;
-        changed.map(drop).map_err(|error| QueueFailure(DisplayErrorContext(error).to_string()))
+        changed.map(drop).map_err(|error| InboxFailure(DisplayErrorContext(error).to_string()))
     }
 
-    async fn dead_letter(&self, message: &DispatchMessage) -> Result<(), QueueFailure> {
+    async fn dead_letter(&self, message: &DispatchMessage) -> Result<(), InboxFailure> {
         let sent = self
             .client
             .send_message()
@@ -47,7 +47,7 @@ impl DispatchQueue for SqsDispatchQueue {
             .message_body(message.body())
             .send()
             .await;
-        sent.map(drop).map_err(|error| QueueFailure(DisplayErrorContext(error).to_string()))
+        sent.map(drop).map_err(|error| InboxFailure(DisplayErrorContext(error).to_string()))
     }
 }
 
@@ -58,12 +58,9 @@ mod tests {
 
     use super::*;
 
-    fn queue(answers: &[(u16, &'static str)]) -> (SqsDispatchQueue, StaticReplayClient) {
+    fn queue(answers: &[(u16, &'static str)]) -> (SqsInbox, StaticReplayClient) {
         let (sdk, requests) = replay(answers);
-        (
-            SqsDispatchQueue::new(&sdk, "https://sqs/1/dispatch".to_owned(), "https://sqs/1/dead".to_owned()),
-            requests,
-        )
+        (SqsInbox::new(&sdk, "https://sqs/1/dispatch".to_owned(), "https://sqs/1/dead".to_owned()), requests)
     }
 
     fn asked(requests: &StaticReplayClient) -> String {
