@@ -37,6 +37,10 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission::new("xray:PutTraceSegments", On::Everything),
 ];
 
+/// What the role is allowed only where there is a secret.
+pub const SECRET_PERMISSIONS: &[Permission] =
+    &[Permission::new("secretsmanager:GetSecretValue", On::TargetSecret)];
+
 /// The names of the function's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {

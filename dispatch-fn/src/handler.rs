@@ -1,5 +1,7 @@
 //! The handler: takes each message of a batch from its item to the target's answer.
 
+use std::collections::HashSet;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -30,6 +32,8 @@ const MARGIN: Duration = Duration::from_secs(3);
 const NEAR: Duration = Duration::from_secs(1);
 /// Between two attempts at a note, a read or a dead letter.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a second copy of a message waits.
+const SECOND_COPY: Duration = Duration::from_secs(5);
 /// The longest wait for a note, a read or a dead letter.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -53,6 +57,8 @@ pub struct Dispatcher<I, Q, S, T, O> {
     clock: Clock,
     /// Of the messages of this function, one at a time waits for a slot, in their order.
     turn: Mutex<()>,
+    /// The events whose messages this function has. A second copy waits until the first is done.
+    in_hand: std::sync::Mutex<HashSet<(TenantId, EventId)>>,
 }
 
 /// What becomes of a message.
@@ -82,7 +88,14 @@ where
 {
     pub fn new(config: &shared::config::Config, ports: Ports<I, Q, S, T, O>, clock: Clock) -> Self {
         let (config, line_bytes) = (config.dispatch.clone(), config.limits.claim_check_bytes);
-        Self { config, line_bytes, ports, clock, turn: Mutex::default() }
+        Self {
+            config,
+            line_bytes,
+            ports,
+            clock,
+            turn: Mutex::default(),
+            in_hand: std::sync::Mutex::default(),
+        }
     }
 
     /// Sends the events of a batch, side by side. The invocation is over after `remaining`. It never fails: a message that is
@@ -112,6 +125,7 @@ where
         };
         let (tenant, id) = (line.facts.tenant.clone(), line.facts.id.clone());
         let task = Task { message, dispatch, tenant, id };
+        let Some(_in_hand) = self.take_in_hand(&task) else { return self.postpone(&task, SECOND_COPY).await };
 
         let standing = match patiently(end, || self.ports.items.read(&task.tenant, &task.id)).await {
             Ok(Some(standing)) => standing,
@@ -137,6 +151,13 @@ where
             Err(Outcome::Permanent(reason)) => self.bury(&task, &reason, standing.attempts, end).await,
             Err(later) => self.conclude(&task, later, end).await,
         }
+    }
+
+    /// `None` if another message of the event is in hand.
+    fn take_in_hand(&self, task: &Task<'_>) -> Option<InHand<'_>> {
+        let event = (task.tenant.clone(), task.id.clone());
+        let is_first = lock(&self.in_hand).insert(event.clone());
+        is_first.then_some(InHand { events: &self.in_hand, event })
     }
 
     /// The line of a head.
@@ -314,6 +335,22 @@ where
         }
         Fate::Stays
     }
+}
+
+/// An event in hand. Dropping it lets another message of the event in.
+struct InHand<'a> {
+    events: &'a std::sync::Mutex<HashSet<(TenantId, EventId)>>,
+    event: (TenantId, EventId),
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        lock(self.events).remove(&self.event);
+    }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Task<'_> {

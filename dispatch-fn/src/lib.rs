@@ -55,8 +55,12 @@ pub const RECEIVES: u32 = 1_000;
 /// and what these do not hold waits in the queue.
 pub const CONCURRENCY: u32 = 2;
 
-/// The most messages in a batch, so that most of them get a slot within an invocation: those of ten seconds.
+/// A batch has the messages that the rate allows in so many seconds, so most of them get a slot within an invocation.
+pub const BATCH_SECONDS: u32 = 10;
+
+/// The most messages in a batch.
 pub fn batch_messages(rate_per_second: f64) -> u32 {
     let most = 10;
-    (1..most).find(|messages| f64::from(*messages) >= rate_per_second * 10.0).unwrap_or(most)
+    let at_rate = rate_per_second * f64::from(BATCH_SECONDS);
+    (1..most).find(|messages| f64::from(*messages) >= at_rate).unwrap_or(most)
 }

@@ -13,6 +13,9 @@ use shared::time::Timestamp;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 
+/// The partition key of the counter's table.
+pub const PARTITION_KEY: &str = "pk";
+
 /// A point in time, in microseconds since the Unix epoch: at high rates an interval is few milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Micros(pub i64);

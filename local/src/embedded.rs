@@ -6,12 +6,14 @@
 
 mod checkpoints;
 mod database;
+mod dispatches;
 mod error;
 mod folder;
 mod items;
 mod ledger;
 mod objects;
 mod queue;
+mod slots;
 mod stream;
 mod writes;
 
@@ -23,5 +25,6 @@ pub(crate) use folder::ignore_missing;
 pub use items::EmbeddedItems;
 pub use ledger::EmbeddedLedger;
 pub use objects::EmbeddedObjects;
-pub use queue::{Delivery, EmbeddedQueue, Left, Received};
+pub use queue::{Delivery, EmbeddedQueue, Left, LocalQueue, Received};
+pub use slots::EmbeddedSlots;
 pub use stream::{EmbeddedStream, StreamRows};

@@ -31,6 +31,8 @@ pub enum On {
     DispatchDeadLetters,
     /// The table of the slot counter.
     Rate,
+    /// The secret for the target of dispatch.
+    TargetSecret,
     /// The function's log group.
     Logs,
     /// For actions that IAM cannot limit to a resource.

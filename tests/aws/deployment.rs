@@ -195,10 +195,10 @@ async fn the_queues(deployment: &AwsDeployment, spill: &str, dead: &str) {
         let messages = deployment.messages(QueueName::Spill).await.unwrap();
         assert_eq!(messages.seen.len(), 12, "reading does not remove them");
     }
-    let letters = deployment.messages(QueueName::Dead).await.unwrap().seen;
+    let letters = deployment.messages(QueueName::SpillDead).await.unwrap().seen;
     assert_eq!(letters[0].body, SpillMessage::of("k", &["0"]).body());
-    deployment.delete_message(QueueName::Dead, &letters[0]).await.unwrap();
-    assert_eq!(deployment.messages(QueueName::Dead).await.unwrap().seen, []);
+    deployment.delete_message(QueueName::SpillDead, &letters[0]).await.unwrap();
+    assert_eq!(deployment.messages(QueueName::SpillDead).await.unwrap().seen, []);
 }
 
 /// The environment of a command for these resources of the emulator.

@@ -17,12 +17,14 @@
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
 //! | `function_url` | `ingest-fn` with Function URL events |
 //! | `fixtures` | every payload in `fixtures/` |
+//! | `dispatch` | stored events that are sent to a GraphQL target |
 //! | `foreign` | records of foreign producers |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod audit;
 mod crash_matrix;
+mod dispatch;
 mod dropped;
 mod faults;
 mod fixtures;

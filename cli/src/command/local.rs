@@ -11,9 +11,10 @@ use local::adapters::Adapters;
 use local::data::DataFolder;
 use local::embedded::{Delivery, Left};
 use local::event_source_mapping::{Drained, Rules};
-use local::pipeline::{DELIVERY, Options, Pipeline, Stopped};
+use local::pipeline::{DELIVERY, DISPATCH_VISIBILITY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
+use shared::config;
 use shared::telemetry::{LogFormat, init_logs};
 
 use crate::options::ConfigOption;
@@ -53,6 +54,9 @@ pub(crate) struct LocalOptions {
     /// Receives of a spilled message before it goes to the dead-letter queue [deployed: 500]
     #[arg(long, value_name = "N", hide = true)]
     receives: Option<u32>,
+    /// Milliseconds for which a received message of the dispatch queue stays hidden [deployed: 360000]
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    dispatch_visibility_ms: Option<Duration>,
 }
 
 /// Runs the pipeline until a signal stops it. A second signal stops it at once.
@@ -65,6 +69,10 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
+    let dispatch = config.dispatch.enabled.then(|| {
+        let config::Dispatch { url, rate_per_second, .. } = &config.dispatch;
+        format!("{url}, at most {rate_per_second} calls a second")
+    });
     let mut stop = Stop::new()?;
     let pipeline = Pipeline::start(
         Options {
@@ -79,13 +87,15 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             delivery: Delivery {
                 visibility: options.visibility_ms.unwrap_or(DELIVERY.visibility),
                 receives: options.receives.unwrap_or(DELIVERY.receives),
+                ..DELIVERY
             },
+            dispatch_visibility: options.dispatch_visibility_ms.unwrap_or(DISPATCH_VISIBILITY),
         },
         Prometheus::install()?,
         adapters,
     )
     .await?;
-    println!("{}", welcome(&pipeline, &data));
+    println!("{}", welcome(&pipeline, &data, dispatch.as_deref()));
 
     stop.received().await;
     println!(
@@ -115,7 +125,7 @@ fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 
-fn welcome(pipeline: &Pipeline, data: &DataFolder) -> String {
+fn welcome(pipeline: &Pipeline, data: &DataFolder, dispatch: Option<&str>) -> String {
     let url = format!("http://{}", pipeline.address());
     let (bucket, database) = (data.bucket(), data.database_file());
     let (bucket, database) = (bucket.display(), database.display());
@@ -126,7 +136,7 @@ Tidegate {version} runs on this machine.
   requests  {url}/ingest
   metrics   {url}/metrics
   objects   {bucket}/events/
-  items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'
+  items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'{dispatch}
 
 Send an event:
 
@@ -140,10 +150,11 @@ Within five seconds it is an item and an archive line:
 Press Ctrl-C to stop it. It first stores what it has accepted.
 "#,
         version = env!("CARGO_PKG_VERSION"),
+        dispatch = dispatch.map_or_else(String::new, |to| format!("\n  dispatch  {to}")),
     )
 }
 
-fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) {
+fn report(Stopped { stream, spill, dispatch }: Stopped, data: &DataFolder) {
     let Drained { complete, batches, records, discarded, remaining } = stream;
     println!("Drained {records} records in {batches} batches into items and objects.");
     if discarded > 0 {
@@ -164,6 +175,17 @@ fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) {
         println!(
             "{dead} messages never reached the stream; they are in the dead-letter queue: sqlite3 {} \"SELECT body FROM messages WHERE queue = 'spill-dead'\"",
             data.database_file().display()
+        );
+    }
+    let Left { waiting, dead } = dispatch;
+    if waiting > 0 {
+        println!(
+            "{waiting} events are not dispatched yet; they are sent after the next start with `dispatch.enabled = true`."
+        );
+    }
+    if dead > 0 {
+        println!(
+            "{dead} events could not be dispatched; they are dead letters: `tidegate redrive --source dispatch` shows them, and sends them again with --apply."
         );
     }
 }

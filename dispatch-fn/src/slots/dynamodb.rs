@@ -14,10 +14,9 @@ use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::{CounterFailure, Micros, Slot, SlotCounter};
+use super::{CounterFailure, Micros, PARTITION_KEY, Slot, SlotCounter};
 
-/// The partition key of the table, and of its row.
-pub const PARTITION_KEY: &str = "pk";
+/// The one row.
 const ROW: &str = "dispatch";
 
 /// Time limit for one attempt at a call. A call that had its effect and is repeated loses a slot.

@@ -172,3 +172,11 @@ async fn an_unreadable_message_stays_and_the_others_are_sent() {
     world.invoke(None).await;
     assert_eq!((calls(&world), world.state(|state| state.queue.len())), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_copy_in_the_same_batch_waits_for_the_first_and_is_not_sent() {
+    let world = with_one(|_, _, _| Reply::Ok);
+    world.store("1", "hello");
+    world.run_quietly().await;
+    assert_eq!(calls(&world), 1);
+}

@@ -2,14 +2,23 @@
 
 use shared::permission::{On, Permission};
 
-use super::facts::{DeployedFunction, DeployedStack, Statement};
+use super::facts::{DeployedDispatch, DeployedFunction, DeployedStack, Statement};
 use super::report::DoctorReport;
 
 pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
-    let DeployedStack { ingest, consumer, drain, .. } = deployment;
+    let DeployedStack { ingest, consumer, drain, dispatch, .. } = deployment;
     role(deployment, ingest, ingest_fn::environment::PERMISSIONS, report);
     role(deployment, drain, ingest_fn::environment::DRAIN_PERMISSIONS, report);
-    role(deployment, consumer, consumer_fn::environment::PERMISSIONS, report);
+    let mut of_consumer = consumer_fn::environment::PERMISSIONS.to_vec();
+    if let Some(DeployedDispatch { function, .. }) = dispatch {
+        of_consumer.extend(consumer_fn::environment::DISPATCH_PERMISSIONS);
+        let mut of_dispatcher = dispatch_fn::environment::PERMISSIONS.to_vec();
+        if function.variables.contains_key(dispatch_fn::environment::SECRET_ARN) {
+            of_dispatcher.extend(dispatch_fn::environment::SECRET_PERMISSIONS);
+        }
+        role(deployment, function, &of_dispatcher, report);
+    }
+    role(deployment, consumer, &of_consumer, report);
 }
 
 fn role(
@@ -60,11 +69,21 @@ fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> Strin
     let partition = parts.nth(1).unwrap_or_default();
     let (region, account) = (parts.nth(1).unwrap_or_default(), parts.next().unwrap_or_default());
     let bucket = &deployment.bucket.name;
+    let dispatch = |arn: fn(&DeployedDispatch) -> &String| {
+        deployment.dispatch.as_ref().map_or_else(String::new, |dispatch| arn(dispatch).clone())
+    };
     match on {
         On::Stream => deployment.stream.arn.clone(),
         On::Items => deployment.items.arn.clone(),
         On::Ledger => deployment.ledger.arn.clone(),
         On::SpillQueue => deployment.spill.arn.clone(),
+        On::DispatchQueue => dispatch(|dispatch| &dispatch.queue.arn),
+        On::DispatchDeadLetters => dispatch(|dispatch| &dispatch.dead_letters.arn),
+        On::Rate => dispatch(|dispatch| &dispatch.rate.arn),
+        // A secret of the operator's: any that the variable names.
+        On::TargetSecret => {
+            function.variables.get(dispatch_fn::environment::SECRET_ARN).cloned().unwrap_or_default()
+        }
         On::Bucket => format!("arn:{partition}:s3:::{bucket}"),
         On::Objects(prefix) => format!("arn:{partition}:s3:::{bucket}/{prefix}*"),
         On::Logs => format!("arn:{partition}:logs:{region}:{account}:log-group:{}:*", function.log_group),

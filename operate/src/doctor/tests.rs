@@ -129,7 +129,7 @@ fn as_deployed() -> DeployedStack {
             failure_destination: Some("arn:aws:s3:::archive".to_owned()),
             rules: Rules::default(),
         },
-        spill_mappings: vec![SpillMapping {
+        spill_mappings: vec![QueueMapping {
             id: "spill-mapping".to_owned(),
             state: "Enabled".to_owned(),
             source: arn("sqs", "spill"),

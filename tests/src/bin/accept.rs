@@ -27,7 +27,14 @@ async fn main() {
     let program = std::env::current_exe().unwrap().with_file_name("tidegate");
     assert!(program.exists(), "{} is not built: use `make accept`", program.display());
 
-    println!("# 1,000 requests a minute, JSON and text, for a minute");
+    println!(
+        "# A source of 50 events a second for a minute, a target that takes 20 calls a second, fails and goes away"
+    );
+    tests::bridge::run(&program).await;
+    if std::env::args().nth(1).as_deref() == Some("dispatch") {
+        return;
+    }
+    println!("\n# 1,000 requests a minute, JSON and text, for a minute");
     load(&Site::at_deployed_pace(&program), Duration::from_millis(60)).await;
     println!("\n# 200 events a second for a minute, over 2 shards");
     load(&Site::at_deployed_pace(&program).shards(2), Duration::from_millis(5)).await;
