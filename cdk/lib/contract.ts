@@ -18,12 +18,35 @@ export interface FunctionContract {
 
 export interface Permission {
   readonly action: string;
-  readonly on: 'stream' | 'items' | 'ledger' | 'bucket' | 'objects' | 'spillQueue' | 'logs' | 'everything';
+  readonly on:
+    | 'stream'
+    | 'items'
+    | 'ledger'
+    | 'bucket'
+    | 'objects'
+    | 'spillQueue'
+    | 'dispatchQueue'
+    | 'dispatchDeadLetters'
+    | 'rate'
+    | 'targetSecret'
+    | 'logs'
+    | 'everything';
   /** Only with `objects`: the objects whose keys begin so. */
   readonly prefix?: string;
 }
 
+/** Variables and permissions that a function has only under a condition. */
+export type Extension = Pick<FunctionContract, 'variables' | 'permissions'>;
+
 /** A prefix of the bucket that is a table of SQL, with the columns of its lines. */
 export type TableContract = typeof file.tables.events;
 
-export const CONTRACT = { ...file, functions: file.functions as Readonly<Record<FunctionName, FunctionContract>> };
+export const CONTRACT = {
+  ...file,
+  functions: file.functions as Readonly<Record<FunctionName, FunctionContract>>,
+  dispatch: {
+    ...file.dispatch,
+    ofConsumer: file.dispatch.ofConsumer as Extension,
+    withSecret: file.dispatch.withSecret as Extension,
+  },
+};

@@ -29,11 +29,21 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  /** `undefined` where dispatch is off. */
+  readonly dispatch?: DispatchSettings;
+}
+
+export interface DispatchSettings {
+  readonly url: string;
+  readonly ratePerSecond: number;
+  /** Whether a header has the secret. */
+  readonly needsSecret: boolean;
 }
 
 interface Toml {
   publish: Record<string, unknown>;
   items: { days_to_live: Record<string, number> };
+  dispatch?: { enabled?: boolean; url?: string; rate_per_second?: number; headers?: Record<string, string> };
 }
 
 /** Reads and checks the configuration that is deployed. */
@@ -43,7 +53,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 
 /** The settings in the text of a configuration file. */
 export function settings(toml: string): Settings {
-  const { publish, items } = parse(toml) as unknown as Toml;
+  const { publish, items, dispatch } = parse(toml) as unknown as Toml;
   for (const [tier, days] of Object.entries(items.days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
@@ -64,5 +74,15 @@ export function settings(toml: string): Settings {
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
+    dispatch: dispatchSettings(dispatch),
   };
+}
+
+function dispatchSettings(dispatch: Toml['dispatch']): DispatchSettings | undefined {
+  if (dispatch?.enabled !== true) return undefined;
+  const { url, rate_per_second: ratePerSecond, headers = {} } = dispatch;
+  if (url === undefined || url === '') throw new Error('dispatch.enabled is true, but dispatch.url is not set: set it');
+  if (ratePerSecond === undefined)
+    throw new Error('dispatch.rate_per_second is not set: set it to what the target takes');
+  return { url, ratePerSecond, needsSecret: Object.values(headers).some((value) => value.includes('{secret}')) };
 }

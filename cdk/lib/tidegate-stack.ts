@@ -5,6 +5,7 @@ import type { StageConfig } from './config';
 import { ArchiveBucket } from './constructs/archive-bucket';
 import { ArchiveSql } from './constructs/archive-sql';
 import { Consumer } from './constructs/consumer';
+import { Dispatch } from './constructs/dispatch';
 import { EventStream } from './constructs/event-stream';
 import { IngestApi } from './constructs/ingest-api';
 import { ItemsTable } from './constructs/items-table';
@@ -41,7 +42,26 @@ export class TidegateStack extends Stack {
 
     const items = new ItemsTable(this, 'Items', { protectData, metricMath });
     const ledger = new LedgerTable(this, 'Ledger', { protectData });
-    const consumer = new Consumer(this, 'Consumer', { ...config.consumer, platform, stream, archive, items, ledger });
+    const dispatch =
+      settings.dispatch &&
+      new Dispatch(this, 'Dispatch', {
+        settings: settings.dispatch,
+        secret: config.dispatchSecret,
+        platform,
+        items,
+        archive,
+        protectData,
+        metricMath,
+      });
+    const consumer = new Consumer(this, 'Consumer', {
+      ...config.consumer,
+      platform,
+      stream,
+      archive,
+      items,
+      ledger,
+      dispatch,
+    });
 
     const reader = new TenantReader(this, 'Reader', { items });
     const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage, namedQueries: config.namedQueries });
@@ -56,6 +76,7 @@ export class TidegateStack extends Stack {
       consumer,
       items,
       ledger,
+      dispatch,
     });
 
     for (const [key, value] of Object.entries(config.tags)) Tags.of(this).add(key, value);
@@ -79,6 +100,13 @@ export class TidegateStack extends Stack {
       ProducerPolicy: stream.producerPolicy.managedPolicyArn,
       WorkGroup: sql.workGroup.name,
       AlarmTopic: monitoring.topic.topicArn,
+      ...(dispatch && {
+        DispatchQueue: dispatch.queue.queueUrl,
+        DispatchDeadLetters: dispatch.deadLetters.queueUrl,
+        RateTable: dispatch.rate.tableName,
+        DispatchFunction: dispatch.dispatcher.function.functionName,
+        DispatchLogs: dispatch.dispatcher.logGroup.logGroupName,
+      }),
       Dashboard: `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${monitoring.dashboard.dashboardName}`,
     });
   }

@@ -7,7 +7,7 @@ import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { functionAssets } from '../lib/assets';
 import { type StageConfig, stageConfig } from '../lib/config';
-import { ROOT, readSettings } from '../lib/settings';
+import { ROOT, readSettings, type Settings, settings } from '../lib/settings';
 import { TidegateStack } from '../lib/tidegate-stack';
 
 export type StageName = 'dev' | 'prod';
@@ -22,10 +22,15 @@ export function app(): App {
   return new App({ outdir, context, analyticsReporting: false });
 }
 
-export function stack(stage: StageName, change: Partial<StageConfig> = {}, within = app()): TidegateStack {
+export function stack(
+  stage: StageName,
+  change: Partial<StageConfig> = {},
+  within = app(),
+  settings = readSettings(),
+): TidegateStack {
   const config = { ...stageConfig((key) => (key === 'stage' ? stage : undefined)), ...change };
   const assets = functionAssets('placeholder', config.architecture);
-  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings: readSettings(), assets });
+  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings, assets });
 }
 
 const templates = new Map<StageName, Template>();
@@ -35,6 +40,26 @@ export function template(stage: StageName): Template {
   const made = templates.get(stage) ?? Template.fromStack(stack(stage));
   templates.set(stage, made);
   return made;
+}
+
+/** The repository's configuration with dispatch turned on. */
+export function dispatchSettings(rate = '20.0'): Settings {
+  const toml = source('tidegate.toml')
+    .replace(/(\[dispatch\](?:\n#.*)*\n)enabled = false/, '$1enabled = true')
+    .replace('url = ""', 'url = "https://target.example.com/graphql"')
+    .replace('rate_per_second = 10.0', `rate_per_second = ${rate}`)
+    .replace('# Authorization = "Bearer {secret}"', 'Authorization = "Bearer {secret}"');
+  return settings(toml);
+}
+
+export const SECRET = 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:target-AbCdEf';
+
+let dispatching: Template | undefined;
+
+/** The template of prod with dispatch: everything that can be deployed. */
+export function dispatchTemplate(): Template {
+  dispatching ??= Template.fromStack(stack('prod', { dispatchSecret: SECRET }, app(), dispatchSettings()));
+  return dispatching;
 }
 
 export type Json = any;

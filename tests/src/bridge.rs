@@ -54,18 +54,18 @@ pub async fn run(program: &Path) {
         }
         is_away = should_be_away;
         if kills.next_if(|second| elapsed.as_secs() >= *second).is_some() {
-            for process in pipeline.processes_of("dispatch-fn").first() {
+            if let Some(process) = pipeline.processes_of("dispatch-fn").first() {
                 signal(*process, "KILL");
                 killed += 1;
             }
         }
-        let taken = target.seen().taken.len();
-        if taken == count - permanent && site.stored().messages("dispatch").is_empty() && source.is_finished()
-        {
+        let items = site.stored().dispatches();
+        let dispatched = items.values().filter(|(status, ..)| status.is_some()).count();
+        if dispatched == count && source.is_finished() {
             break;
         }
-        assert!(elapsed < DEADLINE, "not within {DEADLINE:?}: {taken} of {count} events are delivered");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(elapsed < DEADLINE, "not within {DEADLINE:?}: {dispatched} of {count} events are dispatched");
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     let took = begun.elapsed();
 

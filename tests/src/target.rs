@@ -72,7 +72,7 @@ struct Query;
 impl Query {
     /// How many keys were taken.
     fn taken(context: &Context) -> i32 {
-        i32::try_from(lock(&context.0).taken.len()).unwrap_or(i32::MAX)
+        i32::try_from(lock(&context.seen).taken.len()).unwrap_or(i32::MAX)
     }
 }
 
@@ -84,10 +84,10 @@ impl Mutation {
         if event.body.contains("permanent") {
             return Err(FieldError::new("the body is not allowed", code("BAD_USER_INPUT")));
         }
-        let mut seen = lock(&context.0);
-        if seen.headers.get("idempotency-key").map(|key| key.as_bytes()) != Some(idempotency_key.as_bytes()) {
+        if context.key != idempotency_key.as_bytes() {
             return Err(FieldError::new("header and variable have different keys", Value::null()));
         }
+        let mut seen = lock(&context.seen);
         let id = event.id.clone();
         let taken = seen.taken.entry(idempotency_key).or_insert_with(|| (0, event));
         taken.0 += 1;
@@ -99,7 +99,11 @@ fn code(code: &str) -> Value {
     juniper::Value::object([("code", Value::scalar(code.to_owned()))].into_iter().collect())
 }
 
-struct Context(Arc<Mutex<Seen>>);
+struct Context {
+    seen: Arc<Mutex<Seen>>,
+    /// The header of this call.
+    key: Vec<u8>,
+}
 
 impl juniper::Context for Context {}
 
@@ -191,7 +195,7 @@ async fn call(
     body: String,
 ) -> Response {
     let now = Instant::now();
-    let stalls = {
+    let (stalls, key) = {
         let mut seen = lock(&shared);
         seen.arrivals.push(now);
         let within = seen.arrivals.iter().rev().take_while(|at| **at + WINDOW >= now).count();
@@ -209,8 +213,9 @@ async fn call(
             let body = r#"{"data":null,"errors":[{"message":"oops","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#;
             return (StatusCode::OK, body).into_response();
         }
+        let key = headers.get("idempotency-key").map(|key| key.as_bytes().to_vec()).unwrap_or_default();
         seen.headers = headers;
-        seen.stalls
+        (seen.stalls, key)
     };
     if stalls {
         tokio::time::sleep(STALL).await;
@@ -218,7 +223,7 @@ async fn call(
     let Ok(request) = serde_json::from_str::<GraphQLRequest>(&body) else {
         return (StatusCode::BAD_REQUEST, "no GraphQL request").into_response();
     };
-    let answer = request.execute(&schema, &Context(shared)).await;
+    let answer = request.execute(&schema, &Context { seen: shared, key }).await;
     (StatusCode::OK, serde_json::to_string(&answer).unwrap()).into_response()
 }
 

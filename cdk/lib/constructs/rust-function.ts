@@ -14,7 +14,7 @@ import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { FunctionAssets } from '../assets';
 import type { Architecture as ArchitectureName } from '../config';
-import { CONTRACT, type FunctionName } from '../contract';
+import { CONTRACT, type Extension, type FunctionName } from '../contract';
 import { type Resources, environment, grant } from './resources';
 
 /** The same for all functions. */
@@ -30,6 +30,8 @@ export interface RustFunctionProps extends Platform {
   readonly memoryMb: number;
   readonly timeout: Duration;
   readonly resources: Resources;
+  /** Variables and permissions that it has under a condition. */
+  readonly more?: readonly Extension[];
   readonly tracing: boolean;
   readonly reservedConcurrency?: number;
   /** Whether Lambda logs each invocation. For ingest an invocation is a request: a line would cost more than the request. */
@@ -58,7 +60,8 @@ export class RustFunction extends Construct {
       description: `${binary} of Tidegate`,
     });
     this.logGroup.grantWrite(this.role);
-    grant(props.name, this.role, props.resources);
+    const more = props.more ?? [];
+    grant(props.name, this.role, props.resources, more);
     this.function = new LambdaFunction(this, 'Function', {
       runtime: Runtime.PROVIDED_AL2023,
       handler: 'bootstrap',
@@ -68,7 +71,7 @@ export class RustFunction extends Construct {
       role: this.role,
       memorySize: props.memoryMb,
       timeout: props.timeout,
-      environment: environment(props.name, props.resources),
+      environment: environment(props.name, props.resources, more),
       reservedConcurrentExecutions: props.reservedConcurrency,
       tracing: props.tracing ? Tracing.ACTIVE : Tracing.DISABLED,
       logGroup: this.logGroup,

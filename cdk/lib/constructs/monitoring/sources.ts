@@ -1,6 +1,7 @@
 import type { StreamConfig } from '../../config';
 import type { Settings } from '../../settings';
 import type { Consumer } from '../consumer';
+import type { Dispatch } from '../dispatch';
 import type { EventStream } from '../event-stream';
 import type { IngestApi } from '../ingest-api';
 import type { ItemsTable } from '../items-table';
@@ -17,4 +18,6 @@ export interface DashboardSources {
   readonly consumer: Consumer;
   readonly items: ItemsTable;
   readonly ledger: LedgerTable;
+  /** `undefined` where dispatch is off. */
+  readonly dispatch?: Dispatch;
 }
