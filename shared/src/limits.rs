@@ -70,6 +70,10 @@ pub const DELIVERY_DAYS: u64 =
     (STREAM_RETENTION.as_secs() + SPILL_RETENTION.as_secs() + DEAD_LETTER_RETENTION.as_secs())
         / (24 * 60 * 60);
 
+/// How many days after it was stored an event may still be dispatched: from the queue, and redriven from its dead-letter queue.
+pub const DISPATCH_DAYS: u64 =
+    (DISPATCH_RETENTION.as_secs() + DEAD_LETTER_RETENTION.as_secs()) / (24 * 60 * 60);
+
 /// The memory with which a Lambda function has one whole processor, in MB. The consumer needs it for compression
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>).
 pub const PROCESSOR_MB: u64 = 1_769;

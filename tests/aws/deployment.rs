@@ -45,7 +45,7 @@ pub(crate) async fn resources() -> (Resources, String) {
     let [spill_queue, dead] = queues().await;
     let (stream, items_table, ledger_table) = (stream(1).await, table().await, table().await);
     let bucket = bucket().await;
-    (Resources { stream, items_table, ledger_table, bucket, spill_queue }, dead)
+    (Resources { stream, items_table, ledger_table, bucket, spill_queue, dispatch: None }, dead)
 }
 
 fn tenant(name: &str) -> TenantId {
@@ -260,6 +260,7 @@ async fn the_error_names_a_missing_stream() {
         ledger_table: String::new(),
         bucket: String::new(),
         spill_queue: String::new(),
+        dispatch: None,
     };
     let error = AwsDeployment::open(&sdk(url()), resources).await.unwrap_err();
     assert!(format!("{error:#}").starts_with("the stream `nowhere`"), "{error:#}");

@@ -91,7 +91,7 @@ mod tests {
         );
         let request = requests.actual_requests().next().unwrap();
         assert_eq!(request.headers().get("x-amz-target"), Some("AmazonSQS.SendMessageBatch"));
-        insta::assert_snapshot!(String::from_utf8_lossy(request.body().bytes().unwrap()), @"");
+        insta::assert_snapshot!(String::from_utf8_lossy(request.body().bytes().unwrap()), @r#"{"QueueUrl":"https://sqs/1/dispatch","Entries":[{"Id":"0","MessageBody":"{}","MessageGroupId":"acme"},{"Id":"1","MessageBody":"{}","MessageGroupId":"beta"},{"Id":"2","MessageBody":"{}","MessageGroupId":"gamma"}]}"#);
     }
 
     #[tokio::test]

@@ -73,7 +73,7 @@ mod tests {
     async fn a_message_is_hidden_for_whole_seconds() {
         let (queue, requests) = queue(&[(200, "{}")]);
         queue.postpone("receipt", Duration::from_millis(2_001)).await.unwrap();
-        insta::assert_snapshot!(asked(&requests), @"");
+        insta::assert_snapshot!(asked(&requests), @r#"AmazonSQS.ChangeMessageVisibility {"QueueUrl":"https://sqs/1/dispatch","ReceiptHandle":"receipt","VisibilityTimeout":3}"#);
     }
 
     #[tokio::test]
@@ -86,7 +86,7 @@ mod tests {
         let message =
             DispatchMessage::of(line).unwrap().0.failed("400: no", 2, shared::time::Timestamp::default());
         queue.dead_letter(&message).await.unwrap();
-        insta::assert_snapshot!(asked(&requests), @"");
+        insta::assert_snapshot!(asked(&requests), @r#"AmazonSQS.SendMessage {"QueueUrl":"https://sqs/1/dead","MessageBody":"{\"v\":1,\"line\":\"eyJ2IjoxLCJpZCI6IjEifQo=\",\"failure\":{\"reason\":\"400: no\",\"attempts\":2,\"failed_at\":\"1970-01-01T00:00:00.000Z\"}}"}"#);
         assert!(queue.dead_letter(&message).await.unwrap_err().to_string().contains("gone"));
     }
 }

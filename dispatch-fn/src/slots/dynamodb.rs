@@ -16,6 +16,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 
 use super::{CounterFailure, Micros, PARTITION_KEY, Slot, SlotCounter};
 
+/// The attribute that holds it; spelt out in expressions. (`free` alone is a reserved word of DynamoDB.)
+const NEXT_SLOT: &str = "next_slot";
 /// The one row.
 const ROW: &str = "dispatch";
 
@@ -62,7 +64,7 @@ impl DynamoSlots {
             .send()
             .await;
         let free = |row: Option<&HashMap<String, AttributeValue>>| {
-            Some(Micros(row?.get("free")?.as_n().ok()?.parse().ok()?))
+            Some(Micros(row?.get(NEXT_SLOT)?.as_n().ok()?.parse().ok()?))
         };
         match updated {
             Ok(output) => free(output.attributes.as_ref())
@@ -84,15 +86,18 @@ impl SlotCounter for DynamoSlots {
         for _ in 0..ATTEMPTS {
             // Slots are taken: the next one.
             let values = [(":step", step), (":now", now.0), (":latest", latest.0)];
-            match self.update("SET free = free + :step", "free BETWEEN :now AND :latest", &values).await? {
+            match self
+                .update("SET next_slot = next_slot + :step", "next_slot BETWEEN :now AND :latest", &values)
+                .await?
+            {
                 Updated::To(Micros(free)) => return Ok(Slot::At(Micros(free - step))),
                 Updated::Refused(Some(free)) if free > latest => return Ok(Slot::NotBefore(free)),
                 Updated::Refused(_) => {}
             }
             // None is taken: now.
             let values = [(":next", (now + interval).0), (":now", now.0)];
-            let condition = "attribute_not_exists(free) OR free < :now";
-            if let Updated::To(_) = self.update("SET free = :next", condition, &values).await? {
+            let condition = "attribute_not_exists(next_slot) OR next_slot < :now";
+            if let Updated::To(_) = self.update("SET next_slot = :next", condition, &values).await? {
                 return Ok(Slot::At(now));
             }
         }
@@ -100,14 +105,15 @@ impl SlotCounter for DynamoSlots {
     }
 
     async fn pause(&self, until: Micros) -> Result<(), CounterFailure> {
-        let condition = "attribute_not_exists(free) OR free < :until";
-        self.update("SET free = :until", condition, &[(":until", until.0)]).await.map(drop)
+        let condition = "attribute_not_exists(next_slot) OR next_slot < :until";
+        self.update("SET next_slot = :until", condition, &[(":until", until.0)]).await.map(drop)
     }
 }
 
 #[cfg(test)]
 #[cfg(feature = "aws-test")]
 mod tests {
+    use serde_json::{Value, json};
     use shared::replay::{StaticReplayClient, replay};
 
     use super::*;
@@ -119,35 +125,39 @@ mod tests {
         (DynamoSlots::new(&sdk, "rate".to_owned()), requests)
     }
 
-    fn bodies(requests: &StaticReplayClient) -> String {
-        let body = |request: &aws_sdk_dynamodb::config::http::HttpRequest| {
-            String::from_utf8_lossy(request.body().bytes().unwrap()).into_owned()
-        };
-        requests.actual_requests().map(body).collect::<Vec<_>>().join("\n")
+    /// Update, condition and values of the last request.
+    fn asked(requests: &StaticReplayClient) -> [Value; 3] {
+        let request = requests.actual_requests().last().unwrap();
+        let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+        assert_eq!((&body["TableName"], &body["Key"]), (&json!("rate"), &json!({"pk": {"S": "dispatch"}})));
+        ["UpdateExpression", "ConditionExpression", "ExpressionAttributeValues"]
+            .map(|name| body[name].clone())
     }
 
-    const REFUSED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"no","Item":{"pk":{"S":"dispatch"},"free":{"N":"500"}}}"#;
+    const REFUSED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"no","Item":{"pk":{"S":"dispatch"},"next_slot":{"N":"500"}}}"#;
     const NO_ROW: &str =
         r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"no"}"#;
 
     #[tokio::test]
     async fn while_slots_are_taken_the_next_one_takes_one_update() {
-        let (slots, requests) = slots(&[(200, r#"{"Attributes":{"free":{"N":"1055000"}}}"#)]);
+        let (slots, requests) = slots(&[(200, r#"{"Attributes":{"next_slot":{"N":"1055000"}}}"#)]);
         let slot = slots.take(Micros(900_000), Micros(1_900_000), INTERVAL).await.unwrap();
         assert_eq!(slot, Slot::At(Micros(1_000_000)));
-        insta::assert_snapshot!(bodies(&requests), @"");
+        let values = json!({":now": {"N": "900000"}, ":step": {"N": "55000"}, ":latest": {"N": "1900000"}});
+        let update = json!("SET next_slot = next_slot + :step");
+        assert_eq!(asked(&requests), [update, json!("next_slot BETWEEN :now AND :latest"), values]);
     }
 
     #[tokio::test]
     async fn without_a_row_or_after_a_break_the_slot_is_now() {
         for first in [NO_ROW, REFUSED] {
             let (slots, requests) =
-                slots(&[(400, first), (200, r#"{"Attributes":{"free":{"N":"955000"}}}"#)]);
+                slots(&[(400, first), (200, r#"{"Attributes":{"next_slot":{"N":"955000"}}}"#)]);
             let slot = slots.take(Micros(900_000), Micros(1_900_000), INTERVAL).await.unwrap();
             assert_eq!(slot, Slot::At(Micros(900_000)));
-            insta::allow_duplicates! {
-                insta::assert_snapshot!(bodies(&requests).lines().last().unwrap(), @"");
-            }
+            let condition = json!("attribute_not_exists(next_slot) OR next_slot < :now");
+            let values = json!({":next": {"N": "955000"}, ":now": {"N": "900000"}});
+            assert_eq!(asked(&requests), [json!("SET next_slot = :next"), condition, values]);
         }
     }
 
@@ -164,6 +174,10 @@ mod tests {
     async fn a_pause_never_moves_the_counter_back() {
         let (slots, requests) = slots(&[(400, REFUSED)]);
         slots.pause(Micros(400)).await.unwrap();
-        insta::assert_snapshot!(bodies(&requests), @"");
+        let condition = json!("attribute_not_exists(next_slot) OR next_slot < :until");
+        assert_eq!(
+            asked(&requests),
+            [json!("SET next_slot = :until"), condition, json!({":until": {"N": "400"}})]
+        );
     }
 }

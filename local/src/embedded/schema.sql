@@ -107,5 +107,5 @@ CREATE INDEX messages_by_queue ON messages (queue, visible_ms);
 -- The slot counter of dispatch, one row: when the next free slot begins, in microseconds since the Unix epoch.
 CREATE TABLE rate (
     pk TEXT PRIMARY KEY,
-    free INTEGER NOT NULL
+    next_slot INTEGER NOT NULL
 ) STRICT;

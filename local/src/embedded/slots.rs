@@ -36,12 +36,13 @@ impl SlotCounter for EmbeddedSlots {
 }
 
 fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Option<Micros>> {
-    let mut select = transaction.prepare_cached("SELECT free FROM rate WHERE pk = ?1")?;
+    let mut select = transaction.prepare_cached("SELECT next_slot FROM rate WHERE pk = ?1")?;
     select.query_row([ROW], |row| row.get(0).map(Micros)).optional()
 }
 
 fn write(transaction: &Transaction<'_>, free: Micros) -> rusqlite::Result<()> {
-    let mut replace = transaction.prepare_cached("INSERT OR REPLACE INTO rate (pk, free) VALUES (?1, ?2)")?;
+    let mut replace =
+        transaction.prepare_cached("INSERT OR REPLACE INTO rate (pk, next_slot) VALUES (?1, ?2)")?;
     replace.execute(params![ROW, free.0]).map(drop)
 }
 

@@ -37,6 +37,18 @@ pub(super) fn check(
     function(deployment, ingest, ingest_names, ingest_mb, ingest_time, report);
     function(deployment, drain, drain_names, 0, drain_time, report);
     function(deployment, consumer, consumer_names, consumer_mb, CONSUMER_TIMEOUT, report);
+    if let Some(dispatch) = &deployment.dispatch {
+        let (names, time) = (dispatch_fn::environment::ENVIRONMENT, dispatch_fn::TIMEOUT);
+        function(deployment, &dispatch.function, names, 0, time, report);
+        function(
+            deployment,
+            consumer,
+            &[consumer_fn::environment::DISPATCH_QUEUE],
+            0,
+            Duration::ZERO,
+            report,
+        );
+    }
     together(deployment, report);
     serving(deployment, fingerprint, report);
 }
@@ -96,6 +108,9 @@ fn resource<'a>(deployment: &'a DeployedStack, variable: &str) -> Option<&'a str
         "TIDEGATE_LEDGER_TABLE" => name(&deployment.ledger.arn),
         "TIDEGATE_BUCKET" => Some(&deployment.bucket.name),
         "TIDEGATE_SPILL_QUEUE" => Some(&deployment.spill.url),
+        "TIDEGATE_DISPATCH_QUEUE" => Some(&deployment.dispatch.as_ref()?.queue.url),
+        "TIDEGATE_DISPATCH_DEAD_LETTERS" => Some(&deployment.dispatch.as_ref()?.dead_letters.url),
+        "TIDEGATE_RATE_TABLE" => name(&deployment.dispatch.as_ref()?.rate.arn),
         _ => None,
     }
 }

@@ -54,7 +54,9 @@ impl Config {
 
         for (tier, days) in &self.items.days_to_live {
             // Events are deduplicated by their items, so an item lives longer than its event may be delivered.
-            within(&format!("items.days_to_live.{tier}"), u64::from(*days), limits::DELIVERY_DAYS, 36_500)?;
+            // Where dispatch is on, also than its dead letter: an event without an item is not sent.
+            let least = if self.dispatch.enabled { limits::DISPATCH_DAYS } else { limits::DELIVERY_DAYS };
+            within(&format!("items.days_to_live.{tier}"), u64::from(*days), least, 36_500)?;
         }
 
         self.dispatch.check()?;
