@@ -17,7 +17,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz
+.PHONY: help run contract test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,11 @@ bench: ## events a second, accepted and stored; needs wrk (`apt-get install wrk`
 	cargo build --release --locked --package tidegate
 	python3 tests/bench/run.py --tidegate $(TARGET)/release/tidegate
 
+samples: $(CDK_MODULES) ## docs/samples: what a few requests become, from a real run; needs Node
+	cargo build --locked --package tidegate --package tests --bin tidegate --bin samples
+	$(TARGET)/debug/samples
+	cd cdk && npx tsx scripts/dashboard.ts
+
 # The deployment, in TypeScript: Node 20 or newer with npm, and Python; no Rust, no credentials.
 $(CDK_MODULES): cdk/package-lock.json
 	cd cdk && npm ci --no-audit --no-fund
@@ -126,9 +131,11 @@ contract: ## cdk/contract.json, which tells the CDK what the functions need; a t
 test-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: data, permissions, alarms, all against cdk/contract.json
 	cd cdk && npm test
 
-lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages synthesized, cdk-nag, cfn-lint, hadolint
+lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages and one with credentials synthesized, cdk-nag, cfn-lint, hadolint
 	cd cdk && npm run build && npm run lint
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=dev --output cdk.out/dev
-	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod --output cdk.out/prod
+	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod -c public=true --output cdk.out/prod
+	cd cdk && sed 's/^mode = "none"$$/mode = "api_key"/' ../tidegate.toml >cdk.out/keys.toml
+	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod -c configuration=cdk.out/keys.toml --output cdk.out/keys
 	cd cdk && .venv/bin/cfn-lint cdk.out/*/*.template.json
 	cdk/.venv/bin/hadolint Dockerfile

@@ -15,20 +15,19 @@ use consumer_fn::items::dynamodb::read::{Attributes, PROJECTION, batch_get, item
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
-use local::event_source_mapping::ports::{ReadLimit, ShardTail, StreamReader};
+use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
+    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
 };
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::objects::s3::{self, S3Objects};
-use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 use crate::error::described;
-use crate::kinesis::{self, KinesisReader, Position};
-use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, rows, sort_key, start, text};
+use crate::kinesis::{self, KinesisReader};
+use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, plain, rows, sort_key, sort_key_after, start, text};
 use sqs::Queues;
 
 /// As much as a call of `GetRecords` returns.
@@ -150,14 +149,8 @@ impl Deployment for AwsDeployment {
         Ok(self.reader.shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
-    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
-        let position = match start {
-            Start::Oldest => Position::Oldest,
-            Start::At(time) => Position::At(time),
-            Start::After(sequence_number) => Position::After(sequence_number.to_owned()),
-        };
-        let read = self.reader.read_from(shard, position, PAGE).await?;
-        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead> {
+        self.reader.read_from(shard, start, PAGE).await
     }
 
     /// Lambda does not show the checkpoints of its mapping. The ledger has to suffice.
@@ -165,29 +158,22 @@ impl Deployment for AwsDeployment {
         Ok(None)
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
-        let first = after.map_or(FIRST_ROW.to_owned(), sort_key);
-        let rows = rows(self.query(shard, first, ROWS_END.to_owned())).await?;
-        Ok(rows.into_iter().filter(|row| after != Some(&row.first)).collect())
-    }
-
-    async fn manifest_before(
-        &self,
-        shard: &str,
-        end: Option<&ShardPosition>,
-    ) -> anyhow::Result<Vec<ManifestRow>> {
-        let last = end.map_or(ROWS_END.to_owned(), sort_key);
-        let query = self.query(shard, FIRST_ROW.to_owned(), last).scan_index_forward(false);
-        Ok(rows(query).await?.into_iter().filter(|row| end != Some(&row.first)).collect())
-    }
-
-    async fn manifest_at(
-        &self,
-        shard: &str,
-        position: &ShardPosition,
-    ) -> anyhow::Result<Option<ManifestRow>> {
-        let query = self.query(shard, FIRST_ROW.to_owned(), sort_key(position)).scan_index_forward(false);
-        Ok(rows(query.limit(1)).await?.pop())
+    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+        let (last, excluded) = match part {
+            ManifestPart::After(_) => (None, None),
+            ManifestPart::Before(before) => (before, before),
+            ManifestPart::At(position) => (Some(position), None),
+        };
+        let first = match part {
+            ManifestPart::After(Some(after)) => sort_key_after(after),
+            _ => FIRST_ROW.to_owned(),
+        };
+        let last = last.map_or(ROWS_END.to_owned(), sort_key);
+        let query = self.query(shard, first, last);
+        let query = query.scan_index_forward(matches!(part, ManifestPart::After(_)));
+        let query = query.set_limit(matches!(part, ManifestPart::At(_)).then_some(1));
+        // The query includes both ends.
+        Ok(rows(query).await?.into_iter().filter(|row| excluded != Some(&row.first)).collect())
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
@@ -223,6 +209,17 @@ impl Deployment for AwsDeployment {
         let read = read.map_err(anyhow::Error::msg)?;
         let found: HashMap<_, _> = read.iter().map(item).collect::<Result<_, _>>()?;
         Ok(names.iter().map(|name| found.get(name).cloned()).collect())
+    }
+
+    async fn attributes(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+    ) -> anyhow::Result<Option<operate::deployment::Attributes>> {
+        let (partition, sort) = item_key(tenant, id);
+        let get = self.dynamodb.get_item().table_name(&self.resources.items_table).consistent_read(true);
+        let got = get.key("pk", text(partition)).key("sk", text(sort)).send().await.map_err(described)?;
+        Ok(got.item.as_ref().map(plain))
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {

@@ -10,6 +10,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{self, ShardIteratorType, StreamDescriptionSummary};
+use operate::deployment::Start;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
@@ -32,22 +33,11 @@ pub struct KinesisReader {
     cursors: Mutex<HashMap<String, Cursor>>,
 }
 
-/// Where reading a shard begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Position {
-    /// At its oldest record: `TRIM_HORIZON`.
-    Oldest,
-    /// At the first record that arrived at this time or later.
-    At(Timestamp),
-    /// After this sequence number.
-    After(String),
-}
-
 /// Saves a call for a new iterator.
 #[derive(Debug)]
 struct Cursor {
     /// Of the iterator.
-    position: Position,
+    position: Start,
     /// `None` after it was used. It expires after five minutes.
     iterator: Option<String>,
     /// No read before this time.
@@ -65,7 +55,7 @@ impl KinesisReader {
 
     /// Takes the iterator for `position`, if there is one, and the time when it may be used. An iterator is good for one
     /// read.
-    fn take(&self, shard: &str, position: &Position) -> (Option<String>, Instant) {
+    fn take(&self, shard: &str, position: &Start) -> (Option<String>, Instant) {
         let mut cursors = self.cursors();
         let now = Instant::now();
         let Some(cursor) = cursors.get_mut(shard) else { return (None, now) };
@@ -75,7 +65,7 @@ impl KinesisReader {
         (cursor.iterator.take().filter(|_| is_there), next_read)
     }
 
-    fn keep(&self, shard: &str, position: Position, iterator: Option<String>) {
+    fn keep(&self, shard: &str, position: Start, iterator: Option<String>) {
         let cursor = Cursor { position, iterator, next_read: Instant::now() + BETWEEN_READS };
         self.cursors().insert(shard.to_owned(), cursor);
     }
@@ -84,16 +74,16 @@ impl KinesisReader {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, shard: &str, position: &Position) -> anyhow::Result<String> {
+    async fn open(&self, shard: &str, position: &Start) -> anyhow::Result<String> {
         let call = self.client.get_shard_iterator().stream_name(&self.stream).shard_id(shard);
         let call = match position {
-            Position::After(after) => call
+            Start::After(after) => call
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .starting_sequence_number(after),
-            Position::At(time) => call
+            Start::At(time) => call
                 .shard_iterator_type(ShardIteratorType::AtTimestamp)
                 .timestamp(DateTime::from_millis(time.unix_ms())),
-            Position::Oldest => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Start::Oldest => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
         let opened = call.send().await.map_err(described)?;
         opened.shard_iterator.with_context(|| format!("Kinesis returns no iterator for `{shard}`"))
@@ -117,7 +107,7 @@ impl KinesisReader {
     pub async fn read_from(
         &self,
         shard: &str,
-        position: Position,
+        position: Start,
         room: ReadLimit,
     ) -> anyhow::Result<ShardRead> {
         let (iterator, not_before) = self.take(shard, &position);
@@ -137,7 +127,7 @@ impl KinesisReader {
         let (records, cut) = fit(output.records, room)?;
         let position = records
             .last()
-            .map_or(position, |record: &RetainedRecord| Position::After(record.sequence_number.clone()));
+            .map_or(position, |record: &RetainedRecord| Start::After(record.sequence_number.clone()));
         // After a cut the iterator is too far.
         self.keep(shard, position, next.filter(|_| !cut));
         Ok(ShardRead { records, tail: if cut { ShardTail::More } else { tail } })
@@ -172,7 +162,7 @@ impl StreamReader for KinesisReader {
     }
 
     async fn read(&self, shard: &str, after: Option<&str>, room: ReadLimit) -> anyhow::Result<ShardRead> {
-        let position = after.map_or(Position::Oldest, |after| Position::After(after.to_owned()));
+        let position = after.map_or(Start::Oldest, |after| Start::After(after.to_owned()));
         self.read_from(shard, position, room).await
     }
 }

@@ -6,7 +6,6 @@
 
 mod deployed;
 mod lambda;
-mod s3;
 mod settings;
 mod stand_in;
 
@@ -16,39 +15,32 @@ use aws_config::SdkConfig;
 use local::data::{DataFolder, DataLock};
 use local::embedded::EmbeddedCheckpoints;
 use local::event_source_mapping::{EventSourceMapping, Running, Settings};
+use shared::objects::s3::{self, S3Objects};
 use shared::time::Clock;
 
 use crate::kinesis::KinesisReader;
 pub use deployed::deployed_mapping;
 pub use lambda::LambdaInvoker;
-use s3::S3Failures;
 pub use settings::settings;
 pub use stand_in::StandIn;
 
-/// A running mapping. Dropping it stops it.
-pub struct RemoteMapping {
-    pub running: Running,
-    _lock: DataLock,
-}
-
-impl RemoteMapping {
-    /// Starts one from its checkpoints, which are in the folder `data`.
-    pub fn start(
-        sdk: &SdkConfig,
-        stand_in: StandIn,
-        settings: Settings,
-        data: &Path,
-    ) -> anyhow::Result<Self> {
-        let folder = DataFolder::open(&data.join("mappings").join(settings.mapping_id.to_string()))?;
-        let lock = folder.lock()?;
-        let mapping = EventSourceMapping::new(
-            settings,
-            KinesisReader::new(sdk, stand_in.stream),
-            EmbeddedCheckpoints(folder.database()?),
-            LambdaInvoker::new(sdk, stand_in.function),
-            S3Failures::new(sdk, stand_in.failures),
-            &Clock::system(),
-        );
-        Ok(Self { running: mapping.run(), _lock: lock })
-    }
+/// Starts a mapping from its checkpoints, which are in the folder `data`. Dropping it stops it. The lock keeps other runs
+/// away from the checkpoints.
+pub fn start(
+    sdk: &SdkConfig,
+    stand_in: StandIn,
+    settings: Settings,
+    data: &Path,
+) -> anyhow::Result<(Running, DataLock)> {
+    let folder = DataFolder::open(&data.join("mappings").join(settings.mapping_id.to_string()))?;
+    let lock = folder.lock()?;
+    let mapping = EventSourceMapping::new(
+        settings,
+        KinesisReader::new(sdk, stand_in.stream),
+        EmbeddedCheckpoints(folder.database()?),
+        LambdaInvoker::new(sdk, stand_in.function),
+        S3Objects::new(sdk, stand_in.failures, s3::ATTEMPT),
+        &Clock::system(),
+    );
+    Ok((mapping.run(), lock))
 }

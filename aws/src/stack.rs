@@ -16,8 +16,6 @@ pub struct Stack {
     pub name: String,
     /// CloudFormation's word, such as `UPDATE_COMPLETE`.
     pub status: String,
-    /// The Function URL of ingest, with a slash at its end.
-    pub url: String,
     pub resources: Resources,
     /// The URL of the spill queue's dead-letter queue.
     pub spill_dead_letters: String,
@@ -28,8 +26,6 @@ pub struct Stack {
     pub dispatch: Option<DispatchNames>,
     /// The event source mapping from the stream to the consumer.
     pub mapping: Uuid,
-    /// The URL.
-    pub dashboard: String,
     /// The names.
     pub alarms: Vec<String>,
     /// The ARN of the topic that the alarms publish to.
@@ -139,7 +135,6 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
     let names = of_dispatch("DispatchFunction")?.zip(of_dispatch("RateTable")?);
     Ok(Stack {
         status: described.stack_status,
-        url: output("Url")?,
         resources: Resources {
             stream: output("Stream")?,
             bucket: output("Bucket")?,
@@ -155,7 +150,6 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
         drain_function: output("DrainFunction")?,
         dispatch: names.map(|(function, rate_table)| DispatchNames { function, rate_table }),
         mapping: mapping.parse().with_context(|| format!("the mapping's id `{mapping}` is not a UUID"))?,
-        dashboard: output("Dashboard")?,
         alarms: of_kind("AWS::CloudWatch::Alarm").collect(),
         alarm_topic: output("AlarmTopic")?,
         name,
@@ -167,7 +161,6 @@ mod tests {
     use super::*;
 
     const OUTPUTS: &[(&str, &str)] = &[
-        ("Url", "https://x.lambda-url.eu-west-1.on.aws/"),
         ("Stream", "events"),
         ("Bucket", "archive"),
         ("ItemsTable", "items"),
@@ -179,7 +172,6 @@ mod tests {
         ("DrainFunction", "drain"),
         ("Mapping", "311b9e2f-04cd-44d8-a523-ab8cbf427e87"),
         ("AlarmTopic", "arn:aws:sns:eu-west-1:1:alarms"),
-        ("Dashboard", "https://console/"),
     ];
 
     fn stack(outputs: &[(&str, &str)]) -> anyhow::Result<Stack> {

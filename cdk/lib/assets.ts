@@ -3,7 +3,7 @@
  *
  * `-c assets=placeholder` packs a script that only fails: for templates without Rust. `-c assets=prebuilt` takes the binaries
  * that an earlier `cargo lambda build` wrote to `target/lambda`, or to the folder of `-c functions=`. The configuration is the
- * repository's `tidegate.toml`, or the file of `-c configuration=`.
+ * repository's `tidegate.toml`, or the file of `-c configuration=` or of `-c recipe=`.
  */
 
 import { spawnSync } from 'node:child_process';

@@ -10,6 +10,8 @@ export interface StageConfig {
   readonly stage: string;
   /** Keep tables, queues and the stream when the stack is deleted, and refuse to delete the stack itself. */
   readonly protectData: boolean;
+  /** Whether anyone who finds the URL may send as any tenant. */
+  readonly mayBePublic: boolean;
   /** arm64 costs a fifth less. It has not been tried. */
   readonly architecture: Architecture;
   readonly stream: StreamConfig;
@@ -40,7 +42,7 @@ export interface IngestConfig {
    * account's concurrency.
    */
   readonly reservedConcurrency?: number;
-  /** `none`: public, tenants are named by headers. `iam`: only the account's own callers, signed with SigV4. */
+  /** Of the URL. `none`: anyone can reach it. `iam`: only callers that the account allows, signed with SigV4. */
   readonly auth: 'none' | 'iam';
   /** Shift a tenth of the traffic first, and roll back if an alarm fires. */
   readonly canary: boolean;
@@ -71,10 +73,18 @@ export interface LogConfig {
   readonly retentionDays: RetentionDays;
 }
 
+interface StageChanges {
+  readonly mayBePublic?: boolean;
+  readonly stream?: StreamConfig;
+  readonly ingest?: Partial<IngestConfig>;
+  readonly consumer?: Partial<ConsumerConfig>;
+}
+
 const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' | 'metricMath'>>> = {
   dev: {
     stage: 'dev',
     protectData: false,
+    mayBePublic: true,
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 1 },
     ingest: { memoryMb: 512, auth: 'none', canary: false, tracing: true },
@@ -86,6 +96,7 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
   prod: {
     stage: 'prod',
     protectData: true,
+    mayBePublic: false,
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 2 },
     ingest: { memoryMb: 512, reservedConcurrency: 100, auth: 'none', canary: true, tracing: true },
@@ -93,6 +104,23 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
     consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: true },
     archive: { versioned: true, infrequentAccessAfterDays: 30, failuresDays: 180 },
     logs: { retentionDays: RetentionDays.THREE_MONTHS },
+  },
+};
+
+/** What the documents with a recipe ask of a stage. Their pages in `docs/recipes` have the reasons. */
+const RECIPES: Readonly<Record<string, StageChanges>> = {
+  // A source sees no second answer, so each request is traced.
+  'event-bridge': { ingest: { tracing: true, canary: true }, consumer: { tracing: true } },
+  'event-receiver': {},
+  // It asks for automatic scaling and for canary releases.
+  'event-streaming': { stream: { mode: 'on-demand' }, ingest: { canary: true } },
+  // Its cost is to follow its use, and it needs no traces.
+  'http-ingestion': { ingest: { tracing: false }, consumer: { tracing: false } },
+  // Public without credentials, on the free tier.
+  'robust-data-processor': {
+    mayBePublic: true,
+    ingest: { auth: 'none', tracing: false },
+    consumer: { tracing: false },
   },
 };
 
@@ -107,15 +135,35 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
   if (architecture !== 'x86_64' && architecture !== 'arm64') {
     throw new Error(`architecture \`${architecture}\` is not known (known: x86_64, arm64)`);
   }
+  const recipe = text(context, 'recipe');
+  const changes: StageChanges | undefined = recipe === undefined ? {} : RECIPES[recipe];
+  if (changes === undefined) {
+    throw new Error(`recipe \`${recipe}\` is not known (known: ${Object.keys(RECIPES).join(', ')})`);
+  }
+  const auth = text(context, 'auth') ?? changes.ingest?.auth ?? stage.ingest.auth;
+  if (auth !== 'none' && auth !== 'iam') throw new Error(`auth \`${auth}\` is not known (known: none, iam)`);
   return {
     ...stage,
+    stream: streamConfig(text(context, 'stream')) ?? changes.stream ?? stage.stream,
+    consumer: { ...stage.consumer, ...changes.consumer },
     architecture,
+    mayBePublic: stage.mayBePublic || changes.mayBePublic === true || text(context, 'public') === 'true',
+    ingest: { ...stage.ingest, ...changes.ingest, auth },
     namedQueries: text(context, 'namedQueries') !== 'false',
     metricMath: text(context, 'metricMath') !== 'false',
     alarmEmail: text(context, 'alarmEmail') ?? stage.alarmEmail,
     dispatchSecret: text(context, 'dispatchSecret'),
     tags: { application: 'tidegate', stage: stage.stage, 'cost-center': text(context, 'costCenter') ?? 'tidegate' },
   };
+}
+
+/** Of `-c stream=`: `on-demand`, or a number of shards. */
+function streamConfig(given: string | undefined): StreamConfig | undefined {
+  if (given === undefined) return undefined;
+  if (given === 'on-demand') return { mode: 'on-demand' };
+  const shards = Number(given);
+  if (Number.isInteger(shards) && shards >= 1) return { mode: 'provisioned', shards };
+  throw new Error(`stream \`${given}\` is not allowed (allowed: on-demand, or a number of shards)`);
 }
 
 function text(context: (key: string) => unknown, key: string): string | undefined {

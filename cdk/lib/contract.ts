@@ -29,6 +29,7 @@ export interface Permission {
     | 'dispatchDeadLetters'
     | 'rate'
     | 'targetSecret'
+    | 'credentials'
     | 'logs'
     | 'everything';
   /** Only with `objects`: the objects whose keys begin so. */
@@ -41,9 +42,16 @@ export type Extension = Pick<FunctionContract, 'variables' | 'permissions'>;
 /** A prefix of the bucket that is a table of SQL, with the columns of its lines. */
 export type TableContract = typeof file.tables.events;
 
+/** What ingest needs besides, where the configuration asks for credentials. */
+type CredentialsContract = Omit<FunctionContract, 'binary'> & {
+  /** A document without tenants. */
+  readonly empty: string;
+};
+
 export const CONTRACT = {
   ...file,
   functions: file.functions as Readonly<Record<FunctionName, FunctionContract>>,
+  credentials: file.credentials as CredentialsContract,
   dispatch: {
     ...file.dispatch,
     ofConsumer: file.dispatch.ofConsumer as Extension,

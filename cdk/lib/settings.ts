@@ -29,6 +29,14 @@ export interface Settings {
   readonly slowPut: Duration;
   /** The budgets for one request (claim checks, stream, spill queue), and time to answer. */
   readonly ingestTimeout: Duration;
+  /** Whether the configuration asks for credentials, so that ingest needs their secret. */
+  readonly needsCredentials: boolean;
+  readonly consumerTimeout: Duration;
+  /**
+   * How much later than without simulated work an event may be stored. It waits for the batch in progress, then for its own; each
+   * takes less than the time-out.
+   */
+  readonly simulatedWork: Duration;
   /** `undefined` where dispatch is off. */
   readonly dispatch?: DispatchSettings;
 }
@@ -41,9 +49,26 @@ export interface DispatchSettings {
 }
 
 interface Toml {
-  publish: Record<string, unknown>;
-  items: { days_to_live: Record<string, number> };
+  auth?: { mode?: string; origin_header?: string; credentials_file?: string };
+  publish?: Record<string, unknown>;
+  transform?: { simulate_work?: number };
+  consumer?: { timeout_seconds?: number };
+  items?: { days_to_live?: Record<string, number> };
   dispatch?: { enabled?: boolean; url?: string; rate_per_second?: number; headers?: Record<string, string> };
+}
+
+/** The configuration that is deployed: the file of `-c configuration=`, else of `-c recipe=`, else the repository's. */
+export function configurationFile(context: (key: string) => string | undefined): string {
+  const [file, recipe] = [context('configuration'), context('recipe')];
+  if (file && recipe)
+    throw new Error(`-c configuration=${file} and -c recipe=${recipe} exclude each other: leave one out`);
+  if (recipe) {
+    if (!CONTRACT.recipes.includes(recipe)) {
+      throw new Error(`recipe \`${recipe}\` is not known (known: ${CONTRACT.recipes.join(', ')})`);
+    }
+    return join(ROOT, 'recipes', `${recipe}.toml`);
+  }
+  return file || CONFIGURATION;
 }
 
 /** Reads and checks the configuration that is deployed. */
@@ -51,10 +76,15 @@ export function readSettings(file: string = CONFIGURATION): Settings {
   return settings(readFileSync(file, 'utf8'));
 }
 
-/** The settings in the text of a configuration file. */
+/** The settings in the text of a configuration file. A key that it leaves out has its default, as for the functions. */
 export function settings(toml: string): Settings {
-  const { publish, items, dispatch } = parse(toml) as unknown as Toml;
-  for (const [tier, days] of Object.entries(items.days_to_live)) {
+  const given = parse(toml) as Toml;
+  const defaults = parse(readFileSync(CONFIGURATION, 'utf8')) as Toml;
+  const { auth = {}, transform, consumer } = given;
+  const publish = { ...defaults.publish, ...given.publish };
+  // The functions take these days as a whole, too: a tier that is not named has none.
+  const days_to_live = given.items?.days_to_live ?? defaults.items?.days_to_live ?? {};
+  for (const [tier, days] of Object.entries(days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
       throw new Error(
@@ -64,17 +94,33 @@ export function settings(toml: string): Settings {
       );
     }
   }
+  const needsCredentials = (auth.mode ?? 'none') !== 'none' || auth.origin_header !== undefined;
+  if (needsCredentials && auth.credentials_file !== undefined) {
+    throw new Error(
+      `auth.credentials_file is \`${auth.credentials_file}\`, but the functions on AWS read the credentials from a secret: remove it`,
+    );
+  }
   const milliseconds = (key: string): number => {
     const value = publish[key];
     if (typeof value !== 'number')
       throw new Error(`publish.${key} must be a number of milliseconds, not ${String(value)}`);
     return value;
   };
+  const allowed = CONTRACT.consumer.timeoutSeconds;
+  const timeout = consumer?.timeout_seconds ?? allowed.default;
+  if (!(timeout >= allowed.least && timeout <= allowed.most)) {
+    throw new Error(`consumer.timeout_seconds is ${timeout}, allowed: ${allowed.least} to ${allowed.most}`);
+  }
+  const consumerTimeout = Duration.seconds(timeout);
+  const worksFor = (transform?.simulate_work ?? 0) > 0 ? 2 * timeout : 0;
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
+    needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
-    dispatch: dispatchSettings(dispatch),
+    consumerTimeout,
+    simulatedWork: Duration.seconds(worksFor),
+    dispatch: dispatchSettings({ ...defaults.dispatch, ...given.dispatch }),
   };
 }
 

@@ -5,6 +5,7 @@ import type { StageConfig } from './config';
 import { ArchiveBucket } from './constructs/archive-bucket';
 import { ArchiveSql } from './constructs/archive-sql';
 import { Consumer } from './constructs/consumer';
+import { Credentials } from './constructs/credentials';
 import { Dispatch } from './constructs/dispatch';
 import { EventStream } from './constructs/event-stream';
 import { IngestApi } from './constructs/ingest-api';
@@ -28,6 +29,7 @@ export class TidegateStack extends Stack {
     super(scope, id, props);
     const { config, settings } = props;
     const { protectData, metricMath } = config;
+    refusePublic(config, settings);
     const platform: Platform = {
       assets: props.assets,
       architecture: config.architecture,
@@ -38,7 +40,16 @@ export class TidegateStack extends Stack {
     const archive = new ArchiveBucket(this, 'Archive', config.archive);
     const stream = new EventStream(this, 'Events', { stream: config.stream, protectData });
     const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData, metricMath });
-    const ingest = new IngestApi(this, 'Ingest', { ...config.ingest, platform, settings, stream, archive, spill });
+    const credentials = settings.needsCredentials ? new Credentials(this, 'Credentials', { protectData }) : undefined;
+    const ingest = new IngestApi(this, 'Ingest', {
+      ...config.ingest,
+      platform,
+      settings,
+      stream,
+      archive,
+      spill,
+      credentials,
+    });
 
     const items = new ItemsTable(this, 'Items', { protectData, metricMath });
     const ledger = new LedgerTable(this, 'Ledger', { protectData });
@@ -56,6 +67,7 @@ export class TidegateStack extends Stack {
     const consumer = new Consumer(this, 'Consumer', {
       ...config.consumer,
       platform,
+      settings,
       stream,
       archive,
       items,
@@ -70,6 +82,7 @@ export class TidegateStack extends Stack {
       alarmEmail: config.alarmEmail,
       settings,
       streamConfig: config.stream,
+      credentials,
       ingest,
       stream,
       spill,
@@ -109,9 +122,19 @@ export class TidegateStack extends Stack {
       }),
       Dashboard: `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${monitoring.dashboard.dashboardName}`,
     });
+    if (credentials !== undefined) this.outputs({ CredentialsSecret: credentials.secret.secretArn });
   }
 
   private outputs(values: Record<string, string>): void {
     for (const [name, value] of Object.entries(values)) new CfnOutput(this, name, { value });
   }
+}
+
+/** A URL without credentials and without IAM lets anyone write as any tenant. That must be meant. */
+function refusePublic({ stage, mayBePublic, ingest }: StageConfig, { needsCredentials }: Settings): void {
+  if (mayBePublic || needsCredentials || ingest.auth === 'iam') return;
+  throw new Error(
+    `${stage} would be public: auth.mode is \`none\`, so anyone who finds the URL can send as any tenant: set auth.mode to ` +
+      '`api_key` or `signature` in tidegate.toml, or deploy with -c auth=iam, or, if this is meant, with -c public=true',
+  );
 }

@@ -80,7 +80,7 @@ test('the numbers of functions, stream and queues in the template are those of t
   const dev = template('dev');
   const { consumer, spill, stream } = CONTRACT;
   const { MemorySize, Timeout } = resource(dev, 'AWS::Lambda::Function', 'Consumer').Properties;
-  assert.deepEqual([MemorySize, Timeout], [consumer.memoryMb, consumer.timeoutSeconds]);
+  assert.deepEqual([MemorySize, Timeout], [consumer.memoryMb, consumer.timeoutSeconds.default]);
   assert.equal(resource(dev, 'AWS::Lambda::Function', 'SpillDrain').Properties.Timeout, spill.drainTimeoutSeconds);
   assert.equal(
     resource(dev, 'AWS::Kinesis::Stream', 'Events').Properties.RetentionPeriodHours * 3_600,

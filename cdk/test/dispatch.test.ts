@@ -141,6 +141,7 @@ function shown(functionId: string, { action, on, prefix }: Permission): string {
     dispatchDeadLetters: () => of('AWS::SQS::Queue', 'DispatchDeadLetters'),
     rate: () => of('AWS::DynamoDB::Table', 'DispatchRate'),
     targetSecret: () => SECRET,
+    credentials: () => undefined,
     logs: () => of('AWS::Logs::LogGroup', functionId),
     everything: () => '*',
   };

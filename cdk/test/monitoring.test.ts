@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parse } from 'smol-toml';
 import { Template } from 'aws-cdk-lib/assertions';
+import { settings } from '../lib/settings';
 import {
   type AlarmJson,
   alarms,
@@ -160,3 +161,19 @@ function estimate(of: Template): { expression: string; metrics: Map<string, stri
   const [[{ expression }], ...metrics] = widget.properties.metrics;
   return { expression, metrics: new Map(metrics.map((metric: Json[]) => [metric.at(-1).id, metric[1]])) };
 }
+
+test('with simulated work and a long time-out, an alarm about the consumer fires only if a batch takes longer than its work', () => {
+  const toml = source('tidegate.toml')
+    .replace(/^simulate_work = .*$/m, 'simulate_work = 0.05')
+    .replace(/^timeout_seconds = .*$/m, 'timeout_seconds = 900');
+  const of = Template.fromStack(stack('dev', {}, undefined, settings(toml)));
+  const seconds = (template: Template) =>
+    Object.fromEntries(alarms(template).map(({ name, Threshold }) => [name, Threshold / 1000]));
+  const [plain, simulated] = [seconds(template('dev')), seconds(of)];
+  assert.deepEqual([plain.freshness, plain['consumer-lag'], plain['consumer-slow']], [5, 60, 48]);
+  assert.deepEqual([simulated.freshness, simulated['consumer-lag'], simulated['consumer-slow']], [1805, 1860, 870]);
+  assert.equal(resource(of, 'AWS::Lambda::Function', 'Consumer').Properties.Timeout, 900);
+  // The oldest record of a batch is far from the age at which records fail.
+  const { MaximumRecordAgeInSeconds } = resource(of, 'AWS::Lambda::EventSourceMapping', 'ConsumerMapping').Properties;
+  assert.ok(MaximumRecordAgeInSeconds > 10 * 1800);
+});

@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { Validations } from 'aws-cdk-lib';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
-import { AwsSolutionsChecks } from 'cdk-nag';
-import { app, type Json, list, resource, resources, STAGES, type StageName, source, stack, template } from './stack';
+import {
+  app,
+  type Json,
+  list,
+  nag,
+  resource,
+  resources,
+  STAGES,
+  type StageName,
+  source,
+  stack,
+  template,
+} from './stack';
 
 // Permissions.
 
@@ -112,18 +120,6 @@ function findings(stage: StageName): string[] {
   const within = app();
   stack(stage, {}, within);
   return nag(within);
-}
-
-function nag(within: ReturnType<typeof app>): string[] {
-  Validations.of(within).addPlugins(new AwsSolutionsChecks(within));
-  try {
-    within.synth();
-  } catch (error) {
-    // The findings are in the report: the tests judge them.
-    if ((error as Error).name !== 'ValidationFailed') throw error;
-  }
-  const { pluginReports } = JSON.parse(readFileSync(join(within.outdir, 'validation-report.json'), 'utf8'));
-  return pluginReports.flatMap(({ violations }: Json) => violations.map(({ ruleName }: Json) => ruleName));
 }
 
 /** The statements of all roles, and of the policy for producers. */

@@ -16,7 +16,41 @@ test('ingest has time for its budgets and for the answer', () => {
   assert.equal(settings(source('tidegate.toml')).ingestTimeout.toSeconds(), 15);
 });
 
-test('a configuration without one of the budgets is refused by name', () => {
-  const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, '');
-  assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not undefined/);
+test('the time-out of the consumer is that of the configuration, within the bounds of the functions', () => {
+  const toml = source('tidegate.toml');
+  const timeout = (seconds: string) => settings(toml.replace(/^timeout_seconds = .*$/m, seconds)).consumerTimeout;
+  assert.equal(timeout('timeout_seconds = 900').toSeconds(), 900);
+  assert.equal(timeout('').toSeconds(), 60);
+  for (const bad of ['29', '901', '"60s"']) {
+    assert.throws(
+      () => timeout(`timeout_seconds = ${bad}`),
+      /consumer\.timeout_seconds is (29|901|60s), allowed: 30 to 900/,
+    );
+  }
+});
+
+test('with simulated work an event may be late by two batches', () => {
+  const toml = source('tidegate.toml');
+  const simulated = toml.replace(/^simulate_work = .*$/m, 'simulate_work = 0.05');
+  const late = (text: string) => settings(text).simulatedWork.toSeconds();
+  assert.deepEqual([late(toml), late(simulated)], [0, 120]);
+});
+
+test('a key that is left out has its default, and one that is no number is refused by name', () => {
+  assert.deepEqual(settings(''), settings(source('tidegate.toml')));
+  const toml = source('tidegate.toml').replace(/^claim_check_ms = .*$/m, 'claim_check_ms = "long"');
+  assert.throws(() => settings(toml), /publish\.claim_check_ms must be a number of milliseconds, not long/);
+});
+
+test('credentials are needed for keys, for signatures and for a secret header, and come from the secret', () => {
+  const auth = (lines: string) => settings(source('tidegate.toml').replace(/^mode = "none"$/m, lines)).needsCredentials;
+  assert.equal(auth('mode = "none"'), false);
+  assert.equal(auth('mode = "api_key"'), true);
+  assert.equal(auth('mode = "signature"'), true);
+  assert.equal(auth('mode = "none"\norigin_header = "X-Origin"'), true);
+  assert.equal(settings(source('tidegate.toml').replace('[auth]', '[unused]')).needsCredentials, false);
+  assert.throws(
+    () => auth('mode = "api_key"\ncredentials_file = "keys.json"'),
+    /auth\.credentials_file is `keys\.json`, but the functions on AWS read the credentials from a secret: remove it/,
+  );
 });

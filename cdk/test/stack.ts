@@ -3,8 +3,9 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { App } from 'aws-cdk-lib';
+import { App, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import { AwsSolutionsChecks } from 'cdk-nag';
 import { functionAssets } from '../lib/assets';
 import { type StageConfig, stageConfig } from '../lib/config';
 import { ROOT, readSettings, type Settings, settings } from '../lib/settings';
@@ -28,9 +29,15 @@ export function stack(
   within = app(),
   settings = readSettings(),
 ): TidegateStack {
-  const config = { ...stageConfig((key) => (key === 'stage' ? stage : undefined)), ...change };
+  const context: Record<string, string> = { stage, public: 'true' };
+  const config = { ...stageConfig((key) => context[key]), ...change };
   const assets = functionAssets('placeholder', config.architecture);
   return new TidegateStack(within, `Tidegate-${stage}`, { config, settings, assets });
+}
+
+/** `tidegate.toml`, but with API keys. */
+export function withKeys(): Settings {
+  return settings(source('tidegate.toml').replace(/^mode = "none"$/m, 'mode = "api_key"'));
 }
 
 const templates = new Map<StageName, Template>();
@@ -48,6 +55,7 @@ export function dispatchSettings(rate = '20.0'): Settings {
     .replace(/(\[dispatch\](?:\n#.*)*\n)enabled = false/, '$1enabled = true')
     .replace('url = ""', 'url = "https://target.example.com/graphql"')
     .replace('rate_per_second = 10.0', `rate_per_second = ${rate}`)
+    .replace(/^mode = "none"$/m, 'mode = "api_key"')
     .replace('# Authorization = "Bearer {secret}"', 'Authorization = "Bearer {secret}"');
   return settings(toml);
 }
@@ -56,10 +64,19 @@ export const SECRET = 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:t
 
 let dispatching: Template | undefined;
 
-/** The template of prod with dispatch: everything that can be deployed. */
+/** The template of `prod` with API keys and dispatch: it has every resource and every alarm that there can be. */
 export function dispatchTemplate(): Template {
-  dispatching ??= Template.fromStack(stack('prod', { dispatchSecret: SECRET }, app(), dispatchSettings()));
+  const change = { mayBePublic: false, dispatchSecret: SECRET };
+  dispatching ??= Template.fromStack(stack('prod', change, app(), dispatchSettings()));
   return dispatching;
+}
+
+let keys: Template | undefined;
+
+/** The template of `prod` with API keys: ingest asks for them. */
+export function templateWithKeys(): Template {
+  keys ??= Template.fromStack(stack('prod', { mayBePublic: false }, app(), withKeys()));
+  return keys;
 }
 
 export type Json = any;
@@ -131,4 +148,17 @@ export function alarms(of: Template): AlarmJson[] {
       metrics: metrics.length > 0 ? metrics : [rest],
     };
   });
+}
+
+/** The rules of cdk-nag that are broken and not acknowledged. */
+export function nag(within: App): string[] {
+  Validations.of(within).addPlugins(new AwsSolutionsChecks(within));
+  try {
+    within.synth();
+  } catch (error) {
+    // The findings are in the report: the tests judge them.
+    if ((error as Error).name !== 'ValidationFailed') throw error;
+  }
+  const { pluginReports } = JSON.parse(readFileSync(join(within.outdir, 'validation-report.json'), 'utf8'));
+  return pluginReports.flatMap(({ violations }: Json) => violations.map(({ ruleName }: Json) => ruleName));
 }

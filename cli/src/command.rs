@@ -1,5 +1,6 @@
 //! The commands. Each file has a command's options, and what it prints.
 
+mod accept;
 mod audit;
 mod cat;
 #[cfg(feature = "aws")]
@@ -10,6 +11,7 @@ mod local;
 mod mapping;
 mod redrive;
 mod replay;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,15 @@ pub(crate) enum Command {
     ///
     /// Example: tidegate local --listen 127.0.0.1:9000 --data /tmp/tidegate
     Local(local::LocalOptions),
+    /// Run the acceptance of a document that Tidegate has a recipe for
+    ///
+    /// Each requirement is a line: PASS or FAIL with what was seen, or SKIP with
+    /// what is missing to see it.
+    /// Exit code 0: no line failed. 1: one did. 2: it could not be run.
+    ///
+    /// Example: tidegate accept robust-data-processor
+    #[command(verbatim_doc_comment)]
+    Accept(accept::AcceptOptions),
     /// Check that every event is stored exactly once
     ///
     /// It compares the stream, the archive, the items, the manifest, the
@@ -59,6 +70,10 @@ pub(crate) enum Command {
     ///
     /// Example: tidegate replay --tenant acme --to-data /tmp/other
     Replay(replay::ReplayOptions),
+    /// Print archived events as they are stored
+    ///
+    /// Example: tidegate tail --tenant acme --follow
+    Tail(tail::TailOptions),
     /// Run an event source mapping from a Kinesis stream to a Lambda function
     ///
     /// For emulators, whose own mappings do not bisect batches or save failed
@@ -97,6 +112,7 @@ impl Command {
     /// An error comes with its exit code.
     pub(crate) async fn run(self, adapters: &impl Adapters) -> Result<ExitCode, (anyhow::Error, u8)> {
         let done = match self {
+            Self::Accept(options) => return accept::run(options).await.map_err(|error| (error, UNREADABLE)),
             Self::Audit(options) => return audit::run(options).await.map_err(|error| (error, UNREADABLE)),
             #[cfg(feature = "aws")]
             Self::Doctor(options) => return doctor::run(options).await.map_err(|error| (error, UNREADABLE)),
@@ -106,6 +122,7 @@ impl Command {
             Self::Cat(options) => cat::run(options).await,
             Self::Redrive(options) => redrive::run(options, adapters).await,
             Self::Replay(options) => replay::run(options, adapters).await,
+            Self::Tail(options) => tail::run(options).await,
             Self::Function(options) => function::run(options, adapters).await,
         };
         done.map(|()| ExitCode::SUCCESS).map_err(|error| (error, FAILED))

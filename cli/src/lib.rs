@@ -2,6 +2,9 @@
 //!
 //! It reads options and prints reports. The crates `operate`, `local` and `aws` do the work.
 
+// They panic if the reader has closed the pipe, as `head` does. Use `terminal`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod command;
 mod open;
 mod options;
@@ -13,6 +16,7 @@ use clap::Parser;
 use local::adapters::{Adapters, Plain};
 
 use command::Arguments;
+use terminal::note;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
@@ -25,7 +29,7 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("tidegate: {error}");
+            note(format_args!("tidegate: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -33,7 +37,7 @@ pub fn main_with(adapters: &impl Adapters) -> ExitCode {
     // A read of a socket or of stdin may still be in progress in a thread: do not wait for it.
     runtime.shutdown_background();
     ended.unwrap_or_else(|(error, code)| {
-        eprintln!("tidegate: {error:#}");
+        note(format_args!("tidegate: {error:#}"));
         ExitCode::from(code)
     })
 }

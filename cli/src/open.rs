@@ -9,6 +9,9 @@ use operate::deployment::Deployment;
 #[cfg(feature = "aws")]
 mod stack;
 
+#[cfg(feature = "aws")]
+pub(crate) use stack::StackOptions;
+
 /// Which deployment a command works on.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DeploymentOptions {
@@ -28,6 +31,21 @@ pub(crate) enum Opened<F> {
 }
 
 impl DeploymentOptions {
+    /// A local run's data folder.
+    pub(crate) fn of_folder(data: PathBuf) -> Self {
+        Self {
+            data,
+            #[cfg(feature = "aws")]
+            stack: stack::StackOptions::default(),
+        }
+    }
+
+    /// A deployed stack.
+    #[cfg(feature = "aws")]
+    pub(crate) fn of_stack(stack: stack::StackOptions) -> Self {
+        Self { data: PathBuf::new(), stack }
+    }
+
     /// Nothing is created.
     pub(crate) async fn open<'a, A: Adapters>(
         &self,
@@ -76,10 +94,6 @@ impl TargetOptions {
         }
         #[cfg(not(feature = "aws"))]
         let _ = source;
-        Some(DeploymentOptions {
-            data: self.to_data.clone()?,
-            #[cfg(feature = "aws")]
-            stack: stack::StackOptions::default(),
-        })
+        Some(DeploymentOptions::of_folder(self.to_data.clone()?))
     }
 }

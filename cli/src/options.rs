@@ -4,26 +4,49 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use operate::archive::Span;
-use shared::config::Config;
+use shared::config::{Config, ConfigSource, Recipe};
 use shared::time::Timestamp;
 
-/// The configuration file.
+/// The configuration.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConfigOption {
+    #[command(flatten)]
+    given: GivenConfig,
+}
+
+/// The configuration that is named, and no other.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GivenConfig {
     /// Configuration file [default: tidegate.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Built-in configuration instead of a file, such as robust-data-processor
+    ///
+    /// One of event-bridge, event-receiver, event-streaming, http-ingestion,
+    /// robust-data-processor.
+    #[arg(long, value_name = "NAME", value_parser = Recipe::named, conflicts_with = "config", verbatim_doc_comment)]
+    recipe: Option<Recipe>,
+}
+
+impl GivenConfig {
+    pub(crate) fn source(&self) -> ConfigSource {
+        let file = || self.config.clone().map(ConfigSource::File);
+        self.recipe.map(ConfigSource::Recipe).or_else(file).unwrap_or_default()
+    }
 }
 
 impl ConfigOption {
-    pub(crate) fn file(&self) -> Option<PathBuf> {
+    pub(crate) fn source(&self) -> ConfigSource {
         let here = Path::new("tidegate.toml");
-        self.config.clone().or_else(|| here.exists().then(|| here.to_owned()))
+        match self.given.source() {
+            ConfigSource::Defaults if here.exists() => ConfigSource::File(here.to_owned()),
+            given => given,
+        }
     }
 
-    /// The file, with the environment's overrides.
+    /// With the environment's overrides.
     pub(crate) fn load(&self) -> anyhow::Result<Config> {
-        Ok(shared::config::load_here(self.file().as_deref())?)
+        Ok(self.source().load_here()?)
     }
 }
 
@@ -47,4 +70,37 @@ impl SpanOptions {
 fn time(text: &str) -> Result<Timestamp, String> {
     let error = |_| format!("`{text}` is not an RFC 3339 time, such as 2026-11-21T09:30:00Z");
     serde_json::from_value(text.into()).map_err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        config: GivenConfig,
+    }
+
+    fn given(arguments: &[&str]) -> Result<GivenConfig, clap::Error> {
+        Arguments::try_parse_from(["test"].iter().chain(arguments)).map(|arguments| arguments.config)
+    }
+
+    #[test]
+    fn a_child_gets_the_configuration_that_its_parent_has() {
+        for arguments in [&[][..], &["--config", "a.toml"], &["--recipe", "event-bridge"]] {
+            let source = given(arguments).unwrap().source();
+            assert_eq!(source.options(), arguments);
+        }
+    }
+
+    #[test]
+    fn a_file_and_a_recipe_together_are_refused_by_name() {
+        let error = given(&["--config", "a.toml", "--recipe", "event-bridge"]).unwrap_err().to_string();
+        assert!(error.contains("--config <FILE>") && error.contains("--recipe <NAME>"), "{error}");
+        let error = given(&["--recipe", "bridge"]).unwrap_err().to_string();
+        assert!(error.contains("recipe `bridge` is not known (known: event-bridge,"), "{error}");
+    }
 }

@@ -1,21 +1,50 @@
-//! Standard output, the progress bar on stderr, and the signals that stop a command.
+//! All that a command prints, the progress bar on stderr, and the signals that stop a command.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The bar is drawn at most this often.
 const BETWEEN: Duration = Duration::from_millis(100);
+/// How often a waiting command looks whether stdout is closed.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 const WIDTH: u64 = 30;
 
-/// Prints to stdout. A reader that has closed the pipe is no error.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+/// Prints a line to stdout.
+pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
+    unless_closed(writeln!(std::io::stdout(), "{text}"))
+}
+
+/// Prints a line to stderr. If that fails, there is no other place to say so.
+pub(crate) fn note(text: impl Display) {
+    let _gone = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The result of writing to stdout. A reader that has closed the pipe is no error: `println!` would panic.
+pub(crate) fn unless_closed(written: std::io::Result<()>) -> anyhow::Result<()> {
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("stdout"),
         _ => Ok(()),
+    }
+}
+
+/// Returns when the reader of stdout has closed the pipe. A command that waits for events would not notice it until it
+/// writes the next one.
+pub(crate) async fn stdout_is_closed() {
+    let stdout = std::io::stdout();
+    loop {
+        // Errors and a hang-up are reported without being asked for.
+        let mut pipe = [PollFd::new(&stdout, PollFlags::empty())];
+        let polled = poll(&mut pipe, Some(&Timespec::default()));
+        if polled.is_ok() && pipe[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
 }
 
@@ -82,6 +111,13 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+        let check = |kind: ErrorKind| unless_closed(Err(kind.into())).map_err(|error| format!("{error:#}"));
+        assert_eq!(check(ErrorKind::BrokenPipe), Ok(()));
+        assert_eq!(check(ErrorKind::StorageFull), Err("stdout: no storage space".to_owned()));
+    }
 
     #[test]
     fn a_bar_fills_with_what_is_done() {

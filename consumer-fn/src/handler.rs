@@ -1,6 +1,7 @@
 //! The handler: takes a batch through the stages, from top to bottom.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lambda_events::event::streams::KinesisEventResponse;
 use shared::config::Config;
@@ -57,6 +58,21 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
 }
 
 impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L, D> {
+    /// Says at start-up how long a text may be, where work is simulated.
+    pub(crate) fn log_longest_text(&self) {
+        let Some(work) = self.config.simulated_work() else { return };
+        let characters = work.longest_text();
+        tracing::info!(
+            text.characters = characters,
+            "work is simulated on texts of at most {characters} characters"
+        );
+    }
+
+    /// The time limits of an invocation that is over after `remaining`, or after the configured time-out if that is unknown.
+    pub(crate) fn deadline(&self, remaining: Option<Duration>) -> Deadline {
+        Deadline::after(remaining.unwrap_or_else(|| self.config.consumer.timeout()), &self.config)
+    }
+
     /// Processes a batch, and answers how much of it is done. It never fails: bad data goes to quarantine, and a failure that may
     /// pass ends the batch before the record that it concerns ([`crate::prefix`]).
     ///
@@ -68,7 +84,7 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L
         let decoded = decode(&batch, config);
         let events = decoded.entries.len();
         let resolved = resolve(decoded, objects, config.limits.claim_check_bytes, deadline.resolve).await;
-        let worked = simulate(resolved, config.transform.work_per_character(), deadline.simulate).await;
+        let worked = simulate(resolved, config.simulated_work(), deadline.simulate).await;
         let prepared = worked.map(|position, event| {
             Prepared::new(event, batch.origin(position), transform, config, started_at)
         });

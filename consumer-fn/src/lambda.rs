@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::objects::ObjectStore;
@@ -9,7 +10,6 @@ use shared::telemetry::EmbeddedMetrics;
 use shared::time::{Clock, Timestamp};
 
 use crate::batch::Batch;
-use crate::deadline::Deadline;
 use crate::dispatch::DispatchQueue;
 use crate::handler::Consumer;
 use crate::items::ItemStore;
@@ -21,11 +21,12 @@ pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue>(
     consumer: Consumer<I, O, L, D>,
     metrics: EmbeddedMetrics,
 ) -> Result<(), Error> {
+    consumer.log_longest_text();
     let consumer = Arc::new(consumer);
     let handler = service_fn(move |event: LambdaEvent<Batch>| {
         let consumer = Arc::clone(&consumer);
         async move {
-            let deadline = deadline(event.context.deadline, &Clock::system());
+            let deadline = consumer.deadline(remaining(event.context.deadline, &Clock::system()));
             // Boxed: the runtime wraps this future so often that its type exceeds the compiler's depth limit.
             let response = Box::pin(consumer.handle(event.payload, deadline)).await;
             metrics.flush();
@@ -36,8 +37,8 @@ pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue>(
 }
 
 /// The time left, by the runtime's header. Some local hosts send a time in the past, or a duration: that says nothing.
-fn deadline(unix_ms: u64, clock: &Clock) -> Deadline {
+fn remaining(unix_ms: u64, clock: &Clock) -> Option<Duration> {
     let end = Timestamp::from_unix_ms(i64::try_from(unix_ms).unwrap_or(i64::MAX));
     let remaining = end.since(clock.now());
-    if remaining.is_zero() { Deadline::unknown() } else { Deadline::after(remaining) }
+    (!remaining.is_zero()).then_some(remaining)
 }

@@ -31,6 +31,8 @@ pub(crate) enum Reason {
     ClaimMismatch,
     /// The claim checks of its record are more than is fetched for one record.
     ClaimsTooLarge,
+    /// The simulated work on its text does not fit the consumer's time-out.
+    WorkTooLong,
     /// Another event with another content has its id.
     IdReused,
     /// The item store will never take its item.
@@ -44,6 +46,7 @@ impl Reason {
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMismatch => "claim_mismatch",
             Self::ClaimsTooLarge => "claims_too_large",
+            Self::WorkTooLong => "work_too_long",
             Self::IdReused => "id_reused",
             Self::ItemRefused => "item_refused",
         }

@@ -10,6 +10,7 @@ mod ledger;
 mod permissions;
 mod prefix_rule;
 mod redrive;
+mod simulated_work;
 mod stores;
 
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Pipeline {
 
     /// One invocation with the stream's records from `first` on.
     async fn invoke_from(&self, first: usize, records: &[Vec<u8>]) -> usize {
-        let deadline = Deadline::after(Duration::from_mins(1));
+        let deadline = Deadline::after(Duration::from_mins(1), &self.config);
         let response = self.consumer().handle(batch(first, records), deadline).await;
         unfinished(&response, first + records.len())
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::BodyExt;
+use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestState, router};
 use shared::config::Config;
 use shared::format::event_line::Event;
@@ -123,8 +124,9 @@ fn answer_to(input: &Input, ports: Ports) -> FuzzAnswer {
         config.tenants.spread.insert("acme".to_owned().try_into().unwrap(), 3);
     }
     let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
+    let (credentials, objects) = (Credentials::none(), ports.objects());
     let state =
-        IngestState::new(Arc::new(config), ports.clone(), ports.objects(), ports, clock, counting_ids());
+        IngestState::new(Arc::new(config), credentials, ports.clone(), objects, ports, clock, counting_ids());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {

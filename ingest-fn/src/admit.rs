@@ -1,14 +1,17 @@
-//! The first stage: what a request's line and headers say, checked before a byte of its body is read.
+//! The first stage: what a request's line and headers say, and whose it is. This is the one place that decides about tenant
+//! and tier.
 
 use http::HeaderMap;
-use shared::config::Config;
+use shared::config::{AuthMode, Config};
 use shared::format::facts::Source;
 use shared::id::TenantId;
 use shared::tier::Tier;
 use shared::time::Timestamp;
 
+use crate::credentials::Identity;
 use crate::media::{self, Coding, MediaType};
 use crate::rejection::Rejection;
+use crate::signature;
 
 /// The longest trace header that travels with an event; a `traceparent` has 55 bytes, X-Ray's header some more.
 /// A longer one is dropped: a trace is no reason to refuse an event.
@@ -23,12 +26,19 @@ pub(crate) struct RawRequest<'a> {
     pub(crate) headers: &'a HeaderMap,
 }
 
-/// A request that may send its body.
+/// Whose request it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    pub(crate) tier: Tier,
+    /// The tenant of the credential, else the one that path or header name; else each event names its own.
+    pub(crate) tenant: Option<TenantId>,
+    /// Whether a credential proved it. Then an event cannot name another tenant.
+    pub(crate) is_proven: bool,
+}
+
+/// A request with everything that its headers say about its events.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
-    pub(crate) tier: Tier,
-    /// The tenant that path or header name; else each event names its own.
-    pub(crate) tenant: Option<TenantId>,
     pub(crate) source: Source,
     pub(crate) media_type: MediaType,
     pub(crate) coding: Coding,
@@ -38,10 +48,45 @@ pub(crate) struct Admitted {
     pub(crate) received_at: Timestamp,
 }
 
-/// Checks tier, tenant and media type.
+/// Decides tenant and tier. With a credential they are its own, and what path and headers name must agree.
+pub(crate) fn sender(
+    raw: &RawRequest<'_>,
+    credential: Option<&Identity>,
+    config: &Config,
+) -> Result<Sender, Rejection> {
+    let Some(Identity { tenant: own, tier }) = credential else {
+        let tier = named_tier(raw.headers, config)?;
+        return Ok(Sender { tier, tenant: tenant(raw)?, is_proven: false });
+    };
+    let sender = Sender { tier: tier.clone(), tenant: Some(own.clone()), is_proven: true };
+    for named in raw.headers.get_all("x-customer-tier") {
+        if named.as_bytes() != tier.as_str().as_bytes() {
+            return Err(Rejection::mismatch("tier", tier.as_str(), &shown(named.as_bytes())));
+        }
+    }
+    for named in tenants(raw) {
+        sender.agrees(&named?)?;
+    }
+    Ok(sender)
+}
+
+impl Sender {
+    /// Fails if `named`, by the request or one of its events, is another tenant than the sender's.
+    pub(crate) fn agrees(&self, named: &TenantId) -> Result<(), Rejection> {
+        match &self.tenant {
+            Some(own) if own != named && self.is_proven => {
+                Err(Rejection::mismatch("tenant", own.as_str(), named.as_str()))
+            }
+            Some(own) if own != named => {
+                Err(Rejection::TenantConflict { first: own.to_string(), second: named.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks media type and coding, and takes what travels with the events.
 pub(crate) fn admit(raw: &RawRequest<'_>, config: &Config, now: Timestamp) -> Result<Admitted, Rejection> {
-    let tier = tier(raw.headers, config)?;
-    let tenant = tenant(raw)?;
     let media_type = media::media_type(raw.headers)?;
     let source = match (raw.tenant_in_path, media_type) {
         (Some(_), _) => Source::Webhook,
@@ -49,18 +94,17 @@ pub(crate) fn admit(raw: &RawRequest<'_>, config: &Config, now: Timestamp) -> Re
         (None, MediaType::Json | MediaType::Ndjson) => Source::JsonUpload,
     };
     Ok(Admitted {
-        tier,
-        tenant,
         source,
         media_type,
         coding: media::coding(raw.headers)?,
-        idempotency_key: idempotency_key(raw.headers)?,
+        idempotency_key: idempotency_key(raw.headers, config.auth.mode)?,
         trace: trace(raw.headers),
         received_at: now,
     })
 }
 
-fn tier(headers: &HeaderMap, config: &Config) -> Result<Tier, Rejection> {
+/// The tier that the header names, else the default.
+fn named_tier(headers: &HeaderMap, config: &Config) -> Result<Tier, Rejection> {
     let tiers = &config.tiers;
     match headers.get("x-customer-tier") {
         Some(value) => {
@@ -75,27 +119,37 @@ fn tier(headers: &HeaderMap, config: &Config) -> Result<Tier, Rejection> {
 }
 
 /// The one tenant that path and header name.
-fn tenant(raw: &RawRequest<'_>) -> Result<Option<TenantId>, Rejection> {
-    let mut named = raw.tenant_in_path.map(TenantId::parse).transpose()?;
-    for value in raw.headers.get_all("x-tenant-id") {
-        let tenant = TenantId::parse(&String::from_utf8_lossy(value.as_bytes()))?;
-        named = Some(agreed(named, tenant)?);
-    }
-    Ok(named)
-}
-
-/// `tenant`, unless another one was `named` already.
-pub(crate) fn agreed(named: Option<TenantId>, tenant: TenantId) -> Result<TenantId, Rejection> {
-    match named {
-        Some(first) if first != tenant => {
-            Err(Rejection::TenantConflict { first: first.to_string(), second: tenant.to_string() })
+pub(crate) fn tenant(raw: &RawRequest<'_>) -> Result<Option<TenantId>, Rejection> {
+    let mut first: Option<TenantId> = None;
+    for named in tenants(raw) {
+        let named = named?;
+        match &first {
+            Some(first) if *first != named => {
+                return Err(Rejection::TenantConflict {
+                    first: first.to_string(),
+                    second: named.to_string(),
+                });
+            }
+            _ => first = Some(named),
         }
-        _ => Ok(tenant),
     }
+    Ok(first)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Rejection> {
-    for name in ["idempotency-key", "webhook-id"] {
+/// The tenants that path and header name.
+fn tenants(raw: &RawRequest<'_>) -> impl Iterator<Item = Result<TenantId, Rejection>> {
+    let in_path = raw.tenant_in_path.into_iter().map(|tenant| Ok(TenantId::parse(tenant)?));
+    let in_headers = raw.headers.get_all("x-tenant-id").iter();
+    in_path.chain(in_headers.map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value.as_bytes()))?)))
+}
+
+fn idempotency_key(headers: &HeaderMap, mode: AuthMode) -> Result<Option<String>, Rejection> {
+    // Nothing signs `Idempotency-Key`. With it, a signed message that is sent again would be another event.
+    let names: &[&'static str] = match mode {
+        AuthMode::Signature => &[signature::ID],
+        AuthMode::None | AuthMode::ApiKey => &["idempotency-key", signature::ID],
+    };
+    for &name in names {
         if let Some(value) = headers.get(name) {
             let key = std::str::from_utf8(value.as_bytes()).map_err(|_| Rejection::HeaderNotText(name))?;
             return Ok(Some(key.to_owned()));
@@ -121,7 +175,10 @@ mod tests {
 
     use super::*;
 
-    fn admit_with(tenant_in_path: Option<&str>, headers: &[(&str, &str)]) -> Result<Admitted, Rejection> {
+    fn admit_with(
+        tenant_in_path: Option<&str>,
+        headers: &[(&str, &str)],
+    ) -> Result<(Sender, Admitted), Rejection> {
         let json = [("content-type", "application/json")];
         let all = json.iter().chain(headers).map(|(name, value)| {
             (name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
@@ -132,7 +189,8 @@ mod tests {
             map.append(name, value);
         }
         let raw = RawRequest { tenant_in_path, headers: &map };
-        admit(&raw, &Config::default(), Timestamp::from_unix_ms(0))
+        let config = Config::default();
+        Ok((sender(&raw, None, &config)?, admit(&raw, &config, Timestamp::from_unix_ms(0))?))
     }
 
     fn refused(tenant_in_path: Option<&str>, headers: &[(&str, &str)]) -> String {
@@ -143,13 +201,13 @@ mod tests {
     fn only_an_allowed_tier_is_let_in_and_the_answer_names_them() {
         insta::assert_snapshot!(refused(None, &[("x-customer-tier", "gold")]), @"tier `gold` is not allowed (allowed: free, pro, enterprise)");
         insta::assert_snapshot!(refused(None, &[("x-customer-tier", "PRO")]), @"tier `PRO` is not allowed (allowed: free, pro, enterprise)");
-        insta::assert_snapshot!(refused(None, &[]), @"the header `X-Customer-Tier` is missing (allowed: free, pro, enterprise)");
+        insta::assert_snapshot!(refused(None, &[]), @"the header `X-Customer-Tier` is missing (allowed: free, pro, enterprise): send it, or set `tiers.default`, or start with `--recipe robust-data-processor`");
     }
 
     #[test]
     fn path_and_header_may_name_the_tenant_if_they_agree() {
         let pro = ("x-customer-tier", "pro");
-        let tenant = |path, headers: &[_]| admit_with(path, headers).unwrap().tenant.map(|t| t.to_string());
+        let tenant = |path, headers: &[_]| admit_with(path, headers).unwrap().0.tenant.map(|t| t.to_string());
         assert_eq!(tenant(None, &[pro]), None);
         assert_eq!(tenant(Some("acme"), &[pro]).unwrap(), "acme");
         assert_eq!(tenant(Some("acme"), &[pro, ("x-tenant-id", "acme")]).unwrap(), "acme");
@@ -160,14 +218,14 @@ mod tests {
     #[test]
     fn the_webhook_path_makes_the_source_webhook_whatever_the_media_type() {
         let pro = ("x-customer-tier", "pro");
-        assert_eq!(admit_with(Some("acme"), &[pro]).unwrap().source, Source::Webhook);
-        assert_eq!(admit_with(None, &[pro]).unwrap().source, Source::JsonUpload);
+        assert_eq!(admit_with(Some("acme"), &[pro]).unwrap().1.source, Source::Webhook);
+        assert_eq!(admit_with(None, &[pro]).unwrap().1.source, Source::JsonUpload);
     }
 
     #[test]
     fn a_trace_is_taken_along_unless_it_is_too_long() {
         let trace = |headers: &[(&str, &str)]| {
-            admit_with(None, &[&[("x-customer-tier", "pro")], headers].concat()).unwrap().trace
+            admit_with(None, &[&[("x-customer-tier", "pro")], headers].concat()).unwrap().1.trace
         };
         assert_eq!(
             trace(&[("traceparent", "00-a-b-01"), ("x-amzn-trace-id", "Root=1")]).unwrap(),

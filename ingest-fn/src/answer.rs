@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{StatusCode, header};
 use serde::Serialize;
 use shared::id::EventId;
@@ -12,9 +12,6 @@ use tracing::Level;
 use crate::cut::{Form, RequestEvents};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
-
-/// When a client may retry after a 503, in seconds: publishing recovers sooner, or takes long.
-const RETRY_AFTER_SECONDS: u32 = 1;
 
 #[derive(Serialize)]
 struct Accepted<'a> {
@@ -142,8 +139,11 @@ fn problem(rejection: &Rejection, request_id: &RequestId, events: Option<Vec<Eve
         events,
     };
     let mut response = json(rejection.status(), "application/problem+json", &body);
-    if rejection.is_unpublished() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    if let Some(wait) = rejection.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+    }
+    if let Some(challenge) = rejection.challenge() {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
 }

@@ -39,7 +39,7 @@ pub(crate) struct Bodies {
     free: Arc<Semaphore>,
 }
 
-/// A whole body, after inflation.
+/// A whole body.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) bytes: Bytes,
@@ -53,13 +53,8 @@ impl Bodies {
         Self { limits: limits.clone(), free: Arc::new(Semaphore::new(permits)) }
     }
 
-    /// Reads and inflates. A body that is compressed needs, from where it is whole, what the largest body needs.
-    pub(crate) async fn read(
-        &self,
-        headers: &HeaderMap,
-        coding: Coding,
-        body: &mut Body,
-    ) -> Result<Arrived, Rejection> {
+    /// Reads the body as it came.
+    pub(crate) async fn receive(&self, headers: &HeaderMap, body: &mut Body) -> Result<Arrived, Rejection> {
         let most = self.limits.body_bytes;
         if announced(headers).is_some_and(|bytes| bytes > most as u64) {
             return Err(Rejection::BodyTooLarge { limit: most });
@@ -68,6 +63,13 @@ impl Bodies {
         let bytes = tokio::time::timeout(self.limits.body_timeout(), self.collect(body, &mut held))
             .await
             .map_err(|_| Rejection::BodyTimeout { limit_ms: self.limits.body_timeout_ms })??;
+        Ok(Arrived { bytes, held })
+    }
+
+    /// Inflates a body that is compressed. It needs, from where it is whole, what the largest body needs.
+    pub(crate) async fn inflate(&self, received: Arrived, coding: Coding) -> Result<Arrived, Rejection> {
+        let Arrived { bytes, mut held } = received;
+        let most = self.limits.body_bytes;
         let cap = Cap { bytes: most, ratio: self.limits.inflate_ratio };
         let bytes = match coding {
             Coding::Identity => bytes,
@@ -152,7 +154,7 @@ mod tests {
     }
 
     async fn read(bodies: &Bodies, body: impl Into<Body>) -> Result<Arrived, Rejection> {
-        bodies.read(&no_headers(), Coding::Identity, &mut body.into()).await
+        bodies.receive(&no_headers(), &mut body.into()).await
     }
 
     #[tokio::test]
@@ -167,7 +169,7 @@ mod tests {
         let bodies = Bodies::new(&limits(1_000));
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, "10".parse().unwrap())]);
         let mut body = Body::from(vec![b'x'; 1_001]);
-        let rejection = bodies.read(&headers, Coding::Identity, &mut body).await.unwrap_err();
+        let rejection = bodies.receive(&headers, &mut body).await.unwrap_err();
         assert_eq!(rejection.limit(), Some(1_000));
     }
 

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+use aws_config::SdkConfig;
 use shared::config::Config;
 use shared::id::Ids;
 use shared::objects::s3::S3Objects;
 use shared::time::Clock;
 
 use crate::IngestState;
-use crate::environment::Environment;
+use crate::credentials::secrets_manager::SecretsManager;
+use crate::credentials::{CredentialFile, Credentials};
+use crate::environment::{self, Environment};
 use crate::publish::kinesis::KinesisStream;
 use crate::spill::sqs::SqsQueue;
 
@@ -17,15 +21,34 @@ use crate::spill::sqs::SqsQueue;
 /// `publish.claim_check_ms`; so a second attempt, on another connection, fits into it.
 const PUT_ATTEMPT: Duration = Duration::from_secs(3);
 
-/// The handlers' state on AWS. It opens the connection to the spill queue, since the first spilled request has no time for it.
+/// The handlers' state on AWS. It reads the credentials, and opens the connection to the spill queue, since the first spilled
+/// request has no time for it. `variable` reads the environment.
 pub async fn state(
     config: Arc<Config>,
-    names: Environment,
-) -> Arc<IngestState<KinesisStream, S3Objects, SqsQueue>> {
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Arc<IngestState<KinesisStream, S3Objects, SqsQueue>>> {
+    let names = Environment::read(&variable)?;
     let sdk = aws_config::load_from_env().await;
+    let credentials = credentials(&sdk, &config, &variable).await?;
     let stream = KinesisStream::new(&sdk, names.stream, config.publish.attempt());
     let objects = S3Objects::new(&sdk, names.bucket, PUT_ATTEMPT);
     let queue = SqsQueue::new(&sdk, names.spill_queue, config.publish.spill());
     queue.warm_up().await;
-    IngestState::new(config, stream, objects, queue, Clock::system(), Ids::system())
+    Ok(IngestState::new(config, credentials, stream, objects, queue, Clock::system(), Ids::system()))
+}
+
+/// From the file, if the configuration names one, else from the secret.
+async fn credentials(
+    sdk: &SdkConfig,
+    config: &Config,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Credentials> {
+    let Some(key) = config.auth.needs_credentials() else { return Ok(Credentials::none()) };
+    if let Some(file) = &config.auth.credentials_file {
+        return Ok(Credentials::read(CredentialFile(file.into()), config, Clock::system()).await?);
+    }
+    let secret = environment::credentials_secret(variable).with_context(|| {
+        format!("`{key}` needs credentials: name their secret, or set `auth.credentials_file`")
+    })?;
+    Ok(Credentials::read(SecretsManager::new(sdk, secret), config, Clock::system()).await?)
 }

@@ -9,13 +9,13 @@ use serde::Deserializer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::client_object::ClientObject;
-use shared::config::Config;
+use shared::config::{Config, SimulatedWork};
 use shared::fields::Fields;
 use shared::format::event_line::Event;
 use shared::format::facts::Facts;
 use shared::id::{AdmissionId, EventId, Ids, TenantId};
 
-use crate::admit::{Admitted, agreed};
+use crate::admit::{Admitted, Sender};
 use crate::media::MediaType;
 use crate::rejection::Rejection;
 
@@ -50,12 +50,13 @@ impl<T> RequestEvents<T> {
 
 /// Cuts `body` by its media type.
 pub(crate) fn cut(
+    sender: &Sender,
     admitted: &Admitted,
     body: &Bytes,
     config: &Config,
     ids: &Ids,
 ) -> Result<RequestEvents<Event>, Rejection> {
-    let maker = EventMaker { admitted, config, ids };
+    let maker = EventMaker { sender, admitted, config, ids, work: config.simulated_work() };
     match admitted.media_type {
         MediaType::Text => maker.text(body),
         MediaType::Ndjson => maker.lines(body),
@@ -65,9 +66,11 @@ pub(crate) fn cut(
 
 /// What all events of a request have in common.
 struct EventMaker<'a> {
+    sender: &'a Sender,
     admitted: &'a Admitted,
     config: &'a Config,
     ids: &'a Ids,
+    work: Option<SimulatedWork>,
 }
 
 impl EventMaker<'_> {
@@ -121,12 +124,12 @@ impl EventMaker<'_> {
     /// `index` is the event's index in its request; `None` for a single one.
     fn event(&self, object: ClientObject, index: Option<usize>) -> Result<Event, Rejection> {
         let ClientObject { tenant, id, event_time, text, fields } = object;
-        Ok(Event {
+        let event = Event {
             facts: Facts {
                 tenant: self.tenant(tenant)?,
                 id: id.map_or_else(|| self.id(index), Ok)?,
                 admission_id: AdmissionId(self.ids.next()),
-                tier: self.admitted.tier.clone(),
+                tier: self.sender.tier.clone(),
                 source: self.admitted.source,
                 received_at: self.admitted.received_at,
                 event_time,
@@ -136,16 +139,21 @@ impl EventMaker<'_> {
             fields,
             claim_check: None,
             redrive_of: Vec::new(),
-        })
+        };
+        if let Some(work) = self.work {
+            work.of(&event.text)?;
+        }
+        Ok(event)
     }
 
-    /// The request's tenant, else the event's own, else the default.
+    /// The sender's tenant, else the event's own, else the default.
     fn tenant(&self, own: Option<TenantId>) -> Result<TenantId, Rejection> {
-        let named = self.admitted.tenant.clone();
-        match own {
-            Some(own) => agreed(named, own),
-            None => named.or_else(|| self.config.tenants.default.clone()).ok_or(Rejection::TenantMissing),
+        if let Some(own) = own {
+            self.sender.agrees(&own)?;
+            return Ok(own);
         }
+        let of_request = self.sender.tenant.clone().or_else(|| self.config.tenants.default.clone());
+        of_request.ok_or(Rejection::TenantMissing)
     }
 
     /// The id of an event that brings none. By the idempotency key a retry of the same request gives the same ids.
@@ -202,7 +210,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::admit::{RawRequest, admit};
+    use crate::admit::{RawRequest, admit, sender};
 
     fn cut_with(headers: &[(&'static str, &str)], body: &str) -> Result<RequestEvents<Event>, Rejection> {
         let mut map = HeaderMap::new();
@@ -214,8 +222,15 @@ mod tests {
         config.limits.batch_events = 3;
         config.limits.body_bytes = 5_000_000;
         let raw = RawRequest { tenant_in_path: None, headers: &map };
+        let sender = sender(&raw, None, &config)?;
         let admitted = admit(&raw, &config, Timestamp::from_unix_ms(0))?;
-        cut(&admitted, &Bytes::copy_from_slice(body.as_bytes()), &config, &Ids::new(|| Uuid::from_u128(7)))
+        cut(
+            &sender,
+            &admitted,
+            &Bytes::copy_from_slice(body.as_bytes()),
+            &config,
+            &Ids::new(|| Uuid::from_u128(7)),
+        )
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json");

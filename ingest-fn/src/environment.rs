@@ -1,11 +1,16 @@
 //! The environment variables that the deployment sets for the functions, and the permissions of their roles.
 
+use shared::config::Config;
 use shared::environment::{Unset, named};
 use shared::format::key;
 use shared::permission::{On, Permission};
 
 /// The variables that name the ingest function's resources.
 pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET", "TIDEGATE_SPILL_QUEUE"];
+
+/// The variable that names the secret with the credentials. The deployment sets it where the configuration asks for
+/// credentials (`Auth::needs_credentials`).
+pub const CREDENTIALS_ENVIRONMENT: &[&str] = &["TIDEGATE_CREDENTIALS_SECRET"];
 
 /// The variable for the address that a server listens on, and its default.
 pub const LISTEN: (&str, &str) = ("TIDEGATE_LISTEN", "0.0.0.0:8080");
@@ -24,6 +29,10 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission::new("xray:PutTraceSegments", On::Everything),
 ];
 
+/// What the ingest function's role needs besides, where the configuration asks for credentials.
+pub const CREDENTIALS_PERMISSIONS: &[Permission] =
+    &[Permission::new("secretsmanager:GetSecretValue", On::Credentials)];
+
 /// The permissions of the drain's role. Lambda reads the queue under this role.
 pub const DRAIN_PERMISSIONS: &[Permission] = &[
     Permission::new("kinesis:PutRecords", On::Stream),
@@ -35,6 +44,18 @@ pub const DRAIN_PERMISSIONS: &[Permission] = &[
     Permission::new("logs:CreateLogStream", On::Logs),
     Permission::new("logs:PutLogEvents", On::Logs),
 ];
+
+/// The variables that the ingest function reads with this configuration.
+pub fn variables(config: &Config) -> Vec<&'static str> {
+    let credentials = config.auth.needs_credentials().map_or(&[][..], |_| CREDENTIALS_ENVIRONMENT);
+    [ENVIRONMENT, credentials].concat()
+}
+
+/// The permissions that its role needs with this configuration.
+pub fn permissions(config: &Config) -> Vec<Permission> {
+    let credentials = config.auth.needs_credentials().map_or(&[][..], |_| CREDENTIALS_PERMISSIONS);
+    [PERMISSIONS, credentials].concat()
+}
 
 /// The names of the ingest function's resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +75,12 @@ impl Environment {
         let &[stream, bucket, queue] = ENVIRONMENT else { unreachable!("three, as the constant says") };
         Ok(Self { stream: named(stream)?, bucket: named(bucket)?, spill_queue: named(queue)? })
     }
+}
+
+/// The secret with the credentials: its ARN or its name.
+pub fn credentials_secret(variable: impl Fn(&str) -> Option<String>) -> Result<String, Unset> {
+    let &[secret] = CREDENTIALS_ENVIRONMENT else { unreachable!("one, as the constant says") };
+    named(secret, CREDENTIALS_ENVIRONMENT, variable)
 }
 
 /// The Kinesis stream that the drain writes to.

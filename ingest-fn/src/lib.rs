@@ -4,6 +4,7 @@
 //!
 //! | stage | file | from → to |
 //! |---|---|---|
+//! | access | `access.rs`, [`credentials`], `signature.rs`, `quota.rs` | credential → `Sender`, or a refusal |
 //! | admit | `admit.rs`, `media.rs` | line and headers → `Admitted` |
 //! | read | `body.rs` | body → bytes, inflated, held in bounded memory |
 //! | cut | `cut.rs` | bytes → `RequestEvents<Event>` |
@@ -15,12 +16,14 @@
 //! [`router()`] connects them. It answers 202 only when the stream or the spill queue has the event. A function of its own,
 //! [`drain`], puts spilled events on the stream later.
 
+mod access;
 mod admit;
 mod answer;
 mod body;
 mod claim_check;
 #[cfg(feature = "aws")]
 pub mod clients;
+pub mod credentials;
 mod cut;
 pub mod drain;
 pub mod environment;
@@ -28,10 +31,12 @@ pub mod lambda;
 mod media;
 mod offload;
 pub mod publish;
+mod quota;
 mod rejection;
 mod request_id;
 mod router;
 pub mod server;
+mod signature;
 pub mod spill;
 mod stamp;
 

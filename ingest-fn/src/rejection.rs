@@ -1,8 +1,11 @@
 //! Why a request or an event is refused. One table gives each reason its HTTP status and
 //! stable code; metric and log level follow from the status.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use shared::client_object::InvalidObject;
+use shared::config::{AuthMode, Recipe, WorkTooLong};
 use shared::gzip::InflateError;
 use shared::id::{InvalidEventId, InvalidTenantId};
 use shared::json::Unreadable;
@@ -15,11 +18,28 @@ use crate::publish::Unpublished;
 /// streams, queues and buckets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Rejection {
-    #[error("the header `X-Customer-Tier` is missing (allowed: {allowed})")]
+    #[error("no credential was sent: {}", needed(*.0))]
+    CredentialMissing(AuthMode),
+    /// It does not say which part is wrong: a sender that guesses should not learn it.
+    #[error("the credential is not valid: {}", needed(*.0))]
+    CredentialInvalid(AuthMode),
+    #[error("the credential is for {what} `{own}`, but `{named}` is named")]
+    CredentialMismatch { what: &'static str, own: String, named: String },
+    #[error("the request did not come through the gateway in front of this service")]
+    OriginRefused,
+    #[error("the quota of {per_second} {what}/s is used up: send again in {} s", retry_after.as_secs())]
+    QuotaExceeded { what: &'static str, per_second: u32, retry_after: Duration },
+    #[error(
+        "the header `X-Customer-Tier` is missing (allowed: {allowed}): send it, or set `tiers.default`, or start with `--recipe {}`",
+        Recipe::ROBUST_DATA_PROCESSOR.name
+    )]
     TierMissing { allowed: String },
     #[error("tier `{tier}` is not allowed (allowed: {allowed})")]
     TierNotAllowed { tier: String, allowed: String },
-    #[error("no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`")]
+    #[error(
+        "no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`, or set `tenants.default`, or start with `--recipe {}`",
+        Recipe::HTTP_INGESTION.name
+    )]
     TenantMissing,
     #[error("{0}")]
     TenantInvalid(String),
@@ -69,6 +89,9 @@ pub(crate) enum Rejection {
     /// Readers downstream would refuse this JSON.
     #[error(transparent)]
     JsonUnreadable(#[from] Unreadable),
+    /// The consumer could never finish the event.
+    #[error(transparent)]
+    WorkTooLong(#[from] WorkTooLong),
     #[error("the batch has no events")]
     BatchEmpty,
     #[error("the batch has more than {limit} events")]
@@ -103,7 +126,22 @@ pub(crate) enum Rejection {
     Defect,
 }
 
+/// What a request needs.
+fn needed(mode: AuthMode) -> &'static str {
+    match mode {
+        AuthMode::None => "none is needed",
+        AuthMode::ApiKey => "send the key in `Authorization: Bearer …` or `X-Api-Key`",
+        AuthMode::Signature => {
+            "name the tenant in the path or in `X-Tenant-ID`, and send `webhook-id`, `webhook-timestamp` and `webhook-signature` for the body's exact bytes"
+        }
+    }
+}
+
 impl Rejection {
+    pub(crate) fn mismatch(what: &'static str, own: &str, named: &str) -> Self {
+        Self::CredentialMismatch { what, own: own.to_owned(), named: named.to_owned() }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.status_and_code().0
     }
@@ -114,11 +152,47 @@ impl Rejection {
 
     pub(crate) fn metric(&self) -> Option<Metric> {
         match self.status() {
+            _ if self.is_about_credentials() => Some(Metric::CredentialsRefused),
             StatusCode::FORBIDDEN => Some(Metric::RequestsFiltered),
+            StatusCode::TOO_MANY_REQUESTS => Some(Metric::QuotasExceeded),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::INTERNAL_SERVER_ERROR => {
                 None
             }
             _ => Some(Metric::EventsRejected),
+        }
+    }
+
+    fn is_about_credentials(&self) -> bool {
+        matches!(
+            self,
+            Self::CredentialMissing(_)
+                | Self::CredentialInvalid(_)
+                | Self::CredentialMismatch { .. }
+                | Self::OriginRefused
+        )
+    }
+
+    /// `WWW-Authenticate`, which a 401 must have. For signatures no scheme is registered.
+    pub(crate) fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::CredentialMissing(AuthMode::ApiKey) => Some(r#"Bearer realm="tidegate""#),
+            Self::CredentialInvalid(AuthMode::ApiKey) => {
+                Some(r#"Bearer realm="tidegate", error="invalid_token""#)
+            }
+            Self::CredentialMissing(_) | Self::CredentialInvalid(_) => {
+                Some(r#"StandardWebhooks realm="tidegate""#)
+            }
+            _ => None,
+        }
+    }
+
+    /// When the client may send again.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QuotaExceeded { retry_after, .. } => Some(*retry_after),
+            // Publishing recovers sooner, or takes long.
+            _ if self.is_unpublished() => Some(Duration::from_secs(1)),
+            _ => None,
         }
     }
 
@@ -141,8 +215,10 @@ impl Rejection {
             Self::BodyTooLarge { limit } | Self::BatchTooLarge { limit } | Self::Overloaded { limit } => {
                 Some(*limit as u64)
             }
+            Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),
+            Self::QuotaExceeded { per_second, .. } => Some(u64::from(*per_second)),
             Self::EventIdInvalid(_) => Some(shared::limits::EVENT_ID_BYTES as u64),
             Self::JsonUnreadable(Unreadable::TooDeep) => Some(shared::limits::JSON_DEPTH as u64),
             _ => None,
@@ -160,6 +236,11 @@ impl Rejection {
     /// Never rename a code: clients branch on it.
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
+            Self::CredentialMissing(_) => (StatusCode::UNAUTHORIZED, "credential_missing"),
+            Self::CredentialInvalid(_) => (StatusCode::UNAUTHORIZED, "credential_invalid"),
+            Self::CredentialMismatch { .. } => (StatusCode::FORBIDDEN, "credential_mismatch"),
+            Self::OriginRefused => (StatusCode::FORBIDDEN, "origin_refused"),
+            Self::QuotaExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
             Self::TierMissing { .. } => (StatusCode::FORBIDDEN, "tier_missing"),
             Self::TierNotAllowed { .. } => (StatusCode::FORBIDDEN, "tier_not_allowed"),
             Self::TenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
@@ -182,6 +263,7 @@ impl Rejection {
             Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::NotAnObject => (StatusCode::BAD_REQUEST, "not_an_object"),
             Self::JsonUnreadable(_) => (StatusCode::BAD_REQUEST, "json_unreadable"),
+            Self::WorkTooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "work_too_long"),
             Self::BatchEmpty => (StatusCode::BAD_REQUEST, "batch_empty"),
             Self::BatchTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
             Self::BatchRejected => (StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),
@@ -243,5 +325,34 @@ impl Rejection {
             InflateError::Ratio { limit } => Self::InflateRatio { limit },
             InflateError::Corrupt(error) => Self::BodyCorrupt(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_by_credential_tier_and_quota_are_counted_apart_from_bad_events() {
+        let all = [AuthMode::ApiKey, AuthMode::Signature];
+        let credentials =
+            all.map(|mode| [Rejection::CredentialMissing(mode), Rejection::CredentialInvalid(mode)]);
+        let credentials = credentials.into_iter().flatten();
+        for refused in
+            credentials.chain([Rejection::OriginRefused, Rejection::mismatch("tier", "pro", "free")])
+        {
+            assert_eq!(refused.metric(), Some(Metric::CredentialsRefused), "{refused}");
+            assert_eq!(
+                refused.challenge().is_some(),
+                refused.status() == StatusCode::UNAUTHORIZED,
+                "{refused}"
+            );
+        }
+        let tier = Rejection::TierMissing { allowed: "pro".to_owned() };
+        assert_eq!(tier.metric(), Some(Metric::RequestsFiltered));
+        let retry_after = Duration::from_secs(2);
+        let quota = Rejection::QuotaExceeded { what: "requests", per_second: 1, retry_after };
+        assert_eq!(quota.metric(), Some(Metric::QuotasExceeded));
+        assert_eq!(Rejection::BodyEmpty.metric(), Some(Metric::EventsRejected));
     }
 }

@@ -1,4 +1,4 @@
-//! The routes, and the one handler that accepts events: admit, read, cut, check, publish, spill, answer.
+//! The routes, and the one handler that accepts events: access, admit, read, cut, check, publish, spill, answer.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -18,10 +18,12 @@ use shared::objects::ObjectStore;
 use shared::time::Clock;
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::admit::{RawRequest, admit};
 use crate::answer;
 use crate::body::{self, Arrived, Bodies};
 use crate::claim_check::{self, Checked};
+use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
@@ -34,6 +36,7 @@ use crate::stamp::stamp;
 #[derive(Debug)]
 pub struct IngestState<S, O, Q> {
     config: Arc<Config>,
+    access: Access,
     bodies: Bodies,
     objects: O,
     publisher: Publisher<S>,
@@ -43,11 +46,20 @@ pub struct IngestState<S, O, Q> {
 }
 
 impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
-    pub fn new(config: Arc<Config>, stream: S, objects: O, queue: Q, clock: Clock, ids: Ids) -> Arc<Self> {
+    pub fn new(
+        config: Arc<Config>,
+        credentials: Credentials,
+        stream: S,
+        objects: O,
+        queue: Q,
+        clock: Clock,
+        ids: Ids,
+    ) -> Arc<Self> {
+        let access = Access::new(Arc::clone(&config), credentials, &clock);
         let bodies = Bodies::new(&config.limits);
         let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
-        Arc::new(Self { config, bodies, objects, publisher, spill, clock, ids })
+        Arc::new(Self { config, access, bodies, objects, publisher, spill, clock, ids })
     }
 
     /// How many calls to the stream were made so far.
@@ -79,13 +91,18 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue> IngestState<S, O, Q> {
         raw: &RawRequest<'_>,
         body: &mut Body,
     ) -> Result<(RequestEvents<EventId>, usize), Rejection> {
-        let admitted = admit(raw, &self.config, self.clock.now())?;
-        let Arrived { bytes, held } = self.bodies.read(raw.headers, admitted.coding, body).await?;
+        let now = self.clock.now();
+        let caller = self.access.before_body(raw, now).await?;
+        let admitted = admit(raw, &self.config, now)?;
+        let received = self.bodies.receive(raw.headers, body).await?;
+        let sender = self.access.after_body(caller, raw, &received.bytes).await?;
+        let Arrived { bytes, held } = self.bodies.inflate(received, admitted.coding).await?;
         let body_bytes = bytes.len();
+        self.access.charge(&sender, body_bytes)?;
         let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
         // The two stages that only compute, together: a large body moves to another thread once.
         let cut_and_check = move || {
-            let events = cut(&admitted, &bytes, &config, &ids)?;
+            let events = cut(&sender, &admitted, &bytes, &config, &ids)?;
             Ok::<_, Rejection>(events.map(|event| claim_check::check(event, &config)))
         };
         let checked = offload(body_bytes, cut_and_check).await?;

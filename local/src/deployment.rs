@@ -10,12 +10,12 @@ use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage,
+    ShardRead, Start,
 };
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::objects::ObjectStore;
-use shared::origin::ShardPosition;
 use shared::time::Clock;
 
 use crate::adapters::Adapters;
@@ -24,7 +24,7 @@ use crate::embedded::{
     Database, EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue,
     EmbeddedStream, Folder, LocalQueue, StreamRows,
 };
-use crate::event_source_mapping::ports::{Checkpoints, ReadLimit, ShardTail, StreamReader};
+use crate::event_source_mapping::ports::{Checkpoints, ReadLimit, StreamReader};
 
 /// How much of the stream is read at a time.
 const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 8 * 1024 * 1024 };
@@ -112,39 +112,22 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         Ok(StreamRows(self.database.clone()).shards().await?.into_iter().map(|shard| shard.id).collect())
     }
 
-    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead> {
         let rows = StreamRows(self.database.clone());
         let after = match start {
             Start::Oldest => None,
-            Start::After(sequence_number) => Some(sequence_number.to_owned()),
+            Start::After(sequence_number) => Some(sequence_number),
             Start::At(time) => rows.last_before(shard, time).await?,
         };
-        let read = rows.read(shard, after.as_deref(), PAGE).await?;
-        Ok(RecordPage { has_more: read.tail == ShardTail::More, records: read.records })
+        rows.read(shard, after.as_deref(), PAGE).await
     }
 
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>> {
         EmbeddedCheckpoints(self.database.clone()).load(shard).await
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
-        EmbeddedLedger(self.database.clone()).manifest(shard, after, ROWS).await
-    }
-
-    async fn manifest_before(
-        &self,
-        shard: &str,
-        end: Option<&ShardPosition>,
-    ) -> anyhow::Result<Vec<ManifestRow>> {
-        EmbeddedLedger(self.database.clone()).manifest_before(shard, end, ROWS).await
-    }
-
-    async fn manifest_at(
-        &self,
-        shard: &str,
-        position: &ShardPosition,
-    ) -> anyhow::Result<Option<ManifestRow>> {
-        EmbeddedLedger(self.database.clone()).manifest_at(shard, position).await
+    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+        EmbeddedLedger(self.database.clone()).manifest(shard, part, ROWS).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
@@ -161,6 +144,10 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         Ok(EmbeddedItems(self.database.clone()).find(names.to_vec()).await?)
+    }
+
+    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
+        Ok(EmbeddedItems(self.database.clone()).attributes(tenant, id).await?)
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {

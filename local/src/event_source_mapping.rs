@@ -26,13 +26,14 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::objects::ObjectStore;
 use shared::time::Clock;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use poller::Mode;
-use ports::{Checkpoints, FailureDestination, Invoker, StreamReader};
+use ports::{Checkpoints, Invoker, StreamReader};
 pub use settings::{Rules, Settings};
 
 /// A mapping. While it runs, its coordinator and its pollers share it.
@@ -46,7 +47,7 @@ pub struct EventSourceMapping<R, C, I, D> {
     progress: watch::Sender<MappingProgress>,
 }
 
-impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> EventSourceMapping<R, C, I, D> {
+impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> EventSourceMapping<R, C, I, D> {
     pub fn new(
         settings: Settings,
         reader: R,

@@ -9,8 +9,9 @@ use dispatch_fn::secret::{self, Secret};
 use dispatch_fn::target::http::HttpTarget;
 use dispatch_fn::{Dispatcher, Ports};
 use ingest_fn::IngestState;
+use ingest_fn::credentials::Credentials;
 use ingest_fn::drain::{self, Drain};
-use shared::config;
+use shared::config::ConfigSource;
 use shared::id::Ids;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
@@ -49,11 +50,11 @@ impl Function {
     pub async fn run(
         self,
         data: &Path,
-        config_file: Option<&Path>,
+        config: &ConfigSource,
         adapters: &impl Adapters,
     ) -> anyhow::Result<()> {
         runtime_api::exit_with_parent();
-        let config = Arc::new(config::load_here(config_file)?);
+        let config = Arc::new(config.load_here()?);
         init_logs(LogFormat::Text, &config.telemetry.log_level);
         let metrics = EmbeddedMetrics::install(self.name()).map_err(anyhow::Error::from_boxed)?;
         let data = DataFolder::open(data)?;
@@ -63,7 +64,10 @@ impl Function {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
                 let queue = data.queue(LocalQueue::Spill, &clock)?;
                 let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
-                let state = IngestState::new(config, stream, data.objects()?, queue, clock, Ids::system());
+                let credentials = Credentials::in_file(&config, clock.clone()).await?;
+                let objects = data.objects()?;
+                let state =
+                    IngestState::new(config, credentials, stream, objects, queue, clock, Ids::system());
                 let calls = state.clone();
                 let router = ingest_fn::router(state);
                 let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());

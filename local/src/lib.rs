@@ -12,6 +12,9 @@
 //! | [`adapters`] | nothing: the tests inject faults here |
 //! | [`deployment`] | nothing: reads a data folder for the operator's commands |
 
+// They panic if the reader has closed the pipe, as `head` does.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod adapters;
 mod answer;
 pub mod cloudwatch;

@@ -2,6 +2,7 @@
 //! queue, an event source mapping for each, and the consumer and the drain as child processes.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
+use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestState, drain};
-use shared::config::Config;
+use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
 use shared::limits;
-use shared::mapping::CONSUMER_TIMEOUT;
 use shared::time::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -36,7 +37,7 @@ use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
 const REQUESTS_END: Duration = Duration::from_secs(10);
 /// When the pipeline stops: the time limit for emptying the spill queue.
 const SPILL_DRAIN: Duration = Duration::from_secs(30);
-/// After that: the time limit for storing the stream's records.
+/// After that: the time limit for storing the stream's records, besides simulated work.
 const STREAM_DRAIN: Duration = Duration::from_mins(1);
 /// After that: the time limit for emptying the dispatch queue. What is left is sent after the next start.
 const DISPATCH_DRAIN: Duration = Duration::from_secs(5);
@@ -50,7 +51,7 @@ pub struct Options {
     pub data: PathBuf,
     pub config: Config,
     /// Where `config` came from: the children read it too.
-    pub config_file: Option<PathBuf>,
+    pub config_source: ConfigSource,
     /// The number of shards of a new stream.
     pub shards: u16,
     /// This program. It starts children as `tidegate function …`.
@@ -89,6 +90,7 @@ pub struct Pipeline {
     dispatch: Option<(RunningQueueMapping, FunctionHost)>,
     dispatch_queue: EmbeddedQueue,
     expiry: JoinHandle<()>,
+    stream_drain: Duration,
     _lock: DataLock,
 }
 
@@ -111,6 +113,7 @@ impl Pipeline {
         let data = DataFolder::open(&options.data)?;
         let lock = data.lock()?;
         let clock = Clock::system();
+        let credentials = Credentials::in_file(&options.config, clock.clone()).await?;
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
         let queue = data.queue(LocalQueue::Spill, &clock)?;
@@ -123,8 +126,13 @@ impl Pipeline {
         let address = listener.local_addr()?;
         // One batch a shard is in flight. A split adds a shard, so there are twice as many.
         let environments = stream.open_shards().await?.len() * 2;
-        let consumer =
-            FunctionHost::start(spec(&options, Function::Consumer, CONSUMER_TIMEOUT, environments));
+        let timeout = options.config.consumer.timeout();
+        // A batch may be in progress, and another waits for it.
+        let stream_drain = match options.config.simulated_work() {
+            Some(_) => STREAM_DRAIN + 2 * timeout,
+            None => STREAM_DRAIN,
+        };
+        let consumer = FunctionHost::start(spec(&options, Function::Consumer, timeout, environments));
         let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1));
         let mapping = EventSourceMapping::new(
             mapping_settings(&options),
@@ -147,7 +155,8 @@ impl Pipeline {
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
-        let state = IngestState::new(Arc::new(options.config), stream, objects, queue, clock, Ids::system());
+        let config = Arc::new(options.config);
+        let state = IngestState::new(config, credentials, stream, objects, queue, clock, Ids::system());
         let metrics = get(move || {
             let text = prometheus.render();
             async move { ([("content-type", "text/plain; version=0.0.4")], text) }
@@ -167,6 +176,7 @@ impl Pipeline {
             dispatch,
             dispatch_queue,
             expiry,
+            stream_drain,
             _lock: lock,
         })
     }
@@ -188,7 +198,7 @@ impl Pipeline {
             );
         }
         let spill = self.spill.drain(SPILL_DRAIN).await;
-        let stream = self.mapping.drain(STREAM_DRAIN).await;
+        let stream = self.mapping.drain(self.stream_drain).await;
         self.expiry.abort();
         let grace = Duration::from_secs(2);
         if let Some((mapping, dispatcher)) = self.dispatch {
@@ -223,9 +233,7 @@ fn dispatch(options: &Options, queue: EmbeddedQueue) -> (RunningQueueMapping, Fu
 fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {
     let mut arguments: Vec<OsString> = vec!["function".into(), function.name().into()];
     arguments.extend(["--data".into(), options.data.clone().into()]);
-    if let Some(file) = &options.config_file {
-        arguments.extend(["--config".into(), file.clone().into()]);
-    }
+    arguments.extend(options.config_source.options());
     FunctionSpec {
         name: function.name().to_owned(),
         program: options.program.clone(),
@@ -237,7 +245,8 @@ fn spec(options: &Options, function: Function, timeout: Duration, environments: 
         // Metric documents become metrics. Everything else is the function's log and is printed with ours.
         log_sink: LogSink::new(|line| {
             if !cloudwatch::take(&line.text) {
-                eprintln!("{}", line.text);
+                // Nothing reads stderr any more. The run goes on.
+                let _closed = writeln!(std::io::stderr(), "{}", line.text);
             }
         }),
     }

@@ -9,10 +9,11 @@
 //! - `exchange`: the messages between the host and a child. `server`: the same over HTTP.
 //! - `process`, `logs`, `variables`: the operating system's view of a child.
 //!
-//! Not supported: streamed responses, `SnapStart`, telemetry for extensions.
+//! The failures have Lambda's kinds and messages where it has one, because users search for those.
+//!
+//! Not supported: streamed responses, `SnapStart`, extensions.
 
 mod environment;
-mod error;
 mod exchange;
 mod function_host;
 mod logs;
@@ -24,8 +25,7 @@ mod specification;
 pub(crate) mod tests;
 mod variables;
 
-pub use error::InvokeError;
 pub use function_host::FunctionHost;
-pub use logs::{LogLine, LogSink, OutputStream};
+pub use logs::{LogLine, LogSink};
 pub use parent::exit_with_parent;
 pub use specification::{FunctionSpec, PAYLOAD_LIMIT};

@@ -2,20 +2,23 @@
 
 mod absent;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use shared::format::claim_check::ClaimCheck;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange, sidecar_ranges};
 use shared::gzip;
 use shared::id::TenantId;
 use shared::objects::ObjectStore;
-use shared::origin::ShardPosition;
+use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
-use crate::deployment::{Deployment, ListedObject};
+use crate::deployment::{Deployment, ListedObject, ManifestPart};
 
 pub use absent::{Absent, gone};
 
@@ -163,7 +166,7 @@ async fn backwards(
 ) -> anyhow::Result<bool> {
     let stop = stop(from);
     loop {
-        let page = deployment.manifest_before(shard, end.as_ref()).await?;
+        let page = deployment.manifest(shard, ManifestPart::Before(end.as_ref())).await?;
         let Some(last) = page.last() else { return Ok(false) };
         end = Some(last.first.clone());
         for row in page {
@@ -180,6 +183,13 @@ async fn backwards(
 /// `from`. It is an hour earlier, since the arrival times of a shard may be slightly out of order.
 fn stop(from: Timestamp) -> String {
     begin(earlier(from, Duration::from_hours(1)))
+}
+
+/// The row of the object that covers an origin.
+pub async fn covering(deployment: &impl Deployment, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
+    let position = ShardPosition::from(origin);
+    let row = deployment.manifest(&origin.shard, ManifestPart::At(&position)).await?.pop();
+    Ok(row.filter(|row| position < row.end))
 }
 
 /// The ranges of a row, and how many bytes of a sidecar were read for them; or why they cannot be read.
@@ -253,6 +263,32 @@ pub fn each_line_of_first<T: DeserializeOwned>(
         Err(error) => bad = Some(error),
     })?;
     bad.map_or(Ok(length), |error| Err(error).context("a line of it is not an archive line"))
+}
+
+/// The line, or, if it is a head, the whole line that is stored apart; or why that cannot be read.
+pub async fn whole_line<'a>(
+    line: &'a [u8],
+    objects: &impl ObjectStore,
+) -> anyhow::Result<Result<Cow<'a, [u8]>, String>> {
+    #[derive(Deserialize)]
+    struct Head {
+        claim_check: Option<ClaimCheck>,
+    }
+    let head: Head = serde_json::from_slice(line).context("it is not an archive line")?;
+    let Some(claim_check) = head.claim_check else { return Ok(Ok(line.into())) };
+    let mut parts = Vec::new();
+    for key in claim_check.part_keys() {
+        match objects.get(&key).await? {
+            Some(part) => parts.push(part),
+            None => return Ok(Err(format!("`{key}`, which holds the line, does not exist"))),
+        }
+    }
+    // A stored line ends with its newline.
+    let whole = claim_check.line(&parts).map(|mut line| {
+        line.truncate(line.trim_ascii_end().len());
+        line.into()
+    });
+    Ok(whole.map_err(|mismatch| mismatch.to_string()))
 }
 
 #[cfg(test)]

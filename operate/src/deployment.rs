@@ -5,6 +5,7 @@
 //!
 //! A data folder implements it in the crate `local`, a deployed stack in the crate `aws`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,26 +46,14 @@ pub trait Deployment: Send + Sync + 'static {
     /// The ids of the stream's shards. Closed shards are included while they hold records.
     async fn shards(&self) -> anyhow::Result<Vec<String>>;
 
-    /// Some records of a shard.
-    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage>;
+    /// Some records of a shard. There may be none although more follow.
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead>;
 
     /// The last sequence number of a shard that the event source mapping has finished. `None` where it cannot be known.
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>>;
 
-    /// A page of a shard's manifest, in the shard's order: the objects that begin after `after`.
-    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>>;
-
-    /// The same in reverse order: the objects that begin before `end`. Without `end`, from the last object on.
-    async fn manifest_before(
-        &self,
-        shard: &str,
-        end: Option<&ShardPosition>,
-    ) -> anyhow::Result<Vec<ManifestRow>>;
-
-    /// The last object of a shard's manifest that begins at `position` or before. The object may end before `position`:
-    /// compare with its `end`.
-    async fn manifest_at(&self, shard: &str, position: &ShardPosition)
-    -> anyhow::Result<Option<ManifestRow>>;
+    /// A page of a shard's manifest.
+    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>>;
 
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>>;
@@ -74,6 +63,9 @@ pub trait Deployment: Send + Sync + 'static {
 
     /// The items of these names, one answer for each name; `None` where there is no item.
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>>;
+
+    /// An item as it is stored: its attributes by their names. `None` if there is no item.
+    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>>;
 
     /// A page of all items. `after` is the cursor of the page before.
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage>;
@@ -88,24 +80,47 @@ pub trait Deployment: Send + Sync + 'static {
     async fn dispatch_again(&self, body: String) -> anyhow::Result<()>;
 }
 
+/// The attributes that an item has: texts, numbers and flags.
+pub type Attributes = BTreeMap<String, serde_json::Value>;
+
 /// Where reading a shard begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
     /// At the oldest record that the stream has.
     Oldest,
     /// At the first record that arrived at this time or later.
     At(Timestamp),
     /// At the first record after this sequence number.
-    After(&'a str),
+    After(String),
 }
 
-/// A part of a shard.
+/// Which objects of a shard's manifest, and in which order.
+#[derive(Clone, Copy, Debug)]
+pub enum ManifestPart<'a> {
+    /// Those that begin after this position, in the shard's order. `None`: from the first on.
+    After(Option<&'a ShardPosition>),
+    /// Those that begin before this position, in reverse order. `None`: from the last on.
+    Before(Option<&'a ShardPosition>),
+    /// The last one that begins at this position or before. It may end before the position: compare with its `end`.
+    At(&'a ShardPosition),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordPage {
-    /// In order. It may be empty although more follow.
+pub struct ShardRead {
+    /// In the order of the shard.
     pub records: Vec<RetainedRecord>,
-    /// Whether there are more records now. A stream in use never ends.
-    pub has_more: bool,
+    pub tail: ShardTail,
+}
+
+/// Whether more records follow those of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardTail {
+    /// More records, or unknown: read again at once.
+    More,
+    /// Nothing yet (`MillisBehindLatest` is 0).
+    Tip,
+    /// Nothing, ever: the shard was split or merged and is read to its end (`NextShardIterator` is null).
+    Closed,
 }
 
 /// A record that the stream still has.

@@ -43,7 +43,7 @@ pub fn examine(deployment: &DeployedStack, config: &Config, fingerprint: &str) -
     );
     feeding::check(deployment, &mut report);
     functions::check(deployment, config, fingerprint, &mut report);
-    permissions::check(deployment, &mut report);
+    permissions::check(deployment, config, &mut report);
     storage::check(deployment, config, &mut report);
     queues::check(deployment, &mut report);
     dispatch::check(deployment, config, &mut report);

@@ -9,6 +9,7 @@
 //! | [`cat`] | one tenant's archived events |
 //! | [`redrive`] | puts what failed on the stream again |
 //! | [`replay`] | archived events once more, as text or to another deployment |
+//! | [`tail`] | archived events as they are stored |
 //! | [`doctor`] | compares a deployed stack with what Tidegate relies on |
 
 pub mod archive;
@@ -21,6 +22,7 @@ mod pace;
 mod publish;
 pub mod redrive;
 pub mod replay;
+pub mod tail;
 
 /// Shows how far a command is. Called with the name of what is counted, how many are done, and of how many if that is
 /// known.

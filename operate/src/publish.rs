@@ -20,11 +20,8 @@ pub(crate) struct RatedPublisher<'a, S, O> {
     pace: Pace,
 }
 
-/// An event's line, and the parts that must be stored before it.
-pub(crate) struct Bundle {
-    pub(crate) line: OutgoingLine,
-    pub(crate) parts: Vec<(String, Bytes)>,
-}
+/// An event's line, and the parts that must be stored before it, as [`OutgoingLine::new`] returns them.
+pub(crate) type Bundle = (OutgoingLine, Vec<(String, Bytes)>);
 
 impl<'a, S: EventStream, O: ObjectStore> RatedPublisher<'a, S, O> {
     pub(crate) fn new(stream: S, objects: &'a O, pace: Pace) -> Self {
@@ -49,7 +46,7 @@ impl<'a, S: EventStream, O: ObjectStore> RatedPublisher<'a, S, O> {
     pub(crate) async fn publish(&mut self, bundles: Vec<Bundle>) -> anyhow::Result<Vec<Result<(), String>>> {
         self.pace.wait(bundles.len()).await;
         let mut lines = Vec::with_capacity(bundles.len());
-        for Bundle { line, parts } in bundles {
+        for (line, parts) in bundles {
             // Before the line, so that its references always exist.
             for (key, bytes) in parts {
                 self.objects.put_if_absent(&key, bytes, None).await?;

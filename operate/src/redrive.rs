@@ -214,7 +214,7 @@ impl<D: Deployment> Redrive<'_, D> {
         let due = self.renew_claims(due, source).await?;
         let mut waiting: Vec<_> = due.into_iter().filter_map(|line| bundle(line, self.config)).collect();
         while !waiting.is_empty() && self.report.refusal.is_none() {
-            let sizes = waiting.iter().map(|(_, bundle)| bundle.line.line.len());
+            let sizes = waiting.iter().map(|(_, (line, _))| line.line.len());
             let fitting = self.publisher.fitting(sizes);
             let (candidates, bundles): (Vec<_>, Vec<_>) = waiting.drain(..fitting).unzip();
             let answers = self.publisher.publish(bundles).await?;
@@ -299,6 +299,5 @@ impl<D: Deployment> Redrive<'_, D> {
 /// The line to put on the stream. `None` if it cannot be read.
 fn bundle(candidate: Candidate, config: &Config) -> Option<(Candidate, Bundle)> {
     let (partition_key, event) = candidate.clone().into_redriven()?;
-    let (line, parts) = OutgoingLine::new(event, partition_key, config.publish.record_bytes);
-    Some((candidate, Bundle { line, parts }))
+    Some((candidate, OutgoingLine::new(event, partition_key, config.publish.record_bytes)))
 }

@@ -22,7 +22,7 @@ use shared::objects::ObjectStore;
 use shared::partition::partition_key;
 
 use crate::archive::{self, Absent, Span, each_line, members};
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, ManifestPart};
 use crate::pace::Pace;
 use crate::publish::{BYTES, Bundle, RatedPublisher};
 use resume::{Cursors, ReplayCursor, ReplayTask};
@@ -97,7 +97,7 @@ pub async fn to_deployment(
                     let key = partition_key(&event.facts.tenant, &event.facts.id, &config.tenants.spread);
                     let (line, parts) = OutgoingLine::new(event, key, config.publish.record_bytes);
                     bytes += line.line.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
-                    bundles.push(Bundle { line, parts });
+                    bundles.push((line, parts));
                 }
                 Err(why) => left_out.push(format!("{why:#}: {}", String::from_utf8_lossy(line))),
             }
@@ -155,10 +155,8 @@ async fn replay(
             Some(first) => Some(first),
             None => archive::first_row(deployment, &shard, since, near).await?,
         };
-        let mut page = match &begun {
-            Some(first) => deployment.manifest_at(&shard, first).await?.into_iter().collect(),
-            None => deployment.manifest(&shard, None).await?,
-        };
+        let part = begun.as_ref().map_or(ManifestPart::After(None), ManifestPart::At);
+        let mut page = deployment.manifest(&shard, part).await?;
         while let Some(last) = page.last().map(|row: &ManifestRow| row.first.clone()) {
             for row in page.into_iter().filter(|row| request.span.overlaps(row.received_at)) {
                 let lines = requested(deployment, request, &row, &mut replayed.absent).await?;
@@ -175,7 +173,7 @@ async fn replay(
                     cursors.reach(&shard, ReplayCursor { first: row.first.clone(), lines: done })?;
                 }
             }
-            page = deployment.manifest(&shard, Some(&last)).await?;
+            page = deployment.manifest(&shard, ManifestPart::After(Some(&last))).await?;
         }
     }
     Ok(replayed)

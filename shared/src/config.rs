@@ -8,11 +8,15 @@ mod constant;
 mod load;
 mod locate;
 pub mod placeholder;
+mod recipe;
 mod sections;
+mod work;
 
-pub use load::{ConfigError, load, load_here, parse};
+pub use load::{ConfigError, ConfigSource, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
+pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
-    Archive, ArchiveContent, Config, Dispatch, Items, Limits, Publish, Redact, RedactKind, Telemetry,
-    Tenants, Tiers, Transform, TransformStep,
+    Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Dispatch, Items, Limits, Publish, Quota,
+    Quotas, Redact, RedactKind, Telemetry, Tenants, Tiers, Transform, TransformStep,
 };
+pub use work::{SimulatedWork, WorkTooLong};

@@ -9,9 +9,6 @@ use crate::limits::LAMBDA_PAYLOAD_BYTES;
 /// Where the mapping starts on a shard that it has not read before: at the oldest record.
 pub const STARTING_POSITION: &str = "TRIM_HORIZON";
 
-/// The consumer's time-out.
-pub const CONSUMER_TIMEOUT: Duration = Duration::from_mins(1);
-
 /// The settings of `CreateEventSourceMapping` that concern one shard.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
 #[derive(Clone, Debug)]

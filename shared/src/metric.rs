@@ -37,6 +37,12 @@ metrics! {
     RequestsReceived: Count, Sum;
     /// Requests refused for their tier.
     RequestsFiltered: Count, Sum;
+    /// Requests refused for their credential: none, a wrong one, or another tenant's.
+    CredentialsRefused: Count, Sum;
+    /// Requests refused because their tenant had used up its quota.
+    QuotasExceeded: Count, Sum;
+    /// Times that the credentials could not be read again. The old ones are used.
+    CredentialRefreshFailures: Count, Sum;
     /// Events that were answered as accepted.
     EventsAccepted: Count, Sum;
     /// Events, or requests that could not be cut into events, that were answered with an error.

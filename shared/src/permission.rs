@@ -33,6 +33,8 @@ pub enum On {
     Rate,
     /// The secret for the target of dispatch.
     TargetSecret,
+    /// The secret with the document of credentials.
+    Credentials,
     /// The function's log group.
     Logs,
     /// For actions that IAM cannot limit to a resource.

@@ -26,6 +26,8 @@ pub fn init_logs(format: LogFormat, level: &str) {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|_| level.to_owned());
     let filter = EnvFilter::builder().try_from_env().unwrap_or_else(|_| EnvFilter::new(level.to_lowercase()));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // The subscriber would report to stderr that stderr is closed, and panic.
+    let builder = builder.log_internal_errors(false);
     let _already_installed = match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
         LogFormat::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),

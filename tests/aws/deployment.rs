@@ -12,7 +12,7 @@ use consumer_fn::items::{Insert, Item, ItemStore};
 use ingest_fn::publish::{EventStream, Put, StreamRecord};
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
-use operate::deployment::{Deployment, QueueName, Start};
+use operate::deployment::{Deployment, ManifestPart, QueueName, ShardTail, Start};
 use shared::fields::Fields;
 use shared::format::facts::{Facts, Source};
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
@@ -89,10 +89,10 @@ async fn the_stream(deployment: &AwsDeployment) {
     for data in ["one", "two", "three"] {
         assert_eq!(deployment.stream().put(&[record(data)]).await.unwrap(), [Put::Taken]);
     }
-    let read = async |start: Start<'_>| {
-        let mut read = deployment.records(SHARD, start).await.unwrap();
-        while read.records.is_empty() && read.has_more {
-            read = deployment.records(SHARD, start).await.unwrap();
+    let read = async |start: Start| {
+        let mut read = deployment.records(SHARD, start.clone()).await.unwrap();
+        while read.records.is_empty() && read.tail == ShardTail::More {
+            read = deployment.records(SHARD, start.clone()).await.unwrap();
         }
         read.records
     };
@@ -101,7 +101,7 @@ async fn the_stream(deployment: &AwsDeployment) {
         all.iter().map(|record| &record.data[..]).collect::<Vec<_>>(),
         [&b"one"[..], b"two", b"three"]
     );
-    assert_eq!(read(Start::After(&all[1].sequence_number)).await, all[2..]);
+    assert_eq!(read(Start::After(all[1].sequence_number.clone())).await, all[2..]);
     assert_eq!(read(Start::At(Timestamp::from_unix_ms(0))).await, all);
     assert_eq!(read(Start::At(all[2].arrival.plus(Duration::from_mins(1)))).await, []);
     assert_eq!(deployment.checkpoint(SHARD).await.unwrap(), None);
@@ -140,19 +140,25 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
     for row in &rows {
         deployment.ledger().note(SHARD, row).await.unwrap();
     }
-    assert_eq!(deployment.manifest(SHARD, None).await.unwrap(), rows);
-    assert_eq!(deployment.manifest(SHARD, Some(&rows[0].first)).await.unwrap(), rows[1..]);
-    assert_eq!(deployment.manifest(SHARD, Some(&rows[2].first)).await.unwrap(), []);
-    let back: Vec<_> = rows.iter().rev().cloned().collect();
-    assert_eq!(deployment.manifest_before(SHARD, None).await.unwrap(), back);
-    assert_eq!(deployment.manifest_before(SHARD, Some(&back[0].first)).await.unwrap(), back[1..]);
-    assert_eq!(deployment.manifest_before(SHARD, Some(&back[2].first)).await.unwrap(), []);
-    let at =
-        async |number: &str| deployment.manifest_at(SHARD, &ShardPosition::new(number, 3)).await.unwrap();
+    assert_eq!(deployment.manifest(SHARD, ManifestPart::After(None)).await.unwrap(), rows);
     assert_eq!(
-        [at("8").await, at("9").await, at("50").await],
-        [None, Some(rows[0].clone()), Some(rows[1].clone())]
+        deployment.manifest(SHARD, ManifestPart::After(Some(&rows[0].first))).await.unwrap(),
+        rows[1..]
     );
+    assert_eq!(deployment.manifest(SHARD, ManifestPart::After(Some(&rows[2].first))).await.unwrap(), []);
+    let back: Vec<_> = rows.iter().rev().cloned().collect();
+    assert_eq!(deployment.manifest(SHARD, ManifestPart::Before(None)).await.unwrap(), back);
+    assert_eq!(
+        deployment.manifest(SHARD, ManifestPart::Before(Some(&back[0].first))).await.unwrap(),
+        back[1..]
+    );
+    assert_eq!(deployment.manifest(SHARD, ManifestPart::Before(Some(&back[2].first))).await.unwrap(), []);
+    let at = async |number: &str| {
+        deployment.manifest(SHARD, ManifestPart::At(&ShardPosition::new(number, 3))).await.unwrap()
+    };
+    assert_eq!(at("8").await, []);
+    assert_eq!(at("9").await, rows[..1]);
+    assert_eq!(at("50").await, rows[1..2]);
 
     let stored: Vec<_> =
         (0..130).map(|number| item(if number < 7 { "beta" } else { "acme" }, number)).collect();

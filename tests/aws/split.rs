@@ -14,11 +14,11 @@ use base64_simd::STANDARD;
 use bytes::Bytes;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{EventStream, Put, StreamFailure, StreamRecord};
-use local::event_source_mapping::ports::{Checkpoints, FailureDestination, InvokeFailure, Invoker};
+use local::event_source_mapping::ports::{Checkpoints, InvokeFailure, Invoker};
 use local::event_source_mapping::{EventSourceMapping, Rules, Running, Settings};
 use serde_json::Value;
 use shared::backoff::Backoff;
-use shared::format::failed_batch::FailedBatchObject;
+use shared::objects::memory::MemoryObjects;
 use shared::time::Clock;
 use tests::site::{DEADLINE, eventually};
 use uuid::Uuid;
@@ -58,7 +58,6 @@ struct Consumed {
     /// In the order of delivery.
     delivered: Vec<Delivered>,
     checkpoints: HashMap<String, String>,
-    failed_batches: usize,
 }
 
 impl Invoker for FakeConsumer {
@@ -89,15 +88,8 @@ impl Checkpoints for FakeConsumer {
     }
 }
 
-impl FailureDestination for FakeConsumer {
-    async fn save(&self, _: &FailedBatchObject) -> anyhow::Result<()> {
-        self.0.lock().unwrap().failed_batches += 1;
-        Ok(())
-    }
-}
-
 /// A fast mapping with small batches, so that it still reads a parent when there are children.
-fn mapping(url: &str, consumer: &FakeConsumer) -> Running {
+fn mapping(url: &str, consumer: &FakeConsumer, failures: &MemoryObjects) -> Running {
     let settings = Settings {
         mapping_id: Uuid::nil(),
         function_arn: "arn:aws:lambda:us-east-1:000000000000:function:consumer".to_owned(),
@@ -114,7 +106,8 @@ fn mapping(url: &str, consumer: &FakeConsumer) -> Running {
     };
     let reader = KinesisReader::new(&sdk(url), STREAM.to_owned());
     let consumer = || consumer.clone();
-    EventSourceMapping::new(settings, reader, consumer(), consumer(), consumer(), &Clock::system()).run()
+    EventSourceMapping::new(settings, reader, consumer(), consumer(), failures.clone(), &Clock::system())
+        .run()
 }
 
 struct Operator(aws_sdk_kinesis::Client);
@@ -217,8 +210,8 @@ async fn shards_that_split_and_merge_under_load_are_read_once_in_order_and_paren
     let emulator = kinesis_local();
     let operator = Operator(aws_sdk_kinesis::Client::new(&sdk(&emulator.url)));
     operator.create().await;
-    let consumer = FakeConsumer::default();
-    let running = mapping(&emulator.url, &consumer);
+    let (consumer, failures) = (FakeConsumer::default(), MemoryObjects::default());
+    let running = mapping(&emulator.url, &consumer, &failures);
     let stream = KinesisStream::new(&sdk(&emulator.url), STREAM.to_owned(), DEADLINE);
     let (sent, is_last) = (AtomicUsize::new(0), AtomicBool::new(false));
     let senders = PARTITION_KEYS.map(|key| send(&stream, key, &sent, &is_last));
@@ -229,7 +222,7 @@ async fn shards_that_split_and_merge_under_load_are_read_once_in_order_and_paren
     eventually("all delivered", || (delivered().len() >= all).then_some(())).await;
     let drained = running.drain(DEADLINE).await;
     assert!(drained.complete, "{drained:?}");
-    assert_eq!(consumer.0.lock().unwrap().failed_batches, 0);
+    assert!(failures.keys("").is_empty(), "{failures:?}");
 
     // The records of each sender are delivered once and in order.
     let delivered = delivered();

@@ -28,7 +28,7 @@ def main() -> None:
         raise SystemExit("wrk is not installed: `apt-get install wrk`")
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, {cpu_model()}; load average before: {load:.1f}\n")
-    print("| connections | accepted/s | refused | p50 ms | p99 ms | stored/s | CPU door s | CPU consumer s | CPU wrk s |")
+    print("| connections | accepted/s | refused | p50 ms | p99 ms | stored/s | CPU ingest s | CPU consumer s | CPU wrk s |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for connections in given.connections:
         print(row(given.tidegate, connections, given.seconds), flush=True)
@@ -49,14 +49,14 @@ def row(tidegate: pathlib.Path, connections: int, seconds: int) -> str:
             requests, duration_us, failed, p50, p99 = map(int, re.search(r"RESULT (.*)", printed)[1].split())
             # Stored: from the first request until the last accepted event has its item and its line.
             stored_s = wait_until_stored(data, begun)
-            door, consumer = cpu_s(process.pid), sum(map(cpu_s, children(process.pid)))
+            ingest, consumer = cpu_s(process.pid), sum(map(cpu_s, children(process.pid)))
             items = count(data, "SELECT count(*) FROM items")
             wrk_s = after.children_user + after.children_system - before.children_user - before.children_system
             answered = requests - failed
             assert items >= answered, f"{items} items of {answered} accepted events"
             return (
                 f"| {connections} | {answered / (duration_us / 1e6):,.0f} | {failed} | {p50 / 1e3:.1f} | {p99 / 1e3:.1f} "
-                f"| {items / stored_s:,.0f} | {door:.1f} | {consumer:.1f} | {wrk_s:.1f} |"
+                f"| {items / stored_s:,.0f} | {ingest:.1f} | {consumer:.1f} | {wrk_s:.1f} |"
             )
         finally:
             process.send_signal(signal.SIGKILL)

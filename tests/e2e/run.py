@@ -48,7 +48,7 @@ LEFT_OUT = {
     *(f"bucket: lifecycle: expiry of {prefix}" for prefix in CONTRACT["prefixes"]["temporary"]),
     "bucket: lifecycle: unfinished uploads are removed",
     # The emulator stores them, but its response in the Query protocol leaves them out.
-    "alarms: alarms without actions",
+    "alarms: notification",
 }
 # Settings that this run changes: `tidegate mapping` replaces Lambda's mapping, and fewer retries save time.
 CHANGED = {"consumer's mapping: State", "consumer's mapping: MaximumRetryAttempts"}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use local::event_source_mapping::ports::Invoker;
 use serde_json::{Value, json};
 use tests::fixtures::{BatchFixture, RequestFixture, batches, requests};
 use tests::stored::StoredData;

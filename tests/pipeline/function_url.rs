@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use local::event_source_mapping::ports::Invoker;
 use local::runtime_api::FunctionHost;
 use serde_json::{Value, json};
 use tests::site::eventually;

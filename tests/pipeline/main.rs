@@ -2,16 +2,21 @@
 //!
 //! | module | tests |
 //! |---|---|
+//! | `accept` | the acceptance of each recipe's document, briefly |
 //! | `happy_path` | an event of each kind, from the request to item and archive line |
 //! | `rejections` | requests that ingest refuses |
+//! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `flood` | many requests at once, of several tenants |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
+//! | `simulated_work` | texts that are too long for it, a consumer that is killed while it works |
 //! | `spill` | an unavailable stream, the spill queue, its dead-letter queue |
 //! | `redrive` | failed events that are redriven |
 //! | `dropped` | records that the failure destination lost, redriven from the stream |
 //! | `replay` | archived events that are printed or sent again |
+//! | `samples` | `docs/samples`, read by the readers of each format |
+//! | `tail` | archived events that are printed as they are stored |
 //! | `split` | a shard that is split under load |
 //! | `audit` | `tidegate audit` and `tidegate cat`, on runs with a known result |
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
@@ -22,8 +27,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
+mod accept;
 mod audit;
 mod crash_matrix;
+mod credentials;
 mod dispatch;
 mod dropped;
 mod faults;
@@ -38,8 +45,11 @@ mod rejections;
 mod replay;
 mod restart;
 mod s3_writes;
+mod samples;
+mod simulated_work;
 mod spill;
 mod split;
+mod tail;
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,12 @@
 //! Draining, `kill -9`, a backlog, a reset.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use tests::site::eventually;
+use tests::site::{DEADLINE, eventually, signal};
 
 #[tokio::test]
 async fn a_stop_stores_every_accepted_event_and_says_so() {
@@ -15,6 +19,34 @@ async fn a_stop_stores_every_accepted_event_and_says_so() {
     assert!(printed.contains("Drained"), "{printed}");
     assert_eq!(site.stored().items().len(), 50);
     assert_eq!(site.stored().archived().len(), 50);
+}
+
+/// As in `tidegate local 2>&1 | head -2`.
+#[tokio::test]
+async fn a_run_whose_output_is_closed_goes_on_and_stores_every_event() {
+    let site = crate::site();
+    let mut command = site.to_run(&["local", "--listen", "127.0.0.1:0", "--window-ms", "60"]);
+    // It logs much more than it would otherwise, to the closed stderr.
+    command.env("RUST_LOG", "debug").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut run = command.spawn().unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let url = lines.find_map(|line| Some(line.trim().strip_prefix("requests  ")?.to_owned())).unwrap();
+    drop((lines, run.stderr.take()));
+
+    let request = reqwest::Client::new().post(url).header("X-Customer-Tier", "pro").timeout(DEADLINE);
+    let event = json!({"tenant_id": "acme", "id": 1, "text": "x"});
+    assert_eq!(request.json(&event).send().await.unwrap().status(), 202);
+    signal(run.id(), "TERM");
+    let end = Instant::now() + DEADLINE;
+    let status = loop {
+        if let Some(status) = run.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < end, "it did not stop");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(status.success(), "{status}");
+    assert_eq!(site.stored().archived().len(), 1);
 }
 
 #[tokio::test]

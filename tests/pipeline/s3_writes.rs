@@ -72,4 +72,25 @@ async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
             );
         }
     }
+
+    // The id of an earlier event with other content goes to quarantine: the fourth kind of object.
+    let reused = pipeline.post("/ingest").header("Content-Type", "text/plain").header("X-Tenant-ID", "acme");
+    let reused = reused.header("Idempotency-Key", "log-1000").body("other");
+    assert_eq!(answer(reused).await.0, 202);
+    eventually("the quarantine object", || {
+        let bad = site.stored().objects("errors/");
+        (!bad.is_empty()).then_some(())
+    })
+    .await;
+    for (prefix, counter) in [
+        ("events/", "objects_written"),
+        ("claims/", "claim_parts_written"),
+        ("texts/", "text_parts_written"),
+        ("errors/", "quarantine_objects_written"),
+    ] {
+        let objects = site.stored().objects(prefix).len() as u64;
+        assert!(objects > 0, "{prefix}");
+        pipeline.metric_reaches(counter, objects).await;
+        assert_eq!(pipeline.metric(counter).await, objects, "{counter} counts the objects under {prefix}");
+    }
 }

@@ -9,11 +9,12 @@ use consumer_fn::environment as of_consumer;
 use dispatch_fn::environment as of_dispatcher;
 use ingest_fn::drain;
 use serde_json::{Value, json};
+use shared::config::{Consumer, Recipe};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
 use shared::id::{EventId, TenantId};
-use shared::mapping::{CONSUMER_TIMEOUT, Rules, STARTING_POSITION};
+use shared::mapping::{Rules, STARTING_POSITION};
 use shared::metric::{Metric, NAMESPACE};
 use shared::permission::{On, Permission};
 use shared::{limits, partition};
@@ -50,9 +51,20 @@ fn contract() -> Value {
         },
         "dispatch": dispatch(),
         "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
+        // For the ingest function, where the configuration asks for credentials.
+        "credentials": {
+            "variables": ingest_fn::environment::CREDENTIALS_ENVIRONMENT,
+            "permissions": permissions(ingest_fn::environment::CREDENTIALS_PERMISSIONS),
+            "empty": r#"{"tenants":[]}"#,
+        },
         "consumer": {
             "memoryMb": limits::PROCESSOR_MB,
-            "timeoutSeconds": CONSUMER_TIMEOUT.as_secs(),
+            // Of `consumer.timeout_seconds`.
+            "timeoutSeconds": {
+                "default": Consumer::default().timeout_seconds,
+                "least": Consumer::SHORTEST_TIMEOUT,
+                "most": Consumer::LONGEST_TIMEOUT,
+            },
         },
         "stream": { "retentionSeconds": limits::STREAM_RETENTION.as_secs() },
         "spill": {
@@ -65,12 +77,13 @@ fn contract() -> Value {
             "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
         },
         "mapping": mapping(&Rules::default()),
-        "prefixes": { "archive": key::KEPT_TOGETHER, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
+        "prefixes": { "archive": key::ARCHIVE, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
         "tables": {
             "events": { "prefix": "events/", "columns": columns(ArchiveLine::COLUMNS) },
             "errors": { "prefix": key::QUARANTINE, "columns": columns(QuarantineLine::COLUMNS) },
         },
         "items": items(),
+        "recipes": Recipe::ALL.map(|recipe| recipe.name),
         "metrics": { "namespace": NAMESPACE, "all": metrics() },
     })
 }
@@ -98,8 +111,11 @@ fn dispatch() -> Value {
 }
 
 fn function(binary: &str, variables: &[&str], permissions: &[Permission]) -> Value {
-    let permissions: Vec<_> = permissions.iter().map(permission).collect();
-    json!({ "binary": binary, "variables": variables, "permissions": permissions })
+    json!({ "binary": binary, "variables": variables, "permissions": self::permissions(permissions) })
+}
+
+fn permissions(permissions: &[Permission]) -> Vec<Value> {
+    permissions.iter().map(permission).collect()
 }
 
 fn permission(Permission { action, on }: &Permission) -> Value {
@@ -114,6 +130,7 @@ fn permission(Permission { action, on }: &Permission) -> Value {
         On::DispatchDeadLetters => "dispatchDeadLetters",
         On::Rate => "rate",
         On::TargetSecret => "targetSecret",
+        On::Credentials => "credentials",
         On::Logs => "logs",
         On::Everything => "everything",
     };

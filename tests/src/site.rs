@@ -321,13 +321,18 @@ pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
 }
 
 /// Polls until `found` finds something. Panics after the deadline.
-pub async fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + DEADLINE;
+pub async fn eventually<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    within(DEADLINE, what, found).await
+}
+
+/// The same, with another time limit.
+pub async fn within<T>(limit: Duration, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
     loop {
         if let Some(found) = found() {
             return found;
         }
-        assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

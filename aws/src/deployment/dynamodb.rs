@@ -21,6 +21,12 @@ pub(super) fn sort_key(position: &ShardPosition) -> String {
     key::manifest_sort(&position.sequence_number, position.position)
 }
 
+/// Less than every row's sort key after the position, and greater than its own. A row that a query excludes by its key is
+/// not read, and costs nothing: `tail` asks each second.
+pub(super) fn sort_key_after(position: &ShardPosition) -> String {
+    sort_key(position) + "!"
+}
+
 pub(super) fn text(text: String) -> AttributeValue {
     AttributeValue::S(text)
 }
@@ -53,6 +59,17 @@ fn row(attributes: &Attributes) -> anyhow::Result<ManifestRow> {
     Ok(ManifestRow::read(attribute)?)
 }
 
+/// The attributes of the types that items have.
+pub(super) fn plain(attributes: &Attributes) -> operate::deployment::Attributes {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => Some(text.as_str().into()),
+        AttributeValue::N(number) => Some(number.parse::<i64>().ok()?.into()),
+        AttributeValue::Bool(flag) => Some((*flag).into()),
+        _ => None,
+    };
+    attributes.iter().filter_map(|(name, found)| Some((name.clone(), value(found)?))).collect()
+}
+
 pub(super) fn named(attributes: &Attributes) -> anyhow::Result<NamedItem> {
     let read = || {
         let (tenant, id) = key::item_name(string(attributes, "pk")?, string(attributes, "sk")?)?;
@@ -68,4 +85,20 @@ pub(super) fn named(attributes: &Attributes) -> anyhow::Result<NamedItem> {
         let name = |key| string(attributes, key).unwrap_or("?");
         format!("the item {} {} was not written by Tidegate", name("pk"), name("sk"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_after_a_row_is_between_it_and_every_later_row() {
+        let position = ShardPosition::new("99", 2);
+        let after = sort_key_after(&position);
+        assert!(sort_key(&position) < after);
+        for (number, position) in [("99", 3), ("99", 20), ("100", 0)] {
+            assert!(after < sort_key(&ShardPosition::new(number, position)));
+        }
+        assert!(after.as_str() < ROWS_END);
+    }
 }

@@ -9,6 +9,7 @@ import { MINUTE, tidegateMetric } from '../metrics';
 import type { Settings } from '../settings';
 import { alarm } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
+import type { Credentials } from './credentials';
 import type { EventStream } from './event-stream';
 import { type Platform, RustFunction } from './rust-function';
 import type { SpillQueue } from './spill-queue';
@@ -19,6 +20,8 @@ export interface IngestApiProps extends IngestConfig {
   readonly stream: EventStream;
   readonly archive: ArchiveBucket;
   readonly spill: SpillQueue;
+  /** Only where the configuration asks for credentials. */
+  readonly credentials?: Credentials;
 }
 
 /** The ingest function and its public URL. */
@@ -44,6 +47,7 @@ export class IngestApi extends Construct {
         stream: props.stream.stream,
         bucket: props.archive.bucket,
         spillQueue: props.spill.queue,
+        credentials: props.credentials?.secret,
       },
     });
 

@@ -24,10 +24,10 @@ export class Monitoring extends Construct {
     this.letAlarmsPublish();
     if (props.alarmEmail !== undefined) this.topic.addSubscription(new EmailSubscription(props.alarmEmail));
 
-    const { ingest, stream, spill, consumer, items, dispatch } = props;
+    const { credentials, ingest, stream, spill, consumer, items, dispatch } = props;
     const notify = new SnsAction(this.topic);
-    const constructs = [ingest, stream, spill, consumer, items, ...(dispatch ? [dispatch] : [])];
-    const alarms: Alarm[] = constructs.flatMap((construct) => [...construct.alarms]);
+    const constructs = [credentials, ingest, stream, spill, consumer, items, dispatch];
+    const alarms: Alarm[] = constructs.flatMap((construct) => construct?.alarms ?? []);
     for (const alarm of alarms) alarm.addAlarmAction(notify);
 
     this.dashboard = new Dashboard(this, 'Dashboard', {

@@ -5,8 +5,9 @@ import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
 import type { IStream } from 'aws-cdk-lib/aws-kinesis';
 import type { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
-import { CONTRACT, type Extension, type FunctionName, type Permission } from '../contract';
+import { CONTRACT, type Extension, type FunctionContract, type FunctionName, type Permission } from '../contract';
 
 /** A function gets those that its contract names. */
 export interface Resources {
@@ -21,6 +22,8 @@ export interface Resources {
   readonly rate?: ITable;
   /** The ARN of the secret for the target of dispatch. */
   readonly targetSecret?: string;
+  /** Only where the configuration asks for credentials. */
+  readonly credentials?: ISecret;
 }
 
 const VALUES: Readonly<Record<string, (resources: Resources) => string | undefined>> = {
@@ -33,6 +36,7 @@ const VALUES: Readonly<Record<string, (resources: Resources) => string | undefin
   TIDEGATE_DISPATCH_DEAD_LETTERS: ({ dispatchDeadLetters }) => dispatchDeadLetters?.queueUrl,
   TIDEGATE_RATE_TABLE: ({ rate }) => rate?.tableName,
   TIDEGATE_DISPATCH_SECRET_ARN: ({ targetSecret }) => targetSecret,
+  TIDEGATE_CREDENTIALS_SECRET: ({ credentials }) => credentials?.secretArn,
 };
 
 /** The function's environment variables. `more` are those that it has under a condition. */
@@ -41,7 +45,7 @@ export function environment(
   resources: Resources,
   more: readonly Extension[],
 ): Record<string, string> {
-  const variables = [CONTRACT.functions[name], ...more].flatMap((contract) => contract.variables);
+  const variables = [needs(name, resources), ...more].flatMap((contract) => contract.variables);
   return Object.fromEntries(
     variables.map((variable) => [variable, given(VALUES[variable]?.(resources), `${name} reads ${variable}`)]),
   );
@@ -49,12 +53,23 @@ export function environment(
 
 /** Allows the role the function's permissions. Logs and traces are granted where they are configured. */
 export function grant(name: FunctionName, role: Role, resources: Resources, more: readonly Extension[]): void {
-  for (const permission of [CONTRACT.functions[name], ...more].flatMap(({ permissions }) => permissions)) {
+  for (const permission of [needs(name, resources), ...more].flatMap(({ permissions }) => permissions)) {
     if (permission.on === 'logs' || permission.on === 'everything') continue;
     const arn = given(arnOf(permission, resources), `${name} needs ${permission.action}`);
     role.addToPolicy(new PolicyStatement({ actions: [permission.action], resources: [arn] }));
     if (permission.prefix !== undefined && resources.bucket) acknowledge(role, resources.bucket, permission.prefix);
   }
+}
+
+/** With credentials, more than the function needs always. */
+function needs(name: FunctionName, { credentials }: Resources): Pick<FunctionContract, 'variables' | 'permissions'> {
+  const always = CONTRACT.functions[name];
+  if (credentials === undefined) return always;
+  const { variables, permissions } = CONTRACT.credentials;
+  return {
+    variables: [...always.variables, ...variables],
+    permissions: [...always.permissions, ...permissions],
+  };
 }
 
 function arnOf({ on, prefix }: Permission, resources: Resources): string | undefined {
@@ -79,6 +94,8 @@ function arnOf({ on, prefix }: Permission, resources: Resources): string | undef
       return resources.rate?.tableArn;
     case 'targetSecret':
       return resources.targetSecret;
+    case 'credentials':
+      return resources.credentials?.secretArn;
     default:
       return undefined;
   }

@@ -34,7 +34,7 @@ pub(crate) async fn run(options: AuditOptions) -> anyhow::Result<ExitCode> {
         audit::audit(deployment, &config, span.from, span.to, &progress).await?
     });
     drop(bar);
-    let text = if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
-    print(&text)?;
+    let text = if json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
+    print(text.trim_end())?;
     Ok(if report.is_balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,8 +1,8 @@
 //! `tidegate cat`: prints one tenant's archived events.
 
-use std::io::{BufWriter, ErrorKind, Write, stdout};
+use std::io::{BufWriter, Write, stdout};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use local::adapters::Plain;
 use operate::cat::cat;
@@ -11,6 +11,7 @@ use shared::id::TenantId;
 
 use crate::open::{DeploymentOptions, with_deployment};
 use crate::options::SpanOptions;
+use crate::terminal::{note, unless_closed};
 
 #[derive(Args, Debug)]
 pub(crate) struct CatOptions {
@@ -31,18 +32,14 @@ pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
     let printed = with_deployment!(opened, deployment => {
         cat(deployment, &tenant, span.span(), &mut out).await?
     });
-    if let Err(error) = out.flush()
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        return Err(error).context("stdout");
-    }
+    unless_closed(out.flush())?;
     for ListedObject { key, bytes, .. } in &printed.unlisted {
-        eprintln!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)");
+        note(format_args!("left out, since the manifest does not have it (yet): {key} ({bytes} bytes)"));
     }
     for absent in printed.absent.describe() {
-        eprintln!("{absent}");
+        note(absent);
     }
-    eprintln!("{}", printed.summary(&tenant));
+    note(printed.summary(&tenant));
     match printed.absent.lost() {
         0 => Ok(()),
         count => bail!("{count} objects that the manifest has could not be read"),

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use operate::doctor::examine;
-use shared::config;
 
 use crate::options::ConfigOption;
 use crate::terminal::print;
@@ -27,14 +26,14 @@ pub(crate) struct DoctorOptions {
 
 /// 0 if there is no finding, 1 if there is one. An error if the deployment could not be read.
 pub(crate) async fn run(options: DoctorOptions) -> anyhow::Result<ExitCode> {
-    let file = options.config.file();
-    let config = config::load(file.as_deref(), [])?;
+    let source = options.config.source();
+    let config = source.load([])?;
     let sdk = aws::sdk(options.endpoint_url.as_deref()).await;
     let deployment = aws::doctor::read(&sdk, &options.stack).await?;
     // The function runs with the file and the overrides of its variables.
-    let fingerprint = config::load(file.as_deref(), deployment.ingest.variables.clone())?.fingerprint();
+    let fingerprint = source.load(deployment.ingest.variables.clone())?.fingerprint();
 
     let report = examine(&deployment, &config, &fingerprint);
-    print(&if options.json { report.to_json() + "\n" } else { format!("{report}\n") })?;
+    print(if options.json { serde_json::to_string_pretty(&report)? } else { report.to_string() })?;
     Ok(if report.findings().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,14 +6,16 @@ use clap::Args;
 use local::adapters::Adapters;
 use local::functions::Function;
 
+use crate::options::GivenConfig;
+
 #[derive(Args, Debug)]
 pub(crate) struct FunctionOptions {
     #[arg(value_parser = named)]
     name: Function,
     #[arg(long)]
     data: PathBuf,
-    #[arg(long)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: GivenConfig,
 }
 
 fn named(name: &str) -> Result<Function, String> {
@@ -22,5 +24,5 @@ fn named(name: &str) -> Result<Function, String> {
 }
 
 pub(crate) async fn run(options: FunctionOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    options.name.run(&options.data, options.config.as_deref(), adapters).await
+    options.name.run(&options.data, &options.config.source(), adapters).await
 }

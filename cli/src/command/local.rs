@@ -14,11 +14,11 @@ use local::event_source_mapping::{Drained, Rules};
 use local::pipeline::{DELIVERY, DISPATCH_VISIBILITY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
-use shared::config;
+use shared::config::{self, AuthMode, Config};
 use shared::telemetry::{LogFormat, init_logs};
 
 use crate::options::ConfigOption;
-use crate::terminal::Stop;
+use crate::terminal::{Stop, print};
 
 #[derive(Args, Debug)]
 pub(crate) struct LocalOptions {
@@ -73,13 +73,15 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         let config::Dispatch { url, rate_per_second, .. } = &config.dispatch;
         format!("{url}, at most {rate_per_second} calls a second")
     });
+    let mode = config.auth.mode;
+    let longest_text = longest_text(&config);
     let mut stop = Stop::new()?;
     let pipeline = Pipeline::start(
         Options {
             listen: options.listen,
             data: options.data.clone(),
             config,
-            config_file: options.config.file(),
+            config_source: options.config.source(),
             shards: options.shards,
             program: std::env::current_exe().context("this program's own path")?,
             rules: rules(&options),
@@ -95,19 +97,18 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         adapters,
     )
     .await?;
-    println!("{}", welcome(&pipeline, &data, dispatch.as_deref()));
+    print(welcome(&pipeline, &data, mode, &longest_text, dispatch.as_deref()))?;
 
     stop.received().await;
-    println!(
-        "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)"
-    );
+    print(
+        "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)",
+    )?;
     tokio::select! {
         stopped = pipeline.drain() => report(stopped, &data),
         () = stop.received() => {
-            println!("Stopped at once. Accepted events are safe, and are stored after the next start.");
+            print("Stopped at once. Accepted events are safe, and are stored after the next start.")
         }
     }
-    Ok(())
 }
 
 /// As deployed, but for the options.
@@ -125,10 +126,32 @@ fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 
-fn welcome(pipeline: &Pipeline, data: &DataFolder, dispatch: Option<&str>) -> String {
+/// A line for [`welcome`], where work is simulated.
+fn longest_text(config: &Config) -> String {
+    let Some(work) = config.simulated_work() else { return String::new() };
+    format!(
+        "  texts     at most {} characters: simulated work of {} s a character, within {} s\n",
+        work.longest_text(),
+        config.transform.simulate_work,
+        config.consumer.timeout_seconds
+    )
+}
+
+fn welcome(
+    pipeline: &Pipeline,
+    data: &DataFolder,
+    mode: AuthMode,
+    longest_text: &str,
+    dispatch: Option<&str>,
+) -> String {
     let url = format!("http://{}", pipeline.address());
     let (bucket, database) = (data.bucket(), data.database_file());
     let (bucket, database) = (bucket.display(), database.display());
+    let (signed, credential) = match mode {
+        AuthMode::None => ("", "X-Customer-Tier: pro"),
+        AuthMode::ApiKey => ("", "Authorization: Bearer YOUR_KEY"),
+        AuthMode::Signature => (", signed as docs/http-api.md#credentials shows", "webhook-signature: …"),
+    };
     format!(
         r#"
 Tidegate {version} runs on this machine.
@@ -137,10 +160,10 @@ Tidegate {version} runs on this machine.
   metrics   {url}/metrics
   objects   {bucket}/events/
   items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'{dispatch}
+{longest_text}
+Send an event{signed}:
 
-Send an event:
-
-  curl -i {url}/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \
+  curl -i {url}/ingest -H '{credential}' -H 'Content-Type: application/json' \
     -d '{{"tenant_id":"acme","log_id":"123","text":"User 555-0199 accessed /reports"}}'
 
 Within five seconds it is an item and an archive line:
@@ -154,38 +177,41 @@ Press Ctrl-C to stop it. It first stores what it has accepted.
     )
 }
 
-fn report(Stopped { stream, spill, dispatch }: Stopped, data: &DataFolder) {
+fn report(Stopped { stream, spill, dispatch }: Stopped, data: &DataFolder) -> anyhow::Result<()> {
     let Drained { complete, batches, records, discarded, remaining } = stream;
-    println!("Drained {records} records in {batches} batches into items and objects.");
+    print(format_args!("Drained {records} records in {batches} batches into items and objects."))?;
     if discarded > 0 {
-        println!(
+        print(format_args!(
             "{discarded} records failed permanently. They are saved under aws/lambda/ in the bucket; `tidegate redrive` retries them."
-        );
+        ))?;
     }
     if !complete {
-        println!(
+        print(format_args!(
             "At least {remaining} records are still on the stream; they are stored after the next start."
-        );
+        ))?;
     }
     let Left { waiting, dead } = spill;
     if waiting > 0 {
-        println!("{waiting} messages are still in the spill queue; they are sent after the next start.");
+        print(format_args!(
+            "{waiting} messages are still in the spill queue; they are sent after the next start."
+        ))?;
     }
     if dead > 0 {
-        println!(
+        print(format_args!(
             "{dead} messages never reached the stream; they are in the dead-letter queue: sqlite3 {} \"SELECT body FROM messages WHERE queue = 'spill-dead'\"",
             data.database_file().display()
-        );
+        ))?;
     }
     let Left { waiting, dead } = dispatch;
     if waiting > 0 {
-        println!(
+        print(format_args!(
             "{waiting} events are not dispatched yet; they are sent after the next start with `dispatch.enabled = true`."
-        );
+        ))?;
     }
     if dead > 0 {
-        println!(
+        print(format_args!(
             "{dead} events could not be dispatched; they are dead letters: `tidegate redrive --source dispatch` shows them, and sends them again with --apply."
-        );
+        ))?;
     }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use aws::mapping::{RemoteMapping, StandIn, deployed_mapping, settings};
+use aws::mapping::{StandIn, deployed_mapping, settings, start};
 use aws::stack;
 use clap::Args;
 use local::event_source_mapping::Drained;
@@ -12,7 +12,7 @@ use shared::mapping::Rules;
 use shared::telemetry::{LogFormat, init_logs};
 use uuid::Uuid;
 
-use crate::terminal::Stop;
+use crate::terminal::{Stop, print};
 
 /// Region and credentials come from the environment, as for every AWS tool.
 #[derive(Args, Debug)]
@@ -52,8 +52,8 @@ pub(crate) struct MappingOptions {
     drain: bool,
 }
 
-/// How long a drain may take.
-const DRAIN: Duration = Duration::from_mins(10);
+/// How long a drain may take: ten minutes besides two invocations of the longest time-out, 900 s each.
+const DRAIN: Duration = Duration::from_mins(40);
 
 /// Runs the mapping until a signal stops it, then processes what is on the stream. With `--drain` it does only that.
 pub(crate) async fn run(options: MappingOptions) -> anyhow::Result<()> {
@@ -82,15 +82,16 @@ pub(crate) async fn run(options: MappingOptions) -> anyhow::Result<()> {
     let id = settings.mapping_id;
 
     let mut stop = Stop::new()?;
-    println!("Mapping {id} reads the stream `{}` and invokes `{}`.", stand_in.stream, stand_in.function);
-    println!("{}", described(&settings.rules));
-    println!("Batches that fail permanently go to s3://{}/aws/lambda/{id}/", stand_in.failures);
-    let mapping = RemoteMapping::start(&sdk, stand_in, settings, &options.data)?;
+    let StandIn { stream, function, failures, .. } = &stand_in;
+    print(format_args!("Mapping {id} reads the stream `{stream}` and invokes `{function}`."))?;
+    print(described(&settings.rules))?;
+    print(format_args!("Batches that fail permanently go to s3://{failures}/aws/lambda/{id}/"))?;
+    let (mapping, _lock) = start(&sdk, stand_in, settings, &options.data)?;
     if !options.drain {
-        println!("Press Ctrl-C to stop it. It first processes what is on the stream.");
+        print("Press Ctrl-C to stop it. It first processes what is on the stream.")?;
         stop.received().await;
     }
-    report(mapping.running.drain(DRAIN).await)
+    report(mapping.drain(DRAIN).await)
 }
 
 fn named(options: &MappingOptions) -> anyhow::Result<StandIn> {
@@ -126,9 +127,9 @@ fn described(rules: &Rules) -> String {
 
 fn report(drained: Drained) -> anyhow::Result<()> {
     let Drained { complete, batches, records, discarded, remaining } = drained;
-    println!("Drained {records} records in {batches} batches.");
+    print(format_args!("Drained {records} records in {batches} batches."))?;
     if discarded > 0 {
-        println!("{discarded} records failed permanently and were saved.");
+        print(format_args!("{discarded} records failed permanently and were saved."))?;
     }
     if !complete {
         anyhow::bail!("at least {remaining} records are still on the stream: run it again");

@@ -81,6 +81,6 @@ pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> an
         redrive(deployment, &config, selection, apply, rate, &progress).await
     });
     drop(bar);
-    print(&report.to_string())?;
+    print(report.to_string().trim_end())?;
     ended
 }

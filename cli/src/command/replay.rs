@@ -11,6 +11,7 @@ use shared::id::TenantId;
 
 use crate::open::{DeploymentOptions, TargetOptions, with_deployment};
 use crate::options::{ConfigOption, SpanOptions};
+use crate::terminal::note;
 
 #[derive(Args, Debug)]
 pub(crate) struct ReplayOptions {
@@ -59,12 +60,12 @@ fn report(replayed: Replayed) -> anyhow::Result<()> {
     if is_closed {
         return Ok(());
     }
-    eprintln!("Replayed {events} events of {objects} objects.");
+    note(format_args!("Replayed {events} events of {objects} objects."));
     for absent in absent.describe() {
-        eprintln!("{absent}");
+        note(absent);
     }
     for left_out in &left_out {
-        eprintln!("left out: {left_out}");
+        note(format_args!("left out: {left_out}"));
     }
     match (left_out.len(), absent.lost()) {
         (0, 0) => Ok(()),

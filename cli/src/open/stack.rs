@@ -21,9 +21,13 @@ pub(crate) struct StackOptions {
 }
 
 impl StackOptions {
+    pub(crate) fn is_named(&self) -> bool {
+        self.stack.is_some() || self.aws
+    }
+
     /// `None` if the options name no stack.
     pub(crate) async fn open(&self) -> anyhow::Result<Option<AwsDeployment>> {
-        if self.stack.is_none() && !self.aws {
+        if !self.is_named() {
             return Ok(None);
         }
         let sdk = aws::sdk(self.endpoint_url.as_deref()).await;

@@ -125,7 +125,7 @@ async fn drive(pipeline: &Pipeline, records: &[Vec<u8>], sizes: &[usize]) {
             }
             end = (next + sizes.next().unwrap()).min(records.len());
         }
-        let deadline = Deadline::after(Duration::from_secs(20));
+        let deadline = Deadline::after(Duration::from_secs(20), &pipeline.config);
         let response = pipeline.consumer().handle(batch(next, &records[next..end]), deadline).await;
         let finished = unfinished(&response, end);
         assert!((next..=end).contains(&finished), "{finished} is not of the batch");

@@ -10,7 +10,6 @@ use shared::gzip;
 
 use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, batch, checked_in, pack, record, sequence_number};
-use crate::deadline::Deadline;
 
 /// The reasons of what is in quarantine, in order.
 fn reasons(pipeline: &Pipeline) -> Vec<String> {
@@ -243,7 +242,7 @@ fn the_handlers_future_can_move_between_threads() {
     let consumer = Pipeline::new().consumer();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
-    check(consumer.handle(batch(0, &[b"x".to_vec()]), Deadline::unknown()));
+    check(consumer.handle(batch(0, &[b"x".to_vec()]), consumer.deadline(None)));
 }
 
 /// Bytes that are no record, or nearly one.

@@ -49,20 +49,6 @@ async fn an_item_call_that_hangs_leaves_all_of_the_call_to_the_next_attempt() {
     check(pipeline, ten_records(), 0).await;
 }
 
-/// Ten characters an event, at half a second each; of a minute, 22.5 seconds are for it.
-#[tokio::test(start_paused = true)]
-async fn simulated_work_ends_the_batch_before_the_first_record_for_which_there_is_no_time() {
-    let mut pipeline = Pipeline::new();
-    pipeline.config.transform.simulate_work = 0.5;
-    let (records, mut finished) = (ten_records(), 0);
-    for (expected, seconds) in [(4, 20), (8, 20), (10, 10)] {
-        let started = Instant::now();
-        finished = pipeline.invoke_from(finished, &records[finished..]).await;
-        assert_eq!((finished, started.elapsed().as_secs()), (expected, seconds));
-        assert_eq!(pipeline.objects.archived_keys(), keys(expected));
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn items_that_are_throttled_for_a_while_are_inserted_in_the_same_invocation() {
     let mut pipeline = Pipeline::new();
@@ -231,7 +217,7 @@ async fn near_the_deadline_finished_records_are_archived_and_answered() {
     let mut pipeline = Pipeline::new();
     pipeline.items.fail(|id| (id == "e6").then_some(Fault::Throttled));
     let started = Instant::now();
-    let deadline = Deadline::after(Duration::from_secs(10));
+    let deadline = Deadline::after(Duration::from_secs(10), &pipeline.config);
     let response = pipeline.consumer().handle(batch(0, &ten_records()), deadline).await;
     assert_eq!(unfinished(&response, 10), 6);
     assert_eq!(index(response.batch_item_failures[0].item_identifier.as_deref().unwrap()), 6);

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use ingest_fn::environment::{self, Environment};
-use ingest_fn::{clients, lambda, router, server};
+use ingest_fn::{clients, environment, lambda, router, server};
 use shared::telemetry;
 use tokio::net::TcpListener;
 
@@ -19,11 +18,10 @@ async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let (config, metrics) = telemetry::start("ingest-server").map_err(anyhow::Error::from_boxed)?;
 
-    let names = Environment::read(variable)?;
     let address = environment::listen(variable);
+    let state = clients::state(Arc::new(config), variable).await?;
     let listener =
         TcpListener::bind(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
-    let state = clients::state(Arc::new(config), names).await;
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     tracing::info!(address = %listener.local_addr()?, "serving");

@@ -5,11 +5,13 @@
 
 mod batches;
 mod bodies;
+mod credentials;
 mod garbage;
 mod identity;
 mod lambda;
 mod large_events;
 mod problems;
+mod quotas;
 mod routes;
 mod server;
 #[cfg(feature = "aws")]

@@ -74,6 +74,20 @@ async fn every_refusal_has_its_status_and_code_and_is_a_problem() {
 }
 
 #[tokio::test]
+async fn a_text_with_more_simulated_work_than_fits_is_refused_with_the_limit_and_the_keys() {
+    let server = Server::with(Faults::default(), |config| config.transform.simulate_work = 10.0);
+    assert_eq!(server.send(post(&[TEXT, ACME], "ééé")).await.status, 202);
+    let answer = server.send(post(&[TEXT, ACME], "éééé")).await;
+    answer.assert_problem();
+    insta::assert_snapshot!(answer.text, @r#"{"type":"urn:tidegate:problem:work_too_long","title":"Work too long","status":413,"detail":"the text has 4 characters, allowed with simulated work: at most 3; shorten it, lower `transform.simulate_work` (10 s a character) or raise `consumer.timeout_seconds` (60 s, at most 900)","code":"work_too_long","limit":3,"request_id":"00000000-0000-0000-0000-000000000004"}"#);
+
+    // The text of an object that is flattened counts too, and each event of a batch is answered alone.
+    let answer = server.send(post(&[JSON, ACME], r#"[{"id":1,"text":"abc"},{"id":2,"a":"bc"}]"#)).await;
+    assert_eq!((answer.status.as_u16(), &answer.json["events"][1]["code"]), (207, &"work_too_long".into()));
+    assert_eq!(server.events().len(), 2);
+}
+
+#[tokio::test]
 async fn a_header_that_is_no_text_is_refused_by_name() {
     let value = http::HeaderValue::from_bytes(b"\xff").unwrap();
     let mut request = post(&[JSON, ACME], "{}");

@@ -1,13 +1,15 @@
 //! The router with three ports in memory, which fail by plan.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use futures::future::BoxFuture;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use ingest_fn::credentials::{CredentialSource, Credentials, CredentialsError};
 use ingest_fn::{
     EventStream, IngestState, OutgoingLine, Put, Refusal, SpillFailure, SpillMessage, SpillQueue,
     StreamFailure, StreamRecord, router,
@@ -82,11 +84,25 @@ impl SpillQueue for Ports {
     }
 }
 
+struct Text(String);
+
+impl CredentialSource for Text {
+    fn read(&self) -> BoxFuture<'_, Result<String, CredentialsError>> {
+        Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+
+    fn name(&self) -> String {
+        "a test".to_owned()
+    }
+}
+
 /// A server and all that reached its ports.
 pub(crate) struct Server {
     pub(crate) router: Router,
     reached: Arc<Mutex<Reached>>,
     pub(crate) objects: MemoryObjects,
+    /// Milliseconds that have passed.
+    time: Arc<AtomicI64>,
 }
 
 impl Server {
@@ -105,13 +121,34 @@ impl Server {
     pub(crate) fn with_ids(faults: Faults, change: impl FnOnce(&mut Config), ids: Ids) -> Self {
         let mut config = Config::default();
         change(&mut config);
+        Self::of(config, Credentials::none(), faults, ids)
+    }
+
+    /// A server with this document of credentials.
+    pub(crate) async fn with_credentials(document: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let clock = Clock::fixed(Timestamp::from_unix_ms(0));
+        let credentials = Credentials::read(Text(document.to_owned()), &config, clock).await.unwrap();
+        Self::of(config, credentials, Faults::default(), counting_ids())
+    }
+
+    fn of(config: Config, credentials: Credentials, faults: Faults, ids: Ids) -> Self {
         let reached = Arc::default();
         let ports = Ports { faults, reached: Arc::clone(&reached) };
         let mut objects = MemoryObjects::default();
         objects.fail(move |_| faults.objects_fail.then_some(Fault::Throttled));
-        let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
-        let state = IngestState::new(Arc::new(config), ports.clone(), objects.clone(), ports, clock, ids);
-        Self { router: router(state), reached, objects }
+        let (time, now) = (Arc::<AtomicI64>::default(), NOW_SECONDS * 1_000 + 123);
+        let passed = Arc::clone(&time);
+        let clock = Clock::new(move || Timestamp::from_unix_ms(now + passed.load(Ordering::Relaxed)));
+        let (config, stores) = (Arc::new(config), objects.clone());
+        let state = IngestState::new(config, credentials, ports.clone(), stores, ports, clock, ids);
+        Self { router: router(state), reached, objects, time }
+    }
+
+    /// The server's clock goes on; otherwise it stands still.
+    pub(crate) fn advance(&self, by: std::time::Duration) {
+        self.time.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -161,6 +198,9 @@ impl Server {
         reached.messages.iter().flat_map(|message| SpillMessage::read(message.body()).unwrap()).collect()
     }
 }
+
+/// The server's time, in seconds.
+pub(crate) const NOW_SECONDS: i64 = 1_795_253_400;
 
 /// 00000000-0000-0000-0000-000000000001 and so on.
 fn counting_ids() -> Ids {

@@ -1,7 +1,8 @@
 //! The items table: inserts an item if it is absent, and takes an item over if its origin is unchanged.
 
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
-use operate::deployment::NamedItem;
+use operate::deployment::{Attributes, NamedItem};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
@@ -65,6 +66,21 @@ impl EmbeddedItems {
         self.0.call(find).await
     }
 
+    /// The attributes of an item, under their names on AWS.
+    pub async fn attributes(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+    ) -> Result<Option<Attributes>, DatabaseError> {
+        let key = (key::item_partition(tenant), key::item_sort(id));
+        let read = move |connection: &mut Connection| {
+            let mut select = connection.prepare_cached("SELECT * FROM items WHERE pk = ?1 AND sk = ?2")?;
+            let names: Vec<_> = select.column_names().map(str::to_owned).collect();
+            select.query_row(key, |row| attributes(&names, row)).optional()
+        };
+        self.0.call(read).await
+    }
+
     /// At most `limit` items after the row `after`; and the last row's number, if there may be more after it.
     pub async fn list(
         &self,
@@ -86,6 +102,22 @@ impl EmbeddedItems {
         };
         self.0.call(list).await
     }
+}
+
+/// The columns that are not null.
+fn attributes(names: &[String], row: &Row<'_>) -> rusqlite::Result<Attributes> {
+    let mut attributes = Attributes::new();
+    for (index, name) in names.iter().enumerate() {
+        let value = match row.get_ref(index)? {
+            ValueRef::Text(_) => row.get::<_, String>(index)?.into(),
+            // SQLite has no flags.
+            ValueRef::Integer(flag) if name == "truncated" => (flag != 0).into(),
+            ValueRef::Integer(number) => number.into(),
+            _ => continue,
+        };
+        attributes.insert(name.clone(), value);
+    }
+    Ok(attributes)
 }
 
 fn named(row: &Row<'_>) -> rusqlite::Result<NamedItem> {
@@ -194,5 +226,26 @@ pub(super) mod tests {
             expected.insert(of_dispatch.to_owned(), Value::Null);
         }
         assert_eq!(items.0.call(row).await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn an_item_is_read_back_under_its_attributes_names() {
+        use consumer_fn::Attribute::{Flag, Number, Text};
+        let folder = tempfile::tempdir().unwrap();
+        let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
+        let item = item();
+        let (tenant, id) = (&item.facts.tenant, &item.facts.id);
+        assert_eq!(items.attributes(tenant, id).await.unwrap(), None);
+        assert_eq!(items.insert(std::slice::from_ref(&item)).await, [Insert::Inserted]);
+        let plain = |(name, attribute): (&str, _)| {
+            let value = match attribute {
+                Text(text) => text.into(),
+                Number(number) => number.into(),
+                Flag(flag) => flag.into(),
+            };
+            (name.to_owned(), value)
+        };
+        let expected: Attributes = item.attributes().into_iter().map(plain).collect();
+        assert_eq!(items.attributes(tenant, id).await.unwrap(), Some(expected));
     }
 }

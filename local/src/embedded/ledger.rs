@@ -2,6 +2,7 @@
 
 use consumer_fn::Attribute;
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
+use operate::deployment::ManifestPart;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 use shared::format::key;
@@ -67,54 +68,28 @@ fn sort(position: &ShardPosition) -> String {
 }
 
 impl EmbeddedLedger {
-    /// The manifest rows of a shard that start after `after`, in the shard's order, at most `limit`.
+    /// At most `limit` rows of a shard's manifest.
     pub async fn manifest(
         &self,
         shard: &str,
-        after: Option<&ShardPosition>,
+        part: ManifestPart<'_>,
         limit: usize,
     ) -> anyhow::Result<Vec<ManifestRow>> {
-        let after = after.map_or(String::new(), sort);
-        let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk > ?2 ORDER BY sk LIMIT ?3";
-        self.rows(query, shard, after, limit).await
-    }
-
-    /// The manifest rows of a shard that start before `end`, or the last ones, the last first, at most `limit`.
-    pub async fn manifest_before(
-        &self,
-        shard: &str,
-        end: Option<&ShardPosition>,
-        limit: usize,
-    ) -> anyhow::Result<Vec<ManifestRow>> {
-        // Without an end: a key after that of every row.
-        let end = end.map_or_else(|| "object0".to_owned(), sort);
-        let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk < ?2 ORDER BY sk DESC LIMIT ?3";
-        self.rows(query, shard, end, limit).await
-    }
-
-    /// The last manifest row of a shard that starts at or before `position`.
-    pub async fn manifest_at(
-        &self,
-        shard: &str,
-        position: &ShardPosition,
-    ) -> anyhow::Result<Option<ManifestRow>> {
-        let query = "SELECT * FROM manifest WHERE pk = ?1 AND sk <= ?2 ORDER BY sk DESC LIMIT ?3";
-        Ok(self.rows(query, shard, sort(position), 1).await?.pop())
-    }
-
-    async fn rows(
-        &self,
-        query: &'static str,
-        shard: &str,
-        sort: String,
-        limit: usize,
-    ) -> anyhow::Result<Vec<ManifestRow>> {
+        let (condition, key, limit) = match part {
+            ManifestPart::After(after) => ("sk > ?2 ORDER BY sk", after.map_or(String::new(), sort), limit),
+            // Without an end: a key after that of every row.
+            ManifestPart::Before(end) => {
+                ("sk < ?2 ORDER BY sk DESC", end.map_or_else(|| "object0".to_owned(), sort), limit)
+            }
+            ManifestPart::At(position) => ("sk <= ?2 ORDER BY sk DESC", sort(position), 1),
+        };
+        let query = format!("SELECT * FROM manifest WHERE pk = ?1 AND {condition} LIMIT ?3");
         let partition = key::ledger_partition(shard);
         let rows = self.0.call(move |connection| {
-            let mut select = connection.prepare_cached(query)?;
+            let mut select = connection.prepare_cached(&query)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let read = |row: &Row<'_>| Ok(ManifestRow::read(|name| attribute(row, name)));
-            select.query_map(params![partition, sort, limit], read)?.collect::<Result<Vec<_>, _>>()
+            select.query_map(params![partition, key, limit], read)?.collect::<Result<Vec<_>, _>>()
         });
         Ok(rows.await?.into_iter().collect::<Result<_, _>>()?)
     }
@@ -192,12 +167,17 @@ mod tests {
             ledger.note("a", row).await.unwrap();
         }
         ledger.note("b", &row("1", "2")).await.unwrap();
-        assert_eq!(ledger.manifest("a", None, 2).await.unwrap(), rows[..2]);
-        assert_eq!(ledger.manifest("a", Some(&rows[1].first), 2).await.unwrap(), rows[2..]);
-        assert_eq!(ledger.manifest("a", Some(&rows[2].first), 2).await.unwrap(), []);
+        let read = async |part| ledger.manifest("a", part, 2).await.unwrap();
+        assert_eq!(read(ManifestPart::After(None)).await, rows[..2]);
+        assert_eq!(read(ManifestPart::After(Some(&rows[1].first))).await, rows[2..]);
+        assert_eq!(read(ManifestPart::After(Some(&rows[2].first))).await, []);
         let back = rows.iter().rev().cloned().collect::<Vec<_>>();
-        assert_eq!(ledger.manifest_before("a", None, 2).await.unwrap(), back[..2]);
-        assert_eq!(ledger.manifest_before("a", Some(&back[1].first), 2).await.unwrap(), back[2..]);
-        assert_eq!(ledger.manifest_before("a", Some(&back[2].first), 2).await.unwrap(), []);
+        assert_eq!(read(ManifestPart::Before(None)).await, back[..2]);
+        assert_eq!(read(ManifestPart::Before(Some(&back[1].first))).await, back[2..]);
+        assert_eq!(read(ManifestPart::Before(Some(&back[2].first))).await, []);
+        let [before, within] = ["8", "9"].map(|number| ShardPosition::new(number, 3));
+        assert_eq!(read(ManifestPart::At(&before)).await, []);
+        assert_eq!(read(ManifestPart::At(&within)).await, rows[..1]);
+        assert_eq!(read(ManifestPart::At(&rows[1].first)).await, rows[1..2]);
     }
 }

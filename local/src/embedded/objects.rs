@@ -5,13 +5,11 @@ use std::fmt::Display;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 use shared::digest::sha256;
-use shared::format::failed_batch::FailedBatchObject;
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 
 use super::database::Database;
 use super::folder::Folder;
-use crate::event_source_mapping::ports::FailureDestination;
 
 /// The objects are in a folder, their metadata in the database.
 #[derive(Clone)]
@@ -82,11 +80,4 @@ impl ObjectStore for EmbeddedObjects {
 fn failure<E: Display>(key: &str) -> impl FnOnce(E) -> ObjectFailure {
     let key = key.to_owned();
     move |error| ObjectFailure(format!("`{key}`: {error}"))
-}
-
-impl FailureDestination for EmbeddedObjects {
-    async fn save(&self, batch: &FailedBatchObject) -> anyhow::Result<()> {
-        self.folder.replace(&batch.object_key, batch.to_json().into()).await?;
-        Ok(())
-    }
 }

@@ -3,16 +3,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use shared::objects::ObjectStore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::EventSourceMapping;
 use super::poller::{Mode, Poller};
-use super::ports::{Checkpoints, FailureDestination, Invoker, ShardTail, StreamReader, StreamShard};
+use super::ports::{Checkpoints, Invoker, ShardTail, StreamReader, StreamShard};
 use super::retry::until_it_works;
 
 /// Runs until a drain has reached the tip of every shard. The pollers end with this future.
-pub(super) async fn run<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination>(
+pub(super) async fn run<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore>(
     mapping: Arc<EventSourceMapping<R, C, I, D>>,
     mut mode: watch::Receiver<Mode>,
 ) {

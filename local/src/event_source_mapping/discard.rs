@@ -1,19 +1,20 @@
 //! Saves discarded records to the failure destination, as a [`FailedBatchObject`] in Lambda's format.
 
+use bytes::Bytes;
 use shared::format::failed_batch::{BatchInfo, FailedBatchObject, RequestContext, ResponseContext};
 use shared::id::Ids;
+use shared::objects::ObjectStore;
 use shared::time::Timestamp;
 use uuid::Uuid;
 
 use super::payload;
-use super::ports::FailureDestination;
 use super::retry::until_it_works;
 use super::settings::Settings;
 use super::shard::{Discarded, ends};
 
 /// Saves the records. A crash between this and the next checkpoint saves them twice, but never loses them.
 pub(super) async fn save(
-    destination: &impl FailureDestination,
+    destination: &impl ObjectStore,
     settings: &Settings,
     shard_id: &str,
     discarded: &Discarded,
@@ -21,7 +22,9 @@ pub(super) async fn save(
 ) {
     let ids = Ids::system();
     let batch = failed_batch(settings, shard_id, discarded, now, [ids.next(), ids.next()]);
-    let save = || destination.save(&batch);
+    let json = Bytes::from(batch.to_json());
+    // The shard waits for it, so no record is dropped without being saved.
+    let save = async || Ok(destination.put(&batch.object_key, json.clone()).await?);
     until_it_works(settings.rules.backoff, "saving a failed batch", shard_id, save).await;
     tracing::error!(
         shard.id = shard_id,

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use shared::objects::ObjectStore;
 use shared::time::Timestamp;
 use tokio::sync::watch;
 
 use super::payload::{self, Envelope};
-use super::ports::{Checkpoints, FailureDestination, Invoker, ReadLimit, ShardTail, StreamReader};
+use super::ports::{Checkpoints, Invoker, ReadLimit, ShardTail, StreamReader};
 use super::retry::until_it_works;
 use super::shard::{Invoked, NextTry, Shard, ShardStep, ends};
 use super::{EventSourceMapping, discard};
@@ -29,7 +30,7 @@ pub(super) struct Poller<R, C, I, D> {
     mode: watch::Receiver<Mode>,
 }
 
-impl<R: StreamReader, C: Checkpoints, I: Invoker, D: FailureDestination> Poller<R, C, I, D> {
+impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> Poller<R, C, I, D> {
     /// A poller that continues after the saved checkpoint.
     pub(super) async fn resume(
         mapping: Arc<EventSourceMapping<R, C, I, D>>,

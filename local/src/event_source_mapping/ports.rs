@@ -1,9 +1,9 @@
 //! The ports of a mapping: where it reads, what it calls and what it saves. The embedded stream and the Runtime API
-//! host implement them, and so can `GetRecords` and `Invoke` of any AWS endpoint.
+//! host implement them, and so can `GetRecords` and `Invoke` of any AWS endpoint. The failure destination is an
+//! `ObjectStore`.
 
 use bytes::Bytes;
-pub use operate::deployment::RetainedRecord;
-use shared::format::failed_batch::FailedBatchObject;
+pub use operate::deployment::{RetainedRecord, ShardRead, ShardTail};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamShard {
@@ -20,24 +20,6 @@ pub struct ReadLimit {
     /// The read ends with the record with which the data reaches this many bytes. So it returns at least one record if
     /// there is one.
     pub bytes: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardRead {
-    /// In the order of the shard.
-    pub records: Vec<RetainedRecord>,
-    pub tail: ShardTail,
-}
-
-/// Whether more records follow those of a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShardTail {
-    /// More records, or unknown: read again at once.
-    More,
-    /// Nothing yet (`MillisBehindLatest` is 0).
-    Tip,
-    /// Nothing, ever: the shard was split or merged and is read to its end (`NextShardIterator` is null).
-    Closed,
 }
 
 pub trait StreamReader: Send + Sync + 'static {
@@ -84,7 +66,8 @@ pub enum InvokeFailure {
     NotRun(String),
 }
 
-pub trait FailureDestination: Send + Sync + 'static {
-    /// Returns once `batch` is durable. The shard waits until then, so no record is dropped without being saved.
-    fn save(&self, batch: &FailedBatchObject) -> impl Future<Output = anyhow::Result<()>> + Send;
+impl InvokeFailure {
+    pub fn function(kind: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Function { kind: kind.into(), message: message.into() }
+    }
 }

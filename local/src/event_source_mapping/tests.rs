@@ -127,10 +127,10 @@ async fn records_that_fail_permanently_are_saved_and_the_shard_continues() {
     let drained = drain(run(&fakes, settings())).await;
     assert_eq!(drained, Drained { complete: true, batches: 2, records: 2, discarded: 1, remaining: 0 });
     let failed = fakes.failed();
-    assert_eq!(failed.len(), 1);
-    assert!(failed[0].object_key.contains("/shardId-000000000000/2019/11/14/"), "{}", failed[0].object_key);
-    assert_eq!(failed[0].request_context.approximate_invoke_count, 3);
-    assert!(failed[0].payload.as_ref().unwrap().contains(r#""sequenceNumber":"2""#));
+    let [(key, batch)] = &failed[..] else { panic!("{failed:?}") };
+    assert!(key.contains("/shardId-000000000000/2019/11/14/"), "{key}");
+    assert_eq!(batch["requestContext"]["approximateInvokeCount"], 3);
+    assert!(batch["payload"].as_str().unwrap().contains(r#""sequenceNumber":"2""#));
     assert_eq!(fakes.checkpoint(A), Some(3));
 }
 
@@ -248,8 +248,9 @@ async fn a_record_that_kills_the_process_is_isolated_and_the_others_are_processe
     let drained = running.drain(Duration::from_mins(1)).await;
     assert_eq!(drained, Drained { complete: true, batches: 3, records: 7, discarded: 1, remaining: 0 });
     let failed = fakes.failed();
-    assert_eq!(failed[0].batch_info.start_sequence_number, "13");
-    assert_eq!(failed[0].batch_info.batch_size, 1);
-    assert_eq!(failed[0].request_context.approximate_invoke_count, 3);
+    let (_, batch) = &failed[0];
+    assert_eq!(batch["KinesisBatchInfo"]["startSequenceNumber"], "13");
+    assert_eq!(batch["KinesisBatchInfo"]["batchSize"], 1);
+    assert_eq!(batch["requestContext"]["approximateInvokeCount"], 3);
     assert_eq!(fakes.checkpoint(A), Some(17));
 }

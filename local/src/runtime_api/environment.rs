@@ -8,12 +8,12 @@ use shared::time::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::error::InvokeError;
 use super::exchange::{Exchange, Offer};
 use super::process::Process;
 use super::server;
 use super::specification::{FunctionSpec, INITIALIZATION_LIMIT};
 use super::variables::variables;
+use crate::event_source_mapping::ports::InvokeFailure;
 
 /// An environment that has asked for its first invocation. Dropping it kills its process.
 pub(super) struct ExecutionEnvironment {
@@ -27,8 +27,8 @@ impl ExecutionEnvironment {
     pub(super) async fn start(
         spec: &FunctionSpec,
         register: impl FnOnce(&Arc<Process>),
-    ) -> Result<Self, InvokeError> {
-        let failed = |message| InvokeError::Initialization { message };
+    ) -> Result<Self, InvokeFailure> {
+        let failed = |message: String| InvokeFailure::function("Runtime.InitError", message);
         // Each environment has its own listener: the variable that names it has a host and a port, but no path.
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let (listener, address) = listener
@@ -76,7 +76,7 @@ impl ExecutionEnvironment {
     }
 
     /// Runs the function once. The environment must be ready.
-    pub(super) async fn invoke(&self, payload: Bytes, spec: &FunctionSpec) -> Result<Bytes, InvokeError> {
+    pub(super) async fn invoke(&self, payload: Bytes, spec: &FunctionSpec) -> Result<Bytes, InvokeFailure> {
         // The child compares the deadline with the machine's clock, so it must come from that clock.
         let now = Clock::system().now();
         let deadline = now.plus(spec.timeout);
@@ -85,10 +85,14 @@ impl ExecutionEnvironment {
         tokio::select! {
             biased;
             Ok(outcome) = outcome => outcome,
-            status = self.process.exited() => Err(InvokeError::Exited { status }),
+            status = self.process.exited() => {
+                let message = format!("Runtime exited with error: {status}");
+                Err(InvokeFailure::function("Runtime.ExitError", message))
+            }
             () = tokio::time::sleep(spec.timeout) => {
                 self.process.kill().await;
-                Err(InvokeError::TimedOut { limit: spec.timeout })
+                let message = format!("Task timed out after {:.2} seconds", spec.timeout.as_secs_f64());
+                Err(InvokeFailure::function("Sandbox.Timedout", message))
             }
         }
     }

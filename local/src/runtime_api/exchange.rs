@@ -6,7 +6,7 @@ use bytes::Bytes;
 use shared::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::error::InvokeError;
+use crate::event_source_mapping::ports::InvokeFailure;
 use crate::lock;
 
 /// An invocation for the environment.
@@ -29,7 +29,7 @@ pub(super) enum Phase {
     Busy,
 }
 
-pub(super) type InvocationResult = Result<Bytes, InvokeError>;
+pub(super) type InvocationResult = Result<Bytes, InvokeFailure>;
 
 /// Connects the host and one environment. There is one invocation at a time.
 pub(super) struct Exchange {

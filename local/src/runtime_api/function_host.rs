@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::environment::ExecutionEnvironment;
-use super::error::InvokeError;
 use super::process::Process;
 use super::specification::{FunctionSpec, PAYLOAD_LIMIT};
 use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
@@ -39,21 +38,6 @@ impl FunctionHost {
         }))
     }
 
-    /// Runs the function on `payload`. Dropping the future kills the environment that runs it.
-    pub async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
-        let host = &*self.0;
-        if payload.len() > PAYLOAD_LIMIT {
-            return Err(InvokeError::RequestTooLarge { bytes: payload.len() });
-        }
-        let _slot = host.slots.acquire().await.map_err(|_closed| host.shutting_down())?;
-        let environment = host.environment().await?;
-        let outcome = environment.invoke(payload, &host.spec).await;
-        if environment.is_alive() {
-            lock(&host.idle).push(environment);
-        }
-        outcome
-    }
-
     /// The process ids of the environments that are alive. Tests kill them.
     pub fn environments(&self) -> Vec<u32> {
         self.0.processes().iter().map(|process| process.pid).collect()
@@ -82,9 +66,30 @@ impl FunctionHost {
     }
 }
 
+impl Invoker for FunctionHost {
+    /// Dropping the future kills the environment that runs it. In Lambda, every failure in the function's environment is
+    /// a function error and uses a retry, also a failed start or a response that is too large.
+    async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
+        let host = &*self.0;
+        if payload.len() > PAYLOAD_LIMIT {
+            let bytes = payload.len();
+            let message =
+                format!("request payload of {bytes} bytes is over the limit of {PAYLOAD_LIMIT} bytes");
+            return Err(InvokeFailure::function("RequestEntityTooLarge", message));
+        }
+        let _slot = host.slots.acquire().await.map_err(|_closed| host.shutting_down())?;
+        let environment = host.environment().await?;
+        let outcome = environment.invoke(payload, &host.spec).await;
+        if environment.is_alive() {
+            lock(&host.idle).push(environment);
+        }
+        outcome
+    }
+}
+
 impl Host {
     /// An environment that is ready: an idle one, else a new one.
-    async fn environment(&self) -> Result<ExecutionEnvironment, InvokeError> {
+    async fn environment(&self) -> Result<ExecutionEnvironment, InvokeFailure> {
         let idle = || lock(&self.idle).pop();
         while let Some(environment) = idle() {
             if environment.is_ready().await {
@@ -106,23 +111,12 @@ impl Host {
         }
     }
 
-    fn shutting_down(&self) -> InvokeError {
-        InvokeError::ShuttingDown { name: self.spec.name.clone() }
+    fn shutting_down(&self) -> InvokeFailure {
+        InvokeFailure::NotRun(format!("function `{}` is shutting down", self.spec.name))
     }
 
     fn processes(&self) -> Vec<Arc<Process>> {
         let processes = lock(&self.processes);
         processes.iter().filter_map(Weak::upgrade).filter(|process| !process.has_exited()).collect()
-    }
-}
-
-impl Invoker for FunctionHost {
-    /// In Lambda, every failure in the function's environment is a function error and uses a retry, also a failed start
-    /// or a response that is too large.
-    async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeFailure> {
-        Self::invoke(self, payload).await.map_err(|error| match error {
-            InvokeError::ShuttingDown { .. } => InvokeFailure::NotRun(error.to_string()),
-            _ => InvokeFailure::Function { kind: error.error_type().to_owned(), message: error.to_string() },
-        })
     }
 }

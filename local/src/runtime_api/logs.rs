@@ -11,15 +11,8 @@ const LINE_LIMIT: u64 = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     pub pid: u32,
-    pub stream: OutputStream,
     /// Bytes that are not UTF-8 are replaced.
     pub text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputStream {
-    Stdout,
-    Stderr,
 }
 
 /// Takes the lines of all environments of a function. The lines of one stream of a process come in order.
@@ -34,7 +27,7 @@ impl LogSink {
 }
 
 /// Reads `output` to its end.
-pub(super) async fn forward(output: impl AsyncRead + Unpin, pid: u32, stream: OutputStream, sink: LogSink) {
+pub(super) async fn forward(output: impl AsyncRead + Unpin, pid: u32, sink: LogSink) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     loop {
@@ -45,7 +38,7 @@ pub(super) async fn forward(output: impl AsyncRead + Unpin, pid: u32, stream: Ou
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text)).into_owned();
-        (sink.0)(LogLine { pid, stream, text });
+        (sink.0)(LogLine { pid, text });
     }
 }
 
@@ -59,7 +52,7 @@ mod tests {
         let lines = Arc::new(Mutex::new(vec![]));
         let taken = Arc::clone(&lines);
         let sink = LogSink::new(move |line| taken.lock().unwrap().push(line.text));
-        forward(output, 1, OutputStream::Stdout, sink).await;
+        forward(output, 1, sink).await;
         lines.lock().unwrap().clone()
     }
 

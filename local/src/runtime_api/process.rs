@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 
-use super::logs::{LogSink, OutputStream, forward};
+use super::logs::{LogSink, forward};
 use crate::lock;
 
 /// A running child. Dropping it kills it.
@@ -41,10 +41,10 @@ impl Process {
             .spawn()?;
         let pid = child.id().expect("a child has an id until it was waited for");
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(forward(stdout, pid, OutputStream::Stdout, logs.clone()));
+            tokio::spawn(forward(stdout, pid, logs.clone()));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(forward(stderr, pid, OutputStream::Stderr, logs.clone()));
+            tokio::spawn(forward(stderr, pid, logs.clone()));
         }
         // Taken out of the child, because `wait` closes its input.
         let stdin = Mutex::new(child.stdin.take());

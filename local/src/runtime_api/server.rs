@@ -1,7 +1,5 @@
-//! The Runtime API of one environment over HTTP. Of the Extensions API, it has what `lambda_runtime`'s graceful
-//! shutdown needs: an extension can register, and never gets an event.
+//! The Runtime API of one environment over HTTP.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
-//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
 
 use std::sync::Arc;
 
@@ -15,38 +13,32 @@ use axum::routing::{get, post};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::error::InvokeError;
 use super::exchange::{Exchange, Offer};
 use super::specification::{FunctionSpec, PAYLOAD_LIMIT};
+use crate::event_source_mapping::ports::InvokeFailure;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
 const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
 const FUNCTION_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
 const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
-const EXTENSION_ID: HeaderName = HeaderName::from_static("lambda-extension-identifier");
 
 struct Api {
     exchange: Arc<Exchange>,
-    function_name: String,
     function_arn: String,
 }
 
 type ApiState = State<Arc<Api>>;
 
 pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec) -> Router {
-    let function_name = spec.name.clone();
     // The account is the one that emulators use.
-    let function_arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{function_name}");
-    let api = Api { exchange, function_name, function_arn };
+    let function_arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{}", spec.name);
+    let api = Api { exchange, function_arn };
     Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next_invocation))
         .route("/2018-06-01/runtime/invocation/{request_id}/response", post(invocation_response))
         .route("/2018-06-01/runtime/invocation/{request_id}/error", post(invocation_error))
         .route("/2018-06-01/runtime/init/error", post(initialization_error))
-        .route("/2020-01-01/extension/register", post(register_extension))
-        .route("/2020-01-01/extension/event/next", get(next_extension_event))
         .with_state(Arc::new(api))
 }
 
@@ -68,7 +60,11 @@ async fn invocation_response(State(api): ApiState, Path(request_id): Path<String
         return StatusCode::BAD_REQUEST.into_response();
     };
     let is_too_large = bytes > PAYLOAD_LIMIT;
-    let result = if is_too_large { Err(InvokeError::ResponseTooLarge { bytes }) } else { Ok(response) };
+    let too_large = || {
+        let message = format!("response payload of {bytes} bytes is over the limit of {PAYLOAD_LIMIT} bytes");
+        InvokeFailure::function("Function.ResponseSizeTooLarge", message)
+    };
+    let result = if is_too_large { Err(too_large()) } else { Ok(response) };
     if !api.exchange.finish(&request_id, result) {
         return unknown_request();
     }
@@ -83,29 +79,18 @@ async fn invocation_response(State(api): ApiState, Path(request_id): Path<String
 }
 
 async fn invocation_error(State(api): ApiState, Path(request_id): Path<String>, body: Body) -> Response {
-    let (payload, _) = collect(body).await.unwrap_or_default();
-    let (error_type, message) = describe(&payload);
-    let error = InvokeError::Function { error_type, message, payload };
-    if api.exchange.finish(&request_id, Err(error)) { accepted() } else { unknown_request() }
+    let (kind, message) = describe(&collect(body).await.unwrap_or_default().0);
+    if api.exchange.finish(&request_id, Err(InvokeFailure::Function { kind, message })) {
+        accepted()
+    } else {
+        unknown_request()
+    }
 }
 
 async fn initialization_error(State(api): ApiState, body: Body) -> Response {
     let (error_type, message) = describe(&collect(body).await.unwrap_or_default().0);
     api.exchange.fail_to_initialize(format!("{error_type}: {message}"));
     accepted()
-}
-
-async fn register_extension(State(api): ApiState) -> Response {
-    let registered = json!({
-        "functionName": api.function_name,
-        "functionVersion": "$LATEST",
-        "handler": "bootstrap",
-    });
-    ([(EXTENSION_ID, Uuid::nil().to_string())], registered.to_string()).into_response()
-}
-
-async fn next_extension_event() -> Response {
-    std::future::pending().await
 }
 
 fn accepted() -> Response {

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
 
-use super::{FunctionHost, FunctionSpec, InvokeError, LogLine, LogSink, OutputStream, PAYLOAD_LIMIT};
+use super::{FunctionHost, FunctionSpec, LogLine, LogSink, PAYLOAD_LIMIT};
 use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
 
 /// A function whose program is [`child::main`].
@@ -38,7 +38,7 @@ fn role(role: &str) -> FunctionSpec {
     FunctionSpec { environment: vec![(child::ROLE.to_owned(), role.to_owned())], ..spec() }
 }
 
-async fn call(function: &FunctionHost, event: Value) -> Result<Value, InvokeError> {
+async fn call(function: &FunctionHost, event: Value) -> Result<Value, InvokeFailure> {
     let response = function.invoke(event.to_string().into()).await?;
     Ok(serde_json::from_slice(&response).unwrap())
 }
@@ -121,17 +121,15 @@ async fn a_function_gets_its_arn_memory_trace_and_deadline() {
 async fn an_error_comes_back_with_its_type_and_the_environment_is_reused() {
     let function = function();
     let before = pid(&function).await;
-    let error = call(&function, json!({"do": "fail"})).await.unwrap_err();
-    let InvokeError::Function { error_type, message, payload } = error else { panic!("{error:?}") };
-    assert_eq!((error_type.as_str(), message.as_str()), ("NoLuck", "as asked"));
-    assert_eq!(payload, r#"{"errorType":"NoLuck","errorMessage":"as asked"}"#);
+    let failed = call(&function, json!({"do": "fail"})).await;
+    assert_eq!(failed, Err(InvokeFailure::function("NoLuck", "as asked")));
     assert_eq!(pid(&function).await, before);
 }
 
 #[tokio::test]
 async fn a_panic_is_an_error_of_the_function() {
     let error = call(&function(), json!({"do": "panic"})).await.unwrap_err();
-    let InvokeError::Function { message, .. } = error else { panic!("{error:?}") };
+    let InvokeFailure::Function { message, .. } = error else { panic!("{error:?}") };
     assert!(message.contains("as asked"), "{message}");
 }
 
@@ -139,9 +137,8 @@ async fn a_panic_is_an_error_of_the_function() {
 async fn a_process_that_exits_fails_its_invocation_and_a_new_one_takes_the_next() {
     let function = function();
     let before = pid(&function).await;
-    let error = call(&function, json!({"do": "exit"})).await.unwrap_err();
-    assert_eq!(error.error_type(), "Runtime.ExitError");
-    assert_eq!(error.to_string(), "Runtime exited with error: exit status: 7");
+    let exited = InvokeFailure::function("Runtime.ExitError", "Runtime exited with error: exit status: 7");
+    assert_eq!(call(&function, json!({"do": "exit"})).await, Err(exited));
     assert_ne!(pid(&function).await, before);
 }
 
@@ -154,7 +151,8 @@ async fn a_process_that_is_killed_in_an_invocation_fails_it() {
         victim
     };
     let (outcome, victim) = tokio::join!(call(&function, json!({"do": "hang"})), kill_it);
-    assert_eq!(outcome.unwrap_err().to_string(), "Runtime exited with error: signal: 9 (SIGKILL)");
+    let exited = "Runtime exited with error: signal: 9 (SIGKILL)";
+    assert_eq!(outcome, Err(InvokeFailure::function("Runtime.ExitError", exited)));
     assert_ne!(pid(&function).await, victim);
 }
 
@@ -170,8 +168,8 @@ async fn a_process_that_ends_between_invocations_fails_no_invocation() {
 #[tokio::test]
 async fn an_invocation_that_takes_too_long_is_killed() {
     let function = FunctionHost::start(FunctionSpec { timeout: Duration::from_millis(250), ..spec() });
-    let error = call(&function, json!({"do": "hang"})).await.unwrap_err();
-    assert_eq!(error.to_string(), "Task timed out after 0.25 seconds");
+    let timed_out = InvokeFailure::function("Sandbox.Timedout", "Task timed out after 0.25 seconds");
+    assert_eq!(call(&function, json!({"do": "hang"})).await, Err(timed_out));
     assert_eq!(function.environments(), [] as [u32; 0]);
 }
 
@@ -179,7 +177,9 @@ async fn an_invocation_that_takes_too_long_is_killed() {
 async fn a_request_over_the_limit_does_not_reach_the_function() {
     let function = function();
     let error = function.invoke(vec![b' '; PAYLOAD_LIMIT + 1].into()).await.unwrap_err();
-    assert_eq!(error, InvokeError::RequestTooLarge { bytes: PAYLOAD_LIMIT + 1 });
+    let bytes = PAYLOAD_LIMIT + 1;
+    let message = format!("request payload of {bytes} bytes is over the limit of {PAYLOAD_LIMIT} bytes");
+    assert_eq!(error, InvokeFailure::function("RequestEntityTooLarge", message));
     assert_eq!(function.environments(), [] as [u32; 0]);
 }
 
@@ -193,25 +193,21 @@ async fn requests_and_responses_up_to_the_limit_pass_and_larger_responses_fail()
     assert_eq!(function.invoke(event(PAYLOAD_LIMIT)).await.unwrap().len(), PAYLOAD_LIMIT);
     let before = pid(&function).await;
     let error = call(&function, json!({"do": "repeat", "times": PAYLOAD_LIMIT})).await.unwrap_err();
-    assert_eq!(error, InvokeError::ResponseTooLarge { bytes: PAYLOAD_LIMIT + 2 }, "with its quotes");
+    let (bytes, kind) = (PAYLOAD_LIMIT + 2, "Function.ResponseSizeTooLarge");
+    let message = format!("response payload of {bytes} bytes is over the limit of {PAYLOAD_LIMIT} bytes");
+    assert_eq!(error, InvokeFailure::function(kind, message), "with its quotes");
     assert_eq!(pid(&function).await, before, "the environment is reused");
 }
 
 #[tokio::test]
 async fn a_function_that_cannot_start_fails_its_invocation() {
     let error = call(&FunctionHost::start(role("fail_to_initialize")), json!({})).await.unwrap_err();
-    assert_eq!(error.error_type(), "Runtime.InitError");
+    assert!(error.to_string().starts_with("Runtime.InitError: "), "{error}");
     assert!(error.to_string().contains("exit status: 3"), "{error}");
 
     let program = "/no/such/program".into();
     let error = call(&FunctionHost::start(FunctionSpec { program, ..spec() }), json!({})).await.unwrap_err();
-    assert!(error.to_string().starts_with("cannot run `/no/such/program`: "), "{error}");
-}
-
-#[tokio::test]
-async fn a_function_may_register_for_graceful_shutdown() {
-    let function = FunctionHost::start(role("function_with_extension"));
-    assert_eq!(call(&function, json!({"do": "echo"})).await.unwrap(), json!({"do": "echo"}));
+    assert!(error.to_string().starts_with("Runtime.InitError: cannot run `/no/such/program`: "), "{error}");
 }
 
 #[tokio::test]
@@ -231,11 +227,10 @@ async fn the_output_of_a_function_comes_line_by_line() {
     let (function, mut lines) = function_with_lines();
     call(&function, json!({"do": "print"})).await.unwrap();
     let pid = function.environments()[0];
-    // The two streams come in any order.
-    let mut both = [line(&mut lines, "a line").await, line(&mut lines, "a line").await];
-    both.sort_by_key(|line| line.stream == OutputStream::Stderr);
-    let expected = |stream| LogLine { pid, stream, text: "a line".to_owned() };
-    assert_eq!(both, [expected(OutputStream::Stdout), expected(OutputStream::Stderr)]);
+    // Of both streams, in any order.
+    for text in ["a line", "a line of errors"] {
+        assert_eq!(line(&mut lines, text).await, LogLine { pid, text: text.to_owned() });
+    }
 }
 
 #[tokio::test]
@@ -249,7 +244,7 @@ async fn a_shutdown_waits_for_the_invocation_in_flight_and_takes_no_other() {
     in_flight.await.unwrap().unwrap();
     assert_eq!(function.environments(), [] as [u32; 0]);
     let error = call(&function, json!({})).await.unwrap_err();
-    assert_eq!(error, InvokeError::ShuttingDown { name: "test-function".to_owned() });
+    assert_eq!(error, InvokeFailure::NotRun("function `test-function` is shutting down".to_owned()));
 }
 
 #[tokio::test]
@@ -259,7 +254,8 @@ async fn a_shutdown_kills_a_process_that_does_not_end_in_time() {
     let in_flight = tokio::spawn(async move { call(&busy, json!({"do": "hang"})).await });
     let victim = line(&mut lines, "hanging").await.pid;
     function.shutdown(Duration::from_millis(50)).await;
-    assert!(matches!(in_flight.await.unwrap(), Err(InvokeError::Exited { .. })));
+    let killed = in_flight.await.unwrap().unwrap_err().to_string();
+    assert!(killed.starts_with("Runtime.ExitError: "), "{killed}");
     assert!(!is_running(victim).await);
 }
 
@@ -291,18 +287,4 @@ async fn a_host_that_is_killed_leaves_no_process() {
     assert!(is_running(orphan).await);
     host.kill().await.unwrap();
     until("the end of the process", async || !is_running(orphan).await).await;
-}
-
-#[tokio::test]
-async fn every_failure_of_the_function_uses_a_retry_of_the_mapping_but_a_shutdown_does_not() {
-    let function = function();
-    let invoke = async |event: Value| Invoker::invoke(&function, event.to_string().into()).await;
-    let failure = |kind: &str, message: &str| {
-        Err(InvokeFailure::Function { kind: kind.to_owned(), message: message.to_owned() })
-    };
-    assert_eq!(invoke(json!({"do": "fail"})).await, failure("NoLuck", "as asked"));
-    let exited = failure("Runtime.ExitError", "Runtime exited with error: exit status: 7");
-    assert_eq!(invoke(json!({"do": "exit"})).await, exited);
-    function.shutdown(Duration::ZERO).await;
-    assert!(matches!(invoke(json!({})).await, Err(InvokeFailure::NotRun(_))));
 }

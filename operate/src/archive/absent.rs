@@ -21,13 +21,23 @@ impl Absent {
         Ok(Self { first, ..Self::default() })
     }
 
+    /// For rows of objects that were just written: one that does not exist is lost.
+    pub fn none_has_expired() -> Self {
+        Self { first: Some(String::new()), ..Self::default() }
+    }
+
+    /// Whether the row is older than every existing object.
+    pub fn has_expired(&self, row: &ManifestRow) -> bool {
+        self.first.as_ref().is_none_or(|first| row.key < *first)
+    }
+
     /// Where reading the manifest begins, for events received at `from` or later that may still exist.
     pub fn since(&self, from: Timestamp) -> Timestamp {
         self.first.as_deref().and_then(hour).map_or(from, |hour| hour.max(from))
     }
 
     pub fn add(&mut self, row: &ManifestRow, why: &str) {
-        if self.first.as_ref().is_none_or(|first| row.key < *first) {
+        if self.has_expired(row) {
             self.has_expired = true;
         } else {
             self.lost.push(format!("{}: {why}", row.key));

@@ -230,7 +230,7 @@ impl<'a> FactIndex<'a> {
                 format!("archived, and its item names another event, at {}", item.origin),
             ),
             None if is_over(line, self.facts.now) => return,
-            None => (FindingKind::Missing, "archived, and there is no item of it".to_owned()),
+            None => (FindingKind::Missing, "archived, and it has no item".to_owned()),
         };
         findings.push(AuditFinding::event(kind, case.named(), Some(&line.origin), detail).within(key));
     }

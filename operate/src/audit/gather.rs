@@ -22,7 +22,7 @@ use super::facts::{ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine,
 use super::objects;
 use crate::OnProgress;
 use crate::archive::{self, SKEW, Span, each_page, earlier, gone, key_start, manifest, ranges_of};
-use crate::deployment::{Deployment, NamedItem, QueueName, Start};
+use crate::deployment::{Deployment, NamedItem, QueueName, ShardTail, Start};
 use crate::failed_batch::failed_batch;
 
 /// Objects that are fetched at the same time.
@@ -291,7 +291,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         let mut read_from = None;
         loop {
             // A page without records may not be the last one. Then the same start is read again.
-            let start = last.as_deref().map_or(first, Start::After);
+            let start = last.clone().map_or(first.clone(), Start::After);
             let read = self.deployment.records(shard, start).await?;
             let is_past = read.records.last().is_some_and(|record| record.arrival > until);
             if let Some(record) = read.records.last() {
@@ -304,7 +304,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                 self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
             }
             (self.progress)("events on the stream", self.facts.arrivals.len() as u64, None);
-            if !read.has_more || is_past {
+            if read.tail != ShardTail::More || is_past {
                 break;
             }
         }

@@ -15,6 +15,7 @@ use super::account;
 use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine};
 use super::gather::{FactReader, known_line};
 use crate::OnProgress;
+use crate::archive::covering;
 use crate::deployment::Deployment;
 
 /// What is in quarantine, at the failure destination and in the queues. Manifest and items are read for each judgement.
@@ -76,10 +77,8 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         let elsewhere =
             |item: &&KnownItem| admissions.contains(&item.admission_id) && !origins.contains(&item.origin);
         for item in reader.facts.items.clone().iter().filter(elsewhere) {
-            let (shard, position) = (&item.origin.shard, ShardPosition::from(&item.origin));
-            reader.shard(shard).await?;
-            let row = deployment.manifest_at(shard, &position).await?;
-            if let Some(row) = row.filter(|row| position < row.end) {
+            reader.shard(&item.origin.shard).await?;
+            if let Some(row) = covering(*deployment, &item.origin).await? {
                 let event = KnownEvent {
                     tenant: item.tenant.clone(),
                     id: item.id.clone(),

@@ -458,6 +458,14 @@ fn each_change_is_possible_with_one_of_each_fate() {
 }
 
 #[test]
+fn a_finding_says_what_is_missing() {
+    let mut history = History::of(&[Stored]);
+    history.facts.items.clear();
+    let details = history.judge().findings.into_iter().map(|finding| finding.detail);
+    assert_eq!(details.collect::<Vec<_>>(), ["archived, and it has no item"]);
+}
+
+#[test]
 fn events_outside_the_span_are_not_counted() {
     let mut history = History::of(&[Stored, StoredLongAgo, Dead]);
     history.facts.span = crate::archive::Span::new(Some(Timestamp::from_unix_ms(NOW - DAY)), None);

@@ -12,19 +12,22 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     about.holds("alarms of the stack", alarms.len(), !alarms.is_empty(), "some", "deploy the stack again");
     let is_mute = |alarm: &Option<Alarm>| alarm.as_ref().is_some_and(|alarm| !alarm.has_actions);
     let mute = alarms.iter().filter(|(_, alarm)| is_mute(alarm)).map(|(name, _)| name.as_str());
-    let mute = mute.collect::<Vec<_>>().join(" ");
+    let mute: Vec<_> = mute.collect();
     about.holds(
-        "alarms without actions",
-        &mute,
+        "notification",
+        format!("off for {}", mute.join(", ")),
         mute.is_empty(),
-        "none",
-        format!("aws cloudwatch enable-alarm-actions --alarm-names {mute}; or deploy the stack again"),
+        "on for every alarm",
+        format!(
+            "aws cloudwatch enable-alarm-actions --alarm-names {}; or deploy the stack again",
+            mute.join(" ")
+        ),
     );
     // A topic's own policy replaces the default one, which allows the account's alarms to publish. Without that
     // permission an alarm sends no notification.
     let topic = &deployment.alarm_topic;
     let publishers = &topic.publishers;
-    let shown = if publishers.is_empty() { "none".to_owned() } else { publishers.join(" ") };
+    let shown = if publishers.is_empty() { "none".to_owned() } else { publishers.join(", ") };
     about.holds(
         "publishers allowed by their topic",
         shown,

@@ -37,7 +37,7 @@ fn ends(deployment: &DeployedStack, about: &mut About<'_>) {
         format_args!("{STARTING_POSITION}: a new mapping must not skip waiting records"),
         replace,
     );
-    let is = failure_destination.as_deref().unwrap_or("not set");
+    let is = failure_destination.as_deref().unwrap_or_default();
     let should = format!("arn:aws:s3:::{}", bucket.name);
     about.holds(
         "DestinationConfig",

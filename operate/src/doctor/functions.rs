@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use shared::config::{Config, VARIABLE};
-use shared::mapping::CONSUMER_TIMEOUT;
 
 use super::facts::{DeployedFunction, DeployedStack};
 use super::report::{DoctorReport, option};
@@ -30,24 +29,18 @@ pub(super) fn check(
         (2 * (limits.batch_bytes + limits.claim_check_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
     let ingest_time = config.publish.request() + shared::limits::ANSWER;
     let drain_time = ingest_fn::drain::TIMEOUT;
-    let ingest_names = ingest_fn::environment::ENVIRONMENT;
+    let ingest_names = &ingest_fn::environment::variables(config);
     let drain_names = ingest_fn::environment::DRAIN_ENVIRONMENT;
     let consumer_names = &consumer_fn::environment::ENVIRONMENT;
 
     function(deployment, ingest, ingest_names, ingest_mb, ingest_time, report);
     function(deployment, drain, drain_names, 0, drain_time, report);
-    function(deployment, consumer, consumer_names, consumer_mb, CONSUMER_TIMEOUT, report);
+    function(deployment, consumer, consumer_names, consumer_mb, config.consumer.timeout(), report);
     if let Some(dispatch) = &deployment.dispatch {
         let (names, time) = (dispatch_fn::environment::ENVIRONMENT, dispatch_fn::TIMEOUT);
         function(deployment, &dispatch.function, names, 0, time, report);
-        function(
-            deployment,
-            consumer,
-            &[consumer_fn::environment::DISPATCH_QUEUE],
-            0,
-            Duration::ZERO,
-            report,
-        );
+        let names = [consumer_fn::environment::DISPATCH_QUEUE];
+        function(deployment, consumer, &names, 0, Duration::ZERO, report);
     }
     together(deployment, report);
     serving(deployment, fingerprint, report);
@@ -78,8 +71,7 @@ fn function(
             Some(resource) => (resource, value == resource),
             None => ("set", !value.is_empty()),
         };
-        let is = if value.is_empty() { "not set" } else { value };
-        about.holds(name, is, is_good, should, "deploy the stack again: it sets the variables");
+        about.holds(name, value, is_good, should, "deploy the stack again: it sets the variables");
     }
     about.equals("LogFormat", &function.log_format, "JSON", update("--logging-config LogFormat=JSON"));
     let level = function.log_level.as_deref().unwrap_or("INFO");

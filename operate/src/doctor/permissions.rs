@@ -1,13 +1,14 @@
 //! The functions' roles: each allows what its function states that it needs ([`shared::permission`]), and nothing else.
 
+use shared::config::Config;
 use shared::permission::{On, Permission};
 
 use super::facts::{DeployedDispatch, DeployedFunction, DeployedStack, Statement};
 use super::report::DoctorReport;
 
-pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
+pub(super) fn check(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
     let DeployedStack { ingest, consumer, drain, dispatch, .. } = deployment;
-    role(deployment, ingest, ingest_fn::environment::PERMISSIONS, report);
+    role(deployment, ingest, &ingest_fn::environment::permissions(config), report);
     role(deployment, drain, ingest_fn::environment::DRAIN_PERMISSIONS, report);
     let mut of_consumer = consumer_fn::environment::PERMISSIONS.to_vec();
     if let Some(DeployedDispatch { function, .. }) = dispatch {
@@ -83,6 +84,13 @@ fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> Strin
         // A secret of the operator's: any that the variable names.
         On::TargetSecret => {
             function.variables.get(dispatch_fn::environment::SECRET_ARN).cloned().unwrap_or_default()
+        }
+        // Secrets Manager adds six characters to a secret's name. Its variable has the whole ARN.
+        On::Credentials => {
+            let [name] = ingest_fn::environment::CREDENTIALS_ENVIRONMENT else {
+                unreachable!("one variable")
+            };
+            function.variables.get(*name).cloned().unwrap_or_default()
         }
         On::Bucket => format!("arn:{partition}:s3:::{bucket}"),
         On::Objects(prefix) => format!("arn:{partition}:s3:::{bucket}/{prefix}*"),

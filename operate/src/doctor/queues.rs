@@ -25,7 +25,7 @@ pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
     let should = RedrivePolicy { target: dead_letters.arn.clone(), receives: spill_drain::RECEIVES };
     about.holds(
         "RedrivePolicy",
-        spill.redrive.as_ref().map_or("not set".to_owned(), policy),
+        spill.redrive.as_ref().map(policy).unwrap_or_default(),
         spill.redrive.as_ref() == Some(&should),
         policy(&should),
         "deploy the stack again: it sets the redrive policy",

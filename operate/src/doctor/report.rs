@@ -37,10 +37,6 @@ impl DoctorReport {
     pub(super) fn about(&mut self, about: impl Into<String>) -> About<'_> {
         About { report: self, about: about.into() }
     }
-
-    pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("text and numbers always serialise")
-    }
 }
 
 /// The checks of one part of a stack.
@@ -75,7 +71,7 @@ impl About<'_> {
         self.holds(setting, is, is_good, format_args!("at least {least}{why}"), change);
     }
 
-    /// `is_good` must hold; `is` and `should` are for people.
+    /// `is_good` must hold; `is` and `should` are for people. An empty `is` reads `not set`.
     pub(super) fn holds(
         &mut self,
         setting: &str,
@@ -86,10 +82,11 @@ impl About<'_> {
     ) {
         self.report.checked += 1;
         if !is_good {
+            let is = Some(is.to_string()).filter(|is| !is.is_empty());
             self.report.findings.push(DoctorFinding {
                 about: self.about.clone(),
                 setting: setting.to_owned(),
-                is: is.to_string(),
+                is: is.unwrap_or_else(|| "not set".to_owned()),
                 should: should.to_string(),
                 change: change.into(),
             });

@@ -146,10 +146,10 @@ fn bucket(bucket: &DeployedBucket, about: &mut About<'_>) {
         rules.filter_map(|rule| rule.expires_after_days).min()
     };
     let shown = |days: Option<u32>| days.map_or("never".to_owned(), |days| format!("after {days} days"));
-    let ends = key::KEPT_TOGETHER.map(expiry);
+    let ends = key::ARCHIVE.map(expiry);
     about.holds(
         "lifecycle: expiry of the archive",
-        key::KEPT_TOGETHER.map(|prefix| format!("{prefix} {}", shown(expiry(prefix)))).join(", "),
+        key::ARCHIVE.map(|prefix| format!("{prefix} {}", shown(expiry(prefix)))).join(", "),
         ends.iter().all(|end| *end == ends[0]),
         "the same: an archive line may refer to a text",
         again,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shared::config::{AuthMode, Config};
 use shared::mapping::{Rules, STARTING_POSITION};
 use shared::permission::{On, Permission};
 use uuid::Uuid;
@@ -35,6 +36,9 @@ fn function(
             "TIDEGATE_DISPATCH_DEAD_LETTERS" => "https://sqs/dispatch-dead",
             "TIDEGATE_RATE_TABLE" => "rate",
             "TIDEGATE_DISPATCH_SECRET_ARN" => "arn:aws:secretsmanager:secret",
+            "TIDEGATE_CREDENTIALS_SECRET" => {
+                "arn:aws:secretsmanager:eu-central-1:1:secret:Credentials-x1y2z3"
+            }
             other => panic!("a new variable: {other}"),
         };
         ((*variable).to_owned(), value.to_owned())
@@ -51,6 +55,7 @@ fn function(
             On::DispatchDeadLetters => arn("sqs", "dispatch-dead"),
             On::Rate => arn("dynamodb", "table/rate"),
             On::TargetSecret => "arn:aws:secretsmanager:secret".to_owned(),
+            On::Credentials => "arn:aws:secretsmanager:eu-central-1:1:secret:Credentials-x1y2z3".to_owned(),
             On::Bucket => "arn:aws:s3:::archive".to_owned(),
             On::Objects(prefix) => format!("arn:aws:s3:::archive/{prefix}*"),
             On::Logs => arn("logs", &format!("log-group:/logs/{name}:*")),
@@ -272,6 +277,16 @@ fn the_mapping_of_the_drain_is_compared() {
 }
 
 #[test]
+fn the_consumer_needs_the_time_out_of_the_configuration() {
+    let mut config = shared::config::load(None, []).unwrap();
+    let found = |config: &shared::config::Config| examine(&as_deployed(), config, &fingerprint()).to_string();
+    config.consumer.timeout_seconds = 30;
+    assert!(!found(&config).contains("Timeout"), "more than it needs is good");
+    config.consumer.timeout_seconds = 900;
+    assert!(found(&config).contains("consumer: Timeout is 60, should be at least 900"), "{}", found(&config));
+}
+
+#[test]
 fn each_setting_of_a_function_is_compared() {
     fn check(change: impl FnOnce(&mut DeployedFunction), setting: &str) {
         finds(|stack| change(&mut stack.consumer), &[&format!("consumer: {setting}")]);
@@ -299,6 +314,28 @@ fn every_variable_that_a_function_reads_must_name_the_stacks_own_resource() {
         let expected = format!("ingest: {variable}");
         finds(|stack| drop(stack.ingest.variables.remove(*variable)), &[&expected]);
     }
+}
+
+#[test]
+fn with_credentials_ingest_needs_the_variable_and_the_permission_of_the_secret() {
+    let mut config = Config::default();
+    config.auth.mode = AuthMode::ApiKey;
+    let findings = |deployment: &DeployedStack| {
+        let report = examine(deployment, &config, &fingerprint());
+        report.findings().iter().map(|finding| format!("{}: {}", finding.about, finding.setting)).collect()
+    };
+    let missing: Vec<String> = findings(&as_deployed());
+    assert_eq!(
+        missing,
+        ["ingest: TIDEGATE_CREDENTIALS_SECRET", "role of ingest: secretsmanager:GetSecretValue on "]
+    );
+    let mut deployment = as_deployed();
+    let (variables, permissions) =
+        (ingest_fn::environment::variables(&config), ingest_fn::environment::permissions(&config));
+    deployment.ingest = function("ingest", 512, 15, &variables, &permissions);
+    assert_eq!(findings(&deployment), Vec::<String>::new());
+    // Without credentials the permission is one too many.
+    assert_eq!(report_on(&deployment).findings().len(), 1);
 }
 
 #[test]
@@ -459,8 +496,31 @@ fn an_alarm_that_is_missing_silent_or_firing_is_found() {
     }
     finds(|stack| stack.alarms[0].1 = None, &["alarm late: state"]);
     finds(|stack| alarm(stack).state = text("ALARM"), &["alarm late: state"]);
-    finds(|stack| alarm(stack).has_actions = false, &["alarms: alarms without actions"]);
+    finds(|stack| alarm(stack).has_actions = false, &["alarms: notification"]);
     finds(|stack| stack.alarms.clear(), &["alarms: alarms of the stack"]);
+}
+
+#[test]
+fn silent_alarms_are_one_finding_that_reads_as_a_sentence() {
+    let mut deployment = as_deployed();
+    let silent = Alarm { state: text("OK"), description: String::new(), has_actions: false };
+    deployment.alarms = ["late", "full"].map(|name| (text(name), Some(silent.clone()))).into();
+    insta::assert_snapshot!(report_on(&deployment), @r"
+    alarms: notification is off for late, full, should be on for every alarm
+        aws cloudwatch enable-alarm-actions --alarm-names late full; or deploy the stack again
+    Tidegate-dev: 172 settings checked, 1 finding.
+    ");
+}
+
+#[test]
+fn a_value_that_is_absent_is_not_set() {
+    let mut deployment = as_deployed();
+    deployment.items.indexes.get_mut("by_received_at").unwrap().status.clear();
+    insta::assert_snapshot!(report_on(&deployment), @r"
+    index by_received_at: IndexStatus is not set, should be ACTIVE
+        wait, or deploy the stack again
+    Tidegate-dev: 171 settings checked, 1 finding.
+    ");
 }
 
 #[test]
@@ -482,7 +542,7 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
         aws lambda update-event-source-mapping --uuid 00000000-0000-0000-0000-000000000000 --bisect-batch-on-function-error
     Tidegate-dev: 171 settings checked, 1 finding.
     ");
-    insta::assert_snapshot!(report.to_json(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
       "stack": "Tidegate-dev",
       "checked": 171,

@@ -4,12 +4,11 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use consumer_fn::Ledger;
-use shared::format::manifest_row::ManifestRow;
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 
 use super::candidate::Standing;
-use crate::archive::each_line;
+use crate::archive::{covering, each_line};
 use crate::deployment::Deployment;
 
 /// Looks origins up. Neighbours are in the same object, so the last object is cached.
@@ -27,7 +26,7 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
     /// For a line at the failure destination, after a fence. If an object covers it, the attempt that wrote the object was
     /// done with the line: it is archived, in quarantine or a duplicate.
     pub(crate) async fn of_failed(&self, origin: &Origin) -> anyhow::Result<Standing> {
-        let row = self.covering(origin).await?;
+        let row = covering(self.deployment, origin).await?;
         Ok(if row.is_some() { Standing::Done } else { Standing::Free })
     }
 
@@ -38,7 +37,7 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
         if committed.is_none_or(|end| end <= ShardPosition::from(origin)) {
             return Ok(Standing::Open);
         }
-        let Some(row) = self.covering(origin).await? else { return Ok(Standing::Free) };
+        let Some(row) = covering(self.deployment, origin).await? else { return Ok(Standing::Free) };
         let lines = match &mut self.read {
             Some((key, lines)) if *key == row.key => lines,
             read => {
@@ -53,11 +52,5 @@ impl<'a, D: Deployment> ArchiveLookup<'a, D> {
         };
         let is_archived = lines.contains(&ShardPosition::from(origin));
         Ok(if is_archived { Standing::Done } else { Standing::Free })
-    }
-
-    async fn covering(&self, origin: &Origin) -> anyhow::Result<Option<ManifestRow>> {
-        let position = ShardPosition::from(origin);
-        let row = self.deployment.manifest_at(&origin.shard, &position).await?;
-        Ok(row.filter(|row| position < row.end))
     }
 }

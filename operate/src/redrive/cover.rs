@@ -6,7 +6,7 @@ use std::ops::Range;
 use shared::format::manifest_row::ManifestRow;
 use shared::origin::ShardPosition;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, ManifestPart};
 
 /// The part of a shard's manifest around one record.
 #[derive(Debug, Default)]
@@ -29,10 +29,10 @@ impl Cover {
     ) -> anyhow::Result<()> {
         let [first, last] = ends(record);
         if self.read.is_none() && !self.complete {
-            self.take(deployment.manifest_at(shard, &first).await?);
+            self.take(deployment.manifest(shard, ManifestPart::At(&first)).await?);
         }
         while !self.is_known(&last) {
-            let page = deployment.manifest(shard, self.read.as_ref()).await?;
+            let page = deployment.manifest(shard, ManifestPart::After(self.read.as_ref())).await?;
             self.complete = page.is_empty();
             self.take(page);
         }

@@ -12,7 +12,7 @@ use shared::time::Timestamp;
 use super::candidate::Selection;
 use super::cover::Cover;
 use crate::archive::{SKEW, Span};
-use crate::deployment::{Deployment, Start};
+use crate::deployment::{Deployment, ShardTail, Start};
 
 pub(crate) struct Walk<'a, D> {
     deployment: &'a D,
@@ -57,12 +57,12 @@ impl<'a, D: Deployment> Walk<'a, D> {
             return Ok(None);
         }
         let first = self.from.map_or(Start::Oldest, Start::At);
-        let start = self.last.as_deref().map_or(first, Start::After);
+        let start = self.last.clone().map_or(first, Start::After);
         let read = self.deployment.records(&self.shard, start).await?;
         if let Some(record) = read.records.last() {
             self.last = Some(record.sequence_number.clone());
         }
-        self.is_over = !read.has_more;
+        self.is_over = read.tail != ShardTail::More;
         let mut page = Page::default();
         for record in read.records {
             let is_open = ShardPosition::new(record.sequence_number.as_str(), 0) >= self.done_end;

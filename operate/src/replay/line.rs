@@ -5,20 +5,14 @@ use shared::format::archive_line::ArchiveLine;
 use shared::format::event_line::Event;
 use shared::objects::ObjectStore;
 
+use crate::archive::whole_line;
+
 /// The event of an archive line: with the text as it came in if the archive has it, else as it was transformed. It keeps
 /// its admission, so that a repeated replay stores it once. The line of a head is fetched, since another deployment has
 /// another bucket.
 pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Result<Event> {
-    let mut line: ArchiveLine<'_> = serde_json::from_slice(line).context("it is not an archive line")?;
-    if let Some(claim_check) = &line.claim_check {
-        let mut parts = Vec::new();
-        for key in claim_check.part_keys() {
-            let part = objects.get(&key).await?;
-            parts.push(part.with_context(|| format!("`{key}`, which holds the line, does not exist"))?);
-        }
-        let whole = claim_check.line(&parts)?;
-        line = serde_json::from_slice(&whole).context("the stored line is not an archive line")?;
-    }
+    let line = whole_line(line, objects).await?.map_err(anyhow::Error::msg)?;
+    let line: ArchiveLine<'_> = serde_json::from_slice(&line).context("it is not an archive line")?;
     Ok(Event {
         facts: line.facts.into_owned(),
         text: line.original_text.unwrap_or(line.text).into_owned(),

@@ -15,7 +15,8 @@ use local::embedded::EmbeddedStream;
 use operate::archive::Span;
 use operate::cat::{Printed, cat};
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, Messages, QueueName, QueuedMessage, RecordPage, Start,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage,
+    ShardRead, Start,
 };
 use shared::digest::sha256;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
@@ -98,7 +99,7 @@ impl<D: Deployment> Deployment for Noting<D> {
         self.objects.inner.shards().await
     }
 
-    async fn records(&self, shard: &str, start: Start<'_>) -> anyhow::Result<RecordPage> {
+    async fn records(&self, shard: &str, start: Start) -> anyhow::Result<ShardRead> {
         self.objects.inner.records(shard, start).await
     }
 
@@ -106,24 +107,8 @@ impl<D: Deployment> Deployment for Noting<D> {
         self.objects.inner.checkpoint(shard).await
     }
 
-    async fn manifest(&self, shard: &str, after: Option<&ShardPosition>) -> anyhow::Result<Vec<ManifestRow>> {
-        self.objects.inner.manifest(shard, after).await
-    }
-
-    async fn manifest_before(
-        &self,
-        shard: &str,
-        end: Option<&ShardPosition>,
-    ) -> anyhow::Result<Vec<ManifestRow>> {
-        self.objects.inner.manifest_before(shard, end).await
-    }
-
-    async fn manifest_at(
-        &self,
-        shard: &str,
-        position: &ShardPosition,
-    ) -> anyhow::Result<Option<ManifestRow>> {
-        self.objects.inner.manifest_at(shard, position).await
+    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+        self.objects.inner.manifest(shard, part).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
@@ -137,6 +122,10 @@ impl<D: Deployment> Deployment for Noting<D> {
 
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         self.objects.inner.items(names).await
+    }
+
+    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
+        self.objects.inner.attributes(tenant, id).await
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
@@ -276,7 +265,7 @@ async fn expired_and_lost_objects_are_reported_and_the_rest_is_printed() {
     for object in 1..=4 {
         write(&deployment, object, object == 1, true).await;
     }
-    let rows = deployment.manifest(SHARD, None).await.unwrap();
+    let rows = deployment.manifest(SHARD, ManifestPart::After(None)).await.unwrap();
     let TenantIndex::Sidecar(sidecar) = &rows[0].tenants else { panic!("the first row has a sidecar") };
     let objects = DataFolder::open(folder.path()).unwrap().objects().unwrap();
     for key in [sidecar, &rows[0].key, &rows[2].key] {
@@ -297,7 +286,7 @@ async fn expired_and_lost_objects_are_reported_and_the_rest_is_printed() {
 async fn a_member_with_another_tenants_lines_is_refused() {
     let (_folder, deployment) = deployment().await;
     write(&deployment, 1, false, true).await;
-    let mut row = deployment.manifest(SHARD, None).await.unwrap().remove(0);
+    let mut row = deployment.manifest(SHARD, ManifestPart::After(None)).await.unwrap().remove(0);
     let TenantIndex::Ranges(ranges) = &mut row.tenants else { panic!("they are few") };
     ranges[7].offset = ranges[8].offset;
     ranges[7].length = ranges[8].length;

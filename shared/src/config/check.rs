@@ -4,8 +4,11 @@ use std::fmt::Display;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError, Dispatch, placeholder};
+use super::{Config, ConfigError, Consumer, Dispatch, Quota, placeholder};
 use crate::limits;
+
+/// The most of a rate or a burst. Up to here a rate is exact to a few percent: the limiter counts in nanoseconds.
+const QUOTA: u32 = 100_000_000;
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -21,6 +24,16 @@ impl Config {
         for (tenant, keys) in &self.tenants.spread {
             within(&format!("tenants.spread.{tenant}"), *keys, 2, 1_000)?;
         }
+
+        let auth = &self.auth;
+        within("auth.refresh_seconds", auth.refresh_seconds, 1, 86_400)?;
+        within("auth.tolerance_seconds", auth.tolerance_seconds, 1, 86_400)?;
+        if let Some(name) = &auth.origin_header
+            && !is_header_name(name)
+        {
+            return Err(ConfigError::value("auth.origin_header", name, "the name of a header"));
+        }
+        self.check_quotas()?;
 
         let caps = &self.limits;
         within("limits.body_bytes", caps.body_bytes, 1, limits::BODY_BYTES)?;
@@ -41,8 +54,16 @@ impl Config {
         // At least, since heads have a few kilobytes. At most: Kinesis's default, and the local stream's limit.
         within("publish.record_bytes", publish.record_bytes, 65_536, limits::RECORD_BYTES)?;
 
+        let timeout = self.consumer.timeout_seconds;
+        within("consumer.timeout_seconds", timeout, Consumer::SHORTEST_TIMEOUT, Consumer::LONGEST_TIMEOUT)?;
+
         let transform = &self.transform;
-        within("transform.simulate_work", transform.simulate_work, 0.0, 60.0)?;
+        // At most what leaves one character: otherwise every text would be refused.
+        let most = self.consumer.longest_work().as_secs_f64();
+        if !(0.0..=most).contains(&transform.simulate_work) {
+            let allowed = format!("0 to {most}, with `consumer.timeout_seconds` at {timeout}");
+            return Err(ConfigError::value("transform.simulate_work", transform.simulate_work, allowed));
+        }
         for (index, step) in transform.steps.iter().enumerate() {
             if transform.steps[..index].contains(step) {
                 return Err(ConfigError::value("transform.steps", format!("{step:?}"), "each step once"));
@@ -68,6 +89,50 @@ impl Config {
         let parsed = EnvFilter::try_new(level.to_lowercase());
         parsed.map(drop).map_err(|_| ConfigError::value("telemetry.log_level", level, allowed))
     }
+
+    fn check_quotas(&self) -> Result<(), ConfigError> {
+        let tiers = &self.tiers;
+        for (tier, quota) in &self.quotas.tiers {
+            if !tiers.allowed.contains(tier) {
+                let allowed = format!("one of tiers.allowed: {}", tiers.listed());
+                return Err(ConfigError::value("quotas.tiers", tier, allowed));
+            }
+            self.check_quota(&format!("quotas.tiers.{tier}"), quota)?;
+        }
+        for (tenant, quota) in &self.quotas.tenants {
+            self.check_quota(&format!("quotas.tenants.{tenant}"), quota)?;
+        }
+        Ok(())
+    }
+
+    fn check_quota(&self, name: &str, quota: &Quota) -> Result<(), ConfigError> {
+        let Quota { requests_per_second, requests_burst, bytes_per_second, bytes_burst } = *quota;
+        // A body larger than the burst could never be accepted.
+        let body = u32::try_from(self.limits.body_bytes).unwrap_or(u32::MAX);
+        for (unit, rate, burst, least) in [
+            ("requests", requests_per_second, requests_burst, 1),
+            ("bytes", bytes_per_second, bytes_burst, body),
+        ] {
+            if let Some(rate) = rate {
+                within(&format!("{name}.{unit}_per_second"), rate, 1, QUOTA)?;
+            }
+            match (burst, rate) {
+                (Some(burst), None) => {
+                    let allowed = format!("only with {name}.{unit}_per_second");
+                    return Err(ConfigError::value(&format!("{name}.{unit}_burst"), burst, allowed));
+                }
+                (Some(burst), Some(_)) => within(&format!("{name}.{unit}_burst"), burst, least, QUOTA)?,
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The characters of RFC 9110. Headers are compared without regard to case.
+fn is_header_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(allowed)
 }
 
 impl Dispatch {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, Recipe};
 
 /// Variables with this prefix override keys.
 const PREFIX: &str = "TIDEGATE__";
@@ -29,6 +29,43 @@ pub enum ConfigError {
 impl ConfigError {
     pub(super) fn value(key: &str, value: impl Display, allowed: impl Into<String>) -> Self {
         Self::Value { key: key.to_owned(), value: value.to_string(), allowed: allowed.into() }
+    }
+}
+
+/// Where a configuration comes from. Variables override it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Every key has its default.
+    #[default]
+    Defaults,
+    File(PathBuf),
+    Recipe(Recipe),
+}
+
+impl ConfigSource {
+    pub fn load(
+        &self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        match self {
+            Self::Defaults => load(None, environment),
+            Self::File(file) => load(Some(file), environment),
+            Self::Recipe(recipe) => parse(&recipe.file(), recipe.text, environment),
+        }
+    }
+
+    /// With this process's variables.
+    pub fn load_here(&self) -> Result<Config, ConfigError> {
+        self.load(variables(std::env::vars_os())?)
+    }
+
+    /// The options of `tidegate` that name it, for a child process.
+    pub fn options(&self) -> Vec<OsString> {
+        match self {
+            Self::Defaults => Vec::new(),
+            Self::File(file) => vec!["--config".into(), file.into()],
+            Self::Recipe(recipe) => vec!["--recipe".into(), recipe.name.into()],
+        }
     }
 }
 
@@ -147,7 +184,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `limits`, `publish`, `transform`, `archive`, `items`, `dispatch`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `auth`, `quotas`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `dispatch`, `telemetry`");
     }
 
     #[test]
@@ -156,8 +193,10 @@ mod tests {
         insta::assert_snapshot!(error("[tiers]\ndefault = \"gold\"", &[]), @"configuration: `tiers.default` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
         insta::assert_snapshot!(error("[tenants.spread]\nacme = 1", &[]), @"configuration: `tenants.spread.acme` is `1`, allowed: 2 to 1000");
         insta::assert_snapshot!(error("[transform]\nsteps = [\"shout\"]", &[]), @"configuration: `transform.steps[0]`: unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");
-        insta::assert_snapshot!(error("[transform]\nsimulate_work = nan", &[]), @"configuration: `transform.simulate_work` is `NaN`, allowed: 0 to 60");
-        insta::assert_snapshot!(error("[transform]\nsimulate_work = -1", &[]), @"configuration: `transform.simulate_work` is `-1`, allowed: 0 to 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = nan", &[]), @"configuration: `transform.simulate_work` is `NaN`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = -1", &[]), @"configuration: `transform.simulate_work` is `-1`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[transform]\nsimulate_work = 31\n[consumer]\ntimeout_seconds = 60", &[]), @"configuration: `transform.simulate_work` is `31`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
+        insta::assert_snapshot!(error("[consumer]\ntimeout_seconds = 901", &[]), @"configuration: `consumer.timeout_seconds` is `901`, allowed: 30 to 900");
         insta::assert_snapshot!(error("[telemetry]\nlog_level = \"loud=very\"", &[]), @"configuration: `telemetry.log_level` is `loud=very`, allowed: a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug");
         insta::assert_snapshot!(error("[dispatch]\nenabled = true", &[]), @"configuration: `dispatch.url` is ``, allowed: a URL such as `https://target.example.com/graphql`");
         insta::assert_snapshot!(error("[dispatch]\nurl = \"ftp://x/graphql\"", &[]), @"configuration: `dispatch.url` is `ftp://x/graphql`, allowed: a URL such as `https://target.example.com/graphql`");
@@ -165,6 +204,23 @@ mod tests {
         insta::assert_snapshot!(error("[dispatch.headers]\nHost = \"a\"", &[]), @"configuration: `dispatch.headers` is `Host`, allowed: names of headers, but not Host, Content-Type, Content-Length, Accept, Idempotency-Key, Connection");
         insta::assert_snapshot!(error("[dispatch]\nrate_per_second = 0", &[]), @"configuration: `dispatch.rate_per_second` is `0`, allowed: 0.001 to 500");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
+    }
+
+    #[test]
+    fn a_quota_must_leave_room_for_the_largest_body() {
+        insta::assert_snapshot!(error("[quotas.tiers]\nfree = { bytes_per_second = 1000, bytes_burst = 10485759 }", &[]), @"configuration: `quotas.tiers.free.bytes_burst` is `10485759`, allowed: 10485760 to 100000000");
+        insta::assert_snapshot!(error("[quotas.tenants]\nacme = { requests_per_second = 0 }", &[]), @"configuration: `quotas.tenants.acme.requests_per_second` is `0`, allowed: 1 to 100000000");
+        insta::assert_snapshot!(error("[quotas.tenants]\nacme = { requests_burst = 5 }", &[]), @"configuration: `quotas.tenants.acme.requests_burst` is `5`, allowed: only with quotas.tenants.acme.requests_per_second");
+        insta::assert_snapshot!(error("[quotas.tiers]\ngold = {}", &[]), @"configuration: `quotas.tiers` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
+        let small = "[limits]\nbody_bytes = 1000\n[quotas.tiers]\nfree = { bytes_per_second = 10, bytes_burst = 1000 }";
+        assert_eq!(from(small, &[]).unwrap().quotas.tiers.values().next().unwrap().bytes_burst, Some(1000));
+    }
+
+    #[test]
+    fn an_auth_section_names_a_mode_and_a_header() {
+        insta::assert_snapshot!(error("[auth]\nmode = \"password\"", &[]), @"configuration: `auth.mode`: unknown variant `password`, expected one of `none`, `api_key`, `signature`");
+        insta::assert_snapshot!(error("[auth]\norigin_header = \"X Origin\"", &[]), @"configuration: `auth.origin_header` is `X Origin`, allowed: the name of a header");
+        insta::assert_snapshot!(error("[auth]\ntolerance_seconds = 0", &[]), @"configuration: `auth.tolerance_seconds` is `0`, allowed: 1 to 86400");
     }
 
     #[test]

@@ -19,9 +19,12 @@ use crate::tier::Tier;
 pub struct Config {
     pub tiers: Tiers,
     pub tenants: Tenants,
+    pub auth: Auth,
+    pub quotas: Quotas,
     pub limits: Limits,
     pub publish: Publish,
     pub transform: Transform,
+    pub consumer: Consumer,
     pub archive: Archive,
     pub items: Items,
     pub dispatch: Dispatch,
@@ -75,6 +78,38 @@ sections! {
         spread: BTreeMap<TenantId, u16> = BTreeMap::new(),
     }
 
+    /// `[auth]`: how a request proves which tenant sends it. Keys and secrets are in a document of their own, never here.
+    Auth {
+        mode: AuthMode = AuthMode::None,
+        /// The document of credentials on this machine. On AWS it is a secret in Secrets Manager instead.
+        credentials_file: Option<String> = None,
+        /// How old the document may be before it is read again, in seconds.
+        refresh_seconds: u64 = 300,
+        /// How far the time of a signature may be from now, in seconds.
+        tolerance_seconds: u64 = 300,
+        /// A header that must carry one of the document's `origin_secrets`. A gateway in front adds it.
+        origin_header: Option<String> = None,
+    }
+
+    /// `[quotas]`: the most that one tenant may send, in each process.
+    Quotas {
+        /// The quota of each tenant of a tier.
+        tiers: BTreeMap<Tier, Quota> = BTreeMap::new(),
+        /// Tenants with a quota of their own. It replaces that of the tier as a whole.
+        tenants: BTreeMap<TenantId, Quota> = BTreeMap::new(),
+    }
+
+    /// One tenant's quota. A rate that is not set is not limited.
+    Quota {
+        requests_per_second: Option<u32> = None,
+        /// Requests at once, after a pause. As many as in a second, if it is not set.
+        requests_burst: Option<u32> = None,
+        /// Of bodies, after decompression.
+        bytes_per_second: Option<u32> = None,
+        /// Bytes at once, after a pause. As many as in a second and at least the largest body, if it is not set.
+        bytes_burst: Option<u32> = None,
+    }
+
     /// `[limits]`: bounds of size, number and time for requests and records.
     Limits {
         /// The largest body, in bytes after decompression.
@@ -113,7 +148,8 @@ sections! {
     Transform {
         /// The steps, in order.
         steps: Vec<TransformStep> = vec![TransformStep::Redact],
-        /// Seconds of simulated work for each character of a text, before the steps; 0 for none.
+        /// Seconds of simulated work for each character of a text, before the steps; 0 for none. All texts of a batch are
+        /// worked on at the same time. The longest text follows from it ([`super::SimulatedWork`]).
         simulate_work: f64 = 0.0,
         redact: Redact = Redact::default(),
         /// The constant fields that `enrich` adds. They replace a client's fields of the same names.
@@ -129,6 +165,12 @@ sections! {
         patterns: Vec<String> = Vec::new(),
         /// The text that replaces a match.
         replacement: String = "[REDACTED]".to_owned(),
+    }
+
+    /// `[consumer]`: the function that reads the stream.
+    Consumer {
+        /// Its time-out, on AWS and on the local run.
+        timeout_seconds: u64 = 60,
     }
 
     /// `[archive]`: objects on S3.
@@ -220,6 +262,48 @@ impl Tiers {
     }
 }
 
+/// How a request proves which tenant sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMode {
+    /// Not at all: path, headers or body name the tenant, a header the tier.
+    None,
+    /// By a key in `Authorization: Bearer …` or `X-Api-Key`.
+    ApiKey,
+    /// By a signature over the body (Standard Webhooks).
+    Signature,
+}
+
+impl AuthMode {
+    /// As the configuration spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ApiKey => "api_key",
+            Self::Signature => "signature",
+        }
+    }
+}
+
+impl Auth {
+    /// The key that makes the document of credentials necessary, if one does.
+    pub fn needs_credentials(&self) -> Option<&'static str> {
+        match (self.mode, &self.origin_header) {
+            (AuthMode::ApiKey | AuthMode::Signature, _) => Some("auth.mode"),
+            (AuthMode::None, Some(_)) => Some("auth.origin_header"),
+            (AuthMode::None, None) => None,
+        }
+    }
+
+    pub fn refresh(&self) -> Duration {
+        Duration::from_secs(self.refresh_seconds)
+    }
+
+    pub fn tolerance(&self) -> Duration {
+        Duration::from_secs(self.tolerance_seconds)
+    }
+}
+
 impl Limits {
     pub fn body_timeout(&self) -> Duration {
         Duration::from_millis(self.body_timeout_ms)
@@ -272,10 +356,11 @@ pub enum RedactKind {
     Card,
 }
 
-impl Transform {
-    pub fn work_per_character(&self) -> Duration {
-        Duration::from_secs_f64(self.simulate_work)
-    }
+impl Consumer {
+    /// Storing a batch needs some seconds.
+    pub const SHORTEST_TIMEOUT: u64 = 30;
+    /// Lambda's limit (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+    pub const LONGEST_TIMEOUT: u64 = 900;
 }
 
 /// The texts in an archive line.

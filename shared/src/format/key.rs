@@ -12,7 +12,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub const CLAIMS: &str = "claims/";
 
 /// The archive and the objects that it refers to. All have the same lifetime.
-pub const KEPT_TOGETHER: [&str; 3] = ["events/", "manifests/", "texts/"];
+pub const ARCHIVE: [&str; 3] = ["events/", "manifests/", "texts/"];
 
 /// The prefix of quarantine objects.
 pub const QUARANTINE: &str = "errors/";
@@ -155,7 +155,7 @@ mod tests {
         let at = Timestamp::from_unix_ms(0);
         let archive = archive_object("shardId-0", "1", 0, at);
         let together = [&archive, &manifest_sidecar(&archive), &text(&tenant, &id, "ab")];
-        for (prefix, key) in KEPT_TOGETHER.iter().zip(together) {
+        for (prefix, key) in ARCHIVE.iter().zip(together) {
             assert!(key.starts_with(prefix), "{key}");
         }
         let quarantined = quarantine_object("shardId-0", "1", at, &"ab".repeat(32));

@@ -1,5 +1,6 @@
 //! The acceptance run (`make accept`): minutes of load in real time, on the release build of `tidegate local` at the
-//! pace of a deployment. Prints a transcript, and fails if a promise is broken.
+//! pace of a deployment. Prints a transcript, and fails if a promise is broken. With an argument, only the runs whose
+//! titles contain it.
 
 #![expect(clippy::unwrap_used, reason = "a run that cannot continue has failed")]
 
@@ -10,41 +11,64 @@ use std::time::{Duration, Instant, SystemTime};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 use shared::noise::noise;
-use tests::site::{LocalRun, Site, answer, eventually};
+use tests::site::{DEADLINE, LocalRun, Site, answer, eventually, signal, within};
 use tests::stored::StoredData;
 
 /// Time from accepted to durable, for 99 of 100 events.
 const FRESHNESS: Duration = Duration::from_secs(5);
 /// Time to an answer at the 99th percentile, even without the stream.
-const DEADLINE: Duration = Duration::from_millis(500);
+const ANSWER: Duration = Duration::from_millis(500);
 /// The batching window: a shard writes at most one object in each.
 const WINDOW: Duration = Duration::from_secs(3);
 const OBJECT_BYTES: usize = 5_000_000;
 const MINUTE: Duration = Duration::from_mins(1);
+/// Between two requests, for 1,000 a minute.
+const EVERY: Duration = Duration::from_millis(60);
+/// The longest time-out that a function may have.
+const SIMULATED_WORK: &str = "[transform]\nsimulate_work = 0.05\n[consumer]\ntimeout_seconds = 900\n";
 
 #[tokio::main]
 async fn main() {
     let program = std::env::current_exe().unwrap().with_file_name("tidegate");
     assert!(program.exists(), "{} is not built: use `make accept`", program.display());
 
-    println!(
-        "# A source of 50 events a second for a minute, a target that takes 20 calls a second, fails and goes away"
-    );
-    tests::bridge::run(&program).await;
-    if std::env::args().nth(1).as_deref() == Some("dispatch") {
-        return;
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let begins = |title: &str| {
+        let begins = title.contains(&only);
+        if begins {
+            println!("\n# {title}");
+        }
+        begins
+    };
+    let site = || Site::at_deployed_pace(&program);
+    if begins("1,000 requests a minute, JSON and text, for a minute") {
+        load(&site(), EVERY).await;
     }
-    println!("\n# 1,000 requests a minute, JSON and text, for a minute");
-    load(&Site::at_deployed_pace(&program), Duration::from_millis(60)).await;
-    println!("\n# 200 events a second for a minute, over 2 shards");
-    load(&Site::at_deployed_pace(&program).shards(2), Duration::from_millis(5)).await;
-    println!("\n# 200 requests a second for a minute, 30 s of it without the stream: refusing, then hanging");
-    outage(&Site::at_deployed_pace(program.with_file_name("tidegate-with-faults")).shards(2)).await;
-    println!("\n# 60 events of 1 MB that do not compress");
-    incompressible(&Site::at_deployed_pace(&program)).await;
-    println!("\n# 40 events of 320 kB that do not compress, objects limited to 1,000,000 bytes");
-    let site = Site::at_deployed_pace(&program).configuration("[archive]\nobject_bytes = 1_000_000\n");
-    rolling(&site).await;
+    if begins("200 events a second for a minute, over 2 shards") {
+        load(&site().shards(2), Duration::from_millis(5)).await;
+    }
+    if begins("200 requests a second for a minute, 30 s of it without the stream: refusing, then hanging") {
+        outage(&Site::at_deployed_pace(program.with_file_name("tidegate-with-faults")).shards(2)).await;
+    }
+    if begins("60 events of 1 MB that do not compress") {
+        incompressible(&site()).await;
+    }
+    if begins("40 events of 320 kB that do not compress, objects limited to 1,000,000 bytes") {
+        rolling(&site().configuration("[archive]\nobject_bytes = 1_000_000\n")).await;
+    }
+    if begins("1,000 requests a minute for a minute, 0.05 s of simulated work a character, one shard") {
+        simulated_work(&site().configuration(SIMULATED_WORK)).await;
+    }
+    if begins(
+        "the same for 20 s with texts of at most 200 characters, the consumer killed twice at its simulated work",
+    ) {
+        killed_at_work(&site().configuration(SIMULATED_WORK)).await;
+    }
+    if begins(
+        "dispatch: a source of 50 events a second for a minute, a target of 20 calls a second that fails and goes away",
+    ) {
+        tests::bridge::run(&program).await;
+    }
     println!("\nAll promises kept.");
 }
 
@@ -52,19 +76,14 @@ async fn main() {
 async fn load(site: &Site, interval: Duration) {
     let pipeline = std::sync::Arc::new(site.start());
     let begun = Instant::now();
-    let answers = requests(&pipeline, interval).await;
+    let answers = requests(&pipeline, interval, MINUTE, short_text).await;
     let took = begun.elapsed();
     let accepted = answered(&answers, took);
     let data = site.stored();
     stored_once(&data, accepted.len()).await;
 
     let freshness = freshness(&data, site, &accepted);
-    println!(
-        "freshness     p50 {:?}, p99 {:?}, worst {:?} (accepted to durable object)",
-        at(&freshness, 50),
-        at(&freshness, 99),
-        at(&freshness, 100)
-    );
+    print_freshness(&freshness);
     assert!(at(&freshness, 99) <= FRESHNESS, "99 of 100 events are durable within {FRESHNESS:?}");
 
     let mut by_shard: BTreeMap<String, u64> = BTreeMap::new();
@@ -92,29 +111,94 @@ async fn outage(site: &Site) {
         }
     };
     let begun = Instant::now();
-    let (answers, ()) = futures::join!(requests(&pipeline, Duration::from_millis(5)), faults);
+    let (answers, ()) =
+        futures::join!(requests(&pipeline, Duration::from_millis(5), MINUTE, short_text), faults);
     let accepted = answered(&answers, begun.elapsed());
     let spilled = pipeline.metric("events_spilled").await;
     println!("spilled       {spilled}");
     assert!(spilled > 0, "the stream was unavailable, so events must spill");
-    assert!(latency(&answers, 99) <= DEADLINE, "99 of 100 requests are answered within {DEADLINE:?}");
+    assert!(latency(&answers, 99) <= ANSWER, "99 of 100 requests are answered within {ANSWER:?}");
     stored_once(&site.stored(), accepted.len()).await;
     println!("redelivered   {}", pipeline.metric("events_redelivered").await);
     stop(pipeline);
 }
 
-/// Sends one request every `interval` for a minute, and does not wait for answers in between.
-async fn requests(pipeline: &std::sync::Arc<LocalRun>, interval: Duration) -> Vec<TimedAnswer> {
+/// 1,000 requests a minute with texts of up to 1,000 characters. What bounds the time until an event is stored: the mapping
+/// sends a shard's next batch when the one before is done. So an event waits for at most one batch before its own, and each
+/// takes as long as its longest text. To that come a poll, the window, and the writes.
+async fn simulated_work(site: &Site) {
+    let pipeline = std::sync::Arc::new(site.start());
+    let begun = Instant::now();
+    let answers = requests(&pipeline, EVERY, MINUTE, mixed_text).await;
+    let accepted = answered(&answers, begun.elapsed());
+    assert!(latency(&answers, 99) <= ANSWER, "99 of 100 requests are answered within {ANSWER:?}");
+    let texts: Vec<_> = (0..answers.len()).map(|n| mixed_text(n).len()).collect();
+    let of = |length| texts.iter().filter(|text| **text == length).count();
+    println!("texts         {} of 500 characters, {} of 1,000", of(500), of(1_000));
+
+    // Half of 900 s, at most a minute, is reserved.
+    let request = pipeline.post("/ingest").header("Content-Type", "text/plain").header("X-Tenant-ID", "acme");
+    let (status, problem) = answer(request.body("x".repeat(16_801))).await;
+    println!("one too many  {status} {}", problem["detail"].as_str().unwrap());
+    assert_eq!((status, &problem["code"], &problem["limit"]), (413, &"work_too_long".into(), &16_800.into()));
+
+    let longest = work(texts.into_iter().max().unwrap());
+    let limit = 2 * longest + Duration::from_secs(10);
+    let data = site.stored();
+    stored_once_within(limit, &data, accepted.len()).await;
+    let freshness = freshness(&data, site, &accepted);
+    print_freshness(&freshness);
+    println!("limit         {limit:?}: twice the longest work ({longest:?}) and 10 s");
+    assert!(at(&freshness, 100) <= limit, "every event is stored within {limit:?}");
+    stop(pipeline);
+    balanced(site);
+}
+
+/// What a killed batch did is lost. It is split in two halves, which are worked on one after the other.
+async fn killed_at_work(site: &Site) {
+    const KILLS: [Duration; 2] = [Duration::from_secs(9), Duration::from_secs(14)];
+    let pipeline = std::sync::Arc::new(site.start());
+    let begun = Instant::now();
+    let kills = async {
+        for at in KILLS {
+            tokio::time::sleep_until((begun + at).into()).await;
+            for consumer in pipeline.consumers() {
+                signal(consumer, "KILL");
+            }
+        }
+    };
+    let short = |n| "x".repeat(1 + n * 37 % 200);
+    let (answers, ()) = futures::join!(requests(&pipeline, EVERY, Duration::from_secs(20), short), kills);
+    let accepted = answered(&answers, begun.elapsed());
+    // Each kill costs at most the work that was done, and that of one more half.
+    let limit = 6 * work(200) + Duration::from_secs(10);
+    let data = site.stored();
+    stored_once_within(limit, &data, accepted.len()).await;
+    print_freshness(&freshness(&data, site, &accepted));
+    let log = std::sync::Arc::into_inner(pipeline).unwrap().stop_and_read_log();
+    let failed = log.lines().filter(|line| line.contains("a batch failed; it is split")).count();
+    println!("killed        {failed} batches at work");
+    assert_eq!(failed, KILLS.len(), "the consumer was killed while it worked: {log}");
+    balanced(site);
+}
+
+/// Sends one request every `interval` for `duration`, and does not wait for answers in between.
+async fn requests(
+    pipeline: &std::sync::Arc<LocalRun>,
+    interval: Duration,
+    duration: Duration,
+    text: fn(usize) -> String,
+) -> Vec<TimedAnswer> {
     let begun = Instant::now();
     let mut requests = Vec::new();
     let mut next = tokio::time::interval(interval);
     for n in 0.. {
         next.tick().await;
-        if begun.elapsed() >= MINUTE {
+        if begun.elapsed() >= duration {
             break;
         }
         let pipeline = pipeline.clone();
-        requests.push(tokio::spawn(async move { send(&pipeline, n).await }));
+        requests.push(tokio::spawn(async move { send(&pipeline, n, text(n)).await }));
     }
     let mut answers = Vec::new();
     for request in requests {
@@ -136,7 +220,11 @@ fn answered(answers: &[TimedAnswer], took: Duration) -> BTreeMap<String, SystemT
 
 /// Waits until `accepted` events are stored, each once.
 async fn stored_once(data: &StoredData, accepted: usize) {
-    eventually("every event in the archive", || (data.archived().len() == accepted).then_some(())).await;
+    stored_once_within(DEADLINE, data, accepted).await;
+}
+
+async fn stored_once_within(limit: Duration, data: &StoredData, accepted: usize) {
+    within(limit, "every event in the archive", || (data.archived().len() == accepted).then_some(())).await;
     let doubled = data.archived().values().filter(|count| **count != 1).count();
     let (items, lines) = (data.items().len(), data.lines().len());
     println!("stored        {items} items, {lines} archive lines, {doubled} doubled");
@@ -161,10 +249,42 @@ struct TimedAnswer {
     accepted_at: SystemTime,
 }
 
+fn short_text(n: usize) -> String {
+    format!("User {n} called 555-0199 and wrote to user{n}@example.com about request {n}")
+}
+
+/// Nearly all texts have up to 200 characters, six of a thousand have 500 or 1,000.
+fn mixed_text(n: usize) -> String {
+    let length = match n % 500 {
+        250 => 1_000,
+        100 | 400 => 500,
+        short => 1 + short * 37 % 200,
+    };
+    short_text(n).chars().cycle().take(length).collect()
+}
+
+/// The simulated work on a text of so many characters.
+fn work(characters: usize) -> Duration {
+    Duration::from_millis(50) * u32::try_from(characters).unwrap()
+}
+
+fn balanced(site: &Site) {
+    let (code, report) = site.audit();
+    println!(
+        "audit         {} stored, {} missing",
+        report["total"]["ingest"]["stored"], report["total"]["ingest"]["missing"]
+    );
+    assert_eq!(code, 0, "the audit finds nothing: {report:#}");
+}
+
+fn print_freshness(freshness: &[Duration]) {
+    let [half, most, worst] = [50, 99, 100].map(|percent| at(freshness, percent));
+    println!("freshness     p50 {half:?}, p99 {most:?}, worst {worst:?} (accepted to durable object)");
+}
+
 /// Request number `n`: JSON or text, of one of ten tenants.
-async fn send(pipeline: &LocalRun, n: usize) -> TimedAnswer {
+async fn send(pipeline: &LocalRun, n: usize, text: String) -> TimedAnswer {
     let (tenant, id) = (format!("tenant-{}", n % 10), format!("e{n}"));
-    let text = format!("User {n} called 555-0199 and wrote to user{n}@example.com about request {n}");
     let request = if n.is_multiple_of(2) {
         pipeline.post("/ingest").json(&json!({"tenant_id": tenant, "log_id": id, "text": text}))
     } else {

@@ -1,6 +1,7 @@
 import type { StreamConfig } from '../../config';
 import type { Settings } from '../../settings';
 import type { Consumer } from '../consumer';
+import type { Credentials } from '../credentials';
 import type { Dispatch } from '../dispatch';
 import type { EventStream } from '../event-stream';
 import type { IngestApi } from '../ingest-api';
@@ -12,6 +13,7 @@ import type { SpillQueue } from '../spill-queue';
 export interface DashboardSources {
   readonly settings: Settings;
   readonly streamConfig: StreamConfig;
+  readonly credentials?: Credentials;
   readonly ingest: IngestApi;
   readonly stream: EventStream;
   readonly spill: SpillQueue;

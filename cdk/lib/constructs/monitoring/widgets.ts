@@ -1,7 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import { GraphWidget, type IMetric, MathExpression, Stats, TextWidget } from 'aws-cdk-lib/aws-cloudwatch';
 import { S3_WRITES, tidegateMetric } from '../../metrics';
-import { FRESHNESS } from '../../settings';
 import type { Dispatch } from '../dispatch';
 import type { TableMetrics } from '../items-table';
 import { estimatedCost } from './estimate';
@@ -16,6 +15,8 @@ export function widgets(sources: DashboardSources) {
       graph('Requests a second', [
         rate('RequestsReceived', 'received'),
         rate('RequestsFiltered', 'filtered by tier'),
+        rate('CredentialsRefused', 'refused by credential'),
+        rate('QuotasExceeded', 'refused by quota'),
         rate('EventsRejected', 'events rejected'),
       ]),
       graph('Events a second', [rate('EventsAccepted', 'accepted'), rate('EventsSpilled', 'spilled')], {
@@ -29,7 +30,7 @@ export function widgets(sources: DashboardSources) {
           ingest.metricServerErrors(),
           ingest.metricClientErrors(),
         ],
-        { right: [ingest.rust.metricConcurrency()] },
+        { right: [ingest.rust.metricConcurrency(), sum('CredentialRefreshFailures')] },
       ),
     ],
     [
@@ -78,7 +79,7 @@ export function widgets(sources: DashboardSources) {
       graph(
         'Freshness: ingest to archive (ms)',
         distribution('Freshness'),
-        line(FRESHNESS.toMilliseconds(), 'promised'),
+        line(consumer.freshness.toMilliseconds(), 'promised'),
       ),
       graph('Outcomes', [
         sum('EventsStored'),

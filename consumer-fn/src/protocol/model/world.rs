@@ -246,12 +246,12 @@ impl World {
         }
     }
 
-    /// The possible next states. Steps are described only if they are `told`.
-    pub(super) fn successors(&self, state: &State, told: bool) -> Vec<(State, Step)> {
+    /// The possible next states. Steps are described only if `described`.
+    pub(super) fn successors(&self, state: &State, described: bool) -> Vec<(State, Step)> {
         let mut next = Vec::new();
         let mut push = |state: State, who: &'static str, what: &dyn Fn() -> String| {
-            // Most steps are never told.
-            next.push((state, Step { who, what: if told { what() } else { String::new() } }));
+            // Most steps are never described.
+            next.push((state, Step { who, what: if described { what() } else { String::new() } }));
         };
         self.mapping(state, &mut push);
         if let Some(run) = &state.current {

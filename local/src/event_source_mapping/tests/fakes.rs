@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::bail;
 use bytes::Bytes;
 use serde_json::Value;
-use shared::format::failed_batch::FailedBatchObject;
+use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
+use shared::origin::ShardPosition;
 
 use super::record;
 use crate::event_source_mapping::ports::{
-    Checkpoints, FailureDestination, InvokeFailure, Invoker, ReadLimit, RetainedRecord, ShardRead, ShardTail,
-    StreamReader, StreamShard,
+    Checkpoints, InvokeFailure, Invoker, ReadLimit, RetainedRecord, ShardRead, ShardTail, StreamReader,
+    StreamShard,
 };
 
 pub(super) type FakeResponse = Result<Bytes, InvokeFailure>;
@@ -27,7 +28,8 @@ struct FakeState {
     checkpoints: BTreeMap<String, u64>,
     respond: Option<FakeFunction>,
     invocations: Vec<(&'static str, Vec<u64>)>,
-    failed: Vec<FailedBatchObject>,
+    /// The keys and objects at the failure destination.
+    failed: Vec<(String, Value)>,
     reads: usize,
     largest_read: usize,
     /// How many more calls of ports fail.
@@ -69,7 +71,7 @@ impl Fakes {
         self.state().invocations.clone()
     }
 
-    pub(super) fn failed(&self) -> Vec<FailedBatchObject> {
+    pub(super) fn failed(&self) -> Vec<(String, Value)> {
         self.state().failed.clone()
     }
 
@@ -155,9 +157,23 @@ impl Invoker for Fakes {
     }
 }
 
-impl FailureDestination for Fakes {
-    async fn save(&self, batch: &FailedBatchObject) -> anyhow::Result<()> {
-        self.working()?.failed.push(batch.clone());
+impl ObjectStore for Fakes {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectFailure> {
+        let mut state = self.working().map_err(|error| ObjectFailure(error.to_string()))?;
+        state.failed.push((key.to_owned(), serde_json::from_slice(&bytes).unwrap()));
         Ok(())
+    }
+
+    async fn put_if_absent(
+        &self,
+        _: &str,
+        _: Bytes,
+        _: Option<&ShardPosition>,
+    ) -> Result<Created, ObjectFailure> {
+        panic!("a mapping only puts")
+    }
+
+    async fn find(&self, _: &str) -> Result<Option<FoundObject>, ObjectFailure> {
+        panic!("a mapping only puts")
     }
 }

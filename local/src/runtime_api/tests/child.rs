@@ -26,10 +26,6 @@ fn main() {
         match role.as_str() {
             "fail_to_initialize" => std::process::exit(3),
             "host" => match host().await {},
-            "function_with_extension" => {
-                lambda_runtime::spawn_graceful_shutdown_handler(|| async {}).await;
-                lambda_runtime::run(service_fn(handle)).await.unwrap();
-            }
             _ => lambda_runtime::run(service_fn(handle)).await.unwrap(),
         }
     });
@@ -61,7 +57,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         "repeat" => Ok("x".repeat(usize::try_from(event["times"].as_u64().unwrap()).unwrap()).into()),
         "print" => {
             println!("a line");
-            eprintln!("a line");
+            eprintln!("a line of errors");
             Ok(Value::Null)
         }
         "fail" => Err(Diagnostic { error_type: "NoLuck".to_owned(), error_message: "as asked".to_owned() }),

@@ -33,6 +33,8 @@ pub(crate) enum Operation {
     /// Items of redriven events get a new origin.
     ItemsTakeOver,
     TextPut,
+    /// A part of a claim check is read.
+    ClaimGet,
     QuarantinePut,
     LedgerRead,
     /// The ledger write that announces an archive object.

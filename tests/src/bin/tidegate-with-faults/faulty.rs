@@ -209,6 +209,10 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
         self.call_whole(Operation::QuarantinePut, self.inner.put(key, bytes), ObjectFailure, || None).await
     }
 
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, ObjectFailure> {
+        self.call_whole(Operation::ClaimGet, self.inner.get(key), ObjectFailure, || None).await
+    }
+
     async fn find(&self, key: &str) -> Result<Option<FoundObject>, ObjectFailure> {
         self.inner.find(key).await
     }

@@ -1,0 +1,94 @@
+//! The acceptance of the documents that Tidegate grew from, one for each recipe: each requirement is a line, with PASS or
+//! FAIL and what was seen, or SKIP and what is missing to see it.
+//!
+//! | module | job |
+//! |---|---|
+//! | `recipe` | one file a document: its requirements in its order |
+//! | `client` | HTTP requests, and what came back |
+//! | `load` | requests at a steady rate |
+//! | `stored` | items, archive lines and objects, through the operator's port |
+//! | `process` | a local run of a recipe, which can be crashed and stopped |
+//! | `report` | the lines |
+
+mod client;
+mod load;
+mod process;
+mod recipe;
+mod report;
+mod stored;
+
+use std::time::Duration;
+
+use operate::deployment::Deployment;
+use shared::config::{Config, Recipe};
+
+pub use process::LocalRun;
+pub use report::Summary;
+
+use client::Client;
+use report::Report;
+use stored::Stored;
+
+/// What a run of the acceptance needs to know.
+pub struct Target<'a, D> {
+    /// Of ingest.
+    pub url: &'a str,
+    /// The configuration that runs there.
+    pub config: Config,
+    /// How long each load takes.
+    pub load: Duration,
+    /// Time limits are multiplied by this: for debug builds, and for machines that others use.
+    pub patience: u32,
+    /// What it stores, if that can be read.
+    pub deployment: Option<&'a D>,
+    /// The process, if this command started it.
+    pub process: Option<&'a mut LocalRun>,
+}
+
+/// Runs the acceptance of the recipe's document. `print` gets the lines one by one.
+pub async fn accept<D: Deployment>(
+    recipe: Recipe,
+    target: Target<'_, D>,
+    print: &mut dyn FnMut(&str),
+) -> anyhow::Result<Summary> {
+    let client = Client::new(target.url)?;
+    let run = Run {
+        suffix: if target.process.is_some() { String::new() } else { suffix() },
+        stored: target.deployment.map(Stored::new),
+        client,
+        config: target.config,
+        load: target.load,
+        patience: target.patience.max(1),
+        process: target.process,
+        report: Report::new(print),
+    };
+    Ok(recipe::run(recipe, run).await)
+}
+
+/// One run of one acceptance.
+struct Run<'a, D> {
+    client: Client,
+    config: Config,
+    load: Duration,
+    patience: u32,
+    stored: Option<Stored<'a, D>>,
+    process: Option<&'a mut LocalRun>,
+    report: Report<'a>,
+    /// Makes ids and tenants new, for a deployment that has seen this acceptance before. Empty for a new one.
+    suffix: String,
+}
+
+impl<D> Run<'_, D> {
+    /// A name that no earlier run has used.
+    fn new_name(&self, name: &str) -> String {
+        format!("{name}{}", self.suffix)
+    }
+}
+
+fn suffix() -> String {
+    format!("-{:x}", shared::time::Clock::system().now().unix_ms())
+}
+
+/// Why a line is skipped that looks at stored data.
+const NEEDS_DATA: &str =
+    "needs the stored data: name it with --data DIR, or with --stack NAME (--features aws)";

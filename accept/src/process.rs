@@ -1,0 +1,119 @@
+//! A local run of a recipe: a child process of this program, in a folder and on a port of its own.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use shared::config::Recipe;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// A start compiles patterns and creates tables; a loaded machine is slow.
+const START: Duration = Duration::from_mins(1);
+/// Open requests, the spill queue and the stream have two minutes in all.
+const STOP: Duration = Duration::from_secs(150);
+
+pub struct LocalRun {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    url: String,
+    data: PathBuf,
+    folder: TempDir,
+}
+
+impl LocalRun {
+    /// Starts `tidegate local` and waits until it listens. `data` is its data folder, if not a temporary one. Variables are
+    /// inherited, so that they override keys of the recipe.
+    pub async fn start(program: &Path, recipe: Recipe, data: Option<&Path>) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("tidegate-accept-").tempdir()?;
+        let data = data.map_or_else(|| folder.path().join("data"), Path::to_owned);
+        let log = File::create(folder.path().join("log"))?;
+        let mut command = Command::new(program);
+        command.args(["local", "--recipe", recipe.name, "--listen", "127.0.0.1:0"].map(OsStr::new));
+        command.arg("--data").arg(&data).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut process = command.kill_on_drop(true).spawn().context("`tidegate local` cannot be started")?;
+        let mut stdout = BufReader::new(process.stdout.take().context("it has no stdout")?);
+        let url = timeout(START, listening(&mut stdout)).await;
+        match url.with_context(|| format!("it does not listen after {} s", START.as_secs())).flatten() {
+            Ok(url) => Ok(Self { process, stdout, url, data, folder }),
+            Err(error) => {
+                let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+                bail!("`tidegate local` did not start: {error:#}: {}", log.trim());
+            }
+        }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Leaves log and data where they are, and returns the folder.
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Kills the function's child processes as a crash does. Returns their ids.
+    pub(crate) fn crash(&self, function: &str) -> anyhow::Result<Vec<u32>> {
+        let me = self.process.id().context("it has ended")?;
+        let processes = std::fs::read_dir("/proc")?.filter_map(Result::ok);
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let crashed: Vec<_> = ids.filter(|id| is_child(*id, me, function)).collect();
+        ensure!(!crashed.is_empty(), "there is no process of {function}");
+        for id in &crashed {
+            signal(*id, "KILL")?;
+        }
+        Ok(crashed)
+    }
+
+    /// Stops it as Ctrl-C does. Returns how it ended, and what it printed since its start.
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<(ExitStatus, String)> {
+        signal(self.process.id().context("it has ended already")?, "TERM")?;
+        let mut printed = String::new();
+        let stopped = async {
+            self.stdout.read_to_string(&mut printed).await?;
+            self.process.wait().await
+        };
+        let status = timeout(STOP, stopped).await;
+        let status = status.with_context(|| format!("it did not stop within {} s", STOP.as_secs()))??;
+        Ok((status, printed))
+    }
+}
+
+/// Reads stdout up to the line with the address.
+async fn listening(stdout: &mut BufReader<ChildStdout>) -> anyhow::Result<String> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        ensure!(stdout.read_line(&mut line).await? > 0, "it ended");
+        if let Some(url) = line.trim().strip_prefix("requests  ") {
+            return Ok(url.trim_end_matches("/ingest").to_owned());
+        }
+    }
+}
+
+fn is_child(id: u32, parent: u32, function: &str) -> bool {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
+    let status = read("status");
+    let of = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+    of == Some(parent) && read("cmdline").split('\0').any(|argument| argument == function)
+}
+
+fn signal(id: u32, signal: &str) -> anyhow::Result<()> {
+    let status = std::process::Command::new("kill").arg(format!("-{signal}")).arg(id.to_string()).status()?;
+    ensure!(status.success(), "`kill -{signal} {id}` failed: {status}");
+    Ok(())
+}

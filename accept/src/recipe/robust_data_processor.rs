@@ -1,0 +1,383 @@
+//! "Robust Data Processor".
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use operate::deployment::{Attributes, Deployment};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::{check, check_stored, refused};
+use crate::client::Call;
+use crate::load::{Load, Spread};
+use crate::stored::{Archived, SOON, Stored, text, time};
+use crate::{NEEDS_DATA, Run};
+
+/// 1,000 requests a minute.
+const EVERY: Duration = Duration::from_millis(60);
+/// "API responds instantly".
+const INSTANTLY: Duration = Duration::from_millis(500);
+/// A load that is shorter than this has no long texts.
+const LONG_TEXTS_FROM: Duration = Duration::from_secs(30);
+/// The worker is in the middle of a text of the first length when it is killed after the second: a batch begins within
+/// five seconds.
+const CRASH_WORK: Duration = Duration::from_secs(9);
+const CRASH_AFTER: Duration = Duration::from_secs(6);
+
+pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
+    let work = Duration::from_secs_f64(run.config.transform.simulate_work);
+    let scenarios = Scenarios::new(run);
+    check!(run, "Scenario 1: structured data (JSON), with tenant_id, log_id and text", scenarios.json(run));
+    check!(run, "Scenario 2: unstructured data (raw text), with the header X-Tenant-ID", scenarios.text(run));
+    check!(run, "You must extract the tenant from here", super::refused_text(run));
+    let flat = scenarios.flat(run).await;
+    let within = run.limit(SOON + work * 500);
+    let mut items = None;
+    check_stored!(
+        run,
+        stored,
+        "Normalizes data: both JSON and TXT into a single internal, flat txt format",
+        async {
+            flat?;
+            let found = scenarios.items(stored, within).await?;
+            let texts = found.each_ref().map(|item| text(item, "original_text").map(str::to_owned));
+            let [json, raw, flat] = texts;
+            let (json, raw, flat) = (json?, raw?, flat?);
+            ensure!(json == JSON_TEXT && raw == RAW_TEXT, "the texts are stored as {json:?} and {raw:?}");
+            ensure!(flat == "level=3\nuser.name=Ada", "an object without a text is stored as {flat:?}");
+            items = Some(found);
+            anyhow::Ok(format!("JSON {json:?}, TXT {raw:?}, an object without a text {flat:?}"))
+        }
+    );
+    match &items {
+        Some(items) => {
+            run.report.check("Publish to the same broker topic used in scenario 1", same_stream(items));
+            run.report.check("Schema: tenants/{tenant_id}/processed_logs/{log_id}", scenarios.schema(items));
+            run.report.check("Document: source, original_text, modified_data, processed_at", document(items));
+        }
+        None => {
+            for requirement in [
+                "Publish to the same broker topic used in scenario 1",
+                "Schema: tenants/{tenant_id}/processed_logs/{log_id}",
+                "Document: source, original_text, modified_data, processed_at",
+            ] {
+                run.report.skip(requirement, NEEDS_DATA);
+            }
+        }
+    }
+    slow_worker(run, work).await;
+    flood(run, work).await;
+    too_long(run).await;
+    check_stored!(run, stored, "The isolation check: the same log_id of acme_corp and of beta_inc", async {
+        isolated(&run.client, stored, within).await
+    });
+    crash(run, work).await;
+    run.report.check(
+        "No authentication required for the API",
+        Ok("no request of this run had credentials".to_owned()),
+    );
+    run.not_run(&[
+        (
+            "Must be live on the public internet",
+            "needs AWS: `cdk deploy -c recipe=robust-data-processor`, then this command with --url",
+        ),
+        (
+            "Managed message broker, serverless compute, NoSQL DB",
+            "needs AWS: Kinesis with SQS, Lambda, DynamoDB; see docs/recipes/robust-data-processor.md",
+        ),
+        (
+            "Scale to zero: do not use always-on VMs",
+            "needs AWS: see docs/recipes/robust-data-processor.md for what is billed while nothing arrives",
+        ),
+        (
+            "Architecture diagram: how TXT and JSON paths merge",
+            "not a request: docs/recipes/robust-data-processor.md",
+        ),
+        (
+            "Short explanation of how you handled the crash simulation",
+            "not a request: docs/recipes/robust-data-processor.md",
+        ),
+        ("Video walkthrough", "not a request: there is none"),
+    ]);
+}
+
+const JSON_TEXT: &str = "User 555-0199 accessed /reports";
+const RAW_TEXT: &str = "disk full on node-7\ncall 555-0199";
+
+/// The document's two requests, and an object without a text.
+struct Scenarios {
+    tenant: String,
+    /// Of the JSON, the text and the object.
+    ids: [String; 3],
+}
+
+impl Scenarios {
+    fn new<D>(run: &Run<'_, D>) -> Self {
+        Self { tenant: "acme".to_owned(), ids: ["123", "log-file", "flat"].map(|id| run.new_name(id)) }
+    }
+
+    async fn json<D>(&self, run: &Run<'_, D>) -> anyhow::Result<String> {
+        let event = json!({"tenant_id": self.tenant, "log_id": self.ids[0], "text": JSON_TEXT});
+        let answer = run.client.expect(202, Call::json("/ingest", &event)).await?;
+        ensure!(answer.event_id()? == self.ids[0], "another id: {answer}");
+        Ok(format!("{event}\n{answer}, after {:.1?}", answer.took))
+    }
+
+    async fn text<D>(&self, run: &Run<'_, D>) -> anyhow::Result<String> {
+        let call = Call::text("/ingest", RAW_TEXT).header("X-Tenant-ID", &self.tenant);
+        let answer = run.client.expect(202, call.header("Idempotency-Key", &self.ids[1])).await?;
+        Ok(format!("{RAW_TEXT:?}\n{answer}, after {:.1?}", answer.took))
+    }
+
+    async fn flat<D>(&self, run: &Run<'_, D>) -> anyhow::Result<()> {
+        let event =
+            json!({"tenant_id": self.tenant, "log_id": self.ids[2], "user": {"name": "Ada"}, "level": 3});
+        run.client.expect(202, Call::json("/ingest", &event)).await.map(drop)
+    }
+
+    async fn items<D: Deployment>(
+        &self,
+        stored: &Stored<'_, D>,
+        within: Duration,
+    ) -> anyhow::Result<[Attributes; 3]> {
+        let [json, raw, flat] = &self.ids;
+        Ok([
+            stored.item(&self.tenant, json, within).await?,
+            stored.item(&self.tenant, raw, within).await?,
+            stored.item(&self.tenant, flat, within).await?,
+        ])
+    }
+
+    fn schema(&self, items: &[Attributes; 3]) -> anyhow::Result<String> {
+        for (item, id) in items.iter().zip(&self.ids) {
+            let (pk, sk) = (format!("tenants/{}", self.tenant), format!("processed_logs/{id}"));
+            ensure!(item["pk"] == pk && item["sk"] == sk, "the keys are {} and {}", item["pk"], item["sk"]);
+        }
+        Ok(format!(
+            "partition key {}, sort keys {}",
+            items[0]["pk"],
+            items.each_ref().map(|item| item["sk"].to_string()).join(", ")
+        ))
+    }
+}
+
+fn same_stream(items: &[Attributes; 3]) -> anyhow::Result<String> {
+    let [json, raw, _] = items;
+    let place = |item: &Attributes| {
+        Ok::<_, anyhow::Error>(format!("{} {}", text(item, "shard")?, text(item, "sequence_number")?))
+    };
+    Ok(format!("both on one stream: {} and {}", place(json)?, place(raw)?))
+}
+
+fn document(items: &[Attributes; 3]) -> anyhow::Result<String> {
+    let [json, raw, _] = items;
+    ensure!(text(json, "source")? == "json_upload", "the source of JSON is {}", json["source"]);
+    ensure!(text(raw, "source")? == "text_upload", "the source of text is {}", raw["source"]);
+    let modified = text(json, "modified_data")?;
+    ensure!(modified == "User [REDACTED] accessed /reports", "modified_data is {modified:?}");
+    time(json, "processed_at")?;
+    let members = ["source", "original_text", "modified_data", "processed_at"];
+    Ok(members.map(|member| format!("{member}: {}", json[member])).join(", "))
+}
+
+/// "100 chars = 5s sleep".
+async fn slow_worker<D: Deployment>(run: &mut Run<'_, D>, work: Duration) {
+    let requirement = "Sleep for 0.05s per character of text (e.g., 100 chars = 5s sleep)";
+    let within = run.limit(SOON + work * 100);
+    let id = run.new_name("hundred");
+    check_stored!(run, stored, requirement, async {
+        let event = json!({"tenant_id": "acme", "log_id": id, "text": "x".repeat(100)});
+        let answer = run.client.expect(202, Call::json("/ingest", &event)).await?;
+        let item = stored.item("acme", &id, within).await?;
+        let (took, least) = (stored_after(stored, &item)?, work * 100);
+        ensure!(took >= least, "100 characters were stored {took:?} after they came in, not {least:?}");
+        anyhow::Ok(format!(
+            "100 characters at {work:?} each: answered after {:.1?}, stored {took:.1?} after they came in",
+            answer.took
+        ))
+    });
+}
+
+/// How long after it came in an item was there, which has just been found.
+fn stored_after<D: Deployment>(stored: &Stored<'_, D>, item: &Attributes) -> anyhow::Result<Duration> {
+    Ok(stored.now().since(time(item, "received_at")?))
+}
+
+/// The texts of the flood, of two tenants.
+struct Flood {
+    tenants: [String; 2],
+    has_long_texts: bool,
+}
+
+impl Flood {
+    fn characters(&self, number: usize) -> usize {
+        match number {
+            100 if self.has_long_texts => 500,
+            200 if self.has_long_texts => 1_000,
+            _ => 20 + number * 7 % 41,
+        }
+    }
+
+    fn call(&self, number: usize) -> Call {
+        let (tenant, id) = (&self.tenants[number % 2], format!("e{number}"));
+        let text: String =
+            format!("request {number} of {tenant} ").chars().cycle().take(self.characters(number)).collect();
+        if (number / 2).is_multiple_of(2) {
+            Call::json("/ingest", &json!({"tenant_id": tenant, "log_id": id, "text": text}))
+        } else {
+            Call::text("/ingest", text).header("X-Tenant-ID", tenant).header("Idempotency-Key", id)
+        }
+    }
+}
+
+async fn flood<D: Deployment>(run: &mut Run<'_, D>, work: Duration) {
+    let tenants = [run.new_name("acme_corp"), run.new_name("beta_inc")];
+    let flood = Flood { tenants, has_long_texts: run.load >= LONG_TEXTS_FROM };
+    let load = Load::send(&run.client, EVERY, run.load, |number| flood.call(number)).await;
+    let instantly = run.limit(INSTANTLY);
+    run.report.check(
+        "The flood: 1,000 requests per minute, mixed JSON and TXT: API responds instantly (202 Accepted)",
+        {
+            load.all_answered(202).and_then(|seen| {
+                let latency = load.latency();
+                ensure!(
+                    latency.most <= instantly,
+                    "99 of 100 should be answered within {instantly:?}: {latency}"
+                );
+                Ok(seen)
+            })
+        },
+    );
+    let count = load.answers.len();
+    let longest = (0..count).map(|number| flood.characters(number)).max().unwrap_or_default();
+    let longest_work = work * u32::try_from(longest).unwrap_or(u32::MAX);
+    // A batch that has begun, the batch with this text, and the window between them.
+    let limit = run.limit(2 * longest_work + Duration::from_secs(10));
+    let ids: BTreeSet<_> = (0..count).map(|number| format!("e{number}")).collect();
+    let mut found = Vec::new();
+    check_stored!(
+        run,
+        stored,
+        "Handles heavy traffic loads: everything is processed, and saved once",
+        async {
+            found = stored.archived_once(&flood.tenants, &ids, limit + SOON).await?;
+            let stored_after = Spread::of(found.iter().map(Archived::freshness));
+            ensure!(
+                stored_after.worst <= limit,
+                "everything should be stored within {limit:?}, twice the longest text's work and 10 s: {stored_after}"
+            );
+            anyhow::Ok(format!(
+                "{count} events, texts of up to {longest} characters ({longest_work:?}), stored after: {stored_after}"
+            ))
+        }
+    );
+    check_stored!(
+        run,
+        stored,
+        "acme_corp data is physically separated from beta_inc data in the path/collection structure",
+        async {
+            let [first, second] = &flood.tenants;
+            for archived in &found {
+                let number: usize = archived.id().trim_start_matches('e').parse()?;
+                let tenant = &flood.tenants[number % 2];
+                ensure!(
+                    archived.line.facts.tenant.as_str() == tenant,
+                    "{} was sent for {tenant}",
+                    archived.id()
+                );
+            }
+            for number in (0..count).step_by(20) {
+                let id = format!("e{number}");
+                let (own, other) = if number % 2 == 0 { (first, second) } else { (second, first) };
+                let item = stored.item(own, &id, limit).await?;
+                ensure!(item["pk"] == format!("tenants/{own}"), "{id} of {own} is in {}", item["pk"]);
+                ensure!(
+                    !stored.has_item(other, &id).await?,
+                    "{id} of {own} is also in the partition of {other}"
+                );
+            }
+            anyhow::Ok(format!(
+                "partition keys tenants/{first} and tenants/{second}; each tenant's archive lines are a gzip member of their own"
+            ))
+        }
+    );
+}
+
+/// A text that the worker has no time for.
+async fn too_long<D: Deployment>(run: &mut Run<'_, D>) {
+    let requirement = "API does not hang or time out: a text that the worker has no time for is refused";
+    let Some(work) = run.config.simulated_work() else {
+        return run
+            .report
+            .skip(requirement, "needs `transform.simulate_work`: without it the worker has time for all");
+    };
+    let characters = work.longest_text() + 1;
+    check!(run, requirement, async {
+        let call = Call::text("/ingest", "x".repeat(characters)).header("X-Tenant-ID", "acme");
+        let answer = refused(&run.client, call, 413, "work_too_long").await?;
+        let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        ensure!(detail.contains(&work.longest_text().to_string()), "the detail has no limit: {detail}");
+        anyhow::Ok(format!("413 work_too_long: {detail}"))
+    });
+}
+
+/// One id, two tenants: two items.
+async fn isolated<D: Deployment>(
+    client: &crate::client::Client,
+    stored: &Stored<'_, D>,
+    within: Duration,
+) -> anyhow::Result<String> {
+    let id = format!("shared-{}", stored.now().unix_ms());
+    for tenant in ["acme_corp", "beta_inc"] {
+        let event = json!({"tenant_id": tenant, "log_id": id, "text": format!("of {tenant}")});
+        client.expect(202, Call::json("/ingest", &event)).await?;
+    }
+    for tenant in ["acme_corp", "beta_inc"] {
+        let item = stored.item(tenant, &id, within).await?;
+        ensure!(
+            item["original_text"] == format!("of {tenant}"),
+            "the item of {tenant} has {}",
+            item["original_text"]
+        );
+    }
+    Ok(format!("{id} is an item of tenants/acme_corp and another one of tenants/beta_inc"))
+}
+
+/// Kills the worker in the middle of a text.
+async fn crash<D: Deployment>(run: &mut Run<'_, D>, work: Duration) {
+    let requirement = "Recovers gracefully if the worker crashes mid-process";
+    if work.is_zero() {
+        return run.report.skip(
+            requirement,
+            "needs `transform.simulate_work`: without it the worker is never in the middle",
+        );
+    }
+    let Some(process) = &run.process else {
+        return run.report.skip(
+            requirement,
+            "needs the worker's process: without --url this command starts it, and kills it",
+        );
+    };
+    let Some(stored) = &mut run.stored else { return run.report.skip(requirement, NEEDS_DATA) };
+    let tenant = format!("accept-crash{}", run.suffix);
+    let characters = CRASH_WORK.as_nanos().div_ceil(work.as_nanos());
+    let within = SOON * run.patience * 2;
+    let found = async {
+        let text: String = "x".repeat(usize::try_from(characters)?);
+        let id = format!("crash-{}", stored.now().unix_ms());
+        let event = json!({"tenant_id": tenant, "log_id": id, "text": text});
+        run.client.expect(202, Call::json("/ingest", &event)).await?;
+        sleep(CRASH_AFTER).await;
+        ensure!(!stored.has_item(&tenant, &id).await?, "it was stored before the worker was killed");
+        let killed = process.crash("consumer-fn")?;
+        let item = stored.item(&tenant, &id, within).await.context("after the crash")?;
+        let took = stored_after(stored, &item)?;
+        stored.archived_once(&[tenant], &BTreeSet::from([id]), within).await?;
+        anyhow::Ok(format!(
+            "kill -9 of process {killed:?} {CRASH_AFTER:?} into a text of {characters} characters; stored once, {took:.1?} after it came in"
+        ))
+    };
+    let found = found.await;
+    run.report.check(requirement, found);
+}

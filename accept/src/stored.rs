@@ -1,0 +1,173 @@
+//! What a deployment has stored since the acceptance began: items, archive lines, objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use operate::archive::{self, Absent, each_line};
+use operate::deployment::{Attributes, Deployment, ListedObject};
+use shared::format::archive_line::ArchiveLine;
+use shared::id::{EventId, TenantId};
+use shared::time::{Clock, Timestamp};
+use tokio::time::{Instant, sleep};
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(250);
+/// Time limit for what should be stored within seconds. It is long, because machines are shared.
+pub(crate) const SOON: Duration = Duration::from_mins(1);
+
+pub(crate) struct Stored<'a, D> {
+    deployment: &'a D,
+    clock: Clock,
+    since: Timestamp,
+    /// By key: objects do not change, so each is read once.
+    read: BTreeMap<String, Vec<Archived>>,
+}
+
+/// An archived event.
+#[derive(Clone, Debug)]
+pub(crate) struct Archived {
+    pub(crate) line: ArchiveLine<'static>,
+    /// When its object was written. S3 tells it to the second.
+    pub(crate) written: Timestamp,
+}
+
+impl Archived {
+    pub(crate) fn id(&self) -> &str {
+        self.line.facts.id.as_str()
+    }
+
+    /// From received by ingest to durable in the archive.
+    pub(crate) fn freshness(&self) -> Duration {
+        self.written.since(self.line.facts.received_at)
+    }
+}
+
+impl<'a, D: Deployment> Stored<'a, D> {
+    pub(crate) fn new(deployment: &'a D) -> Self {
+        let clock = Clock::system();
+        let since = clock.now();
+        Self { deployment, clock, since, read: BTreeMap::new() }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The attributes of an item, once it exists.
+    pub(crate) async fn item(&self, tenant: &str, id: &str, within: Duration) -> anyhow::Result<Attributes> {
+        let (tenant, id) = (TenantId::parse(tenant)?, EventId::parse(id)?);
+        let end = Instant::now() + within;
+        loop {
+            if let Some(item) = self.deployment.attributes(&tenant, &id).await? {
+                return Ok(item);
+            }
+            ensure!(Instant::now() < end, "there is no item of {tenant} {id} after {} s", within.as_secs());
+            sleep(POLL).await;
+        }
+    }
+
+    pub(crate) async fn has_item(&self, tenant: &str, id: &str) -> anyhow::Result<bool> {
+        let (tenant, id) = (TenantId::parse(tenant)?, EventId::parse(id)?);
+        Ok(self.deployment.attributes(&tenant, &id).await?.is_some())
+    }
+
+    /// The tenant's archived events, once there are `count`. Waits until `within` has passed, and a moment more for
+    /// events that should not be there.
+    pub(crate) async fn archived(
+        &mut self,
+        tenants: &[String],
+        count: usize,
+        within: Duration,
+    ) -> anyhow::Result<Vec<Archived>> {
+        let tenants: Vec<_> =
+            tenants.iter().map(|tenant| TenantId::parse(tenant)).collect::<Result<_, _>>()?;
+        let end = Instant::now() + within;
+        loop {
+            self.read_new(&tenants).await?;
+            let is_ours = |archived: &&Archived| tenants.contains(&archived.line.facts.tenant);
+            let found: Vec<_> = self.read.values().flatten().filter(is_ours).cloned().collect();
+            if found.len() >= count {
+                return Ok(found);
+            }
+            if Instant::now() > end {
+                bail!("{} of {count} events are in the archive after {} s", found.len(), within.as_secs());
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// The same. Each event must be there once.
+    pub(crate) async fn archived_once(
+        &mut self,
+        tenants: &[String],
+        ids: &BTreeSet<String>,
+        within: Duration,
+    ) -> anyhow::Result<Vec<Archived>> {
+        let found = self.archived(tenants, ids.len(), within).await?;
+        let mut times: BTreeMap<&str, usize> = ids.iter().map(|id| (id.as_str(), 0)).collect();
+        for archived in &found {
+            *times.entry(archived.id()).or_default() += 1;
+        }
+        if let Some((id, count)) = times.into_iter().find(|(_, count)| *count != 1) {
+            bail!("{id} is in the archive {count} times");
+        }
+        Ok(found)
+    }
+
+    /// Reads the tenants' lines of objects that were not read yet.
+    async fn read_new(&mut self, tenants: &[TenantId]) -> anyhow::Result<()> {
+        let mut listed = BTreeMap::new();
+        let take = |page: Vec<ListedObject>| {
+            listed.extend(page.into_iter().map(|object| (object.key, object.written)));
+        };
+        for shard in archive::shards(self.deployment, self.since, take).await?.into_keys() {
+            for row in archive::manifest(self.deployment, &shard, self.since).await? {
+                // The object was listed before its row was read: it may be too young for the list.
+                let Some(written) = listed.get(&row.key).copied() else { continue };
+                if self.read.contains_key(&row.key) || row.received_at[1] < self.since {
+                    continue;
+                }
+                let mut lines = Vec::new();
+                for tenant in tenants {
+                    let found =
+                        archive::members(self.deployment, &row, Some(tenant), &mut Absent::default()).await?;
+                    let (members, _) = found.with_context(|| format!("`{}` cannot be read", row.key))?;
+                    for member in members {
+                        each_line(&member, |line: ArchiveLine<'static>, _| {
+                            if line.facts.received_at >= self.since {
+                                lines.push(Archived { line, written });
+                            }
+                        })?;
+                    }
+                }
+                self.read.insert(row.key, lines);
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects under `prefix` that were written since the acceptance began.
+    pub(crate) async fn objects(&self, prefix: &str) -> anyhow::Result<Vec<ListedObject>> {
+        let after = (prefix == "events/").then(|| archive::begin(self.since));
+        let mut objects = Vec::new();
+        archive::each_page(self.deployment, prefix, after, |page| objects.extend(page)).await?;
+        objects.retain(|object| object.written >= self.since);
+        Ok(objects)
+    }
+
+    pub(crate) async fn shards(&self) -> anyhow::Result<usize> {
+        Ok(self.deployment.shards().await?.len())
+    }
+}
+
+/// An attribute that is a text.
+pub(crate) fn text<'a>(item: &'a Attributes, name: &str) -> anyhow::Result<&'a str> {
+    item.get(name).and_then(|value| value.as_str()).with_context(|| format!("the item has no `{name}`"))
+}
+
+/// An attribute that is a time.
+pub(crate) fn time(item: &Attributes, name: &str) -> anyhow::Result<Timestamp> {
+    let value = item.get(name).with_context(|| format!("the item has no `{name}`"))?;
+    serde_json::from_value(value.clone()).with_context(|| format!("`{name}` is no time"))
+}

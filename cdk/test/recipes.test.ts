@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Template } from 'aws-cdk-lib/assertions';
+import { stageConfig } from '../lib/config';
+import { CONTRACT } from '../lib/contract';
+import { configurationFile, readSettings } from '../lib/settings';
+import { functionAssets } from '../lib/assets';
+import { TidegateStack } from '../lib/tidegate-stack';
+import { app, resource, resources, source, STAGES, type StageName } from './stack';
+
+const contextOf = (values: Record<string, string>) => (key: string) => values[key];
+
+function deployed(recipe: string, stage: StageName = 'dev') {
+  const context = contextOf({ recipe, stage });
+  const config = stageConfig(context);
+  const configuration = configurationFile(context);
+  const assets = functionAssets('placeholder', config.architecture, undefined, configuration);
+  const within = app();
+  const made = new TidegateStack(within, 'Recipe', { config, settings: readSettings(configuration), assets });
+  return { template: Template.fromStack(made), assembly: within.synth() };
+}
+
+test('every recipe of the contract has its file and its settings, for every stage', () => {
+  for (const recipe of CONTRACT.recipes) {
+    for (const stage of STAGES) stageConfig(contextOf({ recipe, stage }));
+    const file = configurationFile(contextOf({ recipe }));
+    assert.equal(readFileSync(file, 'utf8'), source(`recipes/${recipe}.toml`));
+    readSettings(file);
+  }
+});
+
+test('the functions are packed with the configuration of the recipe', () => {
+  const { assembly } = deployed('event-bridge');
+  const files = readdirSync(assembly.directory).map((folder) => join(assembly.directory, folder, 'tidegate.toml'));
+  const packed = files.filter((file) => existsSync(file)).map((file) => readFileSync(file, 'utf8'));
+  // One asset for all of them, since they are placeholders.
+  assert.deepEqual(packed, [source('recipes/event-bridge.toml')]);
+});
+
+test('event-streaming scales by itself and is released gradually', () => {
+  const { template } = deployed('event-streaming');
+  const stream = resource(template, 'AWS::Kinesis::Stream', 'Events');
+  assert.deepEqual(stream.Properties.StreamModeDetails, { StreamMode: 'ON_DEMAND' });
+  assert.equal(resources(template, 'AWS::CodeDeploy::DeploymentGroup').length, 1);
+});
+
+test('robust-data-processor is public in every stage, because its document asks for it, and traces nothing', () => {
+  for (const stage of STAGES) {
+    const { template } = deployed('robust-data-processor', stage);
+    assert.equal(resource(template, 'AWS::Lambda::Url', 'Ingest').Properties.AuthType, 'NONE');
+    const traced = resources(template, 'AWS::Lambda::Function').filter(
+      ({ Properties }) => Properties.TracingConfig?.Mode === 'Active',
+    );
+    assert.deepEqual(traced, []);
+  }
+});
+
+test('an option of the stream wins over the recipe', () => {
+  const stream = (values: Record<string, string>) => stageConfig(contextOf(values)).stream;
+  assert.deepEqual(stream({ recipe: 'event-streaming', stream: '3' }), { mode: 'provisioned', shards: 3 });
+  assert.deepEqual(stream({ stream: 'on-demand' }), { mode: 'on-demand' });
+  assert.throws(
+    () => stream({ stream: '0' }),
+    /stream `0` is not allowed \(allowed: on-demand, or a number of shards\)/,
+  );
+});
+
+test('a recipe that is not known, or a file beside it, is refused by name', () => {
+  assert.throws(
+    () => configurationFile(contextOf({ recipe: 'event-bride' })),
+    /recipe `event-bride` is not known \(known: event-bridge, event-receiver/,
+  );
+  assert.throws(
+    () => configurationFile(contextOf({ recipe: 'event-bridge', configuration: 'a.toml' })),
+    /-c configuration=a\.toml and -c recipe=event-bridge exclude each other/,
+  );
+});

@@ -1,0 +1,126 @@
+//! `tidegate accept`: the acceptance of a recipe's document, line by line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use accept::{LocalRun, Summary, Target, accept};
+use anyhow::Context;
+use clap::Args;
+use local::adapters::Plain;
+use operate::deployment::Deployment;
+use shared::config::{ConfigSource, Recipe};
+
+use crate::open::{DeploymentOptions, Opened};
+use crate::terminal::print;
+
+#[derive(Args, Debug)]
+pub(crate) struct AcceptOptions {
+    /// The document: event-bridge, event-receiver, event-streaming,
+    /// http-ingestion or robust-data-processor
+    #[arg(value_name = "RECIPE", value_parser = Recipe::named, verbatim_doc_comment)]
+    recipe: Recipe,
+    /// Where ingest is; without it, a local run of the recipe is started
+    ///
+    /// It has a port of its own, and a temporary folder unless --data names
+    /// one.
+    #[arg(long, value_name = "URL", verbatim_doc_comment)]
+    url: Option<String>,
+    /// Data folder of the local run
+    ///
+    /// With --url it is only read. Lines that need stored data are skipped if
+    /// neither --data nor --stack names it.
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    data: Option<PathBuf>,
+    #[cfg(feature = "aws")]
+    #[command(flatten)]
+    stack: crate::open::StackOptions,
+    /// How long each load takes
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+    /// Multiplies the time limits, for debug builds and loaded machines
+    #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
+    patience: u32,
+}
+
+/// 0 if no line failed, 1 if one did. An error if it could not be run.
+pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "aws")]
+    anyhow::ensure!(
+        options.url.is_some() || !options.stack.is_named(),
+        "--stack and --aws need --url: without it, a local run is started, whose data is looked at"
+    );
+    let mut process = None;
+    let (url, what) = if let Some(url) = &options.url {
+        (url.clone(), "at")
+    } else {
+        let program = std::env::current_exe().context("this program's own path")?;
+        let started = LocalRun::start(&program, options.recipe, options.data.as_deref()).await?;
+        let url = started.url().to_owned();
+        process = Some(started);
+        (url, "a local run of it at")
+    };
+    print(format_args!("# {}: {what} {url}\n", options.recipe.name))?;
+
+    let opened = match options.deployment(process.as_ref()) {
+        Some(deployment) => Some(deployment.open(&Plain).await?),
+        None => None,
+    };
+    let process_now = process.as_mut();
+    let summary = match &opened {
+        #[cfg(feature = "aws")]
+        Some(Opened::Stack(stack)) => against(&options, &url, Some(&**stack), process_now).await?,
+        opened => against(&options, &url, folder(opened.as_ref()), process_now).await?,
+    };
+    print(format_args!("\n{}: {summary}", options.recipe.name))?;
+    if summary.failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(process) = process {
+        print(format_args!("Log and data of the run are in {}.", process.keep().display()))?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn folder<F>(opened: Option<&Opened<F>>) -> Option<&F> {
+    match opened {
+        Some(Opened::Folder(folder)) => Some(folder),
+        _ => None,
+    }
+}
+
+async fn against<D: Deployment>(
+    options: &AcceptOptions,
+    url: &str,
+    deployment: Option<&D>,
+    process: Option<&mut LocalRun>,
+) -> anyhow::Result<Summary> {
+    let target = Target {
+        url,
+        config: ConfigSource::Recipe(options.recipe).load_here()?,
+        load: Duration::from_secs(options.seconds),
+        patience: options.patience,
+        deployment,
+        process,
+    };
+    let mut unwritten = None;
+    let mut show = |line: &str| {
+        if let Err(error) = print(line) {
+            unwritten = Some(error);
+        }
+    };
+    let summary = accept(options.recipe, target, &mut show).await?;
+    unwritten.map_or(Ok(summary), Err)
+}
+
+impl AcceptOptions {
+    /// The deployment whose data is looked at.
+    fn deployment(&self, process: Option<&LocalRun>) -> Option<DeploymentOptions> {
+        let data = process.map(|process| process.data().to_owned()).or_else(|| self.data.clone());
+        #[cfg(feature = "aws")]
+        if self.stack.is_named() {
+            return Some(DeploymentOptions::of_stack(self.stack.clone()));
+        }
+        data.map(DeploymentOptions::of_folder)
+    }
+}

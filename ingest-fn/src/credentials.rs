@@ -1,0 +1,257 @@
+//! The credentials of tenants: a document of key hashes and secrets, read at start-up and again while requests come.
+//!
+//! It does not decide about requests; `access.rs` does. Nothing here prints a key, a hash or a secret.
+
+mod document;
+mod file;
+#[cfg(feature = "aws")]
+pub mod secrets_manager;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use shared::config::Config;
+use shared::metric::Metric;
+use shared::tier::Tier;
+use shared::time::{Clock, Timestamp};
+
+pub(crate) use self::document::{Document, Identity, WebhookSecret};
+pub use self::file::CredentialFile;
+
+/// How long a request waits while the credentials are read again. If it takes longer, the request uses the old ones.
+const WAIT: Duration = Duration::from_millis(100);
+/// The time between two attempts to read them again while that fails.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Where the document is stored.
+pub trait CredentialSource: Send + Sync {
+    fn read(&self) -> BoxFuture<'_, Result<String, CredentialsError>>;
+
+    /// How an operator finds it.
+    fn name(&self) -> String;
+}
+
+/// Why the credentials cannot be used. It quotes nothing from the document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("{0} (docs/deploy.md#credentials has an example)")]
+    Invalid(String),
+    #[error("{name}: {source}")]
+    Of { name: String, source: Box<Self> },
+}
+
+/// The newest credentials.
+#[derive(Clone)]
+pub struct Credentials(Option<Arc<Refreshed>>);
+
+struct Refreshed {
+    source: Box<dyn CredentialSource>,
+    allowed: Vec<Tier>,
+    every: Duration,
+    /// Not a monotonic clock: that may stand still while Lambda has frozen the sandbox.
+    clock: Clock,
+    held: Mutex<Held>,
+}
+
+#[derive(Clone)]
+struct Held {
+    document: Arc<Document>,
+    /// When they are read again.
+    due: Timestamp,
+}
+
+impl Credentials {
+    /// Without a document: where the configuration asks for a credential, every request is refused.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Those in `auth.credentials_file`, if the configuration asks for credentials.
+    pub async fn in_file(config: &Config, clock: Clock) -> Result<Self, CredentialsError> {
+        let Some(key) = config.auth.needs_credentials() else { return Ok(Self::none()) };
+        let Some(file) = &config.auth.credentials_file else {
+            let missing = format!("`{key}` needs credentials: set `auth.credentials_file`");
+            return Err(CredentialsError::Unreadable(missing));
+        };
+        Self::read(CredentialFile(file.into()), config, clock).await
+    }
+
+    /// Reads the document for the first time.
+    pub async fn read(
+        source: impl CredentialSource + 'static,
+        config: &Config,
+        clock: Clock,
+    ) -> Result<Self, CredentialsError> {
+        let allowed = config.tiers.allowed.clone();
+        let document = read(&source, &allowed).await?;
+        let every = config.auth.refresh();
+        let held = Mutex::new(Held { document: Arc::new(document), due: clock.now().plus(every) });
+        Ok(Self(Some(Arc::new(Refreshed { source: Box::new(source), allowed, every, clock, held }))))
+    }
+
+    /// The newest credentials. When they are due, one request has them read again and waits a moment for it; the others
+    /// go on with the old ones. A Lambda sandbox is frozen between requests, so no timer could do it.
+    pub(crate) async fn current(&self) -> Arc<Document> {
+        let Some(refreshed) = &self.0 else { return Arc::default() };
+        if !refreshed.is_my_turn() {
+            return refreshed.document();
+        }
+        let reading = Arc::clone(refreshed);
+        let reading = tokio::spawn(async move { reading.refresh().await });
+        let _read_or_out_of_time = tokio::time::timeout(WAIT, reading).await;
+        refreshed.document()
+    }
+}
+
+impl Refreshed {
+    fn document(&self) -> Arc<Document> {
+        Arc::clone(&self.held.lock().unwrap_or_else(PoisonError::into_inner).document)
+    }
+
+    /// Whether they are due. Only one caller is told so; the next one can be `RETRY` later.
+    fn is_my_turn(&self) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        // Also when the clock was set back by so much that they would be old before.
+        let is_due = held.due <= now || held.due.since(now) > self.every;
+        if is_due {
+            held.due = now.plus(RETRY.min(self.every));
+        }
+        is_due
+    }
+
+    async fn refresh(&self) {
+        match read(&*self.source, &self.allowed).await {
+            Ok(document) => {
+                let held = Held { document: Arc::new(document), due: self.clock.now().plus(self.every) };
+                *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+            }
+            Err(error) => {
+                Metric::CredentialRefreshFailures.add(1);
+                tracing::warn!(%error, "the credentials could not be read again; the old ones are used: {error}");
+            }
+        }
+    }
+}
+
+async fn read(source: &dyn CredentialSource, allowed: &[Tier]) -> Result<Document, CredentialsError> {
+    let of = |error| CredentialsError::Of { name: source.name(), source: Box::new(error) };
+    let text = source.read().await.map_err(of)?;
+    Document::parse(&text, allowed).map_err(of)
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use shared::id::TenantId;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Gives these texts, one after the other, and the last one forever; `None` never answers.
+    struct Texts(Mutex<VecDeque<Option<&'static str>>>);
+
+    impl CredentialSource for Texts {
+        fn read(&self) -> BoxFuture<'_, Result<String, CredentialsError>> {
+            let mut texts = self.0.lock().unwrap();
+            let text = if texts.len() > 1 { texts.pop_front().unwrap() } else { texts[0] };
+            Box::pin(async move {
+                match text {
+                    None => std::future::pending().await,
+                    Some("gone") => Err(CredentialsError::Unreadable("it is gone".to_owned())),
+                    Some(text) => Ok(text.to_owned()),
+                }
+            })
+        }
+
+        fn name(&self) -> String {
+            "a test".to_owned()
+        }
+    }
+
+    const ACME: &str = r#"{"tenants":[{"tenant":"acme","tier":"pro"}]}"#;
+    const BETA: &str = r#"{"tenants":[{"tenant":"beta","tier":"pro"}]}"#;
+
+    async fn credentials(texts: &[Option<&'static str>]) -> Result<Credentials, CredentialsError> {
+        let mut config = Config::default();
+        config.auth.refresh_seconds = 60;
+        // Virtual time, like that of the time limit.
+        let started = Instant::now();
+        let clock = Clock::new(move || Timestamp::from_unix_ms(0).plus(started.elapsed()));
+        Credentials::read(Texts(Mutex::new(texts.iter().copied().collect())), &config, clock).await
+    }
+
+    async fn knows(credentials: &Credentials, tenant: &str) -> bool {
+        credentials.current().await.tenant(&TenantId::parse(tenant).unwrap()).is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn they_are_read_again_when_they_are_old() {
+        let credentials = credentials(&[Some(ACME), Some(BETA)]).await.unwrap();
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert!(knows(&credentials, "acme").await);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(knows(&credentials, "beta").await && !knows(&credentials, "acme").await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_old_ones_are_used_while_they_cannot_be_read_again_and_it_is_tried_every_ten_seconds() {
+        let credentials = credentials(&[Some(ACME), Some("gone"), Some("{"), Some(BETA)]).await.unwrap();
+        tokio::time::advance(Duration::from_mins(1)).await;
+        for _ in 0..5 {
+            assert!(knows(&credentials, "acme").await);
+        }
+        tokio::time::advance(RETRY).await;
+        assert!(knows(&credentials, "acme").await);
+        tokio::time::advance(RETRY).await;
+        assert!(knows(&credentials, "beta").await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_hangs_delays_one_request_a_little() {
+        let credentials = credentials(&[Some(ACME), None]).await.unwrap();
+        tokio::time::advance(Duration::from_mins(1)).await;
+        let started = Instant::now();
+        assert!(knows(&credentials, "acme").await);
+        assert_eq!(started.elapsed(), WAIT);
+        assert!(knows(&credentials, "acme").await);
+        assert_eq!(started.elapsed(), WAIT);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_does_not_keep_them_for_longer() {
+        let now = Arc::new(Mutex::new(Timestamp::from_unix_ms(1_000_000_000)));
+        let clock = Arc::clone(&now);
+        let clock = Clock::new(move || *clock.lock().unwrap());
+        let texts = Mutex::new([Some(ACME), Some(BETA)].into());
+        let credentials = Credentials::read(Texts(texts), &Config::default(), clock).await.unwrap();
+        assert!(knows(&credentials, "acme").await);
+        *now.lock().unwrap() = Timestamp::from_unix_ms(0);
+        assert!(knows(&credentials, "beta").await);
+    }
+
+    #[tokio::test]
+    async fn a_first_read_that_fails_names_the_source() {
+        let error = credentials(&[Some("gone")]).await.unwrap_err().to_string();
+        insta::assert_snapshot!(error, @"a test: it is gone");
+        let error = credentials(&[Some("{")]).await.unwrap_err().to_string();
+        insta::assert_snapshot!(error, @"a test: the credentials are not JSON: line 1, column 1 (docs/deploy.md#credentials has an example)");
+    }
+
+    #[tokio::test]
+    async fn nothing_of_them_is_printed() {
+        let credentials = credentials(&[Some(ACME)]).await.unwrap();
+        assert_eq!(format!("{credentials:?}"), "Credentials(…)");
+    }
+}

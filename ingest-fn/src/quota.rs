@@ -1,0 +1,282 @@
+//! How much a tenant may send: requests and bytes in a second, by its tier or by its own quota. Counted in this process
+//! only (ARCHITECTURE.md#quotas).
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use governor::clock::Clock as _;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::DashMapStateStore;
+use governor::{NotUntil, Quota as Rate, RateLimiter};
+use shared::config::{Config, Quota};
+use shared::id::TenantId;
+use shared::tier::Tier;
+use shared::time::{Clock, Timestamp};
+
+use crate::admit::Sender;
+use crate::rejection::Rejection;
+
+/// How often tenants that are no more limited are forgotten: after so many checks. Else every tenant that a sender makes
+/// up would stay in memory.
+const CLEANING: u32 = 1_000;
+
+/// The limiters of all tenants.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    tiers: HashMap<Tier, Limiters>,
+    tenants: HashMap<TenantId, Limiters>,
+    default: Key,
+    checks: AtomicU32,
+}
+
+/// `None` does not limit.
+#[derive(Debug)]
+struct Limiters {
+    requests: Option<Limiter>,
+    bytes: Option<Limiter>,
+}
+
+#[derive(Debug)]
+struct Limiter {
+    what: &'static str,
+    per_second: u32,
+    /// Requests that name no tenant share a key.
+    tenants: RateLimiter<Key, DashMapStateStore<Key>, SinceStart, NoOpMiddleware<Nanos>>,
+    clock: SinceStart,
+}
+
+type Key = Option<TenantId>;
+
+/// The time since the start. A monotonic clock may stand still while Lambda has frozen the sandbox; then a tenant that sends
+/// rarely would be refused.
+#[derive(Clone, Debug)]
+struct SinceStart {
+    clock: Clock,
+    start: Timestamp,
+}
+
+impl governor::clock::Clock for SinceStart {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.clock.now().since(self.start).into()
+    }
+}
+
+impl Quotas {
+    pub(crate) fn new(config: &Config, clock: &Clock) -> Self {
+        let clock = SinceStart { clock: clock.clone(), start: clock.now() };
+        let body = config.limits.body_bytes;
+        let quotas = &config.quotas;
+        Self {
+            tiers: quotas
+                .tiers
+                .iter()
+                .map(|(tier, quota)| (tier.clone(), Limiters::new(quota, body, &clock)))
+                .collect(),
+            tenants: quotas
+                .tenants
+                .iter()
+                .map(|(tenant, quota)| (tenant.clone(), Limiters::new(quota, body, &clock)))
+                .collect(),
+            default: config.tenants.default.clone(),
+            checks: AtomicU32::new(0),
+        }
+    }
+
+    /// Charges a request.
+    pub(crate) fn request(&self, sender: &Sender) -> Result<(), Rejection> {
+        self.clean();
+        let tenant = self.tenant(sender);
+        match self.of(sender, tenant).and_then(|limiters| limiters.requests.as_ref()) {
+            Some(limiter) => limiter.charge(tenant, 1),
+            None => Ok(()),
+        }
+    }
+
+    /// Charges a body, after decompression.
+    pub(crate) fn bytes(&self, sender: &Sender, bytes: usize) -> Result<(), Rejection> {
+        let tenant = self.tenant(sender);
+        match self.of(sender, tenant).and_then(|limiters| limiters.bytes.as_ref()) {
+            Some(limiter) => limiter.charge(tenant, bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn tenant<'a>(&'a self, sender: &'a Sender) -> &'a Key {
+        if sender.tenant.is_some() { &sender.tenant } else { &self.default }
+    }
+
+    fn of(&self, sender: &Sender, tenant: &Key) -> Option<&Limiters> {
+        let own = tenant.as_ref().and_then(|tenant| self.tenants.get(tenant));
+        own.or_else(|| self.tiers.get(&sender.tier))
+    }
+
+    fn clean(&self) {
+        if !self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CLEANING) {
+            return;
+        }
+        for limiter in self.limiters() {
+            limiter.tenants.retain_recent();
+            limiter.tenants.shrink_to_fit();
+        }
+    }
+
+    fn limiters(&self) -> impl Iterator<Item = &Limiter> {
+        let all = self.tiers.values().chain(self.tenants.values());
+        all.flat_map(|Limiters { requests, bytes }| requests.iter().chain(bytes))
+    }
+}
+
+impl Limiters {
+    fn new(quota: &Quota, body_bytes: usize, clock: &SinceStart) -> Self {
+        let Quota { requests_per_second, requests_burst, bytes_per_second, bytes_burst } = *quota;
+        let body = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+        let limiter = |what, per_second: Option<u32>, burst: Option<u32>, least: u32| {
+            let per_second = per_second?;
+            let rate = Rate::per_second(NonZeroU32::new(per_second)?);
+            let burst = NonZeroU32::new(burst.unwrap_or(per_second).max(least))?;
+            let tenants = RateLimiter::dashmap_with_clock(rate.allow_burst(burst), clock.clone());
+            Some(Limiter { what, per_second, tenants, clock: clock.clone() })
+        };
+        Self {
+            requests: limiter("requests", requests_per_second, requests_burst, 1),
+            // With less, the largest body could never be accepted.
+            bytes: limiter("bytes", bytes_per_second, bytes_burst, body),
+        }
+    }
+}
+
+impl Limiter {
+    fn charge(&self, tenant: &Key, amount: usize) -> Result<(), Rejection> {
+        let Some(amount) = NonZeroU32::new(u32::try_from(amount).unwrap_or(u32::MAX)) else { return Ok(()) };
+        match self.tenants.check_key_n(tenant, amount) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(early)) => Err(self.exceeded(&early)),
+            // The burst has room for the largest body.
+            Err(burst) => Err(Rejection::BodyTooLarge { limit: burst.0 as usize }),
+        }
+    }
+
+    fn exceeded(&self, early: &NotUntil<Nanos>) -> Rejection {
+        let wait = early.wait_time_from(self.clock.now());
+        // A second begun counts whole: a client that comes earlier would be refused again.
+        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let (what, per_second) = (self.what, self.per_second);
+        Rejection::QuotaExceeded { what, per_second, retry_after: Duration::from_secs(whole.max(1)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicI64;
+
+    use super::*;
+
+    /// A clock that the test sets.
+    #[derive(Clone, Default)]
+    struct Time(Arc<AtomicI64>);
+
+    impl Time {
+        fn advance(&self, by: Duration) {
+            self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+        }
+
+        fn clock(&self) -> Clock {
+            let now = Arc::clone(&self.0);
+            Clock::new(move || Timestamp::from_unix_ms(1_795_253_400_123 + now.load(Ordering::Relaxed)))
+        }
+    }
+
+    fn quotas(toml: &str) -> (Quotas, Time) {
+        let time = Time::default();
+        let config = shared::config::parse(std::path::Path::new("test"), toml, []).unwrap();
+        (Quotas::new(&config, &time.clock()), time)
+    }
+
+    fn sender(tier: &str, tenant: &str) -> Sender {
+        let tenant = (!tenant.is_empty()).then(|| TenantId::parse(tenant).unwrap());
+        Sender { tier: Tier::parse(tier).unwrap(), tenant, is_proven: false }
+    }
+
+    /// How many requests are taken, one after the other, until one is refused; and how long to wait then.
+    fn burst(quotas: &Quotas, sender: &Sender) -> (usize, u64) {
+        for taken in 0..10_000 {
+            match quotas.request(sender) {
+                Ok(()) => {}
+                Err(Rejection::QuotaExceeded { retry_after, .. }) => return (taken, retry_after.as_secs()),
+                Err(other) => panic!("{other}"),
+            }
+        }
+        (10_000, 0)
+    }
+
+    #[test]
+    fn each_tenant_of_a_tier_has_its_own_quota() {
+        let (quotas, _time) = quotas("[quotas.tiers]\nfree = { requests_per_second = 5 }");
+        assert_eq!(burst(&quotas, &sender("free", "acme")), (5, 1));
+        assert_eq!(burst(&quotas, &sender("free", "beta")), (5, 1));
+        assert_eq!(burst(&quotas, &sender("free", "")), (5, 1));
+        assert_eq!(burst(&quotas, &sender("pro", "acme")), (10_000, 0));
+    }
+
+    #[test]
+    fn a_tenants_own_quota_replaces_that_of_its_tier() {
+        let (quotas, _time) = quotas(
+            "[quotas.tiers]\nfree = { requests_per_second = 5 }\n[quotas.tenants]\nacme = { requests_per_second = 2, requests_burst = 7 }\nbeta = {}",
+        );
+        assert_eq!(burst(&quotas, &sender("free", "acme")), (7, 1));
+        assert_eq!(burst(&quotas, &sender("free", "beta")), (10_000, 0));
+        assert_eq!(burst(&quotas, &sender("free", "gamma")), (5, 1));
+    }
+
+    #[test]
+    fn over_a_minute_a_tenant_gets_its_rate_and_one_burst() {
+        let (quotas, time) =
+            quotas("[quotas.tiers]\nfree = { requests_per_second = 10, requests_burst = 20 }");
+        let acme = sender("free", "acme");
+        let mut taken = 0;
+        for _ in 0..6_000 {
+            taken += usize::from(quotas.request(&acme).is_ok());
+            time.advance(Duration::from_millis(10));
+        }
+        assert_eq!(taken, 20 + 600 - 1);
+    }
+
+    #[test]
+    fn a_client_that_waits_as_long_as_the_answer_says_is_accepted() {
+        let (quotas, time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1000000 }");
+        let acme = sender("free", "acme");
+        quotas.bytes(&acme, 10_485_760).unwrap();
+        let Err(Rejection::QuotaExceeded { retry_after, .. }) = quotas.bytes(&acme, 2_500_000) else {
+            panic!("the burst is used up");
+        };
+        assert_eq!(retry_after.as_secs(), 3);
+        time.advance(retry_after);
+        quotas.bytes(&acme, 2_500_000).unwrap();
+    }
+
+    #[test]
+    fn the_largest_body_is_possible_whatever_the_rate() {
+        let (quotas, _time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1 }");
+        let acme = sender("free", "acme");
+        quotas.bytes(&acme, 10_485_760).unwrap();
+        assert!(quotas.bytes(&acme, 1).is_err());
+        quotas.bytes(&acme, 0).unwrap();
+    }
+
+    #[test]
+    fn tenants_that_a_sender_makes_up_do_not_stay_in_memory() {
+        let (quotas, time) = quotas("[quotas.tiers]\nfree = { requests_per_second = 10 }");
+        for index in 0..100_000 {
+            quotas.request(&sender("free", &format!("tenant-{index}"))).unwrap();
+            time.advance(Duration::from_millis(1));
+        }
+        let known: usize = quotas.limiters().map(|limiter| limiter.tenants.len()).sum();
+        assert!(known < 2 * CLEANING as usize, "{known} tenants are still known");
+    }
+}
