@@ -12,7 +12,9 @@ pub(super) fn check(deployment: &DeployedStack, config: &Config, report: &mut Do
     let on = |is_on: bool| if is_on { "on" } else { "off" };
     let (is, should) = (deployment.dispatch.is_some(), config.dispatch.enabled);
     let again = "deploy the stack again with this tidegate.toml";
-    report.about("dispatch").equals("dispatch", on(is), on(should), again);
+    if is != should {
+        report.about("dispatch").equals("dispatch", on(is), on(should), again);
+    }
     let Some(DeployedDispatch { function, mappings, queue, dead_letters, rate }) = &deployment.dispatch
     else {
         return;
