@@ -42,14 +42,13 @@ async fn a_stored_event_reaches_the_target_once_with_brand_key_and_secret() {
     let pipeline = site.start();
     send(&pipeline, 1..=1, "test body").await;
     delivered(&site, 1).await;
+    pipeline.metric_reaches("events_dispatched", 1).await;
     let seen = target.seen();
     let (times, event) = &seen.taken["acme/1"];
     assert_eq!((*times, event.id.as_str(), event.body.as_str()), (1, "1", "test body"));
     assert_eq!((event.name.as_deref(), event.brand.as_deref()), (Some("test event"), Some("testBrand")));
     assert_eq!(event.timestamp, "2026-11-21T09:30:00Z");
     assert_eq!(seen.headers["authorization"], "Bearer s3cret");
-    drop(seen);
-    pipeline.metric_reaches("events_dispatched", 1).await;
 }
 
 #[tokio::test]

@@ -53,11 +53,11 @@ pub async fn run(program: &Path) {
             _ => {}
         }
         is_away = should_be_away;
-        if kills.next_if(|second| elapsed.as_secs() >= *second).is_some() {
-            if let Some(process) = pipeline.processes_of("dispatch-fn").first() {
-                signal(*process, "KILL");
-                killed += 1;
-            }
+        if kills.next_if(|second| elapsed.as_secs() >= *second).is_some()
+            && let Some(process) = pipeline.processes_of("dispatch-fn").first()
+        {
+            signal(*process, "KILL");
+            killed += 1;
         }
         let items = site.stored().dispatches();
         let dispatched = items.values().filter(|(status, ..)| status.is_some()).count();
@@ -85,7 +85,7 @@ pub async fn run(program: &Path) {
         seen.arrivals.len(),
         seen.failed,
         seen.refused,
-        (AWAY[1] - AWAY[0]).as_secs()
+        AWAY[1].as_secs() - AWAY[0].as_secs()
     );
     println!("rate          at most {most} calls in any sliding second, allowed are {RATE}");
     assert!(most <= RATE && seen.refused == 0, "the target never gets more than its rate");

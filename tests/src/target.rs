@@ -207,7 +207,7 @@ async fn call(
         if seen.fail_every > 0 && number.is_multiple_of(seen.fail_every) {
             seen.failed += 1;
             // One half by status, the other inside a 200.
-            if seen.failed % 2 == 0 {
+            if seen.failed.is_multiple_of(2) {
                 return (StatusCode::INTERNAL_SERVER_ERROR, "oops").into_response();
             }
             let body = r#"{"data":null,"errors":[{"message":"oops","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#;

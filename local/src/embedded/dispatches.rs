@@ -40,7 +40,7 @@ impl EmbeddedItems {
                 Some(_) => Noted::Delivered,
             })
         });
-        noted.await.map_err(failure)
+        noted.await.map_err(|error| failure(&error))
     }
 }
 
@@ -50,7 +50,7 @@ impl DispatchItems for EmbeddedItems {
         let read = self.0.call(move |connection| {
             connection.prepare_cached(READ)?.query_row(params![pk, sk], standing).optional()
         });
-        read.await.map_err(failure)
+        read.await.map_err(|error| failure(&error))
     }
 
     async fn delivered(&self, tenant: &TenantId, id: &EventId) -> Result<Noted, ItemFailure> {
@@ -76,7 +76,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     Ok(Standing { status: status.and_then(|status| Status::parse(&status)), attempts: row.get(1)? })
 }
 
-fn failure(error: DatabaseError) -> ItemFailure {
+fn failure(error: &DatabaseError) -> ItemFailure {
     ItemFailure(error.to_string())
 }
 

@@ -23,7 +23,7 @@ impl SlotCounter for EmbeddedSlots {
             }
             Ok(slot)
         });
-        taken.await.map_err(failure)
+        taken.await.map_err(|error| failure(&error))
     }
 
     async fn pause(&self, until: Micros) -> Result<(), CounterFailure> {
@@ -31,7 +31,7 @@ impl SlotCounter for EmbeddedSlots {
             Some(free) if free >= until => Ok(()),
             _ => write(transaction, until),
         });
-        paused.await.map_err(failure)
+        paused.await.map_err(|error| failure(&error))
     }
 }
 
@@ -46,7 +46,7 @@ fn write(transaction: &Transaction<'_>, free: Micros) -> rusqlite::Result<()> {
     replace.execute(params![ROW, free.0]).map(drop)
 }
 
-fn failure(error: DatabaseError) -> CounterFailure {
+fn failure(error: &DatabaseError) -> CounterFailure {
     CounterFailure(error.to_string())
 }
 
