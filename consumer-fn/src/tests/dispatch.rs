@@ -39,7 +39,7 @@ async fn a_stored_event_is_sent_as_it_is_archived() {
 async fn only_first_stored_events_are_sent_and_again_with_each_attempt() {
     let (pipeline, queue) = pipeline();
     let first = record("acme", &["a"]);
-    assert_eq!(pipeline.invoke(&[first.clone()]).await, 1);
+    assert_eq!(pipeline.invoke(std::slice::from_ref(&first)).await, 1);
     assert_eq!(names(&queue.take()), ["acme/a"]);
     // The client's duplicate, another event with the id, our own copy, and bytes that are no event.
     let duplicate = pack(&[admitted(7, "acme", "a", "text of a")]);
@@ -75,7 +75,7 @@ async fn what_the_queue_does_not_take_ends_the_batch_before_it_is_archived() {
 async fn many_and_large_events_are_sent_in_calls_within_the_limits() {
     let (pipeline, queue) = pipeline();
     let events: Vec<_> =
-        (0..40).map(|n| admitted(n, "acme", &format!("e{n}"), &noise(300_000, n as u64))).collect();
+        (0..40_u64).map(|n| admitted(n.into(), "acme", &format!("e{n}"), &noise(300_000, n))).collect();
     let records: Vec<_> = events.chunks(2).map(pack).collect();
     assert_eq!(pipeline.invoke(&records).await, records.len());
     assert_eq!(queue.take().len(), 40);
