@@ -2,8 +2,8 @@
 
 # The crates that use the AWS SDK: the functions with their feature `aws`, the crate `aws`, and the commands that need it.
 # Compiling them takes minutes.
-AWS = --package shared --package ingest-fn --package consumer-fn --package aws --package tidegate \
-	--features shared/aws-test,ingest-fn/aws-test,consumer-fn/aws-test,tidegate/aws
+AWS = --package shared --package ingest-fn --package consumer-fn --package dispatch-fn --package aws --package tidegate \
+	--features shared/aws-test,ingest-fn/aws-test,consumer-fn/aws-test,dispatch-fn/aws-test,tidegate/aws
 # All others, and these without the SDK.
 WITHOUT_AWS = --workspace --exclude aws
 
@@ -47,8 +47,9 @@ cargo-lambda: functions ## every fixture through `cargo lambda invoke`
 
 functions: $(TOOLS)/installed ## the Lambda binaries, as they are deployed
 	PATH="$(TOOLS)/bin:$$PATH" AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --locked --profile lambda \
-		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --features ingest-fn/aws,consumer-fn/aws \
-		--bin ingest-fn --bin spill-drain --bin consumer-fn
+		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --package dispatch-fn \
+		--features ingest-fn/aws,consumer-fn/aws,dispatch-fn/aws \
+		--bin ingest-fn --bin spill-drain --bin consumer-fn --bin dispatch-fn
 
 $(TOOLS)/installed: tests/e2e/requirements.txt
 	python3 -m venv $(TOOLS)

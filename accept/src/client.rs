@@ -119,7 +119,9 @@ impl Client {
 #[cfg(feature = "tls")]
 fn connector(mut http: HttpConnector) -> anyhow::Result<Connector> {
     http.enforce_http(false);
-    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
+    // Named, since the AWS SDK brings a second one.
+    let provider = rustls::crypto::ring::default_provider();
+    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
     Ok(builder.context("the system's certificates")?.https_or_http().enable_http1().wrap_connector(http))
 }
 

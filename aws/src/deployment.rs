@@ -43,6 +43,15 @@ pub struct Resources {
     pub bucket: String,
     /// The URL.
     pub spill_queue: String,
+    /// `None` where dispatch is off.
+    pub dispatch: Option<DispatchQueues>,
+}
+
+/// The URLs of the dispatch queue and its dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DispatchQueues {
+    pub queue: String,
+    pub dead_letters: String,
 }
 
 impl Resources {
@@ -56,6 +65,7 @@ impl Resources {
             ledger_table: consumer.ledger_table,
             bucket: consumer.bucket,
             spill_queue: ingest.spill_queue,
+            dispatch: None,
         })
     }
 }
@@ -78,7 +88,7 @@ impl AwsDeployment {
     /// Fails if the stream does not exist.
     pub async fn open(sdk: &SdkConfig, resources: Resources) -> anyhow::Result<Self> {
         let summary = kinesis::describe(sdk, &resources.stream).await?;
-        let Resources { stream, ledger_table, bucket, spill_queue, .. } = resources.clone();
+        let Resources { stream, ledger_table, bucket, spill_queue, dispatch, .. } = resources.clone();
         Ok(Self {
             resources,
             // The endpoint is part of it: emulators give every account the same number.
@@ -90,7 +100,7 @@ impl AwsDeployment {
             reader: KinesisReader::new(sdk, stream),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
             s3: aws_sdk_s3::Client::new(sdk),
-            queues: Queues::new(sdk, spill_queue),
+            queues: Queues::new(sdk, spill_queue, dispatch),
         })
     }
 
@@ -213,5 +223,9 @@ impl Deployment for AwsDeployment {
 
     async fn delete_message(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
         self.queues.delete(queue, message).await
+    }
+
+    async fn dispatch_again(&self, body: String) -> anyhow::Result<()> {
+        self.queues.dispatch_again(body).await
     }
 }

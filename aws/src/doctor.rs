@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::types::EncryptionType;
-use operate::doctor::facts::{Alarm, DeployedStack, DeployedStream};
+use operate::doctor::facts::{Alarm, DeployedDispatch, DeployedStack, DeployedStream};
 use serde::Deserialize;
 
 use crate::kinesis;
@@ -40,6 +40,16 @@ pub async fn read(sdk: &SdkConfig, name: &str) -> anyhow::Result<DeployedStack> 
         bucket: bucket::read(sdk, &resources.bucket).await?,
         spill: queue::read(sdk, &resources.spill_queue).await?,
         dead_letters: queue::read(sdk, &stack.spill_dead_letters).await?,
+        dispatch: match (&stack.dispatch, &resources.dispatch) {
+            (Some(names), Some(queues)) => Some(DeployedDispatch {
+                function: function::read(sdk, &names.function, None).await?,
+                mappings: function::queue_mappings(sdk, &names.function).await?,
+                queue: queue::read(sdk, &queues.queue).await?,
+                dead_letters: queue::read(sdk, &queues.dead_letters).await?,
+                rate: table::read(sdk, &names.rate_table).await?,
+            }),
+            _ => None,
+        },
         alarms: alarms(sdk, &stack.alarms).await?,
         alarm_topic: topic::read(sdk, &stack.alarm_topic).await?,
         stack: stack.name,

@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::deployment::Resources;
+use crate::deployment::{DispatchQueues, Resources};
 use crate::query::{Members, Refused, Service, call};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +22,21 @@ pub struct Stack {
     pub ingest_function: String,
     pub consumer_function: String,
     pub drain_function: String,
+    /// `None` where dispatch is off.
+    pub dispatch: Option<DispatchNames>,
     /// The event source mapping from the stream to the consumer.
     pub mapping: Uuid,
     /// The names.
     pub alarms: Vec<String>,
     /// The ARN of the topic that the alarms publish to.
     pub alarm_topic: String,
+}
+
+/// What the dispatcher is and works with, besides its queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DispatchNames {
+    pub function: String,
+    pub rate_table: String,
 }
 
 pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
@@ -120,6 +129,10 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
     let ends_in_it = |url: &String| url.rsplit('/').next() == Some(queue_name);
     let spill_dead_letters = of_kind("AWS::SQS::Queue").find(ends_in_it);
     let mapping = output("Mapping")?;
+    let has_dispatch = outputs.contains_key("DispatchQueue");
+    let of_dispatch = |key: &str| has_dispatch.then(|| output(key)).transpose();
+    let queues = of_dispatch("DispatchQueue")?.zip(of_dispatch("DispatchDeadLetters")?);
+    let names = of_dispatch("DispatchFunction")?.zip(of_dispatch("RateTable")?);
     Ok(Stack {
         status: described.stack_status,
         resources: Resources {
@@ -128,12 +141,14 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
             items_table: output("ItemsTable")?,
             ledger_table: output("LedgerTable")?,
             spill_queue: output("SpillQueue")?,
+            dispatch: queues.map(|(queue, dead_letters)| DispatchQueues { queue, dead_letters }),
         },
         spill_dead_letters: spill_dead_letters
             .with_context(|| format!("the stack `{name}` has no queue `{queue_name}`"))?,
         ingest_function: output("IngestFunction")?,
         consumer_function: output("ConsumerFunction")?,
         drain_function: output("DrainFunction")?,
+        dispatch: names.map(|(function, rate_table)| DispatchNames { function, rate_table }),
         mapping: mapping.parse().with_context(|| format!("the mapping's id `{mapping}` is not a UUID"))?,
         alarms: of_kind("AWS::CloudWatch::Alarm").collect(),
         alarm_topic: output("AlarmTopic")?,
@@ -190,6 +205,28 @@ mod tests {
         assert_eq!(stack.spill_dead_letters, "https://sqs/1/dead");
         assert_eq!(stack.alarms, ["late"]);
         assert_eq!(stack.mapping.to_string(), "311b9e2f-04cd-44d8-a523-ab8cbf427e87");
+    }
+
+    #[test]
+    fn a_stack_with_dispatch_has_all_of_its_names_or_the_missing_one_is_named() {
+        assert_eq!(stack(OUTPUTS).unwrap().dispatch, None);
+        let mut outputs = OUTPUTS.to_vec();
+        outputs.extend([
+            ("DispatchQueue", "https://sqs/1/dispatch"),
+            ("DispatchDeadLetters", "https://sqs/1/dispatch-dead"),
+            ("DispatchFunction", "dispatcher"),
+            ("RateTable", "rate"),
+        ]);
+        let found = stack(&outputs).unwrap();
+        let queues = DispatchQueues {
+            queue: "https://sqs/1/dispatch".to_owned(),
+            dead_letters: "https://sqs/1/dispatch-dead".to_owned(),
+        };
+        assert_eq!(found.resources.dispatch, Some(queues));
+        let names = DispatchNames { function: "dispatcher".to_owned(), rate_table: "rate".to_owned() };
+        assert_eq!(found.dispatch, Some(names));
+        outputs.pop();
+        assert!(stack(&outputs).unwrap_err().to_string().contains("has no output `RateTable`"));
     }
 
     #[test]

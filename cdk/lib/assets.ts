@@ -27,8 +27,8 @@ const BUILD = [
   '--profile',
   'lambda',
   '--locked',
-  ...['--package', 'ingest-fn', '--package', 'consumer-fn'],
-  ...['--features', 'ingest-fn/aws,consumer-fn/aws'],
+  ...['--package', 'ingest-fn', '--package', 'consumer-fn', '--package', 'dispatch-fn'],
+  ...['--features', 'ingest-fn/aws,consumer-fn/aws,dispatch-fn/aws'],
   ...Object.values(CONTRACT.functions).flatMap(({ binary }) => ['--bin', binary]),
 ];
 

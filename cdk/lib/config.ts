@@ -28,6 +28,8 @@ export interface StageConfig {
   readonly namedQueries: boolean;
   /** Alarms on the sum of two metrics. Emulators do not know them: with `-c metricMath=false` they use the first metric. */
   readonly metricMath: boolean;
+  /** The ARN of the secret for the target of dispatch: `-c dispatchSecret=`. */
+  readonly dispatchSecret?: string;
   /** Gets the alarms. Without it the topic has no subscriber. */
   readonly alarmEmail?: string;
   /** On every resource, for cost reports. */
@@ -156,6 +158,7 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
     metricMath: text(context, 'metricMath') !== 'false',
     reads: flag(context, 'reads') ?? stage.reads,
     alarmEmail: text(context, 'alarmEmail') ?? stage.alarmEmail,
+    dispatchSecret: text(context, 'dispatchSecret'),
     tags: { application: 'tidegate', stage: stage.stage, 'cost-center': text(context, 'costCenter') ?? 'tidegate' },
   };
 }

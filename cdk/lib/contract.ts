@@ -26,6 +26,10 @@ export interface Permission {
     | 'bucket'
     | 'objects'
     | 'spillQueue'
+    | 'dispatchQueue'
+    | 'dispatchDeadLetters'
+    | 'rate'
+    | 'targetSecret'
     | 'credentials'
     | 'logs'
     | 'everything';
@@ -33,17 +37,20 @@ export interface Permission {
   readonly prefix?: string;
 }
 
+/** Variables and permissions that a function has only under a condition. */
+export type Extension = Pick<FunctionContract, 'variables' | 'permissions'>;
+
 /** A prefix of the bucket that is a table of SQL, with the columns of its lines. */
 export type TableContract = typeof file.tables.events;
 
 /** What ingest needs besides, where events can be read back. */
-export interface ReadsContract extends Omit<FunctionContract, 'binary'> {
+export interface ReadsContract extends Extension {
   /** Overrides the key `reads.enabled`. */
   readonly enabledVariable: string;
 }
 
 /** What ingest needs besides, where the configuration asks for credentials. */
-type CredentialsContract = Omit<FunctionContract, 'binary'> & {
+type CredentialsContract = Extension & {
   /** A document without tenants. */
   readonly empty: string;
 };
@@ -53,4 +60,9 @@ export const CONTRACT = {
   functions: file.functions as Readonly<Record<FunctionName, FunctionContract>>,
   reads: file.reads as ReadsContract,
   credentials: file.credentials as CredentialsContract,
+  dispatch: {
+    ...file.dispatch,
+    ofConsumer: file.dispatch.ofConsumer as Extension,
+    withSecret: file.dispatch.withSecret as Extension,
+  },
 };

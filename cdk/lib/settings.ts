@@ -38,6 +38,8 @@ export interface Settings {
    */
   readonly simulatedWork: Duration;
   readonly reads: ReadsSettings;
+  /** `undefined` where dispatch is off. */
+  readonly dispatch?: DispatchSettings;
 }
 
 /** The section `[reads]`. */
@@ -50,6 +52,13 @@ export interface ReadsSettings {
   readonly isIdentified: boolean;
 }
 
+export interface DispatchSettings {
+  readonly url: string;
+  readonly ratePerSecond: number;
+  /** Whether a header has the secret. */
+  readonly needsSecret: boolean;
+}
+
 interface Toml {
   auth?: { mode?: string; origin_header?: string; credentials_file?: string };
   publish?: Record<string, unknown>;
@@ -57,6 +66,7 @@ interface Toml {
   consumer?: { timeout_seconds?: number };
   items?: { days_to_live?: Record<string, number> };
   reads?: { enabled?: boolean; public?: boolean };
+  dispatch?: { enabled?: boolean; url?: string; rate_per_second?: number; headers?: Record<string, string> };
 }
 
 /** The configuration that is deployed: the file of `-c configuration=`, else of `-c recipe=`, else the repository's. */
@@ -127,6 +137,7 @@ export function settings(toml: string): Settings {
       public: reads?.public ?? false,
       isIdentified: (auth.mode ?? 'none') !== 'none',
     },
+    dispatch: dispatchSettings({ ...defaults.dispatch, ...given.dispatch }),
   };
 }
 
@@ -141,4 +152,13 @@ export function readsAreOn(stage: boolean | undefined, reads: ReadsSettings): bo
     );
   }
   return areOn;
+}
+
+function dispatchSettings(dispatch: Toml['dispatch']): DispatchSettings | undefined {
+  if (dispatch?.enabled !== true) return undefined;
+  const { url, rate_per_second: ratePerSecond, headers = {} } = dispatch;
+  if (url === undefined || url === '') throw new Error('dispatch.enabled is true, but dispatch.url is not set: set it');
+  if (ratePerSecond === undefined)
+    throw new Error('dispatch.rate_per_second is not set: set it to what the target takes');
+  return { url, ratePerSecond, needsSecret: Object.values(headers).some((value) => value.includes('{secret}')) };
 }

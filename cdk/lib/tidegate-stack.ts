@@ -7,6 +7,7 @@ import { ArchiveBucket } from './constructs/archive-bucket';
 import { ArchiveSql } from './constructs/archive-sql';
 import { Consumer } from './constructs/consumer';
 import { Credentials } from './constructs/credentials';
+import { Dispatch } from './constructs/dispatch';
 import { EventStream } from './constructs/event-stream';
 import { IngestApi } from './constructs/ingest-api';
 import { ItemsTable } from './constructs/items-table';
@@ -56,6 +57,17 @@ export class TidegateStack extends Stack {
       reads: reads ? { items, ledger } : undefined,
     });
 
+    const dispatch =
+      settings.dispatch &&
+      new Dispatch(this, 'Dispatch', {
+        settings: settings.dispatch,
+        secret: config.dispatchSecret,
+        platform,
+        items,
+        archive,
+        protectData,
+        metricMath,
+      });
     const consumer = new Consumer(this, 'Consumer', {
       ...config.consumer,
       platform,
@@ -64,6 +76,7 @@ export class TidegateStack extends Stack {
       archive,
       items,
       ledger,
+      dispatch,
     });
 
     const reader = new TenantReader(this, 'Reader', { items });
@@ -80,6 +93,7 @@ export class TidegateStack extends Stack {
       consumer,
       items,
       ledger,
+      dispatch,
     });
 
     for (const [key, value] of Object.entries(config.tags)) Tags.of(this).add(key, value);
@@ -103,6 +117,13 @@ export class TidegateStack extends Stack {
       ProducerPolicy: stream.producerPolicy.managedPolicyArn,
       WorkGroup: sql.workGroup.name,
       AlarmTopic: monitoring.topic.topicArn,
+      ...(dispatch && {
+        DispatchQueue: dispatch.queue.queueUrl,
+        DispatchDeadLetters: dispatch.deadLetters.queueUrl,
+        RateTable: dispatch.rate.tableName,
+        DispatchFunction: dispatch.dispatcher.function.functionName,
+        DispatchLogs: dispatch.dispatcher.logGroup.logGroupName,
+      }),
       Dashboard: `https://${this.region}.console.aws.amazon.com/cloudwatch/home?region=${this.region}#dashboards/dashboard/${monitoring.dashboard.dashboardName}`,
     });
     if (credentials !== undefined) this.outputs({ CredentialsSecret: credentials.secret.secretArn });

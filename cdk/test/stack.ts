@@ -63,9 +63,31 @@ export function readingTemplate(stage: StageName): Template {
   return made;
 }
 
+/** The repository's configuration with dispatch turned on. */
+export function dispatchSettings(rate = '20.0'): Settings {
+  const toml = source('tidegate.toml')
+    .replace(/(\[dispatch\](?:\n#.*)*\n)enabled = false/, '$1enabled = true')
+    .replace('url = ""', 'url = "https://target.example.com/graphql"')
+    .replace('rate_per_second = 10.0', `rate_per_second = ${rate}`)
+    .replace(/^mode = "none"$/m, 'mode = "api_key"')
+    .replace('# Authorization = "Bearer {secret}"', 'Authorization = "Bearer {secret}"');
+  return settings(toml);
+}
+
+export const SECRET = 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:target-AbCdEf';
+
+let dispatching: Template | undefined;
+
+/** The template of `prod` with API keys and dispatch: it has every resource and every alarm that there can be. */
+export function dispatchTemplate(): Template {
+  const change = { mayBePublic: false, dispatchSecret: SECRET };
+  dispatching ??= Template.fromStack(stack('prod', change, app(), dispatchSettings()));
+  return dispatching;
+}
+
 let keys: Template | undefined;
 
-/** The template of `prod` with API keys: it has every resource and every alarm that there can be, but what reads need. */
+/** The template of `prod` with API keys: ingest asks for them. */
 export function templateWithKeys(): Template {
   keys ??= Template.fromStack(stack('prod', { mayBePublic: false }, app(), withKeys()));
   return keys;

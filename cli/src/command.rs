@@ -57,8 +57,9 @@ pub(crate) enum Command {
     Cat(cat::CatOptions),
     /// Put failed events on the stream again
     ///
-    /// It reads quarantine, the failure destination and the dead-letter queue;
+    /// It reads quarantine, the failure destination and the dead-letter queues;
     /// and, if named by --source, the stream, for events that were dropped.
+    /// Events that could not be dispatched go to the dispatch queue again.
     /// It only shows what it would do, unless --apply is given. You can run it
     /// again at any time: an event is stored once.
     ///

@@ -23,8 +23,10 @@ pub struct Deadline {
     pub(crate) texts: Instant,
     /// For inserting items: 10 % of the time, but 2 s to 10 s, before the end of the invocation.
     pub(crate) items: Instant,
-    /// For writing quarantine: half of the time after the items, the archive needs the other half.
+    /// For writing quarantine: half of the time after the items.
     pub(crate) quarantine: Instant,
+    /// For the dispatch queue: a quarter of that time.
+    pub(crate) dispatch: Instant,
     /// For writing the archive. The rest of the time is for the answer.
     pub(crate) archive: Instant,
 }
@@ -48,6 +50,7 @@ impl Deadline {
             texts: worked + work / 2,
             items,
             quarantine: items + (archive - items) / 2,
+            dispatch: items + (archive - items) * 3 / 4,
             archive,
         }
     }

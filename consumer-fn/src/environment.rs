@@ -7,6 +7,16 @@ use shared::permission::{On, Permission};
 /// The variables that name resources.
 pub const ENVIRONMENT: [&str; 3] = ["TIDEGATE_ITEMS_TABLE", "TIDEGATE_LEDGER_TABLE", "TIDEGATE_BUCKET"];
 
+/// The variable with the URL of the dispatch queue. It is set only where dispatch is on.
+pub const DISPATCH_QUEUE: &str = "TIDEGATE_DISPATCH_QUEUE";
+
+/// What the role is allowed only where dispatch is on.
+pub const DISPATCH_PERMISSIONS: &[Permission] = &[
+    Permission::new("sqs:SendMessage", On::DispatchQueue),
+    // Events that are too large for a message.
+    Permission::new("s3:PutObject", On::Objects(key::CLAIMS)),
+];
+
 /// The permissions of the function's role. Lambda reads the stream and writes failed batches under this role.
 pub const PERMISSIONS: &[Permission] = &[
     Permission::new("kinesis:DescribeStream", On::Stream),

@@ -12,6 +12,7 @@ use crate::commit::{CommitStores, commit};
 use crate::count::count;
 use crate::deadline::Deadline;
 use crate::decode::decode;
+use crate::dispatch::{DispatchQueue, NoDispatch, enqueue};
 use crate::insert::insert;
 use crate::items::ItemStore;
 use crate::ledger::Ledger;
@@ -25,12 +26,14 @@ use crate::transform::{InvalidTransform, Transform};
 use shared::objects::ObjectStore;
 
 #[derive(Debug)]
-pub struct Consumer<I, O, L> {
+pub struct Consumer<I, O, L, D = NoDispatch> {
     config: Arc<Config>,
     transform: Transform,
     items: I,
     objects: O,
     ledger: L,
+    /// If dispatch is on.
+    dispatch: Option<D>,
     clock: Clock,
 }
 
@@ -45,9 +48,17 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
         clock: Clock,
     ) -> Result<Self, InvalidTransform> {
         let transform = Transform::new(&config.transform)?;
-        Ok(Self { config, transform, items, objects, ledger, clock })
+        Ok(Self { config, transform, items, objects, ledger, dispatch: None, clock })
     }
 
+    /// The same, which also sends stored events to this queue, if there is one.
+    pub fn dispatching<D: DispatchQueue>(self, queue: Option<D>) -> Consumer<I, O, L, D> {
+        let Self { config, transform, items, objects, ledger, clock, .. } = self;
+        Consumer { config, transform, items, objects, ledger, dispatch: queue, clock }
+    }
+}
+
+impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L, D> {
     /// Says at start-up how long a text may be, where work is simulated.
     pub(crate) fn log_longest_text(&self) {
         let Some(work) = self.config.simulated_work() else { return };
@@ -69,7 +80,7 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
     /// A record is answered as done only when it is durable.
     pub async fn handle(&self, batch: Batch, deadline: Deadline) -> KinesisEventResponse {
         let started_at = self.clock.now();
-        let Self { config, transform, items, objects, ledger, clock } = self;
+        let Self { config, transform, items, objects, ledger, dispatch, clock } = self;
 
         let decoded = decode(&batch, config);
         let events = decoded.entries.len();
@@ -81,6 +92,7 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
         let stored = texts::store(prepared, objects, deadline.texts).await;
         let inserted = insert(stored, items, deadline.items).await;
         let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine).await;
+        let inserted = enqueue(inserted, dispatch.as_ref(), objects, deadline.dispatch).await;
         let archive = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive };
         let committed = commit(inserted, &batch, archive, &config.archive).await;
 

@@ -10,14 +10,15 @@ use shared::telemetry::EmbeddedMetrics;
 use shared::time::{Clock, Timestamp};
 
 use crate::batch::Batch;
+use crate::dispatch::DispatchQueue;
 use crate::handler::Consumer;
 use crate::items::ItemStore;
 use crate::ledger::Ledger;
 
 /// Serves invocations until the runtime ends the process, and writes metrics after each. The function holds nothing between
 /// two invocations, so nothing is lost when it ends.
-pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger>(
-    consumer: Consumer<I, O, L>,
+pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue>(
+    consumer: Consumer<I, O, L, D>,
     metrics: EmbeddedMetrics,
 ) -> Result<(), Error> {
     consumer.log_longest_text();

@@ -11,13 +11,14 @@
 //! | [`texts`] | writes archive lines that are too large for an object |
 //! | [`insert`] | inserts items, recognises duplicates |
 //! | [`quarantine`] | saves what cannot be processed |
+//! | [`dispatch`] | sends stored events to the dispatch queue, if there is one |
 //! | [`archive`] | lays out gzip NDJSON objects |
 //! | [`commit`] | writes them as [`protocol`] decides, with their [`manifest`] rows |
 //! | [`response`] | answers how much is done |
 //!
 //! [`handler`] connects them. They pass on a [`prefix`]: a batch is finished from the front.
-//! Stages that talk to a store do it through three ports, [`ItemStore`],
-//! [`ObjectStore`](shared::objects::ObjectStore) and [`Ledger`].
+//! Stages that talk to a store do it through four ports, [`ItemStore`],
+//! [`DispatchQueue`], [`ObjectStore`](shared::objects::ObjectStore) and [`Ledger`].
 
 mod archive;
 mod batch;
@@ -25,6 +26,7 @@ mod commit;
 mod count;
 mod deadline;
 mod decode;
+pub mod dispatch;
 pub mod environment;
 mod handler;
 mod insert;
@@ -50,6 +52,7 @@ pub use batch::Batch;
 pub use commit::{NotFenced, fence};
 pub use deadline::Deadline;
 pub use decode::{StreamLine, read_again};
+pub use dispatch::DispatchQueue;
 pub use handler::Consumer;
 pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;

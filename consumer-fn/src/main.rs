@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use consumer_fn::environment::Environment;
+use anyhow::Context;
+use consumer_fn::dispatch::sqs::SqsDispatchQueue;
+use consumer_fn::environment::{DISPATCH_QUEUE, Environment};
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::{Consumer, lambda};
@@ -26,6 +28,16 @@ async fn run() -> anyhow::Result<()> {
     let objects = S3Objects::new(&sdk, names.bucket, s3::ATTEMPT);
     let ledger = DynamoLedger::new(&sdk, names.ledger_table);
 
+    let queue = if config.dispatch.enabled {
+        let url = std::env::var(DISPATCH_QUEUE).with_context(|| {
+            format!("dispatch is on and `{DISPATCH_QUEUE}` is not set: deploy with this tidegate.toml, or set `dispatch.enabled = false`")
+        })?;
+        Some(SqsDispatchQueue::new(&sdk, url))
+    } else {
+        None
+    };
+
     let consumer = Consumer::new(Arc::new(config), items, objects, ledger, Clock::system())?;
+    let consumer = consumer.dispatching(queue);
     lambda::serve(consumer, metrics).await.map_err(anyhow::Error::from_boxed)
 }

@@ -2,6 +2,7 @@
 //! its own file.
 
 mod columns;
+mod dispatch;
 mod faults;
 mod flow;
 pub(crate) mod large;
@@ -28,7 +29,7 @@ use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
 
-use self::stores::{FakeLedger, Items};
+use self::stores::{DispatchMessages, FakeLedger, Items};
 use crate::batch::Batch;
 use crate::deadline::Deadline;
 use crate::handler::Consumer;
@@ -43,6 +44,7 @@ struct Pipeline {
     items: Items,
     objects: MemoryObjects,
     ledger: FakeLedger,
+    dispatch: Option<DispatchMessages>,
 }
 
 impl Pipeline {
@@ -52,13 +54,15 @@ impl Pipeline {
             items: Items::default(),
             objects: MemoryObjects::default(),
             ledger: FakeLedger::default(),
+            dispatch: None,
         }
     }
 
-    fn consumer(&self) -> Consumer<Items, MemoryObjects, FakeLedger> {
+    fn consumer(&self) -> Consumer<Items, MemoryObjects, FakeLedger, DispatchMessages> {
         let clock = Clock::fixed(Timestamp::from_unix_ms(ARRIVAL_MS + 2_000));
         let (items, objects, ledger) = (self.items.clone(), self.objects.clone(), self.ledger.clone());
-        Consumer::new(Arc::new(self.config.clone()), items, objects, ledger, clock).unwrap()
+        let consumer = Consumer::new(Arc::new(self.config.clone()), items, objects, ledger, clock).unwrap();
+        consumer.dispatching(self.dispatch.clone())
     }
 
     /// One invocation. Gives the index of the first record that is not done.

@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `plan.rs` | lines → messages → calls. Pure |
+//! | `plan.rs` | lines → messages. Pure |
 //! | `sqs.rs` | the queue by the AWS SDK |
 //!
 //! A spilled event keeps its admission. So the consumer recognises it if the stream has it after all (a put that hung may
@@ -114,7 +114,7 @@ impl<Q: SpillQueue> Spill<Q> {
         let (lines, messages): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|planned| (planned.lines, planned.message)).unzip();
         let sizes: Vec<_> = messages.iter().map(|message| message.body().len()).collect();
-        let calls = plan::calls(&sizes).into_iter().map(|call| {
+        let calls = shared::queue::calls(&sizes).into_iter().map(|call| {
             let messages = &messages[call.clone()];
             let late = late.clone();
             async move { (call, self.call(messages, deadline, late).await) }

@@ -1,7 +1,9 @@
 //! The embedded adapters that the functions get. The tests wrap each adapter to inject faults.
 
+use consumer_fn::DispatchQueue;
 use consumer_fn::items::ItemStore;
 use consumer_fn::ledger::Ledger;
+use dispatch_fn::DispatchItems;
 use ingest_fn::publish::EventStream;
 use ingest_fn::{EventReader, SpillQueue};
 use shared::objects::ObjectStore;
@@ -37,6 +39,16 @@ pub trait Adapters: Send + Sync {
 
     fn ledger(&self, ledger: EmbeddedLedger) -> impl Ledger {
         ledger
+    }
+
+    /// For the consumer.
+    fn dispatch(&self, queue: EmbeddedQueue) -> impl DispatchQueue {
+        queue
+    }
+
+    /// For the dispatcher: what it notes on items.
+    fn dispatched(&self, items: EmbeddedItems) -> impl DispatchItems {
+        items
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::embedded::{Database, EmbeddedObjects, Folder, ignore_missing};
+use shared::time::Clock;
+
+use crate::embedded::{Database, EmbeddedObjects, EmbeddedQueue, Folder, LocalQueue, ignore_missing};
 
 /// The bucket: a folder in `s3/`.
 pub const BUCKET: &str = "tidegate-local";
@@ -45,6 +47,11 @@ impl DataFolder {
         let folder = Folder::open(&self.0.join("s3"), BUCKET)
             .with_context(|| format!("the bucket in `{}` cannot be created", self.0.display()))?;
         Ok(EmbeddedObjects { folder, database: self.database()? })
+    }
+
+    /// A queue, on a connection of its own.
+    pub fn queue(&self, queue: LocalQueue, clock: &Clock) -> anyhow::Result<EmbeddedQueue> {
+        Ok(EmbeddedQueue { queue, database: self.database()?, clock: clock.clone() })
     }
 
     /// Fails if another run uses the folder.

@@ -21,7 +21,7 @@ use crate::adapters::Adapters;
 use crate::data::{DATABASE, DataFolder};
 use crate::embedded::{
     Database, EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue,
-    EmbeddedStream, Folder, StreamRows,
+    EmbeddedStream, Folder, LocalQueue, StreamRows,
 };
 use crate::event_source_mapping::ports::{Checkpoints, ReadLimit, StreamReader};
 
@@ -37,6 +37,7 @@ pub struct EmbeddedDeployment<O, L, S> {
     ledger: L,
     stream: Arc<S>,
     folder: Folder,
+    /// Any queue's messages are read by it; only those of dispatch are sent.
     queue: EmbeddedQueue,
     database: Database,
 }
@@ -72,7 +73,7 @@ pub async fn open<'a, A: Adapters>(
         objects: adapters.objects(objects),
         ledger: adapters.ledger(EmbeddedLedger(database.clone())),
         stream: Arc::new(adapters.stream(EmbeddedStream::open(database.clone(), 1, clock.clone()).await?)),
-        queue: EmbeddedQueue { database: database.clone(), clock },
+        queue: EmbeddedQueue { queue: LocalQueue::Dispatch, database: database.clone(), clock },
         database,
     })
 }
@@ -156,5 +157,9 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
 
     async fn delete_message(&self, _queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
         Ok(self.queue.delete(vec![message.id.clone()]).await?)
+    }
+
+    async fn dispatch_again(&self, body: String) -> anyhow::Result<()> {
+        self.queue.send_again(body).await.map_err(anyhow::Error::msg)
     }
 }

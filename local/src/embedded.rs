@@ -6,6 +6,7 @@
 
 mod checkpoints;
 mod database;
+mod dispatches;
 mod error;
 mod folder;
 mod items;
@@ -13,6 +14,7 @@ mod ledger;
 mod objects;
 mod queue;
 mod reader;
+mod slots;
 mod stream;
 mod writes;
 
@@ -24,6 +26,7 @@ pub(crate) use folder::ignore_missing;
 pub use items::EmbeddedItems;
 pub use ledger::EmbeddedLedger;
 pub use objects::EmbeddedObjects;
-pub use queue::{Delivery, EmbeddedQueue, Left, Received};
+pub use queue::{Delivery, EmbeddedQueue, Left, LocalQueue, Received};
 pub use reader::EmbeddedReader;
+pub use slots::EmbeddedSlots;
 pub use stream::{EmbeddedStream, StreamRows};

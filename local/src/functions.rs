@@ -5,6 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consumer_fn::Consumer;
+use dispatch_fn::secret::{self, Secret};
+use dispatch_fn::target::http::HttpTarget;
+use dispatch_fn::{Dispatcher, Ports};
 use ingest_fn::credentials::Credentials;
 use ingest_fn::drain::{self, Drain};
 use ingest_fn::{EventReader, IngestPorts, IngestState};
@@ -15,7 +18,9 @@ use shared::time::Clock;
 
 use crate::adapters::Adapters;
 use crate::data::DataFolder;
-use crate::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedQueue, EmbeddedReader, EmbeddedStream};
+use crate::embedded::{
+    EmbeddedItems, EmbeddedLedger, EmbeddedReader, EmbeddedSlots, EmbeddedStream, LocalQueue,
+};
 use crate::runtime_api;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +31,20 @@ pub enum Function {
     Drain,
     /// Receives batches of the stream.
     Consumer,
+    /// Receives messages of the dispatch queue.
+    Dispatch,
 }
 
 impl Function {
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Drain, Self::Consumer, Self::Dispatch];
+
     /// The name of the deployed binary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest-fn",
             Self::Drain => "spill-drain",
             Self::Consumer => "consumer-fn",
+            Self::Dispatch => "dispatch-fn",
         }
     }
 
@@ -54,7 +64,7 @@ impl Function {
         let served = match self {
             Self::Ingest => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock.clone()).await?;
-                let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
+                let queue = data.queue(LocalQueue::Spill, &clock)?;
                 let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
                 let reader = reader(&config, &data, adapters)?;
                 let credentials = Credentials::in_file(&config, clock.clone()).await?;
@@ -75,9 +85,26 @@ impl Function {
                 config.reads.enabled = Some(config.reads.on_this_machine());
                 let items = adapters.items(EmbeddedItems(data.database()?));
                 let ledger = adapters.ledger(EmbeddedLedger(data.database()?));
+                let queue = if config.dispatch.enabled {
+                    Some(adapters.dispatch(data.queue(LocalQueue::Dispatch, &clock)?))
+                } else {
+                    None
+                };
                 let consumer =
                     Consumer::new(config.into(), items, adapters.objects(data.objects()?), ledger, clock)?;
-                consumer_fn::lambda::serve(consumer, metrics).await
+                consumer_fn::lambda::serve(consumer.dispatching(queue), metrics).await
+            }
+            Self::Dispatch => {
+                let variable = std::env::var(secret::VARIABLE).ok();
+                let secret = Secret::local(variable, config.dispatch.secret_file.clone());
+                let ports = Ports {
+                    items: adapters.dispatched(EmbeddedItems(data.database()?)),
+                    inbox: data.queue(LocalQueue::Dispatch, &clock)?,
+                    slots: EmbeddedSlots(data.database()?),
+                    target: HttpTarget::new(&config.dispatch, secret)?,
+                    objects: data.objects()?,
+                };
+                dispatch_fn::lambda::serve(Dispatcher::new(&config, ports, clock), metrics).await
             }
         };
         served.map_err(anyhow::Error::from_boxed)

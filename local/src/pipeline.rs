@@ -14,6 +14,7 @@ use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestPorts, IngestState, drain};
 use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
+use shared::limits;
 use shared::time::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -23,7 +24,9 @@ use uuid::Uuid;
 use crate::adapters::Adapters;
 use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock};
-use crate::embedded::{Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Left, StreamRows};
+use crate::embedded::{
+    Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Left, LocalQueue, StreamRows,
+};
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::{Function, reader};
 use crate::prometheus::Prometheus;
@@ -36,6 +39,8 @@ const REQUESTS_END: Duration = Duration::from_secs(10);
 const SPILL_DRAIN: Duration = Duration::from_secs(30);
 /// After that: the time limit for storing the stream's records, besides simulated work.
 const STREAM_DRAIN: Duration = Duration::from_mins(1);
+/// After that: the time limit for emptying the dispatch queue. What is left is sent after the next start.
+const DISPATCH_DRAIN: Duration = Duration::from_secs(5);
 /// How often expired records and items are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
 
@@ -55,12 +60,23 @@ pub struct Options {
     pub rules: Rules,
     /// Between two reads of a shard, or of the spill queue. Lambda: one second.
     pub poll: Duration,
+    /// Of the spill queue.
     pub delivery: Delivery,
+    /// How long a message of the dispatch queue stays hidden.
+    pub dispatch_visibility: Duration,
 }
 
 /// The default delivery of spilled messages: as deployed, but failed messages are retried sooner, because the user is
 /// waiting for them.
-pub const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(20), receives: drain::RECEIVES };
+pub const DELIVERY: Delivery = Delivery {
+    visibility: Duration::from_secs(20),
+    receives: drain::RECEIVES,
+    messages: limits::BATCH_MESSAGES,
+};
+
+/// How long a message of the dispatch queue stays hidden by default. It is longer than an invocation: two copies of a message
+/// would make two calls.
+pub const DISPATCH_VISIBILITY: Duration = Duration::from_secs(70);
 
 pub struct Pipeline {
     address: SocketAddr,
@@ -70,6 +86,9 @@ pub struct Pipeline {
     consumer: FunctionHost,
     spill: RunningQueueMapping,
     drain: FunctionHost,
+    /// If dispatch is on.
+    dispatch: Option<(RunningQueueMapping, FunctionHost)>,
+    dispatch_queue: EmbeddedQueue,
     expiry: JoinHandle<()>,
     stream_drain: Duration,
     _lock: DataLock,
@@ -80,6 +99,8 @@ pub struct Stopped {
     pub stream: Drained,
     /// Messages that are still in the spill queue and its dead-letter queue.
     pub spill: Left,
+    /// The same for the dispatch queue, also if dispatch is off.
+    pub dispatch: Left,
 }
 
 impl Pipeline {
@@ -95,7 +116,7 @@ impl Pipeline {
         let credentials = Credentials::in_file(&options.config, clock.clone()).await?;
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
-        let queue = EmbeddedQueue { database: data.database()?, clock: clock.clone() };
+        let queue = data.queue(LocalQueue::Spill, &clock)?;
         // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
@@ -122,11 +143,15 @@ impl Pipeline {
             &clock,
         );
         let spill = QueueMapping {
-            queue: EmbeddedQueue { database: data.database()?, clock: clock.clone() },
+            queue: data.queue(LocalQueue::Spill, &clock)?,
             invoker: drain.clone(),
             delivery: options.delivery,
             poll: options.poll,
+            concurrency: 1,
         };
+        let dispatch_queue = data.queue(LocalQueue::Dispatch, &clock)?;
+        dispatch_queue.release().await?;
+        let dispatch = options.config.dispatch.enabled.then(|| dispatch(&options, dispatch_queue.clone()));
         let expiry = tokio::spawn(expire(stream.clone()));
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
@@ -150,6 +175,8 @@ impl Pipeline {
             consumer,
             spill: spill.run(),
             drain,
+            dispatch,
+            dispatch_queue,
             expiry,
             stream_drain,
             _lock: lock,
@@ -176,9 +203,33 @@ impl Pipeline {
         let stream = self.mapping.drain(self.stream_drain).await;
         self.expiry.abort();
         let grace = Duration::from_secs(2);
+        if let Some((mapping, dispatcher)) = self.dispatch {
+            mapping.drain(DISPATCH_DRAIN).await;
+            dispatcher.shutdown(grace).await;
+        }
         tokio::join!(self.drain.shutdown(grace), self.consumer.shutdown(grace));
-        Stopped { stream, spill }
+        let dispatch = self.dispatch_queue.left().await.unwrap_or_default();
+        Stopped { stream, spill, dispatch }
     }
+}
+
+/// The dispatcher and the mapping that feeds it.
+fn dispatch(options: &Options, queue: EmbeddedQueue) -> (RunningQueueMapping, FunctionHost) {
+    let concurrency = dispatch_fn::CONCURRENCY;
+    let dispatcher = spec(options, Function::Dispatch, dispatch_fn::TIMEOUT, concurrency as usize);
+    let dispatcher = FunctionHost::start(dispatcher);
+    let mapping = QueueMapping {
+        queue,
+        invoker: dispatcher.clone(),
+        delivery: Delivery {
+            visibility: options.dispatch_visibility,
+            receives: dispatch_fn::RECEIVES,
+            messages: dispatch_fn::batch_messages(options.config.dispatch.rate_per_second) as usize,
+        },
+        poll: options.poll,
+        concurrency,
+    };
+    (mapping.run(), dispatcher)
 }
 
 fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {

@@ -1,16 +1,17 @@
-//! The Lambda event source mapping for the spill queue: it receives messages, invokes the drain, and deletes the
-//! messages that are done. The queue itself repeats the others after their visibility time-out, and moves them to the
-//! dead-letter queue after too many receives.
+//! The Lambda event source mapping for a queue: it receives messages, invokes the function, and deletes the messages that
+//! are done. The queue itself repeats the others after their visibility time-out, and moves them to the dead-letter queue
+//! after too many receives.
 //!
-//! One batch is in flight at a time, which is fast enough on one machine. Not supported: windows, filters, FIFO queues.
+//! Not supported: windows, filters, FIFO queues.
 
 mod payload;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::answer;
 use crate::embedded::{Delivery, EmbeddedQueue, Left};
@@ -26,28 +27,38 @@ pub struct QueueMapping<I> {
     pub delivery: Delivery,
     /// Between two receives while the queue is empty.
     pub poll: Duration,
+    /// How many batches are in flight at the same time.
+    pub concurrency: u32,
 }
 
 /// A running mapping. Dropping it stops it at once. Messages in flight are delivered again.
 pub struct RunningQueueMapping {
     queue: EmbeddedQueue,
     draining: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    tasks: JoinSet<()>,
 }
 
 impl<I: Invoker> QueueMapping<I> {
     /// Starts polling on the current tokio runtime.
     pub fn run(self) -> RunningQueueMapping {
         let (draining, watched) = watch::channel(false);
-        RunningQueueMapping { queue: self.queue.clone(), draining, task: tokio::spawn(self.poll(watched)) }
+        let queue = self.queue.clone();
+        let mapping = Arc::new(self);
+        let polls = (0..mapping.concurrency).map(|_| Arc::clone(&mapping).poll(watched.clone()));
+        RunningQueueMapping { queue, draining, tasks: polls.collect() }
     }
 
     /// Polls until it is draining and the queue is empty.
-    async fn poll(self, mut draining: watch::Receiver<bool>) {
+    async fn poll(self: Arc<Self>, mut draining: watch::Receiver<bool>) {
         loop {
             let more = self.deliver().await.unwrap_or_else(|error| {
                 let error = format!("{error:#}");
-                tracing::warn!(error, "the spill queue could not be read or written; polling again: {error}");
+                let queue = self.queue.queue.name();
+                tracing::warn!(
+                    queue,
+                    error,
+                    "the {queue} queue could not be read or written; polling again: {error}"
+                );
                 false
             });
             if more {
@@ -71,15 +82,20 @@ impl<I: Invoker> QueueMapping<I> {
         if batch.is_empty() {
             return Ok(false);
         }
-        let done = match self.invoker.invoke(payload::render(&batch)).await {
+        let done = match self.invoker.invoke(payload::render(self.queue.queue.name(), &batch)).await {
             Ok(response) => answer::failures(&response, batch.iter().map(|message| message.id.as_str())),
             Err(failure) => Err(failure.to_string()),
         };
         let ids = batch.iter().map(|message| message.id.clone());
         let done = done.map(|failed| ids.filter(|id| !failed.contains(id.as_str())).collect());
         let done = done.unwrap_or_else(|problem| {
-            let messages = batch.len();
-            tracing::warn!(messages, problem, "a batch of spilled messages failed; retrying: {problem}");
+            let (queue, messages) = (self.queue.queue.name(), batch.len());
+            tracing::warn!(
+                queue,
+                messages,
+                problem,
+                "a batch of the {queue} queue failed; retrying: {problem}"
+            );
             Vec::new()
         });
         self.queue.delete(done).await.context("deleting messages")?;
@@ -91,23 +107,18 @@ impl RunningQueueMapping {
     /// Delivers until the queue has no messages, not even hidden ones, or the `deadline` passes. Returns what is left.
     pub async fn drain(mut self, deadline: Duration) -> Left {
         self.draining.send_replace(true);
-        if tokio::time::timeout(deadline, &mut self.task).await.is_err() {
-            tracing::debug!("the spill queue was not empty before the deadline");
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(deadline, ended).await.is_err() {
+            tracing::debug!(queue = self.queue.queue.name(), "the queue was not empty before the deadline");
         }
         self.queue.left().await.unwrap_or_default()
-    }
-}
-
-impl Drop for RunningQueueMapping {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use bytes::Bytes;
     use ingest_fn::{SpillMessage, SpillQueue};
@@ -115,7 +126,7 @@ mod tests {
     use shared::time::Clock;
 
     use super::*;
-    use crate::embedded::Database;
+    use crate::embedded::{Database, LocalQueue};
     use crate::event_source_mapping::ports::InvokeFailure;
 
     const DEADLINE: Duration = Duration::from_mins(1);
@@ -149,15 +160,15 @@ mod tests {
     async fn a_drain_empties_the_queue_and_bad_messages_become_dead_letters() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("queue.sqlite")).unwrap();
-        let queue = EmbeddedQueue { database, clock: Clock::system() };
+        let queue = EmbeddedQueue { queue: LocalQueue::Spill, database, clock: Clock::system() };
         let keys: Vec<_> = (0..25).map(|n| if n == 7 { "bad".to_owned() } else { format!("t{n}") }).collect();
         for keys in keys.chunks(10) {
             let messages: Vec<_> = keys.iter().map(|key| SpillMessage::of(key, &["{}"])).collect();
-            assert!(queue.send(&messages).await.iter().all(Result::is_ok));
+            assert!(SpillQueue::send(&queue, &messages).await.iter().all(Result::is_ok));
         }
-        let delivery = Delivery { visibility: Duration::from_millis(20), receives: 4 };
+        let delivery = Delivery { visibility: Duration::from_millis(20), receives: 4, messages: 10 };
         let (invoker, poll) = (FakeDrain::default(), Duration::from_millis(5));
-        let mapping = QueueMapping { queue, invoker: invoker.clone(), delivery, poll };
+        let mapping = QueueMapping { queue, invoker: invoker.clone(), delivery, poll, concurrency: 2 };
         assert_eq!(mapping.run().drain(DEADLINE).await, Left { waiting: 0, dead: 1 });
         let expected = keys.into_iter().filter(|key| key != "bad").collect();
         assert_eq!(invoker.0.lock().unwrap().1, expected);

@@ -67,11 +67,14 @@ pub trait Deployment: Send + Sync + 'static {
     /// A page of all items. `after` is the cursor of the page before.
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage>;
 
-    /// The messages of a queue, in order. They stay in the queue.
+    /// The messages of a queue, in order. They stay in the queue. Empty where the deployment has no such queue.
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages>;
 
     /// Deletes a message that [`Deployment::messages`] returned.
     async fn delete_message(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()>;
+
+    /// Puts a message into the dispatch queue.
+    async fn dispatch_again(&self, body: String) -> anyhow::Result<()>;
 }
 
 /// The attributes that an item has: texts, numbers and flags.
@@ -167,13 +170,15 @@ pub struct NamedItem {
     pub expires_at: Option<i64>,
 }
 
-/// One of the two queues.
+/// One of the queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueName {
-    /// The spill queue.
     Spill,
-    /// Its dead-letter queue.
-    Dead,
+    /// The dead-letter queue of the spill queue.
+    SpillDead,
+    Dispatch,
+    /// The dead-letter queue of the dispatch queue.
+    DispatchDead,
 }
 
 /// What could be seen of a queue.

@@ -8,10 +8,12 @@
 //! | `functions` | the functions, their variables, the live version |
 //! | `permissions` | the functions' roles |
 //! | `storage` | stream, tables, bucket |
+//! | `dispatch` | dispatch, where it is on |
 //! | `queues` | the spill queue and its dead letters |
 //! | `alarms` | the alarms |
 
 mod alarms;
+mod dispatch;
 pub mod facts;
 mod feeding;
 mod functions;
@@ -45,6 +47,7 @@ pub fn examine(deployment: &DeployedStack, config: &Config, fingerprint: &str) -
     permissions::check(deployment, config, reads, &mut report);
     storage::check(deployment, config, reads, &mut report);
     queues::check(deployment, &mut report);
+    dispatch::check(deployment, config, &mut report);
     alarms::check(deployment, &mut report);
     report
 }

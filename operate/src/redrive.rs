@@ -1,10 +1,12 @@
 //! Redrive: puts failed events on the stream again. It reads quarantine, the failure destination and the dead-letter
-//! queue, and the stream itself for events that the event source mapping dropped.
+//! queue, and the stream itself for events that the event source mapping dropped. Events that could not be dispatched go to
+//! the dispatch queue again.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `candidate.rs` | a failed line, the operator's selection, and what to do with the line. Pure |
 //! | `source.rs` | from objects and messages to lines. Pure |
+//! | `dispatch.rs` | dead letters of dispatch, which go to its queue again |
 //! | `stream.rs` | lines that are only on the stream |
 //! | `walk.rs` | reads a shard for lines that no archive object covers |
 //! | `cover.rs` | what the objects of a shard cover |
@@ -19,6 +21,7 @@
 mod archived;
 mod candidate;
 mod cover;
+mod dispatch;
 mod marker;
 mod report;
 mod source;
@@ -118,13 +121,16 @@ impl<D: Deployment> Redrive<'_, D> {
             }
         }
         if self.selection.reads(FailureSource::DeadLetters) {
-            let Messages { seen, hidden } = self.deployment.messages(QueueName::Dead).await?;
+            let Messages { seen, hidden } = self.deployment.messages(QueueName::SpillDead).await?;
             self.report.hidden = hidden;
             for message in seen {
                 if self.report.refusal.is_none() {
                     self.dead_letter(&message).await?;
                 }
             }
+        }
+        if self.selection.reads(FailureSource::Dispatch) {
+            self.dispatch().await?;
         }
         if self.selection.reads(FailureSource::Stream) {
             self.stream(&markers).await?;
@@ -286,7 +292,7 @@ impl<D: Deployment> Redrive<'_, D> {
         }
         let marker = key::redriven_marker(DEAD_LETTERS, &digest);
         self.deployment.objects().put(&marker, message.body.clone().into()).await?;
-        self.deployment.delete_message(QueueName::Dead, message).await
+        self.deployment.delete_message(QueueName::SpillDead, message).await
     }
 }
 

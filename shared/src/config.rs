@@ -7,6 +7,7 @@ mod check;
 mod constant;
 mod load;
 mod locate;
+pub mod placeholder;
 mod recipe;
 mod sections;
 mod work;
@@ -15,7 +16,7 @@ pub use load::{ConfigError, ConfigSource, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
 pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
-    Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Items, Limits, Publish, Quota, Quotas, Reads,
-    Redact, RedactKind, Telemetry, Tenants, Tiers, Transform, TransformStep,
+    Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Dispatch, Items, Limits, Publish, Quota,
+    Quotas, Reads, Redact, RedactKind, Telemetry, Tenants, Tiers, Transform, TransformStep,
 };
 pub use work::{SimulatedWork, WorkTooLong};

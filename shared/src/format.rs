@@ -12,6 +12,7 @@
 //! | [`archive_line`] | a line of an archive object | the consumer | analysts, the operator's commands |
 //! | [`quarantine_line`] | a line of a quarantine object | the consumer | analysts, the operator's commands |
 //! | [`failed_batch`] | an object at the failure destination | the event source mapping | the operator's commands |
+//! | [`dispatch_message`] | an event in the dispatch queue | the consumer | the dispatcher, the operator's commands |
 //! | [`manifest_row`] | the contents of an archive object | the consumer | the operator's commands |
 //! | [`key`] | keys of objects, items and rows | | |
 //!
@@ -24,6 +25,7 @@ pub type Column = (&'static str, &'static str, &'static str);
 
 pub mod archive_line;
 pub mod claim_check;
+pub mod dispatch_message;
 pub mod event_line;
 pub mod facts;
 pub mod failed_batch;

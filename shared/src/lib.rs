@@ -16,6 +16,7 @@
 //! | [`digest`] | SHA-256 |
 //! | [`mapping`] | the event source mapping as it is deployed |
 //! | [`permission`] | the permissions that a function's role needs |
+//! | [`queue`] | how messages are divided into calls |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`backoff`] | how long to wait after failures |
 //! | [`config`], [`environment`] | `tidegate.toml`; the variables that name resources |
@@ -43,6 +44,7 @@ pub mod objects;
 pub mod origin;
 pub mod partition;
 pub mod permission;
+pub mod queue;
 #[cfg(feature = "aws-test")]
 pub mod replay;
 pub mod telemetry;

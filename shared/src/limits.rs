@@ -43,6 +43,9 @@ pub const MESSAGE_BYTES: usize = 1024 * 1024;
 /// Messages in one `SendMessageBatch` or `ReceiveMessage` (SQS quotas).
 pub const BATCH_MESSAGES: usize = 10;
 
+/// The longest that a message can be hidden: 12 hours (SQS quotas, "Message visibility timeout").
+pub const VISIBILITY: Duration = Duration::from_hours(12);
+
 /// How long the stream keeps records, as it is deployed: Kinesis's least, and four times as long as the mapping tries.
 pub const STREAM_RETENTION: Duration = Duration::from_hours(24);
 
@@ -53,12 +56,23 @@ pub const SPILL_RETENTION: Duration = Duration::from_hours(4 * 24);
 /// spilled, not from the time when it became a dead letter.
 pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(14 * 24);
 
+/// How long an event may wait to be dispatched, as it is deployed: SQS allows no more. The dispatcher makes an event that has
+/// waited this long, less [`DISPATCH_MARGIN`], a dead letter, since SQS would delete it without a trace.
+pub const DISPATCH_RETENTION: Duration = Duration::from_hours(14 * 24);
+
+/// At least two of the longest waits.
+pub const DISPATCH_MARGIN: Duration = Duration::from_hours(24);
+
 /// How many days an accepted event may take to reach the consumer: on the stream, in the spill queue, in its dead-letter
 /// queue. Claim checks live this much longer than quarantine and the failure destination, since an event may reach those
 /// this late.
 pub const DELIVERY_DAYS: u64 =
     (STREAM_RETENTION.as_secs() + SPILL_RETENTION.as_secs() + DEAD_LETTER_RETENTION.as_secs())
         / (24 * 60 * 60);
+
+/// How many days after it was stored an event may still be dispatched: from the queue, and redriven from its dead-letter queue.
+pub const DISPATCH_DAYS: u64 =
+    (DISPATCH_RETENTION.as_secs() + DEAD_LETTER_RETENTION.as_secs()) / (24 * 60 * 60);
 
 /// The memory with which a Lambda function has one whole processor, in MB. The consumer needs it for compression
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>).

@@ -81,6 +81,18 @@ metrics! {
     BatchEvents: Count, Distribution;
     /// From received by ingest to durable in the archive, in milliseconds.
     Freshness: Milliseconds, Distribution;
+    /// Messages for the dispatcher that the consumer sent. A retried batch sends them again.
+    DispatchesQueued: Count, Sum;
+    /// Events that the target took.
+    EventsDispatched: Count, Sum;
+    /// Calls to the target that failed and are repeated later.
+    DispatchRetries: Count, Sum;
+    /// Events that became dead letters of the dispatch queue.
+    EventsUndelivered: Count, Sum;
+    /// How long a call to the target took, in milliseconds.
+    DispatchLatency: Milliseconds, Distribution;
+    /// From received by ingest to taken by the target, in milliseconds.
+    DispatchAge: Milliseconds, Distribution;
 }
 
 impl Metric {

@@ -28,6 +28,13 @@ pub enum On {
     /// The bucket's objects below a prefix.
     Objects(&'static str),
     SpillQueue,
+    DispatchQueue,
+    /// The dead-letter queue of the dispatch queue.
+    DispatchDeadLetters,
+    /// The table of the slot counter.
+    Rate,
+    /// The secret for the target of dispatch.
+    TargetSecret,
     /// The secret with the document of credentials.
     Credentials,
     /// The function's log group.

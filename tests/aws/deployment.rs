@@ -45,7 +45,7 @@ pub(crate) async fn resources() -> (Resources, String) {
     let [spill_queue, dead] = queues().await;
     let (stream, items_table, ledger_table) = (stream(1).await, table().await, table().await);
     let bucket = bucket().await;
-    (Resources { stream, items_table, ledger_table, bucket, spill_queue }, dead)
+    (Resources { stream, items_table, ledger_table, bucket, spill_queue, dispatch: None }, dead)
 }
 
 fn tenant(name: &str) -> TenantId {
@@ -201,10 +201,10 @@ async fn the_queues(deployment: &AwsDeployment, spill: &str, dead: &str) {
         let messages = deployment.messages(QueueName::Spill).await.unwrap();
         assert_eq!(messages.seen.len(), 12, "reading does not remove them");
     }
-    let letters = deployment.messages(QueueName::Dead).await.unwrap().seen;
+    let letters = deployment.messages(QueueName::SpillDead).await.unwrap().seen;
     assert_eq!(letters[0].body, SpillMessage::of("k", &["0"]).body());
-    deployment.delete_message(QueueName::Dead, &letters[0]).await.unwrap();
-    assert_eq!(deployment.messages(QueueName::Dead).await.unwrap().seen, []);
+    deployment.delete_message(QueueName::SpillDead, &letters[0]).await.unwrap();
+    assert_eq!(deployment.messages(QueueName::SpillDead).await.unwrap().seen, []);
 }
 
 /// The environment of a command for these resources of the emulator.
@@ -266,6 +266,7 @@ async fn the_error_names_a_missing_stream() {
         ledger_table: String::new(),
         bucket: String::new(),
         spill_queue: String::new(),
+        dispatch: None,
     };
     let error = AwsDeployment::open(&sdk(url()), resources).await.unwrap_err();
     assert!(format!("{error:#}").starts_with("the stream `nowhere`"), "{error:#}");

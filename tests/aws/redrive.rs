@@ -80,7 +80,7 @@ async fn a_failed_batch_and_a_dead_letter_are_redriven_to_a_stream_on_aws_once()
     let origin = json!([{"shard": "shardId-000000000000", "sequence_number": "4951", "position": 0}]);
     let expected = [("dead".to_owned(), Value::Null), ("failed".to_owned(), origin)];
     assert_eq!(brought(&target.stream).await, expected);
-    assert_eq!(deployment.messages(QueueName::Dead).await.unwrap().seen, []);
+    assert_eq!(deployment.messages(QueueName::SpillDead).await.unwrap().seen, []);
     assert_eq!(
         deployment.list("redriven/", None).await.unwrap().len(),
         2,

@@ -23,6 +23,7 @@
 //! | `function_url` | `ingest-fn` with Function URL events |
 //! | `reads` | events that are read back, by their own tenant and by others |
 //! | `fixtures` | every payload in `fixtures/` |
+//! | `dispatch` | stored events that are sent to a GraphQL target |
 //! | `foreign` | records of foreign producers |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
@@ -31,6 +32,7 @@ mod accept;
 mod audit;
 mod crash_matrix;
 mod credentials;
+mod dispatch;
 mod dropped;
 mod faults;
 mod fixtures;

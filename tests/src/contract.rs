@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use consumer_fn::environment as of_consumer;
+use dispatch_fn::environment as of_dispatcher;
 use ingest_fn::drain;
 use serde_json::{Value, json};
 use shared::config::{Consumer, Reads, Recipe};
@@ -41,12 +43,18 @@ fn contract() -> Value {
                 &consumer_fn::environment::ENVIRONMENT,
                 consumer_fn::environment::PERMISSIONS,
             ),
+            "dispatch": function(
+                "dispatch-fn",
+                dispatch_fn::environment::ENVIRONMENT,
+                dispatch_fn::environment::PERMISSIONS,
+            ),
         },
         "reads": {
             "enabledVariable": Reads::VARIABLE,
             "variables": ingest_fn::environment::READS_ENVIRONMENT,
             "permissions": ingest_fn::environment::READS_PERMISSIONS.iter().map(permission).collect::<Vec<_>>(),
         },
+        "dispatch": dispatch(),
         "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
         // For the ingest function, where the configuration asks for credentials.
         "credentials": {
@@ -85,6 +93,28 @@ fn contract() -> Value {
     })
 }
 
+/// What is deployed only where dispatch is on.
+fn dispatch() -> Value {
+    let more = |variable: &str, permissions: &[Permission]| {
+        let permissions: Vec<_> = permissions.iter().map(permission).collect();
+        json!({ "variables": [variable], "permissions": permissions })
+    };
+    json!({
+        "messageBytes": limits::MESSAGE_BYTES,
+        "batchMessages": limits::BATCH_MESSAGES,
+        "batchSeconds": dispatch_fn::BATCH_SECONDS,
+        "concurrency": dispatch_fn::CONCURRENCY,
+        "visibilitySeconds": dispatch_fn::VISIBILITY.as_secs(),
+        "receives": dispatch_fn::RECEIVES,
+        "timeoutSeconds": dispatch_fn::TIMEOUT.as_secs(),
+        "retentionSeconds": limits::DISPATCH_RETENTION.as_secs(),
+        "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
+        "rateKey": dispatch_fn::slots::PARTITION_KEY,
+        "ofConsumer": more(of_consumer::DISPATCH_QUEUE, of_consumer::DISPATCH_PERMISSIONS),
+        "withSecret": more(of_dispatcher::SECRET_ARN, of_dispatcher::SECRET_PERMISSIONS),
+    })
+}
+
 fn function(binary: &str, variables: &[&str], permissions: &[Permission]) -> Value {
     json!({ "binary": binary, "variables": variables, "permissions": self::permissions(permissions) })
 }
@@ -102,6 +132,10 @@ fn permission(Permission { action, on }: &Permission) -> Value {
         On::Ledger => "ledger",
         On::Bucket => "bucket",
         On::SpillQueue => "spillQueue",
+        On::DispatchQueue => "dispatchQueue",
+        On::DispatchDeadLetters => "dispatchDeadLetters",
+        On::Rate => "rate",
+        On::TargetSecret => "targetSecret",
         On::Credentials => "credentials",
         On::Logs => "logs",
         On::Everything => "everything",

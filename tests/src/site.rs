@@ -256,6 +256,15 @@ impl LocalRun {
         ids.filter(|id| parent(*id) == Some(me)).collect()
     }
 
+    /// The process ids of one function, such as `dispatch-fn`, that run now.
+    pub fn processes_of(&self, function: &str) -> Vec<u32> {
+        let is_function = |id: &u32| {
+            let arguments = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            arguments.split(|byte| *byte == 0).any(|argument| argument == function.as_bytes())
+        };
+        self.consumers().into_iter().filter(is_function).collect()
+    }
+
     /// Stops it as Ctrl-C does. Returns what it printed.
     pub fn stop(mut self) -> String {
         self.terminate();

@@ -27,6 +27,9 @@ pub struct StoredItem {
     pub trace: Option<String>,
 }
 
+/// Status, attempts and reason.
+pub type StoredDispatch = (Option<String>, u32, Option<String>);
+
 impl StoredData {
     pub fn of(data: &Path) -> Self {
         Self { data: data.to_owned() }
@@ -48,6 +51,16 @@ impl StoredData {
             };
             Ok(((row.get(0)?, row.get(1)?), item))
         });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// `dispatch_status`, `dispatch_attempts` and `dispatch_reason` of each item, by `(pk, sk)`.
+    pub fn dispatches(&self) -> BTreeMap<(String, String), StoredDispatch> {
+        let Some(database) = self.database() else { return BTreeMap::new() };
+        let columns = "pk, sk, dispatch_status, coalesce(dispatch_attempts, 0), dispatch_reason";
+        let mut select = database.prepare(&format!("SELECT {columns} FROM items")).unwrap();
+        let rows = select
+            .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?, row.get(4)?))));
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
 
@@ -132,7 +145,7 @@ impl StoredData {
         self.put_foreign(tenant, line.as_bytes());
     }
 
-    /// The bodies of the messages in a queue: `spill`, or `spill-dead`.
+    /// The bodies of the messages in a queue: `spill`, `spill-dead`, `dispatch` or `dispatch-dead`.
     pub fn messages(&self, queue: &str) -> Vec<String> {
         let Some(database) = self.database() else { return Vec::new() };
         let mut select = database.prepare("SELECT body FROM messages WHERE queue = ?1 ORDER BY id").unwrap();

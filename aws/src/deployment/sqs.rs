@@ -1,8 +1,8 @@
-//! The spill queue and its dead-letter queue.
+//! The spill queue, the dispatch queue, and their dead-letter queues.
 //!
 //! SQS has no call to read a message without receiving it. So a look receives all messages and makes them visible again.
-//! It counts as one of the 500 receives after which a message becomes a dead letter, and while it runs the drain does not
-//! get these messages. If the queue is too long for one look, the rest is only counted.
+//! It counts as one of the receives after which a message becomes a dead letter, and while it runs the drain or the dispatcher
+//! does not get these messages. If the queue is too long for one look, the rest is only counted.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,6 +19,7 @@ use shared::limits;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
+use super::DispatchQueues;
 use crate::doctor::queue::redrive_policy;
 use crate::error::described;
 
@@ -35,11 +36,18 @@ const WAIT: i32 = 1;
 pub(super) struct Queues {
     client: Client,
     spill: String,
+    dispatch: Option<DispatchQueues>,
 }
 
 impl Queues {
-    pub(super) fn new(sdk: &SdkConfig, spill: String) -> Self {
-        Self { client: Client::new(sdk), spill }
+    pub(super) fn new(sdk: &SdkConfig, spill: String, dispatch: Option<DispatchQueues>) -> Self {
+        Self { client: Client::new(sdk), spill, dispatch }
+    }
+
+    pub(super) async fn dispatch_again(&self, body: String) -> anyhow::Result<()> {
+        let url = &self.dispatch.as_ref().context("the deployment has no dispatch queue")?.queue;
+        let sent = self.client.send_message().queue_url(url).message_body(body).send().await;
+        sent.map(drop).map_err(described)
     }
 
     pub(super) async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
@@ -55,7 +63,7 @@ impl Queues {
     }
 
     pub(super) async fn delete(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
-        let url = self.url(queue).await?.context("the spill queue has no dead-letter queue")?;
+        let url = self.url(queue).await?.context("the deployment has no such queue")?;
         let deleted = self.client.delete_message().queue_url(url).receipt_handle(&message.id).send().await;
         deleted.map(drop).map_err(described)
     }
@@ -82,10 +90,15 @@ impl Queues {
         Ok(())
     }
 
-    /// `None` if there is no dead-letter queue.
+    /// `None` if there is no such queue.
     async fn url(&self, queue: QueueName) -> anyhow::Result<Option<String>> {
-        if queue == QueueName::Spill {
-            return Ok(Some(self.spill.clone()));
+        match queue {
+            QueueName::Spill => return Ok(Some(self.spill.clone())),
+            QueueName::Dispatch => return Ok(self.dispatch.as_ref().map(|queues| queues.queue.clone())),
+            QueueName::DispatchDead => {
+                return Ok(self.dispatch.as_ref().map(|queues| queues.dead_letters.clone()));
+            }
+            QueueName::SpillDead => {}
         }
         let Some(policy) = self.attribute(&self.spill, QueueAttributeName::RedrivePolicy).await? else {
             return Ok(None);

@@ -9,7 +9,7 @@ use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture, FunctionResponseType};
-use operate::doctor::facts::{DeployedFunction, HealthAnswer, LiveIngest, SpillMapping};
+use operate::doctor::facts::{DeployedFunction, HealthAnswer, LiveIngest, QueueMapping};
 use serde::Deserialize;
 
 use super::role;
@@ -70,10 +70,10 @@ pub(super) async fn live(sdk: &SdkConfig, name: &str) -> anyhow::Result<LiveInge
     })
 }
 
-pub(super) async fn queue_mappings(sdk: &SdkConfig, name: &str) -> anyhow::Result<Vec<SpillMapping>> {
+pub(super) async fn queue_mappings(sdk: &SdkConfig, name: &str) -> anyhow::Result<Vec<QueueMapping>> {
     let listed = Client::new(sdk).list_event_source_mappings().function_name(name).send().await;
     let listed = listed.with_context(|| format!("the event source mappings of `{name}` cannot be listed"))?;
-    let ours = |found: aws_sdk_lambda::types::EventSourceMappingConfiguration| SpillMapping {
+    let ours = |found: aws_sdk_lambda::types::EventSourceMappingConfiguration| QueueMapping {
         report_batch_item_failures: found
             .function_response_types()
             .contains(&FunctionResponseType::ReportBatchItemFailures),

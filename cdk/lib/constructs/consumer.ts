@@ -8,6 +8,7 @@ import { MINUTE, tidegateMetric } from '../metrics';
 import { FRESHNESS, type Settings } from '../settings';
 import { alarm, ONCE } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
+import type { Dispatch } from './dispatch';
 import type { EventStream } from './event-stream';
 import type { ItemsTable } from './items-table';
 import type { LedgerTable } from './ledger-table';
@@ -20,6 +21,8 @@ export interface ConsumerProps extends ConsumerConfig {
   readonly archive: ArchiveBucket;
   readonly items: ItemsTable;
   readonly ledger: LedgerTable;
+  /** `undefined` where dispatch is off. */
+  readonly dispatch?: Dispatch;
 }
 
 const { mapping } = CONTRACT;
@@ -52,7 +55,9 @@ export class Consumer extends Construct {
         items: props.items.table,
         ledger: props.ledger.table,
         bucket: props.archive.bucket,
+        dispatchQueue: props.dispatch?.queue,
       },
+      more: props.dispatch === undefined ? [] : [CONTRACT.dispatch.ofConsumer],
     });
 
     this.mapping = new EventSourceMapping(this, 'Mapping', {

@@ -5,6 +5,7 @@ import { ManagedPolicy, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Alias, type FunctionUrl, FunctionUrlAuthType, InvokeMode } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { IngestConfig } from '../config';
+import { CONTRACT } from '../contract';
 import { MINUTE, tidegateMetric } from '../metrics';
 import type { Settings } from '../settings';
 import { alarm } from './alarm';
@@ -55,7 +56,10 @@ export class IngestApi extends Construct {
         ledger: props.reads?.ledger.table,
         credentials: props.credentials?.secret,
       },
-      reads: props.reads !== undefined,
+      more: [
+        ...(props.credentials === undefined ? [] : [CONTRACT.credentials]),
+        ...(props.reads === undefined ? [] : [CONTRACT.reads]),
+      ],
     });
 
     // The URL belongs to the alias: a new version gets requests only when traffic is shifted to it.

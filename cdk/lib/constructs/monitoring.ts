@@ -24,9 +24,9 @@ export class Monitoring extends Construct {
     this.letAlarmsPublish();
     if (props.alarmEmail !== undefined) this.topic.addSubscription(new EmailSubscription(props.alarmEmail));
 
-    const { credentials, ingest, stream, spill, consumer, items } = props;
+    const { credentials, ingest, stream, spill, consumer, items, dispatch } = props;
     const notify = new SnsAction(this.topic);
-    const constructs = [credentials, ingest, stream, spill, consumer, items];
+    const constructs = [credentials, ingest, stream, spill, consumer, items, dispatch];
     const alarms: Alarm[] = constructs.flatMap((construct) => construct?.alarms ?? []);
     for (const alarm of alarms) alarm.addAlarmAction(notify);
 

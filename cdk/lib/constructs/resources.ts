@@ -7,7 +7,7 @@ import type { IStream } from 'aws-cdk-lib/aws-kinesis';
 import type { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
-import { CONTRACT, type FunctionContract, type FunctionName, type Permission } from '../contract';
+import { CONTRACT, type Extension, type FunctionName, type Permission } from '../contract';
 
 /** A function gets those that its contract names. */
 export interface Resources {
@@ -16,6 +16,12 @@ export interface Resources {
   readonly ledger?: ITable;
   readonly bucket?: Bucket;
   readonly spillQueue?: IQueue;
+  readonly dispatchQueue?: IQueue;
+  readonly dispatchDeadLetters?: IQueue;
+  /** The table of the slot counter. */
+  readonly rate?: ITable;
+  /** The ARN of the secret for the target of dispatch. */
+  readonly targetSecret?: string;
   /** Only where the configuration asks for credentials. */
   readonly credentials?: ISecret;
 }
@@ -26,40 +32,33 @@ const VALUES: Readonly<Record<string, (resources: Resources) => string | undefin
   TIDEGATE_LEDGER_TABLE: ({ ledger }) => ledger?.tableName,
   TIDEGATE_BUCKET: ({ bucket }) => bucket?.bucketName,
   TIDEGATE_SPILL_QUEUE: ({ spillQueue }) => spillQueue?.queueUrl,
+  TIDEGATE_DISPATCH_QUEUE: ({ dispatchQueue }) => dispatchQueue?.queueUrl,
+  TIDEGATE_DISPATCH_DEAD_LETTERS: ({ dispatchDeadLetters }) => dispatchDeadLetters?.queueUrl,
+  TIDEGATE_RATE_TABLE: ({ rate }) => rate?.tableName,
+  TIDEGATE_DISPATCH_SECRET_ARN: ({ targetSecret }) => targetSecret,
   TIDEGATE_CREDENTIALS_SECRET: ({ credentials }) => credentials?.secretArn,
 };
 
-/** The function's environment variables. */
-export function environment(name: FunctionName, resources: Resources, reads: boolean): Record<string, string> {
-  const { variables } = needs(name, resources, reads);
+/** The function's environment variables. `more` are those that it has under a condition. */
+export function environment(
+  name: FunctionName,
+  resources: Resources,
+  more: readonly Extension[],
+): Record<string, string> {
+  const variables = [CONTRACT.functions[name], ...more].flatMap((contract) => contract.variables);
   return Object.fromEntries(
     variables.map((variable) => [variable, given(VALUES[variable]?.(resources), `${name} reads ${variable}`)]),
   );
 }
 
 /** Allows the role the function's permissions. Logs and traces are granted where they are configured. */
-export function grant(name: FunctionName, role: Role, resources: Resources, reads: boolean): void {
-  for (const permission of needs(name, resources, reads).permissions) {
+export function grant(name: FunctionName, role: Role, resources: Resources, more: readonly Extension[]): void {
+  for (const permission of [CONTRACT.functions[name], ...more].flatMap(({ permissions }) => permissions)) {
     if (permission.on === 'logs' || permission.on === 'everything') continue;
     const arn = given(arnOf(permission, resources), `${name} needs ${permission.action}`);
     role.addToPolicy(new PolicyStatement({ actions: [permission.action], resources: [arn] }));
     if (permission.prefix !== undefined && resources.bucket) acknowledge(role, resources.bucket, permission.prefix);
   }
-}
-
-/** What the function needs; with credentials, and where events are read back, more than always. */
-function needs(
-  name: FunctionName,
-  { credentials }: Resources,
-  reads: boolean,
-): Pick<FunctionContract, 'variables' | 'permissions'> {
-  const parts: Pick<FunctionContract, 'variables' | 'permissions'>[] = [CONTRACT.functions[name]];
-  if (credentials !== undefined) parts.push(CONTRACT.credentials);
-  if (reads) parts.push(CONTRACT.reads);
-  return {
-    variables: parts.flatMap(({ variables }) => variables),
-    permissions: parts.flatMap(({ permissions }) => permissions),
-  };
 }
 
 function arnOf({ on, prefix }: Permission, resources: Resources): string | undefined {
@@ -78,6 +77,14 @@ function arnOf({ on, prefix }: Permission, resources: Resources): string | undef
       return resources.bucket?.arnForObjects(`${prefix ?? ''}*`);
     case 'spillQueue':
       return resources.spillQueue?.queueArn;
+    case 'dispatchQueue':
+      return resources.dispatchQueue?.queueArn;
+    case 'dispatchDeadLetters':
+      return resources.dispatchDeadLetters?.queueArn;
+    case 'rate':
+      return resources.rate?.tableArn;
+    case 'targetSecret':
+      return resources.targetSecret;
     case 'credentials':
       return resources.credentials?.secretArn;
     default:

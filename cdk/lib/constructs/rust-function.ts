@@ -14,7 +14,7 @@ import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { FunctionAssets } from '../assets';
 import type { Architecture as ArchitectureName } from '../config';
-import { CONTRACT, type FunctionName } from '../contract';
+import { CONTRACT, type Extension, type FunctionName } from '../contract';
 import { type Resources, environment, grant } from './resources';
 
 /** The same for all functions. */
@@ -32,8 +32,8 @@ export interface RustFunctionProps extends Platform {
   readonly memoryMb: number;
   readonly timeout: Duration;
   readonly resources: Resources;
-  /** Whether it also reads events back. */
-  readonly reads?: boolean;
+  /** Variables and permissions that it has under a condition. */
+  readonly more?: readonly Extension[];
   readonly tracing: boolean;
   readonly reservedConcurrency?: number;
   /** Whether Lambda logs each invocation. For ingest an invocation is a request: a line would cost more than the request. */
@@ -51,7 +51,6 @@ export class RustFunction extends Construct {
   constructor(scope: Construct, id: string, props: RustFunctionProps) {
     super(scope, id);
     const { binary } = CONTRACT.functions[props.name];
-    const reads = props.reads ?? false;
     this.gigabytes = props.memoryMb / 1024;
     this.logGroup = new LogGroup(this, 'Logs', {
       retention: props.logRetentionDays,
@@ -63,7 +62,8 @@ export class RustFunction extends Construct {
       description: `${binary} of Tidegate`,
     });
     this.logGroup.grantWrite(this.role);
-    grant(props.name, this.role, props.resources, reads);
+    const more = props.more ?? [];
+    grant(props.name, this.role, props.resources, more);
     this.function = new LambdaFunction(this, 'Function', {
       runtime: Runtime.PROVIDED_AL2023,
       handler: 'bootstrap',
@@ -73,7 +73,7 @@ export class RustFunction extends Construct {
       role: this.role,
       memorySize: props.memoryMb,
       timeout: props.timeout,
-      environment: { ...environment(props.name, props.resources, reads), ...props.overrides },
+      environment: { ...environment(props.name, props.resources, more), ...props.overrides },
       reservedConcurrentExecutions: props.reservedConcurrency,
       tracing: props.tracing ? Tracing.ACTIVE : Tracing.DISABLED,
       logGroup: this.logGroup,

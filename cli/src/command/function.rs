@@ -19,7 +19,7 @@ pub(crate) struct FunctionOptions {
 }
 
 fn named(name: &str) -> Result<Function, String> {
-    let mut functions = [Function::Ingest, Function::Drain, Function::Consumer].into_iter();
+    let mut functions = Function::ALL.into_iter();
     functions.find(|function| function.name() == name).ok_or_else(|| "there is no such function".to_owned())
 }
 

@@ -11,10 +11,10 @@ use local::adapters::Adapters;
 use local::data::DataFolder;
 use local::embedded::{Delivery, Left};
 use local::event_source_mapping::{Drained, Rules};
-use local::pipeline::{DELIVERY, Options, Pipeline, Stopped};
+use local::pipeline::{DELIVERY, DISPATCH_VISIBILITY, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
-use shared::config::{AuthMode, Config};
+use shared::config::{self, AuthMode, Config};
 use shared::telemetry::{LogFormat, init_logs};
 
 use crate::options::ConfigOption;
@@ -54,6 +54,9 @@ pub(crate) struct LocalOptions {
     /// Receives of a spilled message before it goes to the dead-letter queue [deployed: 500]
     #[arg(long, value_name = "N", hide = true)]
     receives: Option<u32>,
+    /// Milliseconds for which a received message of the dispatch queue stays hidden [deployed: 360000]
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    dispatch_visibility_ms: Option<Duration>,
 }
 
 /// Runs the pipeline until a signal stops it. A second signal stops it at once.
@@ -66,6 +69,10 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
+    let dispatch = config.dispatch.enabled.then(|| {
+        let config::Dispatch { url, rate_per_second, .. } = &config.dispatch;
+        format!("{url}, at most {rate_per_second} calls a second")
+    });
     let mode = config.auth.mode;
     let longest_text = longest_text(&config);
     let mut stop = Stop::new()?;
@@ -82,13 +89,15 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             delivery: Delivery {
                 visibility: options.visibility_ms.unwrap_or(DELIVERY.visibility),
                 receives: options.receives.unwrap_or(DELIVERY.receives),
+                ..DELIVERY
             },
+            dispatch_visibility: options.dispatch_visibility_ms.unwrap_or(DISPATCH_VISIBILITY),
         },
         Prometheus::install()?,
         adapters,
     )
     .await?;
-    print(welcome(&pipeline, &data, mode, &longest_text))?;
+    print(welcome(&pipeline, &data, mode, &longest_text, dispatch.as_deref()))?;
 
     stop.received().await;
     print(
@@ -128,7 +137,13 @@ fn longest_text(config: &Config) -> String {
     )
 }
 
-fn welcome(pipeline: &Pipeline, data: &DataFolder, mode: AuthMode, longest_text: &str) -> String {
+fn welcome(
+    pipeline: &Pipeline,
+    data: &DataFolder,
+    mode: AuthMode,
+    longest_text: &str,
+    dispatch: Option<&str>,
+) -> String {
     let url = format!("http://{}", pipeline.address());
     let (bucket, database) = (data.bucket(), data.database_file());
     let (bucket, database) = (bucket.display(), database.display());
@@ -144,7 +159,7 @@ Tidegate {version} runs on this machine.
   requests  {url}/ingest
   metrics   {url}/metrics
   objects   {bucket}/events/
-  items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'
+  items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'{dispatch}
 {longest_text}
 Send an event{signed}:
 
@@ -159,10 +174,11 @@ Within five seconds it is an item and an archive line:
 Press Ctrl-C to stop it. It first stores what it has accepted.
 "#,
         version = env!("CARGO_PKG_VERSION"),
+        dispatch = dispatch.map_or_else(String::new, |to| format!("\n  dispatch  {to}")),
     )
 }
 
-fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) -> anyhow::Result<()> {
+fn report(Stopped { stream, spill, dispatch }: Stopped, data: &DataFolder) -> anyhow::Result<()> {
     let Drained { complete, batches, records, discarded, remaining } = stream;
     print(format_args!("Drained {records} records in {batches} batches into items and objects."))?;
     if discarded > 0 {
@@ -185,6 +201,17 @@ fn report(Stopped { stream, spill }: Stopped, data: &DataFolder) -> anyhow::Resu
         print(format_args!(
             "{dead} messages never reached the stream; they are in the dead-letter queue: sqlite3 {} \"SELECT body FROM messages WHERE queue = 'spill-dead'\"",
             data.database_file().display()
+        ))?;
+    }
+    let Left { waiting, dead } = dispatch;
+    if waiting > 0 {
+        print(format_args!(
+            "{waiting} events are not dispatched yet; they are sent after the next start with `dispatch.enabled = true`."
+        ))?;
+    }
+    if dead > 0 {
+        print(format_args!(
+            "{dead} events could not be dispatched; they are dead letters: `tidegate redrive --source dispatch` shows them, and sends them again with --apply."
         ))?;
     }
     Ok(())

@@ -46,6 +46,8 @@ enum SourceArgument {
     FailureDestination,
     /// Spilled messages that never reached the stream
     DeadLetters,
+    /// Stored events that the target of dispatch refused
+    Dispatch,
     /// Dropped events, on the stream (only if named)
     Stream,
 }
@@ -56,6 +58,7 @@ impl From<SourceArgument> for FailureSource {
             SourceArgument::Quarantine => Self::Quarantine,
             SourceArgument::FailureDestination => Self::FailureDestination,
             SourceArgument::DeadLetters => Self::DeadLetters,
+            SourceArgument::Dispatch => Self::Dispatch,
             SourceArgument::Stream => Self::Stream,
         }
     }

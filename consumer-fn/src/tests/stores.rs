@@ -5,10 +5,13 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
+use shared::format::dispatch_message::DispatchMessage;
 use shared::gzip::{self, Cap};
+use shared::limits;
 pub(super) use shared::objects::memory::Fault;
 use shared::objects::memory::{MemoryObjects, Plan, no_faults};
 
+use crate::dispatch::{DispatchFailure, DispatchQueue, OutgoingDispatch};
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::ledger::{Ledger, LedgerFailure, Progress, Written};
 use shared::format::manifest_row::ManifestRow;
@@ -114,6 +117,52 @@ impl Items {
             }
             _ => TakenOver::Changed,
         }
+    }
+}
+
+/// The dispatch queue.
+#[derive(Clone)]
+pub(super) struct DispatchMessages {
+    sent: Arc<Mutex<Vec<OutgoingDispatch>>>,
+    plan: Plan,
+}
+
+impl Default for DispatchMessages {
+    fn default() -> Self {
+        Self { sent: Arc::default(), plan: no_faults() }
+    }
+}
+
+impl DispatchMessages {
+    /// From now on, messages fail as `plan` says for their tenant.
+    pub(super) fn fail(&mut self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
+        self.plan = Arc::new(Mutex::new(plan));
+    }
+
+    /// Takes the messages that were sent.
+    pub(super) fn take(&self) -> Vec<DispatchMessage> {
+        let sent = std::mem::take(&mut *self.sent.lock().unwrap());
+        sent.iter().map(|message| DispatchMessage::read(&message.body).unwrap()).collect()
+    }
+}
+
+impl DispatchQueue for DispatchMessages {
+    async fn send(&self, messages: &[OutgoingDispatch]) -> Vec<Result<(), DispatchFailure>> {
+        let bytes: usize = messages.iter().map(|message| message.body.len()).sum();
+        assert!(messages.len() <= limits::BATCH_MESSAGES && bytes <= limits::MESSAGE_BYTES);
+        let mut answers = Vec::new();
+        for message in messages {
+            let fault = (self.plan.lock().unwrap())(message.tenant.as_str());
+            if !matches!(fault, Some(Fault::Throttled | Fault::Refused | Fault::Hangs)) {
+                self.sent.lock().unwrap().push(message.clone());
+            }
+            answers.push(match fault {
+                None => Ok(()),
+                Some(Fault::Hangs) => pending().await,
+                Some(_) => Err(DispatchFailure("internal error".to_owned())),
+            });
+        }
+        answers
     }
 }
 

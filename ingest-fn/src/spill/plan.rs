@@ -1,11 +1,9 @@
-//! Which lines share a message, and which messages a call: values in, values out.
+//! Which lines share a message: values in, values out.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use bytes::Bytes;
 use shared::format::spill_message::SpillMessage;
-use shared::limits;
 
 use crate::publish::OutgoingLine;
 
@@ -38,25 +36,6 @@ pub(super) fn messages(lines: Vec<OutgoingLine>) -> Vec<Planned> {
     groups.into_iter().map(planned).collect()
 }
 
-/// Calls that send messages of these sizes, in their order: each call a range of them, within the limits.
-pub(super) fn calls(sizes: &[usize]) -> Vec<Range<usize>> {
-    let mut calls: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (index, size) in sizes.iter().enumerate() {
-        match calls.last_mut() {
-            Some(call) if call.len() < limits::BATCH_MESSAGES && bytes + size <= limits::MESSAGE_BYTES => {
-                call.end += 1;
-                bytes += size;
-            }
-            _ => {
-                calls.push(index..index + 1);
-                bytes = *size;
-            }
-        }
-    }
-    calls
-}
-
 /// The lines of a message to be.
 struct Group {
     partition_key: String,
@@ -82,7 +61,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-
+    use shared::limits;
     use shared::noise::noise;
 
     use super::*;
@@ -93,13 +72,6 @@ mod tests {
             line: Bytes::copy_from_slice(text.as_bytes()),
             is_head: false,
         }
-    }
-
-    #[test]
-    fn a_call_has_ten_messages_and_a_mebibyte_at_most() {
-        assert_eq!(calls(&[100; 25]), [0..10, 10..20, 20..25]);
-        assert_eq!(calls(&[limits::MESSAGE_BYTES, 1, limits::MESSAGE_BYTES - 1, 1]), [0..1, 1..3, 3..4]);
-        assert!(calls(&[]).is_empty());
     }
 
     #[test]

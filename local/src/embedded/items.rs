@@ -173,6 +173,7 @@ pub(super) mod tests {
     use rusqlite::types::Value;
     use shared::fields::Fields;
     use shared::format::facts::{Facts, Source};
+    use shared::format::item::{DISPATCH_ATTEMPTS, DISPATCH_REASON, DISPATCH_STATUS};
     use shared::tier::Tier;
     use shared::time::Timestamp;
 
@@ -180,7 +181,7 @@ pub(super) mod tests {
     use crate::embedded::database::value;
 
     /// An item with every optional member.
-    pub(in crate::embedded) fn item() -> Item {
+    pub(crate) fn item() -> Item {
         let at = Timestamp::from_unix_ms(1_795_253_400_123);
         Item {
             facts: Facts {
@@ -220,7 +221,10 @@ pub(super) mod tests {
             Ok(names.into_iter().zip(values).collect::<BTreeMap<_, _>>())
         };
         let attribute = |(name, attribute): (&str, _)| (name.to_owned(), value(attribute));
-        let expected: BTreeMap<_, _> = item().attributes().into_iter().map(attribute).collect();
+        let mut expected: BTreeMap<_, _> = item().attributes().into_iter().map(attribute).collect();
+        for of_dispatch in [DISPATCH_STATUS, DISPATCH_ATTEMPTS, DISPATCH_REASON] {
+            expected.insert(of_dispatch.to_owned(), Value::Null);
+        }
         assert_eq!(items.0.call(row).await.unwrap(), expected);
     }
 

@@ -1,21 +1,47 @@
-//! The spill queue and its dead-letter queue. As in SQS, a message has a visibility time-out and a count of receives.
+//! The spill queue, the dispatch queue and their dead-letter queues. As in SQS, a message has a visibility time-out and a count of receives.
 
 use std::time::Duration;
 
+use consumer_fn::dispatch::{DispatchFailure, DispatchQueue, OutgoingDispatch};
+use dispatch_fn::Inbox;
+use dispatch_fn::inbox::InboxFailure;
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
 use operate::deployment::{QueueName, QueuedMessage};
 use rusqlite::{Connection, Transaction, named_params, params};
+use shared::format::dispatch_message::DispatchMessage;
 use shared::limits;
 use shared::time::{Clock, Timestamp};
 
 use super::database::Database;
 use super::error::DatabaseError;
 
-const SPILL: &str = "spill";
-const DEAD: &str = "spill-dead";
+/// A queue with its dead-letter queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalQueue {
+    Spill,
+    Dispatch,
+}
+
+impl LocalQueue {
+    /// As its messages name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Spill => "spill",
+            Self::Dispatch => "dispatch",
+        }
+    }
+
+    fn dead(self) -> &'static str {
+        match self {
+            Self::Spill => "spill-dead",
+            Self::Dispatch => "dispatch-dead",
+        }
+    }
+}
 
 #[derive(Clone)]
 pub struct EmbeddedQueue {
+    pub queue: LocalQueue,
     pub database: Database,
     pub clock: Clock,
 }
@@ -27,6 +53,8 @@ pub struct Delivery {
     pub visibility: Duration,
     /// `maxReceiveCount`: after so many receives, a message goes to the dead-letter queue.
     pub receives: u32,
+    /// The most messages in a batch.
+    pub messages: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,32 +70,33 @@ pub struct Received {
 /// The number of messages in the two queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
-    /// In the spill queue, including hidden ones.
+    /// In the queue, including hidden ones.
     pub waiting: u64,
     /// In the dead-letter queue.
     pub dead: u64,
 }
 
 impl EmbeddedQueue {
-    /// At most 10 visible messages, the oldest first. Their bodies have at most `bytes` together, unless it is one
+    /// The visible messages of a batch, the oldest first. Their bodies have at most `bytes` together, unless it is one
     /// message. They become visible again after the visibility time-out, unless they are deleted.
     pub async fn receive(&self, bytes: usize, delivery: Delivery) -> Result<Vec<Received>, DatabaseError> {
         let now = self.clock.now();
         let hidden_until = now.plus(delivery.visibility).unix_ms();
         let now = now.unix_ms();
         // Most of the time the queue is empty. A read finds that out without a write transaction.
+        let queue = self.queue;
         let visible = self.database.call(move |connection| {
             let mut any = connection.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND visible_ms <= ?2)",
             )?;
-            any.query_row(params![SPILL, now], |row| row.get(0))
+            any.query_row(params![queue.name(), now], |row| row.get(0))
         });
         if !visible.await? {
             return Ok(Vec::new());
         }
         let received = self.database.write(move |transaction| {
-            move_dead_letters(transaction, now, delivery.receives)?;
-            let received = oldest(transaction, now, bytes)?;
+            move_dead_letters(transaction, queue, now, delivery.receives)?;
+            let received = oldest(transaction, queue, now, bytes, delivery.messages)?;
             for message in &received {
                 transaction.execute(
                     "UPDATE messages SET visible_ms = ?2, receives = receives + 1 WHERE id = ?1",
@@ -92,8 +121,10 @@ impl EmbeddedQueue {
     /// The messages of a queue in order, including hidden ones. This does not count as a receive.
     pub async fn messages(&self, queue: QueueName) -> Result<Vec<QueuedMessage>, DatabaseError> {
         let queue = match queue {
-            QueueName::Spill => SPILL,
-            QueueName::Dead => DEAD,
+            QueueName::Spill => LocalQueue::Spill.name(),
+            QueueName::SpillDead => LocalQueue::Spill.dead(),
+            QueueName::Dispatch => LocalQueue::Dispatch.name(),
+            QueueName::DispatchDead => LocalQueue::Dispatch.dead(),
         };
         let look = move |connection: &mut Connection| {
             let mut select = connection
@@ -110,19 +141,21 @@ impl EmbeddedQueue {
 
     /// Makes hidden messages visible. Called at the start, when no process can be working on them.
     pub async fn release(&self) -> Result<(), DatabaseError> {
-        let release = |transaction: &Transaction<'_>| {
-            transaction.execute("UPDATE messages SET visible_ms = 0 WHERE queue = ?1", [SPILL]).map(drop)
+        let queue = self.queue.name();
+        let release = move |transaction: &Transaction<'_>| {
+            transaction.execute("UPDATE messages SET visible_ms = 0 WHERE queue = ?1", [queue]).map(drop)
         };
         self.database.write(release).await
     }
 
     pub async fn left(&self) -> Result<Left, DatabaseError> {
+        let queue = self.queue;
         self.database
-            .call(|connection| {
+            .call(move |connection| {
                 let mut count =
                     connection.prepare_cached("SELECT count(*) FROM messages WHERE queue = ?1")?;
                 let mut count = |queue| count.query_row([queue], |row| row.get::<_, i64>(0));
-                let (waiting, dead) = (count(SPILL)?, count(DEAD)?);
+                let (waiting, dead) = (count(queue.name())?, count(queue.dead())?);
                 Ok(Left { waiting: waiting.unsigned_abs(), dead: dead.unsigned_abs() })
             })
             .await
@@ -130,27 +163,39 @@ impl EmbeddedQueue {
 }
 
 /// Moves visible messages that were received too often to the dead-letter queue.
-fn move_dead_letters(transaction: &Transaction<'_>, now: i64, receives: u32) -> rusqlite::Result<()> {
+fn move_dead_letters(
+    transaction: &Transaction<'_>,
+    queue: LocalQueue,
+    now: i64,
+    receives: u32,
+) -> rusqlite::Result<()> {
     let moved = transaction.execute(
-        "UPDATE messages SET queue = :dead, visible_ms = 0 WHERE queue = :spill AND visible_ms <= :now AND receives >= :receives",
-        named_params! {":dead": DEAD, ":spill": SPILL, ":now": now, ":receives": receives},
+        "UPDATE messages SET queue = :dead, visible_ms = 0 WHERE queue = :queue AND visible_ms <= :now AND receives >= :receives",
+        named_params! {":dead": queue.dead(), ":queue": queue.name(), ":now": now, ":receives": receives},
     )?;
     if moved > 0 {
         tracing::error!(
             messages = moved,
+            queue = queue.name(),
             "messages failed {receives} times and were moved to the dead-letter queue"
         );
     }
     Ok(())
 }
 
-fn oldest(transaction: &Transaction<'_>, now: i64, bytes: usize) -> rusqlite::Result<Vec<Received>> {
+fn oldest(
+    transaction: &Transaction<'_>,
+    queue: LocalQueue,
+    now: i64,
+    bytes: usize,
+    messages: usize,
+) -> rusqlite::Result<Vec<Received>> {
     let mut select = transaction.prepare_cached(
         "SELECT id, body, receives + 1, sent_ms FROM messages WHERE queue = ?1 AND visible_ms <= ?2 ORDER BY id",
     )?;
-    let mut rows = select.query(params![SPILL, now])?;
+    let mut rows = select.query(params![queue.name(), now])?;
     let (mut received, mut sum) = (Vec::new(), 0);
-    while received.len() < limits::BATCH_MESSAGES
+    while received.len() < messages
         && let Some(row) = rows.next()?
     {
         let id: i64 = row.get(0)?;
@@ -165,24 +210,71 @@ fn oldest(transaction: &Transaction<'_>, now: i64, bytes: usize) -> rusqlite::Re
     Ok(received)
 }
 
-impl SpillQueue for EmbeddedQueue {
-    async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
-        let bytes: usize = messages.iter().map(|message| message.body().len()).sum();
-        if messages.len() > limits::BATCH_MESSAGES || bytes > limits::MESSAGE_BYTES {
-            // Like SQS, refuse the whole call.
-            let failure = SpillFailure(format!("a call of {} messages and {bytes} bytes", messages.len()));
-            return vec![Err(failure); messages.len()];
+impl Received {
+    /// Names this receive of the message.
+    pub(crate) fn receipt(&self) -> String {
+        format!("{}-{}", self.id, self.receives)
+    }
+}
+
+impl EmbeddedQueue {
+    /// Sends the messages of one call: all or none. Like SQS, it refuses a call over the limits as a whole.
+    async fn send_bodies(&self, queue: &'static str, bodies: Vec<String>) -> Result<(), String> {
+        let bytes: usize = bodies.iter().map(String::len).sum();
+        if bodies.len() > limits::BATCH_MESSAGES || bytes > limits::MESSAGE_BYTES {
+            return Err(format!("a call of {} messages and {bytes} bytes", bodies.len()));
         }
-        let bodies: Vec<_> = messages.iter().map(|message| message.body().to_owned()).collect();
         let now = self.clock.now().unix_ms();
         let sent = self.database.write(move |transaction| {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO messages (queue, body, sent_ms, visible_ms) VALUES (?1, ?2, ?3, ?3)",
             )?;
-            bodies.iter().try_for_each(|body| insert.execute(params![SPILL, body, now]).map(drop))
+            bodies.iter().try_for_each(|body| insert.execute(params![queue, body, now]).map(drop))
         });
-        let sent = sent.await.map_err(|error| SpillFailure(error.to_string()));
+        sent.await.map_err(|error| error.to_string())
+    }
+
+    /// Puts a message into the queue again, as an operator does.
+    pub(crate) async fn send_again(&self, body: String) -> Result<(), String> {
+        self.send_bodies(self.queue.name(), vec![body]).await
+    }
+}
+
+impl SpillQueue for EmbeddedQueue {
+    async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
+        let bodies = messages.iter().map(|message| message.body().to_owned()).collect();
+        let sent = self.send_bodies(self.queue.name(), bodies).await.map_err(SpillFailure);
         vec![sent; messages.len()]
+    }
+}
+
+impl DispatchQueue for EmbeddedQueue {
+    async fn send(&self, messages: &[OutgoingDispatch]) -> Vec<Result<(), DispatchFailure>> {
+        let bodies = messages.iter().map(|message| message.body.clone()).collect();
+        let sent = self.send_bodies(self.queue.name(), bodies).await.map_err(DispatchFailure);
+        vec![sent; messages.len()]
+    }
+}
+
+impl Inbox for EmbeddedQueue {
+    async fn postpone(&self, receipt: &str, wait: Duration) -> Result<(), InboxFailure> {
+        let until = self.clock.now().plus(wait).unix_ms();
+        let receipt = receipt.to_owned();
+        let changed = self.database.write(move |transaction| {
+            let (id, receives) = receipt.split_once('-').unwrap_or_default();
+            // A message that was received again has another receipt.
+            let update = "UPDATE messages SET visible_ms = ?3 WHERE id = ?1 AND receives = ?2";
+            transaction.execute(update, params![id, receives, until])
+        });
+        match changed.await {
+            Ok(1) => Ok(()),
+            Ok(_) => Err(InboxFailure("the receipt is not valid any more".to_owned())),
+            Err(error) => Err(InboxFailure(error.to_string())),
+        }
+    }
+
+    async fn dead_letter(&self, message: &DispatchMessage) -> Result<(), InboxFailure> {
+        self.send_bodies(self.queue.dead(), vec![message.body()]).await.map_err(InboxFailure)
     }
 }
 
@@ -193,7 +285,7 @@ mod tests {
 
     use super::*;
 
-    const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(10), receives: 2 };
+    const DELIVERY: Delivery = Delivery { visibility: Duration::from_secs(10), receives: 2, messages: 10 };
 
     /// A queue and its clock, in Unix milliseconds.
     fn queue() -> (tempfile::TempDir, EmbeddedQueue, Arc<AtomicI64>) {
@@ -202,12 +294,12 @@ mod tests {
         let of_clock = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp::from_unix_ms(of_clock.load(Ordering::Relaxed)));
         let database = Database::open(&folder.path().join("queue.sqlite")).unwrap();
-        (folder, EmbeddedQueue { database, clock }, now)
+        (folder, EmbeddedQueue { queue: LocalQueue::Spill, database, clock }, now)
     }
 
     async fn send(queue: &EmbeddedQueue, keys: &[&str]) {
         let messages: Vec<_> = keys.iter().map(|key| SpillMessage::of(key, &["{}"])).collect();
-        assert!(queue.send(&messages).await.iter().all(Result::is_ok));
+        assert!(SpillQueue::send(queue, &messages).await.iter().all(Result::is_ok));
     }
 
     /// Receives messages and returns their ids.
@@ -256,7 +348,7 @@ mod tests {
             assert_eq!(ids, [("1", 7), ("2", 7)], "a hidden and a visible message");
             assert_eq!(seen[1].body, SpillMessage::of("b", &["{}"]).body());
         }
-        assert_eq!(queue.messages(QueueName::Dead).await.unwrap(), []);
+        assert_eq!(queue.messages(QueueName::SpillDead).await.unwrap(), []);
         assert_eq!(receive(&queue, 1_000).await, ["2"]);
     }
 
@@ -276,7 +368,34 @@ mod tests {
     async fn a_call_over_the_limits_is_refused_as_a_whole() {
         let (_folder, queue, _now) = queue();
         let message = SpillMessage::of("a", &["{}"]);
-        assert!(queue.send(&vec![message; 11]).await.iter().all(Result::is_err));
+        assert!(SpillQueue::send(&queue, &vec![message; 11]).await.iter().all(Result::is_err));
         assert_eq!(queue.left().await.unwrap(), Left::default());
+    }
+
+    #[tokio::test]
+    async fn a_postponed_message_is_hidden_until_then_and_an_old_receipt_hides_nothing() {
+        let (_folder, queue, now) = queue();
+        send(&queue, &["a"]).await;
+        let received = queue.receive(1_000, DELIVERY).await.unwrap();
+        queue.postpone(&received[0].receipt(), Duration::from_secs(3)).await.unwrap();
+        now.store(2_999, Ordering::Relaxed);
+        assert!(receive(&queue, 1_000).await.is_empty());
+        now.store(3_000, Ordering::Relaxed);
+        assert_eq!(receive(&queue, 1_000).await, ["1"]);
+        let late = queue.postpone(&received[0].receipt(), Duration::from_secs(3)).await;
+        assert_eq!(late.unwrap_err().to_string(), "the receipt is not valid any more");
+    }
+
+    #[tokio::test]
+    async fn the_two_queues_do_not_see_each_others_messages() {
+        let (_folder, spill, _now) = queue();
+        let dispatch = EmbeddedQueue { queue: LocalQueue::Dispatch, ..spill.clone() };
+        send(&spill, &["a"]).await;
+        assert_eq!(dispatch.left().await.unwrap(), Left::default());
+        dispatch.send_again("b".to_owned()).await.unwrap();
+        assert_eq!(receive(&spill, 1_000).await, ["1"]);
+        assert_eq!(receive(&dispatch, 1_000).await, ["2"]);
+        dispatch.release().await.unwrap();
+        assert!(receive(&spill, 1_000).await.is_empty());
     }
 }

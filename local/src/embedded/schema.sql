@@ -47,6 +47,9 @@ CREATE TABLE items (
     expires_at INTEGER,
     received_partition TEXT,
     trace TEXT,
+    dispatch_status TEXT,
+    dispatch_attempts INTEGER,
+    dispatch_reason TEXT,
     PRIMARY KEY (pk, sk)
 ) STRICT;
 -- The index by time: of the items that have a partition in it.
@@ -102,3 +105,9 @@ CREATE TABLE messages (
     receives INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX messages_by_queue ON messages (queue, visible_ms);
+
+-- The slot counter of dispatch, one row: when the next free slot begins, in microseconds since the Unix epoch.
+CREATE TABLE rate (
+    pk TEXT PRIMARY KEY,
+    next_slot INTEGER NOT NULL
+) STRICT;

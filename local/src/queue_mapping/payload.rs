@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::embedded::Received;
 
-pub(super) fn render(batch: &[Received]) -> Bytes {
-    let records: Vec<_> = batch.iter().map(record).collect();
+pub(super) fn render(queue: &str, batch: &[Received]) -> Bytes {
+    let records: Vec<_> = batch.iter().map(|message| record(queue, message)).collect();
     json!({"Records": records}).to_string().into()
 }
 
-fn record(message: &Received) -> Value {
+fn record(queue: &str, message: &Received) -> Value {
     let sent = message.sent_ms.to_string();
     json!({
         "messageId": message.id,
-        "receiptHandle": format!("{}-{}", message.id, message.receives),
+        "receiptHandle": message.receipt(),
         "body": message.body,
         "attributes": {
             "ApproximateReceiveCount": message.receives.to_string(),
@@ -27,7 +27,7 @@ fn record(message: &Received) -> Value {
         "messageAttributes": {},
         "md5OfBody": format!("{:032x}", u128::from_be_bytes(Md5::digest(&message.body).into())),
         "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:local:000000000000:spill",
+        "eventSourceARN": format!("arn:aws:sqs:local:000000000000:{queue}"),
         "awsRegion": "local",
     })
 }
@@ -41,7 +41,7 @@ mod tests {
         let message =
             Received { id: "7".into(), body: "Test".into(), receives: 2, sent_ms: 1_545_082_649_183 };
         // The order of members depends on how serde_json is built.
-        let rendered: Value = serde_json::from_slice(&render(&[message])).unwrap();
+        let rendered: Value = serde_json::from_slice(&render("spill", &[message])).unwrap();
         let expected = json!({"Records": [{
             "messageId": "7",
             "receiptHandle": "7-2",

@@ -257,7 +257,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     }
 
     pub(super) async fn queues(&mut self) -> anyhow::Result<()> {
-        for queue in [QueueName::Spill, QueueName::Dead] {
+        for queue in [QueueName::Spill, QueueName::SpillDead] {
             let messages = self.deployment.messages(queue).await?;
             self.facts.hidden_messages += messages.hidden;
             for message in messages.seen {
@@ -272,7 +272,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                 let events = events.into_iter().filter(|event| self.facts.span.has(event.received_at));
                 match queue {
                     QueueName::Spill => self.facts.spilled.extend(events),
-                    QueueName::Dead => self.facts.dead.extend(events),
+                    _ => self.facts.dead.extend(events),
                 }
             }
         }

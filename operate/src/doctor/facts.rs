@@ -15,7 +15,7 @@ pub struct DeployedStack {
     /// From the stream to the consumer.
     pub mapping: StreamMapping,
     /// From the spill queue to the drain. There should be exactly one.
-    pub spill_mappings: Vec<SpillMapping>,
+    pub spill_mappings: Vec<QueueMapping>,
     /// The version that the Function URL's alias names.
     pub ingest: DeployedFunction,
     pub consumer: DeployedFunction,
@@ -29,10 +29,24 @@ pub struct DeployedStack {
     pub spill: DeployedQueue,
     /// The dead-letter queue of the spill queue.
     pub dead_letters: DeployedQueue,
+    /// `None` where dispatch is off.
+    pub dispatch: Option<DeployedDispatch>,
     /// The stack's alarms by name; `None` if CloudWatch does not have it any more.
     pub alarms: Vec<(String, Option<Alarm>)>,
     /// The topic that the alarms publish to.
     pub alarm_topic: Topic,
+}
+
+/// The dispatcher and what it works with.
+#[derive(Clone, Debug)]
+pub struct DeployedDispatch {
+    pub function: DeployedFunction,
+    /// From the dispatch queue to the function. There should be exactly one.
+    pub mappings: Vec<QueueMapping>,
+    pub queue: DeployedQueue,
+    pub dead_letters: DeployedQueue,
+    /// The table of the slot counter.
+    pub rate: DeployedTable,
 }
 
 /// The mapping from the stream, as Lambda's API describes it.
@@ -66,7 +80,7 @@ impl StreamMapping {
 
 /// A mapping from a queue.
 #[derive(Clone, Debug)]
-pub struct SpillMapping {
+pub struct QueueMapping {
     pub id: String,
     /// Lambda's word, such as `Enabled`.
     pub state: String,

@@ -38,6 +38,12 @@ pub(super) fn check(
     function(deployment, ingest, ingest_names, ingest_mb, ingest_time, report);
     function(deployment, drain, drain_names, 0, drain_time, report);
     function(deployment, consumer, consumer_names, consumer_mb, config.consumer.timeout(), report);
+    if let Some(dispatch) = &deployment.dispatch {
+        let (names, time) = (dispatch_fn::environment::ENVIRONMENT, dispatch_fn::TIMEOUT);
+        function(deployment, &dispatch.function, names, 0, time, report);
+        let names = [consumer_fn::environment::DISPATCH_QUEUE];
+        function(deployment, consumer, &names, 0, Duration::ZERO, report);
+    }
     together(deployment, report);
     serving(deployment, fingerprint, report);
 }
@@ -96,6 +102,9 @@ fn resource<'a>(deployment: &'a DeployedStack, variable: &str) -> Option<&'a str
         "TIDEGATE_LEDGER_TABLE" => name(&deployment.ledger.arn),
         "TIDEGATE_BUCKET" => Some(&deployment.bucket.name),
         "TIDEGATE_SPILL_QUEUE" => Some(&deployment.spill.url),
+        "TIDEGATE_DISPATCH_QUEUE" => Some(&deployment.dispatch.as_ref()?.queue.url),
+        "TIDEGATE_DISPATCH_DEAD_LETTERS" => Some(&deployment.dispatch.as_ref()?.dead_letters.url),
+        "TIDEGATE_RATE_TABLE" => name(&deployment.dispatch.as_ref()?.rate.arn),
         _ => None,
     }
 }

@@ -4,16 +4,25 @@ use shared::config::Config;
 use shared::format::item::BY_RECEIVED_AT;
 use shared::permission::{On, Permission};
 
-use super::facts::{DeployedFunction, DeployedStack, Statement};
+use super::facts::{DeployedDispatch, DeployedFunction, DeployedStack, Statement};
 use super::report::DoctorReport;
 
 pub(super) fn check(deployment: &DeployedStack, config: &Config, reads: bool, report: &mut DoctorReport) {
-    let DeployedStack { ingest, consumer, drain, .. } = deployment;
+    let DeployedStack { ingest, consumer, drain, dispatch, .. } = deployment;
     let to_read = if reads { ingest_fn::environment::READS_PERMISSIONS } else { &[] };
     let to_accept = ingest_fn::environment::permissions(config);
     role(deployment, ingest, &[&to_accept[..], to_read].concat(), report);
     role(deployment, drain, ingest_fn::environment::DRAIN_PERMISSIONS, report);
-    role(deployment, consumer, consumer_fn::environment::PERMISSIONS, report);
+    let mut of_consumer = consumer_fn::environment::PERMISSIONS.to_vec();
+    if let Some(DeployedDispatch { function, .. }) = dispatch {
+        of_consumer.extend(consumer_fn::environment::DISPATCH_PERMISSIONS);
+        let mut of_dispatcher = dispatch_fn::environment::PERMISSIONS.to_vec();
+        if function.variables.contains_key(dispatch_fn::environment::SECRET_ARN) {
+            of_dispatcher.extend(dispatch_fn::environment::SECRET_PERMISSIONS);
+        }
+        role(deployment, function, &of_dispatcher, report);
+    }
+    role(deployment, consumer, &of_consumer, report);
 }
 
 fn role(
@@ -64,12 +73,22 @@ fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> Strin
     let partition = parts.nth(1).unwrap_or_default();
     let (region, account) = (parts.nth(1).unwrap_or_default(), parts.next().unwrap_or_default());
     let bucket = &deployment.bucket.name;
+    let dispatch = |arn: fn(&DeployedDispatch) -> &String| {
+        deployment.dispatch.as_ref().map_or_else(String::new, |dispatch| arn(dispatch).clone())
+    };
     match on {
         On::Stream => deployment.stream.arn.clone(),
         On::Items => deployment.items.arn.clone(),
         On::ItemsByTime => format!("{}/index/{BY_RECEIVED_AT}", deployment.items.arn),
         On::Ledger => deployment.ledger.arn.clone(),
         On::SpillQueue => deployment.spill.arn.clone(),
+        On::DispatchQueue => dispatch(|dispatch| &dispatch.queue.arn),
+        On::DispatchDeadLetters => dispatch(|dispatch| &dispatch.dead_letters.arn),
+        On::Rate => dispatch(|dispatch| &dispatch.rate.arn),
+        // A secret of the operator's: any that the variable names.
+        On::TargetSecret => {
+            function.variables.get(dispatch_fn::environment::SECRET_ARN).cloned().unwrap_or_default()
+        }
         // Secrets Manager adds six characters to a secret's name. Its variable has the whole ARN.
         On::Credentials => {
             let [name] = ingest_fn::environment::CREDENTIALS_ENVIRONMENT else {

@@ -32,6 +32,10 @@ fn function(
             "TIDEGATE_ITEMS_TABLE" => "items",
             "TIDEGATE_LEDGER_TABLE" => "ledger",
             "TIDEGATE_SPILL_QUEUE" => "https://sqs/spill",
+            "TIDEGATE_DISPATCH_QUEUE" => "https://sqs/dispatch",
+            "TIDEGATE_DISPATCH_DEAD_LETTERS" => "https://sqs/dispatch-dead",
+            "TIDEGATE_RATE_TABLE" => "rate",
+            "TIDEGATE_DISPATCH_SECRET_ARN" => "arn:aws:secretsmanager:secret",
             "TIDEGATE_CREDENTIALS_SECRET" => {
                 "arn:aws:secretsmanager:eu-central-1:1:secret:Credentials-x1y2z3"
             }
@@ -47,6 +51,10 @@ fn function(
             On::Items => arn("dynamodb", "table/items"),
             On::Ledger => arn("dynamodb", "table/ledger"),
             On::SpillQueue => arn("sqs", "spill"),
+            On::DispatchQueue => arn("sqs", "dispatch"),
+            On::DispatchDeadLetters => arn("sqs", "dispatch-dead"),
+            On::Rate => arn("dynamodb", "table/rate"),
+            On::TargetSecret => "arn:aws:secretsmanager:secret".to_owned(),
             On::Credentials => "arn:aws:secretsmanager:eu-central-1:1:secret:Credentials-x1y2z3".to_owned(),
             On::Bucket => "arn:aws:s3:::archive".to_owned(),
             On::Objects(prefix) => format!("arn:aws:s3:::archive/{prefix}*"),
@@ -130,7 +138,7 @@ fn as_deployed() -> DeployedStack {
             failure_destination: Some("arn:aws:s3:::archive".to_owned()),
             rules: Rules::default(),
         },
-        spill_mappings: vec![SpillMapping {
+        spill_mappings: vec![QueueMapping {
             id: "spill-mapping".to_owned(),
             state: "Enabled".to_owned(),
             source: arn("sqs", "spill"),
@@ -167,6 +175,7 @@ fn as_deployed() -> DeployedStack {
             ..queue("spill", 4)
         },
         dead_letters: queue("dead", 14),
+        dispatch: None,
         alarms: vec![(
             "late".to_owned(),
             Some(Alarm { state: "OK".to_owned(), description: "Runbook: x".to_owned(), has_actions: true }),
@@ -588,4 +597,76 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
       ]
     }
     "#);
+}
+
+/// A stack with dispatch, as `cdk/` deploys it, and the configuration for it.
+fn with_dispatch() -> (DeployedStack, shared::config::Config) {
+    use dispatch_fn::environment as dispatcher;
+
+    let mut stack = as_deployed();
+    let permissions = [consumer_fn::environment::PERMISSIONS, consumer_fn::environment::DISPATCH_PERMISSIONS];
+    let mut variables = consumer_fn::environment::ENVIRONMENT.to_vec();
+    variables.push(consumer_fn::environment::DISPATCH_QUEUE);
+    stack.consumer = function("consumer", 1_769, 60, &variables, &permissions.concat());
+    let mut variables = dispatcher::ENVIRONMENT.to_vec();
+    variables.push(dispatcher::SECRET_ARN);
+    let permissions = [dispatcher::PERMISSIONS, dispatcher::SECRET_PERMISSIONS].concat();
+    let redrive = RedrivePolicy { target: arn("sqs", "dispatch-dead"), receives: 1_000 };
+    stack.dispatch = Some(DeployedDispatch {
+        function: function("dispatcher", 256, 60, &variables, &permissions),
+        mappings: vec![QueueMapping {
+            id: "dispatch-mapping".to_owned(),
+            state: "Enabled".to_owned(),
+            source: arn("sqs", "dispatch"),
+            batch_size: 10,
+            report_batch_item_failures: true,
+        }],
+        queue: DeployedQueue {
+            visibility: Duration::from_mins(6),
+            redrive: Some(redrive),
+            ..queue("dispatch", 14)
+        },
+        dead_letters: queue("dispatch-dead", 14),
+        rate: DeployedTable { arn: arn("dynamodb", "table/rate"), ..stack.ledger.clone() },
+    });
+    let mut config = shared::config::Config::default();
+    (config.dispatch.enabled, config.dispatch.url) = (true, "https://target/".to_owned());
+    (stack, config)
+}
+
+#[test]
+fn dispatch_is_compared_where_it_is_on() {
+    let check = |change: fn(&mut DeployedDispatch), expected: &[&str]| {
+        let (mut stack, config) = with_dispatch();
+        change(stack.dispatch.as_mut().unwrap());
+        let found = examine(&stack, &config, &fingerprint()).to_string();
+        for expected in expected {
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+        assert_eq!(found.contains("dispatch"), !expected.is_empty(), "{found}");
+    };
+    check(|_| {}, &[]);
+    check(
+        |dispatch| dispatch.queue.visibility = Duration::from_mins(3),
+        &["dispatch queue", "VisibilityTimeout"],
+    );
+    check(|dispatch| dispatch.queue.redrive = None, &["dispatch queue", "RedrivePolicy"]);
+    check(|dispatch| dispatch.queue.retention = Duration::from_hours(96), &["MessageRetentionPeriod"]);
+    check(|dispatch| dispatch.mappings.clear(), &["mappings of the dispatch queue"]);
+    check(|dispatch| dispatch.mappings[0].state = text("Disabled"), &["dispatcher's mapping", "State"]);
+    check(|dispatch| dispatch.function.timeout = Duration::from_secs(3), &["dispatcher", "Timeout"]);
+    check(|dispatch| dispatch.function.role.statements.clear(), &["dispatcher", "sqs:SendMessage"]);
+    check(
+        |dispatch| drop(dispatch.function.variables.remove("TIDEGATE_RATE_TABLE")),
+        &["TIDEGATE_RATE_TABLE"],
+    );
+}
+
+#[test]
+fn dispatch_that_is_deployed_and_off_or_on_and_not_deployed_is_found() {
+    let (stack, config) = with_dispatch();
+    let off = examine(&stack, &shared::config::Config::default(), &fingerprint()).to_string();
+    assert!(off.contains("dispatch"), "{off}");
+    let missing = examine(&as_deployed(), &config, &fingerprint()).to_string();
+    assert!(missing.contains("dispatch"), "{missing}");
 }

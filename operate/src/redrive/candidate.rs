@@ -21,6 +21,8 @@ pub enum FailureSource {
     FailureDestination,
     /// Spilled messages that never reached the stream.
     DeadLetters,
+    /// Stored events that could not be dispatched.
+    Dispatch,
     /// Events that are still on the stream and stored nowhere: the event source mapping dropped them, since it could not
     /// write to the failure destination. It reads the whole stream, so it must be named.
     Stream,
@@ -134,6 +136,8 @@ pub(crate) enum Standing {
 pub(crate) enum RedriveFate {
     /// It goes to the stream.
     ToStream,
+    /// It goes to the dispatch queue.
+    ToDispatch,
     /// The stream did not accept it.
     Refused,
     /// Nothing to do.

@@ -79,14 +79,20 @@ impl fmt::Display for RedriveReport {
         if self.unreadable.len() > NAMED {
             writeln!(f, "  and {} more", self.unreadable.len() - NAMED)?;
         }
-        let [redriven, quarantined] =
-            [RedriveFate::ToStream, RedriveFate::ToQuarantine].map(|fate| self.sum(fate));
-        match (self.applied, redriven, quarantined) {
-            (true, ..) => write!(f, "\n{redriven} events are back on the stream.")?,
-            (false, 0, 0) => write!(f, "\nNothing was changed, and --apply would redrive nothing.")?,
-            (false, ..) => {
+        let [redriven, again, quarantined] =
+            [RedriveFate::ToStream, RedriveFate::ToDispatch, RedriveFate::ToQuarantine]
+                .map(|fate| self.sum(fate));
+        match (self.applied, redriven + again + quarantined) {
+            (true, _) => write!(f, "\n{redriven} events are back on the stream.")?,
+            (false, 0) => write!(f, "\nNothing was changed, and --apply would redrive nothing.")?,
+            (false, _) => {
                 write!(f, "\nNothing was changed. With --apply, {redriven} events go to the stream again.")?;
             }
+        }
+        match (self.applied, again) {
+            (_, 0) => {}
+            (true, _) => write!(f, " {again} events are in the dispatch queue again.")?,
+            (false, _) => write!(f, " {again} events go to the dispatch queue again.")?,
         }
         match (self.applied, quarantined) {
             (_, 0) => writeln!(f),
@@ -100,6 +106,8 @@ fn what(fate: RedriveFate, applied: bool) -> &'static str {
     match fate {
         RedriveFate::ToStream if applied => "redriven",
         RedriveFate::ToStream => "to be redriven",
+        RedriveFate::ToDispatch if applied => "queued to be dispatched",
+        RedriveFate::ToDispatch => "to be dispatched",
         RedriveFate::Refused => "left: the stream did not accept it",
         RedriveFate::Archived => "already in the archive",
         RedriveFate::Open => "left: its batch is not done yet",

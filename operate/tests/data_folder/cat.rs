@@ -144,6 +144,10 @@ impl<D: Deployment> Deployment for Noting<D> {
     async fn delete_message(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
         self.objects.inner.delete_message(queue, message).await
     }
+
+    async fn dispatch_again(&self, body: String) -> anyhow::Result<()> {
+        self.objects.inner.dispatch_again(body).await
+    }
 }
 
 async fn deployment() -> (tempfile::TempDir, Noting<impl Deployment>) {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError, Consumer, Quota};
+use super::{Config, ConfigError, Consumer, Dispatch, Quota, placeholder};
 use crate::limits;
 
 /// The most of a rate or a burst. Up to here a rate is exact to a few percent: the limiter counts in nanoseconds.
@@ -75,8 +75,12 @@ impl Config {
 
         for (tier, days) in &self.items.days_to_live {
             // Events are deduplicated by their items, so an item lives longer than its event may be delivered.
-            within(&format!("items.days_to_live.{tier}"), u64::from(*days), limits::DELIVERY_DAYS, 36_500)?;
+            // Where dispatch is on, also than its dead letter: an event without an item is not sent.
+            let least = if self.dispatch.enabled { limits::DISPATCH_DAYS } else { limits::DELIVERY_DAYS };
+            within(&format!("items.days_to_live.{tier}"), u64::from(*days), least, 36_500)?;
         }
+
+        self.dispatch.check()?;
 
         // At start-up, the log subscriber would ignore the directives that it cannot parse, and log less.
         let level = &self.telemetry.log_level;
@@ -130,6 +134,55 @@ fn is_header_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)
 }
+
+impl Dispatch {
+    /// Also where dispatch is off, so that a mistake does not wait until it is turned on.
+    fn check(&self) -> Result<(), ConfigError> {
+        let host = ["https://", "http://"].iter().find_map(|scheme| self.url.strip_prefix(scheme));
+        let is_url = host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', ':', '?']))
+            && self.url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        if !is_url && (self.enabled || !self.url.is_empty()) {
+            let allowed = "a URL such as `https://target.example.com/graphql`";
+            return Err(ConfigError::value("dispatch.url", &self.url, allowed));
+        }
+        if self.document.trim().is_empty() {
+            return Err(ConfigError::value("dispatch.document", &self.document, "a GraphQL mutation"));
+        }
+        for (name, value) in &self.variables {
+            if let Some(unknown) = placeholder::unknown(value) {
+                let (key, allowed) = (format!("dispatch.variables.{name}"), placeholder::ALLOWED);
+                return Err(ConfigError::value(&key, unknown, allowed));
+            }
+        }
+        for (name, value) in &self.headers {
+            let is_name = !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte));
+            if !is_name || OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+                let allowed = format!("names of headers, but not {}", OURS.join(", "));
+                return Err(ConfigError::value("dispatch.headers", name, allowed));
+            }
+            if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+                return Err(ConfigError::value(
+                    &format!("dispatch.headers.{name}"),
+                    value,
+                    "printable ASCII",
+                ));
+            }
+        }
+        within("dispatch.rate_per_second", self.rate_per_second, 0.001, 500.0)?;
+        within("dispatch.guard_ms", self.guard_ms, 20, 10_000)?;
+        within("dispatch.connect_timeout_ms", self.connect_timeout_ms, 50, 10_000)?;
+        within("dispatch.timeout_ms", self.timeout_ms, 50, 30_000)?;
+        within("dispatch.max_attempts", self.max_attempts, 1, 1_000)?;
+        within("dispatch.backoff_ms", self.backoff_ms, 10, self.backoff_most_ms)?;
+        within("dispatch.backoff_most_ms", self.backoff_most_ms, 10, limits::VISIBILITY.as_secs() * 1_000)
+    }
+}
+
+/// The headers of a call that the dispatcher sets.
+const OURS: [&str; 6] = ["Host", "Content-Type", "Content-Length", "Accept", "Idempotency-Key", "Connection"];
 
 fn within<T: Copy + PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) {

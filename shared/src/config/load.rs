@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `auth`, `quotas`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `auth`, `quotas`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `dispatch`, `telemetry`");
     }
 
     #[test]
@@ -198,6 +198,11 @@ mod tests {
         insta::assert_snapshot!(error("[transform]\nsimulate_work = 31\n[consumer]\ntimeout_seconds = 60", &[]), @"configuration: `transform.simulate_work` is `31`, allowed: 0 to 30, with `consumer.timeout_seconds` at 60");
         insta::assert_snapshot!(error("[consumer]\ntimeout_seconds = 901", &[]), @"configuration: `consumer.timeout_seconds` is `901`, allowed: 30 to 900");
         insta::assert_snapshot!(error("[telemetry]\nlog_level = \"loud=very\"", &[]), @"configuration: `telemetry.log_level` is `loud=very`, allowed: a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug");
+        insta::assert_snapshot!(error("[dispatch]\nenabled = true", &[]), @"configuration: `dispatch.url` is ``, allowed: a URL such as `https://target.example.com/graphql`");
+        insta::assert_snapshot!(error("[dispatch]\nurl = \"ftp://x/graphql\"", &[]), @"configuration: `dispatch.url` is `ftp://x/graphql`, allowed: a URL such as `https://target.example.com/graphql`");
+        insta::assert_snapshot!(error("[dispatch.variables]\nevent = { body = [\"{txt}\"] }", &[]), @"configuration: `dispatch.variables.event` is `{txt}`, allowed: {event}, {key}, {id}, {tenant}, {tier}, {text}, {time}, {received_at}, {fields} or {fields.NAME}");
+        insta::assert_snapshot!(error("[dispatch.headers]\nHost = \"a\"", &[]), @"configuration: `dispatch.headers` is `Host`, allowed: names of headers, but not Host, Content-Type, Content-Length, Accept, Idempotency-Key, Connection");
+        insta::assert_snapshot!(error("[dispatch]\nrate_per_second = 0", &[]), @"configuration: `dispatch.rate_per_second` is `0`, allowed: 0.001 to 500");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);
     }
 

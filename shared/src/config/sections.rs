@@ -1,12 +1,14 @@
 //! The sections of the configuration, with their defaults.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ConfigError, constant};
+use crate::backoff::Backoff;
 use crate::gzip::Level;
 use crate::id::TenantId;
 use crate::limits;
@@ -26,6 +28,7 @@ pub struct Config {
     pub archive: Archive,
     pub items: Items,
     pub reads: Reads,
+    pub dispatch: Dispatch,
     pub telemetry: Telemetry,
 }
 
@@ -195,12 +198,62 @@ sections! {
         public: bool = false,
     }
 
+    /// `[dispatch]`: stored events are sent to a GraphQL target.
+    Dispatch {
+        enabled: bool = false,
+        /// Where calls go, `https://…` or `http://…`.
+        url: String = String::new(),
+        /// The GraphQL document of a call: one mutation.
+        document: String = DOCUMENT.to_owned(),
+        /// The variables of a call, with placeholders ([`super::placeholder`]).
+        #[serde(deserialize_with = "constant::all")]
+        variables: BTreeMap<String, Value> =
+            [("event", "{event}"), ("idempotencyKey", "{key}")].map(|(name, value)| (name.to_owned(), value.into())).into(),
+        /// Constant members of the placeholder `{event}`.
+        #[serde(deserialize_with = "constant::all")]
+        constants: BTreeMap<String, Value> = BTreeMap::new(),
+        /// Headers of a call. `{secret}` in a value becomes the secret.
+        headers: BTreeMap<String, String> = BTreeMap::new(),
+        /// The file with the secret. On AWS the secret comes from Secrets Manager instead.
+        secret_file: Option<PathBuf> = None,
+        /// The most calls that the target gets in any second, from all functions together.
+        rate_per_second: f64 = 10.0,
+        /// By how much clocks and network delays may differ without more calls reaching the target in a second.
+        guard_ms: u64 = 100,
+        /// Time limit for opening a connection, in milliseconds.
+        connect_timeout_ms: u64 = 3_000,
+        /// Time limit for a call on an open connection, in milliseconds.
+        timeout_ms: u64 = 10_000,
+        /// After so many calls that failed, an event becomes a dead letter.
+        max_attempts: u32 = 25,
+        /// The wait after the first failed call is at most this, in milliseconds; it doubles with each.
+        backoff_ms: u64 = 1_000,
+        /// The longest wait between two calls for an event, in milliseconds.
+        backoff_most_ms: u64 = 900_000,
+        /// Codes in `errors[].extensions.code` of an answer that say: later. All others are permanent.
+        retry_codes: Vec<String> = RETRY_CODES.map(str::to_owned).to_vec(),
+    }
+
     /// `[telemetry]`
     Telemetry {
         /// A level, or a filter such as `info,ingest_fn=debug`.
         log_level: String = "info".to_owned(),
     }
 }
+
+/// The default document. Its field names are those of the test target: a real one has its own.
+const DOCUMENT: &str = "mutation Dispatch($event: EventInput!, $idempotencyKey: String!) { dispatch(event: $event, idempotencyKey: $idempotencyKey) { id } }";
+
+/// What GraphQL servers and gateways answer if they are busy or broken: Apollo, Hasura, Shopify, GitHub.
+const RETRY_CODES: [&str; 7] = [
+    "THROTTLED",
+    "RATE_LIMITED",
+    "TOO_MANY_REQUESTS",
+    "MAX_COST_EXCEEDED",
+    "INTERNAL_SERVER_ERROR",
+    "SERVICE_UNAVAILABLE",
+    "TIMEOUT",
+];
 
 fn tier(name: &str) -> Tier {
     Tier::parse(name).expect("the default tiers are valid names")
@@ -332,6 +385,30 @@ pub enum ArchiveContent {
 impl Archive {
     pub fn level(&self) -> Level {
         Level::new(self.compression_level).expect("the level was checked when it was read")
+    }
+}
+
+impl Dispatch {
+    /// Between two calls. So many calls at this interval as are allowed in a second take longer than a second, by the guard.
+    pub fn interval(&self) -> Duration {
+        (Duration::from_secs(1) + Duration::from_millis(self.guard_ms)).div_f64(self.rate_per_second)
+    }
+
+    pub fn guard(&self) -> Duration {
+        Duration::from_millis(self.guard_ms)
+    }
+
+    pub fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+
+    pub fn backoff(&self) -> Backoff {
+        let [first, cap] = [self.backoff_ms, self.backoff_most_ms].map(Duration::from_millis);
+        Backoff { first, cap }
     }
 }
 

@@ -31,6 +31,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// What is known of an event whose text is elsewhere.
+    pub fn of_facts(facts: Facts) -> Self {
+        let (text, fields) = (String::new(), Fields::empty());
+        Self { facts, text, fields, claim_check: None, redrive_of: Vec::new() }
+    }
+
     /// The event as one line of JSON, without the newline: the head, if it has a claim check.
     pub fn line(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an event always serialises")

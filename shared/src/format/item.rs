@@ -20,6 +20,19 @@ pub const RECEIVED_PARTITION: &str = "received_partition";
 /// The index's sort key.
 pub const RECEIVED_AT: &str = "received_at";
 
+/// What became of the event's dispatch: [`DELIVERED`] or [`FAILED`]. An item without it is not dispatched yet. The dispatcher
+/// writes this and the next two, the consumer none of them.
+pub const DISPATCH_STATUS: &str = "dispatch_status";
+/// How many calls were made for the event.
+pub const DISPATCH_ATTEMPTS: &str = "dispatch_attempts";
+/// Why the last call failed.
+pub const DISPATCH_REASON: &str = "dispatch_reason";
+
+/// The target took the event.
+pub const DELIVERED: &str = "delivered";
+/// The event is a dead letter.
+pub const FAILED: &str = "failed";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     pub facts: Facts,

@@ -52,6 +52,12 @@ pub fn claim(tenant: &TenantId, id: &EventId, sha256: &str) -> String {
     format!("{CLAIMS}{tenant}/{}/{sha256}", encoded(id))
 }
 
+/// What the target of dispatch knows an event by: the same for each call, another for each event of any tenant. It fits a
+/// header.
+pub fn idempotency(tenant: &TenantId, id: &EventId) -> String {
+    format!("{tenant}/{}", encoded(id))
+}
+
 /// An archive line that is too large for an archive object.
 pub fn text(tenant: &TenantId, id: &EventId, sha256: &str) -> String {
     format!("texts/{tenant}/{}/{sha256}", encoded(id))

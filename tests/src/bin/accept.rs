@@ -64,6 +64,11 @@ async fn main() {
     ) {
         killed_at_work(&site().configuration(SIMULATED_WORK)).await;
     }
+    if begins(
+        "dispatch: a source of 50 events a second for a minute, a target of 20 calls a second that fails and goes away",
+    ) {
+        tests::bridge::run(&program).await;
+    }
     println!("\nAll promises kept.");
 }
 

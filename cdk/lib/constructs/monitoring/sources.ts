@@ -2,6 +2,7 @@ import type { StreamConfig } from '../../config';
 import type { Settings } from '../../settings';
 import type { Consumer } from '../consumer';
 import type { Credentials } from '../credentials';
+import type { Dispatch } from '../dispatch';
 import type { EventStream } from '../event-stream';
 import type { IngestApi } from '../ingest-api';
 import type { ItemsTable } from '../items-table';
@@ -19,4 +20,6 @@ export interface DashboardSources {
   readonly consumer: Consumer;
   readonly items: ItemsTable;
   readonly ledger: LedgerTable;
+  /** `undefined` where dispatch is off. */
+  readonly dispatch?: Dispatch;
 }

@@ -1,13 +1,14 @@
 import { Duration } from 'aws-cdk-lib';
 import { GraphWidget, type IMetric, MathExpression, Stats, TextWidget } from 'aws-cdk-lib/aws-cloudwatch';
 import { S3_WRITES, tidegateMetric } from '../../metrics';
+import type { Dispatch } from '../dispatch';
 import type { TableMetrics } from '../items-table';
 import { estimatedCost } from './estimate';
 import type { DashboardSources } from './sources';
 
 /** The dashboard: rows of three graphs, in the order of the data. */
 export function widgets(sources: DashboardSources) {
-  const { settings, ingest, stream, consumer, items, spill } = sources;
+  const { settings, ingest, stream, consumer, items, spill, dispatch } = sources;
   return [
     [heading('## Ingest')],
     [
@@ -114,8 +115,42 @@ export function widgets(sources: DashboardSources) {
       graph('Items: write units', tableAndIndex(items.metricWriteUnits())),
       graph('Items: throttled writes', tableAndIndex(items.metricThrottledWrites())),
     ],
+    ...(dispatch ? ofDispatch(dispatch) : []),
     [heading('## Cost')],
     [graph('Estimated dollars an hour', [estimatedCost(sources)], { width: 24 })],
+  ];
+}
+
+function ofDispatch({ queue, deadLetters, dispatcher, timeout }: Dispatch) {
+  return [
+    [heading('## Dispatch')],
+    [
+      graph('Events a second', [rate('DispatchesQueued', 'queued'), rate('EventsDispatched', 'dispatched')], {
+        right: [sum('DispatchRetries'), sum('EventsUndelivered')],
+      }),
+      graph(
+        'Dispatch: messages waiting, hidden, dead letters',
+        [
+          queue.metricApproximateNumberOfMessagesVisible(),
+          queue.metricApproximateNumberOfMessagesNotVisible(),
+          deadLetters.metricApproximateNumberOfMessagesVisible(),
+        ],
+        { right: [queue.metricApproximateAgeOfOldestMessage({ label: 'oldest waiting (s)' })] },
+      ),
+      graph('Target: a call (ms)', distribution('DispatchLatency'), {
+        right: distribution('DispatchAge', 'from ingest to the target, '),
+      }),
+    ],
+    [
+      graph('Dispatcher: errors, throttles', [dispatcher.metricErrors(), dispatcher.metricThrottles()], {
+        right: [dispatcher.metricConcurrency()],
+      }),
+      graph(
+        'Dispatcher: duration (ms)',
+        [dispatcher.metricDuration(Stats.p(50)), dispatcher.metricDuration(Stats.MAXIMUM)],
+        line(timeout.toMilliseconds(), 'time-out'),
+      ),
+    ],
   ];
 }
 

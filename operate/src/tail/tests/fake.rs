@@ -192,6 +192,10 @@ impl Deployment for Fake {
     async fn delete_message(&self, _: QueueName, _: &QueuedMessage) -> anyhow::Result<()> {
         unreachable!()
     }
+
+    async fn dispatch_again(&self, _body: String) -> anyhow::Result<()> {
+        unreachable!("tail sends nothing")
+    }
 }
 
 /// A ledger and a stream that are not used.

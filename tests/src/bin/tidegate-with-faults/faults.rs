@@ -43,6 +43,10 @@ pub(crate) enum Operation {
     ManifestNote,
     /// The ledger write that commits a range and announces no other object. It is the last effect before the answer.
     LedgerCommit,
+    /// Stored events go to the dispatch queue.
+    DispatchSend,
+    /// By the dispatcher: the target has taken an event.
+    DispatchNote,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -1,13 +1,18 @@
 //! The embedded adapters with the faults of the plan.
 
 use bytes::Bytes;
+use consumer_fn::dispatch::{DispatchFailure, DispatchQueue, OutgoingDispatch};
 use consumer_fn::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
 use consumer_fn::ledger::{Ledger, LedgerFailure, Progress, Written};
+use dispatch_fn::DispatchItems;
+use dispatch_fn::items::{ItemFailure, Noted};
+use dispatch_fn::standing::Standing;
 use ingest_fn::publish::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 use ingest_fn::{SpillFailure, SpillMessage, SpillQueue};
 use local::adapters::Adapters;
 use local::embedded::{EmbeddedItems, EmbeddedLedger, EmbeddedObjects, EmbeddedQueue, EmbeddedStream};
 use shared::format::manifest_row::ManifestRow;
+use shared::id::{EventId, TenantId};
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
 
@@ -35,6 +40,14 @@ impl Adapters for FaultyAdapters {
 
     fn ledger(&self, ledger: EmbeddedLedger) -> impl Ledger {
         Faulty { inner: ledger, faults: self.0.clone() }
+    }
+
+    fn dispatch(&self, queue: EmbeddedQueue) -> impl DispatchQueue {
+        Faulty { inner: queue, faults: self.0.clone() }
+    }
+
+    fn dispatched(&self, items: EmbeddedItems) -> impl DispatchItems {
+        Faulty { inner: items, faults: self.0.clone() }
     }
 }
 
@@ -122,6 +135,39 @@ impl<S: SpillQueue> SpillQueue for Faulty<S> {
     async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
         let failed = |_| async { vec![Err(SpillFailure(PLANNED.to_owned())); messages.len()] };
         self.call(Operation::SpillSend, self.inner.send(messages), failed, || None).await
+    }
+}
+
+impl<S: DispatchQueue> DispatchQueue for Faulty<S> {
+    async fn send(&self, messages: &[OutgoingDispatch]) -> Vec<Result<(), DispatchFailure>> {
+        let failed = || Err(DispatchFailure(PLANNED.to_owned()));
+        let instead = |fault| async move {
+            let sent = match fault {
+                PlannedFault::RefuseSome => self.inner.send(&every_second(messages)).await,
+                _ => Vec::new(),
+            };
+            with_refused(sent, messages.len(), failed)
+        };
+        self.call(Operation::DispatchSend, self.inner.send(messages), instead, || None).await
+    }
+}
+
+impl<S: DispatchItems> DispatchItems for Faulty<S> {
+    async fn read(&self, tenant: &TenantId, id: &EventId) -> Result<Option<Standing>, ItemFailure> {
+        self.inner.read(tenant, id).await
+    }
+
+    async fn delivered(&self, tenant: &TenantId, id: &EventId) -> Result<Noted, ItemFailure> {
+        let noted = self.inner.delivered(tenant, id);
+        self.call_whole(Operation::DispatchNote, noted, ItemFailure, || None).await
+    }
+
+    async fn attempt_failed(&self, tenant: &TenantId, id: &EventId, why: &str) -> Result<Noted, ItemFailure> {
+        self.inner.attempt_failed(tenant, id, why).await
+    }
+
+    async fn failed(&self, tenant: &TenantId, id: &EventId, why: &str) -> Result<Noted, ItemFailure> {
+        self.inner.failed(tenant, id, why).await
     }
 }
 

@@ -1,0 +1,41 @@
+//! The dispatcher in Lambda: reads the configuration, builds the clients, serves.
+
+use std::process::ExitCode;
+
+use dispatch_fn::environment::{Environment, SECRET_ARN};
+use dispatch_fn::inbox::sqs::SqsInbox;
+use dispatch_fn::items::dynamodb::DynamoDispatchItems;
+use dispatch_fn::secret::{self, Secret, secrets_manager};
+use dispatch_fn::slots::dynamodb::DynamoSlots;
+use dispatch_fn::target::http::HttpTarget;
+use dispatch_fn::{Dispatcher, Ports, lambda};
+use shared::objects::s3::{self, S3Objects};
+use shared::telemetry;
+use shared::time::Clock;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    telemetry::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
+    let (config, metrics) = telemetry::start("dispatch-fn").map_err(anyhow::Error::from_boxed)?;
+
+    let variable = |name: &str| std::env::var(name).ok();
+    let names = Environment::read(variable)?;
+    let sdk = aws_config::load_from_env().await;
+    let secret = match variable(SECRET_ARN) {
+        Some(arn) => secrets_manager::secret(&sdk, arn),
+        None => Secret::local(variable(secret::VARIABLE), config.dispatch.secret_file.clone()),
+    };
+    let ports = Ports {
+        items: DynamoDispatchItems::new(&sdk, names.items_table),
+        inbox: SqsInbox::new(&sdk, names.queue, names.dead_letters),
+        slots: DynamoSlots::new(&sdk, names.rate_table),
+        target: HttpTarget::new(&config.dispatch, secret)?,
+        objects: S3Objects::new(&sdk, names.bucket, s3::ATTEMPT),
+    };
+
+    let dispatcher = Dispatcher::new(&config, ports, Clock::system());
+    lambda::serve(dispatcher, metrics).await.map_err(anyhow::Error::from_boxed)
+}

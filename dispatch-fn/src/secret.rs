@@ -1,0 +1,118 @@
+//! The target's secret. It is read when a call first needs it, and again after a while, since secrets are rotated.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+#[cfg(feature = "aws")]
+pub mod secrets_manager;
+
+/// The variable that holds the secret, for runs without Secrets Manager.
+pub const VARIABLE: &str = "TIDEGATE_DISPATCH_SECRET";
+
+/// How long a secret is used before it is read again.
+const LIFETIME: Duration = Duration::from_mins(5);
+
+type Read = dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync;
+
+#[derive(Clone)]
+pub struct Secret {
+    read: Arc<Read>,
+    known: Arc<Mutex<Option<(String, Instant)>>>,
+}
+
+impl Secret {
+    /// `read` is called for each reading.
+    pub fn new(
+        read: impl Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { read: Arc::new(read), known: Arc::default() }
+    }
+
+    /// From the variable, else from the file.
+    pub fn local(variable: Option<String>, file: Option<PathBuf>) -> Self {
+        Self::new(move || {
+            let found = match (&variable, &file) {
+                (Some(secret), _) => Ok(secret.clone()),
+                (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
+                    format!("the file `{}` with the secret cannot be read: {error}", file.display())
+                }),
+                (None, None) => Err(format!("no secret is given: set `dispatch.secret_file` or {VARIABLE}")),
+            };
+            Box::pin(std::future::ready(found.map(|secret| secret.trim().to_owned())))
+        })
+    }
+
+    pub(crate) async fn get(&self) -> Result<String, String> {
+        let mut known = self.known.lock().await;
+        if let Some((secret, read_at)) = &*known
+            && read_at.elapsed() < LIFETIME
+        {
+            return Ok(secret.clone());
+        }
+        let secret = (self.read)().await?;
+        *known = Some((secret.clone(), Instant::now()));
+        Ok(secret)
+    }
+
+    /// The next call reads it again. The target refused it.
+    pub(crate) async fn forget(&self) {
+        *self.known.lock().await = None;
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_is_read_again_after_five_minutes_or_a_refusal() {
+        let reads = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&reads);
+        let secret = Secret::new(move || {
+            let read = counted.fetch_add(1, Ordering::Relaxed) + 1;
+            Box::pin(async move { Ok(format!("s{read}")) })
+        });
+        assert_eq!(reads.load(Ordering::Relaxed), 0, "nothing is read before it is needed");
+        assert_eq!(secret.get().await.unwrap(), "s1");
+        tokio::time::advance(Duration::from_secs(299)).await;
+        assert_eq!(secret.get().await.unwrap(), "s1");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(secret.get().await.unwrap(), "s2");
+        secret.forget().await;
+        assert_eq!(secret.get().await.unwrap(), "s3");
+    }
+
+    #[tokio::test]
+    async fn a_local_secret_comes_from_the_variable_or_the_file_and_an_error_names_them() {
+        let get = async |variable: Option<&str>, file: Option<&str>| {
+            Secret::local(variable.map(str::to_owned), file.map(Into::into)).get().await
+        };
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(get(Some(" s \n"), Some(this)).await.unwrap(), "s");
+        assert!(get(None, Some(this)).await.unwrap().starts_with("[package]"));
+        assert!(
+            get(None, Some("/no/such"))
+                .await
+                .unwrap_err()
+                .starts_with("the file `/no/such` with the secret cannot be read")
+        );
+        assert_eq!(
+            get(None, None).await.unwrap_err(),
+            "no secret is given: set `dispatch.secret_file` or TIDEGATE_DISPATCH_SECRET"
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! How messages are divided into calls of a queue.
+
+use std::ops::Range;
+
+use crate::limits;
+
+/// Calls that send messages of these sizes, in their order: each call a range of them, within the limits of SQS.
+pub fn calls(sizes: &[usize]) -> Vec<Range<usize>> {
+    let mut calls: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (index, size) in sizes.iter().enumerate() {
+        match calls.last_mut() {
+            Some(call) if call.len() < limits::BATCH_MESSAGES && bytes + size <= limits::MESSAGE_BYTES => {
+                call.end += 1;
+                bytes += size;
+            }
+            _ => {
+                calls.push(index..index + 1);
+                bytes = *size;
+            }
+        }
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_has_ten_messages_and_a_mebibyte_at_most() {
+        assert_eq!(calls(&[100; 25]), [0..10, 10..20, 20..25]);
+        assert_eq!(calls(&[limits::MESSAGE_BYTES, 1, limits::MESSAGE_BYTES - 1, 1]), [0..1, 1..3, 3..4]);
+        assert!(calls(&[]).is_empty());
+    }
+}
