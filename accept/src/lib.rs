@@ -53,7 +53,11 @@ pub async fn accept<D: Deployment>(
 ) -> anyhow::Result<Summary> {
     let client = Client::new(target.url)?;
     let run = Run {
-        suffix: if target.process.is_some() { String::new() } else { suffix() },
+        suffix: if target.process.as_ref().is_some_and(|run| run.is_new()) {
+            String::new()
+        } else {
+            suffix()
+        },
         stored: target.deployment.map(Stored::new),
         client,
         config: target.config,

@@ -23,6 +23,8 @@ pub struct LocalRun {
     stdout: BufReader<ChildStdout>,
     url: String,
     data: PathBuf,
+    /// Whether the data folder was made for this run.
+    is_new: bool,
     folder: TempDir,
 }
 
@@ -32,6 +34,7 @@ impl LocalRun {
     pub async fn start(program: &Path, recipe: Recipe, data: Option<&Path>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("tidegate-accept-").tempdir()?;
         let data = data.map_or_else(|| folder.path().join("data"), Path::to_owned);
+        let is_new = !data.exists();
         let log = File::create(folder.path().join("log"))?;
         let mut command = Command::new(program);
         command.args(["local", "--recipe", recipe.name, "--listen", "127.0.0.1:0"].map(OsStr::new));
@@ -40,7 +43,7 @@ impl LocalRun {
         let mut stdout = BufReader::new(process.stdout.take().context("it has no stdout")?);
         let url = timeout(START, listening(&mut stdout)).await;
         match url.with_context(|| format!("it does not listen after {} s", START.as_secs())).flatten() {
-            Ok(url) => Ok(Self { process, stdout, url, data, folder }),
+            Ok(url) => Ok(Self { process, stdout, url, data, is_new, folder }),
             Err(error) => {
                 let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
                 bail!("`tidegate local` did not start: {error:#}: {}", log.trim());
@@ -54,6 +57,10 @@ impl LocalRun {
 
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Leaves log and data where they are, and returns the folder.
@@ -81,7 +88,7 @@ impl LocalRun {
 
     /// Stops it as Ctrl-C does. Returns how it ended, and what it printed since its start.
     pub(crate) async fn stop(&mut self) -> anyhow::Result<(ExitStatus, String)> {
-        signal(self.process.id().context("it has ended already")?, "TERM")?;
+        signal(self.process.id().context("it has ended already")?, "INT")?;
         let mut printed = String::new();
         let stopped = async {
             self.stdout.read_to_string(&mut printed).await?;

@@ -97,13 +97,17 @@ async fn health(client: &Client) -> anyhow::Result<String> {
 async fn refused(client: &Client, call: Call, status: u16, code: &str) -> anyhow::Result<Answer> {
     let answer = client.expect(status, call).await?;
     ensure!(answer.code() == code, "`{code}` was expected: {answer}");
-    let media_type = answer.headers.get("content-type").and_then(|value| value.to_str().ok());
-    ensure!(media_type == Some("application/problem+json"), "it is no problem document: {answer}");
+    ensure!(is_problem(&answer), "it is no problem document: {answer}");
     Ok(answer)
+}
+
+fn is_problem(answer: &Answer) -> bool {
+    answer.headers.get("content-type").is_some_and(|value| value == "application/problem+json")
 }
 
 /// From received to durable, for 99 of 100 events.
 fn fresh(found: &[Archived], limit: Duration) -> anyhow::Result<String> {
+    ensure!(!found.is_empty(), "no event was found in the archive");
     let freshness = Spread::of(found.iter().map(Archived::freshness));
     ensure!(freshness.most <= limit, "99 of 100 should be durable within {limit:?}: {freshness}");
     Ok(format!("{} events, received to durable object: {freshness}", found.len()))
@@ -167,4 +171,15 @@ fn tenants<D>(run: &Run<'_, D>, count: usize) -> Vec<String> {
 async fn refused_text<D>(run: &Run<'_, D>) -> anyhow::Result<String> {
     let answer = refused(&run.client, Call::text("/ingest", "x"), 400, "tenant_missing").await?;
     Ok(format!("a text without the header: {}", answer.json()["detail"].as_str().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_events_nothing_is_fresh() {
+        let error = fresh(&[], Duration::from_secs(5)).unwrap_err();
+        assert_eq!(error.to_string(), "no event was found in the archive");
+    }
 }

@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep};
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(250);
+/// How long after the last event it looks again for second copies: a delivered batch is archived within a window.
+const SECOND_COPY: Duration = Duration::from_secs(4);
 /// Time limit for what should be stored within seconds. It is long, because machines are shared.
 pub(crate) const SOON: Duration = Duration::from_mins(1);
 
@@ -73,47 +75,23 @@ impl<'a, D: Deployment> Stored<'a, D> {
         Ok(self.deployment.attributes(&tenant, &id).await?.is_some())
     }
 
-    /// The tenant's archived events, once there are `count`. Waits until `within` has passed, and a moment more for
-    /// events that should not be there.
-    pub(crate) async fn archived(
-        &mut self,
-        tenants: &[String],
-        count: usize,
-        within: Duration,
-    ) -> anyhow::Result<Vec<Archived>> {
-        let tenants: Vec<_> =
-            tenants.iter().map(|tenant| TenantId::parse(tenant)).collect::<Result<_, _>>()?;
-        let end = Instant::now() + within;
-        loop {
-            self.read_new(&tenants).await?;
-            let is_ours = |archived: &&Archived| tenants.contains(&archived.line.facts.tenant);
-            let found: Vec<_> = self.read.values().flatten().filter(is_ours).cloned().collect();
-            if found.len() >= count {
-                return Ok(found);
-            }
-            if Instant::now() > end {
-                bail!("{} of {count} events are in the archive after {} s", found.len(), within.as_secs());
-            }
-            sleep(POLL).await;
-        }
-    }
-
-    /// The same. Each event must be there once.
+    /// The tenants' archived events with these ids, once all are there. Fails if one is there twice.
     pub(crate) async fn archived_once(
         &mut self,
         tenants: &[String],
         ids: &BTreeSet<String>,
         within: Duration,
     ) -> anyhow::Result<Vec<Archived>> {
-        let found = self.archived(tenants, ids.len(), within).await?;
-        let mut times: BTreeMap<&str, usize> = ids.iter().map(|id| (id.as_str(), 0)).collect();
-        for archived in &found {
-            *times.entry(archived.id()).or_default() += 1;
-        }
-        if let Some((id, count)) = times.into_iter().find(|(_, count)| *count != 1) {
-            bail!("{id} is in the archive {count} times");
-        }
-        Ok(found)
+        let tenants: Vec<_> =
+            tenants.iter().map(|tenant| TenantId::parse(tenant)).collect::<Result<_, _>>()?;
+        let look = async || {
+            self.read_new(&tenants).await?;
+            let is_ours = |archived: &&Archived| {
+                tenants.contains(&archived.line.facts.tenant) && ids.contains(archived.id())
+            };
+            Ok(self.read.values().flatten().filter(is_ours).cloned().collect())
+        };
+        each_once(look, Archived::id, ids, within, SECOND_COPY).await
     }
 
     /// Reads the tenants' lines of objects that were not read yet.
@@ -162,6 +140,38 @@ impl<'a, D: Deployment> Stored<'a, D> {
     }
 }
 
+/// Looks until each of `ids` is found, and once more after `second_copy`: then each must be there once.
+async fn each_once<T>(
+    mut look: impl AsyncFnMut() -> anyhow::Result<Vec<T>>,
+    id: impl Fn(&T) -> &str,
+    ids: &BTreeSet<String>,
+    within: Duration,
+    second_copy: Duration,
+) -> anyhow::Result<Vec<T>> {
+    let end = Instant::now() + within;
+    loop {
+        let found = look().await?;
+        let count = found.iter().map(&id).collect::<BTreeSet<_>>().len();
+        if count == ids.len() {
+            break;
+        }
+        if Instant::now() > end {
+            bail!("{count} of {} events are in the archive after {} s", ids.len(), within.as_secs());
+        }
+        sleep(POLL).await;
+    }
+    sleep(second_copy).await;
+    let found = look().await?;
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in &found {
+        *times.entry(id(event)).or_default() += 1;
+    }
+    if let Some((id, count)) = times.into_iter().find(|(_, count)| *count != 1) {
+        bail!("{id} is in the archive {count} times");
+    }
+    Ok(found)
+}
+
 /// An attribute that is a text.
 pub(crate) fn text<'a>(item: &'a Attributes, name: &str) -> anyhow::Result<&'a str> {
     item.get(name).and_then(|value| value.as_str()).with_context(|| format!("the item has no `{name}`"))
@@ -171,4 +181,31 @@ pub(crate) fn text<'a>(item: &'a Attributes, name: &str) -> anyhow::Result<&'a s
 pub(crate) fn time(item: &Attributes, name: &str) -> anyhow::Result<Timestamp> {
     let value = item.get(name).with_context(|| format!("the item has no `{name}`"))?;
     serde_json::from_value(value.clone()).with_context(|| format!("`{name}` is no time"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is returned when the archive has these events at the first look, the second, and so on.
+    async fn looked(looks: &[&[&str]]) -> Result<Vec<String>, String> {
+        let mut looks = looks.iter().map(|look| look.iter().copied().map(str::to_owned).collect());
+        let look = async || looks.next().context("no more looks");
+        let ids = ["a", "b"].map(str::to_owned).into();
+        let found = each_once(look, String::as_str, &ids, Duration::from_mins(1), Duration::ZERO).await;
+        found.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_second_copy_is_found_although_it_comes_after_the_last_event() {
+        assert_eq!(looked(&[&[], &["a"], &["a", "b"], &["a", "b"]]).await.unwrap(), ["a", "b"]);
+        let error = looked(&[&["a", "b"], &["a", "b", "a"]]).await.unwrap_err();
+        assert_eq!(error, "a is in the archive 2 times");
+    }
+
+    #[tokio::test]
+    async fn a_second_copy_does_not_count_for_an_event_that_is_missing() {
+        let found = looked(&[&["a", "a"], &["a", "a", "b"], &["a", "a", "b"]]).await;
+        assert_eq!(found.unwrap_err(), "a is in the archive 2 times");
+    }
 }

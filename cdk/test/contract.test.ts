@@ -3,16 +3,7 @@ import { test } from 'node:test';
 import { Template } from 'aws-cdk-lib/assertions';
 import { CONTRACT, type FunctionName, type Permission } from '../lib/contract';
 import { tidegateMetric } from '../lib/metrics';
-import {
-  dispatchTemplate,
-  list,
-  readingTemplate,
-  resource,
-  STAGES,
-  type StageName,
-  template,
-  type Json,
-} from './stack';
+import { dispatchTemplate, list, readingTemplate, resource, STAGES, template, type Json } from './stack';
 
 // The stack is made from the contract. These tests check the templates where something else could add to it or leave it out.
 

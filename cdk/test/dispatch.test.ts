@@ -133,6 +133,7 @@ function shown(functionId: string, { action, on, prefix }: Permission): string {
   const arns: Record<Permission['on'], () => Json> = {
     stream: () => of('AWS::Kinesis::Stream', 'Events'),
     items: () => of('AWS::DynamoDB::Table', 'Items'),
+    itemsByTime: () => undefined,
     ledger: () => of('AWS::DynamoDB::Table', 'Ledger'),
     bucket: () => of('AWS::S3::Bucket', 'Archive'),
     objects: () => ({ 'Fn::Join': ['', [of('AWS::S3::Bucket', 'Archive'), `/${prefix}*`]] }),

@@ -69,9 +69,11 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L
         );
     }
 
-    /// The time limits of an invocation that is over after `remaining`, or after the configured time-out if that is unknown.
+    /// The time limits of an invocation that is over after `remaining`, but at the latest after the configured time-out: if
+    /// this machine's clock was set back, `remaining` is too long, and the batch would be killed before it is stored.
     pub(crate) fn deadline(&self, remaining: Option<Duration>) -> Deadline {
-        Deadline::after(remaining.unwrap_or_else(|| self.config.consumer.timeout()), &self.config)
+        let timeout = self.config.consumer.timeout();
+        Deadline::after(remaining.map_or(timeout, |remaining| remaining.min(timeout)), &self.config)
     }
 
     /// Processes a batch, and answers how much of it is done. It never fails: bad data goes to quarantine, and a failure that may

@@ -1,7 +1,7 @@
 //! The first stage: what a request's line and headers say, and whose it is. This is the one place that decides about tenant
 //! and tier.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use shared::config::{AuthMode, Config};
 use shared::format::facts::Source;
 use shared::id::TenantId;
@@ -120,19 +120,17 @@ pub(crate) fn reader(
     Ok((sender, tenant))
 }
 
-/// The tier that the header names, else the default.
+/// The tier that the header names, else the default. As Function URLs do it, a header that is there twice is a list.
 fn named_tier(headers: &HeaderMap, config: &Config) -> Result<Tier, Rejection> {
     let tiers = &config.tiers;
-    match headers.get("x-customer-tier") {
-        Some(value) => {
-            let named = tiers.allowed.iter().find(|tier| tier.as_str().as_bytes() == value.as_bytes());
-            named.cloned().ok_or_else(|| Rejection::TierNotAllowed {
-                tier: shown(value.as_bytes()),
-                allowed: tiers.listed(),
-            })
-        }
-        None => tiers.default.clone().ok_or_else(|| Rejection::TierMissing { allowed: tiers.listed() }),
+    let values: Vec<_> = headers.get_all("x-customer-tier").iter().map(HeaderValue::as_bytes).collect();
+    if values.is_empty() {
+        let missing = || Rejection::TierMissing { allowed: tiers.listed() };
+        return tiers.default.clone().ok_or_else(missing);
     }
+    let given = values.join(&b", "[..]);
+    let named = tiers.allowed.iter().find(|tier| tier.as_str().as_bytes() == given);
+    named.cloned().ok_or_else(|| Rejection::TierNotAllowed { tier: shown(&given), allowed: tiers.listed() })
 }
 
 /// The one tenant that path and header name.
@@ -188,7 +186,7 @@ fn shown(value: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
     use super::*;
 
@@ -218,6 +216,8 @@ mod tests {
     fn only_an_allowed_tier_is_let_in_and_the_answer_names_them() {
         insta::assert_snapshot!(refused(None, &[("x-customer-tier", "gold")]), @"tier `gold` is not allowed (allowed: free, pro, enterprise)");
         insta::assert_snapshot!(refused(None, &[("x-customer-tier", "PRO")]), @"tier `PRO` is not allowed (allowed: free, pro, enterprise)");
+        let twice = [("x-customer-tier", "free"), ("x-customer-tier", "pro")];
+        insta::assert_snapshot!(refused(None, &twice), @"tier `free, pro` is not allowed (allowed: free, pro, enterprise)");
         insta::assert_snapshot!(refused(None, &[]), @"the header `X-Customer-Tier` is missing (allowed: free, pro, enterprise): send it, or set `tiers.default`, or start with `--recipe robust-data-processor`");
     }
 

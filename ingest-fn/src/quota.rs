@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock as _;
@@ -50,25 +51,43 @@ struct Limiter {
 
 type Key = Option<TenantId>;
 
-/// The time since the start. A monotonic clock may stand still while Lambda has frozen the sandbox; then a tenant that sends
-/// rarely would be refused.
+/// The time that has passed since the start. A monotonic clock may stand still while Lambda has frozen the sandbox; then a
+/// tenant that sends rarely would be refused.
 #[derive(Clone, Debug)]
 struct SinceStart {
     clock: Clock,
-    start: Timestamp,
+    passed: Arc<Mutex<Passed>>,
+}
+
+#[derive(Debug)]
+struct Passed {
+    until: Timestamp,
+    time: Duration,
+}
+
+impl SinceStart {
+    fn new(clock: &Clock) -> Self {
+        let passed = Passed { until: clock.now(), time: Duration::ZERO };
+        Self { clock: clock.clone(), passed: Arc::new(Mutex::new(passed)) }
+    }
 }
 
 impl governor::clock::Clock for SinceStart {
     type Instant = Nanos;
 
+    /// It never goes back: if the clock is set back, all tenants would be refused until it is where it was.
     fn now(&self) -> Nanos {
-        self.clock.now().since(self.start).into()
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let time = passed.time + now.since(passed.until);
+        *passed = Passed { until: now, time };
+        time.into()
     }
 }
 
 impl Quotas {
     pub(crate) fn new(config: &Config, clock: &Clock) -> Self {
-        let clock = SinceStart { clock: clock.clone(), start: clock.now() };
+        let clock = SinceStart::new(clock);
         let body = config.limits.body_bytes;
         let quotas = &config.quotas;
         Self {
@@ -172,7 +191,6 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicI64;
 
     use super::*;
@@ -184,6 +202,10 @@ mod tests {
     impl Time {
         fn advance(&self, by: Duration) {
             self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+        }
+
+        fn set_back(&self, by: Duration) {
+            self.0.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
         }
 
         fn clock(&self) -> Clock {
@@ -245,6 +267,19 @@ mod tests {
             time.advance(Duration::from_millis(10));
         }
         assert_eq!(taken, 20 + 600 - 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_refuses_no_one_for_longer() {
+        let (quotas, time) = quotas("[quotas.tiers]\nfree = { requests_per_second = 5 }");
+        let acme = sender("free", "acme");
+        // Also before the start, which was at a time that is in the future now.
+        for _ in 0..3 {
+            assert_eq!(burst(&quotas, &acme), (5, 1));
+            time.set_back(Duration::from_hours(1));
+            assert_eq!(burst(&quotas, &acme), (0, 1));
+            time.advance(Duration::from_secs(1));
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `tidegate accept`: the acceptance of each recipe's document, with a short load. What it prints is the test.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::{Command, Output};
+
+use shared::config::Recipe;
 
 use crate::program;
 
@@ -40,7 +44,7 @@ fn robust_data_processor_is_accepted() {
 
 #[test]
 fn event_streaming_is_accepted() {
-    check("event-streaming", 7, &[]);
+    check("event-streaming", 9, &[]);
 }
 
 #[test]
@@ -77,4 +81,47 @@ fn a_deployment_of_another_configuration_is_not_accepted_and_the_line_names_the_
     assert_eq!(output.status.code(), Some(1), "{printed}");
     let line = "FAIL  External system sends an HTTP POST /events request\n      POST /events: 202 was expected, not 403 ";
     assert!(printed.contains(line) && printed.contains("set `tiers.default`"), "{printed}");
+}
+
+#[test]
+fn nothing_is_accepted_of_a_url_that_refuses_everything() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let headers = BufReader::new(&connection).lines().map_while(Result::ok);
+                let _ended = headers.take_while(|line| !line.is_empty()).last();
+                let answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                let _hung_up = (&connection).write_all(answer.as_bytes());
+            });
+        }
+    });
+    for recipe in Recipe::ALL {
+        let (output, printed) = accept(&[recipe.name, "--url", &url], &[]);
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        assert!(printed.contains("FAIL  ") && !printed.contains("PASS  "), "{printed}");
+    }
+}
+
+#[test]
+fn a_worker_that_sleeps_for_less_than_the_document_asks_is_not_accepted() {
+    let site = crate::site().configuration("[tiers]\ndefault = \"pro\"\n[transform]\nsimulate_work = 0.001");
+    let pipeline = site.start();
+    let data = site.data();
+    let arguments = ["robust-data-processor", "--url", &pipeline.url, "--data", data.to_str().unwrap()];
+    // 2 s, which is less than the window before the work.
+    let (_, printed) = accept(&arguments, &[("TIDEGATE__TRANSFORM__SIMULATE_WORK", "0.02")]);
+    assert!(printed.contains("FAIL  Sleep for 0.05s per character of text"), "{printed}");
+    assert!(printed.contains("after the worker began, not 2s"), "{printed}");
+}
+
+#[test]
+fn a_data_folder_may_be_used_for_a_second_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for _ in 0..2 {
+        let (output, printed) = accept(&["http-ingestion", "--data", data.to_str().unwrap()], &[]);
+        assert!(output.status.success(), "{printed}");
+    }
 }

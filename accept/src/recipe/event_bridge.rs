@@ -75,7 +75,7 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
             "needs AWS: Lambda, Kinesis, SQS and DynamoDB use several zones, see docs/reliability.md",
         ),
         (
-            "CloudWatch for monitoring, X-Ray for tracing",
+            "Full event visibility and tracing: CloudWatch for monitoring, X-Ray for tracing",
             "needs AWS: dashboard, alarms and tracing are part of the stack",
         ),
         ("Comprehensive test coverage", "not a request: `make test`"),

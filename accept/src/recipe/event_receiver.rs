@@ -12,9 +12,11 @@ use shared::gzip;
 use shared::limits::BODY_BYTES;
 use tokio::time::{Instant, sleep};
 
-use super::{NEEDS_METRICS, check, check_stored, few_writes, fresh, refused, small_objects, tenants};
+use super::{
+    NEEDS_METRICS, check, check_stored, few_writes, fresh, is_problem, refused, small_objects, tenants,
+};
 use crate::Run;
-use crate::client::Call;
+use crate::client::{Answer, Call};
 use crate::load::Load;
 use crate::stored::{SOON, text};
 
@@ -153,8 +155,7 @@ impl Bodies {
         text.truncate(BODY_BYTES);
         let mut bodies = Self { text: text.into(), compresses: false };
         let plain = run.client.send(bodies.of(BODY_BYTES, "probe").header("X-Customer-Tier", "pro")).await;
-        // Not a problem of ours: something before ingest refused it, or hung up.
-        bodies.compresses = !plain.is_ok_and(|answer| answer.status == 202);
+        bodies.compresses = is_refused_before_ingest(&plain);
         bodies
     }
 
@@ -223,6 +224,12 @@ impl Bodies {
         let call = call.header("X-Customer-Tier", TIERS[number % TIERS.len()]);
         call.header("X-Tenant-ID", &tenants[number % tenants.len()])
     }
+}
+
+/// Whether something before ingest refused a large body, or hung up. A refusal by ingest is a problem document: then large
+/// bodies are not accepted, and compressing them would hide it.
+fn is_refused_before_ingest(plain: &anyhow::Result<Answer>) -> bool {
+    !plain.as_ref().is_ok_and(|answer| answer.status == 202 || is_problem(answer))
 }
 
 async fn tier_is_read<D: Deployment>(run: &Run<'_, D>) -> anyhow::Result<String> {
@@ -302,7 +309,23 @@ fn logged(log: &str) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
+
+    #[test]
+    fn large_bodies_are_compressed_only_if_something_before_ingest_refuses_them() {
+        let answer = |status, media_type: &'static str| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
+            Ok(Answer { status, headers, body: Bytes::new(), took: Duration::ZERO })
+        };
+        assert!(!is_refused_before_ingest(&answer(202, "application/json")));
+        assert!(!is_refused_before_ingest(&answer(413, "application/problem+json")));
+        assert!(!is_refused_before_ingest(&answer(503, "application/problem+json")));
+        assert!(is_refused_before_ingest(&answer(413, "application/json")));
+        assert!(is_refused_before_ingest(&Err(anyhow::anyhow!("connection reset"))));
+    }
 
     #[test]
     fn bodies_have_every_size_and_the_larger_are_rarer() {

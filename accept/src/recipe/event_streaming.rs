@@ -174,7 +174,7 @@ async fn shutdown<D: Deployment>(run: &mut Run<'_, D>) {
         let found: Vec<Archived> = stored.archived_once(std::slice::from_ref(&tenant), &ids, within).await?;
         let last = printed.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
         anyhow::Ok(format!(
-            "SIGTERM after {LAST} answers: {status}; all {} are stored. It printed: {last}",
+            "SIGINT after {LAST} answers: {status}; all {} are stored. It printed: {last}",
             found.len()
         ))
     });

@@ -108,7 +108,7 @@ async fn enriched<D: Deployment>(run: &Run<'_, D>, tenant: &str) -> anyhow::Resu
 }
 
 /// Webhooks are sent again until they are answered.
-async fn webhook<D: Deployment>(run: &Run<'_, D>) -> anyhow::Result<String> {
+async fn webhook<D: Deployment>(run: &mut Run<'_, D>) -> anyhow::Result<String> {
     let (tenant, id) = (run.new_name("accept-webhooks"), "msg_1");
     let call = Call::json(&format!("/v1/webhooks/{tenant}/events/new"), &json!({"type": "invoice.paid"}));
     let call = call.header("webhook-id", id);
@@ -116,9 +116,14 @@ async fn webhook<D: Deployment>(run: &Run<'_, D>) -> anyhow::Result<String> {
         let answer = run.client.expect(202, call.clone()).await?;
         ensure!(answer.event_id()? == id, "another id: {answer}");
     }
-    let Some(stored) = &run.stored else { return Ok("202 twice, with the same id".to_owned()) };
-    let item = stored.item(&tenant, id, run.limit(SOON)).await?;
-    Ok(format!("sent twice with webhook-id {id}, answered 202 twice, one item of {}", item["pk"]))
+    let within = run.limit(SOON);
+    let Some(stored) = &mut run.stored else { return Ok("202 twice, with the same id".to_owned()) };
+    let item = stored.item(&tenant, id, within).await?;
+    stored.archived_once(&[tenant], &BTreeSet::from([id.to_owned()]), within).await?;
+    Ok(format!(
+        "sent twice with webhook-id {id}, answered 202 twice: one item of {}, one line in the archive",
+        item["pk"]
+    ))
 }
 
 async fn burst<D: Deployment>(run: &mut Run<'_, D>) {

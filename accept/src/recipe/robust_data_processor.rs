@@ -73,14 +73,19 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
         isolated(&run.client, stored, within).await
     });
     crash(run, work).await;
-    run.report.check(
-        "No authentication required for the API",
-        Ok("no request of this run had credentials".to_owned()),
-    );
+    check!(run, "No authentication required for the API", async {
+        let call = Call::json("/ingest", &json!({"tenant_id": "acme", "text": "x"}));
+        let answer = run.client.expect(202, call).await?;
+        anyhow::Ok(format!("{answer}; no request of this run had credentials"))
+    });
     run.not_run(&[
         (
             "Must be live on the public internet",
             "needs AWS: `cdk deploy -c recipe=robust-data-processor`, then this command with --url",
+        ),
+        (
+            "Use GCP free tier or AWS free tier",
+            "needs AWS: Kinesis has no free tier, see docs/recipes/robust-data-processor.md for its price",
         ),
         (
             "Managed message broker, serverless compute, NoSQL DB",
@@ -190,10 +195,11 @@ async fn slow_worker<D: Deployment>(run: &mut Run<'_, D>, work: Duration) {
         let event = json!({"tenant_id": "acme", "log_id": id, "text": "x".repeat(100)});
         let answer = run.client.expect(202, Call::json("/ingest", &event)).await?;
         let item = stored.item("acme", &id, within).await?;
-        let (took, least) = (stored_after(stored, &item)?, work * 100);
-        ensure!(took >= least, "100 characters were stored {took:?} after they came in, not {least:?}");
+        // Not from when it came in: the window before the work does not count as work.
+        let (took, least) = (stored.now().since(time(&item, "processed_at")?), work * 100);
+        ensure!(took >= least, "100 characters were stored {took:?} after the worker began, not {least:?}");
         anyhow::Ok(format!(
-            "100 characters at {work:?} each: answered after {:.1?}, stored {took:.1?} after they came in",
+            "100 characters at {work:?} each: answered after {:.1?}, stored {took:.1?} after the worker began",
             answer.took
         ))
     });
@@ -278,6 +284,7 @@ async fn flood<D: Deployment>(run: &mut Run<'_, D>, work: Duration) {
         "acme_corp data is physically separated from beta_inc data in the path/collection structure",
         async {
             let [first, second] = &flood.tenants;
+            ensure!(!found.is_empty(), "no event was found in the archive");
             for archived in &found {
                 let number: usize = archived.id().trim_start_matches('e').parse()?;
                 let tenant = &flood.tenants[number % 2];

@@ -1,5 +1,7 @@
 //! What becomes of events when nothing fails, and of data that is bad in itself.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -7,6 +9,7 @@ use shared::config::{ArchiveContent, TransformStep};
 use shared::format::event_line::Event;
 use shared::format::record::unpack;
 use shared::gzip;
+use tokio::time::Instant;
 
 use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, SHARD, admitted, batch, checked_in, pack, record, sequence_number};
@@ -277,4 +280,15 @@ proptest! {
         prop_assert!(lines - quarantined.len() - stored <= 2 * records.len());
         prop_assert_eq!(stored, pipeline.items.keys().len());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_ends_at_the_latest_after_the_configured_time_out() {
+    let consumer = Pipeline::new().consumer();
+    let now = Instant::now();
+    let ends = |remaining| (consumer.deadline(remaining).archive - now).as_millis();
+    assert_eq!(ends(None), 59_400);
+    // The clock was set back by an hour after the host had named the end.
+    assert_eq!(ends(Some(Duration::from_mins(61))), 59_400);
+    assert_eq!(ends(Some(Duration::from_secs(30))), 29_700);
 }

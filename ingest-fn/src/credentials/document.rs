@@ -99,6 +99,10 @@ impl Document {
                 let at = format!("{at}.api_keys_sha256[{index}]");
                 let hash = Hash::parse(hash)
                     .ok_or_else(|| invalid(format!("{at} is not a SHA-256 in 64 hexadecimal digits")))?;
+                // A script whose variable is not set makes it. An empty header would be this key.
+                if hash == Hash::of(b"") {
+                    return Err(invalid(format!("{at} is the SHA-256 of an empty key: hash the key itself")));
+                }
                 alone(document.api_keys.insert(hash, tenant.clone()).as_ref(), &at, "API key", &tenant)?;
             }
             let mut webhook_secrets = Vec::new();
@@ -253,6 +257,13 @@ mod tests {
         insta::assert_snapshot!(parse(r#"{"tenants":[{"tenant":"secret!","tier":"pro"}]}"#).unwrap_err(), @"tenants[0].tenant is not a tenant id (docs/deploy.md#credentials has an example)");
         insta::assert_snapshot!(parse(r#"{"tenants":[{"tenant":"acme","tier":"secret"}]}"#).unwrap_err(), @"tenants[0].tier is not one of tiers.allowed: free, pro, enterprise (docs/deploy.md#credentials has an example)");
         insta::assert_snapshot!(parse(r#"{"origin_secrets":["secret"]}"#).unwrap_err(), @"origin_secrets[0] is shorter than 16 bytes: anyone could guess it (docs/deploy.md#credentials has an example)");
+    }
+
+    #[test]
+    fn the_hash_of_an_empty_key_is_refused() {
+        let hash = shared::digest::sha256(b"");
+        let error = parse(&tenant(&format!(r#","api_keys_sha256":["{hash}"]"#))).unwrap_err();
+        insta::assert_snapshot!(error, @"tenants[0].api_keys_sha256[0] is the SHA-256 of an empty key: hash the key itself (docs/deploy.md#credentials has an example)");
     }
 
     #[test]
