@@ -22,6 +22,9 @@ pub use self::file::CredentialFile;
 
 /// How long a request waits while the credentials are read again. If it takes longer, the request uses the old ones.
 const WAIT: Duration = Duration::from_millis(100);
+/// The same when they are older than two refreshes: what went on after the answer was cut off, because Lambda had frozen the
+/// sandbox. A removed key must not work for longer.
+const LATE_WAIT: Duration = Duration::from_secs(1);
 /// The time between two attempts to read them again while that fails.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -60,6 +63,7 @@ struct Refreshed {
 #[derive(Clone)]
 struct Held {
     document: Arc<Document>,
+    read_at: Timestamp,
     /// When they are read again.
     due: Timestamp,
 }
@@ -89,7 +93,7 @@ impl Credentials {
         let allowed = config.tiers.allowed.clone();
         let document = read(&source, &allowed).await?;
         let every = config.auth.refresh();
-        let held = Mutex::new(Held { document: Arc::new(document), due: clock.now().plus(every) });
+        let held = Mutex::new(Held::new(document, clock.now(), every));
         Ok(Self(Some(Arc::new(Refreshed { source: Box::new(source), allowed, every, clock, held }))))
     }
 
@@ -97,13 +101,17 @@ impl Credentials {
     /// go on with the old ones. A Lambda sandbox is frozen between requests, so no timer could do it.
     pub(crate) async fn current(&self) -> Arc<Document> {
         let Some(refreshed) = &self.0 else { return Arc::default() };
-        if !refreshed.is_my_turn() {
-            return refreshed.document();
-        }
+        let Some(wait) = refreshed.is_my_turn() else { return refreshed.document() };
         let reading = Arc::clone(refreshed);
         let reading = tokio::spawn(async move { reading.refresh().await });
-        let _read_or_out_of_time = tokio::time::timeout(WAIT, reading).await;
+        let _read_or_out_of_time = tokio::time::timeout(wait, reading).await;
         refreshed.document()
+    }
+}
+
+impl Held {
+    fn new(document: Document, read_at: Timestamp, every: Duration) -> Self {
+        Self { document: Arc::new(document), read_at, due: read_at.plus(every) }
     }
 }
 
@@ -112,22 +120,23 @@ impl Refreshed {
         Arc::clone(&self.held.lock().unwrap_or_else(PoisonError::into_inner).document)
     }
 
-    /// Whether they are due. Only one caller is told so; the next one can be `RETRY` later.
-    fn is_my_turn(&self) -> bool {
+    /// Whether they are due, and then how long to wait for them. Only one caller is asked to; the next one can be `RETRY` later.
+    fn is_my_turn(&self) -> Option<Duration> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         // Also when the clock was set back by so much that they would be old before.
         let is_due = held.due <= now || held.due.since(now) > self.every;
-        if is_due {
-            held.due = now.plus(RETRY.min(self.every));
+        if !is_due {
+            return None;
         }
-        is_due
+        held.due = now.plus(RETRY.min(self.every));
+        Some(if now.since(held.read_at) > self.every * 2 { LATE_WAIT } else { WAIT })
     }
 
     async fn refresh(&self) {
         match read(&*self.source, &self.allowed).await {
             Ok(document) => {
-                let held = Held { document: Arc::new(document), due: self.clock.now().plus(self.every) };
+                let held = Held::new(document, self.clock.now(), self.every);
                 *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
             }
             Err(error) => {
@@ -159,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives these texts, one after the other, and the last one forever; `None` never answers.
+    /// Gives these texts, one after the other, and the last one forever. `None` never answers; `slow …` takes half a second.
     struct Texts(Mutex<VecDeque<Option<&'static str>>>);
 
     impl CredentialSource for Texts {
@@ -170,7 +179,13 @@ mod tests {
                 match text {
                     None => std::future::pending().await,
                     Some("gone") => Err(CredentialsError::Unreadable("it is gone".to_owned())),
-                    Some(text) => Ok(text.to_owned()),
+                    Some(text) => {
+                        let slow = text.strip_prefix("slow ");
+                        if slow.is_some() {
+                            tokio::time::sleep(Duration::from_millis(500)).await;
+                        }
+                        Ok(slow.unwrap_or(text).to_owned())
+                    }
                 }
             })
         }
@@ -227,6 +242,18 @@ mod tests {
         assert_eq!(started.elapsed(), WAIT);
         assert!(knows(&credentials, "acme").await);
         assert_eq!(started.elapsed(), WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_are_older_than_two_refreshes_are_waited_for() {
+        let slow = concat!("slow ", r#"{"tenants":[{"tenant":"beta","tier":"pro"}]}"#);
+        let credentials = credentials(&[Some(ACME), None, Some(slow)]).await.unwrap();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(knows(&credentials, "acme").await, "the first refresh hangs");
+        tokio::time::advance(Duration::from_secs(61)).await;
+        let started = Instant::now();
+        assert!(knows(&credentials, "beta").await);
+        assert_eq!(started.elapsed(), Duration::from_millis(500));
     }
 
     #[tokio::test]
