@@ -248,7 +248,7 @@ mod tests {
     async fn credentials_that_are_older_than_two_refreshes_are_waited_for() {
         let slow = concat!("slow ", r#"{"tenants":[{"tenant":"beta","tier":"pro"}]}"#);
         let credentials = credentials(&[Some(ACME), None, Some(slow)]).await.unwrap();
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert!(knows(&credentials, "acme").await, "the first refresh hangs");
         tokio::time::advance(Duration::from_secs(61)).await;
         let started = Instant::now();
