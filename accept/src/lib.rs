@@ -8,6 +8,7 @@
 //! | `load` | requests at a steady rate |
 //! | `stored` | items, archive lines and objects, through the operator's port |
 //! | `process` | a local run of a recipe, which can be crashed and stopped |
+//! | `target` | the GraphQL API that a local run dispatches to |
 //! | `report` | the lines |
 
 mod client;
@@ -16,6 +17,7 @@ mod process;
 mod recipe;
 mod report;
 mod stored;
+mod target;
 
 use std::time::Duration;
 

@@ -7,11 +7,13 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use shared::config::Recipe;
+use shared::config::{Config, Dispatch, Recipe};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
+
+use crate::target::{self, GraphqlTarget};
 
 /// A start compiles patterns and creates tables; a loaded machine is slow.
 const START: Duration = Duration::from_mins(1);
@@ -25,13 +27,21 @@ pub struct LocalRun {
     data: PathBuf,
     /// Whether the data folder was made for this run.
     is_new: bool,
+    /// Of dispatch, where the recipe has it.
+    target: Option<GraphqlTarget>,
     folder: TempDir,
 }
 
 impl LocalRun {
     /// Starts `tidegate local` and waits until it listens. `data` is its data folder, if not a temporary one. Variables are
-    /// inherited, so that they override keys of the recipe.
-    pub async fn start(program: &Path, recipe: Recipe, data: Option<&Path>) -> anyhow::Result<Self> {
+    /// inherited, so that they override keys of the recipe, as they did in `config`. Where dispatch is on, a target is started,
+    /// too, and the run sends events there.
+    pub async fn start(
+        program: &Path,
+        recipe: Recipe,
+        config: &Config,
+        data: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("tidegate-accept-").tempdir()?;
         let data = data.map_or_else(|| folder.path().join("data"), Path::to_owned);
         let is_new = !data.exists();
@@ -39,11 +49,17 @@ impl LocalRun {
         let mut command = Command::new(program);
         command.args(["local", "--recipe", recipe.name, "--listen", "127.0.0.1:0"].map(OsStr::new));
         command.arg("--data").arg(&data).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut target = None;
+        if config.dispatch.enabled {
+            let started = GraphqlTarget::start(config.dispatch.rate_per_second).await?;
+            command.env(Dispatch::URL_VARIABLE, started.url()).envs(target::FAST_RETRIES);
+            target = Some(started);
+        }
         let mut process = command.kill_on_drop(true).spawn().context("`tidegate local` cannot be started")?;
         let mut stdout = BufReader::new(process.stdout.take().context("it has no stdout")?);
         let url = timeout(START, listening(&mut stdout)).await;
         match url.with_context(|| format!("it does not listen after {} s", START.as_secs())).flatten() {
-            Ok(url) => Ok(Self { process, stdout, url, data, is_new, folder }),
+            Ok(url) => Ok(Self { process, stdout, url, data, is_new, target, folder }),
             Err(error) => {
                 let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
                 bail!("`tidegate local` did not start: {error:#}: {}", log.trim());
@@ -61,6 +77,10 @@ impl LocalRun {
 
     pub(crate) fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    pub(crate) fn target(&self) -> Option<GraphqlTarget> {
+        self.target.clone()
     }
 
     /// Leaves log and data where they are, and returns the folder.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use operate::archive::{self, Absent};
-use operate::deployment::{Attributes, Deployment, ListedObject};
+use operate::deployment::{Attributes, Deployment, ListedObject, QueueName};
 use shared::archive::each_line;
 use shared::format::archive_line::ArchiveLine;
+use shared::format::dispatch_message::{DispatchFailure, DispatchMessage};
+use shared::format::item::DISPATCH_STATUS;
 use shared::id::{EventId, TenantId};
 use shared::time::{Clock, Timestamp};
 use tokio::time::{Instant, sleep};
@@ -73,6 +75,42 @@ impl<'a, D: Deployment> Stored<'a, D> {
     pub(crate) async fn has_item(&self, tenant: &str, id: &str) -> anyhow::Result<bool> {
         let (tenant, id) = (TenantId::parse(tenant)?, EventId::parse(id)?);
         Ok(self.deployment.attributes(&tenant, &id).await?.is_some())
+    }
+
+    /// The same, once its `dispatch_status` is this one.
+    pub(crate) async fn dispatched(
+        &self,
+        tenant: &str,
+        id: &str,
+        status: &str,
+        within: Duration,
+    ) -> anyhow::Result<Attributes> {
+        let end = Instant::now() + within;
+        loop {
+            let item = self.item(tenant, id, within).await?;
+            let found = item.get(DISPATCH_STATUS).cloned().unwrap_or_default();
+            if found == status {
+                return Ok(item);
+            }
+            ensure!(
+                Instant::now() < end,
+                "the dispatch_status of {tenant} {id} is {found} after {} s, not {status}",
+                within.as_secs()
+            );
+            sleep(POLL).await;
+        }
+    }
+
+    /// Why events were not delivered, by their ids: the dead letters of dispatch.
+    pub(crate) async fn undelivered(&self) -> anyhow::Result<BTreeMap<String, DispatchFailure>> {
+        let letters = self.deployment.messages(QueueName::DispatchDead).await?;
+        let mut failures = BTreeMap::new();
+        for letter in letters.seen {
+            let message = DispatchMessage::read(&letter.body)?;
+            let id = message.line()?.facts.id.to_string();
+            failures.insert(id, message.failure.context("a dead letter has no reason")?);
+        }
+        Ok(failures)
     }
 
     /// The tenants' archived events with these ids, once all are there. Fails if one is there twice.

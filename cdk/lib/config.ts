@@ -30,6 +30,8 @@ export interface StageConfig {
   readonly metricMath: boolean;
   /** The ARN of the secret for the target of dispatch: `-c dispatchSecret=`. */
   readonly dispatchSecret?: string;
+  /** The address of the target of dispatch: `-c dispatchUrl=`. If it is not set, the key `dispatch.url` decides. */
+  readonly dispatchUrl?: string;
   /** Gets the alarms. Without it the topic has no subscriber. */
   readonly alarmEmail?: string;
   /** On every resource, for cost reports. */
@@ -158,6 +160,7 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
     metricMath: text(context, 'metricMath') !== 'false',
     reads: flag(context, 'reads') ?? stage.reads,
     alarmEmail: text(context, 'alarmEmail') ?? stage.alarmEmail,
+    dispatchUrl: text(context, 'dispatchUrl'),
     dispatchSecret: text(context, 'dispatchSecret'),
     tags: { application: 'tidegate', stage: stage.stage, 'cost-center': text(context, 'costCenter') ?? 'tidegate' },
   };

@@ -1,4 +1,4 @@
-import { CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import { Annotations, CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import type { FunctionAssets } from './assets';
 import type { StageConfig } from './config';
@@ -32,11 +32,15 @@ export class TidegateStack extends Stack {
     const { protectData, metricMath } = config;
     refusePublic(config, settings);
     const reads = readsAreOn(config.reads, settings.reads);
+    warnOfPlaceholder(this, config, settings);
     const platform: Platform = {
       assets: props.assets,
       architecture: config.architecture,
       logRetentionDays: config.logs.retentionDays,
-      overrides: config.reads === undefined ? {} : { [CONTRACT.reads.enabledVariable]: String(reads) },
+      overrides: {
+        ...(config.reads !== undefined && { [CONTRACT.reads.enabledVariable]: String(reads) }),
+        ...(config.dispatchUrl !== undefined && { [CONTRACT.dispatch.urlVariable]: config.dispatchUrl }),
+      },
     };
 
     // Ingest needs the bucket's name and the queue's URL, and the tables where it reads: so these come first.
@@ -135,6 +139,26 @@ export class TidegateStack extends Stack {
 }
 
 /** A URL without credentials and without IAM lets anyone write as any tenant. That must be meant. */
+/** The recipe's address of a target never resolves. Without this warning, the first sign would be the alarm `dispatch-stuck`. */
+function warnOfPlaceholder(scope: Construct, { dispatchUrl }: StageConfig, { dispatch }: Settings): void {
+  if (dispatchUrl !== undefined) {
+    if (dispatch === undefined) {
+      throw new Error('-c dispatchUrl= is given, but dispatch is off: set dispatch.enabled = true, or leave it out');
+    }
+    if (!/^https?:\/\/[^/:?#\s][^#\s]*$/.test(dispatchUrl)) {
+      throw new Error(
+        `dispatchUrl \`${dispatchUrl}\` is not allowed (allowed: a URL such as https://target.example.com/graphql)`,
+      );
+    }
+  } else if (dispatch !== undefined && new URL(dispatch.url).hostname.endsWith('.invalid')) {
+    Annotations.of(scope).addWarningV2(
+      'tidegate:dispatch-url',
+      `dispatch.url is the placeholder ${dispatch.url}: events wait, and become dead letters after dispatch.max_attempts calls: ` +
+        "give the target's address by -c dispatchUrl=",
+    );
+  }
+}
+
 function refusePublic({ stage, mayBePublic, ingest }: StageConfig, { needsCredentials }: Settings): void {
   if (mayBePublic || needsCredentials || ingest.auth === 'iam') return;
   throw new Error(

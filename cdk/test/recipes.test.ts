@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Template } from 'aws-cdk-lib/assertions';
+import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { stageConfig } from '../lib/config';
 import { CONTRACT } from '../lib/contract';
 import { configurationFile, readSettings } from '../lib/settings';
@@ -12,14 +12,14 @@ import { app, resource, resources, source, STAGES, type StageName } from './stac
 
 const contextOf = (values: Record<string, string>) => (key: string) => values[key];
 
-function deployed(recipe: string, stage: StageName = 'dev') {
-  const context = contextOf({ recipe, stage });
+function deployed(recipe: string, stage: StageName = 'dev', more: Record<string, string> = {}) {
+  const context = contextOf({ recipe, stage, ...more });
   const config = stageConfig(context);
   const configuration = configurationFile(context);
   const assets = functionAssets('placeholder', config.architecture, undefined, configuration);
   const within = app();
   const made = new TidegateStack(within, 'Recipe', { config, settings: readSettings(configuration), assets });
-  return { template: Template.fromStack(made), assembly: within.synth() };
+  return { made, template: Template.fromStack(made), assembly: within.synth() };
 }
 
 test('every recipe of the contract has its file and its settings, for every stage', () => {
@@ -37,6 +37,32 @@ test('the functions are packed with the configuration of the recipe', () => {
   const packed = files.filter((file) => existsSync(file)).map((file) => readFileSync(file, 'utf8'));
   // One asset for all of them, since they are placeholders.
   assert.deepEqual(packed, [source('recipes/event-bridge.toml')]);
+});
+
+test('event-bridge dispatches to the address that is given, for all functions alike, and warns of its placeholder', () => {
+  const url = 'https://target.example.com/graphql';
+  const variables = (values: Record<string, string>) => {
+    const { template } = deployed('event-bridge', 'dev', values);
+    const functions = ['Ingest', 'SpillDrain', 'Consumer', 'Dispatch'];
+    return functions.map(
+      (id) =>
+        resource(template, 'AWS::Lambda::Function', id).Properties.Environment.Variables[CONTRACT.dispatch.urlVariable],
+    );
+  };
+  assert.deepEqual(variables({ dispatchUrl: url }), [url, url, url, url]);
+  assert.deepEqual(variables({}), [undefined, undefined, undefined, undefined]);
+  const warnings = (values: Record<string, string>) =>
+    Annotations.fromStack(deployed('event-bridge', 'dev', values).made).findWarning(
+      '*',
+      Match.stringLikeRegexp('placeholder'),
+    );
+  assert.equal(warnings({ dispatchUrl: url }).length, 0);
+  assert.equal(warnings({}).length, 1);
+  assert.throws(
+    () => deployed('event-bridge', 'dev', { dispatchUrl: 'target' }),
+    /dispatchUrl `target` is not allowed/,
+  );
+  assert.throws(() => deployed('http-ingestion', 'dev', { dispatchUrl: url }), /but dispatch is off/);
 });
 
 test('event-streaming scales by itself and is released gradually', () => {

@@ -25,7 +25,7 @@ fn check(recipe: &str, passed: usize, variables: &[(&str, &str)]) {
     assert_eq!(printed.lines().filter(|line| line.starts_with("PASS  ")).count(), passed, "{printed}");
     let lines: Vec<_> = printed.lines().collect();
     for pair in lines.windows(2).filter(|pair| pair[0].starts_with("SKIP  ")) {
-        let reasons = ["needs AWS: ", "not a request: ", "needs `reads`", "needs `[dispatch]`"];
+        let reasons = ["needs AWS: ", "not a request: ", "needs `reads`"];
         assert!(reasons.iter().any(|reason| pair[1].trim().starts_with(reason)), "{pair:?}");
     }
 }
@@ -54,7 +54,8 @@ fn http_ingestion_is_accepted() {
 
 #[test]
 fn event_bridge_is_accepted() {
-    check("event-bridge", 6, &[]);
+    // A machine under load wakes processes late.
+    check("event-bridge", 11, &[("TIDEGATE__DISPATCH__GUARD_MS", "400")]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use consumer_fn::environment as of_consumer;
 use dispatch_fn::environment as of_dispatcher;
 use ingest_fn::drain;
 use serde_json::{Value, json};
-use shared::config::{Consumer, Reads, Recipe};
+use shared::config::{Consumer, Dispatch, Reads, Recipe};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
@@ -109,6 +109,7 @@ fn dispatch() -> Value {
         "timeoutSeconds": dispatch_fn::TIMEOUT.as_secs(),
         "retentionSeconds": limits::DISPATCH_RETENTION.as_secs(),
         "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
+        "urlVariable": Dispatch::URL_VARIABLE,
         "rateKey": dispatch_fn::slots::PARTITION_KEY,
         "ofConsumer": more(of_consumer::DISPATCH_QUEUE, of_consumer::DISPATCH_PERMISSIONS),
         "withSecret": more(of_dispatcher::SECRET_ARN, of_dispatcher::SECRET_PERMISSIONS),

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use local::adapters::Plain;
 use operate::deployment::Deployment;
-use shared::config::{ConfigSource, Recipe};
+use shared::config::{Config, ConfigSource, Recipe};
 
 use crate::open::{DeploymentOptions, Opened};
 use crate::terminal::print;
@@ -50,12 +50,13 @@ pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
         options.url.is_some() || !options.stack.is_named(),
         "--stack and --aws need --url: without it, a local run is started, whose data is looked at"
     );
+    let config = ConfigSource::Recipe(options.recipe).load_here()?;
     let mut process = None;
     let (url, what) = if let Some(url) = &options.url {
         (url.clone(), "at")
     } else {
         let program = std::env::current_exe().context("this program's own path")?;
-        let started = LocalRun::start(&program, options.recipe, options.data.as_deref()).await?;
+        let started = LocalRun::start(&program, options.recipe, &config, options.data.as_deref()).await?;
         let url = started.url().to_owned();
         process = Some(started);
         (url, "a local run of it at")
@@ -69,8 +70,8 @@ pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
     let process_now = process.as_mut();
     let summary = match &opened {
         #[cfg(feature = "aws")]
-        Some(Opened::Stack(stack)) => against(&options, &url, Some(&**stack), process_now).await?,
-        opened => against(&options, &url, folder(opened.as_ref()), process_now).await?,
+        Some(Opened::Stack(stack)) => against(&options, config, &url, Some(&**stack), process_now).await?,
+        opened => against(&options, config, &url, folder(opened.as_ref()), process_now).await?,
     };
     print(format_args!("\n{}: {summary}", options.recipe.name))?;
     if summary.failed == 0 {
@@ -91,13 +92,14 @@ fn folder<F>(opened: Option<&Opened<F>>) -> Option<&F> {
 
 async fn against<D: Deployment>(
     options: &AcceptOptions,
+    config: Config,
     url: &str,
     deployment: Option<&D>,
     process: Option<&mut LocalRun>,
 ) -> anyhow::Result<Summary> {
     let target = Target {
         url,
-        config: ConfigSource::Recipe(options.recipe).load_here()?,
+        config,
         load: Duration::from_secs(options.seconds),
         patience: options.patience,
         deployment,

@@ -389,6 +389,9 @@ impl Archive {
 }
 
 impl Dispatch {
+    /// The variable that overrides `url`. The stack sets it for every function, if it is deployed with an address.
+    pub const URL_VARIABLE: &str = "TIDEGATE__DISPATCH__URL";
+
     /// Between two calls. So many calls at this interval as are allowed in a second take longer than a second, by the guard.
     pub fn interval(&self) -> Duration {
         (Duration::from_secs(1) + Duration::from_millis(self.guard_ms)).div_f64(self.rate_per_second)
