@@ -115,7 +115,10 @@ impl Command {
             Self::Accept(options) => return accept::run(options).await.map_err(|error| (error, UNREADABLE)),
             Self::Audit(options) => return audit::run(options).await.map_err(|error| (error, UNREADABLE)),
             #[cfg(feature = "aws")]
-            Self::Doctor(options) => return doctor::run(options).await.map_err(|error| (error, UNREADABLE)),
+            Self::Doctor(options) => {
+                // Boxed: it is by far the largest of these futures.
+                return Box::pin(doctor::run(options)).await.map_err(|error| (error, UNREADABLE));
+            }
             #[cfg(feature = "aws")]
             Self::Mapping(options) => mapping::run(options).await,
             Self::Local(options) => local::run(options, adapters).await,
