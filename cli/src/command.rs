@@ -112,11 +112,13 @@ impl Command {
     /// An error comes with its exit code.
     pub(crate) async fn run(self, adapters: &impl Adapters) -> Result<ExitCode, (anyhow::Error, u8)> {
         let done = match self {
-            Self::Accept(options) => return accept::run(options).await.map_err(|error| (error, UNREADABLE)),
+            // Boxed: these two are by far the largest of the futures.
+            Self::Accept(options) => {
+                return Box::pin(accept::run(options)).await.map_err(|error| (error, UNREADABLE));
+            }
             Self::Audit(options) => return audit::run(options).await.map_err(|error| (error, UNREADABLE)),
             #[cfg(feature = "aws")]
             Self::Doctor(options) => {
-                // Boxed: it is by far the largest of these futures.
                 return Box::pin(doctor::run(options)).await.map_err(|error| (error, UNREADABLE));
             }
             #[cfg(feature = "aws")]

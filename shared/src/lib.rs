@@ -38,7 +38,7 @@ pub mod json;
 pub mod limits;
 pub mod mapping;
 pub mod metric;
-#[cfg(feature = "fakes")]
+#[cfg(any(test, feature = "fakes"))]
 pub mod noise;
 pub mod objects;
 pub mod origin;
