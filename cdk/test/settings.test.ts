@@ -56,11 +56,11 @@ test('events can be read back if the stage or the configuration says so, the sta
 });
 
 test('reading events back is refused by the name of the key that allows it, while callers are not identified', () => {
-  const nobody = { public: false, isIdentified: false };
-  assert.deepEqual(settings(source('tidegate.toml')).reads, { enabled: undefined, ...nobody });
-  assert.throws(() => readsAreOn(true, nobody), /`reads\.public = true` if that is meant/);
-  assert.throws(() => readsAreOn(undefined, { enabled: true, ...nobody }), /deploy with `-c reads=false`/);
-  assert.equal(readsAreOn(false, { enabled: true, ...nobody }), false);
+  const unidentified = { public: false, isIdentified: false };
+  assert.deepEqual(settings(source('tidegate.toml')).reads, { enabled: undefined, ...unidentified });
+  assert.throws(() => readsAreOn(true, unidentified), /`reads\.public = true` if that is meant/);
+  assert.throws(() => readsAreOn(undefined, { enabled: true, ...unidentified }), /deploy with `-c reads=false`/);
+  assert.equal(readsAreOn(false, { enabled: true, ...unidentified }), false);
   const keys = settings(source('tidegate.toml').replace(/^mode = "none"$/m, 'mode = "api_key"')).reads;
   assert.equal(readsAreOn(true, keys), true);
 });
