@@ -2,7 +2,7 @@ import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { type Alarm, type IMetric, MathExpression, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { AttributeType, BillingMode, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
-import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
 import { MINUTE, tidegateMetric } from '../metrics';
@@ -10,6 +10,7 @@ import type { DispatchSettings } from '../settings';
 import { alarm } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
 import type { ItemsTable } from './items-table';
+import { queuePair } from './queue-pair';
 import { type Platform, RustFunction } from './rust-function';
 
 export interface DispatchProps {
@@ -46,23 +47,7 @@ export class Dispatch extends Construct {
     if (needsSecret && props.secret === undefined) {
       throw new Error('a header of dispatch has {secret}, but no secret is named: give its ARN by -c dispatchSecret=');
     }
-    const removalPolicy = props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
-    const both = {
-      encryption: QueueEncryption.SQS_MANAGED,
-      enforceSSL: true,
-      maxMessageSizeBytes: dispatch.messageBytes,
-      removalPolicy,
-    };
-    this.deadLetters = new Queue(this, 'DeadLetters', {
-      ...both,
-      retentionPeriod: Duration.seconds(dispatch.deadLetterRetentionSeconds),
-    });
-    this.queue = new Queue(this, 'Queue', {
-      ...both,
-      retentionPeriod: Duration.seconds(dispatch.retentionSeconds),
-      visibilityTimeout: Duration.seconds(dispatch.visibilitySeconds),
-      deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: dispatch.receives },
-    });
+    ({ queue: this.queue, deadLetters: this.deadLetters } = queuePair(this, dispatch, props.protectData));
     // One row. If it is lost, the next call is made at once.
     this.rate = new Table(this, 'Rate', {
       partitionKey: { name: dispatch.rateKey, type: AttributeType.STRING },

@@ -1,12 +1,13 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
-import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 import { alarm, sum } from './alarm';
 import type { EventStream } from './event-stream';
+import { queuePair } from './queue-pair';
 import { type Platform, RustFunction } from './rust-function';
 
 export interface SpillQueueProps {
@@ -41,23 +42,7 @@ export class SpillQueue extends Construct {
 
   constructor(scope: Construct, id: string, props: SpillQueueProps) {
     super(scope, id);
-    const both = {
-      encryption: QueueEncryption.SQS_MANAGED,
-      enforceSSL: true,
-      // The maximum since 2025. A queue that does not set it may have the older limit.
-      maxMessageSizeBytes: spill.messageBytes,
-      removalPolicy: props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    };
-    this.deadLetters = new Queue(this, 'DeadLetters', {
-      ...both,
-      retentionPeriod: Duration.seconds(spill.deadLetterRetentionSeconds),
-    });
-    this.queue = new Queue(this, 'Queue', {
-      ...both,
-      retentionPeriod: Duration.seconds(spill.retentionSeconds),
-      visibilityTimeout: Duration.seconds(spill.visibilitySeconds),
-      deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: spill.receives },
-    });
+    ({ queue: this.queue, deadLetters: this.deadLetters } = queuePair(this, spill, props.protectData));
     this.drain = new RustFunction(this, 'Drain', {
       ...props.platform,
       name: 'drain',
