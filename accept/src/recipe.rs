@@ -167,7 +167,7 @@ fn tenants<D>(run: &Run<'_, D>, count: usize) -> Vec<String> {
     (0..count).map(|number| run.new_name(&format!("accept-{number}"))).collect()
 }
 
-/// A text whose tenant is named nowhere.
+/// A text without a named tenant.
 async fn refused_text<D>(run: &Run<'_, D>) -> anyhow::Result<String> {
     let answer = refused(&run.client, Call::text("/ingest", "x"), 400, "tenant_missing").await?;
     Ok(format!("a text without the header: {}", answer.json()["detail"].as_str().unwrap_or_default()))

@@ -21,7 +21,7 @@ use crate::retry::{back_off, retry};
 #[cfg(feature = "aws")]
 pub mod sqs;
 
-/// Bytes of archive lines whose messages are in memory at once.
+/// Messages are in memory for at most so many bytes of archive lines.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 /// Calls at the same time.
 const CONCURRENCY: usize = 16;

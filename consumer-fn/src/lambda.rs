@@ -2,12 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::objects::ObjectStore;
 use shared::telemetry::EmbeddedMetrics;
-use shared::time::{Clock, Timestamp};
+use shared::time::Clock;
 
 use crate::batch::Batch;
 use crate::dispatch::DispatchQueue;
@@ -26,7 +25,7 @@ pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue>(
     let handler = service_fn(move |event: LambdaEvent<Batch>| {
         let consumer = Arc::clone(&consumer);
         async move {
-            let deadline = consumer.deadline(remaining(event.context.deadline, &Clock::system()));
+            let deadline = consumer.deadline(Clock::system().remaining(event.context.deadline));
             // Boxed: the runtime wraps this future so often that its type exceeds the compiler's depth limit.
             let response = Box::pin(consumer.handle(event.payload, deadline)).await;
             metrics.flush();
@@ -34,11 +33,4 @@ pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue>(
         }
     });
     lambda_runtime::run(handler).await
-}
-
-/// The time left, by the runtime's header. Some local hosts send a time in the past, or a duration: that says nothing.
-fn remaining(unix_ms: u64, clock: &Clock) -> Option<Duration> {
-    let end = Timestamp::from_unix_ms(i64::try_from(unix_ms).unwrap_or(i64::MAX));
-    let remaining = end.since(clock.now());
-    (!remaining.is_zero()).then_some(remaining)
 }

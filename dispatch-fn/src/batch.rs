@@ -1,13 +1,7 @@
-//! A batch of messages as Lambda sends it, without the members that are not used, and the answer to it.
+//! A message as Lambda sends it, without the members that are not used.
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 use shared::time::Timestamp;
-
-#[derive(Debug, Deserialize)]
-pub struct QueueBatch {
-    #[serde(rename = "Records")]
-    pub messages: Vec<QueuedMessage>,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,25 +24,4 @@ pub struct Attributes {
 fn unix_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(Timestamp::from_unix_ms).map_err(de::Error::custom)
-}
-
-/// The messages that stay in the queue. An empty list means none.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueResponse {
-    batch_item_failures: Vec<Staying>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Staying {
-    item_identifier: String,
-}
-
-impl FromIterator<String> for QueueResponse {
-    /// The ids of the messages that stay.
-    fn from_iter<I: IntoIterator<Item = String>>(ids: I) -> Self {
-        let failure = |item_identifier| Staying { item_identifier };
-        Self { batch_item_failures: ids.into_iter().map(failure).collect() }
-    }
 }

@@ -96,7 +96,7 @@ fn json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("the values of an event always serialise")
 }
 
-/// An object of these members, whose values are JSON.
+/// An object of these members. Their values are JSON.
 fn object<'a>(members: impl Iterator<Item = (&'a str, String)>) -> String {
     let members: Vec<_> = members.map(|(name, value)| format!("{}:{value}", json(name))).collect();
     format!("{{{}}}", members.join(","))

@@ -13,11 +13,12 @@ use shared::id::{EventId, TenantId};
 use shared::limits;
 use shared::metric::Metric;
 use shared::objects::ObjectStore;
+use shared::queue::{QueueBatch, QueueResponse};
 use shared::time::Clock;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::batch::{QueueBatch, QueueResponse, QueuedMessage};
+use crate::batch::QueuedMessage;
 use crate::inbox::Inbox;
 use crate::items::{DispatchItems, Noted};
 use crate::outcome::{Outcome, outcome};
@@ -57,7 +58,7 @@ pub struct Dispatcher<I, Q, S, T, O> {
     clock: Clock,
     /// Of the messages of this function, one at a time waits for a slot, in their order.
     turn: Mutex<()>,
-    /// The events whose messages this function has. A second copy waits until the first is done.
+    /// The events that this function has messages of. A second copy waits until the first is done.
     in_hand: std::sync::Mutex<HashSet<(TenantId, EventId)>>,
 }
 
@@ -100,7 +101,7 @@ where
 
     /// Sends the events of a batch, side by side. The invocation is over after `remaining`. It never fails: a message that is
     /// not done stays in the queue.
-    pub async fn handle(&self, batch: QueueBatch, remaining: Duration) -> QueueResponse {
+    pub async fn handle(&self, batch: QueueBatch<QueuedMessage>, remaining: Duration) -> QueueResponse {
         let end = Instant::now() + remaining.saturating_sub(MARGIN);
         let fates = batch.messages.iter().map(|message| async move {
             timeout_at(end, self.message(message, end)).await.unwrap_or_else(|_| {

@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::objects::ObjectStore;
+use shared::queue::QueueBatch;
 use shared::telemetry::EmbeddedMetrics;
-use shared::time::{Clock, Timestamp};
+use shared::time::Clock;
 
-use crate::batch::QueueBatch;
+use crate::batch::QueuedMessage;
 use crate::handler::Dispatcher;
 use crate::{DispatchItems, Inbox, SlotCounter, TIMEOUT, Target};
 
@@ -26,10 +26,10 @@ where
     O: ObjectStore,
 {
     let dispatcher = Arc::new(dispatcher);
-    let handler = service_fn(move |event: LambdaEvent<QueueBatch>| {
+    let handler = service_fn(move |event: LambdaEvent<QueueBatch<QueuedMessage>>| {
         let dispatcher = Arc::clone(&dispatcher);
         async move {
-            let remaining = remaining(event.context.deadline, &Clock::system());
+            let remaining = Clock::system().remaining(event.context.deadline).unwrap_or(TIMEOUT);
             // Boxed: the runtime wraps this future so often that its type exceeds the compiler's depth limit.
             let response = Box::pin(dispatcher.handle(event.payload, remaining)).await;
             metrics.flush();
@@ -37,11 +37,4 @@ where
         }
     });
     lambda_runtime::run(handler).await
-}
-
-/// The time left, by the runtime's header. Some local hosts send a time in the past: that says nothing.
-fn remaining(unix_ms: u64, clock: &Clock) -> Duration {
-    let end = Timestamp::from_unix_ms(i64::try_from(unix_ms).unwrap_or(i64::MAX));
-    let remaining = end.since(clock.now());
-    if remaining.is_zero() { TIMEOUT } else { remaining }
 }

@@ -33,7 +33,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use batch::{QueueBatch, QueueResponse};
+pub use batch::QueuedMessage;
 pub use handler::{Dispatcher, Ports};
 pub use inbox::Inbox;
 pub use items::DispatchItems;

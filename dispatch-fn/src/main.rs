@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use dispatch_fn::environment::{Environment, SECRET_ARN};
 use dispatch_fn::inbox::sqs::SqsInbox;
 use dispatch_fn::items::dynamodb::DynamoDispatchItems;
-use dispatch_fn::secret::{self, Secret, secrets_manager};
+use dispatch_fn::secret::{self, Secret};
 use dispatch_fn::slots::dynamodb::DynamoSlots;
 use dispatch_fn::target::http::HttpTarget;
 use dispatch_fn::{Dispatcher, Ports, lambda};
@@ -25,7 +25,7 @@ async fn run() -> anyhow::Result<()> {
     let names = Environment::read(variable)?;
     let sdk = aws_config::load_from_env().await;
     let secret = match variable(SECRET_ARN) {
-        Some(arn) => secrets_manager::secret(&sdk, arn),
+        Some(arn) => Secret::in_secrets_manager(&sdk, arn),
         None => Secret::local(variable(secret::VARIABLE), config.dispatch.secret_file.clone()),
     };
     let ports = Ports {

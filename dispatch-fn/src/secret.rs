@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 #[cfg(feature = "aws")]
-pub mod secrets_manager;
+mod secrets_manager;
 
 /// The variable that holds the secret, for runs without Secrets Manager.
 pub const VARIABLE: &str = "TIDEGATE_DISPATCH_SECRET";

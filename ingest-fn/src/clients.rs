@@ -8,9 +8,9 @@ use aws_config::SdkConfig;
 use shared::config::Config;
 use shared::id::Ids;
 use shared::objects::s3::S3Objects;
+use shared::secret::SecretsManager;
 use shared::time::Clock;
 
-use crate::credentials::secrets_manager::SecretsManager;
 use crate::credentials::{CredentialFile, Credentials};
 use crate::environment::{self, Environment, ReadsEnvironment};
 use crate::publish::kinesis::KinesisStream;

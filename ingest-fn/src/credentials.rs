@@ -5,7 +5,7 @@
 mod document;
 mod file;
 #[cfg(feature = "aws")]
-pub mod secrets_manager;
+mod secrets_manager;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

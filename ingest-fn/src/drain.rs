@@ -9,9 +9,10 @@ mod lambda;
 use std::ops::Range;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shared::config;
 use shared::metric::Metric;
+use shared::queue::{QueueBatch, QueueResponse};
 
 pub use self::lambda::serve;
 use crate::publish::{EventStream, OutgoingLine, Publisher};
@@ -33,32 +34,13 @@ pub const VISIBILITY: Duration = Duration::from_mins(3);
 /// The queue's `maxReceiveCount` as deployed: with this visibility time-out, messages survive a stream outage of one day.
 pub const RECEIVES: u32 = 500;
 
-/// A batch of messages as Lambda sends it, without the members that are not used.
-#[derive(Debug, Deserialize)]
-pub struct QueueBatch {
-    #[serde(rename = "Records")]
-    pub messages: Vec<QueueMessage>,
-}
-
+/// A message as Lambda sends it, without the members that are not used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueMessage {
     pub message_id: String,
     /// [`SpillMessage::body`].
     pub body: String,
-}
-
-/// The messages that stay in the queue. An empty list means none.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueResponse {
-    batch_item_failures: Vec<QueueFailure>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct QueueFailure {
-    item_identifier: String,
 }
 
 #[derive(Debug)]
@@ -74,10 +56,10 @@ impl<S: EventStream> Drain<S> {
     }
 
     /// Publishes the lines of all messages. Lines of one partition key stay in order.
-    pub async fn handle(&self, batch: QueueBatch) -> QueueResponse {
+    pub async fn handle(&self, batch: QueueBatch<QueueMessage>) -> QueueResponse {
         let mut lines = Vec::new();
         let mut read = Vec::new();
-        let mut response = QueueResponse::default();
+        let mut stays = Vec::new();
         for message in batch.messages {
             match SpillMessage::read(&message.body) {
                 Ok(of_message) => {
@@ -88,38 +70,28 @@ impl<S: EventStream> Drain<S> {
                 Err(error) => {
                     let id = message.message_id;
                     tracing::error!(message.id = %id, %error, "a spilled message cannot be read and will end in the dead-letter queue: {error}");
-                    response.keep(id);
+                    stays.push(id);
                 }
             }
         }
-        self.publish(lines, read, &mut response).await;
-        response
+        stays.extend(self.publish(lines, read).await);
+        stays.into_iter().collect()
     }
 
-    async fn publish(
-        &self,
-        lines: Vec<OutgoingLine>,
-        messages: Vec<(String, Range<usize>)>,
-        response: &mut QueueResponse,
-    ) {
+    /// Returns the ids of the messages that stay in the queue.
+    async fn publish(&self, lines: Vec<OutgoingLine>, messages: Vec<(String, Range<usize>)>) -> Vec<String> {
         let answers = self.publisher.publish(lines).await;
-        let (mut staying, mut cause) = (0, None);
+        let (mut stays, mut cause) = (Vec::new(), None);
         for (id, of_message) in messages {
             if let Some(unpublished) = answers[of_message].iter().find_map(|answer| answer.as_ref().err()) {
-                staying += 1;
                 cause = Some(unpublished.to_string());
-                response.keep(id);
+                stays.push(id);
             }
         }
         if let Some(cause) = cause {
-            tracing::warn!(messages = staying, cause, "spilled messages stay in the queue: {cause}");
+            tracing::warn!(messages = stays.len(), cause, "spilled messages stay in the queue: {cause}");
         }
-    }
-}
-
-impl QueueResponse {
-    fn keep(&mut self, message_id: String) {
-        self.batch_item_failures.push(QueueFailure { item_identifier: message_id });
+        stays
     }
 }
 

@@ -16,7 +16,8 @@
 //! | [`digest`] | SHA-256 |
 //! | [`mapping`] | the event source mapping as it is deployed |
 //! | [`permission`] | the permissions that a function's role needs |
-//! | [`queue`] | how messages are divided into calls |
+//! | [`queue`] | messages: how they are divided into calls, sent, and delivered by Lambda |
+//! | `secret` | the reader of AWS Secrets Manager (feature `secrets`) |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`backoff`] | how long to wait after failures |
 //! | [`config`], [`environment`] | `tidegate.toml`; the variables that name resources |
@@ -47,6 +48,8 @@ pub mod permission;
 pub mod queue;
 #[cfg(feature = "aws-test")]
 pub mod replay;
+#[cfg(feature = "secrets")]
+pub mod secret;
 pub mod telemetry;
 pub mod tier;
 pub mod time;

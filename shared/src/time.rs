@@ -102,6 +102,14 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }
+
+    /// The time left until `deadline_ms`, as the Lambda runtime gives it in Unix milliseconds. Some local hosts give a time in
+    /// the past, or a duration: that says nothing.
+    pub fn remaining(&self, deadline_ms: u64) -> Option<Duration> {
+        let deadline = Timestamp::from_unix_ms(i64::try_from(deadline_ms).unwrap_or(i64::MAX));
+        let remaining = deadline.since(self.now());
+        (!remaining.is_zero()).then_some(remaining)
+    }
 }
 
 impl fmt::Debug for Clock {

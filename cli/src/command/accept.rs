@@ -48,7 +48,7 @@ pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
     #[cfg(feature = "aws")]
     anyhow::ensure!(
         options.url.is_some() || !options.stack.is_named(),
-        "--stack and --aws need --url: without it, a local run is started, whose data is looked at"
+        "--stack and --aws need --url: without it, a local run is started and its data is inspected"
     );
     let config = ConfigSource::Recipe(options.recipe).load_here()?;
     let mut process = None;
@@ -116,7 +116,7 @@ async fn against<D: Deployment>(
 }
 
 impl AcceptOptions {
-    /// The deployment whose data is looked at.
+    /// The deployment that is inspected.
     fn deployment(&self, process: Option<&LocalRun>) -> Option<DeploymentOptions> {
         let data = process.map(|process| process.data().to_owned()).or_else(|| self.data.clone());
         #[cfg(feature = "aws")]

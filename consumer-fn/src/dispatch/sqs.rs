@@ -7,9 +7,7 @@ use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
-use aws_sdk_sqs::error::{BuildError, DisplayErrorContext};
-use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use shared::queue::sqs;
 
 use super::{DispatchFailure, DispatchQueue, OutgoingDispatch};
 
@@ -31,39 +29,10 @@ impl SqsDispatchQueue {
 
 impl DispatchQueue for SqsDispatchQueue {
     async fn send(&self, messages: &[OutgoingDispatch]) -> Vec<Result<(), DispatchFailure>> {
-        let entries = match messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => entries,
-            Err(error) => return vec![Err(DispatchFailure(error.to_string())); messages.len()],
-        };
-        match self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await {
-            Ok(output) => (0..messages.len()).map(|index| answer(&output, index)).collect(),
-            Err(error) => {
-                let failure = DispatchFailure(DisplayErrorContext(error).to_string());
-                vec![Err(failure); messages.len()]
-            }
-        }
+        let messages = messages.iter().map(|message| (&*message.body, message.tenant.as_str()));
+        let sent = sqs::send(&self.client, &self.url, messages).await;
+        sent.into_iter().map(|sent| sent.map_err(DispatchFailure)).collect()
     }
-}
-
-fn entry((index, message): (usize, &OutgoingDispatch)) -> Result<SendMessageBatchRequestEntry, BuildError> {
-    SendMessageBatchRequestEntry::builder()
-        .id(index.to_string())
-        .message_body(&message.body)
-        .message_group_id(message.tenant.as_str())
-        .build()
-}
-
-/// The call answers 200 whatever became of the messages: only what it names as successful is in the queue.
-fn answer(output: &SendMessageBatchOutput, index: usize) -> Result<(), DispatchFailure> {
-    let id = index.to_string();
-    if output.successful().iter().any(|sent| sent.id() == id) {
-        return Ok(());
-    }
-    let failed = output.failed().iter().find(|failed| failed.id() == id);
-    Err(DispatchFailure(failed.map_or_else(
-        || "the queue did not answer for it".to_owned(),
-        |failed| format!("{}: {}", failed.code(), failed.message().unwrap_or_default()),
-    )))
 }
 
 #[cfg(test)]

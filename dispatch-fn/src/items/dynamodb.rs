@@ -157,7 +157,7 @@ mod tests {
         serde_json::from_slice(request.body().bytes().unwrap()).unwrap()
     }
 
-    /// Update and values of the last request, whose condition is that the event is not delivered.
+    /// Update and values of the last request. Its condition is that the event is not delivered.
     fn asked(requests: &StaticReplayClient) -> [Value; 2] {
         let body = body(requests);
         assert_eq!(body["ConditionExpression"], OPEN);

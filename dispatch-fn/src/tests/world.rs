@@ -9,10 +9,11 @@ use shared::config::{self, Config};
 use shared::format::dispatch_message::DispatchMessage;
 use shared::id::{EventId, TenantId};
 use shared::objects::memory::MemoryObjects;
+use shared::queue::{QueueBatch, QueueResponse};
 use shared::time::{Clock, Timestamp};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::batch::{QueueBatch, QueueResponse};
+use crate::batch::QueuedMessage;
 use crate::handler::{Dispatcher, Ports};
 use crate::inbox::{Inbox, InboxFailure};
 use crate::items::{DispatchItems, ItemFailure, Noted};
@@ -186,7 +187,7 @@ impl World {
         true
     }
 
-    fn receive(&self) -> Option<QueueBatch> {
+    fn receive(&self) -> Option<QueueBatch<QueuedMessage>> {
         let now = Instant::now();
         let records: Vec<_> = self.state(|state| {
             let visible = state.queue.iter_mut().filter(|queued| queued.visible <= now).take(10);

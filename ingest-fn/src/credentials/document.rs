@@ -99,7 +99,7 @@ impl Document {
                 let at = format!("{at}.api_keys_sha256[{index}]");
                 let hash = Hash::parse(hash)
                     .ok_or_else(|| invalid(format!("{at} is not a SHA-256 in 64 hexadecimal digits")))?;
-                // A script whose variable is not set makes it. An empty header would be this key.
+                // A script makes it if its variable is not set. An empty header would be this key.
                 if hash == Hash::of(b"") {
                     return Err(invalid(format!("{at} is the SHA-256 of an empty key: hash the key itself")));
                 }

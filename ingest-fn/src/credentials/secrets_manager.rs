@@ -1,60 +1,17 @@
-//! The credentials in AWS Secrets Manager, by the AWS SDK.
+//! The credentials in AWS Secrets Manager: the text of a secret is the document.
 
-use std::time::Duration;
-
-use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::Builder;
-use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use futures::future::BoxFuture;
+use shared::secret::SecretsManager;
 
 use super::{CredentialSource, CredentialsError};
 
-/// Time limit for one attempt, and for all of them. A start waits for it.
-const ATTEMPT: Duration = Duration::from_secs(2);
-const CALL: Duration = Duration::from_secs(5);
-
-/// A secret whose text is the document.
-#[derive(Clone, Debug)]
-pub struct SecretsManager {
-    client: Client,
-    secret: String,
-}
-
-impl SecretsManager {
-    /// `secret` is its ARN or its name.
-    pub fn new(sdk: &SdkConfig, secret: String) -> Self {
-        let limits = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(CALL);
-        let config = Builder::from(sdk).timeout_config(limits.build());
-        Self { client: Client::from_conf(config.build()), secret }
-    }
-
-    async fn text(&self) -> Result<String, CredentialsError> {
-        let answer = self.client.get_secret_value().secret_id(&self.secret).send().await;
-        // The SDK's full error may show the answer, and with it the secret.
-        let answer = answer.map_err(|error| {
-            let code = error.code().map(|code| format!(": {code}")).unwrap_or_default();
-            let message = error.message().map(|message| format!(": {message}")).unwrap_or_default();
-            CredentialsError::Unreadable(format!("the secret cannot be read: {error}{code}{message}"))
-        })?;
-        let text = answer.secret_string;
-        text.ok_or_else(|| {
-            CredentialsError::Unreadable("the secret is binary: store the document as text".to_owned())
-        })
-    }
-}
-
 impl CredentialSource for SecretsManager {
     fn read(&self) -> BoxFuture<'_, Result<String, CredentialsError>> {
-        Box::pin(self.text())
+        Box::pin(async { self.text().await.map_err(CredentialsError::Unreadable) })
     }
 
     fn name(&self) -> String {
-        format!("secret `{}`", self.secret)
+        format!("secret `{}`", self.name())
     }
 }
 

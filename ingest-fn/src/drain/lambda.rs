@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::{Error, service_fn};
+use shared::queue::QueueBatch;
 use shared::telemetry::EmbeddedMetrics;
 
-use super::{Drain, QueueBatch};
+use super::{Drain, QueueMessage};
 use crate::publish::EventStream;
 
 /// Between two metric documents of one invocation. A document holds 100 latencies, and a stream that refuses records gets
@@ -19,7 +20,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// queue and are received again.
 pub async fn serve<S: EventStream>(drain: Drain<S>, metrics: EmbeddedMetrics) -> Result<(), Error> {
     let drain = Arc::new(drain);
-    let handler = service_fn(move |event: LambdaEvent<QueueBatch>| {
+    let handler = service_fn(move |event: LambdaEvent<QueueBatch<QueueMessage>>| {
         let drain = Arc::clone(&drain);
         async move {
             let mut handled = std::pin::pin!(drain.handle(event.payload));

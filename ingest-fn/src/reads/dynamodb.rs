@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use shared::backoff::Backoff;
-use shared::format::item::{Attribute, BY_RECEIVED_AT, Item, RECEIVED_AT, RECEIVED_PARTITION};
+use shared::format::item::{Attribute, BY_RECEIVED_AT, RECEIVED_AT, RECEIVED_PARTITION};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -23,9 +23,6 @@ const ATTEMPT: Duration = Duration::from_millis(1_500);
 
 /// Between two calls for the items that DynamoDB did not read.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(1) };
-
-/// The attribute that the dispatch writes on an item.
-const DISPATCH_STATUS: &str = "dispatch_status";
 
 /// Every manifest row's sort key is greater than this.
 const FIRST_ROW: &str = "object/";
@@ -144,13 +141,8 @@ pub fn attribute(attributes: &Attributes, name: &str) -> Option<Attribute> {
 }
 
 fn event(attributes: &Attributes) -> Result<StoredEvent, ReadFailure> {
-    let item = Item::read(|name| attribute(attributes, name));
-    let item = item.map_err(|error| ReadFailure(format!("{error} ({})", name_of(attributes))))?;
-    let dispatch_status = match attribute(attributes, DISPATCH_STATUS) {
-        Some(Attribute::Text(status)) => Some(status),
-        _ => None,
-    };
-    Ok(StoredEvent { item, dispatch_status })
+    let event = StoredEvent::read(|name| attribute(attributes, name));
+    event.map_err(|error| ReadFailure(format!("{error} ({})", name_of(attributes))))
 }
 
 fn item_key(tenant: &TenantId, id: &EventId) -> Attributes {

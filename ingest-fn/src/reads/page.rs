@@ -145,8 +145,8 @@ async fn fill(
     Ok(entries.len() <= request.limit)
 }
 
-/// Whether the event lives, and is the one of the entry. An entry may be older than its item: of an item that expired, whose
-/// id is now a new event.
+/// Whether the event lives, and is the one of the entry. An entry may be older than its item: the
+/// item expired, and its id is a new event now.
 fn is_shown(event: &StoredEvent, request: &ListRequest, entry: &IndexEntry, now: Timestamp) -> bool {
     event.is_of(&request.tenant)
         && event.item.facts.received_at == entry.received_at

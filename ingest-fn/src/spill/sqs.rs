@@ -7,9 +7,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
-use aws_sdk_sqs::error::{BuildError, DisplayErrorContext};
-use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::types::QueueAttributeName;
+use shared::queue::sqs;
 
 use super::{SpillFailure, SpillMessage, SpillQueue};
 
@@ -47,48 +47,14 @@ impl SqsQueue {
 
 impl SpillQueue for SqsQueue {
     async fn send(&self, messages: &[SpillMessage]) -> Vec<Result<(), SpillFailure>> {
-        let entries = match messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => entries,
-            Err(error) => return vec![Err(SpillFailure(error.to_string())); messages.len()],
-        };
-        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        match call.send().await {
-            Ok(output) => (0..messages.len()).map(|index| answer(&output, index)).collect(),
-            Err(error) => {
-                let failure = SpillFailure(DisplayErrorContext(error).to_string());
-                vec![Err(failure); messages.len()]
-            }
-        }
+        let messages = messages.iter().map(|message| (message.body(), message.partition_key()));
+        let sent = sqs::send(&self.client, &self.url, messages).await;
+        sent.into_iter().map(|sent| sent.map_err(SpillFailure)).collect()
     }
 }
 
 fn within(limit: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(limit).operation_timeout(limit).build()
-}
-
-/// An entry, named by its position. The message group makes a standard queue fair: a tenant with many messages does
-/// not hold up the others
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>).
-fn entry((index, message): (usize, &SpillMessage)) -> Result<SendMessageBatchRequestEntry, BuildError> {
-    SendMessageBatchRequestEntry::builder()
-        .id(index.to_string())
-        .message_body(message.body())
-        .message_group_id(message.partition_key())
-        .build()
-}
-
-/// `SendMessageBatch` answers 200 whatever became of the messages, and in no order: only what it names as successful
-/// is in the queue.
-fn answer(output: &SendMessageBatchOutput, index: usize) -> Result<(), SpillFailure> {
-    let id = index.to_string();
-    if output.successful().iter().any(|sent| sent.id() == id) {
-        return Ok(());
-    }
-    let failed = output.failed().iter().find(|failed| failed.id() == id);
-    Err(SpillFailure(failed.map_or_else(
-        || "the queue did not answer for it".to_owned(),
-        |failed| format!("{}: {}", failed.code(), failed.message().unwrap_or_default()),
-    )))
 }
 
 #[cfg(test)]

@@ -268,7 +268,7 @@ pub(crate) fn archived(reader: &MemoryReader, server: &Server, line: &ArchiveLin
     server.objects.add("events/x", [foreign, own].concat());
 }
 
-/// A large event whose item has the beginning, and its archive line.
+/// A large event: its item has only the beginning. And its archive line.
 pub(crate) fn large(reader: &MemoryReader, text: &str) -> ArchiveLine<'static> {
     let mut stored = event("acme", "1", NOW, "tenants/acme");
     text[..10].clone_into(&mut stored.item.modified_data);

@@ -120,7 +120,7 @@ impl Server {
         Self::with_ids(faults, change, counting_ids())
     }
 
-    /// A server whose events can be read back.
+    /// A server that events can be read back from.
     pub(crate) fn reading(reader: MemoryReader, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
@@ -138,7 +138,7 @@ impl Server {
         Self::reading_with_credentials(document, change, None).await
     }
 
-    /// The same, whose events can be read back if there is a reader.
+    /// The same. Events can be read back if there is a reader.
     pub(crate) async fn reading_with_credentials(
         document: &str,
         change: impl FnOnce(&mut Config),

@@ -86,16 +86,16 @@ mod tests {
 
     use super::*;
     use crate::embedded::database::Database;
-    use crate::embedded::items::tests::item;
+    use shared::format::item::Item;
 
     #[tokio::test]
     async fn notes_change_an_item_until_it_is_delivered() {
         let folder = tempfile::tempdir().unwrap();
         let items = EmbeddedItems(Database::open(&folder.path().join("items.sqlite")).unwrap());
-        let (tenant, id) = (item().facts.tenant, item().facts.id);
+        let (tenant, id) = (Item::example().facts.tenant, Item::example().facts.id);
         assert_eq!(items.read(&tenant, &id).await.unwrap(), None);
         assert_eq!(items.delivered(&tenant, &id).await.unwrap(), Noted::Gone);
-        assert_eq!(items.insert(&[item()]).await, [Insert::Inserted]);
+        assert_eq!(items.insert(&[Item::example()]).await, [Insert::Inserted]);
         let check = async |status, attempts| {
             assert_eq!(items.read(&tenant, &id).await.unwrap(), Some(Standing { status, attempts }));
         };

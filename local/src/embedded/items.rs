@@ -166,53 +166,20 @@ fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use rusqlite::types::Value;
-    use shared::fields::Fields;
-    use shared::format::facts::{Facts, Source};
     use shared::format::item::{DISPATCH_ATTEMPTS, DISPATCH_REASON, DISPATCH_STATUS};
-    use shared::tier::Tier;
-    use shared::time::Timestamp;
 
     use super::*;
     use crate::embedded::database::value;
-
-    /// An item with every optional member.
-    pub(crate) fn item() -> Item {
-        let at = Timestamp::from_unix_ms(1_795_253_400_123);
-        Item {
-            facts: Facts {
-                tenant: TenantId::parse("acme").unwrap(),
-                id: EventId::parse("a/b").unwrap(),
-                admission_id: AdmissionId(Uuid::from_u128(1)),
-                source: Source::Webhook,
-                tier: Tier::parse("pro").unwrap(),
-                received_at: at,
-                event_time: serde_json::from_str("\"2024-01-11T01:42:50.234200Z\"").unwrap(),
-                trace: Some("00-4bf9-00f0-01".to_owned()),
-            },
-            origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 3 },
-            content_hash: "cd".to_owned(),
-            processed_at: at.plus(Duration::from_secs(1)),
-            original_text: "hello".to_owned(),
-            modified_data: "HELLO".to_owned(),
-            fields: Fields::empty(),
-            original_text_bytes: Some(1),
-            modified_data_bytes: Some(2),
-            fields_bytes: Some(3),
-            expires_at: Some(1_800_000_000),
-            received_partition: Some("tenants/acme#3".to_owned()),
-        }
-    }
 
     #[tokio::test]
     async fn a_row_has_the_columns_and_values_of_the_items_attributes() {
         let folder = tempfile::tempdir().unwrap();
         let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
-        assert_eq!(items.insert(&[item()]).await, [Insert::Inserted]);
+        assert_eq!(items.insert(&[Item::example()]).await, [Insert::Inserted]);
         let row = |connection: &mut Connection| {
             let mut select = connection.prepare("SELECT * FROM items")?;
             let names: Vec<_> = select.column_names().map(str::to_owned).collect();
@@ -221,7 +188,7 @@ pub(super) mod tests {
             Ok(names.into_iter().zip(values).collect::<BTreeMap<_, _>>())
         };
         let attribute = |(name, attribute): (&str, _)| (name.to_owned(), value(attribute));
-        let mut expected: BTreeMap<_, _> = item().attributes().into_iter().map(attribute).collect();
+        let mut expected: BTreeMap<_, _> = Item::example().attributes().into_iter().map(attribute).collect();
         for of_dispatch in [DISPATCH_STATUS, DISPATCH_ATTEMPTS, DISPATCH_REASON] {
             expected.insert(of_dispatch.to_owned(), Value::Null);
         }
@@ -233,7 +200,7 @@ pub(super) mod tests {
         use consumer_fn::Attribute::{Flag, Number, Text};
         let folder = tempfile::tempdir().unwrap();
         let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
-        let item = item();
+        let item = Item::example();
         let (tenant, id) = (&item.facts.tenant, &item.facts.id);
         assert_eq!(items.attributes(tenant, id).await.unwrap(), None);
         assert_eq!(items.insert(std::slice::from_ref(&item)).await, [Insert::Inserted]);

@@ -3,7 +3,6 @@
 use ingest_fn::reads::port::{EventReader, IndexEntry, IndexQuery, ReadFailure, StoredEvent};
 use operate::deployment::ManifestPart;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use shared::format::item::{Attribute, Item};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -75,13 +74,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<IndexEntry> {
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
-    let item = Item::read(|name| attribute(row, name)).map_err(|error| unreadable(0, error))?;
-    // The column is there only where events are dispatched.
-    let dispatch_status = match attribute(row, "dispatch_status") {
-        Some(Attribute::Text(status)) => Some(status),
-        _ => None,
-    };
-    Ok(StoredEvent { item, dispatch_status })
+    StoredEvent::read(|name| attribute(row, name)).map_err(|error| unreadable(0, error))
 }
 
 fn failure(error: impl std::fmt::Display) -> ReadFailure {
@@ -94,7 +87,7 @@ mod tests {
     use shared::time::Timestamp;
 
     use super::*;
-    use crate::embedded::items::tests::item;
+    use shared::format::item::Item;
 
     fn tenant() -> TenantId {
         TenantId::parse("acme").unwrap()
@@ -111,7 +104,7 @@ mod tests {
         let items: Vec<_> = items
             .iter()
             .map(|(name, at, partition)| {
-                let mut item = item();
+                let mut item = Item::example();
                 item.facts.id = id(name);
                 item.facts.received_at = Timestamp::from_unix_ms(*at);
                 item.received_partition = partition.map(str::to_owned);
@@ -174,7 +167,7 @@ mod tests {
         assert!(found[0].is_none());
         let event = found[1].clone().unwrap();
         let expected = {
-            let mut item = item();
+            let mut item = Item::example();
             (item.facts.id, item.facts.received_at) = (id("a"), Timestamp::from_unix_ms(1));
             item.received_partition = None;
             item
@@ -182,9 +175,7 @@ mod tests {
         assert_eq!((event.item, event.dispatch_status), (expected, None));
         assert_eq!(reader.find(&TenantId::parse("beta").unwrap(), &id("a")).await, Ok(None));
 
-        // As the dispatch writes it, whether the column is in this build's schema or is added.
         let set = |connection: &mut Connection| {
-            let _exists = connection.execute("ALTER TABLE items ADD COLUMN dispatch_status TEXT", []);
             connection.execute("UPDATE items SET dispatch_status = 'delivered'", [])
         };
         assert_eq!(reader.0.call(set).await.unwrap(), 1);

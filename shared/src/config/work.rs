@@ -33,7 +33,7 @@ pub struct SimulatedWork {
     longest_work: Duration,
 }
 
-/// A text whose simulated work does not fit the consumer's time-out.
+/// The simulated work on the text does not fit the consumer's time-out.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
     "the text has {characters} characters, allowed with simulated work: at most {limit}; shorten it, lower \

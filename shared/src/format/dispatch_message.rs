@@ -106,7 +106,7 @@ impl DispatchMessage {
         Ok(Self { packed, after_attempts, failure })
     }
 
-    /// The event: whole, or a head whose claim check has the archive line.
+    /// The event: whole, or a head. A head's claim check has the archive line.
     pub fn line(&self) -> Result<ArchiveLine<'static>, UnreadableDispatch> {
         let cap = Cap { bytes: limits::RECORD_INFLATED_BYTES, ratio: limits::INFLATE_RATIO };
         let inflated;

@@ -31,7 +31,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// What is known of an event whose text is elsewhere.
+    /// What is known of an event if its text is elsewhere.
     pub fn of_facts(facts: Facts) -> Self {
         let (text, fields) = (String::new(), Fields::empty());
         Self { facts, text, fields, claim_check: None, redrive_of: Vec::new() }

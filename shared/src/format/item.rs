@@ -1,5 +1,8 @@
 //! An item of the items table.
 
+#[cfg(any(test, feature = "fakes"))]
+mod example;
+
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -169,39 +172,7 @@ pub struct UnreadableItem {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::format::facts::Source;
-    use crate::id::{EventId, TenantId};
-    use crate::tier::Tier;
-
-    fn item() -> Item {
-        let at = Timestamp::from_unix_ms(1_795_253_400_123);
-        Item {
-            facts: Facts {
-                tenant: TenantId::parse("acme").unwrap(),
-                id: EventId::parse("a/b ü").unwrap(),
-                admission_id: AdmissionId(Uuid::from_u128(1)),
-                source: Source::Webhook,
-                tier: Tier::parse("pro").unwrap(),
-                received_at: at,
-                event_time: serde_json::from_str("\"2024-01-11T01:42:50.234200Z\"").unwrap(),
-                trace: Some("00-4bf9-00f0-01".to_owned()),
-            },
-            origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 3 },
-            content_hash: "cd".to_owned(),
-            processed_at: at.plus(Duration::from_secs(1)),
-            original_text: "hello".to_owned(),
-            modified_data: "HELLO".to_owned(),
-            fields: serde_json::from_str("{\"n\":1.0}").unwrap(),
-            original_text_bytes: Some(1),
-            modified_data_bytes: Some(2),
-            fields_bytes: Some(3),
-            expires_at: Some(1_800_000_000),
-            received_partition: Some("tenants/acme#3".to_owned()),
-        }
-    }
 
     fn read(item: &Item, without: &str) -> Result<Item, UnreadableItem> {
         let attributes = item.attributes();
@@ -213,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_item_is_read_as_it_was_written() {
-        let whole = item();
+        let whole = Item::example();
         assert_eq!(read(&whole, ""), Ok(whole.clone()));
         let mut small = whole;
         (small.facts.event_time, small.facts.trace) = (None, None);
@@ -224,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_item_without_an_attribute_that_every_item_has_is_refused_by_its_name() {
-        let mut small = item();
+        let mut small = Item::example();
         (small.facts.event_time, small.facts.trace) = (None, None);
         (small.original_text_bytes, small.modified_data_bytes, small.fields_bytes) = (None, None, None);
         (small.expires_at, small.received_partition) = (None, None);
@@ -236,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_item_expires_at_its_second() {
-        let mut item = item();
+        let mut item = Item::example();
         let at = Timestamp::from_unix_ms;
         assert!(!item.is_expired(at(1_799_999_999_999)) && item.is_expired(at(1_800_000_000_000)));
         item.expires_at = None;
