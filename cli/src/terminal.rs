@@ -1,8 +1,9 @@
 //! All that a command prints, the progress bar on stderr, and the signals that stop a command.
 
+use std::borrow::Cow;
 use std::cell::Cell;
-use std::fmt::Display;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::fmt::{Display, Write as _};
+use std::io::{BufWriter, ErrorKind, IsTerminal, StdoutLock, Write, stdout};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,12 +18,68 @@ const WIDTH: u64 = 30;
 
 /// Prints a line to stdout.
 pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
-    unless_closed(writeln!(std::io::stdout(), "{text}"))
+    let mut out = lines_on_stdout();
+    unless_closed(writeln!(out, "{text}").and_then(|()| out.flush()))
 }
 
 /// Prints a line to stderr. If that fails, there is no other place to say so.
 pub(crate) fn note(text: impl Display) {
-    let _gone = writeln!(std::io::stderr(), "{text}");
+    let _gone = writeln!(std::io::stderr(), "{}", harmless(&text.to_string()));
+}
+
+/// Writes to stdout what events contain: exactly as it is, or without what would steer the terminal, if there is one. Each
+/// write must end between two characters.
+pub(crate) fn lines_on_stdout() -> Lines<BufWriter<StdoutLock<'static>>> {
+    Lines { is_terminal: stdout().is_terminal(), out: BufWriter::new(stdout().lock()) }
+}
+
+#[derive(Debug)]
+pub(crate) struct Lines<W> {
+    is_terminal: bool,
+    out: W,
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.is_terminal {
+            self.out.write_all(harmless(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        } else {
+            self.out.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    /// One write, so that no character is split.
+    fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+        self.write_all(text.to_string().as_bytes())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The text with control characters and those that change the direction of writing as JSON escapes: a JSON line keeps its
+/// meaning.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return text.into();
+    }
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut shown, c| {
+            if steers(c) {
+                // Writing to a string does not fail.
+                let _written = write!(shown, "\\u{:04x}", u32::from(c));
+            } else {
+                shown.push(c);
+            }
+            shown
+        })
+        .into()
 }
 
 /// The result of writing to stdout. A reader that has closed the pipe is no error: `println!` would panic.
@@ -36,7 +93,7 @@ pub(crate) fn unless_closed(written: std::io::Result<()>) -> anyhow::Result<()> 
 /// Returns when the reader of stdout has closed the pipe. A command that waits for events would not notice it until it
 /// writes the next one.
 pub(crate) async fn stdout_is_closed() {
-    let stdout = std::io::stdout();
+    let stdout = stdout();
     loop {
         // Errors and a hang-up are reported without being asked for.
         let mut pipe = [PollFd::new(&stdout, PollFlags::empty())];
@@ -117,6 +174,20 @@ mod tests {
         let check = |kind: ErrorKind| unless_closed(Err(kind.into())).map_err(|error| format!("{error:#}"));
         assert_eq!(check(ErrorKind::BrokenPipe), Ok(()));
         assert_eq!(check(ErrorKind::StorageFull), Err("stdout: no storage space".to_owned()));
+    }
+
+    #[test]
+    fn what_an_event_contains_does_not_steer_the_terminal_and_is_exact_elsewhere() {
+        let line = "{\"text\":\"red \u{9b}31m, \u{202e}evil, \u{7f}, é\tü\"}\n";
+        let written = |is_terminal| {
+            let mut lines = Lines { is_terminal, out: Vec::new() };
+            write!(lines, "{line}").unwrap();
+            String::from_utf8(lines.out).unwrap()
+        };
+        assert_eq!(written(false), line);
+        let shown = written(true);
+        assert_eq!(shown, "{\"text\":\"red \\u009b31m, \\u202eevil, \\u007f, é\tü\"}\n");
+        assert_eq!(harmless("\x1b]0;title\x07"), "\\u001b]0;title\\u0007");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `tidegate cat`: prints one tenant's archived events.
 
-use std::io::{BufWriter, Write, stdout};
+use std::io::Write;
 
 use anyhow::bail;
 use clap::Args;
@@ -11,7 +11,7 @@ use shared::id::TenantId;
 
 use crate::open::{DeploymentOptions, with_deployment};
 use crate::options::SpanOptions;
-use crate::terminal::{note, unless_closed};
+use crate::terminal::{lines_on_stdout, note, unless_closed};
 
 #[derive(Args, Debug)]
 pub(crate) struct CatOptions {
@@ -28,7 +28,7 @@ pub(crate) struct CatOptions {
 pub(crate) async fn run(options: CatOptions) -> anyhow::Result<()> {
     let CatOptions { deployment, tenant, span } = options;
     let opened = deployment.open(&Plain).await?;
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = lines_on_stdout();
     let printed = with_deployment!(opened, deployment => {
         cat(deployment, &tenant, span.span(), &mut out).await?
     });

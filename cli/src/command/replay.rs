@@ -1,6 +1,5 @@
 //! `tidegate replay`: archived events once more, to stdout or to another deployment.
 
-use std::io::stdout;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -11,7 +10,7 @@ use shared::id::TenantId;
 
 use crate::open::{DeploymentOptions, TargetOptions, with_deployment};
 use crate::options::{ConfigOption, SpanOptions};
-use crate::terminal::note;
+use crate::terminal::{lines_on_stdout, note};
 
 #[derive(Args, Debug)]
 pub(crate) struct ReplayOptions {
@@ -43,7 +42,7 @@ pub(crate) async fn run(options: ReplayOptions, adapters: &impl Adapters) -> any
     let opened = deployment.open(&Plain).await?;
     let request = ReplayRequest { tenant, span: span.span(), rate, resume };
     let replayed = match target {
-        None => with_deployment!(opened, source => to_stdout(source, &request, stdout()).await?),
+        None => with_deployment!(opened, source => to_stdout(source, &request, lines_on_stdout()).await?),
         Some(target) => {
             let target = target.open(adapters).await?;
             let config = config.load()?;

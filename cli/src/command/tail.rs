@@ -1,6 +1,5 @@
 //! `tidegate tail`: prints archived events as they are stored.
 
-use std::io::{BufWriter, stdout};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -11,7 +10,7 @@ use operate::tail::{Tail, TailRequest};
 use shared::id::TenantId;
 
 use crate::open::{DeploymentOptions, with_deployment};
-use crate::terminal::{Stop, note, stdout_is_closed};
+use crate::terminal::{Stop, lines_on_stdout, note, stdout_is_closed};
 
 #[derive(Args, Debug)]
 pub(crate) struct TailOptions {
@@ -41,7 +40,7 @@ pub(crate) async fn run(options: TailOptions) -> anyhow::Result<()> {
 
 async fn print(deployment: &impl Deployment, request: TailRequest) -> anyhow::Result<()> {
     let on_note = |text| note(text);
-    let mut tail = Tail::new(deployment, request, BufWriter::new(stdout().lock()), &on_note);
+    let mut tail = Tail::new(deployment, request, lines_on_stdout(), &on_note);
     let mut stop = Stop::new()?;
     tokio::select! {
         ended = tail.run() => ended?,
