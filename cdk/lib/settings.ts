@@ -14,7 +14,7 @@ export const CONFIGURATION = join(ROOT, 'tidegate.toml');
 /** From received by ingest to durable in the archive: the promise, at the 99th percentile. */
 export const FRESHNESS = Duration.seconds(5);
 
-const { stream, spill } = CONTRACT;
+const { stream, spill, dispatch } = CONTRACT;
 
 /**
  * How long after its acceptance an event may still reach the consumer: after a full retention on the stream, in the spill
@@ -23,6 +23,9 @@ const { stream, spill } = CONTRACT;
 export const REDELIVERY_DAYS = Math.ceil(
   (stream.retentionSeconds + spill.retentionSeconds + spill.deadLetterRetentionSeconds) / Duration.days(1).toSeconds(),
 );
+
+/** How long after it was stored an event may still be dispatched: from the queue, and redriven from its dead-letter queue. */
+const DISPATCH_DAYS = (dispatch.retentionSeconds + dispatch.deadLetterRetentionSeconds) / Duration.days(1).toSeconds();
 
 export interface Settings {
   /** A put that takes longer is slow. It is less than an attempt's time limit: an attempt is cut off there. */
@@ -96,6 +99,7 @@ export function settings(toml: string): Settings {
   const publish = { ...defaults.publish, ...given.publish };
   // The functions take these days as a whole, too: a tier that is not named has none.
   const days_to_live = given.items?.days_to_live ?? defaults.items?.days_to_live ?? {};
+  const dispatched = dispatchSettings({ ...defaults.dispatch, ...given.dispatch });
   for (const [tier, days] of Object.entries(days_to_live)) {
     // Deduplication needs the item for as long as the event may come again.
     if (days < REDELIVERY_DAYS) {
@@ -103,6 +107,12 @@ export function settings(toml: string): Settings {
         `items.days_to_live.${tier} is ${days}, but an event can be delivered again until ${REDELIVERY_DAYS} days after it ` +
           'was accepted (stream, spill queue, dead-letter queue); without its item it would be stored twice: set it to ' +
           `${REDELIVERY_DAYS} or more`,
+      );
+    }
+    if (dispatched && days < DISPATCH_DAYS) {
+      throw new Error(
+        `items.days_to_live.${tier} is ${days}, but an event can be dispatched until ${DISPATCH_DAYS} days after it was stored ` +
+          `(dispatch queue, dead-letter queue); without its item it is not sent: set it to ${DISPATCH_DAYS} or more`,
       );
     }
   }
@@ -137,7 +147,7 @@ export function settings(toml: string): Settings {
       public: reads?.public ?? false,
       isIdentified: (auth.mode ?? 'none') !== 'none',
     },
-    dispatch: dispatchSettings({ ...defaults.dispatch, ...given.dispatch }),
+    dispatch: dispatched,
   };
 }
 

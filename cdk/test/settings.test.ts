@@ -13,6 +13,17 @@ test('a tier whose items could expire before their event is delivered again is r
   assert.equal(REDELIVERY_DAYS, 1 + 4 + 14);
 });
 
+test('where dispatch is on, a tier whose items could expire before their event is dispatched is refused', () => {
+  const toml = (days: number, enabled: boolean) =>
+    `[items.days_to_live]\nfree = ${days}\n[dispatch]\nenabled = ${enabled}\nurl = "https://target.example/graphql"\n`;
+  assert.throws(
+    () => settings(toml(27, true)),
+    /items\.days_to_live\.free is 27, but an event can be dispatched until 28 days/,
+  );
+  settings(toml(28, true));
+  settings(toml(27, false));
+});
+
 test('ingest has time for its budgets and for the answer', () => {
   assert.equal(settings(source('tidegate.toml')).ingestTimeout.toSeconds(), 15);
 });
