@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOURS_A_MONTH, PRICES, WATCHED } from '../lib/prices';
 import { CONTRACT } from '../lib/contract';
+import { metricCount } from '../lib/metrics';
 import { ROOT } from '../lib/settings';
 
 const { lambda, kinesis, dynamodb, s3, sqs, cloudwatch, xray, apiGateway, firehose } = PRICES;
@@ -37,6 +38,8 @@ export const ASSUMED = {
   traced: 0.05,
   /** Whether events are read back, by an index by time. */
   reads: false,
+  /** Whether events are dispatched. */
+  dispatches: false,
 };
 
 export type Assumed = typeof ASSUMED;
@@ -64,7 +67,7 @@ export function components(eventsASecond: number, given: Partial<Assumed> = {}):
     'DynamoDB, ledger': runs * a.ledgerUnits * dynamodb.writeUnit,
     'S3, puts': runs * s3.put,
     'CloudWatch, logs': ((requests / 50 + runs) * a.documentBytes * cloudwatch.logsGb) / GB,
-    'CloudWatch, metrics': (CONTRACT.metrics.all.length * cloudwatch.metricMonth * seconds) / (HOURS_A_MONTH * 3600),
+    'CloudWatch, metrics': (metricCount(a.dispatches) * cloudwatch.metricMonth * seconds) / (HOURS_A_MONTH * 3600),
   };
 }
 

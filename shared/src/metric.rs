@@ -136,6 +136,19 @@ impl Metric {
         self.facts().1 == Kind::Distribution
     }
 
+    /// Whether it has values only where dispatch is on.
+    pub fn is_of_dispatch(self) -> bool {
+        matches!(
+            self,
+            Self::DispatchesQueued
+                | Self::EventsDispatched
+                | Self::DispatchRetries
+                | Self::EventsUndelivered
+                | Self::DispatchLatency
+                | Self::DispatchAge
+        )
+    }
+
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|metric| metric.name() == name)
     }

@@ -191,7 +191,13 @@ fn items() -> Value {
 fn metrics() -> Vec<Value> {
     let metric = |metric: &Metric| {
         let statistic = if metric.is_distribution() { "distribution" } else { "sum" };
-        json!({ "name": metric.name(), "unit": metric.unit(), "kind": statistic, "meaning": metric.meaning() })
+        json!({
+            "name": metric.name(),
+            "unit": metric.unit(),
+            "kind": statistic,
+            "meaning": metric.meaning(),
+            "ofDispatch": metric.is_of_dispatch(),
+        })
     };
     Metric::ALL.iter().map(metric).collect()
 }

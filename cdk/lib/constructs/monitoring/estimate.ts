@@ -1,7 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import { MathExpression, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { CONTRACT } from '../../contract';
-import { S3_WRITES, tidegateMetric } from '../../metrics';
+import { metricCount, S3_WRITES, tidegateMetric } from '../../metrics';
 import { HOURS_A_MONTH, PRICES, WATCHED } from '../../prices';
 import type { DashboardSources } from './sources';
 
@@ -33,7 +32,7 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
     ...[...Object.keys(itemWrites), 'ofLedger'].map((name) => of(name, dynamodb.writeUnit)),
     ...S3_WRITES.map((name) => of(writes(name), s3.put)),
   ];
-  let standing = cloudwatch.dashboardMonth + CONTRACT.metrics.all.length * cloudwatch.metricMonth;
+  let standing = cloudwatch.dashboardMonth + metricCount(sources.dispatch !== undefined) * cloudwatch.metricMonth;
   standing += WATCHED.alarmMetrics * cloudwatch.alarmMonth;
   if (streamConfig.mode === 'provisioned') {
     metered.records = stream.metricIncomingRecords();
