@@ -132,3 +132,32 @@ async fn a_consumer_that_is_killed_while_it_works_loses_and_doubles_nothing() {
     log.balance(&site, pipeline).await;
     assert!(site.calls("claim_get") > 3);
 }
+
+/// The work of this event takes longer than the test may.
+#[tokio::test]
+async fn a_second_ctrl_c_stops_a_run_that_waits_for_simulated_work_and_loses_nothing() {
+    let configuration = "[transform]\nsimulate_work = 10.0\n[consumer]\ntimeout_seconds = 900\n";
+    let site = crate::site().configuration(configuration);
+    let pipeline = site.start();
+    let mut log = ClientLog::default();
+    log.send(&pipeline, [("acme".to_owned(), "slow".to_owned(), "x".repeat(60))]).await;
+    eventually("an invocation", || (!pipeline.processes_of("consumer-fn").is_empty()).then_some(())).await;
+    let consumers = pipeline.processes_of("consumer-fn");
+    pipeline.interrupt();
+    let waits = pipeline.printed_line("It waits for");
+    assert_eq!(
+        waits,
+        "It waits for the records on the stream (1 in progress), whose simulated work takes up to 840 s a batch; at most 1900 s in all."
+    );
+    pipeline.printed_line("Press Ctrl-C again");
+    let printed = pipeline.stop();
+    assert!(printed.contains("Stopped at once."), "{printed}");
+    let are_gone = || consumers.iter().all(|id| !std::path::Path::new(&format!("/proc/{id}")).exists());
+    eventually("the end of the functions", || are_gone().then_some(())).await;
+    assert!(site.stored().items().is_empty());
+
+    let site = site.configuration("");
+    let pipeline = site.start();
+    log.balance(&site, pipeline).await;
+    assert_eq!(site.stored().archived().len(), 1);
+}
