@@ -24,13 +24,10 @@ async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let names = Environment::read(variable)?;
     let sdk = aws_config::load_from_env().await;
-    let clock = Clock::system();
+    let (clock, file) = (Clock::system(), config.dispatch.secret_file.clone());
     let secret = match variable(SECRET_ARN) {
         Some(arn) => Secret::in_secrets_manager(&sdk, arn, clock.clone()),
-        None => {
-            let file = config.dispatch.secret_file.clone();
-            Secret::local(variable(secret::VARIABLE), file, clock.clone())
-        }
+        None => Secret::local(variable(secret::VARIABLE), file, clock.clone()),
     };
     let ports = Ports {
         items: DynamoDispatchItems::new(&sdk, names.items_table),
