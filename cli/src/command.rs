@@ -30,7 +30,11 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the whole pipeline on this machine, without AWS (the default)
     ///
+    /// Ctrl-C or SIGTERM first stores what was accepted, and says how long that
+    /// may take. A second one stops at once; the next start stores the rest.
+    ///
     /// Example: tidegate local --listen 127.0.0.1:9000 --data /tmp/tidegate
+    #[command(verbatim_doc_comment)]
     Local(local::LocalOptions),
     /// Run the acceptance of a document that Tidegate has a recipe for
     ///

@@ -81,16 +81,14 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L
     ///
     /// A record is answered as done only when it is durable.
     pub async fn handle(&self, batch: Batch, deadline: Deadline) -> KinesisEventResponse {
-        let started_at = self.clock.now();
         let Self { config, transform, items, objects, ledger, dispatch, clock } = self;
 
         let decoded = decode(&batch, config);
         let events = decoded.entries.len();
         let resolved = resolve(decoded, objects, config.limits.claim_check_bytes, deadline.resolve).await;
-        let worked = simulate(resolved, config.simulated_work(), deadline.simulate).await;
-        let prepared = worked.map(|position, event| {
-            Prepared::new(event, batch.origin(position), transform, config, started_at)
-        });
+        let worked = simulate(resolved, config.simulated_work(), deadline.simulate, clock).await;
+        let prepared =
+            worked.map(|position, worked| Prepared::new(worked, batch.origin(position), transform, config));
         let stored = texts::store(prepared, objects, deadline.texts).await;
         let inserted = insert(stored, items, deadline.items).await;
         let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine).await;

@@ -9,11 +9,11 @@ use shared::format::archive_line::ArchiveLine;
 use shared::format::claim_check::{ClaimCheck, Part};
 use shared::format::event_line::Event;
 use shared::format::key;
-use shared::time::Timestamp;
 use shared::{gzip, partition};
 
 use crate::items::Item;
 use crate::transform::Transform;
+use crate::transform::work::Worked;
 use shared::origin::Origin;
 
 /// The most bytes of a text in an item. With [`ITEM_FIELDS_BYTES`], two texts, all names and ids, the whole item is
@@ -35,13 +35,8 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Transforms an event, and lays out what is stored of it.
-    pub(crate) fn new(
-        mut event: Event,
-        origin: Origin,
-        transform: &Transform,
-        config: &Config,
-        processed_at: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(worked: Worked, origin: Origin, transform: &Transform, config: &Config) -> Self {
+        let Worked { mut event, done_at: processed_at } = worked;
         let facts = &event.facts;
         let received_partition = (config.reads.enabled == Some(true))
             .then(|| partition::received_partition(&facts.tenant, &facts.id, &config.tenants.spread));
@@ -129,6 +124,7 @@ mod tests {
     use shared::config::TransformStep;
     use shared::id::{EventId, TenantId};
     use shared::limits;
+    use shared::time::Timestamp;
 
     use super::*;
     use crate::items::{Attribute, RECEIVED_AT, RECEIVED_PARTITION};
@@ -155,8 +151,8 @@ mod tests {
             sequence_number: "4".repeat(56).into(),
             position: u32::MAX,
         };
-        let now = Timestamp::from_unix_ms(NOW_MS);
-        Prepared::new(event, origin, &transform, config, now)
+        let worked = Worked { event, done_at: Timestamp::from_unix_ms(NOW_MS) };
+        Prepared::new(worked, origin, &transform, config)
     }
 
     fn item_size(item: &Item) -> usize {

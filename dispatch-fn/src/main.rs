@@ -24,9 +24,10 @@ async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let names = Environment::read(variable)?;
     let sdk = aws_config::load_from_env().await;
+    let (clock, file) = (Clock::system(), config.dispatch.secret_file.clone());
     let secret = match variable(SECRET_ARN) {
-        Some(arn) => Secret::in_secrets_manager(&sdk, arn),
-        None => Secret::local(variable(secret::VARIABLE), config.dispatch.secret_file.clone()),
+        Some(arn) => Secret::in_secrets_manager(&sdk, arn, clock.clone()),
+        None => Secret::local(variable(secret::VARIABLE), file, clock.clone()),
     };
     let ports = Ports {
         items: DynamoDispatchItems::new(&sdk, names.items_table),
@@ -36,6 +37,6 @@ async fn run() -> anyhow::Result<()> {
         objects: S3Objects::new(&sdk, names.bucket, s3::ATTEMPT),
     };
 
-    let dispatcher = Dispatcher::new(&config, ports, Clock::system());
+    let dispatcher = Dispatcher::new(&config, ports, clock);
     lambda::serve(dispatcher, metrics).await.map_err(anyhow::Error::from_boxed)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use shared::time::{Clock, Timestamp};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 #[cfg(feature = "aws")]
 mod secrets_manager;
@@ -23,20 +23,24 @@ type Read = dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync
 #[derive(Clone)]
 pub struct Secret {
     read: Arc<Read>,
-    known: Arc<Mutex<Option<(String, Instant)>>>,
+    /// Not a monotonic clock: that may stand still while Lambda has frozen the sandbox.
+    clock: Clock,
+    /// With the time at which it is read again.
+    known: Arc<Mutex<Option<(String, Timestamp)>>>,
 }
 
 impl Secret {
     /// `read` is called for each reading.
     pub fn new(
+        clock: Clock,
         read: impl Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync + 'static,
     ) -> Self {
-        Self { read: Arc::new(read), known: Arc::default() }
+        Self { read: Arc::new(read), clock, known: Arc::default() }
     }
 
     /// From the variable, else from the file.
-    pub fn local(variable: Option<String>, file: Option<PathBuf>) -> Self {
-        Self::new(move || {
+    pub fn local(variable: Option<String>, file: Option<PathBuf>, clock: Clock) -> Self {
+        Self::new(clock, move || {
             let found = match (&variable, &file) {
                 (Some(secret), _) => Ok(secret.clone()),
                 (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
@@ -50,13 +54,14 @@ impl Secret {
 
     pub(crate) async fn get(&self) -> Result<String, String> {
         let mut known = self.known.lock().await;
-        if let Some((secret, read_at)) = &*known
-            && read_at.elapsed() < LIFETIME
+        let now = self.clock.now();
+        if let Some((secret, due)) = &*known
+            && !due.is_due(now, LIFETIME)
         {
             return Ok(secret.clone());
         }
         let secret = (self.read)().await?;
-        *known = Some((secret.clone(), Instant::now()));
+        *known = Some((secret.clone(), now.plus(LIFETIME)));
         Ok(secret)
     }
 
@@ -74,32 +79,36 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
     use super::*;
 
+    /// No time passes for the process: a frozen sandbox's monotonic clock may stand still.
     #[tokio::test(start_paused = true)]
-    async fn a_secret_is_read_again_after_five_minutes_or_a_refusal() {
-        let reads = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&reads);
-        let secret = Secret::new(move || {
+    async fn a_secret_is_read_again_after_five_minutes_or_a_refusal_or_when_the_clock_was_set_back() {
+        let (reads, now) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicI64::new(1_000_000_000)));
+        let (counted, told) = (Arc::clone(&reads), Arc::clone(&now));
+        let clock = Clock::new(move || Timestamp::from_unix_ms(told.load(Ordering::Relaxed)));
+        let secret = Secret::new(clock, move || {
             let read = counted.fetch_add(1, Ordering::Relaxed) + 1;
             Box::pin(async move { Ok(format!("s{read}")) })
         });
         assert_eq!(reads.load(Ordering::Relaxed), 0, "nothing is read before it is needed");
         assert_eq!(secret.get().await.unwrap(), "s1");
-        tokio::time::advance(Duration::from_secs(299)).await;
+        now.fetch_add(299_000, Ordering::Relaxed);
         assert_eq!(secret.get().await.unwrap(), "s1");
-        tokio::time::advance(Duration::from_secs(1)).await;
+        now.fetch_add(1_000, Ordering::Relaxed);
         assert_eq!(secret.get().await.unwrap(), "s2");
         secret.forget().await;
         assert_eq!(secret.get().await.unwrap(), "s3");
+        now.store(0, Ordering::Relaxed);
+        assert_eq!(secret.get().await.unwrap(), "s4");
     }
 
     #[tokio::test]
     async fn a_local_secret_comes_from_the_variable_or_the_file_and_an_error_names_them() {
         let get = async |variable: Option<&str>, file: Option<&str>| {
-            Secret::local(variable.map(str::to_owned), file.map(Into::into)).get().await
+            Secret::local(variable.map(str::to_owned), file.map(Into::into), Clock::system()).get().await
         };
         let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         assert_eq!(get(Some(" s \n"), Some(this)).await.unwrap(), "s");

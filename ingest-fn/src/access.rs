@@ -105,9 +105,14 @@ impl Access {
         Ok(tenant)
     }
 
-    /// Charges the body to the sender.
-    pub(crate) fn charge(&self, sender: &Sender, bytes: usize) -> Result<(), Rejection> {
-        self.quotas.bytes(sender, bytes)
+    /// Charges the body to the sender, as it came.
+    pub(crate) fn charge_received(&self, sender: &Sender, bytes: usize) -> Result<(), Rejection> {
+        self.quotas.received(sender, bytes)
+    }
+
+    /// Charges what decompression added.
+    pub(crate) fn charge_inflated(&self, sender: &Sender, bytes: usize) {
+        self.quotas.inflated(sender, bytes);
     }
 
     /// The gateway's secret is checked, and the credential is found.

@@ -1,12 +1,14 @@
 //! The second stage: reads a request's body within limits of size, time and memory, and inflates it.
 //!
 //! The bytes of bodies are counted as they arrive, and held until the answer. A body for which there is no memory waits
-//! unread, which slows its sender down, and after a moment is answered 503. A body that does not arrive holds almost nothing,
-//! so senders that only keep connections open cannot block others.
+//! unread, which slows its sender down. Then the bodies that arrive slowest give way, and if that is not enough it is answered
+//! 503. A body that does not arrive holds almost nothing, so senders that only keep connections open cannot block others.
 
+mod arriving;
 mod decode;
 mod zstd;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +20,18 @@ use http_body_util::BodyExt;
 use shared::config::Limits;
 use shared::gzip::Cap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use self::arriving::{ArrivingBodies, ArrivingBody};
 use crate::media::Coding;
 use crate::offload::offload;
 use crate::rejection::Rejection;
 
 /// How long a request waits for memory before it is refused.
 const WAIT: Duration = Duration::from_secs(1);
+/// After so much of it, and again each time, the slowest bodies give way. Usually a request is answered sooner, so that
+/// memory is free again.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// The usual compression ratio, to estimate the work of inflating.
 const USUAL_RATIO: usize = 8;
 /// How much of a refused body is read and discarded, as a multiple of the largest body.
@@ -37,6 +44,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Bodies {
     limits: Limits,
     free: Arc<Semaphore>,
+    arriving: ArrivingBodies,
 }
 
 /// A whole body.
@@ -50,7 +58,11 @@ pub(crate) struct Arrived {
 impl Bodies {
     pub(crate) fn new(limits: &Limits) -> Self {
         let permits = limits.bodies_in_memory_bytes.min(Semaphore::MAX_PERMITS);
-        Self { limits: limits.clone(), free: Arc::new(Semaphore::new(permits)) }
+        Self {
+            limits: limits.clone(),
+            free: Arc::new(Semaphore::new(permits)),
+            arriving: ArrivingBodies::default(),
+        }
     }
 
     /// Reads the body as it came.
@@ -60,14 +72,26 @@ impl Bodies {
             return Err(Rejection::BodyTooLarge { limit: most });
         }
         let mut held = self.hold(0).await?;
-        let bytes = tokio::time::timeout(self.limits.body_timeout(), self.collect(body, &mut held))
-            .await
-            .map_err(|_| Rejection::BodyTimeout { limit_ms: self.limits.body_timeout_ms })??;
-        Ok(Arrived { bytes, held })
+        let arriving = self.arriving.begin();
+        let bytes = tokio::select! {
+            biased;
+            bytes = self.collect(body, &mut held, &arriving) => bytes,
+            () = arriving.must_give_way() => Err(self.overloaded()),
+            () = tokio::time::sleep(self.limits.body_timeout()) => {
+                Err(Rejection::BodyTimeout { limit_ms: self.limits.body_timeout_ms })
+            }
+        };
+        Ok(Arrived { bytes: bytes?, held })
     }
 
-    /// Inflates a body that is compressed. It needs, from where it is whole, what the largest body needs.
-    pub(crate) async fn inflate(&self, received: Arrived, coding: Coding) -> Result<Arrived, Rejection> {
+    /// Inflates a body that is compressed. It needs, from where it is whole, what the largest body needs. `charge` gets the
+    /// number of bytes that it added; of a body that cannot be inflated, the most that it can have added.
+    pub(crate) async fn inflate(
+        &self,
+        received: Arrived,
+        coding: Coding,
+        charge: impl FnOnce(usize),
+    ) -> Result<Arrived, Rejection> {
         let Arrived { bytes, mut held } = received;
         let most = self.limits.body_bytes;
         let cap = Cap { bytes: most, ratio: self.limits.inflate_ratio };
@@ -75,14 +99,21 @@ impl Bodies {
             Coding::Identity => bytes,
             coding => {
                 self.grow(&mut held, bytes.len() + most).await?;
-                let about = bytes.len().saturating_mul(USUAL_RATIO);
-                offload(about, move || decode::inflate(&bytes, coding, cap)).await?
+                let (came, about) = (bytes.len(), bytes.len().saturating_mul(USUAL_RATIO));
+                let inflated = offload(about, move || decode::inflate(&bytes, coding, cap)).await;
+                charge(inflated.as_ref().map_or(cap.of(came), Bytes::len).saturating_sub(came));
+                inflated?
             }
         };
         Ok(Arrived { bytes, held })
     }
 
-    async fn collect(&self, body: &mut Body, held: &mut OwnedSemaphorePermit) -> Result<Bytes, Rejection> {
+    async fn collect(
+        &self,
+        body: &mut Body,
+        held: &mut OwnedSemaphorePermit,
+        arriving: &ArrivingBody<'_>,
+    ) -> Result<Bytes, Rejection> {
         let most = self.limits.body_bytes;
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
@@ -93,6 +124,7 @@ impl Bodies {
             }
             self.grow(held, bytes.len() + data.len()).await?;
             bytes.extend_from_slice(data);
+            arriving.holds(bytes.len());
         }
         Ok(bytes.into())
     }
@@ -108,11 +140,19 @@ impl Bodies {
     /// Takes `bytes` of the memory. Waiting requests hold memory themselves, so the wait has a time limit.
     async fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Rejection> {
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let free = Arc::clone(&self.free);
-        match tokio::time::timeout(WAIT, free.acquire_many_owned(permits)).await {
-            Ok(held) => Ok(held.expect("the semaphore is never closed")),
-            Err(_) => Err(Rejection::Overloaded { limit: self.limits.bodies_in_memory_bytes }),
+        let mut held = pin!(Arc::clone(&self.free).acquire_many_owned(permits));
+        let end = Instant::now() + WAIT;
+        loop {
+            match tokio::time::timeout(PATIENCE, &mut held).await {
+                Ok(held) => return Ok(held.expect("the semaphore is never closed")),
+                Err(_) if Instant::now() < end => self.arriving.make_room(bytes),
+                Err(_) => return Err(self.overloaded()),
+            }
         }
+    }
+
+    fn overloaded(&self) -> Rejection {
+        Rejection::Overloaded { limit: self.limits.bodies_in_memory_bytes }
     }
 }
 
@@ -192,16 +232,38 @@ mod tests {
         assert_eq!(read(&bodies, "3").await.unwrap().bytes, "3");
     }
 
+    /// A body of which so much arrives, and no more.
+    fn stalled(bytes: usize) -> Body {
+        let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; bytes]))]);
+        Body::from_stream(futures::StreamExt::chain(begun, futures::stream::pending()))
+    }
+
+    /// Strangers fill the memory with bodies that do not end; the next ones come through, and each takes the place of one.
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_stopped_arriving_do_not_hold_the_memory_that_others_need() {
+        let bodies = Arc::new(Bodies::new(&limits(1_000)));
+        let strangers: Vec<_> = (0..2)
+            .map(|_| {
+                let bodies = Arc::clone(&bodies);
+                tokio::spawn(async move { read(&bodies, stalled(1_000)).await.map(drop) })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let whole = read(&bodies, vec![b'x'; 1_000]).await.unwrap();
+        assert_eq!(strangers.iter().filter(|stranger| stranger.is_finished()).count(), 1);
+        let inflated = bodies.inflate(whole, Coding::Gzip, |_| {}).await.unwrap_err();
+        assert_eq!(inflated.code(), "body_corrupt", "there was memory to try it");
+        for stranger in strangers {
+            assert_eq!(stranger.await.unwrap().unwrap_err().code(), "overloaded");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_thousand_bodies_that_do_not_arrive_block_no_other_request() {
         let bodies = Arc::new(Bodies::new(&limits(1_000)));
         for _ in 0..1_000 {
             let bodies = Arc::clone(&bodies);
-            tokio::spawn(async move {
-                let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::new())]);
-                let silent = Body::from_stream(futures::StreamExt::chain(begun, futures::stream::pending()));
-                read(&bodies, silent).await.map(drop)
-            });
+            tokio::spawn(async move { read(&bodies, stalled(0)).await.map(drop) });
         }
         tokio::task::yield_now().await;
         assert_eq!(read(&bodies, "x").await.unwrap().bytes, "x");

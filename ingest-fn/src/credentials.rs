@@ -124,9 +124,7 @@ impl Refreshed {
     fn is_my_turn(&self) -> Option<Duration> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        // Also when the clock was set back by so much that they would be old before.
-        let is_due = held.due <= now || held.due.since(now) > self.every;
-        if !is_due {
+        if !held.due.is_due(now, self.every) {
             return None;
         }
         held.due = now.plus(RETRY.min(self.every));

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock as _;
@@ -44,8 +44,11 @@ struct Limiters {
 struct Limiter {
     what: &'static str,
     per_second: u32,
+    burst: NonZeroU32,
     /// Requests that name no tenant share a key.
     tenants: RateLimiter<Key, DashMapStateStore<Key>, SinceStart, NoOpMiddleware<Nanos>>,
+    /// What was taken over the quota. It is charged before anything else.
+    owed: Mutex<HashMap<Key, u64>>,
     clock: SinceStart,
 }
 
@@ -116,12 +119,21 @@ impl Quotas {
         }
     }
 
-    /// Charges a body, after decompression.
-    pub(crate) fn bytes(&self, sender: &Sender, bytes: usize) -> Result<(), Rejection> {
+    /// Charges a body as it came, before any work on it.
+    pub(crate) fn received(&self, sender: &Sender, bytes: usize) -> Result<(), Rejection> {
         let tenant = self.tenant(sender);
         match self.of(sender, tenant).and_then(|limiters| limiters.bytes.as_ref()) {
             Some(limiter) => limiter.charge(tenant, bytes),
             None => Ok(()),
+        }
+    }
+
+    /// Charges what decompression added to a body. The work is done, so it is never refused: what exceeds the quota is
+    /// owed, and the tenant's next bodies are refused, before they are decompressed, until it is paid.
+    pub(crate) fn inflated(&self, sender: &Sender, bytes: usize) {
+        let tenant = self.tenant(sender);
+        if let Some(limiter) = self.of(sender, tenant).and_then(|limiters| limiters.bytes.as_ref()) {
+            limiter.owe(tenant, bytes);
         }
     }
 
@@ -139,6 +151,8 @@ impl Quotas {
             return;
         }
         for limiter in self.limiters() {
+            // A tenant that does not come back.
+            limiter.owed().retain(|tenant, owed| limiter.pay(tenant, owed).is_err());
             limiter.tenants.retain_recent();
             limiter.tenants.shrink_to_fit();
         }
@@ -159,7 +173,7 @@ impl Limiters {
             let rate = Rate::per_second(NonZeroU32::new(per_second)?);
             let burst = NonZeroU32::new(burst.unwrap_or(per_second).max(least))?;
             let tenants = RateLimiter::dashmap_with_clock(rate.allow_burst(burst), clock.clone());
-            Some(Limiter { what, per_second, tenants, clock: clock.clone() })
+            Some(Limiter { what, per_second, burst, tenants, owed: Mutex::default(), clock: clock.clone() })
         };
         Self {
             requests: limiter("requests", requests_per_second, requests_burst, 1),
@@ -172,16 +186,55 @@ impl Limiters {
 impl Limiter {
     fn charge(&self, tenant: &Key, amount: usize) -> Result<(), Rejection> {
         let Some(amount) = NonZeroU32::new(u32::try_from(amount).unwrap_or(u32::MAX)) else { return Ok(()) };
+        let mut all_owed = self.owed();
+        if let Some(owed) = all_owed.get_mut(tenant) {
+            self.pay(tenant, owed).map_err(|wait| {
+                // After the last part nothing is left, so the amount takes its own time.
+                let is_last = *owed <= u64::from(self.burst.get());
+                let its_own = if is_last { amount.get() } else { 0 };
+                self.exceeded(wait + Duration::from_secs(1) * its_own / self.per_second)
+            })?;
+            all_owed.remove(tenant);
+        }
+        drop(all_owed);
         match self.tenants.check_key_n(tenant, amount) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(early)) => Err(self.exceeded(&early)),
+            Ok(Err(early)) => Err(self.exceeded(self.wait(&early))),
             // The burst has room for the largest body.
             Err(burst) => Err(Rejection::BodyTooLarge { limit: burst.0 as usize }),
         }
     }
 
-    fn exceeded(&self, early: &NotUntil<Nanos>) -> Rejection {
-        let wait = early.wait_time_from(self.clock.now());
+    fn owe(&self, tenant: &Key, amount: usize) {
+        let mut all_owed = self.owed();
+        let owed = all_owed.entry(tenant.clone()).or_default();
+        *owed += amount as u64;
+        if self.pay(tenant, owed).is_ok() {
+            all_owed.remove(tenant);
+        }
+    }
+
+    /// Pays all of it, or as many whole bursts as are there. Fails with the time until the next part can be paid.
+    fn pay(&self, tenant: &Key, owed: &mut u64) -> Result<(), Duration> {
+        while let Some(part) = NonZeroU32::new(u32::try_from(*owed).unwrap_or(u32::MAX)) {
+            let part = part.min(self.burst);
+            match self.tenants.check_key_n(tenant, part) {
+                Ok(Err(early)) => return Err(self.wait(&early)),
+                Ok(Ok(())) | Err(_) => *owed -= u64::from(part.get()),
+            }
+        }
+        Ok(())
+    }
+
+    fn owed(&self) -> MutexGuard<'_, HashMap<Key, u64>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, early: &NotUntil<Nanos>) -> Duration {
+        early.wait_time_from(self.clock.now())
+    }
+
+    fn exceeded(&self, wait: Duration) -> Rejection {
         // A second begun counts whole: a client that comes earlier would be refused again.
         let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let (what, per_second) = (self.what, self.per_second);
@@ -286,22 +339,74 @@ mod tests {
     fn a_client_that_waits_as_long_as_the_answer_says_is_accepted() {
         let (quotas, time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1000000 }");
         let acme = sender("free", "acme");
-        quotas.bytes(&acme, 10_485_760).unwrap();
-        let Err(Rejection::QuotaExceeded { retry_after, .. }) = quotas.bytes(&acme, 2_500_000) else {
+        quotas.received(&acme, 10_485_760).unwrap();
+        let Err(Rejection::QuotaExceeded { retry_after, .. }) = quotas.received(&acme, 2_500_000) else {
             panic!("the burst is used up");
         };
         assert_eq!(retry_after.as_secs(), 3);
         time.advance(retry_after);
-        quotas.bytes(&acme, 2_500_000).unwrap();
+        quotas.received(&acme, 2_500_000).unwrap();
     }
 
     #[test]
     fn the_largest_body_is_possible_whatever_the_rate() {
         let (quotas, _time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1 }");
         let acme = sender("free", "acme");
-        quotas.bytes(&acme, 10_485_760).unwrap();
-        assert!(quotas.bytes(&acme, 1).is_err());
-        quotas.bytes(&acme, 0).unwrap();
+        quotas.received(&acme, 10_485_760).unwrap();
+        assert!(quotas.received(&acme, 1).is_err());
+        quotas.received(&acme, 0).unwrap();
+    }
+
+    /// The inflated bodies of a minute are at most the rate, one burst, and the body that exceeded them.
+    #[test]
+    fn what_decompression_adds_is_owed_and_paid_before_the_next_body() {
+        let (quotas, time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1000000 }");
+        let (acme, body) = (sender("free", "acme"), 10_000_000);
+        let mut taken = 0;
+        for _ in 0..6_000 {
+            if quotas.received(&acme, 10_000).is_ok() {
+                quotas.inflated(&acme, body - 10_000);
+                taken += body;
+            }
+            time.advance(Duration::from_millis(10));
+        }
+        assert!((60_000_000..=60_000_000 + 10_485_760 + body).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn a_client_that_owes_and_waits_as_long_as_the_answer_says_is_accepted() {
+        let (quotas, time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1000000 }");
+        let (acme, beta) = (sender("free", "acme"), sender("free", "beta"));
+        // More than a burst is owed, by bodies that came at the same time.
+        for _ in 0..3 {
+            quotas.received(&acme, 1_000_000).unwrap();
+        }
+        for _ in 0..3 {
+            quotas.inflated(&acme, 9_000_000);
+        }
+        quotas.received(&beta, 1_000_000).unwrap();
+        let mut waited = 0;
+        while let Err(rejection) = quotas.received(&acme, 2_000_000) {
+            let Rejection::QuotaExceeded { retry_after, .. } = rejection else { panic!("{rejection}") };
+            waited += retry_after.as_secs();
+            time.advance(retry_after);
+        }
+        assert!((22..=24).contains(&waited), "30,000,000 less a burst, and what is sent now: {waited}");
+        let known: usize = quotas.limiters().map(|limiter| limiter.owed().len()).sum();
+        assert_eq!(known, 0);
+    }
+
+    #[test]
+    fn what_a_tenant_owes_that_does_not_come_back_does_not_stay_in_memory() {
+        let (quotas, time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1000000 }");
+        for index in 0..3 * CLEANING {
+            let tenant = sender("free", &format!("tenant-{index}"));
+            quotas.request(&tenant).unwrap();
+            quotas.inflated(&tenant, 20_000_000);
+            time.advance(Duration::from_secs(1));
+        }
+        let known: usize = quotas.limiters().map(|limiter| limiter.owed().len()).sum();
+        assert!(known < 2 * CLEANING as usize, "{known} tenants are still known");
     }
 
     #[test]

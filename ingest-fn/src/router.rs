@@ -112,9 +112,10 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let admitted = admit(raw, &self.config, now)?;
         let received = self.bodies.receive(raw.headers, body).await?;
         let sender = self.access.after_body(caller, raw, &received.bytes).await?;
-        let Arrived { bytes, held } = self.bodies.inflate(received, admitted.coding).await?;
+        self.access.charge_received(&sender, received.bytes.len())?;
+        let charge = |added| self.access.charge_inflated(&sender, added);
+        let Arrived { bytes, held } = self.bodies.inflate(received, admitted.coding, charge).await?;
         let body_bytes = bytes.len();
-        self.access.charge(&sender, body_bytes)?;
         let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
         // The two stages that only compute, together: a large body moves to another thread once.
         let cut_and_check = move || {

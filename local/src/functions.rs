@@ -96,7 +96,7 @@ impl Function {
             }
             Self::Dispatch => {
                 let variable = std::env::var(secret::VARIABLE).ok();
-                let secret = Secret::local(variable, config.dispatch.secret_file.clone());
+                let secret = Secret::local(variable, config.dispatch.secret_file.clone(), clock.clone());
                 let ports = Ports {
                     items: adapters.dispatched(EmbeddedItems(data.database()?)),
                     inbox: data.queue(LocalQueue::Dispatch, &clock)?,

@@ -188,6 +188,17 @@ impl Pipeline {
         self.address
     }
 
+    /// Records that were read and are not stored yet.
+    pub fn records_in_progress(&self) -> u64 {
+        self.mapping.progress().pending
+    }
+
+    /// The most that [`Self::drain`] takes, but for the end of the functions.
+    pub fn longest_drain(&self) -> Duration {
+        let dispatch = if self.dispatch.is_some() { DISPATCH_DRAIN } else { Duration::ZERO };
+        REQUESTS_END + SPILL_DRAIN + self.stream_drain + dispatch
+    }
+
     /// Ends the open requests, empties the spill queue, stores the stream's records, then stops the functions.
     pub async fn drain(self) -> Stopped {
         let _server_gone = self.stop_serving.send(());

@@ -32,9 +32,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::config::Config;
+use shared::config::{Config, WorkTooLong};
 use shared::digest::sha256;
 use shared::format::claim_check::ClaimCheck;
+use shared::format::event_line::Event;
 use shared::format::key;
 use shared::format::outgoing_line::OutgoingLine;
 use shared::objects::ObjectStore;
@@ -46,7 +47,7 @@ use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
 use crate::pace::Pace;
 use crate::publish::{Bundle, RatedPublisher};
 use archived::ArchiveLookup;
-use candidate::{Candidate, RedriveFate, Standing, fate};
+use candidate::{Candidate, RedriveFate, Standing, WORK_TOO_LONG, fate};
 pub use candidate::{FailureSource, Selection};
 use marker::Markers;
 pub use report::RedriveReport;
@@ -199,14 +200,39 @@ impl<D: Deployment> Redrive<'_, D> {
     }
 
     async fn standing(&mut self, candidate: &Candidate) -> anyhow::Result<Standing> {
-        match &candidate.origin {
-            Some(_) if candidate.event.is_err() => Ok(Standing::Free),
+        let standing = match &candidate.origin {
+            Some(_) if candidate.event.is_err() => Standing::Free,
             Some(origin) if candidate.source == FailureSource::Quarantine => {
-                self.archive.of_quarantined(origin).await
+                self.archive.of_quarantined(origin).await?
             }
-            Some(origin) => self.archive.of_failed(origin).await,
-            None => Ok(Standing::Free),
+            Some(origin) => self.archive.of_failed(origin).await?,
+            None => Standing::Free,
+        };
+        if standing != Standing::Free || candidate.reason != WORK_TOO_LONG {
+            return Ok(standing);
         }
+        let Some(too_long) = self.work_too_long(candidate).await? else { return Ok(Standing::Free) };
+        self.report.work_too_long.extend([too_long]);
+        Ok(Standing::FailsAgain)
+    }
+
+    /// Why the consumer would still refuse the text, by this configuration.
+    async fn work_too_long(&self, candidate: &Candidate) -> anyhow::Result<Option<WorkTooLong>> {
+        let (Some(work), Ok(event)) = (self.config.simulated_work(), &candidate.event) else {
+            return Ok(None);
+        };
+        let Some(claim_check) = candidate.claim_check(self.config.limits.claim_check_bytes) else {
+            return Ok(work.of(&event.text).err());
+        };
+        let mut parts = Vec::new();
+        for key in claim_check.part_keys() {
+            // A part that is gone has a fate of its own.
+            let Some(part) = self.deployment.objects().get(&key).await? else { return Ok(None) };
+            parts.push(part);
+        }
+        let line = claim_check.line(&parts).ok();
+        let stored = line.and_then(|line| serde_json::from_slice::<Event>(&line).ok());
+        Ok(stored.and_then(|stored| work.of(&stored.text).err()))
     }
 
     /// Puts the lines of an object on the stream, part by part, and writes a marker for each part.

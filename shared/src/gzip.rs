@@ -57,6 +57,14 @@ pub struct Cap {
     pub ratio: u32,
 }
 
+impl Cap {
+    /// The most bytes that so many bytes may inflate to.
+    pub fn of(self, input_bytes: usize) -> usize {
+        const ALWAYS_ALLOWED: usize = 64 * 1024;
+        self.bytes.min(input_bytes.saturating_mul(self.ratio as usize).max(ALWAYS_ALLOWED))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum InflateError {
     #[error("it inflates to more than {limit} bytes")]
@@ -88,10 +96,7 @@ pub fn first_member_lines(data: &[u8], mut line: impl FnMut(&[u8])) -> Result<us
 /// Reads `decoder`, whose input has `input_bytes`, to its end or to the cap. Memory grows with the output, never with an
 /// announced size.
 pub fn read_capped(mut decoder: impl Read, input_bytes: usize, cap: Cap) -> Result<Vec<u8>, InflateError> {
-    const ALWAYS_ALLOWED: usize = 64 * 1024;
-    let by_ratio = input_bytes.saturating_mul(cap.ratio as usize).max(ALWAYS_ALLOWED);
-    let limit = cap.bytes.min(by_ratio);
-
+    let limit = cap.of(input_bytes);
     let mut output = Vec::with_capacity(input_bytes.saturating_mul(4).min(limit));
     // One byte more than allowed: then the output is too large.
     decoder.by_ref().take(limit as u64 + 1).read_to_end(&mut output).map_err(InflateError::Corrupt)?;

@@ -40,6 +40,12 @@ impl Timestamp {
         Self::from_unix_ms(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// Whether what was to be done at this time, at most `period` after it was decided, is due; also where the clock was set back
+    /// by so much that the period cannot have begun.
+    pub fn is_due(self, now: Self, period: Duration) -> bool {
+        self <= now || self.since(now) > period
+    }
+
     /// The partition folders of an object key: `dt=YYYY-MM-DD/hr=HH`, in UTC.
     pub fn hour_partition(self) -> String {
         self.to_utc().format("dt=%Y-%m-%d/hr=%H").to_string()
@@ -144,6 +150,14 @@ mod tests {
         assert_eq!(first("2026-11-21T09:30:00.123000001Z").unwrap(), "2026-11-21T09:30:00.124Z");
         assert_eq!(first("1960-01-01T00:00:00Z").unwrap(), "1970-01-01T00:00:00.000Z");
         assert_eq!(first("2026-11-21"), None);
+    }
+
+    #[test]
+    fn what_is_due_in_a_minute_is_due_after_it_and_when_the_clock_was_set_back() {
+        let (decided, minute) = (Timestamp::from_unix_ms(1_000_000_000), Duration::from_mins(1));
+        let is_due_at = |now_ms| decided.plus(minute).is_due(Timestamp::from_unix_ms(now_ms), minute);
+        let times = [0, 999_999_999, 1_000_000_000, 1_000_059_999, 1_000_060_000, 2_000_000_000];
+        assert_eq!(times.map(is_due_at), [true, true, false, false, true, true]);
     }
 
     #[test]

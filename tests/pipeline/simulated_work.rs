@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
+use shared::format::event_line::Event;
 use shared::noise::noise;
 use tests::chaos::ClientLog;
 use tests::site::{Site, answer, eventually, signal};
@@ -11,6 +12,22 @@ use tests::site::{Site, answer, eventually, signal};
 /// Half of the time-out is for simulated work: 15,000 characters fit.
 const CONFIGURATION: &str = "[transform]\nsimulate_work = 0.001\n[consumer]\ntimeout_seconds = 30\n";
 const LONGEST: usize = 15_000;
+
+/// Puts the head of an event on the stream, and its claim check into the bucket.
+fn put_head(site: &Site, id: &str, text: &str) -> (String, String) {
+    let line = json!({
+        "v": 1, "id": id, "admission_id": "019aa553-4a00-7000-8000-00000000000a", "tenant": "acme", "tier": "pro",
+        "source": "webhook", "received_at": "2026-11-21T09:30:00.123Z", "text": text,
+    });
+    let mut event: Event = serde_json::from_value(line).unwrap();
+    for (key, part) in event.check_in(&event.line()) {
+        let object = site.data().join("s3/tidegate-local").join(key);
+        std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+        std::fs::write(object, part).unwrap();
+    }
+    site.stored().put_foreign("acme", &event.line());
+    ("acme".to_owned(), id.to_owned())
+}
 
 fn site() -> Site {
     crate::site().configuration(CONFIGURATION)
@@ -59,14 +76,33 @@ async fn a_foreign_text_that_is_too_long_is_quarantined_and_stored_after_the_con
     assert_eq!((&quarantined["reason"], &quarantined["id"]), (&json!("work_too_long"), &json!("long")));
     let detail = quarantined["detail"].as_str().unwrap();
     assert!(detail.contains("15001 characters") && detail.contains("at most 15000"), "{detail}");
+    let head = put_head(&site, "head", &"x".repeat(LONGEST + 2));
+    let quarantined = |count| move |site: &Site| (site.stored().quarantined().len() == count).then_some(());
+    eventually("the quarantine of the head", || quarantined(2)(&site)).await;
     log.balance(&site, pipeline).await;
+
+    // Nothing was changed, so both are left, also the one whose text is in its claim check.
+    let pipeline = site.start();
+    let records = site.stored().records();
+    let left = site.printed(&["redrive", "--apply"]);
+    assert!(left.contains("work_too_long  acme         2  left: it would be quarantined again"), "{left}");
+    let why = "2 events with the reason work_too_long would be quarantined again. The longest: the text has 15002 characters, allowed with simulated work: at most 15000; shorten it, lower `transform.simulate_work`";
+    assert!(left.contains(why), "{left}");
+    assert_eq!(site.stored().records(), records);
+    let tried = site.printed(&["redrive", "--apply", "--reason", "work_too_long"]);
+    assert!(tried.contains("2 events are back on the stream.") && tried.contains(why), "{tried}");
+    eventually("the quarantine again", || quarantined(4)(&site)).await;
+    let is_committed = || (!site.printed(&["redrive"]).contains("not done yet")).then_some(());
+    eventually("the ledger", is_committed).await;
+    pipeline.stop();
 
     let site = site.configuration("");
     let pipeline = site.start();
-    site.printed(&["redrive", "--apply"]);
-    log.sent.insert(("acme".to_owned(), "long".to_owned()));
-    let archived = || (site.stored().archived().len() == 3).then_some(());
-    eventually("the long text in the archive", archived).await;
+    let done = site.printed(&["redrive", "--apply"]);
+    assert!(done.contains("2 events are back on the stream.") && !done.contains("The longest"), "{done}");
+    log.sent.extend([("acme".to_owned(), "long".to_owned()), head]);
+    let archived = || (site.stored().archived().len() == 4).then_some(());
+    eventually("the long texts in the archive", archived).await;
     pipeline.stop();
     assert_eq!(site.stored().archived().keys().cloned().collect::<BTreeSet<_>>(), log.sent);
     assert_eq!(site.audit().0, 0);
@@ -95,4 +131,33 @@ async fn a_consumer_that_is_killed_while_it_works_loses_and_doubles_nothing() {
     assert!(kills >= 3, "{kills}");
     log.balance(&site, pipeline).await;
     assert!(site.calls("claim_get") > 3);
+}
+
+/// The work of this event takes longer than the test may.
+#[tokio::test]
+async fn a_second_ctrl_c_stops_a_run_that_waits_for_simulated_work_and_loses_nothing() {
+    let configuration = "[transform]\nsimulate_work = 10.0\n[consumer]\ntimeout_seconds = 900\n";
+    let site = crate::site().configuration(configuration);
+    let pipeline = site.start();
+    let mut log = ClientLog::default();
+    log.send(&pipeline, [("acme".to_owned(), "slow".to_owned(), "x".repeat(60))]).await;
+    eventually("an invocation", || (!pipeline.processes_of("consumer-fn").is_empty()).then_some(())).await;
+    let consumers = pipeline.processes_of("consumer-fn");
+    pipeline.interrupt();
+    let waits = pipeline.printed_line("It waits for");
+    assert_eq!(
+        waits,
+        "It waits for the records on the stream (1 in progress), whose simulated work takes up to 840 s a batch; at most 1900 s in all."
+    );
+    pipeline.printed_line("Press Ctrl-C again");
+    let printed = pipeline.stop();
+    assert!(printed.contains("Stopped at once."), "{printed}");
+    let are_gone = || consumers.iter().all(|id| !std::path::Path::new(&format!("/proc/{id}")).exists());
+    eventually("the end of the functions", || are_gone().then_some(())).await;
+    assert!(site.stored().items().is_empty());
+
+    let site = site.configuration("");
+    let pipeline = site.start();
+    log.balance(&site, pipeline).await;
+    assert_eq!(site.stored().archived().len(), 1);
 }

@@ -265,6 +265,23 @@ impl LocalRun {
         self.consumers().into_iter().filter(is_function).collect()
     }
 
+    /// Sends it the signal of Ctrl-C.
+    pub fn interrupt(&self) {
+        signal(self.process.id(), "INT");
+    }
+
+    /// Waits for a line that it prints.
+    pub fn printed_line(&self, part: &str) -> String {
+        let lines = self.lines.lock().unwrap();
+        loop {
+            let line =
+                lines.recv_timeout(DEADLINE).unwrap_or_else(|end| panic!("no line has `{part}`: {end}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
     /// Stops it as Ctrl-C does. Returns what it printed.
     pub fn stop(mut self) -> String {
         self.terminate();

@@ -190,13 +190,17 @@ fn document(items: &[Attributes; 3]) -> anyhow::Result<String> {
 async fn slow_worker<D: Deployment>(run: &mut Run<'_, D>, work: Duration) {
     let requirement = "Sleep for 0.05s per character of text (e.g., 100 chars = 5s sleep)";
     let within = run.limit(SOON + work * 100);
-    let id = run.new_name("hundred");
+    let [id, begun] = ["hundred", "one"].map(|name| run.new_name(name));
     check_stored!(run, stored, requirement, async {
-        let event = json!({"tenant_id": "acme", "log_id": id, "text": "x".repeat(100)});
-        let answer = run.client.expect(202, Call::json("/ingest", &event)).await?;
-        let item = stored.item("acme", &id, within).await?;
-        // Not from when it came in: the window before the work does not count as work.
-        let (took, least) = (stored.now().since(time(&item, "processed_at")?), work * 100);
+        let event = |id: &str, text: &str| json!({"tenant_id": "acme", "log_id": id, "text": text});
+        // Worked on at the same time.
+        let both = json!([event(&begun, "x"), event(&id, &"x".repeat(100))]);
+        let answer = run.client.expect(202, Call::json("/ingest", &both)).await?;
+        stored.item("acme", &id, within).await?;
+        let (now, short) = (stored.now(), stored.item("acme", &begun, within).await?);
+        // Not from when they came in: the window before the work does not count as work. The short text is done one
+        // character after the worker began.
+        let (took, least) = (now.since(time(&short, "processed_at")?) + work, work * 100);
         ensure!(took >= least, "100 characters were stored {took:?} after the worker began, not {least:?}");
         anyhow::Ok(format!(
             "100 characters at {work:?} each: answered after {:.1?}, stored {took:.1?} after the worker began",

@@ -75,6 +75,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
     });
     let mode = config.auth.mode;
     let longest_text = longest_text(&config);
+    let longest_work = config.simulated_work().map(|_| config.consumer.longest_work());
     let mut stop = Stop::new()?;
     let pipeline = Pipeline::start(
         Options {
@@ -100,9 +101,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
     print(welcome(&pipeline, &data, mode, &longest_text, dispatch.as_deref()))?;
 
     stop.received().await;
-    print(
-        "Stopping: no more requests are accepted; accepted events are being stored. (Press again to stop at once.)",
-    )?;
+    print(stopping(pipeline.records_in_progress(), longest_work, pipeline.longest_drain()))?;
     tokio::select! {
         stopped = pipeline.drain() => report(stopped, &data),
         () = stop.received() => {
@@ -171,10 +170,23 @@ Within five seconds it is an item and an archive line:
   curl {url}/events/123 -H 'X-Tenant-ID: acme'
   find {bucket}/events -name '*.gz' | xargs zcat
 
-Press Ctrl-C to stop it. It first stores what it has accepted.
+Press Ctrl-C to stop it. It first stores what it has accepted. Press it again to stop at once.
 "#,
         version = env!("CARGO_PKG_VERSION"),
         dispatch = dispatch.map_or_else(String::new, |to| format!("\n  dispatch  {to}")),
+    )
+}
+
+/// What a stop waits for.
+fn stopping(records: u64, longest_work: Option<Duration>, longest: Duration) -> String {
+    let work = longest_work.map_or_else(String::new, |work| {
+        format!(", whose simulated work takes up to {} s a batch", work.as_secs())
+    });
+    format!(
+        "Stopping: no more requests are accepted; accepted events are being stored.\n\
+         It waits for the records on the stream ({records} in progress){work}; at most {} s in all.\n\
+         Press Ctrl-C again to stop at once. That loses nothing: the next start stores the rest.",
+        longest.as_secs()
     )
 }
 

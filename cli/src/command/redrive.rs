@@ -21,8 +21,9 @@ pub(crate) struct RedriveOptions {
     source: Vec<SourceArgument>,
     /// Only events that failed for this reason; repeatable
     ///
-    /// Events with the reason `id_reused` are left unless it is named:
-    /// they would be quarantined again.
+    /// Events that would be quarantined again are left unless their reason
+    /// is named: those with `id_reused`, and those with `work_too_long` whose
+    /// text is still too long by the configuration (`--config`).
     #[arg(long, value_name = "REASON", verbatim_doc_comment)]
     reason: Vec<String>,
     /// Only this tenant's events

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::stores::{Fault, WrittenLines};
-use super::{Pipeline, admitted, batch, checked_in, pack, unfinished};
+use super::{ARRIVAL_MS, Pipeline, admitted, batch, checked_in, pack, unfinished};
 use crate::deadline::Deadline;
 
 /// 0.05 s a character and a time-out of a minute: 600 characters fit.
@@ -45,6 +45,26 @@ async fn a_batch_takes_as_long_as_its_longest_text() {
         ["acme/0", "acme/1", "acme/2", "acme/3", "acme/4", "acme/5"]
     );
     assert_eq!(pipeline.items.keys().len(), lengths.len());
+}
+
+/// The third event takes as long as the batch, and its neighbours are done before it. Without work, all are done at once.
+#[tokio::test(start_paused = true)]
+async fn an_event_is_processed_when_its_own_work_is_done() {
+    let processed_after_ms = async |pipeline: Pipeline| {
+        assert_eq!(pipeline.invoke(&records(&[100, 0, LONGEST])).await, 3);
+        let after_start = |id| {
+            let item = pipeline.items.get("acme", id).unwrap();
+            assert_eq!(item.expires_at, Some(item.processed_at.unix_ms() / 1_000 + 90 * 86_400));
+            item.processed_at.unix_ms() - ARRIVAL_MS - 2_000
+        };
+        let archived = pipeline.objects.archived();
+        let of_lines = archived.iter().map(|line| line["processed_at"].as_str().unwrap().to_owned());
+        let items = ["0", "1", "2"].map(|id| pipeline.items.get("acme", id).unwrap().processed_at);
+        assert!(of_lines.eq(items.map(|time| time.to_string())), "{archived:?}");
+        ["0", "1", "2"].map(after_start)
+    };
+    assert_eq!(processed_after_ms(pipeline()).await, [5_000, 0, 30_000]);
+    assert_eq!(processed_after_ms(Pipeline::new()).await, [0, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]

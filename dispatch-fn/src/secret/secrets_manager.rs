@@ -2,14 +2,15 @@
 
 use aws_config::SdkConfig;
 use shared::secret::SecretsManager;
+use shared::time::Clock;
 
 use super::Secret;
 
 impl Secret {
     /// The current version of the secret `arn`.
-    pub fn in_secrets_manager(sdk: &SdkConfig, arn: String) -> Self {
+    pub fn in_secrets_manager(sdk: &SdkConfig, arn: String, clock: Clock) -> Self {
         let secret = SecretsManager::new(sdk, arn);
-        Self::new(move || {
+        Self::new(clock, move || {
             let secret = secret.clone();
             Box::pin(async move { Ok(secret.text().await?.trim().to_owned()) })
         })
@@ -32,6 +33,7 @@ mod tests {
         let secret = Secret::in_secrets_manager(
             &sdk,
             "arn:aws:secretsmanager:eu-central-1:1:secret:target".to_owned(),
+            Clock::system(),
         );
         assert_eq!(secret.get().await.unwrap(), "s3cret");
         let request = requests.actual_requests().next().unwrap();

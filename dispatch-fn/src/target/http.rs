@@ -227,6 +227,7 @@ mod tests {
     use axum::http::HeaderMap;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use shared::time::Clock;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
@@ -251,7 +252,8 @@ mod tests {
             roots.add(CertificateDer::from_pem_slice(CERTIFICATE).unwrap()).unwrap();
             roots
         };
-        HttpTarget::with_roots(&config, Secret::local(Some(secret.to_owned()), None), roots).unwrap()
+        HttpTarget::with_roots(&config, Secret::local(Some(secret.to_owned()), None, Clock::system()), roots)
+            .unwrap()
     }
 
     async fn made(target: &HttpTarget) -> Answer {
@@ -384,7 +386,7 @@ mod tests {
         assert!(why.contains("TLS: invalid peer certificate: certificate not valid for name"), "{why}");
 
         let config = Dispatch { url: format!("https://localhost:{port}/"), ..Dispatch::default() };
-        let unknown = HttpTarget::new(&config, Secret::local(None, None)).unwrap();
+        let unknown = HttpTarget::new(&config, Secret::local(None, None, Clock::system())).unwrap();
         let Answer::None(why) = made(&unknown).await else { panic!("an answer") };
         assert!(why.contains("TLS: invalid peer certificate: "), "{why}");
     }
@@ -402,7 +404,7 @@ mod tests {
             headers: [("a".to_owned(), "{secret}".to_owned())].into(),
             ..Dispatch::default()
         };
-        let without = HttpTarget::new(&config, Secret::local(None, None)).unwrap();
+        let without = HttpTarget::new(&config, Secret::local(None, None, Clock::system())).unwrap();
         let Answer::None(why) = made(&without).await else { panic!("an answer") };
         assert!(why.starts_with("no secret is given"), "{why}");
     }
@@ -410,7 +412,7 @@ mod tests {
     #[test]
     fn an_address_that_cannot_be_used_is_named() {
         let config = Dispatch { url: "https://a b/".to_owned(), ..Dispatch::default() };
-        let error = HttpTarget::new(&config, Secret::local(None, None)).unwrap_err();
+        let error = HttpTarget::new(&config, Secret::local(None, None, Clock::system())).unwrap_err();
         assert!(error.to_string().starts_with("`dispatch.url` is `https://a b/`: "), "{error}");
     }
 }

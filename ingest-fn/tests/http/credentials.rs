@@ -1,12 +1,16 @@
 //! Credentials: by key and by signature, and what a tenant cannot do with its own.
 
+use std::time::Duration;
+
 use axum::body::Body;
+use futures::StreamExt;
 use hmac::{Hmac, KeyInit, Mac};
 use http::Request;
 use sha2::Sha256;
 use shared::config::AuthMode;
 use shared::digest::sha256;
 use shared::gzip;
+use tower::ServiceExt;
 
 use crate::server::{Answer, JSON, NDJSON, NOW_SECONDS, Server, TEXT};
 
@@ -149,6 +153,37 @@ async fn a_server_without_credentials_that_asks_for_one_refuses_everything() {
     let server = Server::with(crate::server::Faults::default(), |config| config.auth.mode = AuthMode::ApiKey);
     let answer = server.send(post_to("/ingest", &[JSON, ("x-api-key", "acme-key")], "{}")).await;
     assert_eq!(answer.shown(), "401 credential_invalid");
+}
+
+/// Strangers begin bodies with headers that look signed, up to the whole memory, and never end them.
+#[tokio::test(start_paused = true)]
+async fn unsigned_bodies_do_not_hold_the_memory_that_signed_ones_need() {
+    let server = Server::with_credentials(&document(), |config| {
+        config.auth.mode = AuthMode::Signature;
+        config.limits.body_bytes = 10_000;
+        config.limits.bodies_in_memory_bytes = 40_000;
+    })
+    .await;
+    let strangers: Vec<_> = (0..4)
+        .map(|_| {
+            let begun = futures::stream::iter([Ok::<_, std::io::Error>(vec![b'x'; 10_000])]);
+            let endless = Body::from_stream(begun.chain(futures::stream::pending()));
+            let mut request = Message::signed(BETA_SECRET, "msg", NOW_SECONDS, "").to(HOOK);
+            request.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+            *request.body_mut() = endless;
+            let router = server.router.clone();
+            tokio::spawn(async move { router.oneshot(request).await.unwrap().status().as_u16() })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(9_000));
+    let large = message(&text).with("content-type", "application/json");
+    assert_eq!(server.send(large.to(HOOK)).await.shown(), "202");
+    assert_eq!(stored(&server), [event("acme", "pro", "msg_1")]);
+    let mut answers: Vec<_> =
+        futures::future::join_all(strangers).await.into_iter().map(Result::unwrap).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [408, 408, 408, 503], "one gives way, and no more than one");
 }
 
 #[tokio::test]

@@ -44,21 +44,41 @@ async fn a_request_over_the_quota_is_refused_before_its_body_is_read() {
     assert_eq!((answer.shown().as_str(), started.elapsed()), ("429 quota_exceeded", Duration::ZERO));
 }
 
+const GZIP: (&str, &str) = ("content-encoding", "gzip");
+
+fn largest() -> Vec<u8> {
+    shared::gzip::compress(&vec![b' '; 10_485_760], shared::gzip::Level::FAST)
+}
+
 #[tokio::test(start_paused = true)]
-async fn bytes_are_charged_after_decompression_and_the_largest_body_is_possible() {
+async fn what_decompression_adds_is_charged_and_paid_before_the_next_body_is_decompressed() {
     let quota = Quota { bytes_per_second: Some(1_000_000), ..Quota::default() };
     let server = Server::with(Faults::default(), limited(quota));
-    let largest = shared::gzip::compress(&vec![b' '; 10_485_760], shared::gzip::Level::FAST);
-    let gzip = ("content-encoding", "gzip");
-    assert_eq!(server.send(post(&[TEXT, ACME, gzip], largest.clone())).await.status, 202);
-    let answer = server.send(post(&[TEXT, ACME, gzip], largest.clone())).await;
+    assert_eq!(server.send(post(&[TEXT, ACME, GZIP], largest())).await.status, 202);
+    // There is room for what comes, not for what it becomes.
+    server.advance(Duration::from_secs(1));
+    assert_eq!(server.send(post(&[TEXT, ACME, GZIP], largest())).await.status, 202);
+    // It cannot be decompressed at all, and that is not seen.
+    let answer = server.send(post(&[TEXT, ACME, GZIP], "not compressed")).await;
     assert_eq!(
         (answer.shown().as_str(), answer.headers["retry-after"].as_str()),
-        ("429 quota_exceeded", "11")
+        ("429 quota_exceeded", "10")
     );
-    insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"the quota of 1000000 bytes/s is used up: send again in 11 s");
-    server.advance(Duration::from_secs(11));
-    assert_eq!(server.send(post(&[TEXT, ACME, gzip], largest)).await.status, 202);
+    insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"the quota of 1000000 bytes/s is used up: send again in 10 s");
+    server.advance(Duration::from_secs(10));
+    assert_eq!(server.send(post(&[TEXT, ACME, GZIP], "not compressed")).await.shown(), "400 body_corrupt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_cannot_be_decompressed_are_charged_what_they_can_have_become() {
+    let quota = Quota { bytes_per_second: Some(1_000_000), ..Quota::default() };
+    let bomb = shared::gzip::compress(&vec![b' '; 20_000_000], shared::gzip::Level::FAST);
+    let cut = largest()[..10_000].to_vec();
+    for (body, refused) in [(bomb, "413 body_too_large"), (cut, "400 body_corrupt")] {
+        let server = Server::with(Faults::default(), limited(quota.clone()));
+        let send = async || server.send(post(&[TEXT, ACME, GZIP], body.clone())).await.shown();
+        assert_eq!([send().await, send().await], [refused, "429 quota_exceeded"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,6 +100,8 @@ pub struct Selection {
 
 /// An event with this reason goes to quarantine again, unless the item with its id is gone.
 const ID_REUSED: &str = "id_reused";
+/// An event with this reason goes to quarantine again, unless the configuration was changed.
+pub(crate) const WORK_TOO_LONG: &str = "work_too_long";
 
 impl Selection {
     pub(crate) fn reads(&self, source: FailureSource) -> bool {
@@ -114,9 +116,9 @@ impl Selection {
             && self.to.is_none_or(|to| candidate.at < to)
     }
 
-    /// It is left although it could be redriven, since its reason is not named.
+    /// If it would be quarantined again: it is left, since its reason is not named.
     pub(crate) fn holds_back(&self, candidate: &Candidate) -> bool {
-        candidate.reason == ID_REUSED && !self.reasons.contains(&candidate.reason)
+        !self.reasons.contains(&candidate.reason)
     }
 }
 
@@ -129,6 +131,8 @@ pub(crate) enum Standing {
     Done,
     /// An attempt at its batch may be in progress.
     Open,
+    /// As `Free`, but the consumer would quarantine it again.
+    FailsAgain,
 }
 
 /// What a run with `--apply` does with a line.
@@ -162,8 +166,11 @@ pub(crate) fn fate(candidate: &Candidate, standing: Standing, selection: &Select
         _ if candidate.event.is_err() => RedriveFate::Unreadable,
         Standing::Done => RedriveFate::Archived,
         Standing::Open => RedriveFate::Open,
-        Standing::Free if selection.holds_back(candidate) => RedriveFate::HeldBack,
-        Standing::Free => RedriveFate::ToStream,
+        Standing::FailsAgain if selection.holds_back(candidate) => RedriveFate::HeldBack,
+        Standing::Free if candidate.reason == ID_REUSED && selection.holds_back(candidate) => {
+            RedriveFate::HeldBack
+        }
+        Standing::Free | Standing::FailsAgain => RedriveFate::ToStream,
     }
 }
 
@@ -259,6 +266,9 @@ mod tests {
         check(&candidate("claim_missing"), Standing::Open, &[], RedriveFate::Open);
         check(&candidate("id_reused"), Standing::Free, &[], RedriveFate::HeldBack);
         check(&candidate("id_reused"), Standing::Free, &["id_reused"], RedriveFate::ToStream);
+        check(&candidate("work_too_long"), Standing::Free, &[], RedriveFate::ToStream);
+        check(&candidate("work_too_long"), Standing::FailsAgain, &[], RedriveFate::HeldBack);
+        check(&candidate("work_too_long"), Standing::FailsAgain, &["work_too_long"], RedriveFate::ToStream);
         let bad = Candidate { event: Err("unrecognised".to_owned()), ..candidate("unrecognised") };
         check(&bad, Standing::Free, &[], RedriveFate::Unreadable);
         check(

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use shared::config::WorkTooLong;
+
 use super::candidate::{Candidate, FailureSource, RedriveFate};
 
 /// Most unreadable objects that are named.
@@ -15,6 +17,8 @@ pub struct RedriveReport {
     pub(super) unreadable: BTreeSet<String>,
     /// Why the stream refused lines.
     pub(super) refusal: Option<String>,
+    /// What would be quarantined again, and why.
+    pub(super) work_too_long: Vec<WorkTooLong>,
     /// About how many dead letters could not be read.
     pub(super) hidden: u64,
     pub(super) applied: bool,
@@ -78,6 +82,14 @@ impl fmt::Display for RedriveReport {
         }
         if self.unreadable.len() > NAMED {
             writeln!(f, "  and {} more", self.unreadable.len() - NAMED)?;
+        }
+        if let Some(longest) = self.work_too_long.iter().max_by_key(|too_long| too_long.characters) {
+            let count = self.work_too_long.len();
+            writeln!(
+                f,
+                "\nBy this configuration (--config), {count} events with the reason work_too_long would be quarantined again. \
+                 The longest: {longest}."
+            )?;
         }
         let [redriven, again, quarantined] =
             [RedriveFate::ToStream, RedriveFate::ToDispatch, RedriveFate::ToQuarantine]
