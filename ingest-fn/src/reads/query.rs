@@ -7,7 +7,7 @@ use super::cursor::Cursor;
 use crate::rejection::Rejection;
 
 /// Events of a page, if the request does not say how many; and at most.
-const DEFAULT: usize = 50;
+pub(crate) const LIMIT_DEFAULT: usize = 50;
 pub(crate) const MOST: usize = 1_000;
 
 /// The parameters that there are.
@@ -41,7 +41,7 @@ impl ListRequest {
         }
         let [limit, cursor, from, to] = given;
         let limit = match limit {
-            None => DEFAULT,
+            None => LIMIT_DEFAULT,
             Some(text) => limit_of(&text).ok_or_else(|| Rejection::LimitInvalid { given: shown(&text) })?,
         };
         let invalid_from = |text: &str| Rejection::FromInvalid { given: shown(text) };
