@@ -1,18 +1,18 @@
 //! The API as an OpenAPI document, for this configuration. Its paths are the router's, its problems those of `rejection.rs`;
-//! the schemas are in `schemas.rs`, and tests check real answers against them. It names no tenant and no secret, because
-//! anyone may read it.
+//! tests hold real answers against its schemas. It names no tenant and no secret, because anyone may read it.
 
+mod answers;
 mod schemas;
-
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use shared::config::{AuthMode, Config};
+use shared::config::{AuthMode, Config, Tiers};
+use shared::tier::Tier;
 
+use self::answers::{problems, success};
 use self::schemas::{event_id, reference, text};
 use crate::reads::{LIMIT_DEFAULT, MOST};
-use crate::rejection::{Call, ProblemKind};
+use crate::rejection::Call;
 use crate::route::Route;
 
 /// Writes the document. It is the same for all requests.
@@ -32,7 +32,7 @@ pub(crate) fn document(config: &Config, has_reads: bool) -> Bytes {
         "components": {
             "schemas": schemas::all(),
             "requestBodies": { "NewEvents": api.bodies() },
-            "responses": responses(),
+            "responses": answers::responses(),
             "securitySchemes": api.security_schemes(),
         },
     });
@@ -71,22 +71,22 @@ impl Api<'_> {
 
     /// A call with events. `path` has the parameter of a path that names the tenant.
     fn send(&self, id: &str, path: &[Value]) -> Value {
+        let mode = self.config.auth.mode;
         let mut parameters = path.to_vec();
         if path.is_empty() {
-            // Not required: the body may name the tenant.
-            parameters.push(self.tenant_header(false));
+            // Without a credential the body may name the tenant, too.
+            parameters.extend(self.tenant_header(mode == AuthMode::Signature));
         }
-        let tiers = &self.config.tiers;
-        let names: Vec<_> = tiers.allowed.iter().map(|tier| tier.as_str()).collect();
-        let needs_tier = tiers.default.is_none() && self.config.auth.mode == AuthMode::None;
-        let tier = json!({ "type": "string", "enum": names });
-        let mut tier =
-            header("X-Customer-Tier", "The tier that the event is stored with.", needs_tier, &tier);
-        if self.config.auth.mode == AuthMode::None {
-            tier["example"] = json!(names[0]);
+        if mode == AuthMode::None {
+            let Tiers { allowed, default } = &self.config.tiers;
+            let names: Vec<_> = allowed.iter().map(Tier::as_str).collect();
+            let tier = json!({ "type": "string", "enum": names });
+            let about = "The tier that the event is stored with.";
+            let mut parameter = header("X-Customer-Tier", about, default.is_none(), &tier);
+            parameter["example"] = json!(names[0]);
+            parameters.push(parameter);
         }
-        parameters.push(tier);
-        if self.config.auth.mode != AuthMode::Signature {
+        if mode != AuthMode::Signature {
             let about = "The id of events that bring none.";
             parameters
                 .extend(["Idempotency-Key", "webhook-id"].map(|name| header(name, about, false, &text())));
@@ -98,7 +98,9 @@ impl Api<'_> {
         responses.insert("202".to_owned(), success("All events are accepted", &accepted));
         let partial = success("Only some events are accepted", &reference("schemas/Outcomes"));
         responses.insert("207".to_owned(), partial);
-        self.operation(id, "Accepts one event or several", &parameters, responses, true)
+        let mut operation = self.operation(id, "Accepts one event or several", &parameters, &responses);
+        operation["requestBody"] = reference("requestBodies/NewEvents");
+        operation
     }
 
     fn bodies(&self) -> Value {
@@ -135,20 +137,18 @@ impl Api<'_> {
         } else {
             responses.retain(|status, _| status == "403" || status == "500");
         }
-        let needs_tenant = self.config.auth.mode == AuthMode::None && self.config.tenants.default.is_none();
-        let parameters = [parameters, &[self.tenant_header(needs_tenant)]].concat();
+        let parameters: Vec<_> = parameters.iter().cloned().chain(self.tenant_header(true)).collect();
         let summary = if self.has_reads { summary } else { "Off: events cannot be read back here" };
-        self.operation(id, summary, &parameters, responses, false)
+        self.operation(id, summary, &parameters, &responses)
     }
 
-    /// The header of a tenant. With a credential it is not needed, so there is no example.
-    fn tenant_header(&self, is_required: bool) -> Value {
+    /// The header that names the tenant. A key names it already.
+    fn tenant_header(&self, is_needed: bool) -> Option<Value> {
+        let is_required = is_needed && self.config.tenants.default.is_none();
         let about = "The tenant, if nothing else names it.";
         let mut parameter = header("X-Tenant-ID", about, is_required, &tenant());
-        if self.config.auth.mode == AuthMode::None {
-            parameter["example"] = json!("acme");
-        }
-        parameter
+        parameter["example"] = json!("acme");
+        (self.config.auth.mode != AuthMode::ApiKey).then_some(parameter)
     }
 
     fn operation(
@@ -156,20 +156,15 @@ impl Api<'_> {
         id: &str,
         summary: &str,
         parameters: &[Value],
-        responses: Map<String, Value>,
-        has_body: bool,
+        responses: &Map<String, Value>,
     ) -> Value {
-        let mut operation = json!({
+        json!({
             "operationId": id,
             "summary": summary,
             "parameters": parameters,
             "responses": responses,
             "security": self.security(),
-        });
-        if has_body {
-            operation["requestBody"] = reference("requestBodies/NewEvents");
-        }
-        operation
+        })
     }
 
     /// The problems that may answer a call, by status.
@@ -216,61 +211,6 @@ fn open(id: &str, summary: &str, schema: &Value) -> Value {
     json!({ "operationId": id, "summary": summary, "responses": responses, "security": [] })
 }
 
-/// References to the problems that may answer a call, by status.
-fn problems(call: Call) -> Map<String, Value> {
-    let kinds = ProblemKind::ALL.iter().filter(|kind| kind.calls.contains(&call));
-    let status = |kind: &ProblemKind| kind.status.as_u16();
-    kinds.map(|kind| (status(kind).to_string(), reference(&problem_name(call, status(kind))))).collect()
-}
-
-fn problem_name(call: Call, status: u16) -> String {
-    format!("responses/{call:?}{status}")
-}
-
-/// All answers with a problem, by call and status.
-fn responses() -> Map<String, Value> {
-    let mut codes = BTreeMap::<_, Vec<_>>::new();
-    for kind in ProblemKind::ALL {
-        for &call in kind.calls {
-            let name = problem_name(call, kind.status.as_u16());
-            codes.entry((name, kind.status.as_u16())).or_default().push(kind.code);
-        }
-    }
-    let name = |name: String| name.trim_start_matches("responses/").to_owned();
-    codes.into_iter().map(|((of, status), codes)| (name(of), problem(status, &codes))).collect()
-}
-
-fn problem(status: u16, codes: &[&str]) -> Value {
-    let this = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
-    let schema = json!({ "allOf": [reference("schemas/Problem"), this] });
-    let mut answer = json!({
-        "description": codes.join(", "),
-        "headers": { "X-Request-Id": request_id() },
-        "content": { "application/problem+json": { "schema": schema } },
-    });
-    let required = |schema: &Value| json!({ "required": true, "schema": schema });
-    match status {
-        401 => answer["headers"]["WWW-Authenticate"] = required(&text()),
-        429 | 503 => {
-            answer["headers"]["Retry-After"] = required(&json!({ "type": "integer", "minimum": 1 }));
-        }
-        _ => {}
-    }
-    answer
-}
-
-fn success(about: &str, schema: &Value) -> Value {
-    json!({
-        "description": about,
-        "headers": { "X-Request-Id": request_id() },
-        "content": { "application/json": { "schema": schema } },
-    })
-}
-
-fn request_id() -> Value {
-    json!({ "required": true, "description": "The same id is in the log.", "schema": text() })
-}
-
 fn list_parameters() -> [Value; 4] {
     let query = |name: &str, about: &str, schema: Value| json!({ "name": name, "in": "query", "description": about, "schema": schema });
     let time = || json!({ "type": "string", "format": "date-time" });
@@ -292,44 +232,4 @@ fn header(name: &str, about: &str, is_required: bool, schema: &Value) -> Value {
 
 fn tenant() -> Value {
     json!({ "type": "string", "pattern": schemas::TENANT })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(mode: AuthMode, has_reads: bool) -> Value {
-        let mut config = Config::default();
-        config.auth.mode = mode;
-        serde_json::from_slice(&document(&config, has_reads)).unwrap()
-    }
-
-    #[test]
-    fn every_problem_is_in_the_answers_of_the_calls_that_it_may_answer() {
-        let with_reads = written(AuthMode::ApiKey, true);
-        let without_reads = written(AuthMode::ApiKey, false);
-        for kind in ProblemKind::ALL {
-            let document = if kind.code == "reads_disabled" { &without_reads } else { &with_reads };
-            for call in kind.calls {
-                let operations: &[_] = match call {
-                    Call::Send => &[
-                        ("/ingest", "post"),
-                        ("/events", "post"),
-                        ("/v1/webhooks/{tenant}/events/new", "post"),
-                    ],
-                    Call::List => &[("/events", "get")],
-                    Call::One => &[("/events/{id}", "get")],
-                    Call::Open => &[("/health", "get"), ("/openapi.json", "get")],
-                };
-                for (path, method) in operations {
-                    let answer = &document["paths"][path][method]["responses"][kind.status.as_str()];
-                    let name = answer["$ref"].as_str().unwrap_or_else(|| panic!("{path}: {kind:?}"));
-                    let answer = document.pointer(name.trim_start_matches('#')).unwrap();
-                    let schema = &answer["content"]["application/problem+json"]["schema"];
-                    let codes = schema["allOf"][1]["properties"]["code"]["enum"].as_array().unwrap();
-                    assert!(codes.contains(&kind.code.into()), "{path}: {kind:?}");
-                }
-            }
-        }
-    }
 }

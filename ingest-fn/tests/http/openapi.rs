@@ -126,8 +126,7 @@ async fn the_document_has_every_method_of_every_path() {
     let document = document(&server).await;
     for (template, operations) in document["paths"].as_object().unwrap() {
         let path = template.replace("{id}", "1").replace("{tenant}", "acme");
-        let patch = Request::patch(path).body(Body::empty()).unwrap();
-        let answer = server.send(patch).await;
+        let answer = server.send(Request::patch(path).body(Body::empty()).unwrap()).await;
         let allowed: BTreeSet<_> =
             answer.headers["allow"].split(',').filter(|name| *name != "HEAD").collect();
         let named: Vec<_> = operations.as_object().unwrap().keys().map(|name| name.to_uppercase()).collect();
@@ -151,7 +150,7 @@ async fn every_example_of_a_body_is_accepted() {
             let body = match (media_type.as_str(), example) {
                 ("text/plain", text) => text.as_str().unwrap().to_owned(),
                 ("application/x-ndjson", Value::Array(lines)) => {
-                    lines.iter().map(|line| format!("{line}\n")).collect()
+                    lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
                 }
                 _ => example.to_string(),
             };
