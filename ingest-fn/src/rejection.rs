@@ -10,7 +10,6 @@ use shared::gzip::InflateError;
 use shared::id::{EventId, InvalidEventId, InvalidTenantId};
 use shared::json::Unreadable;
 use shared::metric::Metric;
-use shared::time::Timestamp;
 use tracing::Level;
 
 use crate::publish::Unpublished;
@@ -139,8 +138,8 @@ pub(crate) enum Rejection {
         "`to` is `{given}`, allowed: a time of RFC 3339 such as 2026-11-21T09:30:00Z (in a query, write `+` as %2B)"
     )]
     ToInvalid { given: String },
-    #[error("`to` ({to}) is not after `from` ({from})")]
-    ToNotAfterFrom { from: Timestamp, to: Timestamp },
+    #[error("`to` is `{to}`, not after `from`, `{from}`")]
+    ToNotAfterFrom { from: String, to: String },
     /// Of this tenant. Whether another one has it must not be seen.
     #[error("there is no event `{id}` (an event that was accepted can be read within five seconds)")]
     EventNotFound { id: String },

@@ -33,11 +33,11 @@ def main() -> None:
 
 
 def schemathesis(run: LocalRun, given: argparse.Namespace, options: list[str], variables: dict[str, str]) -> None:
-    command = [given.schemathesis.resolve(), "--config-file", "schemathesis.toml", "run", f"http://{run.address}/openapi.json"]
+    command = [given.schemathesis.resolve(), "--config-file", HERE / "schemathesis.toml", "run", f"http://{run.address}/openapi.json"]
     command += ["--seed", str(given.seed), "--max-time", str(given.seconds), *options]
-    # The folder is that of the hooks.
-    environment = os.environ | variables | {"PYTHONDONTWRITEBYTECODE": "1", "no_proxy": "127.0.0.1"}
-    ran = subprocess.run(command, cwd=HERE, env=environment, timeout=3 * given.seconds + 60)
+    environment = os.environ | variables | {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1", "no_proxy": "127.0.0.1"}
+    # In the folder of the run: what schemathesis remembers there would change the next run of this seed.
+    ran = subprocess.run(command, cwd=run.folder, env=environment, timeout=3 * given.seconds + 60)
     if ran.returncode != 0:
         raise SystemExit(f"schemathesis found something: again with --seed {given.seed}")
 
