@@ -8,6 +8,7 @@ import schemathesis
 from schemathesis.core import NOT_SET
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.core.jsonschema import make_validator
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
@@ -92,8 +93,9 @@ def codes(response) -> set[str]:
 
 
 def is_valid_as_read(case) -> bool:
-    """Whether the body would be right without the ids that are not read."""
-    if case.body is NOT_SET or case.media_type is None:
+    """Whether only the body is wrong, and would be right without the ids that are not read."""
+    elsewhere = (ParameterLocation.PATH, ParameterLocation.QUERY, ParameterLocation.HEADER)
+    if case.body is NOT_SET or case.media_type is None or any(map(case.meta.is_negative_at, elsewhere)):
         return False
     body = copy.deepcopy(case.body)
     for event in filter(is_object, events(body)):
