@@ -10,6 +10,8 @@ WITHOUT_AWS = --workspace --exclude aws
 # An emulator of AWS, cargo-lambda and AWS's Python SDK, in the versions that tests/e2e/requirements.txt pins.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
+# schemathesis, in the version that tests/openapi/requirements.txt pins.
+OPENAPI = $(CURDIR)/target/openapi
 # An emulator of Kinesis alone, which reshards.
 KINESIS_LOCAL = $(TOOLS)/kinesis-local
 
@@ -17,7 +19,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz samples
+.PHONY: help run contract test test-rust test-openapi test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,12 @@ test: test-rust test-cdk ## every test that needs no AWS SDK; `make test-rust` a
 
 test-rust: ## units, properties, the model, the pipeline through real processes
 	cargo test $(WITHOUT_AWS) --locked
+
+test-openapi: $(OPENAPI)/installed ## the HTTP API against its own OpenAPI document, and every example of README and docs/http-api.md; needs Python, curl, openssl, sqlite3
+	cargo build --locked --package tidegate
+	python3 tests/openapi/examples.py --tidegate $(TARGET)/debug/tidegate
+	python3 tests/openapi/run.py --tidegate $(TARGET)/debug/tidegate --schemathesis $(OPENAPI)/bin/schemathesis \
+		$(if $(SEED),--seed $(SEED))
 
 test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked
@@ -54,6 +62,11 @@ functions: $(TOOLS)/installed ## the Lambda binaries, as they are deployed
 $(TOOLS)/installed: tests/e2e/requirements.txt
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(OPENAPI)/installed: tests/openapi/requirements.txt
+	python3 -m venv $(OPENAPI)
+	$(OPENAPI)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 $(KINESIS_LOCAL)/installed: tests/aws/kinesis-local/package.json tests/aws/kinesis-local/package-lock.json

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{StatusCode, header};
 use serde::Serialize;
@@ -66,6 +67,11 @@ struct Health<'a> {
 pub(crate) fn health(config: &str) -> Response {
     let version = env!("CARGO_PKG_VERSION");
     json(StatusCode::OK, "application/json", &Health { status: "ok", version, config })
+}
+
+/// Answers with the OpenAPI document.
+pub(crate) fn document(json: Bytes) -> Response {
+    response(StatusCode::OK, "application/json", json)
 }
 
 /// Answers a request that was cut into events.
@@ -162,8 +168,11 @@ fn title(code: &str) -> String {
 }
 
 fn json(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Response {
-    let bytes = serde_json::to_vec(body).expect("an answer always serialises");
-    let mut response = Response::new(Body::from(bytes));
+    response(status, media_type, serde_json::to_vec(body).expect("an answer always serialises"))
+}
+
+fn response(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

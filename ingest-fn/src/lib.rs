@@ -13,7 +13,7 @@
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
 //!
-//! [`reads`] reads events back.
+//! [`reads`] reads events back. `openapi.rs` describes all of it for clients.
 //!
 //! [`router()`] connects them. It answers 202 only when the stream or the spill queue has the event. A function of its own,
 //! [`drain`], puts spilled events on the stream later.
@@ -32,11 +32,13 @@ pub mod environment;
 pub mod lambda;
 mod media;
 mod offload;
+mod openapi;
 pub mod publish;
 mod quota;
 pub mod reads;
 mod rejection;
 mod request_id;
+mod route;
 mod router;
 pub mod server;
 mod signature;

@@ -40,7 +40,7 @@ use crate::reads::view::{EventView, PageView};
 use crate::reads::whole::fill_in;
 use crate::rejection::Rejection;
 
-pub(crate) use query::MOST;
+pub(crate) use query::{LIMIT_DEFAULT, MOST};
 pub(crate) use view::AnswerLimit;
 
 /// Time limit for reading, of one request. It is within the function's time-out, whose least part is 4 s for the answer.

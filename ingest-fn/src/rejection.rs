@@ -1,5 +1,5 @@
-//! Why a request or an event is refused. One table gives each reason its HTTP status and
-//! stable code; metric and log level follow from the status.
+//! Why a request or an event is refused. One table gives each reason its HTTP status, its
+//! stable code, and the calls that it may answer; metric and log level follow from the status.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use shared::gzip::InflateError;
 use shared::id::{EventId, InvalidEventId, InvalidTenantId};
 use shared::json::Unreadable;
 use shared::metric::Metric;
-use shared::time::Timestamp;
 use tracing::Level;
 
 use crate::publish::Unpublished;
@@ -139,8 +138,8 @@ pub(crate) enum Rejection {
         "`to` is `{given}`, allowed: a time of RFC 3339 such as 2026-11-21T09:30:00Z (in a query, write `+` as %2B)"
     )]
     ToInvalid { given: String },
-    #[error("`to` ({to}) is not after `from` ({from})")]
-    ToNotAfterFrom { from: Timestamp, to: Timestamp },
+    #[error("`to` is `{to}`, not after `from`, `{from}`")]
+    ToNotAfterFrom { from: String, to: String },
     /// Of this tenant. Whether another one has it must not be seen.
     #[error("there is no event `{id}` (an event that was accepted can be read within five seconds)")]
     EventNotFound { id: String },
@@ -268,60 +267,105 @@ impl Rejection {
             _ => None,
         }
     }
+}
 
-    /// Never rename a code: clients branch on it.
-    fn status_and_code(&self) -> (StatusCode, &'static str) {
-        match self {
-            Self::CredentialMissing(_) => (StatusCode::UNAUTHORIZED, "credential_missing"),
-            Self::CredentialInvalid(_) => (StatusCode::UNAUTHORIZED, "credential_invalid"),
-            Self::CredentialMismatch { .. } => (StatusCode::FORBIDDEN, "credential_mismatch"),
-            Self::OriginRefused => (StatusCode::FORBIDDEN, "origin_refused"),
-            Self::QuotaExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
-            Self::TierMissing { .. } => (StatusCode::FORBIDDEN, "tier_missing"),
-            Self::TierNotAllowed { .. } => (StatusCode::FORBIDDEN, "tier_not_allowed"),
-            Self::TenantMissing | Self::ReaderTenantMissing => (StatusCode::BAD_REQUEST, "tenant_missing"),
-            Self::TenantInvalid(_) => (StatusCode::BAD_REQUEST, "tenant_invalid"),
-            Self::TenantConflict { .. } => (StatusCode::BAD_REQUEST, "tenant_conflict"),
-            Self::EventIdInvalid(_) => (StatusCode::BAD_REQUEST, "event_id_invalid"),
-            Self::HeaderNotText(_) => (StatusCode::BAD_REQUEST, "header_not_text"),
-            Self::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
-            Self::Charset(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "charset_unsupported"),
-            Self::ContentEncoding { .. } => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported")
-            }
-            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::InflateRatio { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "inflate_ratio"),
-            Self::BodyCorrupt(_) => (StatusCode::BAD_REQUEST, "body_corrupt"),
-            Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
-            Self::BodyInterrupted => (StatusCode::BAD_REQUEST, "body_interrupted"),
-            Self::BodyEmpty => (StatusCode::BAD_REQUEST, "body_empty"),
-            Self::NotUtf8 { .. } => (StatusCode::BAD_REQUEST, "not_utf8"),
-            Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
-            Self::NotAnObject => (StatusCode::BAD_REQUEST, "not_an_object"),
-            Self::JsonUnreadable(_) => (StatusCode::BAD_REQUEST, "json_unreadable"),
-            Self::WorkTooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "work_too_long"),
-            Self::BatchEmpty => (StatusCode::BAD_REQUEST, "batch_empty"),
-            Self::BatchTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large"),
-            Self::BatchRejected => (StatusCode::UNPROCESSABLE_ENTITY, "batch_rejected"),
-            Self::StreamUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "stream_unavailable"),
-            Self::ClaimStoreUnavailable { .. } => {
-                (StatusCode::SERVICE_UNAVAILABLE, "claim_store_unavailable")
-            }
-            Self::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            Self::ReadsDisabled => (StatusCode::FORBIDDEN, "reads_disabled"),
-            Self::ParameterUnknown { .. } => (StatusCode::BAD_REQUEST, "parameter_unknown"),
-            Self::ParameterRepeated(_) => (StatusCode::BAD_REQUEST, "parameter_repeated"),
-            Self::LimitInvalid { .. } => (StatusCode::BAD_REQUEST, "limit_invalid"),
-            Self::CursorInvalid => (StatusCode::BAD_REQUEST, "cursor_invalid"),
-            Self::FromInvalid { .. } => (StatusCode::BAD_REQUEST, "from_invalid"),
-            Self::ToInvalid { .. } | Self::ToNotAfterFrom { .. } => (StatusCode::BAD_REQUEST, "to_invalid"),
-            Self::EventNotFound { .. } => (StatusCode::NOT_FOUND, "event_not_found"),
-            Self::ReadUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "read_unavailable"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::Defect => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+/// What a client calls. It decides which problems may be the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Sends events.
+    Send,
+    /// Lists events.
+    List,
+    /// Reads one event.
+    One,
+    /// Needs no credential, and has no input.
+    Open,
+}
+
+const ANY: &[Call] = &[Call::Send, Call::List, Call::One, Call::Open];
+/// Calls for a tenant.
+const TENANT: &[Call] = &[Call::Send, Call::List, Call::One];
+const ID: &[Call] = &[Call::Send, Call::One];
+const SEND: &[Call] = &[Call::Send];
+const READ: &[Call] = &[Call::List, Call::One];
+const LIST: &[Call] = &[Call::List];
+const ONE: &[Call] = &[Call::One];
+/// What is not a call of the API.
+const NONE: &[Call] = &[];
+
+/// A problem, as the OpenAPI document lists it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProblemKind {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    /// The calls that it may answer.
+    pub(crate) calls: &'static [Call],
+}
+
+/// From one table: status and code of each rejection, and the list of all. So a rejection that is not listed does not compile.
+macro_rules! problems {
+    ($($rejection:pat => $status:ident, $code:literal, $calls:ident;)+) => {
+        impl ProblemKind {
+            pub(crate) const ALL: &[Self] =
+                &[$(Self { status: StatusCode::$status, code: $code, calls: $calls }),+];
         }
-    }
+
+        impl Rejection {
+            fn status_and_code(&self) -> (StatusCode, &'static str) {
+                match self {
+                    $($rejection => (StatusCode::$status, $code),)+
+                }
+            }
+        }
+    };
+}
+
+// Never rename a code: clients branch on it.
+problems! {
+    Rejection::CredentialMissing(_) => UNAUTHORIZED, "credential_missing", TENANT;
+    Rejection::CredentialInvalid(_) => UNAUTHORIZED, "credential_invalid", TENANT;
+    Rejection::CredentialMismatch { .. } => FORBIDDEN, "credential_mismatch", TENANT;
+    Rejection::OriginRefused => FORBIDDEN, "origin_refused", TENANT;
+    Rejection::QuotaExceeded { .. } => TOO_MANY_REQUESTS, "quota_exceeded", TENANT;
+    Rejection::TierMissing { .. } => FORBIDDEN, "tier_missing", SEND;
+    Rejection::TierNotAllowed { .. } => FORBIDDEN, "tier_not_allowed", SEND;
+    Rejection::TenantMissing | Rejection::ReaderTenantMissing => BAD_REQUEST, "tenant_missing", TENANT;
+    Rejection::TenantInvalid(_) => BAD_REQUEST, "tenant_invalid", TENANT;
+    Rejection::TenantConflict { .. } => BAD_REQUEST, "tenant_conflict", TENANT;
+    Rejection::EventIdInvalid(_) => BAD_REQUEST, "event_id_invalid", ID;
+    Rejection::HeaderNotText(_) => BAD_REQUEST, "header_not_text", SEND;
+    Rejection::MediaType { .. } => UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", SEND;
+    Rejection::Charset(_) => UNSUPPORTED_MEDIA_TYPE, "charset_unsupported", SEND;
+    Rejection::ContentEncoding { .. } => UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported", SEND;
+    Rejection::BodyTooLarge { .. } => PAYLOAD_TOO_LARGE, "body_too_large", SEND;
+    Rejection::InflateRatio { .. } => PAYLOAD_TOO_LARGE, "inflate_ratio", SEND;
+    Rejection::BodyCorrupt(_) => BAD_REQUEST, "body_corrupt", SEND;
+    Rejection::BodyTimeout { .. } => REQUEST_TIMEOUT, "body_timeout", SEND;
+    Rejection::BodyInterrupted => BAD_REQUEST, "body_interrupted", SEND;
+    Rejection::BodyEmpty => BAD_REQUEST, "body_empty", SEND;
+    Rejection::NotUtf8 { .. } => BAD_REQUEST, "not_utf8", SEND;
+    Rejection::MalformedJson(_) => BAD_REQUEST, "malformed_json", SEND;
+    Rejection::NotAnObject => BAD_REQUEST, "not_an_object", SEND;
+    Rejection::JsonUnreadable(_) => BAD_REQUEST, "json_unreadable", SEND;
+    Rejection::WorkTooLong(_) => PAYLOAD_TOO_LARGE, "work_too_long", SEND;
+    Rejection::BatchEmpty => BAD_REQUEST, "batch_empty", SEND;
+    Rejection::BatchTooLarge { .. } => PAYLOAD_TOO_LARGE, "batch_too_large", SEND;
+    Rejection::BatchRejected => UNPROCESSABLE_ENTITY, "batch_rejected", SEND;
+    Rejection::StreamUnavailable { .. } => SERVICE_UNAVAILABLE, "stream_unavailable", SEND;
+    Rejection::ClaimStoreUnavailable { .. } => SERVICE_UNAVAILABLE, "claim_store_unavailable", SEND;
+    Rejection::Overloaded { .. } => SERVICE_UNAVAILABLE, "overloaded", SEND;
+    Rejection::ReadsDisabled => FORBIDDEN, "reads_disabled", READ;
+    Rejection::ParameterUnknown { .. } => BAD_REQUEST, "parameter_unknown", LIST;
+    Rejection::ParameterRepeated(_) => BAD_REQUEST, "parameter_repeated", LIST;
+    Rejection::LimitInvalid { .. } => BAD_REQUEST, "limit_invalid", LIST;
+    Rejection::CursorInvalid => BAD_REQUEST, "cursor_invalid", LIST;
+    Rejection::FromInvalid { .. } => BAD_REQUEST, "from_invalid", LIST;
+    Rejection::ToInvalid { .. } | Rejection::ToNotAfterFrom { .. } => BAD_REQUEST, "to_invalid", LIST;
+    Rejection::EventNotFound { .. } => NOT_FOUND, "event_not_found", ONE;
+    Rejection::ReadUnavailable { .. } => SERVICE_UNAVAILABLE, "read_unavailable", READ;
+    Rejection::NotFound(_) => NOT_FOUND, "not_found", NONE;
+    Rejection::MethodNotAllowed(_) => METHOD_NOT_ALLOWED, "method_not_allowed", NONE;
+    Rejection::Defect => INTERNAL_SERVER_ERROR, "internal", ANY;
 }
 
 impl From<InvalidTenantId> for Rejection {
@@ -403,5 +447,26 @@ mod tests {
         let quota = Rejection::QuotaExceeded { what: "requests", per_second: 1, retry_after };
         assert_eq!(quota.metric(), Some(Metric::QuotasExceeded));
         assert_eq!(Rejection::BodyEmpty.metric(), Some(Metric::EventsRejected));
+    }
+
+    #[test]
+    fn http_api_md_lists_every_problem_with_its_status() {
+        let page = include_str!("../../docs/http-api.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+        let rows = rows.filter_map(|(status, cells)| Some((status.parse::<u16>().ok()?, cells)));
+        let codes = |(status, cells): (u16, &str)| {
+            let (codes, _) = cells.split_once(" | ").unwrap();
+            let quoted = codes.split('`').skip(1).step_by(2);
+            quoted.map(|code| (status, code.to_owned())).collect::<Vec<_>>()
+        };
+        let mut documented: Vec<_> = rows.flat_map(codes).collect();
+        // This one is in a sentence.
+        assert!(page.contains("`500` with the code `internal`"));
+        documented.push((500, "internal".to_owned()));
+        let mut all: Vec<_> =
+            ProblemKind::ALL.iter().map(|kind| (kind.status.as_u16(), kind.code.to_owned())).collect();
+        documented.sort();
+        all.sort();
+        assert_eq!(documented, all);
     }
 }

@@ -2,7 +2,7 @@
 //! events back is in [`crate::reads`].
 
 use std::future::ready;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,6 +11,7 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Uri};
 use shared::config::Config;
@@ -28,11 +29,13 @@ use crate::claim_check::{self, Checked};
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::offload::offload;
+use crate::openapi;
 use crate::publish::{EventStream, Publisher};
 use crate::reads::port::EventReader;
 use crate::reads::{ReadRequest, Reads};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
+use crate::route::Route;
 use crate::spill::{Spill, SpillQueue};
 use crate::stamp::stamp;
 
@@ -188,13 +191,28 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
 pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     state: Arc<IngestState<S, O, Q, R>>,
 ) -> Router {
-    let (ids, fingerprint) = (state.ids.clone(), state.config.fingerprint());
-    Router::new()
-        .route("/ingest", post(ingest))
-        .route("/events", post(ingest).get(list))
-        .route("/events/{id}", get(read))
-        .route("/v1/webhooks/{tenant}/events/new", post(webhook))
-        .route("/health", get(move || ready(answer::health(&fingerprint))))
+    let ids = state.ids.clone();
+    let fingerprint = state.config.fingerprint();
+    let (config, has_reads) = (Arc::clone(&state.config), state.reads.is_some());
+    // Written when it is first asked for: most processes never are, and a cold start is a client's time.
+    let document = Arc::new(LazyLock::new(move || openapi::document(&config, has_reads)));
+    let handlers = |route: Route| match route {
+        Route::Ingest => post(ingest),
+        Route::Events => post(ingest).get(list),
+        Route::Event => get(read),
+        Route::Webhook => post(webhook),
+        Route::Health => {
+            let fingerprint = fingerprint.clone();
+            get(move || ready(answer::health(&fingerprint)))
+        }
+        Route::OpenApi => {
+            let document = Arc::clone(&document);
+            get(move || ready(answer::document(Bytes::clone(&document))))
+        }
+    };
+    let routes = Route::ALL.into_iter();
+    routes
+        .fold(Router::new(), |router, route| router.route(route.path(), handlers(route)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(ids, stamp))

@@ -1,5 +1,6 @@
 //! Points in time. The clock is a value, so that tests set the time.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -25,6 +26,12 @@ impl Timestamp {
         let time = DateTime::parse_from_rfc3339(text).ok()?;
         let is_finer = time.timestamp_subsec_nanos() % 1_000_000 > 0;
         Some(Self::from_unix_ms(time.timestamp_millis() + i64::from(is_finer)))
+    }
+
+    /// Compares two times of RFC 3339 as they are written, also where they become the same millisecond. `None` if one is none.
+    pub fn compare(one: &str, other: &str) -> Option<Ordering> {
+        let time = |text| DateTime::parse_from_rfc3339(text).ok();
+        Some(time(one)?.cmp(&time(other)?))
     }
 
     pub fn unix_ms(self) -> i64 {
@@ -158,6 +165,18 @@ mod tests {
         let is_due_at = |now_ms| decided.plus(minute).is_due(Timestamp::from_unix_ms(now_ms), minute);
         let times = [0, 999_999_999, 1_000_000_000, 1_000_059_999, 1_000_060_000, 2_000_000_000];
         assert_eq!(times.map(is_due_at), [true, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn times_are_compared_as_they_are_written() {
+        let compare = |one, other| Timestamp::compare(one, other);
+        assert_eq!(compare("1960-01-01T00:00:00Z", "1961-01-01T00:00:00Z"), Some(Ordering::Less));
+        assert_eq!(
+            compare("2026-11-21T09:30:00.1239Z", "2026-11-21T09:30:00.1231Z"),
+            Some(Ordering::Greater)
+        );
+        assert_eq!(compare("2026-11-21T09:30:00Z", "2026-11-21T10:30:00+01:00"), Some(Ordering::Equal));
+        assert_eq!(compare("2026-11-21", "2026-11-21T09:30:00Z"), None);
     }
 
     #[test]

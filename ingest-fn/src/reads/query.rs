@@ -1,5 +1,7 @@
 //! The parameters of a list.
 
+use std::cmp::Ordering;
+
 use shared::id::TenantId;
 use shared::time::Timestamp;
 
@@ -7,7 +9,7 @@ use super::cursor::Cursor;
 use crate::rejection::Rejection;
 
 /// Events of a page, if the request does not say how many; and at most.
-const DEFAULT: usize = 50;
+pub(crate) const LIMIT_DEFAULT: usize = 50;
 pub(crate) const MOST: usize = 1_000;
 
 /// The parameters that there are.
@@ -21,7 +23,7 @@ pub(crate) struct ListRequest {
     pub(crate) limit: usize,
     /// Events received at this time or later.
     pub(crate) from: Timestamp,
-    /// Events received before this time.
+    /// Events received before this time. If it is not after `from`, there are none.
     pub(crate) to: Timestamp,
     pub(crate) cursor: Option<Cursor>,
 }
@@ -41,16 +43,18 @@ impl ListRequest {
         }
         let [limit, cursor, from, to] = given;
         let limit = match limit {
-            None => DEFAULT,
+            None => LIMIT_DEFAULT,
             Some(text) => limit_of(&text).ok_or_else(|| Rejection::LimitInvalid { given: shown(&text) })?,
         };
+        // As they are given: without one of them, or within a millisecond, the page may have no events, and that is right.
+        let order = from.as_deref().zip(to.as_deref()).and_then(|(from, to)| Timestamp::compare(from, to));
+        if let (Some(Ordering::Equal | Ordering::Greater), Some(from), Some(to)) = (order, &from, &to) {
+            return Err(Rejection::ToNotAfterFrom { from: shown(from), to: shown(to) });
+        }
         let invalid_from = |text: &str| Rejection::FromInvalid { given: shown(text) };
         let from = time(from, Timestamp::default(), invalid_from)?;
         let to =
             time(to, Timestamp::from_unix_ms(i64::MAX), |text| Rejection::ToInvalid { given: shown(text) })?;
-        if from >= to {
-            return Err(Rejection::ToNotAfterFrom { from, to });
-        }
         let cursor = match cursor {
             None => None,
             Some(text) => Some(Cursor::read(&text, &tenant).ok_or(Rejection::CursorInvalid)?),
@@ -114,6 +118,20 @@ mod tests {
     }
 
     #[test]
+    fn times_beyond_all_events_and_within_a_millisecond_are_no_mistake() {
+        for query in [
+            "to=1960-01-01T00:00:00Z",
+            "from=9999-12-31T23:59:59.999Z",
+            "from=1960-01-01T00:00:00Z&to=1961-01-01T00:00:00Z",
+            "from=2026-11-21T09:30:00.1231Z&to=2026-11-21T09:30:00.1239Z",
+        ] {
+            let list = read(query);
+            assert!(list.from >= list.to, "{query}");
+        }
+        insta::assert_snapshot!(refused("from=1961-01-01T00:00:00Z&to=1960-01-01T00:00:00Z"), @"400 to_invalid: `to` is `1960-01-01T00:00:00Z`, not after `from`, `1961-01-01T00:00:00Z`");
+    }
+
+    #[test]
     fn a_cursor_of_the_tenant_is_read() {
         let last = IndexEntry { received_at: Timestamp::from_unix_ms(7), id: EventId::parse("x").unwrap() };
         let cursor = Cursor { tenant: acme(), partition: 0, last };
@@ -129,7 +147,7 @@ mod tests {
         insta::assert_snapshot!(refused("cursor=x"), @"400 cursor_invalid: `cursor` is not the `next_cursor` of a page of this tenant's events");
         insta::assert_snapshot!(refused("from=yesterday"), @"400 from_invalid: `from` is `yesterday`, allowed: a time of RFC 3339 such as 2026-11-21T09:30:00Z (in a query, write `+` as %2B)");
         insta::assert_snapshot!(refused("to=2026-11-21T09:30:00+01:00"), @"400 to_invalid: `to` is `2026-11-21T09:30:00 01:00`, allowed: a time of RFC 3339 such as 2026-11-21T09:30:00Z (in a query, write `+` as %2B)");
-        insta::assert_snapshot!(refused("from=2026-11-21T09:30:00Z&to=2026-11-21T09:30:00Z"), @"400 to_invalid: `to` (2026-11-21T09:30:00.000Z) is not after `from` (2026-11-21T09:30:00.000Z)");
+        insta::assert_snapshot!(refused("from=2026-11-21T09:30:00Z&to=2026-11-21T09:30:00Z"), @"400 to_invalid: `to` is `2026-11-21T09:30:00Z`, not after `from`, `2026-11-21T09:30:00Z`");
         insta::assert_snapshot!(refused("form=2026-11-21T09:30:00Z"), @"400 parameter_unknown: there is no parameter `form` (known: limit, cursor, from, to)");
         insta::assert_snapshot!(refused("limit=1&limit=2"), @"400 parameter_repeated: the parameter `limit` is given more than once");
     }

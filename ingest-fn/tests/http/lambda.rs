@@ -106,6 +106,14 @@ fn get(path: &str, headers: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test]
+async fn the_openapi_document_is_answered_as_text() {
+    let response = invoke(&Server::new(), get("/openapi.json", &[])).await;
+    assert_eq!((&response["statusCode"], &response["isBase64Encoded"]), (&json!(200), &json!(false)));
+    let document: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+}
+
+#[tokio::test]
 async fn an_event_is_read_by_its_percent_encoded_id() {
     let reader = MemoryReader::default();
     let server = Server::reading(reader.clone(), |_| {});

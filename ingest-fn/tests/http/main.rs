@@ -10,6 +10,7 @@ mod garbage;
 mod identity;
 mod lambda;
 mod large_events;
+mod openapi;
 mod problems;
 mod quotas;
 mod reader;

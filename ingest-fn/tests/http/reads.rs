@@ -95,6 +95,16 @@ async fn an_unknown_an_expired_and_a_foreign_event_are_the_same_404() {
 }
 
 #[tokio::test]
+async fn a_list_before_the_first_and_after_the_last_time_is_empty() {
+    let reader = MemoryReader::default();
+    reader.add(event("acme", "1", NOW, "tenants/acme"));
+    let server = server(&reader);
+    for query in ["?to=1960-01-01T00:00:00Z", "?from=9999-12-31T23:59:59.999Z"] {
+        assert_eq!(ids(&server, query).await, (vec![], None), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_reader_both_routes_name_the_key_that_switches_them_on() {
     let server = Server::new();
     for path in ["/events", "/events/1"] {

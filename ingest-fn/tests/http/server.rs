@@ -24,6 +24,7 @@ use shared::time::{Clock, Timestamp};
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::openapi;
 use crate::reader::MemoryReader;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +102,10 @@ impl CredentialSource for Text {
 /// A server and all that reached its ports.
 pub(crate) struct Server {
     pub(crate) router: Router,
+    /// Of the same configuration, for its document. It has ids of its own.
+    documented: Router,
+    /// The name of its configuration.
+    configuration: String,
     reached: Arc<Mutex<Reached>>,
     pub(crate) objects: MemoryObjects,
     /// Milliseconds that have passed.
@@ -165,10 +170,14 @@ impl Server {
         let (time, now) = (Arc::<AtomicI64>::default(), NOW_SECONDS * 1_000 + 123);
         let passed = Arc::clone(&time);
         let clock = Clock::new(move || Timestamp::from_unix_ms(now + passed.load(Ordering::Relaxed)));
+        let configuration = format!("{} {}", config.fingerprint(), reader.is_some());
         let (config, stores) = (Arc::new(config), objects.clone());
         let ports = IngestPorts { stream: ports.clone(), objects: stores, queue: ports, reader };
-        let state = IngestState::new(config, credentials, ports, clock, ids);
-        Self { router: router(state), reached, objects, time }
+        let state = |credentials, ids| {
+            IngestState::new(Arc::clone(&config), credentials, ports.clone(), clock.clone(), ids)
+        };
+        let documented = router(state(Credentials::none(), counting_ids()));
+        Self { router: router(state(credentials, ids)), documented, configuration, reached, objects, time }
     }
 
     /// The server's clock goes on; otherwise it stands still.
@@ -176,20 +185,24 @@ impl Server {
         self.time.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
+    /// Sends a request. Its answer must be as the OpenAPI document says.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-            (name.to_string(), value.to_str().unwrap().to_owned())
-        };
-        let headers = parts.headers.iter().map(header).collect();
-        let text = String::from_utf8(body.to_vec()).unwrap();
-        Answer {
-            status: parts.status,
-            headers,
-            json: serde_json::from_str(&text).unwrap_or(Value::Null),
-            text,
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answer = answer_of(&self.router, request).await;
+        openapi::check(&*self.document().await, &method, &path, &answer);
+        answer
+    }
+
+    /// The OpenAPI document. Some tests start thousands of servers of one configuration, so it is kept.
+    async fn document(&self) -> Arc<Value> {
+        static DOCUMENTS: Mutex<BTreeMap<String, Arc<Value>>> = Mutex::new(BTreeMap::new());
+        if let Some(document) = DOCUMENTS.lock().unwrap().get(&self.configuration) {
+            return Arc::clone(document);
         }
+        let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+        let document = Arc::new(answer_of(&self.documented, request).await.json);
+        DOCUMENTS.lock().unwrap().insert(self.configuration.clone(), Arc::clone(&document));
+        document
     }
 
     /// The events on the stream, in order.
@@ -222,6 +235,17 @@ impl Server {
         let reached = self.reached.lock().unwrap();
         reached.messages.iter().flat_map(|message| SpillMessage::read(message.body()).unwrap()).collect()
     }
+}
+
+async fn answer_of(router: &Router, request: Request<Body>) -> Answer {
+    let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        (name.to_string(), value.to_str().unwrap().to_owned())
+    };
+    let headers = parts.headers.iter().map(header).collect();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    Answer { status: parts.status, headers, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
 }
 
 /// The server's time, in seconds.

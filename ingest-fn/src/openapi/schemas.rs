@@ -1,0 +1,146 @@
+//! The schemas of what is sent and answered. `tests/http/openapi.rs` holds them against real answers: an answer with a member
+//! that is not here, or without one that is required here, fails it.
+
+use serde_json::{Value, json};
+use shared::format::item::{DELIVERED, FAILED};
+use shared::limits::EVENT_ID_BYTES;
+
+use crate::rejection::{Call, ProblemKind};
+
+/// The ids that [`shared::id::TenantId`] and [`shared::id::EventId`] take. The latter also have a limit in bytes.
+pub(super) const TENANT: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+
+const EVENT_ID: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
+pub(super) fn event_id() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": EVENT_ID_BYTES, "pattern": EVENT_ID })
+}
+
+pub(super) fn all() -> Value {
+    json!({
+        "NewEvent": new_event(),
+        "Accepted": object(&["status", "event_id"], &json!({
+            "status": { "const": "success" },
+            "event_id": text(),
+        })),
+        "Outcomes": object(&["status", "accepted", "events"], &json!({
+            "status": { "enum": ["success", "partial"] },
+            "accepted": count(),
+            "events": outcomes(),
+        })),
+        "Outcome": object(&["index", "status"], &json!({
+            "index": count(),
+            "status": { "enum": ["accepted", "rejected", "unpublished"] },
+            "event_id": text(),
+            "code": { "enum": codes_of_events() },
+            "detail": text(),
+        })),
+        "Problem": object(&["type", "title", "status", "detail", "code", "request_id"], &json!({
+            "type": { "type": "string", "pattern": "^urn:tidegate:problem:[a-z0-9_]+$" },
+            "title": text(),
+            "status": count(),
+            "detail": text(),
+            "code": text(),
+            "limit": count(),
+            "request_id": text(),
+            "events": outcomes(),
+        })),
+        "Event": event(),
+        "Page": object(&["events", "next_cursor"], &json!({
+            "events": { "type": "array", "items": reference("schemas/Event") },
+            "next_cursor": { "type": ["string", "null"] },
+        })),
+        "Health": object(&["status", "version", "config"], &json!({
+            "status": { "const": "ok" },
+            "version": text(),
+            "config": { "type": "string", "pattern": "^[0-9a-f]{12}$" },
+        })),
+    })
+}
+
+/// What the client sends. Members that are not named here are stored as they are.
+fn new_event() -> Value {
+    let mut id = event_id();
+    id["type"] = json!(["string", "number", "null"]);
+    id["description"] =
+        json!("The id, of at most 256 bytes. The first of event_id, log_id and id that is not null counts.");
+    let time = json!({ "description": "When it happened: RFC 3339, or integer seconds or milliseconds. The first that can be read counts." });
+    let text = json!({ "description": "The text. The first of text, payload, body and message that is a string counts; without one, the object is flattened." });
+    json!({
+        "type": "object",
+        "properties": {
+            "tenant_id": { "type": ["string", "null"], "pattern": TENANT },
+            "event_id": id, "log_id": id, "id": id,
+            "event_timestamp": time, "timestamp": time, "event_time": time,
+            "text": text, "payload": text, "body": text, "message": text,
+        },
+    })
+}
+
+/// What is read back.
+fn event() -> Value {
+    let required = [
+        "event_id",
+        "tenant_id",
+        "tier",
+        "source",
+        "received_at",
+        "processed_at",
+        "text",
+        "original_text",
+        "fields",
+        "truncated",
+    ];
+    object(
+        &required,
+        &json!({
+            "event_id": text(),
+            "tenant_id": { "type": "string", "pattern": TENANT },
+            "tier": text(),
+            "source": { "enum": ["json_upload", "text_upload", "webhook"] },
+            "received_at": time(),
+            "processed_at": time(),
+            "event_time": time(),
+            "text": text(),
+            "original_text": text(),
+            "fields": { "type": "object" },
+            "truncated": { "type": "boolean" },
+            "text_bytes": count(),
+            "original_text_bytes": count(),
+            "fields_bytes": count(),
+            "dispatch_status": { "enum": [DELIVERED, FAILED] },
+            "expires_at": time(),
+            "trace": text(),
+        }),
+    )
+}
+
+fn outcomes() -> Value {
+    json!({ "type": "array", "minItems": 1, "items": reference("schemas/Outcome") })
+}
+
+/// The codes that one of several events may have.
+fn codes_of_events() -> Vec<&'static str> {
+    let kinds = ProblemKind::ALL.iter().filter(|kind| kind.calls.contains(&Call::Send));
+    kinds.map(|kind| kind.code).collect()
+}
+
+fn object(required: &[&str], properties: &Value) -> Value {
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn time() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+pub(super) fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+pub(super) fn reference(component: &str) -> Value {
+    json!({ "$ref": format!("#/components/{component}") })
+}
