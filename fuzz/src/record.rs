@@ -4,14 +4,14 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
-use serde::de::IgnoredAny;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use serde_json::Value;
 use shared::format::event_line::Event;
 use shared::format::kpl;
 use shared::format::record::{self, Content, Entry, Undecodable, UnpackedRecord};
 use shared::gzip::{self, InflateError, Level};
 use shared::limits;
+use shared::sequence::{self, Arrays};
 
 use crate::aggregate::{bytes_field, seal};
 use crate::members;
@@ -31,6 +31,9 @@ pub const WORDS: &[&str] = &[
     "z",
     "k",
     "\u{1e}",
+    "\0",
+    "}{",
+    "},{",
     "null",
     "true",
     "1e400",
@@ -108,7 +111,7 @@ fn aggregate<'a>(user_records: impl Iterator<Item = &'a [u8]>, levels: u8) -> Ve
     seal(&message).into()
 }
 
-/// Each entry comes from the line or user record at the same position.
+/// Each entry comes from the piece or user record at the same position, and between the pieces nothing is lost.
 fn every_line_has_an_entry(data: &[u8], entries: &[Entry]) {
     let mut rest = entries.iter();
     let parts = if kpl::is_aggregate(data) {
@@ -125,27 +128,40 @@ fn every_line_has_an_entry(data: &[u8], entries: &[Entry]) {
             rest.next();
             continue;
         }
-        let plain = if part.starts_with(&gzip::MAGIC) { inflated(&part).unwrap() } else { part };
-        for line in lines(&plain) {
-            match rest.next().unwrap_or_else(|| panic!("no entry for the line {}", line.escape_ascii())) {
-                Ok(Content::Event(event)) => check_event(line, event),
+        let plain = inflated(&part).unwrap_or(part);
+        let mut end = 0;
+        for piece in sequence::pieces(&plain, Arrays::Opened, record::RECORD_EVENTS, is_read) {
+            let piece = piece.unwrap();
+            let start = piece.bytes.as_ptr().addr() - plain.as_ptr().addr();
+            is_between_values(&plain[end..start]);
+            end = start + piece.bytes.len();
+            match rest
+                .next()
+                .unwrap_or_else(|| panic!("no entry for the line {}", piece.bytes.escape_ascii()))
+            {
+                Ok(Content::Event(event)) => check_event(piece.bytes, event),
                 Ok(Content::Foreign(object)) => {
-                    members::check(line, object.tenant.as_ref(), &object.text, &object.fields);
+                    members::check(piece.bytes, object.tenant.as_ref(), &object.text, &object.fields);
                 }
-                Err(bad) => assert_eq!(bad.bytes, line, "{}", bad.reason),
+                Err(bad) => assert_eq!(bad.bytes, piece.bytes, "{}", bad.reason),
             }
         }
+        is_between_values(&plain[end..]);
     }
     assert_eq!(rest.len(), 0, "entries without a line");
 }
 
-/// The lines of an uncompressed record. An object that spans several lines counts as one.
-fn lines(plain: &[u8]) -> Vec<&[u8]> {
-    let is_json = |bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
-    let whole = plain.trim_ascii();
-    let lines: Vec<_> =
-        whole.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
-    if lines.len() > 1 && is_json(whole) && !is_json(lines[0]) { vec![whole] } else { lines }
+/// Whether one line is an event.
+fn is_read(line: &[u8]) -> Result<(), ()> {
+    let is_event = |record: UnpackedRecord| record.entries.len() == 1 && record.entries[0].is_ok();
+    if line.starts_with(b"{") && record::unpack(line).is_ok_and(is_event) { Ok(()) } else { Err(()) }
+}
+
+fn is_between_values(bytes: &[u8]) {
+    let bytes = bytes.split(|byte| b" \t\r\n\x0c\0\x1e[],".contains(byte));
+    for lost in bytes.filter(|bytes| !bytes.is_empty()) {
+        assert_eq!(lost, sequence::BYTE_ORDER_MARK, "bytes that no entry has");
+    }
 }
 
 /// Another JSON parser reads the same event from the line.
@@ -187,12 +203,11 @@ fn unpacked_events_survive_packing(record: &UnpackedRecord) {
 
 /// A record is refused as a whole only if nothing of it can be read, or if it is too large.
 fn check_reason(data: &[u8], reason: &Undecodable) {
-    let is_gzip = data.starts_with(&gzip::MAGIC);
     match reason {
         Undecodable::Unrecognised => {
-            assert!(!is_gzip && !kpl::is_aggregate(data) && !data.trim_ascii_start().starts_with(b"{"));
+            assert!(!sequence::begins_as_json(data));
         }
-        Undecodable::Gzip(InflateError::Corrupt(_)) => assert!(is_gzip && inflated(data).is_none()),
+        Undecodable::Gzip(InflateError::Corrupt(_)) => assert!(inflated(data).is_none()),
         Undecodable::Gzip(InflateError::Ratio { limit }) => {
             panic!("no gzip inflates to {limit} times its size")
         }
@@ -203,14 +218,25 @@ fn check_reason(data: &[u8], reason: &Undecodable) {
             assert!(kpl::user_records(&Bytes::copy_from_slice(data), record::RECORD_EVENTS).is_err());
         }
         Undecodable::TooManyLines => {}
-        line => panic!("a line's reason refused the whole record: {line}"),
+        Undecodable::NoLine { lines, .. } => assert!(*lines > 1),
+        // Its only line cannot be read.
+        _ => {}
     }
 }
 
-/// Inflates a gzip stream, up to one byte over the limit. `None` if it is corrupt before that.
+/// Inflates gzip or zlib, up to one byte over the limit. `None` if it is neither, or corrupt before that.
 fn inflated(data: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     let most = limits::RECORD_INFLATED_BYTES as u64 + 1;
-    MultiGzDecoder::new(data).take(most).read_to_end(&mut plain).ok()?;
+    if data.starts_with(&gzip::MAGIC) {
+        // A member's last bytes may be zeros, too: its length has four bytes, after a checksum of four.
+        let end = data.iter().rposition(|byte| *byte != 0)? + 1;
+        return (end..=data.len()).take(9).find_map(|end| {
+            plain.clear();
+            MultiGzDecoder::new(&data[..end]).take(most).read_to_end(&mut plain).ok()?;
+            Some(plain.clone())
+        });
+    }
+    gzip::is_zlib(data).then(|| ZlibDecoder::new(data).take(most).read_to_end(&mut plain).ok())??;
     Some(plain)
 }

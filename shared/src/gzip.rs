@@ -3,10 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::GzDecoder;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use libdeflater::{CompressionLvl, Compressor};
 
 /// How a gzip member begins (RFC 1952).
@@ -76,9 +75,64 @@ pub enum InflateError {
     Corrupt(#[source] std::io::Error),
 }
 
-/// Inflates all members of a gzip stream, up to `cap`.
+/// Inflates all members of a gzip stream, up to `cap`. Zeros may follow, with which senders fill blocks (RFC 1952 has no
+/// padding, but `gzip` takes it); anything else that follows is corrupt.
 pub fn inflate(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
-    read_capped(MultiGzDecoder::new(data), data.len(), cap)
+    let members = Members { rest: data, member: Some(GzDecoder::new(data)) };
+    read_capped(members, data.len(), cap)
+}
+
+/// Inflates a zlib stream (RFC 1950), up to `cap`. The same may follow as after gzip.
+pub fn inflate_zlib(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
+    let mut decoder = ZlibDecoder::new(data);
+    let output = read_capped(&mut decoder, data.len(), cap)?;
+    only_padding(decoder.into_inner()).map(|()| output).map_err(InflateError::Corrupt)
+}
+
+/// Inflates raw deflate (RFC 1951), up to `cap`. The same may follow as after gzip.
+pub fn inflate_raw(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
+    let mut decoder = DeflateDecoder::new(data);
+    let output = read_capped(&mut decoder, data.len(), cap)?;
+    only_padding(decoder.into_inner()).map(|()| output).map_err(InflateError::Corrupt)
+}
+
+/// Whether the bytes begin with a zlib header (RFC 1950, section 2.2): method 8, and a check over both bytes.
+pub fn is_zlib(bytes: &[u8]) -> bool {
+    match bytes {
+        [cmf, flg, ..] => cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flg]) % 31 == 0,
+        _ => false,
+    }
+}
+
+/// The members of a gzip stream, one after another.
+struct Members<'a> {
+    rest: &'a [u8],
+    member: Option<GzDecoder<&'a [u8]>>,
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            self.rest = member.get_ref();
+            self.member = self.rest.starts_with(&MAGIC).then(|| GzDecoder::new(self.rest));
+            if self.member.is_none() {
+                only_padding(self.rest)?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn only_padding(rest: &[u8]) -> io::Result<()> {
+    if rest.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    let message = format!("{} bytes follow that are neither compressed nor zeros", rest.len());
+    Err(io::Error::new(io::ErrorKind::InvalidData, message))
 }
 
 /// Calls `line` with each line of the first member of `data`, without its newline. Returns the member's length in bytes.
@@ -164,6 +218,34 @@ mod tests {
         let data = compress(b"hello hello hello", Level::FAST);
         assert!(matches!(inflate(&data[..data.len() - 3], CAP), Err(InflateError::Corrupt(_))));
         assert!(matches!(inflate(b"\x1f\x8bnonsense", CAP), Err(InflateError::Corrupt(_))));
+    }
+
+    #[test]
+    fn zeros_may_follow_compressed_data_and_nothing_else() {
+        use std::io::Write;
+
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(b"hello").unwrap();
+        raw.write_all(b"hello").unwrap();
+        let two = [compress(b"hel", Level::FAST), compress(b"lo", Level::FAST)].concat();
+        type Inflate = fn(&[u8], Cap) -> Result<Vec<u8>, InflateError>;
+        let forms: [(Vec<u8>, Inflate); 4] = [
+            (compress(b"hello", Level::FAST), inflate),
+            (two, inflate),
+            (zlib.finish().unwrap(), inflate_zlib),
+            (raw.finish().unwrap(), inflate_raw),
+        ];
+        for (data, inflate) in forms {
+            for zeros in [0, 1, 2, 511, 100_000] {
+                let padded = [&data[..], &vec![0; zeros]].concat();
+                assert_eq!(inflate(&padded, CAP).unwrap(), b"hello");
+            }
+            for rest in [&b"x"[..], b"\0\0\x01", b"\n", b"\0\x1f\x8b"] {
+                let error = inflate(&[&data[..], rest].concat(), CAP).unwrap_err().to_string();
+                assert!(error.ends_with("bytes follow that are neither compressed nor zeros"), "{error}");
+            }
+        }
     }
 
     proptest! {

@@ -8,6 +8,7 @@
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`json`] | JSON as text: white space, depth and surrogates |
+//! | [`sequence`] | JSON values one after another, in lines, arrays and other forms |
 //! | [`objects`] | the port to object storage, with its S3 adapter |
 //! | [`archive`] | one tenant's part of the archive, read back |
 //! | [`origin`] | positions on the stream |
@@ -50,6 +51,7 @@ pub mod queue;
 pub mod replay;
 #[cfg(feature = "secrets")]
 pub mod secret;
+pub mod sequence;
 pub mod telemetry;
 pub mod tier;
 pub mod time;

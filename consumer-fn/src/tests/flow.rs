@@ -103,6 +103,31 @@ async fn bad_data_is_quarantined_and_its_neighbours_are_stored() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_of_which_nothing_can_be_read_is_quarantined_once_as_it_was_sent() {
+    let pipeline = Pipeline::new();
+    let events: Vec<_> = (0..200).map(|n| admitted(n, "acme", &n.to_string(), "x")).collect();
+    let gzip = |data: &[u8]| shared::gzip::compress(data, shared::gzip::Level::FAST);
+    let binary: Vec<u8> = (0..9_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let records = [
+        gzip(&gzip(&pack(&events))),
+        gzip(&binary),
+        b"  java.lang.Error: no\n    at A.b(A.java:1)\n\n    at C.d(C.java:2)\r\n".to_vec(),
+        b"\n{\"text\":\n {\"a\":\n".to_vec(),
+        b"{\"text\":\"no tenant\"}\n{\"text\":\"no tenant\"}\n".to_vec(),
+        b"[{}, 5]\0".to_vec(),
+        binary,
+    ];
+    assert_eq!(pipeline.invoke(&records).await, records.len());
+    let kept: Vec<_> = pipeline
+        .objects
+        .quarantined()
+        .iter()
+        .map(|line| base64_simd::STANDARD.decode_to_vec(line["bytes"].as_str().unwrap()).unwrap())
+        .collect();
+    assert!(kept == records, "{} lines", kept.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_seen_twice_is_stored_once_and_says_why() {
     let pipeline = Pipeline::new();
     let first = admitted(1, "acme", "a", "hello");

@@ -1,33 +1,21 @@
 //! Inflates bodies by their content coding, with a cap on the output.
 
-use std::io::Read;
-
 use bytes::Bytes;
-use flate2::read::{DeflateDecoder, ZlibDecoder};
-use shared::gzip::{self, Cap, InflateError};
+use shared::gzip::{self, Cap};
 
 use super::zstd::Frames;
 use crate::media::Coding;
 use crate::rejection::Rejection;
 
 pub(super) fn inflate(bytes: &Bytes, coding: Coding, cap: Cap) -> Result<Bytes, Rejection> {
-    let read = |decoder: &mut dyn Read| gzip::read_capped(decoder, bytes.len(), cap);
-    let inflated: Result<Vec<u8>, InflateError> = match coding {
+    let inflated = match coding {
         Coding::Identity => return Ok(bytes.clone()),
         Coding::Gzip => gzip::inflate(bytes, cap),
-        Coding::Deflate if is_zlib(bytes) => read(&mut ZlibDecoder::new(&bytes[..])),
-        Coding::Deflate => read(&mut DeflateDecoder::new(&bytes[..])),
-        Coding::Zstd => read(&mut Frames::new(bytes)),
+        Coding::Deflate if gzip::is_zlib(bytes) => gzip::inflate_zlib(bytes, cap),
+        Coding::Deflate => gzip::inflate_raw(bytes, cap),
+        Coding::Zstd => gzip::read_capped(Frames::new(bytes), bytes.len(), cap),
     };
     inflated.map(Bytes::from).map_err(Rejection::inflating)
-}
-
-/// Whether the bytes begin with a zlib header (RFC 1950, section 2.2): method 8, and a check over both bytes.
-fn is_zlib(bytes: &[u8]) -> bool {
-    match bytes {
-        [cmf, flg, ..] => cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flg]) % 31 == 0,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,18 @@ pub fn user_records(data: &Bytes, most: usize) -> Result<Vec<UserRecord>, NoAggr
     records.into_iter().enumerate().map(user_record).collect()
 }
 
+/// An aggregate of user records with this data, under one key.
+#[cfg(test)]
+pub(super) fn aggregate_of(data: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let record =
+        |data: Vec<u8>| Record { partition_key_index: 0, explicit_hash_key_index: None, data: data.into() };
+    let records = data.into_iter().map(record).collect();
+    let message =
+        AggregatedRecord { partition_keys: vec!["k".to_owned()], explicit_hash_keys: vec![], records };
+    let message = message.encode_to_vec();
+    [&MAGIC[..], &message, &Md5::digest(&message)[..]].concat()
+}
+
 /// The message. A user record's tags (field 4) are ignored: no producer writes them.
 #[derive(Clone, PartialEq, Message)]
 struct AggregatedRecord {

@@ -1,12 +1,17 @@
 //! A stream record's data, in both directions.
 //!
 //! Written: event lines of one tenant, each ended by a newline, as a gzip member where that is smaller. Read: the
-//! same, a foreign producer's bare JSON objects, and aggregates of the Kinesis Producer Library whose user records are
-//! any of these. The first bytes decide which one it is. All else is refused, with a reason that has a stable name.
+//! same, a foreign producer's JSON objects in any form that [`crate::sequence`] reads, compressed by gzip or zlib or not,
+//! and aggregates of the Kinesis Producer Library whose user records are any of these. The first bytes decide which one it
+//! is. All else is refused, with a reason that has a stable name.
+//!
+//! What cannot be read goes to quarantine as it was sent. A record of which no line can be read is refused whole: its bytes
+//! are the record's, before they are decompressed. The same holds for a user record among good ones: its bytes are those in
+//! the aggregate. A bad line among good ones has its own bytes, after decompression. Compression in compressed data is not
+//! followed.
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::event_line::{Event, VERSION};
@@ -14,6 +19,7 @@ use super::kpl::{self, NoAggregate};
 use crate::client_object::{ClientObject, InvalidObject};
 use crate::gzip::{self, Cap, InflateError, Level};
 use crate::limits;
+use crate::sequence::{self, Arrays, Piece, TooMany};
 
 /// Smaller records are not compressed: Kinesis bills units of 25 KB, and a Lambda batch of such records reaches its limit
 /// of 10,000 records before its 6 MiB.
@@ -47,19 +53,22 @@ pub enum Content {
     Foreign(Box<ClientObject>),
 }
 
-/// A line that is no event.
+/// A line, or a user record of an aggregate, that is no event.
 #[derive(Debug)]
 pub struct BadLine {
     pub reason: Undecodable,
+    /// As they were sent, without what ends the line.
     pub bytes: Vec<u8>,
 }
 
 /// Why a record or a line cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Undecodable {
-    #[error("the record is neither event lines, nor gzip, nor an aggregate, nor a JSON object")]
+    #[error("the record is neither event lines, nor gzip, nor zlib, nor an aggregate, nor JSON objects")]
     Unrecognised,
-    #[error("the record is a gzip stream, but {0}")]
+    #[error("none of the {lines} lines can be read, the first of them because {first}")]
+    NoLine { lines: usize, first: Box<Undecodable> },
+    #[error("the record is compressed, but {0}")]
     Gzip(#[from] InflateError),
     #[error("the record begins as a KPL aggregate, but {0}")]
     Aggregate(#[from] NoAggregate),
@@ -85,6 +94,7 @@ impl Undecodable {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unrecognised => "unrecognised",
+            Self::NoLine { first, .. } => first.code(),
             Self::Gzip(InflateError::Corrupt(_)) => "gzip_corrupt",
             Self::Gzip(InflateError::TooLarge { .. } | InflateError::Ratio { .. }) => "gzip_too_large",
             Self::Aggregate(_) => "aggregate_malformed",
@@ -107,8 +117,8 @@ pub struct UnpackedRecord {
     pub bytes: usize,
 }
 
-/// Reads a record's data. An error concerns the record as a whole; a bad line, or a bad user record of an aggregate,
-/// among good ones is an [`Entry`].
+/// Reads a record's data. An error concerns the record as a whole, of which nothing can be read; a bad line, or a bad user
+/// record of an aggregate, among good ones is an [`Entry`].
 ///
 /// `limits.inflate_ratio` does not hold here, only the cap in bytes and gzip's own ratio: we may compress a text better than
 /// a client's body may be compressed.
@@ -128,30 +138,57 @@ pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
             Err(reason) => record.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
         }
     }
+    record.refuse_if_all_bad(0)?;
     Ok(record)
 }
 
 impl UnpackedRecord {
     fn read(&mut self, data: &[u8]) -> Result<(), Undecodable> {
+        let bytes = limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes);
+        let cap = Cap { bytes, ratio: limits::INFLATE_RATIO };
         if data.starts_with(&gzip::MAGIC) {
-            let bytes = limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes);
-            let cap = Cap { bytes, ratio: limits::INFLATE_RATIO };
-            self.read_lines(&gzip::inflate(data, cap)?)
-        } else if data.trim_ascii_start().starts_with(b"{") {
-            self.read_lines(data)
-        } else {
-            Err(Undecodable::Unrecognised)
+            return self.read_inflated(&gzip::inflate(data, cap)?);
         }
+        match gzip::is_zlib(data).then(|| gzip::inflate_zlib(data, cap)) {
+            Some(Err(InflateError::Corrupt(_))) if !is_usual_zlib(data) => self.read_lines(data),
+            Some(plain) => self.read_inflated(&plain?),
+            None => self.read_lines(data),
+        }
+    }
+
+    /// Compressed data may hold lines that can be read, between bytes that are none. Their neighbours would be lost.
+    fn read_inflated(&mut self, plain: &[u8]) -> Result<(), Undecodable> {
+        if plain.starts_with(&gzip::MAGIC) || kpl::is_aggregate(plain) || is_usual_zlib(plain) {
+            return Err(Undecodable::Unrecognised);
+        }
+        self.read_lines(plain)
     }
 
     fn read_lines(&mut self, data: &[u8]) -> Result<(), Undecodable> {
         self.bytes += data.len();
-        // A bare JSON object may have several lines. Then its first line alone is not JSON.
-        if let Some(object) = spread_object(data) {
-            return self.push(entry(object));
+        let before = self.entries.len();
+        for piece in sequence::pieces(data, Arrays::Opened, RECORD_EVENTS, read_line) {
+            let Piece { bytes, read } = piece.map_err(|TooMany| Undecodable::TooManyLines)?;
+            self.push(read.map_err(|reason| BadLine { reason, bytes: bytes.to_vec() }))?;
         }
-        let lines = data.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        lines.filter(|line| !line.is_empty()).try_for_each(|line| self.push(entry(line)))
+        let refused = self.refuse_if_all_bad(before);
+        if sequence::begins_as_json(data) || (refused.is_ok() && self.entries.len() > before) {
+            return refused;
+        }
+        Err(Undecodable::Unrecognised)
+    }
+
+    /// Fails if there are entries from `start` on, and none of them can be read. Then it removes them: what is kept of them is
+    /// what they came in.
+    fn refuse_if_all_bad(&mut self, start: usize) -> Result<(), Undecodable> {
+        let entries = &self.entries[start..];
+        if entries.is_empty() || entries.iter().any(Result::is_ok) {
+            return Ok(());
+        }
+        let lines = entries.len();
+        let first = self.entries.drain(start..).next().and_then(Result::err);
+        let first = first.expect("all entries are bad").reason;
+        Err(if lines == 1 { first } else { Undecodable::NoLine { lines, first: Box::new(first) } })
     }
 
     fn push(&mut self, entry: Entry) -> Result<(), Undecodable> {
@@ -166,16 +203,9 @@ impl UnpackedRecord {
     }
 }
 
-/// The data as one JSON value, if it is one with line breaks in it.
-fn spread_object(data: &[u8]) -> Option<&[u8]> {
-    let data = data.trim_ascii();
-    let first_line = data.split(|byte| *byte == b'\n').next()?;
-    let is_json = |bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
-    (first_line.len() < data.len() && !is_json(first_line) && is_json(data)).then_some(data)
-}
-
-fn entry(line: &[u8]) -> Entry {
-    read_line(line).map_err(|reason| BadLine { reason, bytes: line.to_vec() })
+/// zlib with the window that nearly all encoders use. The headers of smaller windows may also begin a text.
+fn is_usual_zlib(data: &[u8]) -> bool {
+    data.starts_with(b"x") && gzip::is_zlib(data)
 }
 
 fn read_line(line: &[u8]) -> Result<Content, Undecodable> {
@@ -341,7 +371,129 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_foreign_producers_objects_are_read_in_the_forms_in_which_they_come() {
+        let [one, two] = [1, 2].map(|n| format!("{{\"tenant_id\":\"acme\",\"id\":{n},\"text\":\"{n}\"}}"));
+        let forms = [
+            format!("[{one},{two}]"),
+            format!("{one}{two}"),
+            format!("{one}\0{two}\0"),
+            format!("\u{feff}{one}\n{two}\n"),
+            format!("\x1e{one}\n\x1e{two}\n"),
+            format!("{one}\r\n{two}\r\n\0\0\0"),
+            format!("{}\n{}", one.replace(',', ",\n  "), two.replace(',', ",\n  ")),
+        ];
+        for form in forms {
+            let plain = form.as_bytes();
+            let padded = [&gzip::compress(plain, Level::FAST)[..], &[0; 512]].concat();
+            let wrapped = [plain.to_vec(), padded, zlib(plain)];
+            let aggregated = wrapped.clone().map(|data| kpl::aggregate_of([data]));
+            for data in wrapped.into_iter().chain(aggregated) {
+                let entries = unpack(&data).unwrap_or_else(|error| panic!("{form:?}: {error}")).entries;
+                let texts: Vec<_> = entries
+                    .iter()
+                    .map(|entry| match entry {
+                        Ok(Content::Foreign(object)) => object.text.as_str(),
+                        other => panic!("{form:?}: {other:?}"),
+                    })
+                    .collect();
+                assert_eq!(texts, ["1", "2"], "{form:?}");
+            }
+        }
+        assert_eq!(code(b"(\x11 a text that begins as zlib does"), "unrecognised");
+    }
+
+    fn zlib(data: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// What a producer sent.
+    #[derive(Clone, Debug)]
+    enum Sent {
+        Noise(Vec<u8>),
+        /// Each is an event, or something else.
+        Lines(Vec<Result<String, String>>),
+        Gzip(Box<Sent>),
+        Zlib(Box<Sent>),
+        Aggregate(Vec<Sent>),
+    }
+
+    impl Sent {
+        fn bytes(&self) -> Vec<u8> {
+            match self {
+                // It is no JSON, and neither compressed nor an aggregate.
+                Self::Noise(noise) => [b"\xff", &noise[..]].concat(),
+                Self::Lines(lines) => {
+                    let lines: Vec<_> =
+                        lines.iter().map(|line| line.as_ref().unwrap_or_else(|bad| bad)).collect();
+                    lines.into_iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
+                }
+                Self::Gzip(sent) => gzip::compress(&sent.bytes(), Level::FAST),
+                Self::Zlib(sent) => zlib(&sent.bytes()),
+                Self::Aggregate(sent) => kpl::aggregate_of(sent.iter().map(Self::bytes)),
+            }
+        }
+
+        /// Each event, and the bytes of what is none. `None`: the whole is refused.
+        fn expected(&self) -> Option<Vec<Result<(), Vec<u8>>>> {
+            let entries: Vec<_> = match self {
+                Self::Lines(lines) => {
+                    let entry = |line: &Result<_, String>| match line {
+                        Ok(_) => Ok(()),
+                        Err(bad) => Err(bad.clone().into_bytes()),
+                    };
+                    lines.iter().map(entry).collect()
+                }
+                Self::Gzip(sent) | Self::Zlib(sent) => match &**sent {
+                    Self::Lines(_) => return sent.expected(),
+                    _ => return None,
+                },
+                Self::Aggregate(sent) => {
+                    let entries = |sent: &Self| match sent {
+                        Self::Aggregate(_) => vec![Err(sent.bytes())],
+                        _ => sent.expected().unwrap_or_else(|| vec![Err(sent.bytes())]),
+                    };
+                    sent.iter().flat_map(entries).collect()
+                }
+                Self::Noise(_) => return None,
+            };
+            entries.iter().any(Result::is_ok).then_some(entries)
+        }
+    }
+
+    fn any_sent() -> impl Strategy<Value = Sent> {
+        let good = "[ \t]{0,2}\\{\"tenant_id\":\"a\",\"text\":\"[a-z]{0,9}\"\\}[ \t\r]{0,2}";
+        let bad = prop_oneof![
+            "[ \t]{0,3}[a-z{}\\[\":,]{1,9}[ \t\r]{0,3}"
+                .prop_filter("an empty array", |line| !line.contains("[]")),
+            Just("{\"text\":\"no tenant\"} ".to_owned()),
+            Just("  5\r".to_owned()),
+        ];
+        let line = prop_oneof![good.prop_map(Ok), bad.prop_map(Err)];
+        let lines = proptest::collection::vec(line, 1..6).prop_map(Sent::Lines);
+        let noise = proptest::collection::vec(any::<u8>(), 0..99).prop_map(Sent::Noise);
+        prop_oneof![3 => lines, 1 => noise].prop_recursive(3, 16, 4, |sent| {
+            prop_oneof![
+                sent.clone().prop_map(|sent| Sent::Gzip(Box::new(sent))),
+                sent.clone().prop_map(|sent| Sent::Zlib(Box::new(sent))),
+                proptest::collection::vec(sent, 1..4).prop_map(Sent::Aggregate),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_cannot_be_read_is_kept_once_and_byte_for_byte(sent in any_sent()) {
+            let found = unpack(&sent.bytes()).ok().map(|record| {
+                let entry = |entry: Entry| entry.map(|_| ()).map_err(|bad| bad.bytes);
+                record.entries.into_iter().map(entry).collect::<Vec<_>>()
+            });
+            prop_assert_eq!(found, sent.expected());
+        }
+
         #[test]
         fn events_that_were_packed_come_back_in_order(events in proptest::collection::vec(any_event(), 1..20)) {
             let lines: Vec<_> = events.iter().map(Event::line).collect();
