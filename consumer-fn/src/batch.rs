@@ -5,14 +5,15 @@
 //! source mapping sends is an error.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error};
 use shared::time::Timestamp;
 
-use shared::origin::Origin;
+use shared::origin::{Origin, ShardPosition};
 
-/// One or more records of one shard. Each has a sequence number that is not empty.
+/// One or more records of one shard, in its order. Each has a sequence number that is not empty.
 #[derive(Debug)]
 pub struct Batch {
     shard: Arc<str>,
@@ -116,9 +117,30 @@ impl<'de> Deserialize<'de> for Batch {
             }
             Record::read(record.kinesis)
         };
-        let records = payload.records.into_iter().map(record).collect::<Result<_, _>>();
-        Ok(Self { records: records.map_err(D::Error::custom)?, shard })
+        let records = payload.records.into_iter().map(record).collect::<Result<Vec<_>, _>>();
+        let records = records.map_err(D::Error::custom)?;
+        ascending(&records).map_err(D::Error::custom)?;
+        Ok(Self { records, shard })
     }
+}
+
+/// Fails if a record is there twice, or not in the shard's order. The archive's ranges follow that order: of such a batch, records
+/// would be archived twice or not at all.
+fn ascending(records: &[Record]) -> Result<(), String> {
+    let at = |record: &Record| ShardPosition::new(record.sequence_number.clone(), 0);
+    for pair in records.windows(2) {
+        let [first, second] = [&pair[0], &pair[1]].map(|record| &record.sequence_number);
+        match at(&pair[0]).cmp(&at(&pair[1])) {
+            Ordering::Less => {}
+            Ordering::Equal => return Err(format!("the batch has the record `{first}` twice")),
+            Ordering::Greater => {
+                return Err(format!(
+                    "the batch has the record `{second}` after `{first}`, against the shard's order"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn shard_of(event_id: &str) -> Result<&str, String> {
@@ -193,6 +215,18 @@ mod tests {
             r#""sequenceNumber":"""#,
         );
         insta::assert_snapshot!(error(&empty), @"a record has an empty sequenceNumber");
+        let of = |sequence_numbers: &[&str]| {
+            let record = |number: &&str| {
+                let record =
+                    DOCUMENTED.replace("49590338271490256608559692538361571095921575989136588898", number);
+                record.strip_prefix(r#"{"Records":["#).unwrap().strip_suffix("]}").unwrap().to_owned()
+            };
+            let records: Vec<_> = sequence_numbers.iter().map(record).collect();
+            format!(r#"{{"Records":[{}]}}"#, records.join(","))
+        };
+        insta::assert_snapshot!(error(&of(&["8", "9", "9"])), @"the batch has the record `9` twice");
+        insta::assert_snapshot!(error(&of(&["9", "10", "8"])), @"the batch has the record `8` after `10`, against the shard's order");
+        assert!(serde_json::from_str::<Batch>(&of(&["9", "10", "100"])).is_ok());
         assert!(error(&DOCUMENTED.replace("SGVs", "*GVs")).starts_with("a record's data is not base64"));
     }
 }

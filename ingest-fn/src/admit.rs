@@ -1,7 +1,7 @@
 //! The first stage: what a request's line and headers say, and whose it is. This is the one place that decides about tenant
 //! and tier.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use shared::config::{AuthMode, Config};
 use shared::format::facts::Source;
 use shared::id::TenantId;
@@ -9,9 +9,12 @@ use shared::tier::Tier;
 use shared::time::Timestamp;
 
 use crate::credentials::Identity;
-use crate::media::{self, Coding, MediaType};
+use crate::media::{self, Coding, ContentType, MediaType};
 use crate::rejection::Rejection;
+use crate::repeated::distinct;
 use crate::signature;
+
+const TIER: &str = "x-customer-tier";
 
 /// The longest trace header that travels with an event; a `traceparent` has 55 bytes, X-Ray's header some more.
 /// A longer one is dropped: a trace is no reason to refuse an event.
@@ -40,7 +43,7 @@ pub(crate) struct Sender {
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
     pub(crate) source: Source,
-    pub(crate) media_type: MediaType,
+    pub(crate) content_type: ContentType,
     pub(crate) coding: Coding,
     /// The id of events that bring none, by `Idempotency-Key` or `webhook-id`.
     pub(crate) idempotency_key: Option<String>,
@@ -59,9 +62,9 @@ pub(crate) fn sender(
         return Ok(Sender { tier, tenant: tenant(raw)?, is_proven: false });
     };
     let sender = Sender { tier: tier.clone(), tenant: Some(own.clone()), is_proven: true };
-    for named in raw.headers.get_all("x-customer-tier") {
-        if named.as_bytes() != tier.as_str().as_bytes() {
-            return Err(Rejection::mismatch("tier", tier.as_str(), &shown(named.as_bytes())));
+    for named in distinct(raw.headers, TIER) {
+        if named != tier.as_str().as_bytes() {
+            return Err(Rejection::mismatch("tier", tier.as_str(), &shown(named)));
         }
     }
     for named in tenants(raw) {
@@ -87,15 +90,15 @@ impl Sender {
 
 /// Checks media type and coding, and takes what travels with the events.
 pub(crate) fn admit(raw: &RawRequest<'_>, config: &Config, now: Timestamp) -> Result<Admitted, Rejection> {
-    let media_type = media::media_type(raw.headers)?;
-    let source = match (raw.tenant_in_path, media_type) {
+    let content_type = media::content_type(raw.headers)?;
+    let source = match (raw.tenant_in_path, content_type.media_type) {
         (Some(_), _) => Source::Webhook,
         (None, MediaType::Text) => Source::TextUpload,
         (None, MediaType::Json | MediaType::Ndjson) => Source::JsonUpload,
     };
     Ok(Admitted {
         source,
-        media_type,
+        content_type,
         coding: media::coding(raw.headers)?,
         idempotency_key: idempotency_key(raw.headers, config.auth.mode)?,
         trace: trace(raw.headers),
@@ -120,17 +123,19 @@ pub(crate) fn reader(
     Ok((sender, tenant))
 }
 
-/// The tier that the header names, else the default. As Function URLs do it, a header that is there twice is a list.
+/// The tier that the header names, else the default.
 fn named_tier(headers: &HeaderMap, config: &Config) -> Result<Tier, Rejection> {
     let tiers = &config.tiers;
-    let values: Vec<_> = headers.get_all("x-customer-tier").iter().map(HeaderValue::as_bytes).collect();
-    if values.is_empty() {
-        let missing = || Rejection::TierMissing { allowed: tiers.listed() };
-        return tiers.default.clone().ok_or_else(missing);
+    match distinct(headers, TIER)[..] {
+        [] => tiers.default.clone().ok_or_else(|| Rejection::TierMissing { allowed: tiers.listed() }),
+        [given] => {
+            let named = tiers.allowed.iter().find(|tier| tier.as_str().as_bytes() == given);
+            named
+                .cloned()
+                .ok_or_else(|| Rejection::TierNotAllowed { tier: shown(given), allowed: tiers.listed() })
+        }
+        [first, second, ..] => Err(Rejection::TierConflict { first: shown(first), second: shown(second) }),
     }
-    let given = values.join(&b", "[..]);
-    let named = tiers.allowed.iter().find(|tier| tier.as_str().as_bytes() == given);
-    named.cloned().ok_or_else(|| Rejection::TierNotAllowed { tier: shown(&given), allowed: tiers.listed() })
 }
 
 /// The one tenant that path and header name.
@@ -154,8 +159,8 @@ pub(crate) fn tenant(raw: &RawRequest<'_>) -> Result<Option<TenantId>, Rejection
 /// The tenants that path and header name.
 fn tenants(raw: &RawRequest<'_>) -> impl Iterator<Item = Result<TenantId, Rejection>> {
     let in_path = raw.tenant_in_path.into_iter().map(|tenant| Ok(TenantId::parse(tenant)?));
-    let in_headers = raw.headers.get_all("x-tenant-id").iter();
-    in_path.chain(in_headers.map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value.as_bytes()))?)))
+    let in_headers = distinct(raw.headers, "x-tenant-id").into_iter();
+    in_path.chain(in_headers.map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value))?)))
 }
 
 fn idempotency_key(headers: &HeaderMap, mode: AuthMode) -> Result<Option<String>, Rejection> {
@@ -186,7 +191,7 @@ fn shown(value: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -217,7 +222,13 @@ mod tests {
         insta::assert_snapshot!(refused(None, &[("x-customer-tier", "gold")]), @"tier `gold` is not allowed (allowed: free, pro, enterprise)");
         insta::assert_snapshot!(refused(None, &[("x-customer-tier", "PRO")]), @"tier `PRO` is not allowed (allowed: free, pro, enterprise)");
         let twice = [("x-customer-tier", "free"), ("x-customer-tier", "pro")];
-        insta::assert_snapshot!(refused(None, &twice), @"tier `free, pro` is not allowed (allowed: free, pro, enterprise)");
+        insta::assert_snapshot!(refused(None, &twice), @"two tiers are named: `free` and `pro`");
+        insta::assert_snapshot!(refused(None, &[("x-customer-tier", "free, pro")]), @"two tiers are named: `free` and `pro`");
+        for same in
+            [&[("x-customer-tier", "pro"), ("x-customer-tier", "pro")][..], &[("x-customer-tier", "pro,pro")]]
+        {
+            assert_eq!(admit_with(None, same).unwrap().0.tier.as_str(), "pro");
+        }
         insta::assert_snapshot!(refused(None, &[]), @"the header `X-Customer-Tier` is missing (allowed: free, pro, enterprise): send it, or set `tiers.default`, or start with `--recipe robust-data-processor`");
     }
 
@@ -253,7 +264,8 @@ mod tests {
         assert_eq!(read(&[], Some("beta")), "beta");
         insta::assert_snapshot!(read(&[], None), @"no tenant is named: use the header `X-Tenant-ID`, or set `tenants.default`");
         insta::assert_snapshot!(read(&["acme", "beta"], None), @"two tenants are named: `acme` and `beta`");
-        insta::assert_snapshot!(read(&["acme,beta"], Some("beta")), @"tenant id `acme,beta` is not allowed: 1 to 64 of the characters A-Z a-z 0-9 . _ -, the first a letter or a digit");
+        assert_eq!(read(&["acme,acme"], Some("beta")), "acme");
+        insta::assert_snapshot!(read(&["acme,beta"], Some("beta")), @"two tenants are named: `acme` and `beta`");
     }
 
     #[test]

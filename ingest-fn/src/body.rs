@@ -1,10 +1,11 @@
-//! The second stage: reads a request's body within limits of size, time and memory, and inflates it.
+//! The second stage: reads a request's body within limits of size, time and memory, inflates it, and makes it UTF-8.
 //!
 //! The bytes of bodies are counted as they arrive, and held until the answer. A body for which there is no memory waits
 //! unread, which slows its sender down. Then the bodies that arrive slowest give way, and if that is not enough it is answered
 //! 503. A body that does not arrive holds almost nothing, so senders that only keep connections open cannot block others.
 
 mod arriving;
+mod charset;
 mod decode;
 mod zstd;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use encoding_rs::Encoding;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt;
@@ -103,6 +105,29 @@ impl Bodies {
                 let inflated = offload(about, move || decode::inflate(&bytes, coding, cap)).await;
                 charge(inflated.as_ref().map_or(cap.of(came), Bytes::len).saturating_sub(came));
                 inflated?
+            }
+        };
+        Ok(Arrived { bytes, held })
+    }
+
+    /// The body without a byte order mark, as UTF-8 if the mark or `charset` name another encoding. `charge` gets the number of
+    /// bytes that it added.
+    pub(crate) async fn decode(
+        &self,
+        body: Arrived,
+        charset: &'static Encoding,
+        charge: impl FnOnce(usize),
+    ) -> Result<Arrived, Rejection> {
+        let Arrived { bytes, mut held } = body;
+        let most = self.limits.body_bytes;
+        let bytes = match charset::of(&bytes, charset) {
+            (None, text) => bytes.slice_ref(text),
+            (Some(encoding), text) => {
+                let (bytes, came) = (bytes.slice_ref(text), bytes.len());
+                self.grow(&mut held, came + most).await?;
+                let decoded = offload(came, move || charset::decode(&bytes, encoding, most)).await?;
+                charge(decoded.len().saturating_sub(came));
+                decoded
             }
         };
         Ok(Arrived { bytes, held })

@@ -1,12 +1,10 @@
 //! The third stage: a body cut into events. What is wrong with the body as a whole refuses the request; what is wrong
 //! with one of several events is that event's own.
 
-use std::fmt;
+use std::cell::Cell;
 use std::str;
 
 use bytes::Bytes;
-use serde::Deserializer;
-use serde::de::{Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::client_object::ClientObject;
 use shared::config::{Config, SimulatedWork};
@@ -14,6 +12,7 @@ use shared::fields::Fields;
 use shared::format::event_line::Event;
 use shared::format::facts::Facts;
 use shared::id::{AdmissionId, EventId, Ids, TenantId};
+use shared::sequence::{self, Arrays, Piece, TooMany};
 
 use crate::admit::{Admitted, Sender};
 use crate::media::MediaType;
@@ -36,6 +35,10 @@ pub(crate) struct RequestEvents<T> {
 }
 
 impl<T> RequestEvents<T> {
+    fn several(events: Vec<Result<T, Rejection>>) -> Result<Self, Rejection> {
+        if events.is_empty() { Err(Rejection::BatchEmpty) } else { Ok(Self { form: Form::Several, events }) }
+    }
+
     /// Applies a stage that rejects no event.
     pub(crate) fn map<U>(self, mut stage: impl FnMut(T) -> U) -> RequestEvents<U> {
         self.and_then(|event| Ok(stage(event)))
@@ -57,7 +60,7 @@ pub(crate) fn cut(
     ids: &Ids,
 ) -> Result<RequestEvents<Event>, Rejection> {
     let maker = EventMaker { sender, admitted, config, ids, work: config.simulated_work() };
-    match admitted.media_type {
+    match admitted.content_type.media_type {
         MediaType::Text => maker.text(body),
         MediaType::Ndjson => maker.lines(body),
         MediaType::Json => maker.json(body),
@@ -84,41 +87,41 @@ impl EventMaker<'_> {
     }
 
     fn json(&self, body: &[u8]) -> Result<RequestEvents<Event>, Rejection> {
-        let json = str::from_utf8(body)?.trim_ascii();
+        let json = sequence::trim(str::from_utf8(body)?);
         match json.as_bytes().first() {
             None => Err(Rejection::BodyEmpty),
-            Some(b'[') => {
-                let elements = elements(json, self.config.limits.batch_events)?;
-                self.several(elements.into_iter().map(|element| Ok(element.get())))
-            }
-            Some(_) => {
-                let event = self.event(ClientObject::parse(json)?, None)?;
-                Ok(RequestEvents { form: Form::Single, events: vec![Ok(event)] })
-            }
+            Some(b'[') => self.elements(json),
+            Some(_) => match ClientObject::parse(json) {
+                Err(_) if sequence::is_continued(json) => self.lines(json.as_bytes()),
+                object => {
+                    let event = self.event(object?, None)?;
+                    Ok(RequestEvents { form: Form::Single, events: vec![Ok(event)] })
+                }
+            },
         }
     }
 
     fn lines(&self, body: &[u8]) -> Result<RequestEvents<Event>, Rejection> {
-        let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-        // Counted before any is parsed: a body of too many is refused at the price of looking for newlines.
-        if lines.clone().nth(self.config.limits.batch_events).is_some() {
-            return Err(Rejection::BatchTooLarge { limit: self.config.limits.batch_events });
-        }
-        self.several(lines.map(|line| Ok(str::from_utf8(line)?)))
+        let limit = self.config.limits.batch_events;
+        let index = Cell::new(0);
+        let read = |json| self.event(ClientObject::parse(str::from_utf8(json)?)?, Some(index.get()));
+        let event = |piece: Result<Piece<'_, _>, TooMany>| {
+            index.set(index.get() + 1);
+            Ok(piece.map_err(|TooMany| Rejection::BatchTooLarge { limit })?.read)
+        };
+        let events = sequence::pieces(body, Arrays::Whole, limit, read).map(event);
+        RequestEvents::several(events.collect::<Result<_, Rejection>>()?)
     }
 
-    fn several<'a>(
-        &self,
-        objects: impl Iterator<Item = Result<&'a str, Rejection>>,
-    ) -> Result<RequestEvents<Event>, Rejection> {
-        let event = |(index, json): (usize, Result<&str, Rejection>)| {
-            self.event(ClientObject::parse(json?)?, Some(index))
-        };
-        let events: Vec<_> = objects.enumerate().map(event).collect();
-        if events.is_empty() {
-            return Err(Rejection::BatchEmpty);
-        }
-        Ok(RequestEvents { form: Form::Several, events })
+    fn elements(&self, json: &str) -> Result<RequestEvents<Event>, Rejection> {
+        let limit = self.config.limits.batch_events;
+        // Any element will do, so the only error that is not about JSON's grammar is that there are too many.
+        let elements = sequence::elements(json, limit).map_err(|error| {
+            if error.is_data() { Rejection::BatchTooLarge { limit } } else { Rejection::MalformedJson(error) }
+        })?;
+        let event =
+            |(index, json): (usize, &RawValue)| self.event(ClientObject::parse(json.get())?, Some(index));
+        RequestEvents::several(elements.into_iter().enumerate().map(event).collect())
     }
 
     /// `index` is the event's index in its request; `None` for a single one.
@@ -164,43 +167,6 @@ impl EventMaker<'_> {
             (Some(key), Some(index)) => Ok(EventId::parse(format!("{key}#{index}"))?),
         }
     }
-}
-
-/// The elements of a JSON array, left as text. More than `most` are not even counted to the end.
-fn elements(json: &str, most: usize) -> Result<Vec<&RawValue>, Rejection> {
-    struct Elements {
-        most: usize,
-    }
-
-    impl<'de> Visitor<'de> for Elements {
-        type Value = Vec<&'de RawValue>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "a JSON array of at most {} elements", self.most)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut elements = Vec::new();
-            while let Some(element) = seq.next_element()? {
-                if elements.len() == self.most {
-                    return Err(A::Error::custom("too many elements"));
-                }
-                elements.push(element);
-            }
-            Ok(elements)
-        }
-    }
-
-    let mut json = serde_json::Deserializer::from_str(json);
-    let elements = json.deserialize_seq(Elements { most }).and_then(|elements| json.end().map(|()| elements));
-    elements.map_err(|error| {
-        // Any element will do, so the only error that is not about JSON's grammar is the visitor's own.
-        if error.is_data() {
-            Rejection::BatchTooLarge { limit: most }
-        } else {
-            Rejection::MalformedJson(error)
-        }
-    })
 }
 
 #[cfg(test)]
@@ -274,6 +240,35 @@ mod tests {
             &[NDJSON, ACME],
             "{\"id\":1,\"text\":\"x\"}\n\r\n{\"id\":2,\"text\":\"y\"}\r\n",
             &["acme/1 x", "acme/2 y"],
+        );
+    }
+
+    #[test]
+    fn several_objects_are_several_events_under_any_type_of_json() {
+        let (one, two) = (r#"{"id":1,"text":"x"}"#, "{\n \"id\":2,\n \"text\":\"y\"\n}");
+        for body in [
+            format!("{one}\n{two}\n"),
+            format!("{one}{two}"),
+            format!("\x1e{one}\n\x1e{two}\n"),
+            format!("{one}\0{two}\0"),
+            format!("\n{one}\r\n\r\n{two}"),
+        ] {
+            for media_type in [JSON, NDJSON, ("content-type", "application/json-seq")] {
+                check(&[media_type, ACME], &body, &["acme/1 x", "acme/2 y"]);
+            }
+        }
+        for body in [two.to_owned(), format!("\x1e{two}\n"), format!("{two}\0")] {
+            check(&[JSON, ACME], &body, &["acme/2 y"]);
+            assert_eq!(cut_with(&[JSON, ACME], &body).unwrap().form, Form::Single, "{body:?}");
+        }
+        check(&[JSON, ACME], &format!("{one}\nbad\n[]"), &["acme/1 x", "malformed_json", "not_an_object"]);
+        check(&[JSON, ACME], &format!("{one} bad"), &["body: malformed_json"]);
+        check(&[JSON, ACME], &format!("bad\n{one}"), &["body: malformed_json"]);
+        check(&[JSON, ACME], "{}{}{}{}", &["body: batch_too_large"]);
+        check(
+            &[JSON, ACME, ("idempotency-key", "k")],
+            "{\"text\":\"\"}{\"text\":\"\"}",
+            &["acme/k#0 ", "acme/k#1 "],
         );
     }
 

@@ -37,6 +37,7 @@ pub mod publish;
 mod quota;
 pub mod reads;
 mod rejection;
+mod repeated;
 mod request_id;
 mod route;
 mod router;

@@ -1,19 +1,29 @@
-//! A body's media type and content coding, from its headers.
+//! A body's media type, character set and content coding, from its headers.
 
+use encoding_rs::{Encoding, UTF_8};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use crate::rejection::Rejection;
+use crate::repeated::distinct;
 
 /// How a body is cut into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MediaType {
-    /// One JSON value: an object, or an array of objects.
+    /// An object, or an array of objects. Several objects are read as NDJSON: many senders of lines use this type.
     Json,
-    /// One JSON object on each line.
+    /// JSON objects one after another, usually one on each line.
     Ndjson,
     /// One text.
     Text,
+}
+
+/// What `Content-Type` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContentType {
+    pub(crate) media_type: MediaType,
+    /// UTF-8, if it names none.
+    pub(crate) charset: &'static Encoding,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +37,43 @@ pub(crate) enum Coding {
     Zstd,
 }
 
-/// The media type that `Content-Type` names.
-pub(crate) fn media_type(headers: &HeaderMap) -> Result<MediaType, Rejection> {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
+/// Reads `Content-Type`, whatever its case and its other parameters.
+pub(crate) fn content_type(headers: &HeaderMap) -> Result<ContentType, Rejection> {
+    let values = distinct(headers, CONTENT_TYPE.as_str());
+    if values.is_empty() {
         return Err(Rejection::MediaType { given: "(no `Content-Type`)".to_owned() });
-    };
-    let given = String::from_utf8_lossy(value.as_bytes());
+    }
+    // Several different ones are no media type.
+    let given = values.join(&b", "[..]);
+    let given = String::from_utf8_lossy(&given);
     let mut parts = given.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let media_type = match essence.as_str() {
-        "application/json" => MediaType::Json,
-        "application/x-ndjson" | "application/ndjson" => MediaType::Ndjson,
-        "text/plain" => MediaType::Text,
-        other if other.starts_with("application/") && other.ends_with("+json") => MediaType::Json,
-        _ => return Err(Rejection::MediaType { given: format!("`{}`", cut(&given)) }),
+    let unknown = || Rejection::MediaType { given: format!("`{}`", cut(&given)) };
+    let media_type = match essence.split_once('/').ok_or_else(unknown)? {
+        ("text", "plain") => MediaType::Text,
+        ("application" | "text", "json") => MediaType::Json,
+        ("application" | "text", subtype) if LINES.contains(&subtype) => MediaType::Ndjson,
+        (_, subtype) if subtype.ends_with("+json-seq") => MediaType::Ndjson,
+        (_, subtype) if subtype.ends_with("+json") => MediaType::Json,
+        _ => return Err(unknown()),
     };
-    match parts.find_map(charset) {
-        Some(name) if !["utf-8", "utf8", "us-ascii"].contains(&name.to_ascii_lowercase().as_str()) => {
-            Err(Rejection::Charset(cut(name)))
-        }
-        _ => Ok(media_type),
+    let charset = match parts.find_map(charset) {
+        None | Some("") => UTF_8,
+        Some(label) => encoding(label).ok_or_else(|| Rejection::Charset(cut(label)))?,
+    };
+    Ok(ContentType { media_type, charset })
+}
+
+/// The names under which senders send JSON lines, and RFC 7464.
+const LINES: [&str; 8] =
+    ["x-ndjson", "ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines", "json-lines", "json-seq"];
+
+/// By the labels of browsers (<https://encoding.spec.whatwg.org/#names-and-labels>), in which ISO-8859-1 is windows-1252. Only
+/// ASCII is not: as UTF-8 it is the same, and a byte that is neither is refused instead of guessed.
+fn encoding(label: &str) -> Option<&'static Encoding> {
+    match label.to_ascii_lowercase().as_str() {
+        "us-ascii" | "ascii" => Some(UTF_8),
+        label => Encoding::for_label_no_replacement(label.as_bytes()),
     }
 }
 
@@ -79,43 +106,66 @@ fn cut(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn check(content_type: &str, expected: Result<MediaType, &str>) {
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type.parse().unwrap())]);
-        match (media_type(&headers), expected) {
-            (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{content_type}"),
-            (Err(rejection), Err(expected)) => assert_eq!(rejection.to_string(), expected),
-            (found, _) => panic!("{content_type}: {found:?}"),
-        }
+    fn read(given: &str) -> Result<ContentType, String> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, given.parse().unwrap())]);
+        content_type(&headers).map_err(|rejection| rejection.to_string())
+    }
+
+    fn check(given: &str, expected: MediaType) {
+        assert_eq!(read(given).unwrap(), ContentType { media_type: expected, charset: UTF_8 }, "{given}");
     }
 
     #[test]
     fn a_media_type_is_recognised_whatever_its_case_and_parameters() {
-        check("application/json", Ok(MediaType::Json));
-        check("Application/JSON ; charset=UTF-8", Ok(MediaType::Json));
-        check("application/cloudevents+json; charset=\"utf-8\"; x=y", Ok(MediaType::Json));
-        check("application/x-ndjson", Ok(MediaType::Ndjson));
-        check("application/ndjson", Ok(MediaType::Ndjson));
-        check("text/plain;charset=us-ascii", Ok(MediaType::Text));
+        for json in [
+            "application/json",
+            "Application/JSON ; charset=UTF-8",
+            "text/json;charset=",
+            "application/cloudevents+json; charset=\"utf-8\"; x=y",
+            "model/gltf+JSON",
+        ] {
+            check(json, MediaType::Json);
+        }
+        for lines in [
+            "application/x-ndjson",
+            "application/ndjson",
+            "application/jsonl",
+            "Application/X-JSONLines;profile=x",
+            "text/x-jsonl",
+            "application/json-seq",
+            "application/geo+json-seq",
+        ] {
+            check(lines, MediaType::Ndjson);
+        }
+        check("text/plain;charset=us-ascii", MediaType::Text);
+        check("TEXT/Plain; format=flowed", MediaType::Text);
+    }
+
+    #[test]
+    fn a_charset_is_known_by_the_labels_of_browsers() {
+        for (label, name) in [
+            ("ISO-8859-1", "windows-1252"),
+            ("latin1", "windows-1252"),
+            ("\"windows-1251\"", "windows-1251"),
+            ("UTF-16", "UTF-16LE"),
+            ("utf-16be", "UTF-16BE"),
+            ("Shift_JIS", "Shift_JIS"),
+        ] {
+            let json = read(&format!("application/json; Charset={label}")).unwrap();
+            assert_eq!(json.charset.name(), name, "{label}");
+            assert_eq!(read(&format!("text/plain;charset={label}")).unwrap().charset, json.charset);
+        }
+        insta::assert_snapshot!(read("text/plain; charset=utf-7").unwrap_err(), @"charset `utf-7` cannot be read (accepted: utf-8, utf-16, iso-8859-1 and the others of the WHATWG Encoding Standard)");
+        assert!(read("application/json; charset=iso-2022-cn").is_err(), "browsers only replace it");
     }
 
     #[test]
     fn a_refusal_names_the_input_and_the_accepted_media_types() {
-        check(
-            "text/csv",
-            Err(
-                "media type `text/csv` cannot be read (accepted: application/json, application/x-ndjson, text/plain)",
-            ),
-        );
-        check(
-            "",
-            Err(
-                "media type `` cannot be read (accepted: application/json, application/x-ndjson, text/plain)",
-            ),
-        );
-        check(
-            "text/plain; charset=latin1",
-            Err("charset `latin1` cannot be read (accepted: utf-8, us-ascii)"),
-        );
+        insta::assert_snapshot!(read("text/csv").unwrap_err(), @"media type `text/csv` cannot be read (accepted: application/json, application/x-ndjson, text/plain)");
+        insta::assert_snapshot!(read("").unwrap_err(), @"media type `` cannot be read (accepted: application/json, application/x-ndjson, text/plain)");
+        check("text/plain,text/plain", MediaType::Text);
+        assert!(read("text/plain, application/json").is_err());
+        assert!(read("json").is_err() && read("application/xml").is_err() && read("image/jsonl").is_err());
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Api<'_> {
         json!({
             "required": true,
             "description": format!(
-                "At most {} bytes after decompression. `Content-Encoding` may be `gzip`, `deflate` or `zstd`. NDJSON has one object on each line.",
+                "At most {} bytes after decompression. `Content-Encoding` may be `gzip`, `deflate` or `zstd`. NDJSON has one object on each line; it may also come as `application/jsonl`, `application/json-seq` or `application/json`. `charset` may name another encoding than UTF-8.",
                 limits.body_bytes
             ),
             "content": {

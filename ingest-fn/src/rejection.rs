@@ -37,6 +37,8 @@ pub(crate) enum Rejection {
     TierMissing { allowed: String },
     #[error("tier `{tier}` is not allowed (allowed: {allowed})")]
     TierNotAllowed { tier: String, allowed: String },
+    #[error("two tiers are named: `{first}` and `{second}`")]
+    TierConflict { first: String, second: String },
     #[error(
         "no tenant is named: use the path, the header `X-Tenant-ID` or the member `tenant_id`, or set `tenants.default`, or start with `--recipe {}`",
         Recipe::HTTP_INGESTION.name
@@ -57,8 +59,12 @@ pub(crate) enum Rejection {
         /// What `Content-Type` says, in quotes, or that it is missing.
         given: String,
     },
-    #[error("charset `{0}` cannot be read (accepted: utf-8, us-ascii)")]
+    #[error(
+        "charset `{0}` cannot be read (accepted: utf-8, utf-16, iso-8859-1 and the others of the WHATWG Encoding Standard)"
+    )]
     Charset(String),
+    #[error("the body is not text in its charset, {0}")]
+    NotOfCharset(&'static str),
     #[error("content encoding `{given}` cannot be read (accepted: identity, gzip, deflate, zstd)")]
     ContentEncoding { given: String },
     #[error("the body is larger than {limit} bytes (after decompression)")]
@@ -329,6 +335,7 @@ problems! {
     Rejection::QuotaExceeded { .. } => TOO_MANY_REQUESTS, "quota_exceeded", TENANT;
     Rejection::TierMissing { .. } => FORBIDDEN, "tier_missing", SEND;
     Rejection::TierNotAllowed { .. } => FORBIDDEN, "tier_not_allowed", SEND;
+    Rejection::TierConflict { .. } => BAD_REQUEST, "tier_conflict", SEND;
     Rejection::TenantMissing | Rejection::ReaderTenantMissing => BAD_REQUEST, "tenant_missing", TENANT;
     Rejection::TenantInvalid(_) => BAD_REQUEST, "tenant_invalid", TENANT;
     Rejection::TenantConflict { .. } => BAD_REQUEST, "tenant_conflict", TENANT;
@@ -344,6 +351,7 @@ problems! {
     Rejection::BodyInterrupted => BAD_REQUEST, "body_interrupted", SEND;
     Rejection::BodyEmpty => BAD_REQUEST, "body_empty", SEND;
     Rejection::NotUtf8 { .. } => BAD_REQUEST, "not_utf8", SEND;
+    Rejection::NotOfCharset(_) => BAD_REQUEST, "not_of_charset", SEND;
     Rejection::MalformedJson(_) => BAD_REQUEST, "malformed_json", SEND;
     Rejection::NotAnObject => BAD_REQUEST, "not_an_object", SEND;
     Rejection::JsonUnreadable(_) => BAD_REQUEST, "json_unreadable", SEND;

@@ -20,6 +20,7 @@ use shared::metric::Metric;
 use shared::objects::ObjectStore;
 use shared::time::Clock;
 use tokio::time::Instant;
+use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::admit::{RawRequest, admit};
@@ -117,7 +118,10 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let sender = self.access.after_body(caller, raw, &received.bytes).await?;
         self.access.charge_received(&sender, received.bytes.len())?;
         let charge = |added| self.access.charge_inflated(&sender, added);
-        let Arrived { bytes, held } = self.bodies.inflate(received, admitted.coding, charge).await?;
+        let inflated = self.bodies.inflate(received, admitted.coding, charge).await?;
+        let charge = |added| self.access.charge_inflated(&sender, added);
+        let charset = admitted.content_type.charset;
+        let Arrived { bytes, held } = self.bodies.decode(inflated, charset, charge).await?;
         let body_bytes = bytes.len();
         let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
         // The two stages that only compute, together: a large body moves to another thread once.
@@ -211,12 +215,26 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
         }
     };
     let routes = Route::ALL.into_iter();
-    routes
+    let routes = routes
         .fold(Router::new(), |router, route| router.route(route.path(), handlers(route)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(ids, stamp))
-        .with_state(state)
+        .with_state(state);
+    // Outside of the routes: a layer of theirs runs when the route is chosen.
+    Router::new().fallback_service(routes.map_request(without_extra_slashes))
+}
+
+fn without_extra_slashes(mut request: Request) -> Request {
+    let uri = request.uri();
+    let Some(path) = Route::meant(uri.path()) else { return request };
+    let with_query = uri.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = with_query.parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(

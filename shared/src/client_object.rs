@@ -8,7 +8,8 @@ use crate::fields::{Fields, Members};
 use crate::flatten::flatten;
 use crate::format::facts::EventTime;
 use crate::id::{EventId, InvalidEventId, InvalidTenantId, TenantId};
-use crate::json::Unreadable;
+use crate::json::{self, Unreadable};
+use crate::metric::Metric;
 
 /// The members that name the event. The first that exists counts.
 const ID: [&str; 3] = ["event_id", "log_id", "id"];
@@ -58,7 +59,9 @@ pub enum InvalidObject {
 
 impl ClientObject {
     pub fn parse(json: &str) -> Result<Self, InvalidObject> {
-        let members: Members<'_> = serde_json::from_str(json).map_err(InvalidObject::NotAnObject)?;
+        let (json, replaced) = json::whole_characters(json);
+        Metric::SurrogatesReplaced.add(replaced);
+        let members: Members<'_> = serde_json::from_str(&json).map_err(InvalidObject::NotAnObject)?;
         // This bounds the depth of the values and removes white space, before other code reads the values.
         let all = Fields::of(&members)?;
         let mut members = all.members();
@@ -179,6 +182,14 @@ mod tests {
     }
 
     #[test]
+    fn half_of_a_surrogate_pair_costs_one_character_and_not_the_event() {
+        let object = parse(r#"{"id":"a\udc00","text":"ab\ud83d","k\ud83d":{"l":["\ud83d\ude00\ud83d"]}}"#);
+        assert_eq!((object.id.unwrap().as_str(), object.text.as_str()), ("a\u{fffd}", "ab\u{fffd}"));
+        assert_eq!(object.fields.as_json(), "{\"k\u{fffd}\":{\"l\":[\"\\ud83d\\ude00\\ufffd\"]}}");
+        assert_eq!(parse(r#"{"k":"\ud83d"}"#).text, "k=\u{fffd}");
+    }
+
+    #[test]
     fn a_text_that_is_not_a_string_is_a_field() {
         let object = parse(r#"{"text":5,"payload":{"a":1},"message":"m"}"#);
         assert_eq!(object.text, "m");
@@ -216,7 +227,6 @@ mod tests {
         insta::assert_snapshot!(error(r#"{"tenant_id":5}"#), @"`tenant_id` is not a string: 5");
         insta::assert_snapshot!(error(r#"{"id":[]}"#), @"`id` is neither a string nor a number: []");
         insta::assert_snapshot!(error(r#"{"id":""}"#), @"event id `` (0 bytes) is not allowed: 1 to 256 bytes without control characters");
-        insta::assert_snapshot!(error(r#"{"text":"\ud800"}"#), @r"a string holds half of a surrogate pair (`\ud800`)");
         insta::assert_snapshot!(error(&format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))), @"the JSON nests deeper than 120 levels");
     }
 

@@ -75,7 +75,8 @@ impl<'de> Deserialize<'de> for Fields {
         if !value.get().starts_with('{') {
             return Err(de::Error::custom("`fields` is not an object"));
         }
-        Self::from_valid_json(value.get()).map_err(de::Error::custom)
+        let (whole, _) = json::whole_characters(value.get());
+        Self::from_valid_json(&whole).map_err(de::Error::custom)
     }
 }
 

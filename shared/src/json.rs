@@ -1,4 +1,6 @@
-//! JSON as text: removes white space, and checks depth and surrogates. It reads no values.
+//! JSON as text: removes white space, checks the depth, and replaces what is no character. It reads no values.
+
+use std::borrow::Cow;
 
 use crate::limits;
 
@@ -7,9 +9,43 @@ use crate::limits;
 pub enum Unreadable {
     #[error("the JSON nests deeper than {} levels", limits::JSON_DEPTH)]
     TooDeep,
-    /// Such as `\ud800` alone, which is no Unicode text.
-    #[error("a string holds half of a surrogate pair (`\\u{0:04x}`)")]
-    LoneSurrogate(u16),
+}
+
+/// What stands for half of a surrogate pair: U+FFFD, as long as the escape that it replaces.
+const REPLACEMENT: &[u8; ESCAPE_BYTES] = b"\\ufffd";
+/// The length of `\uXXXX`.
+const ESCAPE_BYTES: usize = 6;
+
+/// `json` with U+FFFD for each half of a surrogate pair, in names and values at any depth, and how many there were. All else
+/// stays as it was written. Such a half (`\ud800` alone) is no Unicode text: most readers refuse the whole line. Senders make
+/// them by cutting a text after so many UTF-16 units.
+pub(crate) fn whole_characters(json: &str) -> (Cow<'_, str>, usize) {
+    let mut whole = Vec::new();
+    let mut replaced = 0;
+    let bytes = json.as_bytes();
+    // Most JSON has no such escape. Searching for one is much faster than what follows.
+    let mut at = json.find("\\u").unwrap_or(bytes.len());
+    // The backslash may itself be escaped.
+    at -= bytes[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+    while let Some(&byte) = bytes.get(at) {
+        at += match (byte, unit(bytes, at), unit(bytes, at + ESCAPE_BYTES)) {
+            (b'\\', Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 2 * ESCAPE_BYTES,
+            (b'\\', Some(0xd800..=0xdfff), _) => {
+                if whole.is_empty() {
+                    whole.extend_from_slice(bytes);
+                }
+                whole[at..at + ESCAPE_BYTES].copy_from_slice(REPLACEMENT);
+                replaced += 1;
+                ESCAPE_BYTES
+            }
+            (b'\\', ..) => 2,
+            _ => 1,
+        };
+    }
+    if replaced == 0 {
+        return (Cow::Borrowed(json), 0);
+    }
+    (Cow::Owned(String::from_utf8(whole).expect("an escape was replaced by another one")), replaced)
 }
 
 /// Appends `json`, which must be valid JSON, to `out`, without the white space between its tokens. All else stays as it was
@@ -32,7 +68,7 @@ pub(crate) fn compact_into(json: &str, out: &mut String) -> Result<(), Unreadabl
                 depth -= 1;
                 at += 1;
             }
-            b'"' => at = end_of_string(bytes, at)?,
+            b'"' => at = end_of_string(bytes, at),
             b' ' | b'\t' | b'\n' | b'\r' => {
                 out.push_str(&json[copied..at]);
                 at += 1;
@@ -46,20 +82,13 @@ pub(crate) fn compact_into(json: &str, out: &mut String) -> Result<(), Unreadabl
 }
 
 /// The index after the string that begins at `start`.
-pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> Result<usize, Unreadable> {
+pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     loop {
         match bytes.get(at) {
-            None => return Ok(at),
-            Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => match unit(bytes, at) {
-                Some(high @ 0xd800..=0xdbff) => match unit(bytes, at + 6) {
-                    Some(0xdc00..=0xdfff) => at += 12,
-                    _ => return Err(Unreadable::LoneSurrogate(high)),
-                },
-                Some(low @ 0xdc00..=0xdfff) => return Err(Unreadable::LoneSurrogate(low)),
-                _ => at += 2,
-            },
+            None => return at,
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
             Some(_) => at += 1,
         }
     }
@@ -99,14 +128,36 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_refused_and_a_whole_one_is_accepted() {
-        assert_eq!(compact(r#""\ud83d\ude00""#).unwrap(), r#""\ud83d\ude00""#);
-        assert_eq!(compact(r#""\ud83d""#), Err(Unreadable::LoneSurrogate(0xd83d)));
-        assert_eq!(compact(r#""\ude00""#), Err(Unreadable::LoneSurrogate(0xde00)));
-        assert_eq!(compact(r#""\\ud83d""#).unwrap(), r#""\\ud83d""#);
+    fn half_a_surrogate_pair_is_replaced_and_all_else_stays() {
+        for (json, expected, replaced) in [
+            (r#""\ud83d\ude00 \u00e9""#, r#""\ud83d\ude00 \u00e9""#, 0),
+            (
+                r#"{"a\ud83d":["é\uDE00",{"b":"\ud83d\ud83d\ude00"}]}"#,
+                r#"{"a\ufffd":["é\ufffd",{"b":"\ufffd\ud83d\ude00"}]}"#,
+                3,
+            ),
+            (r#""\\ud83d \\\ud83d""#, r#""\\ud83d \\\ufffd""#, 1),
+            (r#""\ude00\ud83d\n""#, r#""\ufffd\ufffd\n""#, 2),
+            (r#""\ud83d\u00e9\ud83dx""#, r#""\ufffd\u00e9\ufffdx""#, 2),
+            ("\"\\é\\ud83", "\"\\é\\ud83", 0),
+        ] {
+            let (whole, count) = whole_characters(json);
+            assert_eq!((&*whole, count), (expected, replaced), "{json}");
+        }
     }
 
     proptest! {
+        /// What another parser reads of it is the same, with U+FFFD for what that parser refuses.
+        #[test]
+        fn what_is_replaced_can_be_read(text in r#"(\\\\|\\u(d83d|DE00|0041)|\\n|[a-zé]){0,12}"#) {
+            let json = format!("{{\"{text}\":[\"{text}\"]}}");
+            let (whole, replaced) = whole_characters(&json);
+            let value = serde_json::from_str::<Value>(&whole);
+            prop_assert!(value.is_ok(), "{whole}");
+            prop_assert_eq!(replaced > 0, serde_json::from_str::<Value>(&json).is_err());
+            prop_assert_eq!(whole.len(), json.len());
+        }
+
         #[test]
         fn compacting_keeps_the_value(text in r#"[ \n\t]*(\{[ ]*"[a-z\\\\"u0-9]{0,6}"[ ]*:[ ]*(-?[0-9]{1,3}|null|"[ {}\[\]]*")[ ]*\}|\[[ ]*\])[ \n]*"#) {
             if let Ok(value) = serde_json::from_str::<Value>(&text) {

@@ -47,6 +47,8 @@ metrics! {
     EventsAccepted: Count, Sum;
     /// Events, or requests that could not be cut into events, that were answered with an error.
     EventsRejected: Count, Sum;
+    /// Halves of surrogate pairs in JSON, each replaced by U+FFFD. A retried batch of the consumer counts them again.
+    SurrogatesReplaced: Count, Sum;
     /// Bytes of accepted bodies, after decompression.
     BytesAccepted: Bytes, Sum;
     /// How long a put of ingest took, in milliseconds. A put that was cancelled counts until then.

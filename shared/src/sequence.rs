@@ -9,7 +9,7 @@ use std::fmt;
 use std::vec;
 
 use serde::Deserializer;
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -178,9 +178,21 @@ fn trimmed_start(line: &[u8]) -> &[u8] {
 
 /// Whether `data` may begin with an object or an array.
 pub fn begins_as_json(data: &[u8]) -> bool {
-    let is_before = |byte: &u8| is_end(*byte) || byte.is_ascii_whitespace();
     let data = data.strip_prefix(BYTE_ORDER_MARK).unwrap_or(data);
-    matches!(data.iter().find(|byte| !is_before(byte)), Some(b'{' | b'['))
+    matches!(data.iter().find(|byte| !is_end(**byte) && !byte.is_ascii_whitespace()), Some(b'{' | b'['))
+}
+
+/// Without what may be before and after a value.
+pub fn trim(json: &str) -> &str {
+    json.trim_matches(|c: char| c.is_ascii_whitespace() || u8::try_from(c).is_ok_and(is_end))
+}
+
+/// Whether `json`, which [`trim`] trimmed, is an object and after it another one, or another line.
+pub fn is_continued(json: &str) -> bool {
+    let mut stream = serde_json::Deserializer::from_str(json).into_iter::<IgnoredAny>();
+    let is_object = json.starts_with('{') && matches!(stream.next(), Some(Ok(_)));
+    let after = json[stream.byte_offset()..].trim_start_matches([' ', '\t', '\r']);
+    is_object && after.bytes().next().is_some_and(|byte| is_end(byte) || byte == b'{')
 }
 
 /// The elements of a JSON array, left as text. More than `most` are an error about data ([`serde_json::Error::is_data`]),

@@ -21,7 +21,9 @@ use flate2::write::ZlibEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::value::RawValue;
+use shared::client_object::ClientObject;
 use shared::gzip::{self, Level};
+use shared::sequence::{self, Arrays};
 
 use crate::mutate::Dice;
 
@@ -85,19 +87,33 @@ impl Input {
         is_plain.then_some(&self.body[..])
     }
 
+    /// Whether a byte order mark or a charset may change the body.
+    pub fn is_recoded(&self) -> bool {
+        let marks = [&b"\xef\xbb\xbf"[..], b"\xff\xfe", b"\xfe\xff"];
+        let has_charset = self
+            .media_type()
+            .is_none_or(|media_type| media_type.replace("charset=utf-8", "").contains("charset"));
+        has_charset || marks.iter().any(|mark| self.body.starts_with(mark))
+    }
+
     /// The JSON of the event with this index.
     pub fn event(&self, index: usize) -> Option<Vec<u8>> {
-        let media_type = self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
-        let body = self.body.trim_ascii();
-        if media_type.contains("ndjson") {
-            let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-            return lines.filter(|line| !line.is_empty()).nth(index).map(<[u8]>::to_vec);
+        let text = std::str::from_utf8(&self.body).map_or("", sequence::trim);
+        let is_lines = self.media_type()?.contains("ndjson") || self.media_type()?.contains("seq");
+        if is_lines || sequence::is_continued(text) {
+            let read = |json| ClientObject::parse(std::str::from_utf8(json).map_err(drop)?).map_err(drop);
+            let piece = sequence::pieces(&self.body, Arrays::Whole, usize::MAX, read).nth(index)?;
+            return Some(piece.ok()?.bytes.to_vec());
         }
-        if body.starts_with(b"[") {
-            let elements: Vec<&RawValue> = serde_json::from_slice(body).ok()?;
+        if text.starts_with('[') {
+            let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
             return elements.get(index).map(|element| element.get().as_bytes().to_vec());
         }
-        Some(body.to_vec())
+        Some(text.as_bytes().to_vec())
+    }
+
+    fn media_type(&self) -> Option<String> {
+        Some(self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase())
     }
 
     fn coding(&self) -> Option<&[u8]> {

@@ -158,3 +158,56 @@ async fn a_large_body_is_not_cut_on_a_thread_that_serves() {
         assert_eq!(of_others(), others);
     }
 }
+
+/// The texts that a body became.
+async fn texts(content_type: &str, body: &[u8]) -> Vec<String> {
+    let server = Server::new();
+    let answer = server.send(post(&[("content-type", content_type), ACME], body.to_vec())).await;
+    assert_eq!(answer.shown(), "202", "{content_type}: {answer:?}");
+    server.events().into_iter().map(|event| event.text).collect()
+}
+
+#[tokio::test]
+async fn a_body_may_begin_with_a_mark_and_have_another_charset() {
+    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let json = "{\"text\":\"caf\u{e9}\"}";
+    let lines = format!("{json}\n{json}\n");
+    let latin = b"{\"text\":\"caf\xe9\"}";
+    for (content_type, body, events) in [
+        ("application/json", format!("\u{feff}{json}").into_bytes(), 1),
+        ("application/json", format!("\u{feff}[{json}]").into_bytes(), 1),
+        ("application/x-ndjson", format!("\u{feff}{lines}").into_bytes(), 2),
+        ("text/plain", "\u{feff}caf\u{e9}".into(), 1),
+        ("application/json", utf_16(&format!("\u{feff}{json}")), 1),
+        ("text/plain; charset=utf-16", utf_16("\u{feff}caf\u{e9}"), 1),
+        ("application/jsonl; charset=UTF-16LE", utf_16(&lines), 2),
+        ("application/json; charset=ISO-8859-1", latin.to_vec(), 1),
+        ("text/plain; charset=windows-1252", b"caf\xe9".to_vec(), 1),
+        ("text/plain; charset=iso-8859-1", b"\xef\xbb\xbfcaf\xc3\xa9".to_vec(), 1),
+    ] {
+        assert_eq!(texts(content_type, &body).await, vec!["caf\u{e9}"; events], "{content_type} {body:?}");
+    }
+    assert_eq!(texts("text/plain; charset=ISO-8859-1", b"plain ASCII").await, ["plain ASCII"]);
+}
+
+#[tokio::test]
+async fn a_body_that_becomes_too_large_by_its_charset_is_refused() {
+    let euros = |bytes: usize| vec![0x80_u8; bytes];
+    let windows = ("content-type", "text/plain; charset=windows-1252");
+    for (body, coding, expected) in [
+        (euros(limits::BODY_BYTES / 3), "identity", "202"),
+        (euros(limits::BODY_BYTES / 3 + 1), "identity", "413 body_too_large"),
+        (gzip(&euros(limits::BODY_BYTES)), "gzip", "413 body_too_large"),
+    ] {
+        let answer = Server::new().send(post(&[windows, ACME, ("content-encoding", coding)], body)).await;
+        assert_eq!(answer.shown(), expected, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn zeros_after_a_compressed_body_do_not_matter_and_other_bytes_do() {
+    for (coding, body) in [("gzip", gzip(b"text")), ("deflate", zlib(b"text"))] {
+        check(&[("content-encoding", coding)], [&body[..], &[0; 512]].concat(), "202").await;
+        check(&[("content-encoding", coding)], [&body[..], b"\0x"].concat(), "400 body_corrupt").await;
+    }
+}

@@ -18,6 +18,7 @@ pub(crate) fn check(document: &Value, method: &Method, path: &str, answer: &Answ
     if answer.json["code"] == "not_found" {
         return;
     }
+    let path = &format!("/{}", path.trim_matches('/').replace("v1//", "v1/"));
     let is_head = *method == Method::HEAD;
     let name = if is_head { "get".to_owned() } else { method.as_str().to_ascii_lowercase() };
     let paths = document["paths"].as_object().unwrap();

@@ -72,7 +72,7 @@ async fn other_paths_are_not_found_and_other_methods_are_told_what_is_allowed() 
     };
     let not_found = ("404 not_found".to_owned(), None);
     assert_eq!(send(Method::GET, "/").await, not_found);
-    assert_eq!(send(Method::POST, "/ingest/").await, not_found);
+    assert_eq!(send(Method::POST, "/ingest/a//").await, not_found);
     let not_allowed = |allow: &str| ("405 method_not_allowed".to_owned(), Some(allow.to_owned()));
     assert_eq!(send(Method::PUT, "/events").await, not_allowed("POST,GET,HEAD"));
     assert_eq!(send(Method::POST, "/events/1").await, not_allowed("GET,HEAD"));
@@ -91,4 +91,16 @@ async fn a_spread_tenant_goes_to_one_of_its_keys() {
         server.send(post(&[JSON, ACME, ("idempotency-key", id)], "{}")).await;
     }
     assert_eq!(server.partition_keys(), ["acme#1", "acme#2", "acme#1"]);
+}
+
+#[tokio::test]
+async fn slashes_too_many_do_not_matter() {
+    let server = Server::new();
+    for path in ["/ingest/", "//ingest", "/events/", "/v1//webhooks/acme/events/new"] {
+        let body = Body::from(r#"{"text":"x"}"#);
+        let request = Request::post(path).header("x-customer-tier", "pro").header("x-tenant-id", "acme");
+        let request = request.header("content-type", "application/json").body(body).unwrap();
+        assert_eq!(server.send(request).await.status, 202, "{path}");
+    }
+    assert_eq!(server.send(Request::get("/health/?x=//").body(Body::empty()).unwrap()).await.status, 200);
 }

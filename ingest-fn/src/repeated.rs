@@ -1,0 +1,45 @@
+//! Headers that are there more than once. A container gets each line; a Function URL joins them with commas. Both must lead to the
+//! same answer, so both are read as a list.
+
+use http::HeaderMap;
+
+/// The value of a header that has no comma in it. If there are others, the first other one, too: two are enough to refuse them.
+pub(crate) fn distinct<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
+    let mut values: Vec<&[u8]> = Vec::new();
+    for line in headers.get_all(name) {
+        for value in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+            if values.len() == 2 {
+                return values;
+            }
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn lines_and_a_list_are_the_same() {
+        let of = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-tenant-id", HeaderValue::from_static(line));
+            }
+            let values = distinct(&headers, "x-tenant-id");
+            values.into_iter().map(|value| String::from_utf8(value.to_vec()).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["a", "a"]), ["a"]);
+        assert_eq!(of(&["a,a"]), ["a"]);
+        assert_eq!(of(&["a", "b", "c"]), ["a", "b"]);
+        assert_eq!(of(&["a, a,b,c"]), ["a", "b"]);
+        assert_eq!(of(&[""]), [""]);
+        assert!(of(&[]).is_empty());
+    }
+}
