@@ -19,6 +19,11 @@ use crate::reads::MOST;
 /// streams, queues and buckets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Rejection {
+    /// What Lambda's event says cannot be a request.
+    #[error(
+        "the request cannot be read: its path, its query or its base64 is malformed (percent-encode quotes and blanks)"
+    )]
+    RequestMalformed,
     #[error("no credential was sent: {}", needed(*.0))]
     CredentialMissing(AuthMode),
     /// It does not say which part is wrong: a sender that guesses should not learn it.
@@ -371,6 +376,7 @@ problems! {
     Rejection::ToInvalid { .. } | Rejection::ToNotAfterFrom { .. } => BAD_REQUEST, "to_invalid", LIST;
     Rejection::EventNotFound { .. } => NOT_FOUND, "event_not_found", ONE;
     Rejection::ReadUnavailable { .. } => SERVICE_UNAVAILABLE, "read_unavailable", READ;
+    Rejection::RequestMalformed => BAD_REQUEST, "request_malformed", NONE;
     Rejection::NotFound(_) => NOT_FOUND, "not_found", NONE;
     Rejection::MethodNotAllowed(_) => METHOD_NOT_ALLOWED, "method_not_allowed", NONE;
     Rejection::Defect => INTERNAL_SERVER_ERROR, "internal", ANY;

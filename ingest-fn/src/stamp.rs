@@ -21,7 +21,11 @@ pub(crate) async fn stamp(State(ids): State<Ids>, mut request: Request, next: Ne
     let id = id.unwrap_or_else(|| RequestId(ids.next().to_string().into()));
     request.extensions_mut().insert(id.clone());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = answered.unwrap_or_else(|_panic| answer::refusal(&Rejection::Defect, &id));
+    named(answered.unwrap_or_else(|_panic| answer::refusal(&Rejection::Defect, &id)), &id)
+}
+
+/// The answer with its id in the header.
+pub(crate) fn named(mut response: Response, id: &RequestId) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(HEADER, value);
     }

@@ -3,7 +3,7 @@
 use ingest_fn::lambda::service;
 use lambda_http::http::StatusCode;
 use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Context, LambdaEvent};
+use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
@@ -54,8 +54,8 @@ async fn invoke(server: &Server, event: Value) -> Value {
     let request: LambdaRequest = serde_json::from_value(event).unwrap();
     let mut context = Context::default();
     "8476a536-e9f4-11e8-9739-2dfe598c3fcd".clone_into(&mut context.request_id);
-    let mut adapter = Adapter::from(service(server.router.clone()));
-    let response = adapter.ready().await.unwrap_or_else(|_| panic!("always ready"));
+    let mut service = service(server.router.clone());
+    let response = service.ready().await.unwrap_or_else(|_| panic!("always ready"));
     let response =
         response.call(LambdaEvent::new(request, context)).await.unwrap_or_else(|_| panic!("always answers"));
     serde_json::to_value(response).unwrap()
@@ -93,6 +93,65 @@ async fn a_problem_is_text_and_carries_the_invocations_id() {
     let problem: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
     assert_eq!(problem["request_id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
     assert_eq!(response["headers"]["x-request-id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_a_request_is_refused() {
+    let server = Server::new();
+    let good = || event(r#"{"tenant_id":"acme","text":"x"}"#, false, &[]);
+    let with = |member: &str, value: Value| {
+        let mut event = good();
+        event[member] = value;
+        event
+    };
+    let mut wrapped = good();
+    wrapped["body"] = "eyJ0ZW5hbnRfaWQi\nOiJhY21lIn0=".into();
+    wrapped["isBase64Encoded"] = true.into();
+    for event in [with("rawQueryString", r#"a="b""#.into()), with("rawQueryString", "a=b c".into()), wrapped]
+    {
+        let response = invoke(&server, event.clone()).await;
+        assert_eq!(response["statusCode"], 400, "{event}");
+        let problem: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+        assert_eq!(problem["code"], "request_malformed");
+        assert_eq!(response["headers"]["x-request-id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+    }
+    assert_eq!(invoke(&server, good()).await["statusCode"], 202, "the function still answers");
+    assert_eq!(server.events().len(), 1);
+}
+
+/// What a Function URL joins with commas and a container gets as lines is answered the same.
+#[tokio::test]
+async fn a_repeated_header_is_answered_as_in_a_container() {
+    let body = r#"{"tenant_id":"acme","text":"x"}"#;
+    for (name, first, second, expected) in [
+        ("x-customer-tier", "free", "enterprise", 400),
+        ("x-customer-tier", "free", "free", 202),
+        ("x-tenant-id", "acme", "acme", 202),
+        ("x-tenant-id", "acme", "beta", 400),
+        ("content-type", "application/json", "application/json", 202),
+        ("content-type", "application/json", "text/plain", 415),
+    ] {
+        let server = Server::new();
+        let joined = invoke(&server, event(body, false, &[(name, &format!("{first},{second}"))])).await;
+        let mut request = axum::http::Request::post("/ingest").body(axum::body::Body::from(body)).unwrap();
+        for (default, value) in [("content-type", "application/json"), ("x-customer-tier", "pro")] {
+            if default != name {
+                request.headers_mut().insert(default, value.parse().unwrap());
+            }
+        }
+        for value in [first, second] {
+            let name: axum::http::HeaderName = name.parse().unwrap();
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        let lines = server.send(request).await;
+        assert_eq!(
+            (joined["statusCode"].as_u64(), lines.status.as_u16()),
+            (Some(expected), u16::try_from(expected).unwrap()),
+            "{name}: {first} {second}"
+        );
+        let joined: Value = serde_json::from_str(joined["body"].as_str().unwrap()).unwrap();
+        assert_eq!((&joined["code"], &joined["detail"]), (&lines.json["code"], &lines.json["detail"]));
+    }
 }
 
 /// A `GET` of one event of acme, as a Function URL sends it.
