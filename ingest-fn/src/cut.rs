@@ -61,6 +61,7 @@ pub(crate) fn cut(
 ) -> Result<RequestEvents<Event>, Rejection> {
     let maker = EventMaker { sender, admitted, config, ids, work: config.simulated_work() };
     match admitted.content_type.media_type {
+        MediaType::Text if config.cors.text_is_json && sequence::is_json(body) => maker.json(body),
         MediaType::Text => maker.text(body),
         MediaType::Ndjson => maker.lines(body),
         MediaType::Json => maker.json(body),

@@ -25,6 +25,7 @@ mod body;
 mod claim_check;
 #[cfg(feature = "aws")]
 pub mod clients;
+mod cors;
 pub mod credentials;
 mod cut;
 pub mod drain;

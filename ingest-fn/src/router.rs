@@ -27,6 +27,7 @@ use crate::admit::{RawRequest, admit};
 use crate::answer;
 use crate::body::{self, Arrived, Bodies};
 use crate::claim_check::{self, Checked};
+use crate::cors::cors;
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::offload::offload;
@@ -219,6 +220,7 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
         .fold(Router::new(), |router, route| router.route(route.path(), handlers(route)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&state.config), cors))
         .layer(from_fn_with_state(ids, stamp))
         .with_state(state);
     // Outside of the routes: a layer of theirs runs when the route is chosen.

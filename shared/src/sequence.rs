@@ -182,6 +182,11 @@ pub fn begins_as_json(data: &[u8]) -> bool {
     matches!(data.iter().find(|byte| !is_end(**byte) && !byte.is_ascii_whitespace()), Some(b'{' | b'['))
 }
 
+/// Whether `data` is one object or array.
+pub fn is_json(data: &[u8]) -> bool {
+    begins_as_json(data) && serde_json::from_slice::<IgnoredAny>(data).is_ok()
+}
+
 /// Without what may be before and after a value.
 pub fn trim(json: &str) -> &str {
     json.trim_matches(|c: char| c.is_ascii_whitespace() || u8::try_from(c).is_ok_and(is_end))

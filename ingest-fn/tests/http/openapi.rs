@@ -15,7 +15,8 @@ use crate::server::{ACME, Answer, Faults, JSON, Server, post};
 
 /// Asserts that the document describes the answer.
 pub(crate) fn check(document: &Value, method: &Method, path: &str, answer: &Answer) {
-    if answer.json["code"] == "not_found" {
+    // Nor are preflights calls of the API.
+    if answer.json["code"] == "not_found" || (*method == Method::OPTIONS && answer.status == 204) {
         return;
     }
     let path = &format!("/{}", path.trim_matches('/').replace("v1//", "v1/"));

@@ -35,6 +35,16 @@ impl Config {
         }
         self.check_quotas()?;
 
+        for origin in &self.cors.origins {
+            if origin != "*" && !is_origin(origin) {
+                return Err(ConfigError::value(
+                    "cors.origins",
+                    origin,
+                    "`*`, or scheme, host and port such as https://app.example.com, in lower case",
+                ));
+            }
+        }
+
         let caps = &self.limits;
         within("limits.body_bytes", caps.body_bytes, 1, limits::BODY_BYTES)?;
         within("limits.batch_events", caps.batch_events, 1, 10_000)?;
@@ -130,6 +140,14 @@ impl Config {
 }
 
 /// The characters of RFC 9110. Headers are compared without regard to case.
+/// Whether a browser writes an origin like this: without a path, not even a slash.
+fn is_origin(origin: &str) -> bool {
+    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let is_allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:[]".contains(&byte);
+    host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_allowed))
+}
+
 fn is_header_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)

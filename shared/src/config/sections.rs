@@ -21,6 +21,7 @@ pub struct Config {
     pub tenants: Tenants,
     pub auth: Auth,
     pub quotas: Quotas,
+    pub cors: Cors,
     pub limits: Limits,
     pub publish: Publish,
     pub transform: Transform,
@@ -109,6 +110,14 @@ sections! {
         bytes_per_second: Option<u32> = None,
         /// Bytes at once, after a pause. As many as in a second and at least the largest body, if it is not set.
         bytes_burst: Option<u32> = None,
+    }
+
+    /// `[cors]`: what scripts in browsers may do.
+    Cors {
+        /// Pages whose scripts may call the API, such as `https://app.example.com`, or `*` for all. None may, if it is empty.
+        origins: Vec<String> = Vec::new(),
+        /// Whether a `text/plain` body that is a JSON object or array is read as JSON. A browser's `sendBeacon` sends JSON so.
+        text_is_json: bool = false,
     }
 
     /// `[limits]`: bounds of size, number and time for requests and records.
