@@ -120,7 +120,7 @@ impl<'de> Deserialize<'de> for Batch {
         let records = payload.records.into_iter().map(record).collect::<Result<Vec<_>, _>>();
         let records = records.map_err(D::Error::custom)?;
         ascending(&records).map_err(D::Error::custom)?;
-        Ok(Self { records, shard })
+        Ok(Self { shard, records })
     }
 }
 

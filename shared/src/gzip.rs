@@ -220,6 +220,8 @@ mod tests {
         assert!(matches!(inflate(b"\x1f\x8bnonsense", CAP), Err(InflateError::Corrupt(_))));
     }
 
+    type Inflate = fn(&[u8], Cap) -> Result<Vec<u8>, InflateError>;
+
     #[test]
     fn zeros_may_follow_compressed_data_and_nothing_else() {
         use std::io::Write;
@@ -229,7 +231,6 @@ mod tests {
         zlib.write_all(b"hello").unwrap();
         raw.write_all(b"hello").unwrap();
         let two = [compress(b"hel", Level::FAST), compress(b"lo", Level::FAST)].concat();
-        type Inflate = fn(&[u8], Cap) -> Result<Vec<u8>, InflateError>;
         let forms: [(Vec<u8>, Inflate); 4] = [
             (compress(b"hello", Level::FAST), inflate),
             (two, inflate),

@@ -69,6 +69,9 @@ impl<'a, T, E, F: FnMut(&'a [u8]) -> Result<T, E>> Iterator for Pieces<'a, F> {
     }
 }
 
+/// Values, and where the line ends in which the last of them ends.
+type Found<'a> = (Vec<&'a [u8]>, usize);
+
 impl<'a, T, E, F: FnMut(&'a [u8]) -> Result<T, E>> Pieces<'a, F> {
     fn piece(&mut self) -> Option<Result<Piece<'a, Result<T, E>>, TooMany>> {
         loop {
@@ -123,7 +126,7 @@ impl<'a, T, E, F: FnMut(&'a [u8]) -> Result<T, E>> Pieces<'a, F> {
     }
 
     /// The objects and arrays from `start` on, up to the end of a line, and that end. `None` if something else is there.
-    fn values(&mut self, start: usize, line: usize) -> Result<Option<(Vec<&'a [u8]>, usize)>, TooMany> {
+    fn values(&mut self, start: usize, line: usize) -> Result<Option<Found<'a>>, TooMany> {
         let data = if self.is_spread { self.rest } else { &self.rest[..line] };
         let (mut values, mut at) = (Vec::new(), start);
         loop {

@@ -62,6 +62,6 @@ mod tests {
         assert_eq!(read(b"\x80\x80\x80", WINDOWS_1252, 9).unwrap().len(), 9);
         assert_eq!(read(b"\x80\x80\x80\x80", WINDOWS_1252, 9), Err("body_too_large"));
         assert_eq!(read(b"\x80\x80\x80a", WINDOWS_1252, 9), Err("body_too_large"));
-        assert_eq!(read(&[b'a'; 100_000], WINDOWS_1252, 100_000).unwrap().len(), 100_000);
+        assert_eq!(read(&vec![b'a'; 100_000], WINDOWS_1252, 100_000).unwrap().len(), 100_000);
     }
 }

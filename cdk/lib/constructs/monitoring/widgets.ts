@@ -18,6 +18,7 @@ export function widgets(sources: DashboardSources) {
         rate('CredentialsRefused', 'refused by credential'),
         rate('QuotasExceeded', 'refused by quota'),
         rate('EventsRejected', 'events rejected'),
+        rate('SurrogatesReplaced', 'surrogates replaced'),
       ]),
       graph('Events a second', [rate('EventsAccepted', 'accepted'), rate('EventsSpilled', 'spilled')], {
         right: [rate('BytesAccepted', 'bytes a second')],
