@@ -247,11 +247,12 @@ async fn shutdown<D: Deployment>(run: &mut Run<'_, D>) {
     }
     let tenant = run.new_name("accept-last");
     let within = run.soon();
-    let pace = run.pace(EVERY, FULL);
+    // A loaded machine is slow to interrupt it.
+    let (pace, after) = (run.pace(EVERY, FULL), run.limit(STOP_AFTER));
     check_stored!(run, stored, requirement, async {
         let (client, to) = (run.client.clone(), tenant.clone());
         let sending = tokio::spawn(async move {
-            Load::send(&client, pace, 2 * STOP_AFTER, |number| {
+            Load::send(&client, pace, STOP_AFTER + after, |number| {
                 let event = json!({"id": format!("last-{number}"), "payload": "on its way"});
                 Call::json("/events", &event).header("X-Tenant-ID", &to)
             })
