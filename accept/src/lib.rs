@@ -5,8 +5,9 @@
 //! |---|---|
 //! | `recipe` | one file a document: its requirements in its order |
 //! | `client` | HTTP requests, and what came back |
-//! | `load` | requests at a steady rate |
+//! | `load` | requests at a steady rate, or all at once |
 //! | `stored` | items, archive lines and objects, through the operator's port |
+//! | `writes` | how many objects a load may make Tidegate write to S3, and how large they may be |
 //! | `process` | a local run of a recipe, which can be crashed and stopped |
 //! | `target` | the GraphQL API that a local run dispatches to |
 //! | `report` | the lines |
@@ -18,6 +19,7 @@ mod recipe;
 mod report;
 mod stored;
 mod target;
+mod writes;
 
 use std::time::Duration;
 
@@ -25,9 +27,10 @@ use operate::deployment::Deployment;
 use shared::config::{Config, Recipe};
 
 pub use process::LocalRun;
-pub use report::Summary;
+pub use report::{Line, Summary, Verdict};
 
 use client::Client;
+use load::Pace;
 use report::Report;
 use stored::Stored;
 
@@ -39,6 +42,10 @@ pub struct Target<'a, D> {
     pub config: Config,
     /// How long each load takes.
     pub load: Duration,
+    /// Requests a second of each load; the document's, if not given.
+    pub rate: Option<f64>,
+    /// How long it waits for what should be stored within seconds.
+    pub wait: Duration,
     /// Time limits are multiplied by this: for debug builds, and for machines that others use.
     pub patience: u32,
     /// What it stores, if that can be read.
@@ -51,7 +58,7 @@ pub struct Target<'a, D> {
 pub async fn accept<D: Deployment>(
     recipe: Recipe,
     target: Target<'_, D>,
-    print: &mut dyn FnMut(&str),
+    print: &mut dyn FnMut(&Line),
 ) -> anyhow::Result<Summary> {
     let client = Client::new(target.url)?;
     let run = Run {
@@ -64,6 +71,8 @@ pub async fn accept<D: Deployment>(
         client,
         config: target.config,
         load: target.load,
+        rate: target.rate,
+        wait: target.wait,
         patience: target.patience.max(1),
         process: target.process,
         report: Report::new(print),
@@ -76,6 +85,8 @@ struct Run<'a, D> {
     client: Client,
     config: Config,
     load: Duration,
+    rate: Option<f64>,
+    wait: Duration,
     patience: u32,
     stored: Option<Stored<'a, D>>,
     process: Option<&'a mut LocalRun>,
@@ -89,6 +100,21 @@ impl<D> Run<'_, D> {
     fn new_name(&self, name: &str) -> String {
         format!("{name}{}", self.suffix)
     }
+
+    /// A time limit of the document.
+    fn limit(&self, limit: Duration) -> Duration {
+        limit * self.patience
+    }
+
+    /// How long to wait for what should be stored within seconds.
+    fn soon(&self) -> Duration {
+        self.limit(self.wait)
+    }
+
+    /// A request every `every` satisfies the document, which asks for `document` requests a second.
+    fn pace(&self, every: Duration, document: f64) -> Pace {
+        Pace::new(every, document, self.rate, self.patience)
+    }
 }
 
 fn suffix() -> String {
@@ -96,5 +122,4 @@ fn suffix() -> String {
 }
 
 /// Why a line is skipped that looks at stored data.
-const NEEDS_DATA: &str =
-    "needs the stored data: name it with --data DIR, or with --stack NAME (--features aws)";
+const NEEDS_DATA: &str = "needs --data DIR or --stack NAME (--features aws): it looks at stored data";

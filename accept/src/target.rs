@@ -25,8 +25,10 @@ pub(crate) const FAST_RETRIES: [(&str, &str); 3] = [
     ("TIDEGATE__DISPATCH__BACKOFF_MS", "250"),
     ("TIDEGATE__DISPATCH__BACKOFF_MOST_MS", "4000"),
 ];
-/// [`FAST_RETRIES`] as a number.
+/// [`FAST_RETRIES`] as values.
 pub(crate) const ATTEMPTS: usize = 10;
+pub(crate) const BACKOFF: Duration = Duration::from_millis(250);
+pub(crate) const BACKOFF_MOST: Duration = Duration::from_secs(4);
 
 /// An event with this body is refused for good.
 pub(crate) const REFUSED: &str = "is refused by the target";

@@ -3,6 +3,7 @@
 //! | module | tests |
 //! |---|---|
 //! | `accept` | the acceptance of each recipe's document, briefly |
+//! | `dishonest` | the acceptances against servers that do not do what they answer |
 //! | `happy_path` | an event of each kind, from the request to item and archive line |
 //! | `rejections` | requests that ingest refuses |
 //! | `credentials` | keys and signatures, and what no one can do with another's |
@@ -32,6 +33,7 @@ mod accept;
 mod audit;
 mod crash_matrix;
 mod credentials;
+mod dishonest;
 mod dispatch;
 mod dropped;
 mod faults;
