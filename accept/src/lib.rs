@@ -39,6 +39,8 @@ pub struct Target<'a, D> {
     pub config: Config,
     /// How long each load takes.
     pub load: Duration,
+    /// The most requests a second of a load, if that is less than the document's rate.
+    pub rate: Option<u32>,
     /// Time limits are multiplied by this: for debug builds, and for machines that others use.
     pub patience: u32,
     /// What it stores, if that can be read.
@@ -64,6 +66,7 @@ pub async fn accept<D: Deployment>(
         client,
         config: target.config,
         load: target.load,
+        rate: target.rate,
         patience: target.patience.max(1),
         process: target.process,
         report: Report::new(print),
@@ -76,6 +79,7 @@ struct Run<'a, D> {
     client: Client,
     config: Config,
     load: Duration,
+    rate: Option<u32>,
     patience: u32,
     stored: Option<Stored<'a, D>>,
     process: Option<&'a mut LocalRun>,

@@ -13,16 +13,21 @@ use crate::client::{Answer, Call, Client};
 pub(crate) struct Load {
     pub(crate) answers: Vec<anyhow::Result<Answer>>,
     pub(crate) took: Duration,
+    /// Between two requests: what the document asks for, if it was lowered.
+    lowered_from: Option<Duration>,
 }
 
 impl Load {
-    /// Sends call number 0, 1, … for as long as `during`, one every `every`.
+    /// Sends call number 0, 1, … for as long as `during`, one every `every`, or at most `most` a second.
     pub(crate) async fn send(
         client: &Client,
         every: Duration,
+        most: Option<u32>,
         during: Duration,
         mut call: impl FnMut(usize) -> Call,
     ) -> Self {
+        let asked = every;
+        let every = most.map_or(asked, |most| asked.max(Duration::from_secs(1) / most));
         let requests = usize::try_from(during.as_nanos() / every.as_nanos()).unwrap_or(usize::MAX).max(1);
         let begun = Instant::now();
         let mut ticks = interval(every);
@@ -37,7 +42,8 @@ impl Load {
         let took = begun.elapsed();
         let mut answers = sent.join_all().await;
         answers.sort_by_key(|(number, _)| *number);
-        Self { answers: answers.into_iter().map(|(_, answer)| answer).collect(), took }
+        let answers = answers.into_iter().map(|(_, answer)| answer).collect();
+        Self { answers, took, lowered_from: (every > asked).then_some(asked) }
     }
 
     /// Every request must have this status. Returns a description for people.
@@ -59,10 +65,14 @@ impl Load {
             others[0]
         );
         Ok(format!(
-            "{} requests in {:.1} s, all answered {status}; {}",
+            "{} requests in {:.1} s, all answered {status}; {}{}",
             self.answers.len(),
             self.took.as_secs_f64(),
-            self.latency()
+            self.latency(),
+            self.lowered_from.map_or_else(String::new, |every| format!(
+                "\nonly as many as --rate allows: the document's rate is {:.0} a second",
+                1.0 / every.as_secs_f64()
+            ))
         ))
     }
 

@@ -125,7 +125,7 @@ async fn load<D: Deployment>(
             }
         }
     }
-    let load = Load::send(&run.client, EVERY, run.load, |number| {
+    let load = Load::send(&run.client, EVERY, run.rate, run.load, |number| {
         Call::json("/events", &event(&format!("{prefix}-{number}"), &format!("test body {number}")))
     });
     let load = load.await;
@@ -182,7 +182,8 @@ async fn dispatched<D: Deployment>(
         let (most, rate) = (seen.most_in_a_second(), seen.rate());
         ensure!(most <= rate, "{most} calls in a sliding second, allowed: {rate}");
         ensure!(seen.refused == 0, "{} calls were above the rate of {rate} a second", seen.refused);
-        let source = 1_000 / EVERY.as_millis();
+        let source = 1_000 / u32::try_from(EVERY.as_millis())?;
+        let source = run.rate.map_or(source, |rate| rate.min(source));
         anyhow::Ok(format!(
             "the source sent {source} a second; the target got at most {most} in any sliding second, allowed: {rate}"
         ))

@@ -52,7 +52,8 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
     check!(run, "The same to /v1/webhooks/{tenant_name}/events/new", example(run, &webhook));
 
     let tenants = tenants(run, 10);
-    let load = Load::send(&run.client, EVERY, run.load, |number| bodies.call(number, &tenants)).await;
+    let load =
+        Load::send(&run.client, EVERY, run.rate, run.load, |number| bodies.call(number, &tenants)).await;
     run.report.check(
         "High throughput (> 100 requests/sec)",
         load.all_answered(202).map(|seen| {

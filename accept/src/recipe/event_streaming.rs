@@ -128,7 +128,7 @@ async fn listed<D>(run: &Run<'_, D>, id: &str, within: Duration) -> anyhow::Resu
 /// Many clients at once.
 async fn load<D: Deployment>(run: &mut Run<'_, D>) {
     let tenant = run.new_name("accept-stream");
-    let load = Load::send(&run.client, EVERY, run.load, |number| {
+    let load = Load::send(&run.client, EVERY, run.rate, run.load, |number| {
         let event = json!({"id": format!("e{number}"), "timestamp": 1_625_097_600, "payload": format!("payload {number}")});
         Call::json("/events", &event).header("X-Tenant-ID", &tenant)
     });

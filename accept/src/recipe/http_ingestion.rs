@@ -128,7 +128,9 @@ async fn webhook<D: Deployment>(run: &mut Run<'_, D>) -> anyhow::Result<String> 
 
 async fn burst<D: Deployment>(run: &mut Run<'_, D>) {
     let tenant = run.new_name("accept-burst");
-    let load = Load::send(&run.client, EVERY, EVERY * u32::try_from(BURST).unwrap_or(u32::MAX), |number| {
+    // A burst at a lowered rate takes as long as any other load.
+    let during = run.rate.map_or_else(|| EVERY * u32::try_from(BURST).unwrap_or(u32::MAX), |_| run.load);
+    let load = Load::send(&run.client, EVERY, run.rate, during, |number| {
         let event = json!({"event_id": format!("e{number}"), "type": "reading", "celsius": number});
         Call::json("/events", &event).header("X-Tenant-ID", &tenant)
     });

@@ -240,7 +240,7 @@ impl Flood {
 async fn flood<D: Deployment>(run: &mut Run<'_, D>, work: Duration) {
     let tenants = [run.new_name("acme_corp"), run.new_name("beta_inc")];
     let flood = Flood { tenants, has_long_texts: run.load >= LONG_TEXTS_FROM };
-    let load = Load::send(&run.client, EVERY, run.load, |number| flood.call(number)).await;
+    let load = Load::send(&run.client, EVERY, run.rate, run.load, |number| flood.call(number)).await;
     let instantly = run.limit(INSTANTLY);
     run.report.check(
         "The flood: 1,000 requests per minute, mixed JSON and TXT: API responds instantly (202 Accepted)",

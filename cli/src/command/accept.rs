@@ -38,6 +38,9 @@ pub(crate) struct AcceptOptions {
     /// How long each load takes
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
+    /// The most requests a second of a load [default: the document's rate]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: Option<u32>,
     /// Multiplies the time limits, for debug builds and loaded machines
     #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
     patience: u32,
@@ -101,6 +104,7 @@ async fn against<D: Deployment>(
         url,
         config,
         load: Duration::from_secs(options.seconds),
+        rate: options.rate,
         patience: options.patience,
         deployment,
         process,
