@@ -8,7 +8,7 @@
 //! | `load` | requests at a steady rate |
 //! | `stored` | items, archive lines and objects, through the operator's port |
 //! | `process` | a local run of a recipe, which can be crashed and stopped |
-//! | `target` | the GraphQL API that a local run dispatches to |
+//! | `target` | the GraphQL API that events are dispatched to |
 //! | `report` | the lines |
 
 mod client;
@@ -19,6 +19,7 @@ mod report;
 mod stored;
 mod target;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use operate::deployment::Deployment;
@@ -30,6 +31,7 @@ pub use report::Summary;
 use client::Client;
 use report::Report;
 use stored::Stored;
+use target::GraphqlTarget;
 
 /// What a run of the acceptance needs to know.
 pub struct Target<'a, D> {
@@ -45,8 +47,10 @@ pub struct Target<'a, D> {
     pub patience: u32,
     /// What it stores, if that can be read.
     pub deployment: Option<&'a D>,
-    /// The process, if this command started it.
+    /// The process, if this command started it. It has a target of dispatch of its own.
     pub process: Option<&'a mut LocalRun>,
+    /// Where to listen as the target of dispatch of the deployment at `url`.
+    pub dispatch_target: Option<SocketAddr>,
 }
 
 /// Runs the acceptance of the recipe's document. `print` gets the lines one by one.
@@ -56,6 +60,15 @@ pub async fn accept<D: Deployment>(
     print: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Summary> {
     let client = Client::new(target.url)?;
+    let mut config = target.config;
+    let dispatch_target = match (&target.process, target.dispatch_target) {
+        (Some(process), _) => {
+            config.dispatch.max_attempts = target::ATTEMPTS;
+            process.target()
+        }
+        (None, Some(listen)) => Some(GraphqlTarget::start(listen, config.dispatch.rate_per_second).await?),
+        (None, None) => None,
+    };
     let run = Run {
         suffix: if target.process.as_ref().is_some_and(|run| run.is_new()) {
             String::new()
@@ -64,11 +77,12 @@ pub async fn accept<D: Deployment>(
         },
         stored: target.deployment.map(Stored::new),
         client,
-        config: target.config,
+        config,
         load: target.load,
         rate: target.rate,
         patience: target.patience.max(1),
         process: target.process,
+        dispatch_target,
         report: Report::new(print),
     };
     Ok(recipe::run(recipe, run).await)
@@ -83,6 +97,7 @@ struct Run<'a, D> {
     patience: u32,
     stored: Option<Stored<'a, D>>,
     process: Option<&'a mut LocalRun>,
+    dispatch_target: Option<GraphqlTarget>,
     report: Report<'a>,
     /// Makes ids and tenants new, for a deployment that has seen this acceptance before. Empty for a new one.
     suffix: String,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -51,7 +52,9 @@ impl LocalRun {
         command.arg("--data").arg(&data).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut target = None;
         if config.dispatch.enabled {
-            let started = GraphqlTarget::start(config.dispatch.rate_per_second).await?;
+            let started =
+                GraphqlTarget::start((Ipv4Addr::LOCALHOST, 0).into(), config.dispatch.rate_per_second)
+                    .await?;
             command.env(Dispatch::URL_VARIABLE, started.url()).envs(target::FAST_RETRIES);
             target = Some(started);
         }

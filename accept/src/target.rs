@@ -2,7 +2,7 @@
 //! away when asked to be, and counts what it takes by idempotency key.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ pub(crate) const FAST_RETRIES: [(&str, &str); 3] = [
     ("TIDEGATE__DISPATCH__BACKOFF_MOST_MS", "4000"),
 ];
 /// [`FAST_RETRIES`] as a number.
-pub(crate) const ATTEMPTS: usize = 10;
+pub(crate) const ATTEMPTS: u32 = 10;
 
 /// An event with this body is refused for good.
 pub(crate) const REFUSED: &str = "is refused by the target";
@@ -67,9 +67,10 @@ pub(crate) struct Seen {
 }
 
 impl GraphqlTarget {
-    pub(crate) async fn start(rate_per_second: f64) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.context("the target of dispatch cannot listen")?;
+    pub(crate) async fn start(listen: SocketAddr, rate_per_second: f64) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(listen).await;
+        let listener =
+            listener.with_context(|| format!("the target of dispatch cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
         #[expect(
             clippy::cast_possible_truncation,

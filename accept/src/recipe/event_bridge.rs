@@ -10,11 +10,11 @@ use shared::format::item::{DELIVERED, DISPATCH_ATTEMPTS, DISPATCH_REASON, FAILED
 use tokio::time::{Instant, sleep};
 
 use super::{check, check_stored, refused};
+use crate::Run;
 use crate::client::Call;
 use crate::load::Load;
 use crate::stored::{SOON, text, time};
 use crate::target::{self, GraphqlTarget};
-use crate::{LocalRun, Run};
 
 /// 50 events a second.
 const EVERY: Duration = Duration::from_millis(20);
@@ -27,8 +27,7 @@ const LIMITED: &str = "Rate-limited: events from source may flow more frequently
 const PROCESSED: &str = "Mark event as processed in DB";
 const RETRIED: &str = "Failure (rate limit, error, timeout): retry with exponential backoff";
 const DEAD: &str = "Max retries reached: dead letter queue";
-const NEEDS_TARGET: &str =
-    "needs a local run: without --url this command also starts the target, which counts calls and fails some";
+const NEEDS_TARGET: &str = "needs the target, which counts calls and fails some: --target ADDRESS starts it where the deployment sends to";
 
 pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
     let tenant = run.config.tenants.default.as_ref().map_or_else(|| "source".to_owned(), ToString::to_string);
@@ -52,7 +51,7 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
             item["pk"], item["sk"], fields["name"], item["event_time"]
         ))
     });
-    let target = run.process.as_deref().and_then(LocalRun::target);
+    let target = run.dispatch_target.clone();
     if let Some(target) = &target {
         check!(run, BRAND, async {
             let key = format!("{tenant}/{id}");
@@ -195,10 +194,11 @@ async fn dispatched<D: Deployment>(
         anyhow::Ok(format!("the dispatch_status of {} items is {DELIVERED}", sent.len()))
     });
     let (fails, refused) = (run.new_name("fails"), run.new_name("refused"));
+    let attempts = run.config.dispatch.max_attempts;
     check!(run, RETRIED, async {
         let key = format!("{tenant}/{fails}");
         let calls = until("the event that always fails was not called often enough", soon, || {
-            target.seen().calls.get(&key).filter(|calls| calls.len() >= target::ATTEMPTS).cloned()
+            target.seen().calls.get(&key).filter(|calls| calls.len() >= attempts as usize).cloned()
         });
         let calls = calls.await?;
         let waits: Vec<_> =
@@ -215,7 +215,7 @@ async fn dispatched<D: Deployment>(
     });
     check_stored!(run, stored, DEAD, async {
         let mut found = Vec::new();
-        for (id, attempts, reason) in [(&fails, target::ATTEMPTS, "503"), (&refused, 1, "BAD_USER_INPUT")] {
+        for (id, attempts, reason) in [(&fails, attempts, "503"), (&refused, 1, "BAD_USER_INPUT")] {
             let item = stored.dispatched(tenant, id, FAILED, soon).await?;
             let noted = text(&item, DISPATCH_REASON)?;
             ensure!(item[DISPATCH_ATTEMPTS] == attempts, "{id} has {} attempts", item[DISPATCH_ATTEMPTS]);
