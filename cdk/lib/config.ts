@@ -149,7 +149,7 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
   }
   const auth = text(context, 'auth') ?? changes.ingest?.auth ?? stage.ingest.auth;
   if (auth !== 'none' && auth !== 'iam') throw new Error(`auth \`${auth}\` is not known (known: none, iam)`);
-  const ingest = { ...stage.ingest, ...changes.ingest, auth };
+  const ingest: IngestConfig = { ...stage.ingest, ...changes.ingest, auth };
   return {
     ...stage,
     stream: streamConfig(text(context, 'stream')) ?? changes.stream ?? stage.stream,

@@ -11,7 +11,7 @@ from transcript import NAMES, heading, run, running, say
 
 DEADLINE_S = 120
 # The emulator answers about ten requests a second, and each of the functions' calls takes it milliseconds.
-LOAD = ["--seconds", "10", "--rate", "5", "--patience", "3"]
+LOAD = ["--seconds", "15", "--rate", "5", "--patience", "3"]
 # Overrides of the recipes' keys, in the environment of functions and of `accept`. As in `run.py`, a put gets more time. Dispatch is
 # slower than the source. An event that always fails is called five times, not for hours, and clocks differ by what the emulator takes.
 OVERRIDES = {
