@@ -60,9 +60,10 @@ def accept(recipe: str, deployment: Deployment, functions: pathlib.Path, tidegat
     say("$ cdk deploy", *(f"-c {setting}" for setting in context))
     say(f"{NAME}: {status}, {len(deployment.resources())} resources")
     deployment.update_mapping(Enabled=False)
+    log = deployment.folder / f"{recipe}.log"
     stack = ["--stack", NAME, "--endpoint-url", deployment.url]
-    with running([tidegate, "mapping", *stack, "--data", deployment.folder / recipe], DEADLINE_S, deployment.folder / f"{recipe}.log"):
+    with running([tidegate, "mapping", *stack, "--data", deployment.folder / recipe], DEADLINE_S, log):
         accepted = run([tidegate, "accept", recipe, "--url", deployment.ingest_url(), *stack, *options])
-    assert accepted.returncode == 0, f"{recipe} is accepted"
+    assert accepted.returncode == 0, f"{recipe} is not accepted; the mapping printed:\n{log.read_text()[-4000:]}"
     reasons = re.findall(r"^SKIP  .*\n +(.*)", accepted.stdout, re.MULTILINE)
     assert all(reason.startswith(REASONS) for reason in reasons), reasons

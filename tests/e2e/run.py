@@ -1,11 +1,10 @@
 """`make e2e`: deploys the stack of `cdk/` to an emulator of AWS, sends traffic to its Function URL, changes it, inspects it,
-destroys it.
+destroys it. Then it runs `tidegate accept` against each recipe's deployment.
 
 It prints a transcript and fails at the first difference from what is expected.
 """
 
 import argparse
-import contextlib
 import gzip
 import json
 import os
@@ -59,17 +58,17 @@ def main() -> None:
     given = arguments.parse_args()
     functions, tidegate = given.functions.resolve(), given.tidegate.resolve()
 
-    with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
         NAMES.update({str(tidegate): "tidegate", str(folder): "$TMP", str(ROOT): "."})
         heading("The binaries")
         for name in BINARIES:
             check_glibc(name, functions / name / "bootstrap")
         port = free_port()
         faults = Faults(port)
-        url = stack.enter_context(ministack(folder / "ministack.log", port, faults.url))
-        NAMES[url] = "$AWS"
-        Run(Deployment(url, faults.url, folder), faults, functions, tidegate, folder).all()
+        with ministack(folder / "ministack.log", port, faults.url) as url:
+            NAMES[url] = "$AWS"
+            Run(Deployment(url, faults.url, folder), faults, functions, tidegate, folder).all()
         say("\nAll as expected.")
         if given.transcripts:
             write_into(given.transcripts / "e2e.md")

@@ -38,8 +38,9 @@ pub(crate) struct AcceptOptions {
     stack: crate::open::StackOptions,
     /// Listen here as the target of dispatch, for event-bridge
     ///
-    /// The deployment at --url must send to http://ADDRESS/graphql, at this
-    /// command's keys `dispatch.rate_per_second` and `dispatch.max_attempts`.
+    /// The deployment at --url must send to the path /graphql there, by the keys
+    /// `dispatch.rate_per_second` and `dispatch.max_attempts` that this command
+    /// has from the recipe and its environment.
     #[arg(long, value_name = "ADDRESS", requires = "url", verbatim_doc_comment)]
     target: Option<SocketAddr>,
     /// How long each load takes
