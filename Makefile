@@ -45,10 +45,10 @@ test-emulator: $(TOOLS)/installed $(KINESIS_LOCAL)/installed ## the AWS adapters
 	MINISTACK=$(TOOLS)/bin/ministack KINESIS_LOCAL=$(KINESIS_LOCAL)/node_modules/kinesis-local \
 		cargo test --package tests --features aws --test aws --locked
 
-e2e: functions $(CDK_MODULES) ## the stack deployed to an emulator of AWS, driven, changed, looked at, destroyed
+e2e: functions $(CDK_MODULES) ## the stack deployed to an emulator of AWS, driven, changed, looked at, destroyed; then each recipe, accepted
 	cargo build --locked --package tidegate --features aws
 	$(TOOLS)/bin/python tests/e2e/run.py --functions $(TARGET)/functions --tidegate $(TARGET)/debug/tidegate \
-		$(if $(TRANSCRIPT),--transcript $(TRANSCRIPT))
+		$(if $(TRANSCRIPTS),--transcripts $(TRANSCRIPTS))
 
 cargo-lambda: functions ## every fixture through `cargo lambda invoke`
 	PATH="$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/e2e/cargo_lambda.py --functions $(TARGET)/functions

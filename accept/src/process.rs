@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -50,9 +51,17 @@ impl LocalRun {
         let mut target = None;
         let mut variables = Vec::new();
         if config.dispatch.enabled {
-            let started = GraphqlTarget::start(config.dispatch.rate_per_second).await?;
+            let started =
+                GraphqlTarget::start((Ipv4Addr::LOCALHOST, 0).into(), config.dispatch.rate_per_second)
+                    .await?;
             variables.push((Dispatch::URL_VARIABLE, started.url()));
-            variables.extend(target::FAST_RETRIES.map(|(name, value)| (name, value.to_owned())));
+            let mut fast = config.dispatch.clone();
+            target::retry_fast(&mut fast);
+            variables.extend([
+                ("TIDEGATE__DISPATCH__MAX_ATTEMPTS", fast.max_attempts.to_string()),
+                ("TIDEGATE__DISPATCH__BACKOFF_MS", fast.backoff_ms.to_string()),
+                ("TIDEGATE__DISPATCH__BACKOFF_MOST_MS", fast.backoff_most_ms.to_string()),
+            ]);
             target = Some(started);
         }
         Self::spawn(program, recipe, data, &variables, target).await

@@ -75,6 +75,27 @@ fn a_running_deployment_is_accepted_by_its_url_and_its_data() {
 }
 
 #[test]
+fn a_deployment_that_dispatches_to_this_command_is_accepted_at_a_lower_rate() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let dispatch = "rate_per_second = 25\nguard_ms = 400\nmax_attempts = 4\nbackoff_ms = 250";
+    let recipe = include_str!("../../recipes/event-bridge.toml")
+        .replace("https://target.invalid/graphql", &format!("http://{target}/graphql"))
+        .replace("rate_per_second = 25", dispatch);
+    let site = crate::site().configuration(&recipe);
+    let pipeline = site.start();
+    let data = site.data();
+    let data = ["--data", data.to_str().unwrap()];
+    let arguments = ["event-bridge", "--url", &pipeline.url, "--target", &target, "--rate", "40"];
+    let variables = [("TIDEGATE__DISPATCH__MAX_ATTEMPTS", "4")];
+    let (output, printed) = accept(&[&arguments[..], &data[..]].concat(), &variables);
+    assert!(output.status.success() && printed.contains("event-bridge: 11 PASS, 0 FAIL"), "{printed}");
+    assert!(printed.contains("as --rate allows: the document's rate is 50 a second"), "{printed}");
+    // Without a target, what it would see is not tried.
+    let (_, printed) = accept(&[&arguments[..3], &data[..]].concat(), &variables);
+    assert_eq!(printed.matches("needs the target").count(), 6, "{printed}");
+}
+
+#[test]
 fn a_deployment_of_another_configuration_is_not_accepted_and_the_line_names_the_key() {
     let site = crate::site();
     let pipeline = site.start();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use operate::deployment::Deployment;
 use serde_json::{Value, json};
+use shared::config::Dispatch;
 use shared::digest::sha256;
 use shared::format::item::{DELIVERED, DISPATCH_ATTEMPTS, DISPATCH_REASON, FAILED};
 use tokio::time::{Instant, sleep};
@@ -31,8 +32,7 @@ const LIMITED: &str = "Rate-limited: events from source may flow more frequently
 const PROCESSED: &str = "Mark event as processed in DB";
 const RETRIED: &str = "Failure (rate limit, error, timeout): retry with exponential backoff";
 const DEAD: &str = "Max retries reached: dead letter queue";
-const NEEDS_TARGET: &str =
-    "needs a local run: without --url this command also starts the target, which counts calls and fails some";
+const NEEDS_TARGET: &str = "needs the target, which counts calls and fails some: --target ADDRESS starts it where the deployment sends to";
 
 pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
     let tenant = run.config.tenants.default.as_ref().map_or_else(|| "source".to_owned(), ToString::to_string);
@@ -72,7 +72,7 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
         let places = if log.is_some() { "item and log" } else { "item (the log: needs the process)" };
         anyhow::Ok(format!("traceparent {TRACE}, sent with the event, is in {places}"))
     });
-    let target = run.process.as_deref().and_then(LocalRun::target);
+    let target = run.dispatch_target.clone();
     if let Some(target) = &target {
         check!(run, BRAND, async {
             let key = format!("{tenant}/{id}");
@@ -259,28 +259,35 @@ async fn dispatched<D: Deployment>(run: &mut Run<'_, D>, tenant: &str, target: &
         anyhow::Ok(format!("the dispatch_status of {} items is {DELIVERED}", sent.len()))
     });
     let (fails, refused) = (run.new_name("fails"), run.new_name("refused"));
+    let attempts = run.config.dispatch.max_attempts;
     check!(run, RETRIED, async {
         let key = format!("{tenant}/{fails}");
         let calls = until("the event that always fails was not called often enough", soon, || {
-            target.seen().calls.get(&key).filter(|calls| calls.len() >= target::ATTEMPTS).cloned()
+            target.seen().calls.get(&key).filter(|calls| calls.len() >= attempts as usize).cloned()
         });
         let calls = calls.await?;
-        let log = run.process.as_deref().map(LocalRun::log).unwrap_or_default();
-        let waits = waits(&log, &fails);
         let gaps: Vec<_> = calls.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        backs_off(&waits, &gaps)?;
+        let waited = match run.process.as_deref() {
+            Some(process) => {
+                let waits = waits(&process.log(), &fails);
+                backs_off(&waits, &gaps, &run.config.dispatch)?;
+                format!(
+                    "waits for an event that always fails, at random up to a limit that doubles: {waits:.1?}"
+                )
+            }
+            None => "how long it waited for an event that always fails is in the dispatcher's log".to_owned(),
+        };
         let failures = target.seen().failures.clone();
         for kind in [target::RATE, target::STATUS, target::CODE, target::TIME_OUT, target::AWAY] {
             ensure!(failures.contains_key(kind), "no call failed by `{kind}`: {failures:?}");
         }
         anyhow::Ok(format!(
-            "calls that failed on purpose: {failures:?}\nwaits for an event that always fails, at random up to a limit that \
-             doubles: {waits:.1?}\nbetween its calls: {gaps:.1?}"
+            "calls that failed on purpose: {failures:?}\n{waited}\nbetween its calls: {gaps:.1?}"
         ))
     });
     check_stored!(run, stored, DEAD, async {
         let mut found = Vec::new();
-        for (id, attempts, reason) in [(&fails, target::ATTEMPTS, "503"), (&refused, 1, "BAD_USER_INPUT")] {
+        for (id, attempts, reason) in [(&fails, attempts, "503"), (&refused, 1, "BAD_USER_INPUT")] {
             let item = stored.dispatched(tenant, id, FAILED, soon).await?;
             let noted = text(&item, DISPATCH_REASON)?;
             ensure!(item[DISPATCH_ATTEMPTS] == attempts, "{id} has {} attempts", item[DISPATCH_ATTEMPTS]);
@@ -327,14 +334,15 @@ fn waits(log: &str, id: &str) -> Vec<Duration> {
 
 /// Each wait is at most its limit, which doubles; some are longer than the first limit; and no call came before its wait was
 /// over.
-fn backs_off(waits: &[Duration], gaps: &[Duration]) -> anyhow::Result<()> {
+fn backs_off(waits: &[Duration], gaps: &[Duration], dispatch: &Dispatch) -> anyhow::Result<()> {
+    let attempts = dispatch.max_attempts as usize;
     ensure!(
-        waits.len() == target::ATTEMPTS - 1 && gaps.len() >= waits.len(),
-        "{} waits and {} calls were expected: {waits:?}",
-        target::ATTEMPTS - 1,
-        target::ATTEMPTS
+        waits.len() == attempts - 1 && gaps.len() >= waits.len(),
+        "{} waits and {attempts} calls were expected: {waits:?}",
+        attempts - 1
     );
-    let mut limit = target::BACKOFF;
+    let [first, most] = [dispatch.backoff_ms, dispatch.backoff_most_ms].map(Duration::from_millis);
+    let mut limit = first;
     for (number, (wait, gap)) in waits.iter().zip(gaps).enumerate() {
         ensure!(
             *wait <= limit,
@@ -342,11 +350,11 @@ fn backs_off(waits: &[Duration], gaps: &[Duration]) -> anyhow::Result<()> {
             number + 1
         );
         ensure!(*gap + ROUNDED >= *wait, "the call after wait {} of {wait:?} came after {gap:?}", number + 1);
-        limit = (limit * 2).min(target::BACKOFF_MOST);
+        limit = (limit * 2).min(most);
     }
     let longest = waits.iter().max().copied().unwrap_or_default();
     // That all nine are by chance this short happens once in a hundred million runs.
-    ensure!(longest > target::BACKOFF, "the waits do not become longer: {waits:?}");
+    ensure!(longest > first, "the waits do not become longer: {waits:?}");
     Ok(())
 }
 
@@ -367,6 +375,9 @@ mod tests {
     #[test]
     fn waits_that_are_constant_or_not_waited_for_are_no_backoff() {
         let ms = |all: [u64; 9]| all.map(Duration::from_millis);
+        let mut dispatch = Dispatch::default();
+        target::retry_fast(&mut dispatch);
+        let backs_off = |waits: &[Duration], gaps: &[Duration]| backs_off(waits, gaps, &dispatch);
         let good = ms([250, 100, 900, 2_000, 4_000, 10, 4_000, 3_000, 1]);
         backs_off(&good, &good).unwrap();
         let error = |waits: &[Duration], gaps: &[Duration]| backs_off(waits, gaps).unwrap_err().to_string();

@@ -179,7 +179,8 @@ async fn concurrency<D: Deployment>(run: &mut Run<'_, D>) {
         let event = json!({"id": format!("e{number}"), "payload": format!("payload {number}")});
         Call::json("/events", &event).header("X-Tenant-ID", &tenant)
     };
-    let load = Load::at_once(&run.client, (0..AT_ONCE).map(|number| event(number / SENDERS))).await;
+    let count = run.at_once(AT_ONCE).next_multiple_of(SENDERS);
+    let load = Load::at_once(&run.client, (0..count).map(|number| event(number / SENDERS))).await;
     let within = run.soon();
     check_stored!(run, stored, "Store events safely for concurrent use", async {
         let seen = load.accepted()?;
@@ -188,7 +189,7 @@ async fn concurrency<D: Deployment>(run: &mut Run<'_, D>) {
             "this client had no more than {} requests open",
             load.most_open()
         );
-        let ids: BTreeSet<_> = (0..AT_ONCE / SENDERS).map(|number| format!("e{number}")).collect();
+        let ids: BTreeSet<_> = (0..count / SENDERS).map(|number| format!("e{number}")).collect();
         let found = stored.archived_alone(std::slice::from_ref(&tenant), &ids, within).await?;
         have_own_payloads(&found)?;
         anyhow::Ok(format!(

@@ -94,7 +94,6 @@ async fn validated<D>(run: &Run<'_, D>) -> anyhow::Result<String> {
         (json(b"{\"type\":"), 400, "malformed_json"),
         (json(b"\"text\""), 400, "not_an_object"),
         (json(b"[]"), 400, "batch_empty"),
-        (json(b"{\"type\":\"\xff\"}"), 400, "not_utf8"),
         (json(b"{\"event_id\":true}"), 400, "event_id_invalid"),
         (json(b"{\"tenant_id\":\"no/slash\"}"), 400, "tenant_invalid"),
         (Call::post("/events", "image/png", "x"), 415, "media_type_unsupported"),
@@ -105,6 +104,11 @@ async fn validated<D>(run: &Run<'_, D>) -> anyhow::Result<String> {
         refused(&run.client, call, status, code).await?;
         seen.push(format!("{status} {code}"));
     }
+    // NDJSON, because a Function URL replaces bytes that are not UTF-8 in a body that it takes for text.
+    let not_utf8 = Call::post("/events", "application/x-ndjson", &b"{\"type\":\"\xff\"}"[..]);
+    let answer = refused(&run.client, not_utf8, 422, "batch_rejected").await?;
+    ensure!(answer.json()["events"][0]["code"] == "not_utf8", "`not_utf8` was expected: {answer}");
+    seen.push("422 not_utf8".to_owned());
     Ok(seen.join(", "))
 }
 
@@ -197,16 +201,17 @@ async fn fields<D: Deployment>(
 /// Returns how many were accepted.
 async fn burst<D: Deployment>(run: &mut Run<'_, D>) -> u64 {
     let tenant = run.new_name("accept-burst");
+    let count = run.at_once(BURST);
     let load = Load::at_once(
         &run.client,
-        (0..BURST).map(|number| {
+        (0..count).map(|number| {
             let event = json!({"event_id": format!("e{number}"), "type": "reading", "celsius": number});
             Call::json("/events", &event).header("X-Tenant-ID", &tenant)
         }),
     );
     let load = load.await;
     run.report.check("Traffic is bursty", load.accepted());
-    let ids: BTreeSet<_> = (0..BURST).map(|number| format!("e{number}")).collect();
+    let ids: BTreeSet<_> = (0..count).map(|number| format!("e{number}")).collect();
     let within = run.soon();
     check_stored!(run, stored, "Events must be stored reliably for later consumption", async {
         let found = stored.archived_alone(std::slice::from_ref(&tenant), &ids, within).await?;

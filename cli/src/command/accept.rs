@@ -1,5 +1,6 @@
 //! `tidegate accept`: the acceptance of a recipe's document, line by line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +36,12 @@ pub(crate) struct AcceptOptions {
     #[cfg(feature = "aws")]
     #[command(flatten)]
     stack: crate::open::StackOptions,
+    /// Listen here as the target of dispatch, for event-bridge
+    ///
+    /// The deployment at --url must send to the path /graphql there, with the
+    /// keys of `[dispatch]` that this command has from recipe and environment.
+    #[arg(long, value_name = "ADDRESS", requires = "url", verbatim_doc_comment)]
+    target: Option<SocketAddr>,
     /// How long each load takes
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
@@ -128,6 +135,7 @@ async fn against<D: Deployment>(
         patience: options.patience,
         deployment,
         process,
+        dispatch_target: options.target,
     };
     let mut unwritten = None;
     let mut show = |line: &Line| {
