@@ -105,6 +105,8 @@ class Options:
         self.status("refused", "delivered")
         again = sorted(key for key, times in self.target.times.items() if times > 1)
         assert again == [], f"each once: {again}"
+        keys = {(f"tenants/{tenant}", f"processed_logs/{event}") for tenant, event in self.sender.expected - self.before}
+        assert eventually("each item is marked", self.delivered, lambda found: found >= keys) == keys, "no other item is marked"
         say(f"{len(self.target.taken)} events are at the target, each once, and the item of each says `delivered`")
 
     def all_taken(self) -> None:
@@ -114,6 +116,12 @@ class Options:
 
     def status(self, event: str, status: str) -> None:
         name = ("tenants/acme", f"processed_logs/{event}")
-        look = lambda: self.deployment.stored().items()[name]  # noqa: E731
-        item = eventually(f"{event} is {status}", look, lambda item: item.get("dispatch_status", {}).get("S") == status)
+        item = eventually(f"{event} is {status}", lambda: self.deployment.stored().items().get(name, {}), lambda item: self.status_of(item) == status)
         say(f"item of {event}: {json.dumps({name: next(iter(value.values())) for name, value in item.items() if name.startswith('dispatch_')})}")
+
+    def delivered(self) -> set[tuple[str, str]]:
+        return {name for name, item in self.deployment.stored().items().items() if self.status_of(item) == "delivered"}
+
+    @staticmethod
+    def status_of(item: dict) -> str | None:
+        return item.get("dispatch_status", {}).get("S")
