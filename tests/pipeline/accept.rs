@@ -89,7 +89,9 @@ fn a_deployment_that_dispatches_to_this_command_is_accepted_at_a_lower_rate() {
     let variables = [("TIDEGATE__DISPATCH__MAX_ATTEMPTS", "4")];
     let (output, printed) = accept(&[&arguments[..], &data[..]].concat(), &variables);
     assert!(output.status.success() && printed.contains("event-bridge: 13 PASS, 0 FAIL"), "{printed}");
-    assert!(printed.contains("the source sent 40.0 a second"), "{printed}");
+    let (_, rate) = printed.split_once("the source sent ").unwrap();
+    let rate: f64 = rate.split_once(' ').unwrap().0.parse().unwrap();
+    assert!((30.0..45.0).contains(&rate), "not about 40 a second: {printed}");
     // Without a target, what it would see is not tried.
     let (_, printed) = accept(&[&arguments[..3], &data[..]].concat(), &variables);
     assert_eq!(printed.matches("needs the target").count(), 6, "{printed}");
