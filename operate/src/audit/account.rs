@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use shared::format::content_hash::is_same;
 use shared::id::{EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
@@ -277,7 +278,7 @@ impl<'a> FactIndex<'a> {
                 (true, true) => Holder::ItselfAndFailed,
                 (false, _) => Holder::Itself,
             }
-        } else if case.content_hash.as_ref() == Some(&item.content_hash) {
+        } else if case.content_hash.as_ref().is_some_and(|hash| is_same(hash, &item.content_hash)) {
             Holder::SameContent
         } else {
             Holder::OtherContent
