@@ -123,9 +123,10 @@ pub fn unpack(data: &[u8], id_members: &[String]) -> Result<UnpackedRecord, Unde
     for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
         // The library does not nest. A reader that followed nested aggregates could be made to recurse.
         let is_nested = kpl::is_aggregate(&user_record.data);
-        let read = match is_nested {
-            true => Err(Undecodable::NestedAggregate),
-            false => record.read(&user_record.data, id_members),
+        let read = if is_nested {
+            Err(Undecodable::NestedAggregate)
+        } else {
+            record.read(&user_record.data, id_members)
         };
         match read {
             Ok(()) => {}
