@@ -65,7 +65,10 @@ impl<'a> Decimal<'a> {
     }
 
     pub(crate) fn integer(&self) -> Option<i64> {
-        self.plain(LONGEST_INTEGER)?.parse().ok()
+        // Without this, each fraction would be written to see that it is one.
+        let is_integer =
+            matches!(self.point, Point::At(point) if point >= self.digits.map(length).iter().sum());
+        if is_integer { self.plain(LONGEST_INTEGER)?.parse().ok() } else { None }
     }
 
     /// Appends bytes that only this value has, and of which no two are the beginning of each other.
