@@ -78,7 +78,7 @@ pub const WORDS: &[&str] = &[
 /// aggregate of user records, cut at each byte `1e`. Those can be wrapped, too.
 pub fn check(input: &[u8]) {
     let data = wrapped(input, 2);
-    match record::unpack(&data) {
+    match record::unpack(&data, &[]) {
         Ok(record) => {
             assert!(record.entries.len() <= record::RECORD_EVENTS);
             every_line_has_an_entry(&data, &record.entries);
@@ -179,7 +179,7 @@ fn unpacked_events_survive_packing(record: &UnpackedRecord) {
     let read = events(&record.entries);
     if !read.is_empty() {
         let packed = record::pack(&read.iter().map(Event::line).collect::<Vec<_>>());
-        let again = record::unpack(&packed).unwrap();
+        let again = record::unpack(&packed, &[]).unwrap();
         assert_eq!(again.entries.len(), read.len());
         assert_eq!(events(&again.entries), read);
     }

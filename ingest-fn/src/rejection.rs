@@ -49,7 +49,7 @@ pub(crate) enum Rejection {
     #[error("{0}")]
     EventIdInvalid(String),
     #[error("the header `{0}` is not UTF-8 text")]
-    HeaderNotText(&'static str),
+    HeaderNotText(String),
     #[error(
         "media type {given} cannot be read (accepted: application/json, application/x-ndjson, text/plain)"
     )]

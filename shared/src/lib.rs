@@ -8,6 +8,7 @@
 //! | [`client_object`] | a client's JSON object, read into the parts of an event |
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`json`] | JSON as text: white space, depth and surrogates |
+//! | [`canonical`] | a JSON value as bytes that do not depend on its spelling; `decimal`: a number's exact value |
 //! | [`objects`] | the port to object storage, with its S3 adapter |
 //! | [`archive`] | one tenant's part of the archive, read back |
 //! | [`origin`] | positions on the stream |
@@ -26,8 +27,10 @@
 
 pub mod archive;
 pub mod backoff;
+pub mod canonical;
 pub mod client_object;
 pub mod config;
+mod decimal;
 pub mod digest;
 pub mod environment;
 pub mod fields;
