@@ -36,7 +36,7 @@ pub struct ClientObject {
 /// JSON that is no event.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidObject {
-    #[error("not JSON: {0}")]
+    #[error("not a JSON object: {0}")]
     NotJson(#[source] serde_json::Error),
     #[error("not a JSON object")]
     NotAnObject,

@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(readable(r#""\\ud83d""#).unwrap(), r#""\\ud83d""#);
     }
 
-    /// The rule of the OpenX JSON SerDe: it fails on an object that has a name twice.
+    /// The rule of the reader that Athena uses: it fails on an object that has a name twice.
     fn has_a_name_twice(json: &RawValue) -> bool {
         struct Pairs<'a>(Vec<(String, &'a RawValue)>);
 
