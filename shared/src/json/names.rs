@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Up to this many names are compared each with each. That is faster than sorting them.
+/// Up to this many names are compared each with each. That is faster than sorting.
 const FEW: usize = 12;
 
 /// The members of all objects that are open, while a text is written.
@@ -41,7 +41,7 @@ impl<'a> Names<'a> {
     pub(super) fn close(&mut self) {
         let first = self.objects.pop().expect("only what was opened is closed");
         let members = &mut self.members[first..];
-        if !are_few_and_distinct(members) {
+        if !are_surely_distinct(members) {
             members.sort_unstable_by(|one, other| (&one.name, one.start).cmp(&(&other.name, other.start)));
             let pairs = members.windows(2).filter(|pair| pair[0].name == pair[1].name);
             self.overridden.extend(pairs.map(|pair| pair[0].start..pair[0].end));
@@ -69,9 +69,26 @@ impl<'a> Names<'a> {
     }
 }
 
-fn are_few_and_distinct(members: &[Member<'_>]) -> bool {
-    let is_new = |(index, member): (usize, &Member<'_>)| {
-        members[..index].iter().all(|earlier| earlier.name != member.name)
-    };
-    members.len() <= FEW && members.iter().enumerate().all(is_new)
+/// Whether no two names are equal, if that can be seen without sorting the names.
+fn are_surely_distinct(members: &[Member<'_>]) -> bool {
+    if members.len() <= FEW {
+        let is_new = |(index, member): (usize, &Member<'_>)| {
+            members[..index].iter().all(|earlier| earlier.name != member.name)
+        };
+        return members.iter().enumerate().all(is_new);
+    }
+    let mut fingerprints: Vec<_> = members.iter().map(|member| fingerprint(member.name.as_bytes())).collect();
+    fingerprints.sort_unstable();
+    fingerprints.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// Equal names have equal fingerprints. A client that makes others equal, too, only makes us sort its names.
+fn fingerprint(name: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return u64::from_le_bytes(*first).rotate_left(31) ^ u64::from_le_bytes(*last) ^ name.len() as u64;
+    }
+    let mut padded = [0; 8];
+    padded[..name.len()].copy_from_slice(name);
+    padded[7] = name.len().to_le_bytes()[0];
+    u64::from_le_bytes(padded)
 }
