@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use shared::client_object::ClientObject;
 use shared::format::archive_line::ArchiveLine;
+use shared::format::event_line::Event;
 use shared::format::facts::{Facts, Source};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::Origin;
@@ -111,13 +112,19 @@ fn how_long_an_object_takes() {
     let members: Vec<_> = (0..200).map(|n| format!("\"name{n}\":{n},")).collect();
     let wide = format!("{{\"text\":\"x\",\"m\":{{{}\"n\":1}}}}", members.concat());
     let text = format!(r#"{{"id":"1","text":"{}"}}"#, "It was the best of times. ".repeat(300));
+    let line = String::from_utf8(line(0, &webhook)).unwrap();
     for (name, json) in [("small", small), ("webhook", &webhook), ("200 members", &wide), ("text", &text)] {
-        let round = || {
-            let start = Instant::now();
-            (0..1_000).for_each(|_| drop(black_box(ClientObject::parse(black_box(json)))));
-            start.elapsed()
-        };
-        let best = (0..20).map(|_| round()).min().unwrap_or(Duration::MAX);
-        println!("{name:12} {:5} bytes: {:.2} µs", json.len(), best.as_secs_f64() * 1_000.0);
+        print_time(name, json, |json| drop(black_box(ClientObject::parse(json))));
     }
+    print_time("event line", &line, |line| drop(black_box(serde_json::from_str::<Event>(line))));
+}
+
+fn print_time(name: &str, json: &str, read: impl Fn(&str)) {
+    let round = || {
+        let start = Instant::now();
+        (0..1_000).for_each(|_| read(black_box(json)));
+        start.elapsed()
+    };
+    let best = (0..20).map(|_| round()).min().unwrap_or(Duration::MAX);
+    println!("{name:12} {:5} bytes: {:.2} µs", json.len(), best.as_secs_f64() * 1_000.0);
 }
