@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::stretch::stretches;
+use super::stretch::{is_separator, stretches};
 
 /// The digits that a card number has.
 const DIGITS: RangeInclusive<usize> = 13..=19;
@@ -13,7 +13,6 @@ pub(super) fn find(text: &[u8]) -> Vec<Range<usize>> {
     for stretch in stretches(text, *DIGITS.start()) {
         let groups = groups(text, stretch);
         // A run has one separator between two groups.
-        let is_separator = |byte| matches!(byte, b' ' | b'-' | b'.');
         let runs = groups.chunk_by(|one, next| next.start == one.end + 1 && is_separator(text[one.end]));
         runs.for_each(|run| in_run(text, outside_words(text, run), &mut found));
     }

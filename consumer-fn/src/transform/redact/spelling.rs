@@ -6,6 +6,9 @@
 
 use std::ops::Range;
 
+/// An en dash or a minus. It is no hyphen: `100–2000` is a range.
+pub(super) const DASH: char = '\x1f';
+
 /// A text in the one spelling.
 #[derive(Debug)]
 pub(super) struct Spelling {
@@ -89,7 +92,8 @@ fn meaning(char: char) -> Meaning {
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
             Meaning::Char(' ')
         }
-        '\u{2010}'..='\u{2013}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => Meaning::Char('-'),
+        '\u{2010}'..='\u{2012}' | '\u{fe63}' => Meaning::Char('-'),
+        '\u{2013}' | '\u{2212}' => Meaning::Char(DASH),
         // Arabic and Persian digits.
         '\u{660}'..='\u{669}' => digit(0x660),
         '\u{6f0}'..='\u{6f9}' => digit(0x6f0),

@@ -12,7 +12,7 @@ use crate::transform::redact::phone::Phones;
 use crate::transform::redact::{Redactor, built_in, card};
 
 /// Texts of the pieces that numbers have, and of their neighbours.
-pub(super) const NUMBERS: &str = r"([0-9]{1,4}|[ ().+@/-]|[ -]|a|_|:|é|555-0199|555 555 |[+]49|4111|4111 1111 1111 1111|5500005555555559){0,24}";
+pub(super) const NUMBERS: &str = r"([0-9]{1,4}|[ ().+@/-]|[ -]|\x1f|a|_|:|é|555-0199|555 555 |[+]49|4111|4111 1111 1111 1111|5500005555555559){0,24}";
 
 /// Texts of the pieces that addresses have.
 pub(super) const ADDRESSES: &str = r"([a-c]{1,2}|[0-9]|[.@ -]|@[a-z]{1,2}[.]|[.][a-z]{2}|[+_:<%/]){0,24}";
@@ -24,7 +24,7 @@ static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// A run of digits, with at most one separator between two of them.
-static RUN: LazyLock<Regex> = LazyLock::new(|| built_in(r"(?-u)\b[0-9](?:[ .-]?[0-9]){12,}\b"));
+static RUN: LazyLock<Regex> = LazyLock::new(|| built_in(r"(?-u)\b[0-9](?:[ .\x1f-]?[0-9]){12,}\b"));
 static PHONES: LazyLock<Phones> = LazyLock::new(Phones::new);
 
 pub(super) fn phones(text: &str) -> Vec<Range<usize>> {
@@ -42,7 +42,7 @@ pub(super) fn spelled(text: &str, seed: u64) -> String {
     let other = |(index, char): (usize, char)| {
         let choices: &[&str] = match char {
             ' ' => &["\u{a0}", "\u{202f}", "\u{3000}", "%20", r"\u00a0"],
-            '-' => &["\u{2010}", "\u{2011}", "\u{2212}", "－", r"\u2011"],
+            '-' => &["\u{2010}", "\u{2011}", "\u{2012}", "－", r"\u2011"],
             '+' => &["＋", "%2B", r"\u002b"],
             '(' => &["（", "%28"],
             ')' => &["）", "%29"],
