@@ -395,9 +395,8 @@ impl From<Unpublished> for Rejection {
 impl From<InvalidObject> for Rejection {
     fn from(error: InvalidObject) -> Self {
         match error {
-            // The error for a value of another type quotes the value, which may be as long as the body.
-            InvalidObject::NotAnObject(error) if error.is_data() => Self::NotAnObject,
-            InvalidObject::NotAnObject(error) => Self::MalformedJson(error),
+            InvalidObject::NotAnObject => Self::NotAnObject,
+            InvalidObject::NotJson(error) => Self::MalformedJson(error),
             InvalidObject::Unreadable(error) => Self::JsonUnreadable(error),
             InvalidObject::Tenant(error) => error.into(),
             error @ InvalidObject::TenantNotAString(_) => Self::TenantInvalid(error.to_string()),

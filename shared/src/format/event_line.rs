@@ -144,6 +144,15 @@ mod tests {
     }
 
     #[test]
+    fn a_foreign_line_that_some_reader_could_not_read_is_made_readable_or_refused() {
+        let foreign = |from, to| serde_json::from_str::<Event>(&GOLDEN.replace(from, to));
+        let event = foreign(r#""b":1.0"#, r#""a":{"b":1,"b":2},"b":1e400"#).unwrap();
+        assert_eq!(event.fields.as_json(), r#"{"b":"1e400","a":[1e2]}"#);
+        let error = foreign("01:42:50.234200Z", "01:42:60Z").unwrap_err().to_string();
+        assert!(error.contains("`2024-01-11T01:42:60Z` is not an RFC 3339 time"), "{error}");
+    }
+
+    #[test]
     fn a_newer_version_is_refused_by_name() {
         let line = GOLDEN.replacen("\"v\":1", "\"v\":2", 1);
         let error = serde_json::from_str::<Event>(&line).unwrap_err().to_string();
