@@ -19,7 +19,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept bench chaos model fuzz samples
+.PHONY: help run contract test test-rust test-openapi test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench chaos model fuzz samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,10 +45,10 @@ test-emulator: $(TOOLS)/installed $(KINESIS_LOCAL)/installed ## the AWS adapters
 	MINISTACK=$(TOOLS)/bin/ministack KINESIS_LOCAL=$(KINESIS_LOCAL)/node_modules/kinesis-local \
 		cargo test --package tests --features aws --test aws --locked
 
-e2e: functions $(CDK_MODULES) ## the stack deployed to an emulator of AWS, driven, changed, looked at, destroyed
+e2e: functions $(CDK_MODULES) ## the stack deployed to an emulator of AWS, driven, changed, looked at, destroyed; then each recipe, accepted
 	cargo build --locked --package tidegate --features aws
 	$(TOOLS)/bin/python tests/e2e/run.py --functions $(TARGET)/functions --tidegate $(TARGET)/debug/tidegate \
-		$(if $(TRANSCRIPT),--transcript $(TRANSCRIPT))
+		$(if $(TRANSCRIPTS),--transcripts $(TRANSCRIPTS))
 
 cargo-lambda: functions ## every fixture through `cargo lambda invoke`
 	PATH="$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/e2e/cargo_lambda.py --functions $(TARGET)/functions
@@ -118,6 +118,10 @@ accept: ## minutes of load against the clock, with a transcript, then `make fuzz
 	cargo build --release --locked --package tidegate --package tests --bins
 	cargo run --release --locked --package tests --bin accept
 	$(MAKE) fuzz SECONDS=$(SECONDS)
+
+accepted: ## `tidegate accept` of all five recipes, release build; writes docs/recipes/accepted.md, for a quiet machine
+	cargo build --release --locked --package tidegate
+	tests/accepted.sh $(TARGET)/release/tidegate docs/recipes/accepted.md $(OPTIONS)
 
 bench: ## events a second, accepted and stored; needs wrk (`apt-get install wrk`) and Python
 	cargo build --release --locked --package tidegate

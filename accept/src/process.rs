@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -30,7 +31,12 @@ pub struct LocalRun {
     /// Of dispatch, where the recipe has it.
     target: Option<GraphqlTarget>,
     folder: TempDir,
+    program: PathBuf,
+    recipe: Recipe,
 }
+
+/// Requests that are refused are in the log at this level.
+const LOG_LEVEL: (&str, &str) = ("TIDEGATE__TELEMETRY__LOG_LEVEL", "info,ingest_fn=debug");
 
 impl LocalRun {
     /// Starts `tidegate local` and waits until it listens. `data` is its data folder, if not a temporary one. Variables are
@@ -42,6 +48,37 @@ impl LocalRun {
         config: &Config,
         data: Option<&Path>,
     ) -> anyhow::Result<Self> {
+        let mut target = None;
+        let mut variables = Vec::new();
+        if config.dispatch.enabled {
+            let started =
+                GraphqlTarget::start((Ipv4Addr::LOCALHOST, 0).into(), config.dispatch.rate_per_second)
+                    .await?;
+            variables.push((Dispatch::URL_VARIABLE, started.url()));
+            let mut fast = config.dispatch.clone();
+            target::retry_fast(&mut fast);
+            variables.extend([
+                ("TIDEGATE__DISPATCH__MAX_ATTEMPTS", fast.max_attempts.to_string()),
+                ("TIDEGATE__DISPATCH__BACKOFF_MS", fast.backoff_ms.to_string()),
+                ("TIDEGATE__DISPATCH__BACKOFF_MOST_MS", fast.backoff_most_ms.to_string()),
+            ]);
+            target = Some(started);
+        }
+        Self::spawn(program, recipe, data, &variables, target).await
+    }
+
+    /// Another run of the same recipe, with these variables, in a folder of its own.
+    pub(crate) async fn another(&self, variables: &[(&str, String)]) -> anyhow::Result<Self> {
+        Self::spawn(&self.program, self.recipe, None, variables, None).await
+    }
+
+    async fn spawn(
+        program: &Path,
+        recipe: Recipe,
+        data: Option<&Path>,
+        variables: &[(&str, String)],
+        target: Option<GraphqlTarget>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("tidegate-accept-").tempdir()?;
         let data = data.map_or_else(|| folder.path().join("data"), Path::to_owned);
         let is_new = !data.exists();
@@ -49,17 +86,16 @@ impl LocalRun {
         let mut command = Command::new(program);
         command.args(["local", "--recipe", recipe.name, "--listen", "127.0.0.1:0"].map(OsStr::new));
         command.arg("--data").arg(&data).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let mut target = None;
-        if config.dispatch.enabled {
-            let started = GraphqlTarget::start(config.dispatch.rate_per_second).await?;
-            command.env(Dispatch::URL_VARIABLE, started.url()).envs(target::FAST_RETRIES);
-            target = Some(started);
-        }
+        command.env_remove("RUST_LOG").env(LOG_LEVEL.0, LOG_LEVEL.1);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let mut process = command.kill_on_drop(true).spawn().context("`tidegate local` cannot be started")?;
         let mut stdout = BufReader::new(process.stdout.take().context("it has no stdout")?);
         let url = timeout(START, listening(&mut stdout)).await;
         match url.with_context(|| format!("it does not listen after {} s", START.as_secs())).flatten() {
-            Ok(url) => Ok(Self { process, stdout, url, data, is_new, target, folder }),
+            Ok(url) => {
+                let program = program.to_owned();
+                Ok(Self { process, stdout, url, data, is_new, target, folder, program, recipe })
+            }
             Err(error) => {
                 let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
                 bail!("`tidegate local` did not start: {error:#}: {}", log.trim());

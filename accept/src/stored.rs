@@ -18,8 +18,6 @@ use tokio::time::{Instant, sleep};
 const POLL: Duration = Duration::from_millis(250);
 /// How long after the last event it looks again for second copies: a delivered batch is archived within a window.
 const SECOND_COPY: Duration = Duration::from_secs(4);
-/// Time limit for what should be stored within seconds. It is long, because machines are shared.
-pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) struct Stored<'a, D> {
     deployment: &'a D,
@@ -35,6 +33,8 @@ pub(crate) struct Archived {
     pub(crate) line: ArchiveLine<'static>,
     /// When its object was written. S3 tells it to the second.
     pub(crate) written: Timestamp,
+    /// Its object's key.
+    pub(crate) object: String,
 }
 
 impl Archived {
@@ -53,6 +53,11 @@ impl<'a, D: Deployment> Stored<'a, D> {
         let clock = Clock::system();
         let since = clock.now();
         Self { deployment, clock, since, read: BTreeMap::new() }
+    }
+
+    /// When the acceptance began.
+    pub(crate) fn began(&self) -> Timestamp {
+        self.since
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -120,13 +125,32 @@ impl<'a, D: Deployment> Stored<'a, D> {
         ids: &BTreeSet<String>,
         within: Duration,
     ) -> anyhow::Result<Vec<Archived>> {
+        self.archived(tenants, ids, within, |id| ids.contains(id)).await
+    }
+
+    /// The same of tenants to which nothing else was sent: fails if they have anything else, too.
+    pub(crate) async fn archived_alone(
+        &mut self,
+        tenants: &[String],
+        ids: &BTreeSet<String>,
+        within: Duration,
+    ) -> anyhow::Result<Vec<Archived>> {
+        self.archived(tenants, ids, within, |_| true).await
+    }
+
+    async fn archived(
+        &mut self,
+        tenants: &[String],
+        ids: &BTreeSet<String>,
+        within: Duration,
+        counts: impl Fn(&str) -> bool,
+    ) -> anyhow::Result<Vec<Archived>> {
         let tenants: Vec<_> =
             tenants.iter().map(|tenant| TenantId::parse(tenant)).collect::<Result<_, _>>()?;
         let look = async || {
             self.read_new(&tenants).await?;
-            let is_ours = |archived: &&Archived| {
-                tenants.contains(&archived.line.facts.tenant) && ids.contains(archived.id())
-            };
+            let is_ours =
+                |archived: &&Archived| tenants.contains(&archived.line.facts.tenant) && counts(archived.id());
             Ok(self.read.values().flatten().filter(is_ours).cloned().collect())
         };
         each_once(look, Archived::id, ids, within, SECOND_COPY).await
@@ -153,7 +177,7 @@ impl<'a, D: Deployment> Stored<'a, D> {
                     for member in members {
                         each_line(&member, |line: ArchiveLine<'static>, _| {
                             if line.facts.received_at >= self.since {
-                                lines.push(Archived { line, written });
+                                lines.push(Archived { line, written, object: row.key.clone() });
                             }
                         })?;
                     }
@@ -164,12 +188,12 @@ impl<'a, D: Deployment> Stored<'a, D> {
         Ok(())
     }
 
-    /// The objects under `prefix` that were written since the acceptance began.
-    pub(crate) async fn objects(&self, prefix: &str) -> anyhow::Result<Vec<ListedObject>> {
-        let after = (prefix == "events/").then(|| archive::begin(self.since));
+    /// The objects under `prefix` that were written at `since` or later.
+    pub(crate) async fn objects(&self, prefix: &str, since: Timestamp) -> anyhow::Result<Vec<ListedObject>> {
+        let after = (prefix == "events/").then(|| archive::begin(since));
         let mut objects = Vec::new();
         archive::each_page(self.deployment, prefix, after, |page| objects.extend(page)).await?;
-        objects.retain(|object| object.written >= self.since);
+        objects.retain(|object| object.written >= since);
         Ok(objects)
     }
 
@@ -178,7 +202,7 @@ impl<'a, D: Deployment> Stored<'a, D> {
     }
 }
 
-/// Looks until each of `ids` is found, and once more after `second_copy`: then each must be there once.
+/// Looks until each of `ids` is found, and once more after `second_copy`: then each must be there once, and nothing else.
 async fn each_once<T>(
     mut look: impl AsyncFnMut() -> anyhow::Result<Vec<T>>,
     id: impl Fn(&T) -> &str,
@@ -189,12 +213,11 @@ async fn each_once<T>(
     let end = Instant::now() + within;
     loop {
         let found = look().await?;
-        let count = found.iter().map(&id).collect::<BTreeSet<_>>().len();
-        if count == ids.len() {
-            break;
-        }
+        let found: BTreeSet<_> = found.iter().map(&id).collect();
+        let Some(missing) = ids.iter().find(|id| !found.contains(id.as_str())) else { break };
         if Instant::now() > end {
-            bail!("{count} of {} events are in the archive after {} s", ids.len(), within.as_secs());
+            let (count, within) = (found.len(), within.as_secs());
+            bail!("{count} of {} events are in the archive after {within} s; missing: {missing}", ids.len());
         }
         sleep(POLL).await;
     }
@@ -206,6 +229,9 @@ async fn each_once<T>(
     }
     if let Some((id, count)) = times.into_iter().find(|(_, count)| *count != 1) {
         bail!("{id} is in the archive {count} times");
+    }
+    if let Some(event) = found.iter().find(|event| !ids.contains(id(event))) {
+        bail!("{} is in the archive, and was not sent", id(event));
     }
     Ok(found)
 }
@@ -222,8 +248,17 @@ pub(crate) fn time(item: &Attributes, name: &str) -> anyhow::Result<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// An event that was received at the beginning of time, and was durable so long after.
+    pub(crate) fn archived(tenant: &str, id: &str, object: &str, freshness: Duration) -> Archived {
+        let line = format!(
+            r#"{{"v":1,"id":"{id}","admission_id":"00000000-0000-7000-8000-000000000000","tenant":"{tenant}","tier":"free","source":"text_upload","received_at":"1970-01-01T00:00:00Z","processed_at":"1970-01-01T00:00:00Z","shard":"shardId-000000000000","sequence_number":"1","position":0,"text":"x","fields":{{}}}}"#
+        );
+        let line = serde_json::from_str::<ArchiveLine<'static>>(&line).unwrap();
+        Archived { line, written: Timestamp::default().plus(freshness), object: object.to_owned() }
+    }
 
     /// What is returned when the archive has these events at the first look, the second, and so on.
     async fn looked(looks: &[&[&str]]) -> Result<Vec<String>, String> {
@@ -239,6 +274,8 @@ mod tests {
         assert_eq!(looked(&[&[], &["a"], &["a", "b"], &["a", "b"]]).await.unwrap(), ["a", "b"]);
         let error = looked(&[&["a", "b"], &["a", "b", "a"]]).await.unwrap_err();
         assert_eq!(error, "a is in the archive 2 times");
+        let error = looked(&[&["a", "b"], &["a", "b", "a-2"]]).await.unwrap_err();
+        assert_eq!(error, "a-2 is in the archive, and was not sent");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! away when asked to be, and counts what it takes by idempotency key.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,17 +16,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use shared::config::Dispatch;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// With the defaults, an event that always fails would be called for hours.
-pub(crate) const FAST_RETRIES: [(&str, &str); 3] = [
-    ("TIDEGATE__DISPATCH__MAX_ATTEMPTS", "10"),
-    ("TIDEGATE__DISPATCH__BACKOFF_MS", "250"),
-    ("TIDEGATE__DISPATCH__BACKOFF_MOST_MS", "4000"),
-];
-/// [`FAST_RETRIES`] as a number.
-pub(crate) const ATTEMPTS: usize = 10;
+pub(crate) fn retry_fast(dispatch: &mut Dispatch) {
+    (dispatch.max_attempts, dispatch.backoff_ms, dispatch.backoff_most_ms) = (10, 250, 4_000);
+}
 
 /// An event with this body is refused for good.
 pub(crate) const REFUSED: &str = "is refused by the target";
@@ -67,9 +64,10 @@ pub(crate) struct Seen {
 }
 
 impl GraphqlTarget {
-    pub(crate) async fn start(rate_per_second: f64) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.context("the target of dispatch cannot listen")?;
+    pub(crate) async fn start(listen: SocketAddr, rate_per_second: f64) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(listen).await;
+        let listener =
+            listener.with_context(|| format!("the target of dispatch cannot listen at {listen}"))?;
         let address = listener.local_addr()?;
         #[expect(
             clippy::cast_possible_truncation,

@@ -51,7 +51,7 @@ export interface IngestConfig {
   readonly reservedConcurrency?: number;
   /** Of the URL. `none`: anyone can reach it. `iam`: only callers that the account allows, signed with SigV4. */
   readonly auth: 'none' | 'iam';
-  /** Shift a tenth of the traffic first, and roll back if an alarm fires. */
+  /** Shift a tenth of the traffic first, and roll back if an alarm fires. Emulators have no CodeDeploy: `-c canary=false`. */
   readonly canary: boolean;
   /** X-Ray samples 5 % of requests, which cannot be changed: $0.25 a million requests. */
   readonly tracing: boolean;
@@ -149,13 +149,14 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
   }
   const auth = text(context, 'auth') ?? changes.ingest?.auth ?? stage.ingest.auth;
   if (auth !== 'none' && auth !== 'iam') throw new Error(`auth \`${auth}\` is not known (known: none, iam)`);
+  const ingest: IngestConfig = { ...stage.ingest, ...changes.ingest, auth };
   return {
     ...stage,
     stream: streamConfig(text(context, 'stream')) ?? changes.stream ?? stage.stream,
     consumer: { ...stage.consumer, ...changes.consumer },
     architecture,
     mayBePublic: stage.mayBePublic || changes.mayBePublic === true || text(context, 'public') === 'true',
-    ingest: { ...stage.ingest, ...changes.ingest, auth },
+    ingest: { ...ingest, canary: flag(context, 'canary') ?? ingest.canary },
     namedQueries: text(context, 'namedQueries') !== 'false',
     metricMath: text(context, 'metricMath') !== 'false',
     reads: flag(context, 'reads') ?? stage.reads,

@@ -72,6 +72,12 @@ test('event-streaming scales by itself and is released gradually', () => {
   assert.equal(resources(template, 'AWS::CodeDeploy::DeploymentGroup').length, 1);
 });
 
+test('a recipe is released at once where there is no CodeDeploy', () => {
+  const { template } = deployed('event-streaming', 'dev', { canary: 'false' });
+  assert.deepEqual(resources(template, 'AWS::CodeDeploy::DeploymentGroup'), []);
+  assert.throws(() => stageConfig(contextOf({ canary: 'no' })), /context `canary` must be true or false, not no/);
+});
+
 test('robust-data-processor is public in every stage, because its document asks for it, and traces nothing', () => {
   for (const stage of STAGES) {
     const { template } = deployed('robust-data-processor', stage);

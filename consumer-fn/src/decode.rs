@@ -25,7 +25,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
     let mut bytes = 0;
     for (index, record) in batch.records().iter().enumerate() {
         let start = BatchPosition { record: index, position: 0 };
-        let unpacked = match record::unpack(&record.data) {
+        let unpacked = match record::unpack(&record.data, &config.ids.members) {
             Ok(unpacked) => unpacked,
             Err(reason) => {
                 prefix.quarantined.push(Quarantined::undecodable(start, &reason, record.data.clone()));
@@ -99,7 +99,7 @@ pub fn read_again(
     arrival: Timestamp,
     config: &Config,
 ) -> Vec<(Origin, Result<Event, &'static str>)> {
-    let entries = match record::unpack(data) {
+    let entries = match record::unpack(data, &config.ids.members) {
         Ok(record) => record.entries,
         Err(reason) => return vec![(origin.clone(), Err(reason.code()))],
     };
@@ -133,6 +133,8 @@ fn event(content: Content, arrival: Timestamp, origin: &Origin, config: &Config)
         },
         text: object.text,
         fields: object.fields,
+        is_flattened: object.is_flattened,
+        is_message: false,
         claim_check: None,
         redrive_of: Vec::new(),
     }

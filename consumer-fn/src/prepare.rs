@@ -262,7 +262,7 @@ mod tests {
             let [name, values] =
                 [serde_json::to_string(&name), serde_json::to_string(&values)].map(Result::unwrap);
             let body = format!("{{{name}:{}{values}{}}}", "[".repeat(depth), "]".repeat(depth));
-            let object = ClientObject::parse(&body).unwrap();
+            let object = ClientObject::parse(&body, &[]).unwrap();
             let mut event = admitted(1, "acme", "1", &object.text);
             event.fields = object.fields;
             let mut config = Config::default();

@@ -129,6 +129,8 @@ pub(crate) fn admitted(admission: u128, tenant: &str, id: &str, text: &str) -> E
         },
         text: text.to_owned(),
         fields: Fields::empty(),
+        is_flattened: false,
+        is_message: false,
         claim_check: None,
         redrive_of: Vec::new(),
     }

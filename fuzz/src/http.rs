@@ -150,7 +150,7 @@ fn counting_ids() -> Ids {
 fn check_stored(input: &Input, answer: &FuzzAnswer, ports: &Ports) {
     let mut stored = Vec::new();
     for (partition_key, data) in ports.packed() {
-        for entry in record::unpack(&data).unwrap().entries {
+        for entry in record::unpack(&data, &[]).unwrap().entries {
             match entry {
                 Ok(Content::Event(event)) => {
                     let tenant = event.facts.tenant.as_str();

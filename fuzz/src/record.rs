@@ -81,7 +81,7 @@ pub const WORDS: &[&str] = &[
 /// aggregate of user records, cut at each byte `1e`. Those can be wrapped, too.
 pub fn check(input: &[u8]) {
     let data = wrapped(input, 2);
-    match record::unpack(&data) {
+    match record::unpack(&data, &[]) {
         Ok(record) => {
             assert!(record.entries.len() <= record::RECORD_EVENTS);
             every_line_has_an_entry(&data, &record.entries);
@@ -154,7 +154,7 @@ fn every_line_has_an_entry(data: &[u8], entries: &[Entry]) {
 /// Whether one line is an event.
 fn is_read(line: &[u8]) -> Result<(), ()> {
     let is_event = |record: UnpackedRecord| record.entries.len() == 1 && record.entries[0].is_ok();
-    if line.starts_with(b"{") && record::unpack(line).is_ok_and(is_event) { Ok(()) } else { Err(()) }
+    if line.starts_with(b"{") && record::unpack(line, &[]).is_ok_and(is_event) { Ok(()) } else { Err(()) }
 }
 
 fn is_between_values(bytes: &[u8]) {
@@ -195,7 +195,7 @@ fn unpacked_events_survive_packing(record: &UnpackedRecord) {
     let read = events(&record.entries);
     if !read.is_empty() {
         let packed = record::pack(&read.iter().map(Event::line).collect::<Vec<_>>());
-        let again = record::unpack(&packed).unwrap();
+        let again = record::unpack(&packed, &[]).unwrap();
         assert_eq!(again.entries.len(), read.len());
         assert_eq!(events(&again.entries), read);
     }

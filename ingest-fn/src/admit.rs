@@ -45,10 +45,19 @@ pub(crate) struct Admitted {
     pub(crate) source: Source,
     pub(crate) content_type: ContentType,
     pub(crate) coding: Coding,
-    /// The id of events that bring none, by `Idempotency-Key` or `webhook-id`.
-    pub(crate) idempotency_key: Option<String>,
+    /// What a header names the events, if one does.
+    pub(crate) named: Option<Named>,
     pub(crate) trace: Option<String>,
     pub(crate) received_at: Timestamp,
+}
+
+/// What a header (`ids.headers`) names the event, or what the ids of a batch's events begin with.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+    /// The header is `webhook-id`. As Standard Webhooks define it, a message that is sent again has the same one, whatever
+    /// else changed. All other headers may be used again by mistake.
+    pub(crate) is_message: bool,
 }
 
 /// Decides tenant and tier. With a credential they are its own, and what path and headers name must agree.
@@ -100,7 +109,7 @@ pub(crate) fn admit(raw: &RawRequest<'_>, config: &Config, now: Timestamp) -> Re
         source,
         content_type,
         coding: media::coding(raw.headers)?,
-        idempotency_key: idempotency_key(raw.headers, config.auth.mode)?,
+        named: named(raw.headers, config)?,
         trace: trace(raw.headers),
         received_at: now,
     })
@@ -159,29 +168,37 @@ pub(crate) fn tenant(raw: &RawRequest<'_>) -> Result<Option<TenantId>, Rejection
 /// The tenants that path and header name.
 fn tenants(raw: &RawRequest<'_>) -> impl Iterator<Item = Result<TenantId, Rejection>> {
     let in_path = raw.tenant_in_path.into_iter().map(|tenant| Ok(TenantId::parse(tenant)?));
-    let in_headers = distinct(raw.headers, "x-tenant-id").into_iter();
+    let in_headers = distinct(raw.headers, "x-tenant-id").into_iter().filter(|value| !value.is_empty());
     in_path.chain(in_headers.map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value))?)))
 }
 
-fn idempotency_key(headers: &HeaderMap, mode: AuthMode) -> Result<Option<String>, Rejection> {
-    // Nothing signs `Idempotency-Key`. With it, a signed message that is sent again would be another event.
-    let names: &[&'static str] = match mode {
-        AuthMode::Signature => &[signature::ID],
-        AuthMode::None | AuthMode::ApiKey => &["idempotency-key", signature::ID],
+/// The values of a header. An empty one counts as not sent: it names nothing.
+fn given<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let values = headers.get_all(name).into_iter().map(|value| value.as_bytes().trim_ascii());
+    values.filter(|value| !value.is_empty())
+}
+
+/// By the first of the headers that is given.
+fn named(headers: &HeaderMap, config: &Config) -> Result<Option<Named>, Rejection> {
+    let named = |name: &str| {
+        let value = given(headers, name).next()?;
+        let is_message = name.eq_ignore_ascii_case(signature::ID);
+        let text = str::from_utf8(value).map_err(|_| Rejection::HeaderNotText(name.to_owned()));
+        Some(text.map(|text| Named { name: text.to_owned(), is_message }))
     };
-    for &name in names {
-        if let Some(value) = headers.get(name) {
-            let key = std::str::from_utf8(value.as_bytes()).map_err(|_| Rejection::HeaderNotText(name))?;
-            return Ok(Some(key.to_owned()));
-        }
+    match config.auth.mode {
+        // Nothing signs another header. With one, a signed message that is sent again would be another event.
+        AuthMode::Signature => named(signature::ID),
+        AuthMode::None | AuthMode::ApiKey => config.ids.headers.iter().find_map(|name| named(name)),
     }
-    Ok(None)
+    .transpose()
 }
 
 fn trace(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent").or_else(|| headers.get("x-amzn-trace-id"))?;
-    let trace = value.to_str().ok()?;
-    (1..=TRACE_BYTES).contains(&trace.len()).then(|| trace.to_owned())
+    let value =
+        ["traceparent", "x-amzn-trace-id"].into_iter().find_map(|name| given(headers, name).next())?;
+    let trace = str::from_utf8(value).ok().filter(|trace| trace.is_ascii())?;
+    (trace.len() <= TRACE_BYTES).then(|| trace.to_owned())
 }
 
 /// A header's value as an error shows it.
@@ -241,6 +258,20 @@ mod tests {
         assert_eq!(tenant(Some("acme"), &[pro, ("x-tenant-id", "acme")]).unwrap(), "acme");
         insta::assert_snapshot!(refused(Some("acme"), &[pro, ("x-tenant-id", "beta")]), @"two tenants are named: `acme` and `beta`");
         insta::assert_snapshot!(refused(None, &[pro, ("x-tenant-id", "a"), ("x-tenant-id", "b")]), @"two tenants are named: `a` and `b`");
+    }
+
+    #[test]
+    fn an_empty_header_names_nothing_and_no_tier() {
+        let pro = ("x-customer-tier", "pro");
+        let empty = [("x-tenant-id", " "), ("idempotency-key", ""), ("webhook-id", "w"), ("traceparent", "")];
+        let (sender, admitted) =
+            admit_with(None, &[&empty[..], &[pro, ("x-amzn-trace-id", "Root=1")]].concat()).unwrap();
+        assert_eq!(sender.tenant, None);
+        assert_eq!((admitted.named.unwrap().name.as_str(), admitted.trace.as_deref()), ("w", Some("Root=1")));
+        let none = [pro, ("idempotency-key", ""), ("webhook-id", "")];
+        assert!(admit_with(None, &none).unwrap().1.named.is_none());
+        // A filter lets in what it lists.
+        insta::assert_snapshot!(refused(None, &[("x-customer-tier", "")]), @"tier `` is not allowed (allowed: free, pro, enterprise)");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The third stage: a body cut into events. What is wrong with the body as a whole refuses the request; what is wrong
 //! with one of several events is that event's own.
 
-use std::cell::Cell;
+use std::collections::HashMap;
 use std::str;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use shared::canonical;
 use shared::client_object::ClientObject;
 use shared::config::{Config, SimulatedWork};
 use shared::fields::Fields;
@@ -14,7 +15,7 @@ use shared::format::facts::Facts;
 use shared::id::{AdmissionId, EventId, Ids, TenantId};
 use shared::sequence::{self, Arrays, Piece, TooMany};
 
-use crate::admit::{Admitted, Sender};
+use crate::admit::{Admitted, Named, Sender};
 use crate::media::MediaType;
 use crate::rejection::Rejection;
 
@@ -83,8 +84,9 @@ impl EventMaker<'_> {
             return Err(Rejection::BodyEmpty);
         }
         let text = str::from_utf8(body)?.to_owned();
-        let object = ClientObject { tenant: None, id: None, event_time: None, text, fields: Fields::empty() };
-        Ok(RequestEvents { form: Form::Single, events: vec![Ok(self.event(object, None)?)] })
+        let (fields, is_flattened) = (Fields::empty(), false);
+        let object = ClientObject { tenant: None, id: None, event_time: None, text, is_flattened, fields };
+        Ok(RequestEvents { form: Form::Single, events: vec![Ok(self.single(object)?)] })
     }
 
     fn json(&self, body: &[u8]) -> Result<RequestEvents<Event>, Rejection> {
@@ -92,10 +94,10 @@ impl EventMaker<'_> {
         match json.as_bytes().first() {
             None => Err(Rejection::BodyEmpty),
             Some(b'[') => self.elements(json),
-            Some(_) => match ClientObject::parse(json) {
+            Some(_) => match self.object(json) {
                 Err(_) if sequence::is_continued(json) => self.lines(json.as_bytes()),
                 object => {
-                    let event = self.event(object?, None)?;
+                    let event = self.single(object?)?;
                     Ok(RequestEvents { form: Form::Single, events: vec![Ok(event)] })
                 }
             },
@@ -104,10 +106,9 @@ impl EventMaker<'_> {
 
     fn lines(&self, body: &[u8]) -> Result<RequestEvents<Event>, Rejection> {
         let limit = self.config.limits.batch_events;
-        let index = Cell::new(0);
-        let read = |json| self.event(ClientObject::parse(str::from_utf8(json)?)?, Some(index.get()));
+        let mut seen = HashMap::new();
+        let read = |json| self.element(str::from_utf8(json)?, &mut seen);
         let event = |piece: Result<Piece<'_, _>, TooMany>| {
-            index.set(index.get() + 1);
             Ok(piece.map_err(|TooMany| Rejection::BatchTooLarge { limit })?.read)
         };
         let events = sequence::pieces(body, Arrays::Whole, limit, read).map(event);
@@ -120,18 +121,43 @@ impl EventMaker<'_> {
         let elements = sequence::elements(json, limit).map_err(|error| {
             if error.is_data() { Rejection::BatchTooLarge { limit } } else { Rejection::MalformedJson(error) }
         })?;
-        let event =
-            |(index, json): (usize, &RawValue)| self.event(ClientObject::parse(json.get())?, Some(index));
-        RequestEvents::several(elements.into_iter().enumerate().map(event).collect())
+        let mut seen = HashMap::new();
+        let event = |json: &RawValue| self.element(json.get(), &mut seen);
+        RequestEvents::several(elements.into_iter().map(event).collect())
     }
 
-    /// `index` is the event's index in its request; `None` for a single one.
-    fn event(&self, object: ClientObject, index: Option<usize>) -> Result<Event, Rejection> {
-        let ClientObject { tenant, id, event_time, text, fields } = object;
+    /// An object whose members name the event, unless a header does.
+    fn object(&self, json: &str) -> Result<ClientObject, Rejection> {
+        let id_members = if self.admitted.named.is_some() { &[] } else { &self.config.ids.members[..] };
+        Ok(ClientObject::parse(json, id_members)?)
+    }
+
+    fn single(&self, object: ClientObject) -> Result<Event, Rejection> {
+        let Some(Named { name, is_message }) = &self.admitted.named else { return self.event(object, None) };
+        let event = self.event(object, Some(EventId::parse(name.as_str())?))?;
+        Ok(Event { is_message: *is_message, ..event })
+    }
+
+    /// One of several. A header names the request, so the element's value completes the id: sent again under the same
+    /// header it has the same id, also in another place or without the others. `seen` counts equal elements, each of which
+    /// is an event of its own: as often as it was sent, it happened.
+    fn element(&self, json: &str, seen: &mut HashMap<String, u32>) -> Result<Event, Rejection> {
+        let object = self.object(json)?;
+        let Some(Named { name, .. }) = &self.admitted.named else { return self.event(object, None) };
+        let digest = canonical::short_digest(json);
+        let count = seen.entry(digest.clone()).or_default();
+        *count += 1;
+        let part = if *count == 1 { digest } else { format!("{digest}.{count}") };
+        self.event(object, Some(EventId::of_part(name, &part)?))
+    }
+
+    /// `named` is the id that a header gives.
+    fn event(&self, object: ClientObject, named: Option<EventId>) -> Result<Event, Rejection> {
+        let ClientObject { tenant, id, event_time, text, is_flattened, fields } = object;
         let event = Event {
             facts: Facts {
                 tenant: self.tenant(tenant)?,
-                id: id.map_or_else(|| self.id(index), Ok)?,
+                id: named.or(id).unwrap_or_else(|| self.ids.next().into()),
                 admission_id: AdmissionId(self.ids.next()),
                 tier: self.sender.tier.clone(),
                 source: self.admitted.source,
@@ -141,6 +167,8 @@ impl EventMaker<'_> {
             },
             text,
             fields,
+            is_flattened,
+            is_message: false,
             claim_check: None,
             redrive_of: Vec::new(),
         };
@@ -158,15 +186,6 @@ impl EventMaker<'_> {
         }
         let of_request = self.sender.tenant.clone().or_else(|| self.config.tenants.default.clone());
         of_request.ok_or(Rejection::TenantMissing)
-    }
-
-    /// The id of an event that brings none. By the idempotency key a retry of the same request gives the same ids.
-    fn id(&self, index: Option<usize>) -> Result<EventId, Rejection> {
-        match (&self.admitted.idempotency_key, index) {
-            (None, _) => Ok(self.ids.next().into()),
-            (Some(key), None) => Ok(EventId::parse(key.as_str())?),
-            (Some(key), Some(index)) => Ok(EventId::parse(format!("{key}#{index}"))?),
-        }
     }
 }
 
@@ -269,7 +288,7 @@ mod tests {
         check(
             &[JSON, ACME, ("idempotency-key", "k")],
             "{\"text\":\"\"}{\"text\":\"\"}",
-            &["acme/k#0 ", "acme/k#1 "],
+            &["acme/k#6d2aa781100f275b ", "acme/k#6d2aa781100f275b.2 "],
         );
     }
 
@@ -281,15 +300,63 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_the_events_own_else_by_the_key_else_new() {
-        check(
-            &[JSON, ACME, ("idempotency-key", "k")],
-            r#"[{"id":"own","text":""},{"text":""}]"#,
-            &["acme/own ", "acme/k#1 "],
-        );
-        check(&[JSON, ACME, ("webhook-id", "w")], r#"{"text":""}"#, &["acme/w "]);
-        check(&[JSON, ACME], r#"{"text":""}"#, &[&format!("acme/{SEVENTH} ")]);
+    fn a_header_names_the_event_over_its_body_else_the_body_does_else_the_id_is_new() {
+        let object = r#"{"id":"own","text":""}"#;
+        check(&[JSON, ACME, ("idempotency-key", "k"), ("webhook-id", "w")], object, &["acme/k "]);
+        check(&[JSON, ACME, ("webhook-id", "w"), ("idempotency-key", " ")], object, &["acme/w "]);
+        check(&[JSON, ACME], object, &["acme/own "]);
+        check(&[JSON, ACME], r#"{"id":"","text":""}"#, &[&format!("acme/{SEVENTH} ")]);
         check(&[JSON, ACME, ("idempotency-key", &"k".repeat(257))], "{}", &["body: event_id_invalid"]);
+        // What would be no id is a field like any other.
+        let named =
+            &cut_with(&[JSON, ACME, ("webhook-id", "w")], r#"{"id":[7],"text":""}"#).unwrap().events[0];
+        assert_eq!(named.as_ref().unwrap().fields.as_json(), r#"{"id":[7]}"#);
+    }
+
+    #[test]
+    fn webhook_id_is_the_message_and_another_header_a_name_that_may_be_used_again() {
+        let is_message = |header, body| {
+            let events = cut_with(&[JSON, ACME, (header, "n")], body).unwrap().events;
+            events[0].as_ref().unwrap().is_message
+        };
+        assert!(is_message("webhook-id", "{}"));
+        assert!(!is_message("idempotency-key", "{}"));
+        assert!(!is_message("webhook-id", "[{}]"), "the ids of a batch are by content");
+    }
+
+    fn ids(headers: &[(&'static str, &str)], body: &str) -> Vec<String> {
+        let events = cut_with(headers, body).unwrap().events;
+        let id = |event: &Result<Event, Rejection>| match event {
+            Ok(event) => event.facts.id.to_string(),
+            Err(rejection) => rejection.code().to_owned(),
+        };
+        events.iter().map(id).collect()
+    }
+
+    #[test]
+    fn in_a_batch_an_element_has_the_same_id_wherever_it_is_and_however_it_is_spelled() {
+        let keyed = [JSON, ACME, ("idempotency-key", "k")];
+        let [a, bad, c] = &ids(&keyed, r#"[{"id":1,"x":{"a":1,"b":2}},5,{"id":2}]"#)[..] else { panic!() };
+        assert!(a.starts_with("k#") && a.len() == 18 && bad == "not_an_object" && c != a, "{a} {bad} {c}");
+        assert_eq!(ids(&keyed, r#"[ {"id":2.0} ]"#), [c.as_str()]);
+        assert_eq!(ids(&keyed, r#"[{"id":3},{"x":{"b":2,"\u0061":1e0},"id":1}]"#)[1], *a);
+        assert_eq!(ids(&[NDJSON, ACME, ("webhook-id", "k")], "{\"id\": 2}\n"), [c.as_str()]);
+        let others = ids(&[JSON, ACME, ("idempotency-key", "other")], r#"[{"id":2}]"#);
+        assert_ne!(others, [c.as_str()]);
+    }
+
+    #[test]
+    fn equal_elements_of_a_batch_are_as_many_events() {
+        let keyed = [JSON, ACME, ("idempotency-key", "k")];
+        let found = ids(&keyed, r#"[{"a":1},{"a":1.0},{"a":1}]"#);
+        assert_eq!(found, [found[0].clone(), format!("{}.2", found[0]), format!("{}.3", found[0])]);
+        assert_eq!(
+            ids(&keyed, r#"[{"a":1},{"a":1.0},{"a":1}]"#),
+            found,
+            "and so are they when the batch is sent again"
+        );
+        let unkeyed = ids(&[JSON, ACME], r#"[{"id":"x"},{"id":"x"}]"#);
+        assert_eq!(unkeyed, ["x", "x"], "without the header their own id counts");
     }
 
     #[test]

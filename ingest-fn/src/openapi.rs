@@ -30,7 +30,7 @@ pub(crate) fn document(config: &Config, has_reads: bool) -> Bytes {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas::all(),
+            "schemas": schemas::all(&config.ids.members),
             "requestBodies": { "NewEvents": api.bodies() },
             "responses": answers::responses(),
             "securitySchemes": api.security_schemes(),
@@ -87,9 +87,8 @@ impl Api<'_> {
             parameters.push(parameter);
         }
         if mode != AuthMode::Signature {
-            let about = "The id of events that bring none.";
-            parameters
-                .extend(["Idempotency-Key", "webhook-id"].map(|name| header(name, about, false, &text())));
+            let about = "The event's id, or the beginning of the ids of several events. The first that is not empty counts, before the event's own.";
+            parameters.extend(self.config.ids.headers.iter().map(|name| header(name, about, false, &text())));
         }
         parameters.push(header("traceparent", "Is stored with the event.", false, &text()));
 
@@ -146,7 +145,8 @@ impl Api<'_> {
     fn tenant_header(&self, is_needed: bool) -> Option<Value> {
         let is_required = is_needed && self.config.tenants.default.is_none();
         let about = "The tenant, if nothing else names it.";
-        let mut parameter = header("X-Tenant-ID", about, is_required, &tenant());
+        let schema = if is_required { tenant() } else { schemas::optional_tenant() };
+        let mut parameter = header("X-Tenant-ID", about, is_required, &schema);
         parameter["example"] = json!("acme");
         (self.config.auth.mode != AuthMode::ApiKey).then_some(parameter)
     }

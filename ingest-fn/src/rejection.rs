@@ -56,7 +56,7 @@ pub(crate) enum Rejection {
     #[error("{0}")]
     EventIdInvalid(String),
     #[error("the header `{0}` is not UTF-8 text")]
-    HeaderNotText(&'static str),
+    HeaderNotText(String),
     #[error(
         "media type {given} cannot be read (accepted: application/json, application/x-ndjson, text/plain)"
     )]
@@ -409,9 +409,8 @@ impl From<Unpublished> for Rejection {
 impl From<InvalidObject> for Rejection {
     fn from(error: InvalidObject) -> Self {
         match error {
-            // The error for a value of another type quotes the value, which may be as long as the body.
-            InvalidObject::NotAnObject(error) if error.is_data() => Self::NotAnObject,
-            InvalidObject::NotAnObject(error) => Self::MalformedJson(error),
+            InvalidObject::NotAnObject => Self::NotAnObject,
+            InvalidObject::NotJson(error) => Self::MalformedJson(error),
             InvalidObject::Unreadable(error) => Self::JsonUnreadable(error),
             InvalidObject::Tenant(error) => error.into(),
             error @ InvalidObject::TenantNotAString(_) => Self::TenantInvalid(error.to_string()),

@@ -35,7 +35,7 @@ impl SignedHeaders {
     pub(crate) fn read(headers: &HeaderMap, now: Timestamp, tolerance: Duration) -> Result<Self, Unsigned> {
         let (id, timestamp) = (single(headers, ID)?, single(headers, TIMESTAMP)?);
         // A full stop separates what is signed. With one in the id, a signed message could be cut in another place.
-        if id.is_empty() || id.contains('.') || !is_near(timestamp, now, tolerance) {
+        if id.trim_ascii().is_empty() || id.contains('.') || !is_near(timestamp, now, tolerance) {
             return Err(Unsigned::Invalid);
         }
         // Several, while a sender changes its secret. Those of other versions are not ours to check.

@@ -11,6 +11,7 @@
 //! | `walk.rs` | reads a shard for lines that no archive object covers |
 //! | `cover.rs` | what the objects of a shard cover |
 //! | `archived.rs` | whether a line's origin is archived |
+//! | `rename.rs` | a new id for an event whose id another event has |
 //! | `marker.rs` | which lines are redriven already |
 //! | `report.rs` | the table |
 //!
@@ -23,6 +24,7 @@ mod candidate;
 mod cover;
 mod dispatch;
 mod marker;
+mod rename;
 mod report;
 mod source;
 mod stream;
@@ -48,8 +50,9 @@ use crate::pace::Pace;
 use crate::publish::{Bundle, RatedPublisher};
 use archived::ArchiveLookup;
 use candidate::{Candidate, RedriveFate, Standing, WORK_TOO_LONG, fate};
-pub use candidate::{FailureSource, Selection};
+pub use candidate::{FailureSource, ID_REUSED, Selection};
 use marker::Markers;
+use rename::renamed;
 pub use report::RedriveReport;
 
 /// Time limit for fencing a shard, and for writing to quarantine.
@@ -262,23 +265,31 @@ impl<D: Deployment> Redrive<'_, D> {
     }
 
     /// Stores the claim checks of these lines anew, since S3 counts an object's lifetime from when it was last written.
-    /// A line whose claim check is gone is left.
+    /// Events that get a new id have it after this. A line whose claim check is gone is left.
     async fn renew_claims(&mut self, due: Vec<Candidate>, source: &str) -> anyhow::Result<Vec<Candidate>> {
         let mut renewed = Vec::with_capacity(due.len());
-        for candidate in due {
-            match candidate.claim_check(self.config.limits.claim_check_bytes) {
-                Some(claim_check) if !self.renew(claim_check).await? => {
-                    self.report.count(&candidate, RedriveFate::ClaimGone, source);
-                }
-                _ => renewed.push(candidate),
+        for mut candidate in due {
+            if self.renew(&mut candidate).await? {
+                renewed.push(candidate);
+            } else {
+                self.report.count(&candidate, RedriveFate::ClaimGone, source);
             }
         }
         Ok(renewed)
     }
 
-    /// Whether all parts still existed.
-    async fn renew(&self, claim_check: &ClaimCheck) -> anyhow::Result<bool> {
-        for key in claim_check.part_keys() {
+    /// Whether all parts of its claim check still existed, if it has one.
+    async fn renew(&self, candidate: &mut Candidate) -> anyhow::Result<bool> {
+        let claim_check = candidate.claim_check(self.config.limits.claim_check_bytes);
+        if let (true, Ok(event)) = (self.selection.renames(candidate), &candidate.event) {
+            let new = renamed((**event).clone(), claim_check, self.deployment.objects()).await?;
+            let is_renamed = new.is_some();
+            if let Some(new) = new {
+                candidate.event = Ok(Box::new(new));
+            }
+            return Ok(is_renamed);
+        }
+        for key in claim_check.into_iter().flat_map(ClaimCheck::part_keys) {
             let Some(part) = self.deployment.objects().get(&key).await? else { return Ok(false) };
             self.deployment.objects().put(&key, part).await?;
         }

@@ -4,15 +4,16 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use crate::fields::{Fields, Members};
+use crate::decimal::Decimal;
+use crate::fields::{Fields, InvalidFields, Members};
 use crate::flatten::flatten;
 use crate::format::facts::EventTime;
 use crate::id::{EventId, InvalidEventId, InvalidTenantId, TenantId};
 use crate::json::{self, Unreadable};
+use crate::limits;
 use crate::metric::Metric;
 
-/// The members that name the event. The first that exists counts.
-const ID: [&str; 3] = ["event_id", "log_id", "id"];
+const TENANT: &str = "tenant_id";
 /// The members that hold the text. The first that is a string counts.
 const TEXT: [&str; 4] = ["text", "payload", "body", "message"];
 /// The members that say when it happened. The first that can be read counts.
@@ -24,12 +25,14 @@ const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 pub struct ClientObject {
     /// `tenant_id`, if given.
     pub tenant: Option<TenantId>,
-    /// `event_id`, `log_id` or `id`, if given.
+    /// By the first of the members that name events (`ids.members`), if given.
     pub id: Option<EventId>,
     /// When it happened, according to the client.
     pub event_time: Option<EventTime>,
     /// The flat text.
     pub text: String,
+    /// The object has no text, so it was made from the fields.
+    pub is_flattened: bool,
     /// Every member that is none of the above.
     pub fields: Fields,
 }
@@ -37,70 +40,93 @@ pub struct ClientObject {
 /// JSON that is no event.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidObject {
-    /// Not JSON, or JSON that is not an object.
     #[error("not a JSON object: {0}")]
-    NotAnObject(#[source] serde_json::Error),
+    NotJson(#[source] serde_json::Error),
+    #[error("not a JSON object")]
+    NotAnObject,
     /// JSON that readers downstream would refuse.
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
+    Unreadable(Unreadable),
     /// `tenant_id` does not name a tenant.
     #[error(transparent)]
     Tenant(#[from] InvalidTenantId),
-    /// `tenant_id` is not a string.
-    #[error("`tenant_id` is not a string: {0}")]
+    /// `tenant_id` is neither a string nor a number.
+    #[error("`{TENANT}` is neither a string nor a number: {0}")]
     TenantNotAString(String),
     /// The id is too long or holds control characters.
     #[error(transparent)]
     Id(#[from] InvalidEventId),
     /// The id is neither a string nor a number.
-    #[error("`{member}` is neither a string nor a number: {value}")]
-    IdNotAString { member: &'static str, value: String },
+    #[error(
+        "`{member}` is neither a string nor a number of at most {} digits: {value}",
+        limits::EVENT_ID_BYTES
+    )]
+    IdNotAString { member: String, value: String },
+}
+
+impl From<InvalidFields> for InvalidObject {
+    fn from(invalid: InvalidFields) -> Self {
+        match invalid {
+            InvalidFields::NotAnObject => Self::NotAnObject,
+            InvalidFields::Unreadable(why) => Self::Unreadable(why),
+        }
+    }
 }
 
 impl ClientObject {
-    pub fn parse(json: &str) -> Result<Self, InvalidObject> {
+    /// `id_members` are the members that may name the event: none, if a header names it.
+    pub fn parse(json: &str, id_members: &[String]) -> Result<Self, InvalidObject> {
         let (json, replaced) = json::whole_characters(json);
         Metric::SurrogatesReplaced.add(replaced);
-        let members: Members<'_> = serde_json::from_str(&json).map_err(InvalidObject::NotAnObject)?;
-        // This bounds the depth of the values and removes white space, before other code reads the values.
-        let all = Fields::of(&members)?;
+        let object: &RawValue = serde_json::from_str(&json).map_err(InvalidObject::NotJson)?;
+        // This bounds the depth of the values and makes them compact, before other code reads them.
+        let all = Fields::of_object(object.get())?;
         let mut members = all.members();
 
         let tenant = take_tenant(&mut members)?;
-        let id = take_id(&mut members)?;
+        let id = take_id(&mut members, id_members)?;
         let event_time = take_first(&mut members, &TIME, read_time);
-        let text = take_first(&mut members, &TEXT, read_string)
-            .unwrap_or_else(|| flatten(&members, all.as_json().len()));
+        let text = take_first(&mut members, &TEXT, read_string);
+        let is_flattened = text.is_none();
+        let text = text.unwrap_or_else(|| flatten(&members, all.as_json().len()));
 
-        let fields = Fields::of(&members)?;
-        Ok(Self { tenant, id, event_time, text, fields })
+        let fields = Fields::of(&members);
+        Ok(Self { tenant, id, event_time, text, is_flattened, fields })
     }
+}
+
+/// Whether a member of this name means something else than an id.
+pub(crate) fn is_taken(name: &str) -> bool {
+    name == TENANT || TEXT.contains(&name) || TIME.contains(&name)
 }
 
 fn take_tenant(members: &mut Members<'_>) -> Result<Option<TenantId>, InvalidObject> {
-    let Some(value) = take(members, "tenant_id") else { return Ok(None) };
-    let tenant = read_string(value).ok_or_else(|| InvalidObject::TenantNotAString(cut(value)))?;
+    let Some(value) = take(members, TENANT) else { return Ok(None) };
+    let tenant = read_name(value).ok_or_else(|| InvalidObject::TenantNotAString(cut(value)))?;
     Ok(Some(TenantId::parse(&tenant)?))
 }
 
-fn take_id(members: &mut Members<'_>) -> Result<Option<EventId>, InvalidObject> {
-    for member in ID {
-        let Some(value) = take(members, member) else { continue };
-        let id = match value.get().as_bytes()[0] {
-            b'"' => read_string(value),
-            b'-' | b'0'..=b'9' => Some(value.get().to_owned()),
-            _ => None,
-        };
-        let id = id.ok_or_else(|| InvalidObject::IdNotAString { member, value: cut(value) })?;
-        return Ok(Some(EventId::parse(id)?));
-    }
-    Ok(None)
+fn take_id(members: &mut Members<'_>, names: &[String]) -> Result<Option<EventId>, InvalidObject> {
+    let Some((member, value)) = names.iter().find_map(|name| Some((name, take(members, name)?))) else {
+        return Ok(None);
+    };
+    let not_a_string = || InvalidObject::IdNotAString { member: member.clone(), value: cut(value) };
+    Ok(Some(EventId::parse(read_name(value).ok_or_else(not_a_string)?)?))
 }
 
-/// Removes and returns the member `name`. A null counts as missing and stays.
+/// Removes and returns the member `name`. A null and an empty string count as missing and stay.
 fn take<'a>(members: &mut Members<'a>, name: &str) -> Option<&'a RawValue> {
-    members.0.get(name).filter(|value| value.get() != "null")?;
+    members.0.get(name).filter(|value| !matches!(value.get(), "null" | "\"\""))?;
     members.0.shift_remove(name)
+}
+
+/// A string, or a number in the one spelling that has no exponent: `42` and `42.0` name the same.
+fn read_name(value: &RawValue) -> Option<String> {
+    read_string(value).or_else(|| read_number(value)?.plain(limits::EVENT_ID_BYTES))
+}
+
+fn read_number(value: &RawValue) -> Option<Decimal<'_>> {
+    matches!(value.get().as_bytes()[0], b'-' | b'0'..=b'9').then(|| Decimal::parse(value.get()))
 }
 
 /// Removes the first of `names` whose value `read` understands. The others stay.
@@ -125,7 +151,7 @@ fn read_time(value: &RawValue) -> Option<EventTime> {
     let utc = if let Some(text) = read_string(value) {
         DateTime::parse_from_rfc3339(&text).ok()?.with_timezone(&Utc)
     } else {
-        let number: i64 = value.get().parse().ok()?;
+        let number: i64 = read_number(value)?.integer()?;
         match number {
             FIRST_MILLISECONDS.. => DateTime::from_timestamp_millis(number)?,
             _ => DateTime::from_timestamp(number, 0)?,
@@ -143,9 +169,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::IdSources;
 
     fn parse(json: &str) -> ClientObject {
-        ClientObject::parse(json).unwrap()
+        ClientObject::parse(json, &IdSources::default().members).unwrap()
     }
 
     #[test]
@@ -165,13 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn members_that_were_read_leave_the_fields_and_the_others_stay_verbatim() {
-        let object = parse(
-            r#"{"id":7,"name":"n","timestamp":1625097600,"event_time":"later","body":"b","big":1e400}"#,
-        );
+    fn members_that_were_read_leave_the_fields_and_the_others_stay_as_they_are() {
+        let object =
+            parse(r#"{"id":7,"name":"n","timestamp":1625097600,"event_time":"later","body":"b","big":1e30}"#);
         assert_eq!(object.id.unwrap().as_str(), "7");
         assert_eq!(object.event_time.unwrap().to_string(), "2021-07-01T00:00:00Z");
-        assert_eq!(object.fields.as_json(), r#"{"name":"n","event_time":"later","big":1e400}"#);
+        assert_eq!(object.fields.as_json(), r#"{"name":"n","event_time":"later","big":1e30}"#);
     }
 
     #[test]
@@ -187,6 +213,38 @@ mod tests {
         assert_eq!((object.id.unwrap().as_str(), object.text.as_str()), ("a\u{fffd}", "ab\u{fffd}"));
         assert_eq!(object.fields.as_json(), "{\"k\u{fffd}\":{\"l\":[\"\\ud83d\\ude00\\ufffd\"]}}");
         assert_eq!(parse(r#"{"k":"\ud83d"}"#).text, "k=\u{fffd}");
+    }
+
+    #[test]
+    fn an_empty_name_is_none_and_the_next_source_counts() {
+        let object = parse(r#"{"event_id":"","log_id":"","id":"good","tenant_id":"","text":""}"#);
+        assert_eq!((object.id.unwrap().as_str(), object.tenant), ("good", None));
+        assert_eq!(object.fields.as_json(), r#"{"event_id":"","log_id":"","tenant_id":""}"#);
+        assert_eq!(parse(r#"{"id":"","text":""}"#).id, None);
+    }
+
+    #[test]
+    fn a_number_names_by_its_value() {
+        for (number, expected) in
+            [("42", "42"), ("42.0", "42"), ("4.2e1", "42"), ("820982911946154508", "820982911946154508")]
+        {
+            let object = parse(&format!(r#"{{"tenant_id":{number},"id":{number}}}"#));
+            assert_eq!(object.id.unwrap().as_str(), expected);
+            assert_eq!(object.tenant.unwrap().as_str(), expected);
+        }
+        assert_eq!(parse(r#"{"id":-1.50}"#).id.unwrap().as_str(), "-1.5");
+    }
+
+    #[test]
+    fn without_members_that_name_it_the_object_keeps_all_of_them() {
+        let object = ClientObject::parse(r#"{"id":[1],"event_id":"e","text":"x"}"#, &[]).unwrap();
+        assert_eq!((object.id, object.fields.as_json()), (None, r#"{"id":[1],"event_id":"e"}"#));
+        let members = ["uuid", "id"].map(str::to_owned);
+        let object = ClientObject::parse(r#"{"id":"1","event_id":"e","uuid":"u"}"#, &members).unwrap();
+        assert_eq!(
+            (object.id.unwrap().as_str(), object.fields.as_json()),
+            ("u", r#"{"id":"1","event_id":"e"}"#)
+        );
     }
 
     #[test]
@@ -217,16 +275,53 @@ mod tests {
         assert_eq!(time(100_000_000_000).unwrap(), "1973-03-03T09:46:40Z");
         assert_eq!(time(1_625_097_600_123).unwrap(), "2021-07-01T00:00:00.123Z");
         assert_eq!(time(i64::MAX), None);
+        let spelled = |number| parse(&format!(r#"{{"timestamp":{number}}}"#)).event_time;
+        assert_eq!(spelled("1625097600.0"), spelled("1625097600"));
+        assert_eq!(spelled("1.6250976e9"), spelled("1625097600"));
+        assert_eq!(spelled("1e99999999999"), None);
         assert_eq!(parse(r#"{"timestamp":1.5}"#).fields.as_json(), r#"{"timestamp":1.5}"#);
     }
 
     #[test]
+    fn a_time_that_some_reader_could_not_parse_is_a_field() {
+        let time = |text: &str| {
+            let object = parse(&format!(r#"{{"timestamp":"{text}","text":""}}"#));
+            let stays = object.fields.as_json() == format!(r#"{{"timestamp":"{text}"}}"#);
+            assert_eq!(object.event_time.is_none(), stays, "{text}");
+            object.event_time.map(|time| time.to_string())
+        };
+        for unreadable in [
+            "2024-01-11T10:15:60Z",
+            "2016-12-31T23:59:60Z",
+            "2016-12-31T18:59:60.5-05:00",
+            "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+            "10000-01-01T00:00:00Z",
+            "2024-01-11T10:15:30+24:00",
+            "2024-01-11T24:00:00Z",
+            "2024-02-30T00:00:00Z",
+            "2024-01-11",
+        ] {
+            assert_eq!(time(unreadable), None, "{unreadable}");
+        }
+        // What is written is in UTC and in one form, so the offset and the letters of the original do not matter.
+        assert_eq!(time("2024-01-11t10:15:30.25z").unwrap(), "2024-01-11T10:15:30.250Z");
+        assert_eq!(time("2024-01-11 10:15:30Z").unwrap(), "2024-01-11T10:15:30Z");
+        assert_eq!(time("2024-01-11T10:15:30+23:59").unwrap(), "2024-01-10T10:16:30Z");
+        assert_eq!(time("0001-01-01T00:00:00Z").unwrap(), "0001-01-01T00:00:00Z");
+        assert_eq!(time("9999-12-31T23:59:59.999999999Z").unwrap(), "9999-12-31T23:59:59.999999999Z");
+    }
+
+    #[test]
     fn what_is_no_event_says_why() {
-        let error = |json: &str| ClientObject::parse(json).unwrap_err().to_string();
-        insta::assert_snapshot!(error("[1]"), @"not a JSON object: invalid type: sequence, expected a JSON object at line 1 column 0");
-        insta::assert_snapshot!(error(r#"{"tenant_id":5}"#), @"`tenant_id` is not a string: 5");
-        insta::assert_snapshot!(error(r#"{"id":[]}"#), @"`id` is neither a string nor a number: []");
-        insta::assert_snapshot!(error(r#"{"id":""}"#), @"event id `` (0 bytes) is not allowed: 1 to 256 bytes without control characters");
+        let members = IdSources::default().members;
+        let error = |json: &str| ClientObject::parse(json, &members).unwrap_err().to_string();
+        insta::assert_snapshot!(error("[1]"), @"not a JSON object");
+        insta::assert_snapshot!(error(r#"{"tenant_id":true}"#), @"`tenant_id` is neither a string nor a number: true");
+        insta::assert_snapshot!(error(r#"{"id":1e300}"#), @"`id` is neither a string nor a number of at most 256 digits: 1e300");
+        insta::assert_snapshot!(error(r#"{"id":[]}"#), @"`id` is neither a string nor a number of at most 256 digits: []");
+        insta::assert_snapshot!(error(r#"{"id":"a\u0000"}"#), @r"event id `a\0` (2 bytes) is not allowed: 1 to 256 bytes without control characters");
         insta::assert_snapshot!(error(&format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))), @"the JSON nests deeper than 120 levels");
     }
 

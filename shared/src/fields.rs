@@ -1,4 +1,4 @@
-//! The other members that an event has, verbatim.
+//! The other members that an event has, as every reader reads them ([`crate::json`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,11 +20,9 @@ impl Fields {
         Self(RawValue::from_string("{}".to_owned()).expect("an empty object is valid JSON"))
     }
 
-    /// The members in their order.
-    pub(crate) fn of(members: &Members<'_>) -> Result<Self, Unreadable> {
-        Self::from_valid_json(
-            &serde_json::to_string(members).expect("names and JSON values always serialise"),
-        )
+    /// The members in their order. Their values are of other fields, or constants: every reader reads them already.
+    pub(crate) fn of(members: &Members<'_>) -> Self {
+        Self(serde_json::value::to_raw_value(members).expect("names and JSON values always serialise"))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -45,14 +43,27 @@ impl Fields {
         let mut members = self.members();
         members.0.retain(|name, _| !constants.contains_key(name));
         members.0.extend(constants.iter().map(|(name, value)| (name.clone(), &**value)));
-        Self::of(&members).expect("its members were checked when they came in")
+        Self::of(&members)
     }
 
-    fn from_valid_json(object: &str) -> Result<Self, Unreadable> {
-        let mut compact = String::with_capacity(object.len());
-        json::compact_into(object, &mut compact)?;
-        Ok(Self(RawValue::from_string(compact).expect("valid JSON without its whitespace is valid JSON")))
+    /// A client's object.
+    pub(crate) fn of_object(object: &str) -> Result<Self, InvalidFields> {
+        if !object.starts_with('{') {
+            return Err(InvalidFields::NotAnObject);
+        }
+        let mut readable = String::with_capacity(object.len());
+        json::readable_into(object, &mut readable)?;
+        Ok(Self(RawValue::from_string(readable).expect("valid JSON stays valid")))
     }
+}
+
+/// JSON that cannot be fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidFields {
+    #[error("the JSON is not an object")]
+    NotAnObject,
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }
 
 impl Default for Fields {
@@ -72,16 +83,12 @@ impl Eq for Fields {}
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Box::<RawValue>::deserialize(deserializer)?;
-        if !value.get().starts_with('{') {
-            return Err(de::Error::custom("`fields` is not an object"));
-        }
         let (whole, _) = json::whole_characters(value.get());
-        Self::from_valid_json(&whole).map_err(de::Error::custom)
+        Self::of_object(&whole).map_err(|error| de::Error::custom(format_args!("`fields`: {error}")))
     }
 }
 
-/// A JSON object's members, each value left as text. If two have the same name, the last one counts, as in every common
-/// reader.
+/// The members of fields, each value left as text.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub(crate) struct Members<'a>(pub(crate) IndexMap<String, &'a RawValue>);

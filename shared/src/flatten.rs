@@ -1,6 +1,8 @@
-//! A JSON object without a text, as flat text: one `path=value` line a leaf, sorted by path.
+//! A JSON object without a text, as flat text: one `path=value` line a leaf, sorted by path. Names and values that could be taken
+//! for something else are written as JSON strings, so that no client can forge a line.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use crate::fields::Members;
 use crate::{json, limits};
@@ -11,8 +13,7 @@ const ALWAYS_ALLOWED: usize = 1024;
 /// The last line of a text that ends early.
 const CUT: &str = "…";
 
-/// Flattens `members`. `{"b":{"c":1},"a":["x",null]}` gives `a[0]=x`, `a[1]=null`, `b.c=1`. A string is written as it is,
-/// or as JSON if it has control characters, so that each leaf is one line.
+/// Flattens `members`. `{"b":{"c":1},"a":["x",null]}` gives `a[0]=x`, `a[1]=null`, `b.c=1`.
 ///
 /// Each leaf repeats its whole path, so a text could be many thousand times its object. It is bounded by the object's
 /// size, `object_bytes`. Nothing is lost when it ends early: the fields hold the object itself.
@@ -24,7 +25,7 @@ pub(crate) fn flatten(members: &Members<'_>, object_bytes: usize) -> String {
 /// The same with room for `most` bytes: the leaves in the object's order, up to the first that does not fit.
 fn flatten_within(members: &Members<'_>, most: usize) -> String {
     let mut flat = Flat { path: String::new(), lines: Vec::new(), room: most };
-    let is_whole = members.0.iter().all(|(name, value)| flat.below(name, value.get()).is_ok());
+    let is_whole = members.0.iter().all(|(name, value)| flat.below(&written_name(name), value.get()).is_ok());
     flat.lines.sort_unstable();
     if !is_whole {
         flat.lines.push(CUT.to_owned());
@@ -66,7 +67,7 @@ impl Flat {
         let mut at = json;
         while !at.starts_with('}') {
             let (name, colon) = split_string(&at[1..]);
-            at = self.below(&format!(".{}", unescaped(name)), &colon[1..])?;
+            at = self.below(&format!(".{}", written_name(&json::unescaped(name))), &colon[1..])?;
         }
         Ok(&at[1..])
     }
@@ -85,9 +86,7 @@ impl Flat {
 
     fn string<'a>(&mut self, json: &'a str) -> Result<&'a str, Full> {
         let (string, rest) = split_string(json);
-        let text = unescaped(string);
-        let is_one_line = !text.chars().any(char::is_control);
-        self.line(if is_one_line { &text } else { string })?;
+        self.line(&written_value(&json::unescaped(string)))?;
         Ok(rest)
     }
 
@@ -110,12 +109,34 @@ fn split_string(json: &str) -> (&str, &str) {
     json.split_at(json::end_of_string(json.as_bytes(), 0))
 }
 
-fn unescaped(string: &str) -> Cow<'_, str> {
-    if string.contains('\\') {
-        Cow::Owned(serde_json::from_str(string).expect("a member's value is valid JSON"))
-    } else {
-        Cow::Borrowed(&string[1..string.len() - 1])
-    }
+/// A name as a path has it: as it is, unless it has a character that paths have.
+fn written_name(name: &str) -> Cow<'_, str> {
+    let is_plain = !name.contains(['.', '=', '[', '"']) && !name.contains(breaks_a_line);
+    if is_plain { name.into() } else { quoted(name).into() }
+}
+
+/// A string as a line has it: as it is, unless it would look like a quoted one.
+fn written_value(text: &str) -> Cow<'_, str> {
+    let is_plain = !text.starts_with('"') && !text.contains(breaks_a_line);
+    if is_plain { text.into() } else { quoted(text).into() }
+}
+
+/// Control characters, and Unicode's separators of lines and paragraphs, at which some readers break lines.
+fn breaks_a_line(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
+}
+
+/// As a JSON string, in which no character breaks a line.
+fn quoted(text: &str) -> String {
+    let json = serde_json::to_string(text).expect("a string always serialises");
+    json.chars().fold(String::with_capacity(json.len()), |mut quoted, char| {
+        if breaks_a_line(char) {
+            write!(quoted, "\\u{:04x}", u32::from(char)).expect("writing to a string cannot fail");
+        } else {
+            quoted.push(char);
+        }
+        quoted
+    })
 }
 
 #[cfg(test)]
@@ -129,7 +150,7 @@ mod tests {
     #[test]
     fn an_object_whose_paths_multiply_is_cut_and_its_fields_are_not() {
         let body = format!(r#"{{"{}":[{}1]}}"#, "k".repeat(100_000), "1,".repeat(10_000));
-        let object = ClientObject::parse(&body).unwrap();
+        let object = ClientObject::parse(&body, &[]).unwrap();
         assert!(object.text.len() <= body.len());
         assert_eq!(object.text.lines().count(), 2);
         assert_eq!(object.text.lines().last(), Some(CUT));
@@ -139,7 +160,7 @@ mod tests {
     #[test]
     fn an_object_that_is_cut_deep_within_it_is_cut_between_characters() {
         let body = format!(r#"{{"{}":[[[{}"é"]]]}}"#, "k".repeat(1_000), "\"é\",".repeat(12_000));
-        let text = ClientObject::parse(&body).unwrap().text;
+        let text = ClientObject::parse(&body, &[]).unwrap().text;
         assert_eq!(text.lines().last(), Some(CUT));
         assert!(text.lines().rev().skip(1).all(|line| line.ends_with("]=é")), "{} bytes", text.len());
     }
@@ -147,9 +168,9 @@ mod tests {
     #[test]
     fn a_small_object_is_flattened_to_a_kilobyte_at_most() {
         let body = r#"{"kkkkkkkkkkkkkkkkkkkk":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}"#;
-        assert!(!ClientObject::parse(body).unwrap().text.contains(CUT));
+        assert!(!ClientObject::parse(body, &[]).unwrap().text.contains(CUT));
         let body = format!(r#"{{"{}":[{}1]}}"#, "k".repeat(200), "1,".repeat(100));
-        let text = ClientObject::parse(&body).unwrap().text;
+        let text = ClientObject::parse(&body, &[]).unwrap().text;
         assert!(text.len() <= 1_024 && text.ends_with(CUT), "{} bytes", text.len());
     }
 
@@ -157,15 +178,15 @@ mod tests {
     fn by_values(path: &str, value: &Value, lines: &mut Vec<String>) {
         match value {
             Value::Object(members) if !members.is_empty() => {
-                members.iter().for_each(|(name, value)| by_values(&format!("{path}.{name}"), value, lines));
+                members.iter().for_each(|(name, value)| {
+                    by_values(&format!("{path}.{}", written_name(name)), value, lines);
+                });
             }
             Value::Array(elements) if !elements.is_empty() => {
                 let elements = elements.iter().enumerate();
                 elements.for_each(|(index, value)| by_values(&format!("{path}[{index}]"), value, lines));
             }
-            Value::String(text) if !text.chars().any(char::is_control) => {
-                lines.push(format!("{path}={text}"));
-            }
+            Value::String(text) => lines.push(format!("{path}={}", written_value(text))),
             value => lines.push(format!("{path}={value}")),
         }
     }
@@ -175,21 +196,104 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
-            "[a-z\\\\\"{}\\[\\],:é\n]{0,6}".prop_map(Value::from),
+            "[a-z\\\\\"{}\\[\\],:=.é\n\u{2028}\u{7f}]{0,6}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 40, 5, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                proptest::collection::btree_map("[a-c\\\\\"{:]{0,3}", inner, 0..5)
+                proptest::collection::btree_map("[a-c\\\\\"{:=.\\[\n\u{2029}\u{85}]{0,3}", inner, 0..5)
                     .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
     }
 
+    #[test]
+    fn no_name_and_no_value_makes_a_line_of_its_own() {
+        let text = |json: &str| ClientObject::parse(json, &[]).unwrap().text;
+        assert_eq!(text(r#"{"a\nadmin":"true","b":1}"#), "\"a\\nadmin\"=true\nb=1");
+        assert_eq!(
+            text(r#"{"admin=true,x":1,"a":{"b.c":2,"d[0]":3}}"#),
+            "\"admin=true,x\"=1\na.\"b.c\"=2\na.\"d[0]\"=3"
+        );
+        assert_eq!(
+            text(r#"{"a":"x\nadmin=true","b":"\"q\" said","c":"say \"q\""}"#),
+            "a=\"x\\nadmin=true\"\nb=\"\\\"q\\\" said\"\nc=say \"q\""
+        );
+        assert_eq!(text("{\"k\u{2028}l\":\"\u{85}\"}"), r#""k\u2028l"="\u0085""#);
+        assert_eq!(text(r#"{"":1,"a":{"":{"":2}}}"#), "=1\na..=2");
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Step {
+        Name(String),
+        Index(usize),
+    }
+
+    /// The path and the value of a line. The value of a leaf that is no string is its JSON.
+    fn parse_line(line: &str) -> (Vec<Step>, String) {
+        fn quoted(at: &str) -> (String, &str) {
+            let mut strings = serde_json::Deserializer::from_str(at).into_iter();
+            let text = strings.next().unwrap().unwrap();
+            (text, &at[strings.byte_offset()..])
+        }
+
+        let (mut path, mut at, mut is_name) = (Vec::new(), line, true);
+        loop {
+            if is_name {
+                let (name, rest) = if at.starts_with('"') {
+                    quoted(at)
+                } else {
+                    let end = at.find(['.', '=', '[']).unwrap();
+                    (at[..end].to_owned(), &at[end..])
+                };
+                path.push(Step::Name(name));
+                at = rest;
+            }
+            is_name = at.starts_with('.');
+            if let Some(value) = at.strip_prefix('=') {
+                return (path, if value.starts_with('"') { quoted(value).0 } else { value.to_owned() });
+            } else if let Some(rest) = at.strip_prefix('[') {
+                let (index, rest) = rest.split_once(']').unwrap();
+                path.push(Step::Index(index.parse().unwrap()));
+                at = rest;
+            } else {
+                at = at.strip_prefix('.').unwrap();
+            }
+        }
+    }
+
+    fn leaves(path: &[Step], value: &Value, all: &mut Vec<(Vec<Step>, String)>) {
+        let mut below = |step, value| leaves(&[path, &[step]].concat(), value, all);
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                members.iter().for_each(|(name, value)| below(Step::Name(name.clone()), value));
+            }
+            Value::Array(elements) if !elements.is_empty() => {
+                elements.iter().enumerate().for_each(|(index, value)| below(Step::Index(index), value));
+            }
+            Value::String(text) => all.push((path.to_vec(), text.clone())),
+            value => all.push((path.to_vec(), value.to_string())),
+        }
+    }
+
     proptest! {
         #[test]
+        fn each_line_is_one_leaf_and_can_be_parsed_back(value in any_value(), name in "[a.=\"\n\\[]{0,3}") {
+            let json = value.to_string();
+            let raw: &serde_json::value::RawValue = serde_json::from_str(&json).unwrap();
+            let text = flatten_within(&Members([(name.clone(), raw)].into()), usize::MAX);
+            let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+            let mut parsed: Vec<_> = text.split(breaks).map(parse_line).collect();
+            let mut expected = Vec::new();
+            leaves(&[Step::Name(name)], &value, &mut expected);
+            parsed.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(parsed, expected);
+        }
+
+        #[test]
         fn one_pass_gives_what_parsed_values_give(value in any_value()) {
-            let object = ClientObject::parse(&serde_json::json!({"k": value}).to_string()).unwrap();
+            let object = ClientObject::parse(&serde_json::json!({"k": value}).to_string(), &[]).unwrap();
             let mut lines = Vec::new();
             by_values("k", &value, &mut lines);
             lines.sort_unstable();

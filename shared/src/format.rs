@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | [`event_line`] | an event as one line of JSON | ingest | the consumer, the operator's commands |
 //! | [`outgoing_line`] | the same, inline or as the head of a stored line | | |
+//! | [`content_hash`] | whether two events with one id are the same | ingest, the consumer | the consumer, `audit` |
 //! | [`record`] | a stream record: lines, compressed | ingest | the consumer |
 //! | [`kpl`] | aggregates of the Kinesis Producer Library | foreign producers | the consumer |
 //! | [`claim_check`] | a line that is too large, stored on S3 | ingest, the consumer | the consumer, `replay` |
@@ -25,6 +26,7 @@ pub type Column = (&'static str, &'static str, &'static str);
 
 pub mod archive_line;
 pub mod claim_check;
+pub mod content_hash;
 pub mod dispatch_message;
 pub mod event_line;
 pub mod facts;

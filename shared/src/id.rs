@@ -94,6 +94,13 @@ impl EventId {
 
 checked_text!(EventId, InvalidEventId);
 
+impl EventId {
+    /// The id of one of several events that would have the same: `{name}#{digest}`.
+    pub fn of_part(name: &str, digest: &str) -> Result<Self, InvalidEventId> {
+        Self::parse(format!("{name}#{digest}"))
+    }
+}
+
 impl From<Uuid> for EventId {
     fn from(id: Uuid) -> Self {
         Self(id.to_string())
@@ -127,10 +134,10 @@ impl fmt::Display for AdmissionId {
 pub struct Ids(Arc<dyn Fn() -> Uuid + Send + Sync>);
 
 impl Ids {
-    /// `UUIDv7`s, which rise with time.
+    /// Random ones (version 4). Ids that rise with time would put a tenant's newest items on one partition of the table.
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is where the ban points to")]
-        Self::new(Uuid::now_v7)
+        Self::new(Uuid::new_v4)
     }
 
     /// Ids that `next` makes, for tests.

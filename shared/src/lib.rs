@@ -9,6 +9,7 @@
 //! | [`fields`] | an event's other members, verbatim |
 //! | [`json`] | JSON as text: white space, depth and surrogates |
 //! | [`sequence`] | JSON values one after another, in lines, arrays and other forms |
+//! | [`canonical`] | a JSON value as bytes that do not depend on its spelling; `decimal`: a number's exact value |
 //! | [`objects`] | the port to object storage, with its S3 adapter |
 //! | [`archive`] | one tenant's part of the archive, read back |
 //! | [`origin`] | positions on the stream |
@@ -27,8 +28,10 @@
 
 pub mod archive;
 pub mod backoff;
+pub mod canonical;
 pub mod client_object;
 pub mod config;
+mod decimal;
 pub mod digest;
 pub mod environment;
 pub mod fields;

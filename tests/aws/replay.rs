@@ -46,7 +46,7 @@ async fn a_local_archive_is_replayed_to_the_stream_and_the_bucket_of_a_deploymen
 
     let mut brought: Vec<Value> = Vec::new();
     for record in records(&target.stream).await {
-        let record = shared::format::record::unpack(&record.data).unwrap();
+        let record = shared::format::record::unpack(&record.data, &[]).unwrap();
         for entry in record.entries {
             let Content::Event(event) = entry.unwrap() else { panic!("not an event of ours") };
             brought.push(serde_json::to_value(event).unwrap());

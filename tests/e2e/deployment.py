@@ -6,36 +6,44 @@ import pathlib
 import subprocess
 
 from emulator import CREDENTIALS, REGION, client
+from faults import FUNCTION_URL
 from stored import Stored
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 NAME = "Tidegate-dev"
 ACCOUNT = "000000000000"
+# What the emulator does not have: saved Athena queries, alarms on two metrics, CodeDeploy.
+LACKING = ["namedQueries=false", "metricMath=false", "canary=false"]
 
 
 class Deployment:
     """`cdk bootstrap`, `cdk deploy`, `cdk destroy`, and the stack's outputs."""
 
-    def __init__(self, url: str, folder: pathlib.Path) -> None:
-        self.url, self.folder = url, folder
+    def __init__(self, url: str, gateway: str, folder: pathlib.Path) -> None:
+        """`gateway` is where requests to the Function URL go."""
+        self.url, self.gateway, self.folder = url, gateway, folder
         self.outputs: dict[str, str] = {}
         self.functions, self.cloudformation = client("lambda", url), client("cloudformation", url)
 
     def bootstrap(self) -> None:
         self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "-c", "assets=placeholder")
 
-    def deploy(self, functions: pathlib.Path, configuration: pathlib.Path) -> str:
-        """Creates or updates the stack. Returns its status."""
-        context = ["assets=prebuilt", f"functions={functions}", f"configuration={configuration}", "namedQueries=false", "metricMath=false"]
+    def deploy(self, functions: pathlib.Path, *context: str) -> str:
+        """Creates or updates the stack with these `-c` options. Returns its status."""
         outputs = self.folder / "outputs.json"
-        options = [part for setting in context for part in ("-c", setting)]
+        options = [part for setting in ("assets=prebuilt", f"functions={functions}", *context, *LACKING) for part in ("-c", setting)]
         self.cdk("deploy", "--require-approval", "never", "--outputs-file", outputs, *options)
         self.outputs = json.loads(outputs.read_text())[NAME]
         (stack,) = self.cloudformation.describe_stacks(StackName=NAME)["Stacks"]
         return stack["StackStatus"]
 
     def destroy(self) -> None:
-        self.cdk("destroy", "--force", "-c", "assets=placeholder", "-c", "namedQueries=false", "-c", "metricMath=false")
+        self.cdk("destroy", "--force", "-c", "assets=placeholder")
+
+    def delete(self) -> None:
+        """What `destroy` does, in a second."""
+        self.cloudformation.delete_stack(StackName=NAME)
+        self.cloudformation.get_waiter("stack_delete_complete").wait(StackName=NAME, WaiterConfig={"Delay": 1})
 
     def cdk(self, *arguments: object) -> None:
         # No telemetry, no notices, no context file: it talks only to the emulator and writes nothing to the folder.
@@ -55,7 +63,7 @@ class Deployment:
 
     def ingest_url(self) -> str:
         """The emulator serves `https://<id>.lambda-url.…/` under a path."""
-        return f"{self.url}/_aws/lambda-url/{self.outputs['Url'].split('//')[1].split('.')[0]}"
+        return f"{self.gateway}{FUNCTION_URL}{self.outputs['Url'].split('//')[1].split('.')[0]}"
 
     def stored(self) -> Stored:
         return Stored(self.url, self.outputs["Bucket"], self.outputs["ItemsTable"], self.outputs["LedgerTable"])

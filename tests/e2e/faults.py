@@ -1,14 +1,20 @@
-"""A proxy between the functions and the emulator. It forwards every call, and can make the stream unavailable."""
+"""A proxy in front of the emulator, for the functions' calls and for requests to the Function URL. It forwards each, refuses
+what AWS refuses and the emulator takes, and can make the stream unavailable."""
 
 import contextlib
 import http.client
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 
 REFUSAL = b'{"__type":"InternalFailureException","message":"the stream is unavailable"}'
 # Headers of one connection, not of the call.
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+# Where the emulator serves Function URLs. AWS takes a request event of this size; a body that is no text is in base64 there.
+FUNCTION_URL = "/_aws/lambda-url/"
+EVENT_BYTES = 6_291_456
+TEXT = ("text/", "application/json", "application/xml", "application/javascript")
 
 
 class Faults(http.server.ThreadingHTTPServer):
@@ -50,6 +56,9 @@ class Relay(http.server.BaseHTTPRequestHandler):
             self.server.refused += 1
             self.answer(500, [("Content-Type", "application/x-amz-json-1.1")], REFUSAL)
             return
+        if self.path.startswith(FUNCTION_URL) and self.event_bytes(body) > EVENT_BYTES:
+            self.answer(413, [("Content-Type", "application/json")], b'{"Message":"Request must be smaller than 6291456 bytes"}')
+            return
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.target_port)
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
@@ -59,6 +68,12 @@ class Relay(http.server.BaseHTTPRequestHandler):
         content = response.read()
         self.answer(response.status, response.getheaders(), content)
         upstream.close()
+
+    def event_bytes(self, body: bytes) -> int:
+        """The size of the request event, without the members that have a few hundred bytes."""
+        if self.headers.get("Content-Type", "").startswith(TEXT):
+            return len(json.dumps(body.decode(errors="replace"), ensure_ascii=False).encode())
+        return len(body) * 4 // 3
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = relay
 

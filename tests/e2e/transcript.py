@@ -1,6 +1,7 @@
 """Prints the output of a run with the time since its start, and can write it into a page of the documentation."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import subprocess
@@ -32,10 +33,11 @@ def heading(text: str) -> None:
 
 
 def write_into(page: pathlib.Path) -> None:
-    """Replaces the last block of the page by the transcript."""
+    """Replaces the last block of the page by the transcript, and begins the next one."""
     before, _, _ = page.read_text().rpartition("```text\n")
     assert before, f"{page} has no transcript to replace"
     page.write_text(before + "```text\n" + "\n".join(LINES).strip() + "\n```\n")
+    LINES.clear()
 
 
 def shown(command: list) -> None:
@@ -51,11 +53,12 @@ def run(command: list, **options: object) -> subprocess.CompletedProcess:
 
 
 @contextlib.contextmanager
-def running(command: list, deadline_s: float) -> Iterator[subprocess.Popen]:
-    """Runs a command during the block and prints its output. Then it gets SIGTERM and must end with 0."""
+def running(command: list, deadline_s: float, log: pathlib.Path | None = None) -> Iterator[subprocess.Popen]:
+    """Runs a command during the block and prints its output, or writes it to `log`. Then it gets SIGTERM and must end with 0."""
     shown(command)
     process = subprocess.Popen(command, env=os.environ | CREDENTIALS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    reader = threading.Thread(target=lambda: [say(line.rstrip("\n")) for line in process.stdout], daemon=True)
+    show = say if log is None else functools.partial(print, file=log.open("w"))
+    reader = threading.Thread(target=lambda: [show(line.rstrip("\n")) for line in process.stdout], daemon=True)
     reader.start()
     try:
         yield process

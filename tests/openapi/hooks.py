@@ -18,6 +18,7 @@ NOT_IN_THE_SCHEMA = {"event_id_invalid", "event_not_found", "cursor_invalid"}
 TENANT_OF_KEY = os.environ.get("TENANT_OF_KEY")
 NDJSON = "application/x-ndjson"
 IDS = ("event_id", "log_id", "id")
+ID_HEADERS = ("idempotency-key", "webhook-id")
 
 
 @schemathesis.serializer(NDJSON)
@@ -43,10 +44,10 @@ def before_call(_context, case, _kwargs) -> None:
     path, headers = case.path_parameters or {}, case.headers or {}
     if TENANT_OF_KEY and "tenant" in path:
         path["tenant"] = TENANT_OF_KEY
-    named = TENANT_OF_KEY or path.get("tenant") or headers.get("X-Tenant-ID")
+    named = TENANT_OF_KEY or path.get("tenant") or headers.get("X-Tenant-ID") or None
     case.body = copy.deepcopy(case.body)
     for event in filter(is_object, events(case.body)):
-        if isinstance(event.get("tenant_id"), str) or (named is None and event.get("tenant_id") is None):
+        if event.get("tenant_id") is not None or named is None:
             event["tenant_id"] = named or "acme"
     if isinstance(case.body, str) and named is None:
         headers["X-Tenant-ID"] = "acme"
@@ -68,7 +69,7 @@ def valid_data_acceptance(ctx, response, case) -> None:
 
 @schemathesis.check
 def invalid_data_rejection(ctx, response, case) -> None:
-    """As `negative_data_rejection`, but of several ids in an event only the first is read, so only that one has to be right."""
+    """As `negative_data_rejection`, but of several ids of an event only the first one that is not empty is read, and has to be right."""
     try:
         negative_data_rejection(ctx, response, case)
     except AcceptedNegativeData:
@@ -97,9 +98,11 @@ def is_valid_as_read(case) -> bool:
     elsewhere = (ParameterLocation.PATH, ParameterLocation.QUERY, ParameterLocation.HEADER)
     if case.body is NOT_SET or case.media_type is None or any(map(case.meta.is_negative_at, elsewhere)):
         return False
+    is_named = any(value for name, value in (case.headers or {}).items() if name.lower() in ID_HEADERS)
     body = copy.deepcopy(case.body)
     for event in filter(is_object, events(body)):
-        for name in [name for name in IDS if event.get(name) is not None][1:]:
+        ids = [name for name in IDS if event.get(name) not in (None, "")]
+        for name in ids if is_named else ids[1:]:
             del event[name]
     alternative = case.operation.get_body_for_media_type(case.media_type)
     validator = make_validator(alternative.optimized_schema, case.operation.schema.adapter.jsonschema_validator_cls)

@@ -3,7 +3,9 @@
 //! | module | tests |
 //! |---|---|
 //! | `accept` | the acceptance of each recipe's document, briefly |
+//! | `dishonest` | the acceptances against servers that do not do what they answer |
 //! | `happy_path` | an event of each kind, from the request to item and archive line |
+//! | `ids` | what names an event, what is the same again, reused ids |
 //! | `rejections` | requests that ingest refuses |
 //! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `flood` | many requests at once, of several tenants |
@@ -32,6 +34,7 @@ mod accept;
 mod audit;
 mod crash_matrix;
 mod credentials;
+mod dishonest;
 mod dispatch;
 mod dropped;
 mod faults;
@@ -40,6 +43,7 @@ mod flood;
 mod foreign;
 mod function_url;
 mod happy_path;
+mod ids;
 mod large;
 mod reads;
 mod redrive;

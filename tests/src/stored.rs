@@ -83,7 +83,7 @@ impl StoredData {
         let Some(database) = self.database() else { return 0 };
         let mut select = database.prepare("SELECT data FROM records").unwrap();
         let records = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-        let entries = |data: Vec<u8>| shared::format::record::unpack(&data).unwrap().entries.len();
+        let entries = |data: Vec<u8>| shared::format::record::unpack(&data, &[]).unwrap().entries.len();
         records.map(|data| entries(data.unwrap())).sum()
     }
 

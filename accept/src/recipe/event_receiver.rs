@@ -1,6 +1,6 @@
 //! "High-Throughput Event Receiver Service".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -8,28 +8,44 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use operate::deployment::Deployment;
 use serde_json::json;
+use shared::config::Config;
 use shared::gzip;
-use shared::limits::BODY_BYTES;
-use tokio::time::{Instant, sleep};
+use shared::limits::{BODY_BYTES, OBJECT_BYTES};
 
-use super::{
-    NEEDS_METRICS, check, check_stored, few_writes, fresh, is_problem, refused, small_objects, tenants,
-};
-use crate::Run;
-use crate::client::{Answer, Call};
-use crate::load::Load;
-use crate::stored::{SOON, text};
+use super::observed::{self, NEEDS_LOG, NEEDS_METRICS, Sums};
+use super::{check, check_stored, fresh, is_problem, refused, tenants};
+use crate::client::{Answer, Call, Client};
+use crate::load::{Load, Pace};
+use crate::stored::{Archived, Stored, text};
+use crate::writes::{Bound, Parts, Writes, batched};
+use crate::{LocalRun, Run};
 
-/// 100 requests a second.
-const EVERY: Duration = Duration::from_millis(10);
+/// 125 requests a second, since the document wants more than 100.
+const EVERY: Duration = Duration::from_millis(8);
+const DOCUMENT: f64 = 100.0;
 /// "Flushed … after a max delay of 5 seconds".
 const FLUSH: Duration = Duration::from_secs(5);
 const SMALLEST: usize = 1_024;
 const TIERS: [&str; 3] = ["free", "pro", "enterprise"];
 /// A Function URL takes less than this.
 const COMPRESS_FROM: usize = 4_000_000;
+/// Texts that do not compress, and fill two objects.
+const NOISE_EVENTS: u32 = 16;
+const NOISE_BYTES: usize = 1_000_000;
+/// All within the window of three seconds.
+const NOISE_EVERY: Duration = Duration::from_millis(125);
+
+/// How many requests the lines about tiers have refused.
+const FILTERED: u64 = 7;
+
+const FILTERS: &str =
+    "Filters incoming requests by allowing only a predefined set of header values, loaded at service startup";
+const METRICS: &str = "Metrics (req/sec, S3 writes/sec, filtered reqs)";
+const LOGGING: &str = "Logging for success/failure cases";
+const FLUSHED: &str = "Batches are flushed either on size threshold or after a max delay of 5 seconds";
 
 pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
+    let before = observed::sums(run).await;
     let bodies = Bodies::new(run).await;
     check!(
         run,
@@ -37,75 +53,29 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
         bodies.sizes(run)
     );
     check!(run, "Reads a custom HTTP header (X-Customer-Tier) from each request", tier_is_read(run));
-    check!(
-        run,
-        "Filters incoming requests by allowing only a predefined set of header values, loaded at service startup",
-        filtered(run)
-    );
+    check!(run, FILTERS, filtered(run));
     check!(run, "Handle invalid headers gracefully", invalid_headers(run));
+    let tenant =
+        run.config.tenants.default.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string);
     check!(
         run,
         "POST /ingest with event_timestamp and body is answered {\"status\":\"success\"}",
-        example(run, "/ingest")
+        example(run, "/ingest", &tenant)
     );
-    let webhook = format!("/v1/webhooks/{}/events/new", run.new_name("tenant_name"));
-    check!(run, "The same to /v1/webhooks/{tenant_name}/events/new", example(run, &webhook));
+    let tenant = run.new_name("tenant_name");
+    let webhook = format!("/v1/webhooks/{tenant}/events/new");
+    check!(run, "The same to /v1/webhooks/{tenant_name}/events/new", example(run, &webhook, &tenant));
 
-    let tenants = tenants(run, 10);
-    let load = Load::send(&run.client, EVERY, run.load, |number| bodies.call(number, &tenants)).await;
-    run.report.check(
-        "High throughput (> 100 requests/sec)",
-        load.all_answered(202).map(|seen| {
-            format!(
-                "{seen}\nbodies of {SMALLEST} to {BODY_BYTES} bytes, {:.1} MB in all",
-                Bodies::sent(load.answers.len())
-            )
-        }),
-    );
-    let ids: BTreeSet<_> = (0..load.answers.len()).map(|number| format!("e{number}")).collect();
-    let within = run.limit(SOON);
-    let mut found = Vec::new();
-    check_stored!(run, stored, "Process and store events correctly in S3", async {
-        found = stored.archived_once(&tenants, &ids, within).await?;
-        anyhow::Ok(format!("{} events accepted, each in the archive once", found.len()))
-    });
-    let limit = run.limit(FLUSH);
-    check_stored!(run, _stored, "Data reaches S3 near real time (within a few seconds)", async {
-        fresh(&found, limit)
-    });
-    check_stored!(
-        run,
-        stored,
-        "Reduce the number of S3 writes as much as possible",
-        few_writes(stored, ids.len(), load.took)
-    );
-    check_stored!(
-        run,
-        stored,
-        "Each batch can contain multiple events but should not exceed 5MB per file",
-        small_objects(stored)
-    );
-    check_stored!(
-        run,
-        _stored,
-        "Batches are flushed either on size threshold or after a max delay of 5 seconds",
-        async { fresh(&found, limit) }
-    );
-
-    match metrics(run).await {
-        Ok(None) => run.report.skip("Metrics (req/sec, S3 writes/sec, filtered reqs)", NEEDS_METRICS),
-        found => run
-            .report
-            .check("Metrics (req/sec, S3 writes/sec, filtered reqs)", found.map(Option::unwrap_or_default)),
+    let sent = throughput(run, &bodies).await;
+    match before {
+        Ok(None) => run.report.skip(METRICS, NEEDS_METRICS),
+        Ok(Some(before)) => check!(run, METRICS, counted(run, &before, sent)),
+        Err(error) => run.report.check(METRICS, Err(error)),
     }
-    match &run.process {
-        Some(process) => {
-            let found = logged(&process.log());
-            run.report.check("Logging for success/failure cases", found);
-        }
-        None => run
-            .report
-            .skip("Logging for success/failure cases", "needs the process's log, or AWS: CloudWatch Logs"),
+    if run.process.is_some() {
+        check!(run, LOGGING, observed::logged(run, "/ingest"));
+    } else {
+        run.report.skip(LOGGING, NEEDS_LOG);
     }
     run.not_run(&[
         (
@@ -113,8 +83,8 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
             "needs AWS: `cdk deploy -c recipe=event-receiver`, then this command with --url and --stack",
         ),
         (
-            "README with build and deployment instructions, sample configuration file",
-            "not a request: README.md, docs/recipes/event-receiver.md, tidegate.toml",
+            "README with build and deployment instructions, sample configuration file, how to run locally and on AWS",
+            "not a request: README.md, docs/recipes/event-receiver.md, docs/deploy.md, tidegate.toml",
         ),
         ("Dockerfile is required", "not a request: Dockerfile, with the targets `local` and `ingest`"),
         (
@@ -126,7 +96,113 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
             "Sample output: sample data stored in S3, logs and metrics",
             "not a request: docs/samples; --data DIR keeps the data of this run",
         ),
+        (
+            "Make reasonable trade-offs and document them",
+            "not a request: docs/recipes/event-receiver.md, docs/decisions",
+        ),
     ]);
+}
+
+/// The load, and what is stored of it. Returns how many requests and archive objects there were at least.
+async fn throughput<D: Deployment>(run: &mut Run<'_, D>, bodies: &Bodies) -> [usize; 2] {
+    let tenants = tenants(run, 10);
+    let begun = shared::time::Clock::system().now();
+    let pace = run.pace(EVERY, DOCUMENT);
+    let load = Load::send(&run.client, pace, run.load, |number| bodies.call(number, &tenants)).await;
+    let count = load.answers.len();
+    run.report.check(
+        "High throughput (> 100 requests/sec)",
+        load.accepted().map(|seen| {
+            format!(
+                "{seen}\nbodies of {SMALLEST} to {BODY_BYTES} bytes, {:.1} MB in all",
+                Bodies::sent(count)
+            )
+        }),
+    );
+    let ids: BTreeSet<_> = (0..count).map(|number| format!("e{number}")).collect();
+    let (within, limit) = (run.soon(), run.limit(FLUSH));
+    let mut found = Vec::new();
+    check_stored!(run, stored, "Process and store events correctly in S3", async {
+        found = stored.archived_alone(&tenants, &ids, within).await?;
+        bodies.are_stored(&found, &tenants)?;
+        anyhow::Ok(format!(
+            "{} events accepted, each in the archive once, with its tenant, tier and text",
+            found.len()
+        ))
+    });
+    let late = fresh(&found, limit);
+    check_stored!(run, _stored, "Data reaches S3 near real time (within a few seconds)", async {
+        late.as_ref().map(Clone::clone).map_err(|error| anyhow::anyhow!("{error:#}"))
+    });
+    let mut objects = 0;
+    let large = bodies.large(count, &run.config);
+    check_stored!(run, stored, "Reduce the number of S3 writes as much as possible", async {
+        ensure!(!found.is_empty(), "the events are not stored");
+        let (shards, took) = (stored.shards().await?, load.took());
+        let writes = Writes::since(stored, begun).await?;
+        objects = writes.archive.len();
+        writes.are_few(&Bound { tenants: tenants.clone(), events: count, took, shards, large })
+    });
+    let ours = "Each batch can contain multiple events but should not exceed 5MB per file";
+    check_stored!(run, stored, ours, async {
+        let seen = batched(&found)?;
+        let writes = Writes::since(stored, begun).await?;
+        anyhow::Ok(format!("{seen}; {}", writes.are_small()?))
+    });
+    let what = "Demonstrate basic batching and throughput optimization";
+    check_stored!(run, _stored, what, async { batched(&found) });
+    let object_bytes = run.config.archive.object_bytes;
+    let (client, tenant, patience) = (run.client.clone(), run.new_name("accept-noise"), run.patience);
+    check_stored!(run, stored, FLUSHED, async {
+        let late = late?;
+        let full = flushed_by_size(&client, stored, tenant, object_bytes, within, patience).await?;
+        anyhow::Ok(format!("after a delay: {late}\non size: {full}"))
+    });
+    [count, objects]
+}
+
+/// Sends more within a window than one object holds.
+async fn flushed_by_size<D: Deployment>(
+    client: &Client,
+    stored: &mut Stored<'_, D>,
+    tenant: String,
+    object_bytes: usize,
+    within: Duration,
+    patience: u32,
+) -> anyhow::Result<String> {
+    let begun = stored.now();
+    let noise = noise();
+    let ids: Vec<_> = (0..NOISE_EVENTS).map(|number| format!("n{number}")).collect();
+    let calls = ids.iter().map(|id| {
+        let call = Call::text("/ingest", format!("{id} {noise}")).header("Idempotency-Key", id);
+        call.header("X-Customer-Tier", "pro").header("X-Tenant-ID", &tenant)
+    });
+    let calls: Vec<_> = calls.collect();
+    let pace = Pace::new(NOISE_EVERY, 1.0 / NOISE_EVERY.as_secs_f64(), None, patience);
+    let load = Load::send(client, pace, NOISE_EVERY * NOISE_EVENTS, |number| calls[number].clone()).await;
+    // As a 503 asks for. Under the same id an event counts once.
+    let is_busy = |answer: &anyhow::Result<Answer>| answer.as_ref().is_ok_and(|answer| answer.status == 503);
+    let mut again = 0;
+    for (call, answer) in calls.iter().zip(load.answers).filter(|(_, answer)| is_busy(answer)) {
+        again += 1;
+        client.expect(202, call.clone()).await.with_context(|| format!("sent again after {answer:?}"))?;
+    }
+    let ids = ids.into_iter().collect();
+    let found = stored.archived_alone(&[tenant], &ids, within).await?;
+    let seen = Writes::since(stored, begun).await?.closed_by_size(&found, object_bytes)?;
+    Ok(if again > 0 { format!("{seen}; {again} were sent again after a 503") } else { seen })
+}
+
+/// A text that gzip makes a quarter smaller, not more, and that has nothing to redact.
+fn noise() -> String {
+    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-!?,;:+*/()";
+    let mut state = 1_u64;
+    let mut letter = |_| {
+        // Knuth's generator, whose high bits are the random ones.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(LETTERS[usize::try_from(state >> 58).unwrap_or(0)])
+    };
+    (0..NOISE_BYTES).map(&mut letter).collect()
 }
 
 /// Log text of which each body is a part.
@@ -219,6 +295,41 @@ impl Bodies {
         (0..count).map(Self::size).sum::<usize>() as f64 / 1e6
     }
 
+    /// Those of the first `count` that may not fit a stream record, or an archive object, and in how many parts they may be
+    /// stored beside it.
+    fn large(&self, count: usize, config: &Config) -> BTreeMap<String, Parts> {
+        // The text is as compressible everywhere. A tenth more is for what is stored with it.
+        let whole = gzip::compress(&self.text, gzip::Level::FAST).len();
+        let stored = |number: usize| Self::size(number) * whole / BODY_BYTES * 11 / 10;
+        let parts = |bytes: usize, from: usize| if bytes > from { bytes.div_ceil(OBJECT_BYTES) } else { 0 };
+        let all = (0..count).map(|number| {
+            let bytes = stored(number);
+            let (record, object) = (config.publish.record_bytes, config.archive.object_bytes);
+            (number, Parts { claims: parts(bytes, record), texts: parts(bytes, object) })
+        });
+        let large = all.filter(|(_, parts)| *parts != Parts::default());
+        large.map(|(number, parts)| (format!("e{number}"), parts)).collect()
+    }
+
+    /// Each event has what was sent under its number. Large texts that are stored apart are not read.
+    fn are_stored(&self, found: &[Archived], tenants: &[String]) -> anyhow::Result<()> {
+        for event in found {
+            let (id, line) = (event.id(), &event.line);
+            let number: usize = id.trim_start_matches('e').parse()?;
+            let (tenant, tier) = (&tenants[number % tenants.len()], TIERS[number % TIERS.len()]);
+            ensure!(
+                line.facts.tenant.as_str() == tenant,
+                "{id} of {tenant} is stored as {}'s",
+                line.facts.tenant
+            );
+            ensure!(line.facts.tier.as_str() == tier, "{id} was sent with tier {tier}: {}", line.facts.tier);
+            // Compressed bodies are JSON around a shorter text.
+            let is_whole = line.text.as_bytes() == &self.text[..Self::size(number)];
+            ensure!(is_whole || line.claim_check.is_some() || self.compresses, "{id} has another text");
+        }
+        Ok(())
+    }
+
     fn call(&self, number: usize, tenants: &[String]) -> Call {
         let call = self.of(Self::size(number), &format!("e{number}"));
         let call = call.header("X-Customer-Tier", TIERS[number % TIERS.len()]);
@@ -242,7 +353,7 @@ async fn tier_is_read<D: Deployment>(run: &Run<'_, D>) -> anyhow::Result<String>
         return Ok(format!("202 for each of {}", TIERS.join(", ")));
     };
     for tier in TIERS {
-        let item = stored.item(&tenant, tier, run.limit(SOON)).await?;
+        let item = stored.item(&tenant, tier, run.soon()).await?;
         ensure!(text(&item, "tier")? == tier, "the item of the event with tier {tier} has {}", item["tier"]);
     }
     Ok(format!("202 for each of {}, and the tier is stored with the event", TIERS.join(", ")))
@@ -254,7 +365,22 @@ async fn filtered<D: Deployment>(run: &Run<'_, D>) -> anyhow::Result<String> {
     let allowed = run.config.tiers.listed();
     let detail = gold.json()["detail"].as_str().unwrap_or_default().to_owned();
     ensure!(detail.contains(&allowed), "the configuration allows {allowed}; the answer says: {detail}");
-    Ok(format!("403 tier_not_allowed: {detail}"))
+    let restarted = match run.process.as_deref() {
+        Some(process) => started_with_gold(process).await?,
+        None => "another configuration needs a start: without --url it is tried".to_owned(),
+    };
+    Ok(format!("403 tier_not_allowed: {detail}\n{restarted}"))
+}
+
+/// Another start with another set.
+async fn started_with_gold(process: &LocalRun) -> anyhow::Result<String> {
+    let mut other = process.another(&[("TIDEGATE__TIERS__ALLOWED", r#"["gold"]"#.to_owned())]).await?;
+    let client = Client::new(other.url())?;
+    let event = |tier: &str| Call::text("/ingest", "x").header("X-Customer-Tier", tier);
+    client.expect(202, event("gold")).await?;
+    refused(&client, event("free"), 403, "tier_not_allowed").await?;
+    other.stop().await?;
+    Ok("started again with only `gold` allowed: 202 for gold, 403 for free".to_owned())
 }
 
 async fn invalid_headers<D: Deployment>(run: &Run<'_, D>) -> anyhow::Result<String> {
@@ -271,40 +397,28 @@ async fn invalid_headers<D: Deployment>(run: &Run<'_, D>) -> anyhow::Result<Stri
     Ok("403 for a tier that is missing, empty, in capitals, doubled, not ASCII or 5,000 bytes long; 400 and 415 for a bad tenant and coding".to_owned())
 }
 
-/// The document's request.
-async fn example<D: Deployment>(run: &Run<'_, D>, path: &str) -> anyhow::Result<String> {
+/// The document's request, and what is stored of it.
+async fn example<D: Deployment>(run: &Run<'_, D>, path: &str, tenant: &str) -> anyhow::Result<String> {
     let event = json!({"event_timestamp": "2024-01-11T01:42:50.234200+00:00", "body": "what is the capital of India?"});
     let answer = run.client.expect(202, Call::json(path, &event).header("X-Customer-Tier", "pro")).await?;
     ensure!(answer.json()["status"] == "success", "{answer}");
-    Ok(answer.to_string())
+    let Some(stored) = &run.stored else { return Ok(answer.to_string()) };
+    let item = stored.item(tenant, &answer.event_id()?, run.soon()).await?;
+    let found = [text(&item, "event_time")?, text(&item, "original_text")?];
+    let expected = ["2024-01-11T01:42:50.234200Z", "what is the capital of India?"];
+    ensure!(found == expected, "stored is {found:?}, expected: {expected:?}");
+    Ok(format!("{answer}\nstored for {tenant} with this time and body"))
 }
 
-/// `None` if this URL has no metrics.
-async fn metrics<D: Deployment>(run: &Run<'_, D>) -> anyhow::Result<Option<String>> {
-    let mut seen = Vec::new();
-    for name in ["requests_received", "objects_written", "requests_filtered"] {
-        // The consumer reports its sums after an invocation.
-        let end = Instant::now() + run.limit(SOON);
-        let value = loop {
-            match run.metric(name).await? {
-                None => return Ok(None),
-                Some(0) if Instant::now() < end => sleep(Duration::from_millis(250)).await,
-                Some(value) => break value,
-            }
-        };
-        ensure!(value > 0, "tidegate_{name}_total is 0");
-        seen.push(format!("tidegate_{name}_total {value}"));
-    }
-    Ok(Some(seen.join(", ")))
-}
-
-fn logged(log: &str) -> anyhow::Result<String> {
-    let written = log.lines().find(|line| line.contains("archive object written"));
-    let written = written.context("no line says that an archive object was written")?;
-    Ok(format!(
-        "one line for each object; failures are lines at WARN and ERROR. For example:\n{}",
-        written.trim()
-    ))
+/// `sent` requests and archive objects of the load. Before it, [`filtered`] and [`invalid_headers`] had seven refused.
+async fn counted<D: Deployment>(run: &Run<'_, D>, before: &Sums, sent: [usize; 2]) -> anyhow::Result<String> {
+    let [requests, objects] = sent.map(|count| count as u64);
+    let expected = [
+        ("requests_received", requests),
+        ("objects_written", objects.max(1)),
+        ("requests_filtered", FILTERED),
+    ];
+    observed::counted(run, before, &expected).await
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { CfnNamedQuery, CfnWorkGroup } from 'aws-cdk-lib/aws-athena';
 import {
+  type CfnTable,
   type Column,
   Database,
   DataFormat,
@@ -14,7 +15,6 @@ import {
   S3TableStorage,
   Schema,
   SerializationLibrary,
-  StorageParameter,
 } from 'aws-cdk-lib/aws-glue';
 import { Construct } from 'constructs';
 import { CONTRACT, type TableContract } from '../contract';
@@ -104,7 +104,7 @@ export class ArchiveSql extends Construct {
     props: ArchiveSqlProps,
   ): S3Table {
     const table = CONTRACT.tables[name];
-    return new S3Table(this, name, {
+    const s3Table = new S3Table(this, name, {
       database: this.database,
       tableName: name,
       description: `${table.prefix} of the archive bucket`,
@@ -119,7 +119,11 @@ export class ArchiveSql extends Construct {
         outputFormat: OutputFormat.HIVE_IGNORE_KEY_TEXT,
         serializationLibrary: SerializationLibrary.OPENX_JSON,
       }),
-      storageParameters: [StorageParameter.custom('ignore.malformed.json', 'false')],
     });
+    // A client's `URL` and `url` are two names. By default this reader makes them one, and then fails on the second.
+    const reader = { 'case.insensitive': 'FALSE', 'ignore.malformed.json': 'false' };
+    const cfnTable = s3Table.node.defaultChild as CfnTable;
+    cfnTable.addPropertyOverride('TableInput.StorageDescriptor.SerdeInfo.Parameters', reader);
+    return s3Table;
   }
 }

@@ -1,10 +1,11 @@
 //! `tidegate accept`: the acceptance of a recipe's document, line by line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use accept::{LocalRun, Summary, Target, accept};
+use accept::{Line, LocalRun, Summary, Target, accept};
 use anyhow::Context;
 use clap::Args;
 use local::adapters::Plain;
@@ -35,9 +36,26 @@ pub(crate) struct AcceptOptions {
     #[cfg(feature = "aws")]
     #[command(flatten)]
     stack: crate::open::StackOptions,
+    /// Listen here as the target of dispatch, for event-bridge
+    ///
+    /// The deployment at --url must send to the path /graphql there, with the
+    /// keys of `[dispatch]` that this command has from recipe and environment.
+    #[arg(long, value_name = "ADDRESS", requires = "url", verbatim_doc_comment)]
+    target: Option<SocketAddr>,
     /// How long each load takes
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
+    /// Requests a second of each load; the document's, if not given
+    ///
+    /// Lines say so where it is less than the document asks for.
+    #[arg(long, value_name = "N", value_parser = rate, verbatim_doc_comment)]
+    rate: Option<f64>,
+    /// Prints each line as a JSON object, and the summary as the last one
+    #[arg(long)]
+    json: bool,
+    /// How long it waits for what should be stored within seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, hide = true)]
+    wait: u64,
     /// Multiplies the time limits, for debug builds and loaded machines
     #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
     patience: u32,
@@ -61,7 +79,9 @@ pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
         process = Some(started);
         (url, "a local run of it at")
     };
-    print(format_args!("# {}: {what} {url}\n", options.recipe.name))?;
+    if !options.json {
+        print(format_args!("# {}: {what} {url}\n", options.recipe.name))?;
+    }
 
     let opened = match options.deployment(process.as_ref()) {
         Some(deployment) => Some(deployment.open(&Plain).await?),
@@ -73,12 +93,21 @@ pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
         Some(Opened::Stack(stack)) => against(&options, config, &url, Some(&**stack), process_now).await?,
         opened => against(&options, config, &url, folder(opened.as_ref()), process_now).await?,
     };
-    print(format_args!("\n{}: {summary}", options.recipe.name))?;
+    if options.json {
+        let mut last = summary.json();
+        last["recipe"] = options.recipe.name.into();
+        print(last)?;
+    } else {
+        print(format_args!("\n{}: {summary}", options.recipe.name))?;
+    }
     if summary.failed == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(process) = process {
-        print(format_args!("Log and data of the run are in {}.", process.keep().display()))?;
+        let folder = process.keep();
+        if !options.json {
+            print(format_args!("Log and data of the run are in {}.", folder.display()))?;
+        }
     }
     Ok(ExitCode::FAILURE)
 }
@@ -101,18 +130,28 @@ async fn against<D: Deployment>(
         url,
         config,
         load: Duration::from_secs(options.seconds),
+        rate: options.rate,
+        wait: Duration::from_secs(options.wait),
         patience: options.patience,
         deployment,
         process,
+        dispatch_target: options.target,
     };
     let mut unwritten = None;
-    let mut show = |line: &str| {
-        if let Err(error) = print(line) {
+    let mut show = |line: &Line| {
+        let printed = if options.json { print(line.json()) } else { print(line) };
+        if let Err(error) = printed {
             unwritten = Some(error);
         }
     };
     let summary = accept(options.recipe, target, &mut show).await?;
     unwritten.map_or(Ok(summary), Err)
+}
+
+/// A rate that a load can have.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.1..=10_000.0).contains(rate));
+    rate.ok_or_else(|| "allowed: 0.1 to 10000 requests a second".to_owned())
 }
 
 impl AcceptOptions {

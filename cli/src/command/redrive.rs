@@ -1,8 +1,9 @@
 //! `tidegate redrive`: puts what failed on the stream again, and prints what it did.
 
+use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use local::adapters::Adapters;
-use operate::redrive::{FailureSource, Selection, redrive};
+use operate::redrive::{FailureSource, ID_REUSED, Selection, redrive};
 use shared::id::TenantId;
 
 use crate::open::{DeploymentOptions, with_deployment};
@@ -26,6 +27,12 @@ pub(crate) struct RedriveOptions {
     /// text is still too long by the configuration (`--config`).
     #[arg(long, value_name = "REASON", verbatim_doc_comment)]
     reason: Vec<String>,
+    /// With `--reason id_reused`: store each event under a new id
+    ///
+    /// The new id is the old one, `#` and 16 digits that follow from the
+    /// content. So an event is stored once, however often this runs.
+    #[arg(long, requires = "reason", verbatim_doc_comment)]
+    as_new: bool,
     /// Only this tenant's events
     #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
     tenant: Option<TenantId>,
@@ -66,7 +73,8 @@ impl From<SourceArgument> for FailureSource {
 }
 
 pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    let RedriveOptions { deployment, apply, source, reason, tenant, span, rate, config } = options;
+    let RedriveOptions { deployment, apply, source, reason, as_new, tenant, span, rate, config } = options;
+    ensure!(!as_new || reason == [ID_REUSED], "--as-new is for `--reason {ID_REUSED}` alone");
     let opened = deployment.open(adapters).await?;
     let config = config.load()?;
     let selection = Selection {
@@ -75,6 +83,7 @@ pub(crate) async fn run(options: RedriveOptions, adapters: &impl Adapters) -> an
         tenant,
         from: span.from,
         to: span.to,
+        as_new,
     };
     let bar = Bar::on_stderr();
     let progress = |what: &str, done, total| bar.show(what, done, total);

@@ -1,5 +1,6 @@
 //! Decides what it means for an event that an item with its id exists. Pure: the model checker uses it, too.
 
+use shared::format::content_hash;
 use shared::origin::Origin;
 
 use crate::items::Existing;
@@ -15,7 +16,7 @@ pub(crate) enum Verdict {
     TakeOver,
     /// The same admission arrived twice. It is archived from the other origin.
     Redelivered,
-    /// An item with this id and content exists already.
+    /// An item with this id exists already, and has this content or is the same message.
     Deduplicated,
     /// Its id belongs to an event with another content.
     IdReused,
@@ -24,7 +25,7 @@ pub(crate) enum Verdict {
 /// Compares an event with the existing item. `event` is what its own item would contain. `redrive_of` lists every origin that
 /// the event had before: an item of an event that was redriven twice may still name the first.
 pub(crate) fn decide(event: &Existing, redrive_of: &[Origin], item: &Existing) -> Verdict {
-    let same_content = item.content_hash == event.content_hash;
+    let same_content = content_hash::is_same(&item.content_hash, &event.content_hash);
     let same_admission = item.admission_id == event.admission_id;
     if item.origin == event.origin {
         Verdict::Stored
@@ -68,6 +69,14 @@ mod tests {
         check(&[], &existing("8", 1, "a"), Verdict::Redelivered);
         check(&[], &existing("8", 2, "a"), Verdict::Deduplicated);
         check(&[], &existing("8", 2, "b"), Verdict::IdReused);
+    }
+
+    #[test]
+    fn the_same_message_is_a_duplicate_whatever_else_changed() {
+        let decide = |event: &str, item: &str| decide(&existing("9", 1, event), &[], &existing("8", 2, item));
+        assert_eq!(decide("message:a", "message:b"), Verdict::Deduplicated);
+        assert_eq!(decide("message:a", "b"), Verdict::IdReused);
+        assert_eq!(decide("message:a", "a"), Verdict::Deduplicated);
     }
 
     #[test]

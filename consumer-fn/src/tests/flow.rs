@@ -297,7 +297,7 @@ proptest! {
         let finished = runtime.block_on(pipeline.invoke(&records));
         prop_assert_eq!(finished, records.len());
 
-        let lines: usize = records.iter().map(|data| unpack(data).map_or(1, |r| r.entries.len())).sum();
+        let lines: usize = records.iter().map(|data| unpack(data, &[]).map_or(1, |r| r.entries.len())).sum();
         let quarantined = pipeline.objects.quarantined();
         let stored = pipeline.objects.archived().len();
         // What is left are truncated copies of the same two events.

@@ -101,7 +101,8 @@ impl Input {
         let text = std::str::from_utf8(&self.body).map_or("", sequence::trim);
         let is_lines = self.media_type()?.contains("ndjson") || self.media_type()?.contains("seq");
         if is_lines || sequence::is_continued(text) {
-            let read = |json| ClientObject::parse(std::str::from_utf8(json).map_err(drop)?).map_err(drop);
+            let read =
+                |json| ClientObject::parse(std::str::from_utf8(json).map_err(drop)?, &[]).map_err(drop);
             let piece = sequence::pieces(&self.body, Arrays::Whole, usize::MAX, read).nth(index)?;
             return Some(piece.ok()?.bytes.to_vec());
         }

@@ -16,9 +16,15 @@ pub(super) fn event_id() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": EVENT_ID_BYTES, "pattern": EVENT_ID })
 }
 
-pub(super) fn all() -> Value {
+/// Where an empty one counts as missing.
+pub(super) fn optional_tenant() -> Value {
+    json!({ "type": "string", "pattern": format!("^$|{TENANT}") })
+}
+
+/// `ids` are the members that name an event.
+pub(super) fn all(ids: &[String]) -> Value {
     json!({
-        "NewEvent": new_event(),
+        "NewEvent": new_event(ids),
         "Accepted": object(&["status", "event_id"], &json!({
             "status": { "const": "success" },
             "event_id": text(),
@@ -59,22 +65,30 @@ pub(super) fn all() -> Value {
 }
 
 /// What the client sends. Members that are not named here are stored as they are.
-fn new_event() -> Value {
+fn new_event(ids: &[String]) -> Value {
     let mut id = event_id();
     id["type"] = json!(["string", "number", "null"]);
-    id["description"] =
-        json!("The id, of at most 256 bytes. The first of event_id, log_id and id that is not null counts.");
+    id["minLength"] = json!(0);
+    id["description"] = json!(format!(
+        "The id, of at most 256 bytes, unless a header names the event. The first of {} that is neither null nor empty counts.",
+        ids.join(", ")
+    ));
     let time = json!({ "description": "When it happened: RFC 3339, or integer seconds or milliseconds. The first that can be read counts." });
     let text = json!({ "description": "The text. The first of text, payload, body and message that is a string counts; without one, the object is flattened." });
-    json!({
+    let mut tenant = optional_tenant();
+    tenant["type"] = json!(["string", "number", "null"]);
+    let mut event = json!({
         "type": "object",
         "properties": {
-            "tenant_id": { "type": ["string", "null"], "pattern": TENANT },
-            "event_id": id, "log_id": id, "id": id,
+            "tenant_id": tenant,
             "event_timestamp": time, "timestamp": time, "event_time": time,
             "text": text, "payload": text, "body": text, "message": text,
         },
-    })
+    });
+    for name in ids {
+        event["properties"][name] = id.clone();
+    }
+    event
 }
 
 /// What is read back.

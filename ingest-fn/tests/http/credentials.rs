@@ -241,6 +241,7 @@ async fn a_signed_message_that_is_sent_again_has_the_same_id_whatever_header_is_
     server.send(message.to(HOOK)).await;
     server.send(message.with("idempotency-key", "another").to(HOOK)).await;
     assert_eq!(stored(&server), [event("acme", "pro", "msg_1"), event("acme", "pro", "msg_1")]);
+    assert!(server.events().iter().all(|event| event.is_message));
 }
 
 /// The answer without what differs between any two.

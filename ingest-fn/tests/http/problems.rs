@@ -34,7 +34,7 @@ async fn every_refusal_has_its_status_and_code_and_is_a_problem() {
     check(post(&[TEXT], "x"), "400 tenant_missing").await;
     check(post(&[JSON, ("x-tenant-id", "no spaces")], "{}"), "400 tenant_invalid").await;
     check(post(&[JSON], r#"{"tenant_id":"../x"}"#), "400 tenant_invalid").await;
-    check(post(&[JSON], r#"{"tenant_id":7}"#), "400 tenant_invalid").await;
+    check(post(&[JSON], r#"{"tenant_id":[7]}"#), "400 tenant_invalid").await;
     check(post_to("/v1/webhooks/a%2Fb/events/new", &[JSON], "{}"), "400 tenant_invalid").await;
     check(post_to("/v1/webhooks//events/new", &[JSON], "{}"), "400 tenant_invalid").await;
     check(post_to("/v1/webhooks/%ff/events/new", &[JSON], "{}"), "400 tenant_invalid").await;
@@ -42,7 +42,8 @@ async fn every_refusal_has_its_status_and_code_and_is_a_problem() {
     check(post(&[JSON, ACME], r#"{"tenant_id":"beta"}"#), "400 tenant_conflict").await;
 
     check(post(&[JSON, ACME], r#"{"id":{}}"#), "400 event_id_invalid").await;
-    check(post(&[JSON, ACME, ("idempotency-key", "")], "{}"), "400 event_id_invalid").await;
+    let long = "k".repeat(257);
+    check(post(&[JSON, ACME, ("idempotency-key", &long)], "{}"), "400 event_id_invalid").await;
 
     check(post(&[ACME], "{}"), "415 media_type_unsupported").await;
     check(post(&[ACME, ("content-type", "text/html")], "{}"), "415 media_type_unsupported").await;

@@ -208,7 +208,8 @@ impl Server {
     /// The events on the stream, in order.
     pub(crate) fn events(&self) -> Vec<Event> {
         let reached = self.reached.lock().unwrap();
-        let entries = reached.records.iter().flat_map(|record| record::unpack(&record.data).unwrap().entries);
+        let entries =
+            reached.records.iter().flat_map(|record| record::unpack(&record.data, &[]).unwrap().entries);
         let event = |entry: record::Entry| match entry.unwrap() {
             Content::Event(event) => *event,
             Content::Foreign(object) => panic!("{object:?}"),

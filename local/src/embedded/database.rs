@@ -14,8 +14,8 @@ use crate::lock;
 
 /// Columns have the names of the attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
-/// The version of [`SCHEMA`]. The file stores it as `user_version`.
-const SCHEMA_VERSION: i64 = 6;
+/// The version of [`SCHEMA`] and of what its columns mean: also of the content hash. The file stores it as `user_version`.
+const SCHEMA_VERSION: i64 = 7;
 /// A writer waits up to ten seconds for another process: it retries this often, with a [`BUSY_PAUSE`] between.
 const BUSY_RETRIES: i32 = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(1);

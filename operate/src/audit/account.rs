@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use shared::format::content_hash::is_same;
 use shared::id::{EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
@@ -185,10 +186,9 @@ impl<'a> FactIndex<'a> {
 
     fn judge<'c>(&self, case: &'c Case, findings: &mut Vec<AuditFinding>) -> Judged<'c> {
         let archived: Vec<_> = self.archived_of(case).collect();
-        let item = self.item_of(case);
         if let Some(first) = archived.first().copied() {
             let lines: Vec<_> = archived.iter().flat_map(|origin| &self.archived[origin]).copied().collect();
-            self.check_stored(case, &lines, item, findings);
+            self.check_stored(&lines, findings);
             let others = case.arrivals.iter().filter(|origin| {
                 !archived.contains(origin) && !case.former.contains(*origin) && self.is_done(origin)
             });
@@ -196,28 +196,24 @@ impl<'a> FactIndex<'a> {
             return Judged { outcome: AdmissionOutcome::Stored, redelivered, origin: Some(first) };
         }
         let origin = case.live().last();
-        let outcome = self.unarchived(case, item).unwrap_or_else(|detail| {
+        let outcome = self.unarchived(case, self.item_of(case)).unwrap_or_else(|detail| {
             findings.push(AuditFinding::event(FindingKind::Missing, case.named(), origin, detail));
             AdmissionOutcome::Missing
         });
         Judged { outcome, redelivered: 0, origin }
     }
 
-    /// A stored event has one line, and an item that names it.
-    fn check_stored(
-        &self,
-        case: &Case,
-        lines: &[(&ArchivedLine, &str)],
-        item: Option<&KnownItem>,
-        findings: &mut Vec<AuditFinding>,
-    ) {
-        for (line, key) in &lines[1..] {
-            let detail = format!("archived {} times: in `{}` as well", lines.len(), lines[0].1);
-            let finding = AuditFinding::event(FindingKind::Doubled, case.named(), Some(&line.origin), detail);
-            findings.push(finding.within(key));
-        }
+    /// A stored event has one line, and an item that names it. Both have the id that it got when it was redriven, if it got
+    /// one; its case may have the one before.
+    fn check_stored(&self, lines: &[(&ArchivedLine, &str)], findings: &mut Vec<AuditFinding>) {
         let (line, key) = lines[0];
-        let (kind, detail) = match item {
+        let name = line.event.name();
+        for (other, within) in &lines[1..] {
+            let detail = format!("archived {} times: in `{key}` as well", lines.len());
+            let finding = AuditFinding::event(FindingKind::Doubled, Some(name), Some(&other.origin), detail);
+            findings.push(finding.within(within));
+        }
+        let (kind, detail) = match self.items.get(&name).copied() {
             Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => return,
             // The item is of a later event, which came after this one's item expired.
             Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => return,
@@ -232,7 +228,7 @@ impl<'a> FactIndex<'a> {
             None if is_over(line, self.facts.now) => return,
             None => (FindingKind::Missing, "archived, and it has no item".to_owned()),
         };
-        findings.push(AuditFinding::event(kind, case.named(), Some(&line.origin), detail).within(key));
+        findings.push(AuditFinding::event(kind, Some(name), Some(&line.origin), detail).within(key));
     }
 
     /// What became of an event that is not archived, or why it is missing.
@@ -277,7 +273,7 @@ impl<'a> FactIndex<'a> {
                 (true, true) => Holder::ItselfAndFailed,
                 (false, _) => Holder::Itself,
             }
-        } else if case.content_hash.as_ref() == Some(&item.content_hash) {
+        } else if case.content_hash.as_ref().is_some_and(|hash| is_same(hash, &item.content_hash)) {
             Holder::SameContent
         } else {
             Holder::OtherContent

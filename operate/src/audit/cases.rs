@@ -51,6 +51,10 @@ impl Cases {
                 cases.by_origin.insert(arrival.origin.clone(), known);
             }
             let case = cases.find(Some(&arrival.origin), arrival.event.as_ref(), arrival.received_at);
+            // A redriven event may have got a new id.
+            if let (false, Some(event)) = (arrival.redrive_of.is_empty(), &arrival.event) {
+                case.name = Some((event.tenant.clone(), event.id.clone()));
+            }
             case.arrivals.push(arrival.origin.clone());
             case.former.extend(arrival.redrive_of.iter().cloned());
         }

@@ -48,6 +48,8 @@ enum Fate {
     /// The same, and its failure has expired.
     ExpiredAndInProgress,
     QuarantinedAndRedriven,
+    /// Sent again with other content, and redriven under a new id.
+    RedrivenAsNew,
     /// In progress: its item exists, its line not yet.
     InsertedOnly,
     OnTheStreamOnly,
@@ -57,11 +59,11 @@ enum Fate {
 
 use Fate::{
     Dead, Deduplicated, ExpiredAndInProgress, Failed, FailedAndInProgress, FailedAndRedriven, FailedWithItem,
-    IdReused, InsertedOnly, ItemIsOver, OnTheStreamOnly, QuarantinedAndRedriven, Redelivered, Spilled,
-    Stored, StoredAndSpilled, StoredLongAgo, StoredOfForeignProducer, Unreadable,
+    IdReused, InsertedOnly, ItemIsOver, OnTheStreamOnly, QuarantinedAndRedriven, Redelivered, RedrivenAsNew,
+    Spilled, Stored, StoredAndSpilled, StoredLongAgo, StoredOfForeignProducer, Unreadable,
 };
 
-const FATES: [Fate; 19] = [
+const FATES: [Fate; 20] = [
     Stored,
     StoredLongAgo,
     ItemIsOver,
@@ -77,6 +79,7 @@ const FATES: [Fate; 19] = [
     FailedAndInProgress,
     ExpiredAndInProgress,
     QuarantinedAndRedriven,
+    RedrivenAsNew,
     InsertedOnly,
     OnTheStreamOnly,
     Spilled,
@@ -223,6 +226,19 @@ impl History {
                     self.expected.quarantined += 1;
                 }
                 self.arrive(&origin, &event, Vec::new());
+            }
+            RedrivenAsNew => {
+                let (_, first) = self.store();
+                let (origin, mut event) = (self.origin(READ_FROM), self.event(50_000));
+                (event.tenant, event.id) = (first.tenant, first.id);
+                self.arrive(&origin, &event, Vec::new());
+                self.facts.quarantined.push(Self::failed_line(&origin, Some(&event)));
+                event.id = EventId::of_part(event.id.as_str(), "new").unwrap();
+                let again = self.origin(READ_FROM + 1_000);
+                self.arrive(&again, &event, vec![origin]);
+                self.insert(&again, &event);
+                self.archive(&again, &event, None);
+                self.expected.stored += 1;
             }
             _ => self.live_unstored(fate),
         }
@@ -455,6 +471,18 @@ fn each_change_is_possible_with_one_of_each_fate() {
     for change in CHANGES {
         assert!(History::of(&FATES).change(change, choice).is_some(), "{change:?}");
     }
+}
+
+#[test]
+fn an_event_with_a_new_id_is_stored_also_after_the_stream_has_expired() {
+    let mut history = History::of(&[RedrivenAsNew]);
+    history.facts.arrivals.clear();
+    for shard in history.facts.shards.values_mut() {
+        shard.read_from = None;
+    }
+    history.facts.stream_from = Timestamp::from_unix_ms(NOW);
+    let balance = history.judge();
+    assert_eq!((balance.findings, balance.total.ingest), (vec![], history.expected));
 }
 
 #[test]

@@ -96,10 +96,12 @@ pub struct Selection {
     pub tenant: Option<TenantId>,
     pub from: Option<Timestamp>,
     pub to: Option<Timestamp>,
+    /// Events whose id belongs to another event are stored under an id of their own.
+    pub as_new: bool,
 }
 
-/// An event with this reason goes to quarantine again, unless the item with its id is gone.
-const ID_REUSED: &str = "id_reused";
+/// An event with this reason goes to quarantine again, unless the item with its id is gone, or it gets a new id.
+pub const ID_REUSED: &str = "id_reused";
 /// An event with this reason goes to quarantine again, unless the configuration was changed.
 pub(crate) const WORK_TOO_LONG: &str = "work_too_long";
 
@@ -114,6 +116,11 @@ impl Selection {
             && self.tenant.as_ref().is_none_or(|tenant| candidate.tenant() == Some(tenant))
             && self.from.is_none_or(|from| candidate.at >= from)
             && self.to.is_none_or(|to| candidate.at < to)
+    }
+
+    /// It gets a new id.
+    pub(crate) fn renames(&self, candidate: &Candidate) -> bool {
+        self.as_new && candidate.reason == ID_REUSED
     }
 
     /// If it would be quarantined again: it is left, since its reason is not named.

@@ -13,6 +13,9 @@ pub(crate) async fn event(line: &[u8], objects: &impl ObjectStore) -> anyhow::Re
         facts: line.facts.into_owned(),
         text: line.original_text.unwrap_or(line.text).into_owned(),
         fields: line.fields.into_owned(),
+        // The archive does not say how the event was named, and its text may be another than the fields'.
+        is_flattened: false,
+        is_message: false,
         claim_check: None,
         redrive_of: Vec::new(),
     })

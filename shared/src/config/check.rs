@@ -4,7 +4,8 @@ use std::fmt::Display;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError, Consumer, Dispatch, Quota, placeholder};
+use super::{Auth, Config, ConfigError, Consumer, Dispatch, IdSources, Quota, placeholder};
+use crate::client_object::is_taken;
 use crate::limits;
 
 /// The most of a rate or a burst. Up to here a rate is exact to a few percent: the limiter counts in nanoseconds.
@@ -24,6 +25,8 @@ impl Config {
         for (tenant, keys) in &self.tenants.spread {
             within(&format!("tenants.spread.{tenant}"), *keys, 2, 1_000)?;
         }
+
+        self.ids.check(&self.auth)?;
 
         let auth = &self.auth;
         within("auth.refresh_seconds", auth.refresh_seconds, 1, 86_400)?;
@@ -152,6 +155,36 @@ fn is_header_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)
 }
+
+impl IdSources {
+    fn check(&self, auth: &Auth) -> Result<(), ConfigError> {
+        for (index, name) in self.headers.iter().enumerate() {
+            // An id is stored and answered, so none of these may become one.
+            let mut secrets = SECRETS.into_iter().chain(auth.origin_header.as_deref());
+            let is_secret = secrets.any(|secret| secret.eq_ignore_ascii_case(name));
+            if !is_header_name(name) || is_secret {
+                let allowed = format!("names of headers, but not {}", SECRETS.join(", "));
+                return Err(ConfigError::value("ids.headers", name, allowed));
+            }
+            if self.headers[..index].iter().any(|other| other.eq_ignore_ascii_case(name)) {
+                return Err(ConfigError::value("ids.headers", name, "each header once"));
+            }
+        }
+        for (index, name) in self.members.iter().enumerate() {
+            if name.is_empty() || is_taken(name) {
+                let allowed = "names of members that are not tenant, text or time (docs/http-api.md#members-of-an-object)";
+                return Err(ConfigError::value("ids.members", name, allowed));
+            }
+            if self.members[..index].contains(name) {
+                return Err(ConfigError::value("ids.members", name, "each member once"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The headers that carry secrets.
+const SECRETS: [&str; 4] = ["Authorization", "X-Api-Key", "Cookie", "webhook-signature"];
 
 impl Dispatch {
     /// Also where dispatch is off, so that a mistake does not wait until it is turned on.

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `auth`, `quotas`, `cors`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `dispatch`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `ids`, `auth`, `quotas`, `cors`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `dispatch`, `telemetry`");
     }
 
     #[test]
@@ -201,6 +201,10 @@ mod tests {
         insta::assert_snapshot!(error("[dispatch]\nenabled = true", &[]), @"configuration: `dispatch.url` is ``, allowed: a URL such as `https://target.example.com/graphql`");
         insta::assert_snapshot!(error("[dispatch]\nurl = \"ftp://x/graphql\"", &[]), @"configuration: `dispatch.url` is `ftp://x/graphql`, allowed: a URL such as `https://target.example.com/graphql`");
         insta::assert_snapshot!(error("[dispatch.variables]\nevent = { body = [\"{txt}\"] }", &[]), @"configuration: `dispatch.variables.event` is `{txt}`, allowed: {event}, {key}, {id}, {tenant}, {tier}, {text}, {time}, {received_at}, {fields} or {fields.NAME}");
+        insta::assert_snapshot!(error("[ids]\nheaders = [\"x y\"]", &[]), @"configuration: `ids.headers` is `x y`, allowed: names of headers, but not Authorization, X-Api-Key, Cookie, webhook-signature");
+        insta::assert_snapshot!(error("[ids]\nheaders = [\"authorization\"]", &[]), @"configuration: `ids.headers` is `authorization`, allowed: names of headers, but not Authorization, X-Api-Key, Cookie, webhook-signature");
+        insta::assert_snapshot!(error("[ids]\nheaders = [\"X-A\", \"x-a\"]", &[]), @"configuration: `ids.headers` is `x-a`, allowed: each header once");
+        insta::assert_snapshot!(error("[ids]\nmembers = [\"id\", \"text\"]", &[]), @"configuration: `ids.members` is `text`, allowed: names of members that are not tenant, text or time (docs/http-api.md#members-of-an-object)");
         insta::assert_snapshot!(error("[dispatch.headers]\nHost = \"a\"", &[]), @"configuration: `dispatch.headers` is `Host`, allowed: names of headers, but not Host, Content-Type, Content-Length, Accept, Idempotency-Key, Connection");
         insta::assert_snapshot!(error("[dispatch]\nrate_per_second = 0", &[]), @"configuration: `dispatch.rate_per_second` is `0`, allowed: 0.001 to 500");
         insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected u64"#);

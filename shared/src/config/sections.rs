@@ -19,6 +19,7 @@ use crate::tier::Tier;
 pub struct Config {
     pub tiers: Tiers,
     pub tenants: Tenants,
+    pub ids: IdSources,
     pub auth: Auth,
     pub quotas: Quotas,
     pub cors: Cors,
@@ -78,6 +79,15 @@ sections! {
         /// Tenants that outgrow a shard (1 MB/s, 1,000 records/s) or the index of items by time (1,000 events/s). The
         /// number of partition keys over which each is spread on both ([`crate::partition`]).
         spread: BTreeMap<TenantId, u16> = BTreeMap::new(),
+    }
+
+    /// `[ids]`: what names an event.
+    IdSources {
+        /// The headers. The first that is given counts, and names the event over its body. With `auth.mode = "signature"` it
+        /// is `webhook-id` alone, since nothing signs the others.
+        headers: Vec<String> = ["Idempotency-Key", "webhook-id"].map(str::to_owned).to_vec(),
+        /// The members of an object. The first that is given counts.
+        members: Vec<String> = ["event_id", "log_id", "id"].map(str::to_owned).to_vec(),
     }
 
     /// `[auth]`: how a request proves which tenant sends it. Keys and secrets are in a document of their own, never here.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::id::{AdmissionId, EventId, TenantId};
@@ -50,14 +50,16 @@ impl Source {
     }
 }
 
-/// When an event happened, according to its client: a point in time in UTC with up to nine digits of a second.
+/// When an event happened, according to its client: a point in time in UTC with up to nine digits of a second. Every reader of
+/// the archive can parse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventTime(DateTime<Utc>);
 
 impl EventTime {
-    /// `None` outside the years 0 to 9999, for which RFC 3339 has no form.
+    /// `None` outside the years 1 to 9999, which Python has, and for leap seconds: most readers refuse `:60`, and then a
+    /// query fails as a whole.
     pub fn new(utc: DateTime<Utc>) -> Option<Self> {
-        (0..=9999).contains(&utc.year()).then_some(Self(utc))
+        ((1..=9999).contains(&utc.year()) && utc.nanosecond() < 1_000_000_000).then_some(Self(utc))
     }
 }
 
@@ -77,7 +79,11 @@ impl<'de> Deserialize<'de> for EventTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let time = DateTime::parse_from_rfc3339(&text).ok().and_then(|t| Self::new(t.with_timezone(&Utc)));
-        time.ok_or_else(|| de::Error::custom(format!("`{text}` is not an RFC 3339 time")))
+        time.ok_or_else(|| {
+            de::Error::custom(format!(
+                "`{text}` is not an RFC 3339 time from year 1 to 9999, or is a leap second"
+            ))
+        })
     }
 }
 

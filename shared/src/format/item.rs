@@ -41,7 +41,7 @@ pub struct Item {
     pub facts: Facts,
     /// The one origin that the event is archived from.
     pub origin: Origin,
-    /// SHA-256 of the client's content ([`super::event_line::Event::content_hash`]).
+    /// What the event is compared by with others of its id ([`super::content_hash`]).
     pub content_hash: String,
     pub processed_at: Timestamp,
     /// The text as it came in, or the beginning of it.

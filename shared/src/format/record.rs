@@ -122,16 +122,22 @@ pub struct UnpackedRecord {
 ///
 /// `limits.inflate_ratio` does not hold here, only the cap in bytes and gzip's own ratio: we may compress a text better than
 /// a client's body may be compressed.
-pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
+///
+/// `id_members` name the events of foreign producers.
+pub fn unpack(data: &[u8], id_members: &[String]) -> Result<UnpackedRecord, Undecodable> {
     let mut record = UnpackedRecord::default();
     if !kpl::is_aggregate(data) {
-        record.read(data)?;
+        record.read(data, id_members)?;
         return Ok(record);
     }
     for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
         // The library does not nest. A reader that followed nested aggregates could be made to recurse.
         let is_nested = kpl::is_aggregate(&user_record.data);
-        let read = if is_nested { Err(Undecodable::NestedAggregate) } else { record.read(&user_record.data) };
+        let read = if is_nested {
+            Err(Undecodable::NestedAggregate)
+        } else {
+            record.read(&user_record.data, id_members)
+        };
         match read {
             Ok(()) => {}
             Err(whole @ Undecodable::TooManyLines) => return Err(whole),
@@ -143,31 +149,32 @@ pub fn unpack(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
 }
 
 impl UnpackedRecord {
-    fn read(&mut self, data: &[u8]) -> Result<(), Undecodable> {
+    fn read(&mut self, data: &[u8], id_members: &[String]) -> Result<(), Undecodable> {
         let bytes = limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes);
         let cap = Cap { bytes, ratio: limits::INFLATE_RATIO };
         if data.starts_with(&gzip::MAGIC) {
-            return self.read_inflated(&gzip::inflate(data, cap)?);
+            return self.read_inflated(&gzip::inflate(data, cap)?, id_members);
         }
         match gzip::is_zlib(data).then(|| gzip::inflate_zlib(data, cap)) {
-            Some(Err(InflateError::Corrupt(_))) if !is_usual_zlib(data) => self.read_lines(data),
-            Some(plain) => self.read_inflated(&plain?),
-            None => self.read_lines(data),
+            Some(Err(InflateError::Corrupt(_))) if !is_usual_zlib(data) => self.read_lines(data, id_members),
+            Some(plain) => self.read_inflated(&plain?, id_members),
+            None => self.read_lines(data, id_members),
         }
     }
 
     /// Compressed data may hold lines that can be read, between bytes that are none. Their neighbours would be lost.
-    fn read_inflated(&mut self, plain: &[u8]) -> Result<(), Undecodable> {
+    fn read_inflated(&mut self, plain: &[u8], id_members: &[String]) -> Result<(), Undecodable> {
         if plain.starts_with(&gzip::MAGIC) || kpl::is_aggregate(plain) || is_usual_zlib(plain) {
             return Err(Undecodable::Unrecognised);
         }
-        self.read_lines(plain)
+        self.read_lines(plain, id_members)
     }
 
-    fn read_lines(&mut self, data: &[u8]) -> Result<(), Undecodable> {
+    fn read_lines(&mut self, data: &[u8], id_members: &[String]) -> Result<(), Undecodable> {
         self.bytes += data.len();
         let before = self.entries.len();
-        for piece in sequence::pieces(data, Arrays::Opened, RECORD_EVENTS, read_line) {
+        for piece in sequence::pieces(data, Arrays::Opened, RECORD_EVENTS, |line| read_line(line, id_members))
+        {
             let Piece { bytes, read } = piece.map_err(|TooMany| Undecodable::TooManyLines)?;
             self.push(read.map_err(|reason| BadLine { reason, bytes: bytes.to_vec() }))?;
         }
@@ -208,17 +215,17 @@ fn is_usual_zlib(data: &[u8]) -> bool {
     data.starts_with(b"x") && gzip::is_zlib(data)
 }
 
-fn read_line(line: &[u8]) -> Result<Content, Undecodable> {
+fn read_line(line: &[u8], id_members: &[String]) -> Result<Content, Undecodable> {
     let text = std::str::from_utf8(line).map_err(|_| Undecodable::NotUtf8)?;
     match serde_json::from_str(text) {
         Ok(event) => Ok(Content::Event(Box::new(event))),
-        Err(error) => read_other(text, error),
+        Err(error) => read_other(text, error, id_members),
     }
 }
 
 /// A line that is no event of this version: one of another version, a broken one, or a foreign producer's object. It is ours
 /// only if it has both marks, a number as its version and an admission. A foreign object may have one of these members.
-fn read_other(line: &str, error: serde_json::Error) -> Result<Content, Undecodable> {
+fn read_other(line: &str, error: serde_json::Error, id_members: &[String]) -> Result<Content, Undecodable> {
     #[derive(Deserialize)]
     struct Marks<'a> {
         v: Option<u64>,
@@ -232,7 +239,7 @@ fn read_other(line: &str, error: serde_json::Error) -> Result<Content, Undecodab
         }
         Ok(Marks { v: Some(_), admission_id: Some(_) }) => Err(Undecodable::Event(error)),
         _ => {
-            let object = ClientObject::parse(line)?;
+            let object = ClientObject::parse(line, id_members)?;
             if object.tenant.is_none() {
                 return Err(Undecodable::TenantMissing);
             }
@@ -247,13 +254,18 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::config::IdSources;
     use crate::format::facts::{Facts, Source};
     use crate::id::{AdmissionId, EventId, TenantId};
     use crate::tier::Tier;
     use crate::time::Timestamp;
 
+    fn read(data: &[u8]) -> Result<UnpackedRecord, Undecodable> {
+        unpack(data, &IdSources::default().members)
+    }
+
     fn code(data: &[u8]) -> &'static str {
-        match unpack(data) {
+        match read(data) {
             Err(reason) => reason.code(),
             Ok(record) => match &record.entries[..] {
                 [Err(bad)] => bad.reason.code(),
@@ -296,7 +308,7 @@ mod tests {
             r#""admission_id":{},"v":null"#,
         ] {
             let line = format!("{{\"tenant_id\":\"acme\",\"text\":\"x\",{other}}}");
-            let entries = unpack(line.as_bytes()).unwrap().entries;
+            let entries = read(line.as_bytes()).unwrap().entries;
             let [Ok(Content::Foreign(object))] = &entries[..] else { panic!("{line}: {entries:?}") };
             assert_eq!(
                 object.fields.as_json(),
@@ -316,7 +328,7 @@ mod tests {
     #[test]
     fn a_bad_line_leaves_its_neighbours_alone() {
         let data = b"{\"tenant_id\":\"a\",\"text\":\"1\"}\n\nbad\n{\"tenant_id\":\"a\",\"text\":\"2\"}";
-        let entries = unpack(data).unwrap().entries;
+        let entries = read(data).unwrap().entries;
         assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"bad"));
     }
 
@@ -328,9 +340,9 @@ mod tests {
     fn an_aggregate_is_read_and_a_bad_user_record_leaves_its_neighbours_alone() {
         assert_eq!(code(&aggregate("one.bin")), "foreign");
         assert_eq!(code(&aggregate("nested.bin")), "aggregate_nested");
-        let entries = unpack(&aggregate("one-bad-among-good.bin")).unwrap().entries;
+        let entries = read(&aggregate("one-bad-among-good.bin")).unwrap().entries;
         assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"not an event"));
-        assert_eq!(unpack(&aggregate("thousand.bin")).unwrap().entries.len(), 1_000);
+        assert_eq!(read(&aggregate("thousand.bin")).unwrap().entries.len(), 1_000);
     }
 
     #[test]
@@ -365,6 +377,8 @@ mod tests {
                 },
                 text,
                 fields: serde_json::from_str(&serde_json::to_string(&fields).unwrap()).unwrap(),
+                is_flattened: false,
+                is_message: false,
                 claim_check: None,
                 redrive_of: Vec::new(),
             }
@@ -389,7 +403,9 @@ mod tests {
             let wrapped = [plain.to_vec(), padded, zlib(plain)];
             let aggregated = wrapped.clone().map(|data| kpl::aggregate_of([data]));
             for data in wrapped.into_iter().chain(aggregated) {
-                let entries = unpack(&data).unwrap_or_else(|error| panic!("{form:?}: {error}")).entries;
+                let entries = unpack(&data, &IdSources::default().members)
+                    .unwrap_or_else(|error| panic!("{form:?}: {error}"))
+                    .entries;
                 let texts: Vec<_> = entries
                     .iter()
                     .map(|entry| match entry {
@@ -487,7 +503,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_cannot_be_read_is_kept_once_and_byte_for_byte(sent in any_sent()) {
-            let found = unpack(&sent.bytes()).ok().map(|record| {
+            let found = unpack(&sent.bytes(), &[]).ok().map(|record| {
                 let entry = |entry: Entry| entry.map(|_| ()).map_err(|bad| bad.bytes);
                 record.entries.into_iter().map(entry).collect::<Vec<_>>()
             });
@@ -497,7 +513,7 @@ mod tests {
         #[test]
         fn events_that_were_packed_come_back_in_order(events in proptest::collection::vec(any_event(), 1..20)) {
             let lines: Vec<_> = events.iter().map(Event::line).collect();
-            let entries = unpack(&pack(&lines)).unwrap().entries;
+            let entries = read(&pack(&lines)).unwrap().entries;
             let back: Vec<Event> = entries
                 .into_iter()
                 .map(|entry| match entry.unwrap() {
@@ -510,12 +526,12 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_reader_panic(data: Vec<u8>) {
-            let _ = unpack(&data);
+            let _ = read(&data);
         }
 
         #[test]
         fn no_json_like_bytes_make_the_reader_panic(data in r#"\{("(v|admission_id|tenant_id|text|id)":("[a-z\\]{0,3}"|[0-9]{1,3}|\{\}|null),?){0,5}\}?"#) {
-            let _ = unpack(data.as_bytes());
+            let _ = read(data.as_bytes());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::stretch::stretches;
+use super::stretch::{is_separator, stretches};
 
 /// The digits that a card number has.
 const DIGITS: RangeInclusive<usize> = 13..=19;
@@ -12,9 +12,8 @@ pub(super) fn find(text: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for stretch in stretches(text, *DIGITS.start()) {
         let groups = groups(text, stretch);
-        // A run has one space or hyphen between two groups.
-        let runs =
-            groups.chunk_by(|one, next| next.start == one.end + 1 && matches!(text[one.end], b' ' | b'-'));
+        // A run has one separator between two groups.
+        let runs = groups.chunk_by(|one, next| next.start == one.end + 1 && is_separator(text[one.end]));
         runs.for_each(|run| in_run(text, outside_words(text, run), &mut found));
     }
     found
@@ -69,10 +68,23 @@ fn is_card(spelling: &[u8]) -> bool {
     if !(*DIGITS.start()..=23).contains(&spelling.len()) || !matches!(spelling[0], b'2'..=b'6') {
         return false;
     }
+    luhn(spelling) && is_grouped(spelling)
+}
+
+/// Whether the groups of digits are those of a card.
+fn is_grouped(spelling: &[u8]) -> bool {
+    let groups: Vec<_> = spelling.split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).collect();
     let separator = *spelling.iter().find(|byte| !byte.is_ascii_digit()).unwrap_or(&b' ');
-    let mut groups = spelling.split(|byte| *byte == separator).rev();
-    let in_fours = groups.next().is_some() && groups.all(|group| group.len() >= 4);
-    in_fours && spelling.iter().all(|byte| byte.is_ascii_digit() || *byte == separator) && luhn(spelling)
+    let is_the_only_one = spelling.iter().all(|byte| byte.is_ascii_digit() || *byte == separator);
+    match &groups[..] {
+        [all_but_last @ .., _] if is_the_only_one && separator != b'.' => {
+            all_but_last.iter().all(|digits| *digits >= 4)
+        }
+        // Full stops are in decimals and addresses, too, and several separators between numbers in a row.
+        [4, 6, 4 | 5] => true,
+        [all_but_last @ .., 1..=4] => groups.len() >= 4 && all_but_last.iter().all(|digits| *digits == 4),
+        _ => false,
+    }
 }
 
 /// Whether there are as many digits as a card has, and their sum is right: every second one from the right is doubled,

@@ -5,14 +5,14 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::built_in;
-use super::stretch::stretches;
+use super::stretch::{is_separator, stretches};
 
 /// In this order, since the first alternative that fits counts:
-/// `+49 30 1234567`, groups of up to a dozen digits; `(555) 555-0199`; `555-555-0199`; `555-0199`.
+/// `+49 30 1234567`, groups of up to a dozen digits; `(555) 555-0199`; `555-555-0199`; `555-0199`. `\x1f` is [`DASH`].
 const PHONE: &str = r"(?x-u)
-    \+ [1-9][0-9]{0,14} (?: [\ ./-]? \(? [0-9]{1,12} \)? ){0,6} \b
-  | (?: \b 1 [\ .-]? )? \( [0-9]{3} \) [\ .-]? [0-9]{3} [\ .-]? [0-9]{4} \b
-  | \b (?: 1 [\ .-] )? [0-9]{3} [\ .-] [0-9]{3} [\ .-] [0-9]{4} \b
+    \+ [1-9][0-9]{0,14} (?: [\ ./\x1f-]? \(? [0-9]{1,12} \)? ){0,6} \b
+  | (?: \b 1 [\ .\x1f-]? )? \( [0-9]{3} \) [\ .\x1f-]? [0-9]{3} [\ .\x1f-]? [0-9]{4} \b
+  | \b (?: 1 [\ .\x1f-] )? [0-9]{3} [\ .\x1f-] [0-9]{3} [\ .\x1f-] [0-9]{4} \b
   | \b [0-9]{3} - [0-9]{4} \b";
 
 /// The fewest digits of any number: `555-0199`.
@@ -64,8 +64,7 @@ impl Phones {
 fn may_hold_one(stretch: &[u8]) -> bool {
     let has_mark = |pair: &[u8]| matches!(pair, [b'+', b'1'..=b'9'] | [b'(', b'0'..=b'9']);
     let three_and_four = |piece: &[u8]| {
-        matches!(piece[3], b' ' | b'.' | b'-')
-            && piece.iter().filter(|byte| byte.is_ascii_digit()).count() == 7
+        is_separator(piece[3]) && piece.iter().filter(|byte| byte.is_ascii_digit()).count() == 7
     };
     stretch.windows(2).any(has_mark) || stretch.windows(8).any(three_and_four)
 }
@@ -84,8 +83,9 @@ fn is_phone(text: &[u8], range: Range<usize>) -> bool {
         b'(' => true,
         // `50.234-0500`, `2.555.555.0199`, `555-0199-1234`: a group of something longer.
         _ => {
-            let in_chain_before = matches!(before(1), Some(b'-' | b'.')) && is_digit(before(2));
-            let in_chain_after = matches!(after(0), Some(b'-' | b'.')) && is_digit(after(1));
+            let is_in_chain = |byte| is_separator(byte) && byte != b' ';
+            let in_chain_before = before(1).is_some_and(is_in_chain) && is_digit(before(2));
+            let in_chain_after = after(0).is_some_and(is_in_chain) && is_digit(after(1));
             !in_chain_before && !in_chain_after
         }
     }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::spelling::DASH;
+
 /// The stretches of `text` that have at least `fewest` digits, in order.
 pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
@@ -23,7 +25,12 @@ pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = Rang
 
 /// Whether a number may have this byte in it.
 fn is_part(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b' ' | b'(' | b')' | b'+' | b'-' | b'.' | b'/')
+    is_separator(byte) || matches!(byte, b'0'..=b'9' | b'(' | b')' | b'+' | b'/')
+}
+
+/// Whether this may be between the groups of digits of a number.
+pub(super) fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'.') || char::from(byte) == DASH
 }
 
 #[cfg(test)]
