@@ -8,7 +8,7 @@ use super::built_in;
 use super::stretch::{is_separator, stretches};
 
 /// In this order, since the first alternative that fits counts:
-/// `+49 30 1234567`, groups of up to a dozen digits; `(555) 555-0199`; `555-555-0199`; `555-0199`. `\x1f` is [`DASH`].
+/// `+49 30 1234567`, groups of up to a dozen digits; `(555) 555-0199`; `555-555-0199`; `555-0199`. `\x1f` is a dash, see `spelling.rs`.
 const PHONE: &str = r"(?x-u)
     \+ [1-9][0-9]{0,14} (?: [\ ./\x1f-]? \(? [0-9]{1,12} \)? ){0,6} \b
   | (?: \b 1 [\ .\x1f-]? )? \( [0-9]{3} \) [\ .\x1f-]? [0-9]{3} [\ .\x1f-]? [0-9]{4} \b
