@@ -90,8 +90,10 @@ pub(crate) async fn run(options: AcceptOptions) -> anyhow::Result<ExitCode> {
     let process_now = process.as_mut();
     let summary = match &opened {
         #[cfg(feature = "aws")]
-        Some(Opened::Stack(stack)) => against(&options, config, &url, Some(&**stack), process_now).await?,
-        opened => against(&options, config, &url, folder(opened.as_ref()), process_now).await?,
+        Some(Opened::Stack(stack)) => {
+            Box::pin(against(&options, config, &url, Some(&**stack), process_now)).await?
+        }
+        opened => Box::pin(against(&options, config, &url, folder(opened.as_ref()), process_now)).await?,
     };
     if options.json {
         let mut last = summary.json();
