@@ -112,9 +112,9 @@ async fn the_spelling_of_an_event_makes_it_no_other_event() {
             r#"{"id":"flat","z":{"y":1,"x":1e3},"a":0}"#,
         ),
         (
-            r#"{"event_id":"","id":42,"timestamp":1625097600,"text":"t","big":1e999999999}"#,
-            r#"{"event_id":"","id":42.0,"timestamp":1625097600.0,"text":"t","big":10e999999998}"#,
-            r#"{"event_id":"","id":"42","timestamp":1625097600,"text":"t","big":1e999999998}"#,
+            r#"{"event_id":"","id":42,"timestamp":1625097600,"text":"t","big":1e300}"#,
+            r#"{"event_id":"","id":42.0,"timestamp":1625097600.0,"text":"t","big":10e299}"#,
+            r#"{"event_id":"","id":"42","timestamp":1625097600,"text":"t","big":1e299}"#,
         ),
     ] {
         for body in [first, again, other] {
