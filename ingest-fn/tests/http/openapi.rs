@@ -225,7 +225,8 @@ async fn the_document_is_that_of_the_configuration() {
     assert!(bodies["description"].as_str().unwrap().starts_with("At most 4321 bytes"));
     assert_eq!(bodies["content"]["application/x-ndjson"]["schema"]["maxItems"], 7);
     // This server has no reader.
-    assert_eq!(events["get"]["responses"].as_object().unwrap().keys().collect::<Vec<_>>(), ["403", "500"]);
+    let statuses: BTreeSet<_> = events["get"]["responses"].as_object().unwrap().keys().collect();
+    assert!(statuses.into_iter().eq(["403", "500"]));
     let text = document.to_string();
     assert!(
         !text.contains("house") && !text.contains("X-Hidden"),
@@ -242,8 +243,9 @@ async fn anyone_may_read_the_document_which_says_what_credential_is_needed() {
     ] {
         let server = Server::with_credentials(r#"{"tenants":[]}"#, |config| config.auth.mode = mode).await;
         let document = document(&server).await;
-        let named: Vec<_> = document["components"]["securitySchemes"].as_object().unwrap().keys().collect();
-        assert_eq!(named, schemes);
+        let named: BTreeSet<_> =
+            document["components"]["securitySchemes"].as_object().unwrap().keys().collect();
+        assert_eq!(named.into_iter().collect::<Vec<_>>(), schemes);
         let send = &document["paths"]["/ingest"]["post"];
         let used =
             send["security"].as_array().unwrap().iter().flat_map(|way| way.as_object().unwrap().keys());
