@@ -11,7 +11,7 @@ use shared::time::Timestamp;
 use crate::credentials::Identity;
 use crate::media::{self, Coding, ContentType, MediaType};
 use crate::rejection::Rejection;
-use crate::repeated::distinct;
+use crate::repeated::{distinct, values};
 use crate::signature;
 
 const TIER: &str = "x-customer-tier";
@@ -168,7 +168,7 @@ pub(crate) fn tenant(raw: &RawRequest<'_>) -> Result<Option<TenantId>, Rejection
 /// The tenants that path and header name.
 fn tenants(raw: &RawRequest<'_>) -> impl Iterator<Item = Result<TenantId, Rejection>> {
     let in_path = raw.tenant_in_path.into_iter().map(|tenant| Ok(TenantId::parse(tenant)?));
-    let in_headers = distinct(raw.headers, "x-tenant-id").into_iter().filter(|value| !value.is_empty());
+    let in_headers = values(raw.headers, "x-tenant-id").filter(|value| !value.is_empty());
     in_path.chain(in_headers.map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value))?)))
 }
 
@@ -297,6 +297,9 @@ mod tests {
         insta::assert_snapshot!(read(&["acme", "beta"], None), @"two tenants are named: `acme` and `beta`");
         assert_eq!(read(&["acme,acme"], Some("beta")), "acme");
         insta::assert_snapshot!(read(&["acme,beta"], Some("beta")), @"two tenants are named: `acme` and `beta`");
+        // An empty one names nothing, and hides no other.
+        assert_eq!(read(&[",acme", ""], None), "acme");
+        insta::assert_snapshot!(read(&[",acme,beta"], None), @"two tenants are named: `acme` and `beta`");
     }
 
     #[test]

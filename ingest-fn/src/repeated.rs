@@ -3,20 +3,18 @@
 
 use http::HeaderMap;
 
-/// The value of a header that has no comma in it. If there are others, the first other one, too: two are enough to refuse them.
+/// All values of a header that has no comma in them.
+pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(name).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
+}
+
+/// The header's value. If there are others, the first other one, too: two are enough to refuse them.
 pub(crate) fn distinct<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
-    let mut values: Vec<&[u8]> = Vec::new();
-    for line in headers.get_all(name) {
-        for value in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if !values.contains(&value) {
-                values.push(value);
-            }
-            if values.len() == 2 {
-                return values;
-            }
-        }
-    }
-    values
+    let mut all = values(headers, name);
+    let first = all.next();
+    let other = all.find(|value| Some(*value) != first);
+    first.into_iter().chain(other).collect()
 }
 
 #[cfg(test)]
