@@ -130,15 +130,14 @@ impl<D> Run<'_, D> {
     fn pace(&self, every: Duration, document: f64) -> Pace {
         Pace::new(every, document, self.rate, self.patience)
     }
-}
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate is at most 10,000 a second"
-)]
-impl<D> Run<'_, D> {
-    /// How many requests to send at the same time, where the document wants `count`: with a lower rate, at most as many as a load.
+    /// How many requests to send at the same time, where the document wants `count`: with a lower rate, at most as many as a
+    /// load.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is at most 10,000 a second"
+    )]
     fn at_once(&self, count: usize) -> usize {
         self.rate.map_or(count, |rate| count.min((rate * self.load.as_secs_f64()) as usize).max(2))
     }

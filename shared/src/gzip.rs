@@ -78,7 +78,7 @@ pub enum InflateError {
 /// Inflates all members of a gzip stream, up to `cap`. Zeros may follow, with which senders fill blocks (RFC 1952 has no
 /// padding, but `gzip` takes it); anything else that follows is corrupt.
 pub fn inflate(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
-    let members = Members { rest: data, member: Some(GzDecoder::new(data)) };
+    let members = Members { decoder: GzDecoder::new(data), has_ended: false };
     read_capped(members, data.len(), cap)
 }
 
@@ -104,23 +104,25 @@ pub fn is_zlib(bytes: &[u8]) -> bool {
     }
 }
 
-/// The members of a gzip stream, one after another.
+/// The members of a gzip stream, one after another. They share a decoder: making one costs more than a small member.
 struct Members<'a> {
-    rest: &'a [u8],
-    member: Option<GzDecoder<&'a [u8]>>,
+    decoder: GzDecoder<&'a [u8]>,
+    has_ended: bool,
 }
 
 impl Read for Members<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.member {
-            let read = member.read(buffer)?;
+        while !self.has_ended {
+            let read = self.decoder.read(buffer)?;
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            self.rest = member.get_ref();
-            self.member = self.rest.starts_with(&MAGIC).then(|| GzDecoder::new(self.rest));
-            if self.member.is_none() {
-                only_padding(self.rest)?;
+            let rest = *self.decoder.get_ref();
+            if rest.starts_with(&MAGIC) {
+                self.decoder.reset(rest);
+            } else {
+                only_padding(rest)?;
+                self.has_ended = true;
             }
         }
         Ok(0)

@@ -139,18 +139,19 @@ pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> usize {
 
 /// The character that the `\uXXXX` escape at `at` stands for, and its length in bytes: that of two escapes for a pair.
 pub(crate) fn escaped(bytes: &[u8], at: usize) -> (char, usize) {
-    let replaced = (char::REPLACEMENT_CHARACTER, 6);
+    let replaced = (char::REPLACEMENT_CHARACTER, ESCAPE_BYTES);
     let Some(first) = unit(bytes, at) else { return replaced };
     if let Some(character) = char::from_u32(u32::from(first)) {
-        return (character, 6);
+        return (character, ESCAPE_BYTES);
     }
-    let pair = unit(bytes, at + 6).and_then(|second| char::decode_utf16([first, second]).next()?.ok());
-    pair.map_or(replaced, |character| (character, 12))
+    let pair =
+        unit(bytes, at + ESCAPE_BYTES).and_then(|second| char::decode_utf16([first, second]).next()?.ok());
+    pair.map_or(replaced, |character| (character, 2 * ESCAPE_BYTES))
 }
 
 /// The UTF-16 unit of the `\uXXXX` escape at `at`, if there is one.
 fn unit(bytes: &[u8], at: usize) -> Option<u16> {
-    let escape = bytes.get(at..at + 6)?;
+    let escape = bytes.get(at..at + ESCAPE_BYTES)?;
     let digits = escape.strip_prefix(b"\\u")?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
