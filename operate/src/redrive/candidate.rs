@@ -96,7 +96,7 @@ pub struct Selection {
     pub tenant: Option<TenantId>,
     pub from: Option<Timestamp>,
     pub to: Option<Timestamp>,
-    /// Events whose id belongs to another event are stored under an id of their own.
+    /// Events that have the id of another event are stored under an id of their own.
     pub as_new: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `--as-new`: an event whose id another event has is stored under an id of its own.
+//! `--as-new`: an event that has the id of another one is stored under an id of its own.
 
 use shared::digest::sha256;
 use shared::format::claim_check::ClaimCheck;
