@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr2, memmem};
+
 use self::names::Names;
 use crate::limits;
 
@@ -29,7 +31,7 @@ pub(crate) fn whole_characters(json: &str) -> (Cow<'_, str>, usize) {
     let mut replaced = 0;
     let bytes = json.as_bytes();
     // Most JSON has no such escape. Searching for one is much faster than what follows.
-    let mut at = json.find("\\u").unwrap_or(bytes.len());
+    let mut at = memmem::find(bytes, b"\\u").unwrap_or(bytes.len());
     // The backslash may itself be escaped.
     at -= bytes[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
     while let Some(&byte) = bytes.get(at) {
@@ -127,14 +129,15 @@ pub(crate) fn unescaped(string: &str) -> Cow<'_, str> {
 /// The index after the string that begins at `start`.
 pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
-    loop {
-        match bytes.get(at) {
-            None => return at,
-            Some(b'"') => return at + 1,
-            Some(b'\\') => at += 2,
-            Some(_) => at += 1,
+    // After a backslash at the end, `at` is beyond it.
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found + 1;
+        if bytes[at - 1] == b'"' {
+            return at;
         }
+        at += 1;
     }
+    bytes.len()
 }
 
 /// The character that the `\uXXXX` escape at `at` stands for, and its length in bytes: that of two escapes for a pair.
