@@ -55,6 +55,8 @@ pub(crate) enum Rejection {
     TenantConflict { first: String, second: String },
     #[error("{0}")]
     EventIdInvalid(String),
+    #[error("the header `{header}` names two ids: `{first}` and `{second}` (a comma separates them)")]
+    EventIdConflict { header: String, first: String, second: String },
     #[error("the header `{0}` is not UTF-8 text")]
     HeaderNotText(String),
     #[error(
@@ -345,6 +347,7 @@ problems! {
     Rejection::TenantInvalid(_) => BAD_REQUEST, "tenant_invalid", TENANT;
     Rejection::TenantConflict { .. } => BAD_REQUEST, "tenant_conflict", TENANT;
     Rejection::EventIdInvalid(_) => BAD_REQUEST, "event_id_invalid", ID;
+    Rejection::EventIdConflict { .. } => BAD_REQUEST, "event_id_conflict", SEND;
     Rejection::HeaderNotText(_) => BAD_REQUEST, "header_not_text", SEND;
     Rejection::MediaType { .. } => UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", SEND;
     Rejection::Charset(_) => UNSUPPORTED_MEDIA_TYPE, "charset_unsupported", SEND;
