@@ -91,19 +91,19 @@ fn good(mode: AuthMode) -> Lines {
     lines
 }
 
-async fn both(mode: AuthMode, more: &[(&'static str, &str)]) -> Outcome {
+async fn both(mode: AuthMode, besides: &[(&'static str, &str)]) -> Outcome {
     let mut lines = good(mode);
-    lines.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    lines.extend(besides.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let outcome = by_lines(mode, &lines).await;
     assert_eq!(outcome, by_function_url(mode, &lines).await, "{lines:?}");
     outcome
 }
 
 /// `202 id`, or `400 code`.
-async fn check(mode: AuthMode, more: &[(&'static str, &str)], expected: &str) {
-    let Outcome { status, body, .. } = both(mode, more).await;
+async fn check(mode: AuthMode, besides: &[(&'static str, &str)], expected: &str) {
+    let Outcome { status, body, .. } = both(mode, besides).await;
     let named = ["code", "event_id"].into_iter().find_map(|member| body[member].as_str());
-    assert_eq!(format!("{status} {}", named.unwrap()), expected, "{more:?}: {body}");
+    assert_eq!(format!("{status} {}", named.unwrap()), expected, "{besides:?}: {body}");
 }
 
 #[tokio::test]
