@@ -10,6 +10,7 @@ use sha2::Sha256;
 use shared::time::Timestamp;
 
 use crate::credentials::WebhookSecret;
+use crate::repeated::{distinct, values};
 
 pub(crate) const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
@@ -38,12 +39,20 @@ impl SignedHeaders {
         if id.trim_ascii().is_empty() || id.contains('.') || !is_near(timestamp, now, tolerance) {
             return Err(Unsigned::Invalid);
         }
-        // Several, while a sender changes its secret. Those of other versions are not ours to check.
-        let signatures = single(headers, SIGNATURE)?.split(' ').filter_map(|signature| {
-            let bytes = base64_simd::STANDARD.decode_to_vec(signature.strip_prefix("v1,")?).ok()?;
+        if !headers.contains_key(SIGNATURE) {
+            return Err(Unsigned::Missing);
+        }
+        // Several, while a sender changes its secret: `v1,… v1,…`. The header itself may be there several times, which a Function
+        // URL joins with commas. Those of other versions are not ours to check.
+        let words = values(headers, SIGNATURE).flat_map(|list| list.split(|byte| *byte == b' '));
+        let mut is_ours = false;
+        let signatures = words.filter_map(|word| {
+            let follows = std::mem::replace(&mut is_ours, word == b"v1");
+            let bytes = follows.then(|| base64_simd::STANDARD.decode_to_vec(word).ok())??;
             bytes.try_into().ok()
         });
-        Ok(Self { id: id.to_owned(), timestamp: timestamp.to_owned(), signatures: signatures.collect() })
+        let signatures = signatures.collect();
+        Ok(Self { id: id.to_owned(), timestamp: timestamp.to_owned(), signatures })
     }
 
     /// Whether the message was signed with one of `secrets`. All are tried, whichever is right.
@@ -65,10 +74,9 @@ impl SignedHeaders {
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Unsigned> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().ok_or(Unsigned::Missing)?;
-    match (std::str::from_utf8(value.as_bytes()), values.next()) {
-        (Ok(value), None) => Ok(value),
+    match distinct(headers, name)[..] {
+        [] => Err(Unsigned::Missing),
+        [value] => std::str::from_utf8(value).map_err(|_| Unsigned::Invalid),
         _ => Err(Unsigned::Invalid),
     }
 }
