@@ -2,7 +2,8 @@
 
 Two things are replaced: `localhost:8080` by the address of a local run, and `cargo run --release` by the start of one in a
 folder of its own. An example with such a start is for the rest of its section; all others are sent to one run of the page.
-In what is shown, `…` stands for anything. Programs in Python and JavaScript are run as they are, and must succeed.
+In what is shown, `…` stands for anything. Programs in Python and JavaScript are run as they are, and must succeed; those that are
+marked `py` and `javascript` need more than a local run, and tests/clients runs them.
 """
 
 import argparse
