@@ -113,7 +113,7 @@ impl Document {
             })?;
             for (index, hash) in written.api_keys_sha256.iter().enumerate() {
                 let at = format!("{at}.api_keys_sha256[{index}]");
-                let hash = sha256_of_hex(hash)
+                let hash = sha256_of_hex(hash.as_bytes())
                     .map(Hash)
                     .ok_or_else(|| invalid(format!("{at} is not a SHA-256 in 64 hexadecimal digits")))?;
                 // A script makes it if its variable is not set. An empty header would be this key.
@@ -170,9 +170,9 @@ impl Hash {
 }
 
 /// The bytes of 64 hexadecimal digits, in either case.
-pub(crate) fn sha256_of_hex(hex: &str) -> Option<[u8; 32]> {
+pub(crate) fn sha256_of_hex(hex: &[u8]) -> Option<[u8; 32]> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+    let (pairs, rest) = hex.as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
     bytes.collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty())?.try_into().ok()
 }

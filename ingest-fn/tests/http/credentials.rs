@@ -261,26 +261,6 @@ async fn a_body_is_signed_before_it_is_decoded() {
     assert_eq!(server.events().iter().map(|event| event.text.as_str()).collect::<Vec<_>>(), ["ü"; 5]);
 }
 
-/// One on each line, as a container gets them, and joined, as a Function URL does: an attacker adds a header, and a proxy may.
-#[tokio::test]
-async fn a_header_of_a_signature_that_is_there_twice_is_refused_in_both_forms() {
-    let server = server(AuthMode::Signature).await;
-    for index in 0..3 {
-        let message = message("{}").with("content-type", "application/json");
-        let (name, value) = message.headers[index].clone();
-        for other in [value.clone(), "v1,x".to_owned(), String::new()] {
-            let lines = message.clone().with(name, &other);
-            let mut joined = message.clone();
-            joined.headers[index].1 = format!("{value},{other}");
-            for twice in [lines, joined] {
-                let answer = server.send(twice.to(HOOK)).await;
-                assert_eq!(answer.shown(), "401 credential_invalid", "{name}: {value},{other}");
-            }
-        }
-    }
-    assert!(server.events().is_empty());
-}
-
 #[tokio::test]
 async fn messages_of_github_shopify_and_stripe_are_stored_under_their_own_ids() {
     let secret = |prefix: &str| format!("{prefix}:a secret of the tenant");
