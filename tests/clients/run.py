@@ -8,6 +8,7 @@ import subprocess
 
 import browser
 import kpl
+import otlp
 from local_run import LocalRun, local_run
 from stored import audit, stored
 
@@ -34,6 +35,9 @@ def main() -> None:
                 "chromium": browser.send(run, pages),
             }
             report(run, sent)
+        # Of its own, because it is killed.
+        with local_run(given.tidegate, variables=variables) as run:
+            report(run, {"opentelemetry": otlp.send(run)})
     credentials = {
         "tenants": [
             {
