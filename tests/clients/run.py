@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import browser
+import cloud_events
 import kpl
 import otlp
 from local_run import LocalRun, local_run
@@ -33,6 +34,7 @@ def main() -> None:
                 "node": by_node(run, given.modules),
                 "aws_kinesis_agg": kpl.send(run),
                 "chromium": browser.send(run, pages),
+                "cloudevents": cloud_events.send(run),
             }
             report(run, sent)
         # Of its own, because it is killed.
