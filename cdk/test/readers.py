@@ -11,6 +11,8 @@ import duckdb
 import jq
 
 request = json.load(sys.stdin)
+# A tenant and its id name one line.
+NAME = "events.tenant || '/' || events.id"
 
 
 def once(pairs):
@@ -38,8 +40,13 @@ def as_double(value):
     return float(value) if is_number else value
 
 
+def name(line):
+    return line["tenant"] + "/" + line["id"]
+
+
 with open(request["lines"], encoding="utf-8", newline="\n") as file:
     texts = [line for line in file.read().split("\n") if line]
+texts.sort(key=lambda text: name(json.loads(text)))
 by_python = [json.loads(text, object_pairs_hook=once) for text in texts]
 by_jq = [jq.compile(".").input_text(text).first() for text in texts]
 
@@ -48,21 +55,21 @@ connection.execute(
     f"CREATE VIEW events AS SELECT * FROM read_json('{request['lines']}', format='newline_delimited', "
     f"columns={request['columns']!r})"
 )
-by_duckdb = connection.execute("SELECT * FROM events ORDER BY id::INTEGER").fetchall()
-names = [column[0] for column in connection.description]
+by_duckdb = connection.execute(f"SELECT * FROM events ORDER BY {NAME}").fetchall()
+columns = [column[0] for column in connection.description]
 # It fails as a whole if one time cannot be read.
-times = connection.execute("SELECT event_time::TIMESTAMP::VARCHAR FROM events ORDER BY id::INTEGER").fetchall()
+times = connection.execute(f"SELECT event_time::TIMESTAMP::VARCHAR FROM events ORDER BY {NAME}").fetchall()
 atoms = {}
-for line, atom in connection.execute("SELECT events.id, tree.atom FROM events, json_tree(fields) AS tree").fetchall():
+for line, atom in connection.execute(f"SELECT {NAME}, tree.atom FROM events, json_tree(fields) AS tree").fetchall():
     if atom is not None:
         atoms.setdefault(line, []).append(json.loads(atom))
 
 assert len(by_python) == len(by_duckdb)
 values = 0
 for python, of_jq, row, (time,) in zip(by_python, by_jq, by_duckdb, times):
-    line = python["id"]
+    line = name(python)
     assert as_double(python) == as_double(of_jq), f"jq reads line {line} as {of_jq}"
-    row = {name: value for name, value in zip(names, row) if value is not None}
+    row = {name: value for name, value in zip(columns, row) if value is not None}
     row |= {name: json.loads(row[name], object_pairs_hook=once) for name in ["fields"] if name in row}
     assert python == row, f"DuckDB reads line {line} as {row}"
     # An element that is an empty object or array is no atom.

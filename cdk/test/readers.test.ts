@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { CONTRACT } from '../lib/contract';
 import { resources, template } from './stack';
 
-// `shared/tests/readers.rs` writes these lines, from objects that clients should not send.
+// `tests/pipeline/cases.rs` writes these lines: what the pipeline made of input that is not as it should be.
 const LINES = join(__dirname, 'readers', 'lines.ndjson');
 
 test('Python, jq and DuckDB read the same from every line, whatever a client sent', () => {

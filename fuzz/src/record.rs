@@ -207,7 +207,7 @@ fn check_reason(data: &[u8], reason: &Undecodable) {
         Undecodable::Unrecognised => {
             assert!(!sequence::begins_as_json(data));
         }
-        Undecodable::Gzip(InflateError::Corrupt(_)) => assert!(inflated(data).is_none()),
+        Undecodable::Gzip(InflateError::Corrupt { .. }) => assert!(inflated(data).is_none()),
         Undecodable::Gzip(InflateError::Ratio { limit }) => {
             panic!("no gzip inflates to {limit} times its size")
         }

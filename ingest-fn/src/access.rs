@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use shared::config::{AuthMode, Config};
 use shared::id::TenantId;
 use shared::time::{Clock, Timestamp};
@@ -18,6 +17,7 @@ use crate::credentials::{Credentials, Document, Identity, WebhookSecret};
 use crate::offload::offload;
 use crate::quota::Quotas;
 use crate::rejection::Rejection;
+use crate::repeated::values;
 use crate::signature::{SignedHeaders, Unsigned};
 
 #[derive(Debug)]
@@ -172,11 +172,12 @@ impl Signed {
 /// The key may be in both headers, but it must be one.
 fn by_api_key(headers: &HeaderMap, credentials: &Document) -> Result<Identity, Rejection> {
     // Another scheme is not ours: a signature for IAM is in the same header.
-    let bearer = headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
-        let (scheme, key) = value.as_bytes().split_at_checked("bearer ".len())?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+    let bearer = values(headers, "authorization").filter_map(|value| {
+        let (scheme, key) = value.split_at_checked("bearer".len())?;
+        let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && (key.is_empty() || key.starts_with(b" "));
+        is_bearer.then(|| key.trim_ascii())
     });
-    let mut keys = bearer.chain(headers.get_all("x-api-key").iter().map(http::HeaderValue::as_bytes));
+    let mut keys = bearer.chain(values(headers, "x-api-key"));
     let key = keys.next().ok_or(Rejection::CredentialMissing(AuthMode::ApiKey))?;
     let identity = credentials.by_api_key(key).filter(|_| keys.all(|other| other == key));
     identity.cloned().ok_or(Rejection::CredentialInvalid(AuthMode::ApiKey))

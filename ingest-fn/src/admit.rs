@@ -168,22 +168,27 @@ pub(crate) fn tenant(raw: &RawRequest<'_>) -> Result<Option<TenantId>, Rejection
 /// The tenants that path and header name.
 fn tenants(raw: &RawRequest<'_>) -> impl Iterator<Item = Result<TenantId, Rejection>> {
     let in_path = raw.tenant_in_path.into_iter().map(|tenant| Ok(TenantId::parse(tenant)?));
-    let in_headers = values(raw.headers, "x-tenant-id").filter(|value| !value.is_empty());
-    in_path.chain(in_headers.map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value))?)))
+    in_path.chain(
+        given(raw.headers, "x-tenant-id").map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value))?)),
+    )
 }
 
 /// The values of a header. An empty one counts as not sent: it names nothing.
 fn given<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    let values = headers.get_all(name).into_iter().map(|value| value.as_bytes().trim_ascii());
-    values.filter(|value| !value.is_empty())
+    values(headers, name).filter(|value| !value.is_empty())
 }
 
-/// By the first of the headers that is given.
+/// By the first of the headers that is given. It names one.
 fn named(headers: &HeaderMap, config: &Config) -> Result<Option<Named>, Rejection> {
     let named = |name: &str| {
-        let value = given(headers, name).next()?;
+        let mut values = given(headers, name);
+        let first = values.next()?;
+        if let Some(second) = values.find(|value| *value != first) {
+            let (header, first, second) = (name.to_owned(), shown(first), shown(second));
+            return Some(Err(Rejection::EventIdConflict { header, first, second }));
+        }
         let is_message = name.eq_ignore_ascii_case(signature::ID);
-        let text = str::from_utf8(value).map_err(|_| Rejection::HeaderNotText(name.to_owned()));
+        let text = str::from_utf8(first).map_err(|_| Rejection::HeaderNotText(name.to_owned()));
         Some(text.map(|text| Named { name: text.to_owned(), is_message }))
     };
     match config.auth.mode {

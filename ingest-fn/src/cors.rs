@@ -19,6 +19,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shared::config::Config;
 
+use crate::repeated::distinct;
+
 /// How long a browser need not ask again: two hours, the most that Chromium takes.
 const MAX_AGE_SECONDS: &str = "7200";
 /// What a script may read of an answer besides its body.
@@ -45,9 +47,9 @@ pub(crate) async fn cors(State(config): State<Arc<Config>>, request: Request, ne
 
 /// What the answer names as the allowed origin, if the request's is.
 fn allowed(headers: &HeaderMap, origins: &[String]) -> Option<HeaderValue> {
-    let origin = headers.get(ORIGIN)?;
-    if origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
-        return Some(origin.clone());
+    let [origin] = distinct(headers, ORIGIN.as_str())[..] else { return None };
+    if let Some(allowed) = origins.iter().find(|allowed| allowed.as_bytes() == origin) {
+        return HeaderValue::from_str(allowed).ok();
     }
     origins.iter().any(|allowed| allowed == "*").then(|| HeaderValue::from_static("*"))
 }

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use crate::rejection::Rejection;
-use crate::repeated::distinct;
+use crate::repeated::{distinct, values};
 
 /// How a body is cut into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +80,9 @@ fn encoding(label: &str) -> Option<&'static Encoding> {
 /// The coding that `Content-Encoding` names. Several codings are not accepted: clients do not send them, and each would
 /// multiply the size of a decompression bomb.
 pub(crate) fn coding(headers: &HeaderMap) -> Result<Coding, Rejection> {
-    let values: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().collect();
-    let given = values.iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let given = given.collect::<Vec<_>>().join(", ");
-    match given.trim().to_ascii_lowercase().as_str() {
+    let given: Vec<_> = values(headers, CONTENT_ENCODING.as_str()).map(String::from_utf8_lossy).collect();
+    let given = given.join(", ");
+    match given.to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(Coding::Identity),
         "gzip" | "x-gzip" => Ok(Coding::Gzip),
         "deflate" => Ok(Coding::Deflate),

@@ -87,7 +87,7 @@ impl Api<'_> {
             parameters.push(parameter);
         }
         if mode != AuthMode::Signature {
-            let about = "The event's id, or the beginning of the ids of several events. The first that is not empty counts, before the event's own.";
+            let about = "The event's id, or the beginning of the ids of several events. The first that is not empty counts, before the event's own. It has no comma.";
             parameters.extend(self.config.ids.headers.iter().map(|name| header(name, about, false, &text())));
         }
         parameters.push(header("traceparent", "Is stored with the event.", false, &text()));

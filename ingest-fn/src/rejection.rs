@@ -55,6 +55,8 @@ pub(crate) enum Rejection {
     TenantConflict { first: String, second: String },
     #[error("{0}")]
     EventIdInvalid(String),
+    #[error("the header `{header}` names two ids: `{first}` and `{second}` (a comma separates them)")]
+    EventIdConflict { header: String, first: String, second: String },
     #[error("the header `{0}` is not UTF-8 text")]
     HeaderNotText(String),
     #[error(
@@ -345,6 +347,7 @@ problems! {
     Rejection::TenantInvalid(_) => BAD_REQUEST, "tenant_invalid", TENANT;
     Rejection::TenantConflict { .. } => BAD_REQUEST, "tenant_conflict", TENANT;
     Rejection::EventIdInvalid(_) => BAD_REQUEST, "event_id_invalid", ID;
+    Rejection::EventIdConflict { .. } => BAD_REQUEST, "event_id_conflict", SEND;
     Rejection::HeaderNotText(_) => BAD_REQUEST, "header_not_text", SEND;
     Rejection::MediaType { .. } => UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", SEND;
     Rejection::Charset(_) => UNSUPPORTED_MEDIA_TYPE, "charset_unsupported", SEND;
@@ -429,13 +432,16 @@ impl Rejection {
         match error {
             InflateError::TooLarge { limit } => Self::BodyTooLarge { limit },
             InflateError::Ratio { limit } => Self::InflateRatio { limit },
-            InflateError::Corrupt(error) => Self::BodyCorrupt(error),
+            InflateError::Corrupt { error, .. } => Self::BodyCorrupt(error),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::client_object::ClientObject;
+    use shared::format::record::Undecodable;
+
     use super::*;
 
     #[test]
@@ -460,6 +466,39 @@ mod tests {
         let quota = Rejection::QuotaExceeded { what: "requests", per_second: 1, retry_after };
         assert_eq!(quota.metric(), Some(Metric::QuotasExceeded));
         assert_eq!(Rejection::BodyEmpty.metric(), Some(Metric::EventsRejected));
+    }
+
+    #[test]
+    fn a_fault_has_the_same_name_in_quarantine() {
+        let object = |json: &str| ClientObject::parse(json, &["id".to_owned()]).unwrap_err();
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(120), "]".repeat(120));
+        for json in [
+            "{",
+            "5",
+            &deep,
+            r#"{"tenant_id":"a b"}"#,
+            r#"{"tenant_id":[]}"#,
+            "{\"id\":\"\\n\"}",
+            r#"{"id":{}}"#,
+        ] {
+            let code = Undecodable::from(object(json)).code();
+            assert_eq!(Rejection::from(object(json)).code(), code, "{json}");
+        }
+        let corrupt = || InflateError::Corrupt { error: std::io::Error::other("x"), inflated: 0 };
+        let inflating: [fn() -> InflateError; 2] =
+            [|| InflateError::TooLarge { limit: 1 }, || InflateError::Ratio { limit: 1 }];
+        for error in inflating.map(|error| error()).into_iter().chain([corrupt()]) {
+            let code = error.code();
+            assert_eq!(Rejection::inflating(error).code(), code);
+        }
+        for (answered, quarantined) in [
+            (Rejection::BodyEmpty, Undecodable::Empty),
+            (Rejection::BatchTooLarge { limit: 1 }, Undecodable::TooManyLines),
+            (Rejection::NotUtf8 { at: 0 }, Undecodable::NotUtf8),
+            (Rejection::TenantMissing, Undecodable::TenantMissing),
+        ] {
+            assert_eq!(answered.code(), quarantined.code());
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Headers that are there more than once. A container gets each line; a Function URL joins them with commas. Both must lead to the
-//! same answer, so both are read as a list.
+//! same answer, so both are read as a list. No value that is read here may have a comma in it.
 
 use http::HeaderMap;
 
-/// All values of a header that has no comma in them.
+/// All values of a header.
 pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))

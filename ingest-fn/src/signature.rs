@@ -13,7 +13,7 @@ use shared::time::Timestamp;
 
 pub(crate) use self::scheme::Scheme;
 use crate::credentials::{WebhookSecret, sha256_of_hex};
-use crate::repeated::values;
+use crate::repeated::{distinct, values};
 
 pub(crate) const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
@@ -49,9 +49,16 @@ impl SignedHeaders {
                 if id.trim_ascii().is_empty() || id.contains('.') || !is_near(timestamp, now, tolerance) {
                     return Err(Unsigned::Invalid);
                 }
-                // Several, while a sender changes its secret. Those of other versions are not ours to check.
-                let signatures = single(headers, scheme.signature())?.split(' ');
-                let signatures = signatures.filter_map(|one| of_base64(one.strip_prefix("v1,")?.as_bytes()));
+                if !headers.contains_key(scheme.signature()) {
+                    return Err(Unsigned::Missing);
+                }
+                // Several, while a sender changes its secret: `v1,… v1,…`. Those of other versions are not ours to check.
+                let words = parts(b"").flat_map(|list| list.split(|byte| *byte == b' '));
+                let mut is_ours = false;
+                let signatures = words.filter_map(|word| {
+                    let follows = std::mem::replace(&mut is_ours, word == b"v1");
+                    follows.then(|| of_base64(word))?
+                });
                 (format!("{id}.{timestamp}."), signatures.collect())
             }
             Scheme::GitHub => (String::new(), parts(b"sha256=").filter_map(sha256_of_hex).collect()),
@@ -92,10 +99,9 @@ fn of_base64(signature: &[u8]) -> Option<[u8; 32]> {
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Unsigned> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().ok_or(Unsigned::Missing)?;
-    match (std::str::from_utf8(value.as_bytes()), values.next()) {
-        (Ok(value), None) => Ok(value),
+    match distinct(headers, name)[..] {
+        [] => Err(Unsigned::Missing),
+        [value] => std::str::from_utf8(value).map_err(|_| Unsigned::Invalid),
         _ => Err(Unsigned::Invalid),
     }
 }

@@ -64,6 +64,19 @@ pub enum InvalidObject {
     IdNotAString { member: String, value: String },
 }
 
+impl InvalidObject {
+    /// The name of this fault, for programs: the `code` of ingest's answer, and the reason in quarantine. Never renamed.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotJson(_) => "malformed_json",
+            Self::NotAnObject => "not_an_object",
+            Self::Unreadable(_) => "json_unreadable",
+            Self::Tenant(_) | Self::TenantNotAString(_) => "tenant_invalid",
+            Self::Id(_) | Self::IdNotAString { .. } => "event_id_invalid",
+        }
+    }
+}
+
 impl From<InvalidFields> for InvalidObject {
     fn from(invalid: InvalidFields) -> Self {
         match invalid {

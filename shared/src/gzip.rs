@@ -71,8 +71,24 @@ pub enum InflateError {
     #[error("it inflates to more than {limit} times its size")]
     Ratio { limit: u32 },
     /// The input is not of its format, or ends early.
-    #[error("it is corrupt: {0}")]
-    Corrupt(#[source] std::io::Error),
+    #[error("it is corrupt: {error}")]
+    Corrupt {
+        #[source]
+        error: std::io::Error,
+        /// How many bytes it had inflated to when that was found.
+        inflated: usize,
+    },
+}
+
+impl InflateError {
+    /// The name of this fault, for programs: the `code` of ingest's answer, and the reason in quarantine. Never renamed.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "body_too_large",
+            Self::Ratio { .. } => "inflate_ratio",
+            Self::Corrupt { .. } => "body_corrupt",
+        }
+    }
 }
 
 /// Inflates all members of a gzip stream, up to `cap`. Zeros may follow, with which senders fill blocks (RFC 1952 has no
@@ -86,14 +102,20 @@ pub fn inflate(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
 pub fn inflate_zlib(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
     let mut decoder = ZlibDecoder::new(data);
     let output = read_capped(&mut decoder, data.len(), cap)?;
-    only_padding(decoder.into_inner()).map(|()| output).map_err(InflateError::Corrupt)
+    match only_padding(decoder.into_inner()) {
+        Ok(()) => Ok(output),
+        Err(error) => Err(InflateError::Corrupt { error, inflated: output.len() }),
+    }
 }
 
 /// Inflates raw deflate (RFC 1951), up to `cap`. The same may follow as after gzip.
 pub fn inflate_raw(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
     let mut decoder = DeflateDecoder::new(data);
     let output = read_capped(&mut decoder, data.len(), cap)?;
-    only_padding(decoder.into_inner()).map(|()| output).map_err(InflateError::Corrupt)
+    match only_padding(decoder.into_inner()) {
+        Ok(()) => Ok(output),
+        Err(error) => Err(InflateError::Corrupt { error, inflated: output.len() }),
+    }
 }
 
 /// Whether the bytes begin with a zlib header (RFC 1950, section 2.2): method 8, and a check over both bytes.
@@ -142,7 +164,13 @@ fn only_padding(rest: &[u8]) -> io::Result<()> {
 pub fn first_member_lines(data: &[u8], mut line: impl FnMut(&[u8])) -> Result<usize, InflateError> {
     let mut reader = BufReader::new(GzDecoder::new(data));
     let mut buffer = Vec::new();
-    while reader.read_until(b'\n', &mut buffer).map_err(InflateError::Corrupt)? > 0 {
+    let mut inflated = 0;
+    loop {
+        match reader.read_until(b'\n', &mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => inflated += bytes,
+            Err(error) => return Err(InflateError::Corrupt { error, inflated }),
+        }
         line(buffer.strip_suffix(b"\n").unwrap_or(&buffer));
         buffer.clear();
     }
@@ -155,7 +183,9 @@ pub fn read_capped(mut decoder: impl Read, input_bytes: usize, cap: Cap) -> Resu
     let limit = cap.of(input_bytes);
     let mut output = Vec::with_capacity(input_bytes.saturating_mul(4).min(limit));
     // One byte more than allowed: then the output is too large.
-    decoder.by_ref().take(limit as u64 + 1).read_to_end(&mut output).map_err(InflateError::Corrupt)?;
+    if let Err(error) = decoder.by_ref().take(limit as u64 + 1).read_to_end(&mut output) {
+        return Err(InflateError::Corrupt { error, inflated: output.len() });
+    }
     if output.len() <= limit {
         Ok(output)
     } else if limit == cap.bytes {
@@ -218,8 +248,8 @@ mod tests {
     #[test]
     fn a_member_that_was_cut_is_corrupt() {
         let data = compress(b"hello hello hello", Level::FAST);
-        assert!(matches!(inflate(&data[..data.len() - 3], CAP), Err(InflateError::Corrupt(_))));
-        assert!(matches!(inflate(b"\x1f\x8bnonsense", CAP), Err(InflateError::Corrupt(_))));
+        assert!(matches!(inflate(&data[..data.len() - 3], CAP), Err(InflateError::Corrupt { .. })));
+        assert!(matches!(inflate(b"\x1f\x8bnonsense", CAP), Err(InflateError::Corrupt { .. })));
     }
 
     type Inflate = fn(&[u8], Cap) -> Result<Vec<u8>, InflateError>;

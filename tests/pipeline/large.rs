@@ -86,6 +86,6 @@ async fn a_gzip_bomb_record_is_quarantined_and_other_events_are_stored() {
     site.stored().put_foreign("acme", &bomb);
     pipeline.send(&json!({"tenant_id": "acme", "id": "after", "text": "x"})).await;
     let quarantined = eventually("the quarantine", || site.stored().quarantined().pop()).await;
-    assert_eq!(quarantined["reason"], "gzip_too_large");
+    assert_eq!(quarantined["reason"], "body_too_large");
     eventually("the other events", || (site.stored().archived().len() == 2).then_some(())).await;
 }

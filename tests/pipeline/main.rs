@@ -6,6 +6,7 @@
 //! | `dishonest` | the acceptances against servers that do not do what they answer |
 //! | `happy_path` | an event of each kind, from the request to item and archive line |
 //! | `ids` | what names an event, what is the same again, reused ids |
+//! | `cases` | what real senders send that is not as it should be, by every way in |
 //! | `rejections` | requests that ingest refuses |
 //! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `flood` | many requests at once, of several tenants |
@@ -32,6 +33,7 @@
 
 mod accept;
 mod audit;
+mod cases;
 mod crash_matrix;
 mod credentials;
 mod dishonest;
@@ -57,6 +59,7 @@ mod spill;
 mod split;
 mod tail;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,11 +78,16 @@ fn site() -> Site {
 
 /// A function as a child process, on the data folder `data`.
 fn function(name: &str, data: &Path) -> FunctionHost {
+    configured(name, data, [])
+}
+
+/// The same, with the options that name a configuration.
+fn configured(name: &str, data: &Path, options: impl IntoIterator<Item = OsString>) -> FunctionHost {
     let arguments = ["function", name, "--data"].map(Into::into).into_iter().chain([data.into()]);
     FunctionHost::start(FunctionSpec {
         name: name.to_owned(),
         program: program().into(),
-        arguments: arguments.collect(),
+        arguments: arguments.chain(options).collect(),
         environment: Vec::new(),
         timeout: Duration::from_mins(1),
         memory_mb: 512,

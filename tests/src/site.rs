@@ -111,7 +111,8 @@ impl Site {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn configuration_file(&self) -> PathBuf {
+    /// Writes the configuration to its file.
+    pub fn configuration_file(&self) -> PathBuf {
         let config = self.folder.path().join("tidegate.toml");
         std::fs::write(&config, &self.configuration).unwrap();
         config

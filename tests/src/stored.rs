@@ -1,5 +1,5 @@
 //! Reads what is stored in a data folder: the database with SQL, the objects with gunzip. It uses Tidegate's code only
-//! for the format of records on the stream.
+//! for the format of records on the stream, and for the time.
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+use shared::time::Clock;
 
 pub struct StoredData {
     data: PathBuf,
@@ -105,10 +106,8 @@ impl StoredData {
 
     /// Puts a record on the stream, as a foreign producer does.
     pub fn put_foreign(&self, partition_key: &str, data: &[u8]) {
-        let database = Connection::open(self.data.join("tidegate.sqlite")).unwrap();
-        database.busy_timeout(crate::site::DEADLINE).unwrap();
-        let now = std::process::Command::new("date").arg("+%s%3N").output().unwrap().stdout;
-        let now: i64 = String::from_utf8(now).unwrap().trim().parse().unwrap();
+        let database = self.database().unwrap();
+        let now = Clock::system().now().unix_ms();
         database
             .execute(
                 "INSERT INTO records (shard, partition_key, arrival_ms, data) VALUES ('shardId-000000000000', ?1, ?2, ?3)",
@@ -182,9 +181,12 @@ impl StoredData {
     }
 
     pub fn lines_of(&self, object: &[u8]) -> Vec<Value> {
-        let mut text = String::new();
-        MultiGzDecoder::new(object).read_to_string(&mut text).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        inflated(object).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// All archive lines as they are written.
+    pub fn archive_text(&self) -> String {
+        self.objects("events").values().map(|object| inflated(object)).collect()
     }
 
     /// How often each `(tenant, id)` is in the archive.
@@ -209,6 +211,12 @@ impl StoredData {
         database.busy_timeout(crate::site::DEADLINE).unwrap();
         Some(database)
     }
+}
+
+fn inflated(object: &[u8]) -> String {
+    let mut text = String::new();
+    MultiGzDecoder::new(object).read_to_string(&mut text).unwrap();
+    text
 }
 
 /// Whether an archive object has no lines: it was written as a fence.

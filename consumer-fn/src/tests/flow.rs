@@ -91,7 +91,7 @@ async fn bad_data_is_quarantined_and_its_neighbours_are_stored() {
     assert_eq!(pipeline.invoke(&records).await, 4);
 
     assert_eq!(pipeline.objects.archived_keys(), ["acme/1", "acme/2", "beta/3"]);
-    assert_eq!(reasons(&pipeline), ["unrecognised", "not_an_event", "gzip_corrupt"]);
+    assert_eq!(reasons(&pipeline), ["unrecognised", "malformed_json", "body_corrupt"]);
     let keys = pipeline.objects.keys("errors/");
     assert!(
         keys.len() == 1 && keys[0].starts_with("errors/dt=2026-11-21/shardId-000000000000-95-"),
@@ -99,7 +99,7 @@ async fn bad_data_is_quarantined_and_its_neighbours_are_stored() {
     );
     let object = pipeline.objects.bytes(&keys[0]);
     let line = std::str::from_utf8(&object).unwrap().lines().nth(1).unwrap();
-    insta::assert_snapshot!(line, @r#"{"reason":"not_an_event","detail":"the line is neither an event nor a JSON object with `tenant_id`: not a JSON object: expected ident at line 1 column 2","shard":"shardId-000000000000","sequence_number":"96","position":1,"arrival":"2026-11-21T09:30:00.000Z","partition_key":"acme","bytes":"bm90IGpzb24="}"#);
+    insta::assert_snapshot!(line, @r#"{"reason":"malformed_json","detail":"the line is neither an event nor a JSON object with `tenant_id`: not a JSON object: expected ident at line 1 column 2","shard":"shardId-000000000000","sequence_number":"96","position":1,"arrival":"2026-11-21T09:30:00.000Z","partition_key":"acme","bytes":"bm90IGpzb24="}"#);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,13 +14,13 @@ use tower::ServiceExt;
 
 use crate::server::{Answer, JSON, NDJSON, NOW_SECONDS, Server, TEXT};
 
-const ACME_SECRET: &[u8] = &[1; 24];
+pub(crate) const ACME_SECRET: &[u8] = &[1; 24];
 const ACME_NEW_SECRET: &[u8] = &[2; 24];
 const BETA_SECRET: &[u8] = &[3; 24];
 /// What an unknown tenant's signature is compared with.
 const NO_ONES_SECRET: &[u8] = &[0; 32];
 
-fn document() -> String {
+pub(crate) fn document() -> String {
     let tenant = |name: &str, tier: &str, secrets: &[&[u8]]| {
         let secrets =
             secrets.iter().map(|secret| format!("whsec_{}", base64_simd::STANDARD.encode_to_string(secret)));
@@ -53,13 +53,13 @@ fn post_to(path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reque
 
 /// A signed message, as its headers and its body.
 #[derive(Clone, Debug)]
-struct Message {
-    headers: Vec<(&'static str, String)>,
+pub(crate) struct Message {
+    pub(crate) headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
 
 impl Message {
-    fn signed(secret: &[u8], id: &str, seconds: i64, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn signed(secret: &[u8], id: &str, seconds: i64, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
         mac.update(&[format!("{id}.{seconds}.").as_bytes(), &body].concat());

@@ -12,7 +12,7 @@ use crate::reads::{archived, large};
 use crate::server::Server;
 
 /// A request event of a Function URL (payload format 2.0).
-fn event(body: &str, is_base64: bool, headers: &[(&str, &str)]) -> Value {
+pub(crate) fn event(body: &str, is_base64: bool, headers: &[(&str, &str)]) -> Value {
     let mut all = json!({
         "host": "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-central-1.on.aws",
         "content-type": "application/json",
@@ -50,7 +50,7 @@ fn event(body: &str, is_base64: bool, headers: &[(&str, &str)]) -> Value {
 }
 
 /// The response event.
-async fn invoke(server: &Server, event: Value) -> Value {
+pub(crate) async fn invoke(server: &Server, event: Value) -> Value {
     let request: LambdaRequest = serde_json::from_value(event).unwrap();
     let mut context = Context::default();
     "8476a536-e9f4-11e8-9739-2dfe598c3fcd".clone_into(&mut context.request_id);
@@ -117,41 +117,6 @@ async fn an_event_that_cannot_be_a_request_is_refused() {
     }
     assert_eq!(invoke(&server, good()).await["statusCode"], 202, "the function still answers");
     assert_eq!(server.events().len(), 1);
-}
-
-/// What a Function URL joins with commas and a container gets as lines is answered the same.
-#[tokio::test]
-async fn a_repeated_header_is_answered_as_in_a_container() {
-    let body = r#"{"tenant_id":"acme","text":"x"}"#;
-    for (name, first, second, expected) in [
-        ("x-customer-tier", "free", "enterprise", 400),
-        ("x-customer-tier", "free", "free", 202),
-        ("x-tenant-id", "acme", "acme", 202),
-        ("x-tenant-id", "acme", "beta", 400),
-        ("content-type", "application/json", "application/json", 202),
-        ("content-type", "application/json", "text/plain", 415),
-    ] {
-        let server = Server::new();
-        let joined = invoke(&server, event(body, false, &[(name, &format!("{first},{second}"))])).await;
-        let mut request = axum::http::Request::post("/ingest").body(axum::body::Body::from(body)).unwrap();
-        for (default, value) in [("content-type", "application/json"), ("x-customer-tier", "pro")] {
-            if default != name {
-                request.headers_mut().insert(default, value.parse().unwrap());
-            }
-        }
-        for value in [first, second] {
-            let name: axum::http::HeaderName = name.parse().unwrap();
-            request.headers_mut().append(name, value.parse().unwrap());
-        }
-        let lines = server.send(request).await;
-        assert_eq!(
-            (joined["statusCode"].as_u64(), lines.status.as_u16()),
-            (Some(expected), u16::try_from(expected).unwrap()),
-            "{name}: {first} {second}"
-        );
-        let joined: Value = serde_json::from_str(joined["body"].as_str().unwrap()).unwrap();
-        assert_eq!((&joined["code"], &joined["detail"]), (&lines.json["code"], &lines.json["detail"]));
-    }
 }
 
 /// A `GET` of one event of acme, as a Function URL sends it.

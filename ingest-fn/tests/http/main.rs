@@ -16,6 +16,7 @@ mod problems;
 mod quotas;
 mod reader;
 mod reads;
+mod repeated;
 mod routes;
 mod server;
 #[cfg(feature = "aws")]

@@ -86,8 +86,8 @@ pub fn user_records(data: &Bytes, most: usize) -> Result<Vec<UserRecord>, NoAggr
 }
 
 /// An aggregate of user records with this data, under one key.
-#[cfg(test)]
-pub(super) fn aggregate_of(data: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+#[cfg(any(test, feature = "fakes"))]
+pub fn aggregate_of(data: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     let record =
         |data: Vec<u8>| Record { partition_key_index: 0, explicit_hash_key_index: None, data: data.into() };
     let records = data.into_iter().map(record).collect();

@@ -64,6 +64,8 @@ pub struct BadLine {
 /// Why a record or a line cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Undecodable {
+    #[error("the record is empty")]
+    Empty,
     #[error("the record is neither event lines, nor gzip, nor zlib, nor an aggregate, nor JSON objects")]
     Unrecognised,
     #[error("none of the {lines} lines can be read, the first of them because {first}")]
@@ -90,19 +92,20 @@ pub enum Undecodable {
 }
 
 impl Undecodable {
-    /// The reason's name in quarantine and in queries. On disk: never renamed.
+    /// The reason's name in quarantine and in queries. On disk: never renamed. A fault that a request can have, too, has the
+    /// name of ingest's answer.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Empty => "body_empty",
             Self::Unrecognised => "unrecognised",
             Self::NoLine { first, .. } => first.code(),
-            Self::Gzip(InflateError::Corrupt(_)) => "gzip_corrupt",
-            Self::Gzip(InflateError::TooLarge { .. } | InflateError::Ratio { .. }) => "gzip_too_large",
+            Self::Gzip(error) => error.code(),
             Self::Aggregate(_) => "aggregate_malformed",
             Self::NestedAggregate => "aggregate_nested",
-            Self::TooManyLines => "too_many_lines",
+            Self::TooManyLines => "batch_too_large",
             Self::Event(_) => "event_malformed",
             Self::NewerVersion(_) => "version_newer",
-            Self::Foreign(_) => "not_an_event",
+            Self::Foreign(invalid) => invalid.code(),
             Self::TenantMissing => "tenant_missing",
             Self::NotUtf8 => "not_utf8",
         }
@@ -150,16 +153,38 @@ pub fn unpack(data: &[u8], id_members: &[String]) -> Result<UnpackedRecord, Unde
 
 impl UnpackedRecord {
     fn read(&mut self, data: &[u8], id_members: &[String]) -> Result<(), Undecodable> {
+        let inflated = if data.starts_with(&gzip::MAGIC) {
+            Some(self.inflate(data, gzip::inflate))
+        } else if gzip::is_zlib(data) {
+            let inflated = self.inflate(data, gzip::inflate_zlib);
+            let may_be_text = matches!(inflated, Err(InflateError::Corrupt { .. })) && !is_usual_zlib(data);
+            (!may_be_text).then_some(inflated)
+        } else {
+            None
+        };
+        if let Some(plain) = inflated {
+            return self.read_inflated(&plain?, id_members);
+        }
+        self.bytes += data.len();
+        self.read_lines(data, id_members)
+    }
+
+    /// Inflates to at most what the record may still have. What cannot be inflated counts as far as it was: otherwise an
+    /// aggregate of such user records would take as much work as all of them may inflate to.
+    fn inflate(
+        &mut self,
+        data: &[u8],
+        inflate: fn(&[u8], Cap) -> Result<Vec<u8>, InflateError>,
+    ) -> Result<Vec<u8>, InflateError> {
         let bytes = limits::RECORD_INFLATED_BYTES.saturating_sub(self.bytes);
         let cap = Cap { bytes, ratio: limits::INFLATE_RATIO };
-        if data.starts_with(&gzip::MAGIC) {
-            return self.read_inflated(&gzip::inflate(data, cap)?, id_members);
-        }
-        match gzip::is_zlib(data).then(|| gzip::inflate_zlib(data, cap)) {
-            Some(Err(InflateError::Corrupt(_))) if !is_usual_zlib(data) => self.read_lines(data, id_members),
-            Some(plain) => self.read_inflated(&plain?, id_members),
-            None => self.read_lines(data, id_members),
-        }
+        let plain = inflate(data, cap);
+        self.bytes += match &plain {
+            Ok(plain) => plain.len(),
+            Err(InflateError::Corrupt { inflated, .. }) => *inflated,
+            Err(InflateError::TooLarge { .. } | InflateError::Ratio { .. }) => cap.of(data.len()),
+        };
+        plain
     }
 
     /// Compressed data may hold lines that can be read, between bytes that are none. Their neighbours would be lost.
@@ -171,18 +196,18 @@ impl UnpackedRecord {
     }
 
     fn read_lines(&mut self, data: &[u8], id_members: &[String]) -> Result<(), Undecodable> {
-        self.bytes += data.len();
         let before = self.entries.len();
         for piece in sequence::pieces(data, Arrays::Opened, RECORD_EVENTS, |line| read_line(line, id_members))
         {
             let Piece { bytes, read } = piece.map_err(|TooMany| Undecodable::TooManyLines)?;
             self.push(read.map_err(|reason| BadLine { reason, bytes: bytes.to_vec() }))?;
         }
-        let refused = self.refuse_if_all_bad(before);
-        if sequence::begins_as_json(data) || (refused.is_ok() && self.entries.len() > before) {
-            return refused;
+        match self.refuse_if_all_bad(before) {
+            refused if sequence::begins_as_json(data) => refused,
+            Ok(()) if self.entries.len() > before => Ok(()),
+            Ok(()) => Err(Undecodable::Empty),
+            Err(_) => Err(Undecodable::Unrecognised),
         }
-        Err(Undecodable::Unrecognised)
     }
 
     /// Fails if there are entries from `start` on, and none of them can be read. Then it removes them: what is kept of them is
@@ -280,17 +305,20 @@ mod tests {
     fn what_cannot_be_read_has_a_named_reason() {
         let bomb = gzip::compress(&vec![b' '; 40_000_000], Level::FAST);
         let lines = b"{\n".repeat(RECORD_EVENTS + 1);
-        let cases: [(&[u8], &str); 12] = [
-            (b"", "unrecognised"),
+        let cases: [(&[u8], &str); 15] = [
+            (b"", "body_empty"),
+            (b" \r\n\0", "body_empty"),
             (b"hello", "unrecognised"),
             (b"\xf3\x89\x9a\xc2rest", "aggregate_malformed"),
-            (b"\x1f\x8bnot gzip", "gzip_corrupt"),
-            (&bomb, "gzip_too_large"),
-            (&lines, "too_many_lines"),
+            (b"\x1f\x8bnot gzip", "body_corrupt"),
+            (&bomb, "body_too_large"),
+            (&lines, "batch_too_large"),
             (b"{\"tenant_id\":\"acme\",\"text\":\"\xff\"}", "not_utf8"),
             (b"{\"text\":\"x\"}", "tenant_missing"),
-            (b"{\"tenant_id\":\"no spaces\"}", "not_an_event"),
-            (b"{\"broken\":", "not_an_event"),
+            (b"{\"tenant_id\":\"no spaces\"}", "tenant_invalid"),
+            (b"{\"tenant_id\":\"acme\",\"id\":[]}", "event_id_invalid"),
+            (b"{\"broken\":", "malformed_json"),
+            (b"[5]", "not_an_object"),
             (b"{\"v\":2,\"admission_id\":\"x\"}", "version_newer"),
             (b"{\"v\":1,\"admission_id\":\"x\"}", "event_malformed"),
         ];
@@ -330,6 +358,22 @@ mod tests {
         let data = b"{\"tenant_id\":\"a\",\"text\":\"1\"}\n\nbad\n{\"tenant_id\":\"a\",\"text\":\"2\"}";
         let entries = read(data).unwrap().entries;
         assert!(matches!(&entries[..], [Ok(_), Err(bad), Ok(_)] if bad.bytes == b"bad"));
+    }
+
+    #[test]
+    fn what_cannot_be_inflated_counts_against_its_record() {
+        let mut corrupt = gzip::compress(&vec![b' '; 1_048_576], Level::FAST);
+        let checksum = corrupt.len() - 8;
+        corrupt[checksum] ^= 1;
+        let good = b"{\"tenant_id\":\"a\",\"text\":\"1\"}".to_vec();
+        let aggregate = kpl::aggregate_of([good].into_iter().chain((0..40).map(|_| corrupt.clone())));
+        let record = read(&aggregate).unwrap();
+        let codes: Vec<_> =
+            record.entries.iter().filter_map(|entry| Some(entry.as_ref().err()?.reason.code())).collect();
+        let inflated = limits::RECORD_INFLATED_BYTES / 1_048_576;
+        assert_eq!(codes[..inflated - 1], vec!["body_corrupt"; inflated - 1]);
+        assert_eq!(codes[inflated..], vec!["body_too_large"; 40 - inflated]);
+        assert!(record.bytes <= limits::RECORD_INFLATED_BYTES, "{}", record.bytes);
     }
 
     fn aggregate(name: &str) -> Vec<u8> {
