@@ -12,6 +12,8 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
 # schemathesis, in the version that tests/openapi/requirements.txt pins.
 OPENAPI = $(CURDIR)/target/openapi
+# The clients that tests/clients/requirements.txt and package-lock.json pin.
+CLIENTS = $(CURDIR)/target/clients
 # An emulator of Kinesis alone, which reshards.
 KINESIS_LOCAL = $(TOOLS)/kinesis-local
 
@@ -19,7 +21,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench chaos model fuzz samples
+.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench chaos model fuzz samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +36,14 @@ test-rust: ## units, properties, the model, the pipeline through real processes
 
 test-openapi: $(OPENAPI)/installed ## the HTTP API against its own OpenAPI document, and every example of README and docs/http-api.md; needs Python, curl, openssl, sqlite3
 	cargo build --locked --package tidegate
-	python3 tests/openapi/examples.py --tidegate $(TARGET)/debug/tidegate
+	python3 tests/openapi/examples.py --tidegate $(TARGET)/debug/tidegate README.md docs/http-api.md
 	python3 tests/openapi/run.py --tidegate $(TARGET)/debug/tidegate --schemathesis $(OPENAPI)/bin/schemathesis \
 		$(if $(SEED),--seed $(SEED))
+
+test-clients: $(CLIENTS)/installed ## clients that people use, each against a local run, and every example of docs/senders.md; needs Python, Node with npm, curl, openssl, Chromium
+	cargo build --locked --package tidegate
+	PYTHONPATH=tests/openapi $(CLIENTS)/bin/python tests/clients/run.py --tidegate $(TARGET)/debug/tidegate --modules $(CLIENTS)
+	$(CLIENTS)/bin/python tests/openapi/examples.py --tidegate $(TARGET)/debug/tidegate --modules $(CLIENTS) docs/senders.md
 
 test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked
@@ -67,6 +74,13 @@ $(TOOLS)/installed: tests/e2e/requirements.txt
 $(OPENAPI)/installed: tests/openapi/requirements.txt
 	python3 -m venv $(OPENAPI)
 	$(OPENAPI)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(CLIENTS)/installed: tests/clients/requirements.txt tests/clients/package.json tests/clients/package-lock.json
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)
+	cd $(CLIENTS) && npm ci --no-audit --no-fund
 	touch $@
 
 $(KINESIS_LOCAL)/installed: tests/aws/kinesis-local/package.json tests/aws/kinesis-local/package-lock.json

@@ -47,7 +47,7 @@ enum Proof {
 pub(crate) struct Signed {
     headers: SignedHeaders,
     secrets: Vec<WebhookSecret>,
-    /// `None`: there is no such tenant, or it has no secret.
+    /// `None`: there is no such tenant, or it has no secret of the message's scheme.
     identity: Option<Identity>,
 }
 
@@ -149,12 +149,9 @@ impl Access {
         })?;
         let named = admit::tenant(raw)?.or_else(|| self.config.tenants.default.clone());
         let tenant = named.and_then(|tenant| credentials.tenant(&tenant));
-        Ok(match tenant.filter(|tenant| !tenant.webhook_secrets.is_empty()) {
-            Some(tenant) => Signed {
-                headers,
-                secrets: tenant.webhook_secrets.clone(),
-                identity: Some(tenant.identity.clone()),
-            },
+        let secrets = tenant.map(|tenant| tenant.secrets(headers.scheme)).unwrap_or_default();
+        Ok(match tenant.filter(|_| !secrets.is_empty()) {
+            Some(tenant) => Signed { headers, secrets, identity: Some(tenant.identity.clone()) },
             None => Signed { headers, secrets: vec![WebhookSecret::of_no_tenant()], identity: None },
         })
     }

@@ -12,7 +12,7 @@ use crate::credentials::Identity;
 use crate::media::{self, Coding, ContentType, MediaType};
 use crate::rejection::Rejection;
 use crate::repeated::{distinct, values};
-use crate::signature;
+use crate::signature::{self, Scheme};
 
 const TIER: &str = "x-customer-tier";
 
@@ -192,8 +192,8 @@ fn named(headers: &HeaderMap, config: &Config) -> Result<Option<Named>, Rejectio
         Some(text.map(|text| Named { name: text.to_owned(), is_message }))
     };
     match config.auth.mode {
-        // Nothing signs another header. With one, a signed message that is sent again would be another event.
-        AuthMode::Signature => named(signature::ID),
+        // Of the scheme, and no other: with one, a signed message that is sent again would be another event.
+        AuthMode::Signature => Scheme::of(headers).id().and_then(named),
         AuthMode::None | AuthMode::ApiKey => config.ids.headers.iter().find_map(|name| named(name)),
     }
     .transpose()

@@ -17,7 +17,7 @@ use shared::metric::Metric;
 use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
 
-pub(crate) use self::document::{Document, Identity, WebhookSecret};
+pub(crate) use self::document::{Document, Identity, WebhookSecret, sha256_of_hex};
 pub use self::file::CredentialFile;
 
 /// How long a request waits while the credentials are read again. If it takes longer, the request uses the old ones.

@@ -182,7 +182,12 @@ impl Api<'_> {
             AuthMode::None => json!([]),
             AuthMode::ApiKey => json!([{ "bearer": [] }, { "apiKey": [] }]),
             AuthMode::Signature => {
-                json!([{ "webhookId": [], "webhookTimestamp": [], "webhookSignature": [] }])
+                json!([
+                    { "webhookId": [], "webhookTimestamp": [], "webhookSignature": [] },
+                    { "gitHubSignature": [] },
+                    { "shopifySignature": [] },
+                    { "stripeSignature": [] },
+                ])
             }
         }
     }
@@ -199,6 +204,9 @@ impl Api<'_> {
                 "webhookId": key("webhook-id", "The id of the message"),
                 "webhookTimestamp": key("webhook-timestamp", "The time of the message, in seconds since 1970"),
                 "webhookSignature": key("webhook-signature", "`v1,` and the base64 of HMAC-SHA256 over id, time and body (Standard Webhooks)"),
+                "gitHubSignature": key("X-Hub-Signature-256", "`sha256=` and HMAC-SHA256 over the body, in hexadecimal digits"),
+                "shopifySignature": key("X-Shopify-Hmac-Sha256", "The base64 of HMAC-SHA256 over the body"),
+                "stripeSignature": key("Stripe-Signature", "`t=`, the time, and `v1=`, HMAC-SHA256 over time and body"),
             }),
         }
     }

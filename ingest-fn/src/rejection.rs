@@ -176,7 +176,7 @@ fn needed(mode: AuthMode) -> &'static str {
         AuthMode::None => "none is needed",
         AuthMode::ApiKey => "send the key in `Authorization: Bearer …` or `X-Api-Key`",
         AuthMode::Signature => {
-            "name the tenant in the path or in `X-Tenant-ID`, and send `webhook-id`, `webhook-timestamp` and `webhook-signature` for the body's exact bytes"
+            "name the tenant in the path or in `X-Tenant-ID`, and sign the body's exact bytes: `webhook-id`, `webhook-timestamp` and `webhook-signature`, or the header of GitHub, Shopify or Stripe"
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Signed messages, as [Standard Webhooks](https://www.standardwebhooks.com) defines them: HMAC-SHA256 over id, time and
-//! the body's exact bytes. The crate `standardwebhooks` is not used: it refuses bodies that are not UTF-8, which compressed
-//! ones are not, reads the system's clock, and has a fixed tolerance.
+//! Signed messages: HMAC-SHA256 over the body's exact bytes, by one of the [schemes](Scheme). The crate `standardwebhooks` is
+//! not used: it refuses bodies that are not UTF-8, which compressed ones are not, reads the system's clock, and has a fixed
+//! tolerance.
+
+mod scheme;
 
 use std::time::Duration;
 
@@ -9,24 +11,25 @@ use http::HeaderMap;
 use sha2::Sha256;
 use shared::time::Timestamp;
 
-use crate::credentials::WebhookSecret;
+pub(crate) use self::scheme::Scheme;
+use crate::credentials::{WebhookSecret, sha256_of_hex};
 use crate::repeated::{distinct, values};
 
 pub(crate) const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
-const SIGNATURE: &str = "webhook-signature";
 
 /// What a signed message's headers say, before the signature was compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignedHeaders {
-    id: String,
-    timestamp: String,
+    pub(crate) scheme: Scheme,
+    /// What is signed before the body.
+    prefix: String,
     signatures: Vec<[u8; 32]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsigned {
-    /// One of the three headers is not there.
+    /// A header of the scheme is not there.
     Missing,
     /// One of them cannot be right, or the time is too far from now.
     Invalid,
@@ -34,36 +37,54 @@ pub(crate) enum Unsigned {
 
 impl SignedHeaders {
     pub(crate) fn read(headers: &HeaderMap, now: Timestamp, tolerance: Duration) -> Result<Self, Unsigned> {
-        let (id, timestamp) = (single(headers, ID)?, single(headers, TIMESTAMP)?);
-        // A full stop separates what is signed. With one in the id, a signed message could be cut in another place.
-        if id.trim_ascii().is_empty() || id.contains('.') || !is_near(timestamp, now, tolerance) {
-            return Err(Unsigned::Invalid);
-        }
-        if !headers.contains_key(SIGNATURE) {
-            return Err(Unsigned::Missing);
-        }
-        // Several, while a sender changes its secret: `v1,… v1,…`. The header itself may be there several times, which a Function
-        // URL joins with commas. Those of other versions are not ours to check.
-        let words = values(headers, SIGNATURE).flat_map(|list| list.split(|byte| *byte == b' '));
-        let mut is_ours = false;
-        let signatures = words.filter_map(|word| {
-            let follows = std::mem::replace(&mut is_ours, word == b"v1");
-            let bytes = follows.then(|| base64_simd::STANDARD.decode_to_vec(word).ok())??;
-            bytes.try_into().ok()
-        });
-        let signatures = signatures.collect();
-        Ok(Self { id: id.to_owned(), timestamp: timestamp.to_owned(), signatures })
+        let scheme = Scheme::of(headers);
+        // The parts of the signature's header that begin with this. A header that is there twice is one with more parts.
+        let parts = |prefix: &'static [u8]| {
+            values(headers, scheme.signature()).filter_map(move |part| part.strip_prefix(prefix))
+        };
+        let (prefix, signatures) = match scheme {
+            Scheme::Standard => {
+                let (id, timestamp) = (single(headers, ID)?, single(headers, TIMESTAMP)?);
+                // A full stop separates what is signed. With one in the id, a signed message could be cut in another place.
+                if id.trim_ascii().is_empty() || id.contains('.') || !is_near(timestamp, now, tolerance) {
+                    return Err(Unsigned::Invalid);
+                }
+                if !headers.contains_key(scheme.signature()) {
+                    return Err(Unsigned::Missing);
+                }
+                // Several, while a sender changes its secret: `v1,… v1,…`. Those of other versions are not ours to check.
+                let words = parts(b"").flat_map(|list| list.split(|byte| *byte == b' '));
+                let mut is_ours = false;
+                let signatures = words.filter_map(|word| {
+                    let follows = std::mem::replace(&mut is_ours, word == b"v1");
+                    follows.then(|| of_base64(word))?
+                });
+                (format!("{id}.{timestamp}."), signatures.collect())
+            }
+            Scheme::GitHub => (String::new(), parts(b"sha256=").filter_map(sha256_of_hex).collect()),
+            Scheme::Shopify => (String::new(), parts(b"").filter_map(of_base64).collect()),
+            Scheme::Stripe => {
+                let timestamp = parts(b"t=").next().and_then(|timestamp| str::from_utf8(timestamp).ok());
+                let timestamp = timestamp.filter(|timestamp| is_near(timestamp, now, tolerance));
+                let timestamp = timestamp.ok_or(Unsigned::Invalid)?;
+                if parts(b"t=").any(|other| other != timestamp.as_bytes()) {
+                    return Err(Unsigned::Invalid);
+                }
+                // Signatures of other versions, such as `v0` of Stripe's test events, are not ours to check.
+                (format!("{timestamp}."), parts(b"v1=").filter_map(sha256_of_hex).collect())
+            }
+        };
+        Ok(Self { scheme, prefix, signatures })
     }
 
-    /// Whether the message was signed with one of `secrets`. All are tried, whichever is right.
+    /// Whether the message was signed with one of `secrets`, which are of its scheme. All are tried, whichever is right.
     pub(crate) fn is_by(&self, secrets: &[WebhookSecret], body: &[u8]) -> bool {
         let mut is_signed = false;
         for secret in secrets {
             let mut mac =
                 Hmac::<Sha256>::new_from_slice(secret.bytes()).expect("HMAC takes a key of any length");
-            for part in [self.id.as_bytes(), b".", self.timestamp.as_bytes(), b".", body] {
-                mac.update(part);
-            }
+            mac.update(self.prefix.as_bytes());
+            mac.update(body);
             for signature in &self.signatures {
                 // Compares in constant time.
                 is_signed |= mac.clone().verify_slice(signature).is_ok();
@@ -71,6 +92,10 @@ impl SignedHeaders {
         }
         is_signed
     }
+}
+
+fn of_base64(signature: &[u8]) -> Option<[u8; 32]> {
+    base64_simd::STANDARD.decode_to_vec(signature).ok()?.try_into().ok()
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Unsigned> {
@@ -115,8 +140,11 @@ mod tests {
         /// Whether it is by `secret`, at `seconds`. `None` if it cannot be a header at all.
         fn is_by(&self, secret: &WebhookSecret, seconds: i64) -> Option<bool> {
             let mut headers = HeaderMap::new();
-            for (name, value) in [(ID, &self.id), (TIMESTAMP, &self.timestamp), (SIGNATURE, &self.signature)]
-            {
+            for (name, value) in [
+                (ID, &self.id),
+                (TIMESTAMP, &self.timestamp),
+                (Scheme::Standard.signature(), &self.signature),
+            ] {
                 headers.insert(name, HeaderValue::from_bytes(value).ok()?);
             }
             let now = Timestamp::from_unix_ms(seconds * 1_000);
@@ -223,13 +251,81 @@ mod tests {
     fn headers_that_are_missing_are_told_apart_from_wrong_ones() {
         let now = Timestamp::from_unix_ms(0);
         let mut headers = HeaderMap::new();
-        for name in [ID, TIMESTAMP, SIGNATURE] {
+        for name in [ID, TIMESTAMP, Scheme::Standard.signature()] {
             assert_eq!(SignedHeaders::read(&headers, now, TOLERANCE), Err(Unsigned::Missing));
             headers.insert(name, HeaderValue::from_static("0"));
         }
         assert!(SignedHeaders::read(&headers, now, TOLERANCE).is_ok());
         headers.append(ID, HeaderValue::from_static("1"));
         assert_eq!(SignedHeaders::read(&headers, now, TOLERANCE), Err(Unsigned::Invalid));
+    }
+
+    /// Signs as the senders' documentation says, at the time 1614265330.
+    fn signed_as(scheme: Scheme, secret: &WebhookSecret, body: &[u8]) -> String {
+        let prefix = if scheme == Scheme::Stripe { "1614265330." } else { "" };
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.bytes()).unwrap();
+        mac.update(&[prefix.as_bytes(), body].concat());
+        let mac = bytes::Bytes::copy_from_slice(&mac.finalize().into_bytes());
+        match scheme {
+            Scheme::GitHub => format!("sha256={mac:x}"),
+            Scheme::Stripe => format!("t=1614265330,v1={mac:x},v0={}", "0".repeat(64)),
+            Scheme::Shopify | Scheme::Standard => base64_simd::STANDARD.encode_to_string(mac),
+        }
+    }
+
+    fn is_by(scheme: Scheme, signature: &str, secret: &WebhookSecret, body: &[u8], seconds: i64) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(scheme.signature(), signature.parse().unwrap());
+        let read = SignedHeaders::read(&headers, Timestamp::from_unix_ms(seconds * 1_000), TOLERANCE);
+        read.is_ok_and(|signed| signed.scheme == scheme && signed.is_by(std::slice::from_ref(secret), body))
+    }
+
+    /// <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries#testing-the-webhook-payload-validation>
+    #[test]
+    fn the_vector_that_github_publishes_is_accepted() {
+        let secret = secret("github:It's a Secret to Everybody");
+        let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        assert!(is_by(Scheme::GitHub, signature, &secret, b"Hello, World!", 0));
+        assert!(!is_by(Scheme::GitHub, signature, &secret, b"Hello, World?", 0));
+    }
+
+    #[test]
+    fn each_scheme_takes_its_own_signature_and_no_other() {
+        let body = b"\x1f\x8b\x00 any bytes \xff";
+        for scheme in [Scheme::GitHub, Scheme::Shopify, Scheme::Stripe] {
+            let own = secret(&format!("{}a secret of 24 bytes ...", scheme.secret()));
+            let right = signed_as(scheme, &own, body);
+            let check = |signature: &str, expected: bool| {
+                assert_eq!(is_by(scheme, signature, &own, body, 1_614_265_330), expected, "{signature}");
+            };
+            check(&right, true);
+            for other in
+                [Scheme::GitHub, Scheme::Shopify, Scheme::Stripe].into_iter().filter(|other| *other != scheme)
+            {
+                check(&signed_as(other, &own, body), false);
+            }
+            // There twice, as a Function URL joins it: one signature has to be right.
+            check(&format!("{right},{right}"), true);
+            check(&format!("{right}, sha256=00,v1=00,AAAA"), true);
+            check(&format!("t=1614265329,{right}"), scheme != Scheme::Stripe);
+            check(&right[..right.len() / 2], false);
+            check("", false);
+            assert!(!is_by(scheme, &right, &own, &body[1..], 1_614_265_330));
+            let another = secret(&format!("{}another secret of bytes", scheme.secret()));
+            assert!(!is_by(scheme, &right, &another, body, 1_614_265_330));
+        }
+    }
+
+    #[test]
+    fn stripes_time_may_be_off_by_the_tolerance_and_other_schemes_have_none() {
+        for scheme in [Scheme::GitHub, Scheme::Shopify, Scheme::Stripe] {
+            let secret = secret(&format!("{}a secret of 24 bytes ...", scheme.secret()));
+            let signature = signed_as(scheme, &secret, b"{}");
+            for (off, expected) in [(-301, false), (-300, true), (300, true), (301, false)] {
+                let accepted = is_by(scheme, &signature, &secret, b"{}", 1_614_265_330 + off);
+                assert_eq!(accepted, expected || scheme != Scheme::Stripe, "{scheme:?} {off}");
+            }
+        }
     }
 
     proptest! {

@@ -158,7 +158,7 @@ async fn a_key_is_replaced_while_the_pipeline_runs_and_a_broken_file_changes_not
     }
     assert!(accepted("new-key").await);
     let log = pipeline.stop_and_read_log();
-    assert!(log.contains("tenants[0].webhook_secrets[0] is not"), "{log}");
+    assert!(log.contains("tenants[0].webhook_secrets[0] is neither"), "{log}");
     assert!(!log.contains("c2VjcmV0") && !log.contains("new-key"), "a secret was logged: {log}");
 }
 

@@ -9,11 +9,12 @@ use shared::id::TenantId;
 use shared::tier::Tier;
 
 use super::CredentialsError;
+use crate::signature::Scheme;
 
 /// The size of a webhook secret in bytes, by Standard Webhooks.
 const WEBHOOK_SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// The shortest secret of a gateway, in bytes.
-const ORIGIN_SECRET_BYTES: usize = 16;
+/// The shortest secret that someone may have thought of, in bytes: a gateway's, or one for GitHub, Shopify or Stripe.
+const TEXT_SECRET_BYTES: usize = 16;
 
 /// What every credential proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(crate) struct Identity {
 /// A tenant with what it may sign with.
 pub(crate) struct Tenant {
     pub(crate) identity: Identity,
-    pub(crate) webhook_secrets: Vec<WebhookSecret>,
+    webhook_secrets: Vec<WebhookSecret>,
 }
 
 /// Finds the tenant of a credential.
@@ -42,22 +43,37 @@ struct Hash([u8; 32]);
 
 /// A key of HMAC.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct WebhookSecret(Vec<u8>);
+pub(crate) struct WebhookSecret {
+    scheme: Scheme,
+    bytes: Vec<u8>,
+}
+
+impl Tenant {
+    /// What messages of this scheme may be signed with.
+    pub(crate) fn secrets(&self, scheme: Scheme) -> Vec<WebhookSecret> {
+        self.webhook_secrets.iter().filter(|secret| secret.scheme == scheme).cloned().collect()
+    }
+}
 
 impl WebhookSecret {
-    /// `whsec_` and base64.
+    /// `whsec_` and base64; or another scheme's prefix, and the secret as its sender shows it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let bytes = base64_simd::STANDARD.decode_to_vec(text.strip_prefix("whsec_")?).ok()?;
-        WEBHOOK_SECRET_BYTES.contains(&bytes.len()).then_some(Self(bytes))
+        let mut schemes = Scheme::ALL.into_iter();
+        let (scheme, key) = schemes.find_map(|scheme| Some((scheme, text.strip_prefix(scheme.secret())?)))?;
+        let (bytes, allowed) = match scheme {
+            Scheme::Standard => (base64_simd::STANDARD.decode_to_vec(key).ok()?, WEBHOOK_SECRET_BYTES),
+            _ => (key.into(), TEXT_SECRET_BYTES..=usize::MAX),
+        };
+        allowed.contains(&bytes.len()).then_some(Self { scheme, bytes })
     }
 
     /// A secret of no tenant. A signature of an unknown tenant is compared too, so that it takes as long.
     pub(crate) fn of_no_tenant() -> Self {
-        Self(vec![0; 32])
+        Self { scheme: Scheme::Standard, bytes: vec![0; 32] }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
@@ -97,7 +113,8 @@ impl Document {
             })?;
             for (index, hash) in written.api_keys_sha256.iter().enumerate() {
                 let at = format!("{at}.api_keys_sha256[{index}]");
-                let hash = Hash::parse(hash)
+                let hash = sha256_of_hex(hash.as_bytes())
+                    .map(Hash)
                     .ok_or_else(|| invalid(format!("{at} is not a SHA-256 in 64 hexadecimal digits")))?;
                 // A script makes it if its variable is not set. An empty header would be this key.
                 if hash == Hash::of(b"") {
@@ -108,8 +125,11 @@ impl Document {
             let mut webhook_secrets = Vec::new();
             for (index, secret) in written.webhook_secrets.iter().enumerate() {
                 let at = format!("{at}.webhook_secrets[{index}]");
-                let secret = WebhookSecret::parse(secret)
-                    .ok_or_else(|| invalid(format!("{at} is not `whsec_` and 24 to 64 bytes in base64")))?;
+                let secret = WebhookSecret::parse(secret).ok_or_else(|| {
+                    let others =
+                        format!("`github:`, `shopify:` or `stripe:` and at least {TEXT_SECRET_BYTES} bytes");
+                    invalid(format!("{at} is neither `whsec_` and 24 to 64 bytes in base64, nor {others}"))
+                })?;
                 alone(secrets.insert(secret.clone(), tenant.clone()).as_ref(), &at, "secret", &tenant)?;
                 webhook_secrets.push(secret);
             }
@@ -119,8 +139,8 @@ impl Document {
             }
         }
         for (index, secret) in written.origin_secrets.iter().enumerate() {
-            if secret.len() < ORIGIN_SECRET_BYTES {
-                let least = format!("shorter than {ORIGIN_SECRET_BYTES} bytes");
+            if secret.len() < TEXT_SECRET_BYTES {
+                let least = format!("shorter than {TEXT_SECRET_BYTES} bytes");
                 return Err(invalid(format!("origin_secrets[{index}] is {least}: anyone could guess it")));
             }
             document.origin_secrets.push(Hash::of(secret.as_bytes()));
@@ -147,14 +167,14 @@ impl Hash {
     fn of(key: &[u8]) -> Self {
         Self(Sha256::digest(key).into())
     }
+}
 
-    fn parse(hex: &str) -> Option<Self> {
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-        let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
-        let bytes = bytes.collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty())?;
-        Some(Self(bytes.try_into().ok()?))
-    }
+/// The bytes of 64 hexadecimal digits, in either case.
+pub(crate) fn sha256_of_hex(hex: &[u8]) -> Option<[u8; 32]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = hex.as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+    bytes.collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty())?.try_into().ok()
 }
 
 /// A key that two tenants share would let one of them send as the other.
@@ -251,7 +271,7 @@ mod tests {
     fn an_error_names_the_position_and_no_value() {
         let error = |members: &str| parse(&tenant(members)).unwrap_err();
         insta::assert_snapshot!(error(r#","api_keys_sha256":["secret"]"#), @"tenants[0].api_keys_sha256[0] is not a SHA-256 in 64 hexadecimal digits (docs/deploy.md#credentials has an example)");
-        insta::assert_snapshot!(error(r#","webhook_secrets":["whsec_c2VjcmV0"]"#), @"tenants[0].webhook_secrets[0] is not `whsec_` and 24 to 64 bytes in base64 (docs/deploy.md#credentials has an example)");
+        insta::assert_snapshot!(error(r#","webhook_secrets":["whsec_c2VjcmV0"]"#), @"tenants[0].webhook_secrets[0] is neither `whsec_` and 24 to 64 bytes in base64, nor `github:`, `shopify:` or `stripe:` and at least 16 bytes (docs/deploy.md#credentials has an example)");
         insta::assert_snapshot!(error(r#","webhook_secrets":"secret""#), @"the credentials have a member that is unknown, missing, twice or of the wrong type: line 1, column 68 (docs/deploy.md#credentials has an example)");
         insta::assert_snapshot!(error(r#","secret":1"#), @"the credentials have a member that is unknown, missing, twice or of the wrong type: line 1, column 50 (docs/deploy.md#credentials has an example)");
         insta::assert_snapshot!(parse(r#"{"tenants":[{"tenant":"secret!","tier":"pro"}]}"#).unwrap_err(), @"tenants[0].tenant is not a tenant id (docs/deploy.md#credentials has an example)");

@@ -234,6 +234,89 @@ async fn the_signature_is_over_the_bytes_that_were_sent() {
     assert_eq!(server.send(sent(&text, packed).to(HOOK)).await.shown(), "401 credential_invalid");
 }
 
+/// A byte order mark, a charset and white space are part of what is signed, and are stored as any other body's are.
+#[tokio::test]
+async fn a_body_is_signed_before_it_is_decoded() {
+    let server = server(AuthMode::Signature).await;
+    let utf16: Vec<u8> = "\u{feff}{\"text\":\"ü\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let packed = gzip::compress(&utf16, gzip::Level::FAST);
+    let json = "application/json";
+    for (id, body, content_type, coding) in [
+        ("bom", "\u{feff}{\"text\":\"ü\"}".into(), json, None),
+        ("latin-1", b"{\"text\":\"\xfc\"}".to_vec(), "application/json; charset=iso-8859-1", None),
+        ("utf-16", utf16.clone(), "application/json; charset=utf-16", None),
+        ("packed utf-16", packed, json, Some("gzip")),
+        ("escapes", b" {\r\n\t\"text\" : \"\\u00fc\" } \n".to_vec(), json, None),
+    ] {
+        let plain: Vec<u8> = "{\"text\":\"ü\"}".into();
+        // Signed over what is sent, and over what it becomes.
+        for (signed, expected) in [(body.clone(), "202"), (plain, "401 credential_invalid")] {
+            let message = Message::signed(ACME_SECRET, id, NOW_SECONDS, signed);
+            let message = Message { body: body.clone(), ..message }.with("content-type", content_type);
+            let message =
+                coding.into_iter().fold(message, |all, coding| all.with("content-encoding", coding));
+            assert_eq!(server.send(message.to(HOOK)).await.shown(), expected, "{id}");
+        }
+    }
+    assert_eq!(server.events().iter().map(|event| event.text.as_str()).collect::<Vec<_>>(), ["ü"; 5]);
+}
+
+#[tokio::test]
+async fn messages_of_github_shopify_and_stripe_are_stored_under_their_own_ids() {
+    let secret = |prefix: &str| format!("{prefix}:a secret of the tenant");
+    let document = serde_json::json!({ "tenants": [{
+        "tenant": "acme", "tier": "pro",
+        "webhook_secrets": [secret("github"), secret("shopify"), secret("stripe"), format!("whsec_{}", base64_simd::STANDARD.encode_to_string(ACME_SECRET))],
+    }] });
+    let server =
+        Server::with_credentials(&document.to_string(), |config| config.auth.mode = AuthMode::Signature)
+            .await;
+    let body = br#"{"id":"evt_1","text":"one"}"#;
+    let mac = |prefix: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(b"a secret of the tenant").unwrap();
+        mac.update(&[prefix.as_bytes(), body].concat());
+        bytes::Bytes::copy_from_slice(&mac.finalize().into_bytes())
+    };
+    let github = ("x-hub-signature-256", format!("sha256={:x}", mac("")));
+    let shopify = ("x-shopify-hmac-sha256", base64_simd::STANDARD.encode_to_string(mac("")));
+    let stripe = ("stripe-signature", format!("t={NOW_SECONDS},v1={:x}", mac(&format!("{NOW_SECONDS}."))));
+    let ids =
+        [("x-github-delivery", "delivery-1"), ("x-shopify-webhook-id", "hook-1"), ("idempotency-key", "key")];
+    let send = async |header: &(&'static str, String), body: &[u8]| {
+        let message = Message { headers: vec![header.clone()], body: body.to_vec() };
+        let message = message.with("content-type", "application/json");
+        let message = ids.into_iter().fold(message, |all, (name, value)| all.with(name, value));
+        server.send(message.to(HOOK)).await.shown()
+    };
+    for header in [&github, &shopify, &stripe] {
+        assert_eq!(send(header, body).await, "202", "{header:?}");
+        assert_eq!(send(header, b"{}").await, "401 credential_invalid", "{header:?}");
+    }
+    assert_eq!(
+        stored(&server),
+        [event("acme", "pro", "delivery-1"), event("acme", "pro", "hook-1"), event("acme", "pro", "evt_1")]
+    );
+}
+
+/// What one scheme signs before the body could be a body of another: `{id}.{time}.{body}` is a text.
+#[tokio::test]
+async fn a_recorded_message_is_not_accepted_by_another_scheme() {
+    let bytes = [b'k'; 24];
+    let written = format!("whsec_{}", base64_simd::STANDARD.encode_to_string(bytes));
+    let document =
+        serde_json::json!({ "tenants": [{ "tenant": "acme", "tier": "pro", "webhook_secrets": [written] }] });
+    let server =
+        Server::with_credentials(&document.to_string(), |config| config.auth.mode = AuthMode::Signature)
+            .await;
+    let recorded = Message::signed(&bytes, "msg_1", NOW_SECONDS, "hello").with("content-type", "text/plain");
+    assert_eq!(server.send(recorded.to(HOOK)).await.shown(), "202");
+    let signature = recorded.headers[2].1.trim_start_matches("v1,").to_owned();
+    let body = format!("msg_1.{NOW_SECONDS}.hello").into_bytes();
+    let forged = Message { headers: vec![("x-shopify-hmac-sha256", signature)], body }
+        .with("content-type", "text/plain");
+    assert_eq!(server.send(forged.to(HOOK)).await.shown(), "401 credential_invalid");
+}
+
 #[tokio::test]
 async fn a_signed_message_that_is_sent_again_has_the_same_id_whatever_header_is_added() {
     let server = server(AuthMode::Signature).await;

@@ -239,7 +239,17 @@ async fn anyone_may_read_the_document_which_says_what_credential_is_needed() {
     for (mode, schemes) in [
         (AuthMode::None, &[][..]),
         (AuthMode::ApiKey, &["apiKey", "bearer"]),
-        (AuthMode::Signature, &["webhookId", "webhookSignature", "webhookTimestamp"]),
+        (
+            AuthMode::Signature,
+            &[
+                "gitHubSignature",
+                "shopifySignature",
+                "stripeSignature",
+                "webhookId",
+                "webhookSignature",
+                "webhookTimestamp",
+            ],
+        ),
     ] {
         let server = Server::with_credentials(r#"{"tenants":[]}"#, |config| config.auth.mode = mode).await;
         let document = document(&server).await;

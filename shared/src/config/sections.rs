@@ -84,7 +84,7 @@ sections! {
     /// `[ids]`: what names an event.
     IdSources {
         /// The headers. The first that is given counts, and names the event over its body. With `auth.mode = "signature"` it
-        /// is `webhook-id` alone, since nothing signs the others.
+        /// is that of the message's scheme alone, such as `webhook-id`.
         headers: Vec<String> = ["Idempotency-Key", "webhook-id"].map(str::to_owned).to_vec(),
         /// The members of an object. The first that is given counts.
         members: Vec<String> = ["event_id", "log_id", "id"].map(str::to_owned).to_vec(),
