@@ -98,6 +98,17 @@ pub const JSON_DEPTH: usize = 120;
 /// limits only other codings.
 pub const INFLATE_RATIO: u32 = 1_100;
 
+/// What the decoded form of an OTLP request may take besides its texts: two bytes of a body can be a record of 248. The
+/// largest body with attributes of usual length takes half of this.
+pub const OTLP_DECODED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Each OTLP record is stored with its resource and scope, which were sent once for all. These copies have, in bytes of JSON
+/// and on average over a request's records, at most this …
+pub const OTLP_COPY_BYTES: usize = 2 * 1024;
+
+/// … and this many times the record's share of the body. A resource that does not fit loses its largest attributes.
+pub const OTLP_COPY_RATIO: usize = 8;
+
 /// A tenant id's length in bytes.
 pub const TENANT_ID_BYTES: usize = 64;
 
