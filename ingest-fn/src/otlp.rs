@@ -145,3 +145,209 @@ fn named(mut event: Event, seen: &mut HashMap<String, u32>) -> Result<Event, Rej
     }
     Ok(event)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
+    use proptest::prelude::*;
+    use shared::config::Config;
+    use shared::id::{Ids, TenantId};
+    use shared::tier::Tier;
+    use uuid::Uuid;
+
+    use super::samples::{any_request, pair, request, text};
+    use super::*;
+    use crate::admit::Sender;
+
+    fn cut_as(
+        encoding: Encoding,
+        body: Vec<u8>,
+        config: &Config,
+        tenant: Option<&str>,
+    ) -> Result<RequestEvents<Event>, Rejection> {
+        let tenant = tenant.map(|tenant| TenantId::parse(tenant).unwrap());
+        let sender = Sender { tier: Tier::parse("pro").unwrap(), tenant, is_proven: false };
+        let media_type = match encoding {
+            Encoding::Protobuf => "application/x-protobuf",
+            Encoding::Json => "application/json",
+        };
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type.parse().unwrap())]);
+        let raw = RawRequest { tenant_in_path: None, headers: &headers };
+        let admitted = admit(&raw, Timestamp::from_unix_ms(0)).unwrap();
+        let ids = Ids::new(|| Uuid::from_u128(7));
+        crate::cut::cut(&sender, &admitted, &Bytes::from(body), config, &ids)
+    }
+
+    fn events(request: &ExportLogsServiceRequest) -> Vec<Event> {
+        let cut = cut_as(Encoding::Protobuf, request.encode_to_vec(), &Config::default(), Some("acme"));
+        cut.unwrap().events.into_iter().map(Result::unwrap).collect()
+    }
+
+    fn ids(request: &ExportLogsServiceRequest) -> Vec<String> {
+        events(request).into_iter().map(|event| event.facts.id.to_string()).collect()
+    }
+
+    fn line(at: u64, body: &str) -> LogRecord {
+        LogRecord { time_unix_nano: at, body: text(body), ..LogRecord::default() }
+    }
+
+    fn service() -> Vec<KeyValue> {
+        vec![pair("service.name", "checkout")]
+    }
+
+    #[test]
+    fn a_record_has_the_same_id_when_it_is_sent_again_and_in_either_encoding() {
+        let first = ids(&request(service(), vec![line(1, "a"), line(2, "b")]));
+        assert_eq!(first[0].len(), ID_DIGITS);
+        assert_eq!(ids(&request(service(), vec![line(1, "a"), line(2, "b")])), first);
+        assert_eq!(ids(&request(service(), vec![line(2, "b")])), first[1..], "also without the others");
+        let json = serde_json::to_vec(&request(service(), vec![line(1, "a")])).unwrap();
+        let of_json =
+            cut_as(Encoding::Json, json, &Config::default(), Some("acme")).unwrap().events.remove(0);
+        assert_eq!(of_json.unwrap().facts.id.as_str(), first[0]);
+    }
+
+    #[test]
+    fn another_time_text_attribute_or_resource_is_another_record() {
+        let mut all = vec![ids(&request(service(), vec![line(1, "a")]))];
+        all.push(ids(&request(service(), vec![line(2, "a")])));
+        all.push(ids(&request(service(), vec![line(1, "b")])));
+        all.push(ids(&request(vec![pair("service.name", "cart")], vec![line(1, "a")])));
+        all.push(ids(&request(service(), vec![LogRecord { attributes: service(), ..line(1, "a") }])));
+        all.push(ids(&request(service(), vec![LogRecord { observed_time_unix_nano: 1, ..line(1, "a") }])));
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn equal_records_of_one_request_are_as_many_events() {
+        let found = ids(&request(service(), vec![line(1, "a"), line(1, "a"), line(1, "a")]));
+        assert_eq!(found, [found[0].clone(), format!("{}.2", found[0]), format!("{}.3", found[0])]);
+    }
+
+    #[test]
+    fn a_record_without_any_time_has_a_new_id() {
+        assert_eq!(ids(&request(service(), vec![line(0, "a")])), ["00000000-0000-0000-0000-000000000007"]);
+        let observed = LogRecord { observed_time_unix_nano: 1, ..line(0, "a") };
+        assert_eq!(ids(&request(service(), vec![observed]))[0].len(), ID_DIGITS);
+    }
+
+    #[test]
+    fn each_resource_may_name_its_tenant_unless_the_request_names_another() {
+        let mut config = Config::default();
+        config.otlp.tenant_attribute = "tenant.id".to_owned();
+        let resources = [vec![pair("tenant.id", "beta")], service(), vec![pair("tenant.id", "a b")]];
+        let resource_logs =
+            resources.map(|resource| request(resource, vec![line(1, "a")]).resource_logs.remove(0));
+        let body = ExportLogsServiceRequest { resource_logs: resource_logs.to_vec() }.encode_to_vec();
+        let tenants = |config: &Config, tenant| {
+            let cut = cut_as(Encoding::Protobuf, body.clone(), config, tenant).unwrap();
+            let shown = |event: Result<Event, Rejection>| match event {
+                Ok(event) => event.facts.tenant.to_string(),
+                Err(rejection) => rejection.code().to_owned(),
+            };
+            cut.events.into_iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(tenants(&config, None), ["beta", "tenant_missing", "tenant_invalid"]);
+        assert_eq!(tenants(&config, Some("acme")), ["tenant_conflict", "acme", "tenant_invalid"]);
+        config.tenants.default = Some(TenantId::parse("house").unwrap());
+        assert_eq!(tenants(&config, None), ["beta", "house", "tenant_invalid"]);
+        assert_eq!(tenants(&Config::default(), Some("acme")), ["acme"; 3], "it is off by default");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_request_refuses_it() {
+        let mut config = Config::default();
+        config.limits.batch_events = 2;
+        let code = |encoding, body: Vec<u8>| match cut_as(encoding, body, &config, Some("acme")) {
+            Ok(cut) => cut.events.len().to_string(),
+            Err(rejection) => rejection.code().to_owned(),
+        };
+        let of = |count| request(service(), vec![line(1, "a"); count]).encode_to_vec();
+        assert_eq!(code(Encoding::Protobuf, of(2)), "2");
+        assert_eq!(code(Encoding::Protobuf, of(3)), "batch_too_large");
+        assert_eq!(code(Encoding::Protobuf, Vec::new()), "0");
+        assert_eq!(code(Encoding::Protobuf, b"{}".to_vec()), "malformed_protobuf");
+        assert_eq!(code(Encoding::Json, b"{\"text\":1}".to_vec()), "0", "unknown members are ignored");
+        assert_eq!(code(Encoding::Json, b"\xff".to_vec()), "not_utf8");
+        // Ten million bytes of empty attributes.
+        let many = request(
+            service(),
+            vec![LogRecord { attributes: vec![KeyValue::default(); 3_000_000], ..line(1, "") }],
+        );
+        assert_eq!(code(Encoding::Protobuf, many.encode_to_vec()), "too_many_parts");
+        let many = format!(
+            r#"{{"resourceLogs":[{{"resource":{{"attributes":[{{}}{}]}}}}]}}"#,
+            ",{}".repeat(3_000_000)
+        );
+        assert_eq!(code(Encoding::Json, many.into_bytes()), "too_many_parts");
+    }
+
+    /// A value in a value, and so on. Protobuf's decoder allows a hundred messages.
+    #[test]
+    fn values_that_nest_too_deep_are_refused() {
+        let field = |tag: u8, inner: &[u8]| {
+            let mut bytes = vec![tag << 3 | 2];
+            prost::encoding::encode_varint(inner.len() as u64, &mut bytes);
+            [bytes, inner.to_vec()].concat()
+        };
+        let nested = |levels| {
+            let value = (0..levels).fold(Vec::new(), |value, _| field(5, &field(1, &value)));
+            [5, 2, 2, 1].into_iter().fold(value, |inner, tag| field(tag, &inner))
+        };
+        let code = |levels| match cut_as(Encoding::Protobuf, nested(levels), &Config::default(), Some("acme"))
+        {
+            Ok(mut cut) => cut.events.remove(0).unwrap().text,
+            Err(rejection) => rejection.code().to_owned(),
+        };
+        assert!(code(45).starts_with("body[0][0]"));
+        assert_eq!(code(60), "malformed_protobuf");
+        assert_eq!(code(2_000), "malformed_protobuf");
+    }
+
+    /// The bytes that a request stores, beyond what it sent.
+    fn check_bound(body: Vec<u8>) {
+        let sent = body.len();
+        let cut = cut_as(Encoding::Protobuf, body, &Config::default(), Some("acme")).unwrap();
+        let (records, stored) =
+            (cut.events.len(), cut.events.into_iter().map(|event| event.unwrap().line().len()));
+        let (stored, bound) =
+            (stored.sum::<usize>(), limits::OTLP_LINES_RATIO * sent + limits::OTLP_LINE_BYTES * records);
+        assert!(
+            stored <= bound,
+            "{sent} bytes in {records} records are stored as {stored}, more than {bound}"
+        );
+    }
+
+    #[test]
+    fn a_small_request_does_not_store_a_lot() {
+        // A hundred kilobytes of resource for ten thousand records: a gigabyte of copies.
+        check_bound(
+            request(vec![pair("a", &"x".repeat(100_000))], vec![LogRecord::default(); 10_000])
+                .encode_to_vec(),
+        );
+        let many = (0..5_000).map(|n| pair(&format!("a{n}"), "\u{1}")).collect();
+        check_bound(request(many, vec![line(1, ""); 10_000]).encode_to_vec());
+        for text in ["\u{1}", "\"", "\n", "\u{7f}", "\u{2028}"] {
+            for (count, records) in [(100, 100), (20_000, 1)] {
+                let attributes = vec![pair(text, &text.repeat(count)); 3];
+                let list = Value::KvlistValue(KeyValueList { values: attributes.clone() });
+                let body = Some(AnyValue { value: Some(list) });
+                let record = LogRecord { attributes: attributes.clone(), body, ..line(1, "") };
+                check_bound(request(attributes, vec![record; records]).encode_to_vec());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_stores_more_than_the_bound(request in any_request()) {
+            check_bound(request.encode_to_vec());
+        }
+    }
+}

@@ -111,3 +111,67 @@ fn size(attribute: &KeyValue) -> usize {
     let json = to_raw_value(&(&attribute.key, Value(attribute.value.as_ref())));
     json.expect("it always serialises").get().len()
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::otlp::samples::{any_request, pair};
+
+    fn of(attributes: Vec<KeyValue>, room: usize) -> String {
+        let logs = ResourceLogs {
+            resource: Some(Resource { attributes, ..Resource::default() }),
+            ..ResourceLogs::default()
+        };
+        resource(&logs, room).get().to_owned()
+    }
+
+    #[test]
+    fn what_fits_is_whole_and_what_does_not_fit_loses_its_largest_attributes() {
+        let attributes = vec![
+            pair("process.command_line", &"-cp ".repeat(500)),
+            pair("service.name", "checkout"),
+            pair("process.command_args", &"x".repeat(1_000)),
+            pair("host.name", "node-7"),
+        ];
+        assert!(of(attributes.clone(), 5_000).starts_with(r#"{"attributes":{"process.command_line":"-cp "#));
+        let less = of(attributes.clone(), 2_500);
+        assert!(
+            less.contains("command_args") && less.ends_with(r#""dropped_attributes_count":1}"#),
+            "{less}"
+        );
+        let least = of(attributes, 1_000);
+        insta::assert_snapshot!(least, @r#"{"attributes":{"service.name":"checkout","host.name":"node-7"},"dropped_attributes_count":2}"#);
+    }
+
+    #[test]
+    fn a_long_name_is_dropped_too() {
+        let scope_of = |name: String| InstrumentationScope {
+            name,
+            version: "1".to_owned(),
+            ..InstrumentationScope::default()
+        };
+        let of = |name: &str, count| {
+            scope(&ScopeLogs { scope: Some(scope_of(name.repeat(count))), ..ScopeLogs::default() }, 2_048)
+                .get()
+                .to_owned()
+        };
+        insta::assert_snapshot!(of("a", 3), @r#"{"name":"aaa","version":"1"}"#);
+        insta::assert_snapshot!(of("a", 5_000), @r#"{"version":"1","dropped_attributes_count":1}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_copy_is_larger_than_its_room(request in any_request(), room in OTLP_COPY_BYTES..4_000) {
+            for logs in &request.resource_logs {
+                prop_assert!(resource(logs, room).get().len() <= room / 4 * 3);
+                for logs in &logs.scope_logs {
+                    prop_assert!(scope(logs, room).get().len() <= room / 4);
+                }
+            }
+        }
+    }
+}

@@ -150,3 +150,104 @@ fn is_empty(object: &RawValue) -> bool {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValueList};
+
+    use super::*;
+    use crate::otlp::samples::{pair, text};
+
+    fn object(record: &LogRecord) -> ClientObject {
+        let empty: &RawValue = serde_json::from_str("{}").unwrap();
+        super::object(record, None, &Copied { resource: empty, scope: empty }).unwrap()
+    }
+
+    fn any(value: Kind) -> Option<AnyValue> {
+        Some(AnyValue { value: Some(value) })
+    }
+
+    #[test]
+    fn all_that_a_record_has_is_in_the_event() {
+        let record = LogRecord {
+            time_unix_nano: 1_544_712_660_300_000_001,
+            observed_time_unix_nano: 1_544_712_661_000_000_000,
+            severity_number: 9,
+            severity_text: "Information".to_owned(),
+            body: text("User 555-0199"),
+            attributes: vec![pair("tenant_id", "x"), pair("text", "y"), pair("text", "z")],
+            dropped_attributes_count: 2,
+            flags: 1,
+            trace_id: vec![0x5b; 16],
+            span_id: vec![0xee; 8],
+            event_name: "login".to_owned(),
+        };
+        let resource = serde_json::from_str(r#"{"attributes":{"service.name":"s"}}"#).unwrap();
+        let scope = serde_json::from_str(r#"{"name":"n"}"#).unwrap();
+        let object = super::object(&record, None, &Copied { resource, scope }).unwrap();
+        assert_eq!((object.text.as_str(), object.is_flattened), ("User 555-0199", false));
+        assert_eq!(object.event_time.unwrap().to_string(), "2018-12-13T14:51:00.300000001Z");
+        insta::assert_snapshot!(object.fields.as_json(), @r#"{"event_name":"login","severity_number":9,"severity_text":"Information","attributes":{"tenant_id":"x","text":"z"},"dropped_attributes_count":2,"trace_id":"5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b","span_id":"eeeeeeeeeeeeeeee","flags":1,"observed_time":"2018-12-13T14:51:01Z","resource":{"attributes":{"service.name":"s"}},"scope":{"name":"n"}}"#);
+    }
+
+    #[test]
+    fn without_a_time_the_observed_time_counts_and_without_both_there_is_none() {
+        let time = |time_unix_nano, observed_time_unix_nano| {
+            let record = LogRecord { time_unix_nano, observed_time_unix_nano, ..LogRecord::default() };
+            object(&record).event_time.map(|time| time.to_string())
+        };
+        assert_eq!(time(1, 2_000_000_000).unwrap(), "1970-01-01T00:00:00.000000001Z");
+        assert_eq!(time(0, 2_000_000_000).unwrap(), "1970-01-01T00:00:02Z");
+        assert_eq!(time(u64::MAX, 0).unwrap(), "2554-07-21T23:34:33.709551615Z");
+        assert_eq!(time(0, 0), None);
+    }
+
+    #[test]
+    fn a_body_that_is_no_string_is_a_field_and_its_text_is_flattened() {
+        let check = |body: Option<AnyValue>, expected: (&str, &str)| {
+            let object = object(&LogRecord { body, ..LogRecord::default() });
+            assert_eq!((object.text.as_str(), object.fields.as_json()), expected);
+        };
+        check(None, ("", "{}"));
+        check(Some(AnyValue { value: None }), ("", "{}"));
+        check(text(""), ("", "{}"));
+        check(
+            any(Kind::IntValue(i64::MIN)),
+            ("body=-9223372036854775808", r#"{"body":-9223372036854775808}"#),
+        );
+        check(any(Kind::BoolValue(true)), ("body=true", r#"{"body":true}"#));
+        check(any(Kind::DoubleValue(-0.0)), ("body=-0.0", r#"{"body":-0.0}"#));
+        check(any(Kind::DoubleValue(1e300)), ("body=1e+300", r#"{"body":1e+300}"#));
+        check(any(Kind::DoubleValue(f64::NEG_INFINITY)), ("body=-Infinity", r#"{"body":"-Infinity"}"#));
+        check(any(Kind::DoubleValue(f64::NAN)), ("body=NaN", r#"{"body":"NaN"}"#));
+        check(any(Kind::BytesValue(vec![0xfb, 0xff])), ("body=+/8=", r#"{"body":"+/8="}"#));
+        check(any(Kind::StringValueStrindex(3)), ("body=null", r#"{"body":null}"#));
+        let values = vec![AnyValue::default(), text("x").unwrap()];
+        let array = any(Kind::ArrayValue(ArrayValue { values }));
+        check(array, ("body[0]=null\nbody[1]=x", r#"{"body":[null,"x"]}"#));
+        let values = vec![pair("user", "a\nb"), pair("user", "c\nd"), pair("attributes", "e")];
+        let list = any(Kind::KvlistValue(KeyValueList { values }));
+        check(
+            list,
+            ("body.attributes=e\nbody.user=\"c\\nd\"", r#"{"body":{"user":"c\nd","attributes":"e"}}"#),
+        );
+    }
+
+    #[test]
+    fn a_resource_attribute_may_name_the_tenant() {
+        let of = |attributes: Vec<KeyValue>, name: &str| {
+            let resource = Resource { attributes, ..Resource::default() };
+            tenant(Some(&resource), name).map(|tenant| tenant.map(|tenant| tenant.to_string()))
+        };
+        let number = |value| KeyValue { key: "t".to_owned(), value: any(value), key_strindex: 0 };
+        assert_eq!(of(vec![pair("t", "acme")], "t"), Ok(Some("acme".to_owned())));
+        assert_eq!(of(vec![pair("t", "acme"), pair("t", "beta")], "t"), Ok(Some("beta".to_owned())));
+        assert_eq!(of(vec![number(Kind::IntValue(42))], "t"), Ok(Some("42".to_owned())));
+        for none in [vec![], vec![pair("t", "")], vec![pair("T", "acme")]] {
+            assert_eq!(of(none, "t"), Ok(None));
+        }
+        assert_eq!(of(vec![pair("", "acme")], ""), Ok(None), "it is off");
+        assert!(of(vec![pair("t", "a b")], "t").unwrap_err().contains("tenant id `a b` is not allowed"));
+        insta::assert_snapshot!(of(vec![number(Kind::BoolValue(true))], "t").unwrap_err(), @"the resource attribute `t` is neither a string nor an integer");
+    }
+}
