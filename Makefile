@@ -93,7 +93,7 @@ model: ## the commit protocol, explored further down than the tests do, minutes
 # libFuzzer, by flags that a stable toolchain has: coverage of edges and of what is compared. Any input that breaks a
 # property of the crate `fuzz` ends the run, and is saved in FUZZ/found. SECONDS is for each target.
 SECONDS = 60
-TARGETS = record aggregate http configuration
+TARGETS = record aggregate http otlp configuration
 FUZZ = $(TARGET)/fuzz
 SANCOV = -sanitizer-coverage
 FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=$(SANCOV)-level=4 -Cllvm-args=$(SANCOV)-inline-8bit-counters \
