@@ -111,7 +111,7 @@ fuzz: ## search by coverage for inputs that break a property: `make fuzz SECONDS
 			$(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target || exit 1; \
 	done
 
-# For each target, where `accept` fuzzes: a quarter of an hour in all, and what it learned is there the next time.
+# For each target, where `accept` fuzzes: twenty minutes in all, and what it learned is there the next time.
 accept: SECONDS = 240
 accept: ## minutes of load against the clock, with a transcript, then `make fuzz SECONDS=240`; needs a C++ compiler
 	@command -v $${CXX:-c++} >/dev/null || { echo 'error: the fuzz run of `make accept` needs a C++ compiler: apt-get install g++' >&2; exit 1; }

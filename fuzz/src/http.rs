@@ -129,7 +129,7 @@ pub(crate) fn send(input: &Input, ports: Ports) -> (u16, HeaderMap, Bytes) {
         config.tenants.default = Some("acme".to_owned().try_into().unwrap());
     }
     if input.has("named") {
-        config.otlp.tenant_attribute = "t".to_owned();
+        "t".clone_into(&mut config.otlp.tenant_attribute);
     }
     if input.has("spread") {
         config.tenants.spread.insert("acme".to_owned().try_into().unwrap(), 3);

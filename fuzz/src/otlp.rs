@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Kind;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
 use serde_json::Value;
+use shared::digest::hex;
 use shared::format::event_line::Event;
 use shared::limits::{OTLP_LINE_BYTES, OTLP_LINES_RATIO};
 
@@ -144,7 +145,6 @@ fn check_record(event: &Event, record: &LogRecord) {
             Some(_) => {}
         }
     }
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(fields["trace_id"].as_str().unwrap_or_default(), hex(&record.trace_id));
     assert_eq!(fields["span_id"].as_str().unwrap_or_default(), hex(&record.span_id));
     assert_eq!(fields["flags"].as_u64().unwrap_or_default(), u64::from(record.flags));

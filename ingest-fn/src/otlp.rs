@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn line(at: u64, body: &str) -> LogRecord {
-        LogRecord { time_unix_nano: at, body: text(body), ..LogRecord::default() }
+        LogRecord { time_unix_nano: at, body: Some(text(body)), ..LogRecord::default() }
     }
 
     fn service() -> Vec<KeyValue> {

@@ -265,8 +265,8 @@ impl Rejection {
             Self::BodyTooLarge { limit }
             | Self::BatchTooLarge { limit }
             | Self::TooManyParts { limit }
-            | Self::Overloaded { limit } => Some(*limit as u64),
-            Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
+            | Self::Overloaded { limit }
+            | Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::LimitInvalid { .. } => Some(MOST as u64),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),

@@ -166,37 +166,40 @@ struct ListJson {
 
 /// One of these, or none for an empty value.
 #[derive(Default, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    default,
-    expecting = "an object with `stringValue` or another kind of value"
-)]
+#[serde(default, expecting = "an object with `stringValue` or another kind of value")]
 struct AnyValueJson {
-    string_value: Option<String>,
-    bool_value: Option<bool>,
-    int_value: Option<Number>,
-    double_value: Option<Number>,
-    array_value: Option<Wire<ArrayValue>>,
-    kvlist_value: Option<Wire<KeyValueList>>,
-    bytes_value: Option<String>,
+    #[serde(rename = "stringValue")]
+    string: Option<String>,
+    #[serde(rename = "boolValue")]
+    boolean: Option<bool>,
+    #[serde(rename = "intValue")]
+    integer: Option<Number>,
+    #[serde(rename = "doubleValue")]
+    double: Option<Number>,
+    #[serde(rename = "arrayValue")]
+    array: Option<Wire<ArrayValue>>,
+    #[serde(rename = "kvlistValue")]
+    list: Option<Wire<KeyValueList>>,
+    #[serde(rename = "bytesValue")]
+    base64: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Wire<AnyValue> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         let json = AnyValueJson::deserialize(json)?;
-        let value = if let Some(text) = json.string_value {
+        let value = if let Some(text) = json.string {
             Some(Value::StringValue(text))
-        } else if let Some(value) = json.bool_value {
+        } else if let Some(value) = json.boolean {
             Some(Value::BoolValue(value))
-        } else if let Some(number) = json.int_value {
+        } else if let Some(number) = json.integer {
             Some(Value::IntValue(number.integer()?))
-        } else if let Some(number) = json.double_value {
+        } else if let Some(number) = json.double {
             Some(Value::DoubleValue(number.double()?))
-        } else if let Some(Wire(array)) = json.array_value {
+        } else if let Some(Wire(array)) = json.array {
             Some(Value::ArrayValue(array))
-        } else if let Some(Wire(list)) = json.kvlist_value {
+        } else if let Some(Wire(list)) = json.list {
             Some(Value::KvlistValue(list))
-        } else if let Some(base64) = json.bytes_value {
+        } else if let Some(base64) = json.base64 {
             Some(Value::BytesValue(bytes(&base64)?))
         } else {
             None

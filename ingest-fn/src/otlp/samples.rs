@@ -11,12 +11,12 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-pub(super) fn text(text: &str) -> Option<AnyValue> {
-    Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) })
+pub(super) fn text(text: &str) -> AnyValue {
+    AnyValue { value: Some(Value::StringValue(text.to_owned())) }
 }
 
 pub(super) fn pair(key: &str, value: &str) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: text(value), key_strindex: 0 }
+    KeyValue { key: key.to_owned(), value: Some(text(value)), key_strindex: 0 }
 }
 
 /// A request of one resource and one scope.
