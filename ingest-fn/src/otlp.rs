@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn each_resource_may_name_its_tenant_unless_the_request_names_another() {
         let mut config = Config::default();
-        config.otlp.tenant_attribute = "tenant.id".to_owned();
+        "tenant.id".clone_into(&mut config.otlp.tenant_attribute);
         let resources = [vec![pair("tenant.id", "beta")], service(), vec![pair("tenant.id", "a b")]];
         let resource_logs =
             resources.map(|resource| request(resource, vec![line(1, "a")]).resource_logs.remove(0));

@@ -59,7 +59,7 @@ fn partial(answer: &Answer) -> Option<(i64, String)> {
 }
 
 fn with_attribute(faults: Faults) -> Server {
-    Server::with(faults, |config| config.otlp.tenant_attribute = "tenant.id".to_owned())
+    Server::with(faults, |config| "tenant.id".clone_into(&mut config.otlp.tenant_attribute))
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn a_credential_decides_the_tenant_and_no_resource_overrules_it() {
     let document = json!({"tenants": [{"tenant": "acme", "tier": "pro", "api_keys_sha256": [key("k")], "webhook_secrets": []}]});
     let server = Server::with_credentials(&document.to_string(), |config| {
         config.auth.mode = shared::config::AuthMode::ApiKey;
-        config.otlp.tenant_attribute = "tenant.id".to_owned();
+        "tenant.id".clone_into(&mut config.otlp.tenant_attribute);
     })
     .await;
     let body = export(&[("acme", &["one"]), ("beta", &["two"])]).encode_to_vec();
