@@ -95,6 +95,25 @@ async fn a_problem_is_text_and_carries_the_invocations_id() {
     assert_eq!(response["headers"]["x-request-id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
 }
 
+/// Lambda passes on what is no text in base64, in both directions.
+#[tokio::test]
+async fn protobuf_comes_and_goes_in_base64() {
+    let server = Server::new();
+    let headers = [("content-type", "application/x-protobuf"), ("x-tenant-id", "acme")];
+    let logs = |body: &[u8]| {
+        let mut event = event(&base64_simd::STANDARD.encode_to_string(body), true, &headers);
+        event["rawPath"] = "/v1/logs".into();
+        event
+    };
+    // One record with the body `x`.
+    let response = invoke(&server, logs(b"\x0a\x09\x12\x07\x12\x05\x2a\x03\x0a\x01x")).await;
+    assert_eq!((&response["statusCode"], &server.events()[0].text[..]), (&json!(200), "x"), "{response}");
+    let response = invoke(&server, logs(b"{}")).await;
+    assert_eq!((&response["statusCode"], &response["isBase64Encoded"]), (&json!(400), &json!(true)));
+    let body = base64_simd::STANDARD.decode_to_vec(response["body"].as_str().unwrap()).unwrap();
+    assert!(String::from_utf8_lossy(&body).contains("malformed_protobuf: "));
+}
+
 #[tokio::test]
 async fn an_event_that_cannot_be_a_request_is_refused() {
     let server = Server::new();
