@@ -126,6 +126,7 @@ sections! {
     /// `[cors]`: what scripts in browsers may do.
     Cors {
         /// Pages whose scripts may call the API, such as `https://app.example.com`, or `*` for all. None may, if it is empty.
+        /// Senders of CloudEvents that ask first are answered by the same list.
         origins: Vec<String> = Vec::new(),
         /// Whether a `text/plain` body that is a JSON object or array is read as JSON. A browser's `sendBeacon` sends JSON so.
         text_is_json: bool = false,
