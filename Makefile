@@ -107,7 +107,7 @@ model: ## the commit protocol, explored further down than the tests do, minutes
 # libFuzzer, by flags that a stable toolchain has: coverage of edges and of what is compared. Any input that breaks a
 # property of the crate `fuzz` ends the run, and is saved in FUZZ/found. SECONDS is for each target.
 SECONDS = 60
-TARGETS = record aggregate http configuration
+TARGETS = record aggregate http otlp configuration
 FUZZ = $(TARGET)/fuzz
 SANCOV = -sanitizer-coverage
 FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=$(SANCOV)-level=4 -Cllvm-args=$(SANCOV)-inline-8bit-counters \
@@ -125,7 +125,7 @@ fuzz: ## search by coverage for inputs that break a property: `make fuzz SECONDS
 			$(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target || exit 1; \
 	done
 
-# For each target, where `accept` fuzzes: a quarter of an hour in all, and what it learned is there the next time.
+# For each target, where `accept` fuzzes: twenty minutes in all, and what it learned is there the next time.
 accept: SECONDS = 240
 accept: ## minutes of load against the clock, with a transcript, then `make fuzz SECONDS=240`; needs a C++ compiler
 	@command -v $${CXX:-c++} >/dev/null || { echo 'error: the fuzz run of `make accept` needs a C++ compiler: apt-get install g++' >&2; exit 1; }

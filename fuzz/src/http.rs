@@ -9,6 +9,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::BodyExt;
 use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestPorts, IngestState, NoReader, router};
@@ -24,7 +26,7 @@ use uuid::Uuid;
 use crate::members;
 use answer::FuzzAnswer;
 pub use input::Input;
-use ports::Ports;
+pub(crate) use ports::Ports;
 
 mod answer;
 pub mod input;
@@ -100,9 +102,11 @@ pub const WORDS: &[&str] = &[
 
 /// `input` is a request as [`Input`] reads it.
 pub fn check(input: &[u8]) {
-    let Some(input) = Input::read(input) else { return };
+    // Log records are answered in another form ([`crate::otlp`]).
+    let Some(input) = Input::read(input).filter(|input| !input.has_logs()) else { return };
     let ports = Ports::new(&input);
-    let answer = answer_to(&input, ports.clone());
+    let (status, headers, body) = send(&input, ports.clone());
+    let answer = FuzzAnswer::new(status, input.is_head(), &headers, &body);
     answer.check();
     if answer.status >= 500 {
         assert_eq!(answer.status, 503);
@@ -111,7 +115,8 @@ pub fn check(input: &[u8]) {
     check_stored(&input, &answer, &ports);
 }
 
-fn answer_to(input: &Input, ports: Ports) -> FuzzAnswer {
+/// The answer to a request.
+pub(crate) fn send(input: &Input, ports: Ports) -> (u16, HeaderMap, Bytes) {
     let mut config = Config::default();
     if input.has("small") {
         config.limits.body_bytes = 1_000;
@@ -122,6 +127,9 @@ fn answer_to(input: &Input, ports: Ports) -> FuzzAnswer {
     if input.has("defaults") {
         config.tiers.default = Some(config.tiers.allowed[0].clone());
         config.tenants.default = Some("acme".to_owned().try_into().unwrap());
+    }
+    if input.has("named") {
+        "t".clone_into(&mut config.otlp.tenant_attribute);
     }
     if input.has("spread") {
         config.tenants.spread.insert("acme".to_owned().try_into().unwrap(), 3);
@@ -136,7 +144,7 @@ fn answer_to(input: &Input, ports: Ports) -> FuzzAnswer {
     runtime.block_on(async {
         let (head, body) = router(state).oneshot(input.request()).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        FuzzAnswer::new(head.status.as_u16(), input.is_head(), &head.headers, &body)
+        (head.status.as_u16(), head.headers, body)
     })
 }
 
@@ -148,6 +156,17 @@ fn counting_ids() -> Ids {
 
 /// The accepted events of the answer are exactly the stored events, and each is stored as it was sent.
 fn check_stored(input: &Input, answer: &FuzzAnswer, ports: &Ports) {
+    let stored = stored(ports);
+    let accepted = answer.accepted();
+    let ids: Vec<_> = stored.iter().map(|event| event.facts.id.as_str()).collect();
+    assert_eq!(ids, accepted.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "{answer:?}");
+    for (event, (index, _)) in stored.iter().zip(&accepted) {
+        check_event(input, event, *index, ports);
+    }
+}
+
+/// The events on the stream and in the spill queue, in the order of the request. Each has its tenant's key.
+pub(crate) fn stored(ports: &Ports) -> Vec<Event> {
     let mut stored = Vec::new();
     for (partition_key, data) in ports.packed() {
         for entry in record::unpack(&data, &[]).unwrap().entries {
@@ -164,12 +183,7 @@ fn check_stored(input: &Input, answer: &FuzzAnswer, ports: &Ports) {
     }
     // Sorts by the order of the request, in which ids are assigned.
     stored.sort_by_key(|event| event.facts.admission_id);
-    let accepted = answer.accepted();
-    let ids: Vec<_> = stored.iter().map(|event| event.facts.id.as_str()).collect();
-    assert_eq!(ids, accepted.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "{answer:?}");
-    for (event, (index, _)) in stored.iter().zip(&accepted) {
-        check_event(input, event, *index, ports);
-    }
+    stored
 }
 
 fn check_event(input: &Input, event: &Event, index: usize, ports: &Ports) {

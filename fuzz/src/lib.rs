@@ -5,6 +5,7 @@
 //! | [`record`] | the data of a stream record | `shared::format::record`, including KPL aggregates |
 //! | [`aggregate`] | a KPL aggregate, or its message | `shared::format::kpl` |
 //! | [`http`] | a request as text, with the ports that fail | `ingest-fn`'s router with ports in memory |
+//! | [`otlp`] | log records of OpenTelemetry, in either encoding, with the ports that fail | the same, at `/v1/logs` |
 //! | [`configuration`] | TOML, and environment variables | `shared::config`, and the consumer built from it |
 //!
 //! `make test` checks them with [`seeds`] and mutations of these, which are the same every time. `make fuzz` searches
@@ -17,6 +18,7 @@ pub mod configuration;
 pub mod http;
 mod members;
 pub mod mutate;
+pub mod otlp;
 pub mod record;
 pub mod seeds;
 
@@ -30,9 +32,10 @@ pub struct Target {
     pub words: &'static [&'static str],
 }
 
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target { name: "record", check: record::check, words: record::WORDS },
     Target { name: "aggregate", check: aggregate::check, words: aggregate::WORDS },
     Target { name: "http", check: http::check, words: http::WORDS },
+    Target { name: "otlp", check: otlp::check, words: otlp::WORDS },
     Target { name: "configuration", check: configuration::check, words: configuration::WORDS },
 ];

@@ -20,6 +20,7 @@ pub fn of(target: &str) -> Vec<Seed> {
         "record" => [records(), aggregates()].concat(),
         "aggregate" => aggregates(),
         "http" => requests(),
+        "otlp" => crate::otlp::seeds(),
         "configuration" => vec![Seed {
             name: "tidegate.toml".to_owned(),
             input: std::fs::read(workspace().join("tidegate.toml")).unwrap(),

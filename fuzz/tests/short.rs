@@ -59,6 +59,11 @@ fn requests_are_answered_by_the_rules_and_accepted_events_are_stored() {
 }
 
 #[test]
+fn log_records_are_stored_as_they_were_sent_or_refused() {
+    run("otlp");
+}
+
+#[test]
 fn configurations_work_or_the_error_names_the_key() {
     run("configuration");
 }

@@ -104,6 +104,7 @@ pub(crate) fn admit(raw: &RawRequest<'_>, config: &Config, now: Timestamp) -> Re
         (Some(_), _) => Source::Webhook,
         (None, MediaType::Text) => Source::TextUpload,
         (None, MediaType::Json | MediaType::Ndjson) => Source::JsonUpload,
+        (None, MediaType::Otlp(_)) => Source::Otlp,
     };
     Ok(Admitted {
         source,
@@ -199,7 +200,7 @@ fn named(headers: &HeaderMap, config: &Config) -> Result<Option<Named>, Rejectio
     .transpose()
 }
 
-fn trace(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn trace(headers: &HeaderMap) -> Option<String> {
     let value =
         ["traceparent", "x-amzn-trace-id"].into_iter().find_map(|name| given(headers, name).next())?;
     let trace = str::from_utf8(value).ok().filter(|trace| trace.is_ascii())?;

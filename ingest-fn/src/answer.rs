@@ -76,8 +76,7 @@ pub(crate) fn document(json: Bytes) -> Response {
 
 /// Answers a request that was cut into events.
 pub(crate) fn outcome(batch: &RequestEvents<EventId>, body_bytes: usize, request_id: &RequestId) -> Response {
-    count(batch, body_bytes);
-    log_unpublished(batch, request_id);
+    note(batch, body_bytes, request_id);
     match (batch.form, &batch.events[..]) {
         (Form::Single, [Ok(event_id)]) => {
             json(StatusCode::ACCEPTED, "application/json", &Accepted { status: "success", event_id })
@@ -89,11 +88,22 @@ pub(crate) fn outcome(batch: &RequestEvents<EventId>, body_bytes: usize, request
 
 /// Answers a request that was refused whole.
 pub(crate) fn refusal(rejection: &Rejection, request_id: &RequestId) -> Response {
+    note_refusal(rejection, request_id);
+    problem(rejection, request_id, None)
+}
+
+/// Counts and logs the outcome of a request that was cut into events.
+pub(crate) fn note(batch: &RequestEvents<EventId>, body_bytes: usize, request_id: &RequestId) {
+    count(batch, body_bytes);
+    log_unpublished(batch, request_id);
+}
+
+/// Counts and logs a request that was refused whole.
+pub(crate) fn note_refusal(rejection: &Rejection, request_id: &RequestId) {
     if let Some(metric) = rejection.metric() {
         metric.add(1);
     }
     log(rejection, 1, request_id);
-    problem(rejection, request_id, None)
 }
 
 /// Answers a request to read that was refused. No event is rejected by it, so it is not counted.
@@ -151,13 +161,18 @@ fn problem(rejection: &Rejection, request_id: &RequestId, events: Option<Vec<Eve
         events,
     };
     let mut response = json(rejection.status(), "application/problem+json", &body);
+    add_headers(&mut response, rejection);
+    response
+}
+
+/// When to send again, and what credential is needed.
+pub(crate) fn add_headers(response: &mut Response, rejection: &Rejection) {
     if let Some(wait) = rejection.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
     }
     if let Some(challenge) = rejection.challenge() {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
-    response
 }
 
 /// A code as a title: `tier_not_allowed` is "Tier not allowed".
@@ -171,7 +186,7 @@ fn json(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> 
     response(status, media_type, serde_json::to_vec(body).expect("an answer always serialises"))
 }
 
-fn response(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
+pub(crate) fn response(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

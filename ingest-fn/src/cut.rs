@@ -17,6 +17,7 @@ use shared::sequence::{self, Arrays, Piece, TooMany};
 
 use crate::admit::{Admitted, Named, Sender};
 use crate::media::MediaType;
+use crate::otlp;
 use crate::rejection::Rejection;
 
 /// How the events came, and so how they are answered.
@@ -66,15 +67,16 @@ pub(crate) fn cut(
         MediaType::Text => maker.text(body),
         MediaType::Ndjson => maker.lines(body),
         MediaType::Json => maker.json(body),
+        MediaType::Otlp(encoding) => otlp::cut(&maker, encoding, body),
     }
 }
 
 /// What all events of a request have in common.
-struct EventMaker<'a> {
+pub(crate) struct EventMaker<'a> {
     sender: &'a Sender,
     admitted: &'a Admitted,
-    config: &'a Config,
-    ids: &'a Ids,
+    pub(crate) config: &'a Config,
+    pub(crate) ids: &'a Ids,
     work: Option<SimulatedWork>,
 }
 
@@ -152,7 +154,7 @@ impl EventMaker<'_> {
     }
 
     /// `named` is the id that a header gives.
-    fn event(&self, object: ClientObject, named: Option<EventId>) -> Result<Event, Rejection> {
+    pub(crate) fn event(&self, object: ClientObject, named: Option<EventId>) -> Result<Event, Rejection> {
         let ClientObject { tenant, id, event_time, text, is_flattened, fields } = object;
         let event = Event {
             facts: Facts {

@@ -13,6 +13,7 @@
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
 //! | answer | `answer.rs`, [`rejection`] | outcomes → HTTP |
 //!
+//! `otlp.rs` has what is different for log records of OpenTelemetry: how they are read, their ids, their answers.
 //! [`reads`] reads events back. `openapi.rs` describes all of it for clients.
 //!
 //! [`router()`] connects them. It answers 202 only when the stream or the spill queue has the event. A function of its own,
@@ -34,6 +35,7 @@ pub mod lambda;
 mod media;
 mod offload;
 mod openapi;
+mod otlp;
 pub mod publish;
 mod quota;
 pub mod reads;

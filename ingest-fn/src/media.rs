@@ -4,6 +4,7 @@ use encoding_rs::{Encoding, UTF_8};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
+use crate::otlp;
 use crate::rejection::Rejection;
 use crate::repeated::{distinct, values};
 
@@ -16,6 +17,8 @@ pub(crate) enum MediaType {
     Ndjson,
     /// One text.
     Text,
+    /// Log records of OpenTelemetry. Only their own path takes them.
+    Otlp(otlp::Encoding),
 }
 
 /// What `Content-Type` says.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use shared::config::{AuthMode, Config, Tiers};
 use shared::tier::Tier;
 
-use self::answers::{problems, success};
+use self::answers::{problems, response_headers, success};
 use self::schemas::{event_id, reference, text};
 use crate::reads::{LIMIT_DEFAULT, MOST};
 use crate::rejection::Call;
@@ -60,6 +60,7 @@ impl Api<'_> {
                 let tenant = json!({ "name": "tenant", "in": "path", "required": true, "schema": tenant(), "example": "acme" });
                 json!({ "post": self.send("sendWebhook", &[tenant]) })
             }
+            Route::Logs => json!({ "post": self.logs() }),
             Route::Health => {
                 json!({ "get": open("health", "Answers that the server runs", &reference("schemas/Health")) })
             }
@@ -77,15 +78,7 @@ impl Api<'_> {
             // Without a credential the body may name the tenant, too.
             parameters.extend(self.tenant_header(mode == AuthMode::Signature));
         }
-        if mode == AuthMode::None {
-            let Tiers { allowed, default } = &self.config.tiers;
-            let names: Vec<_> = allowed.iter().map(Tier::as_str).collect();
-            let tier = json!({ "type": "string", "enum": names });
-            let about = "The tier that the event is stored with.";
-            let mut parameter = header("X-Customer-Tier", about, default.is_none(), &tier);
-            parameter["example"] = json!(names[0]);
-            parameters.push(parameter);
-        }
+        parameters.extend(self.tier_header());
         if mode != AuthMode::Signature {
             let about = "The event's id, or the beginning of the ids of several events. The first that is not empty counts, before the event's own. It has no comma.";
             parameters.extend(self.config.ids.headers.iter().map(|name| header(name, about, false, &text())));
@@ -100,6 +93,48 @@ impl Api<'_> {
         let mut operation = self.operation(id, "Accepts one event or several", &parameters, &responses);
         operation["requestBody"] = reference("requestBodies/NewEvents");
         operation
+    }
+
+    /// OpenTelemetry's own call. Its messages are described elsewhere (<https://opentelemetry.io/docs/specs/otlp/>).
+    fn logs(&self) -> Value {
+        let messages =
+            json!({ "application/x-protobuf": {}, "application/json": { "schema": { "type": "object" } } });
+        let answer = |about: &str| {
+            let mut answer = success(about, &Value::Null);
+            answer["content"] = messages.clone();
+            answer
+        };
+        let mut responses = self.problems(Call::Send);
+        // A batch is never answered by 422, and exporters do not send again after 408.
+        responses.retain(|status, _| status != "422" && status != "408");
+        for (status, response) in &mut responses {
+            let headers = response_headers(status);
+            *response = answer("A `google.rpc.Status`, whose message begins with the code of the problem");
+            response["headers"].as_object_mut().expect("it is an object").extend(headers);
+        }
+        let accepted = answer(
+            "An `ExportLogsServiceResponse`: all records are accepted, or `partial_success` says which are not",
+        );
+        responses.insert("200".to_owned(), accepted);
+        let tenant = self.tenant_header(self.config.auth.mode == AuthMode::Signature);
+        let parameters: Vec<_> = tenant.into_iter().chain(self.tier_header()).collect();
+        let about = "Accepts log records of OpenTelemetry (OTLP/HTTP)";
+        let mut operation = self.operation("exportLogs", about, &parameters, &responses);
+        operation["requestBody"] = json!({
+            "description": format!("An `ExportLogsServiceRequest` with at most {} records", self.config.limits.batch_events),
+            "content": messages,
+        });
+        operation
+    }
+
+    fn tier_header(&self) -> Option<Value> {
+        let Tiers { allowed, default } = &self.config.tiers;
+        let names: Vec<_> = allowed.iter().map(Tier::as_str).collect();
+        let tier = json!({ "type": "string", "enum": names });
+        let about = "The tier that the event is stored with.";
+        let mut parameter = header("X-Customer-Tier", about, default.is_none(), &tier);
+        parameter["example"] = json!(names[0]);
+        (self.config.auth.mode == AuthMode::None).then_some(parameter)
     }
 
     fn bodies(&self) -> Value {

@@ -66,6 +66,9 @@ pub(crate) enum Rejection {
         /// What `Content-Type` says, in quotes, or that it is missing.
         given: String,
     },
+    /// Of log records.
+    #[error("media type {given} cannot be read here (accepted: application/x-protobuf, application/json)")]
+    LogsMediaType { given: String },
     #[error(
         "charset `{0}` cannot be read (accepted: utf-8, utf-16, iso-8859-1 and the others of the WHATWG Encoding Standard)"
     )]
@@ -97,6 +100,10 @@ pub(crate) enum Rejection {
     },
     #[error("it is not JSON: {0}")]
     MalformedJson(#[source] serde_json::Error),
+    #[error("it is not an OTLP request: {0}")]
+    MalformedProtobuf(#[source] prost::DecodeError),
+    #[error("it has so many small parts that it would take more than {limit} bytes of memory: split it")]
+    TooManyParts { limit: usize },
     /// Nor, as a body, an array of objects.
     #[error("it is JSON, but not an object")]
     NotAnObject,
@@ -257,10 +264,11 @@ impl Rejection {
 
     pub(crate) fn limit(&self) -> Option<u64> {
         match self {
-            Self::BodyTooLarge { limit } | Self::BatchTooLarge { limit } | Self::Overloaded { limit } => {
-                Some(*limit as u64)
-            }
-            Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
+            Self::BodyTooLarge { limit }
+            | Self::BatchTooLarge { limit }
+            | Self::TooManyParts { limit }
+            | Self::Overloaded { limit }
+            | Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::LimitInvalid { .. } => Some(MOST as u64),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),
@@ -303,6 +311,8 @@ const SEND: &[Call] = &[Call::Send];
 const READ: &[Call] = &[Call::List, Call::One];
 const LIST: &[Call] = &[Call::List];
 const ONE: &[Call] = &[Call::One];
+/// Log records: the answer is no problem document, but has the code.
+const LOGS: &[Call] = &[];
 /// What is not a call of the API.
 const NONE: &[Call] = &[];
 
@@ -349,7 +359,7 @@ problems! {
     Rejection::EventIdInvalid(_) => BAD_REQUEST, "event_id_invalid", ID;
     Rejection::EventIdConflict { .. } => BAD_REQUEST, "event_id_conflict", SEND;
     Rejection::HeaderNotText(_) => BAD_REQUEST, "header_not_text", SEND;
-    Rejection::MediaType { .. } => UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", SEND;
+    Rejection::MediaType { .. } | Rejection::LogsMediaType { .. } => UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", SEND;
     Rejection::Charset(_) => UNSUPPORTED_MEDIA_TYPE, "charset_unsupported", SEND;
     Rejection::ContentEncoding { .. } => UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported", SEND;
     Rejection::BodyTooLarge { .. } => PAYLOAD_TOO_LARGE, "body_too_large", SEND;
@@ -361,6 +371,8 @@ problems! {
     Rejection::NotUtf8 { .. } => BAD_REQUEST, "not_utf8", SEND;
     Rejection::NotOfCharset(_) => BAD_REQUEST, "not_of_charset", SEND;
     Rejection::MalformedJson(_) => BAD_REQUEST, "malformed_json", SEND;
+    Rejection::MalformedProtobuf(_) => BAD_REQUEST, "malformed_protobuf", LOGS;
+    Rejection::TooManyParts { .. } => PAYLOAD_TOO_LARGE, "too_many_parts", LOGS;
     Rejection::NotAnObject => BAD_REQUEST, "not_an_object", SEND;
     Rejection::JsonUnreadable(_) => BAD_REQUEST, "json_unreadable", SEND;
     Rejection::WorkTooLong(_) => PAYLOAD_TOO_LARGE, "work_too_long", SEND;

@@ -6,13 +6,14 @@ pub(crate) enum Route {
     Events,
     Event,
     Webhook,
+    Logs,
     Health,
     OpenApi,
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Ingest, Self::Events, Self::Event, Self::Webhook, Self::Health, Self::OpenApi];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Ingest, Self::Events, Self::Event, Self::Webhook, Self::Logs, Self::Health, Self::OpenApi];
 
     /// The path, with its parameter in braces, as both the router and OpenAPI write it.
     pub(crate) fn path(self) -> &'static str {
@@ -21,6 +22,7 @@ impl Route {
             Self::Events => "/events",
             Self::Event => "/events/{id}",
             Self::Webhook => "/v1/webhooks/{tenant}/events/new",
+            Self::Logs => "/v1/logs",
             Self::Health => "/health",
             Self::OpenApi => "/openapi.json",
         }

@@ -31,7 +31,6 @@ use crate::cors::cors;
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::offload::offload;
-use crate::openapi;
 use crate::publish::{EventStream, Publisher};
 use crate::reads::port::EventReader;
 use crate::reads::{ReadRequest, Reads};
@@ -40,6 +39,7 @@ use crate::request_id::RequestId;
 use crate::route::Route;
 use crate::spill::{Spill, SpillQueue};
 use crate::stamp::stamp;
+use crate::{openapi, otlp};
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -54,6 +54,15 @@ pub struct IngestState<S, O, Q, R> {
     reads: Option<Reads<R>>,
     clock: Clock,
     ids: Ids,
+}
+
+/// What a request with events speaks.
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    /// JSON and texts, answered as docs/http-api.md says.
+    Own,
+    /// Log records of OpenTelemetry.
+    Otlp,
 }
 
 /// What ingest calls.
@@ -90,6 +99,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
 
     async fn handle(
         &self,
+        protocol: Protocol,
         tenant_in_path: Option<&str>,
         request: Request,
         request_id: &RequestId,
@@ -97,24 +107,30 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         Metric::RequestsReceived.add(1);
         let (parts, mut body) = request.into_parts();
         let raw = RawRequest { tenant_in_path, headers: &parts.headers };
-        match self.take_in(&raw, &mut body).await {
-            Ok((batch, body_bytes)) => answer::outcome(&batch, body_bytes, request_id),
-            Err(rejection) => {
-                body::discard(raw.headers, &mut body, &self.config.limits).await;
-                answer::refusal(&rejection, request_id)
-            }
+        let taken = self.take_in(protocol, &raw, &mut body).await;
+        if taken.is_err() {
+            body::discard(raw.headers, &mut body, &self.config.limits).await;
+        }
+        match (protocol, taken) {
+            (Protocol::Otlp, taken) => otlp::answer(&taken, raw.headers, request_id),
+            (Protocol::Own, Ok((batch, body_bytes))) => answer::outcome(&batch, body_bytes, request_id),
+            (Protocol::Own, Err(rejection)) => answer::refusal(&rejection, request_id),
         }
     }
 
     /// Takes a request through the stages. Returns the outcome of each event, and the size of the body in bytes.
     async fn take_in(
         &self,
+        protocol: Protocol,
         raw: &RawRequest<'_>,
         body: &mut Body,
     ) -> Result<(RequestEvents<EventId>, usize), Rejection> {
         let now = self.clock.now();
         let caller = self.access.before_body(raw, now).await?;
-        let admitted = admit(raw, &self.config, now)?;
+        let admitted = match protocol {
+            Protocol::Own => admit(raw, &self.config, now)?,
+            Protocol::Otlp => otlp::admit(raw, now)?,
+        };
         let received = self.bodies.receive(raw.headers, body).await?;
         let sender = self.access.after_body(caller, raw, &received.bytes).await?;
         self.access.charge_received(&sender, received.bytes.len())?;
@@ -130,7 +146,11 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             let events = cut(&sender, &admitted, &bytes, &config, &ids)?;
             Ok::<_, Rejection>(events.map(|event| claim_check::check(event, &config)))
         };
-        let checked = offload(body_bytes, cut_and_check).await?;
+        let work = match protocol {
+            Protocol::Own => body_bytes,
+            Protocol::Otlp => body_bytes.saturating_mul(otlp::WORK),
+        };
+        let checked = offload(work, cut_and_check).await?;
         let claims_until = Instant::now() + self.config.publish.claim_check();
         let stored = claim_check::store(checked, &self.objects, claims_until).await;
         let outcomes = self.publish_or_spill(stored, claims_until).await;
@@ -206,6 +226,7 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
         Route::Events => post(ingest).get(list),
         Route::Event => get(read),
         Route::Webhook => post(webhook),
+        Route::Logs => post(logs),
         Route::Health => {
             let fingerprint = fingerprint.clone();
             get(move || ready(answer::health(&fingerprint)))
@@ -244,7 +265,15 @@ async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    state.handle(None, request, &request_id).await
+    state.handle(Protocol::Own, None, request, &request_id).await
+}
+
+async fn logs<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
+    State(state): State<Arc<IngestState<S, O, Q, R>>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    state.handle(Protocol::Otlp, None, request, &request_id).await
 }
 
 async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
@@ -255,7 +284,7 @@ async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
 ) -> Response {
     // A path that is not UTF-8 once decoded is no tenant id as it stands either.
     let tenant = tenant.map_or_else(|_| request.uri().path().to_owned(), |Path(tenant)| tenant);
-    state.handle(Some(&tenant), request, &request_id).await
+    state.handle(Protocol::Own, Some(&tenant), request, &request_id).await
 }
 
 async fn list<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(

@@ -16,7 +16,7 @@ pub use load::{ConfigError, ConfigSource, load, load_here, parse};
 pub use locate::{VARIABLE, locate};
 pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
-    Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Dispatch, IdSources, Items, Limits, Publish,
-    Quota, Quotas, Reads, Redact, RedactKind, Telemetry, Tenants, Tiers, Transform, TransformStep,
+    Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Dispatch, IdSources, Items, Limits, Otlp,
+    Publish, Quota, Quotas, Reads, Redact, RedactKind, Telemetry, Tenants, Tiers, Transform, TransformStep,
 };
 pub use work::{SimulatedWork, WorkTooLong};

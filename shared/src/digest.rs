@@ -1,4 +1,4 @@
-//! SHA-256 in lower-case hexadecimal, as keys and lines have it.
+//! SHA-256, and other bytes, in lower-case hexadecimal, as keys and lines have it.
 
 use sha2::{Digest, Sha256};
 
@@ -6,7 +6,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

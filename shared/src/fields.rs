@@ -8,6 +8,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::flatten::flatten;
 use crate::json::{self, Unreadable};
 
 /// A JSON object on one line. Its members have the client's order and spelling.
@@ -37,6 +38,13 @@ impl Fields {
         serde_json::from_str(self.as_json()).expect("checked at construction")
     }
 
+    /// One member as an object of its own would be as a text: `body.user=x`. Empty if there is no such member.
+    pub fn flattened(&self, name: &str) -> String {
+        let members = self.members();
+        let Some(&value) = members.0.get(name) else { return String::new() };
+        flatten(&Members(IndexMap::from([(name.to_owned(), value)])), value.get().len())
+    }
+
     /// These, and after them `constants`, which replace members of the same name.
     #[must_use]
     pub fn with_constants(&self, constants: &BTreeMap<String, Box<RawValue>>) -> Self {
@@ -46,8 +54,8 @@ impl Fields {
         Self::of(&members)
     }
 
-    /// A client's object.
-    pub(crate) fn of_object(object: &str) -> Result<Self, InvalidFields> {
+    /// A client's object. `object` must be JSON in which no half of a surrogate pair stands alone.
+    pub fn of_object(object: &str) -> Result<Self, InvalidFields> {
         if !object.starts_with('{') {
             return Err(InvalidFields::NotAnObject);
         }
@@ -59,7 +67,7 @@ impl Fields {
 
 /// JSON that cannot be fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidFields {
+pub enum InvalidFields {
     #[error("the JSON is not an object")]
     NotAnObject,
     #[error(transparent)]

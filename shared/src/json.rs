@@ -24,7 +24,7 @@ const ESCAPE_BYTES: usize = 6;
 /// `json` with U+FFFD for each half of a surrogate pair, in names and values at any depth, and how many there were. All else
 /// stays as it was written. Such a half (`\ud800` alone) is no Unicode text: most readers refuse the whole line. Senders make
 /// them by cutting a text after so many UTF-16 units.
-pub(crate) fn whole_characters(json: &str) -> (Cow<'_, str>, usize) {
+pub fn whole_characters(json: &str) -> (Cow<'_, str>, usize) {
     let mut whole = Vec::new();
     let mut replaced = 0;
     let bytes = json.as_bytes();
@@ -125,7 +125,7 @@ pub(crate) fn unescaped(string: &str) -> Cow<'_, str> {
 }
 
 /// The index after the string that begins at `start`.
-pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> usize {
+pub fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     loop {
         match bytes.get(at) {

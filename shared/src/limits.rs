@@ -98,6 +98,24 @@ pub const JSON_DEPTH: usize = 120;
 /// limits only other codings.
 pub const INFLATE_RATIO: u32 = 1_100;
 
+/// What the decoded form of an OTLP request may take besides its texts: two bytes of a body can be a record of 248. The
+/// largest body with attributes of usual length takes half of this.
+pub const OTLP_DECODED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Each OTLP record is stored with its resource and scope, which were sent once for all. These copies have, in bytes of JSON
+/// and on average over a request's records, at most this …
+pub const OTLP_COPY_BYTES: usize = 2 * 1024;
+
+/// … and this many times the record's share of the body. A resource that does not fit loses its largest attributes.
+pub const OTLP_COPY_RATIO: usize = 8;
+
+/// So the event lines of an OTLP request have at most this many times its bytes: eight for the copies, six for what JSON escapes,
+/// seven for the text of a body that is flattened, which has that again …
+pub const OTLP_LINES_RATIO: usize = 21;
+
+/// … and so many bytes for each record: the copies, a flattened text of 1,024 characters that are escaped, facts.
+pub const OTLP_LINE_BYTES: usize = OTLP_COPY_BYTES + 3 * 1024;
+
 /// A tenant id's length in bytes.
 pub const TENANT_ID_BYTES: usize = 64;
 

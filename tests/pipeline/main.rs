@@ -9,6 +9,7 @@
 //! | `cases` | what real senders send that is not as it should be, by every way in |
 //! | `rejections` | requests that ingest refuses |
 //! | `credentials` | keys and signatures, and what no one can do with another's |
+//! | `otlp` | log records of OpenTelemetry that are sent again |
 //! | `flood` | many requests at once, of several tenants |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
@@ -47,6 +48,7 @@ mod function_url;
 mod happy_path;
 mod ids;
 mod large;
+mod otlp;
 mod reads;
 mod redrive;
 mod rejections;

@@ -19,7 +19,7 @@ pub struct StoredData {
 /// Some columns of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredItem {
-    /// `json_upload`, `text_upload` or `webhook`.
+    /// `json_upload`, `text_upload`, `webhook` or `otlp`.
     pub source: String,
     pub original_text: String,
     pub modified_data: String,

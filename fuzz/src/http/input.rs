@@ -66,6 +66,11 @@ impl Input {
         self.words.iter().any(|own| own == word)
     }
 
+    /// Whether the path is that of log records.
+    pub fn has_logs(&self) -> bool {
+        self.uri.path().split('/').filter(|segment| !segment.is_empty()).eq(["v1", "logs"])
+    }
+
     /// Whether the answer has no body.
     pub fn is_head(&self) -> bool {
         self.method == Method::HEAD

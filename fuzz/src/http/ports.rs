@@ -16,7 +16,7 @@ use super::input::Input;
 
 /// The three ports.
 #[derive(Clone, Debug)]
-pub(super) struct Ports {
+pub(crate) struct Ports {
     stream: Stream,
     queue_refuses: bool,
     objects: MemoryObjects,
@@ -40,7 +40,7 @@ struct Reached {
 }
 
 impl Ports {
-    pub(super) fn new(input: &Input) -> Self {
+    pub(crate) fn new(input: &Input) -> Self {
         let faults = [
             ("stream-hangs", Stream::Hangs),
             ("stream-refuses", Stream::Refuses),
@@ -60,7 +60,7 @@ impl Ports {
     }
 
     /// Whether an event may be refused without a fault of its client.
-    pub(super) fn may_fail(&self) -> bool {
+    pub(crate) fn may_fail(&self) -> bool {
         self.objects_refuse || (self.stream != Stream::Works && self.queue_refuses)
     }
 

@@ -39,15 +39,19 @@ fn problem(status: u16, codes: &[&str]) -> Value {
         "headers": { "X-Request-Id": request_id() },
         "content": { "application/problem+json": { "schema": schema } },
     });
-    let required = |schema: &Value| json!({ "required": true, "schema": schema });
-    match status {
-        401 => answer["headers"]["WWW-Authenticate"] = required(&text()),
-        429 | 503 => {
-            answer["headers"]["Retry-After"] = required(&json!({ "type": "integer", "minimum": 1 }));
-        }
-        _ => {}
-    }
+    answer["headers"].as_object_mut().expect("it is an object").extend(response_headers(&status.to_string()));
     answer
+}
+
+/// The header that answers of a status have besides.
+pub(super) fn response_headers(status: &str) -> Option<(String, Value)> {
+    let required =
+        |name: &str, schema: &Value| (name.to_owned(), json!({ "required": true, "schema": schema }));
+    match status {
+        "401" => Some(required("WWW-Authenticate", &text())),
+        "429" | "503" => Some(required("Retry-After", &json!({ "type": "integer", "minimum": 1 }))),
+        _ => None,
+    }
 }
 
 pub(super) fn success(about: &str, schema: &Value) -> Value {

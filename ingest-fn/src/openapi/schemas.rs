@@ -111,7 +111,7 @@ fn event() -> Value {
             "event_id": text(),
             "tenant_id": { "type": "string", "pattern": TENANT },
             "tier": text(),
-            "source": { "enum": ["json_upload", "text_upload", "webhook"] },
+            "source": { "enum": ["json_upload", "text_upload", "webhook", "otlp"] },
             "received_at": time(),
             "processed_at": time(),
             "event_time": time(),

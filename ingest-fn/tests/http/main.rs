@@ -12,6 +12,7 @@ mod identity;
 mod lambda;
 mod large_events;
 mod openapi;
+mod otlp;
 mod problems;
 mod quotas;
 mod reader;

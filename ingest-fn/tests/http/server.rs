@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -245,8 +246,10 @@ async fn answer_of(router: &Router, request: Request<Body>) -> Answer {
         (name.to_string(), value.to_str().unwrap().to_owned())
     };
     let headers = parts.headers.iter().map(header).collect();
-    let text = String::from_utf8(body.to_vec()).unwrap();
-    Answer { status: parts.status, headers, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    // Messages of protobuf are no text.
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { status: parts.status, headers, json, text, body }
 }
 
 /// The server's time, in seconds.
@@ -265,6 +268,7 @@ pub(crate) struct Answer {
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) text: String,
     pub(crate) json: Value,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {

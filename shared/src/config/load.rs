@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `ids`, `auth`, `quotas`, `cors`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `dispatch`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `ids`, `auth`, `quotas`, `cors`, `otlp`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `dispatch`, `telemetry`");
     }
 
     #[test]

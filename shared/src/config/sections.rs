@@ -23,6 +23,7 @@ pub struct Config {
     pub auth: Auth,
     pub quotas: Quotas,
     pub cors: Cors,
+    pub otlp: Otlp,
     pub limits: Limits,
     pub publish: Publish,
     pub transform: Transform,
@@ -128,6 +129,12 @@ sections! {
         origins: Vec<String> = Vec::new(),
         /// Whether a `text/plain` body that is a JSON object or array is read as JSON. A browser's `sendBeacon` sends JSON so.
         text_is_json: bool = false,
+    }
+
+    /// `[otlp]`: logs of OpenTelemetry.
+    Otlp {
+        /// The resource attribute that names the tenant, such as `tenant.id`. None does, if it is empty.
+        tenant_attribute: String = String::new(),
     }
 
     /// `[limits]`: bounds of size, number and time for requests and records.

@@ -37,6 +37,8 @@ pub enum Source {
     TextUpload,
     /// The webhook path.
     Webhook,
+    /// A log record of OpenTelemetry (OTLP).
+    Otlp,
 }
 
 impl Source {
@@ -46,6 +48,7 @@ impl Source {
             Self::JsonUpload => "json_upload",
             Self::TextUpload => "text_upload",
             Self::Webhook => "webhook",
+            Self::Otlp => "otlp",
         }
     }
 }
@@ -60,6 +63,13 @@ impl EventTime {
     /// query fails as a whole.
     pub fn new(utc: DateTime<Utc>) -> Option<Self> {
         ((1..=9999).contains(&utc.year()) && utc.nanosecond() < 1_000_000_000).then_some(Self(utc))
+    }
+
+    /// Nanoseconds since 1970, as OpenTelemetry has them: `None` for 0, which says that the time is not known.
+    pub fn from_unix_nanos(nanos: u64) -> Option<Self> {
+        const SECOND: u64 = 1_000_000_000;
+        let seconds = i64::try_from(nanos / SECOND).ok().filter(|_| nanos > 0)?;
+        Self::new(DateTime::from_timestamp(seconds, u32::try_from(nanos % SECOND).ok()?)?)
     }
 }
 

@@ -406,7 +406,7 @@ mod tests {
             received in 0_i64..4_102_444_800_000,
             text in ".{0,200}",
             fields in proptest::collection::btree_map(".{0,8}", any::<i64>(), 0..4),
-            source in prop_oneof![Just(Source::JsonUpload), Just(Source::TextUpload), Just(Source::Webhook)],
+            source in prop_oneof![Just(Source::JsonUpload), Just(Source::TextUpload), Just(Source::Webhook), Just(Source::Otlp)],
         ) -> Event {
             Event {
                 facts: Facts {
