@@ -98,6 +98,8 @@ pub(crate) enum Rejection {
     /// Nor, as a body, an array of objects.
     #[error("it is JSON, but not an object")]
     NotAnObject,
+    #[error("{0}")]
+    CloudEventInvalid(String),
     /// Readers downstream would refuse this JSON.
     #[error(transparent)]
     JsonUnreadable(#[from] Unreadable),
@@ -359,6 +361,7 @@ problems! {
     Rejection::NotOfCharset(_) => BAD_REQUEST, "not_of_charset", SEND;
     Rejection::MalformedJson(_) => BAD_REQUEST, "malformed_json", SEND;
     Rejection::NotAnObject => BAD_REQUEST, "not_an_object", SEND;
+    Rejection::CloudEventInvalid(_) => BAD_REQUEST, "cloudevent_invalid", SEND;
     Rejection::JsonUnreadable(_) => BAD_REQUEST, "json_unreadable", SEND;
     Rejection::WorkTooLong(_) => PAYLOAD_TOO_LARGE, "work_too_long", SEND;
     Rejection::BatchEmpty => BAD_REQUEST, "batch_empty", SEND;

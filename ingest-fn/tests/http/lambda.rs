@@ -12,7 +12,7 @@ use crate::reads::{archived, large};
 use crate::server::Server;
 
 /// A request event of a Function URL (payload format 2.0).
-fn event(body: &str, is_base64: bool, headers: &[(&str, &str)]) -> Value {
+pub(crate) fn event(body: &str, is_base64: bool, headers: &[(&str, &str)]) -> Value {
     let mut all = json!({
         "host": "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-central-1.on.aws",
         "content-type": "application/json",
@@ -50,7 +50,7 @@ fn event(body: &str, is_base64: bool, headers: &[(&str, &str)]) -> Value {
 }
 
 /// The response event.
-async fn invoke(server: &Server, event: Value) -> Value {
+pub(crate) async fn invoke(server: &Server, event: Value) -> Value {
     let request: LambdaRequest = serde_json::from_value(event).unwrap();
     let mut context = Context::default();
     "8476a536-e9f4-11e8-9739-2dfe598c3fcd".clone_into(&mut context.request_id);
