@@ -33,10 +33,16 @@ type Attributes<'a> = BTreeMap<String, &'a RawValue>;
 enum Data<'a> {
     None,
     Text(String),
-    /// As every reader reads it.
+    /// No text. As every reader reads it.
     Json(&'a RawValue),
     /// In base64.
     Bytes(String),
+}
+
+impl<'a> Data<'a> {
+    fn of_json(json: &'a RawValue) -> Self {
+        text(json).map_or(Self::Json(json), Self::Text)
+    }
 }
 
 /// The attributes in `ce-` headers, as a JSON object. `None` if no header has one that every CloudEvent has.
@@ -46,7 +52,7 @@ pub(crate) fn attributes(headers: &HeaderMap) -> Result<Option<String>, Rejectio
         return Ok(None);
     }
     let mut attributes = BTreeMap::new();
-    for header in headers.keys().map(|header| header.as_str()) {
+    for header in headers.keys().map(http::HeaderName::as_str) {
         let name = header.strip_prefix("ce-").filter(|name| !OF_THE_BODY.contains(name));
         if let Some(name) = name {
             let value = decoded(&value(headers, header));
@@ -99,8 +105,8 @@ pub(crate) fn structured(json: &str) -> Result<ClientObject, Rejection> {
     let data = attributes.remove("data").filter(|data| base64.is_none() || is_something(data));
     match (data, base64) {
         (None, None) => event(&attributes, Data::None),
-        (Some(data), None) => event(&attributes, Data::Json(data)),
-        (None, Some(base64)) => decode_base64(attributes, base64),
+        (Some(data), None) => event(&attributes, Data::of_json(data)),
+        (None, Some(base64)) => decode_base64(&attributes, base64),
         (Some(_), Some(_)) => Err(invalid("a CloudEvent has `data` or `data_base64`, not both")),
     }
 }
@@ -118,23 +124,23 @@ pub(crate) fn binary(
         MediaType::Text => event(&attributes, Data::Text(str::from_utf8(body)?.to_owned())),
         MediaType::Json | MediaType::Ndjson | MediaType::CloudEvents => {
             let wrapped = wrapped(sequence::trim(str::from_utf8(body)?))?;
-            event(&attributes, Data::Json(members(wrapped.as_json())["data"]))
+            event(&attributes, Data::of_json(members(wrapped.as_json())["data"]))
         }
     }
 }
 
 /// Bytes that are JSON or a text, as their type says, are data as if they were not encoded.
-fn decode_base64(attributes: Attributes<'_>, base64: &RawValue) -> Result<ClientObject, Rejection> {
+fn decode_base64(attributes: &Attributes<'_>, base64: &RawValue) -> Result<ClientObject, Rejection> {
     let not_base64 = || invalid("`data_base64` is not base64");
     let base64 = text(base64).ok_or_else(not_base64)?;
     let bytes = base64_simd::forgiving_decode_to_vec(base64.as_bytes()).map_err(|_| not_base64())?;
     let media_type = attributes.get("datacontenttype").and_then(|media_type| text(media_type));
     match (media_type.map_or(MediaType::Json, |given| media::of_data(&given)), String::from_utf8(bytes)) {
-        (MediaType::Text, Ok(text)) => event(&attributes, Data::Text(text)),
+        (MediaType::Text, Ok(text)) => event(attributes, Data::Text(text)),
         (MediaType::Json, Ok(json)) if let Ok(wrapped) = wrapped(&json) => {
-            event(&attributes, Data::Json(members(wrapped.as_json())["data"]))
+            event(attributes, Data::of_json(members(wrapped.as_json())["data"]))
         }
-        _ => event(&attributes, Data::Bytes(base64)),
+        _ => event(attributes, Data::Bytes(base64)),
     }
 }
 
@@ -167,21 +173,18 @@ fn event(attributes: &Attributes<'_>, data: Data<'_>) -> Result<ClientObject, Re
             let kept = Some(("data", raw(&object.fields)));
             (object, kept)
         }
-        Data::Json(json) => match text(json) {
-            Some(text) => (of_text(text, false), None),
-            None => {
-                let flat = ClientObject::of_data(&format!(r#"{{"data":{json}}}"#), event_time)?;
-                (of_text(flat.text, true), Some(("data", json.to_owned())))
-            }
-        },
+        Data::Json(json) => {
+            let flat = ClientObject::of_data(&format!(r#"{{"data":{json}}}"#), event_time)?;
+            (of_text(flat.text, true), Some(("data", json.to_owned())))
+        }
     };
-    Ok(ClientObject { id, fields: context(attributes, kept)?, ..object })
+    Ok(ClientObject { id, fields: context(attributes, kept.as_ref())?, ..object })
 }
 
 /// The attributes, and what is kept beside them, as a field. This also checks its depth, which is greater than the envelope's.
-fn context(attributes: &Attributes<'_>, kept: Option<(&str, Box<RawValue>)>) -> Result<Fields, Rejection> {
+fn context(attributes: &Attributes<'_>, kept: Option<&(&str, Box<RawValue>)>) -> Result<Fields, Rejection> {
     let mut members: Attributes<'_> = attributes.clone();
-    members.extend(kept.iter().map(|(name, value)| ((*name).to_owned(), &**value)));
+    members.extend(kept.map(|(name, value)| ((*name).to_owned(), &**value)));
     Ok(readable(&format!(r#"{{"{CONTEXT}":{}}}"#, raw(&members)))?)
 }
 
