@@ -151,6 +151,7 @@ async fn the_values_of_headers_are_decoded_and_a_repeated_one_counts_once() {
         (&[("ce-subject", r#""a \"b\" \\ 100%25""#)], Some(r#"a "b" \ 100%"#)),
         (&[("ce-subject", "größe")], Some("größe")),
         (&[("ce-subject", "a,b")], Some("a,b")),
+        (&[("ce-subject", "7%2C7")], Some("7,7")),
         (&[("ce-subject", "a"), ("ce-subject", "a")], Some("a")),
         (&[("ce-subject", "a"), ("ce-subject", "b")], Some("a,b")),
         (&[("ce-subject", "")], None),
