@@ -5,6 +5,7 @@
 //! | `input.rs` | a request as text, so that a mutation changes little of it |
 //! | `ports.rs` | stream, objects and spill queue in memory, which fail if the input says so |
 //! | `answer.rs` | the rules for every answer |
+//! | `cloudevents.rs` | what is stored of a CloudEvent |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,7 @@ pub use input::Input;
 pub(crate) use ports::Ports;
 
 mod answer;
+mod cloudevents;
 pub mod input;
 mod ports;
 
@@ -63,6 +65,22 @@ pub const WORDS: &[&str] = &[
     "content-type: application/json; charset=utf-16\n",
     "content-type: text/plain; charset=iso-8859-1\n",
     "content-type: application/json-seq\n",
+    "content-type: application/cloudevents+json\n",
+    "content-type: application/cloudevents-batch+json\n",
+    "content-type: application/octet-stream\n",
+    "ce-specversion: 1.0\n",
+    "ce-type: t\n",
+    "ce-source: /s\n",
+    "ce-id: 1\n",
+    "ce-time: 2018-04-05T17:31:00Z\n",
+    "ce-x: %E2%82%AC\n",
+    "\"specversion\":\"1.0\"",
+    "\"type\":\"t\"",
+    "\"source\":\"/s|\"",
+    "\"datacontenttype\":\"text/plain\"",
+    "\"data\":",
+    "\"data_base64\":\"aGVsbG8=\"",
+    "\"cloudevent\":",
     "content-encoding: gzip\n",
     "content-encoding: deflate\n",
     "content-encoding: zstd\n",
@@ -189,10 +207,19 @@ pub(crate) fn stored(ports: &Ports) -> Vec<Event> {
 fn check_event(input: &Input, event: &Event, index: usize, ports: &Ports) {
     let stored = event.claim_check.as_ref().map(|claim_check| ports.stored(claim_check));
     let event = stored.as_ref().unwrap_or(event);
+    if (input.is_structured() || input.is_binary()) && !input.is_named() {
+        cloudevents::check_id(event);
+    }
     // The client's bytes. If the client compressed them itself, we do not have them here.
     let Some(body) = input.plain_body().filter(|_| !input.is_recoded()) else { return };
     if event.facts.source == Source::TextUpload {
         assert_eq!(event.text.as_bytes(), body);
+    } else if input.is_structured() {
+        let json = input.event(index);
+        let envelope = json.and_then(|json| serde_json::from_slice(&json).ok());
+        envelope.inspect(|envelope| cloudevents::check(envelope, event));
+    } else if input.is_binary() {
+        cloudevents::check_binary(body, event);
     } else if let Some(json) = input.event(index) {
         members::check(&json, Some(&event.facts.tenant), &event.text, &event.fields);
     }

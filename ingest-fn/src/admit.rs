@@ -8,6 +8,7 @@ use shared::id::TenantId;
 use shared::tier::Tier;
 use shared::time::Timestamp;
 
+use crate::cloudevents;
 use crate::credentials::Identity;
 use crate::media::{self, Coding, ContentType, MediaType};
 use crate::rejection::Rejection;
@@ -44,6 +45,8 @@ pub(crate) struct Sender {
 pub(crate) struct Admitted {
     pub(crate) source: Source,
     pub(crate) content_type: ContentType,
+    /// Of a CloudEvent in binary mode, as a JSON object. The body is its data.
+    pub(crate) attributes: Option<String>,
     pub(crate) coding: Coding,
     /// What a header names the events, if one does.
     pub(crate) named: Option<Named>,
@@ -51,7 +54,8 @@ pub(crate) struct Admitted {
     pub(crate) received_at: Timestamp,
 }
 
-/// What a header (`ids.headers`) names the event, or what the ids of a batch's events begin with.
+/// What a header (`ids.headers`) names the event, or what the ids of a batch's events begin with. The events of a batch of
+/// CloudEvents have names of their own.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     pub(crate) name: String,
@@ -99,16 +103,20 @@ impl Sender {
 
 /// Checks media type and coding, and takes what travels with the events.
 pub(crate) fn admit(raw: &RawRequest<'_>, config: &Config, now: Timestamp) -> Result<Admitted, Rejection> {
-    let content_type = media::content_type(raw.headers)?;
+    let attributes = cloudevents::attributes(raw.headers)?;
+    let content_type = media::content_type(raw.headers, attributes.is_some())?;
+    // In structured mode, headers may repeat what the body says.
+    let attributes = attributes.filter(|_| content_type.media_type != MediaType::CloudEvents);
     let source = match (raw.tenant_in_path, content_type.media_type) {
         (Some(_), _) => Source::Webhook,
         (None, MediaType::Text) => Source::TextUpload,
-        (None, MediaType::Json | MediaType::Ndjson) => Source::JsonUpload,
         (None, MediaType::Otlp(_)) => Source::Otlp,
+        (None, _) => Source::JsonUpload,
     };
     Ok(Admitted {
         source,
         content_type,
+        attributes,
         coding: media::coding(raw.headers)?,
         named: named(raw.headers, config)?,
         trace: trace(raw.headers),

@@ -14,7 +14,7 @@ use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shared::config::Config;
@@ -26,8 +26,11 @@ const MAX_AGE_SECONDS: &str = "7200";
 /// What a script may read of an answer besides its body.
 const EXPOSED: &str = "x-request-id, retry-after";
 
-/// Answers a preflight of an allowed origin, and lets its scripts read all answers.
+/// Answers a preflight of an allowed origin, and lets its scripts read all answers. Answers the handshake of an allowed sender.
 pub(crate) async fn cors(State(config): State<Arc<Config>>, request: Request, next: Next) -> Response {
+    if let Some(response) = handshake(&request, &config.cors.origins) {
+        return response;
+    }
     let Some(origin) = allowed(request.headers(), &config.cors.origins) else {
         return next.run(request).await;
     };
@@ -43,6 +46,24 @@ pub(crate) async fn cors(State(config): State<Arc<Config>>, request: Request, ne
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     response
+}
+
+/// A sender of CloudEvents asks whether it may send, and names itself by host
+/// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md#4-abuse-protection>).
+fn handshake(request: &Request, origins: &[String]) -> Option<Response> {
+    let sender = request.headers().get("webhook-request-origin")?;
+    let is_sender = |origin: &String| {
+        origin == "*"
+            || origin.strip_prefix("https://").is_some_and(|host| host.as_bytes() == sender.as_bytes())
+    };
+    (request.method() == Method::OPTIONS && origins.iter().any(is_sender)).then(|| {
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        headers.insert("webhook-allowed-origin", sender.clone());
+        headers.insert("webhook-allowed-rate", HeaderValue::from_static("*"));
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+        response
+    })
 }
 
 /// What the answer names as the allowed origin, if the request's is.

@@ -16,6 +16,7 @@ use shared::id::{AdmissionId, EventId, Ids, TenantId};
 use shared::sequence::{self, Arrays, Piece, TooMany};
 
 use crate::admit::{Admitted, Named, Sender};
+use crate::cloudevents;
 use crate::media::MediaType;
 use crate::otlp;
 use crate::rejection::Rejection;
@@ -62,11 +63,15 @@ pub(crate) fn cut(
     ids: &Ids,
 ) -> Result<RequestEvents<Event>, Rejection> {
     let maker = EventMaker { sender, admitted, config, ids, work: config.simulated_work() };
-    match admitted.content_type.media_type {
+    let media_type = admitted.content_type.media_type;
+    if let Some(attributes) = &admitted.attributes {
+        return maker.one(cloudevents::binary(attributes, media_type, body)?);
+    }
+    match media_type {
         MediaType::Text if config.cors.text_is_json && sequence::is_json(body) => maker.json(body),
-        MediaType::Text => maker.text(body),
+        MediaType::Text | MediaType::Bytes => maker.text(body),
         MediaType::Ndjson => maker.lines(body),
-        MediaType::Json => maker.json(body),
+        MediaType::Json | MediaType::CloudEvents => maker.json(body),
         MediaType::Otlp(encoding) => otlp::cut(&maker, encoding, body),
     }
 }
@@ -88,6 +93,10 @@ impl EventMaker<'_> {
         let text = str::from_utf8(body)?.to_owned();
         let (fields, is_flattened) = (Fields::empty(), false);
         let object = ClientObject { tenant: None, id: None, event_time: None, text, is_flattened, fields };
+        self.one(object)
+    }
+
+    fn one(&self, object: ClientObject) -> Result<RequestEvents<Event>, Rejection> {
         Ok(RequestEvents { form: Form::Single, events: vec![Ok(self.single(object)?)] })
     }
 
@@ -98,10 +107,7 @@ impl EventMaker<'_> {
             Some(b'[') => self.elements(json),
             Some(_) => match self.object(json) {
                 Err(_) if sequence::is_continued(json) => self.lines(json.as_bytes()),
-                object => {
-                    let event = self.single(object?)?;
-                    Ok(RequestEvents { form: Form::Single, events: vec![Ok(event)] })
-                }
+                object => self.one(object?),
             },
         }
     }
@@ -128,8 +134,16 @@ impl EventMaker<'_> {
         RequestEvents::several(elements.into_iter().map(event).collect())
     }
 
+    /// Whether each event has a name of its own, which is that of the message.
+    fn are_cloudevents(&self) -> bool {
+        self.admitted.attributes.is_some() || self.admitted.content_type.media_type == MediaType::CloudEvents
+    }
+
     /// An object whose members name the event, unless a header does.
     fn object(&self, json: &str) -> Result<ClientObject, Rejection> {
+        if self.are_cloudevents() {
+            return cloudevents::structured(json);
+        }
         let id_members = if self.admitted.named.is_some() { &[] } else { &self.config.ids.members[..] };
         Ok(ClientObject::parse(json, id_members)?)
     }
@@ -145,7 +159,8 @@ impl EventMaker<'_> {
     /// is an event of its own: as often as it was sent, it happened.
     fn element(&self, json: &str, seen: &mut HashMap<String, u32>) -> Result<Event, Rejection> {
         let object = self.object(json)?;
-        let Some(Named { name, .. }) = &self.admitted.named else { return self.event(object, None) };
+        let named = self.admitted.named.as_ref().filter(|_| !self.are_cloudevents());
+        let Some(Named { name, .. }) = named else { return self.event(object, None) };
         let digest = canonical::short_digest(json);
         let count = seen.entry(digest.clone()).or_default();
         *count += 1;
@@ -156,6 +171,7 @@ impl EventMaker<'_> {
     /// `named` is the id that a header gives.
     pub(crate) fn event(&self, object: ClientObject, named: Option<EventId>) -> Result<Event, Rejection> {
         let ClientObject { tenant, id, event_time, text, is_flattened, fields } = object;
+        let is_message = named.is_none() && self.are_cloudevents();
         let event = Event {
             facts: Facts {
                 tenant: self.tenant(tenant)?,
@@ -170,7 +186,7 @@ impl EventMaker<'_> {
             text,
             fields,
             is_flattened,
-            is_message: false,
+            is_message,
             claim_check: None,
             redrive_of: Vec::new(),
         };

@@ -7,7 +7,7 @@
 //! | access | `access.rs`, [`credentials`], `signature.rs`, `quota.rs` | credential → `Sender`, or a refusal |
 //! | admit | `admit.rs`, `media.rs` | line and headers → `Admitted` |
 //! | read | `body.rs` | body → bytes, inflated, held in bounded memory |
-//! | cut | `cut.rs` | bytes → `RequestEvents<Event>` |
+//! | cut | `cut.rs`, `cloudevents.rs` | bytes → `RequestEvents<Event>` |
 //! | check | `claim_check.rs` | `Event` → line; lines too large for a record to [`ObjectStore`](shared::objects::ObjectStore) |
 //! | publish | [`publish`] | lines → [`EventStream`] |
 //! | spill | [`spill`] | lines that the stream did not take → [`SpillQueue`] |
@@ -26,6 +26,7 @@ mod body;
 mod claim_check;
 #[cfg(feature = "aws")]
 pub mod clients;
+mod cloudevents;
 mod cors;
 pub mod credentials;
 mod cut;

@@ -19,6 +19,10 @@ pub(crate) enum MediaType {
     Text,
     /// Log records of OpenTelemetry. Only their own path takes them.
     Otlp(otlp::Encoding),
+    /// A CloudEvent, or an array of them, with their attributes.
+    CloudEvents,
+    /// The data of a CloudEvent that is neither JSON nor a text.
+    Bytes,
 }
 
 /// What `Content-Type` says.
@@ -40,19 +44,26 @@ pub(crate) enum Coding {
     Zstd,
 }
 
-/// Reads `Content-Type`, whatever its case and its other parameters.
-pub(crate) fn content_type(headers: &HeaderMap) -> Result<ContentType, Rejection> {
+/// Reads `Content-Type`, whatever its case and its other parameters. The data of a CloudEvent in binary mode (`is_data`) may be
+/// of any type, and is JSON without one.
+pub(crate) fn content_type(headers: &HeaderMap, is_data: bool) -> Result<ContentType, Rejection> {
     let values = distinct(headers, CONTENT_TYPE.as_str());
+    if values.is_empty() && is_data {
+        return Ok(ContentType { media_type: MediaType::Json, charset: UTF_8 });
+    }
     if values.is_empty() {
         return Err(Rejection::MediaType { given: "(no `Content-Type`)".to_owned() });
     }
     // Several different ones are no media type.
     let given = values.join(&b", "[..]);
     let given = String::from_utf8_lossy(&given);
-    let mut parts = given.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let essence = essence(&given);
     let unknown = || Rejection::MediaType { given: format!("`{}`", cut(&given)) };
     let media_type = match essence.split_once('/').ok_or_else(unknown)? {
+        ("application", "cloudevents+json" | "cloudevents-batch+json") => MediaType::CloudEvents,
+        // Other formats of CloudEvents, such as Avro.
+        ("application", subtype) if subtype.starts_with("cloudevents") => return Err(unknown()),
+        _ if is_data && !essence.contains(',') => of_data(&essence),
         ("text", "plain") => MediaType::Text,
         ("application" | "text", "json") => MediaType::Json,
         ("application" | "text", subtype) if LINES.contains(&subtype) => MediaType::Ndjson,
@@ -60,11 +71,28 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<ContentType, Rejection
         (_, subtype) if subtype.ends_with("+json") => MediaType::Json,
         _ => return Err(unknown()),
     };
-    let charset = match parts.find_map(charset) {
+    let charset = match given.split(';').skip(1).find_map(charset) {
         None | Some("") => UTF_8,
         Some(label) => encoding(label).ok_or_else(|| Rejection::Charset(cut(label)))?,
     };
     Ok(ContentType { media_type, charset })
+}
+
+/// What the data of a CloudEvent is, by its media type.
+pub(crate) fn of_data(given: &str) -> MediaType {
+    let essence = essence(given);
+    match essence.split_once('/').unwrap_or_default() {
+        (_, subtype) if subtype == "json" || subtype.ends_with("+json") => MediaType::Json,
+        // Lines are one event here, so they are its text.
+        ("text", _) | ("application", "xml" | "javascript" | "yaml") => MediaType::Text,
+        (_, subtype) if subtype.ends_with("+xml") || LINES.contains(&subtype) => MediaType::Text,
+        _ => MediaType::Bytes,
+    }
+}
+
+/// A media type without its parameters.
+fn essence(given: &str) -> String {
+    given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The names under which senders send JSON lines, and RFC 7464.
@@ -110,7 +138,7 @@ mod tests {
 
     fn read(given: &str) -> Result<ContentType, String> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, given.parse().unwrap())]);
-        content_type(&headers).map_err(|rejection| rejection.to_string())
+        content_type(&headers, false).map_err(|rejection| rejection.to_string())
     }
 
     fn check(given: &str, expected: MediaType) {
@@ -123,11 +151,14 @@ mod tests {
             "application/json",
             "Application/JSON ; charset=UTF-8",
             "text/json;charset=",
-            "application/cloudevents+json; charset=\"utf-8\"; x=y",
+            "application/vnd.api+json; charset=\"utf-8\"; x=y",
             "model/gltf+JSON",
         ] {
             check(json, MediaType::Json);
         }
+        check("application/cloudevents+json; charset=utf-8", MediaType::CloudEvents);
+        check("Application/CloudEvents-Batch+JSON", MediaType::CloudEvents);
+        assert!(read("application/cloudevents+avro").is_err() && read("application/cloudevents").is_err());
         for lines in [
             "application/x-ndjson",
             "application/ndjson",
@@ -168,6 +199,25 @@ mod tests {
         check("text/plain,text/plain", MediaType::Text);
         assert!(read("text/plain, application/json").is_err());
         assert!(read("json").is_err() && read("application/xml").is_err() && read("image/jsonl").is_err());
+    }
+
+    #[test]
+    fn the_data_of_a_cloudevent_may_be_of_any_type() {
+        let media_type = |given: Option<&str>| {
+            let headers = given.map(|given| (CONTENT_TYPE, given.parse().unwrap()));
+            content_type(&HeaderMap::from_iter(headers), true).map(|it| it.media_type).ok()
+        };
+        for json in [None, Some("application/json"), Some("text/json; charset=utf-8"), Some("a/b+JSON")] {
+            assert_eq!(media_type(json), Some(MediaType::Json), "{json:?}");
+        }
+        for text in ["text/csv", "application/xml", "image/svg+xml", "application/x-ndjson"] {
+            assert_eq!(media_type(Some(text)), Some(MediaType::Text), "{text}");
+        }
+        assert_eq!(media_type(Some("image/png")), Some(MediaType::Bytes));
+        assert_eq!(media_type(Some("application/cloudevents+json")), Some(MediaType::CloudEvents));
+        for refused in ["application/cloudevents+protobuf", "json", "text/plain, application/json"] {
+            assert_eq!(media_type(Some(refused)), None, "{refused}");
+        }
     }
 
     #[test]

@@ -141,19 +141,22 @@ impl Api<'_> {
         let limits = &self.config.limits;
         let one = json!({ "tenant_id": "acme", "id": "a-1", "text": "User 555-0199 accessed /reports" });
         let several = json!([one, { "tenant_id": "acme", "id": "a-2", "text": "two", "level": "info" }]);
+        let cloud_event = json!({ "specversion": "1.0", "type": "com.example.order.paid", "source": "/orders", "id": "a-1", "data": one });
         let event = reference("schemas/NewEvent");
         let events =
             json!({ "type": "array", "items": event, "minItems": 1, "maxItems": limits.batch_events });
         let json = json!({ "oneOf": [event, events] });
+        let cloud_events = json!({ "type": "array", "items": reference("schemas/CloudEvent"), "minItems": 1, "maxItems": limits.batch_events });
         json!({
             "required": true,
             "description": format!(
-                "At most {} bytes after decompression. `Content-Encoding` may be `gzip`, `deflate` or `zstd`. NDJSON has one object on each line; it may also come as `application/jsonl`, `application/json-seq` or `application/json`. `charset` may name another encoding than UTF-8.",
+                "At most {} bytes after decompression. `Content-Encoding` may be `gzip`, `deflate` or `zstd`. NDJSON has one object on each line; it may also come as `application/jsonl`, `application/json-seq` or `application/json`. `charset` may name another encoding than UTF-8. A CloudEvent in binary mode has its attributes in the headers `ce-specversion`, `ce-type`, `ce-source`, `ce-id` and others; then the body is its data, of any media type.",
                 limits.body_bytes
             ),
             "content": {
                 "application/json": { "schema": json, "examples": { "one": { "value": one }, "several": { "value": several } } },
-                "application/cloudevents+json": { "schema": event, "example": one },
+                "application/cloudevents+json": { "schema": reference("schemas/CloudEvent"), "example": cloud_event },
+                "application/cloudevents-batch+json": { "schema": cloud_events, "example": [cloud_event] },
                 "application/x-ndjson": { "schema": events, "example": several },
                 "text/plain": { "schema": { "type": "string", "minLength": 1, "maxLength": limits.body_bytes }, "example": "disk full on node-7" },
             },

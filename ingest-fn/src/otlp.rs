@@ -60,6 +60,7 @@ pub(crate) fn admit(raw: &RawRequest<'_>, now: Timestamp) -> Result<Admitted, Re
         content_type: ContentType { media_type, charset: UTF_8 },
         coding: coding(raw.headers)?,
         named: None,
+        attributes: None,
         trace: trace(raw.headers),
         received_at: now,
     })

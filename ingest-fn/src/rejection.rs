@@ -107,6 +107,8 @@ pub(crate) enum Rejection {
     /// Nor, as a body, an array of objects.
     #[error("it is JSON, but not an object")]
     NotAnObject,
+    #[error("{0}")]
+    CloudEventInvalid(String),
     /// Readers downstream would refuse this JSON.
     #[error(transparent)]
     JsonUnreadable(#[from] Unreadable),
@@ -374,6 +376,7 @@ problems! {
     Rejection::MalformedProtobuf(_) => BAD_REQUEST, "malformed_protobuf", LOGS;
     Rejection::TooManyParts { .. } => PAYLOAD_TOO_LARGE, "too_many_parts", LOGS;
     Rejection::NotAnObject => BAD_REQUEST, "not_an_object", SEND;
+    Rejection::CloudEventInvalid(_) => BAD_REQUEST, "cloudevent_invalid", SEND;
     Rejection::JsonUnreadable(_) => BAD_REQUEST, "json_unreadable", SEND;
     Rejection::WorkTooLong(_) => PAYLOAD_TOO_LARGE, "work_too_long", SEND;
     Rejection::BatchEmpty => BAD_REQUEST, "batch_empty", SEND;

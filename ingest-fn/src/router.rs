@@ -30,6 +30,7 @@ use crate::claim_check::{self, Checked};
 use crate::cors::cors;
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
+use crate::media::{ContentType, MediaType};
 use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
 use crate::reads::port::EventReader;
@@ -137,8 +138,12 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let charge = |added| self.access.charge_inflated(&sender, added);
         let inflated = self.bodies.inflate(received, admitted.coding, charge).await?;
         let charge = |added| self.access.charge_inflated(&sender, added);
-        let charset = admitted.content_type.charset;
-        let Arrived { bytes, held } = self.bodies.decode(inflated, charset, charge).await?;
+        let ContentType { media_type, charset } = admitted.content_type;
+        let decoded = match media_type {
+            MediaType::Bytes => inflated,
+            _ => self.bodies.decode(inflated, charset, charge).await?,
+        };
+        let Arrived { bytes, held } = decoded;
         let body_bytes = bytes.len();
         let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
         // The two stages that only compute, together: a large body moves to another thread once.

@@ -89,16 +89,21 @@ impl From<InvalidFields> for InvalidObject {
 impl ClientObject {
     /// `id_members` are the members that may name the event: none, if a header names it.
     pub fn parse(json: &str, id_members: &[String]) -> Result<Self, InvalidObject> {
-        let (json, replaced) = json::whole_characters(json);
-        Metric::SurrogatesReplaced.add(replaced);
-        let object: &RawValue = serde_json::from_str(&json).map_err(InvalidObject::NotJson)?;
-        // This bounds the depth of the values and makes them compact, before other code reads them.
-        let all = Fields::of_object(object.get())?;
+        Self::read(json, id_members, None)
+    }
+
+    /// The data of an event that has a name already, and a time, if one is given: members with others are fields.
+    pub fn of_data(json: &str, event_time: Option<EventTime>) -> Result<Self, InvalidObject> {
+        Self::read(json, &[], event_time)
+    }
+
+    fn read(json: &str, id_members: &[String], known: Option<EventTime>) -> Result<Self, InvalidObject> {
+        let all = readable(json)?;
         let mut members = all.members();
 
         let tenant = take_tenant(&mut members)?;
         let id = take_id(&mut members, id_members)?;
-        let event_time = take_first(&mut members, &TIME, read_time);
+        let event_time = known.or_else(|| take_first(&mut members, &TIME, read_time));
         let text = take_first(&mut members, &TEXT, read_string);
         let is_flattened = text.is_none();
         let text = text.unwrap_or_else(|| flatten(&members, all.as_json().len()));
@@ -106,6 +111,15 @@ impl ClientObject {
         let fields = Fields::of(&members);
         Ok(Self { tenant, id, event_time, text, is_flattened, fields })
     }
+}
+
+/// All members of a client's object. This bounds the depth of the values and makes them compact, before other code reads
+/// them.
+pub fn readable(json: &str) -> Result<Fields, InvalidObject> {
+    let (json, replaced) = json::whole_characters(json);
+    Metric::SurrogatesReplaced.add(replaced);
+    let object: &RawValue = serde_json::from_str(&json).map_err(InvalidObject::NotJson)?;
+    Ok(Fields::of_object(object.get())?)
 }
 
 /// Whether a member of this name means something else than an id.
@@ -258,6 +272,17 @@ mod tests {
             (object.id.unwrap().as_str(), object.fields.as_json()),
             ("u", r#"{"id":"1","event_id":"e"}"#)
         );
+    }
+
+    #[test]
+    fn data_keeps_the_members_that_its_event_has_already() {
+        let json = r#"{"id":"1","tenant_id":"acme","timestamp":1625097600,"text":"x"}"#;
+        let time = parse(r#"{"timestamp":5}"#).event_time;
+        let data = ClientObject::of_data(json, time).unwrap();
+        assert_eq!((data.id, data.event_time, data.tenant.unwrap().as_str()), (None, time, "acme"));
+        assert_eq!(data.fields.as_json(), r#"{"id":"1","timestamp":1625097600}"#);
+        let data = ClientObject::of_data(json, None).unwrap();
+        assert_eq!(data.event_time.unwrap().to_string(), "2021-07-01T00:00:00Z");
     }
 
     #[test]

@@ -54,7 +54,18 @@ impl Fields {
         Self::of(&members)
     }
 
-    /// A client's object. `object` must be JSON in which no half of a surrogate pair stands alone.
+    /// These, and after them `others`. `None` if both have a member of the same name.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Option<Self> {
+        let (mut members, others) = (self.members(), others.members());
+        let is_apart = others.0.keys().all(|name| !members.0.contains_key(name));
+        is_apart.then(|| {
+            members.0.extend(others.0);
+            Self::of(&members)
+        })
+    }
+
+    /// A client's object.
     pub fn of_object(object: &str) -> Result<Self, InvalidFields> {
         if !object.starts_with('{') {
             return Err(InvalidFields::NotAnObject);
@@ -144,6 +155,14 @@ mod tests {
         let fields: Fields = serde_json::from_str(r#"{"a":1,"brand":"theirs"}"#).unwrap();
         let constants = BTreeMap::from([("brand".to_owned(), serde_json::from_str("\"ours\"").unwrap())]);
         assert_eq!(fields.with_constants(&constants).as_json(), r#"{"a":1,"brand":"ours"}"#);
+    }
+
+    #[test]
+    fn members_of_two_are_put_together_unless_one_would_be_lost() {
+        let fields = |json| serde_json::from_str::<Fields>(json).unwrap();
+        let both = fields(r#"{"b":1}"#).and(&fields(r#"{"a":{"c":2}}"#)).unwrap();
+        assert_eq!(both.as_json(), r#"{"b":1,"a":{"c":2}}"#);
+        assert_eq!(fields(r#"{"\u0061":1}"#).and(&fields(r#"{"a":1}"#)), None);
     }
 
     #[test]

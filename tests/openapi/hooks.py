@@ -46,10 +46,13 @@ def before_call(_context, case, _kwargs) -> None:
         path["tenant"] = TENANT_OF_KEY
     named = TENANT_OF_KEY or path.get("tenant") or headers.get("X-Tenant-ID") or None
     case.body = copy.deepcopy(case.body)
-    for event in filter(is_object, events(case.body)):
-        if event.get("tenant_id") is not None or named is None:
-            event["tenant_id"] = named or "acme"
-    if isinstance(case.body, str) and named is None:
+    # The tenant of a CloudEvent is in its data.
+    is_cloudevent = str(case.media_type).startswith("application/cloudevents")
+    bodies = [event.get("data") if is_cloudevent else event for event in filter(is_object, events(case.body))]
+    for body in filter(is_object, bodies):
+        if body.get("tenant_id") is not None or named is None:
+            body["tenant_id"] = named or "acme"
+    if named is None and (isinstance(case.body, str) or not all(map(is_object, bodies))):
         headers["X-Tenant-ID"] = "acme"
 
 

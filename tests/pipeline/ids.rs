@@ -136,6 +136,41 @@ async fn the_spelling_of_an_event_makes_it_no_other_event() {
     assert_eq!(report["findings"], json!([]), "{report:#}");
 }
 
+/// Sent again from another place, in another mode, with other attributes and data: it is the same message.
+#[tokio::test]
+async fn a_cloudevent_is_one_by_its_source_and_id_and_keeps_its_context() {
+    let site = crate::site();
+    let pipeline = site.start();
+    let structured = [("Content-Type", "application/cloudevents+json")];
+    let body = |source: &str, data: &str| {
+        format!(
+            r#"{{"specversion":"1.0","type":"paid","source":"{source}","id":"1","subject":"s","data":{data}}}"#
+        )
+    };
+    let first = accepted(&pipeline, &structured, &body("/shop", r#"{"id":"own","order":7}"#)).await;
+    assert_eq!(first["event_id"], "/shop|1");
+    accepted(&pipeline, &structured, &body("/shop", r#"{"id":"own","order":7}"#)).await;
+    let headers = [("ce-specversion", "1.0"), ("ce-type", "other"), ("ce-source", "/shop"), ("ce-id", "1")];
+    accepted(&pipeline, &headers, r#"{"order":8}"#).await;
+    let batch = [("Content-Type", "application/cloudevents-batch+json"), ("Idempotency-Key", "k")];
+    let two = format!("[{},{}]", body("/shop", "null"), body("/mill", "\"ground\""));
+    accepted(&pipeline, &batch, &two).await;
+    accepted(&pipeline, &batch, &two).await;
+
+    balanced(&site, [2, 5, 0]).await;
+    let context =
+        |source| json!({"specversion": "1.0", "type": "paid", "source": source, "id": "1", "subject": "s"});
+    let expected = [
+        ("/mill|1".to_owned(), json!("ground"), json!({"cloudevent": context("/mill")})),
+        (
+            "/shop|1".to_owned(),
+            json!("id=own\norder=7"),
+            json!({"id": "own", "order": 7, "cloudevent": context("/shop")}),
+        ),
+    ];
+    assert_eq!(archived(&site), expected);
+}
+
 #[tokio::test]
 async fn numbers_name_tenants_and_the_configuration_names_headers_and_members() {
     let configuration = "[ids]\nheaders = [\"X-GitHub-Delivery\"]\nmembers = [\"uuid\"]\n";

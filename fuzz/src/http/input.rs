@@ -118,6 +118,22 @@ impl Input {
         Some(text.as_bytes().to_vec())
     }
 
+    /// Whether the body is CloudEvents with their attributes.
+    pub fn is_structured(&self) -> bool {
+        self.media_type().is_some_and(|media_type| media_type.starts_with("application/cloudevents"))
+    }
+
+    /// Whether the body is the data of a CloudEvent.
+    pub fn is_binary(&self) -> bool {
+        let names = ["ce-specversion", "ce-type", "ce-source", "ce-id"];
+        names.iter().any(|name| self.headers.get_all(*name).iter().any(|value| !value.is_empty()))
+    }
+
+    /// Whether a header may name the event.
+    pub fn is_named(&self) -> bool {
+        ["idempotency-key", "webhook-id"].iter().any(|name| self.headers.contains_key(*name))
+    }
+
     fn media_type(&self) -> Option<String> {
         Some(self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase())
     }

@@ -25,6 +25,7 @@ pub(super) fn optional_tenant() -> Value {
 pub(super) fn all(ids: &[String]) -> Value {
     json!({
         "NewEvent": new_event(ids),
+        "CloudEvent": cloud_event(),
         "Accepted": object(&["status", "event_id"], &json!({
             "status": { "const": "success" },
             "event_id": text(),
@@ -89,6 +90,30 @@ fn new_event(ids: &[String]) -> Value {
         event["properties"][name] = id.clone();
     }
     event
+}
+
+/// A CloudEvent in structured mode. Its other members are attributes, which are stored as they are.
+fn cloud_event() -> Value {
+    let needed = || json!({ "type": "string", "minLength": 1 });
+    let mut tenant = optional_tenant();
+    tenant["type"] = json!(["string", "number", "null"]);
+    object(
+        &["specversion", "type", "source", "id"],
+        &json!({
+            "specversion": { "type": "string", "pattern": r"^1\.[0-9.]+$" },
+            "type": needed(),
+            "source": needed(),
+            "id": needed(),
+            "time": { "description": "When it happened: RFC 3339." },
+            "data": {
+                "description": "An object is read like a new event, but names no id. Bytes are in `data_base64` instead.",
+                "anyOf": [
+                    { "type": "object", "properties": { "tenant_id": tenant } },
+                    { "type": ["array", "string", "number", "boolean", "null"] },
+                ],
+            },
+        }),
+    )
 }
 
 /// What is read back.

@@ -47,6 +47,30 @@ async fn a_preflight_of_an_allowed_page_is_answered_and_others_are_not() {
 }
 
 #[tokio::test]
+async fn a_sender_of_cloudevents_is_answered_whether_it_may_send() {
+    let ask = |sender: &str| {
+        let request = Request::builder().method(Method::OPTIONS).uri("/v1/webhooks/acme/events/new");
+        request.header("webhook-request-origin", sender).body(Body::empty()).unwrap()
+    };
+    for origins in [&["*"][..], &[PAGE]] {
+        let answer = server(origins).send(ask("app.example.com")).await;
+        assert_eq!(answer.status, 200);
+        let header = |name: &str| answer.headers[name].as_str();
+        assert_eq!(
+            [header("webhook-allowed-origin"), header("webhook-allowed-rate"), header("allow")],
+            ["app.example.com", "*", "POST"]
+        );
+    }
+    for (origins, sender) in [(&[PAGE][..], "evil.example.com"), (&[], "app.example.com")] {
+        let answer = server(origins).send(ask(sender)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.headers.contains_key("webhook-allowed-origin")),
+            (405, false)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_page_may_read_what_it_is_answered_whether_accepted_or_refused() {
     let server = server(&[PAGE]);
     for (body, status) in [("{\"text\":\"x\"}", 202), ("{", 400)] {

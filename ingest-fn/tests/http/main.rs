@@ -5,6 +5,7 @@
 
 mod batches;
 mod bodies;
+mod cloudevents;
 mod cors;
 mod credentials;
 mod garbage;

@@ -16,7 +16,7 @@ use crate::server::{ACME, Answer, Faults, JSON, Server, post};
 /// Asserts that the document describes the answer.
 pub(crate) fn check(document: &Value, method: &Method, path: &str, answer: &Answer) {
     // Nor are preflights calls of the API.
-    if answer.json["code"] == "not_found" || (*method == Method::OPTIONS && answer.status == 204) {
+    if answer.json["code"] == "not_found" || (*method == Method::OPTIONS && answer.status.is_success()) {
         return;
     }
     let path = &format!("/{}", path.trim_matches('/').replace("v1//", "v1/"));
@@ -161,7 +161,7 @@ async fn every_example_of_a_body_is_accepted() {
             sent += 1;
         }
     }
-    assert_eq!(sent, 5);
+    assert_eq!(sent, 6);
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn every_member_that_the_document_names_is_in_some_answer() {
 
     let document = document(&server).await;
     let mut schemas = document["components"]["schemas"].clone();
-    schemas.as_object_mut().unwrap().remove("NewEvent");
+    schemas.as_object_mut().unwrap().retain(|name, _| !["NewEvent", "CloudEvent"].contains(&name.as_str()));
     for (name, schema) in schemas.as_object().unwrap() {
         let named = schema["properties"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(seen.get(name.as_str()), Some(&named), "{name}");

@@ -24,8 +24,8 @@ pub struct Event {
     pub fields: Fields,
     /// The text was made from the fields. So it has nothing that they do not have, but their spelling.
     pub is_flattened: bool,
-    /// A header names the message itself, not its content: another event with this id is the same again, whatever else
-    /// changed.
+    /// A header, or a CloudEvent's source and id, names the message itself, not its content: another event with this id is the
+    /// same again, whatever else changed.
     pub is_message: bool,
     /// Where the whole line is stored, if it is too large for a record. Such an event is written as a head, also after
     /// the consumer has filled in text and fields.
