@@ -77,7 +77,7 @@ impl Bodies {
         let arriving = self.arriving.begin();
         let bytes = tokio::select! {
             biased;
-            bytes = self.collect(body, &mut held, &arriving) => bytes,
+            bytes = self.collect(announced(headers), body, &mut held, &arriving) => bytes,
             () = arriving.must_give_way() => Err(self.overloaded()),
             () = tokio::time::sleep(self.limits.body_timeout()) => {
                 Err(Rejection::BodyTimeout { limit_ms: self.limits.body_timeout_ms })
@@ -135,11 +135,14 @@ impl Bodies {
 
     async fn collect(
         &self,
+        announced: Option<u64>,
         body: &mut Body,
         held: &mut OwnedSemaphorePermit,
         arriving: &ArrivingBody<'_>,
     ) -> Result<Bytes, Rejection> {
         let most = self.limits.body_bytes;
+        let whole =
+            announced.and_then(|bytes| usize::try_from(bytes).ok()).map_or(most, |bytes| bytes.min(most));
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Rejection::BodyInterrupted)?;
@@ -147,9 +150,15 @@ impl Bodies {
             if bytes.len() + data.len() > most {
                 return Err(Rejection::BodyTooLarge { limit: most });
             }
-            self.grow(held, bytes.len() + data.len()).await?;
+            let needed = bytes.len() + data.len();
+            if needed > bytes.capacity() {
+                // Doubled, so that what is copied stays small. What is allocated is what counts.
+                let capacity = needed.max(whole.min(2 * bytes.capacity()));
+                self.grow(held, capacity).await?;
+                bytes.reserve_exact(capacity - bytes.len());
+                arriving.holds(capacity);
+            }
             bytes.extend_from_slice(data);
-            arriving.holds(bytes.len());
         }
         Ok(bytes.into())
     }

@@ -88,7 +88,22 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         self.publisher.calls()
     }
 
+    /// Handles a request on a task of its own. If the client disconnects, the server drops its future. A thread may still
+    /// work on the body then, so the body keeps its share of the memory, and is charged.
     async fn handle(
+        self: Arc<Self>,
+        tenant_in_path: Option<String>,
+        request: Request,
+        request_id: RequestId,
+    ) -> Response {
+        let handled = async move { self.accept(tenant_in_path.as_deref(), request, &request_id).await };
+        match tokio::spawn(handled).await {
+            Ok(response) => response,
+            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+        }
+    }
+
+    async fn accept(
         &self,
         tenant_in_path: Option<&str>,
         request: Request,
@@ -244,7 +259,7 @@ async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    state.handle(None, request, &request_id).await
+    state.handle(None, request, request_id).await
 }
 
 async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
@@ -255,7 +270,7 @@ async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
 ) -> Response {
     // A path that is not UTF-8 once decoded is no tenant id as it stands either.
     let tenant = tenant.map_or_else(|_| request.uri().path().to_owned(), |Path(tenant)| tenant);
-    state.handle(Some(&tenant), request, &request_id).await
+    state.handle(Some(tenant), request, request_id).await
 }
 
 async fn list<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(

@@ -9,6 +9,7 @@
 //! | `rejections` | requests that ingest refuses |
 //! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `flood` | many requests at once, of several tenants |
+//! | `connections` | connections of strangers, and the memory of many bodies at once |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
@@ -32,6 +33,7 @@
 
 mod accept;
 mod audit;
+mod connections;
 mod crash_matrix;
 mod credentials;
 mod dishonest;

@@ -19,13 +19,14 @@ async fn run() -> anyhow::Result<()> {
     let (config, metrics) = telemetry::start("ingest-server").map_err(anyhow::Error::from_boxed)?;
 
     let address = environment::listen(variable);
+    let connections = config.server.clone();
     let state = clients::state(Arc::new(config), variable).await?;
     let listener =
         TcpListener::bind(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     tracing::info!(address = %listener.local_addr()?, "serving");
-    server::serve(listener, router, server::stop_signal()?, server::GRACE).await?;
+    server::serve(listener, router, &connections, server::stop_signal()?, server::GRACE).await;
     metrics.flush();
     Ok(())
 }
