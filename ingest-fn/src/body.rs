@@ -9,6 +9,7 @@ mod charset;
 mod decode;
 mod zstd;
 
+use std::num::NonZero;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 
 use self::arriving::{ArrivingBodies, ArrivingBody};
 use crate::media::Coding;
-use crate::offload::offload;
+use crate::offload::{is_inline, offload};
 use crate::rejection::Rejection;
 
 /// How long a request waits for memory before it is refused.
@@ -46,6 +47,9 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Bodies {
     limits: Limits,
     free: Arc<Semaphore>,
+    /// A body that is worked on needs several times its size, for what is made of it. More at once than there are cores would
+    /// need more memory and be no faster.
+    cores: Arc<Semaphore>,
     arriving: ArrivingBodies,
 }
 
@@ -63,6 +67,7 @@ impl Bodies {
         Self {
             limits: limits.clone(),
             free: Arc::new(Semaphore::new(permits)),
+            cores: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get))),
             arriving: ArrivingBodies::default(),
         }
     }
@@ -102,7 +107,7 @@ impl Bodies {
             coding => {
                 self.grow(&mut held, bytes.len() + most).await?;
                 let (came, about) = (bytes.len(), bytes.len().saturating_mul(USUAL_RATIO));
-                let inflated = offload(about, move || decode::inflate(&bytes, coding, cap)).await;
+                let inflated = self.work(about, move || decode::inflate(&bytes, coding, cap)).await;
                 charge(inflated.as_ref().map_or(cap.of(came), Bytes::len).saturating_sub(came));
                 inflated?
             }
@@ -125,12 +130,29 @@ impl Bodies {
             (Some(encoding), text) => {
                 let (bytes, came) = (bytes.slice_ref(text), bytes.len());
                 self.grow(&mut held, came + most).await?;
-                let decoded = offload(came, move || charset::decode(&bytes, encoding, most)).await?;
+                let decoded = self.work(came, move || charset::decode(&bytes, encoding, most)).await?;
                 charge(decoded.len().saturating_sub(came));
                 decoded
             }
         };
         Ok(Arrived { bytes, held })
+    }
+
+    /// Works on a body of about `bytes` bytes. Large ones wait until a core is free.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        if is_inline(bytes) {
+            return work();
+        }
+        let core = Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed");
+        offload(bytes, move || {
+            let _core = core;
+            work()
+        })
+        .await
     }
 
     async fn collect(

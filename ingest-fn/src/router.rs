@@ -30,7 +30,6 @@ use crate::claim_check::{self, Checked};
 use crate::cors::cors;
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
-use crate::offload::offload;
 use crate::openapi;
 use crate::publish::{EventStream, Publisher};
 use crate::reads::port::EventReader;
@@ -145,7 +144,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             let events = cut(&sender, &admitted, &bytes, &config, &ids)?;
             Ok::<_, Rejection>(events.map(|event| claim_check::check(event, &config)))
         };
-        let checked = offload(body_bytes, cut_and_check).await?;
+        let checked = self.bodies.work(body_bytes, cut_and_check).await?;
         let claims_until = Instant::now() + self.config.publish.claim_check();
         let stored = claim_check::store(checked, &self.objects, claims_until).await;
         let outcomes = self.publish_or_spill(stored, claims_until).await;
