@@ -5,6 +5,7 @@
 //! 503. A body that does not arrive holds almost nothing, so senders that only keep connections open cannot block others.
 
 mod arriving;
+mod buffer;
 mod charset;
 mod decode;
 mod zstd;
@@ -26,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::arriving::{ArrivingBodies, ArrivingBody};
+use self::buffer::Buffer;
 use crate::media::Coding;
 use crate::offload::{is_inline, offload};
 use crate::rejection::Rejection;
@@ -165,22 +167,16 @@ impl Bodies {
         let most = self.limits.body_bytes;
         let whole =
             announced.and_then(|bytes| usize::try_from(bytes).ok()).map_or(most, |bytes| bytes.min(most));
-        let mut bytes = Vec::new();
+        let mut bytes = Buffer::default();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Rejection::BodyInterrupted)?;
             let Some(data) = frame.data_ref() else { continue };
             if bytes.len() + data.len() > most {
                 return Err(Rejection::BodyTooLarge { limit: most });
             }
-            let needed = bytes.len() + data.len();
-            if needed > bytes.capacity() {
-                // Doubled, so that what is copied stays small. What is allocated is what counts.
-                let capacity = needed.max(whole.min(2 * bytes.capacity()));
-                self.grow(held, capacity).await?;
-                bytes.reserve_exact(capacity - bytes.len());
-                arriving.holds(capacity);
-            }
-            bytes.extend_from_slice(data);
+            self.grow(held, bytes.len() + data.len()).await?;
+            bytes.extend(data, whole).map_err(|_| self.overloaded())?;
+            arriving.holds(bytes.len());
         }
         Ok(bytes.into())
     }

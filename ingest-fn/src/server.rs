@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use shared::config::Server;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,8 +25,26 @@ use self::places::Places;
 /// Time limit for open requests after the signal. Container platforms kill after 30 s (ECS) or 10 s (Docker) by default:
 /// set theirs to a little more than this.
 pub const GRACE: Duration = Duration::from_secs(25);
+/// The connections that the system accepted and we did not yet. Linux takes the smaller one of this and
+/// `net.core.somaxconn`, 4,096.
+const QUEUE: u32 = 65_535;
 /// After a connection could not be accepted, most likely because the process or the system has no more files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Listens, with a queue for as many new connections as the system allows. A flood that exceeds the queue is reset by the
+/// system, without an answer.
+pub async fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for address in lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(QUEUE)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
 
 /// Serves `router` until `stop` is done; then accepts no more connections and returns when the open requests have ended, or
 /// after `grace`. A request that is cut off got no answer, so its client sends it again.

@@ -16,7 +16,6 @@ use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
 use shared::limits;
 use shared::time::Clock;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -120,7 +119,7 @@ impl Pipeline {
         // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
-        let listener = TcpListener::bind(options.listen).await.with_context(|| {
+        let listener = server::listen(options.listen).await.with_context(|| {
             format!("cannot listen on {}: choose another address with --listen", options.listen)
         })?;
         let address = listener.local_addr()?;

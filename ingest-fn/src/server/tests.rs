@@ -38,7 +38,7 @@ async fn served(limits: Server, grace: Duration) -> Served {
     });
     let router = Router::new().route("/", get(async || "at once")).route("/waits", waits);
     let router = router.route("/refused", axum::routing::post(async || "refused"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listen("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let stopped = async {
