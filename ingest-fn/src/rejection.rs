@@ -266,8 +266,8 @@ impl Rejection {
             | Self::BatchTooLarge { limit }
             | Self::HeadTooLarge { limit }
             | Self::TooManyConnections { limit }
-            | Self::Overloaded { limit } => Some(*limit as u64),
-            Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
+            | Self::Overloaded { limit }
+            | Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
             Self::LimitInvalid { .. } => Some(MOST as u64),
             Self::BodyTimeout { limit_ms } => Some(*limit_ms),

@@ -43,7 +43,7 @@ async fn served(limits: Server, grace: Duration) -> Served {
     let (stop, stopped) = oneshot::channel();
     let stopped = async {
         if stopped.await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     let ended = tokio::spawn(async move { serve(listener, router, &limits, stopped, grace).await });
@@ -152,7 +152,7 @@ async fn where_all_connections_have_requests_the_next_is_answered_503_until_one_
             tokio::spawn(async move {
                 let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
                 let mut socket = send(address, head).await;
-                socket.write_all(&[b'x'; 1_000_000]).await.unwrap();
+                socket.write_all(&vec![b'x'; 1_000_000]).await.unwrap();
                 rest(&mut socket).await
             })
         })
@@ -173,7 +173,7 @@ async fn where_all_connections_have_requests_the_next_is_answered_503_until_one_
 async fn a_head_that_cannot_be_read_is_answered_with_a_problem() {
     let Served { address, .. } = served(limits(10, 10_000, 10_000), GRACE).await;
     let large = [HALF_A_HEAD, &[b'a'; HEAD_BYTES]].concat();
-    let endless = [HALF_A_HEAD, &[b'a'; 380_000]].concat();
+    let endless = [HALF_A_HEAD, &vec![b'a'; 380_000]].concat();
     let many = "A: b\r\n".repeat(101);
     let many = format!("GET / HTTP/1.1\r\n{many}\r\n");
     for (head, expected) in [
