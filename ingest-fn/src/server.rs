@@ -7,6 +7,7 @@
 mod connection;
 mod files;
 mod places;
+mod socket;
 mod unreadable;
 
 use std::io;

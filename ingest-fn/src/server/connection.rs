@@ -2,44 +2,41 @@
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use bytes::{Buf, Bytes};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use shared::config::Server;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt;
 
 use super::places::{Place, Places};
-use super::unreadable::{instead_of, refusal};
+use super::socket::Socket;
+use super::unreadable::refusal;
 use crate::rejection::Rejection;
 
 /// The largest request head, and what is read of a body at once. hyper's default is 400 KiB for each connection.
 pub(super) const HEAD_BYTES: usize = 16 * 1024;
 /// For each phase of a connection that is refused.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
-/// How long, and how many bytes, are read and discarded after the last answer. If the connection was closed while the client
-/// still writes, the client would see a reset instead of the answer.
+/// How long what still arrives is read and discarded after the last answer. If the connection was closed while the client still
+/// writes, the client would see a reset instead of the answer.
 const LINGER: Duration = Duration::from_secs(30);
-const LINGER_BYTES: usize = 4 * shared::limits::BODY_BYTES;
 /// The same, after the stop signal.
 const LINGER_AT_STOP: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Between two requests.
     Idle,
     /// A request head arrives, or the first one is awaited.
@@ -60,7 +57,7 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Connection {
+pub(super) struct Connection {
     limits: Server,
     /// Unless it is refused.
     places: Option<Arc<Places>>,
@@ -96,8 +93,7 @@ pub(super) async fn run(
             Ok::<_, Infallible>(response)
         }
     });
-    let socket =
-        Socket { tcp: socket, connection: Arc::clone(&connection), instead: Bytes::new(), discarded: 0 };
+    let socket = Socket::new(socket, Arc::clone(&connection));
     let mut http = http1::Builder::new();
     // The time limits are ours: hyper's does not tell a head from an idle connection.
     http.max_buf_size(HEAD_BYTES).header_read_timeout(None);
@@ -140,7 +136,7 @@ impl Connection {
         Arc::new(connection)
     }
 
-    fn begin(&self, phase: Phase) {
+    pub(super) fn begin(&self, phase: Phase) {
         let mut state = self.lock();
         (state.phase, state.since) = (phase, Instant::now());
         if state.turn.is_none() {
@@ -172,7 +168,12 @@ impl Connection {
         Some(state.since + limit)
     }
 
-    fn is_in(&self, phase: Phase) -> bool {
+    pub(super) fn is_idle_at_stop(&self) -> bool {
+        let state = self.lock();
+        state.is_stopping && state.phase == Phase::Idle
+    }
+
+    pub(super) fn is_in(&self, phase: Phase) -> bool {
         self.lock().phase == phase
     }
 
@@ -186,83 +187,5 @@ impl Drop for Connection {
         if let (Some(turn), Some(places)) = (self.lock().turn, &self.places) {
             places.end_wait(turn);
         }
-    }
-}
-
-/// The socket. It sees when a head begins, and when hyper is done with it.
-struct Socket {
-    tcp: TcpStream,
-    connection: Arc<Connection>,
-    /// What is left of what is written instead of hyper's bytes.
-    instead: Bytes,
-    discarded: usize,
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.tcp).poll_read(context, buffer);
-        if buffer.filled().len() > before && self.connection.is_in(Phase::Idle) {
-            self.connection.begin(Phase::Head);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        if this.instead.is_empty()
-            && this.connection.is_in(Phase::Head)
-            && let Some(instead) = instead_of(bytes)
-        {
-            this.instead = instead.into();
-        }
-        if this.instead.is_empty() {
-            return Pin::new(&mut this.tcp).poll_write(context, bytes);
-        }
-        while !this.instead.is_empty() {
-            let written = ready!(Pin::new(&mut this.tcp).poll_write(context, &this.instead))?;
-            this.instead.advance(written);
-        }
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(context)
-    }
-
-    /// Ends only when the client has ended too, or there was too much to discard, or at the deadline.
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if !this.connection.is_in(Phase::Closing) {
-            ready!(Pin::new(&mut this.tcp).poll_shutdown(context))?;
-            let was_idle_at_stop = {
-                let state = this.connection.lock();
-                state.is_stopping && state.phase == Phase::Idle
-            };
-            if was_idle_at_stop {
-                return Poll::Ready(Ok(()));
-            }
-            this.connection.begin(Phase::Closing);
-        }
-        let mut scratch = [0; HEAD_BYTES];
-        while this.discarded < LINGER_BYTES {
-            let mut buffer = ReadBuf::new(&mut scratch);
-            ready!(Pin::new(&mut this.tcp).poll_read(context, &mut buffer))?;
-            match buffer.filled().len() {
-                0 => break,
-                read => this.discarded += read,
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 }
