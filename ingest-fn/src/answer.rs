@@ -221,6 +221,9 @@ fn log(rejection: &Rejection, events: usize, request_id: &RequestId) {
         Level::WARN if matches!(rejection, Rejection::ReadUnavailable { .. }) => {
             tracing::warn!(request_id, code, cause, "events could not be read: {cause}");
         }
+        Level::WARN if matches!(rejection, Rejection::TooManyConnections { .. }) => {
+            tracing::warn!(request_id, code, "a connection was refused: {rejection}");
+        }
         Level::WARN => {
             tracing::warn!(request_id, code, events, cause, "events were not published: {cause}");
         }

@@ -5,10 +5,12 @@
 //! 503. A body that does not arrive holds almost nothing, so senders that only keep connections open cannot block others.
 
 mod arriving;
+mod buffer;
 mod charset;
 mod decode;
 mod zstd;
 
+use std::num::NonZero;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +27,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::arriving::{ArrivingBodies, ArrivingBody};
+use self::buffer::Buffer;
 use crate::media::Coding;
-use crate::offload::offload;
+use crate::offload::{is_inline, offload};
 use crate::rejection::Rejection;
 
 /// How long a request waits for memory before it is refused.
@@ -46,6 +49,9 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Bodies {
     limits: Limits,
     free: Arc<Semaphore>,
+    /// A body that is worked on needs several times its size, for what is made of it. More at once than there are cores would
+    /// need more memory and be no faster.
+    cores: Arc<Semaphore>,
     arriving: ArrivingBodies,
 }
 
@@ -63,6 +69,7 @@ impl Bodies {
         Self {
             limits: limits.clone(),
             free: Arc::new(Semaphore::new(permits)),
+            cores: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get))),
             arriving: ArrivingBodies::default(),
         }
     }
@@ -77,7 +84,7 @@ impl Bodies {
         let arriving = self.arriving.begin();
         let bytes = tokio::select! {
             biased;
-            bytes = self.collect(body, &mut held, &arriving) => bytes,
+            bytes = self.collect(announced(headers), body, &mut held, &arriving) => bytes,
             () = arriving.must_give_way() => Err(self.overloaded()),
             () = tokio::time::sleep(self.limits.body_timeout()) => {
                 Err(Rejection::BodyTimeout { limit_ms: self.limits.body_timeout_ms })
@@ -102,7 +109,7 @@ impl Bodies {
             coding => {
                 self.grow(&mut held, bytes.len() + most).await?;
                 let (came, about) = (bytes.len(), bytes.len().saturating_mul(USUAL_RATIO));
-                let inflated = offload(about, move || decode::inflate(&bytes, coding, cap)).await;
+                let inflated = self.work(about, move || decode::inflate(&bytes, coding, cap)).await;
                 charge(inflated.as_ref().map_or(cap.of(came), Bytes::len).saturating_sub(came));
                 inflated?
             }
@@ -125,7 +132,7 @@ impl Bodies {
             (Some(encoding), text) => {
                 let (bytes, came) = (bytes.slice_ref(text), bytes.len());
                 self.grow(&mut held, came + most).await?;
-                let decoded = offload(came, move || charset::decode(&bytes, encoding, most)).await?;
+                let decoded = self.work(came, move || charset::decode(&bytes, encoding, most)).await?;
                 charge(decoded.len().saturating_sub(came));
                 decoded
             }
@@ -133,14 +140,34 @@ impl Bodies {
         Ok(Arrived { bytes, held })
     }
 
+    /// Works on a body of about `bytes` bytes. Large ones wait until a core is free.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        if is_inline(bytes) {
+            return work();
+        }
+        let core = Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed");
+        offload(bytes, move || {
+            let _core = core;
+            work()
+        })
+        .await
+    }
+
     async fn collect(
         &self,
+        announced: Option<u64>,
         body: &mut Body,
         held: &mut OwnedSemaphorePermit,
         arriving: &ArrivingBody<'_>,
     ) -> Result<Bytes, Rejection> {
         let most = self.limits.body_bytes;
-        let mut bytes = Vec::new();
+        let whole =
+            announced.and_then(|bytes| usize::try_from(bytes).ok()).map_or(most, |bytes| bytes.min(most));
+        let mut bytes = Buffer::default();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Rejection::BodyInterrupted)?;
             let Some(data) = frame.data_ref() else { continue };
@@ -148,7 +175,7 @@ impl Bodies {
                 return Err(Rejection::BodyTooLarge { limit: most });
             }
             self.grow(held, bytes.len() + data.len()).await?;
-            bytes.extend_from_slice(data);
+            bytes.extend(data, whole).map_err(|_| self.overloaded())?;
             arriving.holds(bytes.len());
         }
         Ok(bytes.into())

@@ -3,9 +3,13 @@
 /// Up to this size the work takes about a millisecond, and a thread change costs more than it saves.
 const INLINE_BYTES: usize = 128 * 1024;
 
+pub(crate) fn is_inline(bytes: usize) -> bool {
+    bytes <= INLINE_BYTES
+}
+
 /// Runs `work` over about `bytes` bytes, on a blocking thread if they are many. A panic in it is a panic here.
 pub(crate) async fn offload<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
-    if bytes <= INLINE_BYTES {
+    if is_inline(bytes) {
         return work();
     }
     match tokio::task::spawn_blocking(work).await {

@@ -24,6 +24,13 @@ pub(crate) enum Rejection {
         "the request cannot be read: its path, its query or its base64 is malformed (percent-encode quotes and blanks)"
     )]
     RequestMalformed,
+    #[error("the request's head cannot be read: it is not HTTP/1.1")]
+    HeadUnreadable,
+    #[error("the request's head has {limit} bytes or more, or more than 100 headers")]
+    HeadTooLarge { limit: usize },
+    /// All of them have a request in progress.
+    #[error("too many connections are open ({limit} at once): send it again")]
+    TooManyConnections { limit: usize },
     #[error("no credential was sent: {}", needed(*.0))]
     CredentialMissing(AuthMode),
     /// It does not say which part is wrong: a sender that guesses should not learn it.
@@ -269,6 +276,8 @@ impl Rejection {
             Self::BodyTooLarge { limit }
             | Self::BatchTooLarge { limit }
             | Self::TooManyParts { limit }
+            | Self::HeadTooLarge { limit }
+            | Self::TooManyConnections { limit }
             | Self::Overloaded { limit }
             | Self::WorkTooLong(WorkTooLong { limit, .. }) => Some(*limit as u64),
             Self::InflateRatio { limit } => Some(u64::from(*limit)),
@@ -394,6 +403,9 @@ problems! {
     Rejection::ToInvalid { .. } | Rejection::ToNotAfterFrom { .. } => BAD_REQUEST, "to_invalid", LIST;
     Rejection::EventNotFound { .. } => NOT_FOUND, "event_not_found", ONE;
     Rejection::ReadUnavailable { .. } => SERVICE_UNAVAILABLE, "read_unavailable", READ;
+    Rejection::HeadUnreadable => BAD_REQUEST, "head_unreadable", NONE;
+    Rejection::HeadTooLarge { .. } => REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", NONE;
+    Rejection::TooManyConnections { .. } => SERVICE_UNAVAILABLE, "too_many_connections", NONE;
     Rejection::RequestMalformed => BAD_REQUEST, "request_malformed", NONE;
     Rejection::NotFound(_) => NOT_FOUND, "not_found", NONE;
     Rejection::MethodNotAllowed(_) => METHOD_NOT_ALLOWED, "method_not_allowed", NONE;

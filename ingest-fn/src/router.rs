@@ -31,7 +31,6 @@ use crate::cors::cors;
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::media::{ContentType, MediaType};
-use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
 use crate::reads::port::EventReader;
 use crate::reads::{ReadRequest, Reads};
@@ -98,7 +97,24 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         self.publisher.calls()
     }
 
+    /// Handles a request on a task of its own. If the client disconnects, the server drops its future. A thread may still
+    /// work on the body then, so the body keeps its share of the memory, and is charged.
     async fn handle(
+        self: Arc<Self>,
+        protocol: Protocol,
+        tenant_in_path: Option<String>,
+        request: Request,
+        request_id: RequestId,
+    ) -> Response {
+        let handled =
+            async move { self.accept(protocol, tenant_in_path.as_deref(), request, &request_id).await };
+        match tokio::spawn(handled).await {
+            Ok(response) => response,
+            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+        }
+    }
+
+    async fn accept(
         &self,
         protocol: Protocol,
         tenant_in_path: Option<&str>,
@@ -155,7 +171,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             Protocol::Own => body_bytes,
             Protocol::Otlp => body_bytes.saturating_mul(otlp::WORK),
         };
-        let checked = offload(work, cut_and_check).await?;
+        let checked = self.bodies.work(work, cut_and_check).await?;
         let claims_until = Instant::now() + self.config.publish.claim_check();
         let stored = claim_check::store(checked, &self.objects, claims_until).await;
         let outcomes = self.publish_or_spill(stored, claims_until).await;
@@ -270,7 +286,7 @@ async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    state.handle(Protocol::Own, None, request, &request_id).await
+    state.handle(Protocol::Own, None, request, request_id).await
 }
 
 async fn logs<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
@@ -278,7 +294,7 @@ async fn logs<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Response {
-    state.handle(Protocol::Otlp, None, request, &request_id).await
+    state.handle(Protocol::Otlp, None, request, request_id).await
 }
 
 async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
@@ -289,7 +305,7 @@ async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
 ) -> Response {
     // A path that is not UTF-8 once decoded is no tenant id as it stands either.
     let tenant = tenant.map_or_else(|_| request.uri().path().to_owned(), |Path(tenant)| tenant);
-    state.handle(Protocol::Own, Some(&tenant), request, &request_id).await
+    state.handle(Protocol::Own, Some(tenant), request, request_id).await
 }
 
 async fn list<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(

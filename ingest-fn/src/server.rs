@@ -1,43 +1,98 @@
-//! Serves on a socket, for a container, until a signal; then finishes the open requests.
+//! Serves on a socket, for a container and for the local run, until it is stopped; then finishes the open requests.
+//!
+//! Anyone can open a connection, so none may hold what others need: there is a cap, and time limits for a connection
+//! without a request. At the cap, the connection that has waited longest for a request is closed for a new one. If all have
+//! requests in progress, the new one is answered 503.
+
+mod connection;
+mod files;
+mod places;
+mod socket;
+mod unreadable;
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use shared::config::Server;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::places::Places;
 
 /// Time limit for open requests after the signal. Container platforms kill after 30 s (ECS) or 10 s (Docker) by default:
 /// set theirs to a little more than this.
 pub const GRACE: Duration = Duration::from_secs(25);
+/// The connections that the system accepted and we did not yet. Linux takes the smaller one of this and
+/// `net.core.somaxconn`, 4,096.
+const QUEUE: u32 = 65_535;
+/// After a connection could not be accepted, most likely because the process or the system has no more files.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Listens, with a queue for as many new connections as the system allows. A flood that exceeds the queue is reset by the
+/// system, without an answer.
+pub async fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for address in lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(QUEUE)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
 
 /// Serves `router` until `stop` is done; then accepts no more connections and returns when the open requests have ended, or
 /// after `grace`. A request that is cut off got no answer, so its client sends it again.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    limits: &Server,
     stop: impl Future<Output = ()>,
     grace: Duration,
-) -> io::Result<()> {
-    let (begin_stop, stop_begun) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
-        let _sent_or_dropped = stop_begun.await;
-    });
-    let mut server = tokio::spawn(server.into_future());
-    tokio::select! {
-        ended = &mut server => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
-        () = stop => {}
+) {
+    let places = Places::new(files::connections(limits.connections));
+    let (begin_stop, stopping) = watch::channel(());
+    let mut open = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let (socket, place) = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            next = async { (accept(&listener).await, places.take().await) } => next,
+        };
+        while open.try_join_next().is_some() {}
+        open.spawn(connection::run(socket, place, limits.clone(), router.clone(), stopping.clone()));
     }
-    let _received = begin_stop.send(());
-    match tokio::time::timeout(grace, &mut server).await {
-        Ok(ended) => ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
-        Err(_past_deadline) => {
-            server.abort();
-            tracing::warn!(seconds = grace.as_secs(), "requests were still open and are cut off");
-            Ok(())
+    drop((listener, begin_stop));
+    let ended = async { while open.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, ended).await.is_err() {
+        tracing::warn!(seconds = grace.as_secs(), "requests were still open and are cut off");
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return socket,
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                tracing::error!("a connection could not be accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
+}
+
+/// Whether only this client is concerned, which has gone already.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Ends at the first SIGTERM or SIGINT from now on.
@@ -52,71 +107,4 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-    use tokio::sync::Notify;
-    use tokio::task::JoinHandle;
-
-    use super::*;
-
-    /// A server with one route, which notifies `came` and answers after `go` is notified.
-    struct Served {
-        address: std::net::SocketAddr,
-        came: Arc<Notify>,
-        go: Arc<Notify>,
-        stop: oneshot::Sender<()>,
-        ended: JoinHandle<io::Result<()>>,
-    }
-
-    async fn served(grace: Duration) -> Served {
-        let (came, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (asked, may_answer) = (Arc::clone(&came), Arc::clone(&go));
-        let handler = get(move || async move {
-            asked.notify_one();
-            may_answer.notified().await;
-            "done"
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async { drop(stopped.await) };
-        let ended = tokio::spawn(serve(listener, Router::new().route("/", handler), stopped, grace));
-        Served { address, came, go, stop, ended }
-    }
-
-    async fn ask(address: std::net::SocketAddr) -> TcpStream {
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        socket.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-        socket
-    }
-
-    #[tokio::test]
-    async fn an_open_request_is_answered_after_the_stop_signal_and_new_ones_are_refused() {
-        let Served { address, came, go, stop, ended } = served(GRACE).await;
-        let mut socket = ask(address).await;
-        came.notified().await;
-        stop.send(()).unwrap();
-        // The listener closes when the server has seen the signal.
-        while TcpStream::connect(address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-        go.notify_one();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
-        ended.await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_request_that_does_not_end_is_cut_off_after_the_grace() {
-        let Served { address, came, stop, ended, .. } = served(Duration::from_millis(50)).await;
-        let _socket = ask(address).await;
-        came.notified().await;
-        stop.send(()).unwrap();
-        ended.await.unwrap().unwrap();
-    }
-}
+mod tests;

@@ -11,12 +11,11 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::routing::get;
 use ingest_fn::credentials::Credentials;
-use ingest_fn::{IngestPorts, IngestState, drain};
+use ingest_fn::{IngestPorts, IngestState, drain, server};
 use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
 use shared::limits;
 use shared::time::Clock;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -81,7 +80,7 @@ pub const DISPATCH_VISIBILITY: Duration = Duration::from_secs(70);
 pub struct Pipeline {
     address: SocketAddr,
     stop_serving: oneshot::Sender<()>,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     mapping: Running,
     consumer: FunctionHost,
     spill: RunningQueueMapping,
@@ -120,7 +119,7 @@ impl Pipeline {
         // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
-        let listener = TcpListener::bind(options.listen).await.with_context(|| {
+        let listener = server::listen(options.listen).await.with_context(|| {
             format!("cannot listen on {}: choose another address with --listen", options.listen)
         })?;
         let address = listener.local_addr()?;
@@ -156,6 +155,7 @@ impl Pipeline {
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let reader = reader(&options.config, &data, adapters)?;
+        let connections = options.config.server.clone();
         let config = Arc::new(options.config);
         let ports = IngestPorts { stream, objects, queue, reader };
         let state = IngestState::new(config, credentials, ports, clock, Ids::system());
@@ -164,13 +164,13 @@ impl Pipeline {
             async move { ([("content-type", "text/plain; version=0.0.4")], text) }
         });
         let router = ingest_fn::router(state).route("/metrics", metrics);
-        let server = axum::serve(listener, router).with_graceful_shutdown(async {
-            let _stopped_or_dropped = stopped.await;
-        });
+        let stopped = async { drop(stopped.await) };
+        let server =
+            async move { server::serve(listener, router, &connections, stopped, REQUESTS_END).await };
         Ok(Self {
             address,
             stop_serving,
-            server: tokio::spawn(server.into_future()),
+            server: tokio::spawn(server),
             mapping: mapping.run(),
             consumer,
             spill: spill.run(),
@@ -202,14 +202,7 @@ impl Pipeline {
     /// Ends the open requests, empties the spill queue, stores the stream's records, then stops the functions.
     pub async fn drain(self) -> Stopped {
         let _server_gone = self.stop_serving.send(());
-        let cut_off = self.server.abort_handle();
-        if tokio::time::timeout(REQUESTS_END, self.server).await.is_err() {
-            cut_off.abort();
-            tracing::warn!(
-                "some requests were still open after {} s and were aborted",
-                REQUESTS_END.as_secs()
-            );
-        }
+        let _ended = self.server.await;
         let spill = self.spill.drain(SPILL_DRAIN).await;
         let stream = self.mapping.drain(self.stream_drain).await;
         self.expiry.abort();

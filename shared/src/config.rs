@@ -17,6 +17,7 @@ pub use locate::{VARIABLE, locate};
 pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
     Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Dispatch, IdSources, Items, Limits, Otlp,
-    Publish, Quota, Quotas, Reads, Redact, RedactKind, Telemetry, Tenants, Tiers, Transform, TransformStep,
+    Publish, Quota, Quotas, Reads, Redact, RedactKind, Server, Telemetry, Tenants, Tiers, Transform,
+    TransformStep,
 };
 pub use work::{SimulatedWork, WorkTooLong};

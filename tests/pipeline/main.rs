@@ -11,6 +11,7 @@
 //! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `otlp` | log records of OpenTelemetry that are sent again |
 //! | `flood` | many requests at once, of several tenants |
+//! | `connections` | connections of strangers, and the memory of many bodies at once |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
@@ -35,6 +36,7 @@
 mod accept;
 mod audit;
 mod cases;
+mod connections;
 mod crash_matrix;
 mod credentials;
 mod dishonest;

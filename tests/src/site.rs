@@ -249,6 +249,10 @@ impl LocalRun {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The process ids of the functions that run now.
     pub fn consumers(&self) -> Vec<u32> {
         let me = self.process.id();

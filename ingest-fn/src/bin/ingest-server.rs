@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use ingest_fn::{clients, environment, lambda, router, server};
 use shared::telemetry;
-use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -19,13 +18,13 @@ async fn run() -> anyhow::Result<()> {
     let (config, metrics) = telemetry::start("ingest-server").map_err(anyhow::Error::from_boxed)?;
 
     let address = environment::listen(variable);
+    let connections = config.server.clone();
     let state = clients::state(Arc::new(config), variable).await?;
-    let listener =
-        TcpListener::bind(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
+    let listener = server::listen(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
     let calls = state.clone();
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     tracing::info!(address = %listener.local_addr()?, "serving");
-    server::serve(listener, router, server::stop_signal()?, server::GRACE).await?;
+    server::serve(listener, router, &connections, server::stop_signal()?, server::GRACE).await;
     metrics.flush();
     Ok(())
 }

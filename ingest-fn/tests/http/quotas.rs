@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use shared::config::{Config, Quota};
 use shared::tier::Tier;
+use tower::ServiceExt;
 
 use crate::server::{ACME, Faults, JSON, NDJSON, Server, TEXT, post};
 
@@ -67,6 +68,30 @@ async fn what_decompression_adds_is_charged_and_paid_before_the_next_body_is_dec
     insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"the quota of 1000000 bytes/s is used up: send again in 10 s");
     server.advance(Duration::from_secs(10));
     assert_eq!(server.send(post(&[TEXT, ACME, GZIP], "not compressed")).await.shown(), "400 body_corrupt");
+}
+
+/// The server drops the router's future then, while a blocking thread decompresses.
+#[tokio::test]
+async fn a_client_that_disconnects_while_its_body_is_decompressed_is_charged() {
+    let quota = Quota { bytes_per_second: Some(1_000_000), ..Quota::default() };
+    let server = Server::with(Faults::default(), limited(quota));
+    // Large enough for a blocking thread.
+    let mut body: Vec<u8> = (0..60_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
+    body.resize(10_485_760, b' ');
+    let body = shared::gzip::compress(&body, shared::gzip::Level::FAST);
+    assert!(body.len() > 20_000, "{}", body.len());
+    let mut request = Box::pin(server.router.clone().oneshot(post(&[TEXT, ACME, GZIP], body)));
+    for _ in 0..3 {
+        assert!(futures::poll!(&mut request).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(request);
+    let charged = async {
+        while server.send(post(&[TEXT, ACME], "x")).await.shown() != "429 quota_exceeded" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), charged).await.expect("it is charged");
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,6 +59,13 @@ impl Config {
         let largest_line = 6 * caps.body_bytes + limits::LINE_BYTES_BESIDES_TEXT;
         within("limits.claim_check_bytes", caps.claim_check_bytes, largest_line, 1 << 40)?;
 
+        let server = &self.server;
+        if let Some(connections) = server.connections {
+            within("server.connections", connections, 1, 1_000_000)?;
+        }
+        within("server.head_timeout_ms", server.head_timeout_ms, 100, 900_000)?;
+        within("server.idle_timeout_ms", server.idle_timeout_ms, 100, 900_000)?;
+
         let publish = &self.publish;
         within("publish.budget_ms", publish.budget_ms, 10, 60_000)?;
         within("publish.attempt_ms", publish.attempt_ms, 5, publish.budget_ms)?;

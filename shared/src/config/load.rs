@@ -184,12 +184,14 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[tiers]\nalowed = []", &[]), @"configuration: `tiers.alowed`: unknown field `alowed`, expected `allowed` or `default`");
-        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `ids`, `auth`, `quotas`, `cors`, `otlp`, `limits`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `dispatch`, `telemetry`");
+        insta::assert_snapshot!(error("[tears]", &[]), @"configuration: `tears`: unknown field `tears`, expected one of `tiers`, `tenants`, `ids`, `auth`, `quotas`, `cors`, `otlp`, `limits`, `server`, `publish`, `transform`, `consumer`, `archive`, `items`, `reads`, `dispatch`, `telemetry`");
     }
 
     #[test]
     fn a_bad_value_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(error("[limits]\nbody_bytes = 10485761", &[]), @"configuration: `limits.body_bytes` is `10485761`, allowed: 1 to 10485760");
+        insta::assert_snapshot!(error("[server]\nconnections = 0", &[]), @"configuration: `server.connections` is `0`, allowed: 1 to 1000000");
+        insta::assert_snapshot!(error("[server]\nhead_timeout_ms = 10", &[]), @"configuration: `server.head_timeout_ms` is `10`, allowed: 100 to 900000");
         insta::assert_snapshot!(error("[tiers]\ndefault = \"gold\"", &[]), @"configuration: `tiers.default` is `gold`, allowed: one of tiers.allowed: free, pro, enterprise");
         insta::assert_snapshot!(error("[tenants.spread]\nacme = 1", &[]), @"configuration: `tenants.spread.acme` is `1`, allowed: 2 to 1000");
         insta::assert_snapshot!(error("[transform]\nsteps = [\"shout\"]", &[]), @"configuration: `transform.steps[0]`: unknown variant `shout`, expected one of `redact`, `uppercase`, `enrich`");

@@ -25,6 +25,7 @@ pub struct Config {
     pub cors: Cors,
     pub otlp: Otlp,
     pub limits: Limits,
+    pub server: Server,
     pub publish: Publish,
     pub transform: Transform,
     pub consumer: Consumer,
@@ -156,6 +157,18 @@ sections! {
         /// Bytes of lines, inflated, that one invocation of the consumer reads from claim checks. At least one line of the
         /// largest body, in which JSON may escape each byte of text with six.
         claim_check_bytes: usize = 64 * 1024 * 1024,
+    }
+
+    /// `[server]`: connections, in a container and on the local run. On AWS, Lambda has them.
+    Server {
+        /// The most connections at once. If it is not set, three quarters of the open files that the system allows, at most
+        /// 10,000.
+        connections: Option<usize> = None,
+        /// Time limit for a request's head to arrive, in milliseconds.
+        head_timeout_ms: u64 = 10_000,
+        /// How long a connection may stay open between two requests, in milliseconds. Longer than load balancers hold one (AWS:
+        /// 60 s), so that they do not send a request into a connection that is closed.
+        idle_timeout_ms: u64 = 75_000,
     }
 
     /// `[publish]`: how events reach the stream.
@@ -343,6 +356,16 @@ impl Auth {
 impl Limits {
     pub fn body_timeout(&self) -> Duration {
         Duration::from_millis(self.body_timeout_ms)
+    }
+}
+
+impl Server {
+    pub fn head_timeout(&self) -> Duration {
+        Duration::from_millis(self.head_timeout_ms)
+    }
+
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
     }
 }
 

@@ -1,0 +1,110 @@
+//! The cap on connections, and which one is closed for a new one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// So many connections over the cap are answered 503 at the same time. Further ones wait in the system's queue.
+const REFUSALS: usize = 64;
+/// Between two log lines about closed connections.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Places {
+    most: usize,
+    free: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    waiting: Mutex<Waiting>,
+}
+
+/// The connections that are open without a request in progress, by when that began.
+#[derive(Debug, Default)]
+struct Waiting {
+    turns: u64,
+    by_turn: BTreeMap<u64, Arc<Notify>>,
+    closed: u64,
+    logged: Option<Instant>,
+}
+
+/// What a connection holds while it is open.
+#[derive(Debug)]
+pub(super) enum Place {
+    Served {
+        places: Arc<Places>,
+        _place: OwnedSemaphorePermit,
+    },
+    /// Its request is answered 503.
+    Refused {
+        most: usize,
+        _place: OwnedSemaphorePermit,
+    },
+}
+
+impl Places {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            free: Arc::new(Semaphore::new(most)),
+            refusals: Arc::new(Semaphore::new(REFUSALS.min(most))),
+            waiting: Mutex::default(),
+        })
+    }
+
+    pub(super) async fn take(self: &Arc<Self>) -> Place {
+        const NEVER_CLOSED: &str = "the semaphore is never closed";
+        let free = || Arc::clone(&self.free);
+        let served = |place| Place::Served { places: Arc::clone(self), _place: place };
+        if let Ok(place) = free().try_acquire_owned() {
+            return served(place);
+        }
+        if self.close_oldest() {
+            return served(free().acquire_owned().await.expect(NEVER_CLOSED));
+        }
+        tokio::select! {
+            biased;
+            place = free().acquire_owned() => served(place.expect(NEVER_CLOSED)),
+            place = Arc::clone(&self.refusals).acquire_owned() => {
+                Place::Refused { most: self.most, _place: place.expect(NEVER_CLOSED) }
+            }
+        }
+    }
+
+    /// A connection begins to wait for a request. It ends when `must_close` is notified.
+    pub(super) fn wait(&self, must_close: &Arc<Notify>) -> u64 {
+        let mut waiting = self.lock();
+        waiting.turns += 1;
+        let turn = waiting.turns;
+        waiting.by_turn.insert(turn, Arc::clone(must_close));
+        turn
+    }
+
+    /// Whether it is still open: it was not closed for another one.
+    pub(super) fn end_wait(&self, turn: u64) -> bool {
+        self.lock().by_turn.remove(&turn).is_some()
+    }
+
+    fn close_oldest(&self) -> bool {
+        let mut waiting = self.lock();
+        let Some((_, must_close)) = waiting.by_turn.pop_first() else { return false };
+        must_close.notify_one();
+        waiting.closed += 1;
+        if waiting.logged.is_none_or(|logged| logged.elapsed() >= LOG_PAUSE) {
+            let closed = std::mem::take(&mut waiting.closed);
+            waiting.logged = Some(Instant::now());
+            tracing::warn!(
+                closed,
+                connections = self.most,
+                "connections without a request were closed to make room: {} are open",
+                self.most
+            );
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
