@@ -22,7 +22,7 @@ pub use checkpoints::EmbeddedCheckpoints;
 pub use database::Database;
 pub use error::DatabaseError;
 pub use folder::Folder;
-pub(crate) use folder::ignore_missing;
+pub(crate) use folder::{create_private_folders, ignore_missing};
 pub use items::EmbeddedItems;
 pub use ledger::EmbeddedLedger;
 pub use objects::EmbeddedObjects;
