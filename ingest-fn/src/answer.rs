@@ -68,13 +68,13 @@ struct Health<'a> {
 }
 
 /// Answers whether the server runs and can store events, with its version and configuration.
-pub(crate) fn health(config: &str, fault: Option<Fault>) -> Response {
+pub(crate) fn health(config: &str, fault: Option<&Fault>) -> Response {
     let version = env!("CARGO_PKG_VERSION");
     let (code, status) = match fault {
         None => (StatusCode::OK, "ok"),
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
     };
-    let reason = fault.as_ref().map(|fault| &*fault.0);
+    let reason = fault.map(|fault| &*fault.0);
     json(code, "application/json", &Health { status, version, config, reason })
 }
 

@@ -225,7 +225,7 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
         Route::Webhook => post(webhook),
         Route::Health => {
             let (fingerprint, fault) = (fingerprint.clone(), fault.clone());
-            get(move || ready(answer::health(&fingerprint, fault.find())))
+            get(move || ready(answer::health(&fingerprint, fault.find().as_ref())))
         }
         Route::OpenApi => {
             let document = Arc::clone(&document);

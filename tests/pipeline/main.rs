@@ -8,6 +8,7 @@
 //! | `ids` | what names an event, what is the same again, reused ids |
 //! | `rejections` | requests that ingest refuses |
 //! | `credentials` | keys and signatures, and what no one can do with another's |
+//! | `data_folder` | a data folder that is gone, replaced, full, or not of one piece |
 //! | `flood` | many requests at once, of several tenants |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
@@ -34,6 +35,7 @@ mod accept;
 mod audit;
 mod crash_matrix;
 mod credentials;
+mod data_folder;
 mod dishonest;
 mod dispatch;
 mod dropped;
