@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::json;
 use shared::noise::noise;
 
-use tests::site::{LocalRun, Site, answer};
+use tests::site::{DEADLINE, LocalRun, Site, answer};
 
 async fn send(pipeline: &LocalRun, id: &str) -> (u16, serde_json::Value) {
     pipeline.send(&json!({"tenant_id": "acme", "id": id, "text": "x"})).await
@@ -30,8 +30,10 @@ fn assert_one_line(log: &str, part: &str) {
 }
 
 /// What a run says that does not start.
-fn refused(site: &Site) -> String {
-    let output = site.to_run(&["local", "--listen", "127.0.0.1:0"]).output().unwrap();
+async fn refused(site: &Site) -> String {
+    let mut command = tokio::process::Command::from(site.to_run(&["local", "--listen", "127.0.0.1:0"]));
+    let output = tokio::time::timeout(DEADLINE, command.kill_on_drop(true).output()).await;
+    let output = output.expect("it does not start, and ends").unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
 }
@@ -82,7 +84,7 @@ async fn objects_without_their_database_are_refused_at_the_start_and_a_reset_hel
     assert_eq!(send(&pipeline, "1").await.0, 202);
     pipeline.stop();
     fs::remove_file(site.data().join("tidegate.sqlite")).unwrap();
-    let error = refused(&site);
+    let error = refused(&site).await;
     assert!(error.contains("do not belong together") && error.contains("--reset"), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
     let site = site.options(&["--reset"]);
