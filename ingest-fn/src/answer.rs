@@ -11,6 +11,7 @@ use shared::metric::Metric;
 use tracing::Level;
 
 use crate::cut::{Form, RequestEvents};
+use crate::fault::Fault;
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
 
@@ -61,12 +62,20 @@ struct Health<'a> {
     version: &'static str,
     /// Of the configuration ([`shared::config::Config::fingerprint`]).
     config: &'a str,
+    /// What is wrong, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
-/// Answers that the server runs, with its version and configuration.
-pub(crate) fn health(config: &str) -> Response {
+/// Answers whether the server runs and can store events, with its version and configuration.
+pub(crate) fn health(config: &str, fault: Option<&Fault>) -> Response {
     let version = env!("CARGO_PKG_VERSION");
-    json(StatusCode::OK, "application/json", &Health { status: "ok", version, config })
+    let (code, status) = match fault {
+        None => (StatusCode::OK, "ok"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
+    };
+    let reason = fault.map(|fault| &*fault.0);
+    json(code, "application/json", &Health { status, version, config, reason })
 }
 
 /// Answers with the OpenAPI document.

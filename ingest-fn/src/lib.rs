@@ -32,6 +32,7 @@ pub mod credentials;
 mod cut;
 pub mod drain;
 pub mod environment;
+pub mod fault;
 pub mod lambda;
 mod media;
 mod offload;
@@ -50,6 +51,7 @@ mod signature;
 pub mod spill;
 mod stamp;
 
+pub use fault::{Fault, FaultCheck};
 pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
 };

@@ -62,7 +62,10 @@ impl Api<'_> {
             }
             Route::Logs => json!({ "post": self.logs() }),
             Route::Health => {
-                json!({ "get": open("health", "Answers that the server runs", &reference("schemas/Health")) })
+                let health = reference("schemas/Health");
+                let mut get = open("health", "Answers whether the server can store events", &health);
+                get["responses"]["503"] = success("Nothing can be stored", &health);
+                json!({ "get": get })
             }
             Route::OpenApi => {
                 json!({ "get": open("openapi", "This document", &json!({ "type": "object", "required": ["openapi"] })) })

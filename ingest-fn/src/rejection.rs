@@ -144,6 +144,9 @@ pub(crate) enum Rejection {
         /// The failure, for the log only.
         cause: String,
     },
+    /// See [`crate::fault`]. Reported once where it is found, not for each request.
+    #[error("events cannot be stored now: the operator finds the cause in `/health`; send it again later")]
+    StorageFailing,
     /// The memory for bodies is used up, and none became free in time.
     #[error("too many bodies are in progress ({limit} bytes at once): send it again")]
     Overloaded { limit: usize },
@@ -251,6 +254,8 @@ impl Rejection {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::QuotaExceeded { retry_after, .. } => Some(*retry_after),
+            // Someone must do something first.
+            Self::StorageFailing => Some(Duration::from_secs(30)),
             // Publishing recovers sooner, or takes long.
             _ if self.is_unpublished() => Some(Duration::from_secs(1)),
             _ => None,
@@ -260,6 +265,7 @@ impl Rejection {
     /// A client's mistake is logged at debug level only.
     pub(crate) fn level(&self) -> Level {
         match self.status() {
+            _ if matches!(self, Self::StorageFailing) => Level::DEBUG,
             StatusCode::INTERNAL_SERVER_ERROR => Level::ERROR,
             StatusCode::SERVICE_UNAVAILABLE => Level::WARN,
             _ => Level::DEBUG,
@@ -393,6 +399,7 @@ problems! {
     Rejection::BatchRejected => UNPROCESSABLE_ENTITY, "batch_rejected", SEND;
     Rejection::StreamUnavailable { .. } => SERVICE_UNAVAILABLE, "stream_unavailable", SEND;
     Rejection::ClaimStoreUnavailable { .. } => SERVICE_UNAVAILABLE, "claim_store_unavailable", SEND;
+    Rejection::StorageFailing => SERVICE_UNAVAILABLE, "storage_failing", SEND;
     Rejection::Overloaded { .. } => SERVICE_UNAVAILABLE, "overloaded", SEND;
     Rejection::ReadsDisabled => FORBIDDEN, "reads_disabled", READ;
     Rejection::ParameterUnknown { .. } => BAD_REQUEST, "parameter_unknown", LIST;

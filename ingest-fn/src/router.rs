@@ -30,6 +30,7 @@ use crate::claim_check::{self, Checked};
 use crate::cors::cors;
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
+use crate::fault::FaultCheck;
 use crate::media::{ContentType, MediaType};
 use crate::publish::{EventStream, Publisher};
 use crate::reads::port::EventReader;
@@ -52,6 +53,7 @@ pub struct IngestState<S, O, Q, R> {
     spill: Spill<Q>,
     /// `None` where events cannot be read back.
     reads: Option<Reads<R>>,
+    fault: FaultCheck,
     clock: Clock,
     ids: Ids,
 }
@@ -83,13 +85,25 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         clock: Clock,
         ids: Ids,
     ) -> Arc<Self> {
+        Self::checked(config, credentials, ports, FaultCheck::none(), clock, ids)
+    }
+
+    /// The same, for a process that can tell that nothing can be stored.
+    pub fn checked(
+        config: Arc<Config>,
+        credentials: Credentials,
+        ports: IngestPorts<S, O, Q, R>,
+        fault: FaultCheck,
+        clock: Clock,
+        ids: Ids,
+    ) -> Arc<Self> {
         let IngestPorts { stream, objects, queue, reader } = ports;
         let access = Access::new(Arc::clone(&config), credentials, &clock);
         let bodies = Bodies::new(&config.limits);
         let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
         let reads = reader.map(Reads::new);
-        Arc::new(Self { config, access, bodies, objects, publisher, spill, reads, clock, ids })
+        Arc::new(Self { config, access, bodies, objects, publisher, spill, reads, fault, clock, ids })
     }
 
     /// How many calls to the stream were made so far.
@@ -142,6 +156,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         raw: &RawRequest<'_>,
         body: &mut Body,
     ) -> Result<(RequestEvents<EventId>, usize), Rejection> {
+        self.fault.pass()?;
         let now = self.clock.now();
         let caller = self.access.before_body(raw, now).await?;
         let admitted = match protocol {
@@ -177,6 +192,8 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let outcomes = self.publish_or_spill(stored, claims_until).await;
         // The share of the memory is released only now, when nothing of the body is needed any more.
         drop(held);
+        // Also after the work: what a deleted data folder took is not stored.
+        self.fault.pass()?;
         Ok((outcomes, body_bytes))
     }
 
@@ -238,7 +255,7 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     state: Arc<IngestState<S, O, Q, R>>,
 ) -> Router {
     let ids = state.ids.clone();
-    let fingerprint = state.config.fingerprint();
+    let (fingerprint, fault) = (state.config.fingerprint(), state.fault.clone());
     let (config, has_reads) = (Arc::clone(&state.config), state.reads.is_some());
     // Written when it is first asked for: most processes never are, and a cold start is a client's time.
     let document = Arc::new(LazyLock::new(move || openapi::document(&config, has_reads)));
@@ -249,8 +266,8 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
         Route::Webhook => post(webhook),
         Route::Logs => post(logs),
         Route::Health => {
-            let fingerprint = fingerprint.clone();
-            get(move || ready(answer::health(&fingerprint)))
+            let (fingerprint, fault) = (fingerprint.clone(), fault.clone());
+            get(move || ready(answer::health(&fingerprint, fault.find().as_ref())))
         }
         Route::OpenApi => {
             let document = Arc::clone(&document);

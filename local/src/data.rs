@@ -1,5 +1,7 @@
 //! The data folder: one SQLite file and one bucket with everything that a local run stores.
 
+mod claim;
+
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -7,12 +9,22 @@ use anyhow::{Context, bail};
 
 use shared::time::Clock;
 
-use crate::embedded::{Database, EmbeddedObjects, EmbeddedQueue, Folder, LocalQueue, ignore_missing};
+use crate::embedded::{
+    Database, EmbeddedObjects, EmbeddedQueue, Folder, LocalQueue, create_private_folders, ignore_missing,
+};
+
+pub(crate) use claim::note_run;
 
 /// The bucket: a folder in `s3/`.
 pub const BUCKET: &str = "tidegate-local";
 
 pub(crate) const DATABASE: &str = "tidegate.sqlite";
+
+/// SQLite gives the other files the permissions of the first.
+const FILES_OF_THE_DATABASE: [&str; 3] = [DATABASE, "tidegate.sqlite-wal", "tidegate.sqlite-shm"];
+
+/// This file exists while a reset is not complete.
+const RESETTING: &str = "resetting";
 
 #[derive(Clone, Debug)]
 pub struct DataFolder(PathBuf);
@@ -22,9 +34,9 @@ pub struct DataFolder(PathBuf);
 pub struct DataLock(#[expect(dead_code, reason = "the lock is held for as long as the file is open")] File);
 
 impl DataFolder {
-    /// Creates the folder if it does not exist.
+    /// Creates the folder, for this user only, if it does not exist.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path)
+        create_private_folders(path)
             .with_context(|| format!("the data folder `{}` cannot be created", path.display()))?;
         Ok(Self(path.to_owned()))
     }
@@ -34,7 +46,20 @@ impl DataFolder {
     }
 
     pub fn bucket(&self) -> PathBuf {
-        self.0.join("s3").join(BUCKET)
+        self.objects_folder().join(BUCKET)
+    }
+
+    fn objects_folder(&self) -> PathBuf {
+        self.0.join("s3")
+    }
+
+    /// What must not disappear while a run uses it, with names for people.
+    pub(crate) fn parts(&self) -> [(&'static str, PathBuf); 3] {
+        [
+            ("the data folder", self.0.clone()),
+            ("the database `tidegate.sqlite` of the data folder", self.database_file()),
+            ("the folder `s3/tidegate-local` of the data folder", self.bucket()),
+        ]
     }
 
     /// Opens a new connection.
@@ -44,7 +69,7 @@ impl DataFolder {
     }
 
     pub fn objects(&self) -> anyhow::Result<EmbeddedObjects> {
-        let folder = Folder::open(&self.0.join("s3"), BUCKET)
+        let folder = Folder::open(&self.objects_folder(), BUCKET)
             .with_context(|| format!("the bucket in `{}` cannot be created", self.0.display()))?;
         Ok(EmbeddedObjects { folder, database: self.database()? })
     }
@@ -70,15 +95,20 @@ impl DataFolder {
         }
     }
 
-    /// Deletes the data of earlier runs, and nothing that Tidegate did not write.
+    /// Deletes the data of earlier runs, and nothing that Tidegate did not write. If it is interrupted, the next start
+    /// finishes it: what is left must not be taken for data.
     pub fn reset(&self) -> anyhow::Result<()> {
-        for suffix in ["", "-wal", "-shm"] {
-            let file = self.0.join(format!("{DATABASE}{suffix}"));
+        let resetting = self.0.join(RESETTING);
+        std::fs::write(&resetting, "")
+            .with_context(|| format!("`{}` cannot be written", resetting.display()))?;
+        let objects = self.objects_folder();
+        ignore_missing(std::fs::remove_dir_all(&objects))
+            .with_context(|| format!("`{}` cannot be deleted", objects.display()))?;
+        for name in FILES_OF_THE_DATABASE.into_iter().chain([RESETTING]) {
+            let file = self.0.join(name);
             ignore_missing(std::fs::remove_file(&file))
                 .with_context(|| format!("`{}` cannot be deleted", file.display()))?;
         }
-        let objects = self.0.join("s3");
-        ignore_missing(std::fs::remove_dir_all(&objects))
-            .with_context(|| format!("`{}` cannot be deleted", objects.display()))
+        Ok(())
     }
 }

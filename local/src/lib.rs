@@ -9,6 +9,7 @@
 //! | [`cloudwatch`], [`prometheus`] | CloudWatch metrics, with a Prometheus page |
 //! | [`data`] | the AWS account: the folder that holds all data |
 //! | [`functions`], [`pipeline`] | the deployed stack |
+//! | `guard` | nothing: refuses events when the data folder is gone or the clock jumped |
 //! | [`adapters`] | nothing: the tests inject faults here |
 //! | [`deployment`] | nothing: reads a data folder for the operator's commands |
 
@@ -23,6 +24,7 @@ pub mod deployment;
 pub mod embedded;
 pub mod event_source_mapping;
 pub mod functions;
+mod guard;
 pub mod pipeline;
 pub mod prometheus;
 pub mod queue_mapping;

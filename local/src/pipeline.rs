@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::routing::get;
+pub use ingest_fn::Fault;
 use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestPorts, IngestState, drain, server};
 use shared::config::{Config, ConfigSource};
@@ -17,17 +18,19 @@ use shared::id::Ids;
 use shared::limits;
 use shared::time::Clock;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::adapters::Adapters;
 use crate::cloudwatch;
-use crate::data::{DataFolder, DataLock};
+use crate::data::{DataFolder, DataLock, note_run};
 use crate::embedded::{
-    Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Left, LocalQueue, StreamRows,
+    Database, Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Expiry, Left, LocalQueue,
+    StreamRows,
 };
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::{Function, reader};
+use crate::guard::{Guard, Guarded, uptime};
 use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
@@ -40,6 +43,8 @@ const SPILL_DRAIN: Duration = Duration::from_secs(30);
 const STREAM_DRAIN: Duration = Duration::from_mins(1);
 /// After that: the time limit for emptying the dispatch queue. What is left is sent after the next start.
 const DISPATCH_DRAIN: Duration = Duration::from_secs(5);
+/// How often the time of the run is noted, for the next start.
+const NOTES: Duration = Duration::from_mins(1);
 /// How often expired records and items are deleted.
 const EXPIRY: Duration = Duration::from_hours(1);
 
@@ -63,6 +68,8 @@ pub struct Options {
     pub delivery: Delivery,
     /// How long a message of the dispatch queue stays hidden.
     pub dispatch_visibility: Duration,
+    /// Start even if the clock is far from the time of the last run.
+    pub accept_clock: bool,
 }
 
 /// The default delivery of spilled messages: as deployed, but failed messages are retried sooner, because the user is
@@ -88,13 +95,17 @@ pub struct Pipeline {
     /// If dispatch is on.
     dispatch: Option<(RunningQueueMapping, FunctionHost)>,
     dispatch_queue: EmbeddedQueue,
-    expiry: JoinHandle<()>,
+    guard: Guard,
+    /// What ends with the pipeline.
+    background: JoinSet<()>,
     stream_drain: Duration,
     _lock: DataLock,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stopped {
+    /// Why nothing could be stored, at the end.
+    pub fault: Option<Fault>,
     pub stream: Drained,
     /// Messages that are still in the spill queue and its dead-letter queue.
     pub spill: Left,
@@ -112,10 +123,13 @@ impl Pipeline {
         let data = DataFolder::open(&options.data)?;
         let lock = data.lock()?;
         let clock = Clock::system();
+        data.claim(&clock, options.accept_clock).await?;
         let credentials = Credentials::in_file(&options.config, clock.clone()).await?;
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
         let queue = data.queue(LocalQueue::Spill, &clock)?;
+        let guard =
+            Guard::new(data.parts(), clock.clone(), uptime).context("the data folder cannot be read")?;
         // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
@@ -137,28 +151,33 @@ impl Pipeline {
             mapping_settings(&options),
             StreamRows(data.database()?),
             EmbeddedCheckpoints(data.database()?),
-            consumer.clone(),
+            guarded(&consumer, &guard),
             objects.clone(),
             &clock,
         );
         let spill = QueueMapping {
             queue: data.queue(LocalQueue::Spill, &clock)?,
-            invoker: drain.clone(),
+            invoker: guarded(&drain, &guard),
             delivery: options.delivery,
             poll: options.poll,
             concurrency: 1,
         };
         let dispatch_queue = data.queue(LocalQueue::Dispatch, &clock)?;
         dispatch_queue.release().await?;
-        let dispatch = options.config.dispatch.enabled.then(|| dispatch(&options, dispatch_queue.clone()));
-        let expiry = tokio::spawn(expire(stream.clone()));
+        let dispatch =
+            options.config.dispatch.enabled.then(|| dispatch(&options, dispatch_queue.clone(), &guard));
+        let expiry = Expiry { database: data.database()?, clock: clock.clone(), guard: guard.clone() };
+        let mut background = JoinSet::new();
+        background.spawn(expire(expiry));
+        background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
+        background.spawn(guard.clone().watch());
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let reader = reader(&options.config, &data, adapters)?;
         let connections = options.config.server.clone();
         let config = Arc::new(options.config);
         let ports = IngestPorts { stream, objects, queue, reader };
-        let state = IngestState::new(config, credentials, ports, clock, Ids::system());
+        let state = IngestState::checked(config, credentials, ports, guard.check(), clock, Ids::system());
         let metrics = get(move || {
             let text = prometheus.render();
             async move { ([("content-type", "text/plain; version=0.0.4")], text) }
@@ -177,7 +196,8 @@ impl Pipeline {
             drain,
             dispatch,
             dispatch_queue,
-            expiry,
+            guard,
+            background,
             stream_drain,
             _lock: lock,
         })
@@ -203,28 +223,31 @@ impl Pipeline {
     pub async fn drain(self) -> Stopped {
         let _server_gone = self.stop_serving.send(());
         let _ended = self.server.await;
-        let spill = self.spill.drain(SPILL_DRAIN).await;
-        let stream = self.mapping.drain(self.stream_drain).await;
-        self.expiry.abort();
+        let fault = self.guard.look();
+        // While there is a fault, no function runs.
+        let limit = |limit| if fault.is_some() { Duration::ZERO } else { limit };
+        let spill = self.spill.drain(limit(SPILL_DRAIN)).await;
+        let stream = self.mapping.drain(limit(self.stream_drain)).await;
+        drop(self.background);
         let grace = Duration::from_secs(2);
         if let Some((mapping, dispatcher)) = self.dispatch {
-            mapping.drain(DISPATCH_DRAIN).await;
+            mapping.drain(limit(DISPATCH_DRAIN)).await;
             dispatcher.shutdown(grace).await;
         }
         tokio::join!(self.drain.shutdown(grace), self.consumer.shutdown(grace));
         let dispatch = self.dispatch_queue.left().await.unwrap_or_default();
-        Stopped { stream, spill, dispatch }
+        Stopped { fault, stream, spill, dispatch }
     }
 }
 
 /// The dispatcher and the mapping that feeds it.
-fn dispatch(options: &Options, queue: EmbeddedQueue) -> (RunningQueueMapping, FunctionHost) {
+fn dispatch(options: &Options, queue: EmbeddedQueue, guard: &Guard) -> (RunningQueueMapping, FunctionHost) {
     let concurrency = dispatch_fn::CONCURRENCY;
     let dispatcher = spec(options, Function::Dispatch, dispatch_fn::TIMEOUT, concurrency as usize);
     let dispatcher = FunctionHost::start(dispatcher);
     let mapping = QueueMapping {
         queue,
-        invoker: dispatcher.clone(),
+        invoker: guarded(&dispatcher, guard),
         delivery: Delivery {
             visibility: options.dispatch_visibility,
             receives: dispatch_fn::RECEIVES,
@@ -234,6 +257,10 @@ fn dispatch(options: &Options, queue: EmbeddedQueue) -> (RunningQueueMapping, Fu
         concurrency,
     };
     (mapping.run(), dispatcher)
+}
+
+fn guarded(function: &FunctionHost, guard: &Guard) -> Guarded<FunctionHost> {
+    Guarded { invoker: function.clone(), guard: guard.clone() }
 }
 
 fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {
@@ -272,11 +299,20 @@ fn mapping_settings(options: &Options) -> Settings {
     }
 }
 
-async fn expire(stream: EmbeddedStream) {
+async fn expire(expiry: Expiry) {
     loop {
-        if let Err(error) = stream.expire().await {
+        if let Err(error) = expiry.run().await {
             tracing::warn!(%error, "expired records and items could not be deleted; next try in an hour");
         }
         tokio::time::sleep(EXPIRY).await;
+    }
+}
+
+/// Fails only where events cannot be stored either, and that is reported there.
+async fn note_runs(database: Database, clock: Clock, guard: Guard) {
+    loop {
+        tokio::time::sleep(NOTES).await;
+        guard.healthy().await;
+        let _failed = note_run(&database, clock.now()).await;
     }
 }

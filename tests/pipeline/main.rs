@@ -10,6 +10,7 @@
 //! | `rejections` | requests that ingest refuses |
 //! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `otlp` | log records of OpenTelemetry that are sent again |
+//! | `data_folder` | a data folder that is gone, replaced, full, or not of one piece |
 //! | `flood` | many requests at once, of several tenants |
 //! | `connections` | connections of strangers, and the memory of many bodies at once |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
@@ -39,6 +40,7 @@ mod cases;
 mod connections;
 mod crash_matrix;
 mod credentials;
+mod data_folder;
 mod dishonest;
 mod dispatch;
 mod dropped;

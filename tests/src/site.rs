@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -148,8 +148,20 @@ impl Site {
 
     /// Starts the pipeline and waits until it listens.
     pub fn start(&self) -> LocalRun {
+        self.start_with(Command::new(&self.program))
+    }
+
+    /// The same, but no file that it writes can be larger, as on a full disk.
+    pub fn start_with_small_files(&self, kib: u32) -> LocalRun {
+        let mut limited = Command::new("bash");
+        // Without the trap, a write above the limit would end the process.
+        limited.args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""]);
+        limited.arg(kib.to_string()).arg(&self.program);
+        self.start_with(limited)
+    }
+
+    fn start_with(&self, mut command: Command) -> LocalRun {
         let config = self.configuration_file();
-        let mut command = Command::new(&self.program);
         command
             .args(["local", "--listen", "127.0.0.1:0"])
             .arg("--data")
@@ -232,6 +244,11 @@ impl LocalRun {
         answer(self.post("/ingest").json(object)).await
     }
 
+    /// The status and the body of `/health`.
+    pub async fn health(&self) -> (u16, Value) {
+        answer(self.client.get(format!("{}/health", self.url)).timeout(DEADLINE)).await
+    }
+
     /// A sum from `/metrics`, such as `events_spilled`; 0 if it is not there yet.
     pub async fn metric(&self, name: &str) -> u64 {
         let response = self.client.get(format!("{}/metrics", self.url)).timeout(DEADLINE).send().await;
@@ -294,21 +311,31 @@ impl LocalRun {
     }
 
     fn terminate(&mut self) {
+        let status = self.ended();
+        assert!(status.success(), "{status}");
+    }
+
+    fn ended(&mut self) -> ExitStatus {
         signal(self.process.id(), "TERM");
         let end = Instant::now() + DEADLINE;
-        let status = loop {
+        loop {
             match self.process.try_wait().unwrap() {
-                Some(status) => break status,
+                Some(status) => return status,
                 None if Instant::now() > end => panic!("tidegate local did not stop"),
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
-        };
-        assert!(status.success(), "{status}");
+        }
     }
 
     /// Stops it as Ctrl-C does, and returns what it logged.
     pub fn stop_and_read_log(mut self) -> String {
         self.terminate();
+        self.log.lock().unwrap().recv_timeout(DEADLINE).unwrap()
+    }
+
+    /// Stops it as Ctrl-C does. It must fail. Returns what it logged.
+    pub fn stop_with_an_error(mut self) -> String {
+        assert!(!self.ended().success());
         self.log.lock().unwrap().recv_timeout(DEADLINE).unwrap()
     }
 

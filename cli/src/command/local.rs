@@ -5,13 +5,13 @@ use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use local::adapters::Adapters;
 use local::data::DataFolder;
 use local::embedded::{Delivery, Left};
 use local::event_source_mapping::{Drained, Rules};
-use local::pipeline::{DELIVERY, DISPATCH_VISIBILITY, Options, Pipeline, Stopped};
+use local::pipeline::{DELIVERY, DISPATCH_VISIBILITY, Fault, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
 use shared::config::{self, AuthMode, Config};
@@ -36,6 +36,9 @@ pub(crate) struct LocalOptions {
     /// Delete the data folder's content first
     #[arg(long)]
     reset: bool,
+    /// Start even if the clock is more than 30 days ahead of the last run, or a day back
+    #[arg(long)]
+    accept_clock: bool,
     /// Milliseconds between two reads of a shard [Lambda: 1000]
     #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
     poll_ms: Option<Duration>,
@@ -92,6 +95,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
                 receives: options.receives.unwrap_or(DELIVERY.receives),
                 ..DELIVERY
             },
+            accept_clock: options.accept_clock,
             dispatch_visibility: options.dispatch_visibility_ms.unwrap_or(DISPATCH_VISIBILITY),
         },
         Prometheus::install()?,
@@ -190,7 +194,10 @@ fn stopping(records: u64, longest_work: Option<Duration>, longest: Duration) -> 
     )
 }
 
-fn report(Stopped { stream, spill, dispatch }: Stopped, data: &DataFolder) -> anyhow::Result<()> {
+fn report(Stopped { fault, stream, spill, dispatch }: Stopped, data: &DataFolder) -> anyhow::Result<()> {
+    if let Some(Fault(reason)) = fault {
+        bail!("stopped without storing what was on the stream: {reason}");
+    }
     let Drained { complete, batches, records, discarded, remaining } = stream;
     print(format_args!("Drained {records} records in {batches} batches into items and objects."))?;
     if discarded > 0 {

@@ -58,9 +58,10 @@ pub(super) fn all(ids: &[String]) -> Value {
             "next_cursor": { "type": ["string", "null"] },
         })),
         "Health": object(&["status", "version", "config"], &json!({
-            "status": { "const": "ok" },
+            "status": { "enum": ["ok", "failing"] },
             "version": text(),
             "config": { "type": "string", "pattern": "^[0-9a-f]{12}$" },
+            "reason": { "type": "string", "description": "If it is failing: what is wrong, and what to do." },
         })),
     })
 }

@@ -189,7 +189,8 @@ async fn every_member_that_the_document_names_is_in_some_answer() {
     see("Problem", &server.send(post(&[JSON, ACME], vec![b' '; 1_001])).await.json);
     see("Event", &server.send(get("/events/1")).await.json);
     see("Page", &server.send(get("/events")).await.json);
-    see("Health", &server.send(get("/health")).await.json);
+    let failing = Server::failing(Faults { storage_gone_after: Some(0), ..Faults::default() });
+    see("Health", &failing.send(get("/health")).await.json);
 
     let document = document(&server).await;
     let mut schemas = document["components"]["schemas"].clone();

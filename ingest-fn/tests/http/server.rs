@@ -1,7 +1,7 @@
 //! The router with three ports in memory, which fail by plan.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -12,8 +12,8 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use ingest_fn::credentials::{CredentialSource, Credentials, CredentialsError};
 use ingest_fn::{
-    EventStream, IngestPorts, IngestState, OutgoingLine, Put, Refusal, SpillFailure, SpillMessage,
-    SpillQueue, StreamFailure, StreamRecord, router,
+    EventStream, FaultCheck, IngestPorts, IngestState, OutgoingLine, Put, Refusal, SpillFailure,
+    SpillMessage, SpillQueue, StreamFailure, StreamRecord, router,
 };
 use serde_json::Value;
 use shared::config::Config;
@@ -41,6 +41,19 @@ pub(crate) struct Faults {
     pub(crate) objects_fail: bool,
     /// The spill queue takes nothing.
     pub(crate) queue_refuses: bool,
+    /// After so many looks at the storage, it is found to be gone.
+    pub(crate) storage_gone_after: Option<usize>,
+}
+
+impl Faults {
+    fn storage(self) -> FaultCheck {
+        let looks = AtomicUsize::new(0);
+        FaultCheck::new(move || {
+            let before = looks.fetch_add(1, Ordering::Relaxed);
+            let is_gone = self.storage_gone_after.is_some_and(|after| before >= after);
+            is_gone.then(|| ingest_fn::Fault("the folder is gone: put it back".into()))
+        })
+    }
 }
 
 /// Everything that reached the ports.
@@ -175,7 +188,8 @@ impl Server {
         let (config, stores) = (Arc::new(config), objects.clone());
         let ports = IngestPorts { stream: ports.clone(), objects: stores, queue: ports, reader };
         let state = |credentials, ids| {
-            IngestState::new(Arc::clone(&config), credentials, ports.clone(), clock.clone(), ids)
+            let (config, ports, fault) = (Arc::clone(&config), ports.clone(), faults.storage());
+            IngestState::checked(config, credentials, ports, fault, clock.clone(), ids)
         };
         let documented = router(state(Credentials::none(), counting_ids()));
         Self { router: router(state(credentials, ids)), documented, configuration, reached, objects, time }

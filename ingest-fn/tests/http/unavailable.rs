@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use http::Request;
 use tokio::time::Instant;
 
 use crate::server::{ACME, Answer, Faults, JSON, Server, TEXT, post};
@@ -70,4 +72,26 @@ async fn a_claim_check_that_cannot_be_stored_keeps_its_event_off_the_stream() {
 async fn a_panic_in_an_adapter_is_answered() {
     let server = both_unavailable(Faults { panics: true, ..Faults::default() });
     assert_retry(&server.send(post(&[JSON, ACME], "{}")).await, "stream_unavailable");
+}
+
+/// No event is accepted, not even one that the stream took: it may have gone to a file that is deleted.
+#[tokio::test]
+async fn a_storage_that_is_gone_before_or_during_a_request_refuses_it() {
+    for (after, records) in [(0, 0), (1, 1)] {
+        let server = Server::failing(Faults { storage_gone_after: Some(after), ..Faults::default() });
+        let answer = server.send(post(&[JSON, ACME], "{}")).await;
+        assert_eq!(answer.shown(), "503 storage_failing");
+        assert_eq!(answer.headers["retry-after"], "30");
+        answer.assert_problem();
+        assert_eq!(server.partition_keys().len(), records);
+    }
+}
+
+#[tokio::test]
+async fn health_says_what_is_wrong_with_the_storage_and_what_to_do() {
+    let server = Server::failing(Faults { storage_gone_after: Some(0), ..Faults::default() });
+    let answer = server.send(Request::get("/health").body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json["status"], "failing");
+    assert_eq!(answer.json["reason"], "the folder is gone: put it back");
 }

@@ -1,5 +1,8 @@
 //! One SQLite file for everything except objects.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +18,7 @@ use crate::lock;
 /// Columns have the names of the attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of [`SCHEMA`] and of what its columns mean: also of the content hash. The file stores it as `user_version`.
-const SCHEMA_VERSION: i64 = 7;
+const SCHEMA_VERSION: i64 = 8;
 /// A writer waits up to ten seconds for another process: it retries this often, with a [`BUSY_PAUSE`] between.
 const BUSY_RETRIES: i32 = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
@@ -67,9 +70,19 @@ fn wait(retries: i32) -> bool {
     retries < BUSY_RETRIES
 }
 
+/// SQLite would create the file with permissions for others.
+fn create_private(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // An existing file must not be opened here: closing it would release SQLite's locks of other connections.
+        _created_or_exists => Ok(()),
+    }
+}
+
 impl Database {
     /// Opens the file. Creates it, with its tables, if it does not exist.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
+        create_private(path)?;
         let mut connection = Connection::open(path)?;
         connection.busy_handler(Some(wait))?;
         // Has an effect on a new file only.

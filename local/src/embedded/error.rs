@@ -7,6 +7,8 @@ pub enum DatabaseError {
         "`{path}` has schema {found}, this version of Tidegate writes {expected}: start with --reset, or with another --data"
     )]
     Schema { path: String, found: i64, expected: i64 },
+    #[error("the file cannot be created: {0}")]
+    Create(#[from] std::io::Error),
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// The work panicked or was aborted.

@@ -1,7 +1,8 @@
 //! A bucket as a folder. Objects are files. A file appears whole or not at all and is never changed in place.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -12,6 +13,7 @@ use shared::time::Timestamp;
 
 /// The longest name of a file or folder, in bytes. Common file systems take 255.
 const NAME_BYTES: usize = 200;
+const UNFINISHED: &str = ".unfinished";
 
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -24,10 +26,22 @@ impl Folder {
     /// Opens the bucket `name` in `root`, and creates it if it does not exist.
     pub fn open(root: &Path, name: &str) -> io::Result<Self> {
         // Unfinished files are outside the bucket, so no reader sees them, and in the same file system.
-        let (bucket, unfinished) = (root.join(name), root.join(".unfinished"));
-        std::fs::create_dir_all(&bucket)?;
-        std::fs::create_dir_all(&unfinished)?;
+        let (bucket, unfinished) = (root.join(name), root.join(UNFINISHED));
+        create_private_folders(&bucket)?;
+        create_private_folders(&unfinished)?;
         Ok(Self { bucket, unfinished, ids: Ids::system() })
+    }
+
+    /// Deletes what writers that were killed have left. Call it only while no process writes: a run that starts has the lock.
+    pub fn remove_unfinished(root: &Path) -> io::Result<()> {
+        let unfinished = match std::fs::read_dir(root.join(UNFINISHED)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            unfinished => unfinished?,
+        };
+        for file in unfinished {
+            ignore_missing(std::fs::remove_file(file?.path()))?;
+        }
+        Ok(())
     }
 
     /// The file of the object `key`. It need not exist.
@@ -106,11 +120,12 @@ impl Folder {
         let unfinished = self.unfinished.join(self.ids.next().to_string());
         off_thread(move || {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
+                create_private_folders(folder)?;
             }
-            std::fs::write(&unfinished, bytes)?;
-            let published = publish(&unfinished, &path);
-            // After a link, this is a second name of the file. After a rename, it does not exist any more.
+            let written = write_private(&unfinished, &bytes);
+            let published = written.and_then(|()| publish(&unfinished, &path));
+            // After a link, this is a second name of the file. After a rename, it does not exist any more. After an error it
+            // is a part of the object, and on a full disk it would take the room of the next ones.
             let _gone = std::fs::remove_file(&unfinished);
             published
         })
@@ -127,6 +142,15 @@ fn short_names(segment: &str) -> impl Iterator<Item = String> + '_ {
         let name = String::from_utf8_lossy(chunk);
         if index + 1 < count { format!("{name}+") } else { name.into_owned() }
     })
+}
+
+/// Only this user can read the events of the tenants.
+pub(crate) fn create_private_folders(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
 fn read_range(path: &Path, offset: usize, length: usize) -> io::Result<Vec<u8>> {

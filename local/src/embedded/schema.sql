@@ -1,3 +1,9 @@
+-- One row: the id of the data folder, which is also in `s3/.id`, and when a run last used it, in Unix milliseconds.
+CREATE TABLE data_folder (
+    id TEXT NOT NULL,
+    last_run_ms INTEGER NOT NULL
+) STRICT;
+
 -- The stream. A shard takes the partition keys whose MD5 is in its range of hashes (32 hexadecimal digits each).
 CREATE TABLE shards (
     id TEXT PRIMARY KEY,
@@ -54,6 +60,7 @@ CREATE TABLE items (
 ) STRICT;
 -- The index by time: of the items that have a partition in it.
 CREATE INDEX items_by_received_at ON items (received_partition, received_at, sk) WHERE received_partition IS NOT NULL;
+CREATE INDEX items_by_expiry ON items (expires_at) WHERE expires_at IS NOT NULL;
 
 -- The ledger table, one row for each shard: up to where it is committed, and which object is being written.
 CREATE TABLE ledger (

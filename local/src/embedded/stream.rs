@@ -72,22 +72,6 @@ impl EmbeddedStream {
         });
         split.await?
     }
-
-    /// Deletes processed records that are older than the retention time, and expired items.
-    pub async fn expire(&self) -> Result<(), DatabaseError> {
-        let now = self.clock.now().unix_ms();
-        let oldest = now - i64::try_from(limits::STREAM_RETENTION.as_millis()).unwrap_or(i64::MAX);
-        self.database
-            .write(move |transaction| {
-                transaction.execute(
-                    "DELETE FROM records WHERE arrival_ms < ?1 AND sequence <= (SELECT CAST(substr(sequence_number, 3) AS INTEGER) FROM checkpoints WHERE checkpoints.shard = records.shard)",
-                    [oldest],
-                )?;
-                transaction.execute("DELETE FROM items WHERE expires_at < ?1", [now / 1_000])?;
-                Ok(())
-            })
-            .await
-    }
 }
 
 /// The open shard of a partition key. Call it in the transaction that puts the record: another process may split the
@@ -126,7 +110,7 @@ impl EventStream for EmbeddedStream {
             .await
             .map_err(|error| match error {
                 // The transaction did not start, or was rolled back.
-                DatabaseError::Sqlite(_) | DatabaseError::Schema { .. } => {
+                DatabaseError::Sqlite(_) | DatabaseError::Schema { .. } | DatabaseError::Create(_) => {
                     StreamFailure::Refused(error.to_string())
                 }
                 DatabaseError::Unfinished => StreamFailure::Ambiguous(error.to_string()),
@@ -376,26 +360,5 @@ mod tests {
         let large = StreamRecord { partition_key: "k".into(), data: vec![0; limits::RECORD_BYTES].into() };
         assert!(matches!(stream.put(&[record("k", "x"), large]).await, Err(StreamFailure::Refused(_))));
         assert_eq!(read(&rows, "shardId-000000000000", None, EVERYTHING).await.0, []);
-    }
-
-    #[tokio::test]
-    async fn only_processed_records_expire() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = || Database::open(&folder.path().join("stream.sqlite")).unwrap();
-        let clock = |ms| Clock::fixed(Timestamp::from_unix_ms(ms));
-        let stream = EmbeddedStream::open(open(), 1, clock(0)).await.unwrap();
-        stream.put(&[record("k", "processed")]).await.unwrap();
-        stream.put(&[record("k", "not yet")]).await.unwrap();
-        let (shard, rows) = ("shardId-000000000000", StreamRows(open()));
-        let first = read(&rows, shard, None, EVERYTHING).await.0.remove(0);
-        let checkpoints = crate::embedded::EmbeddedCheckpoints(open());
-        crate::event_source_mapping::ports::Checkpoints::save(&checkpoints, shard, &first.sequence_number)
-            .await
-            .unwrap();
-
-        let later = EmbeddedStream::open(open(), 1, clock(2 * 86_400_000)).await.unwrap();
-        later.expire().await.unwrap();
-        let left: Vec<_> = read(&rows, shard, None, EVERYTHING).await.0.into_iter().map(|r| r.data).collect();
-        assert_eq!(left, ["not yet"]);
     }
 }

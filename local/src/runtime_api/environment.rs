@@ -29,18 +29,20 @@ impl ExecutionEnvironment {
         register: impl FnOnce(&Arc<Process>),
     ) -> Result<Self, InvokeFailure> {
         let failed = |message: String| InvokeFailure::function("Runtime.InitError", message);
-        // Each environment has its own listener: the variable that names it has a host and a port, but no path.
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let (listener, address) = listener
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
             .map_err(|error| failed(format!("cannot listen on 127.0.0.1: {error}")))?;
-        let variables = variables(spec, address, Clock::system().now(), Ids::system().next());
+        // Any process on this machine can connect. Only the child knows the path: others cannot read its environment.
+        let secret = Ids::system().next().simple().to_string();
+        let runtime_api = format!("http://{address}/{secret}");
+        let variables = variables(spec, &runtime_api, Clock::system().now(), Ids::system().next());
         let process = Process::spawn(&spec.program, &spec.arguments, variables, &spec.log_sink)
             .map_err(|error| failed(format!("cannot run `{}`: {error}", spec.program.display())))?;
         let process = Arc::new(process);
         register(&process);
         let exchange = Arc::new(Exchange::new());
-        let router = server::router(Arc::clone(&exchange), spec);
+        let router = server::router(Arc::clone(&exchange), spec, &secret);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the Runtime API of an environment stopped unexpectedly");

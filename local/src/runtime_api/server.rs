@@ -2,6 +2,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -26,20 +27,36 @@ const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 struct Api {
     exchange: Arc<Exchange>,
     function_arn: String,
+    function: String,
+    /// Whether a stranger's request was logged.
+    is_logged: AtomicBool,
 }
 
 type ApiState = State<Arc<Api>>;
 
-pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec) -> Router {
+/// Answers only under the path `/{secret}/`.
+pub(super) fn router(exchange: Arc<Exchange>, spec: &FunctionSpec, secret: &str) -> Router {
     // The account is the one that emulators use.
     let function_arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{}", spec.name);
-    let api = Api { exchange, function_arn };
-    Router::new()
+    let api = Api { exchange, function_arn, function: spec.name.clone(), is_logged: AtomicBool::new(false) };
+    let calls = Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next_invocation))
         .route("/2018-06-01/runtime/invocation/{request_id}/response", post(invocation_response))
         .route("/2018-06-01/runtime/invocation/{request_id}/error", post(invocation_error))
-        .route("/2018-06-01/runtime/init/error", post(initialization_error))
-        .with_state(Arc::new(api))
+        .route("/2018-06-01/runtime/init/error", post(initialization_error));
+    Router::new().nest(&format!("/{secret}"), calls).fallback(stranger).with_state(Arc::new(api))
+}
+
+/// Refuses a request of another process: an answer would give it the events of all tenants.
+async fn stranger(State(api): ApiState) -> StatusCode {
+    if !api.is_logged.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            function.name = api.function,
+            "another process of this machine called the Runtime API of `{}`, and was refused; further calls are not logged",
+            api.function
+        );
+    }
+    StatusCode::FORBIDDEN
 }
 
 async fn next_invocation(State(api): ApiState) -> Response {

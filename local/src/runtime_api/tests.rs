@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
@@ -104,6 +104,32 @@ async fn an_environment_is_reused_for_the_next_invocation() {
     let first = pid(&function).await;
     assert_eq!(pid(&function).await, first);
     assert_eq!(function.environments(), [first]);
+}
+
+/// A process that does not know the secret cannot take an invocation, or answer one.
+#[tokio::test]
+async fn a_strangers_request_to_the_runtime_api_is_refused() {
+    let (function, _lines) = function_with_lines();
+    let api = call(&function, json!({"do": "runtime_api"})).await.unwrap();
+    let api = api.as_str().unwrap().trim_start_matches("http://");
+    let address = api.split('/').next().unwrap();
+    for path in ["/2018-06-01/runtime/invocation/next", "/x/2018-06-01/runtime/invocation/next", "/"] {
+        assert_eq!(status(address, path).await, "HTTP/1.1 403 Forbidden", "{path}");
+    }
+    let event = json!({"do": "echo", "text": "own"});
+    assert_eq!(call(&function, event.clone()).await.unwrap(), event, "the function goes on");
+}
+
+/// The first line of the answer to a GET.
+async fn status(address: &str, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut line = String::new();
+    // A stranger that is not refused waits for an invocation.
+    let read = tokio::time::timeout(PATIENCE, BufReader::new(stream).read_line(&mut line)).await;
+    read.expect("it is answered at once").unwrap();
+    line.trim_end().to_owned()
 }
 
 #[tokio::test]

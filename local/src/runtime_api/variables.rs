@@ -1,7 +1,6 @@
 //! The environment variables that Lambda sets for a function.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime>
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use shared::time::Timestamp;
@@ -12,7 +11,7 @@ use super::specification::FunctionSpec;
 /// Later variables replace earlier ones: first the defaults, then the function's own, then those that Lambda reserves.
 pub(super) fn variables(
     spec: &FunctionSpec,
-    runtime_api: SocketAddr,
+    runtime_api: &str,
     started: Timestamp,
     environment: Uuid,
 ) -> Vec<(String, String)> {
@@ -32,7 +31,7 @@ pub(super) fn variables(
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", spec.name)),
         ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream),
-        ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string()),
+        ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_owned()),
         ("LAMBDA_TASK_ROOT", task_root),
         ("_HANDLER", "bootstrap".to_owned()),
     ];
@@ -60,7 +59,7 @@ mod tests {
             ..spec()
         };
         let started = Timestamp::from_unix_ms(1_573_691_884_835);
-        let variables = variables(&spec, ([127, 0, 0, 1], 9_001).into(), started, Uuid::from_u128(1));
+        let variables = variables(&spec, "http://127.0.0.1:9001/secret", started, Uuid::from_u128(1));
         let variables: BTreeMap<_, _> = variables.into_iter().collect();
         let lines: Vec<_> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
@@ -72,7 +71,7 @@ mod tests {
         AWS_LAMBDA_INITIALIZATION_TYPE=on-demand
         AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/test-function
         AWS_LAMBDA_LOG_STREAM_NAME=2019/11/14/[$LATEST]00000000000000000000000000000001
-        AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001
+        AWS_LAMBDA_RUNTIME_API=http://127.0.0.1:9001/secret
         AWS_REGION=eu-central-1
         LAMBDA_TASK_ROOT=/opt
         LANG=en_US.UTF-8

@@ -12,7 +12,7 @@ use local::event_source_mapping::ports::Invoker;
 use local::runtime_api::FunctionHost;
 use reqwest::{Client, Method};
 use serde_json::{Map, Value};
-use shared::config::ConfigSource;
+use shared::config::{ConfigSource, Server};
 use shared::format::kpl;
 use shared::id::Ids;
 use shared::time::Clock;
@@ -135,7 +135,10 @@ async fn container(data: &Path, configuration: &Path) -> String {
     let state = IngestState::new(config, Credentials::none(), ports, clock, Ids::system());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(server::serve(listener, ingest_fn::router(state), std::future::pending(), server::GRACE));
+    let (router, limits) = (ingest_fn::router(state), Server::default());
+    tokio::spawn(async move {
+        server::serve(listener, router, &limits, std::future::pending(), server::GRACE).await
+    });
     url
 }
 

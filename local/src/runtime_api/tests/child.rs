@@ -48,6 +48,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     }
     match event["do"].as_str().unwrap_or_default() {
         "pid" => Ok(json!(std::process::id())),
+        "runtime_api" => Ok(json!(std::env::var("AWS_LAMBDA_RUNTIME_API").unwrap())),
         "context" => Ok(json!({
             "arn": context.invoked_function_arn,
             "deadline": context.deadline,
