@@ -15,7 +15,8 @@ fn address(pipeline: &LocalRun) -> SocketAddr {
 
 #[tokio::test]
 async fn a_thousand_heads_that_do_not_end_do_not_keep_others_from_being_served_within_a_second() {
-    let pipeline = crate::site().configuration("[server]\nconnections = 200\n").start();
+    let site = crate::site().configuration("[server]\nconnections = 200\n");
+    let pipeline = site.start();
     let mut strangers = Vec::new();
     for index in 0..1_000 {
         let mut socket = TcpStream::connect(address(&pipeline)).await.unwrap();
@@ -25,7 +26,8 @@ async fn a_thousand_heads_that_do_not_end_do_not_keep_others_from_being_served_w
     }
     let begun = Instant::now();
     let request = pipeline.post("/ingest").header("X-Tenant-ID", "acme").header("Content-Type", "text/plain");
-    assert_eq!(answer(request.body("still served")).await.0, 202);
+    let answered = answer(request.body("still served")).await;
+    assert_eq!(answered.0, 202, "{}", answered.1);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
@@ -104,7 +106,8 @@ async fn bodies_that_exceed_the_memory_together_are_answered_and_do_not_take_muc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "20 GB over the loopback device"]
 async fn two_thousand_bodies_of_10_mb_are_answered_within_twice_the_memory() {
-    let pipeline = crate::site().start();
+    let site = crate::site();
+    let pipeline = site.start();
     let begun = Instant::now();
     let Burst { accepted, refused, unanswered, before, during } = burst(&pipeline, 2_000, 10_000_000).await;
     println!(

@@ -137,7 +137,7 @@ async fn container(data: &Path, configuration: &Path) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (router, limits) = (ingest_fn::router(state), Server::default());
     tokio::spawn(async move {
-        server::serve(listener, router, &limits, std::future::pending(), server::GRACE).await
+        server::serve(listener, router, &limits, std::future::pending(), server::GRACE).await;
     });
     url
 }
