@@ -10,13 +10,14 @@ use shared::gzip::{self, Level};
 use super::form::Takes::{Every, FunctionUrl, Http, Socket, Stream};
 use super::form::{Form, PAGE, Row, Sent, Wrap, json, lines, object, post, preflight, text};
 
-/// A3 is for `CloudEvents`, A22 for answers of the HTTP library itself: they have no row yet. A20 is about a payload of Lambda: it is a
-/// test of its own in `cases.rs`.
+/// A20 is about a payload of Lambda: it is a test of its own in `cases.rs`. A22 is about answers to what is no request: the tests
+/// of `ingest_fn::server` have it.
 pub(super) fn table() -> Vec<Row> {
     let row = |number, title, forms| Row { number, title, forms };
     vec![
         row("A1", "What cannot be read", unreadable()),
         row("A2", "Webhooks about one thing", webhooks()),
+        row("A3", "CloudEvents", cloudevents()),
         row("A4", "A part of a batch, sent again", batches()),
         row("A5", "The same event, spelled otherwise", spellings()),
         row("A6", "The same message, made anew", messages()),
@@ -127,6 +128,51 @@ fn webhooks() -> Vec<Form> {
         Form::new(Every, "the same `id` with another text", reused)
             .stored(&[r#"{"id":"order","text":"1"}"#])
             .quarantined("id_reused"),
+    ]
+}
+
+fn cloudevents() -> Vec<Form> {
+    let event = |source: &str, kind: &str, data: &str| {
+        format!(
+            r#"{{"specversion":"1.0","type":"{kind}","source":"{source}","id":"A-1","time":"2024-01-11T10:15:00Z","data":{data}}}"#
+        )
+    };
+    let structured = |event: String| post("application/cloudevents+json", event);
+    let binary = || {
+        let attributes =
+            [("ce-specversion", "1.0"), ("ce-type", "paid"), ("ce-source", "/shop"), ("ce-id", "A-1")];
+        attributes
+            .into_iter()
+            .fold(json(r#"{"text":"x","id":7}"#), |sent, (name, value)| sent.with(name, value))
+    };
+    let sources = ["/shop", "/bank"].map(|source| structured(event(source, "paid", r#"{"text":"x"}"#)));
+    let changed = ["x", "y"].map(|text| structured(event("/shop", "paid", &format!("{text:?}"))));
+    let batch = format!(
+        "[{},{}]",
+        event("/shop", "paid", r#""x""#),
+        r#"{"specversion":"1.0","type":"paid","id":"A-2"}"#
+    );
+    vec![
+        Form::new(Http(TYPE), "the same `id` of two sources", sources).stored(&[
+            r#"{"id":"/shop|A-1","text":"x","event_time":"2024-01-11T10:15:00Z"}"#,
+            r#"{"id":"/bank|A-1","text":"x","event_time":"2024-01-11T10:15:00Z"}"#,
+        ]),
+        Form::new(Http(TYPE), "the same `id` and source with other data", changed)
+            .stored(&[r#"{"id":"/shop|A-1","text":"x"}"#]),
+        Form::new(Http(HEADER), "in `ce-` headers, sent twice", [binary(), binary()]).stored(&[
+            r#"{"id":"/shop|A-1","text":"x","fields":{"id":7,"cloudevent":{"specversion":"1.0","type":"paid","source":"/shop","id":"A-1","datacontenttype":"application/json"}}}"#,
+        ]),
+        Form::new(
+            Http(TYPE),
+            "a batch in which one has no source",
+            [post("application/cloudevents-batch+json", batch).answered("207 cloudevent_invalid")],
+        )
+        .stored(&[r#"{"id":"/shop|A-1","text":"x"}"#]),
+        Form::new(
+            Http(TYPE),
+            "of a version that is not 1",
+            [structured(event("/shop", "paid", "1").replace("\"1.0\"", "\"0.3\"")).answered("400 cloudevent_invalid")],
+        ),
     ]
 }
 
