@@ -78,7 +78,9 @@ pub(super) fn page(table: &[Row], outcomes: &[Outcomes]) -> String {
                 Some(came) => read(form, came),
                 None => format!("–: {}", reason(form, Way::Record)),
             };
-            let _ = writeln!(page, "| {} | {by_http} | {on_stream} | {} |", form.what, events(form));
+            let cells = [form.what.to_owned(), by_http, on_stream, events(form)];
+            // Also in code, a table's cells end at a bar.
+            let _ = writeln!(page, "| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "));
         }
     }
     page
