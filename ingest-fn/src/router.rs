@@ -278,12 +278,15 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     let routes = routes
         .fold(Router::new(), |router, route| router.route(route.path(), handlers(route)))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(Arc::clone(&state.config), cors))
-        .layer(from_fn_with_state(ids, stamp))
-        .with_state(state);
-    // Outside of the routes: a layer of theirs runs when the route is chosen.
-    Router::new().fallback_service(routes.map_request(without_extra_slashes))
+        .method_not_allowed_fallback(method_not_allowed);
+    // Each layer costs every request an allocation or two, so this one is only there if it may do something.
+    let routes = match state.config.cors.origins[..] {
+        [] => routes,
+        _ => routes.layer(from_fn_with_state(Arc::clone(&state.config), cors)),
+    };
+    let routes = routes.layer(from_fn_with_state(ids, stamp)).with_state(state);
+    let again = routes.clone().map_request(without_extra_slashes);
+    routes.fallback_service(again)
 }
 
 fn without_extra_slashes(mut request: Request) -> Request {
