@@ -11,7 +11,7 @@ use shared::time::Timestamp;
 use crate::cloudevents;
 use crate::credentials::Identity;
 use crate::media::{self, Coding, ContentType, MediaType};
-use crate::rejection::Rejection;
+use crate::rejection::{self, Rejection};
 use crate::repeated::{distinct, values};
 use crate::signature::{self, Scheme};
 
@@ -217,7 +217,7 @@ pub(crate) fn trace(headers: &HeaderMap) -> Option<String> {
 
 /// A header's value as an error shows it.
 fn shown(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).chars().take(64).flat_map(char::escape_debug).collect()
+    rejection::shown(&String::from_utf8_lossy(value), 64)
 }
 
 #[cfg(test)]

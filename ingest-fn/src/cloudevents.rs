@@ -16,7 +16,7 @@ use shared::{digest, sequence};
 
 pub(crate) use self::headers::attributes;
 use crate::media::{self, MediaType};
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, shown};
 
 /// The field that has the attributes.
 const CONTEXT: &str = "cloudevent";
@@ -71,8 +71,7 @@ pub(crate) fn binary(
         }
         MediaType::Text => event(&attributes, Data::Text(str::from_utf8(body)?.to_owned())),
         MediaType::Json | MediaType::Ndjson | MediaType::CloudEvents => {
-            let wrapped = wrapped(sequence::trim(str::from_utf8(body)?))?;
-            event(&attributes, Data::of_json(members(wrapped.as_json())["data"]))
+            event_about(&attributes, &wrapped(sequence::trim(str::from_utf8(body)?))?)
         }
     }
 }
@@ -85,9 +84,7 @@ fn decode_base64(attributes: &Attributes<'_>, base64: &RawValue) -> Result<Clien
     let media_type = attributes.get("datacontenttype").and_then(|media_type| text(media_type));
     match (media_type.map_or(MediaType::Json, |given| media::of_data(&given)), String::from_utf8(bytes)) {
         (MediaType::Text, Ok(text)) => event(attributes, Data::Text(text)),
-        (MediaType::Json, Ok(json)) if let Ok(wrapped) = wrapped(&json) => {
-            event(attributes, Data::of_json(members(wrapped.as_json())["data"]))
-        }
+        (MediaType::Json, Ok(json)) if let Ok(wrapped) = wrapped(&json) => event_about(attributes, &wrapped),
         _ => event(attributes, Data::Bytes(base64)),
     }
 }
@@ -97,6 +94,11 @@ fn wrapped(json: &str) -> Result<Fields, Rejection> {
     // Otherwise it could close the object.
     let json: &RawValue = serde_json::from_str(json).map_err(Rejection::MalformedJson)?;
     Ok(readable(&format!(r#"{{"data":{json}}}"#))?)
+}
+
+/// An event about JSON that is [`wrapped`].
+fn event_about(attributes: &Attributes<'_>, wrapped: &Fields) -> Result<ClientObject, Rejection> {
+    event(attributes, Data::of_json(members(wrapped.as_json())["data"]))
 }
 
 /// Data is the content as a body would be: an object's members are the event's. Everything else of the CloudEvent is in one
@@ -146,7 +148,7 @@ fn event_id(attributes: &Attributes<'_>) -> Result<EventId, Rejection> {
     let version = version?;
     let minor = version.strip_prefix("1.").unwrap_or_default();
     if minor.is_empty() || !minor.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        let version = version.chars().take(64).flat_map(char::escape_debug).collect::<String>();
+        let version = shown(&version, 64);
         return Err(invalid(&format!("`specversion` is `{version}`, allowed: 1.0 and other versions 1.x")));
     }
     required("type")?;

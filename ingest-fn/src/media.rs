@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use crate::otlp;
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, shown};
 use crate::repeated::{distinct, values};
 
 /// How a body is cut into events.
@@ -58,7 +58,7 @@ pub(crate) fn content_type(headers: &HeaderMap, is_data: bool) -> Result<Content
     let given = values.join(&b", "[..]);
     let given = String::from_utf8_lossy(&given);
     let essence = essence(&given);
-    let unknown = || Rejection::MediaType { given: format!("`{}`", cut(&given)) };
+    let unknown = || Rejection::MediaType { given: format!("`{}`", shown(&given, 100)) };
     let media_type = match essence.split_once('/').ok_or_else(unknown)? {
         ("application", "cloudevents+json" | "cloudevents-batch+json") => MediaType::CloudEvents,
         // Other formats of CloudEvents, such as Avro.
@@ -73,7 +73,7 @@ pub(crate) fn content_type(headers: &HeaderMap, is_data: bool) -> Result<Content
     };
     let charset = match given.split(';').skip(1).find_map(charset) {
         None | Some("") => UTF_8,
-        Some(label) => encoding(label).ok_or_else(|| Rejection::Charset(cut(label)))?,
+        Some(label) => encoding(label).ok_or_else(|| Rejection::Charset(shown(label, 100)))?,
     };
     Ok(ContentType { media_type, charset })
 }
@@ -118,18 +118,13 @@ pub(crate) fn coding(headers: &HeaderMap) -> Result<Coding, Rejection> {
         "gzip" | "x-gzip" => Ok(Coding::Gzip),
         "deflate" => Ok(Coding::Deflate),
         "zstd" => Ok(Coding::Zstd),
-        _ => Err(Rejection::ContentEncoding { given: cut(&given) }),
+        _ => Err(Rejection::ContentEncoding { given: shown(&given, 100) }),
     }
 }
 
 fn charset(parameter: &str) -> Option<&str> {
     let (name, value) = parameter.split_once('=')?;
     name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
-}
-
-/// A header's value, escaped and shortened for an error.
-fn cut(value: &str) -> String {
-    value.chars().take(100).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl Api<'_> {
         responses.retain(|status, _| status != "422" && status != "408");
         for (status, response) in &mut responses {
             let headers = response_headers(status);
-            *response = answer("A `google.rpc.Status`, whose message begins with the code of the problem");
+            *response = answer("A `google.rpc.Status`; its message begins with the code of the problem");
             response["headers"].as_object_mut().expect("it is an object").extend(headers);
         }
         let accepted = answer(

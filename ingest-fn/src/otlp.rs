@@ -36,7 +36,7 @@ use self::copies::Copied;
 use crate::admit::{Admitted, RawRequest, trace};
 use crate::cut::{EventMaker, Form, RequestEvents};
 use crate::media::{ContentType, MediaType, coding};
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, shown};
 use crate::repeated::distinct;
 
 /// How a request is encoded, and so its answer.
@@ -74,8 +74,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Rejection> {
         b"application/json" => Ok(Encoding::Json),
         _ => {
             let given = String::from_utf8_lossy(&given);
-            let given = given.chars().take(100).flat_map(char::escape_debug).collect::<String>();
-            Err(Rejection::LogsMediaType { given: format!("`{given}`") })
+            Err(Rejection::LogsMediaType { given: format!("`{}`", shown(&given, 100)) })
         }
     }
 }

@@ -471,6 +471,11 @@ impl Rejection {
     }
 }
 
+/// What was sent, as an error shows it: escaped, and the first `most` characters, so that it does not flood a log.
+pub(crate) fn shown(sent: &str, most: usize) -> String {
+    sent.chars().take(most).flat_map(char::escape_debug).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use shared::client_object::ClientObject;

@@ -259,12 +259,19 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     let (config, has_reads) = (Arc::clone(&state.config), state.reads.is_some());
     // Written when it is first asked for: most processes never are, and a cold start is a client's time.
     let document = Arc::new(LazyLock::new(move || openapi::document(&config, has_reads)));
+    let accept = |protocol| {
+        post(
+            move |State(state): State<Arc<IngestState<S, O, Q, R>>>,
+                  Extension(request_id): Extension<RequestId>,
+                  request: Request| state.handle(protocol, None, request, request_id),
+        )
+    };
     let handlers = |route: Route| match route {
-        Route::Ingest => post(ingest),
-        Route::Events => post(ingest).get(list),
+        Route::Ingest => accept(Protocol::Own),
+        Route::Events => accept(Protocol::Own).get(list),
         Route::Event => get(read),
         Route::Webhook => post(webhook),
-        Route::Logs => post(logs),
+        Route::Logs => accept(Protocol::Otlp),
         Route::Health => {
             let (fingerprint, fault) = (fingerprint.clone(), fault.clone());
             get(move || ready(answer::health(&fingerprint, fault.find().as_ref())))
@@ -285,6 +292,7 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
         _ => routes.layer(from_fn_with_state(Arc::clone(&state.config), cors)),
     };
     let routes = routes.layer(from_fn_with_state(ids, stamp)).with_state(state);
+    // Where no route matches: once more, as the path was meant.
     let again = routes.clone().map_request(without_extra_slashes);
     routes.fallback_service(again)
 }
@@ -299,22 +307,6 @@ fn without_extra_slashes(mut request: Request) -> Request {
         *request.uri_mut() = uri;
     }
     request
-}
-
-async fn ingest<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
-    State(state): State<Arc<IngestState<S, O, Q, R>>>,
-    Extension(request_id): Extension<RequestId>,
-    request: Request,
-) -> Response {
-    state.handle(Protocol::Own, None, request, request_id).await
-}
-
-async fn logs<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
-    State(state): State<Arc<IngestState<S, O, Q, R>>>,
-    Extension(request_id): Extension<RequestId>,
-    request: Request,
-) -> Response {
-    state.handle(Protocol::Otlp, None, request, request_id).await
 }
 
 async fn webhook<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(

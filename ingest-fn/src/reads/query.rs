@@ -6,7 +6,7 @@ use shared::id::TenantId;
 use shared::time::Timestamp;
 
 use super::cursor::Cursor;
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, shown};
 
 /// Events of a page, if the request does not say how many; and at most.
 pub(crate) const LIMIT_DEFAULT: usize = 50;
@@ -35,7 +35,7 @@ impl ListRequest {
         let mut given: [Option<String>; 4] = Default::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let Some(known) = KNOWN.iter().position(|known| *known == name) else {
-                return Err(Rejection::ParameterUnknown { name: shown(&name), known: KNOWN.join(", ") });
+                return Err(Rejection::ParameterUnknown { name: shown(&name, 64), known: KNOWN.join(", ") });
             };
             if given[known].replace(value.into_owned()).is_some() {
                 return Err(Rejection::ParameterRepeated(KNOWN[known]));
@@ -44,17 +44,20 @@ impl ListRequest {
         let [limit, cursor, from, to] = given;
         let limit = match limit {
             None => LIMIT_DEFAULT,
-            Some(text) => limit_of(&text).ok_or_else(|| Rejection::LimitInvalid { given: shown(&text) })?,
+            Some(text) => {
+                limit_of(&text).ok_or_else(|| Rejection::LimitInvalid { given: shown(&text, 64) })?
+            }
         };
         // As they are given: without one of them, or within a millisecond, the page may have no events, and that is right.
         let order = from.as_deref().zip(to.as_deref()).and_then(|(from, to)| Timestamp::compare(from, to));
         if let (Some(Ordering::Equal | Ordering::Greater), Some(from), Some(to)) = (order, &from, &to) {
-            return Err(Rejection::ToNotAfterFrom { from: shown(from), to: shown(to) });
+            return Err(Rejection::ToNotAfterFrom { from: shown(from, 64), to: shown(to, 64) });
         }
-        let invalid_from = |text: &str| Rejection::FromInvalid { given: shown(text) };
+        let invalid_from = |text: &str| Rejection::FromInvalid { given: shown(text, 64) };
         let from = time(from, Timestamp::default(), invalid_from)?;
-        let to =
-            time(to, Timestamp::from_unix_ms(i64::MAX), |text| Rejection::ToInvalid { given: shown(text) })?;
+        let to = time(to, Timestamp::from_unix_ms(i64::MAX), |text| Rejection::ToInvalid {
+            given: shown(text, 64),
+        })?;
         let cursor = match cursor {
             None => None,
             Some(text) => Some(Cursor::read(&text, &tenant).ok_or(Rejection::CursorInvalid)?),
@@ -76,11 +79,6 @@ fn time(
 ) -> Result<Timestamp, Rejection> {
     let Some(text) = given else { return Ok(otherwise) };
     Timestamp::first_at(&text).ok_or_else(|| invalid(&text))
-}
-
-/// A parameter as an error shows it.
-fn shown(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Scheme {
     /// The header that names the message. It is signed only by the standard. Stripe's messages have their id in the body.
     pub(crate) fn id(self) -> Option<&'static str> {
         match self {
-            Self::Standard => Some("webhook-id"),
+            Self::Standard => Some(super::ID),
             Self::GitHub => Some("x-github-delivery"),
             Self::Shopify => Some("x-shopify-webhook-id"),
             Self::Stripe => None,

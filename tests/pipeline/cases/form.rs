@@ -5,7 +5,7 @@ use serde_json::Value;
 /// Stands for the form's own tenant in paths, headers, bodies and expected lines.
 const TENANT: &str = "TENANT";
 
-/// The page whose scripts may call the API.
+/// Scripts of this page may call the API.
 pub(super) const PAGE: &str = "https://page.example";
 
 pub(super) struct Row {

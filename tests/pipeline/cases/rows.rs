@@ -609,7 +609,7 @@ fn noise(_: &[u8]) -> Vec<u8> {
     (0..9_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect()
 }
 
-/// Of UTF-8, whose characters are all in it.
+/// From UTF-8, of characters that ISO-8859-1 has.
 fn latin1(bytes: &[u8]) -> Vec<u8> {
     let text = str::from_utf8(bytes).unwrap();
     text.chars().map(|letter| u8::try_from(letter).unwrap()).collect()
