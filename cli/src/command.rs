@@ -3,6 +3,7 @@
 mod accept;
 mod audit;
 mod cat;
+mod config;
 #[cfg(feature = "aws")]
 mod doctor;
 mod function;
@@ -55,6 +56,16 @@ pub(crate) enum Command {
     /// Example: tidegate audit --from 2026-11-21T00:00:00Z
     #[command(verbatim_doc_comment)]
     Audit(audit::AuditOptions),
+    /// Print the effective configuration, or check it
+    ///
+    /// Each value comes with its origin: default, the file, or a variable. It is
+    /// TOML. Secrets are not shown.
+    /// Exit code 0: every function would start with it. 1: an error, or several,
+    /// each with key, value and what is allowed.
+    ///
+    /// Example: tidegate config --check --config new.toml
+    #[command(verbatim_doc_comment)]
+    Config(config::ConfigOptions),
     /// Print one tenant's archived events as NDJSON
     ///
     /// Example: tidegate cat --tenant acme --from 2026-11-21T00:00:00Z
@@ -129,6 +140,7 @@ impl Command {
             Self::Mapping(options) => mapping::run(options).await,
             Self::Local(options) => local::run(options, adapters).await,
             Self::Cat(options) => cat::run(options).await,
+            Self::Config(options) => config::run(options).await,
             Self::Redrive(options) => redrive::run(options, adapters).await,
             Self::Replay(options) => replay::run(options, adapters).await,
             Self::Tail(options) => tail::run(options).await,

@@ -1,10 +1,11 @@
 //! Options that several commands have.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use operate::archive::Span;
 use shared::config::{Config, ConfigSource, Recipe};
+use shared::environment::CONFIG;
 use shared::time::Timestamp;
 
 /// The configuration.
@@ -17,7 +18,7 @@ pub(crate) struct ConfigOption {
 /// The configuration that is named, and no other.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct GivenConfig {
-    /// Configuration file [default: tidegate.toml, if it exists]
+    /// Configuration file [default: $TIDEGATE_CONFIG, else ./tidegate.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Built-in configuration instead of a file, such as robust-data-processor
@@ -36,10 +37,12 @@ impl GivenConfig {
 }
 
 impl ConfigOption {
+    /// Without an option, the functions' variable counts, as it does for them.
     pub(crate) fn source(&self) -> ConfigSource {
-        let here = Path::new("tidegate.toml");
+        let named = std::env::var_os(CONFIG).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let here = || Some(PathBuf::from("tidegate.toml")).filter(|file| file.exists());
         match self.given.source() {
-            ConfigSource::Defaults if here.exists() => ConfigSource::File(here.to_owned()),
+            ConfigSource::Defaults => named.or_else(here).map(ConfigSource::File).unwrap_or_default(),
             given => given,
         }
     }

@@ -1,14 +1,11 @@
 //! The environment variables that the deployment sets for the function, and the permissions of its role.
 
-use shared::environment::{Unset, named};
+use shared::environment::{self, Unset, named};
 use shared::format::key;
 use shared::permission::{On, Permission};
 
 /// The variables that name resources.
-pub const ENVIRONMENT: [&str; 3] = ["TIDEGATE_ITEMS_TABLE", "TIDEGATE_LEDGER_TABLE", "TIDEGATE_BUCKET"];
-
-/// The variable with the URL of the dispatch queue. It is set only where dispatch is on.
-pub const DISPATCH_QUEUE: &str = "TIDEGATE_DISPATCH_QUEUE";
+pub const ENVIRONMENT: [&str; 3] = [environment::ITEMS_TABLE, environment::LEDGER_TABLE, environment::BUCKET];
 
 /// What the role is allowed only where dispatch is on.
 pub const DISPATCH_PERMISSIONS: &[Permission] = &[

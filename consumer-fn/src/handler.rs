@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::event::streams::KinesisEventResponse;
-use shared::config::Config;
+use shared::config::{Config, ConfigError};
 use shared::time::Clock;
 
 use crate::batch::Batch;
@@ -21,8 +21,8 @@ use crate::quarantine;
 use crate::resolve::resolve;
 use crate::response::respond;
 use crate::texts;
+use crate::transform::Transform;
 use crate::transform::work::simulate;
-use crate::transform::{InvalidTransform, Transform};
 use shared::objects::ObjectStore;
 
 #[derive(Debug)]
@@ -38,15 +38,15 @@ pub struct Consumer<I, O, L, D = NoDispatch> {
 }
 
 impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
-    /// In `config`, `reads.enabled` is set: without it, items are written as if it were off. Fails if the configured
-    /// transform is invalid.
+    /// In `config`, `reads.enabled` is set: without it, items are written as if it were off. It does not fail
+    /// for a configuration that was read from a file.
     pub fn new(
         config: Arc<Config>,
         items: I,
         objects: O,
         ledger: L,
         clock: Clock,
-    ) -> Result<Self, InvalidTransform> {
+    ) -> Result<Self, ConfigError> {
         let transform = Transform::new(&config.transform)?;
         Ok(Self { config, transform, items, objects, ledger, dispatch: None, clock })
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use consumer_fn::dispatch::sqs::SqsDispatchQueue;
-use consumer_fn::environment::{DISPATCH_QUEUE, Environment};
+use consumer_fn::environment::Environment;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::{Consumer, lambda};
+use shared::environment::DISPATCH_QUEUE;
 use shared::objects::s3::{self, S3Objects};
 use shared::telemetry;
 use shared::time::Clock;
@@ -19,9 +20,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
-    let (mut config, metrics) = telemetry::start("consumer-fn").map_err(anyhow::Error::from_boxed)?;
+    let (config, metrics) = telemetry::start("consumer-fn").map_err(anyhow::Error::from_boxed)?;
 
-    config.reads.enabled = Some(config.reads_when_deployed()?);
     let names = Environment::read(|name| std::env::var(name).ok())?;
     let sdk = aws_config::load_from_env().await;
     let items = DynamoItems::new(&sdk, names.items_table);

@@ -3,37 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use shared::config::{self, TransformStep};
+use shared::config::{self, ConfigError, TransformStep};
 use shared::fields::Fields;
 
 use self::redact::Redactor;
 
 pub(crate) mod redact;
 pub(crate) mod work;
-
-/// Constants go into every item, together with the client's fields.
-const ENRICH_BYTES: usize = 10_000;
-
-/// A transform that cannot work.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum InvalidTransform {
-    /// A configured pattern is not a regular expression.
-    #[error(
-        "configuration: `transform.redact.patterns[{index}]` is `{pattern}`, allowed: a regular expression ({source})"
-    )]
-    Pattern {
-        /// The number of the pattern, from 0.
-        index: usize,
-        /// The pattern.
-        pattern: String,
-        source: regex::Error,
-    },
-    #[error("configuration: `transform.enrich` is {bytes} bytes of JSON, allowed: at most {ENRICH_BYTES}")]
-    Enrich {
-        /// How many there are.
-        bytes: usize,
-    },
-}
 
 /// The compiled steps.
 #[derive(Debug)]
@@ -47,11 +23,11 @@ enum Step {
 }
 
 impl Transform {
-    pub(crate) fn new(config: &config::Transform) -> Result<Self, InvalidTransform> {
+    pub(crate) fn new(config: &config::Transform) -> Result<Self, ConfigError> {
         let step = |step: &TransformStep| match step {
             TransformStep::Redact => Redactor::new(&config.redact).map(Step::Redact),
             TransformStep::Uppercase => Ok(Step::Uppercase),
-            TransformStep::Enrich => constants(&config.enrich).map(Step::Enrich),
+            TransformStep::Enrich => Ok(Step::Enrich(constants(&config.enrich))),
         };
         Ok(Self(config.steps.iter().map(step).collect::<Result<_, _>>()?))
     }
@@ -75,13 +51,9 @@ impl Transform {
     }
 }
 
-fn constants(
-    enrich: &BTreeMap<String, serde_json::Value>,
-) -> Result<BTreeMap<String, Box<RawValue>>, InvalidTransform> {
+fn constants(enrich: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, Box<RawValue>> {
     let json = |value| serde_json::value::to_raw_value(value).expect("a JSON value always serialises");
-    let constants: BTreeMap<_, _> = enrich.iter().map(|(name, value)| (name.clone(), json(value))).collect();
-    let bytes = Fields::empty().with_constants(&constants).as_json().len();
-    if bytes > ENRICH_BYTES { Err(InvalidTransform::Enrich { bytes }) } else { Ok(constants) }
+    enrich.iter().map(|(name, value)| (name.clone(), json(value))).collect()
 }
 
 #[cfg(test)]

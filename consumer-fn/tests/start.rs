@@ -25,6 +25,15 @@ fn a_configuration_that_is_refused_is_one_line_of_json_that_names_the_key() {
 }
 
 #[test]
+fn what_is_wrong_is_found_before_the_first_batch() {
+    check(&[("TIDEGATE__TRANSFORM__REDACT__PATTERNS", "[\"(\"]")], "transform.redact.patterns[0]");
+    check(&[("TIDEGATE__TELEMETRY__LOG_LEVEL", "loud")], "telemetry.log_level");
+    check(&[("TIDEGATE__DISPATCH__URL", "https://target:99999/")], "dispatch.url");
+    check(&[("TIDEGATE__READS__ENABLED", "true")], "reads.public");
+    check(&[("TIDEGATE__LIMITS__BATCH_BYTES", "2000000000")], "limits.batch_bytes");
+}
+
+#[test]
 fn a_variable_that_is_missing_is_one_line_of_json_that_names_it() {
     check(&[], "TIDEGATE_ITEMS_TABLE");
 }

@@ -1,20 +1,17 @@
 //! The environment variables that the deployment sets for the function, and the permissions of its role.
 
-use shared::environment::{Unset, named};
+use shared::environment::{self, Unset, named};
 use shared::format::key;
 use shared::permission::{On, Permission};
 
 /// The variables that name resources.
 pub const ENVIRONMENT: &[&str] = &[
-    "TIDEGATE_ITEMS_TABLE",
-    "TIDEGATE_RATE_TABLE",
-    "TIDEGATE_BUCKET",
-    "TIDEGATE_DISPATCH_QUEUE",
-    "TIDEGATE_DISPATCH_DEAD_LETTERS",
+    environment::ITEMS_TABLE,
+    environment::RATE_TABLE,
+    environment::BUCKET,
+    environment::DISPATCH_QUEUE,
+    environment::DISPATCH_DEAD_LETTERS,
 ];
-
-/// The variable with the ARN of the target's secret. It is set only if there is one.
-pub const SECRET_ARN: &str = "TIDEGATE_DISPATCH_SECRET_ARN";
 
 /// The permissions of the function's role. Lambda reads the queue under this role.
 pub const PERMISSIONS: &[Permission] = &[

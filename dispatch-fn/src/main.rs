@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use dispatch_fn::environment::{Environment, SECRET_ARN};
+use dispatch_fn::environment::Environment;
 use dispatch_fn::inbox::sqs::SqsInbox;
 use dispatch_fn::items::dynamodb::DynamoDispatchItems;
-use dispatch_fn::secret::{self, Secret};
+use dispatch_fn::secret::Secret;
 use dispatch_fn::slots::dynamodb::DynamoSlots;
 use dispatch_fn::target::http::HttpTarget;
 use dispatch_fn::{Dispatcher, Ports, lambda};
+use shared::environment::{DISPATCH_SECRET, DISPATCH_SECRET_ARN};
 use shared::objects::s3::{self, S3Objects};
 use shared::telemetry;
 use shared::time::Clock;
@@ -24,10 +25,12 @@ async fn run() -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let names = Environment::read(variable)?;
     let sdk = aws_config::load_from_env().await;
-    let (clock, file) = (Clock::system(), config.dispatch.secret_file.clone());
-    let secret = match variable(SECRET_ARN) {
+    let clock = Clock::system();
+    let secret = match variable(DISPATCH_SECRET_ARN) {
         Some(arn) => Secret::in_secrets_manager(&sdk, arn, clock.clone()),
-        None => Secret::local(variable(secret::VARIABLE), file, clock.clone()),
+        None => Secret::read_local(&config.dispatch, variable(DISPATCH_SECRET), clock.clone())
+            .await
+            .map_err(anyhow::Error::msg)?,
     };
     let ports = Ports {
         items: DynamoDispatchItems::new(&sdk, names.items_table),

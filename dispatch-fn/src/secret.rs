@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use http::HeaderValue;
+use shared::config::Dispatch;
+use shared::environment::DISPATCH_SECRET;
 use shared::time::{Clock, Timestamp};
 use tokio::sync::Mutex;
 
 #[cfg(feature = "aws")]
 mod secrets_manager;
-
-/// The variable that holds the secret, for runs without Secrets Manager.
-pub const VARIABLE: &str = "TIDEGATE_DISPATCH_SECRET";
 
 /// How long a secret is used before it is read again.
 const LIFETIME: Duration = Duration::from_mins(5);
@@ -39,17 +39,33 @@ impl Secret {
     }
 
     /// From the variable, else from the file.
-    pub fn local(variable: Option<String>, file: Option<PathBuf>, clock: Clock) -> Self {
+    pub(crate) fn local(variable: Option<String>, file: Option<PathBuf>, clock: Clock) -> Self {
         Self::new(clock, move || {
             let found = match (&variable, &file) {
                 (Some(secret), _) => Ok(secret.clone()),
                 (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
                     format!("the file `{}` with the secret cannot be read: {error}", file.display())
                 }),
-                (None, None) => Err(format!("no secret is given: set `dispatch.secret_file` or {VARIABLE}")),
+                (None, None) => {
+                    Err(format!("no secret is given: set `dispatch.secret_file` or {DISPATCH_SECRET}"))
+                }
             };
             Box::pin(std::future::ready(found.map(|secret| secret.trim().to_owned())))
         })
+    }
+
+    /// From variable or file. If a header needs it, it is read now: without it every call would fail.
+    pub async fn read_local(
+        config: &Dispatch,
+        variable: Option<String>,
+        clock: Clock,
+    ) -> Result<Self, String> {
+        let secret = Self::local(variable, config.secret_file.clone(), clock);
+        if config.needs_secret() {
+            let value = HeaderValue::try_from(secret.get().await?);
+            value.map_err(|_| "the secret has a character that is not allowed in a header".to_owned())?;
+        }
+        Ok(secret)
     }
 
     pub(crate) async fn get(&self) -> Result<String, String> {
@@ -123,5 +139,19 @@ mod tests {
             get(None, None).await.unwrap_err(),
             "no secret is given: set `dispatch.secret_file` or TIDEGATE_DISPATCH_SECRET"
         );
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_a_header_needs_is_missed_at_the_start() {
+        let read = async |header: &str, variable: Option<&str>| {
+            let config =
+                Dispatch { headers: [("A".to_owned(), header.to_owned())].into(), ..Dispatch::default() };
+            Secret::read_local(&config, variable.map(str::to_owned), Clock::system()).await.map(drop)
+        };
+        assert!(read("Bearer {secret}", None).await.unwrap_err().starts_with("no secret is given"));
+        let broken = read("Bearer {secret}", Some("a\u{1}b")).await.unwrap_err();
+        assert_eq!(broken, "the secret has a character that is not allowed in a header");
+        read("Bearer {secret}", Some("s")).await.unwrap();
+        read("constant", None).await.unwrap();
     }
 }

@@ -22,13 +22,14 @@ use crate::{IngestPorts, IngestState};
 /// `publish.claim_check_ms`; so a second attempt, on another connection, fits into it.
 const PUT_ATTEMPT: Duration = Duration::from_secs(3);
 
-/// The handlers' state on AWS. It reads the credentials, and opens the connection to the spill queue, since the first spilled
+/// The handlers' state on AWS, where `reads.enabled` is set. It reads the credentials, and opens the connection to the spill queue, since the first spilled
 /// request has no time for it. `variable` reads the environment.
 pub async fn state(
     config: Arc<Config>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> anyhow::Result<Arc<IngestState<KinesisStream, S3Objects, SqsQueue, DynamoReader>>> {
-    let reads = config.reads_when_deployed()?.then(|| ReadsEnvironment::read(&variable)).transpose()?;
+    let is_read = config.reads.enabled == Some(true);
+    let reads = is_read.then(|| ReadsEnvironment::read(&variable)).transpose()?;
     let names = Environment::read(&variable)?;
     let sdk = aws_config::load_from_env().await;
     let credentials = credentials(&sdk, &config, &variable).await?;

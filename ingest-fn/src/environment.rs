@@ -1,25 +1,25 @@
 //! The environment variables that the deployment sets for the functions, and the permissions of their roles.
 
 use shared::config::Config;
-use shared::environment::{Unset, named};
+use shared::environment::{self, Unset, named};
 use shared::format::key;
 use shared::permission::{On, Permission};
 
 /// The variables that name the ingest function's resources.
-pub const ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM", "TIDEGATE_BUCKET", "TIDEGATE_SPILL_QUEUE"];
+pub const ENVIRONMENT: &[&str] = &[environment::STREAM, environment::BUCKET, environment::SPILL_QUEUE];
 
 /// The variable that names the secret with the credentials. The deployment sets it where the configuration asks for
 /// credentials (`Auth::needs_credentials`).
-pub const CREDENTIALS_ENVIRONMENT: &[&str] = &["TIDEGATE_CREDENTIALS_SECRET"];
+pub const CREDENTIALS_ENVIRONMENT: &[&str] = &[environment::CREDENTIALS_SECRET];
 
 /// The variables that name what it reads, where events can be read back.
-pub const READS_ENVIRONMENT: &[&str] = &["TIDEGATE_ITEMS_TABLE", "TIDEGATE_LEDGER_TABLE"];
+pub const READS_ENVIRONMENT: &[&str] = &[environment::ITEMS_TABLE, environment::LEDGER_TABLE];
 
 /// The variable for the address that a server listens on, and its default.
-pub const LISTEN: (&str, &str) = ("TIDEGATE_LISTEN", "0.0.0.0:8080");
+pub const LISTEN: (&str, &str) = (environment::LISTEN, "0.0.0.0:8080");
 
 /// The variables that name the drain's resources.
-pub const DRAIN_ENVIRONMENT: &[&str] = &["TIDEGATE_STREAM"];
+pub const DRAIN_ENVIRONMENT: &[&str] = &[environment::STREAM];
 
 /// The permissions of the ingest function's role.
 pub const PERMISSIONS: &[Permission] = &[

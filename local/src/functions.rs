@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consumer_fn::Consumer;
-use dispatch_fn::secret::{self, Secret};
+use dispatch_fn::secret::Secret;
 use dispatch_fn::target::http::HttpTarget;
 use dispatch_fn::{Dispatcher, Ports};
 use ingest_fn::credentials::Credentials;
 use ingest_fn::drain::{self, Drain};
 use ingest_fn::{EventReader, IngestPorts, IngestState};
 use shared::config::{Config, ConfigSource};
+use shared::environment::DISPATCH_SECRET;
 use shared::id::Ids;
 use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
 use shared::time::Clock;
@@ -95,8 +96,7 @@ impl Function {
                 consumer_fn::lambda::serve(consumer.dispatching(queue), metrics).await
             }
             Self::Dispatch => {
-                let variable = std::env::var(secret::VARIABLE).ok();
-                let secret = Secret::local(variable, config.dispatch.secret_file.clone(), clock.clone());
+                let secret = target_secret(&config, &clock).await?;
                 let ports = Ports {
                     items: adapters.dispatched(EmbeddedItems(data.database()?)),
                     inbox: data.queue(LocalQueue::Dispatch, &clock)?,
@@ -109,6 +109,24 @@ impl Function {
         };
         served.map_err(anyhow::Error::from_boxed)
     }
+}
+
+/// Reads the files that the configuration names: what the pipeline needs of them, before it answers anything.
+pub async fn read_secrets(config: &Config, clock: &Clock) -> anyhow::Result<Credentials> {
+    if config.dispatch.enabled {
+        target_secret(config, clock).await?;
+    }
+    // Its text has that of its source, too.
+    Credentials::in_file(config, clock.clone())
+        .await
+        .map_err(|error| anyhow::anyhow!("configuration: {error}"))
+}
+
+async fn target_secret(config: &Config, clock: &Clock) -> anyhow::Result<Secret> {
+    let variable = std::env::var(DISPATCH_SECRET).ok();
+    Secret::read_local(&config.dispatch, variable, clock.clone())
+        .await
+        .map_err(|error| anyhow::anyhow!("configuration: dispatch: {error}"))
 }
 
 /// Ingest's reader, where events can be read back.

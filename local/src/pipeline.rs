@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::routing::get;
 pub use ingest_fn::Fault;
-use ingest_fn::credentials::Credentials;
 use ingest_fn::{IngestPorts, IngestState, drain, server};
 use shared::config::{Config, ConfigSource};
 use shared::id::Ids;
@@ -29,7 +28,7 @@ use crate::embedded::{
     StreamRows,
 };
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
-use crate::functions::{Function, reader};
+use crate::functions::{Function, read_secrets, reader};
 use crate::guard::{Guard, Guarded, uptime};
 use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
@@ -124,7 +123,7 @@ impl Pipeline {
         let lock = data.lock()?;
         let clock = Clock::system();
         data.claim(&clock, options.accept_clock).await?;
-        let credentials = Credentials::in_file(&options.config, clock.clone()).await?;
+        let credentials = read_secrets(&options.config, &clock).await?;
         let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
         let objects = data.objects()?;
         let queue = data.queue(LocalQueue::Spill, &clock)?;

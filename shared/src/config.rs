@@ -5,15 +5,22 @@
 
 mod check;
 mod constant;
+mod effective;
 mod load;
 mod locate;
+mod nearest;
 pub mod placeholder;
 mod recipe;
 mod sections;
+mod shape;
+mod transform;
 mod work;
 
-pub use load::{ConfigError, ConfigSource, load, load_here, parse};
-pub use locate::{VARIABLE, locate};
+pub use effective::{Effective, keys};
+pub(crate) use load::PREFIX;
+pub use load::{ConfigError, ConfigSource, load, parse};
+pub use locate::locate;
+pub(crate) use nearest::nearest;
 pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
     Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Dispatch, IdSources, Items, Limits, Otlp,

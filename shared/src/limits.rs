@@ -78,6 +78,10 @@ pub const DISPATCH_DAYS: u64 =
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>).
 pub const PROCESSOR_MB: u64 = 1_769;
 
+/// The same in bytes.
+#[expect(clippy::cast_possible_truncation, reason = "it fits 32 bits")]
+pub const PROCESSOR_BYTES: usize = PROCESSOR_MB as usize * 1024 * 1024;
+
 /// The time that the ingest function's time-out adds to a request's budgets, as it is deployed: to start, and to answer.
 pub const ANSWER: Duration = Duration::from_secs(4);
 
@@ -121,3 +125,23 @@ pub const TENANT_ID_BYTES: usize = 64;
 
 /// An event id's length in bytes. Percent-encoded it is at most 768, within a sort key's 1,024.
 pub const EVENT_ID_BYTES: usize = 256;
+
+/// The most configured patterns (`transform.redact.patterns`).
+pub const PATTERNS: usize = 50;
+
+/// The longest of them, in bytes. The parser needs some hundred bytes of memory for one of the pattern.
+pub const PATTERN_BYTES: usize = 10_000;
+
+/// The most memory that one of them may be compiled to: the default of the crate `regex`.
+pub const PATTERN_COMPILED_BYTES: usize = 10 * 1024 * 1024;
+
+/// The most memory that all of them together may be compiled to. A search takes up to 4 MB more for each: so they stay within a
+/// seventh of the consumer's memory.
+pub const PATTERNS_COMPILED_BYTES: usize = 32 * 1024 * 1024;
+
+/// The longest `transform.redact.replacement`, in bytes. A match of seven characters may become this.
+pub const REPLACEMENT_BYTES: usize = 64;
+
+/// The most JSON that `transform.enrich` adds to an event, or `dispatch.constants` to a call. Constants go into every item,
+/// together with the client's fields.
+pub const CONSTANTS_BYTES: usize = 10_000;

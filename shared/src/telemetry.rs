@@ -3,14 +3,18 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigSource};
+use crate::environment;
 use crate::metric::{Metric, NAMESPACE};
+
+/// The argument with which a function checks its configuration and ends.
+pub const CHECK: &str = "--check-config";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -34,11 +38,28 @@ pub fn init_logs(format: LogFormat, level: &str) {
     };
 }
 
-/// Starts a deployed function: reads the configuration, then sets up logs and metrics.
+/// Starts a deployed function: reads the configuration, then sets up logs and metrics. With the argument [`CHECK`] it only
+/// reads, and ends the process: the stack asks so, before it deploys, whether the function would start.
 pub fn start(function: &str) -> Result<(Config, EmbeddedMetrics), Box<dyn Error + Send + Sync>> {
-    let config = config::load_here(config::locate(|name| std::env::var(name).ok()).as_deref())?;
+    let file = config::locate(|name| std::env::var(name).ok());
+    let source = file.map_or(ConfigSource::Defaults, ConfigSource::File);
+    let read = source.load_here().and_then(Config::as_deployed);
+    if std::env::args().nth(1).as_deref() == Some(CHECK) {
+        // For a person, so not as a log line.
+        let wrong = read.map_err(|error| writeln!(io::stderr(), "{error}"));
+        std::process::exit(i32::from(wrong.is_err()));
+    }
+    let config = read?;
     init_logs(LogFormat::Json, &config.telemetry.log_level);
+    warn_of_unknown_variables();
     Ok((config, EmbeddedMetrics::install(function)?))
+}
+
+/// A variable with a typing error has no effect, and its value is missed somewhere else.
+pub fn warn_of_unknown_variables() {
+    for unknown in environment::unknown_here() {
+        tracing::warn!("{unknown}");
+    }
 }
 
 /// The exit code of a function's process. An error is logged as one JSON line at ERROR, also if it came before [`init_logs`].

@@ -12,6 +12,7 @@
 //! | `otlp` | log records of OpenTelemetry that are sent again |
 //! | `data_folder` | a data folder that is gone, replaced, full, or not of one piece |
 //! | `flood` | many requests at once, of several tenants |
+//! | `configuration` | configurations that cannot work, refused by every function |
 //! | `connections` | connections of strangers, and the memory of many bodies at once |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
@@ -37,6 +38,7 @@
 mod accept;
 mod audit;
 mod cases;
+mod configuration;
 mod connections;
 mod crash_matrix;
 mod credentials;

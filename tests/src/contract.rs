@@ -17,7 +17,7 @@ use shared::id::{EventId, TenantId};
 use shared::mapping::{Rules, STARTING_POSITION};
 use shared::metric::{Metric, NAMESPACE};
 use shared::permission::{On, Permission};
-use shared::{limits, partition};
+use shared::{environment, limits, partition};
 
 /// Where the contract is stored.
 pub fn file() -> PathBuf {
@@ -111,8 +111,8 @@ fn dispatch() -> Value {
         "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
         "urlVariable": Dispatch::URL_VARIABLE,
         "rateKey": dispatch_fn::slots::PARTITION_KEY,
-        "ofConsumer": more(of_consumer::DISPATCH_QUEUE, of_consumer::DISPATCH_PERMISSIONS),
-        "withSecret": more(of_dispatcher::SECRET_ARN, of_dispatcher::SECRET_PERMISSIONS),
+        "ofConsumer": more(environment::DISPATCH_QUEUE, of_consumer::DISPATCH_PERMISSIONS),
+        "withSecret": more(environment::DISPATCH_SECRET_ARN, of_dispatcher::SECRET_PERMISSIONS),
     })
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn run(options: DoctorOptions) -> anyhow::Result<ExitCode> {
     let sdk = aws::sdk(options.endpoint_url.as_deref()).await;
     let deployment = aws::doctor::read(&sdk, &options.stack).await?;
     // The function runs with the file and the overrides of its variables.
-    let fingerprint = source.load(deployment.ingest.variables.clone())?.fingerprint();
+    let fingerprint = source.read(deployment.ingest.variables.clone())?.as_deployed()?.config.fingerprint();
 
     let report = examine(&deployment, &config, &fingerprint);
     print(if options.json { serde_json::to_string_pretty(&report)? } else { report.to_string() })?;

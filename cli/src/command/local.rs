@@ -15,7 +15,7 @@ use local::pipeline::{DELIVERY, DISPATCH_VISIBILITY, Fault, Options, Pipeline, S
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
 use shared::config::{self, AuthMode, Config};
-use shared::telemetry::{LogFormat, init_logs};
+use shared::telemetry::{LogFormat, init_logs, warn_of_unknown_variables};
 
 use crate::options::ConfigOption;
 use crate::terminal::{Stop, print};
@@ -66,6 +66,7 @@ pub(crate) struct LocalOptions {
 pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
     let config = options.config.load()?;
     init_logs(LogFormat::Text, &config.telemetry.log_level);
+    warn_of_unknown_variables();
     let data = DataFolder::open(&options.data)?;
     if options.reset {
         let _lock = data.lock()?;

@@ -8,11 +8,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use regex::Regex;
-use shared::config::{self, RedactKind};
+use shared::config::{self, ConfigError, RedactKind};
 
 use self::phone::Phones;
 use self::spelling::Spelling;
-use super::InvalidTransform;
 
 mod card;
 mod email;
@@ -35,17 +34,10 @@ pub(crate) struct Redactor {
 
 impl Redactor {
     /// Compiles the rules.
-    pub(crate) fn new(config: &config::Redact) -> Result<Self, InvalidTransform> {
-        let compile = |(index, pattern): (usize, &String)| {
-            Regex::new(pattern).map_err(|source| InvalidTransform::Pattern {
-                index,
-                pattern: pattern.clone(),
-                source,
-            })
-        };
+    pub(crate) fn new(config: &config::Redact) -> Result<Self, ConfigError> {
         let has = |kind| config.kinds.contains(&kind);
         Ok(Self {
-            custom: config.patterns.iter().enumerate().map(compile).collect::<Result<_, _>>()?,
+            custom: config.compiled()?,
             has_emails: has(RedactKind::Email),
             has_cards: has(RedactKind::Card),
             phones: has(RedactKind::Phone).then(Phones::new),

@@ -32,8 +32,6 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// GraphQL over HTTP: the second is what servers without the first type answer.
 const ACCEPTED: &str = "application/graphql-response+json, application/json;q=0.9";
 
-const SECRET: &str = "{secret}";
-
 #[derive(Debug)]
 pub struct HttpTarget {
     host: String,
@@ -151,9 +149,12 @@ impl HttpTarget {
             .header(ACCEPT, ACCEPTED)
             .header(IDEMPOTENCY_KEY, &call.idempotency_key);
         for (name, value) in &self.headers {
-            let is_secret = value.contains(SECRET);
-            let value =
-                if is_secret { value.replace(SECRET, &self.secret.get().await?) } else { value.clone() };
+            let is_secret = value.contains(Dispatch::SECRET);
+            let value = if is_secret {
+                value.replace(Dispatch::SECRET, &self.secret.get().await?)
+            } else {
+                value.clone()
+            };
             let value = HeaderValue::try_from(value);
             let mut value =
                 value.map_err(|_| format!("the header `{name}` has a character that is not allowed"))?;

@@ -30,6 +30,32 @@ fn a_configuration_that_is_refused_is_one_line_of_json_that_names_the_key() {
 }
 
 #[test]
+fn what_only_another_function_uses_is_found_before_the_first_request() {
+    check(&[("TIDEGATE__TRANSFORM__REDACT__PATTERNS", "[\"(\"]")], "transform.redact.patterns[0]");
+    check(&[("TIDEGATE__TELEMETRY__LOG_LEVEL", "loud")], "telemetry.log_level");
+    check(&[("TIDEGATE__DISPATCH__URL", "https://target:99999/")], "dispatch.url");
+    check(&[("TIDEGATE__READS__ENABLED", "true")], "reads.public");
+    check(&[("TIDEGATE__LIMITS__BATCH_BYTES", "2000000000")], "limits.batch_bytes");
+}
+
+#[test]
+fn a_function_says_whether_it_would_start_with_a_configuration() {
+    for binary in BINARIES {
+        let asked = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().copied();
+            Command::new(binary).arg("--check-config").env_clear().envs(variables).output().unwrap()
+        };
+        let good = asked(&[("TIDEGATE__TIERS__DEFAULT", "free")]);
+        assert_eq!((good.status.code(), &good.stderr[..]), (Some(0), &b""[..]), "{binary}");
+        let bad = asked(&[("TIDEGATE__TIERS__DEFAULT", "gold"), ("TIDEGATE__TELEMETRY__LOG_LEVEL", "loud")]);
+        assert_eq!(bad.status.code(), Some(1), "{binary}");
+        let told = String::from_utf8(bad.stderr).unwrap();
+        assert!(told.starts_with("configuration: `tiers.default` is `gold`"), "{told}");
+        assert!(told.contains("\nconfiguration: `telemetry.log_level` is `loud`"), "{told}");
+    }
+}
+
+#[test]
 fn a_variable_that_is_missing_is_one_line_of_json_that_names_it() {
     check(&[], "TIDEGATE_STREAM");
 }

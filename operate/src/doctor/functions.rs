@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use shared::config::{Config, VARIABLE};
+use shared::config::Config;
+use shared::environment;
 
 use super::facts::{DeployedFunction, DeployedStack};
 use super::report::{DoctorReport, option};
@@ -41,7 +42,7 @@ pub(super) fn check(
     if let Some(dispatch) = &deployment.dispatch {
         let (names, time) = (dispatch_fn::environment::ENVIRONMENT, dispatch_fn::TIMEOUT);
         function(deployment, &dispatch.function, names, 0, time, report);
-        let names = [consumer_fn::environment::DISPATCH_QUEUE];
+        let names = [environment::DISPATCH_QUEUE];
         function(deployment, consumer, &names, 0, Duration::ZERO, report);
     }
     together(deployment, report);
@@ -97,14 +98,14 @@ fn function(
 fn resource<'a>(deployment: &'a DeployedStack, variable: &str) -> Option<&'a str> {
     let name = |arn: &'a str| arn.rsplit('/').next();
     match variable {
-        "TIDEGATE_STREAM" => name(&deployment.stream.arn),
-        "TIDEGATE_ITEMS_TABLE" => name(&deployment.items.arn),
-        "TIDEGATE_LEDGER_TABLE" => name(&deployment.ledger.arn),
-        "TIDEGATE_BUCKET" => Some(&deployment.bucket.name),
-        "TIDEGATE_SPILL_QUEUE" => Some(&deployment.spill.url),
-        "TIDEGATE_DISPATCH_QUEUE" => Some(&deployment.dispatch.as_ref()?.queue.url),
-        "TIDEGATE_DISPATCH_DEAD_LETTERS" => Some(&deployment.dispatch.as_ref()?.dead_letters.url),
-        "TIDEGATE_RATE_TABLE" => name(&deployment.dispatch.as_ref()?.rate.arn),
+        environment::STREAM => name(&deployment.stream.arn),
+        environment::ITEMS_TABLE => name(&deployment.items.arn),
+        environment::LEDGER_TABLE => name(&deployment.ledger.arn),
+        environment::BUCKET => Some(&deployment.bucket.name),
+        environment::SPILL_QUEUE => Some(&deployment.spill.url),
+        environment::DISPATCH_QUEUE => Some(&deployment.dispatch.as_ref()?.queue.url),
+        environment::DISPATCH_DEAD_LETTERS => Some(&deployment.dispatch.as_ref()?.dead_letters.url),
+        environment::RATE_TABLE => name(&deployment.dispatch.as_ref()?.rate.arn),
         _ => None,
     }
 }
@@ -113,8 +114,10 @@ fn resource<'a>(deployment: &'a DeployedStack, variable: &str) -> Option<&'a str
 fn together(deployment: &DeployedStack, report: &mut DoctorReport) {
     let DeployedStack { ingest, consumer, drain, .. } = deployment;
     let overrides = |function: &DeployedFunction| {
-        let set =
-            function.variables.iter().filter(|(name, _)| name.starts_with(OVERRIDE) || *name == VARIABLE);
+        let set = function
+            .variables
+            .iter()
+            .filter(|(name, _)| name.starts_with(OVERRIDE) || *name == environment::CONFIG);
         let set: Vec<_> = set.map(|(name, value)| format!("{name}={value}")).collect();
         if set.is_empty() { "none".to_owned() } else { set.join(" ") }
     };

@@ -17,7 +17,7 @@ pub(super) fn check(deployment: &DeployedStack, config: &Config, reads: bool, re
     if let Some(DeployedDispatch { function, .. }) = dispatch {
         of_consumer.extend(consumer_fn::environment::DISPATCH_PERMISSIONS);
         let mut of_dispatcher = dispatch_fn::environment::PERMISSIONS.to_vec();
-        if function.variables.contains_key(dispatch_fn::environment::SECRET_ARN) {
+        if function.variables.contains_key(shared::environment::DISPATCH_SECRET_ARN) {
             of_dispatcher.extend(dispatch_fn::environment::SECRET_PERMISSIONS);
         }
         role(deployment, function, &of_dispatcher, report);
@@ -87,7 +87,7 @@ fn arn(deployment: &DeployedStack, function: &DeployedFunction, on: On) -> Strin
         On::Rate => dispatch(|dispatch| &dispatch.rate.arn),
         // A secret of the operator's: any that the variable names.
         On::TargetSecret => {
-            function.variables.get(dispatch_fn::environment::SECRET_ARN).cloned().unwrap_or_default()
+            function.variables.get(shared::environment::DISPATCH_SECRET_ARN).cloned().unwrap_or_default()
         }
         // Secrets Manager adds six characters to a secret's name. Its variable has the whole ARN.
         On::Credentials => {

@@ -606,10 +606,10 @@ fn with_dispatch() -> (DeployedStack, shared::config::Config) {
     let mut stack = as_deployed();
     let permissions = [consumer_fn::environment::PERMISSIONS, consumer_fn::environment::DISPATCH_PERMISSIONS];
     let mut variables = consumer_fn::environment::ENVIRONMENT.to_vec();
-    variables.push(consumer_fn::environment::DISPATCH_QUEUE);
+    variables.push(shared::environment::DISPATCH_QUEUE);
     stack.consumer = function("consumer", 1_769, 60, &variables, &permissions.concat());
     let mut variables = dispatcher::ENVIRONMENT.to_vec();
-    variables.push(dispatcher::SECRET_ARN);
+    variables.push(shared::environment::DISPATCH_SECRET_ARN);
     let permissions = [dispatcher::PERMISSIONS, dispatcher::SECRET_PERMISSIONS].concat();
     let redrive = RedrivePolicy { target: arn("sqs", "dispatch-dead"), receives: 1_000 };
     stack.dispatch = Some(DeployedDispatch {

@@ -1,155 +1,224 @@
-//! The bounds of the configuration's values.
+//! The bounds of the configuration's values. All that a function would refuse or fail on later is refused here, by every
+//! function, also where the function itself does not use the value.
 
 use std::fmt::Display;
 
+use http::HeaderName;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-use super::{Auth, Config, ConfigError, Consumer, Dispatch, IdSources, Quota, placeholder};
+use super::{Auth, Config, ConfigError, Consumer, IdSources, Quota};
 use crate::client_object::is_taken;
 use crate::limits;
+
+mod dispatch;
+mod transform;
 
 /// The most of a rate or a burst. Up to here a rate is exact to a few percent: the limiter counts in nanoseconds.
 const QUOTA: u32 = 100_000_000;
 
+/// What is wrong, in the order of the sections.
+#[derive(Debug, Default)]
+struct Problems(Vec<ConfigError>);
+
+impl Problems {
+    fn refuse(&mut self, key: &str, value: impl Display, allowed: impl Into<String>) {
+        self.0.push(ConfigError::value(key, value, allowed));
+    }
+
+    fn within<T: Copy + PartialOrd + Display>(&mut self, key: &str, value: T, least: T, most: T) {
+        if !(least..=most).contains(&value) {
+            self.refuse(key, value, format!("{least} to {most}"));
+        }
+    }
+}
+
 impl Config {
+    /// Every problem that there is, not the first only.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let tiers = &self.tiers;
-        if tiers.allowed.is_empty() {
-            return Err(ConfigError::value("tiers.allowed", "[]", "at least one tier"));
-        }
-        if let Some(tier) = tiers.default.as_ref().filter(|tier| !tiers.allowed.contains(tier)) {
-            let allowed = format!("one of tiers.allowed: {}", tiers.listed());
-            return Err(ConfigError::value("tiers.default", tier, allowed));
-        }
-
-        for (tenant, keys) in &self.tenants.spread {
-            within(&format!("tenants.spread.{tenant}"), *keys, 2, 1_000)?;
-        }
-
-        self.ids.check(&self.auth)?;
-
-        let auth = &self.auth;
-        within("auth.refresh_seconds", auth.refresh_seconds, 1, 86_400)?;
-        within("auth.tolerance_seconds", auth.tolerance_seconds, 1, 86_400)?;
-        if let Some(name) = &auth.origin_header
-            && !is_header_name(name)
-        {
-            return Err(ConfigError::value("auth.origin_header", name, "the name of a header"));
-        }
-        self.check_quotas()?;
-
-        for origin in &self.cors.origins {
-            if origin != "*" && !is_origin(origin) {
-                return Err(ConfigError::value(
-                    "cors.origins",
-                    origin,
-                    "`*`, or scheme, host and port such as https://app.example.com, in lower case",
-                ));
-            }
-        }
-
-        let caps = &self.limits;
-        within("limits.body_bytes", caps.body_bytes, 1, limits::BODY_BYTES)?;
-        within("limits.batch_events", caps.batch_events, 1, 10_000)?;
-        within("limits.inflate_ratio", caps.inflate_ratio, 2, 1_000_000)?;
-        let two_bodies = 2 * caps.body_bytes;
-        within("limits.bodies_in_memory_bytes", caps.bodies_in_memory_bytes, two_bodies, 1 << 40)?;
-        within("limits.body_timeout_ms", caps.body_timeout_ms, 100, 900_000)?;
-        within("limits.batch_bytes", caps.batch_bytes, limits::RECORD_INFLATED_BYTES, 1 << 40)?;
-        let largest_line = 6 * caps.body_bytes + limits::LINE_BYTES_BESIDES_TEXT;
-        within("limits.claim_check_bytes", caps.claim_check_bytes, largest_line, 1 << 40)?;
-
-        let server = &self.server;
-        if let Some(connections) = server.connections {
-            within("server.connections", connections, 1, 1_000_000)?;
-        }
-        within("server.head_timeout_ms", server.head_timeout_ms, 100, 900_000)?;
-        within("server.idle_timeout_ms", server.idle_timeout_ms, 100, 900_000)?;
-
-        let publish = &self.publish;
-        within("publish.budget_ms", publish.budget_ms, 10, 60_000)?;
-        within("publish.attempt_ms", publish.attempt_ms, 5, publish.budget_ms)?;
-        within("publish.spill_ms", publish.spill_ms, 10, 60_000)?;
-        within("publish.claim_check_ms", publish.claim_check_ms, 100, 300_000)?;
-        // At least, since heads have a few kilobytes. At most: Kinesis's default, and the local stream's limit.
-        within("publish.record_bytes", publish.record_bytes, 65_536, limits::RECORD_BYTES)?;
-
-        let timeout = self.consumer.timeout_seconds;
-        within("consumer.timeout_seconds", timeout, Consumer::SHORTEST_TIMEOUT, Consumer::LONGEST_TIMEOUT)?;
-
-        let transform = &self.transform;
-        // At most what leaves one character: otherwise every text would be refused.
-        let most = self.consumer.longest_work().as_secs_f64();
-        if !(0.0..=most).contains(&transform.simulate_work) {
-            let allowed = format!("0 to {most}, with `consumer.timeout_seconds` at {timeout}");
-            return Err(ConfigError::value("transform.simulate_work", transform.simulate_work, allowed));
-        }
-        for (index, step) in transform.steps.iter().enumerate() {
-            if transform.steps[..index].contains(step) {
-                return Err(ConfigError::value("transform.steps", format!("{step:?}"), "each step once"));
-            }
-        }
-
-        within("archive.object_bytes", self.archive.object_bytes, 1_000_000, limits::OBJECT_BYTES)?;
-        within("archive.compression_level", self.archive.compression_level, 1, 12)?;
-
+        let mut problems = Problems::default();
+        self.check_requests(&mut problems);
+        self.check_sizes(&mut problems);
+        self.transform.check(&self.consumer, &mut problems);
+        problems.within("archive.object_bytes", self.archive.object_bytes, 1_000_000, limits::OBJECT_BYTES);
+        problems.within("archive.compression_level", self.archive.compression_level, 1, 12);
         for (tier, days) in &self.items.days_to_live {
             // Events are deduplicated by their items, so an item lives longer than its event may be delivered.
             // Where dispatch is on, also than its dead letter: an event without an item is not sent.
             let least = if self.dispatch.enabled { limits::DISPATCH_DAYS } else { limits::DELIVERY_DAYS };
-            within(&format!("items.days_to_live.{tier}"), u64::from(*days), least, 36_500)?;
+            problems.within(&format!("items.days_to_live.{tier}"), u64::from(*days), least, 36_500);
         }
-
-        self.dispatch.check()?;
-
-        // At start-up, the log subscriber would ignore the directives that it cannot parse, and log less.
+        self.dispatch.check(&mut problems);
         let level = &self.telemetry.log_level;
-        let allowed =
-            "a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug";
-        let parsed = EnvFilter::try_new(level.to_lowercase());
-        parsed.map(drop).map_err(|_| ConfigError::value("telemetry.log_level", level, allowed))
+        if !is_log_filter(level) {
+            let allowed =
+                "a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug";
+            problems.refuse("telemetry.log_level", level, allowed);
+        }
+        ConfigError::all(problems.0)
     }
 
-    fn check_quotas(&self) -> Result<(), ConfigError> {
+    /// Who may send what.
+    fn check_requests(&self, problems: &mut Problems) {
+        let tiers = &self.tiers;
+        if tiers.allowed.is_empty() {
+            problems.refuse("tiers.allowed", "[]", "at least one tier");
+        }
+        for (index, tier) in tiers.allowed.iter().enumerate() {
+            if tiers.allowed[..index].contains(tier) {
+                problems.refuse("tiers.allowed", tier, "each tier once");
+            }
+        }
+        if let Some(tier) = tiers.default.as_ref().filter(|tier| !tiers.allowed.contains(tier)) {
+            problems.refuse("tiers.default", tier, format!("one of tiers.allowed: {}", tiers.listed()));
+        }
+        for (tenant, keys) in &self.tenants.spread {
+            problems.within(&format!("tenants.spread.{tenant}"), *keys, 2, 1_000);
+        }
+        self.ids.check(&self.auth, problems);
+
+        let auth = &self.auth;
+        problems.within("auth.refresh_seconds", auth.refresh_seconds, 1, 86_400);
+        problems.within("auth.tolerance_seconds", auth.tolerance_seconds, 1, 86_400);
+        if let Some(name) = &auth.origin_header
+            && (!is_header_name(name) || names(&SPOKEN_FOR, name))
+        {
+            let allowed = format!("the name of a header, but not {}", SPOKEN_FOR.join(", "));
+            problems.refuse("auth.origin_header", name, allowed);
+        }
+        if auth.credentials_file.as_deref() == Some("") {
+            problems.refuse("auth.credentials_file", "", "the path of a file");
+        }
+        self.check_quotas(problems);
+        for origin in &self.cors.origins {
+            if origin != "*" && !is_origin(origin) {
+                let allowed = "`*`, or scheme, host and port such as https://app.example.com, in lower case";
+                problems.refuse("cors.origins", origin, allowed);
+            }
+        }
+    }
+
+    /// Bounds of size and time, each within what the others leave.
+    fn check_sizes(&self, problems: &mut Problems) {
+        let caps = &self.limits;
+        problems.within("limits.body_bytes", caps.body_bytes, 1, limits::BODY_BYTES);
+        problems.within("limits.batch_events", caps.batch_events, 1, 10_000);
+        problems.within("limits.inflate_ratio", caps.inflate_ratio, 2, 1_000_000);
+        // A body that is too large is one problem, not three.
+        let body = caps.body_bytes.min(limits::BODY_BYTES);
+        problems.within("limits.bodies_in_memory_bytes", caps.bodies_in_memory_bytes, 2 * body, 1 << 40);
+        problems.within("limits.body_timeout_ms", caps.body_timeout_ms, 100, 900_000);
+        problems.within("limits.batch_bytes", caps.batch_bytes, limits::RECORD_INFLATED_BYTES, 1 << 40);
+        let largest_line = 6 * body + limits::LINE_BYTES_BESIDES_TEXT;
+        problems.within("limits.claim_check_bytes", caps.claim_check_bytes, largest_line, 1 << 40);
+
+        let server = &self.server;
+        if let Some(connections) = server.connections {
+            problems.within("server.connections", connections, 1, 1_000_000);
+        }
+        problems.within("server.head_timeout_ms", server.head_timeout_ms, 100, 900_000);
+        problems.within("server.idle_timeout_ms", server.idle_timeout_ms, 100, 900_000);
+
+        let publish = &self.publish;
+        problems.within("publish.budget_ms", publish.budget_ms, 10, 60_000);
+        problems.within("publish.attempt_ms", publish.attempt_ms, 5, publish.budget_ms.clamp(10, 60_000));
+        problems.within("publish.spill_ms", publish.spill_ms, 10, 60_000);
+        problems.within("publish.claim_check_ms", publish.claim_check_ms, 100, 300_000);
+        // At least, since heads have a few kilobytes. At most: Kinesis's default, and the local stream's limit.
+        problems.within("publish.record_bytes", publish.record_bytes, 65_536, limits::RECORD_BYTES);
+
+        let timeout = self.consumer.timeout_seconds;
+        let [least, most] = [Consumer::SHORTEST_TIMEOUT, Consumer::LONGEST_TIMEOUT];
+        problems.within("consumer.timeout_seconds", timeout, least, most);
+    }
+
+    fn check_quotas(&self, problems: &mut Problems) {
         let tiers = &self.tiers;
         for (tier, quota) in &self.quotas.tiers {
             if !tiers.allowed.contains(tier) {
-                let allowed = format!("one of tiers.allowed: {}", tiers.listed());
-                return Err(ConfigError::value("quotas.tiers", tier, allowed));
+                problems.refuse("quotas.tiers", tier, format!("one of tiers.allowed: {}", tiers.listed()));
             }
-            self.check_quota(&format!("quotas.tiers.{tier}"), quota)?;
+            self.check_quota(&format!("quotas.tiers.{tier}"), quota, problems);
         }
         for (tenant, quota) in &self.quotas.tenants {
-            self.check_quota(&format!("quotas.tenants.{tenant}"), quota)?;
+            self.check_quota(&format!("quotas.tenants.{tenant}"), quota, problems);
         }
-        Ok(())
     }
 
-    fn check_quota(&self, name: &str, quota: &Quota) -> Result<(), ConfigError> {
+    fn check_quota(&self, name: &str, quota: &Quota, problems: &mut Problems) {
         let Quota { requests_per_second, requests_burst, bytes_per_second, bytes_burst } = *quota;
         // A body larger than the burst could never be accepted.
-        let body = u32::try_from(self.limits.body_bytes).unwrap_or(u32::MAX);
+        let body = u32::try_from(self.limits.body_bytes.min(limits::BODY_BYTES)).unwrap_or(u32::MAX);
         for (unit, rate, burst, least) in [
             ("requests", requests_per_second, requests_burst, 1),
             ("bytes", bytes_per_second, bytes_burst, body),
         ] {
             if let Some(rate) = rate {
-                within(&format!("{name}.{unit}_per_second"), rate, 1, QUOTA)?;
+                problems.within(&format!("{name}.{unit}_per_second"), rate, 1, QUOTA);
             }
+            let key = format!("{name}.{unit}_burst");
             match (burst, rate) {
                 (Some(burst), None) => {
-                    let allowed = format!("only with {name}.{unit}_per_second");
-                    return Err(ConfigError::value(&format!("{name}.{unit}_burst"), burst, allowed));
+                    problems.refuse(&key, burst, format!("only with {name}.{unit}_per_second"));
                 }
-                (Some(burst), Some(_)) => within(&format!("{name}.{unit}_burst"), burst, least, QUOTA)?,
+                (Some(burst), Some(_)) => problems.within(&key, burst, least, QUOTA),
                 (None, _) => {}
             }
         }
-        Ok(())
     }
 }
 
-/// The characters of RFC 9110. Headers are compared without regard to case.
+impl IdSources {
+    fn check(&self, auth: &Auth, problems: &mut Problems) {
+        for (index, name) in self.headers.iter().enumerate() {
+            // An id is stored and answered, so none of these may become one.
+            let is_secret = names(&SECRETS, name)
+                || auth.origin_header.as_ref().is_some_and(|secret| secret.eq_ignore_ascii_case(name));
+            if !is_header_name(name) || is_secret {
+                let allowed = format!("names of headers, but not {}", SECRETS.join(", "));
+                problems.refuse("ids.headers", name, allowed);
+            }
+            if self.headers[..index].iter().any(|other| other.eq_ignore_ascii_case(name)) {
+                problems.refuse("ids.headers", name, "each header once");
+            }
+        }
+        for (index, name) in self.members.iter().enumerate() {
+            if name.is_empty() || is_taken(name) {
+                let allowed = "names of members that are not tenant, text or time (docs/http-api.md#members-of-an-object)";
+                problems.refuse("ids.members", name, allowed);
+            }
+            if self.members[..index].contains(name) {
+                problems.refuse("ids.members", name, "each member once");
+            }
+        }
+    }
+}
+
+/// The headers that carry secrets.
+const SECRETS: [&str; 4] = ["Authorization", "X-Api-Key", "Cookie", "webhook-signature"];
+
+/// Headers with a meaning of their own. A request could not also carry a gateway's secret in one of them.
+const SPOKEN_FOR: [&str; 9] = [
+    "Authorization",
+    "X-Api-Key",
+    "webhook-signature",
+    "X-Tenant-ID",
+    "X-Customer-Tier",
+    "Content-Type",
+    "Content-Length",
+    "Content-Encoding",
+    "Host",
+];
+
+/// Headers are compared without regard to case.
+fn names(headers: &[&str], name: &str) -> bool {
+    headers.iter().any(|header| header.eq_ignore_ascii_case(name))
+}
+
+fn is_header_name(name: &str) -> bool {
+    HeaderName::try_from(name).is_ok()
+}
+
 /// Whether a browser writes an origin like this: without a path, not even a slash.
 fn is_origin(origin: &str) -> bool {
     let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
@@ -158,94 +227,13 @@ fn is_origin(origin: &str) -> bool {
     host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_allowed))
 }
 
-fn is_header_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(allowed)
-}
-
-impl IdSources {
-    fn check(&self, auth: &Auth) -> Result<(), ConfigError> {
-        for (index, name) in self.headers.iter().enumerate() {
-            // An id is stored and answered, so none of these may become one.
-            let mut secrets = SECRETS.into_iter().chain(auth.origin_header.as_deref());
-            let is_secret = secrets.any(|secret| secret.eq_ignore_ascii_case(name));
-            if !is_header_name(name) || is_secret {
-                let allowed = format!("names of headers, but not {}", SECRETS.join(", "));
-                return Err(ConfigError::value("ids.headers", name, allowed));
-            }
-            if self.headers[..index].iter().any(|other| other.eq_ignore_ascii_case(name)) {
-                return Err(ConfigError::value("ids.headers", name, "each header once"));
-            }
-        }
-        for (index, name) in self.members.iter().enumerate() {
-            if name.is_empty() || is_taken(name) {
-                let allowed = "names of members that are not tenant, text or time (docs/http-api.md#members-of-an-object)";
-                return Err(ConfigError::value("ids.members", name, allowed));
-            }
-            if self.members[..index].contains(name) {
-                return Err(ConfigError::value("ids.members", name, "each member once"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The headers that carry secrets.
-const SECRETS: [&str; 4] = ["Authorization", "X-Api-Key", "Cookie", "webhook-signature"];
-
-impl Dispatch {
-    /// Also where dispatch is off, so that a mistake does not wait until it is turned on.
-    fn check(&self) -> Result<(), ConfigError> {
-        let host = ["https://", "http://"].iter().find_map(|scheme| self.url.strip_prefix(scheme));
-        let is_url = host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', ':', '?']))
-            && self.url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if !is_url && (self.enabled || !self.url.is_empty()) {
-            let allowed = "a URL such as `https://target.example.com/graphql`";
-            return Err(ConfigError::value("dispatch.url", &self.url, allowed));
-        }
-        if self.document.trim().is_empty() {
-            return Err(ConfigError::value("dispatch.document", &self.document, "a GraphQL mutation"));
-        }
-        for (name, value) in &self.variables {
-            if let Some(unknown) = placeholder::unknown(value) {
-                let (key, allowed) = (format!("dispatch.variables.{name}"), placeholder::ALLOWED);
-                return Err(ConfigError::value(&key, unknown, allowed));
-            }
-        }
-        for (name, value) in &self.headers {
-            let is_name = !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte));
-            if !is_name || OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
-                let allowed = format!("names of headers, but not {}", OURS.join(", "));
-                return Err(ConfigError::value("dispatch.headers", name, allowed));
-            }
-            if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-                return Err(ConfigError::value(
-                    &format!("dispatch.headers.{name}"),
-                    value,
-                    "printable ASCII",
-                ));
-            }
-        }
-        within("dispatch.rate_per_second", self.rate_per_second, 0.001, 500.0)?;
-        within("dispatch.guard_ms", self.guard_ms, 20, 10_000)?;
-        within("dispatch.connect_timeout_ms", self.connect_timeout_ms, 50, 10_000)?;
-        within("dispatch.timeout_ms", self.timeout_ms, 50, 30_000)?;
-        within("dispatch.max_attempts", self.max_attempts, 1, 1_000)?;
-        within("dispatch.backoff_ms", self.backoff_ms, 10, self.backoff_most_ms)?;
-        within("dispatch.backoff_most_ms", self.backoff_most_ms, 10, limits::VISIBILITY.as_secs() * 1_000)
-    }
-}
-
-/// The headers of a call that the dispatcher sets.
-const OURS: [&str; 6] = ["Host", "Content-Type", "Content-Length", "Accept", "Idempotency-Key", "Connection"];
-
-fn within<T: Copy + PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Result<(), ConfigError> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(ConfigError::value(key, value, format!("{least} to {most}")))
-    }
+/// Whether the log subscriber takes it, and it says a level for everything. `loud` alone is a filter, too: it logs all of the
+/// crate `loud`, and nothing else.
+fn is_log_filter(filter: &str) -> bool {
+    // As the subscriber gets it.
+    let filter = filter.to_lowercase();
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    EnvFilter::try_new(&filter).is_ok()
+        && filter.split(',').any(is_level)
+        && filter.split(',').all(|part| is_level(part) || part.contains('='))
 }

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-/// The variable that names the configuration file.
-pub const VARIABLE: &str = "TIDEGATE_CONFIG";
+use crate::environment::CONFIG;
 
-/// The configuration file: the one that [`VARIABLE`] names, else `tidegate.toml` in the working folder or in the folder of
+/// The configuration file: the one that [`CONFIG`] names, else `tidegate.toml` in the working folder or in the folder of
 /// the function's code, if it exists. `variable` reads the environment: `|name| std::env::var(name).ok()`.
 pub fn locate(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     // If the named file is missing, reading it gives the error.
-    if let Some(named) = variable(VARIABLE) {
+    if let Some(named) = variable(CONFIG).filter(|name| !name.is_empty()) {
         return Some(named.into());
     }
     let code = variable("LAMBDA_TASK_ROOT").unwrap_or_else(|| "/var/task".to_owned());
@@ -23,7 +22,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_named_is_taken_whether_it_exists_or_not() {
-        let file = locate(|name| (name == VARIABLE).then(|| "no/such.toml".to_owned()));
+        let file = locate(|name| (name == CONFIG).then(|| "no/such.toml".to_owned()));
         assert_eq!(file, Some("no/such.toml".into()));
     }
 }

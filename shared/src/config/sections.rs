@@ -442,9 +442,17 @@ impl Dispatch {
     /// The variable that overrides `url`. The stack sets it for every function, if it is deployed with an address.
     pub const URL_VARIABLE: &str = "TIDEGATE__DISPATCH__URL";
 
+    /// What stands for the secret in a header.
+    pub const SECRET: &str = "{secret}";
+
     /// Between two calls. So many calls at this interval as are allowed in a second take longer than a second, by the guard.
     pub fn interval(&self) -> Duration {
         (Duration::from_secs(1) + Duration::from_millis(self.guard_ms)).div_f64(self.rate_per_second)
+    }
+
+    /// Whether a header of a call has the secret.
+    pub fn needs_secret(&self) -> bool {
+        self.headers.values().any(|value| value.contains(Self::SECRET))
     }
 
     pub fn guard(&self) -> Duration {
@@ -482,13 +490,24 @@ impl Reads {
 }
 
 impl Config {
-    /// Whether events can be read back on AWS. The stack checks the same (`cdk/lib/settings.ts`).
-    pub fn reads_when_deployed(&self) -> Result<bool, ConfigError> {
+    /// As the functions on AWS have it: `reads.enabled` is set. Fails where these could not run, and where the events of
+    /// all tenants would be public.
+    pub fn as_deployed(mut self) -> Result<Self, ConfigError> {
         let is_on = self.reads.enabled.unwrap_or(false);
         if is_on && !self.reads.public && self.auth.mode == AuthMode::None {
             let allowed = "true where `reads.enabled` is true on AWS and `auth.mode` is `none`, because callers are not identified: anyone who has the address can read the events of every tenant";
             return Err(ConfigError::value("reads.public", self.reads.public, allowed));
         }
-        Ok(is_on)
+        // What an invocation reads is in memory twice, compressed and not, or as bytes and as events.
+        let read = self.limits.batch_bytes.saturating_add(self.limits.claim_check_bytes);
+        let most = limits::PROCESSOR_BYTES / 2;
+        if read > most {
+            let allowed = format!(
+                "on AWS at most {most} with `limits.claim_check_bytes`, half of the consumer's memory"
+            );
+            return Err(ConfigError::value("limits.batch_bytes", self.limits.batch_bytes, allowed));
+        }
+        self.reads.enabled = Some(is_on);
+        Ok(self)
     }
 }
