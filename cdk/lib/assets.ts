@@ -15,8 +15,10 @@ import type { Architecture } from './config';
 import { CONTRACT } from './contract';
 import { CONFIGURATION, ROOT } from './settings';
 
+/** Where `cargo` writes programs. */
+export const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
 /** Where `cargo lambda build` writes the binaries. */
-const LAMBDA = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'lambda');
+export const LAMBDA = join(TARGET, 'lambda');
 
 /** The code of a binary. */
 export type FunctionAssets = (binary: string) => Code;
@@ -32,7 +34,7 @@ const BUILD = [
   ...Object.values(CONTRACT.functions).flatMap(({ binary }) => ['--bin', binary]),
 ];
 
-/** `folder` holds the prebuilt binaries, `configuration` is the file that is packed with each of them. */
+/** Builds the binaries, if it is to. `folder` holds the prebuilt binaries, `configuration` is the file that is packed with each of them. */
 export function functionAssets(
   mode: unknown,
   architecture: Architecture,
@@ -45,14 +47,9 @@ export function functionAssets(
     case 'prebuilt':
       return (binary) => pack(built(binary, folder), configuration);
     case undefined:
-    case 'build': {
-      let isBuilt = false;
-      return (binary) => {
-        if (!isBuilt) build(architecture);
-        isBuilt = true;
-        return pack(built(binary, LAMBDA), configuration);
-      };
-    }
+    case 'build':
+      build(architecture);
+      return (binary) => pack(built(binary, LAMBDA), configuration);
     default:
       throw new Error(`assets \`${JSON.stringify(mode)}\` is not known (known: build, prebuilt, placeholder)`);
   }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Duration } from 'aws-cdk-lib';
 import { parse } from 'smol-toml';
+import type { StageConfig } from './config';
 import { CONTRACT } from './contract';
 
 /** The repository. */
@@ -14,7 +15,7 @@ export const CONFIGURATION = join(ROOT, 'tidegate.toml');
 /** From received by ingest to durable in the archive: the promise, at the 99th percentile. */
 export const FRESHNESS = Duration.seconds(5);
 
-const { stream, spill, dispatch } = CONTRACT;
+const { stream, spill } = CONTRACT;
 
 /**
  * How long after its acceptance an event may still reach the consumer: after a full retention on the stream, in the spill
@@ -23,9 +24,6 @@ const { stream, spill, dispatch } = CONTRACT;
 export const REDELIVERY_DAYS = Math.ceil(
   (stream.retentionSeconds + spill.retentionSeconds + spill.deadLetterRetentionSeconds) / Duration.days(1).toSeconds(),
 );
-
-/** How long after it was stored an event may still be dispatched: from the queue, and redriven from its dead-letter queue. */
-const DISPATCH_DAYS = (dispatch.retentionSeconds + dispatch.deadLetterRetentionSeconds) / Duration.days(1).toSeconds();
 
 export interface Settings {
   /** A put that takes longer is slow. It is less than an attempt's time limit: an attempt is cut off there. */
@@ -67,7 +65,6 @@ interface Toml {
   publish?: Record<string, unknown>;
   transform?: { simulate_work?: number };
   consumer?: { timeout_seconds?: number };
-  items?: { days_to_live?: Record<string, number> };
   reads?: { enabled?: boolean; public?: boolean };
   dispatch?: { enabled?: boolean; url?: string; rate_per_second?: number; headers?: Record<string, string> };
 }
@@ -86,7 +83,15 @@ export function configurationFile(context: (key: string) => string | undefined):
   return file || CONFIGURATION;
 }
 
-/** Reads and checks the configuration that is deployed. */
+/** The variables that override keys, for every function alike. */
+export function overrides({ reads, dispatchUrl }: StageConfig): Record<string, string> {
+  return {
+    ...(reads !== undefined && { [CONTRACT.reads.enabledVariable]: String(reads) }),
+    ...(dispatchUrl !== undefined && { [CONTRACT.dispatch.urlVariable]: dispatchUrl }),
+  };
+}
+
+/** Reads the configuration that is deployed. What the functions refuse is found by `checkConfiguration`. */
 export function readSettings(file: string = CONFIGURATION): Settings {
   return settings(readFileSync(file, 'utf8'));
 }
@@ -97,25 +102,7 @@ export function settings(toml: string): Settings {
   const defaults = parse(readFileSync(CONFIGURATION, 'utf8')) as Toml;
   const { auth = {}, transform, consumer, reads } = given;
   const publish = { ...defaults.publish, ...given.publish };
-  // The functions take these days as a whole, too: a tier that is not named has none.
-  const days_to_live = given.items?.days_to_live ?? defaults.items?.days_to_live ?? {};
   const dispatched = dispatchSettings({ ...defaults.dispatch, ...given.dispatch });
-  for (const [tier, days] of Object.entries(days_to_live)) {
-    // Deduplication needs the item for as long as the event may come again.
-    if (days < REDELIVERY_DAYS) {
-      throw new Error(
-        `items.days_to_live.${tier} is ${days}, but an event can be delivered again until ${REDELIVERY_DAYS} days after it ` +
-          'was accepted (stream, spill queue, dead-letter queue); without its item it would be stored twice: set it to ' +
-          `${REDELIVERY_DAYS} or more`,
-      );
-    }
-    if (dispatched && days < DISPATCH_DAYS) {
-      throw new Error(
-        `items.days_to_live.${tier} is ${days}, but an event can be dispatched until ${DISPATCH_DAYS} days after it was stored ` +
-          `(dispatch queue, dead-letter queue); without its item it is not sent: set it to ${DISPATCH_DAYS} or more`,
-      );
-    }
-  }
   const needsCredentials = (auth.mode ?? 'none') !== 'none' || auth.origin_header !== undefined;
   if (needsCredentials && auth.credentials_file !== undefined) {
     throw new Error(
@@ -128,11 +115,7 @@ export function settings(toml: string): Settings {
       throw new Error(`publish.${key} must be a number of milliseconds, not ${String(value)}`);
     return value;
   };
-  const allowed = CONTRACT.consumer.timeoutSeconds;
-  const timeout = consumer?.timeout_seconds ?? allowed.default;
-  if (!(timeout >= allowed.least && timeout <= allowed.most)) {
-    throw new Error(`consumer.timeout_seconds is ${timeout}, allowed: ${allowed.least} to ${allowed.most}`);
-  }
+  const timeout = consumer?.timeout_seconds ?? CONTRACT.consumer.timeoutSeconds.default;
   const consumerTimeout = Duration.seconds(timeout);
   const worksFor = (transform?.simulate_work ?? 0) > 0 ? 2 * timeout : 0;
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');

@@ -2,7 +2,6 @@ import { Annotations, CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-li
 import type { Construct } from 'constructs';
 import type { FunctionAssets } from './assets';
 import type { StageConfig } from './config';
-import { CONTRACT } from './contract';
 import { ArchiveBucket } from './constructs/archive-bucket';
 import { ArchiveSql } from './constructs/archive-sql';
 import { Consumer } from './constructs/consumer';
@@ -16,7 +15,7 @@ import { Monitoring } from './constructs/monitoring';
 import type { Platform } from './constructs/rust-function';
 import { SpillQueue } from './constructs/spill-queue';
 import { TenantReader } from './constructs/tenant-reader';
-import { type Settings, readsAreOn } from './settings';
+import { type Settings, overrides, readsAreOn } from './settings';
 
 export interface TidegateStackProps extends StackProps {
   readonly config: StageConfig;
@@ -37,10 +36,7 @@ export class TidegateStack extends Stack {
       assets: props.assets,
       architecture: config.architecture,
       logRetentionDays: config.logs.retentionDays,
-      overrides: {
-        ...(config.reads !== undefined && { [CONTRACT.reads.enabledVariable]: String(reads) }),
-        ...(config.dispatchUrl !== undefined && { [CONTRACT.dispatch.urlVariable]: config.dispatchUrl }),
-      },
+      overrides: overrides(config),
     };
 
     // Ingest needs the bucket's name and the queue's URL, and the tables where it reads: so these come first.
@@ -138,7 +134,6 @@ export class TidegateStack extends Stack {
   }
 }
 
-/** A URL without credentials and without IAM lets anyone write as any tenant. That must be meant. */
 /** The recipe's address of a target never resolves. Without this warning, the first sign would be the alarm `dispatch-stuck`. */
 function warnOfPlaceholder(scope: Construct, { dispatchUrl }: StageConfig, { dispatch }: Settings): void {
   if (dispatchUrl !== undefined) {
@@ -159,6 +154,7 @@ function warnOfPlaceholder(scope: Construct, { dispatchUrl }: StageConfig, { dis
   }
 }
 
+/** A URL without credentials and without IAM lets anyone write as any tenant. That must be meant. */
 function refusePublic({ stage, mayBePublic, ingest }: StageConfig, { needsCredentials }: Settings): void {
   if (mayBePublic || needsCredentials || ingest.auth === 'iam') return;
   throw new Error(

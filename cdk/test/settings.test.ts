@@ -4,41 +4,19 @@ import { stageConfig } from '../lib/config';
 import { REDELIVERY_DAYS, readsAreOn, settings } from '../lib/settings';
 import { source } from './stack';
 
-test('a tier whose items could expire before their event is delivered again is refused', () => {
-  const toml = source('tidegate.toml').replace(/^free = \d+$/m, 'free = 3');
-  assert.throws(
-    () => settings(toml),
-    /items\.days_to_live\.free is 3, but an event can be delivered again until 19 days/,
-  );
+test('claim checks outlive every event that may still be delivered', () => {
   assert.equal(REDELIVERY_DAYS, 1 + 4 + 14);
-});
-
-test('where dispatch is on, a tier whose items could expire before their event is dispatched is refused', () => {
-  const toml = (days: number, enabled: boolean) =>
-    `[items.days_to_live]\nfree = ${days}\n[dispatch]\nenabled = ${enabled}\nurl = "https://target.example/graphql"\n`;
-  assert.throws(
-    () => settings(toml(27, true)),
-    /items\.days_to_live\.free is 27, but an event can be dispatched until 28 days/,
-  );
-  settings(toml(28, true));
-  settings(toml(27, false));
 });
 
 test('ingest has time for its budgets and for the answer', () => {
   assert.equal(settings(source('tidegate.toml')).ingestTimeout.toSeconds(), 15);
 });
 
-test('the time-out of the consumer is that of the configuration, within the bounds of the functions', () => {
+test('the time-out of the consumer is that of the configuration', () => {
   const toml = source('tidegate.toml');
   const timeout = (seconds: string) => settings(toml.replace(/^timeout_seconds = .*$/m, seconds)).consumerTimeout;
   assert.equal(timeout('timeout_seconds = 900').toSeconds(), 900);
   assert.equal(timeout('').toSeconds(), 60);
-  for (const bad of ['29', '901', '"60s"']) {
-    assert.throws(
-      () => timeout(`timeout_seconds = ${bad}`),
-      /consumer\.timeout_seconds is (29|901|60s), allowed: 30 to 900/,
-    );
-  }
 });
 
 test('with simulated work an event may be late by two batches', () => {

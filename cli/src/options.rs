@@ -21,7 +21,7 @@ pub(crate) struct GivenConfig {
     /// Configuration file [default: $TIDEGATE_CONFIG, else ./tidegate.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Built-in configuration instead of a file, such as robust-data-processor
+    /// Built-in configuration instead of a file, such as event-receiver
     ///
     /// One of event-bridge, event-receiver, event-streaming, http-ingestion,
     /// robust-data-processor.

@@ -1,6 +1,6 @@
 //! Configurations that cannot work: every function refuses them before it answers anything, with the same message.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -33,7 +33,12 @@ fn run(folder: &TempDir, toml: &str, command: &[&str], variables: &[(&str, &str)
     if command[0] != "config" {
         ran.arg("--data").arg(folder.path().join("data"));
     }
-    ran.envs(variables.iter().copied()).output().unwrap()
+    ran.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ran.envs(variables.iter().copied());
+    let mut child = ran.spawn().unwrap();
+    // A function ends when its parent closes it.
+    let _parent = child.stdin.take();
+    child.wait_with_output().unwrap()
 }
 
 const EVERYWHERE: [&[&str]; 6] = [

@@ -17,6 +17,7 @@ use shared::id::{EventId, TenantId};
 use shared::mapping::{Rules, STARTING_POSITION};
 use shared::metric::{Metric, NAMESPACE};
 use shared::permission::{On, Permission};
+use shared::telemetry::CHECK;
 use shared::{environment, limits, partition};
 
 /// Where the contract is stored.
@@ -49,6 +50,8 @@ fn contract() -> Value {
                 dispatch_fn::environment::PERMISSIONS,
             ),
         },
+        // How a function is asked whether it would start.
+        "configuration": { "variable": environment::CONFIG, "check": CHECK },
         "reads": {
             "enabledVariable": Reads::VARIABLE,
             "variables": ingest_fn::environment::READS_ENVIRONMENT,
