@@ -44,16 +44,16 @@ export function checkConfiguration(
   programs: readonly Program[],
 ): boolean {
   for (const program of programs) {
-    // There is no output of a program that is not there.
-    const { status, stderr }: { status: number | null; stderr: string | null } = spawnSync(program.file, program.arguments, {
+    const { error, status, stderr } = spawnSync(program.file, program.arguments, {
       encoding: 'utf8',
       // Not this shell's variables: the functions have none of them.
       env: { ...variables, [CONTRACT.configuration.variable]: configuration },
       timeout: 60_000,
     });
+    if (error !== undefined) continue;
     if (status === 0) return true;
     // Any other text comes from a program that cannot run here, or does not know the question.
-    const refusal = /^(?:tidegate: )?((?:the )?configuration[ :][^]*)/.exec(stderr ?? '')?.[1];
+    const refusal = /^(?:tidegate: )?((?:the )?configuration[ :][^]*)/.exec(stderr)?.[1];
     if (status === 1 && refusal !== undefined) {
       throw new Error(
         `${refusal.trimEnd()}\n(${configuration}, as ${program.file} reads it: if that program is older than the sources, ` +
