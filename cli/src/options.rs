@@ -18,7 +18,7 @@ pub(crate) struct ConfigOption {
 /// The configuration that is named, and no other.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct GivenConfig {
-    /// Configuration file [default: $TIDEGATE_CONFIG, else ./tidegate.toml]
+    /// Configuration file [default: `TIDEGATE_CONFIG`, else ./tidegate.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Built-in configuration instead of a file, such as event-receiver
