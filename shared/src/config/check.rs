@@ -112,6 +112,7 @@ impl Config {
 
     fn check_quotas(&self) -> Result<(), ConfigError> {
         let tiers = &self.tiers;
+        self.check_quota("quotas.default", &self.quotas.default)?;
         for (tier, quota) in &self.quotas.tiers {
             if !tiers.allowed.contains(tier) {
                 let allowed = format!("one of tiers.allowed: {}", tiers.listed());
