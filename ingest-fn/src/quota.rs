@@ -362,6 +362,48 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_without_a_quota_of_its_own_or_its_tiers_has_the_default() {
+        let (quotas, _time) = quotas("[quotas.tenants]\nbeta = {}");
+        let send = |tenant| {
+            let sender = sender("free", tenant);
+            (0..100).take_while(|_| quotas.received(&sender, 1_000_000).is_ok()).count()
+        };
+        assert_eq!((send("acme"), send("gamma"), send("beta")), (20, 20, 100));
+        let (none, _time) = super::tests::quotas("[quotas]\ndefault = {}");
+        assert!((0..100).all(|_| none.received(&sender("free", "acme"), 10_000_000).is_ok()));
+    }
+
+    #[test]
+    fn events_that_name_their_tenant_in_the_body_are_charged_to_it_and_to_no_other() {
+        let (quotas, time) = quotas("[quotas.tenants]\nbeta = {}");
+        let [bad, good, beta] = ["bad", "good", "beta"].map(|tenant| TenantId::parse(tenant).unwrap());
+        let unnamed = sender("free", "");
+        let tiny = |tenant| quotas.events(&unnamed, 30_000, std::iter::repeat_n((tenant, 3), 10_000));
+        // Each is 10 MB: the second one exceeds the burst, and is owed; the third one is refused.
+        assert_eq!([tiny(&bad).len(), tiny(&bad).len(), tiny(&bad).len(), tiny(&bad).len()], [0, 0, 0, 1]);
+        assert_eq!([tiny(&beta).len(), tiny(&beta).len(), tiny(&beta).len(), tiny(&beta).len()], [0; 4]);
+        let both = quotas.events(&unnamed, 6, [(&good, 3), (&bad, 3)].into_iter());
+        assert_eq!(both.keys().collect::<Vec<_>>(), [&bad]);
+        // The same quota as by header.
+        assert!(quotas.received(&sender("free", "bad"), 1).is_err());
+        time.advance(both[&bad].retry_after);
+        assert_eq!(tiny(&bad).len(), 0);
+    }
+
+    #[test]
+    fn of_a_request_that_was_charged_whole_small_events_count_as_1024_bytes() {
+        let (quotas, _time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1000000 }");
+        for (tenant, refused) in [("acme", true), ("", true)] {
+            let sender = sender("free", tenant);
+            let named = TenantId::parse("acme").unwrap();
+            quotas.received(&sender, 30_000).unwrap();
+            let refused_events =
+                quotas.events(&sender, 30_000, std::iter::repeat_n((&named, 3), 10_240)).len();
+            assert_eq!((refused_events, quotas.received(&sender, 1).is_err()), (0, refused), "{tenant}");
+        }
+    }
+
+    #[test]
     fn over_a_minute_a_tenant_gets_its_rate_and_one_burst() {
         let (quotas, time) =
             quotas("[quotas.tiers]\nfree = { requests_per_second = 10, requests_burst = 20 }");
