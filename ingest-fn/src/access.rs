@@ -13,7 +13,10 @@ use shared::id::TenantId;
 use shared::time::{Clock, Timestamp};
 
 use crate::admit::{self, RawRequest, Sender};
+use crate::body;
+use crate::claim_check::Checked;
 use crate::credentials::{Credentials, Document, Identity, WebhookSecret};
+use crate::cut::RequestEvents;
 use crate::offload::offload;
 use crate::quota::Quotas;
 use crate::rejection::Rejection;
@@ -105,14 +108,41 @@ impl Access {
         Ok(tenant)
     }
 
+    /// Charges the body of a known sender before it is read, if the request says its size. Returns what was charged.
+    pub(crate) fn charge_announced(&self, caller: &Caller, headers: &HeaderMap) -> Result<usize, Rejection> {
+        let Caller::Known(sender) = caller else { return Ok(0) };
+        let announced = body::announced(headers).and_then(|bytes| usize::try_from(bytes).ok());
+        // A larger one is refused anyway.
+        let bytes = announced.filter(|bytes| *bytes <= self.config.limits.body_bytes).unwrap_or_default();
+        self.quotas.received(sender, bytes)?;
+        Ok(bytes)
+    }
+
     /// Charges the body to the sender, as it came.
     pub(crate) fn charge_received(&self, sender: &Sender, bytes: usize) -> Result<(), Rejection> {
         self.quotas.received(sender, bytes)
     }
 
-    /// Charges what decompression added.
-    pub(crate) fn charge_inflated(&self, sender: &Sender, bytes: usize) {
-        self.quotas.inflated(sender, bytes);
+    /// Charges what the body became more than that: decompressed, decoded, or cut into many events.
+    pub(crate) fn charge_added(&self, sender: &Sender, bytes: usize) {
+        self.quotas.added(sender, bytes);
+    }
+
+    /// Charges the events of a body of so many bytes to their tenants. Events of a tenant that owes for earlier ones are
+    /// refused.
+    pub(crate) fn charge_events(
+        &self,
+        sender: &Sender,
+        body_bytes: usize,
+        events: RequestEvents<Checked>,
+    ) -> RequestEvents<Checked> {
+        let accepted = events.events.iter().flatten();
+        let costs = accepted.map(|event| (&event.tenant, event.bytes()));
+        let exceeded = self.quotas.events(sender, body_bytes, costs);
+        events.and_then(|event| match exceeded.get(&event.tenant) {
+            Some(exceeded) => Err(Rejection::from(*exceeded)),
+            None => Ok(event),
+        })
     }
 
     /// The gateway's secret is checked, and the credential is found.

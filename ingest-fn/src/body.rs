@@ -37,6 +37,9 @@ const WAIT: Duration = Duration::from_secs(1);
 /// After so much of it, and again each time, the slowest bodies give way. Usually a request is answered sooner, so that
 /// memory is free again.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// A body up to this size is not counted: it does not wait for memory that large ones have taken. A connection's buffer has as
+/// much, so the number of connections bounds these bodies.
+const SMALL_BYTES: usize = 16 * 1024;
 /// The usual compression ratio, to estimate the work of inflating.
 const USUAL_RATIO: usize = 8;
 /// How much of a refused body is read and discarded, as a multiple of the largest body.
@@ -54,6 +57,10 @@ pub(crate) struct Bodies {
     cores: Arc<Semaphore>,
     arriving: ArrivingBodies,
 }
+
+/// For as long as it exists, its holder may work on a large body.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(Option<OwnedSemaphorePermit>);
 
 /// A whole body.
 #[derive(Debug)]
@@ -108,8 +115,8 @@ impl Bodies {
             Coding::Identity => bytes,
             coding => {
                 self.grow(&mut held, bytes.len() + most).await?;
-                let (came, about) = (bytes.len(), bytes.len().saturating_mul(USUAL_RATIO));
-                let inflated = self.work(about, move || decode::inflate(&bytes, coding, cap)).await;
+                let (came, about) = (bytes.len(), coding.about(bytes.len()));
+                let inflated = offload(about, move || decode::inflate(&bytes, coding, cap)).await;
                 charge(inflated.as_ref().map_or(cap.of(came), Bytes::len).saturating_sub(came));
                 inflated?
             }
@@ -132,7 +139,7 @@ impl Bodies {
             (Some(encoding), text) => {
                 let (bytes, came) = (bytes.slice_ref(text), bytes.len());
                 self.grow(&mut held, came + most).await?;
-                let decoded = self.work(came, move || charset::decode(&bytes, encoding, most)).await?;
+                let decoded = offload(came, move || charset::decode(&bytes, encoding, most)).await?;
                 charge(decoded.len().saturating_sub(came));
                 decoded
             }
@@ -140,21 +147,12 @@ impl Bodies {
         Ok(Arrived { bytes, held })
     }
 
-    /// Works on a body of about `bytes` bytes. Large ones wait until a core is free.
-    pub(crate) async fn work<T: Send + 'static>(
-        &self,
-        bytes: usize,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
-        if is_inline(bytes) {
-            return work();
+    /// Waits until a core is free for work on about `bytes` bytes. Little work does not wait.
+    pub(crate) async fn wait_for_turn(&self, turn: &mut Turn, bytes: usize) {
+        if turn.0.is_none() && !is_inline(bytes) {
+            let core = Arc::clone(&self.cores).acquire_owned().await;
+            turn.0 = Some(core.expect("the semaphore is never closed"));
         }
-        let core = Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed");
-        offload(bytes, move || {
-            let _core = core;
-            work()
-        })
-        .await
     }
 
     async fn collect(
@@ -174,7 +172,9 @@ impl Bodies {
             if bytes.len() + data.len() > most {
                 return Err(Rejection::BodyTooLarge { limit: most });
             }
-            self.grow(held, bytes.len() + data.len()).await?;
+            if bytes.len() + data.len() > SMALL_BYTES {
+                self.grow(held, bytes.len() + data.len()).await?;
+            }
             bytes.extend(data, whole).map_err(|_| self.overloaded())?;
             arriving.holds(bytes.len());
         }
@@ -208,8 +208,18 @@ impl Bodies {
     }
 }
 
+impl Coding {
+    /// About how many bytes a body of `bytes` bytes becomes.
+    pub(crate) fn about(self, bytes: usize) -> usize {
+        match self {
+            Self::Identity => bytes,
+            _ => bytes.saturating_mul(USUAL_RATIO),
+        }
+    }
+}
+
 /// `Content-Length`: used to refuse early, never trusted.
-fn announced(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -274,14 +284,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_waits_for_memory_and_is_then_refused() {
-        let bodies = Bodies::new(&limits(1_000));
-        let large = || vec![b'x'; 1_000];
+        let bodies = Bodies::new(&limits(20_000));
+        let large = || vec![b'x'; 20_000];
         let first = read(&bodies, large()).await.unwrap();
         let _second = read(&bodies, large()).await.unwrap();
-        let rejection = read(&bodies, "3").await.unwrap_err();
-        assert_eq!((rejection.code(), rejection.limit()), ("overloaded", Some(2_000)));
+        let rejection = read(&bodies, large()).await.unwrap_err();
+        assert_eq!((rejection.code(), rejection.limit()), ("overloaded", Some(40_000)));
+        // A small one does not wait.
+        assert_eq!(read(&bodies, "small").await.unwrap().bytes, "small");
         drop(first);
-        assert_eq!(read(&bodies, "3").await.unwrap().bytes, "3");
+        assert_eq!(read(&bodies, large()).await.unwrap().bytes.len(), 20_000);
     }
 
     /// A body of which so much arrives, and no more.
@@ -293,15 +305,15 @@ mod tests {
     /// Strangers fill the memory with bodies that do not end; the next ones come through, and each takes the place of one.
     #[tokio::test(start_paused = true)]
     async fn bodies_that_stopped_arriving_do_not_hold_the_memory_that_others_need() {
-        let bodies = Arc::new(Bodies::new(&limits(1_000)));
+        let bodies = Arc::new(Bodies::new(&limits(20_000)));
         let strangers: Vec<_> = (0..2)
             .map(|_| {
                 let bodies = Arc::clone(&bodies);
-                tokio::spawn(async move { read(&bodies, stalled(1_000)).await.map(drop) })
+                tokio::spawn(async move { read(&bodies, stalled(20_000)).await.map(drop) })
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let whole = read(&bodies, vec![b'x'; 1_000]).await.unwrap();
+        let whole = read(&bodies, vec![b'x'; 20_000]).await.unwrap();
         assert_eq!(strangers.iter().filter(|stranger| stranger.is_finished()).count(), 1);
         let inflated = bodies.inflate(whole, Coding::Gzip, |_| {}).await.unwrap_err();
         assert_eq!(inflated.code(), "body_corrupt", "there was memory to try it");

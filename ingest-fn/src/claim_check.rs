@@ -11,7 +11,7 @@ use shared::format::claim_check::Part;
 use shared::format::event_line::Event;
 use shared::format::outgoing_line::OutgoingLine;
 use shared::format::spill_message::SpillMessage;
-use shared::id::EventId;
+use shared::id::{EventId, TenantId};
 use shared::metric::Metric;
 use shared::objects::ObjectStore;
 use shared::partition::partition_key;
@@ -28,17 +28,25 @@ const CONCURRENT_PUTS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) id: EventId,
+    pub(crate) tenant: TenantId,
     pub(crate) line: OutgoingLine,
     /// The parts to store first.
     parts: Vec<Part>,
 }
 
+impl Checked {
+    /// What is stored of it, uncompressed.
+    pub(crate) fn bytes(&self) -> usize {
+        self.line.line.len() + self.parts.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
+    }
+}
+
 /// Makes an event its line, and the parts of a claim check if the line is too large.
 pub(crate) fn check(event: Event, config: &Config) -> Checked {
     let partition_key = partition_key(&event.facts.tenant, &event.facts.id, &config.tenants.spread);
-    let id = event.facts.id.clone();
+    let (id, tenant) = (event.facts.id.clone(), event.facts.tenant.clone());
     let (line, parts) = OutgoingLine::new(event, partition_key, config.publish.record_bytes);
-    Checked { id, line, parts }
+    Checked { id, tenant, line, parts }
 }
 
 /// Stores the parts of all events, several at a time. An event with a part that could not be stored is rejected: its head

@@ -14,6 +14,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{NotUntil, Quota as Rate, RateLimiter};
 use shared::config::{Config, Quota};
 use shared::id::TenantId;
+use shared::limits;
 use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
 
@@ -29,6 +30,8 @@ const CLEANING: u32 = 1_000;
 pub(crate) struct Quotas {
     tiers: HashMap<Tier, Limiters>,
     tenants: HashMap<TenantId, Limiters>,
+    /// Of all others.
+    others: Limiters,
     default: Key,
     checks: AtomicU32,
 }
@@ -53,6 +56,20 @@ struct Limiter {
 }
 
 type Key = Option<TenantId>;
+
+/// Which quota is used up, and when to send again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exceeded {
+    what: &'static str,
+    per_second: u32,
+    retry_after: Duration,
+}
+
+impl From<Exceeded> for Rejection {
+    fn from(Exceeded { what, per_second, retry_after }: Exceeded) -> Self {
+        Self::QuotaExceeded { what, per_second, retry_after }
+    }
+}
 
 /// The time that has passed since the start. A monotonic clock may stand still while Lambda has frozen the sandbox; then a
 /// tenant that sends rarely would be refused.
@@ -104,6 +121,7 @@ impl Quotas {
                 .iter()
                 .map(|(tenant, quota)| (tenant.clone(), Limiters::new(quota, body, &clock)))
                 .collect(),
+            others: Limiters::new(&quotas.default, body, &clock),
             default: config.tenants.default.clone(),
             checks: AtomicU32::new(0),
         }
@@ -114,36 +132,70 @@ impl Quotas {
         self.clean();
         let tenant = self.tenant(sender);
         match self.of(sender, tenant).and_then(|limiters| limiters.requests.as_ref()) {
-            Some(limiter) => limiter.charge(tenant, 1),
+            Some(limiter) => Ok(limiter.charge(tenant, 1)?),
             None => Ok(()),
         }
     }
 
-    /// Charges a body as it came, before any work on it.
+    /// Charges a body as it came, before any work on it. With no bytes, it is still refused if the tenant owes some.
     pub(crate) fn received(&self, sender: &Sender, bytes: usize) -> Result<(), Rejection> {
         let tenant = self.tenant(sender);
         match self.of(sender, tenant).and_then(|limiters| limiters.bytes.as_ref()) {
-            Some(limiter) => limiter.charge(tenant, bytes),
+            Some(limiter) => Ok(limiter.charge(tenant, bytes)?),
             None => Ok(()),
         }
     }
 
-    /// Charges what decompression added to a body. The work is done, so it is never refused: what exceeds the quota is
-    /// owed, and the tenant's next bodies are refused, before they are decompressed, until it is paid.
-    pub(crate) fn inflated(&self, sender: &Sender, bytes: usize) {
+    /// Charges what decompression added to a body, or what its events count more than it. The work is done, so it is never
+    /// refused: what exceeds the quota is owed, and the tenant's next bodies are refused, before they are decompressed, until
+    /// it is paid.
+    pub(crate) fn added(&self, sender: &Sender, bytes: usize) {
         let tenant = self.tenant(sender);
         if let Some(limiter) = self.of(sender, tenant).and_then(|limiters| limiters.bytes.as_ref()) {
             limiter.owe(tenant, bytes);
         }
     }
 
+    /// Charges the events of a body of `body_bytes` bytes, each with the bytes of its line. Where the request was charged
+    /// before, only what small events count more is missing. Else each event's tenant pays, and of a tenant that owes already the
+    /// events are refused.
+    pub(crate) fn events<'a>(
+        &self,
+        sender: &Sender,
+        body_bytes: usize,
+        events: impl Iterator<Item = (&'a TenantId, usize)>,
+    ) -> HashMap<TenantId, Exceeded> {
+        let mut costs: HashMap<&TenantId, usize> = HashMap::new();
+        let mut all = 0;
+        for (tenant, bytes) in events {
+            *costs.entry(tenant).or_default() += bytes.max(limits::EVENT_CHARGE_BYTES);
+            all += limits::EVENT_CHARGE_BYTES;
+        }
+        if self.of(sender, self.tenant(sender)).is_some() {
+            self.added(sender, all.saturating_sub(body_bytes));
+            return HashMap::new();
+        }
+        let charge = |(tenant, cost): (&TenantId, usize)| {
+            let limiter = self.tenants.get(tenant).unwrap_or(&self.others).bytes.as_ref()?;
+            let tenant = Some(tenant.clone());
+            let refused = limiter.charge(&tenant, 0).err();
+            if refused.is_none() {
+                limiter.owe(&tenant, cost);
+            }
+            tenant.zip(refused)
+        };
+        costs.into_iter().filter_map(charge).collect()
+    }
+
     fn tenant<'a>(&'a self, sender: &'a Sender) -> &'a Key {
         if sender.tenant.is_some() { &sender.tenant } else { &self.default }
     }
 
+    /// `None` if no quota holds for the whole request: its events may be of several tenants.
     fn of(&self, sender: &Sender, tenant: &Key) -> Option<&Limiters> {
         let own = tenant.as_ref().and_then(|tenant| self.tenants.get(tenant));
-        own.or_else(|| self.tiers.get(&sender.tier))
+        let known = own.or_else(|| self.tiers.get(&sender.tier));
+        known.or_else(|| sender.tenant.is_some().then_some(&self.others))
     }
 
     fn clean(&self) {
@@ -159,7 +211,7 @@ impl Quotas {
     }
 
     fn limiters(&self) -> impl Iterator<Item = &Limiter> {
-        let all = self.tiers.values().chain(self.tenants.values());
+        let all = self.tiers.values().chain(self.tenants.values()).chain([&self.others]);
         all.flat_map(|Limiters { requests, bytes }| requests.iter().chain(bytes))
     }
 }
@@ -184,24 +236,24 @@ impl Limiters {
 }
 
 impl Limiter {
-    fn charge(&self, tenant: &Key, amount: usize) -> Result<(), Rejection> {
-        let Some(amount) = NonZeroU32::new(u32::try_from(amount).unwrap_or(u32::MAX)) else { return Ok(()) };
+    fn charge(&self, tenant: &Key, amount: usize) -> Result<(), Exceeded> {
+        let amount = u32::try_from(amount).unwrap_or(u32::MAX);
         let mut all_owed = self.owed();
         if let Some(owed) = all_owed.get_mut(tenant) {
             self.pay(tenant, owed).map_err(|wait| {
                 // After the last part nothing is left, so the amount takes its own time.
                 let is_last = *owed <= u64::from(self.burst.get());
-                let its_own = if is_last { amount.get() } else { 0 };
+                let its_own = if is_last { amount } else { 0 };
                 self.exceeded(wait + Duration::from_secs(1) * its_own / self.per_second)
             })?;
             all_owed.remove(tenant);
         }
         drop(all_owed);
+        // The burst has room for the largest body.
+        let Some(amount) = NonZeroU32::new(amount.min(self.burst.get())) else { return Ok(()) };
         match self.tenants.check_key_n(tenant, amount) {
-            Ok(Ok(())) => Ok(()),
             Ok(Err(early)) => Err(self.exceeded(self.wait(&early))),
-            // The burst has room for the largest body.
-            Err(burst) => Err(Rejection::BodyTooLarge { limit: burst.0 as usize }),
+            Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
 
@@ -234,11 +286,11 @@ impl Limiter {
         early.wait_time_from(self.clock.now())
     }
 
-    fn exceeded(&self, wait: Duration) -> Rejection {
+    fn exceeded(&self, wait: Duration) -> Exceeded {
         // A second begun counts whole: a client that comes earlier would be refused again.
         let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let (what, per_second) = (self.what, self.per_second);
-        Rejection::QuotaExceeded { what, per_second, retry_after: Duration::from_secs(whole.max(1)) }
+        Exceeded { what, per_second, retry_after: Duration::from_secs(whole.max(1)) }
     }
 }
 
@@ -310,6 +362,48 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_without_a_quota_of_its_own_or_its_tiers_has_the_default() {
+        let (quotas, _time) = quotas("[quotas.tenants]\nbeta = {}");
+        let send = |tenant| {
+            let sender = sender("free", tenant);
+            (0..100).take_while(|_| quotas.received(&sender, 1_000_000).is_ok()).count()
+        };
+        assert_eq!((send("acme"), send("gamma"), send("beta")), (20, 20, 100));
+        let (none, _time) = super::tests::quotas("[quotas]\ndefault = {}");
+        assert!((0..100).all(|_| none.received(&sender("free", "acme"), 10_000_000).is_ok()));
+    }
+
+    #[test]
+    fn events_that_name_their_tenant_in_the_body_are_charged_to_it_and_to_no_other() {
+        let (quotas, time) = quotas("[quotas.tenants]\nbeta = {}");
+        let [bad, good, beta] = ["bad", "good", "beta"].map(|tenant| TenantId::parse(tenant).unwrap());
+        let unnamed = sender("free", "");
+        let tiny = |tenant| quotas.events(&unnamed, 30_000, std::iter::repeat_n((tenant, 3), 10_000));
+        // Each is 10 MB: the second one exceeds the burst, and is owed; the third one is refused.
+        assert_eq!([tiny(&bad).len(), tiny(&bad).len(), tiny(&bad).len(), tiny(&bad).len()], [0, 0, 0, 1]);
+        assert_eq!([tiny(&beta).len(), tiny(&beta).len(), tiny(&beta).len(), tiny(&beta).len()], [0; 4]);
+        let both = quotas.events(&unnamed, 6, [(&good, 3), (&bad, 3)].into_iter());
+        assert_eq!(both.keys().collect::<Vec<_>>(), [&bad]);
+        // The same quota as by header.
+        assert!(quotas.received(&sender("free", "bad"), 1).is_err());
+        time.advance(both[&bad].retry_after);
+        assert_eq!(tiny(&bad).len(), 0);
+    }
+
+    #[test]
+    fn of_a_request_that_was_charged_whole_small_events_count_as_1024_bytes() {
+        let (quotas, _time) = quotas("[quotas.tiers]\nfree = { bytes_per_second = 1000000 }");
+        for (tenant, refused) in [("acme", true), ("", true)] {
+            let sender = sender("free", tenant);
+            let named = TenantId::parse("acme").unwrap();
+            quotas.received(&sender, 30_000).unwrap();
+            let refused_events =
+                quotas.events(&sender, 30_000, std::iter::repeat_n((&named, 3), 10_240)).len();
+            assert_eq!((refused_events, quotas.received(&sender, 1).is_err()), (0, refused), "{tenant}");
+        }
+    }
+
+    #[test]
     fn over_a_minute_a_tenant_gets_its_rate_and_one_burst() {
         let (quotas, time) =
             quotas("[quotas.tiers]\nfree = { requests_per_second = 10, requests_burst = 20 }");
@@ -365,7 +459,7 @@ mod tests {
         let mut taken = 0;
         for _ in 0..6_000 {
             if quotas.received(&acme, 10_000).is_ok() {
-                quotas.inflated(&acme, body - 10_000);
+                quotas.added(&acme, body - 10_000);
                 taken += body;
             }
             time.advance(Duration::from_millis(10));
@@ -382,7 +476,7 @@ mod tests {
             quotas.received(&acme, 1_000_000).unwrap();
         }
         for _ in 0..3 {
-            quotas.inflated(&acme, 9_000_000);
+            quotas.added(&acme, 9_000_000);
         }
         quotas.received(&beta, 1_000_000).unwrap();
         let mut waited = 0;
@@ -402,7 +496,7 @@ mod tests {
         for index in 0..3 * CLEANING {
             let tenant = sender("free", &format!("tenant-{index}"));
             quotas.request(&tenant).unwrap();
-            quotas.inflated(&tenant, 20_000_000);
+            quotas.added(&tenant, 20_000_000);
             time.advance(Duration::from_secs(1));
         }
         let known: usize = quotas.limiters().map(|limiter| limiter.owed().len()).sum();

@@ -274,7 +274,7 @@ impl Rejection {
 
     /// Whether the request was good, and may be sent again: its event could not be published, or read.
     pub(crate) fn is_unpublished(&self) -> bool {
-        self.status() == StatusCode::SERVICE_UNAVAILABLE
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {

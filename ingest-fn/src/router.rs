@@ -25,13 +25,14 @@ use tower::ServiceExt;
 use crate::access::Access;
 use crate::admit::{RawRequest, admit};
 use crate::answer;
-use crate::body::{self, Arrived, Bodies};
+use crate::body::{self, Arrived, Bodies, Turn};
 use crate::claim_check::{self, Checked};
 use crate::cors::cors;
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::fault::FaultCheck;
 use crate::media::{ContentType, MediaType};
+use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
 use crate::reads::port::EventReader;
 use crate::reads::{ReadRequest, Reads};
@@ -65,6 +66,16 @@ enum Protocol {
     Own,
     /// Log records of OpenTelemetry.
     Otlp,
+}
+
+impl Protocol {
+    /// The work on a body of `bytes` bytes, as that of a body of JSON of so many bytes.
+    fn work(self, bytes: usize) -> usize {
+        match self {
+            Self::Own => bytes,
+            Self::Otlp => bytes.saturating_mul(otlp::WORK),
+        }
+    }
 }
 
 /// What ingest calls.
@@ -163,12 +174,19 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             Protocol::Own => admit(raw, &self.config, now)?,
             Protocol::Otlp => otlp::admit(raw, now)?,
         };
+        let charged = self.access.charge_announced(&caller, raw.headers)?;
         let received = self.bodies.receive(raw.headers, body).await?;
         let sender = self.access.after_body(caller, raw, &received.bytes).await?;
-        self.access.charge_received(&sender, received.bytes.len())?;
-        let charge = |added| self.access.charge_inflated(&sender, added);
+        // Large bodies are charged when it is their turn, one after the other: of many that come at once, the first ones use up
+        // the quota, and no work is done on the others.
+        let mut turn = Turn::default();
+        self.bodies
+            .wait_for_turn(&mut turn, protocol.work(admitted.coding.about(received.bytes.len())))
+            .await;
+        self.access.charge_received(&sender, received.bytes.len().saturating_sub(charged))?;
+        let charge = |added| self.access.charge_added(&sender, added);
         let inflated = self.bodies.inflate(received, admitted.coding, charge).await?;
-        let charge = |added| self.access.charge_inflated(&sender, added);
+        let charge = |added| self.access.charge_added(&sender, added);
         let ContentType { media_type, charset } = admitted.content_type;
         let decoded = match media_type {
             MediaType::Bytes => inflated,
@@ -180,13 +198,13 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         // The two stages that only compute, together: a large body moves to another thread once.
         let cut_and_check = move || {
             let events = cut(&sender, &admitted, &bytes, &config, &ids)?;
-            Ok::<_, Rejection>(events.map(|event| claim_check::check(event, &config)))
+            Ok::<_, Rejection>((sender, events.map(|event| claim_check::check(event, &config))))
         };
-        let work = match protocol {
-            Protocol::Own => body_bytes,
-            Protocol::Otlp => body_bytes.saturating_mul(otlp::WORK),
-        };
-        let checked = self.bodies.work(work, cut_and_check).await?;
+        let work = protocol.work(body_bytes);
+        self.bodies.wait_for_turn(&mut turn, work).await;
+        let (sender, checked) = offload(work, cut_and_check).await?;
+        let checked = self.access.charge_events(&sender, body_bytes, checked);
+        drop(turn);
         let claims_until = Instant::now() + self.config.publish.claim_check();
         let stored = claim_check::store(checked, &self.objects, claims_until).await;
         let outcomes = self.publish_or_spill(stored, claims_until).await;

@@ -118,10 +118,11 @@ pub fn inflate_raw(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
     }
 }
 
-/// Whether the bytes begin with a zlib header (RFC 1950, section 2.2): method 8, and a check over both bytes.
+/// Whether the bytes begin with a zlib header (RFC 1950, section 2.2): method 8, a check over both bytes, and no dictionary that the
+/// reader would have to know.
 pub fn is_zlib(bytes: &[u8]) -> bool {
     match bytes {
-        [cmf, flg, ..] => cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flg]) % 31 == 0,
+        [cmf, flg, ..] => cmf & 0x0f == 8 && flg & 0x20 == 0 && u16::from_be_bytes([*cmf, *flg]) % 31 == 0,
         _ => false,
     }
 }

@@ -10,6 +10,19 @@ pub const BODY_BYTES: usize = 10_485_760;
 /// Stream batches obey the same limit.
 pub const LAMBDA_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
+/// What one tenant may send in a second where no quota is set: what a deployment of one shard with a new table stores of it
+/// and has room for others. A shard takes 1 MB/s, and text compresses to a quarter of it or less: this is half a shard. Events of
+/// 1 KB have items of two write units, of which a new on-demand table takes 4,000 a second
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html>).
+pub const TENANT_BYTES_PER_SECOND: u32 = 2_000_000;
+
+/// And at once, after a pause: two of the largest bodies.
+pub const TENANT_BYTES_BURST: u32 = 2 * BODY_BYTES as u32;
+
+/// An event counts as at least so many bytes of a quota, however small it is: its item and its archive line have facts,
+/// too. Kinesis and DynamoDB count in units of this size, too.
+pub const EVENT_CHARGE_BYTES: usize = 1024;
+
 /// The largest Kinesis record: data and partition key together, 1 MiB by default (Kinesis quotas).
 pub const RECORD_BYTES: usize = 1024 * 1024;
 

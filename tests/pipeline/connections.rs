@@ -31,6 +31,9 @@ async fn a_thousand_heads_that_do_not_end_do_not_keep_others_from_being_served_w
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
+/// With the default quota, most bodies would be refused before they are read.
+const NO_QUOTA: &str = "[quotas]\ndefault = {}\n";
+
 /// What became of many bodies that were sent at once.
 struct Burst {
     /// Answers by their status.
@@ -91,7 +94,8 @@ fn peak(process: u32) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_exceed_the_memory_together_are_answered_and_do_not_take_much_more() {
     let site = crate::site();
-    let site = site.configuration("[limits]\nbody_bytes = 2_097_152\nbodies_in_memory_bytes = 16_777_216\n");
+    let limits = "[limits]\nbody_bytes = 2_097_152\nbodies_in_memory_bytes = 16_777_216\n";
+    let site = site.configuration(&format!("{NO_QUOTA}{limits}"));
     let pipeline = site.start();
     let Burst { accepted, refused, unanswered, before, during } = burst(&pipeline, 100, 2_000_000).await;
     // The 40 MB are what the threads hold that make events of the bodies, whatever the budget is.
@@ -106,7 +110,7 @@ async fn bodies_that_exceed_the_memory_together_are_answered_and_do_not_take_muc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "20 GB over the loopback device"]
 async fn two_thousand_bodies_of_10_mb_are_answered_within_twice_the_memory() {
-    let site = crate::site();
+    let site = crate::site().configuration(NO_QUOTA);
     let pipeline = site.start();
     let begun = Instant::now();
     let Burst { accepted, refused, unanswered, before, during } = burst(&pipeline, 2_000, 10_000_000).await;

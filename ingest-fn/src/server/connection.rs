@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use shared::config::Server;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tower::ServiceExt;
 
 use super::places::{Place, Places};
@@ -29,6 +29,8 @@ use crate::rejection::Rejection;
 pub(super) const HEAD_BYTES: usize = 16 * 1024;
 /// For each phase of a connection that is refused.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// How much later an answer 429 is written.
+const HELD_BACK: Duration = Duration::from_secs(1);
 /// How long what still arrives is read and discarded after the last answer. If the connection was closed while the client still
 /// writes, the client would see a reset instead of the answer.
 const LINGER: Duration = Duration::from_secs(30);
@@ -78,8 +80,9 @@ pub(super) async fn run(
         Place::Served { .. } => None,
         Place::Refused { most, .. } => Some(*most),
     };
+    let stopping_too = stopping.clone();
     let service = service_fn(|request: Request<Incoming>| {
-        let (connection, router) = (&connection, router.clone());
+        let (connection, router, stopping_too) = (&connection, router.clone(), &stopping_too);
         async move {
             if !connection.begin_request() {
                 // It is being closed for another one.
@@ -89,6 +92,9 @@ pub(super) async fn run(
                 Some(limit) => refusal(&Rejection::TooManyConnections { limit }),
                 None => router.oneshot(request.map(Body::new)).await?,
             };
+            if response.status() == StatusCode::TOO_MANY_REQUESTS {
+                connection.hold_back(stopping_too.clone()).await;
+            }
             connection.begin(Phase::Idle);
             Ok::<_, Infallible>(response)
         }
@@ -151,6 +157,15 @@ impl Connection {
         match (state.turn.take(), &self.places) {
             (Some(turn), Some(places)) => places.end_wait(turn),
             _ => true,
+        }
+    }
+
+    /// A client that is over its quota and does not wait would spend on refusals the time that others need.
+    async fn hold_back(&self, mut stopping: watch::Receiver<()>) {
+        let Some(_held) = self.places.as_ref().and_then(|places| places.hold_back()) else { return };
+        tokio::select! {
+            () = sleep(HELD_BACK) => {}
+            _ = stopping.changed() => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// So many connections over the cap are answered 503 at the same time. Further ones wait in the system's queue.
@@ -17,6 +17,8 @@ pub(super) struct Places {
     most: usize,
     free: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    /// For answers that are held back. Their connections cannot be closed for new ones, so they get a quarter.
+    held_back: Semaphore,
     waiting: Mutex<Waiting>,
 }
 
@@ -49,8 +51,14 @@ impl Places {
             most,
             free: Arc::new(Semaphore::new(most)),
             refusals: Arc::new(Semaphore::new(REFUSALS.min(most))),
+            held_back: Semaphore::new(most / 4),
             waiting: Mutex::default(),
         })
+    }
+
+    /// Whether an answer may be held back, for as long as the permit exists.
+    pub(super) fn hold_back(&self) -> Option<SemaphorePermit<'_>> {
+        self.held_back.try_acquire().ok()
     }
 
     pub(super) async fn take(self: &Arc<Self>) -> Place {

@@ -37,6 +37,7 @@ async fn served(limits: Server, grace: Duration) -> Served {
         "done"
     });
     let router = Router::new().route("/", get(async || "at once")).route("/waits", waits);
+    let router = router.route("/quota", get(async || http::StatusCode::TOO_MANY_REQUESTS));
     let router = router.route("/refused", axum::routing::post(async || "refused"));
     let listener = listen("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -239,4 +240,22 @@ async fn an_idle_connection_does_not_delay_the_stop() {
     answer(&mut socket).await;
     stop.send(()).unwrap();
     timeout(Duration::from_millis(900), ended).await.expect("at once").unwrap();
+}
+
+/// So a client that sends again at once gets one answer a second.
+#[tokio::test]
+async fn an_answer_429_is_held_back_for_a_second() {
+    let server = served(limits(4, 60_000, 60_000), Duration::ZERO).await;
+    let started = Instant::now();
+    assert!(ask(server.address, "/quota").await.starts_with("HTTP/1.1 429 "));
+    assert!(started.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn a_quarter_of_the_connections_may_be_held_back() {
+    let places = places::Places::new(8);
+    let held = [(); 3].map(|()| places.hold_back());
+    assert_eq!(held.each_ref().map(Option::is_some), [true, true, false]);
+    drop(held);
+    assert!(places.hold_back().is_some());
 }

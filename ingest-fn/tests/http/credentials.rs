@@ -160,13 +160,13 @@ async fn a_server_without_credentials_that_asks_for_one_refuses_everything() {
 async fn unsigned_bodies_do_not_hold_the_memory_that_signed_ones_need() {
     let server = Server::with_credentials(&document(), |config| {
         config.auth.mode = AuthMode::Signature;
-        config.limits.body_bytes = 10_000;
-        config.limits.bodies_in_memory_bytes = 40_000;
+        config.limits.body_bytes = 100_000;
+        config.limits.bodies_in_memory_bytes = 400_000;
     })
     .await;
     let strangers: Vec<_> = (0..4)
         .map(|_| {
-            let begun = futures::stream::iter([Ok::<_, std::io::Error>(vec![b'x'; 10_000])]);
+            let begun = futures::stream::iter([Ok::<_, std::io::Error>(vec![b'x'; 100_000])]);
             let endless = Body::from_stream(begun.chain(futures::stream::pending()));
             let mut request = Message::signed(BETA_SECRET, "msg", NOW_SECONDS, "").to(HOOK);
             request.headers_mut().insert("content-type", "text/plain".parse().unwrap());
@@ -176,7 +176,7 @@ async fn unsigned_bodies_do_not_hold_the_memory_that_signed_ones_need() {
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(9_000));
+    let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(90_000));
     let large = message(&text).with("content-type", "application/json");
     assert_eq!(server.send(large.to(HOOK)).await.shown(), "202");
     assert_eq!(stored(&server), [event("acme", "pro", "msg_1")]);

@@ -115,3 +115,39 @@ async fn requests_that_name_no_tenant_share_a_quota() {
     assert_eq!(server.send(post(&[NDJSON], event("b"))).await.status, 429);
     assert_eq!(server.events().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_floods_uses_up_the_default_quota_and_no_other_tenant_sees_it() {
+    let server = Server::new();
+    let tiny = |tenant: &str| format!("{{\"tenant_id\":\"{tenant}\"}}\n").repeat(10_000);
+    let mut shown = Vec::new();
+    for _ in 0..5 {
+        shown.push(server.send(post(&[NDJSON], tiny("bad"))).await.shown());
+    }
+    // Two are a burst, the third one is owed.
+    assert_eq!(shown, ["202", "202", "202", "429 quota_exceeded", "429 quota_exceeded"]);
+    assert_eq!(server.send(post(&[NDJSON], tiny("good"))).await.shown(), "202");
+    let mixed = "{\"tenant_id\":\"bad\"}\n{\"tenant_id\":\"good\"}";
+    let answer = server.send(post(&[NDJSON], mixed)).await;
+    assert_eq!((answer.status.as_u16(), &answer.json["events"][0]["code"]), (207, &"quota_exceeded".into()));
+    assert_eq!(
+        (&answer.json["events"][0]["status"], &answer.json["accepted"]),
+        (&"unpublished".into(), &1.into())
+    );
+    assert_eq!(server.events().len(), 40_001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_announces_more_than_the_quota_is_refused_before_it_is_read() {
+    let server = Server::new();
+    let large = || Body::from(vec![b'x'; 10_000_000]);
+    let length = ("content-length", "10000000");
+    for expected in ["202", "202"] {
+        assert_eq!(server.send(post(&[TEXT, ACME, length], large())).await.shown(), expected);
+    }
+    let silent = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let request = post(&[TEXT, ACME, length, ("expect", "100-continue")], silent);
+    let started = tokio::time::Instant::now();
+    let answer = server.send(request).await;
+    assert_eq!((answer.shown().as_str(), started.elapsed()), ("429 quota_exceeded", Duration::ZERO));
+}

@@ -107,6 +107,12 @@ sections! {
 
     /// `[quotas]`: the most that one tenant may send, in each process.
     Quotas {
+        /// The quota of each tenant for which the other two have none.
+        default: Quota = Quota {
+            bytes_per_second: Some(limits::TENANT_BYTES_PER_SECOND),
+            bytes_burst: Some(limits::TENANT_BYTES_BURST),
+            ..Quota::default()
+        },
         /// The quota of each tenant of a tier.
         tiers: BTreeMap<Tier, Quota> = BTreeMap::new(),
         /// Tenants with a quota of their own. It replaces that of the tier as a whole.
@@ -118,7 +124,7 @@ sections! {
         requests_per_second: Option<u32> = None,
         /// Requests at once, after a pause. As many as in a second, if it is not set.
         requests_burst: Option<u32> = None,
-        /// Of bodies, after decompression.
+        /// Of bodies, after decompression; of an event at least [`limits::EVENT_CHARGE_BYTES`].
         bytes_per_second: Option<u32> = None,
         /// Bytes at once, after a pause. As many as in a second and at least the largest body, if it is not set.
         bytes_burst: Option<u32> = None,

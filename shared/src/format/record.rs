@@ -461,6 +461,12 @@ mod tests {
             }
         }
         assert_eq!(code(b"(\x11 a text that begins as zlib does"), "unrecognised");
+        // As zlib with a dictionary.
+        let lines = b"x}\n{\"tenant_id\":\"a\"}";
+        for data in [lines.to_vec(), gzip::compress(lines, Level::FAST)] {
+            let entries = unpack(&data, &[]).unwrap().entries;
+            assert_eq!(entries.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+        }
     }
 
     fn zlib(data: &[u8]) -> Vec<u8> {

@@ -1,0 +1,249 @@
+//! A good tenant beside one bad client, in real time: 64 connections that send the same kind of request as fast as they are
+//! answered. Prints the good tenant's latency and freshness, quiet and attacked, and fails if a promise is broken.
+
+#![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use shared::noise::noise;
+
+use crate::site::{LocalRun, Site, answer};
+
+const CONNECTIONS: usize = 64;
+/// How long each attack is, and the quiet time to compare with.
+const DURATION: Duration = Duration::from_secs(20);
+/// Between two requests of the good tenant.
+const EVERY: Duration = Duration::from_millis(20);
+/// Time from accepted to durable, for 99 of 100 events.
+const FRESHNESS: Duration = Duration::from_secs(5);
+/// How long to wait for the good tenant's last events.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What the bad client sends, always under its own tenant.
+struct Attack {
+    name: &'static str,
+    content_type: &'static str,
+    is_gzip: bool,
+    body: Bytes,
+}
+
+impl Attack {
+    fn new(name: &'static str, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { name, content_type, is_gzip: false, body: body.into() }
+    }
+
+    fn gzip(name: &'static str, content_type: &'static str, body: &[u8]) -> Self {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(body).unwrap();
+        Self { is_gzip: true, ..Self::new(name, content_type, gzip.finish().unwrap()) }
+    }
+
+    fn all() -> Vec<Self> {
+        const JSON: &str = "application/json";
+        const LINES: &str = "application/x-ndjson";
+        let tiny = "{}\n".repeat(10_000);
+        let nested = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        let nested = format!("{{\"a\":[{}]}}", vec![nested; 50_000].join(","));
+        let mut names = String::from("{\"text\":\"x\"");
+        for n in 0..700_000 {
+            write!(names, ",\"{n:x}\":0").unwrap();
+        }
+        names.push('}');
+        vec![
+            Self::new("one small event a request", JSON, r#"{"text":"x"}"#),
+            Self::new("10,000 empty objects a request", LINES, tiny),
+            Self::new("10 MB of text that does not compress", "text/plain", noise(10_000_000, 1)),
+            Self::gzip("gzip of 10 MB of zeros", "text/plain", &b"0".repeat(10_000_000)),
+            Self::gzip("gzip of 10 MB of nested arrays", JSON, nested.as_bytes()),
+            Self::gzip("gzip of an object of 700,000 members", JSON, names.as_bytes()),
+            Self::gzip(
+                "gzip of 10 MB of e-mail addresses",
+                "text/plain",
+                "a@b.example ".repeat(830_000).as_bytes(),
+            ),
+        ]
+    }
+
+    /// Sends until `stop`, one request after the other. Returns how often each status was answered; 0 is no answer.
+    async fn send(&self, url: &str, stop: &AtomicBool) -> BTreeMap<u16, usize> {
+        let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
+        let mut statuses = BTreeMap::new();
+        while !stop.load(Ordering::Relaxed) {
+            let mut request = client
+                .post(format!("{url}/ingest"))
+                .header("X-Customer-Tier", "pro")
+                .header("X-Tenant-ID", "bad")
+                .header("Content-Type", self.content_type);
+            if self.is_gzip {
+                request = request.header("Content-Encoding", "gzip");
+            }
+            let response = request.body(self.body.clone()).send().await;
+            *statuses.entry(response.map_or(0, |response| response.status().as_u16())).or_default() += 1;
+        }
+        statuses
+    }
+}
+
+/// The good tenant's events: how long each answer took, and how long after it the event was durable. Sorted.
+struct Seen {
+    latency: Vec<Duration>,
+    freshness: Vec<Duration>,
+    refused: usize,
+}
+
+impl Seen {
+    fn print(&self, name: &str, statuses: &str) {
+        let of =
+            |sorted: &[Duration], percent| format!("{:>8.1} ms", 1e3 * at(sorted, percent).as_secs_f64());
+        let (latency, freshness) = (&self.latency, &self.freshness);
+        println!(
+            "{name:<40} {} {} {} {} {:>3} {statuses}",
+            of(latency, 50),
+            of(latency, 99),
+            of(freshness, 50),
+            of(freshness, 99),
+            self.refused
+        );
+    }
+}
+
+pub async fn run(program: &Path, only: &str) {
+    println!(
+        "{:<40} {:>11} {:>11} {:>11} {:>11} {:>3} {}",
+        "the bad client sends", "answer p50", "p99", "durable p50", "p99", "", "answers to the bad client"
+    );
+    let quiet = beside(program, None).await.0;
+    quiet.print("nothing", "");
+    let mut broken = Vec::new();
+    for attack in Attack::all().into_iter().filter(|attack| attack.name.contains(only)) {
+        let name = attack.name;
+        let (seen, statuses) = beside(program, Some(attack)).await;
+        seen.print(name, &statuses);
+        let is_fresh = at(&seen.freshness, 99) <= FRESHNESS;
+        let is_quick = at(&seen.latency, 50) <= 2 * at(&quiet.latency, 50);
+        if !is_fresh || !is_quick || seen.refused > 0 {
+            broken.push(name);
+        }
+    }
+    assert!(broken.is_empty(), "the good tenant was harmed by: {broken:?}");
+}
+
+/// The good tenant beside an attack.
+async fn beside(program: &Path, attack: Option<Attack>) -> (Seen, String) {
+    let site = Site::at_deployed_pace(program);
+    let pipeline = Arc::new(site.start());
+    let stop = Arc::new(AtomicBool::new(false));
+    let bad: Vec<_> = attack
+        .map(Arc::new)
+        .into_iter()
+        .flat_map(|attack| std::iter::repeat_n(attack, CONNECTIONS))
+        .map(|attack| {
+            let (url, stop) = (pipeline.url.clone(), Arc::clone(&stop));
+            tokio::spawn(async move { attack.send(&url, &stop).await })
+        })
+        .collect();
+    let answers = good(&pipeline).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
+    for client in bad {
+        for (status, count) in client.await.unwrap() {
+            *statuses.entry(status).or_default() += count;
+        }
+    }
+    let refused = answers.iter().filter(|answer| answer.status != 202).count();
+    let mut latency: Vec<_> = answers.iter().map(|answer| answer.latency).collect();
+    latency.sort_unstable();
+    let accepted: BTreeMap<_, _> = answers
+        .into_iter()
+        .filter(|answer| answer.status == 202)
+        .map(|answer| (answer.id, answer.accepted_at))
+        .collect();
+    let mut freshness = durable(&site, &accepted).await;
+    freshness.sort_unstable();
+    let statuses: Vec<_> = statuses.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+    (Seen { latency, freshness, refused }, statuses.join(", "))
+}
+
+struct TimedAnswer {
+    id: String,
+    status: u16,
+    latency: Duration,
+    accepted_at: SystemTime,
+}
+
+/// Sends the good tenant's requests at its pace, whatever the answers.
+async fn good(pipeline: &Arc<LocalRun>) -> Vec<TimedAnswer> {
+    let mut next = tokio::time::interval(EVERY);
+    let begun = Instant::now();
+    let mut requests = Vec::new();
+    for n in 0.. {
+        next.tick().await;
+        if begun.elapsed() >= DURATION {
+            break;
+        }
+        let pipeline = Arc::clone(pipeline);
+        requests.push(tokio::spawn(async move {
+            let id = format!("e{n}");
+            let event = json!({"tenant_id": "good", "id": id, "text": format!("User {n} called 555-0199")});
+            let begun = Instant::now();
+            let (status, _) = answer(pipeline.post("/ingest").json(&event)).await;
+            TimedAnswer { id, status, latency: begun.elapsed(), accepted_at: now() }
+        }));
+    }
+    futures::future::try_join_all(requests).await.unwrap()
+}
+
+/// Waits until every event is in an object. Returns the times from accepted to durable.
+async fn durable(site: &Site, accepted: &BTreeMap<String, SystemTime>) -> Vec<Duration> {
+    let end = Instant::now() + PATIENCE;
+    let mut seen = BTreeMap::new();
+    let mut durable = BTreeMap::new();
+    loop {
+        for (key, bytes) in site.stored().objects("events") {
+            let path = site.data().join("s3/tidegate-local").join(&key);
+            if seen.insert(key, ()).is_some() {
+                continue;
+            }
+            let written = std::fs::metadata(path).unwrap().modified().unwrap();
+            let mut lines = String::new();
+            MultiGzDecoder::new(&bytes[..]).read_to_string(&mut lines).unwrap();
+            for line in lines.lines().filter(|line| line.contains(r#""tenant":"good""#)) {
+                let line: Value = serde_json::from_str(line).unwrap();
+                let id = line["id"].as_str().unwrap().to_owned();
+                // It may be stored although the answer was another one.
+                let Some(accepted_at) = accepted.get(&id) else { continue };
+                let after = written.duration_since(*accepted_at).unwrap_or_default();
+                assert!(durable.insert(id, after).is_none(), "stored once");
+            }
+        }
+        if durable.len() == accepted.len() || Instant::now() > end {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // What is still not stored is at least this late.
+    let late = accepted.iter().filter(|(id, _)| !durable.contains_key(*id));
+    let late: Vec<_> = late.map(|(_, at)| now().duration_since(*at).unwrap_or_default()).collect();
+    durable.into_values().chain(late).collect()
+}
+
+/// The percentile `percent` of the sorted values.
+fn at(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() * percent).div_ceil(100).clamp(1, sorted.len()) - 1]
+}
+
+#[expect(clippy::disallowed_methods, reason = "this run is in real time")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
