@@ -115,6 +115,9 @@ const UNREADABLE: u8 = 2;
 impl Command {
     /// An error comes with its exit code.
     pub(crate) async fn run(self, adapters: &impl Adapters) -> Result<ExitCode, (anyhow::Error, u8)> {
+        if let Some(span) = self.span() {
+            span.check().map_err(|error| (error, UNREADABLE))?;
+        }
         let done = match self {
             // Boxed: these two are by far the largest of the futures.
             Self::Accept(options) => {
@@ -135,6 +138,16 @@ impl Command {
             Self::Function(options) => function::run(options, adapters).await,
         };
         done.map(|()| ExitCode::SUCCESS).map_err(|error| (error, FAILED))
+    }
+
+    fn span(&self) -> Option<&SpanOptions> {
+        match self {
+            Self::Audit(options) => Some(&options.span),
+            Self::Cat(options) => Some(&options.span),
+            Self::Redrive(options) => Some(&options.span),
+            Self::Replay(options) => Some(&options.span),
+            _ => None,
+        }
     }
 }
 
