@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use ::local::adapters::Adapters;
 use clap::{Parser, Subcommand};
 
+use crate::options::SpanOptions;
+
 /// Event ingestion: each accepted event becomes one item and one archive line
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]

@@ -12,7 +12,7 @@ use shared::time::Timestamp;
 
 use super::balance::{AdmissionOutcome, AuditFinding, Balance, FindingKind};
 use super::cases::{Case, Cases};
-use super::facts::{ArchivedLine, AuditFacts, KnownItem, KnownLine, digest};
+use super::facts::{ArchivedLine, AuditFacts, KnownItem, KnownLine};
 use crate::archive::{SKEW, earlier};
 
 /// For events whose tenant cannot be read.
@@ -191,7 +191,7 @@ impl<'a> FactIndex<'a> {
 
     /// It was redriven under another name, or can be read by now: it is counted under the name that it has now.
     fn is_counted_elsewhere(&self, case: &Case) -> bool {
-        let is_replaced = case.live().any(|origin| self.facts.replaced.contains(&digest(origin)));
+        let is_replaced = case.live().any(|origin| self.facts.replaced.has(origin, case.admission_id));
         is_replaced && self.archived_of(case).next().is_none()
     }
 

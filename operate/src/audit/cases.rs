@@ -62,7 +62,10 @@ impl Cases {
             let name = arrival.event.as_ref().map(name_of);
             let key = |origin: &Origin| (name.clone(), origin.clone());
             let known = arrival.redrive_of.iter().find_map(|former| cases.by_origin.get(&key(former)));
-            if let Some(known) = known.copied() {
+            // A foreign producer may name the origin of another event.
+            let admission_id = arrival.event.as_ref().map(|event| event.admission_id);
+            let known = known.copied().filter(|known| cases.all[*known].admission_id == admission_id);
+            if let Some(known) = known {
                 cases.by_origin.insert(key(&arrival.origin), known);
             }
             let case = cases.find(Some(&arrival.origin), arrival.event.as_ref(), arrival.received_at);

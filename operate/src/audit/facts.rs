@@ -28,8 +28,8 @@ pub(crate) struct AuditFacts {
     /// All records that arrived at this time or later were read.
     pub(crate) stream_from: Timestamp,
     pub(crate) shards: BTreeMap<Arc<str>, ShardFacts>,
-    /// The origins that lines on the stream replace, by [`digest`]: of redriven events of all groups.
-    pub(crate) replaced: HashSet<u64>,
+    /// What redriven events of all groups replace: their former origins, each with the admission.
+    pub(crate) replaced: Replaced,
     /// The lines on the stream.
     pub(crate) arrivals: Vec<KnownLine>,
     /// The lines of archive objects.
@@ -55,6 +55,35 @@ pub(crate) struct AuditFacts {
     pub(crate) unreadable_messages: u64,
     /// Findings about objects, rows and messages.
     pub(crate) faults: Vec<AuditFinding>,
+}
+
+/// Digests, because it is of all events. The admission is part of it: it stays the same in a redrive, and a foreign producer
+/// that names the origin of another event does not know it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replaced(HashSet<u64>);
+
+impl Replaced {
+    pub(crate) fn add(&mut self, arrival: &KnownLine) {
+        let Some(event) = &arrival.event else { return };
+        self.0.extend(arrival.redrive_of.iter().map(|former| digest((former, event.admission_id))));
+    }
+
+    /// Without an admission the line could not be read. If it can be now, its event has the admission of a foreign producer's.
+    pub(crate) fn has(&self, origin: &Origin, admission_id: Option<AdmissionId>) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let of_foreign = || AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
+        self.0.contains(&digest((origin, admission_id.unwrap_or_else(of_foreign))))
+    }
+}
+
+impl<'a> FromIterator<&'a KnownLine> for Replaced {
+    fn from_iter<I: IntoIterator<Item = &'a KnownLine>>(arrivals: I) -> Self {
+        let mut replaced = Self::default();
+        arrivals.into_iter().for_each(|arrival| replaced.add(arrival));
+        replaced
+    }
 }
 
 impl AuditFacts {
@@ -128,7 +157,7 @@ impl Fact {
 }
 
 /// The same in each run.
-pub(crate) fn digest(of: impl std::hash::Hash) -> u64 {
+fn digest(of: impl std::hash::Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
 }
 

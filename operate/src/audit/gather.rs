@@ -16,7 +16,7 @@ use shared::time::{Clock, Timestamp};
 
 use super::account::account;
 use super::balance::{AuditFinding, Balance, FindingKind};
-use super::facts::{AuditFacts, Fact, KnownEvent, KnownItem, KnownLine, ShardFacts, digest};
+use super::facts::{AuditFacts, Fact, KnownEvent, KnownItem, KnownLine, ShardFacts};
 use super::partitions::{Groups, Partitions};
 use crate::OnProgress;
 use crate::archive::{SKEW, Span, earlier};
@@ -243,7 +243,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                     let line = known_line(&line);
                     if self.facts.span.has(line.received_at) {
                         *seen += 1;
-                        self.facts.replaced.extend(line.redrive_of.iter().map(digest));
+                        self.facts.replaced.add(&line);
                         self.add(Fact::Arrived(line))?;
                     }
                 }

@@ -12,7 +12,7 @@ use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
 use super::account;
-use super::facts::{ArchivedLine, AuditFacts, KnownEvent, KnownItem, KnownLine, digest};
+use super::facts::{ArchivedLine, AuditFacts, KnownEvent, KnownItem, KnownLine};
 use super::gather::{FactReader, known_line};
 use crate::OnProgress;
 use crate::archive::covering;
@@ -64,7 +64,7 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
         let quarantined = known.quarantined.iter().chain(&known.id_reused);
         let facts = AuditFacts {
             shards: known.shards.clone(),
-            replaced: arrivals.iter().flat_map(|arrival| &arrival.redrive_of).map(digest).collect(),
+            replaced: arrivals.iter().collect(),
             arrivals,
             quarantined: quarantined.filter(is_of_them).cloned().collect(),
             readable_now: known

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::account::account;
 use super::balance::{AuditFinding, Balance, Counts, FindingKind};
-use super::facts::{ArchivedLine, AuditFacts, Fact, KnownEvent, KnownItem, KnownLine, ShardFacts, digest};
+use super::facts::{ArchivedLine, AuditFacts, Fact, KnownEvent, KnownItem, KnownLine, ShardFacts};
 use super::partitions::{Bounds, Groups, Partitions};
 
 /// The stream's oldest sequence number. Older records have expired.
@@ -334,8 +334,7 @@ impl History {
 
     /// Judged as if memory were so small that nearly each event is a group of its own, which must give the same as all together.
     fn judge(&self) -> Balance {
-        let replaced =
-            self.facts.arrivals.iter().flat_map(|arrival| &arrival.redrive_of).map(digest).collect();
+        let replaced = self.facts.arrivals.iter().collect();
         let facts = AuditFacts { replaced, ..self.facts.clone() };
         let together = sorted(account(&facts));
         let mut partitions = Partitions::new(Bounds { buffered: 2_000, group: 1_000 });
@@ -533,6 +532,54 @@ fn an_event_with_a_new_id_is_stored_also_after_the_stream_has_expired() {
     history.facts.stream_from = Timestamp::from_unix_ms(NOW);
     let balance = history.judge();
     assert_eq!((balance.findings, balance.total.ingest), (vec![], history.expected));
+}
+
+#[test]
+fn an_event_that_copies_an_admission_is_judged_alone() {
+    let mut history = History::of(&[]);
+    let (_, first) = history.store();
+    let tenant = TenantId::parse("thief").unwrap();
+    let of_other_tenant = KnownEvent { tenant, ..first.clone() };
+    let with_other_id = KnownEvent { id: EventId::parse("9").unwrap(), ..first.clone() };
+    for copy in [&of_other_tenant, &with_other_id] {
+        let origin = history.origin(READ_FROM);
+        history.arrive(&origin, copy, Vec::new());
+        history.insert(&origin, copy);
+        history.archive(&origin, copy, None);
+    }
+    let origin = history.origin(READ_FROM);
+    let with_other_content = KnownEvent { content_hash: "another".to_owned(), ..first };
+    history.arrive(&origin, &with_other_content, Vec::new());
+    history.reuse(&origin, &with_other_content);
+    let balance = history.judge();
+    assert_eq!(balance.findings, []);
+    let Counts { admissions, stored, quarantined, redelivered, .. } = balance.total.ingest;
+    assert_eq!([admissions, stored, quarantined, redelivered], [4, 3, 1, 0]);
+
+    history.facts.id_reused.clear();
+    history.facts.as_new.clear();
+    history.facts.archived.retain(|line| line.event.tenant.as_str() != "thief");
+    history.facts.items.retain(|item| item.tenant.as_str() != "thief");
+    let missing = history.judge().findings.into_iter().map(|finding| (finding.kind, finding.tenant));
+    let expected = [&with_other_content, &of_other_tenant].map(|event| event.tenant.clone());
+    assert_eq!(missing.collect::<Vec<_>>(), expected.map(|tenant| (FindingKind::Missing, Some(tenant))));
+}
+
+#[test]
+fn a_line_that_names_the_origin_of_another_event_as_its_own_hides_nothing() {
+    let mut history = History::of(&[Stored]);
+    let victim = history.facts.archived.remove(0);
+    history.facts.items.clear();
+    let (of_same_name, other) = (history.event(1_000), history.event(1_000));
+    let of_same_name =
+        KnownEvent { tenant: victim.event.tenant.clone(), id: victim.event.id.clone(), ..of_same_name };
+    for event in [of_same_name, other] {
+        let origin = history.origin(DONE_END);
+        history.arrive(&origin, &event, vec![victim.origin.clone()]);
+    }
+    let balance = history.judge();
+    assert_eq!((balance.findings.len(), balance.total.ingest.in_flight), (1, 2), "{:?}", balance.findings);
+    assert_eq!(balance.findings[0].origin, Some(victim.origin));
 }
 
 #[test]

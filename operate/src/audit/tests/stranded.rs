@@ -3,14 +3,11 @@
 use shared::origin::Origin;
 
 use super::super::account::stranded;
-use super::{
-    AuditFacts, DONE_END, FATES, Fate, FindingKind, History, KnownEvent, KnownLine, READ_FROM, digest,
-};
+use super::{AuditFacts, DONE_END, FATES, Fate, FindingKind, History, KnownEvent, KnownLine, READ_FROM};
 
 /// Checks the origins of the lines to redrive, and that the audit calls their events missing.
 fn check(history: &History, expected: &[&Origin]) {
-    let replaced =
-        history.facts.arrivals.iter().flat_map(|arrival| &arrival.redrive_of).map(digest).collect();
+    let replaced = history.facts.arrivals.iter().collect();
     let facts = AuditFacts { replaced, ..history.facts.clone() };
     let mut stranded: Vec<_> = stranded(&facts).into_iter().collect();
     stranded.sort_by_key(ToString::to_string);
