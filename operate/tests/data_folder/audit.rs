@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use local::adapters::Plain;
-use local::data::{DATABASE, DataFolder};
+use local::data::DataFolder;
 use local::embedded::EmbeddedStream;
 use operate::audit::audit;
 use rusqlite::Connection;
@@ -20,7 +20,7 @@ async fn with_an_event() -> (tempfile::TempDir, Connection) {
     let data = DataFolder::open(folder.path()).unwrap();
     EmbeddedStream::open(data.database().unwrap(), 1, Clock::system()).await.unwrap();
     data.objects().unwrap();
-    let database = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let database = Connection::open(data.database_file()).unwrap();
     let event = br#"{"tenant_id":"acme","id":"1","text":"x"}"#;
     let now = Clock::system().now().unix_ms();
     let put = "INSERT INTO records (shard, partition_key, arrival_ms, data) VALUES (?1, 'acme', ?2, ?3)";
@@ -63,8 +63,8 @@ async fn an_item_row_that_cannot_be_read_is_named_by_its_key() {
         ("admission_id", "'1'", "invalid"),
         ("sequence_number", "'4950x'", "`4950x` is not a sequence number"),
         ("sequence_number", "''", "`` is not a sequence number"),
-        ("position", "-1", "position"),
-        ("position", "4294967296", "position"),
+        ("position", "-1", "out of range"),
+        ("position", "4294967296", "out of range"),
     ] {
         database.execute(insert, []).unwrap();
         database.execute(&format!("UPDATE items SET {column} = {value}"), []).unwrap();
