@@ -21,7 +21,7 @@ import time
 LUA = pathlib.Path(__file__).with_name("event.lua")
 TICKS = os.sysconf("SC_CLK_TCK")
 # What an audit of 300,000 events may take.
-AUDIT_S = 10
+AUDIT_CPU_S = 10
 AUDIT_MB = 150
 # Clients that send events to be audited.
 SENDERS = 4
@@ -43,8 +43,8 @@ def main() -> None:
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for connections in given.connections:
         print(row(given.tidegate, connections, given.seconds), flush=True)
-    print("\n| events | a record | audit s | peak MB |")
-    print("|---:|---:|---:|---:|")
+    print("\n| events | events a record | audit s | CPU s | peak MB |")
+    print("|---:|---:|---:|---:|---:|")
     for a_request in given.audited_per_request:
         print(audited(given.tidegate, given.audited, a_request), flush=True)
 
@@ -93,11 +93,11 @@ def audited(tidegate: pathlib.Path, events: int, a_request: int) -> str:
         report = json.load(audit.stdout)
         # `wait4` and not `wait`: it says what this child used.
         _, status, usage = os.wait4(audit.pid, 0)
-        took, peak = time.monotonic() - begun, usage.ru_maxrss / 1024
+        took, cpu, peak = time.monotonic() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
         stored = report["total"]["ingest"]["stored"]
         assert (status, stored) == (0, events), f"{stored} of {events} events stored, {report['findings'][:3]}"
-        assert took <= AUDIT_S and peak <= AUDIT_MB, f"the audit of {events} events took {took:.1f} s and {peak:.0f} MB"
-        return f"| {events:,} | {a_request} | {took:.1f} | {peak:.0f} |"
+        assert cpu <= AUDIT_CPU_S and peak <= AUDIT_MB, f"the audit of {events} events took {cpu:.1f} s of CPU and {peak:.0f} MB"
+        return f"| {events:,} | {a_request} | {took:.1f} | {cpu:.1f} | {peak:.0f} |"
 
 
 def started(tidegate: pathlib.Path, data: pathlib.Path) -> tuple[subprocess.Popen, str]:

@@ -99,6 +99,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_item_without_an_attribute_or_with_another_type_or_value_is_named_by_its_key() {
+        let texts = [
+            ("pk", "tenants/acme"),
+            ("sk", "processed_logs/1"),
+            ("shard", "shardId-000000000000"),
+            ("sequence_number", "49"),
+            ("admission_id", "019aa553-4a00-7000-8000-000000000001"),
+            ("content_hash", "ab"),
+            ("received_at", "2026-11-21T09:30:00Z"),
+        ];
+        let mut whole: Attributes =
+            texts.map(|(name, value)| (name.to_owned(), text(value.to_owned()))).into();
+        whole.insert("position".to_owned(), AttributeValue::N("0".to_owned()));
+        assert!(named(&whole).is_ok());
+        for name in whole.keys() {
+            let any_text = ["shard", "content_hash"].contains(&name.as_str());
+            let other = (!any_text).then(|| text("?".to_owned()));
+            for value in [None, Some(AttributeValue::Bool(true)), other] {
+                let mut item = whole.clone();
+                item.remove(name);
+                item.extend(value.map(|value| (name.clone(), value)));
+                let error = named(&item).unwrap_err().to_string();
+                let key = if name == "sk" { "tenants/acme" } else { "processed_logs/1" };
+                assert!(error.contains(key), "{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
     fn the_key_after_a_row_is_between_it_and_every_later_row() {
         let position = ShardPosition::new("99", 2);
         let after = sort_key_after(&position);

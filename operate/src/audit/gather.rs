@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::ledger::LedgerFailure;
+use consumer_fn::ledger::{LedgerFailure, Progress};
 use consumer_fn::{Ledger, StreamLine};
 use shared::config::Config;
 use shared::format::event_line;
@@ -106,13 +106,11 @@ impl<'a, D: Deployment> FactReader<'a, D> {
 
     /// Adds a fact about an event of the span.
     pub(super) fn add(&mut self, fact: Fact) -> anyhow::Result<()> {
-        match &mut self.partitions {
-            Some(partitions) => partitions.add(&fact),
-            None => {
-                self.facts.add(fact);
-                Ok(())
-            }
-        }
+        let Some(partitions) = &mut self.partitions else {
+            self.facts.add(fact);
+            return Ok(());
+        };
+        partitions.add(&fact)
     }
 
     /// Reads how far the ledger and the event source mapping are with a shard, if that is not known yet.
@@ -123,7 +121,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         let progress = match self.deployment.ledger().read(shard).await {
             Err(LedgerFailure::Unreadable(why)) => {
                 self.unreadable(why);
-                Default::default()
+                Progress::default()
             }
             progress => progress?,
         };

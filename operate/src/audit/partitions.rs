@@ -1,10 +1,9 @@
 //! Facts by the event that they are about, in memory or in a temporary file, so that an audit of any number of events needs
 //! the same memory: facts are added as they are read, and come back in groups that have all facts of their events.
 //!
-//! A partition that is too large for a group is divided further, by other bits of the same digest.
+//! A partition that is too large for a group is divided further, by the next byte of the same digest.
 
 use std::fs::File;
-use std::mem::size_of;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
@@ -12,9 +11,10 @@ use anyhow::Context;
 
 use super::facts::Fact;
 
+/// One for each value of a byte of the digest.
 const PARTITIONS: usize = 256;
-/// How often a partition can be divided: a digest has no more bits. What is still too large then is about very few events.
-const LEVELS: u32 = (8 * size_of::<u64>() as u32) / PARTITIONS.ilog2();
+/// How often a partition can be divided: a digest has no more bytes. What is still too large then is about very few events.
+const LEVELS: usize = size_of::<u64>();
 
 /// In bytes as encoded. In memory, a fact takes about six times as much while it is judged.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,9 @@ impl Default for Bounds {
 #[derive(Debug)]
 pub(crate) struct Partitions {
     bounds: Bounds,
-    level: u32,
-    partitions: Vec<Partition>,
+    /// Which byte decides.
+    level: usize,
+    parts: Vec<Partition>,
     buffered: usize,
     /// It has no name, so it is gone after a crash, too.
     file: Option<File>,
@@ -68,14 +69,14 @@ impl Partitions {
         Self::of_level(bounds, 0)
     }
 
-    fn of_level(bounds: Bounds, level: u32) -> Self {
-        let partitions = vec![Partition::default(); PARTITIONS];
-        Self { bounds, level, partitions, buffered: 0, file: None, written: 0 }
+    fn of_level(bounds: Bounds, level: usize) -> Self {
+        let parts = vec![Partition::default(); PARTITIONS];
+        Self { bounds, level, parts, buffered: 0, file: None, written: 0 }
     }
 
     pub(crate) fn add(&mut self, fact: &Fact) -> anyhow::Result<()> {
-        let digits = fact.home() >> (self.level * PARTITIONS.ilog2());
-        let buffer = &mut self.partitions[digits as usize % PARTITIONS].buffer;
+        let part = usize::from(fact.home().to_le_bytes()[self.level]);
+        let buffer = &mut self.parts[part].buffer;
         let before = buffer.len();
         postcard::to_io(fact, &mut *buffer)?;
         self.buffered += buffer.len() - before;
@@ -88,7 +89,7 @@ impl Partitions {
             Some(file) => file,
             none => none.insert(tempfile::tempfile().with_context(no_room)?),
         };
-        for Partition { segments, buffer } in &mut self.partitions {
+        for Partition { segments, buffer } in &mut self.parts {
             if buffer.is_empty() {
                 continue;
             }
@@ -104,7 +105,7 @@ impl Partitions {
 
     /// The facts of a partition, in the order in which they were added.
     fn read(&self, partition: usize, mut take: impl FnMut(Fact) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let Partition { segments, buffer } = &self.partitions[partition];
+        let Partition { segments, buffer } = &self.parts[partition];
         let mut bytes = Vec::new();
         for segment in segments {
             bytes.resize(usize::try_from(segment.end - segment.start)?, 0);
@@ -148,7 +149,7 @@ impl Groups {
     pub(crate) fn next(&mut self, mut take: impl FnMut(Fact)) -> anyhow::Result<bool> {
         let mut bytes = 0;
         while let Some((partitions, next)) = self.stack.last_mut() {
-            let Some(more) = partitions.partitions.get(*next).map(Partition::bytes) else {
+            let Some(more) = partitions.parts.get(*next).map(Partition::bytes) else {
                 self.stack.pop();
                 continue;
             };
@@ -158,10 +159,10 @@ impl Groups {
             }
             let level = partitions.level + 1;
             if more > bound && level < LEVELS {
-                let mut parts = Partitions::of_level(partitions.bounds, level);
-                partitions.read(*next, |fact| parts.add(&fact))?;
+                let mut finer = Partitions::of_level(partitions.bounds, level);
+                partitions.read(*next, |fact| finer.add(&fact))?;
                 *next += 1;
-                self.stack.push((parts, 0));
+                self.stack.push((finer, 0));
                 continue;
             }
             partitions.read(*next, |fact| {
@@ -204,7 +205,7 @@ mod tests {
         let (mut buffered, mut added, mut most) = (0, HashMap::<u64, Vec<Fact>>::new(), 0);
         for fact in facts {
             partitions.add(&fact).unwrap();
-            let bytes: usize = partitions.partitions.iter().map(|partition| partition.buffer.len()).sum();
+            let bytes: usize = partitions.parts.iter().map(|partition| partition.buffer.len()).sum();
             buffered = buffered.max(bytes / postcard::to_allocvec(&fact).unwrap().len());
             added.entry(fact.home()).or_default().push(fact);
         }
