@@ -137,7 +137,7 @@ accepted: ## `tidegate accept` of all five recipes, release build; writes docs/r
 	cargo build --release --locked --package tidegate
 	tests/accepted.sh $(TARGET)/release/tidegate docs/recipes/accepted.md $(OPTIONS)
 
-bench: ## events a second, accepted and stored; needs wrk (`apt-get install wrk`) and Python
+bench: ## events a second, accepted and stored, then an audit of 300,000; needs wrk (`apt-get install wrk`) and Python
 	cargo build --release --locked --package tidegate
 	python3 tests/bench/run.py --tidegate $(TARGET)/release/tidegate
 

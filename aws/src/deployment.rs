@@ -16,10 +16,10 @@ use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
 use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{
-    Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage, ShardRead, Start,
+    Deployment, ItemPage, ListedObject, ManifestPart, Messages, NotedRow, QueueName, QueuedMessage,
+    ShardRead, Start, first,
 };
 use shared::format::key;
-use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::objects::s3::{self, S3Objects};
 use shared::time::Timestamp;
@@ -157,7 +157,7 @@ impl Deployment for AwsDeployment {
         Ok(None)
     }
 
-    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_rows(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<NotedRow>> {
         let (last, excluded) = match part {
             ManifestPart::After(_) => (None, None),
             ManifestPart::Before(before) => (before, before),
@@ -172,7 +172,8 @@ impl Deployment for AwsDeployment {
         let query = query.scan_index_forward(matches!(part, ManifestPart::After(_)));
         let query = query.set_limit(matches!(part, ManifestPart::At(_)).then_some(1));
         // The query includes both ends.
-        Ok(rows(query).await?.into_iter().filter(|row| excluded != Some(&row.first)).collect())
+        let is_excluded = |row: &NotedRow| excluded.is_some() && excluded == first(row);
+        Ok(rows(query).await?.into_iter().filter(|row| !is_excluded(row)).collect())
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
@@ -190,9 +191,9 @@ impl Deployment for AwsDeployment {
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         let keys = names.iter().map(|(tenant, id)| item_key(tenant, id));
         let read = batch_get(&self.dynamodb, &self.resources.items_table, keys, THROTTLED_CALLS).await;
-        let item = |item: &Attributes| named(item).map(|item| ((item.tenant, item.id), item.existing));
+        let item = |item: &Attributes| named(item).ok().map(|item| ((item.tenant, item.id), item.existing));
         let read = read.map_err(anyhow::Error::msg)?;
-        let found: HashMap<_, _> = read.iter().map(item).collect::<Result<_, _>>()?;
+        let found: HashMap<_, _> = read.iter().filter_map(item).collect();
         Ok(names.iter().map(|name| found.get(name).cloned()).collect())
     }
 
@@ -213,8 +214,8 @@ impl Deployment for AwsDeployment {
         let after = after.as_deref().map(start).transpose()?;
         let scan = scan.projection_expression(PROJECTION).set_exclusive_start_key(after);
         let page = scan.send().await.map_err(described)?;
-        let items = page.items.unwrap_or_default().iter().map(named).collect::<Result<_, _>>()?;
-        Ok(ItemPage { items, next: page.last_evaluated_key.as_ref().map(cursor).transpose()? })
+        let next = page.last_evaluated_key.as_ref().map(cursor).transpose()?;
+        Ok(ItemPage::of(page.items.unwrap_or_default().iter().map(named), next))
     }
 
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 use ::local::adapters::Adapters;
 use clap::{Parser, Subcommand};
 
+use crate::options::SpanOptions;
+
 /// Event ingestion: each accepted event becomes one item and one archive line
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
@@ -126,6 +128,9 @@ const UNREADABLE: u8 = 2;
 impl Command {
     /// An error comes with its exit code.
     pub(crate) async fn run(self, adapters: &impl Adapters) -> Result<ExitCode, (anyhow::Error, u8)> {
+        if let Some(span) = self.span() {
+            span.check().map_err(|error| (error, UNREADABLE))?;
+        }
         let done = match self {
             // Boxed: these two are by far the largest of the futures.
             Self::Accept(options) => {
@@ -147,6 +152,16 @@ impl Command {
             Self::Function(options) => function::run(options, adapters).await,
         };
         done.map(|()| ExitCode::SUCCESS).map_err(|error| (error, FAILED))
+    }
+
+    fn span(&self) -> Option<&SpanOptions> {
+        match self {
+            Self::Audit(options) => Some(&options.span),
+            Self::Cat(options) => Some(&options.span),
+            Self::Redrive(options) => Some(&options.span),
+            Self::Replay(options) => Some(&options.span),
+            _ => None,
+        }
     }
 }
 

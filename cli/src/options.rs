@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 use operate::archive::Span;
 use shared::config::{Config, ConfigSource, Recipe};
@@ -65,6 +66,14 @@ pub(crate) struct SpanOptions {
 }
 
 impl SpanOptions {
+    /// A span without a moment is a mistake: every command would find nothing, and an audit would balance.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from >= to => bail!("--from {from} is not before --to {to}"),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn span(&self) -> Span {
         Span::new(self.from, self.to)
     }
@@ -97,6 +106,18 @@ mod tests {
             let source = given(arguments).unwrap().source();
             assert_eq!(source.options(), arguments);
         }
+    }
+
+    #[test]
+    fn a_span_that_ends_before_it_begins_is_refused_with_both_ends() {
+        let [noon, later] = ["2026-11-21T12:00:00Z", "2026-11-21T12:00:00.001Z"].map(|at| time(at).unwrap());
+        let check = |from, to| SpanOptions { from, to }.check().map_err(|error| error.to_string());
+        for (from, to) in [(None, None), (Some(later), None), (None, Some(noon)), (Some(noon), Some(later))] {
+            assert_eq!(check(from, to), Ok(()));
+        }
+        let refused = "--from 2026-11-21T12:00:00.001Z is not before --to 2026-11-21T12:00:00.000Z";
+        assert_eq!(check(Some(later), Some(noon)), Err(refused.to_owned()));
+        assert!(check(Some(noon), Some(noon)).is_err(), "the end is exclusive");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! All that a command prints, the progress bar on stderr, and the signals that stop a command.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{Display, Write as _};
 use std::io::{BufWriter, ErrorKind, IsTerminal, StdoutLock, Write, stdout};
 use std::time::{Duration, Instant};
@@ -110,11 +110,13 @@ pub(crate) async fn stdout_is_closed() {
 pub(crate) struct Bar {
     is_shown: bool,
     drawn: Cell<Option<Instant>>,
+    /// What is counted now, since when, and from which count on.
+    phase: RefCell<Option<(String, Instant, u64)>>,
 }
 
 impl Bar {
     pub(crate) fn on_stderr() -> Self {
-        Self { is_shown: std::io::stderr().is_terminal(), drawn: Cell::new(None) }
+        Self { is_shown: std::io::stderr().is_terminal(), drawn: Cell::new(None), phase: RefCell::new(None) }
     }
 
     /// `done` of `total` are done; the total may be unknown.
@@ -122,8 +124,18 @@ impl Bar {
         let is_due = self.drawn.get().is_none_or(|drawn| drawn.elapsed() >= BETWEEN) || total == Some(done);
         if self.is_shown && is_due {
             self.drawn.set(Some(Instant::now()));
-            draw(&line(what, done, total));
+            draw(&line(what, done, total, self.rate(what, done)));
         }
+    }
+
+    /// How many a second, since this is counted. `None` in the first second.
+    fn rate(&self, what: &str, done: u64) -> Option<u64> {
+        let mut phase = self.phase.borrow_mut();
+        let (of, since, from) = phase.get_or_insert_with(|| (what.to_owned(), Instant::now(), done));
+        if of != what {
+            (*of, *since, *from) = (what.to_owned(), Instant::now(), done);
+        }
+        done.saturating_sub(*from).checked_div(since.elapsed().as_secs())
     }
 }
 
@@ -141,11 +153,12 @@ fn draw(line: &str) {
     let _gone = std::io::stderr().flush();
 }
 
-fn line(what: &str, done: u64, total: Option<u64>) -> String {
-    let Some(total) = total.filter(|total| *total > 0) else { return format!("{what}: {done}") };
+fn line(what: &str, done: u64, total: Option<u64>, rate: Option<u64>) -> String {
+    let rate = rate.map_or(String::new(), |rate| format!(", {rate}/s"));
+    let Some(total) = total.filter(|total| *total > 0) else { return format!("{what}: {done}{rate}") };
     let bar: String =
         (0..WIDTH).map(|column| if column < done * WIDTH / total { '#' } else { '-' }).collect();
-    format!("[{bar}] {what}: {done} of {total}")
+    format!("[{bar}] {what}: {done} of {total}{rate}")
 }
 
 /// The signals that stop a command: Ctrl-C and SIGTERM.
@@ -192,12 +205,13 @@ mod tests {
 
     #[test]
     fn a_bar_fills_with_what_is_done() {
-        assert_eq!(line("objects", 0, Some(4)), format!("[{}] objects: 0 of 4", "-".repeat(30)));
+        assert_eq!(line("objects", 0, Some(4), None), format!("[{}] objects: 0 of 4", "-".repeat(30)));
         assert_eq!(
-            line("objects", 2, Some(4)),
-            format!("[{0}{1}] objects: 2 of 4", "#".repeat(15), "-".repeat(15))
+            line("objects", 2, Some(4), Some(7)),
+            format!("[{0}{1}] objects: 2 of 4, 7/s", "#".repeat(15), "-".repeat(15))
         );
-        assert_eq!(line("objects", 4, Some(4)), format!("[{}] objects: 4 of 4", "#".repeat(30)));
-        assert_eq!(line("records", 7, None), "records: 7");
+        assert_eq!(line("objects", 4, Some(4), None), format!("[{}] objects: 4 of 4", "#".repeat(30)));
+        assert_eq!(line("records", 7, None, None), "records: 7");
+        assert_eq!(line("records", 7, None, Some(3)), "records: 7, 3/s");
     }
 }

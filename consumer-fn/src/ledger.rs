@@ -35,10 +35,15 @@ pub enum Written {
     Conflict,
 }
 
-/// The ledger did not answer, or not with success. A write may have had its effect; trying again is safe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LedgerFailure(pub String);
+pub enum LedgerFailure {
+    /// The ledger did not answer, or not with success. A write may have had its effect; trying again is safe.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// The row is not as Tidegate writes it.
+    #[error("{0}")]
+    Unreadable(String),
+}
 
 pub trait Ledger: Send + Sync + 'static {
     /// Reads the row of `shard`, strongly consistent. The default if there is none yet.

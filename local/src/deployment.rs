@@ -9,10 +9,9 @@ use consumer_fn::Ledger;
 use consumer_fn::items::Existing;
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
-    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage,
-    ShardRead, Start,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, NotedRow, QueueName,
+    QueuedMessage, ShardRead, Start,
 };
-use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::objects::ObjectStore;
 use shared::time::Clock;
@@ -125,7 +124,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         EmbeddedCheckpoints(self.database.clone()).load(shard).await
     }
 
-    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_rows(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<NotedRow>> {
         EmbeddedLedger(self.database.clone()).manifest(shard, part, ROWS).await
     }
 
@@ -147,8 +146,7 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
         let after = after.map(|after| after.parse()).transpose().context("a cursor of another list")?;
-        let (items, next) = EmbeddedItems(self.database.clone()).list(after, ROWS).await?;
-        Ok(ItemPage { items, next: next.map(|next| next.to_string()) })
+        Ok(EmbeddedItems(self.database.clone()).list(after, ROWS).await?)
     }
 
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {

@@ -10,10 +10,10 @@ use shared::archive::{NotRead, TenantMembers, members_of};
 use shared::format::manifest_row::ManifestRow;
 use shared::id::TenantId;
 use shared::objects::ObjectStore;
-use shared::origin::{Origin, ShardPosition};
+use shared::origin::{Origin, ShardPosition, is_sequence_number};
 use shared::time::{Clock, Timestamp};
 
-use crate::deployment::{Deployment, ListedObject, ManifestPart};
+use crate::deployment::{Deployment, ListedObject, ManifestPart, NotedRow, first};
 
 pub use absent::{Absent, gone};
 
@@ -70,8 +70,8 @@ pub fn key_start(key: &str) -> Option<(&str, ShardPosition)> {
     let name = key.strip_prefix("events/")?.rsplit('/').next()?.strip_suffix(".ndjson.gz")?;
     let (rest, position) = name.rsplit_once('-')?;
     let (shard, sequence_number) = rest.rsplit_once('-')?;
-    let is_number = !sequence_number.is_empty() && sequence_number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then_some((shard, ShardPosition::new(sequence_number, position.parse().ok()?)))
+    let position = position.parse().ok()?;
+    is_sequence_number(sequence_number).then(|| (shard, ShardPosition::new(sequence_number, position)))
 }
 
 /// Calls `take` with each page of the objects whose keys begin with `prefix` and sort after `after`.
@@ -156,21 +156,54 @@ async fn backwards(
     deployment: &impl Deployment,
     shard: &str,
     from: Timestamp,
-    mut end: Option<ShardPosition>,
+    end: Option<ShardPosition>,
     mut take: impl FnMut(ManifestRow),
 ) -> anyhow::Result<bool> {
-    let stop = stop(from);
-    loop {
-        let page = deployment.manifest(shard, ManifestPart::Before(end.as_ref())).await?;
-        let Some(last) = page.last() else { return Ok(false) };
-        end = Some(last.first.clone());
+    let mut pages = RowsBackwards { end, ..RowsBackwards::new(from) };
+    while let Some(page) = pages.next(deployment, shard).await? {
         for row in page {
-            let is_last = row.key < stop;
-            take(row);
-            if is_last {
-                return Ok(true);
-            }
+            take(row?);
         }
+    }
+    Ok(pages.is_found)
+}
+
+/// The rows of [`manifest`] page by page, the last first.
+#[derive(Debug)]
+pub struct RowsBackwards {
+    stop: String,
+    end: Option<ShardPosition>,
+    /// An older row than needed was there.
+    is_found: bool,
+    is_over: bool,
+}
+
+impl RowsBackwards {
+    pub fn new(from: Timestamp) -> Self {
+        Self { stop: stop(from), end: None, is_found: false, is_over: false }
+    }
+
+    /// The next page; `None` after the last.
+    pub async fn next(
+        &mut self,
+        deployment: &impl Deployment,
+        shard: &str,
+    ) -> anyhow::Result<Option<Vec<NotedRow>>> {
+        if self.is_found || self.is_over {
+            return Ok(None);
+        }
+        let mut page = deployment.manifest_rows(shard, ManifestPart::Before(self.end.as_ref())).await?;
+        let Some(first) = page.iter().rev().find_map(first).cloned() else {
+            // No more rows, or none that says where the next page would begin.
+            self.is_over = true;
+            return Ok((!page.is_empty()).then_some(page));
+        };
+        self.end = Some(first);
+        if let Some(last) = page.iter().position(|row| row.as_ref().is_ok_and(|row| row.key < self.stop)) {
+            page.truncate(last + 1);
+            self.is_found = true;
+        }
+        Ok(Some(page))
     }
 }
 

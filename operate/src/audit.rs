@@ -3,30 +3,34 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `gather.rs` | reads the facts from a deployment |
+//! | `gather.rs` | reads the facts from a deployment, and judges them in groups |
+//! | `archived.rs`, `saved.rs` | its part for manifest and archive; for quarantine and failures |
 //! | `facts.rs` | what was found in each store |
+//! | `partitions.rs` | facts by event, in memory or in a file, so that memory does not grow with the events |
 //! | `objects.rs` | compares an archive object with its manifest row. Pure |
-//! | `cases.rs` | all lines of one admission. Pure |
+//! | `cases.rs` | all lines of one admission of one event. Pure |
 //! | `account.rs` | from facts to balance. Pure |
 //! | `stranded.rs` | the same judgement for a part of the stream, for redrive |
 //! | `balance.rs` | counts and findings |
 //! | `report.rs` | the result as text and as JSON |
-//!
-//! All events of the span are in memory at once, about 1 KB each. Audit a long time in parts.
 
 mod account;
+mod archived;
 mod balance;
 mod cases;
 mod facts;
 mod gather;
 mod objects;
+mod partitions;
 mod report;
+mod saved;
 mod stranded;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+use anyhow::bail;
 use shared::config::Config;
 use shared::time::{Clock, Timestamp};
 
@@ -51,6 +55,9 @@ pub async fn audit(
         from: from.unwrap_or_else(|| earlier(now, retention)),
         to: to.unwrap_or_else(|| now.plus(Duration::from_millis(1))),
     };
-    let facts = gather::gather(deployment, config, span, now, progress).await?;
-    Ok(AuditReport::new(deployment.name(), &facts, account::account(&facts)))
+    if span.from >= span.to {
+        bail!("nothing was received yet from {} on: it is not before {}", span.from, span.to);
+    }
+    let (facts, balance) = gather::gather(deployment, config, span, now, progress).await?;
+    Ok(AuditReport::new(deployment.name(), &facts, balance))
 }

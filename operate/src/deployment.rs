@@ -13,6 +13,7 @@ use bytes::Bytes;
 use consumer_fn::items::Existing;
 use consumer_fn::{Batch, Ledger};
 use ingest_fn::publish::EventStream;
+use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::objects::ObjectStore;
@@ -53,12 +54,17 @@ pub trait Deployment: Send + Sync + 'static {
     async fn checkpoint(&self, shard: &str) -> anyhow::Result<Option<String>>;
 
     /// A page of a shard's manifest.
-    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>>;
+    async fn manifest_rows(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<NotedRow>>;
+
+    /// The same, where a row that cannot be read is an error.
+    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+        Ok(self.manifest_rows(shard, part).await?.into_iter().collect::<Result<_, _>>()?)
+    }
 
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>>;
 
-    /// The items of these names, one answer for each name; `None` where there is no item.
+    /// The items of these names, one answer for each name; `None` where there is no item that can be read.
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>>;
 
     /// An item as it is stored: its attributes by their names. `None` if there is no item.
@@ -75,6 +81,39 @@ pub trait Deployment: Send + Sync + 'static {
 
     /// Puts a message into the dispatch queue.
     async fn dispatch_again(&self, body: String) -> anyhow::Result<()>;
+}
+
+/// A row of a shard's manifest.
+pub type NotedRow = Result<ManifestRow, UnreadableRow>;
+
+/// A row that is not as Tidegate writes it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the row `{key}` is not as Tidegate writes it: {why}")]
+pub struct UnreadableRow {
+    /// Its keys, partition and sort key.
+    pub key: String,
+    pub why: String,
+    /// Where its object begins, of a manifest row whose sort key says it.
+    pub first: Option<ShardPosition>,
+}
+
+/// Where the row's object begins.
+pub fn first(row: &NotedRow) -> Option<&ShardPosition> {
+    match row {
+        Ok(row) => Some(&row.first),
+        Err(unreadable) => unreadable.first.as_ref(),
+    }
+}
+
+impl UnreadableRow {
+    pub fn of_manifest(partition: &str, sort: &str, why: &dyn std::fmt::Display) -> Self {
+        let first = key::manifest_position(sort);
+        Self { key: format!("{partition} {sort}"), why: why.to_string(), first }
+    }
+
+    pub fn of_item(partition: &str, sort: &str, why: &dyn std::fmt::Display) -> Self {
+        Self { key: format!("{partition} {sort}"), why: why.to_string(), first: None }
+    }
 }
 
 /// The attributes that an item has: texts, numbers and flags.
@@ -154,6 +193,7 @@ pub struct ListedObject {
 pub struct ItemPage {
     /// In no particular order, each once.
     pub items: Vec<NamedItem>,
+    pub unreadable: Vec<UnreadableRow>,
     /// The cursor for the next page; `None` after the last.
     pub next: Option<String>,
 }
@@ -170,6 +210,22 @@ pub struct NamedItem {
     pub expires_at: Option<i64>,
 }
 
+impl ItemPage {
+    pub fn of(
+        rows: impl IntoIterator<Item = Result<NamedItem, UnreadableRow>>,
+        next: Option<String>,
+    ) -> Self {
+        let mut page = Self { next, ..Self::default() };
+        for row in rows {
+            match row {
+                Ok(item) => page.items.push(item),
+                Err(unreadable) => page.unreadable.push(unreadable),
+            }
+        }
+        page
+    }
+}
+
 /// One of the queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueName {
@@ -179,6 +235,18 @@ pub enum QueueName {
     Dispatch,
     /// The dead-letter queue of the dispatch queue.
     DispatchDead,
+}
+
+impl QueueName {
+    /// For people.
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::Spill => "spill queue",
+            Self::SpillDead => "spill queue's dead letters",
+            Self::Dispatch => "dispatch queue",
+            Self::DispatchDead => "dispatch queue's dead letters",
+        }
+    }
 }
 
 /// What could be seen of a queue.

@@ -52,6 +52,7 @@ use archived::ArchiveLookup;
 use candidate::{Candidate, RedriveFate, Standing, WORK_TOO_LONG, fate};
 pub use candidate::{FailureSource, ID_REUSED, Selection};
 use marker::Markers;
+pub(crate) use rename::new_id;
 use rename::renamed;
 pub use report::RedriveReport;
 

@@ -24,6 +24,11 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Whether `text` is a sequence number: a decimal number.
+pub fn is_sequence_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// A position on one shard: a record, and a line in it. Positions compare in the order of the shard. As the end of a
 /// range it is exclusive: the first position that does not belong to the range. The names are on disk: never rename them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,9 +1,13 @@
-"""`make bench`: events a second that `tidegate local` accepts and stores, 1 KB each, one a request.
+"""`make bench`: events a second that `tidegate local` accepts and stores, 1 KB each, one a request; then how long
+`tidegate audit` takes for many of them, and its memory.
 
 wrk sends over keep-alive connections from the same machine, so it takes its share of the cores; the table says how much.
 """
 
 import argparse
+import concurrent.futures
+import http.client
+import json
 import os
 import pathlib
 import re
@@ -16,6 +20,11 @@ import time
 
 LUA = pathlib.Path(__file__).with_name("event.lua")
 TICKS = os.sysconf("SC_CLK_TCK")
+# What an audit of 300,000 events may take.
+AUDIT_CPU_S = 10
+AUDIT_MB = 150
+# Clients that send events to be audited.
+SENDERS = 4
 
 
 def main() -> None:
@@ -23,6 +32,8 @@ def main() -> None:
     arguments.add_argument("--tidegate", type=pathlib.Path, required=True)
     arguments.add_argument("--seconds", type=int, default=30)
     arguments.add_argument("--connections", type=int, nargs="+", default=[16, 64, 256])
+    arguments.add_argument("--audited", type=int, default=300_000)
+    arguments.add_argument("--audited-per-request", type=int, nargs="+", default=[50, 1])
     given = arguments.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed: `apt-get install wrk`")
@@ -32,15 +43,17 @@ def main() -> None:
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for connections in given.connections:
         print(row(given.tidegate, connections, given.seconds), flush=True)
+    print("\n| events | events a record | audit s | CPU s | peak MB |")
+    print("|---:|---:|---:|---:|---:|")
+    for a_request in given.audited_per_request:
+        print(audited(given.tidegate, given.audited, a_request), flush=True)
 
 
 def row(tidegate: pathlib.Path, connections: int, seconds: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         data = pathlib.Path(folder) / "data"
-        command = [tidegate, "local", "--listen", "127.0.0.1:0", "--data", data]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder)
+        process, url = started(tidegate, data)
         try:
-            url = next(line.split()[1] for line in process.stdout if line.strip().startswith("requests")).removesuffix("/ingest")
             begun = time.monotonic()
             before = os.times()
             wrk = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--latency", "--script", LUA, url]
@@ -61,6 +74,50 @@ def row(tidegate: pathlib.Path, connections: int, seconds: int) -> str:
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+def audited(tidegate: pathlib.Path, events: int, a_request: int) -> str:
+    """Stores that many events, then audits them. Events of a request share a record, as long as they fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = pathlib.Path(folder) / "data"
+        process, url = started(tidegate, data)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(SENDERS) as senders:
+                list(senders.map(lambda sender: send(url, range(sender, events // a_request, SENDERS), a_request), range(SENDERS)))
+            wait_until_stored(data, time.monotonic())
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+        begun = time.monotonic()
+        audit = subprocess.Popen([tidegate, "audit", "--json", "--data", data], stdout=subprocess.PIPE, cwd=folder)
+        report = json.load(audit.stdout)
+        # `wait4` and not `wait`: it says what this child used.
+        _, status, usage = os.wait4(audit.pid, 0)
+        took, cpu, peak = time.monotonic() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        stored = report["total"]["ingest"]["stored"]
+        assert (status, stored) == (0, events), f"{stored} of {events} events stored, {report['findings'][:3]}"
+        assert cpu <= AUDIT_CPU_S and peak <= AUDIT_MB, f"the audit of {events} events took {cpu:.1f} s of CPU and {peak:.0f} MB"
+        return f"| {events:,} | {a_request} | {took:.1f} | {cpu:.1f} | {peak:.0f} |"
+
+
+def started(tidegate: pathlib.Path, data: pathlib.Path) -> tuple[subprocess.Popen, str]:
+    command = [tidegate, "local", "--listen", "127.0.0.1:0", "--data", data]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=data.parent)
+    return process, next(line.split()[1] for line in process.stdout if line.strip().startswith("requests")).removesuffix("/ingest")
+
+
+def send(url: str, requests: range, a_request: int) -> None:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    for request in requests:
+        events = [
+            {"tenant_id": f"t{request % 20}", "id": f"{request}-{index}", "text": "accessed /reports from node-7 " * 30}
+            for index in range(a_request)
+        ]
+        headers = {"Content-Type": "application/json", "X-Customer-Tier": "pro"}
+        connection.request("POST", "/ingest", json.dumps(events if a_request > 1 else events[0]), headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status == 202, f"{answer.status} {body}"
 
 
 def wait_until_stored(data: pathlib.Path, begun: float) -> float:

@@ -58,7 +58,9 @@ async fn an_audit_of_a_running_pipeline_balances_with_events_of_every_kind() {
     database.execute(dead, []).unwrap();
 
     let (code, report) = site.audit();
-    assert_eq!((code, &report["findings"]), (0, &json!([])), "{report:#}");
+    assert_eq!((code, report["findings"].as_array().unwrap().len()), (1, 1), "{report:#}");
+    let detail = report["findings"][0]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("a message of the spill queue's dead letters"), "{detail}");
     let counts = |of: &Value| {
         let names = ["admissions", "stored", "deduplicated", "quarantined", "failed", "in_flight", "missing"];
         names.map(|name| of[name].as_u64().unwrap())
@@ -68,6 +70,7 @@ async fn an_audit_of_a_running_pipeline_balances_with_events_of_every_kind() {
     assert_eq!(report["tenants"]["t1"]["ingest"]["failed"], 1, "{report:#}");
     assert_eq!(report["unreadable_messages"], 1, "{report:#}");
 
+    database.execute("DELETE FROM messages WHERE body = 'garbage'", []).unwrap();
     let (code, text, _) = tidegate(&site, "audit", &[]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("Balanced: nothing is missing, doubled or foreign."), "{text}");
@@ -136,6 +139,29 @@ async fn an_audit_names_everything_that_was_changed() {
     assert_eq!(tidegate(&site, "audit", &[]).0, 1, "the exit code for scripts");
 }
 
+#[tokio::test]
+async fn lines_with_another_events_admission_are_events_of_their_own() {
+    let site = crate::site();
+    let pipeline = site.start();
+    send(&pipeline, "acme", "1", "x").await;
+    eventually("the event", || (site.stored().archived().len() == 1).then_some(())).await;
+    let stolen = &site.stored().lines()[0]["admission_id"];
+    for (tenant, id, text) in [("thief", "1", "x"), ("acme", "2", "x"), ("acme", "1", "another")] {
+        let line = json!({
+            "v": 1, "id": id, "admission_id": stolen, "tenant": tenant, "tier": "pro", "source": "webhook",
+            "received_at": Clock::system().now().to_string(), "text": text,
+        });
+        site.stored().put_foreign(tenant, line.to_string().as_bytes());
+    }
+    eventually("two more", || (site.stored().archived().len() == 3).then_some(())).await;
+    eventually("the quarantine", || (site.stored().quarantined().len() == 1).then_some(())).await;
+    assert_eq!(site.stored().quarantined()[0]["reason"], "id_reused");
+    let (code, report) = site.audit();
+    assert_eq!((code, &report["findings"]), (0, &json!([])), "{report:#}");
+    let counts = ["admissions", "stored", "quarantined"].map(|name| report["total"]["ingest"][name].as_u64());
+    assert_eq!(counts, [4, 3, 1].map(Some), "{report:#}");
+}
+
 /// A site with unread records of ten days ago and of today: an event and a poison record of each day.
 fn with_a_backlog() -> Site {
     let site = crate::site();
@@ -197,6 +223,15 @@ async fn an_audit_without_data_is_an_error_and_creates_nothing() {
     assert!(error.contains("holds no data of `tidegate local`"), "{error}");
     assert!(!site.data().exists(), "nothing is created");
     assert_eq!(tidegate(&site, "audit", &["--from", "yesterday"]).0, 2);
+    let span = ["--from", "2026-11-21T09:00:00Z", "--to", "2026-11-21T08:00:00Z"];
+    for arguments in [&["audit"][..], &["redrive"], &["replay"], &["cat", "--tenant", "t"]] {
+        let (code, text, error) = tidegate(&site, arguments[0], &[&arguments[1..], &span].concat());
+        assert_eq!((code, text.as_str()), (2, ""), "{arguments:?}: {error}");
+        assert!(
+            error.contains("--from 2026-11-21T09:00:00.000Z is not before --to 2026-11-21T08:"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use anyhow::Context;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use consumer_fn::items::dynamodb::read::{Attributes, existing, text as string};
+use consumer_fn::items::{EXPIRES_AT, RECEIVED_AT};
 use ingest_fn::reads::dynamodb::attribute;
-use operate::deployment::NamedItem;
+use operate::deployment::{NamedItem, NotedRow, UnreadableRow};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
-use shared::origin::ShardPosition;
+use shared::origin::{ShardPosition, is_sequence_number};
 
 use crate::error::described;
 
@@ -32,9 +33,9 @@ pub(super) fn text(text: String) -> AttributeValue {
 }
 
 /// One page.
-pub(super) async fn rows(query: QueryFluentBuilder) -> anyhow::Result<Vec<ManifestRow>> {
+pub(super) async fn rows(query: QueryFluentBuilder) -> anyhow::Result<Vec<NotedRow>> {
     let page = query.send().await.map_err(described)?;
-    page.items.unwrap_or_default().iter().map(row).collect()
+    Ok(page.items.unwrap_or_default().iter().map(row).collect())
 }
 
 /// The cursor of the page after the item with this key.
@@ -50,8 +51,14 @@ pub(super) fn start(cursor: &str) -> anyhow::Result<Attributes> {
     Ok([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))].into())
 }
 
-fn row(attributes: &Attributes) -> anyhow::Result<ManifestRow> {
-    Ok(ManifestRow::read(|name| attribute(attributes, name))?)
+fn row(attributes: &Attributes) -> NotedRow {
+    let [partition, sort] = keys(attributes);
+    let read = ManifestRow::read(|name| attribute(attributes, name));
+    read.map_err(|why| UnreadableRow::of_manifest(partition, sort, &why))
+}
+
+fn keys(attributes: &Attributes) -> [&str; 2] {
+    ["pk", "sk"].map(|name| string(attributes, name).unwrap_or("?"))
 }
 
 /// The attributes of the types that items have.
@@ -65,26 +72,60 @@ pub(super) fn plain(attributes: &Attributes) -> operate::deployment::Attributes 
     attributes.iter().filter_map(|(name, found)| Some((name.clone(), value(found)?))).collect()
 }
 
-pub(super) fn named(attributes: &Attributes) -> anyhow::Result<NamedItem> {
+pub(super) fn named(attributes: &Attributes) -> Result<NamedItem, UnreadableRow> {
+    let [partition, sort] = keys(attributes);
     let read = || {
-        let (tenant, id) = key::item_name(string(attributes, "pk")?, string(attributes, "sk")?)?;
-        Some(NamedItem {
+        let (tenant, id) = key::item_name(partition, sort).ok_or("it is not the key of an item")?;
+        let existing =
+            existing(attributes).ok_or("its origin, admission or content hash is missing or malformed")?;
+        if !is_sequence_number(&existing.origin.sequence_number) {
+            return Err("its sequence number is not one");
+        }
+        let received_at =
+            string(attributes, RECEIVED_AT).and_then(|at| serde_json::from_value(at.into()).ok());
+        Ok(NamedItem {
             tenant,
             id,
-            existing: existing(attributes)?,
-            received_at: serde_json::from_value(string(attributes, "received_at")?.into()).ok()?,
-            expires_at: attributes.get("expires_at").and_then(|number| number.as_n().ok()?.parse().ok()),
+            existing,
+            received_at: received_at.ok_or("when it was received is missing or malformed")?,
+            expires_at: attributes.get(EXPIRES_AT).and_then(|number| number.as_n().ok()?.parse().ok()),
         })
     };
-    read().with_context(|| {
-        let name = |key| string(attributes, key).unwrap_or("?");
-        format!("the item {} {} was not written by Tidegate", name("pk"), name("sk"))
-    })
+    read().map_err(|why: &str| UnreadableRow::of_item(partition, sort, &why))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_item_without_an_attribute_or_with_another_type_or_value_is_named_by_its_key() {
+        let texts = [
+            ("pk", "tenants/acme"),
+            ("sk", "processed_logs/1"),
+            ("shard", "shardId-000000000000"),
+            ("sequence_number", "49"),
+            ("admission_id", "019aa553-4a00-7000-8000-000000000001"),
+            ("content_hash", "ab"),
+            ("received_at", "2026-11-21T09:30:00Z"),
+        ];
+        let mut whole: Attributes =
+            texts.map(|(name, value)| (name.to_owned(), text(value.to_owned()))).into();
+        whole.insert("position".to_owned(), AttributeValue::N("0".to_owned()));
+        assert!(named(&whole).is_ok());
+        for name in whole.keys() {
+            let any_text = ["shard", "content_hash"].contains(&name.as_str());
+            let other = (!any_text).then(|| text("?".to_owned()));
+            for value in [None, Some(AttributeValue::Bool(true)), other] {
+                let mut item = whole.clone();
+                item.remove(name);
+                item.extend(value.map(|value| (name.clone(), value)));
+                let error = named(&item).unwrap_err().to_string();
+                let key = if name == "sk" { "tenants/acme" } else { "processed_logs/1" };
+                assert!(error.contains(key), "{name}: {error}");
+            }
+        }
+    }
 
     #[test]
     fn the_key_after_a_row_is_between_it_and_every_later_row() {

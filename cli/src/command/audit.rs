@@ -15,7 +15,7 @@ pub(crate) struct AuditOptions {
     #[command(flatten)]
     deployment: DeploymentOptions,
     #[command(flatten)]
-    span: SpanOptions,
+    pub(crate) span: SpanOptions,
     /// Print JSON, with every tenant and every finding
     #[arg(long)]
     json: bool,

@@ -21,7 +21,7 @@ pub(crate) struct CatOptions {
     #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
     tenant: TenantId,
     #[command(flatten)]
-    span: SpanOptions,
+    pub(crate) span: SpanOptions,
 }
 
 /// Prints events to stdout, and what was read to stderr.

@@ -37,7 +37,7 @@ pub(crate) struct RedriveOptions {
     #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
     tenant: Option<TenantId>,
     #[command(flatten)]
-    span: SpanOptions,
+    pub(crate) span: SpanOptions,
     /// Most events a second
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,

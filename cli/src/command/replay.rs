@@ -22,7 +22,7 @@ pub(crate) struct ReplayOptions {
     #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
     tenant: Option<TenantId>,
     #[command(flatten)]
-    span: SpanOptions,
+    pub(crate) span: SpanOptions,
     /// Most events a second [default: 500, to stdout unlimited]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,

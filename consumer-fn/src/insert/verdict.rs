@@ -32,10 +32,9 @@ pub(crate) fn decide(event: &Existing, redrive_of: &[Origin], item: &Existing) -
     } else if redrive_of.contains(&item.origin) && same_admission {
         // The event at that origin had this content. A line with other content is another event.
         if same_content { Verdict::TakeOver } else { Verdict::IdReused }
-    } else if same_admission {
-        Verdict::Redelivered
     } else if same_content {
-        Verdict::Deduplicated
+        // A foreign producer may copy an admission. Its content is stored nowhere else, so it must not count as redelivered.
+        if same_admission { Verdict::Redelivered } else { Verdict::Deduplicated }
     } else {
         Verdict::IdReused
     }
@@ -69,6 +68,7 @@ mod tests {
         check(&[], &existing("8", 1, "a"), Verdict::Redelivered);
         check(&[], &existing("8", 2, "a"), Verdict::Deduplicated);
         check(&[], &existing("8", 2, "b"), Verdict::IdReused);
+        check(&[], &existing("8", 1, "b"), Verdict::IdReused);
     }
 
     #[test]

@@ -40,8 +40,9 @@ impl Ledger for DynamoLedger {
             get.set_key(Some(keys(shard, key::LEDGER_SORT.to_owned()))).send().await.map_err(failure)?;
         match found.item {
             None => Ok(Progress::default()),
-            Some(row) => progress(&row)
-                .ok_or_else(|| LedgerFailure(format!("the ledger row of `{shard}` cannot be read"))),
+            Some(row) => progress(&row).ok_or_else(|| {
+                LedgerFailure::Unreadable(format!("the ledger row of `{shard}` cannot be read"))
+            }),
         }
     }
 
@@ -114,7 +115,7 @@ fn progress(row: &Attributes) -> Option<Progress> {
 }
 
 fn failure<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> LedgerFailure {
-    LedgerFailure(DisplayErrorContext(error).to_string())
+    LedgerFailure::NoAnswer(DisplayErrorContext(error).to_string())
 }
 
 #[cfg(test)]

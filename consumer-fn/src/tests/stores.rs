@@ -243,9 +243,9 @@ impl FakeLedger {
             Some(Fault::Hangs) => pending().await,
             Some(Fault::Lost) => {
                 run();
-                Err(LedgerFailure("internal error".to_owned()))
+                Err(LedgerFailure::NoAnswer("internal error".to_owned()))
             }
-            Some(Fault::Throttled | Fault::Refused) => Err(LedgerFailure("throttled".to_owned())),
+            Some(Fault::Throttled | Fault::Refused) => Err(LedgerFailure::NoAnswer("throttled".to_owned())),
         }
     }
 }

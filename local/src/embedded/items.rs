@@ -1,12 +1,12 @@
 //! The items table: inserts an item if it is absent, and takes an item over if its origin is unchanged.
 
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
-use operate::deployment::{Attributes, NamedItem};
+use operate::deployment::{Attributes, ItemPage, NamedItem, UnreadableRow};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use shared::format::key;
 use shared::id::{AdmissionId, EventId, TenantId};
-use shared::origin::Origin;
+use shared::origin::{Origin, is_sequence_number};
 use uuid::Uuid;
 
 use super::database::{Database, insert_row, unreadable};
@@ -53,7 +53,7 @@ impl EmbeddedItems {
         outcomes
     }
 
-    /// The items with these names, in the same order; `None` if there is no such item.
+    /// The items with these names, in the same order; `None` if there is no such item that can be read.
     pub async fn find(
         &self,
         names: Vec<(TenantId, EventId)>,
@@ -61,7 +61,8 @@ impl EmbeddedItems {
         let find = move |connection: &mut Connection| {
             let mut select = connection.prepare_cached(FIND)?;
             let keys = names.iter().map(|(tenant, id)| (key::item_partition(tenant), key::item_sort(id)));
-            keys.map(|(pk, sk)| select.query_row(params![pk, sk], existing).optional()).collect()
+            let found = |row: &Row<'_>| Ok(existing(row).ok());
+            keys.map(|(pk, sk)| Ok(select.query_row(params![pk, sk], found).optional()?.flatten())).collect()
         };
         self.0.call(find).await
     }
@@ -81,12 +82,8 @@ impl EmbeddedItems {
         self.0.call(read).await
     }
 
-    /// At most `limit` items after the row `after`; and the last row's number, if there may be more after it.
-    pub async fn list(
-        &self,
-        after: Option<i64>,
-        limit: usize,
-    ) -> Result<(Vec<NamedItem>, Option<i64>), DatabaseError> {
+    /// At most `limit` items after the row `after`. The cursor is the last row's number.
+    pub async fn list(&self, after: Option<i64>, limit: usize) -> Result<ItemPage, DatabaseError> {
         let list = move |connection: &mut Connection| {
             let mut select = connection.prepare_cached(
                 "SELECT shard, sequence_number, position, admission_id, content_hash, pk, sk, received_at, expires_at, rowid FROM items
@@ -94,11 +91,11 @@ impl EmbeddedItems {
             )?;
             let rows = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = select.query_map(params![after.unwrap_or(i64::MIN), rows], |row| {
-                Ok((named(row)?, row.get::<_, i64>(9)?))
+                Ok((named(row), row.get::<_, i64>(9)?))
             })?;
-            let (items, numbers): (Vec<_>, Vec<_>) = rows.collect::<Result<_, _>>()?;
-            let last = numbers.last().copied().filter(|_| items.len() == limit);
-            Ok((items, last))
+            let (read, numbers): (Vec<_>, Vec<_>) = rows.collect::<Result<_, _>>()?;
+            let last = numbers.last().filter(|_| read.len() == limit);
+            Ok(ItemPage::of(read, last.map(i64::to_string)))
         };
         self.0.call(list).await
     }
@@ -120,12 +117,21 @@ fn attributes(names: &[String], row: &Row<'_>) -> rusqlite::Result<Attributes> {
     Ok(attributes)
 }
 
-fn named(row: &Row<'_>) -> rusqlite::Result<NamedItem> {
-    let (pk, sk, received_at): (String, String, String) = (row.get(5)?, row.get(6)?, row.get(7)?);
-    let (tenant, id) = key::item_name(&pk, &sk)
-        .ok_or_else(|| unreadable(6, format!("`{pk} {sk}` is not as Tidegate writes it")))?;
-    let received_at = serde_json::from_value(received_at.into()).map_err(|error| unreadable(7, error))?;
-    Ok(NamedItem { tenant, id, existing: existing(row)?, received_at, expires_at: row.get(8)? })
+fn named(row: &Row<'_>) -> Result<NamedItem, UnreadableRow> {
+    let [pk, sk] = [5, 6].map(|column| row.get::<_, String>(column).unwrap_or_default());
+    let read = || {
+        let (tenant, id) =
+            key::item_name(&pk, &sk).ok_or_else(|| unreadable(5, "it is not the key of an item"))?;
+        let received_at: String = row.get(7)?;
+        let received_at = serde_json::from_value(received_at.into()).map_err(|error| unreadable(7, error))?;
+        let existing = existing(row)?;
+        let sequence_number = &existing.origin.sequence_number;
+        if !is_sequence_number(sequence_number) {
+            return Err(unreadable(1, format!("`{sequence_number}` is not a sequence number")));
+        }
+        Ok(NamedItem { tenant, id, existing, received_at, expires_at: row.get(8)? })
+    };
+    read().map_err(|why: rusqlite::Error| UnreadableRow::of_item(&pk, &sk, &why))
 }
 
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {

@@ -1,8 +1,10 @@
 //! The ledger table: one row for each shard, and one for each archive object.
 
+use std::fmt::Display;
+
 use consumer_fn::Attribute;
 use consumer_fn::ledger::{Intent, Ledger, LedgerFailure, Progress, Written};
-use operate::deployment::ManifestPart;
+use operate::deployment::{ManifestPart, NotedRow, UnreadableRow};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 use shared::format::key;
@@ -16,14 +18,18 @@ pub struct EmbeddedLedger(pub Database);
 
 impl Ledger for EmbeddedLedger {
     async fn read(&self, shard: &str) -> Result<Progress, LedgerFailure> {
-        let shard = shard.to_owned();
+        let (name, shard) = (shard, shard.to_owned());
         let read = self.0.call(move |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT version, committed_end_sequence_number, committed_end_position, intent_key, intent_sequence_number, intent_position FROM ledger WHERE shard = ?1",
             )?;
-            select.query_row([shard], progress).optional()
+            // A row that cannot be read is not a failure of the store.
+            select.query_row([shard], |row| Ok(progress(row))).optional()
         });
-        Ok(read.await.map_err(|error| LedgerFailure(error.to_string()))?.unwrap_or_default())
+        let row = read.await.map_err(|error| LedgerFailure::NoAnswer(error.to_string()))?;
+        let unreadable =
+            |error| LedgerFailure::Unreadable(format!("the ledger row of `{name}` cannot be read: {error}"));
+        row.transpose().map_err(unreadable).map(Option::unwrap_or_default)
     }
 
     async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
@@ -47,7 +53,7 @@ impl Ledger for EmbeddedLedger {
                 ],
             )
         });
-        let rows = written.await.map_err(|error| LedgerFailure(error.to_string()))?;
+        let rows = written.await.map_err(|error| LedgerFailure::NoAnswer(error.to_string()))?;
         Ok(if rows == 1 { Written::Done } else { Written::Conflict })
     }
 
@@ -58,7 +64,7 @@ impl Ledger for EmbeddedLedger {
         let written = self.0.write(move |transaction| {
             insert_row(transaction, "INSERT OR REPLACE INTO manifest", attributes, "")
         });
-        written.await.map(drop).map_err(|error| LedgerFailure(error.to_string()))
+        written.await.map(drop).map_err(|error| LedgerFailure::NoAnswer(error.to_string()))
     }
 }
 
@@ -74,7 +80,7 @@ impl EmbeddedLedger {
         shard: &str,
         part: ManifestPart<'_>,
         limit: usize,
-    ) -> anyhow::Result<Vec<ManifestRow>> {
+    ) -> anyhow::Result<Vec<NotedRow>> {
         let (condition, key, limit) = match part {
             ManifestPart::After(after) => ("sk > ?2 ORDER BY sk", after.map_or(String::new(), sort), limit),
             // Without an end: a key after that of every row.
@@ -88,11 +94,19 @@ impl EmbeddedLedger {
         let rows = self.0.call(move |connection| {
             let mut select = connection.prepare_cached(&query)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let read = |row: &Row<'_>| Ok(ManifestRow::read(|name| attribute(row, name)));
+            let read = |row: &Row<'_>| Ok(noted(row));
             select.query_map(params![partition, key, limit], read)?.collect::<Result<Vec<_>, _>>()
         });
-        Ok(rows.await?.into_iter().collect::<Result<_, _>>()?)
+        Ok(rows.await?)
     }
+}
+
+fn noted(row: &Row<'_>) -> NotedRow {
+    let unreadable = |why: &dyn Display| {
+        let [partition, sort] = ["pk", "sk"].map(|name| row.get::<_, String>(name).unwrap_or_default());
+        UnreadableRow::of_manifest(&partition, &sort, why)
+    };
+    ManifestRow::read(|name| attribute(row, name)).map_err(|why| unreadable(&why))
 }
 
 pub(super) fn attribute(row: &Row<'_>, name: &str) -> Option<Attribute> {
@@ -167,7 +181,10 @@ mod tests {
             ledger.note("a", row).await.unwrap();
         }
         ledger.note("b", &row("1", "2")).await.unwrap();
-        let read = async |part| ledger.manifest("a", part, 2).await.unwrap();
+        let read = async |part| {
+            let rows = ledger.manifest("a", part, 2).await.unwrap();
+            rows.into_iter().collect::<Result<Vec<_>, _>>().unwrap()
+        };
         assert_eq!(read(ManifestPart::After(None)).await, rows[..2]);
         assert_eq!(read(ManifestPart::After(Some(&rows[1].first))).await, rows[2..]);
         assert_eq!(read(ManifestPart::After(Some(&rows[2].first))).await, []);

@@ -61,7 +61,8 @@ impl EventReader for EmbeddedReader {
         let position = ShardPosition::from(origin);
         let ledger = EmbeddedLedger(self.0.clone());
         let rows = ledger.manifest(&origin.shard, ManifestPart::At(&position), 1).await.map_err(failure)?;
-        Ok(rows.into_iter().find(|row| position < row.end))
+        let row = rows.into_iter().next().transpose().map_err(failure)?;
+        Ok(row.filter(|row| position < row.end))
     }
 }
 

@@ -17,15 +17,18 @@ use crate::archive::{SKEW, earlier};
 
 /// For events whose tenant cannot be read.
 const UNREADABLE: &str = "(unreadable)";
+/// Of an item that names such an origin. The line there may be of another group.
+const NO_SUCH_EVENT: &str = "an item whose origin holds another event on the stream, or none";
 /// For events that wait in a queue.
 const QUEUED: &str = "(not on the stream)";
 
+/// The facts may be of a group of events only, but of each event all are there.
 pub(crate) fn account(facts: &AuditFacts) -> Balance {
     let index = FactIndex::new(facts);
-    let mut balance = Balance { findings: facts.faults.clone(), ..Balance::default() };
+    let mut balance = Balance::default();
     index.check_strangers(&mut balance.findings);
     for case in index.cases.iter() {
-        if !facts.span.has(case.received_at) {
+        if !facts.span.has(case.received_at) || index.is_counted_elsewhere(case) {
             continue;
         }
         let Judged { outcome, redelivered, origin } = index.judge(case, &mut balance.findings);
@@ -42,7 +45,6 @@ pub(crate) fn account(facts: &AuditFacts) -> Balance {
             counts.add(outcome, redelivered);
         }
     }
-    balance.findings.sort_by(|a, b| (a.kind, &a.tenant, &a.id).cmp(&(b.kind, &b.tenant, &b.id)));
     balance
 }
 
@@ -53,7 +55,10 @@ pub(crate) fn stranded(facts: &AuditFacts) -> HashSet<Origin> {
     let mut stranded = HashSet::new();
     for case in index.cases.iter() {
         let item = index.item_of(case);
-        if index.archived_of(case).next().is_some() || index.unarchived(case, item).is_ok() {
+        if index.archived_of(case).next().is_some()
+            || index.is_counted_elsewhere(case)
+            || index.unarchived(case, item).is_ok()
+        {
             continue;
         }
         let item = item.filter(|item| case.owns(item));
@@ -80,37 +85,45 @@ struct FactIndex<'a> {
     cases: Cases,
     /// The lines on the stream.
     arrivals: HashMap<&'a Origin, &'a KnownLine>,
-    /// Archived lines and their objects' keys, without strange lines.
-    archived: HashMap<&'a Origin, Vec<(&'a ArchivedLine, &'a str)>>,
-    items: HashMap<(&'a TenantId, &'a EventId), &'a KnownItem>,
+    /// Archived lines, without strange lines.
+    archived: HashMap<(Name<'a>, &'a Origin), Vec<&'a ArchivedLine>>,
+    items: HashMap<Name<'a>, &'a KnownItem>,
     quarantined: HashSet<&'a Origin>,
     failed: HashSet<&'a Origin>,
     /// Origins that later ones replaced.
     former: HashSet<&'a Origin>,
     /// The events in the archive.
-    names: HashSet<(&'a TenantId, &'a EventId)>,
+    names: HashSet<Name<'a>>,
 }
+
+type Name<'a> = (&'a TenantId, &'a EventId);
 
 impl<'a> FactIndex<'a> {
     fn new(facts: &'a AuditFacts) -> Self {
+        let quarantined = facts.quarantined.iter().chain(&facts.id_reused).chain(&facts.as_new);
+        let quarantined = quarantined.map(|line| &line.origin);
         let mut index = Self {
             facts,
             cases: Cases::default(),
             arrivals: facts.arrivals.iter().map(|arrival| (&arrival.origin, arrival)).collect(),
             archived: HashMap::new(),
             items: facts.items.iter().map(|item| ((&item.tenant, &item.id), item)).collect(),
-            quarantined: facts.quarantined.iter().map(|line| &line.origin).collect(),
+            quarantined: quarantined.chain(&facts.readable_now).collect(),
             failed: facts.failed.iter().map(|line| &line.origin).collect(),
             former: facts.arrivals.iter().flat_map(|arrival| &arrival.redrive_of).collect(),
             names: HashSet::new(),
         };
-        let known: Vec<_> = lines(facts).filter(|(line, _)| !index.is_strange(line)).collect();
-        for (line, key) in known {
-            index.archived.entry(&line.origin).or_default().push((line, key));
-            index.names.insert(line.event.name());
+        for line in lines(facts) {
+            if !index.is_strange(line) {
+                index.archived.entry((line.event.name(), &line.origin)).or_default().push(line);
+                index.names.insert(line.event.name());
+            }
         }
-        index.cases =
-            Cases::of(facts, |line| facts.span.has(line.event.received_at) && !index.is_strange(line));
+        index.cases = Cases::of(
+            facts,
+            |line| facts.span.has(line.event.received_at) && !index.is_strange(line),
+            |line| index.is_covered(&line.origin, line.received_at),
+        );
         index
     }
 
@@ -139,11 +152,12 @@ impl<'a> FactIndex<'a> {
 
     /// Finds lines and items of no event, and items whose event is neither on the stream nor in the archive.
     fn check_strangers(&self, findings: &mut Vec<AuditFinding>) {
-        for (line, key) in lines(self.facts).filter(|(line, _)| self.is_strange(line)) {
+        for line in lines(self.facts).filter(|line| self.is_strange(line)) {
             let detail = "an archived line whose origin holds another event on the stream, or none";
             let name = Some(line.event.name());
             findings.push(
-                AuditFinding::event(FindingKind::Foreign, name, Some(&line.origin), detail).within(key),
+                AuditFinding::event(FindingKind::Foreign, name, Some(&line.origin), detail)
+                    .within(&line.object),
             );
         }
         for item in &self.facts.items {
@@ -152,11 +166,9 @@ impl<'a> FactIndex<'a> {
                 Some(KnownLine { event: Some(event), .. }) if event.name() == (&item.tenant, &item.id) => {
                     continue;
                 }
-                Some(_) => (FindingKind::Foreign, "an item whose origin holds another event on the stream"),
-                None if self.is_covered(&item.origin, received_at) => {
-                    (FindingKind::Foreign, "an item whose origin holds no event on the stream")
-                }
-                None if self.is_accounted_for(&item.origin) => continue,
+                Some(_) => (FindingKind::Foreign, NO_SUCH_EVENT),
+                None if self.is_covered(&item.origin, received_at) => (FindingKind::Foreign, NO_SUCH_EVENT),
+                None if self.is_accounted_for(item) => continue,
                 None if self.is_done(&item.origin) => {
                     (FindingKind::Missing, "an item names this origin, and the archive has no line of it")
                 }
@@ -170,13 +182,27 @@ impl<'a> FactIndex<'a> {
     }
 
     /// The stream no longer has that origin, but an archived line, a failure or a redriven event accounts for it.
-    fn is_accounted_for(&self, origin: &Origin) -> bool {
-        self.archived.contains_key(origin) || self.failed.contains(origin) || self.former.contains(origin)
+    fn is_accounted_for(&self, item: &KnownItem) -> bool {
+        let KnownItem { tenant, id, origin, .. } = item;
+        self.archived.contains_key(&((tenant, id), origin))
+            || self.failed.contains(origin)
+            || self.former.contains(origin)
+    }
+
+    /// It was redriven under another name, or can be read by now: it is counted under the name that it has now.
+    fn is_counted_elsewhere(&self, case: &Case) -> bool {
+        let is_replaced = case.live().any(|origin| self.facts.replaced.has(origin, case.admission_id));
+        is_replaced && self.archived_of(case).next().is_none()
     }
 
     /// The origins by which a case is archived.
-    fn archived_of<'c>(&self, case: &'c Case) -> impl Iterator<Item = &'c Origin> {
-        case.origins.iter().filter(|origin| self.archived.contains_key(origin))
+    fn archived_of<'c>(&'c self, case: &'c Case) -> impl Iterator<Item = &'c Origin> {
+        case.origins.iter().filter(|origin| !self.lines_at(case, origin).is_empty())
+    }
+
+    /// Its archived lines of this origin.
+    fn lines_at<'c>(&'c self, case: &'c Case, origin: &'c Origin) -> &'c [&'c ArchivedLine] {
+        case.named().and_then(|name| self.archived.get(&(name, origin))).map_or(&[], Vec::as_slice)
     }
 
     /// The item with its id, which may be of another event.
@@ -184,10 +210,11 @@ impl<'a> FactIndex<'a> {
         self.items.get(&case.named()?).copied()
     }
 
-    fn judge<'c>(&self, case: &'c Case, findings: &mut Vec<AuditFinding>) -> Judged<'c> {
+    fn judge<'c>(&'c self, case: &'c Case, findings: &mut Vec<AuditFinding>) -> Judged<'c> {
         let archived: Vec<_> = self.archived_of(case).collect();
         if let Some(first) = archived.first().copied() {
-            let lines: Vec<_> = archived.iter().flat_map(|origin| &self.archived[origin]).copied().collect();
+            let lines: Vec<_> =
+                archived.iter().flat_map(|origin| self.lines_at(case, origin)).copied().collect();
             self.check_stored(&lines, findings);
             let others = case.arrivals.iter().filter(|origin| {
                 !archived.contains(origin) && !case.former.contains(*origin) && self.is_done(origin)
@@ -203,21 +230,20 @@ impl<'a> FactIndex<'a> {
         Judged { outcome, redelivered: 0, origin }
     }
 
-    /// A stored event has one line, and an item that names it. Both have the id that it got when it was redriven, if it got
-    /// one; its case may have the one before.
-    fn check_stored(&self, lines: &[(&ArchivedLine, &str)], findings: &mut Vec<AuditFinding>) {
-        let (line, key) = lines[0];
+    /// A stored event has one line, and an item that names it.
+    fn check_stored(&self, lines: &[&ArchivedLine], findings: &mut Vec<AuditFinding>) {
+        let line = lines[0];
         let name = line.event.name();
-        for (other, within) in &lines[1..] {
-            let detail = format!("archived {} times: in `{key}` as well", lines.len());
+        for other in &lines[1..] {
+            let detail = format!("archived {} times: in `{}` as well", lines.len(), line.object);
             let finding = AuditFinding::event(FindingKind::Doubled, Some(name), Some(&other.origin), detail);
-            findings.push(finding.within(within));
+            findings.push(finding.within(&other.object));
         }
         let (kind, detail) = match self.items.get(&name).copied() {
-            Some(item) if lines.iter().any(|(line, _)| line.origin == item.origin) => return,
+            Some(item) if lines.iter().any(|line| line.origin == item.origin) => return,
             // The item is of a later event, which came after this one's item expired.
             Some(item) if item.received_at.is_some_and(|at| is_over(line, at)) => return,
-            Some(item) if self.archived.contains_key(&item.origin) => (
+            Some(item) if self.archived.contains_key(&(name, &item.origin)) => (
                 FindingKind::Doubled,
                 format!("archived, and so is the event that its item names, at {}", item.origin),
             ),
@@ -228,7 +254,7 @@ impl<'a> FactIndex<'a> {
             None if is_over(line, self.facts.now) => return,
             None => (FindingKind::Missing, "archived, and it has no item".to_owned()),
         };
-        findings.push(AuditFinding::event(kind, Some(name), Some(&line.origin), detail).within(key));
+        findings.push(AuditFinding::event(kind, Some(name), Some(&line.origin), detail).within(&line.object));
     }
 
     /// What became of an event that is not archived, or why it is missing.
@@ -322,11 +348,9 @@ enum Course {
     Over,
 }
 
-/// The lines of the span, with their objects' keys.
-fn lines(facts: &AuditFacts) -> impl Iterator<Item = (&ArchivedLine, &str)> {
-    let all =
-        facts.objects.iter().flat_map(|object| object.lines.iter().map(|line| (line, object.key.as_str())));
-    all.filter(|(line, _)| facts.span.has(line.event.received_at))
+/// The lines of the span.
+fn lines(facts: &AuditFacts) -> impl Iterator<Item = &ArchivedLine> {
+    facts.archived.iter().filter(|line| facts.span.has(line.event.received_at))
 }
 
 /// The item of a line may be deleted by then.

@@ -16,6 +16,19 @@ pub(crate) struct Balance {
     pub(crate) findings: Vec<AuditFinding>,
 }
 
+impl Balance {
+    /// Adds what became of other events.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.total.add(&other.total);
+        for (into, from) in [(&mut self.tenants, other.tenants), (&mut self.shards, other.shards)] {
+            for (name, tally) in from {
+                into.entry(name).or_default().add(&tally);
+            }
+        }
+        self.findings.extend(other.findings);
+    }
+}
+
 /// Counts by who put the events on the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tally {
@@ -53,7 +66,31 @@ pub(crate) enum AdmissionOutcome {
     Missing,
 }
 
+impl Tally {
+    pub(crate) fn admissions(&self) -> u64 {
+        self.ingest.admissions + self.foreign_producers.admissions
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.ingest.add_all(&other.ingest);
+        self.foreign_producers.add_all(&other.foreign_producers);
+    }
+}
+
 impl Counts {
+    fn add_all(&mut self, other: &Self) {
+        let Self { admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered } =
+            other;
+        self.admissions += admissions;
+        self.stored += stored;
+        self.deduplicated += deduplicated;
+        self.quarantined += quarantined;
+        self.failed += failed;
+        self.in_flight += in_flight;
+        self.missing += missing;
+        self.redelivered += redelivered;
+    }
+
     pub(crate) fn add(&mut self, outcome: AdmissionOutcome, redelivered: u64) {
         self.admissions += 1;
         self.redelivered += redelivered;
@@ -96,6 +133,8 @@ pub(crate) enum FindingKind {
     Misplaced,
     /// An object and its manifest row do not agree.
     Manifest,
+    /// Something stored that is not as Tidegate writes it.
+    Unreadable,
 }
 
 /// By serde's names.

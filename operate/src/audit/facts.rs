@@ -1,9 +1,11 @@
 //! What was found in each store that can hold an event. No judgement, no I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use consumer_fn::items::Existing;
+use serde::{Deserialize, Serialize};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
@@ -11,7 +13,8 @@ use shared::time::Timestamp;
 use super::balance::AuditFinding;
 use crate::archive::Span;
 
-/// Everything that the accounting needs.
+/// Everything that the accounting needs: what is known of the whole deployment, and facts about events. These may be of a
+/// group of events only, if all facts of each event are there ([`Fact::home`]).
 ///
 /// The pipeline may run meanwhile, so the stores are read against the direction of the data: first how far each shard is
 /// done, then manifest, archive, quarantine, failures, items and queues, and the stream last. So an event that counts as
@@ -25,11 +28,20 @@ pub(crate) struct AuditFacts {
     /// All records that arrived at this time or later were read.
     pub(crate) stream_from: Timestamp,
     pub(crate) shards: BTreeMap<Arc<str>, ShardFacts>,
+    /// What redriven events of all groups replace: their former origins, each with the admission.
+    pub(crate) replaced: Replaced,
     /// The lines on the stream.
     pub(crate) arrivals: Vec<KnownLine>,
-    pub(crate) objects: Vec<ArchivedObject>,
-    /// The lines in quarantine. A line may be there several times.
+    /// The lines of archive objects.
+    pub(crate) archived: Vec<ArchivedLine>,
+    /// The lines in quarantine, but for those in `id_reused`. A line may be there several times.
     pub(crate) quarantined: Vec<KnownLine>,
+    /// Lines in quarantine whose ids other events have. They may have been redriven under new ids.
+    pub(crate) id_reused: Vec<KnownLine>,
+    /// The same lines, with the ids that they get then.
+    pub(crate) as_new: Vec<KnownLine>,
+    /// Origins of lines in quarantine that could not be read, and can be now.
+    pub(crate) readable_now: Vec<Origin>,
     /// The lines of batches that failed permanently.
     pub(crate) failed: Vec<KnownLine>,
     pub(crate) items: Vec<KnownItem>,
@@ -41,8 +53,112 @@ pub(crate) struct AuditFacts {
     pub(crate) hidden_messages: u64,
     /// Messages of both queues that do not hold events.
     pub(crate) unreadable_messages: u64,
-    /// Findings about objects and manifest.
+    /// Findings about objects, rows and messages.
     pub(crate) faults: Vec<AuditFinding>,
+}
+
+/// Digests, because it is of all events. The admission is part of it: it stays the same in a redrive, and a foreign producer
+/// that names the origin of another event does not know it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replaced(HashSet<u64>);
+
+impl Replaced {
+    pub(crate) fn add(&mut self, arrival: &KnownLine) {
+        let Some(event) = &arrival.event else { return };
+        self.0.extend(arrival.redrive_of.iter().map(|former| digest((former, event.admission_id))));
+    }
+
+    /// Without an admission the line could not be read. If it can be now, its event has the admission of a foreign producer's.
+    pub(crate) fn has(&self, origin: &Origin, admission_id: Option<AdmissionId>) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let of_foreign = || AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
+        self.0.contains(&digest((origin, admission_id.unwrap_or_else(of_foreign))))
+    }
+}
+
+impl<'a> FromIterator<&'a KnownLine> for Replaced {
+    fn from_iter<I: IntoIterator<Item = &'a KnownLine>>(arrivals: I) -> Self {
+        let mut replaced = Self::default();
+        arrivals.into_iter().for_each(|arrival| replaced.add(arrival));
+        replaced
+    }
+}
+
+impl AuditFacts {
+    pub(crate) fn add(&mut self, fact: Fact) {
+        match fact {
+            Fact::Arrived(line) => self.arrivals.push(line),
+            Fact::Archived(line) => self.archived.push(line),
+            Fact::Quarantined(line) => self.quarantined.push(line),
+            Fact::IdReused(line) => self.id_reused.push(line),
+            Fact::AsNew(line) => self.as_new.push(line),
+            Fact::ReadableNow(line) => self.readable_now.push(line.origin),
+            Fact::Failed(line) => self.failed.push(line),
+            Fact::Item(item) => self.items.push(item),
+            Fact::Spilled(event) => self.spilled.push(event),
+            Fact::Dead(event) => self.dead.push(event),
+        }
+    }
+
+    /// Forgets all facts about events.
+    pub(crate) fn clear(&mut self) {
+        self.arrivals.clear();
+        self.archived.clear();
+        self.quarantined.clear();
+        self.id_reused.clear();
+        self.as_new.clear();
+        self.readable_now.clear();
+        self.failed.clear();
+        self.items.clear();
+        self.spilled.clear();
+        self.dead.clear();
+    }
+}
+
+/// A fact about one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fact {
+    Arrived(KnownLine),
+    Archived(ArchivedLine),
+    /// Its event is `None` if the consumer could not read it.
+    Quarantined(KnownLine),
+    /// A quarantined line whose id another event has.
+    IdReused(KnownLine),
+    /// The same line, with the id that it gets if it is redriven under a new one.
+    AsNew(KnownLine),
+    /// A quarantined line that the consumer could not read, with the event that is read in it now.
+    ReadableNow(KnownLine),
+    Failed(KnownLine),
+    Item(KnownItem),
+    Spilled(KnownEvent),
+    Dead(KnownEvent),
+}
+
+impl Fact {
+    /// Equal for all facts about one event: they are judged together. An event is known by its name; a line that cannot be read,
+    /// by its origin. A redriven event may have another name than before: [`AuditFacts::replaced`] connects the two.
+    pub(crate) fn home(&self) -> u64 {
+        let of_event = |event: &KnownEvent| digest(event.name());
+        let of_line = |line: &KnownLine| line.event.as_ref().map_or_else(|| digest(&line.origin), of_event);
+        match self {
+            Self::Arrived(line)
+            | Self::Quarantined(line)
+            | Self::IdReused(line)
+            | Self::AsNew(line)
+            | Self::ReadableNow(line)
+            | Self::Failed(line) => of_line(line),
+            Self::Archived(line) => of_event(&line.event),
+            Self::Item(item) => digest((&item.tenant, &item.id)),
+            Self::Spilled(event) | Self::Dead(event) => of_event(event),
+        }
+    }
+}
+
+/// The same in each run.
+fn digest(of: impl std::hash::Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
 }
 
 #[derive(Clone, Debug, Default)]
@@ -54,7 +170,7 @@ pub(crate) struct ShardFacts {
 }
 
 /// What identifies an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KnownEvent {
     pub(crate) tenant: TenantId,
     pub(crate) id: EventId,
@@ -71,7 +187,7 @@ impl KnownEvent {
 }
 
 /// A line on the stream, in quarantine, or at the failure destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KnownLine {
     pub(crate) origin: Origin,
     /// `None` where it cannot be read.
@@ -82,22 +198,18 @@ pub(crate) struct KnownLine {
     pub(crate) redrive_of: Vec<Origin>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ArchivedObject {
-    pub(crate) key: String,
-    pub(crate) lines: Vec<ArchivedLine>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ArchivedLine {
     pub(crate) event: KnownEvent,
     pub(crate) origin: Origin,
+    /// The key of its object.
+    pub(crate) object: Arc<str>,
     /// Its item must exist until then; `None` is for ever. An item lives from its insertion. The line does not have that
     /// time, but it is not before the event was received.
     pub(crate) item_until: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KnownItem {
     pub(crate) tenant: TenantId,
     pub(crate) id: EventId,

@@ -1,33 +1,27 @@
-//! Reads the facts from a deployment, against the direction of the data ([`AuditFacts`] says why).
+//! Reads the facts from a deployment, against the direction of the data ([`AuditFacts`] says why). Facts about events go to
+//! [`Partitions`], and come back in groups to be judged.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer_fn::{Batch, Ledger, StreamLine};
-use futures::{StreamExt, TryStreamExt};
-use shared::archive::{NotRead, ranges_of};
+use consumer_fn::ledger::{LedgerFailure, Progress};
+use consumer_fn::{Ledger, StreamLine};
 use shared::config::Config;
 use shared::format::event_line;
-use shared::format::key;
-use shared::format::manifest_row::ManifestRow;
-use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
 use shared::id::{EventId, TenantId};
-use shared::objects::ObjectStore;
-use shared::origin::ShardPosition;
+use shared::origin::{ShardPosition, is_sequence_number};
 use shared::time::{Clock, Timestamp};
 
-use super::balance::AuditFinding;
-use super::facts::{ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
-use super::objects;
+use super::account::account;
+use super::balance::{AuditFinding, Balance, FindingKind};
+use super::facts::{AuditFacts, Fact, KnownEvent, KnownItem, KnownLine, ShardFacts};
+use super::partitions::{Groups, Partitions};
 use crate::OnProgress;
-use crate::archive::{self, SKEW, Span, each_page, earlier, gone, key_start, manifest};
+use crate::archive::{SKEW, Span, earlier};
 use crate::deployment::{Deployment, NamedItem, QueueName, ShardTail, Start};
-use crate::failed_batch::failed_batch;
 
-/// Objects that are fetched at the same time.
-const FETCHES: usize = 8;
 /// Items that are read in one call.
 const NAMES: usize = 1_000;
 
@@ -35,21 +29,23 @@ const NAMES: usize = 1_000;
 /// <https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html>
 const LEAST_RETENTION: Duration = Duration::from_hours(24);
 
-/// Reads everything about events received in `span`.
+/// Reads everything about events received in `span`, and judges it. Returns what is known of the whole deployment, and the
+/// balance.
 pub(crate) async fn gather(
     deployment: &impl Deployment,
     config: &Config,
     span: Span,
     now: Timestamp,
     progress: OnProgress<'_>,
-) -> anyhow::Result<AuditFacts> {
+) -> anyhow::Result<(AuditFacts, Balance)> {
     let retention = deployment.retention().await?;
     // Older records are on the stream too, unless its retention was raised since.
     let sure_from = earlier(now, retention.min(LEAST_RETENTION)).max(earlier(span.from, SKEW));
     let facts = AuditFacts { span, stream_from: sure_from, now, ..AuditFacts::default() };
     let mut reader = FactReader::new(deployment, config, facts, progress);
+    reader.partitions = Some(Partitions::default());
     reader.read(earlier(now, retention)).await?;
-    Ok(reader.facts)
+    reader.judge().await
 }
 
 /// Adds what it reads to the facts, one store after the other.
@@ -57,13 +53,12 @@ pub(super) struct FactReader<'a, D> {
     pub(super) deployment: &'a D,
     pub(super) config: &'a Config,
     pub(super) facts: AuditFacts,
+    /// Where facts about events are until they are judged. Without it they are in `facts`.
+    partitions: Option<Partitions>,
     /// The objects that the ledger announces.
-    intents: Vec<String>,
+    pub(super) intents: BTreeSet<String>,
     pub(super) progress: OnProgress<'a>,
 }
-
-/// The manifest by object key.
-type Rows = BTreeMap<String, ManifestRow>;
 
 impl<'a, D: Deployment> FactReader<'a, D> {
     pub(super) fn new(
@@ -72,30 +67,50 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         facts: AuditFacts,
         progress: OnProgress<'a>,
     ) -> Self {
-        Self { deployment, config, facts, intents: Vec::new(), progress }
+        Self { deployment, config, facts, partitions: None, intents: BTreeSet::new(), progress }
     }
 
     async fn read(&mut self, retained: Timestamp) -> anyhow::Result<()> {
         let shards: BTreeSet<Arc<str>> = self.deployment.shards().await?.into_iter().map(Arc::from).collect();
-        let mut rows = Rows::new();
         for shard in &shards {
             self.shard(shard).await?;
         }
-        for shard in &shards {
-            self.manifest(shard, &mut rows).await?;
-        }
-        self.archive(&mut rows).await?;
+        self.archive(shards).await?;
         let from = earlier(self.facts.span.from, SKEW);
         self.quarantine(from).await?;
         self.failures(from).await?;
         self.items().await?;
         self.queues().await?;
         // All that was found so far has arrived by now, in these shards. Some of them may be new.
+        let mut seen = 0;
         let until = Clock::system().now().plus(SKEW);
         for shard in self.deployment.shards().await? {
-            self.stream(&shard.into(), retained, until).await?;
+            self.stream(&shard.into(), retained, until, &mut seen).await?;
         }
-        self.other_items().await
+        Ok(())
+    }
+
+    /// What became of all events that were read: group after group, so that memory does not grow with them.
+    pub(super) async fn judge(mut self) -> anyhow::Result<(AuditFacts, Balance)> {
+        let mut balance = Balance { findings: std::mem::take(&mut self.facts.faults), ..Balance::default() };
+        let mut groups = Groups::from(self.partitions.take().unwrap_or_default());
+        while groups.next(|fact| self.facts.add(fact))? {
+            self.other_items().await?;
+            balance.add(account(&self.facts));
+            self.facts.clear();
+            (self.progress)("events judged", balance.total.admissions(), None);
+        }
+        balance.findings.sort_by(|a, b| (a.kind, &a.tenant, &a.id).cmp(&(b.kind, &b.tenant, &b.id)));
+        Ok((self.facts, balance))
+    }
+
+    /// Adds a fact about an event of the span.
+    pub(super) fn add(&mut self, fact: Fact) -> anyhow::Result<()> {
+        let Some(partitions) = &mut self.partitions else {
+            self.facts.add(fact);
+            return Ok(());
+        };
+        partitions.add(&fact)
     }
 
     /// Reads how far the ledger and the event source mapping are with a shard, if that is not known yet.
@@ -103,153 +118,65 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         if self.facts.shards.contains_key(shard) {
             return Ok(());
         }
-        let progress = self.deployment.ledger().read(shard).await?;
+        let progress = match self.deployment.ledger().read(shard).await {
+            Err(LedgerFailure::Unreadable(why)) => {
+                self.unreadable(why);
+                Progress::default()
+            }
+            progress => progress?,
+        };
         let checkpoint = self.deployment.checkpoint(shard).await?;
         self.intents.extend(progress.intent.as_ref().map(|intent| intent.key.clone()));
-        let ends = [
-            progress.committed_end,
-            progress.intent.map(|intent| intent.from),
-            checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX)),
-        ];
-        let done_end = ends.into_iter().flatten().max();
+        let of_ledger = [progress.committed_end, progress.intent.map(|intent| intent.from)];
+        let checkpoint = checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX));
+        let mut done_end = None;
+        for (what, end) in [
+            ("ledger row", of_ledger[0].clone()),
+            ("ledger row", of_ledger[1].clone()),
+            ("checkpoint", checkpoint),
+        ] {
+            let Some(end) = end else { continue };
+            if is_sequence_number(&end.sequence_number) {
+                done_end = done_end.max(Some(end));
+            } else {
+                self.unreadable(format!(
+                    "the {what} of `{shard}` has `{}` for a sequence number",
+                    end.sequence_number
+                ));
+            }
+        }
         self.facts.shards.insert(shard.clone(), ShardFacts { done_end, read_from: None });
         Ok(())
     }
 
-    async fn manifest(&mut self, shard: &str, rows: &mut Rows) -> anyhow::Result<()> {
-        let of_shard = manifest(self.deployment, shard, self.facts.span.from).await?;
-        self.facts.faults.extend(objects::overlaps(&of_shard));
-        rows.extend(of_shard.into_iter().map(|row| (row.key.clone(), row)));
-        (self.progress)("manifest rows", rows.len() as u64, None);
-        Ok(())
-    }
-
-    /// Reads the objects that may hold events of the span, and all objects that the manifest does not have.
-    async fn archive(&mut self, rows: &mut Rows) -> anyhow::Result<()> {
-        let span = self.facts.span;
-        let mut listed = BTreeSet::new();
-        let shards = archive::shards(self.deployment, span.from, |page| {
-            listed.extend(page.into_iter().map(|object| object.key));
-            (self.progress)("listed objects", listed.len() as u64, None);
-        });
-        // Shards that the stream no longer has. They do not change any more.
-        for shard in shards.await?.into_keys().map(Arc::from) {
-            if !self.facts.shards.contains_key(&shard) {
-                self.shard(&shard).await?;
-                self.manifest(&shard, rows).await?;
-            }
-        }
-        // The manifest names the objects that are there or should be. An object that it does not have yet may be named
-        // after an earlier time; then the ledger announces it.
-        let noted = rows.values().filter(|row| span.overlaps(row.received_at)).map(|row| &row.key);
-        let unknown = listed.iter().chain(&self.intents).filter(|key| !rows.contains_key(*key));
-        let wanted: BTreeSet<_> = noted.chain(unknown).cloned().collect();
-        let total = wanted.len() as u64;
-        let (deployment, config) = (self.deployment, self.config);
-        let fetched = wanted.into_iter().map(|key| {
-            let (row, is_listed) = (rows.get(&key), listed.contains(&key));
-            async move { fetch(deployment, config, key, row, is_listed).await }
-        });
-        let mut fetched = futures::stream::iter(fetched).buffered(FETCHES);
-        let mut done = 0;
-        while let Some((mut object, faults)) = fetched.try_next().await? {
-            object.lines.retain(|line| span.has(line.event.received_at));
-            self.facts.faults.extend(faults);
-            if !rows.contains_key(&object.key) && !object.lines.is_empty() && self.is_committed(&object.key) {
-                let detail = "the ledger has committed beyond it, and the manifest does not have it";
-                self.facts.faults.push(AuditFinding::object(&object.key, detail));
-            }
-            self.facts.objects.push(object);
-            done += 1;
-            (self.progress)("archive objects", done, Some(total));
-        }
-        Ok(())
-    }
-
-    /// An object of that name must be in the manifest by now.
-    fn is_committed(&self, key: &str) -> bool {
-        let Some((shard, first)) = key_start(key) else { return true };
-        let shard = self.facts.shards.get(shard);
-        shard.and_then(|shard| shard.done_end.as_ref()).is_some_and(|done_end| first < *done_end)
-    }
-
-    /// The objects of `prefix` that may hold records that arrived at `from` or later: those that were written since then.
-    /// Their names do not show that: they have the time of the batch's oldest record, which may have waited for days. `read`
-    /// returns the lines of an object.
-    async fn written_since(
-        &mut self,
-        prefix: &str,
-        from: Timestamp,
-        read: impl Fn(&[u8]) -> anyhow::Result<Vec<KnownLine>>,
-    ) -> anyhow::Result<Vec<KnownLine>> {
-        let mut keys = Vec::new();
-        each_page(self.deployment, prefix, None, |page| {
-            keys.extend(page.into_iter().filter(|object| object.written >= from).map(|object| object.key));
-            (self.progress)("listed objects", keys.len() as u64, None);
-        })
-        .await?;
-        let mut lines = Vec::new();
-        for key in keys {
-            let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
-            match read(&bytes) {
-                Ok(read) => {
-                    lines.extend(read.into_iter().filter(|line| self.facts.span.has(line.received_at)));
-                }
-                Err(why) => {
-                    self.facts.faults.push(AuditFinding::object(&key, format!("it cannot be read: {why}")));
-                }
-            }
-        }
-        Ok(lines)
-    }
-
-    /// Reads quarantine, of objects written at `from` or later.
-    pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        let config = self.config;
-        let read = |object: &[u8]| {
-            let lines = QuarantineLine::read_all(object)?.into_iter().map(|line| {
-                let origin = line.origin;
-                let record =
-                    Batch::of_record(&origin.shard, &origin.sequence_number, None, line.arrival, line.bytes);
-                // A single line is at position 0. If the whole record is in quarantine, its first line is too.
-                let event = record.lines(config).next().and_then(|line| line.event.ok());
-                let event = event.map(|event| of_event(&event));
-                let received_at = event.as_ref().map_or(line.arrival, |event| event.received_at);
-                KnownLine { origin, event, received_at, redrive_of: Vec::new() }
-            });
-            Ok(lines.collect())
-        };
-        self.facts.quarantined = self.written_since(key::QUARANTINE, from, read).await?;
-        Ok(())
-    }
-
-    /// Reads the failure destination, of objects written at `from` or later.
-    pub(super) async fn failures(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        let config = self.config;
-        let read = |object: &[u8]| {
-            let (_, batch) = failed_batch(object)?;
-            Ok(batch.lines(config).map(|line| known_line(&line)).collect())
-        };
-        self.facts.failed = self.written_since(key::FAILURE_DESTINATION, from, read).await?;
-        Ok(())
+    /// Notes something stored that is not as Tidegate writes it.
+    pub(super) fn unreadable(&mut self, detail: impl Into<String>) {
+        self.facts.faults.push(AuditFinding::event(FindingKind::Unreadable, None, None, detail));
     }
 
     async fn items(&mut self) -> anyhow::Result<()> {
         let (mut after, mut seen) = (None, 0);
+        let mut shards = BTreeSet::new();
         loop {
             let page = self.deployment.list_items(after).await?;
             seen += page.items.len() as u64;
             (self.progress)("items", seen, None);
-            let within = page.items.into_iter().filter(|item| self.facts.span.has(item.received_at));
-            self.facts.items.extend(within.map(|NamedItem { tenant, id, existing, received_at, .. }| {
-                KnownItem::new(tenant, id, existing, Some(received_at))
-            }));
+            for row in page.unreadable {
+                self.unreadable(row.to_string());
+            }
+            for NamedItem { tenant, id, existing, received_at, .. } in page.items {
+                if self.facts.span.has(received_at) {
+                    if !shards.contains(&existing.origin.shard) {
+                        shards.insert(existing.origin.shard.clone());
+                    }
+                    self.add(Fact::Item(KnownItem::new(tenant, id, existing, Some(received_at))))?;
+                }
+            }
             after = page.next;
             if after.is_none() {
                 break;
             }
         }
-        let shards: BTreeSet<_> = self.facts.items.iter().map(|item| item.origin.shard.clone()).collect();
         for shard in shards {
             self.shard(&shard).await?;
         }
@@ -262,17 +189,26 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             self.facts.hidden_messages += messages.hidden;
             for message in messages.seen {
                 let lines = SpillMessage::read(&message.body).unwrap_or_default();
-                let events = lines
-                    .iter()
-                    .filter_map(|line| serde_json::from_slice::<event_line::Event>(&line.line).ok());
-                let events: Vec<_> = events.map(|event| of_event(&event)).collect();
-                if events.len() < lines.len().max(1) {
-                    self.facts.unreadable_messages += 1;
+                let mut bad = usize::from(lines.is_empty());
+                for line in &lines {
+                    let Ok(event) = serde_json::from_slice::<event_line::Event>(&line.line) else {
+                        bad += 1;
+                        continue;
+                    };
+                    let event = of_event(&event);
+                    if self.facts.span.has(event.received_at) {
+                        self.add(match queue {
+                            QueueName::Spill => Fact::Spilled(event),
+                            _ => Fact::Dead(event),
+                        })?;
+                    }
                 }
-                let events = events.into_iter().filter(|event| self.facts.span.has(event.received_at));
-                match queue {
-                    QueueName::Spill => self.facts.spilled.extend(events),
-                    _ => self.facts.dead.extend(events),
+                if bad > 0 {
+                    self.facts.unreadable_messages += 1;
+                    let (of, sent, id) = (queue.described(), message.sent, &message.id);
+                    self.unreadable(format!(
+                        "a message of the {of}, sent {sent}, does not hold events: `{id}`"
+                    ));
                 }
             }
         }
@@ -285,6 +221,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         shard: &Arc<str>,
         retained: Timestamp,
         until: Timestamp,
+        seen: &mut u64,
     ) -> anyhow::Result<()> {
         let from = earlier(self.facts.span.from, SKEW);
         let first = if from > retained { Start::At(from) } else { Start::Oldest };
@@ -300,11 +237,16 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             }
             for record in read.records {
                 read_from.get_or_insert_with(|| ShardPosition::new(record.sequence_number.as_str(), 0));
-                let batch = record.batch(shard);
-                let arrivals = batch.lines(self.config).map(|line| known_line(&line));
-                self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
+                for line in record.batch(shard).lines(self.config) {
+                    let line = known_line(&line);
+                    if self.facts.span.has(line.received_at) {
+                        *seen += 1;
+                        self.facts.replaced.add(&line);
+                        self.add(Fact::Arrived(line))?;
+                    }
+                }
             }
-            (self.progress)("events on the stream", self.facts.arrivals.len() as u64, None);
+            (self.progress)("events on the stream", *seen, None);
             if read.tail != ShardTail::More || is_past {
                 break;
             }
@@ -316,7 +258,8 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     /// Reads the items of arrivals and failed lines that were received outside the span.
     pub(super) async fn other_items(&mut self) -> anyhow::Result<()> {
         let known: HashSet<_> = self.facts.items.iter().map(|item| (&item.tenant, &item.id)).collect();
-        let failed = self.facts.quarantined.iter().chain(&self.facts.failed).map(|line| &line.event);
+        let saved = self.facts.quarantined.iter().chain(&self.facts.id_reused).chain(&self.facts.failed);
+        let failed = saved.map(|line| &line.event);
         let events = self.facts.arrivals.iter().map(|arrival| &arrival.event).chain(failed).flatten();
         let names: BTreeSet<(TenantId, EventId)> = events
             .filter(|event| !known.contains(&(&event.tenant, &event.id)))
@@ -334,39 +277,6 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     }
 }
 
-/// Reads an object and compares it with its row.
-async fn fetch(
-    deployment: &impl Deployment,
-    config: &Config,
-    key: String,
-    row: Option<&ManifestRow>,
-    is_listed: bool,
-) -> anyhow::Result<(ArchivedObject, Vec<AuditFinding>)> {
-    let mut faults = Vec::new();
-    let Some(found) = deployment.objects().find(&key).await? else {
-        let unrecorded = || is_listed.then(|| "it was listed, and does not exist".to_owned());
-        let why = row.map(gone).or_else(unrecorded);
-        faults.extend(why.map(|why| AuditFinding::object(&key, why)));
-        return Ok((ArchivedObject { key, lines: Vec::new() }, faults));
-    };
-    let end = row.map(|row| row.end.clone()).or(found.covers_end);
-    let ranges = match row {
-        None => None,
-        Some(row) => match ranges_of(deployment.objects(), row).await {
-            Ok((ranges, _)) => Some(ranges),
-            Err(NotRead::Unreadable(why)) => {
-                faults.push(AuditFinding::object(&key, why));
-                None
-            }
-            Err(failure) => return Err(failure.into()),
-        },
-    };
-    let noted = row.zip(ranges.as_deref());
-    let (object, more) = objects::read(&key, &found.bytes, noted, end.as_ref(), &config.items);
-    faults.extend(more);
-    Ok((object, faults))
-}
-
 pub(super) fn known_line(line: &StreamLine) -> KnownLine {
     let event = line.event.as_ref().ok();
     KnownLine {
@@ -377,7 +287,7 @@ pub(super) fn known_line(line: &StreamLine) -> KnownLine {
     }
 }
 
-fn of_event(event: &event_line::Event) -> KnownEvent {
+pub(super) fn of_event(event: &event_line::Event) -> KnownEvent {
     KnownEvent {
         tenant: event.facts.tenant.clone(),
         id: event.facts.id.clone(),

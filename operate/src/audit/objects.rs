@@ -1,5 +1,7 @@
 //! Compares an archive object with its manifest row. Bytes in, lines and findings out; no I/O.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use shared::archive::each_line_of_first;
 use shared::config::Items;
@@ -9,24 +11,39 @@ use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::origin::{Origin, ShardPosition};
 
 use super::balance::{AuditFinding, FindingKind};
-use super::facts::{ArchivedLine, ArchivedObject, KnownEvent};
+use super::facts::{ArchivedLine, KnownEvent};
 use crate::archive::key_start;
 
-/// Reads an object's lines, and compares them with its key and, if it has one, with its row and the tenants' ranges. `end` is the exclusive end of what it covers,
-/// if that is known.
+/// Gives the lines of an object to `take`, one after the other, and compares them with its key and, if it has one, with its
+/// row and the tenants' ranges. `end` is the exclusive end of what it covers, if that is known.
 pub(crate) fn read(
     key: &str,
     bytes: &[u8],
     noted: Option<(&ManifestRow, &[TenantRange])>,
     end: Option<&ShardPosition>,
     items: &Items,
-) -> (ArchivedObject, Vec<AuditFinding>) {
-    let mut object = ArchivedObject { key: key.to_owned(), lines: Vec::new() };
-    let ranges = match scan(bytes, items, &mut object.lines) {
+    mut take: impl FnMut(ArchivedLine),
+) -> Vec<AuditFinding> {
+    let mut faults = Vec::new();
+    let start = key_start(key);
+    if start.is_none() {
+        faults.push(AuditFinding::object(key, "its key is not that of an archive object"));
+    }
+    let object: Arc<str> = key.into();
+    let scanned = scan(bytes, |line| {
+        let line = of_archive(line, &object, items);
+        if start.as_ref().is_some_and(|start| !is_within(&line.origin, start, end)) {
+            faults.push(misplaced(&line));
+        }
+        take(line);
+    });
+    let ranges = match scanned {
         Ok(ranges) => ranges,
-        Err(why) => return (object, vec![AuditFinding::object(key, format!("it cannot be read: {why:#}"))]),
+        Err(why) => {
+            faults.push(AuditFinding::object(key, format!("it cannot be read: {why:#}")));
+            return faults;
+        }
     };
-    let mut faults = misplaced(&object, end);
     if let Some((row, of_row)) = noted {
         let says = |what: &str, row: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
             AuditFinding::object(key, format!("its manifest row says {what} {row}, and it has {is}"))
@@ -38,72 +55,61 @@ pub(crate) fn read(
         if row.sha256 != digest {
             faults.push(says("SHA-256", &row.sha256, &digest));
         }
-        if row.lines != object.lines.len() {
-            faults.push(says("lines", &row.lines, &object.lines.len()));
+        let lines: usize = ranges.iter().map(|range| range.lines).sum();
+        if row.lines != lines {
+            faults.push(says("lines", &row.lines, &lines));
         }
         if of_row != ranges {
             let detail = "its manifest row has other byte ranges of tenants than the object";
             faults.push(AuditFinding::object(key, detail));
         }
     }
-    (object, faults)
+    faults
 }
 
-/// Lines whose origin is in another object's range.
-fn misplaced(object: &ArchivedObject, end: Option<&ShardPosition>) -> Vec<AuditFinding> {
-    let Some((shard, first)) = key_start(&object.key) else {
-        return vec![AuditFinding::object(&object.key, "its key is not that of an archive object")];
-    };
-    let is_within = |origin: &Origin| {
-        let position = ShardPosition::from(origin);
-        *origin.shard == *shard && first <= position && end.is_none_or(|end| position < *end)
-    };
-    let outside = object.lines.iter().filter(|line| !is_within(&line.origin));
-    let finding = |line: &ArchivedLine| {
-        let name = Some(line.event.name());
-        let detail = "archived in an object that does not cover its origin";
-        AuditFinding::event(FindingKind::Misplaced, name, Some(&line.origin), detail).within(&object.key)
-    };
-    outside.map(finding).collect()
+fn is_within(origin: &Origin, (shard, first): &(&str, ShardPosition), end: Option<&ShardPosition>) -> bool {
+    let position = ShardPosition::from(origin);
+    *origin.shard == **shard && *first <= position && end.is_none_or(|end| position < *end)
 }
 
-/// The lines, and each tenant's range.
-fn scan(bytes: &[u8], items: &Items, lines: &mut Vec<ArchivedLine>) -> anyhow::Result<Vec<TenantRange>> {
+/// Of a line whose origin is in another object's range.
+fn misplaced(line: &ArchivedLine) -> AuditFinding {
+    let name = Some(line.event.name());
+    let detail = "archived in an object that does not cover its origin";
+    AuditFinding::event(FindingKind::Misplaced, name, Some(&line.origin), detail).within(&line.object)
+}
+
+/// Gives each line to `take`. Returns each tenant's range.
+fn scan(bytes: &[u8], mut take: impl FnMut(Identity)) -> anyhow::Result<Vec<TenantRange>> {
     let (mut ranges, mut offset) = (Vec::new(), 0);
     while offset < bytes.len() {
-        let before = lines.len();
-        let length = each_line_of_first(&bytes[offset..], |line, _| lines.push(of_archive(line, items)))?;
-        let member = &lines[before..];
-        if let Some(KnownEvent { tenant, .. }) = member.first().map(|line| &line.event) {
-            if member.iter().any(|line| line.event.tenant != *tenant) {
-                bail!("the member at byte {offset} has lines of several tenants");
-            }
-            ranges.push(TenantRange { tenant: tenant.clone(), offset, length, lines: member.len() });
+        let (mut lines, mut first, mut is_mixed) = (0, None, false);
+        let length = each_line_of_first(&bytes[offset..], |line: Identity, _| {
+            lines += 1;
+            is_mixed |= *first.get_or_insert_with(|| line.tenant.clone()) != line.tenant;
+            take(line);
+        })?;
+        if is_mixed {
+            bail!("the member at byte {offset} has lines of several tenants");
         }
+        ranges.extend(first.map(|tenant| TenantRange { tenant, offset, length, lines }));
         offset += length;
     }
     Ok(ranges)
 }
 
-fn of_archive(read: Identity, items: &Items) -> ArchivedLine {
+fn of_archive(read: Identity, object: &Arc<str>, items: &Items) -> ArchivedLine {
     let (origin, received_at) = (read.origin(), read.received_at);
     let item_until = items.time_to_live(&read.tier).map(|life| received_at.plus(life));
     let Identity { tenant, id, admission_id, .. } = read;
     let event = KnownEvent { tenant, id, admission_id, content_hash: String::new(), received_at };
-    ArchivedLine { event, origin, item_until }
+    ArchivedLine { event, origin, object: object.clone(), item_until }
 }
 
-/// Rows of a shard whose ranges overlap. The rows are in the shard's order.
-pub(crate) fn overlaps(rows: &[ManifestRow]) -> Vec<AuditFinding> {
-    let pairs = rows.iter().zip(rows.iter().skip(1));
-    let overlapping = pairs.filter(|(one, next)| next.first < one.end);
-    let finding = |(one, next): (&ManifestRow, &ManifestRow)| {
-        AuditFinding::object(
-            &next.key,
-            format!("it covers from {} on what `{}` covers too", next.first, one.key),
-        )
-    };
-    overlapping.map(finding).collect()
+/// A finding if an object's range begins before the end of the one before it in the shard.
+pub(crate) fn overlap(one: &ManifestRow, next: &ManifestRow) -> Option<AuditFinding> {
+    let detail = || format!("it covers from {} on what `{}` covers too", next.first, one.key);
+    (next.first < one.end).then(|| AuditFinding::object(&next.key, detail()))
 }
 
 #[cfg(test)]
@@ -161,7 +167,7 @@ mod tests {
     fn faults(bytes: &[u8], row: &ManifestRow) -> Vec<String> {
         let TenantIndex::Ranges(ranges) = &row.tenants else { panic!("they are in the row") };
         let noted = Some((row, &**ranges));
-        let (_, faults) = read(&row.key, bytes, noted, Some(&row.end), &Items::default());
+        let faults = read(&row.key, bytes, noted, Some(&row.end), &Items::default(), |_| {});
         faults.iter().map(ToString::to_string).collect()
     }
 
@@ -178,8 +184,9 @@ mod tests {
         let (bytes, row) = object(&[&[("acme", 4950), ("acme", 4952)], &[("beta", 4951)]]);
         check(&bytes, &row, &[]);
         let items = Items { days_to_live: BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]) };
-        let (object, _) = read(KEY, &bytes, None, None, &items);
-        let line = &object.lines[2];
+        let mut lines = Vec::new();
+        read(KEY, &bytes, None, None, &items, |line| lines.push(line));
+        let line = &lines[2];
         assert_eq!((line.event.tenant.as_str(), line.event.id.as_str()), ("beta", "e4951"));
         assert_eq!(line.origin.to_string(), "shardId-000000000000:4951:0");
         assert_eq!(line.item_until.unwrap().to_string(), "2027-02-19T09:30:00.123Z");
@@ -221,7 +228,8 @@ mod tests {
             let (_, row) = object(&[&[("acme", 4950)]]);
             ManifestRow { first: ShardPosition::new(first, 0), end: ShardPosition::new(before, 0), ..row }
         };
-        assert_eq!(overlaps(&[row("10", "12"), row("12", "13"), row("20", "21")]), []);
-        assert_eq!(overlaps(&[row("10", "13"), row("12", "14")]).len(), 1);
+        assert_eq!(overlap(&row("10", "12"), &row("12", "13")), None);
+        assert_eq!(overlap(&row("10", "12"), &row("20", "21")), None);
+        assert!(overlap(&row("10", "13"), &row("12", "14")).is_some());
     }
 }

@@ -12,7 +12,7 @@ use shared::origin::{Origin, ShardPosition};
 use shared::time::{Clock, Timestamp};
 
 use super::account;
-use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine};
+use super::facts::{ArchivedLine, AuditFacts, KnownEvent, KnownItem, KnownLine};
 use super::gather::{FactReader, known_line};
 use crate::OnProgress;
 use crate::archive::covering;
@@ -61,10 +61,18 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
             origins.contains(&line.origin) || line.event.as_ref().is_some_and(|event| is_theirs(&event))
         };
         let FactReader { deployment, config, facts: known, progress, .. } = &self.0;
+        let quarantined = known.quarantined.iter().chain(&known.id_reused);
         let facts = AuditFacts {
             shards: known.shards.clone(),
+            replaced: arrivals.iter().collect(),
             arrivals,
-            quarantined: known.quarantined.iter().filter(is_of_them).cloned().collect(),
+            quarantined: quarantined.filter(is_of_them).cloned().collect(),
+            readable_now: known
+                .readable_now
+                .iter()
+                .filter(|origin| origins.contains(origin))
+                .cloned()
+                .collect(),
             failed: known.failed.iter().filter(is_of_them).cloned().collect(),
             spilled: known.spilled.iter().filter(is_theirs).cloned().collect(),
             dead: known.dead.iter().filter(is_theirs).cloned().collect(),
@@ -86,8 +94,8 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
                     content_hash: item.content_hash.clone(),
                     received_at: row.received_at[0],
                 };
-                let line = ArchivedLine { event, origin: item.origin.clone(), item_until: None };
-                reader.facts.objects.push(ArchivedObject { key: row.key, lines: vec![line] });
+                let (origin, object) = (item.origin.clone(), row.key.into());
+                reader.facts.archived.push(ArchivedLine { event, origin, object, item_until: None });
             }
         }
         Ok(account::stranded(&reader.facts))

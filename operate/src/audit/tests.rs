@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::account::account;
 use super::balance::{AuditFinding, Balance, Counts, FindingKind};
-use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
+use super::facts::{ArchivedLine, AuditFacts, Fact, KnownEvent, KnownItem, KnownLine, ShardFacts};
+use super::partitions::{Bounds, Groups, Partitions};
 
 /// The stream's oldest sequence number. Older records have expired.
 const READ_FROM: usize = 1_000;
@@ -109,7 +110,6 @@ impl History {
             let known = ShardFacts { done_end: mark(DONE_END), read_from: mark(READ_FROM) };
             history.facts.shards.insert(shard(number), known);
         }
-        history.facts.objects.push(ArchivedObject { key: "events/one".to_owned(), lines: Vec::new() });
         for fate in fates {
             history.live(*fate);
         }
@@ -145,9 +145,10 @@ impl History {
         let line = ArchivedLine {
             event: KnownEvent { content_hash: String::new(), ..event.clone() },
             origin: origin.clone(),
+            object: "events/one".into(),
             item_until: item_until.map(Timestamp::from_unix_ms),
         };
-        self.facts.objects[0].lines.push(line);
+        self.facts.archived.push(line);
     }
 
     fn insert(&mut self, origin: &Origin, event: &KnownEvent) {
@@ -164,6 +165,15 @@ impl History {
     fn failed_line(origin: &Origin, event: Option<&KnownEvent>) -> KnownLine {
         let received_at = event.map_or(Timestamp::from_unix_ms(NOW - 60_000), |event| event.received_at);
         KnownLine { origin: origin.clone(), event: event.cloned(), received_at, redrive_of: Vec::new() }
+    }
+
+    /// Puts an event into quarantine, because another one has its id. Returns it with the id that it would get.
+    fn reuse(&mut self, origin: &Origin, event: &KnownEvent) -> KnownEvent {
+        let id = EventId::of_part(event.id.as_str(), "new").unwrap();
+        let as_new = KnownEvent { id, ..event.clone() };
+        self.facts.id_reused.push(Self::failed_line(origin, Some(event)));
+        self.facts.as_new.push(Self::failed_line(origin, Some(&as_new)));
+        as_new
     }
 
     /// Stores a new event.
@@ -222,7 +232,7 @@ impl History {
                     event.content_hash = first.content_hash;
                     self.expected.deduplicated += 1;
                 } else {
-                    self.facts.quarantined.push(Self::failed_line(&origin, Some(&event)));
+                    self.reuse(&origin, &event);
                     self.expected.quarantined += 1;
                 }
                 self.arrive(&origin, &event, Vec::new());
@@ -232,8 +242,7 @@ impl History {
                 let (origin, mut event) = (self.origin(READ_FROM), self.event(50_000));
                 (event.tenant, event.id) = (first.tenant, first.id);
                 self.arrive(&origin, &event, Vec::new());
-                self.facts.quarantined.push(Self::failed_line(&origin, Some(&event)));
-                event.id = EventId::of_part(event.id.as_str(), "new").unwrap();
+                event = self.reuse(&origin, &event);
                 let again = self.origin(READ_FROM + 1_000);
                 self.arrive(&again, &event, vec![origin]);
                 self.insert(&again, &event);
@@ -323,9 +332,44 @@ impl History {
         }
     }
 
+    /// Judged as if memory were so small that nearly each event is a group of its own, which must give the same as all together.
     fn judge(&self) -> Balance {
-        account(&self.facts)
+        let replaced = self.facts.arrivals.iter().collect();
+        let facts = AuditFacts { replaced, ..self.facts.clone() };
+        let together = sorted(account(&facts));
+        let mut partitions = Partitions::new(Bounds { buffered: 2_000, group: 1_000 });
+        for fact in facts_of(&facts) {
+            partitions.add(&fact).unwrap();
+        }
+        let mut part = facts;
+        part.clear();
+        let mut balance = Balance::default();
+        let mut groups = Groups::from(partitions);
+        while groups.next(|fact| part.add(fact)).unwrap() {
+            balance.add(account(&part));
+            part.clear();
+        }
+        let apart = sorted(balance);
+        assert_eq!(apart, together);
+        apart
     }
+}
+
+fn sorted(mut balance: Balance) -> Balance {
+    balance.findings.sort_by_key(|finding| format!("{finding:?}"));
+    balance
+}
+
+fn facts_of(facts: &AuditFacts) -> Vec<Fact> {
+    let AuditFacts {
+        arrivals, archived, quarantined, id_reused, as_new, failed, items, spilled, dead, ..
+    } = facts.clone();
+    let all = archived.into_iter().map(Fact::Archived);
+    let all = all.chain(quarantined.into_iter().map(Fact::Quarantined));
+    let all = all.chain(id_reused.into_iter().map(Fact::IdReused)).chain(as_new.into_iter().map(Fact::AsNew));
+    let all = all.chain(failed.into_iter().map(Fact::Failed)).chain(items.into_iter().map(Fact::Item));
+    let all = all.chain(spilled.into_iter().map(Fact::Spilled)).chain(dead.into_iter().map(Fact::Dead));
+    all.chain(arrivals.into_iter().map(Fact::Arrived)).collect()
 }
 
 /// A change that must cause findings.
@@ -371,7 +415,7 @@ impl History {
             }
             Change::DropItem => {
                 // Only of stored events: other events get their item later.
-                let lines = &self.facts.objects[0].lines;
+                let lines = &self.facts.archived;
                 let stored = |item: &&KnownItem| lines.iter().any(|line| line.origin == item.origin);
                 let stored: Vec<_> = self.facts.items.iter().filter(stored).cloned().collect();
                 let item = stored[one(stored.len())?].clone();
@@ -382,21 +426,26 @@ impl History {
                 let redriven: Vec<_> =
                     self.facts.arrivals.iter().flat_map(|arrival| arrival.redrive_of.clone()).collect();
                 let failed = match change {
-                    Change::DropQuarantine => &mut self.facts.quarantined,
-                    _ => &mut self.facts.failed,
+                    Change::DropQuarantine => {
+                        vec![&mut self.facts.quarantined, &mut self.facts.id_reused, &mut self.facts.as_new]
+                    }
+                    _ => vec![&mut self.facts.failed],
                 };
+                let live = failed.iter().take(2).flat_map(|failed| failed.iter());
                 let live: Vec<_> =
-                    failed.iter().filter(|failed| !redriven.contains(&failed.origin)).cloned().collect();
+                    live.filter(|failed| !redriven.contains(&failed.origin)).cloned().collect();
                 let lost = live[one(live.len())?].clone();
-                failed.retain(|failed| failed.origin != lost.origin);
+                for failed in failed {
+                    failed.retain(|failed| failed.origin != lost.origin);
+                }
                 let name = lost.event.map(|event| (event.tenant, event.id));
                 Some(vec![(FindingKind::Missing, name, Some(lost.origin))])
             }
             Change::DoubleLine => {
-                let lines = &self.facts.objects[0].lines;
+                let lines = &mut self.facts.archived;
                 let line = lines[one(lines.len())?].clone();
                 let expected = vec![named(FindingKind::Doubled, &line.event.tenant, &line.event.id)];
-                self.facts.objects.push(ArchivedObject { key: "events/two".to_owned(), lines: vec![line] });
+                lines.push(ArchivedLine { object: "events/two".into(), ..line });
                 Some(expected)
             }
             Change::ForeignLine | Change::ForeignItem => {
@@ -408,7 +457,7 @@ impl History {
                 Some(vec![named(FindingKind::Foreign, &event.tenant, &event.id)])
             }
             Change::MoveItemToOtherTenant => {
-                let lines = &self.facts.objects[0].lines;
+                let lines = &self.facts.archived;
                 let stored = |item: &KnownItem| lines.iter().any(|line| line.origin == item.origin);
                 let arrived = |item: &KnownItem| {
                     self.facts.arrivals.iter().any(|arrival| arrival.origin == item.origin)
@@ -425,7 +474,7 @@ impl History {
             Change::MoveLineToOtherOrigin => {
                 let line = self.remove_line(choice)?;
                 let origin = self.origin(READ_FROM);
-                self.facts.objects[0].lines.push(ArchivedLine { origin, ..line.clone() });
+                self.facts.archived.push(ArchivedLine { origin, ..line.clone() });
                 let missing = named(FindingKind::Missing, &line.event.tenant, &line.event.id);
                 let is_old = line.event.received_at.unix_ms() < NOW - DAY;
                 let foreign = named(FindingKind::Foreign, &line.event.tenant, &line.event.id);
@@ -437,11 +486,11 @@ impl History {
     /// Removes a line whose event has an item.
     fn remove_line(&mut self, choice: prop::sample::Index) -> Option<ArchivedLine> {
         let items = &self.facts.items;
-        let lines = self.facts.objects[0].lines.iter().enumerate();
+        let lines = self.facts.archived.iter().enumerate();
         let with_item = lines.filter(|(_, line)| items.iter().any(|item| item.origin == line.origin));
         let with_item: Vec<_> = with_item.map(|(index, _)| index).collect();
         let index = (!with_item.is_empty()).then(|| with_item[choice.index(with_item.len())])?;
-        Some(self.facts.objects[0].lines.remove(index))
+        Some(self.facts.archived.remove(index))
     }
 }
 
@@ -483,6 +532,54 @@ fn an_event_with_a_new_id_is_stored_also_after_the_stream_has_expired() {
     history.facts.stream_from = Timestamp::from_unix_ms(NOW);
     let balance = history.judge();
     assert_eq!((balance.findings, balance.total.ingest), (vec![], history.expected));
+}
+
+#[test]
+fn an_event_that_copies_an_admission_is_judged_alone() {
+    let mut history = History::of(&[]);
+    let (_, first) = history.store();
+    let tenant = TenantId::parse("thief").unwrap();
+    let of_other_tenant = KnownEvent { tenant, ..first.clone() };
+    let with_other_id = KnownEvent { id: EventId::parse("9").unwrap(), ..first.clone() };
+    for copy in [&of_other_tenant, &with_other_id] {
+        let origin = history.origin(READ_FROM);
+        history.arrive(&origin, copy, Vec::new());
+        history.insert(&origin, copy);
+        history.archive(&origin, copy, None);
+    }
+    let origin = history.origin(READ_FROM);
+    let with_other_content = KnownEvent { content_hash: "another".to_owned(), ..first };
+    history.arrive(&origin, &with_other_content, Vec::new());
+    history.reuse(&origin, &with_other_content);
+    let balance = history.judge();
+    assert_eq!(balance.findings, []);
+    let Counts { admissions, stored, quarantined, redelivered, .. } = balance.total.ingest;
+    assert_eq!([admissions, stored, quarantined, redelivered], [4, 3, 1, 0]);
+
+    history.facts.id_reused.clear();
+    history.facts.as_new.clear();
+    history.facts.archived.retain(|line| line.event.tenant.as_str() != "thief");
+    history.facts.items.retain(|item| item.tenant.as_str() != "thief");
+    let missing = history.judge().findings.into_iter().map(|finding| (finding.kind, finding.tenant));
+    let expected = [&with_other_content, &of_other_tenant].map(|event| event.tenant.clone());
+    assert_eq!(missing.collect::<Vec<_>>(), expected.map(|tenant| (FindingKind::Missing, Some(tenant))));
+}
+
+#[test]
+fn a_line_that_names_the_origin_of_another_event_as_its_own_hides_nothing() {
+    let mut history = History::of(&[Stored]);
+    let victim = history.facts.archived.remove(0);
+    history.facts.items.clear();
+    let (of_same_name, other) = (history.event(1_000), history.event(1_000));
+    let of_same_name =
+        KnownEvent { tenant: victim.event.tenant.clone(), id: victim.event.id.clone(), ..of_same_name };
+    for event in [of_same_name, other] {
+        let origin = history.origin(DONE_END);
+        history.arrive(&origin, &event, vec![victim.origin.clone()]);
+    }
+    let balance = history.judge();
+    assert_eq!((balance.findings.len(), balance.total.ingest.in_flight), (1, 2), "{:?}", balance.findings);
+    assert_eq!(balance.findings[0].origin, Some(victim.origin));
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) async fn renamed(
 
 /// `{id}#{16 digits}`. The digits follow from id and content, so the same event has the same new id however often it is
 /// redriven, or was sent. Of an id that leaves no room for them, it is the beginning.
-fn new_id(event: &Event) -> EventId {
+pub(crate) fn new_id(event: &Event) -> EventId {
     let id = event.facts.id.as_str();
     // Two messages of one name are the same event, whatever their content.
     let content = if event.is_message { String::new() } else { event.content_hash() };

@@ -15,8 +15,8 @@ use local::embedded::EmbeddedStream;
 use operate::archive::Span;
 use operate::cat::{Printed, cat};
 use operate::deployment::{
-    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage,
-    ShardRead, Start,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, NotedRow, QueueName,
+    QueuedMessage, ShardRead, Start,
 };
 use shared::digest::sha256;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
@@ -117,8 +117,8 @@ impl<D: Deployment> Deployment for Noting<D> {
         self.objects.inner.checkpoint(shard).await
     }
 
-    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
-        self.objects.inner.manifest(shard, part).await
+    async fn manifest_rows(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<NotedRow>> {
+        self.objects.inner.manifest_rows(shard, part).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {

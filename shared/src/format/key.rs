@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::id::{EventId, TenantId};
+use crate::origin::{ShardPosition, is_sequence_number};
 use crate::time::Timestamp;
 
 /// In a key, all but RFC 3986's "unreserved" characters are percent-encoded.
@@ -88,6 +89,12 @@ pub fn manifest_sort(sequence_number: &str, position: u32) -> String {
     format!("object/{:03}-{sequence_number}/{position:010}", sequence_number.len())
 }
 
+/// The position in such a sort key. `None` if it is another key.
+pub fn manifest_position(sort: &str) -> Option<ShardPosition> {
+    let (sequence_number, position) = sort.strip_prefix("object/")?.split_once('-')?.1.split_once('/')?;
+    is_sequence_number(sequence_number).then_some(ShardPosition::new(sequence_number, position.parse().ok()?))
+}
+
 /// A quarantine object: the shard, the first record of the batch and that record's arrival time, and the content's
 /// checksum. Because of the checksum, no attempt at a batch overwrites the object of another attempt that wrote more.
 pub fn quarantine_object(shard: &str, sequence_number: &str, arrival: Timestamp, sha256: &str) -> String {
@@ -168,5 +175,7 @@ mod tests {
         let rows = [("99", 0), ("99", 2), ("99", 10), ("100", 0)].map(|(n, p)| manifest_sort(n, p));
         assert_eq!(rows[1], "object/002-99/0000000002");
         assert!(rows.is_sorted());
+        assert_eq!(manifest_position(&rows[1]), Some(ShardPosition::new("99", 2)));
+        assert_eq!(manifest_position("object/002-9x/0000000002"), None);
     }
 }

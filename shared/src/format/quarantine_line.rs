@@ -49,8 +49,13 @@ impl QuarantineLine {
 
     /// The lines of a quarantine object.
     pub fn read_all(object: &[u8]) -> Result<Vec<Self>, serde_json::Error> {
+        Self::read_each(object).collect()
+    }
+
+    /// The same, where one line that cannot be read does not hide the others.
+    pub fn read_each(object: &[u8]) -> impl Iterator<Item = Result<Self, serde_json::Error>> + '_ {
         let lines = object.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(serde_json::from_slice).collect()
+        lines.map(serde_json::from_slice)
     }
 }
 

@@ -3,11 +3,13 @@
 use shared::origin::Origin;
 
 use super::super::account::stranded;
-use super::{DONE_END, FATES, Fate, FindingKind, History, KnownEvent, KnownLine, READ_FROM};
+use super::{AuditFacts, DONE_END, FATES, Fate, FindingKind, History, KnownEvent, KnownLine, READ_FROM};
 
 /// Checks the origins of the lines to redrive, and that the audit calls their events missing.
 fn check(history: &History, expected: &[&Origin]) {
-    let mut stranded: Vec<_> = stranded(&history.facts).into_iter().collect();
+    let replaced = history.facts.arrivals.iter().collect();
+    let facts = AuditFacts { replaced, ..history.facts.clone() };
+    let mut stranded: Vec<_> = stranded(&facts).into_iter().collect();
     stranded.sort_by_key(ToString::to_string);
     let mut expected: Vec<_> = expected.iter().map(|origin| (*origin).clone()).collect();
     expected.sort_by_key(ToString::to_string);

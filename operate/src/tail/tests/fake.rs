@@ -20,8 +20,8 @@ use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 
 use crate::deployment::{
-    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, QueueName, QueuedMessage,
-    ShardRead, Start,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, NotedRow, QueueName,
+    QueuedMessage, ShardRead, Start,
 };
 
 /// Rows in a page: few, so that the tests read several pages.
@@ -136,19 +136,19 @@ impl Deployment for Fake {
         Ok(self.shards.lock().unwrap().clone())
     }
 
-    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_rows(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<NotedRow>> {
         *self.queries.lock().unwrap() += 1;
         if *self.fails.lock().unwrap() {
             bail!("the table is throttled");
         }
         let of_shard = self.rows.lock().unwrap().get(shard).cloned().unwrap_or_default();
         let rows = of_shard.into_values();
-        let page = match part {
+        let page: Vec<_> = match part {
             ManifestPart::After(after) => {
-                rows.filter(|row| after.is_none_or(|after| row.first > *after)).take(PAGE).collect()
+                rows.filter(|row| after.is_none_or(|after| row.first > *after)).take(PAGE).map(Ok).collect()
             }
             ManifestPart::Before(end) => {
-                rows.rev().filter(|row| end.is_none_or(|end| row.first < *end)).take(PAGE).collect()
+                rows.rev().filter(|row| end.is_none_or(|end| row.first < *end)).take(PAGE).map(Ok).collect()
             }
             ManifestPart::At(_) => unreachable!("it is not asked for"),
         };

@@ -229,17 +229,20 @@ impl<S: ObjectStore> ObjectStore for Faulty<S> {
 
 impl<L: Ledger> Ledger for Faulty<L> {
     async fn read(&self, shard: &str) -> Result<Progress, LedgerFailure> {
-        self.call_whole(Operation::LedgerRead, self.inner.read(shard), LedgerFailure, || None).await
+        self.call_whole(Operation::LedgerRead, self.inner.read(shard), LedgerFailure::NoAnswer, || None).await
     }
 
     async fn write(&self, shard: &str, progress: &Progress) -> Result<Written, LedgerFailure> {
         let operation =
             if progress.intent.is_some() { Operation::LedgerIntent } else { Operation::LedgerCommit };
         let late = || Some(LateEffect::write(shard, progress));
-        self.call_whole(operation, self.inner.write(shard, progress), LedgerFailure, late).await
+        self.call_whole(operation, self.inner.write(shard, progress), LedgerFailure::NoAnswer, late).await
     }
 
     async fn note(&self, shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
-        self.call_whole(Operation::ManifestNote, self.inner.note(shard, row), LedgerFailure, || None).await
+        self.call_whole(Operation::ManifestNote, self.inner.note(shard, row), LedgerFailure::NoAnswer, || {
+            None
+        })
+        .await
     }
 }
