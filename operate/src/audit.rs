@@ -6,6 +6,8 @@
 //! | `gather.rs` | reads the facts from a deployment |
 //! | `facts.rs` | what was found in each store |
 //! | `objects.rs` | compares an archive object with its manifest row. Pure |
+//! | `needed.rs` | finds claim checks and large archive lines that are needed and gone |
+//! | `deep.rs` | `--deep`: compares contents with checksums and with each other |
 //! | `cases.rs` | all lines of one admission. Pure |
 //! | `account.rs` | from facts to balance. Pure |
 //! | `stranded.rs` | the same judgement for a part of the stream, for redrive |
@@ -17,8 +19,10 @@
 mod account;
 mod balance;
 mod cases;
+mod deep;
 mod facts;
 mod gather;
+mod needed;
 mod objects;
 mod report;
 mod stranded;
@@ -37,12 +41,13 @@ pub use report::AuditReport;
 pub(crate) use stranded::Elsewhere;
 
 /// Audits the events that were received from `from` on and before `to`. By default these are all that the stream still
-/// has, up to now.
+/// has, up to now. `deep` also reads and compares the contents of all that is stored.
 pub async fn audit(
     deployment: &impl Deployment,
     config: &Config,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
+    deep: bool,
     progress: OnProgress<'_>,
 ) -> anyhow::Result<AuditReport> {
     let now = Clock::system().now();
@@ -51,6 +56,11 @@ pub async fn audit(
         from: from.unwrap_or_else(|| earlier(now, retention)),
         to: to.unwrap_or_else(|| now.plus(Duration::from_millis(1))),
     };
-    let facts = gather::gather(deployment, config, span, now, progress).await?;
+    let mut facts = gather::gather(deployment, config, span, now, progress).await?;
+    facts.faults.extend(needed::claims(deployment, config, span).await?);
+    if deep {
+        let stream_from = facts.stream_from;
+        facts.faults.extend(deep::compare(deployment, config, span, stream_from, progress).await?);
+    }
     Ok(AuditReport::new(deployment.name(), &facts, account::account(&facts)))
 }

@@ -96,6 +96,8 @@ pub(crate) enum FindingKind {
     Misplaced,
     /// An object and its manifest row do not agree.
     Manifest,
+    /// Something is not as it was written: it differs from its checksum, or from another copy.
+    Damaged,
 }
 
 /// By serde's names.
@@ -118,6 +120,10 @@ impl AuditFinding {
 
     pub(crate) fn object(key: &str, detail: impl Into<String>) -> Self {
         Self::event(FindingKind::Manifest, None, None, detail).within(key)
+    }
+
+    pub(crate) fn damaged(key: &str, detail: impl Into<String>) -> Self {
+        Self { kind: FindingKind::Damaged, ..Self::object(key, detail) }
     }
 
     /// Found in this object.

@@ -20,7 +20,7 @@ use shared::time::{Clock, Timestamp};
 
 use super::balance::AuditFinding;
 use super::facts::{ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
-use super::objects;
+use super::{needed, objects};
 use crate::OnProgress;
 use crate::archive::{self, SKEW, Span, each_page, earlier, gone, key_start, manifest};
 use crate::deployment::{Deployment, NamedItem, QueueName, ShardTail, Start};
@@ -300,6 +300,16 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             }
             for record in read.records {
                 read_from.get_or_insert_with(|| ShardPosition::new(record.sequence_number.as_str(), 0));
+                let done_end = self.facts.shards.get(shard).and_then(|shard| shard.done_end.as_ref());
+                let gone = needed::by_record(
+                    self.deployment,
+                    self.config,
+                    self.facts.span,
+                    done_end,
+                    &record,
+                    shard,
+                );
+                self.facts.faults.extend(gone.await?);
                 let batch = record.batch(shard);
                 let arrivals = batch.lines(self.config).map(|line| known_line(&line));
                 self.facts.arrivals.extend(arrivals.filter(|line| self.facts.span.has(line.received_at)));
@@ -364,6 +374,7 @@ async fn fetch(
     let noted = row.zip(ranges.as_deref());
     let (object, more) = objects::read(&key, &found.bytes, noted, end.as_ref(), &config.items);
     faults.extend(more);
+    faults.extend(needed::texts(deployment, &found.bytes).await?);
     Ok((object, faults))
 }
 
