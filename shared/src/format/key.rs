@@ -136,7 +136,7 @@ pub fn quarantine_object(shard: &str, sequence_number: &str, arrival: Timestamp,
 
 /// The note that events of the object `source` were redriven. The content says which events, and its checksum is in the key.
 pub fn redriven_marker(source: &str, sha256: &str) -> String {
-    format!("redriven/{source}/{}.json", &sha256[..16])
+    format!("{REDRIVEN}{source}/{}.json", &sha256[..16])
 }
 
 fn decoded(id: &str) -> Option<EventId> {
