@@ -156,7 +156,7 @@ impl<'a> FactIndex<'a> {
                 None if self.is_covered(&item.origin, received_at) => {
                     (FindingKind::Foreign, "an item whose origin holds no event on the stream")
                 }
-                None if self.is_accounted_for(&item.origin) => continue,
+                None if self.is_accounted_for(item) => continue,
                 None if self.is_done(&item.origin) => {
                     (FindingKind::Missing, "an item names this origin, and the archive has no line of it")
                 }
@@ -170,8 +170,12 @@ impl<'a> FactIndex<'a> {
     }
 
     /// The stream no longer has that origin, but an archived line, a failure or a redriven event accounts for it.
-    fn is_accounted_for(&self, origin: &Origin) -> bool {
-        self.archived.contains_key(origin) || self.failed.contains(origin) || self.former.contains(origin)
+    fn is_accounted_for(&self, item: &KnownItem) -> bool {
+        let (origin, name) = (&item.origin, (&item.tenant, &item.id));
+        let mut lines = self.archived.get(origin).into_iter().flatten();
+        lines.any(|(line, _)| line.event.name() == name)
+            || self.failed.contains(origin)
+            || self.former.contains(origin)
     }
 
     /// The origins by which a case is archived.

@@ -2,6 +2,8 @@
 //! `texts/`. It asks only whether they are there and have their size. `deep.rs` reads them.
 
 use consumer_fn::{Batch, StreamLine};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use shared::archive::each_line;
 use shared::config::Config;
 use shared::format::archive_line::ArchiveLine;
@@ -18,8 +20,11 @@ use crate::archive::{SKEW, Span, each_page, earlier};
 use crate::deployment::{Deployment, QueueName, RetainedRecord};
 use crate::failed_batch::failed_batch;
 
-/// An archive line that is stored apart has this in its head.
-const CLAIM_CHECK: &[u8] = br#""claim_check":{"#;
+/// An archive line that is stored apart has a claim check.
+#[derive(Deserialize)]
+struct MaybeHead {
+    claim_check: Option<IgnoredAny>,
+}
 
 /// Finds claim checks that are gone although an event needs them that is in the spill queue, or failed and can be redriven.
 pub(super) async fn claims(
@@ -57,11 +62,9 @@ pub(super) async fn by_record(
 /// Finds the lines of an archive object that are stored apart and are gone.
 pub(super) async fn texts(deployment: &impl Deployment, object: &[u8]) -> anyhow::Result<Vec<AuditFinding>> {
     let mut heads: Vec<ArchiveLine<'static>> = Vec::new();
-    let is_head = |line: &[u8]| line.windows(CLAIM_CHECK.len()).any(|part| part == CLAIM_CHECK);
     // An object that cannot be read is a finding already.
-    let _unreadable = each_line(object, |_: serde::de::IgnoredAny, line| {
-        let head = is_head(line).then(|| shared::archive::line(line).ok()).flatten();
-        heads.extend(head.filter(|head| head.claim_check.is_some()));
+    let _unreadable = each_line(object, |MaybeHead { claim_check }, line| {
+        heads.extend(claim_check.and_then(|_| shared::archive::line(line).ok()));
     });
     let mut findings = Vec::new();
     for head in heads {

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use operate::failed_batch::failed_batch;
 use rusqlite::types::Value;
+use shared::archive::each_line;
+use shared::format::archive_line::Identity;
 use shared::format::dispatch_message::DispatchMessage;
 use shared::format::event_line::Event;
 use shared::format::key::{self, StoredLineKey};
+use shared::format::quarantine_line::QuarantineLine;
 use shared::format::record::{self, Content};
 use shared::format::spill_message::SpillMessage;
 
@@ -138,7 +142,7 @@ fn of_table(site: &Site, table: &'static str, random: &mut fastrand::Rng, damage
                 damages.push(Damaged {
                     thing: Thing { what: what.clone(), part: part.map(str::to_owned) },
                     damage,
-                    what: format!("row {} of {table} ({names:?}): {how}", row.number),
+                    what: format!("row {} of {table} {}: {how}", row.number, names[0]),
                     names,
                     change: Change::Rows(before, after),
                 });
@@ -164,7 +168,9 @@ fn of_table(site: &Site, table: &'static str, random: &mut fastrand::Rng, damage
                 let how = format!("with row {}", other.number);
                 add(Some(column), Damage::Swapped, vec![row.clone(), other.clone()], swapped, how);
             }
-            for value in flipped(value, random, PLACES) {
+            // Only a part of a message has a checksum of its own.
+            let places = if column == "body" { 3 * PLACES } else { PLACES };
+            for value in flipped(value, random, places) {
                 let how = format!("{value:?}").chars().take(200).collect();
                 add(Some(column), Damage::Flipped, vec![row.clone()], changed(value), how);
             }
@@ -194,7 +200,12 @@ fn named(site: &Site, row: &StoredRow) -> (String, Vec<String>) {
             let id = row.text("sk").rsplit('/').next().unwrap();
             ("item".to_owned(), vec![quoted(id)])
         }
-        "manifest" => ("manifest row".to_owned(), vec![row.text("object_key").to_owned()]),
+        "manifest" => {
+            let key = row.text("object_key");
+            let events = std::fs::read(site.bucket.join(key)).map(|object| events(&object));
+            let names = std::iter::once(key.to_owned()).chain(events.unwrap_or_default());
+            ("manifest row".to_owned(), names.collect())
+        }
         "ledger" => ("ledger row".to_owned(), vec![row.text("shard").to_owned()]),
         "checkpoints" => ("checkpoint of the local run".to_owned(), vec![row.text("shard").to_owned()]),
         "object_metadata" => ("metadata of an archive object".to_owned(), vec![row.text("key").to_owned()]),
@@ -211,6 +222,14 @@ fn named(site: &Site, row: &StoredRow) -> (String, Vec<String>) {
         "rate" => ("slot counter of dispatch".to_owned(), vec!["rate".to_owned()]),
         _ => ("mark of the data folder".to_owned(), vec!["data_folder".to_owned()]),
     }
+}
+
+/// The events of an archive object.
+fn events(object: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    let read = each_line(object, |line: Identity, _| names.push(format!("\"{}\"", line.id)));
+    assert!(read.is_ok());
+    names
 }
 
 /// Another row of the table that was not written by Tidegate.
@@ -244,6 +263,12 @@ fn of_objects(site: &Site, random: &mut fastrand::Rng, damages: &mut Vec<Damaged
         let what = kind(key);
         let mut names = vec![key.clone()];
         names.extend(key::archive_object_of(key));
+        for line in QuarantineLine::read_all(bytes).unwrap_or_default() {
+            names.push(line.origin.sequence_number.to_string());
+        }
+        if let Ok((_, batch)) = failed_batch(bytes) {
+            names.extend(batch.lines(&site.config).map(|line| line.origin.sequence_number.to_string()));
+        }
         let mut add =
             |damage, files: Vec<(PathBuf, Option<Vec<u8>>, Option<Vec<u8>>)>, more: &str, how: String| {
                 let thing = Thing { what: what.to_owned(), part: None };

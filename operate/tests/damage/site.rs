@@ -33,7 +33,10 @@ use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
 
-const DAY: i64 = 86_400_000;
+/// In the far future, so that the stream still has what arrived then, and each run stores the same bytes.
+pub(crate) const NOW: i64 = 4_102_444_800_123;
+/// The stream does not have it any more.
+const LONG_AGO: i64 = 1_767_225_601_456;
 
 pub(crate) const TENANT: &str = "acme";
 
@@ -62,13 +65,13 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
         let data = DataFolder::open(&path).unwrap();
-        let now = Clock::system().now();
-        // Every time has the same length, so that what is stored has the same size in each run.
-        let now = Timestamp::from_unix_ms((now.unix_ms() - 60_000) / 1_000 * 1_000 + 123);
+        let now = Timestamp::from_unix_ms(NOW);
         EmbeddedStream::open(data.database().unwrap(), 1, Clock::fixed(now)).await.unwrap();
         let mut config = Config::default();
         config.archive.object_bytes = 20_000;
         config.reads.enabled = Some(true);
+        let tier = |name| Tier::parse(name).unwrap();
+        config.items.days_to_live = BTreeMap::from([(tier("free"), 1), (tier("pro"), 100_000)]);
         let mut site = Self {
             bucket: path.join("s3").join(BUCKET),
             database: Connection::open(data.database_file()).unwrap(),
@@ -232,11 +235,11 @@ impl Site {
     async fn store(&mut self) {
         // Events of long ago: the stream does not have them any more. Of one the item has expired, too.
         let today = self.now;
-        self.now = Timestamp::from_unix_ms(today.unix_ms() - 2 * DAY);
+        self.now = Timestamp::from_unix_ms(LONG_AGO);
         let off_stream = self.event("off-stream", "hello", "{}");
         self.put_event("", &off_stream).await;
         let mut expired = self.event("expired", "hello", "{}");
-        expired.facts.received_at = Timestamp::from_unix_ms(today.unix_ms() - 100 * DAY);
+        expired.facts.tier = Tier::parse("free").unwrap();
         self.put_event("", &expired).await;
         self.consume().await;
         self.database.execute("DELETE FROM items WHERE sk = 'processed_logs/expired'", []).unwrap();
@@ -330,7 +333,7 @@ impl Site {
     fn dead_letter_of_dispatch(&self) {
         let mut select = self
             .database
-            .prepare("SELECT id, body FROM messages WHERE queue = 'dispatch' ORDER BY id")
+            .prepare("SELECT id, body FROM messages WHERE queue = 'dispatch' ORDER BY id LIMIT 2 OFFSET 2")
             .unwrap();
         let messages: Vec<(i64, String)> = select
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -341,8 +344,8 @@ impl Site {
         let dead = message.failed("the target refused it", 3, self.now).body();
         let update = "UPDATE messages SET queue = 'dispatch-dead', body = ?1 WHERE id = ?2";
         self.database.execute(update, rusqlite::params![dead, messages[1].0]).unwrap();
-        let delete = "DELETE FROM messages WHERE queue = 'dispatch' AND id > ?1";
-        self.database.execute(delete, [messages[1].0]).unwrap();
+        let delete = "DELETE FROM messages WHERE queue = 'dispatch' AND id <> ?1";
+        self.database.execute(delete, [messages[0].0]).unwrap();
         let failed = "UPDATE items SET dispatch_status = 'failed', dispatch_attempts = 3, dispatch_reason = 'refused' WHERE sk = 'processed_logs/redacted'";
         self.database.execute(failed, []).unwrap();
         self.database.execute("INSERT INTO rate VALUES ('target', 1)", []).unwrap();

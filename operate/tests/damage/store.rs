@@ -101,7 +101,7 @@ pub(crate) fn flipped(value: &Value, random: &mut fastrand::Rng, places: usize) 
             let flip = |_| {
                 let mut bytes = bytes.clone();
                 let at = bit(bytes.len(), random);
-                bytes[at] ^= 1 << random.u8(..8);
+                bytes[at] ^= 1;
                 Value::Blob(bytes)
             };
             (0..places).map(flip).collect()

@@ -11,7 +11,7 @@ use shared::time::Timestamp;
 use super::super::balance::AuditFinding;
 use super::{Deep, Name, listed};
 use crate::archive::{self, key_start, manifest};
-use crate::deployment::{Deployment, ManifestPart};
+use crate::deployment::Deployment;
 
 impl<D: Deployment> Deep<'_, D> {
     pub(super) async fn archive(&mut self) -> anyhow::Result<()> {
@@ -54,20 +54,13 @@ impl<D: Deployment> Deep<'_, D> {
     /// What the audit of facts has found missing or unreadable is left here.
     async fn object_of(&mut self, shard: &str, row: &ManifestRow) -> anyhow::Result<()> {
         let Some(found) = self.deployment.objects().find(&row.key).await? else { return Ok(()) };
-        let at = self.deployment.manifest(shard, ManifestPart::At(&row.first)).await?;
-        if at.first() != Some(row) {
-            self.findings
-                .push(AuditFinding::object(&row.key, "its manifest row is not where its position is"));
-        }
         let mut received: Vec<Timestamp> = Vec::new();
         let mut offset = 0;
         while offset < found.bytes.len() {
             let mut lines: Vec<(ArchiveLine<'static>, Option<Vec<u8>>)> = Vec::new();
-            let length = each_line_of_first(&found.bytes[offset..], |_: serde::de::IgnoredAny, line| {
-                if let Ok(read) = parsed(line) {
-                    let head = read.claim_check.is_some().then(|| line.to_vec());
-                    lines.push((read, head));
-                }
+            let length = each_line_of_first(&found.bytes[offset..], |read: ArchiveLine<'static>, line| {
+                let head = read.claim_check.is_some().then(|| line.to_vec());
+                lines.push((read, head));
             });
             let Ok(length) = length else { break };
             offset += length;

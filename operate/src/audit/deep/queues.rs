@@ -58,10 +58,13 @@ impl<D: Deployment> Deep<'_, D> {
         };
         let name = (line.facts.tenant.clone(), line.facts.id.clone());
         let item = self.items(std::slice::from_ref(&name)).await?.pop().flatten();
+        let admission = line.facts.admission_id;
         let differs = match item {
-            // It may have expired, or the event is not archived yet and its item names another origin now.
+            // It may have expired, or be of another event by now.
             None => return Ok(()),
-            Some(item) if item.item.origin != *line.origin => return Ok(()),
+            Some(item) if item.item.facts.admission_id != admission && item.item.origin != *line.origin => {
+                return Ok(());
+            }
             // The line is stored apart, and is compared with its key.
             Some(_) if line.claim_check.is_some() => return Ok(()),
             Some(item) => item.against_line(&line, &self.config.transform.enrich),

@@ -128,6 +128,11 @@ impl<D: Deployment> Deep<'_, D> {
         let written = self.deployment.list(key, None).await?.first().map(|object| object.written);
         let is_recent = written.is_some_and(|at| at >= self.stream_from.max(from).plus(SKEW));
         let origins = Marker::read(object)?;
+        // The source expires, but not as early as that.
+        ensure!(
+            !is_recent || self.deployment.objects().get(source).await?.is_some(),
+            "there is no `{source}`"
+        );
         if is_recent {
             self.saved.redriven.extend(origins.into_iter().map(|origin| (origin, note.clone())));
         }
