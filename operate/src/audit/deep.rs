@@ -24,7 +24,7 @@ use futures::{StreamExt, TryStreamExt, stream as futures_stream};
 use shared::config::Config;
 use shared::id::{EventId, TenantId};
 use shared::origin::Origin;
-use shared::time::Timestamp;
+use shared::time::{Clock, Timestamp};
 
 use self::item::StoredItem;
 use self::saved::Saved;
@@ -50,6 +50,7 @@ pub(super) async fn compare<'a>(
         config,
         span,
         stream_from,
+        began: Clock::system().now(),
         progress,
         texts: HashSet::new(),
         saved: Saved::default(),
@@ -69,6 +70,7 @@ struct Deep<'a, D> {
     config: &'a Config,
     span: Span,
     stream_from: Timestamp,
+    began: Timestamp,
     progress: OnProgress<'a>,
     /// The keys of large archive lines that an archive object refers to.
     texts: HashSet<String>,

@@ -70,11 +70,20 @@ impl<D: Deployment> Deep<'_, D> {
         let Some(StoredLineKey { tenant, id, sha256: digest, .. }) = StoredLineKey::parse(&whole) else {
             return Ok(());
         };
+        // A writer that is still writing, or died, leaves the first parts. That those are whole which are needed is a fact.
+        let is_single = parts.values().eq([&whole]);
+        let numbers = parts.keys().copied();
+        if !is_single && !numbers.eq(0..u32::try_from(parts.len()).unwrap_or(u32::MAX)) {
+            return Ok(());
+        }
         let mut stored = Vec::new();
         for key in parts.values() {
             // Expired since it was listed.
             let Some(part) = self.deployment.objects().get(key).await? else { return Ok(()) };
             stored.extend_from_slice(&part);
+        }
+        if !is_single && stored.len() == parts.len() * limits::OBJECT_BYTES {
+            return Ok(());
         }
         let name = (tenant, id);
         if sha256(&stored) != digest {
@@ -104,6 +113,10 @@ impl<D: Deployment> Deep<'_, D> {
 
     /// An attempt that did not archive its line leaves it here; then another one did, or the event is in quarantine.
     async fn unreferenced(&mut self, name: &Name, key: &str, line: &ArchiveLine<'_>) -> anyhow::Result<()> {
+        let life = self.config.items.time_to_live(&line.facts.tier);
+        if life.is_some_and(|life| line.facts.received_at.plus(life) <= self.began) {
+            return Ok(());
+        }
         let is_done = self.is_committed(&line.origin.shard, &(&*line.origin).into()).await?;
         if !is_done || self.saved.names.contains(name) {
             return Ok(());

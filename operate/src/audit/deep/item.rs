@@ -60,7 +60,7 @@ impl StoredItem {
             ("processed_at", *processed_at < earlier(facts.received_at, SKEW)),
             (
                 "expires_at",
-                item.expires_at.is_some_and(|at| at <= lives_from || (at - lives_from) % DAY_SECONDS != 0),
+                item.expires_at.is_some_and(|at| at < lives_from || (at - lives_from) % DAY_SECONDS != 0),
             ),
             ("received_partition", item.received_partition.as_deref().is_some_and(|of| !is_own(of))),
             ("dispatch_status", status.is_some_and(|status| status != DELIVERED && status != FAILED)),
@@ -76,19 +76,20 @@ impl StoredItem {
         constants: &BTreeMap<String, Value>,
     ) -> Vec<&'static str> {
         let Self { item, .. } = self;
-        let mut differs = of_facts(&item.facts, &line.facts, false);
+        // A repeated attempt, or a redrive, archives the line with the configuration of its own time.
+        let is_of_one_attempt = item.processed_at == line.processed_at;
+        let mut differs = of_facts(&item.facts, &line.facts, !is_of_one_attempt);
         let mut check = |name, is_same: bool| differs.extend((!is_same).then_some(name));
-        check(
-            "modified_data",
-            held_text(&line.text) == (item.modified_data.clone(), item.modified_data_bytes),
-        );
-        let (held, bytes) = held_fields(&line.fields);
-        check("fields_bytes", bytes == item.fields_bytes);
-        check(
-            "fields",
-            held.map_or_else(|| has_all(&line.fields, &item.fields), |held| *held == item.fields),
-        );
-        // A later attempt writes the line than the one that inserted the item.
+        if is_of_one_attempt {
+            let (text, bytes) = held_text(&line.text);
+            check("modified_data", text == item.modified_data && bytes == item.modified_data_bytes);
+            let (held, bytes) = held_fields(&line.fields);
+            check("fields_bytes", bytes == item.fields_bytes);
+            check(
+                "fields",
+                held.map_or_else(|| has_all(&line.fields, &item.fields), |held| *held == item.fields),
+            );
+        }
         check("processed_at", earlier(item.processed_at, SKEW) <= line.processed_at);
         let original = match &line.original_text {
             Some(original) => {
@@ -125,19 +126,20 @@ impl StoredItem {
     }
 }
 
-/// Its facts follow from the origin; its tier, from the configuration.
+/// Its facts follow from its first origin; its tier, from the configuration.
 pub(super) fn is_of_foreign_producer(event: &Event, origin: &Origin) -> bool {
-    let Origin { shard, sequence_number, position } = origin;
-    event.facts.admission_id == AdmissionId::of_foreign(shard, sequence_number, *position)
+    event.redrive_of.iter().chain([origin]).any(|Origin { shard, sequence_number, position }| {
+        event.facts.admission_id == AdmissionId::of_foreign(shard, sequence_number, *position)
+    })
 }
 
 /// The facts that two copies of an event do not share.
-pub(super) fn of_facts(one: &Facts, other: &Facts, is_of_foreign_producer: bool) -> Vec<&'static str> {
+pub(super) fn of_facts(one: &Facts, other: &Facts, may_have_another_tier: bool) -> Vec<&'static str> {
     let same = [
         ("id", one.id == other.id),
         ("tenant", one.tenant == other.tenant),
         ("admission_id", one.admission_id == other.admission_id),
-        ("tier", is_of_foreign_producer || one.tier == other.tier),
+        ("tier", may_have_another_tier || one.tier == other.tier),
         ("source", one.source == other.source),
         ("received_at", one.received_at == other.received_at),
         ("event_time", one.event_time == other.event_time),

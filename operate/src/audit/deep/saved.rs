@@ -18,7 +18,7 @@ use shared::time::Timestamp;
 use super::item::is_of_foreign_producer;
 use super::{Deep, Name};
 use crate::archive::{SKEW, each_page, earlier};
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, ListedObject};
 use crate::failed_batch::{failed_batch, failed_range};
 use crate::redrive::{DEAD_LETTERS, Marker};
 
@@ -29,8 +29,8 @@ pub(super) struct Saved {
     pub(super) lines: HashMap<Origin, Vec<SavedLine>>,
     /// The events of these lines.
     pub(super) names: HashSet<Name>,
-    /// The origins that were redriven according to a note, and the note's key.
-    pub(super) redriven: HashMap<Origin, Arc<str>>,
+    /// The origins that were redriven according to a note, the note's key, and when it was written.
+    pub(super) redriven: HashMap<Origin, (Arc<str>, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -48,20 +48,18 @@ impl<D: Deployment> Deep<'_, D> {
     pub(super) async fn saved(&mut self) -> anyhow::Result<()> {
         let from = earlier(self.span.from, SKEW);
         for prefix in [key::QUARANTINE, key::FAILURE_DESTINATION, key::REDRIVEN] {
-            let mut keys = Vec::new();
+            let mut objects = Vec::new();
             each_page(self.deployment, prefix, None, |page| {
-                keys.extend(
-                    page.into_iter().filter(|object| object.written >= from).map(|object| object.key),
-                );
+                objects.extend(page.into_iter().filter(|object| object.written >= from));
             })
             .await?;
-            for key in keys {
+            for ListedObject { key, written, .. } in objects {
                 // Expired since it was listed.
                 let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
                 let read = match prefix {
                     key::QUARANTINE => self.quarantine(&key, &bytes),
                     key::FAILURE_DESTINATION => self.failed(&key, &bytes),
-                    _ => self.note(&key, &bytes, from).await,
+                    _ => self.note(&key, &bytes, written).await,
                 };
                 if let Err(why) = read {
                     self.object(&key, format!("{why:#}"));
@@ -116,7 +114,7 @@ impl<D: Deployment> Deep<'_, D> {
         Ok(())
     }
 
-    async fn note(&mut self, key: &str, object: &[u8], from: Timestamp) -> anyhow::Result<()> {
+    async fn note(&mut self, key: &str, object: &[u8], written: Timestamp) -> anyhow::Result<()> {
         let source = Marker::source(key).unwrap_or_default();
         let is_named = key::redriven_marker(source, &sha256(object)) == key;
         ensure!(is_named, "its bytes do not have the checksum in its key");
@@ -125,17 +123,14 @@ impl<D: Deployment> Deep<'_, D> {
             return Ok(());
         }
         let note: Arc<str> = key.into();
-        let written = self.deployment.list(key, None).await?.first().map(|object| object.written);
-        let is_recent = written.is_some_and(|at| at >= self.stream_from.max(from).plus(SKEW));
-        let origins = Marker::read(object)?;
-        // The source expires, but not as early as that.
+        // The source expires too, but not as early as that.
+        let is_recent = written >= self.stream_from;
         ensure!(
             !is_recent || self.deployment.objects().get(source).await?.is_some(),
             "there is no `{source}`"
         );
-        if is_recent {
-            self.saved.redriven.extend(origins.into_iter().map(|origin| (origin, note.clone())));
-        }
+        let origins = Marker::read(object)?.into_iter();
+        self.saved.redriven.extend(origins.map(|origin| (origin, (note.clone(), written))));
         Ok(())
     }
 
