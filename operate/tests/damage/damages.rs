@@ -76,11 +76,13 @@ pub(crate) struct Damaged {
     change: Change,
 }
 
+/// A file, its content before, and after; `None` is no file.
+type ChangedFile = (PathBuf, Option<Vec<u8>>, Option<Vec<u8>>);
+
 enum Change {
     /// From these rows to those.
     Rows(Vec<StoredRow>, Vec<StoredRow>),
-    /// From this content to that; `None` is no file.
-    Files(Vec<(PathBuf, Option<Vec<u8>>, Option<Vec<u8>>)>),
+    Files(Vec<ChangedFile>),
 }
 
 impl Damaged {
@@ -89,13 +91,17 @@ impl Damaged {
         match &self.change {
             Change::Rows(before, after) => {
                 site.database.execute_batch("BEGIN").unwrap();
-                before.iter().for_each(|row| row.delete(&site.database));
+                for row in before {
+                    row.delete(&site.database);
+                }
                 let is_taken = after.iter().all(|row| row.write(&site.database));
                 site.database.execute_batch(if is_taken { "COMMIT" } else { "ROLLBACK" }).unwrap();
                 is_taken
             }
             Change::Files(files) => {
-                files.iter().for_each(|(path, _, after)| write(path, after.as_deref()));
+                for (path, _, after) in files {
+                    write(path, after.as_deref());
+                }
                 true
             }
         }
@@ -104,10 +110,16 @@ impl Damaged {
     pub(crate) fn repair(&self, site: &Site) {
         match &self.change {
             Change::Rows(before, after) => {
-                after.iter().for_each(|row| row.delete(&site.database));
+                for row in after {
+                    row.delete(&site.database);
+                }
                 assert!(before.iter().all(|row| row.write(&site.database)), "{}", self.what);
             }
-            Change::Files(files) => files.iter().for_each(|(path, before, _)| write(path, before.as_deref())),
+            Change::Files(files) => {
+                for (path, before, _) in files {
+                    write(path, before.as_deref());
+                }
+            }
         }
     }
 }
@@ -269,14 +281,13 @@ fn of_objects(site: &Site, random: &mut fastrand::Rng, damages: &mut Vec<Damaged
         if let Ok((_, batch)) = failed_batch(bytes) {
             names.extend(batch.lines(&site.config).map(|line| line.origin.sequence_number.to_string()));
         }
-        let mut add =
-            |damage, files: Vec<(PathBuf, Option<Vec<u8>>, Option<Vec<u8>>)>, more: &str, how: String| {
-                let thing = Thing { what: what.to_owned(), part: None };
-                let mut names = names.clone();
-                names.extend((!more.is_empty()).then(|| more.to_owned()));
-                let what = format!("{key} {how}");
-                damages.push(Damaged { thing, damage, what, names, change: Change::Files(files) });
-            };
+        let mut add = |damage, files: Vec<ChangedFile>, more: &str, how: String| {
+            let thing = Thing { what: what.to_owned(), part: None };
+            let mut names = names.clone();
+            names.extend((!more.is_empty()).then(|| more.to_owned()));
+            let what = format!("{key} {how}");
+            damages.push(Damaged { thing, damage, what, names, change: Change::Files(files) });
+        };
         let to = |content: Vec<u8>| vec![(path.clone(), Some(bytes.clone()), Some(content))];
         add(Damage::Deleted, vec![(path.clone(), Some(bytes.clone()), None)], "", String::new());
         add(Damage::Truncated, to(bytes[..bytes.len() / 2].to_vec()), "", String::new());
@@ -321,10 +332,8 @@ fn kind(key: &str) -> &'static str {
         },
         "errors" => "quarantine object",
         "aws" => "failed batch",
-        _ => match key.contains("dead-letters") {
-            true => "note of a redriven dead letter",
-            false => "note of redriven events",
-        },
+        _ if key.contains("dead-letters") => "note of a redriven dead letter",
+        _ => "note of redriven events",
     }
 }
 

@@ -32,7 +32,9 @@ pub(crate) fn check(cells: &Cells) {
     let mut reasons = Vec::new();
     let mut page = BEFORE.to_owned();
     page += "| stored thing |";
-    Damage::ALL.iter().for_each(|damage| write!(page, " {damage} |").unwrap());
+    for damage in Damage::ALL {
+        write!(page, " {damage} |").unwrap();
+    }
     page += "\n|---|---|---|---|---|---|\n";
     let things: BTreeSet<_> = cells.keys().map(|(thing, _)| thing).collect();
     for thing in things {

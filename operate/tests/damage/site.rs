@@ -186,7 +186,7 @@ impl Site {
             // Its members borrow from text.
             serde_json::from_str(Box::leak(json!({ "Records": records }).to_string().into_boxed_str()))
         });
-        let deadline = Deadline::after(Duration::from_secs(60), &self.config);
+        let deadline = Deadline::after(Duration::from_mins(1), &self.config);
         let answer = consumer.handle(batch.unwrap(), deadline).await;
         assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
         self.pass(&shard, &records).await;

@@ -113,8 +113,8 @@ impl<D: Deployment> Deep<'_, D> {
 
     /// An attempt that did not archive its line leaves it here; then another one did, or the event is in quarantine.
     async fn unreferenced(&mut self, name: &Name, key: &str, line: &ArchiveLine<'_>) -> anyhow::Result<()> {
-        let life = self.config.items.time_to_live(&line.facts.tier);
-        if life.is_some_and(|life| line.facts.received_at.plus(life) <= self.began) {
+        let lives = self.config.items.time_to_live(&line.facts.tier);
+        if lives.is_some_and(|lives| line.facts.received_at.plus(lives) <= self.began) {
             return Ok(());
         }
         let is_done = self.is_committed(&line.origin.shard, &(&*line.origin).into()).await?;

@@ -123,12 +123,12 @@ impl<D: Deployment> Deep<'_, D> {
             return Ok(());
         }
         let note: Arc<str> = key.into();
-        // The source expires too, but not as early as that.
-        let is_recent = written >= self.stream_from;
-        ensure!(
-            !is_recent || self.deployment.objects().get(source).await?.is_some(),
-            "there is no `{source}`"
-        );
+        // Its source is an object, or the stream. An object expires too, but not as early as that.
+        let is_object =
+            [key::QUARANTINE, key::FAILURE_DESTINATION].iter().any(|prefix| source.starts_with(prefix));
+        if is_object && written >= self.stream_from {
+            ensure!(self.deployment.objects().get(source).await?.is_some(), "there is no `{source}`");
+        }
         let origins = Marker::read(object)?.into_iter();
         self.saved.redriven.extend(origins.map(|origin| (origin, (note.clone(), written))));
         Ok(())
