@@ -16,8 +16,7 @@ pub(crate) struct AuditOptions {
     deployment: DeploymentOptions,
     #[command(flatten)]
     span: SpanOptions,
-    /// Also read all contents, and compare them with checksums and with each
-    /// other
+    /// Also read all contents and compare them: slower
     #[arg(long)]
     deep: bool,
     /// Print JSON, with every tenant and every finding

@@ -130,7 +130,9 @@ impl<D: Deployment> Deep<'_, D> {
             ensure!(self.deployment.objects().get(source).await?.is_some(), "there is no `{source}`");
         }
         let origins = Marker::read(object)?.into_iter();
-        self.saved.redriven.extend(origins.map(|origin| (origin, (note.clone(), written))));
+        if is_object {
+            self.saved.redriven.extend(origins.map(|origin| (origin, (note.clone(), written))));
+        }
         Ok(())
     }
 

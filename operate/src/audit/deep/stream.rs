@@ -13,7 +13,7 @@ use super::super::needed::own_claim;
 use super::item::of_facts;
 use super::saved::{fingerprint, name};
 use super::{Deep, Name, listed};
-use crate::archive::{SKEW, earlier};
+use crate::archive::{SKEW, covering, earlier};
 use crate::deployment::{Deployment, RetainedRecord, ShardTail, Start};
 
 impl<D: Deployment> Deep<'_, D> {
@@ -39,7 +39,7 @@ impl<D: Deployment> Deep<'_, D> {
             }
             self.check_ends(&shard, &ends, last.as_deref());
         }
-        self.left_over(from);
+        self.left_over(from).await?;
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl<D: Deployment> Deep<'_, D> {
     }
 
     /// Saved lines and redriven events that the stream should have, and does not.
-    fn left_over(&mut self, from: Timestamp) {
+    async fn left_over(&mut self, from: Timestamp) -> anyhow::Result<()> {
         // Some records have expired since the audit began.
         let elapsed = Clock::system().now().since(self.began);
         let sure_from = self.stream_from.plus(elapsed).max(from).plus(SKEW);
@@ -137,12 +137,17 @@ impl<D: Deployment> Deep<'_, D> {
             let finding = AuditFinding::event(FindingKind::Foreign, name, Some(&origin), detail);
             self.findings.push(finding.within(&object));
         }
-        let redriven = std::mem::take(&mut self.saved.redriven).into_values();
-        let notes: BTreeSet<_> =
-            redriven.filter(|(_, written)| *written >= sure_from).map(|(note, _)| note).collect();
+        let mut notes = BTreeSet::new();
+        for (origin, (note, written)) in std::mem::take(&mut self.saved.redriven) {
+            // What was archived after all is noted too, and is not redriven.
+            if written >= sure_from && covering(self.deployment, &origin).await?.is_none() {
+                notes.insert(note);
+            }
+        }
         for note in notes {
             self.foreign(&note, "it notes redriven events that are not on the stream");
         }
+        Ok(())
     }
 
     /// The event that is stored for a head. What is gone is found missing where it is needed.
