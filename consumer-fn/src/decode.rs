@@ -65,6 +65,8 @@ pub struct StreamLine {
     pub partition_key: Option<String>,
     /// The event, or the name of the reason for which the line goes to quarantine.
     pub event: Result<Event, &'static str>,
+    /// The bytes of a line that cannot be read. Empty for an event.
+    pub unreadable: Vec<u8>,
 }
 
 impl Batch {
@@ -73,13 +75,15 @@ impl Batch {
     pub fn lines(self, config: &Config) -> impl Iterator<Item = StreamLine> {
         self.into_records().flat_map(move |record| {
             let decoded = decode(&record, config);
-            let line = |position, event| {
+            let line = |position, event, unreadable| {
                 let (origin, first) = (record.origin(position), record.first());
                 let partition_key = first.partition_key.clone();
-                StreamLine { origin, arrival: first.arrival, partition_key, event }
+                StreamLine { origin, arrival: first.arrival, partition_key, event, unreadable }
             };
-            let good = decoded.entries.into_iter().map(|entry| line(entry.position, Ok(entry.value)));
-            let bad = decoded.quarantined.into_iter().map(|bad| line(bad.position, Err(bad.reason)));
+            let good =
+                decoded.entries.into_iter().map(|entry| line(entry.position, Ok(entry.value), Vec::new()));
+            let bad =
+                decoded.quarantined.into_iter().map(|bad| line(bad.position, Err(bad.reason), bad.bytes));
             let mut lines: Vec<_> = good.chain(bad).collect();
             lines.sort_by_key(|line| line.origin.position);
             lines

@@ -61,13 +61,10 @@ impl Prepared {
         };
         let (line, parts) = fit_object(line, &content_hash, &config.archive);
 
-        let (original_text, original_text_bytes) = beginning(&event.text);
-        let (modified_data, modified_data_bytes) = beginning(&text);
-        let (fields, fields_bytes) = if fields.as_json().len() > ITEM_FIELDS_BYTES {
-            (transform.fields(&Fields::empty()), Some(size(fields.as_json())))
-        } else {
-            (fields, None)
-        };
+        let (original_text, original_text_bytes) = held_text(&event.text);
+        let (modified_data, modified_data_bytes) = held_text(&text);
+        let (held, fields_bytes) = held_fields(&fields);
+        let fields = held.cloned().unwrap_or_else(|| transform.fields(&Fields::empty()));
         let item = Item {
             facts: facts.clone(),
             origin,
@@ -108,9 +105,15 @@ fn fit_object(mut line: ArchiveLine<'_>, content_hash: &str, archive: &Archive) 
 }
 
 /// As much of a text as an item holds; and the size of the whole, if that is more.
-fn beginning(text: &str) -> (String, Option<i64>) {
+pub fn held_text(text: &str) -> (String, Option<i64>) {
     let held = &text[..text.floor_char_boundary(ITEM_TEXT_BYTES)];
     (held.to_owned(), (held.len() < text.len()).then(|| size(text)))
+}
+
+/// The fields, if an item holds them; else their size. Of large fields it holds only the constants.
+pub fn held_fields(fields: &Fields) -> (Option<&Fields>, Option<i64>) {
+    let is_held = fields.as_json().len() <= ITEM_FIELDS_BYTES;
+    if is_held { (Some(fields), None) } else { (None, Some(size(fields.as_json()))) }
 }
 
 fn size(text: &str) -> i64 {

@@ -8,6 +8,8 @@
 //! | `facts.rs` | what was found in each store |
 //! | `partitions.rs` | facts by event, in memory or in a file, so that memory does not grow with the events |
 //! | `objects.rs` | compares an archive object with its manifest row. Pure |
+//! | `needed.rs` | finds claim checks and large archive lines that are needed and gone |
+//! | `deep.rs` | `--deep`: compares contents with checksums and with each other |
 //! | `cases.rs` | all lines of one admission of one event. Pure |
 //! | `account.rs` | from facts to balance. Pure |
 //! | `stranded.rs` | the same judgement for a part of the stream, for redrive |
@@ -18,8 +20,10 @@ mod account;
 mod archived;
 mod balance;
 mod cases;
+mod deep;
 mod facts;
 mod gather;
+mod needed;
 mod objects;
 mod partitions;
 mod report;
@@ -32,7 +36,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use shared::config::Config;
-use shared::time::{Clock, Timestamp};
+use shared::time::Timestamp;
 
 use crate::OnProgress;
 use crate::archive::{Span, earlier};
@@ -41,15 +45,16 @@ pub use report::AuditReport;
 pub(crate) use stranded::Elsewhere;
 
 /// Audits the events that were received from `from` on and before `to`. By default these are all that the stream still
-/// has, up to now.
+/// has, up to now. `deep` also reads and compares the contents of all that is stored.
 pub async fn audit(
     deployment: &impl Deployment,
     config: &Config,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
+    deep: bool,
     progress: OnProgress<'_>,
 ) -> anyhow::Result<AuditReport> {
-    let now = Clock::system().now();
+    let now = deployment.clock().now();
     let retention = deployment.retention().await?;
     let span = Span {
         from: from.unwrap_or_else(|| earlier(now, retention)),
@@ -58,6 +63,12 @@ pub async fn audit(
     if span.from >= span.to {
         bail!("nothing was received yet from {} on: it is not before {}", span.from, span.to);
     }
-    let (facts, balance) = gather::gather(deployment, config, span, now, progress).await?;
+    let (facts, mut balance) = gather::gather(deployment, config, span, now, progress).await?;
+    balance.findings.extend(needed::claims(deployment, config, span).await?);
+    if deep {
+        let stream_from = facts.stream_from;
+        balance.findings.extend(deep::compare(deployment, config, span, stream_from, progress).await?);
+    }
+    balance.sort();
     Ok(AuditReport::new(deployment.name(), &facts, balance))
 }

@@ -2,18 +2,25 @@
 
 use anyhow::Context;
 use consumer_fn::Batch;
-use shared::format::failed_batch::FailedPayload;
+use shared::format::failed_batch::{FailedPayload, FailedRange};
 
 /// Reads an object at the failure destination: why the batch failed, in the mapping's words, such as
 /// `RetryAttemptsExhausted`, and the batch.
 pub fn failed_batch(object: &[u8]) -> anyhow::Result<(Option<String>, Batch)> {
-    let FailedPayload { request_context, payload } =
+    let FailedPayload { request_context, payload, .. } =
         serde_json::from_slice(object).context("it is not a record of a failed batch")?;
     let payload = payload.context("it holds no payload")?;
     Ok((
         request_context.map(|context| context.condition),
         serde_json::from_str(&payload).context("its payload is not a batch of records")?,
     ))
+}
+
+/// Which records the object says that the batch has.
+pub(crate) fn failed_range(object: &[u8]) -> anyhow::Result<FailedRange> {
+    let failed: FailedPayload =
+        serde_json::from_slice(object).context("it is not a record of a failed batch")?;
+    failed.batch_info.context("it does not describe its batch")
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ use crate::publish::{Bundle, RatedPublisher};
 use archived::ArchiveLookup;
 use candidate::{Candidate, RedriveFate, Standing, WORK_TOO_LONG, fate};
 pub use candidate::{FailureSource, ID_REUSED, Selection};
+pub(crate) use marker::Marker;
 use marker::Markers;
 pub(crate) use rename::new_id;
 use rename::renamed;
@@ -59,7 +60,7 @@ pub use report::RedriveReport;
 /// Time limit for fencing a shard, and for writing to quarantine.
 const FENCE: Duration = Duration::from_secs(30);
 /// The marker name of dead letters that were redriven.
-const DEAD_LETTERS: &str = "dead-letters";
+pub(crate) const DEAD_LETTERS: &str = "dead-letters";
 
 /// Redrives the selected events, at most `rate` a second. Without `apply` it only finds out what it would do. There is a
 /// report even if an error ended it.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::format::archive_line::ArchiveLine;
+use crate::format::claim_check::ClaimCheck;
 use crate::format::manifest_row::{ManifestRow, TenantIndex, TenantRange, sidecar_ranges};
 use crate::gzip;
 use crate::id::TenantId;
@@ -103,16 +104,18 @@ pub async fn whole(line: &[u8], objects: &impl ObjectStore) -> Result<ArchiveLin
     parse(&whole_line(line, objects).await?, "it is not an archive line")
 }
 
-/// The same, as it is stored.
+/// An archive line as it is in its object: a head has no text.
+pub fn line(line: &[u8]) -> Result<ArchiveLine<'static>, NotRead> {
+    parse(line, "it is not an archive line")
+}
+
+/// [`whole`], as it is stored.
 pub async fn whole_line<'a>(line: &'a [u8], objects: &impl ObjectStore) -> Result<Cow<'a, [u8]>, NotRead> {
-    let head = parse(line, "it is not an archive line")?;
+    let head = self::line(line)?;
     let Some(claim_check) = &head.claim_check else { return Ok(line.into()) };
-    let mut parts = Vec::new();
-    for key in claim_check.part_keys() {
-        let missing = || NotRead::Unreadable(format!("`{key}`, which holds the line, does not exist"));
-        parts.push(objects.get(&key).await?.ok_or_else(missing)?);
-    }
-    let mut stored = claim_check.line(&parts).map_err(|error| NotRead::Unreadable(error.to_string()))?;
+    let missing =
+        || NotRead::Unreadable(format!("`{}`, which holds the line, does not exist", claim_check.key));
+    let mut stored = claimed(claim_check, objects).await?.ok_or_else(missing)?;
     let whole = parse(&stored, "the stored line is not an archive line")?;
     if (&whole.facts.tenant, &whole.facts.id) != (&head.facts.tenant, &head.facts.id) {
         return Err(NotRead::Unreadable(format!("`{}` holds the line of another event", claim_check.key)));
@@ -120,6 +123,19 @@ pub async fn whole_line<'a>(line: &'a [u8], objects: &impl ObjectStore) -> Resul
     // A stored line ends with its newline.
     stored.truncate(stored.trim_ascii_end().len());
     Ok(stored.into())
+}
+
+/// The line that is stored for a claim check. `None` if a part of it does not exist.
+pub async fn claimed(
+    claim_check: &ClaimCheck,
+    objects: &impl ObjectStore,
+) -> Result<Option<Vec<u8>>, NotRead> {
+    let mut parts = Vec::new();
+    for key in claim_check.part_keys() {
+        let Some(part) = objects.get(&key).await? else { return Ok(None) };
+        parts.push(part);
+    }
+    claim_check.line(&parts).map(Some).map_err(|error| NotRead::Unreadable(error.to_string()))
 }
 
 fn parse(line: &[u8], otherwise: &str) -> Result<ArchiveLine<'static>, NotRead> {

@@ -54,6 +54,14 @@ impl Fields {
         Self::of(&members)
     }
 
+    /// These without the last member; `None` if there is none.
+    #[must_use]
+    pub fn without_last(&self) -> Option<Self> {
+        let mut members = self.members();
+        members.0.pop()?;
+        Some(Self::of(&members))
+    }
+
     /// These, and after them `others`. `None` if both have a member of the same name.
     #[must_use]
     pub fn and(&self, others: &Self) -> Option<Self> {

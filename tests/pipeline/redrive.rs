@@ -188,7 +188,7 @@ async fn dead_letters_go_to_the_stream_and_a_copy_is_saved() {
     assert!(done.contains(": the body is not a spilled message"), "{done}");
     assert_eq!(site.stored().messages("spill-dead"), ["garbage"]);
     assert_eq!(site.stored().objects("redriven/dead-letters").len(), 4);
-    // The audit would name it.
+    // An audit finds it.
     let database = rusqlite::Connection::open(site.data().join("tidegate.sqlite")).unwrap();
     database.busy_timeout(tests::site::DEADLINE).unwrap();
     database.execute("DELETE FROM messages WHERE body = 'garbage'", []).unwrap();

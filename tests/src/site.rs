@@ -133,11 +133,11 @@ impl Site {
         StoredData::of(&self.data())
     }
 
-    /// Runs `tidegate audit`. Returns the exit code and the report.
+    /// Runs `tidegate audit --deep`. Returns the exit code and the report.
     pub fn audit(&self) -> (i32, Value) {
         let mut audit = Command::new(&self.program);
         let output = audit
-            .args(["audit", "--json", "--from", "2020-01-01T00:00:00Z", "--data"])
+            .args(["audit", "--deep", "--json", "--from", "2020-01-01T00:00:00Z", "--data"])
             .arg(self.data())
             .output()
             .unwrap();

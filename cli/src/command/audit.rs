@@ -16,6 +16,9 @@ pub(crate) struct AuditOptions {
     deployment: DeploymentOptions,
     #[command(flatten)]
     pub(crate) span: SpanOptions,
+    /// Also read all contents and compare them: slower
+    #[arg(long)]
+    deep: bool,
     /// Print JSON, with every tenant and every finding
     #[arg(long)]
     json: bool,
@@ -25,13 +28,13 @@ pub(crate) struct AuditOptions {
 
 /// 0 if the accounts balance, 1 if they do not. An error if they could not be read.
 pub(crate) async fn run(options: AuditOptions) -> anyhow::Result<ExitCode> {
-    let AuditOptions { deployment, span, json, config } = options;
+    let AuditOptions { deployment, span, deep, json, config } = options;
     let opened = deployment.open(&Plain).await?;
     let config = config.load()?;
     let bar = Bar::on_stderr();
     let progress = |what: &str, done, total| bar.show(what, done, total);
     let report = with_deployment!(opened, deployment => {
-        audit::audit(deployment, &config, span.from, span.to, &progress).await?
+        audit::audit(deployment, &config, span.from, span.to, deep, &progress).await?
     });
     drop(bar);
     let text = if json { serde_json::to_string_pretty(&report)? } else { report.to_string() };

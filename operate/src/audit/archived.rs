@@ -11,7 +11,7 @@ use shared::objects::{FoundObject, ObjectStore};
 use super::balance::AuditFinding;
 use super::facts::Fact;
 use super::gather::FactReader;
-use super::objects;
+use super::{needed, objects};
 use crate::archive::{self, RowsBackwards, gone, key_start};
 use crate::deployment::Deployment;
 
@@ -94,6 +94,9 @@ impl<D: Deployment> FactReader<'_, D> {
         let mut fetched = futures::stream::iter(fetched).buffered(FETCHES);
         while let Some(next) = fetched.next().await {
             let (key, row, is_listed, found) = next?;
+            if let Some((found, _)) = &found {
+                self.facts.faults.extend(needed::texts(deployment, &found.bytes).await?);
+            }
             self.object(&key, row.as_ref(), is_listed, found)?;
             done.0 += 1;
             // More objects may have been written since they were listed.

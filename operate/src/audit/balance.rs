@@ -27,6 +27,11 @@ impl Balance {
         }
         self.findings.extend(other.findings);
     }
+
+    /// By kind, then by event.
+    pub(crate) fn sort(&mut self) {
+        self.findings.sort_by(|a, b| (a.kind, &a.tenant, &a.id).cmp(&(b.kind, &b.tenant, &b.id)));
+    }
 }
 
 /// Counts by who put the events on the stream.
@@ -135,6 +140,8 @@ pub(crate) enum FindingKind {
     Manifest,
     /// Something stored that is not as Tidegate writes it.
     Unreadable,
+    /// Something is not as it was written: it differs from its checksum, or from another copy.
+    Damaged,
 }
 
 /// By serde's names.
@@ -157,6 +164,10 @@ impl AuditFinding {
 
     pub(crate) fn object(key: &str, detail: impl Into<String>) -> Self {
         Self::event(FindingKind::Manifest, None, None, detail).within(key)
+    }
+
+    pub(crate) fn damaged(key: &str, detail: impl Into<String>) -> Self {
+        Self { kind: FindingKind::Damaged, ..Self::object(key, detail) }
     }
 
     /// Found in this object.

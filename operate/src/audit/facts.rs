@@ -137,6 +137,16 @@ pub(crate) enum Fact {
 }
 
 impl Fact {
+    /// Where the event is on the stream, of one that is stored.
+    pub(crate) fn stored_origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Archived(line) => Some(&line.origin),
+            Self::Quarantined(line) | Self::Failed(line) => Some(&line.origin),
+            Self::Item(item) => Some(&item.origin),
+            _ => None,
+        }
+    }
+
     /// Equal for all facts about one event: they are judged together. An event is known by its name; a line that cannot be read,
     /// by its origin. A redriven event may have another name than before: [`AuditFacts::replaced`] connects the two.
     pub(crate) fn home(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! Reads the facts from a deployment, against the direction of the data ([`AuditFacts`] says why). Facts about events go to
 //! [`Partitions`], and come back in groups to be judged.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use shared::format::event_line;
 use shared::format::spill_message::SpillMessage;
 use shared::id::{EventId, TenantId};
 use shared::origin::{ShardPosition, is_sequence_number};
-use shared::time::{Clock, Timestamp};
+use shared::time::Timestamp;
 
 use super::account::account;
 use super::balance::{AuditFinding, Balance, FindingKind};
 use super::facts::{AuditFacts, Fact, KnownEvent, KnownItem, KnownLine, ShardFacts};
+use super::needed;
 use super::partitions::{Groups, Partitions};
 use crate::OnProgress;
 use crate::archive::{SKEW, Span, earlier};
@@ -57,6 +58,8 @@ pub(super) struct FactReader<'a, D> {
     partitions: Option<Partitions>,
     /// The objects that the ledger announces.
     pub(super) intents: BTreeSet<String>,
+    /// The last position on each shard that a store names.
+    named: BTreeMap<Arc<str>, ShardPosition>,
     pub(super) progress: OnProgress<'a>,
 }
 
@@ -67,7 +70,15 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         facts: AuditFacts,
         progress: OnProgress<'a>,
     ) -> Self {
-        Self { deployment, config, facts, partitions: None, intents: BTreeSet::new(), progress }
+        Self {
+            deployment,
+            config,
+            facts,
+            partitions: None,
+            intents: BTreeSet::new(),
+            named: BTreeMap::new(),
+            progress,
+        }
     }
 
     async fn read(&mut self, retained: Timestamp) -> anyhow::Result<()> {
@@ -83,7 +94,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         self.queues().await?;
         // All that was found so far has arrived by now, in these shards. Some of them may be new.
         let mut seen = 0;
-        let until = Clock::system().now().plus(SKEW);
+        let until = self.deployment.clock().now().plus(SKEW);
         for shard in self.deployment.shards().await? {
             self.stream(&shard.into(), retained, until, &mut seen).await?;
         }
@@ -100,17 +111,30 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             self.facts.clear();
             (self.progress)("events judged", balance.total.admissions(), None);
         }
-        balance.findings.sort_by(|a, b| (a.kind, &a.tenant, &a.id).cmp(&(b.kind, &b.tenant, &b.id)));
+        balance.sort();
         Ok((self.facts, balance))
     }
 
     /// Adds a fact about an event of the span.
     pub(super) fn add(&mut self, fact: Fact) -> anyhow::Result<()> {
-        let Some(partitions) = &mut self.partitions else {
-            self.facts.add(fact);
-            return Ok(());
-        };
-        partitions.add(&fact)
+        match &mut self.partitions {
+            None => self.facts.add(fact),
+            Some(partitions) => {
+                partitions.add(&fact)?;
+                self.name(&fact);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes how far the stores name a shard's positions.
+    fn name(&mut self, fact: &Fact) {
+        let Some(origin) = fact.stored_origin() else { return };
+        let position = ShardPosition::from(origin);
+        let named = self.named.entry(origin.shard.clone()).or_insert_with(|| position.clone());
+        if *named < position {
+            *named = position;
+        }
     }
 
     /// Reads how far the ledger and the event source mapping are with a shard, if that is not known yet.
@@ -215,7 +239,8 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         Ok(())
     }
 
-    /// Reads a shard to its end, or to the first record that arrived after `until`: a stream in use may never end.
+    /// Reads a shard to its end, or to the first record that arrived after `until` and after all that any store names: a stream
+    /// in use may never end. Time alone is not enough. If the clock was set back, all records may have arrived after `until`.
     async fn stream(
         &mut self,
         shard: &Arc<str>,
@@ -225,18 +250,34 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     ) -> anyhow::Result<()> {
         let from = earlier(self.facts.span.from, SKEW);
         let first = if from > retained { Start::At(from) } else { Start::Oldest };
+        let done_end = self.facts.shards.get(shard).and_then(|shard| shard.done_end.clone());
+        let known = self.named.get(shard).cloned().max(done_end);
         let mut last: Option<String> = None;
         let mut read_from = None;
         loop {
             // A page without records may not be the last one. Then the same start is read again.
             let start = last.clone().map_or(first.clone(), Start::After);
             let read = self.deployment.records(shard, start).await?;
-            let is_past = read.records.last().is_some_and(|record| record.arrival > until);
+            let is_past = read.records.last().is_some_and(|record| {
+                let position = ShardPosition::new(record.sequence_number.as_str(), u32::MAX);
+                record.arrival > until && known.as_ref().is_none_or(|known| position >= *known)
+            });
             if let Some(record) = read.records.last() {
                 last = Some(record.sequence_number.clone());
             }
             for record in read.records {
                 read_from.get_or_insert_with(|| ShardPosition::new(record.sequence_number.as_str(), 0));
+                let done_end = self.facts.shards.get(shard).and_then(|shard| shard.done_end.as_ref());
+                let gone = needed::by_record(
+                    self.deployment,
+                    self.config,
+                    self.facts.span,
+                    done_end,
+                    &record,
+                    shard,
+                );
+                let gone = gone.await?;
+                self.facts.faults.extend(gone);
                 for line in record.batch(shard).lines(self.config) {
                     let line = known_line(&line);
                     if self.facts.span.has(line.received_at) {

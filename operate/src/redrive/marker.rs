@@ -17,10 +17,22 @@ const VERSION: u32 = 1;
 
 /// The names are on disk: never rename them.
 #[derive(Debug, Serialize, Deserialize)]
-struct Marker {
+pub(crate) struct Marker {
     v: u32,
     /// The redriven lines of the object.
     origins: Vec<Origin>,
+}
+
+impl Marker {
+    /// The object that a marker is about, by the marker's key.
+    pub(crate) fn source(key: &str) -> Option<&str> {
+        Some(key.strip_prefix(key::REDRIVEN)?.rsplit_once('/')?.0)
+    }
+
+    /// The redriven lines in a marker.
+    pub(crate) fn read(marker: &[u8]) -> serde_json::Result<Vec<Origin>> {
+        serde_json::from_slice::<Self>(marker).map(|marker| marker.origins)
+    }
 }
 
 /// The keys of markers, by the object that they are about.
@@ -30,10 +42,9 @@ pub(crate) struct Markers(HashMap<String, Vec<String>>);
 impl Markers {
     pub(crate) async fn list(deployment: &impl Deployment) -> anyhow::Result<Self> {
         let mut markers: HashMap<_, Vec<_>> = HashMap::new();
-        each_page(deployment, "redriven/", None, |page| {
+        each_page(deployment, key::REDRIVEN, None, |page| {
             for marker in page {
-                let source = marker.key.strip_prefix("redriven/").and_then(|key| key.rsplit_once('/'));
-                if let Some((source, _)) = source {
+                if let Some(source) = Marker::source(&marker.key) {
                     markers.entry(source.to_owned()).or_default().push(marker.key);
                 }
             }
@@ -51,9 +62,7 @@ impl Markers {
         let mut done = HashSet::new();
         for key in self.0.get(source).into_iter().flatten() {
             let Some(marker) = deployment.objects().get(key).await? else { continue };
-            let marker: Marker =
-                serde_json::from_slice(&marker).with_context(|| format!("the marker `{key}`"))?;
-            done.extend(marker.origins);
+            done.extend(Marker::read(&marker).with_context(|| format!("the marker `{key}`"))?);
         }
         Ok(done)
     }

@@ -31,7 +31,7 @@ async fn with_an_event() -> (tempfile::TempDir, Connection) {
 /// The findings of an audit that counts the event, as kind, object and detail.
 async fn findings(folder: &Path) -> Vec<String> {
     let deployment = local::deployment::open(folder, &Plain).await.unwrap();
-    let report = audit(&deployment, &Config::default(), None, None, &|_, _, _| {}).await.unwrap();
+    let report = audit(&deployment, &Config::default(), None, None, false, &|_, _, _| {}).await.unwrap();
     let report = serde_json::to_value(report).unwrap();
     assert_eq!(report["total"]["foreign_producers"]["in_flight"], 1, "{report:#}");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

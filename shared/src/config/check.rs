@@ -134,7 +134,7 @@ impl Config {
 
     fn check_quotas(&self, problems: &mut Problems) {
         let tiers = &self.tiers;
-        self.check_quota("quotas.default", &self.quotas.default)?;
+        self.check_quota("quotas.default", &self.quotas.default, problems);
         for (tier, quota) in &self.quotas.tiers {
             if !tiers.allowed.contains(tier) {
                 problems.refuse("quotas.tiers", tier, format!("one of tiers.allowed: {}", tiers.listed()));

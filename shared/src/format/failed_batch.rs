@@ -89,6 +89,18 @@ pub struct FailedPayload {
     pub request_context: Option<FailureReason>,
     /// The event of the batch, as JSON.
     pub payload: Option<String>,
+    #[serde(rename = "KinesisBatchInfo")]
+    pub batch_info: Option<FailedRange>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedRange {
+    pub shard_id: String,
+    pub start_sequence_number: String,
+    pub end_sequence_number: String,
+    /// The number of records.
+    pub batch_size: usize,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,6 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::digest::is_sha256;
 use crate::id::{EventId, TenantId};
 use crate::origin::{ShardPosition, is_sequence_number};
 use crate::time::Timestamp;
@@ -12,8 +13,11 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// The prefix of claim checks ([`super::claim_check`]).
 pub const CLAIMS: &str = "claims/";
 
+/// The prefix of archive lines that are too large for an archive object.
+pub const TEXTS: &str = "texts/";
+
 /// The archive and the objects that it refers to. All have the same lifetime.
-pub const ARCHIVE: [&str; 3] = ["events/", "manifests/", "texts/"];
+pub const ARCHIVE: [&str; 3] = ["events/", "manifests/", TEXTS];
 
 /// The prefix of quarantine objects.
 pub const QUARANTINE: &str = "errors/";
@@ -21,9 +25,12 @@ pub const QUARANTINE: &str = "errors/";
 /// The prefix of the failure destination, which Lambda sets.
 pub const FAILURE_DESTINATION: &str = "aws/lambda/";
 
+/// The prefix of notes of what was redriven.
+pub const REDRIVEN: &str = "redriven/";
+
 /// Objects that expire: quarantine, the failure destination, notes of what was redriven from them, and claim checks. The last
 /// must live [`crate::limits::DELIVERY_DAYS`] longer than the others.
-pub const TEMPORARY: [&str; 4] = [QUARANTINE, FAILURE_DESTINATION, "redriven/", CLAIMS];
+pub const TEMPORARY: [&str; 4] = [QUARANTINE, FAILURE_DESTINATION, REDRIVEN, CLAIMS];
 
 /// The attribute that is the partition key, of items and of ledger rows.
 pub const PARTITION_ATTRIBUTE: &str = "pk";
@@ -44,8 +51,7 @@ pub fn item_sort(id: &EventId) -> String {
 /// Reads [`item_partition`] and [`item_sort`] back. `None` if they are not an item's.
 pub fn item_name(partition: &str, sort: &str) -> Option<(TenantId, EventId)> {
     let tenant = TenantId::parse(partition.strip_prefix("tenants/")?).ok()?;
-    let id = percent_decode_str(sort.strip_prefix("processed_logs/")?).decode_utf8().ok()?;
-    Some((tenant, EventId::parse(id).ok()?))
+    Some((tenant, decoded(sort.strip_prefix("processed_logs/")?)?))
 }
 
 /// The claim check of an event's line.
@@ -61,7 +67,34 @@ pub fn idempotency(tenant: &TenantId, id: &EventId) -> String {
 
 /// An archive line that is too large for an archive object.
 pub fn text(tenant: &TenantId, id: &EventId, sha256: &str) -> String {
-    format!("texts/{tenant}/{}/{sha256}", encoded(id))
+    format!("{TEXTS}{tenant}/{}/{sha256}", encoded(id))
+}
+
+/// The key of a part of [`claim`] or [`text`], read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLineKey<'a> {
+    pub tenant: TenantId,
+    pub id: EventId,
+    pub sha256: &'a str,
+    /// From 0, and 0 if there is only one.
+    pub part: u32,
+    /// The key without the part.
+    pub whole: &'a str,
+}
+
+impl<'a> StoredLineKey<'a> {
+    /// `None` for any other key.
+    pub fn parse(key: &'a str) -> Option<Self> {
+        let name = key.strip_prefix(CLAIMS).or_else(|| key.strip_prefix(TEXTS))?;
+        let mut segments = name.splitn(4, '/');
+        let (tenant, id, sha256) = (segments.next()?, segments.next()?, segments.next()?);
+        let (part, whole) = match segments.next() {
+            None => (0, key),
+            Some(part) => (part.parse().ok()?, key.strip_suffix(part)?.strip_suffix('/')?),
+        };
+        let (tenant, id) = (TenantId::parse(tenant).ok()?, decoded(id)?);
+        is_sha256(sha256).then_some(Self { tenant, id, sha256, part, whole })
+    }
 }
 
 /// An archive object: the shard, the first position that the object covers, and that record's arrival time.
@@ -73,6 +106,12 @@ pub fn archive_object(shard: &str, sequence_number: &str, position: u32, arrival
 pub fn manifest_sidecar(archive_object: &str) -> String {
     let name = archive_object.strip_prefix("events/").unwrap_or(archive_object);
     format!("manifests/{}.json.gz", name.strip_suffix(".ndjson.gz").unwrap_or(name))
+}
+
+/// The archive object of a [`manifest_sidecar`]. `None` for any other key.
+pub fn archive_object_of(sidecar: &str) -> Option<String> {
+    let name = sidecar.strip_prefix("manifests/")?.strip_suffix(".json.gz")?;
+    Some(format!("events/{name}.ndjson.gz"))
 }
 
 /// The ledger table's partition of a shard: its ledger row, and its manifest rows.
@@ -104,7 +143,11 @@ pub fn quarantine_object(shard: &str, sequence_number: &str, arrival: Timestamp,
 
 /// The note that events of the object `source` were redriven. The content says which events, and its checksum is in the key.
 pub fn redriven_marker(source: &str, sha256: &str) -> String {
-    format!("redriven/{source}/{}.json", &sha256[..16])
+    format!("{REDRIVEN}{source}/{}.json", &sha256[..16])
+}
+
+fn decoded(id: &str) -> Option<EventId> {
+    EventId::parse(percent_decode_str(id).decode_utf8().ok()?).ok()
 }
 
 fn encoded(id: &EventId) -> percent_encoding::PercentEncode<'_> {
@@ -126,6 +169,24 @@ mod tests {
         assert_eq!(key("a/b ü"), "claims/acme/a%2Fb%20%C3%BC/ab");
         assert_eq!(key(".."), "claims/acme/%2E%2E/ab");
         assert_eq!(key("../x"), "claims/acme/..%2Fx/ab");
+    }
+
+    #[test]
+    fn the_key_of_a_stored_line_is_read_back() {
+        let (tenant, id) = (TenantId::parse("acme").unwrap(), EventId::parse("a/b ü%").unwrap());
+        let digest = "ab".repeat(32);
+        for whole in [claim(&tenant, &id, &digest), text(&tenant, &id, &digest)] {
+            let check = |key: &str, part| {
+                let read = StoredLineKey::parse(key).unwrap();
+                assert_eq!((&read.tenant, &read.id, read.sha256), (&tenant, &id, &*digest));
+                assert_eq!((read.part, read.whole), (part, &*whole));
+            };
+            check(&whole, 0);
+            check(&format!("{whole}/11"), 11);
+            for other in [format!("{whole}0"), format!("{whole}/x"), whole.replace("ab", "AB")] {
+                assert_eq!(StoredLineKey::parse(&other), None, "{other}");
+            }
+        }
     }
 
     #[test]
@@ -154,6 +215,7 @@ mod tests {
             manifest_sidecar(&key),
             "manifests/dt=2024-01-11/hr=01/shardId-000000000002-4951-3.json.gz"
         );
+        assert_eq!(archive_object_of(&manifest_sidecar(&key)), Some(key));
     }
 
     #[test]

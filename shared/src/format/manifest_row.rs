@@ -100,11 +100,13 @@ impl ManifestRow {
 
     /// Reads back [`ManifestRow::attributes`], by their names.
     pub fn read(attribute: impl Fn(&str) -> Option<Attribute>) -> Result<Self, UnreadableRow> {
-        let unreadable = |name| UnreadableRow { attribute: name };
-        let text = |name| match attribute(name) {
-            Some(Attribute::Text(text)) => Ok(text),
-            _ => Err(unreadable(name)),
+        let of = |name| match attribute(name) {
+            Some(Attribute::Text(text)) => Some(text),
+            _ => None,
         };
+        let unreadable =
+            |name| UnreadableRow { attribute: name, object: of("object_key").unwrap_or_default() };
+        let text = |name| of(name).ok_or_else(|| unreadable(name));
         let count = |name| match attribute(name) {
             Some(Attribute::Number(number)) => usize::try_from(number).map_err(|_| unreadable(name)),
             _ => Err(unreadable(name)),
@@ -117,9 +119,14 @@ impl ManifestRow {
                 serde_json::from_str(&text("tenants")?).map_err(|_| unreadable("tenants"))?,
             ),
         };
+        let first = ShardPosition::new(text("first_sequence_number")?, position("first_position")?);
+        // Readers go on from the position of the last row that they got. At another place they would never end.
+        if of("sk").is_some_and(|sort| sort != key::manifest_sort(&first.sequence_number, first.position)) {
+            return Err(unreadable("sk"));
+        }
         Ok(Self {
             key: text("object_key")?,
-            first: ShardPosition::new(text("first_sequence_number")?, position("first_position")?),
+            first,
             end: ShardPosition::new(text("end_sequence_number")?, position("end_position")?),
             bytes: count("object_bytes")?,
             sha256: text("object_sha256")?,
@@ -131,9 +138,11 @@ impl ManifestRow {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the manifest row cannot be read: its attribute `{attribute}` is missing or malformed")]
+#[error("the manifest row of `{object}` cannot be read: its attribute `{attribute}` is missing or malformed")]
 pub struct UnreadableRow {
     attribute: &'static str,
+    /// The object's key, if the row has it.
+    object: String,
 }
 
 /// The ranges in a sidecar ([`TenantIndex::Sidecar`]).

@@ -1,0 +1,162 @@
+//! What was saved because it failed: quarantine, failed batches, and notes of what was redriven. Their lines are compared
+//! with the stream, as long as it has them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::ensure;
+use consumer_fn::{StreamLine, read_again};
+use shared::digest::sha256;
+use shared::format::event_line::Event;
+use shared::format::key;
+use shared::format::quarantine_line::QuarantineLine;
+use shared::objects::ObjectStore;
+use shared::origin::Origin;
+use shared::tier::Tier;
+use shared::time::Timestamp;
+
+use super::item::is_of_foreign_producer;
+use super::{Deep, Name};
+use crate::archive::{SKEW, each_page, earlier};
+use crate::deployment::{Deployment, ListedObject};
+use crate::failed_batch::{failed_batch, failed_range};
+use crate::redrive::{DEAD_LETTERS, Marker};
+
+/// What the stream should have, as long as it has it.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    /// By their origins. A line may be saved several times.
+    pub(super) lines: HashMap<Origin, Vec<SavedLine>>,
+    /// The events of these lines.
+    pub(super) names: HashSet<Name>,
+    /// The origins that were redriven according to a note, the note's key, and when it was written.
+    pub(super) redriven: HashMap<Origin, (Arc<str>, Timestamp)>,
+}
+
+#[derive(Debug)]
+pub(super) struct SavedLine {
+    pub(super) object: Arc<str>,
+    pub(super) arrival: Timestamp,
+    pub(super) partition_key: Option<String>,
+    /// Of the event, or of the bytes that cannot be read.
+    pub(super) fingerprint: String,
+    pub(super) name: Option<Name>,
+    pub(super) is_on_stream: bool,
+}
+
+impl<D: Deployment> Deep<'_, D> {
+    pub(super) async fn saved(&mut self) -> anyhow::Result<()> {
+        let from = earlier(self.span.from, SKEW);
+        for prefix in [key::QUARANTINE, key::FAILURE_DESTINATION, key::REDRIVEN] {
+            let mut objects = Vec::new();
+            each_page(self.deployment, prefix, None, |page| {
+                objects.extend(page.into_iter().filter(|object| object.written >= from));
+            })
+            .await?;
+            for ListedObject { key, written, .. } in objects {
+                // Expired since it was listed.
+                let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
+                let read = match prefix {
+                    key::QUARANTINE => self.quarantine(&key, &bytes),
+                    key::FAILURE_DESTINATION => self.failed(&key, &bytes),
+                    _ => self.note(&key, &bytes, written).await,
+                };
+                if let Err(why) = read {
+                    self.object(&key, format!("{why:#}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn quarantine(&mut self, key: &str, object: &[u8]) -> anyhow::Result<()> {
+        let digest = &sha256(object)[..16];
+        let is_named = key.strip_suffix(".ndjson").is_some_and(|key| key.ends_with(&format!("-{digest}")));
+        ensure!(is_named, "its bytes do not have the checksum in its key");
+        let within: Arc<str> = key.into();
+        for line in QuarantineLine::read_all(object)? {
+            let event = first_event(&line, self.config).ok();
+            let name = event.as_ref().map(name);
+            let fingerprint = fingerprint(event.as_ref(), &line.bytes, &line.origin);
+            let QuarantineLine { origin, arrival, partition_key, .. } = line;
+            let object = within.clone();
+            self.save(
+                origin,
+                SavedLine { object, arrival, partition_key, fingerprint, name, is_on_stream: false },
+            );
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, key: &str, object: &[u8]) -> anyhow::Result<()> {
+        let (_, batch) = failed_batch(object)?;
+        let shard = batch.shard().to_owned();
+        let within: Arc<str> = key.into();
+        let mut numbers: Vec<Arc<str>> = Vec::new();
+        for StreamLine { origin, arrival, partition_key, event, unreadable } in batch.lines(self.config) {
+            if numbers.last() != Some(&origin.sequence_number) {
+                numbers.push(origin.sequence_number.clone());
+            }
+            let event = event.ok();
+            let fingerprint = fingerprint(event.as_ref(), &unreadable, &origin);
+            let (object, name) = (within.clone(), event.as_ref().map(name));
+            self.save(
+                origin,
+                SavedLine { object, arrival, partition_key, fingerprint, name, is_on_stream: false },
+            );
+        }
+        let range = failed_range(object)?;
+        let ends = [numbers.first(), numbers.last()].map(|number| number.map(ToString::to_string));
+        let is_same = range.shard_id == shard
+            && [Some(range.start_sequence_number), Some(range.end_sequence_number)] == ends
+            && range.batch_size == numbers.len();
+        ensure!(is_same, "its description names other records than its payload has");
+        Ok(())
+    }
+
+    async fn note(&mut self, key: &str, object: &[u8], written: Timestamp) -> anyhow::Result<()> {
+        let source = Marker::source(key).unwrap_or_default();
+        let is_named = key::redriven_marker(source, &sha256(object)) == key;
+        ensure!(is_named, "its bytes do not have the checksum in its key");
+        if source == DEAD_LETTERS {
+            // The note of a dead letter is its message.
+            return Ok(());
+        }
+        let note: Arc<str> = key.into();
+        // Its source is an object, or the stream. An object expires too, but not as early as that.
+        let is_object =
+            [key::QUARANTINE, key::FAILURE_DESTINATION].iter().any(|prefix| source.starts_with(prefix));
+        if is_object && written >= self.stream_from {
+            ensure!(self.deployment.objects().get(source).await?.is_some(), "there is no `{source}`");
+        }
+        let origins = Marker::read(object)?.into_iter();
+        if is_object {
+            self.saved.redriven.extend(origins.map(|origin| (origin, (note.clone(), written))));
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, origin: Origin, line: SavedLine) {
+        self.saved.names.extend(line.name.clone());
+        self.saved.lines.entry(origin).or_default().push(line);
+    }
+}
+
+/// What is equal for two copies of a line. The tier of a foreign producer's event follows from the configuration.
+pub(super) fn fingerprint(event: Option<&Event>, bytes: &[u8], origin: &Origin) -> String {
+    let Some(event) = event else { return sha256(bytes) };
+    let mut event = event.clone();
+    if is_of_foreign_producer(&event, origin) {
+        event.facts.tier = Tier::parse("foreign").expect("it is a tier's name");
+    }
+    sha256(&event.line())
+}
+
+pub(super) fn name(event: &Event) -> Name {
+    (event.facts.tenant.clone(), event.facts.id.clone())
+}
+
+fn first_event(line: &QuarantineLine, config: &shared::config::Config) -> Result<Event, &'static str> {
+    let events = read_again(&line.bytes, &line.origin, line.arrival, config);
+    events.into_iter().next().map_or(Err("empty"), |(_, event)| event)
+}
