@@ -17,7 +17,7 @@ use ingest_fn::publish::kinesis::KinesisStream;
 use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, ManifestPart, Messages, NotedRow, QueueName, QueuedMessage,
-    ShardRead, Start, first,
+    ShardRead, Start,
 };
 use shared::format::key;
 use shared::id::{EventId, TenantId};
@@ -172,7 +172,7 @@ impl Deployment for AwsDeployment {
         let query = query.scan_index_forward(matches!(part, ManifestPart::After(_)));
         let query = query.set_limit(matches!(part, ManifestPart::At(_)).then_some(1));
         // The query includes both ends.
-        let is_excluded = |row: &NotedRow| excluded.is_some() && excluded == first(row);
+        let is_excluded = |row: &NotedRow| excluded.is_some() && excluded == operate::deployment::first(row);
         Ok(rows(query).await?.into_iter().filter(|row| !is_excluded(row)).collect())
     }
 
