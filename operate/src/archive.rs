@@ -11,7 +11,7 @@ use shared::format::manifest_row::ManifestRow;
 use shared::id::TenantId;
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
-use shared::time::{Clock, Timestamp};
+use shared::time::Timestamp;
 
 use crate::deployment::{Deployment, ListedObject, ManifestPart};
 
@@ -103,7 +103,7 @@ pub async fn shards(
     let streamed = deployment.shards().await?.into_iter().map(|shard| (shard, None));
     let mut shards: BTreeMap<String, Option<ShardPosition>> = streamed.collect();
     let retention = deployment.retention().await?;
-    let remembered = earlier(Clock::system().now(), retention.saturating_sub(SKEW));
+    let remembered = earlier(deployment.clock().now(), retention.saturating_sub(SKEW));
     let begin = begin(from);
     let after = if from < remembered { self::begin(earlier(from, retention)) } else { begin.clone() };
     each_page(deployment, "events/", Some(after), |page| {

@@ -28,7 +28,7 @@ mod tests;
 use std::time::Duration;
 
 use shared::config::Config;
-use shared::time::{Clock, Timestamp};
+use shared::time::Timestamp;
 
 use crate::OnProgress;
 use crate::archive::{Span, earlier};
@@ -45,7 +45,7 @@ pub async fn audit(
     to: Option<Timestamp>,
     progress: OnProgress<'_>,
 ) -> anyhow::Result<AuditReport> {
-    let now = Clock::system().now();
+    let now = deployment.clock().now();
     let retention = deployment.retention().await?;
     let span = Span {
         from: from.unwrap_or_else(|| earlier(now, retention)),

@@ -16,7 +16,7 @@ use shared::format::spill_message::SpillMessage;
 use shared::id::{EventId, TenantId};
 use shared::objects::ObjectStore;
 use shared::origin::ShardPosition;
-use shared::time::{Clock, Timestamp};
+use shared::time::Timestamp;
 
 use super::balance::AuditFinding;
 use super::facts::{ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine, ShardFacts};
@@ -91,7 +91,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         self.items().await?;
         self.queues().await?;
         // All that was found so far has arrived by now, in these shards. Some of them may be new.
-        let until = Clock::system().now().plus(SKEW);
+        let until = self.deployment.clock().now().plus(SKEW);
         for shard in self.deployment.shards().await? {
             self.stream(&shard.into(), retained, until).await?;
         }

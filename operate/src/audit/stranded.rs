@@ -9,7 +9,7 @@ use std::sync::Arc;
 use consumer_fn::StreamLine;
 use shared::config::Config;
 use shared::origin::{Origin, ShardPosition};
-use shared::time::{Clock, Timestamp};
+use shared::time::Timestamp;
 
 use super::account;
 use super::facts::{ArchivedLine, ArchivedObject, AuditFacts, KnownEvent, KnownItem, KnownLine};
@@ -32,7 +32,7 @@ impl<'a, D: Deployment> Elsewhere<'a, D> {
     ) -> anyhow::Result<Self> {
         // Only a part of the stream is read, so of no origin is it known that the stream has nothing there.
         let stream_from = Timestamp::from_unix_ms(i64::MAX);
-        let facts = AuditFacts { stream_from, now: Clock::system().now(), ..AuditFacts::default() };
+        let facts = AuditFacts { stream_from, now: deployment.clock().now(), ..AuditFacts::default() };
         let mut reader = FactReader::new(deployment, config, facts, progress);
         for shard in deployment.shards().await? {
             reader.shard(&shard.into()).await?;
