@@ -279,7 +279,8 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         Ok(())
     }
 
-    /// Reads a shard to its end, or to the first record that arrived after `until`: a stream in use may never end.
+    /// Reads a shard to its end, or to the first record that arrived after `until` and after all that any store names: a stream
+    /// in use may never end. Time alone is not enough. If the clock was set back, all records may have arrived after `until`.
     async fn stream(
         &mut self,
         shard: &Arc<str>,
@@ -288,13 +289,17 @@ impl<'a, D: Deployment> FactReader<'a, D> {
     ) -> anyhow::Result<()> {
         let from = earlier(self.facts.span.from, SKEW);
         let first = if from > retained { Start::At(from) } else { Start::Oldest };
+        let known = self.last_known(shard);
         let mut last: Option<String> = None;
         let mut read_from = None;
         loop {
             // A page without records may not be the last one. Then the same start is read again.
             let start = last.clone().map_or(first.clone(), Start::After);
             let read = self.deployment.records(shard, start).await?;
-            let is_past = read.records.last().is_some_and(|record| record.arrival > until);
+            let is_past = read.records.last().is_some_and(|record| {
+                let position = ShardPosition::new(record.sequence_number.as_str(), u32::MAX);
+                record.arrival > until && known.as_ref().is_none_or(|known| position >= *known)
+            });
             if let Some(record) = read.records.last() {
                 last = Some(record.sequence_number.clone());
             }
@@ -311,6 +316,17 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         }
         self.facts.shards.entry(shard.clone()).or_default().read_from = read_from;
         Ok(())
+    }
+
+    /// The last position on a shard that one of the stores names.
+    fn last_known(&self, shard: &str) -> Option<ShardPosition> {
+        let facts = &self.facts;
+        let archived = facts.objects.iter().flat_map(|object| &object.lines).map(|line| &line.origin);
+        let failed = facts.quarantined.iter().chain(&facts.failed).map(|line| &line.origin);
+        let items = facts.items.iter().map(|item| &item.origin);
+        let named = archived.chain(failed).chain(items).filter(|origin| *origin.shard == *shard);
+        let done_end = facts.shards.get(shard).and_then(|shard| shard.done_end.clone());
+        named.map(ShardPosition::from).chain(done_end).max()
     }
 
     /// Reads the items of arrivals and failed lines that were received outside the span.
