@@ -295,6 +295,7 @@ fn mapping_settings(options: &Options) -> Settings {
         rules: Rules { maximum_record_age: None, ..options.rules.clone() },
         poll_interval: options.poll,
         discovery_interval: Duration::from_secs(5),
+        ids: Ids::system(),
     }
 }
 

@@ -18,7 +18,7 @@ use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::objects::ObjectStore;
 use shared::origin::ShardPosition;
-use shared::time::Timestamp;
+use shared::time::{Clock, Timestamp};
 
 /// A running or stopped deployment. Lists come in pages: each call returns what follows `after`, in order. An empty page
 /// ends the list.
@@ -33,6 +33,11 @@ pub trait Deployment: Send + Sync + 'static {
 
     /// Equal for two handles on the same deployment, however they were named.
     fn identity(&self) -> &str;
+
+    /// What "now" is for the commands.
+    fn clock(&self) -> Clock {
+        Clock::system()
+    }
 
     fn objects(&self) -> &Self::Objects;
 

@@ -18,6 +18,7 @@ use local::event_source_mapping::ports::{Checkpoints, InvokeFailure, Invoker};
 use local::event_source_mapping::{EventSourceMapping, Rules, Running, Settings};
 use serde_json::Value;
 use shared::backoff::Backoff;
+use shared::id::Ids;
 use shared::objects::memory::MemoryObjects;
 use shared::time::Clock;
 use tests::site::{DEADLINE, eventually};
@@ -103,6 +104,7 @@ fn mapping(url: &str, consumer: &FakeConsumer, failures: &MemoryObjects) -> Runn
         },
         poll_interval: Duration::from_millis(50),
         discovery_interval: Duration::from_millis(100),
+        ids: Ids::system(),
     };
     let reader = KinesisReader::new(&sdk(url), STREAM.to_owned());
     let consumer = || consumer.clone();

@@ -6,6 +6,7 @@ use anyhow::Context;
 use aws_config::SdkConfig;
 use local::event_source_mapping::Settings;
 use shared::digest::sha256;
+use shared::id::Ids;
 
 use super::stand_in::StandIn;
 use crate::kinesis;
@@ -30,5 +31,6 @@ pub async fn settings(sdk: &SdkConfig, stand_in: &StandIn) -> anyhow::Result<Set
         rules: stand_in.rules.clone(),
         poll_interval: Duration::from_secs(1),
         discovery_interval: Duration::from_secs(10),
+        ids: Ids::system(),
     })
 }

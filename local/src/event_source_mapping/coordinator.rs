@@ -33,6 +33,8 @@ pub(super) async fn run<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectSt
             return;
         }
         tokio::select! {
+            // In this order, so that a run in virtual time can be repeated.
+            biased;
             Some(ended) = pollers.join_next() => match ended {
                 Ok((shard_id, ShardTail::Closed)) => {
                     tracing::info!(shard.id = %shard_id, "a closed shard was processed to its end");

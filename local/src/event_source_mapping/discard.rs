@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use shared::format::failed_batch::{BatchInfo, FailedBatchObject, RequestContext, ResponseContext};
-use shared::id::Ids;
 use shared::objects::ObjectStore;
 use shared::time::Timestamp;
 use uuid::Uuid;
@@ -20,8 +19,8 @@ pub(super) async fn save(
     discarded: &Discarded,
     now: Timestamp,
 ) {
-    let ids = Ids::system();
-    let batch = failed_batch(settings, shard_id, discarded, now, [ids.next(), ids.next()]);
+    let random = [settings.ids.next(), settings.ids.next()];
+    let batch = failed_batch(settings, shard_id, discarded, now, random);
     let json = Bytes::from(batch.to_json());
     // The shard waits for it, so no record is dropped without being saved.
     let save = async || Ok(destination.put(&batch.object_key, json.clone()).await?);

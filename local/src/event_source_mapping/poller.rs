@@ -106,6 +106,8 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> Poller<R, C, I
             }
         };
         tokio::select! {
+            // In this order, so that a run in virtual time can be repeated.
+            biased;
             () = sleep => {}
             // An error means that the mapping was dropped, and this task ends with it.
             Ok(()) = self.mode.changed() => {}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::id::Ids;
 pub use shared::mapping::Rules;
 use uuid::Uuid;
 
@@ -20,4 +21,6 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// Between two listings of the shards; the end of a shard lists them at once. Our choice: AWS gives no number.
     pub discovery_interval: Duration,
+    /// Make the ends of keys at the failure destination.
+    pub ids: Ids,
 }

@@ -5,6 +5,7 @@ mod fakes;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::id::Ids;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
 
@@ -31,6 +32,7 @@ pub(super) fn settings() -> Settings {
         },
         poll_interval: Duration::from_secs(1),
         discovery_interval: Duration::from_secs(10),
+        ids: Ids::system(),
     }
 }
 

@@ -1,0 +1,187 @@
+//! The clients: they send requests, and note what was answered. And foreign producers.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use bytes::Bytes;
+use fastrand::Rng;
+use ingest_fn::{EventStream, Put, StreamRecord};
+use serde_json::{Value, json};
+use shared::noise::noise;
+use tokio::time::sleep;
+
+use crate::host::{Answer, Site};
+use crate::scenario::{pick, within};
+use crate::stores::SimStream;
+use crate::world::{Caller, Process, World};
+
+/// Tenant and id of an event.
+pub(crate) type Name = (String, String);
+
+/// What was sent, and whether it was accepted.
+#[derive(Debug, Default)]
+pub(crate) struct ClientLog {
+    pub(crate) events: BTreeMap<Name, Vec<Sent>>,
+    /// Bytes that no one can read and that the stream took.
+    pub(crate) garbage: Vec<Bytes>,
+}
+
+/// Contents that were sent under one name.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) text: String,
+    pub(crate) n: u64,
+    pub(crate) is_accepted: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) name: Name,
+    pub(crate) text: String,
+    pub(crate) n: u64,
+}
+
+impl Event {
+    fn json(&self) -> Value {
+        json!({"tenant_id": self.name.0, "id": self.name.1, "text": self.text, "n": self.n})
+    }
+}
+
+impl ClientLog {
+    fn sent(&mut self, event: &Event, is_accepted: bool) {
+        let contents = self.events.entry(event.name.clone()).or_default();
+        match contents.iter_mut().find(|sent| sent.text == event.text && sent.n == event.n) {
+            Some(sent) => sent.is_accepted |= is_accepted,
+            None => contents.push(Sent { text: event.text.clone(), n: event.n, is_accepted }),
+        }
+    }
+
+    pub(crate) fn accepted(&self) -> u64 {
+        self.events.values().flatten().filter(|sent| sent.is_accepted).count() as u64
+    }
+}
+
+/// Sends requests at random times, several at once.
+pub(crate) async fn requests(site: &Site, world: &World, log: &RefCell<ClientLog>) {
+    let scenario = world.scenario();
+    let one = |_| async {
+        sleep(world.random(|random| within(random, scenario.length))).await;
+        let mut tries = world.random(|random| random.u64(1..4));
+        let (events, is_batch) = world.random(|random| choose(random, &log.borrow()));
+        while tries > 0 && !send(site, world, log, &events, is_batch).await {
+            tries -= 1;
+            sleep(world.random(|random| within(random, Duration::from_secs(3)))).await;
+        }
+    };
+    futures::future::join_all((0..scenario.requests).map(one)).await;
+}
+
+/// Sends a request. Returns whether everything was accepted.
+pub(crate) async fn send(
+    site: &Site,
+    world: &World,
+    log: &RefCell<ClientLog>,
+    events: &[Event],
+    is_batch: bool,
+) -> bool {
+    let body = if is_batch { events.iter().map(Event::json).collect() } else { events[0].json() };
+    let request = Request::post("/ingest")
+        .header("content-type", "application/json")
+        .header("x-customer-tier", "pro")
+        .body(Body::from(body.to_string()))
+        .expect("it is a request");
+    world.count("requests");
+    let accepted: Vec<bool> = match site.request(request).await {
+        Answer::NotSent => return false,
+        Answer::Unanswered => vec![false; events.len()],
+        Answer::Answered(status, body) => {
+            world.note(format_args!(
+                "answered {status}: {:?}",
+                events.iter().map(|event| &event.name.1).collect::<Vec<_>>()
+            ));
+            match status.as_u16() {
+                202 => vec![true; events.len()],
+                207 => {
+                    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                    let status = |index: usize| body["events"][index]["status"] == "accepted";
+                    (0..events.len()).map(status).collect()
+                }
+                503 => vec![false; events.len()],
+                other => {
+                    world.violation(format_args!("answered {other} {}", String::from_utf8_lossy(&body)));
+                    vec![false; events.len()]
+                }
+            }
+        }
+    };
+    let mut log = log.borrow_mut();
+    for (event, is_accepted) in events.iter().zip(&accepted) {
+        log.sent(event, *is_accepted);
+    }
+    world.count(if accepted.iter().all(|is| *is) { "requests accepted" } else { "requests not accepted" });
+    accepted.iter().all(|is| *is)
+}
+
+/// One event, or a batch with each name once.
+fn choose(random: &mut Rng, log: &ClientLog) -> (Vec<Event>, bool) {
+    let is_batch = random.u64(..4) == 0;
+    let count = if is_batch { random.u64(1..6) } else { 1 };
+    let mut events: Vec<Event> = Vec::new();
+    for _ in 0..count {
+        let event = event(random, log);
+        if events.iter().all(|other| other.name != event.name) {
+            events.push(event);
+        }
+    }
+    (events, is_batch)
+}
+
+fn event(random: &mut Rng, log: &ClientLog) -> Event {
+    let n = random.u64(..1_000_000);
+    let size = *pick(random, &[0, 0, 0, 0, 300, 300, 1_500, 4_500]);
+    let fresh = Event {
+        name: (format!("t{}", random.u64(..3)), format!("e{n}")),
+        text: format!("call 555-0199 about {n} {}", noise(size, n)),
+        n,
+    };
+    if log.events.is_empty() {
+        return fresh;
+    }
+    let (name, contents) = log.events.iter().nth(random.usize(..log.events.len())).expect("it is within");
+    match random.u64(..10) {
+        // The same again.
+        0 | 1 => Event { name: name.clone(), text: contents[0].text.clone(), n: contents[0].n },
+        // Another event with the id of this one.
+        2 => Event { name: name.clone(), ..fresh },
+        _ => fresh,
+    }
+}
+
+/// Puts records on the stream without ingest: objects, and bytes that are none.
+pub(crate) async fn foreign_records(world: &World, log: &RefCell<ClientLog>) {
+    let one = |_| async {
+        sleep(world.random(|random| within(random, world.scenario().length))).await;
+        let (events, is_garbage) = world.random(|random| {
+            let events: Vec<_> = (0..random.u64(1..4)).map(|_| event(random, &log.borrow())).collect();
+            (events, random.u64(..4) == 0)
+        });
+        let objects: Vec<_> = events.iter().map(|event| event.json().to_string()).collect();
+        let data = if is_garbage { format!("\u{0}\u{1}{}", events[0].text) } else { objects.join("\n") };
+        let data = Bytes::from(data);
+        let record = StreamRecord { partition_key: events[0].name.0.clone(), data: data.clone() };
+        let stream = SimStream(Process::new(world, Caller::Foreign));
+        let put = tokio::time::timeout(Duration::from_secs(5), stream.put(&[record])).await;
+        let is_taken = matches!(put, Ok(Ok(answers)) if answers == [Put::Taken]);
+        world.count(if is_garbage { "records that cannot be read" } else { "foreign records" });
+        let mut log = log.borrow_mut();
+        match is_garbage {
+            true if is_taken => log.garbage.push(data),
+            true => {}
+            false => events.iter().for_each(|event| log.sent(event, is_taken)),
+        }
+    };
+    futures::future::join_all((0..world.scenario().foreign_records).map(one)).await;
+}

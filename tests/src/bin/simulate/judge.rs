@@ -1,0 +1,219 @@
+//! The end of a run: what was accepted is stored once, or kept with its bytes, and nothing else is stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use base64_simd::STANDARD;
+use consumer_fn::items::Item;
+use serde_json::Value;
+use shared::archive::each_line;
+use shared::format::archive_line::ArchiveLine;
+use shared::format::claim_check::ClaimCheck;
+use shared::format::event_line;
+use shared::format::key::FAILURE_DESTINATION;
+use shared::format::quarantine_line::QuarantineLine;
+use shared::id::{EventId, TenantId};
+
+use crate::client::{ClientLog, Name, Sent};
+use crate::data::Data;
+use crate::world::World;
+
+struct Judge<'a> {
+    data: &'a Data,
+    archived: BTreeMap<Name, Vec<ArchiveLine<'static>>>,
+    quarantined: Vec<QuarantineLine>,
+    wrong: Vec<String>,
+}
+
+pub(crate) fn judge(world: &World, log: &ClientLog) {
+    let wrong = {
+        let state = world.state();
+        let mut judge = Judge {
+            data: &state.data,
+            archived: BTreeMap::new(),
+            quarantined: Vec::new(),
+            wrong: Vec::new(),
+        };
+        judge.read();
+        for (name, contents) in &log.events {
+            judge.event(name, contents);
+        }
+        judge.renamed(log);
+        judge.strangers(log);
+        judge.garbage(log);
+        judge.wrong
+    };
+    for wrong in wrong {
+        world.violation(wrong);
+    }
+}
+
+/// Whether an event is an item and an archive line.
+pub(crate) fn is_stored(world: &World, name: &Name) -> bool {
+    let state = world.state();
+    let mut judge =
+        Judge { data: &state.data, archived: BTreeMap::new(), quarantined: Vec::new(), wrong: Vec::new() };
+    judge.read();
+    judge.archived.contains_key(name) && judge.item(name).is_some()
+}
+
+impl Judge<'_> {
+    fn wrong(&mut self, what: impl Display) {
+        self.wrong.push(what.to_string());
+    }
+
+    fn read(&mut self) {
+        let data = self.data;
+        for (key, object) in data.objects.iter().filter(|(key, _)| key.starts_with("events/")) {
+            let mut lines = Vec::new();
+            let read = each_line(&object.bytes, |line: ArchiveLine<'static>, _| lines.push(line));
+            if let Err(error) = read {
+                self.wrong(format_args!("{key}: {error}"));
+            }
+            for line in lines {
+                let line = match &line.claim_check {
+                    None => Some(line),
+                    Some(claim) => self.claimed(claim).and_then(|line| serde_json::from_slice(&line).ok()),
+                };
+                let Some(line) = line else {
+                    self.wrong(format_args!("{key}: the text of a line cannot be read"));
+                    continue;
+                };
+                let name = (line.facts.tenant.to_string(), line.facts.id.to_string());
+                self.archived.entry(name).or_default().push(line);
+            }
+        }
+        for (key, object) in data.objects.iter().filter(|(key, _)| key.starts_with("errors/")) {
+            match QuarantineLine::read_all(&object.bytes) {
+                Ok(lines) => self.quarantined.extend(lines),
+                Err(error) => self.wrong(format_args!("{key}: {error}")),
+            }
+        }
+    }
+
+    fn claimed(&self, claim: &ClaimCheck) -> Option<Vec<u8>> {
+        let parts = claim.part_keys().into_iter().map(|key| self.data.objects.get(&key));
+        let parts: Option<Vec<_>> = parts.map(|part| Some(part?.bytes.clone())).collect();
+        claim.line(&parts?).ok()
+    }
+
+    fn item(&self, (tenant, id): &Name) -> Option<&Item> {
+        self.data.items.get(&(TenantId::parse(tenant).ok()?, EventId::parse(id.as_str()).ok()?))
+    }
+
+    /// All contents that were sent under one name.
+    fn event(&mut self, name: &Name, contents: &[Sent]) {
+        let lines = self.archived.get(name).cloned().unwrap_or_default();
+        let item = self.item(name).cloned();
+        let is_accepted = contents.iter().any(|sent| sent.is_accepted);
+        let (line, item) = match (&lines[..], item) {
+            ([], None) if !is_accepted => return,
+            ([line], Some(item)) => (line, item),
+            (lines, item) => {
+                let kept = contents
+                    .iter()
+                    .filter(|sent| sent.is_accepted)
+                    .all(|sent| self.is_quarantined(name, sent));
+                let origins: Vec<_> = lines.iter().map(|line| line.origin.to_string()).collect();
+                self.wrong(format_args!(
+                    "{name:?} has {} archive lines ({origins:?}), and {} item; accepted: {is_accepted}, in quarantine: {kept}",
+                    lines.len(),
+                    if item.is_some() { "an" } else { "no" },
+                ));
+                return;
+            }
+        };
+        let is_of = |sent: &&Sent| sent.text == item.original_text;
+        let Some(stored) = contents.iter().find(is_of) else {
+            self.wrong(format_args!("{name:?}: its item has a text that was not sent"));
+            return;
+        };
+        let redacted = stored.text.replace("555-0199", "[REDACTED]");
+        let allowed = [&stored.text, &redacted];
+        if !allowed.contains(&&item.modified_data) || !allowed.iter().any(|text| ***text == *line.text) {
+            self.wrong(format_args!("{name:?}: item and line do not have the same text"));
+        }
+        let n =
+            |fields: &str| serde_json::from_str::<Value>(fields).ok().and_then(|fields| fields["n"].as_u64());
+        if n(item.fields.as_json()) != Some(stored.n) || n(line.fields.as_json()) != Some(stored.n) {
+            self.wrong(format_args!("{name:?}: item and line do not have the fields that were sent"));
+        }
+        if *line.origin != item.origin || line.facts.admission_id != item.facts.admission_id {
+            self.wrong(format_args!(
+                "{name:?}: the line is of {} and the item of {}",
+                line.origin, item.origin
+            ));
+        }
+        for other in contents.iter().filter(|sent| sent.is_accepted && sent.text != stored.text) {
+            if !self.is_quarantined(name, other) {
+                self.wrong(format_args!("{name:?}: another content was accepted and is not in quarantine"));
+            }
+        }
+    }
+
+    fn is_quarantined(&self, name: &Name, sent: &Sent) -> bool {
+        self.quarantined.iter().any(|line| {
+            let is_named = line.tenant.as_ref().is_some_and(|tenant| tenant.as_str() == name.0)
+                && line.id.as_ref().is_some_and(|id| id.as_str() == name.1);
+            let event = || serde_json::from_slice::<event_line::Event>(&line.bytes).ok();
+            is_named && event().is_some_and(|event| self.text(event).as_ref() == Some(&sent.text))
+        })
+    }
+
+    fn text(&self, event: event_line::Event) -> Option<String> {
+        match &event.claim_check {
+            None => Some(event.text),
+            Some(claim) => {
+                Some(serde_json::from_slice::<event_line::Event>(&self.claimed(claim)?).ok()?.text)
+            }
+        }
+    }
+
+    /// What was redriven under a new id is stored once, as it was sent.
+    fn renamed(&mut self, log: &ClientLog) {
+        let renamed = self.archived.iter().filter(|((_, id), _)| id.contains('#'));
+        let mut seen = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for (name, lines) in renamed {
+            let sent = log.events.get(&first_name(name)).into_iter().flatten();
+            let item = self.item(name);
+            let sent = sent.into_iter().find(|sent| item.is_some_and(|item| item.original_text == sent.text));
+            let is_first = sent.is_some_and(|sent| seen.insert((first_name(name), sent.text.clone())));
+            if !is_first || lines.len() != 1 || item.is_none_or(|item| item.origin != *lines[0].origin) {
+                wrong.push(format!("{name:?} is not stored once as it was sent: {} lines", lines.len()));
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
+    /// Nothing is stored that was not sent.
+    fn strangers(&mut self, log: &ClientLog) {
+        let lines = self.archived.keys().cloned();
+        let items = self.data.items.keys().map(|(tenant, id)| (tenant.to_string(), id.to_string()));
+        let strange: Vec<_> =
+            lines.chain(items).filter(|name| !log.events.contains_key(&first_name(name))).collect();
+        for name in strange {
+            self.wrong(format_args!("{name:?} is stored and was not sent"));
+        }
+    }
+
+    /// What cannot be read is in quarantine or at the failure destination, with its bytes.
+    fn garbage(&mut self, log: &ClientLog) {
+        let data = self.data;
+        let is_saved = |bytes: &[u8]| {
+            let data_of = format!(r#"\"data\":\"{}\""#, STANDARD.encode_to_string(bytes));
+            let saved = data.objects.iter().filter(|(key, _)| key.starts_with(FAILURE_DESTINATION));
+            saved.into_iter().any(|(_, object)| String::from_utf8_lossy(&object.bytes).contains(&data_of))
+        };
+        for bytes in &log.garbage {
+            if !self.quarantined.iter().any(|line| line.bytes == *bytes) && !is_saved(bytes) {
+                self.wrong("a record that cannot be read is saved nowhere with its bytes");
+            }
+        }
+    }
+}
+
+/// The name under which an event was sent, if it was redriven under another one.
+fn first_name((tenant, id): &Name) -> Name {
+    (tenant.clone(), id.split('#').next().unwrap_or_default().to_owned())
+}

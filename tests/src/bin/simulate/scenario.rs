@@ -1,0 +1,180 @@
+//! What a seed decides before the run begins: how often what fails, and the configurations. The rest is decided as it comes.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use shared::backoff::Backoff;
+use shared::config::{ArchiveContent, Config, TransformStep};
+use shared::id::TenantId;
+use shared::mapping::Rules;
+
+use crate::world::{Fate, Store};
+
+/// A run's weather. Each kind of fault is off in about half of the runs, so that each is also seen without the others.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    /// How many of a thousand calls fail.
+    pub(crate) failing_calls: u64,
+    /// How they fail.
+    pub(crate) fates: Vec<Fate>,
+    /// How many of a thousand records crash every consumer that gets them, until the faults end.
+    pub(crate) poison: u64,
+    /// How many of a thousand invocations are killed from outside, at any time.
+    pub(crate) kills: u64,
+    /// How many of a thousand batches that failed for good are dropped: the failure destination does not take them.
+    pub(crate) dropped: u64,
+    /// The longest usual latency of a call, in milliseconds.
+    pub(crate) latency_ms: u64,
+    pub(crate) outages: Vec<Outage>,
+    /// When the host is killed.
+    pub(crate) host_kills: Vec<Duration>,
+    /// When the clock is set, and by how many milliseconds.
+    pub(crate) clock_jumps: Vec<(Duration, i64)>,
+    /// When a shard is split.
+    pub(crate) splits: Vec<Duration>,
+    pub(crate) operations: Vec<(Duration, Operation)>,
+    pub(crate) requests: u64,
+    pub(crate) foreign_records: u64,
+    /// How long requests are sent and faults happen.
+    pub(crate) length: Duration,
+    pub(crate) shards: u128,
+    pub(crate) rules: Rules,
+}
+
+/// A store that fails, or is slow, for a while.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    pub(crate) store: Store,
+    pub(crate) from: Duration,
+    pub(crate) until: Duration,
+    pub(crate) kind: OutageKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutageKind {
+    /// The disk is full, or read-only.
+    NoWrites,
+    NoAnswers,
+    Slow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Redrive,
+    /// Of events whose id another event has: they get a new one.
+    RedriveAsNew,
+    RedriveStream,
+    Audit,
+    Replay,
+}
+
+impl Scenario {
+    pub(crate) fn new(random: &mut Rng) -> Self {
+        let length = Duration::from_secs(random.u64(10..90));
+        let times = |random: &mut Rng, most: u64| -> Vec<Duration> {
+            let count = if random.bool() { 0 } else { random.u64(1..=most) };
+            let mut times: Vec<_> = (0..count).map(|_| within(random, length)).collect();
+            times.sort_unstable();
+            times
+        };
+        let outages = times(random, 3).into_iter().map(|from| outage(random, from)).collect();
+        let host_kills = times(random, 4);
+        let clock_jumps: Vec<_> = times(random, 2).into_iter().map(|at| (at, jump(random))).collect();
+        let splits = times(random, 2);
+        // Also after the last request, while late writes land.
+        let later = Duration::from_millis(random.u64(..60_000));
+        let operations = times(random, 8).into_iter().map(|at| (at + later, operation(random))).collect();
+        let mut rules = rules(random);
+        if !clock_jumps.is_empty() {
+            // As on the local run, the only one where clock and mapping are of one machine.
+            rules.maximum_record_age = None;
+        }
+        Self {
+            failing_calls: *pick(random, &[0, 5, 20, 80, 250]),
+            fates: fates(random),
+            poison: *pick(random, &[0, 0, 20, 100]),
+            kills: *pick(random, &[0, 0, 50, 200]),
+            dropped: *pick(random, &[0, 0, 0, 300]),
+            latency_ms: *pick(random, &[1, 10, 40]),
+            outages,
+            host_kills,
+            clock_jumps,
+            splits,
+            operations,
+            requests: random.u64(3..40),
+            foreign_records: *pick(random, &[0, 0, 2, 8]),
+            length,
+            shards: *pick(random, &[1, 1, 2, 3]),
+            rules,
+        }
+    }
+}
+
+/// A configuration. Records and objects are smaller than a file may ask for, so that small events become claim checks and texts
+/// of their own.
+pub(crate) fn config(random: &mut Rng) -> Config {
+    let mut config = Config::default();
+    config.publish.record_bytes = *pick(random, &[1_500, 4_000, config.publish.record_bytes]);
+    config.archive.object_bytes = *pick(random, &[3_000, 8_000, config.archive.object_bytes]);
+    config.archive.compression_level = *pick(random, &[1, 6, 9]);
+    config.archive.content = *pick(random, &[ArchiveContent::Transformed, ArchiveContent::Both]);
+    if *pick(random, &[false, true]) {
+        config.transform.steps.retain(|step| *step != TransformStep::Redact);
+    }
+    config.limits.batch_bytes =
+        *pick(random, &[10_000, config.limits.batch_bytes, config.limits.batch_bytes]);
+    config.consumer.timeout_seconds = *pick(random, &[30, 60]);
+    config.reads.enabled = Some(random.bool());
+    if random.bool() {
+        let tenant = TenantId::parse("t0").expect("it is a tenant's id");
+        config.tenants.spread.insert(tenant, 3);
+    }
+    config
+}
+
+pub(crate) fn pick<'a, T>(random: &mut Rng, from: &'a [T]) -> &'a T {
+    &from[random.usize(..from.len())]
+}
+
+pub(crate) fn within(random: &mut Rng, length: Duration) -> Duration {
+    Duration::from_millis(random.u64(..u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn fates(random: &mut Rng) -> Vec<Fate> {
+    Fate::FAULTS.into_iter().filter(|_| random.bool()).collect()
+}
+
+fn outage(random: &mut Rng, from: Duration) -> Outage {
+    let kinds = [OutageKind::NoWrites, OutageKind::NoWrites, OutageKind::NoAnswers, OutageKind::Slow];
+    Outage {
+        store: *pick(random, &Store::ALL),
+        from,
+        until: from + Duration::from_millis(random.u64(100..60_000)),
+        kind: *pick(random, &kinds),
+    }
+}
+
+/// By minutes or hours, forward or back.
+fn jump(random: &mut Rng) -> i64 {
+    let most: i64 = *pick(random, &[10_000, 600_000, 4 * 3_600_000]);
+    random.i64(-most..=most)
+}
+
+fn operation(random: &mut Rng) -> Operation {
+    use Operation::{Audit, Redrive, RedriveAsNew, RedriveStream, Replay};
+    *pick(random, &[Audit, Audit, Redrive, Redrive, Redrive, RedriveAsNew, RedriveStream, Replay])
+}
+
+fn rules(random: &mut Rng) -> Rules {
+    Rules {
+        batch_size: *pick(random, &[2, 10, 10_000]),
+        batching_window: Duration::from_millis(*pick(random, &[500, 3_000, 3_000])),
+        maximum_retry_attempts: Some(*pick(random, &[1, 3, 5])),
+        maximum_record_age: *pick(
+            random,
+            &[None, None, Some(Duration::from_mins(1)), Some(Duration::from_hours(6))],
+        ),
+        backoff: Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(10) },
+        ..Rules::default()
+    }
+}
