@@ -40,6 +40,21 @@ async fn is(pipeline: &LocalRun, status: &str, code: &str) -> Value {
     health_when(pipeline, code, expected).await
 }
 
+/// The same, for what is over a short minute after it happened: `happen` makes it happen again before each look. On a busy
+/// machine, a minute that passes between two looks would be missed.
+async fn is_while(pipeline: &LocalRun, status: &str, code: &str, happen: impl AsyncFn()) {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        happen().await;
+        let (_, health) = pipeline.health().await;
+        let reasons = health["reasons"].as_array().unwrap();
+        if health["status"] == status && reasons.iter().any(|reason| reason["code"] == code) {
+            return;
+        }
+        assert!(Instant::now() < end, "not within {DEADLINE:?}: {code}: {health}");
+    }
+}
+
 async fn is_ok(pipeline: &LocalRun) -> Value {
     health_when(pipeline, "ok", |_, health| health["status"] == "ok").await
 }
@@ -154,13 +169,10 @@ async fn a_stream_that_refuses_and_a_spill_queue_that_only_fills() {
     let site = crate::site().options(&["--minute-ms", "200"]);
     let pipeline = site.start();
     site.fault_now("StreamPut", Some("refuse"));
-    assert_eq!(send(&pipeline, "1").await, 202);
-    is(&pipeline, "degraded", "spilling").await;
+    is_while(&pipeline, "degraded", "spilling", async || assert_eq!(send(&pipeline, "1").await, 202)).await;
     let health = is(&pipeline, "degraded", "spill_stuck").await;
-    assert_eq!(
-        (&health["gauges"]["spill_depth"], health["gauges"]["records_waiting"].as_u64()),
-        (&json!(1), Some(0))
-    );
+    assert!(health["gauges"]["spill_depth"].as_u64() > Some(0), "{health}");
+    assert_eq!(health["gauges"]["records_waiting"], 0);
     site.fault_now("StreamPut", None);
     is_ok(&pipeline).await;
 }
@@ -172,8 +184,8 @@ async fn a_stream_and_a_spill_queue_that_refuse() {
     let pipeline = site.start();
     site.fault_now("StreamPut", Some("refuse"));
     site.fault_now("SpillSend", Some("refuse"));
-    assert_eq!(send(&pipeline, "1").await, 503);
-    is(&pipeline, "failing", "ingest_unavailable").await;
+    let refused = async || assert_eq!(send(&pipeline, "1").await, 503);
+    is_while(&pipeline, "failing", "ingest_unavailable", refused).await;
     site.fault_now("StreamPut", None);
     assert_eq!(send(&pipeline, "1").await, 202);
     is_ok(&pipeline).await;
@@ -183,9 +195,12 @@ async fn a_stream_and_a_spill_queue_that_refuse() {
 async fn a_disk_without_room_for_a_body() {
     let site = crate::site().options(SECOND);
     let pipeline = site.start_with_small_files(3_000);
-    let large = pipeline.post("/ingest").header("Content-Type", "text/plain").header("X-Tenant-ID", "acme");
-    assert_eq!(answer(large.body(noise(9_500_000, 1))).await.0, 503);
-    is(&pipeline, "failing", "ingest_unavailable").await;
+    let refused = async || {
+        let large = pipeline.post("/ingest").header("Content-Type", "text/plain");
+        let large = large.header("X-Tenant-ID", "acme").body(noise(9_500_000, 1));
+        assert_eq!(answer(large).await.0, 503);
+    };
+    is_while(&pipeline, "failing", "ingest_unavailable", refused).await;
     is_ok(&pipeline).await;
 }
 
@@ -218,7 +233,7 @@ async fn spilled_events_that_became_dead_letters_until_they_are_redriven() {
 
 #[tokio::test]
 async fn a_batch_that_failed_for_good() {
-    let site = crate::site().crash_on("deadly").options(SECOND);
+    let site = crate::site().crash_on("deadly").options(&["--minute-ms", "5000"]);
     let pipeline = site.start();
     send(&pipeline, "deadly").await;
     is(&pipeline, "degraded", "failed_batches").await;
