@@ -13,7 +13,7 @@ export const ROOT = join(__dirname, '..', '..');
 export const CONFIGURATION = join(ROOT, 'tidegate.toml');
 
 /** From received by ingest to durable in the archive: the promise, at the 99th percentile. */
-export const FRESHNESS = Duration.seconds(5);
+export const FRESHNESS = Duration.seconds(CONTRACT.alarms.freshnessSeconds);
 
 const { stream, spill } = CONTRACT;
 

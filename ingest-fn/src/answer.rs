@@ -1,5 +1,7 @@
 //! The last stage: turns the outcome of a request into an HTTP answer, counts it and logs it.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use shared::metric::Metric;
 use tracing::Level;
 
 use crate::cut::{Form, RequestEvents};
-use crate::fault::Fault;
+use crate::health::{Amount, Covers, Reason, Report, Status};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
 
@@ -58,24 +60,60 @@ struct Problem<'a> {
 
 #[derive(Serialize)]
 struct Health<'a> {
-    status: &'static str,
+    status: Status,
     version: &'static str,
     /// Of the configuration ([`shared::config::Config::fingerprint`]).
     config: &'a str,
-    /// What is wrong, and what to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    covers: Covers,
+    reasons: Vec<HealthReason<'a>>,
+    gauges: HealthGauges<'a>,
 }
 
-/// Answers whether the server runs and can store events, with its version and configuration.
-pub(crate) fn health(config: &str, fault: Option<&Fault>) -> Response {
-    let version = env!("CARGO_PKG_VERSION");
-    let (code, status) = match fault {
-        None => (StatusCode::OK, "ok"),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
+#[derive(Serialize)]
+struct HealthGauges<'a> {
+    #[serde(flatten)]
+    amounts: BTreeMap<&'static str, Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_record_shard: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct HealthReason<'a> {
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<Amount>,
+    runbook: String,
+}
+
+impl<'a> HealthReason<'a> {
+    fn of(Reason { concern, message, measured, .. }: &'a Reason) -> Self {
+        let (value, limit) = measured.unzip();
+        Self { code: concern.name(), message, value, limit, runbook: concern.runbook() }
+    }
+}
+
+/// Answers how the process stands, with its version and configuration.
+pub(crate) fn health(config: &str, report: &Report) -> Response {
+    let status = report.status();
+    let code = match status {
+        Status::Ok | Status::Degraded => StatusCode::OK,
+        Status::Failing => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let reason = fault.map(|fault| &*fault.0);
-    json(code, "application/json", &Health { status, version, config, reason })
+    let body = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        config,
+        covers: report.covers,
+        reasons: report.reasons.iter().map(HealthReason::of).collect(),
+        gauges: HealthGauges {
+            amounts: report.gauges.iter().map(|(gauge, amount)| (gauge.name(), *amount)).collect(),
+            oldest_record_shard: report.oldest_record_shard.as_deref(),
+        },
+    };
+    json(code, "application/json", &body)
 }
 
 /// Answers with the OpenAPI document.

@@ -6,17 +6,28 @@ use std::sync::Arc;
 
 use crate::rejection::Rejection;
 
-/// Finds the fault, if there is one now. Asked by every request with events, before its work and before its answer.
+/// Finds the fault, if there is one now.
 #[derive(Clone)]
-pub struct FaultCheck(Arc<dyn Fn() -> Option<Fault> + Send + Sync>);
+pub struct FaultCheck {
+    known: Find,
+    look: Find,
+}
+
+type Find = Arc<dyn Fn() -> Option<Fault> + Send + Sync>;
 
 /// What happened, and what to do: for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(pub Arc<str>);
 
 impl FaultCheck {
-    pub fn new(find: impl Fn() -> Option<Fault> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(find))
+    pub fn new(look: impl Fn() -> Option<Fault> + Send + Sync + 'static) -> Self {
+        let look: Find = Arc::new(look);
+        Self { known: Arc::clone(&look), look }
+    }
+
+    /// The same, where looking costs more than remembering what the last look found.
+    pub fn remembering(self, known: impl Fn() -> Option<Fault> + Send + Sync + 'static) -> Self {
+        Self { known: Arc::new(known), ..self }
     }
 
     /// Finds none: where the services' own answers are enough.
@@ -25,11 +36,16 @@ impl FaultCheck {
     }
 
     pub(crate) fn find(&self) -> Option<Fault> {
-        (self.0)()
+        (self.look)()
     }
 
-    /// Refuses events while there is a fault.
-    pub(crate) fn pass(&self) -> Result<(), Rejection> {
+    /// Refuses events that need no work, as there is a fault anyway.
+    pub(crate) fn before_work(&self) -> Result<(), Rejection> {
+        (self.known)().map_or(Ok(()), |_fault| Err(Rejection::StorageFailing))
+    }
+
+    /// Refuses events that were published, and may be lost. This look is what makes a 202 true.
+    pub(crate) fn before_answer(&self) -> Result<(), Rejection> {
         self.find().map_or(Ok(()), |_fault| Err(Rejection::StorageFailing))
     }
 }

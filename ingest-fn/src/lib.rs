@@ -33,6 +33,7 @@ mod cut;
 pub mod drain;
 pub mod environment;
 pub mod fault;
+pub mod health;
 pub mod lambda;
 mod media;
 mod offload;
@@ -56,5 +57,5 @@ pub use publish::{
     EventStream, OutgoingLine, Publisher, Put, Refusal, StreamFailure, StreamRecord, Unpublished,
 };
 pub use reads::port::{EventReader, NoReader};
-pub use router::{IngestPorts, IngestState, router};
+pub use router::{IngestPorts, IngestState, router, router_with_health};
 pub use spill::{SpillFailure, SpillMessage, SpillQueue};

@@ -63,8 +63,9 @@ impl Api<'_> {
             Route::Logs => json!({ "post": self.logs() }),
             Route::Health => {
                 let health = reference("schemas/Health");
-                let mut get = open("health", "Answers whether the server can store events", &health);
-                get["responses"]["503"] = success("Nothing can be stored", &health);
+                let mut get =
+                    open("health", "Answers how the server, or the whole pipeline, stands", &health);
+                get["responses"]["503"] = success("It is failing: it must be repaired or restarted", &health);
                 json!({ "get": get })
             }
             Route::OpenApi => {

@@ -31,6 +31,7 @@ use crate::cors::cors;
 use crate::credentials::Credentials;
 use crate::cut::{RequestEvents, cut};
 use crate::fault::FaultCheck;
+use crate::health::{HealthCheck, Outcomes};
 use crate::media::{ContentType, MediaType};
 use crate::offload::offload;
 use crate::publish::{EventStream, Publisher};
@@ -55,6 +56,7 @@ pub struct IngestState<S, O, Q, R> {
     /// `None` where events cannot be read back.
     reads: Option<Reads<R>>,
     fault: FaultCheck,
+    outcomes: Outcomes,
     clock: Clock,
     ids: Ids,
 }
@@ -114,7 +116,25 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
         let spill = Spill::new(queue, config.publish.spill());
         let reads = reader.map(Reads::new);
-        Arc::new(Self { config, access, bodies, objects, publisher, spill, reads, fault, clock, ids })
+        let outcomes = Outcomes::default();
+        Arc::new(Self {
+            config,
+            access,
+            bodies,
+            objects,
+            publisher,
+            spill,
+            reads,
+            fault,
+            outcomes,
+            clock,
+            ids,
+        })
+    }
+
+    /// What becomes of the events from now on.
+    pub fn outcomes(&self) -> Outcomes {
+        self.outcomes.clone()
     }
 
     /// How many calls to the stream were made so far.
@@ -167,7 +187,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         raw: &RawRequest<'_>,
         body: &mut Body,
     ) -> Result<(RequestEvents<EventId>, usize), Rejection> {
-        self.fault.pass()?;
+        self.fault.before_work()?;
         let now = self.clock.now();
         let caller = self.access.before_body(raw, now).await?;
         let admitted = match protocol {
@@ -210,8 +230,8 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let outcomes = self.publish_or_spill(stored, claims_until).await;
         // The share of the memory is released only now, when nothing of the body is needed any more.
         drop(held);
-        // Also after the work: what a deleted data folder took is not stored.
-        self.fault.pass()?;
+        // After the work: what a deleted data folder took is not stored.
+        self.fault.before_answer()?;
         Ok((outcomes, body_bytes))
     }
 
@@ -257,14 +277,22 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             id
         });
         let published = self.publisher.publish(lines.clone()).await;
+        let not_published = published.iter().filter(|answer| answer.is_err()).count();
         let rest = self.spill.take_rest(lines, published, &self.objects, claims_until).await;
+        let not_spilled = rest.iter().filter(|answer| answer.is_err()).count();
         let mut answers = rest.into_iter();
-        batch.and_then(|id| match answers.next() {
+        let outcomes = batch.and_then(|id| match answers.next() {
             Some(Ok(())) => Ok(id),
             Some(Err(unpublished)) => Err(unpublished.into()),
             // Accepted is only what is known to be on the stream or in the queue.
             None => Err(Rejection::Defect),
-        })
+        });
+        let taken = outcomes.events.iter().filter(|event| event.is_ok()).count();
+        let unpublished =
+            |event: &&Result<_, Rejection>| event.as_ref().is_err_and(Rejection::is_unpublished);
+        let refused = outcomes.events.iter().filter(unpublished).count();
+        self.outcomes.add(taken, not_published - not_spilled, refused, self.clock.now());
+        outcomes
     }
 }
 
@@ -272,8 +300,17 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
 pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
     state: Arc<IngestState<S, O, Q, R>>,
 ) -> Router {
+    let health = HealthCheck::of_ingest(state.fault.clone(), state.outcomes(), state.clock.clone());
+    router_with_health(state, &health)
+}
+
+/// The same, for a process that sees more than ingest.
+pub fn router_with_health<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
+    state: Arc<IngestState<S, O, Q, R>>,
+    health: &HealthCheck,
+) -> Router {
     let ids = state.ids.clone();
-    let (fingerprint, fault) = (state.config.fingerprint(), state.fault.clone());
+    let fingerprint = state.config.fingerprint();
     let (config, has_reads) = (Arc::clone(&state.config), state.reads.is_some());
     // Written when it is first asked for: most processes never are, and a cold start is a client's time.
     let document = Arc::new(LazyLock::new(move || openapi::document(&config, has_reads)));
@@ -291,8 +328,8 @@ pub fn router<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
         Route::Webhook => post(webhook),
         Route::Logs => accept(Protocol::Otlp),
         Route::Health => {
-            let (fingerprint, fault) = (fingerprint.clone(), fault.clone());
-            get(move || ready(answer::health(&fingerprint, fault.find().as_ref())))
+            let (fingerprint, health) = (fingerprint.clone(), health.clone());
+            get(move || ready(answer::health(&fingerprint, &health.report())))
         }
         Route::OpenApi => {
             let document = Arc::clone(&document);

@@ -4,6 +4,7 @@
 //!
 //! The data survive `kill -9` of this process. After a power cut, the last writes may be missing.
 
+mod backlog;
 mod checkpoints;
 mod database;
 mod dispatches;
@@ -19,6 +20,7 @@ mod slots;
 mod stream;
 mod writes;
 
+pub(crate) use backlog::Backlog;
 pub use checkpoints::EmbeddedCheckpoints;
 pub use database::Database;
 pub use error::DatabaseError;

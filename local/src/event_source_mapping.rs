@@ -7,11 +7,13 @@
 //! - `poller`: the loop of one shard. It calls the four [`ports`] as the state machine says.
 //! - `shard`: the state machine with all rules: batches, windows, bisecting, retries, age, checkpoint. No I/O.
 //! - `payload`: renders the event that the function receives. No I/O.
+//! - `attempts`: which batches fail again and again, for health.
 //! - `discard`: saves records that failed permanently to the failure destination.
 //!
 //! Not supported: event filtering, tumbling windows, enhanced fan-out, and a parallelisation factor above 1, which
 //! would interleave the ranges of one shard.
 
+mod attempts;
 mod coordinator;
 mod discard;
 mod payload;
@@ -29,9 +31,11 @@ use std::time::Duration;
 use shared::objects::ObjectStore;
 use shared::time::Clock;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
+use attempts::Attempts;
+pub use attempts::Failing;
 use poller::Mode;
 use ports::{Checkpoints, Invoker, StreamReader};
 pub use settings::{Rules, Settings};
@@ -45,6 +49,7 @@ pub struct EventSourceMapping<R, C, I, D> {
     destination: D,
     clock: Clock,
     progress: watch::Sender<MappingProgress>,
+    attempts: Arc<Attempts>,
 }
 
 impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> EventSourceMapping<R, C, I, D> {
@@ -61,14 +66,16 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> EventSourceMap
         let (started_at, started) = (clock.now(), Instant::now());
         let clock = Clock::new(move || started_at.plus(started.elapsed()));
         let progress = watch::Sender::default();
-        Self { settings, reader, checkpoints, invoker, destination, clock, progress }
+        let attempts = Arc::default();
+        Self { settings, reader, checkpoints, invoker, destination, clock, progress, attempts }
     }
 
     /// Starts polling on the current tokio runtime, each shard in a task of its own.
     pub fn run(self) -> Running {
         let (mode, watched) = watch::channel(Mode::Running);
-        let progress = self.progress.subscribe();
-        Running { mode, progress, task: tokio::spawn(coordinator::run(Arc::new(self), watched)) }
+        let (progress, attempts) = (self.progress.subscribe(), Arc::clone(&self.attempts));
+        let task = tokio::spawn(coordinator::run(Arc::new(self), watched));
+        Running { mode, progress, attempts, task }
     }
 }
 
@@ -81,6 +88,8 @@ pub struct MappingProgress {
     pub records: u64,
     /// Records that were saved to the failure destination.
     pub discarded: u64,
+    /// The batches that they were in.
+    pub failed_batches: u64,
     /// Records that were read and are neither processed nor discarded.
     pub pending: u64,
 }
@@ -89,12 +98,42 @@ pub struct MappingProgress {
 pub struct Running {
     mode: watch::Sender<Mode>,
     progress: watch::Receiver<MappingProgress>,
+    attempts: Arc<Attempts>,
     task: JoinHandle<()>,
+}
+
+/// Looks at a running mapping.
+#[derive(Clone)]
+pub struct MappingView {
+    progress: watch::Receiver<MappingProgress>,
+    attempts: Arc<Attempts>,
+    task: AbortHandle,
+}
+
+impl MappingView {
+    /// False if it stopped by itself.
+    pub fn is_running(&self) -> bool {
+        !self.task.is_finished()
+    }
+
+    pub fn progress(&self) -> MappingProgress {
+        *self.progress.borrow()
+    }
+
+    /// The shard that fails most often now.
+    pub fn failing(&self) -> Option<Failing> {
+        self.attempts.worst()
+    }
 }
 
 impl Running {
     pub fn progress(&self) -> MappingProgress {
         *self.progress.borrow()
+    }
+
+    pub fn view(&self) -> MappingView {
+        let (progress, attempts) = (self.progress.clone(), Arc::clone(&self.attempts));
+        MappingView { progress, attempts, task: self.task.abort_handle() }
     }
 
     /// Processes the stream to its tip without waiting for windows, then stops.

@@ -20,7 +20,7 @@ use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
 
 /// A clock that differs by more from the time that has passed is wrong. Daylight saving does not change it.
 pub(crate) const JUMP: Duration = Duration::from_hours(24);
-/// How often it looks, besides at each request with events.
+/// How often it looks, besides before each answer to a request with events.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Clones share what was found.
@@ -30,6 +30,8 @@ pub(crate) struct Guard(Arc<Watched>);
 struct Watched {
     /// Each with its name for people.
     files: Vec<(&'static str, PathBuf, FileId)>,
+    /// The paths of those in which no other is. A folder that is gone takes its files along.
+    innermost: Vec<(PathBuf, FileId)>,
     clock: Clock,
     /// The time since some start. It never jumps.
     passed: Box<dyn Fn() -> Duration + Send + Sync>,
@@ -59,9 +61,15 @@ impl Guard {
             let id = FileId::of(&path)?;
             Ok((name, path, id))
         });
-        let files = files.collect::<io::Result<_>>()?;
+        let files = files.collect::<io::Result<Vec<_>>>()?;
+        let is_innermost = |path: &Path| {
+            let is_inside = |other: &Path| other != path && other.starts_with(path);
+            !files.iter().any(|(_, other, _)| is_inside(other))
+        };
+        let innermost = files.iter().filter(|(_, path, _)| is_innermost(path));
+        let innermost = innermost.map(|(_, path, id)| (path.clone(), *id)).collect();
         let (started, fault) = ((clock.now(), passed()), watch::Sender::default());
-        Ok(Self(Arc::new(Watched { files, clock, passed: Box::new(passed), started, fault })))
+        Ok(Self(Arc::new(Watched { files, innermost, clock, passed: Box::new(passed), started, fault })))
     }
 
     /// Finds the fault, if there is one now. One line is logged when it begins, and one when it ends.
@@ -96,8 +104,13 @@ impl Guard {
 
     /// For ingest.
     pub(crate) fn check(&self) -> FaultCheck {
-        let guard = self.clone();
-        FaultCheck::new(move || guard.look())
+        let (guard, known) = (self.clone(), self.clone());
+        // It may be over by now.
+        let known = move || {
+            let is_known = known.0.fault.borrow().is_some();
+            is_known.then(|| known.look()).flatten()
+        };
+        FaultCheck::new(move || guard.look()).remembering(known)
     }
 
     /// Looks until it is aborted.
@@ -111,7 +124,13 @@ impl Guard {
 
 impl Watched {
     fn find(&self) -> Option<Fault> {
-        let file = self.files.iter().find_map(|(name, path, id)| missing(name, FileId::of(path), *id));
+        let is_there = |(path, id): &(PathBuf, FileId)| FileId::of(path).is_ok_and(|found| found == *id);
+        // Most looks end here: each request makes one before its answer.
+        let file = if self.innermost.iter().all(is_there) {
+            None
+        } else {
+            self.files.iter().find_map(|(name, path, id)| missing(name, FileId::of(path), *id))
+        };
         file.or_else(|| self.jump())
     }
 

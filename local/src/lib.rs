@@ -10,6 +10,7 @@
 //! | [`data`] | the AWS account: the folder that holds all data |
 //! | [`functions`], [`pipeline`] | the deployed stack |
 //! | `guard` | nothing: refuses events when the data folder is gone or the clock jumped |
+//! | `health` | the alarms: says how the pipeline stands |
 //! | [`adapters`] | nothing: the tests inject faults here |
 //! | [`deployment`] | nothing: reads a data folder for the operator's commands |
 
@@ -25,6 +26,7 @@ pub mod embedded;
 pub mod event_source_mapping;
 pub mod functions;
 mod guard;
+mod health;
 pub mod pipeline;
 pub mod prometheus;
 pub mod queue_mapping;

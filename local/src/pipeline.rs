@@ -6,17 +6,21 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::routing::get;
-pub use ingest_fn::Fault;
+use axum::routing::{MethodRouter, get};
+use ingest_fn::health::{Covers, Report};
+pub use ingest_fn::{Fault, health};
 use ingest_fn::{IngestPorts, IngestState, drain, server};
 use shared::config::{Config, ConfigSource};
+use shared::health::Thresholds;
 use shared::id::Ids;
 use shared::limits;
+use shared::metric::Metric;
 use shared::time::Clock;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
@@ -30,6 +34,8 @@ use crate::embedded::{
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::{Function, read_secrets, reader};
 use crate::guard::{Guard, Guarded, uptime};
+use crate::health::Judge;
+use crate::health::watch::{HealthWatch, check};
 use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
@@ -69,6 +75,8 @@ pub struct Options {
     pub dispatch_visibility: Duration,
     /// Start even if the clock is far from the time of the last run.
     pub accept_clock: bool,
+    /// How long a minute is for the thresholds of health.
+    pub minute: Duration,
 }
 
 /// The default delivery of spilled messages: as deployed, but failed messages are retried sooner, because the user is
@@ -95,6 +103,7 @@ pub struct Pipeline {
     dispatch: Option<(RunningQueueMapping, FunctionHost)>,
     dispatch_queue: EmbeddedQueue,
     guard: Guard,
+    health: watch::Receiver<Report>,
     /// What ends with the pipeline.
     background: JoinSet<()>,
     stream_drain: Duration,
@@ -144,8 +153,10 @@ impl Pipeline {
             Some(_) => STREAM_DRAIN + 2 * timeout,
             None => STREAM_DRAIN,
         };
-        let consumer = FunctionHost::start(spec(&options, Function::Consumer, timeout, environments));
-        let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1));
+        let quarantined = Arc::<AtomicU64>::default();
+        let consumer = spec(&options, Function::Consumer, timeout, environments, &quarantined);
+        let consumer = FunctionHost::start(consumer);
+        let drain = FunctionHost::start(spec(&options, Function::Drain, drain::TIMEOUT, 1, &quarantined));
         let mapping = EventSourceMapping::new(
             mapping_settings(&options),
             StreamRows(data.database()?),
@@ -163,8 +174,11 @@ impl Pipeline {
         };
         let dispatch_queue = data.queue(LocalQueue::Dispatch, &clock)?;
         dispatch_queue.release().await?;
-        let dispatch =
-            options.config.dispatch.enabled.then(|| dispatch(&options, dispatch_queue.clone(), &guard));
+        let dispatch = options
+            .config
+            .dispatch
+            .enabled
+            .then(|| dispatch(&options, dispatch_queue.clone(), &guard, &quarantined));
         let expiry = Expiry { database: data.database()?, clock: clock.clone(), guard: guard.clone() };
         let mut background = JoinSet::new();
         background.spawn(expire(expiry));
@@ -174,14 +188,28 @@ impl Pipeline {
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let reader = reader(&options.config, &data, adapters)?;
         let connections = options.config.server.clone();
+        let judge = Judge::new(Thresholds::new(&options.config, options.minute));
         let config = Arc::new(options.config);
         let ports = IngestPorts { stream, objects, queue, reader };
-        let state = IngestState::checked(config, credentials, ports, guard.check(), clock, Ids::system());
-        let metrics = get(move || {
-            let text = prometheus.render();
-            async move { ([("content-type", "text/plain; version=0.0.4")], text) }
-        });
-        let router = ingest_fn::router(state).route("/metrics", metrics);
+        let state =
+            IngestState::checked(config, credentials, ports, guard.check(), clock.clone(), Ids::system());
+        let (mapping, spill) = (mapping.run(), spill.run());
+        let health = HealthWatch {
+            database: data.database()?,
+            clock,
+            guard: guard.clone(),
+            outcomes: state.outcomes(),
+            mapping: mapping.view(),
+            consumer: consumer.clone(),
+            drain: spill.view(),
+            dispatch: dispatch.as_ref().map(|(mapping, _)| mapping.view()),
+            quarantined,
+            judge,
+        };
+        let (reports, reported) = watch::channel(Report::new(Covers::Pipeline));
+        background.spawn(health.run(reports));
+        let health = check(reported.clone(), guard.clone());
+        let router = ingest_fn::router_with_health(state, &health).route("/metrics", metrics(prometheus));
         let stopped = async { drop(stopped.await) };
         let server =
             async move { server::serve(listener, router, &connections, stopped, REQUESTS_END).await };
@@ -189,13 +217,14 @@ impl Pipeline {
             address,
             stop_serving,
             server: tokio::spawn(server),
-            mapping: mapping.run(),
+            mapping,
             consumer,
-            spill: spill.run(),
+            spill,
             drain,
             dispatch,
             dispatch_queue,
             guard,
+            health: reported,
             background,
             stream_drain,
             _lock: lock,
@@ -205,6 +234,11 @@ impl Pipeline {
     /// Where ingest listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How it stands. A new report comes about once a second.
+    pub fn health(&self) -> watch::Receiver<Report> {
+        self.health.clone()
     }
 
     /// Records that were read and are not stored yet.
@@ -240,9 +274,15 @@ impl Pipeline {
 }
 
 /// The dispatcher and the mapping that feeds it.
-fn dispatch(options: &Options, queue: EmbeddedQueue, guard: &Guard) -> (RunningQueueMapping, FunctionHost) {
+fn dispatch(
+    options: &Options,
+    queue: EmbeddedQueue,
+    guard: &Guard,
+    quarantined: &Arc<AtomicU64>,
+) -> (RunningQueueMapping, FunctionHost) {
     let concurrency = dispatch_fn::CONCURRENCY;
-    let dispatcher = spec(options, Function::Dispatch, dispatch_fn::TIMEOUT, concurrency as usize);
+    let dispatcher =
+        spec(options, Function::Dispatch, dispatch_fn::TIMEOUT, concurrency as usize, quarantined);
     let dispatcher = FunctionHost::start(dispatcher);
     let mapping = QueueMapping {
         queue,
@@ -258,11 +298,30 @@ fn dispatch(options: &Options, queue: EmbeddedQueue, guard: &Guard) -> (RunningQ
     (mapping.run(), dispatcher)
 }
 
+fn metrics(prometheus: Prometheus) -> MethodRouter {
+    get(move || {
+        let text = prometheus.render();
+        async move { ([("content-type", "text/plain; version=0.0.4")], text) }
+    })
+}
+
 fn guarded(function: &FunctionHost, guard: &Guard) -> Guarded<FunctionHost> {
     Guarded { invoker: function.clone(), guard: guard.clone() }
 }
 
-fn spec(options: &Options, function: Function, timeout: Duration, environments: usize) -> FunctionSpec {
+fn spec(
+    options: &Options,
+    function: Function,
+    timeout: Duration,
+    environments: usize,
+    quarantined: &Arc<AtomicU64>,
+) -> FunctionSpec {
+    let quarantined = Arc::clone(quarantined);
+    let added = move |metric, amount: usize| {
+        if metric == Metric::EventsQuarantined {
+            quarantined.fetch_add(amount as u64, Ordering::Relaxed);
+        }
+    };
     let mut arguments: Vec<OsString> = vec!["function".into(), function.name().into()];
     arguments.extend(["--data".into(), options.data.clone().into()]);
     arguments.extend(options.config_source.options());
@@ -275,8 +334,8 @@ fn spec(options: &Options, function: Function, timeout: Duration, environments: 
         memory_mb: 1_024,
         maximum_environments: environments,
         // Metric documents become metrics. Everything else is the function's log and is printed with ours.
-        log_sink: LogSink::new(|line| {
-            if !cloudwatch::take(&line.text) {
+        log_sink: LogSink::new(move |line| {
+            if !cloudwatch::take(&line.text, &added) {
                 // Nothing reads stderr any more. The run goes on.
                 let _closed = writeln!(std::io::stderr(), "{}", line.text);
             }

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 
+use ingest_fn::health::Report;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use shared::health::Gauge as HealthGauge;
 use shared::metric::Metric;
 
 #[derive(Clone)]
@@ -18,6 +20,13 @@ impl Prometheus {
         metrics::set_global_recorder(Renamed::new(recorder))
             .map_err(|_| anyhow::anyhow!("this process has a metrics recorder already"))?;
         Metric::describe_all();
+        for gauge in HealthGauge::ALL.iter().filter(|gauge| is_published(**gauge)) {
+            if gauge.is_total() {
+                metrics::describe_counter!(gauge.name(), gauge.meaning());
+            } else {
+                metrics::describe_gauge!(gauge.name(), gauge.meaning());
+            }
+        }
         Ok(Self(handle))
     }
 
@@ -25,6 +34,23 @@ impl Prometheus {
         self.0.run_upkeep();
         self.0.render()
     }
+}
+
+/// Sets what a report has seen.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a total is a count")]
+pub(crate) fn publish(report: &Report) {
+    for (gauge, amount) in report.gauges.iter().filter(|(gauge, _)| is_published(*gauge)) {
+        if gauge.is_total() {
+            metrics::counter!(gauge.name()).absolute(amount.value() as u64);
+        } else {
+            metrics::gauge!(gauge.name()).set(amount.value());
+        }
+    }
+}
+
+/// The metric of the same name has the others already.
+fn is_published(gauge: HealthGauge) -> bool {
+    gauge != HealthGauge::EventsQuarantined
 }
 
 /// A recorder that renames metrics. The functions look up a metric at each request, so the names are computed once.
@@ -36,6 +62,7 @@ struct Renamed {
 impl Renamed {
     fn new(recorder: PrometheusRecorder) -> Self {
         let names = Metric::ALL.iter().map(|metric| metric.name());
+        let names = names.chain(HealthGauge::ALL.iter().map(|gauge| gauge.name()));
         Self { recorder, keys: names.map(|name| (name, Key::from_name(renamed(name)))).collect() }
     }
 
@@ -46,6 +73,9 @@ impl Renamed {
 
 /// `EventsStored` → `tidegate_events_stored_total`.
 fn renamed(name: &str) -> String {
+    if let Some(gauge) = HealthGauge::ALL.iter().find(|gauge| gauge.name() == name) {
+        return format!("tidegate_{name}{}", if gauge.is_total() { "_total" } else { "" });
+    }
     let words = name.chars().flat_map(|c| {
         let word_begins = c.is_ascii_uppercase().then_some('_');
         word_begins.into_iter().chain([c.to_ascii_lowercase()])
@@ -102,5 +132,12 @@ mod tests {
         check(Metric::EventsStored, "tidegate_events_stored_total");
         check(Metric::Freshness, "tidegate_freshness_milliseconds");
         check(Metric::ObjectBytes, "tidegate_object_bytes");
+        assert_eq!(renamed("oldest_record_age_seconds"), "tidegate_oldest_record_age_seconds");
+        assert_eq!(renamed("batches_failed"), "tidegate_batches_failed_total");
+        let names = Metric::ALL.iter().map(|metric| metric.name());
+        let gauges = HealthGauge::ALL.iter().filter(|gauge| is_published(**gauge)).map(|gauge| gauge.name());
+        let all: Vec<_> = names.chain(gauges).map(renamed).collect();
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
     }
 }

@@ -7,11 +7,12 @@
 mod payload;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::answer;
 use crate::embedded::{Delivery, EmbeddedQueue, Left};
@@ -36,6 +37,39 @@ pub struct RunningQueueMapping {
     queue: EmbeddedQueue,
     draining: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    view: QueueView,
+}
+
+/// Looks at a running mapping.
+#[derive(Clone)]
+pub struct QueueView {
+    tasks: Arc<[AbortHandle]>,
+    deliveries: Arc<Deliveries>,
+}
+
+#[derive(Debug, Default)]
+struct Deliveries {
+    /// Invocations in a row in which the function failed. Messages that it reports as not done are no such failure.
+    failures: AtomicU64,
+    /// Messages that are done.
+    done: AtomicU64,
+}
+
+impl QueueView {
+    /// False if a task stopped by itself.
+    pub fn is_running(&self) -> bool {
+        !self.tasks.iter().any(AbortHandle::is_finished)
+    }
+
+    /// How often the function failed since it last answered.
+    pub fn failures(&self) -> u64 {
+        self.deliveries.failures.load(Ordering::Relaxed)
+    }
+
+    /// How many messages are done since the start.
+    pub fn done(&self) -> u64 {
+        self.deliveries.done.load(Ordering::Relaxed)
+    }
 }
 
 impl<I: Invoker> QueueMapping<I> {
@@ -43,15 +77,17 @@ impl<I: Invoker> QueueMapping<I> {
     pub fn run(self) -> RunningQueueMapping {
         let (draining, watched) = watch::channel(false);
         let queue = self.queue.clone();
-        let mapping = Arc::new(self);
-        let polls = (0..mapping.concurrency).map(|_| Arc::clone(&mapping).poll(watched.clone()));
-        RunningQueueMapping { queue, draining, tasks: polls.collect() }
+        let (mapping, deliveries, mut tasks) = (Arc::new(self), Arc::default(), JoinSet::new());
+        let polls = (0..mapping.concurrency)
+            .map(|_| Arc::clone(&mapping).poll(watched.clone(), Arc::clone(&deliveries)));
+        let handles = polls.map(|poll| tasks.spawn(poll)).collect();
+        RunningQueueMapping { queue, draining, tasks, view: QueueView { tasks: handles, deliveries } }
     }
 
     /// Polls until it is draining and the queue is empty.
-    async fn poll(self: Arc<Self>, mut draining: watch::Receiver<bool>) {
+    async fn poll(self: Arc<Self>, mut draining: watch::Receiver<bool>, deliveries: Arc<Deliveries>) {
         loop {
-            let more = self.deliver().await.unwrap_or_else(|error| {
+            let more = self.deliver(&deliveries).await.unwrap_or_else(|error| {
                 let error = format!("{error:#}");
                 let queue = self.queue.queue.name();
                 tracing::warn!(
@@ -77,18 +113,23 @@ impl<I: Invoker> QueueMapping<I> {
     }
 
     /// Receives one batch and invokes the function with it. Returns whether there was one.
-    async fn deliver(&self) -> anyhow::Result<bool> {
+    async fn deliver(&self, deliveries: &Deliveries) -> anyhow::Result<bool> {
         let batch = self.queue.receive(BODIES, self.delivery).await.context("receiving")?;
         if batch.is_empty() {
             return Ok(false);
         }
-        let done = match self.invoker.invoke(payload::render(self.queue.queue.name(), &batch)).await {
+        let invoked = self.invoker.invoke(payload::render(self.queue.queue.name(), &batch)).await;
+        match &invoked {
+            Ok(_) => deliveries.failures.store(0, Ordering::Relaxed),
+            Err(_) => drop(deliveries.failures.fetch_add(1, Ordering::Relaxed)),
+        }
+        let done = match invoked {
             Ok(response) => answer::failures(&response, batch.iter().map(|message| message.id.as_str())),
             Err(failure) => Err(failure.to_string()),
         };
         let ids = batch.iter().map(|message| message.id.clone());
         let done = done.map(|failed| ids.filter(|id| !failed.contains(id.as_str())).collect());
-        let done = done.unwrap_or_else(|problem| {
+        let done: Vec<String> = done.unwrap_or_else(|problem| {
             let (queue, messages) = (self.queue.queue.name(), batch.len());
             tracing::warn!(
                 queue,
@@ -98,12 +139,18 @@ impl<I: Invoker> QueueMapping<I> {
             );
             Vec::new()
         });
+        let count = done.len() as u64;
         self.queue.delete(done).await.context("deleting messages")?;
+        deliveries.done.fetch_add(count, Ordering::Relaxed);
         Ok(true)
     }
 }
 
 impl RunningQueueMapping {
+    pub fn view(&self) -> QueueView {
+        self.view.clone()
+    }
+
     /// Delivers until the queue has no messages, not even hidden ones, or the `deadline` passes. Returns what is left.
     pub async fn drain(mut self, deadline: Duration) -> Left {
         self.draining.send_replace(true);

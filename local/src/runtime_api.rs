@@ -7,12 +7,14 @@
 //! - `function_host`: chooses the environment for an invocation.
 //! - `environment`: one child, from its start to its end.
 //! - `exchange`: the messages between the host and a child. `server`: the same over HTTP.
+//! - `activity`: what health asks.
 //! - `process`, `logs`, `variables`: the operating system's view of a child.
 //!
 //! The failures have Lambda's kinds and messages where it has one, because users search for those.
 //!
 //! Not supported: streamed responses, `SnapStart`, extensions.
 
+mod activity;
 mod environment;
 mod exchange;
 mod function_host;

@@ -23,6 +23,7 @@
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`backoff`] | how long to wait after failures |
 //! | [`config`], [`environment`] | `tidegate.toml`; the variables that name resources |
+//! | [`health`] | what can be wrong, with the numbers of the alarms |
 //! | [`metric`], [`telemetry`] | metrics and logs |
 //! | [`time`] | timestamps and the clock |
 
@@ -38,6 +39,7 @@ pub mod fields;
 mod flatten;
 pub mod format;
 pub mod gzip;
+pub mod health;
 pub mod id;
 pub mod json;
 pub mod limits;

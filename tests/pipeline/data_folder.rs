@@ -19,7 +19,7 @@ async fn assert_failing(pipeline: &LocalRun, reason: &str) {
     }
     let (status, health) = pipeline.health().await;
     assert_eq!((status, &health["status"]), (503, &json!("failing")));
-    let said = health["reason"].as_str().unwrap();
+    let said = health["reasons"][0]["message"].as_str().unwrap();
     assert!(said.contains(reason) && said.contains("restart Tidegate"), "{said}");
 }
 
@@ -73,7 +73,10 @@ async fn a_folder_that_was_replaced_is_noticed_and_its_return_too() {
     assert_eq!(send(&pipeline, "2").await.0, 202);
     assert_eq!(pipeline.health().await.0, 200);
     pipeline.stop();
-    assert_eq!(site.stored().archived().len(), 2);
+    let archived = site.stored().archived();
+    let ids: Vec<_> = archived.keys().map(|(_, id)| id.as_str()).collect();
+    // The first request noticed the fault only before its answer, a 503. Its event may be on the stream.
+    assert!(ids == ["1", "2"] || ids == ["1", "2", "lost"], "{ids:?}");
 }
 
 /// Before, the new stream numbered its records from one again, and the shard was blocked by the objects of the old one.

@@ -11,6 +11,7 @@
 //! | `credentials` | keys and signatures, and what no one can do with another's |
 //! | `otlp` | log records of OpenTelemetry that are sent again |
 //! | `data_folder` | a data folder that is gone, replaced, full, or not of one piece |
+//! | `health` | every state in which `/health` is not ok |
 //! | `flood` | many requests at once, of several tenants |
 //! | `configuration` | configurations that cannot work, refused by every function |
 //! | `connections` | connections of strangers, and the memory of many bodies at once |
@@ -52,6 +53,7 @@ mod flood;
 mod foreign;
 mod function_url;
 mod happy_path;
+mod health;
 mod ids;
 mod large;
 mod otlp;

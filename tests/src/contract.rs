@@ -18,7 +18,7 @@ use shared::mapping::{Rules, STARTING_POSITION};
 use shared::metric::{Metric, NAMESPACE};
 use shared::permission::{On, Permission};
 use shared::telemetry::CHECK;
-use shared::{environment, limits, partition};
+use shared::{environment, health, limits, partition};
 
 /// Where the contract is stored.
 pub fn file() -> PathBuf {
@@ -85,6 +85,7 @@ fn contract() -> Value {
             "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
         },
         "mapping": mapping(&Rules::default()),
+        "alarms": alarms(),
         "prefixes": { "archive": key::ARCHIVE, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
         "tables": {
             "events": { "prefix": "events/", "columns": columns(ArchiveLine::COLUMNS) },
@@ -158,6 +159,18 @@ fn mapping(rules: &Rules) -> Value {
         "bisectOnError": rules.bisect_on_error,
         "reportFailures": rules.report_batch_item_failures,
         "failurePrefix": key::FAILURE_DESTINATION,
+    })
+}
+
+/// The numbers that `GET /health` goes by, too.
+fn alarms() -> Value {
+    json!({
+        "freshnessSeconds": health::FRESHNESS.as_secs(),
+        "lagSeconds": health::LAG.as_secs(),
+        "stuckMinutes": health::STUCK.as_secs() / 60,
+        "slowPercent": health::SLOW_PERCENT,
+        "slowMarginSeconds": health::SLOW_MARGIN.as_secs(),
+        "backlogSeconds": health::BACKLOG.as_secs(),
     })
 }
 

@@ -25,7 +25,7 @@ export interface ConsumerProps extends ConsumerConfig {
   readonly dispatch?: Dispatch;
 }
 
-const { mapping } = CONTRACT;
+const { mapping, alarms } = CONTRACT;
 
 /** The consumer function and the event source mapping that feeds it. */
 export class Consumer extends Construct {
@@ -41,7 +41,7 @@ export class Consumer extends Construct {
     const { consumerTimeout, simulatedWork } = props.settings;
     this.timeout = consumerTimeout;
     this.freshness = FRESHNESS.plus(simulatedWork);
-    const lag = Duration.minutes(1).plus(simulatedWork);
+    const lag = Duration.seconds(alarms.lagSeconds).plus(simulatedWork);
     this.rust = new RustFunction(this, 'Consumer', {
       ...props.platform,
       name: 'consumer',
@@ -99,7 +99,10 @@ export class Consumer extends Construct {
         metric: this.rust.metricDuration(Stats.MAXIMUM).with(MINUTE),
         // A fifth before the end, at most 30 s: the longest simulated work leaves a minute of a long time-out, and most
         // batches are stored in a few seconds of it.
-        above: Math.max(0.8 * this.timeout.toMilliseconds(), this.timeout.toMilliseconds() - 30_000),
+        above: Math.max(
+          (alarms.slowPercent * this.timeout.toMilliseconds()) / 100,
+          this.timeout.toMilliseconds() - Duration.seconds(alarms.slowMarginSeconds).toMilliseconds(),
+        ),
         meaning: 'An invocation of the consumer comes close to its time-out.',
       }),
       alarm(this, {

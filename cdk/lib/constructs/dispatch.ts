@@ -24,10 +24,10 @@ export interface DispatchProps {
   readonly archive: ArchiveBucket;
 }
 
-const { dispatch } = CONTRACT;
+const { dispatch, alarms } = CONTRACT;
 
 /** A quarter of an hour in which events waited and the target took none. */
-const QUARTER_OF_AN_HOUR = { bad: 15, of: 15 };
+const QUARTER_OF_AN_HOUR = { bad: alarms.stuckMinutes, of: alarms.stuckMinutes };
 
 /** A message that crashes the dispatcher is received again after the visibility time-out of six minutes. */
 const TWICE = { bad: 2, of: 15 };
@@ -93,7 +93,7 @@ export class Dispatch extends Construct {
       alarm(this, {
         name: 'dispatch-backlog',
         metric: this.queue.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, ...MINUTE }),
-        above: Math.ceil(ratePerSecond * Duration.hours(1).toSeconds()),
+        above: Math.ceil(ratePerSecond * alarms.backlogSeconds),
         meaning: 'More events wait for the target of dispatch than its rate allows in an hour.',
       }),
       alarm(this, {

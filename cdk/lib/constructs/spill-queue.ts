@@ -17,14 +17,14 @@ export interface SpillQueueProps {
   readonly stream: EventStream;
 }
 
-const { spill } = CONTRACT;
+const { spill, alarms } = CONTRACT;
 
 /**
  * A quarter of an hour without a minute in which the queue was empty. The age of the oldest message would not do: SQS leaves
  * out messages that were received three times, and those are the stuck ones
  * (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html).
  */
-const QUARTER_OF_AN_HOUR = { bad: 15, of: 15 };
+const QUARTER_OF_AN_HOUR = { bad: alarms.stuckMinutes, of: alarms.stuckMinutes };
 
 /**
  * A message that crashes the drain is received again after the visibility time-out of three minutes: never twice within three

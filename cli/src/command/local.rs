@@ -1,5 +1,7 @@
 //! `tidegate local`: starts the pipeline, prints what to try, and drains it on Ctrl-C or SIGTERM.
 
+mod health;
+
 use std::net::SocketAddr;
 use std::num::ParseIntError;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use local::pipeline::{DELIVERY, DISPATCH_VISIBILITY, Fault, Options, Pipeline, S
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
 use shared::config::{self, AuthMode, Config};
+use shared::health::MINUTE;
 use shared::telemetry::{LogFormat, init_logs, warn_of_unknown_variables};
 
 use crate::options::ConfigOption;
@@ -60,6 +63,9 @@ pub(crate) struct LocalOptions {
     /// Milliseconds for which a received message of the dispatch queue stays hidden [deployed: 360000]
     #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
     dispatch_visibility_ms: Option<Duration>,
+    /// Milliseconds of a minute, for the thresholds of `/health` [deployed: 60000]
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    minute_ms: Option<Duration>,
 }
 
 /// Runs the pipeline until a signal stops it. A second signal stops it at once.
@@ -97,6 +103,7 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
                 ..DELIVERY
             },
             accept_clock: options.accept_clock,
+            minute: options.minute_ms.unwrap_or(MINUTE),
             dispatch_visibility: options.dispatch_visibility_ms.unwrap_or(DISPATCH_VISIBILITY),
         },
         Prometheus::install()?,
@@ -105,7 +112,16 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
     .await?;
     print(welcome(&pipeline, &data, mode, &longest_text, dispatch.as_deref()))?;
 
-    stop.received().await;
+    // No one may read our output any more. The run goes on.
+    let print_health = |line| drop(print(line));
+    let health = async {
+        health::print_changes(pipeline.health(), print_health).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = stop.received() => {}
+        () = health => {}
+    }
     print(stopping(pipeline.records_in_progress(), longest_work, pipeline.longest_drain()))?;
     tokio::select! {
         stopped = pipeline.drain() => report(stopped, &data),

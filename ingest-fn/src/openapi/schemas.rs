@@ -1,8 +1,9 @@
 //! The schemas of what is sent and answered. `tests/http/openapi.rs` holds them against real answers: an answer with a member
 //! that is not here, or without one that is required here, fails it.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::format::item::{DELIVERED, FAILED};
+use shared::health::{Concern, Gauge};
 use shared::limits::EVENT_ID_BYTES;
 
 use crate::rejection::{Call, ProblemKind};
@@ -57,13 +58,39 @@ pub(super) fn all(ids: &[String]) -> Value {
             "events": { "type": "array", "items": reference("schemas/Event") },
             "next_cursor": { "type": ["string", "null"] },
         })),
-        "Health": object(&["status", "version", "config"], &json!({
-            "status": { "enum": ["ok", "failing"] },
+        "Health": object(&["status", "version", "config", "covers", "reasons", "gauges"], &json!({
+            "status": { "enum": ["ok", "degraded", "failing"] },
             "version": text(),
             "config": { "type": "string", "pattern": "^[0-9a-f]{12}$" },
-            "reason": { "type": "string", "description": "If it is failing: what is wrong, and what to do." },
+            "covers": {
+                "enum": ["ingest", "pipeline"],
+                "description": "What is looked at: this process alone, or all of the pipeline.",
+            },
+            "reasons": { "type": "array", "items": reference("schemas/HealthReason") },
+            "gauges": gauges(),
+        })),
+        "HealthReason": object(&["code", "message", "runbook"], &json!({
+            "code": { "enum": Concern::ALL.iter().map(|concern| concern.name()).collect::<Vec<_>>() },
+            "message": { "type": "string", "description": "What is wrong, for people." },
+            "value": { "type": "number", "description": "What was measured: a count, or seconds." },
+            "limit": { "type": "number", "description": "The most that is well." },
+            "runbook": { "type": "string", "description": "The page that says what to do." },
         })),
     })
+}
+
+/// Times are in seconds. A process answers those that it sees.
+fn gauges() -> Value {
+    let gauge = |gauge: &Gauge| {
+        let schema = json!({ "type": "number", "minimum": 0, "description": gauge.meaning() });
+        (gauge.name().to_owned(), schema)
+    };
+    let mut properties: Map<_, _> = Gauge::ALL.iter().map(gauge).collect();
+    properties.insert(
+        "oldest_record_shard".to_owned(),
+        json!({ "type": "string", "description": "The shard of `oldest_record_age_seconds`." }),
+    );
+    json!({ "type": "object", "properties": properties })
 }
 
 /// What the client sends. Members that are not named here are stored as they are.

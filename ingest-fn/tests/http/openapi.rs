@@ -85,6 +85,7 @@ fn conforms(document: &Value, schema: &Value, value: &Value) -> Result<(), Strin
         "array" => value.is_array(),
         "string" => value.is_string(),
         "integer" => value.is_u64(),
+        "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "null" => value.is_null(),
         other => panic!("the type {other} is not known here"),
@@ -190,7 +191,10 @@ async fn every_member_that_the_document_names_is_in_some_answer() {
     see("Event", &server.send(get("/events/1")).await.json);
     see("Page", &server.send(get("/events")).await.json);
     let failing = Server::failing(Faults { storage_gone_after: Some(0), ..Faults::default() });
-    see("Health", &failing.send(get("/health")).await.json);
+    see("Health", &failing.health().await.json);
+    let spilling = Server::failing(Faults { throttled: Some("acme"), ..Faults::default() });
+    spilling.send(post(&[JSON, ACME], "{}")).await;
+    see("HealthReason", &spilling.health().await.json["reasons"][0]);
 
     let document = document(&server).await;
     let mut schemas = document["components"]["schemas"].clone();

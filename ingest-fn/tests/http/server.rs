@@ -208,6 +208,10 @@ impl Server {
         answer
     }
 
+    pub(crate) async fn health(&self) -> Answer {
+        self.send(Request::get("/health").body(Body::empty()).unwrap()).await
+    }
+
     /// The OpenAPI document. Some tests start thousands of servers of one configuration, so it is kept.
     async fn document(&self) -> Arc<Value> {
         static DOCUMENTS: Mutex<BTreeMap<String, Arc<Value>>> = Mutex::new(BTreeMap::new());

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use http::Request;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::server::{ACME, Answer, Faults, JSON, Server, TEXT, post};
@@ -90,8 +89,42 @@ async fn a_storage_that_is_gone_before_or_during_a_request_refuses_it() {
 #[tokio::test]
 async fn health_says_what_is_wrong_with_the_storage_and_what_to_do() {
     let server = Server::failing(Faults { storage_gone_after: Some(0), ..Faults::default() });
-    let answer = server.send(Request::get("/health").body(Body::empty()).unwrap()).await;
+    let answer = server.health().await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json["status"], "failing");
-    assert_eq!(answer.json["reason"], "the folder is gone: put it back");
+    let expected = json!([{
+        "code": "storage_failing",
+        "message": "the folder is gone: put it back",
+        "runbook": "docs/runbooks/storage-failing.md",
+    }]);
+    assert_eq!(answer.json["reasons"], expected);
+}
+
+/// A platform ends processes that answer 503 here, and none of them can help the stream.
+#[tokio::test]
+async fn services_that_fail_make_the_process_degraded_until_a_minute_passes_without_failures() {
+    let spilling = Faults { throttled: Some("acme"), ..Faults::default() };
+    for (faults, code, gauge) in [
+        (spilling, "spilling", "events_spilled_lately"),
+        (Faults { queue_refuses: true, ..spilling }, "ingest_unavailable", "events_refused_lately"),
+    ] {
+        let server = Server::failing(faults);
+        assert_eq!(server.health().await.json["status"], "ok");
+        server.send(post(&[JSON, ACME], "{}")).await;
+        server.advance(Duration::from_secs(40));
+        server.send(post(&[JSON, ACME], "[{},{}]")).await;
+        let answer = server.health().await;
+        assert_eq!((answer.status.as_u16(), &answer.json["status"]), (200, &json!("degraded")));
+        assert_eq!((&answer.json["covers"], &answer.json["gauges"][gauge]), (&json!("ingest"), &json!(3)));
+        let [reason] = &answer.json["reasons"].as_array().unwrap()[..] else { panic!("{answer:?}") };
+        assert_eq!(
+            (&reason["code"], &reason["value"], &reason["limit"]),
+            (&json!(code), &json!(3), &json!(0))
+        );
+        server.advance(Duration::from_secs(59));
+        assert_eq!(server.health().await.json["status"], "degraded");
+        server.advance(Duration::from_secs(1));
+        let answer = server.health().await;
+        assert_eq!((&answer.json["status"], &answer.json["gauges"][gauge]), (&json!("ok"), &json!(0)));
+    }
 }

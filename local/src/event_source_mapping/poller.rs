@@ -10,7 +10,7 @@ use shared::time::Timestamp;
 use tokio::sync::watch;
 
 use super::payload::{self, Envelope};
-use super::ports::{Checkpoints, Invoker, ReadLimit, ShardTail, StreamReader};
+use super::ports::{Checkpoints, InvokeFailure, Invoker, ReadLimit, ShardTail, StreamReader};
 use super::retry::until_it_works;
 use super::shard::{Invoked, NextTry, Shard, ShardStep, ends};
 use super::{EventSourceMapping, discard};
@@ -62,8 +62,9 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> Poller<R, C, I
                     let payload = payload::event(records).into();
                     let ends = ends(records).map(|record| record.sequence_number.clone());
                     let result = self.mapping.invoker.invoke(payload).await;
+                    let function_error = matches!(result, Err(InvokeFailure::Function { .. }));
                     let invoked = self.shard.invoked(result, self.mapping.clock.now());
-                    self.count(&invoked, &ends);
+                    self.count(&invoked, &ends, function_error);
                 }
                 ShardStep::Discard(discarded) => {
                     let records = discarded.records.len() as u64;
@@ -71,8 +72,10 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> Poller<R, C, I
                     discard::save(destination, settings, &self.shard_id, discarded, now).await;
                     self.mapping.progress.send_modify(|progress| {
                         progress.discarded += records;
+                        progress.failed_batches += 1;
                         progress.pending -= records;
                     });
+                    self.mapping.attempts.progressed(&self.shard_id);
                     self.shard.saved(self.mapping.clock.now());
                 }
                 ShardStep::Finished => return (self.shard_id, self.shard.tail()),
@@ -126,8 +129,9 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> Poller<R, C, I
     }
 
     /// Counts what an invocation did, and logs its failure.
-    fn count(&self, invoked: &Invoked, [first, last]: &[String; 2]) {
+    fn count(&self, invoked: &Invoked, [first, last]: &[String; 2], function_error: bool) {
         if invoked.processed > 0 {
+            self.mapping.attempts.progressed(&self.shard_id);
             self.mapping.progress.send_modify(|progress| {
                 progress.batches += 1;
                 progress.records += invoked.processed as u64;
@@ -136,6 +140,7 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> Poller<R, C, I
         }
         let Some((reason, next_try)) = &invoked.failure else { return };
         let shard = &self.shard_id;
+        self.mapping.attempts.failed(shard, function_error);
         match next_try {
             NextTry::Split => {
                 tracing::warn!(shard.id = %shard, batch.first = %first, batch.last = %last, error = %reason,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::ports::{InvokeFailure, Invoker, RetainedRecord};
 use super::settings::{Rules, Settings};
-use super::{Drained, EventSourceMapping, Running};
+use super::{Drained, EventSourceMapping, Failing, Running};
 use crate::runtime_api::{self, FunctionHost};
 use fakes::{FakeResponse, Fakes};
 use shared::backoff::Backoff;
@@ -149,6 +149,29 @@ async fn a_failing_shard_does_not_block_another() {
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!((fakes.checkpoint(A), fakes.checkpoint(B)), (None, Some(3)));
     assert_eq!(running.progress().pending, 1);
+
+    let Failing { shard, failures, function_error } = running.view().failing().unwrap();
+    assert_eq!((shard.as_str(), function_error), (A, true));
+    assert!(failures > 5, "{failures}");
+    fakes.respond(|_| Ok(Bytes::new()));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((running.view().failing(), running.progress().failed_batches), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_counts_batches_that_failed_for_good_and_sees_a_mapping_that_stopped() {
+    let fakes = Fakes::default();
+    fakes.shard(A, &[]);
+    fakes.put(A, 1..=3);
+    fakes.respond(|batch| if batch.contains(&2) { poison() } else { Ok(Bytes::new()) });
+    let running = run(&fakes, settings());
+    let view = running.view();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!((view.failing(), view.progress().failed_batches, view.is_running()), (None, 1, true));
+    fakes.respond(|_| panic!("a defect"));
+    fakes.put(A, [4]);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(!view.is_running());
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::activity::Activity;
 use super::environment::ExecutionEnvironment;
 use super::process::Process;
 use super::specification::{FunctionSpec, PAYLOAD_LIMIT};
@@ -25,6 +26,7 @@ struct Host {
     idle: Mutex<Vec<ExecutionEnvironment>>,
     /// All processes that may be alive.
     processes: Mutex<Vec<Weak<Process>>>,
+    activity: Activity,
 }
 
 impl FunctionHost {
@@ -35,12 +37,23 @@ impl FunctionHost {
             spec,
             idle: Mutex::default(),
             processes: Mutex::default(),
+            activity: Activity::default(),
         }))
     }
 
     /// The process ids of the environments that are alive. Tests kill them.
     pub fn environments(&self) -> Vec<u32> {
         self.0.processes().iter().map(|process| process.pid).collect()
+    }
+
+    /// How long the longest of the invocations in flight has run.
+    pub fn longest_invocation(&self) -> Option<Duration> {
+        self.0.activity.longest()
+    }
+
+    /// How many environments did not start, crashed or ran out of time.
+    pub fn environments_lost(&self) -> u64 {
+        self.0.activity.lost()
     }
 
     /// Takes no more invocations, waits for those in flight, asks the environments to end, and kills what is left after
@@ -78,10 +91,13 @@ impl Invoker for FunctionHost {
             return Err(InvokeFailure::function("RequestEntityTooLarge", message));
         }
         let _slot = host.slots.acquire().await.map_err(|_closed| host.shutting_down())?;
-        let environment = host.environment().await?;
+        let _in_flight = host.activity.begin();
+        let environment = host.environment().await.inspect_err(|_not_started| host.activity.lose())?;
         let outcome = environment.invoke(payload, &host.spec).await;
         if environment.is_alive() {
             lock(&host.idle).push(environment);
+        } else {
+            host.activity.lose();
         }
         outcome
     }
@@ -95,6 +111,7 @@ impl Host {
             if environment.is_ready().await {
                 return Ok(environment);
             }
+            self.activity.lose();
         }
         let started = ExecutionEnvironment::start(&self.spec, |process| self.register(process)).await;
         started.map_err(|error| if self.slots.is_closed() { self.shutting_down() } else { error })

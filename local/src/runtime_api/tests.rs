@@ -195,7 +195,14 @@ async fn a_process_that_ends_between_invocations_fails_no_invocation() {
 async fn an_invocation_that_takes_too_long_is_killed() {
     let function = FunctionHost::start(FunctionSpec { timeout: Duration::from_millis(250), ..spec() });
     let timed_out = InvokeFailure::function("Sandbox.Timedout", "Task timed out after 0.25 seconds");
-    assert_eq!(call(&function, json!({"do": "hang"})).await, Err(timed_out));
+    assert_eq!((function.longest_invocation(), function.environments_lost()), (None, 0));
+    let (watched, hangs) = (function.clone(), json!({"do": "hang"}));
+    let (outcome, ()) = tokio::join!(
+        call(&function, hangs),
+        until("a long invocation", async || watched.longest_invocation() > Some(Duration::from_millis(50)))
+    );
+    assert_eq!(outcome, Err(timed_out));
+    assert_eq!((function.longest_invocation(), function.environments_lost()), (None, 1));
     assert_eq!(function.environments(), [] as [u32; 0]);
 }
 
@@ -227,7 +234,9 @@ async fn requests_and_responses_up_to_the_limit_pass_and_larger_responses_fail()
 
 #[tokio::test]
 async fn a_function_that_cannot_start_fails_its_invocation() {
-    let error = call(&FunctionHost::start(role("fail_to_initialize")), json!({})).await.unwrap_err();
+    let function = FunctionHost::start(role("fail_to_initialize"));
+    let error = call(&function, json!({})).await.unwrap_err();
+    assert_eq!(function.environments_lost(), 1);
     assert!(error.to_string().starts_with("Runtime.InitError: "), "{error}");
     assert!(error.to_string().contains("exit status: 3"), "{error}");
 
