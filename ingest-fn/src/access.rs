@@ -110,9 +110,9 @@ impl Access {
         self.quotas.received(sender, bytes)
     }
 
-    /// Charges what decompression added.
-    pub(crate) fn charge_inflated(&self, sender: &Sender, bytes: usize) {
-        self.quotas.inflated(sender, bytes);
+    /// Charges what decompression added, or what small events count more than their bytes.
+    pub(crate) fn charge_found(&self, sender: &Sender, bytes: usize) {
+        self.quotas.found(sender, bytes);
     }
 
     /// The gateway's secret is checked, and the credential is found.

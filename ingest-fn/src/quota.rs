@@ -128,9 +128,9 @@ impl Quotas {
         }
     }
 
-    /// Charges what decompression added to a body. The work is done, so it is never refused: what exceeds the quota is
+    /// Charges what is found when a body is worked on: what decompression added to it, what its events count at least. The work is done, so it is never refused: what exceeds the quota is
     /// owed, and the tenant's next bodies are refused, before they are decompressed, until it is paid.
-    pub(crate) fn inflated(&self, sender: &Sender, bytes: usize) {
+    pub(crate) fn found(&self, sender: &Sender, bytes: usize) {
         let tenant = self.tenant(sender);
         if let Some(limiter) = self.of(sender, tenant).and_then(|limiters| limiters.bytes.as_ref()) {
             limiter.owe(tenant, bytes);
@@ -365,7 +365,7 @@ mod tests {
         let mut taken = 0;
         for _ in 0..6_000 {
             if quotas.received(&acme, 10_000).is_ok() {
-                quotas.inflated(&acme, body - 10_000);
+                quotas.found(&acme, body - 10_000);
                 taken += body;
             }
             time.advance(Duration::from_millis(10));
@@ -382,7 +382,7 @@ mod tests {
             quotas.received(&acme, 1_000_000).unwrap();
         }
         for _ in 0..3 {
-            quotas.inflated(&acme, 9_000_000);
+            quotas.found(&acme, 9_000_000);
         }
         quotas.received(&beta, 1_000_000).unwrap();
         let mut waited = 0;
@@ -402,7 +402,7 @@ mod tests {
         for index in 0..3 * CLEANING {
             let tenant = sender("free", &format!("tenant-{index}"));
             quotas.request(&tenant).unwrap();
-            quotas.inflated(&tenant, 20_000_000);
+            quotas.found(&tenant, 20_000_000);
             time.advance(Duration::from_secs(1));
         }
         let known: usize = quotas.limiters().map(|limiter| limiter.owed().len()).sum();

@@ -16,6 +16,7 @@ use http::request::Parts;
 use http::{Method, Uri};
 use shared::config::Config;
 use shared::id::{EventId, Ids, InvalidEventId};
+use shared::limits::EVENT_QUOTA_BYTES;
 use shared::metric::Metric;
 use shared::objects::ObjectStore;
 use shared::time::Clock;
@@ -166,9 +167,9 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let received = self.bodies.receive(raw.headers, body).await?;
         let sender = self.access.after_body(caller, raw, &received.bytes).await?;
         self.access.charge_received(&sender, received.bytes.len())?;
-        let charge = |added| self.access.charge_inflated(&sender, added);
+        let charge = |added| self.access.charge_found(&sender, added);
         let inflated = self.bodies.inflate(received, admitted.coding, charge).await?;
-        let charge = |added| self.access.charge_inflated(&sender, added);
+        let charge = |added| self.access.charge_found(&sender, added);
         let ContentType { media_type, charset } = admitted.content_type;
         let decoded = match media_type {
             MediaType::Bytes => inflated,
@@ -176,7 +177,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         };
         let Arrived { bytes, held } = decoded;
         let body_bytes = bytes.len();
-        let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
+        let (config, ids, charged) = (Arc::clone(&self.config), self.ids.clone(), sender.clone());
         // The two stages that only compute, together: a large body moves to another thread once.
         let cut_and_check = move || {
             let events = cut(&sender, &admitted, &bytes, &config, &ids)?;
@@ -187,6 +188,8 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             Protocol::Otlp => body_bytes.saturating_mul(otlp::WORK),
         };
         let checked = self.bodies.work(work, cut_and_check).await?;
+        let accepted = checked.events.iter().flatten().count();
+        self.access.charge_found(&charged, (accepted * EVENT_QUOTA_BYTES).saturating_sub(body_bytes));
         let claims_until = Instant::now() + self.config.publish.claim_check();
         let stored = claim_check::store(checked, &self.objects, claims_until).await;
         let outcomes = self.publish_or_spill(stored, claims_until).await;
