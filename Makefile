@@ -21,7 +21,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench chaos simulate model fuzz samples
+.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench chaos simulate model fuzz amplification samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,11 @@ simulate: ## the whole pipeline in virtual time, by seeds: `make simulate SEEDS=
 
 model: ## the commit protocol, explored further down than the tests do, minutes
 	cargo test --release --locked --package consumer-fn model -- --include-ignored --nocapture
+
+amplification: ## search for inputs that make us store more than the bounds of docs/limits.md, and measure memory and work, minutes
+	TIDEGATE_FUZZ_STEPS=400 TIDEGATE_FUZZ_STARTS=10 TIDEGATE_FUZZ_BYTES=65536 \
+		cargo test --locked --package fuzz --test amplification -- --nocapture
+	cargo test --locked --package fuzz --test memory -- --include-ignored --nocapture --test-threads 1
 
 # libFuzzer, by flags that a stable toolchain has: coverage of edges and of what is compared. Any input that breaks a
 # property of the crate `fuzz` ends the run, and is saved in FUZZ/found. SECONDS is for each target.

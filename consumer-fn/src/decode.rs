@@ -18,27 +18,28 @@ use shared::origin::Origin;
 const LINE_BYTES: usize = 1024;
 
 /// Reads one record after another, until their lines have `limits.batch_bytes` in all: only this bounds what many small
-/// compressed records inflate to. The first record is always read.
+/// compressed records inflate to, also those that cannot be read. The first record is always read.
 pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
     let mut prefix =
         Prefix { records: 0, last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
     let mut bytes = 0;
     for (index, record) in batch.records().iter().enumerate() {
         let start = BatchPosition { record: index, position: 0 };
-        let unpacked = match record::unpack(&record.data, &config.ids.members) {
-            Ok(unpacked) => unpacked,
+        let (unpacked, record_bytes) = record::unpack_sized(&record.data, &config.ids.members);
+        bytes += record_bytes + unpacked.as_ref().map_or(1, Vec::len) * LINE_BYTES;
+        if index > 0 && bytes > config.limits.batch_bytes {
+            break;
+        }
+        let entries = match unpacked {
+            Ok(entries) => entries,
             Err(reason) => {
                 prefix.quarantined.push(Quarantined::undecodable(start, &reason, record.data.clone()));
                 prefix.last_positions.push(0);
                 continue;
             }
         };
-        bytes += unpacked.bytes + unpacked.entries.len() * LINE_BYTES;
-        if index > 0 && bytes > config.limits.batch_bytes {
-            break;
-        }
-        prefix.last_positions.push(line_position(unpacked.entries.len().saturating_sub(1)));
-        for (line, entry) in unpacked.entries.into_iter().enumerate() {
+        prefix.last_positions.push(line_position(entries.len().saturating_sub(1)));
+        for (line, entry) in entries.into_iter().enumerate() {
             let position = BatchPosition { position: line_position(line), ..start };
             match entry {
                 Ok(content) => {

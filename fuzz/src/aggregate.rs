@@ -77,7 +77,7 @@ fn damage_is_noticed(data: &Bytes) {
 }
 
 /// Encodes an aggregate in which user records share no keys.
-fn encode(records: &[UserRecord]) -> Bytes {
+pub(crate) fn encode(records: &[UserRecord]) -> Bytes {
     let mut message = Vec::new();
     for record in records {
         bytes_field(1, record.partition_key.as_bytes(), &mut message);

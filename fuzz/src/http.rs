@@ -167,7 +167,7 @@ pub(crate) fn send(input: &Input, ports: Ports) -> (u16, HeaderMap, Bytes) {
 }
 
 /// Ids that count up.
-fn counting_ids() -> Ids {
+pub(crate) fn counting_ids() -> Ids {
     let next = AtomicU64::new(1);
     Ids::new(move || Uuid::from_u128(u128::from(next.fetch_add(1, Ordering::Relaxed))))
 }

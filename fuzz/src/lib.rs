@@ -8,12 +8,15 @@
 //! | [`otlp`] | log records of OpenTelemetry, in either encoding, with the ports that fail | the same, at `/v1/logs` |
 //! | [`configuration`] | TOML, and environment variables | `shared::config`, and the consumer built from it |
 //!
+//! [`amplification`] is no such function: it searches by itself for inputs that make us store too much.
+//!
 //! `make test` checks them with [`seeds`] and mutations of these, which are the same every time. `make fuzz` searches
 //! by coverage for a given time. See `docs/fuzzing.md`.
 
 #![expect(clippy::unwrap_used, reason = "a property that cannot unwrap has failed")]
 
 pub mod aggregate;
+pub mod amplification;
 pub mod configuration;
 pub mod http;
 mod members;

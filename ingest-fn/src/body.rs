@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use self::arriving::{ArrivingBodies, ArrivingBody};
 use self::buffer::Buffer;
 use crate::media::Coding;
-use crate::offload::{is_inline, offload};
+use crate::offload::{INLINE_BYTES, is_inline, offload};
 use crate::rejection::Rejection;
 
 /// How long a request waits for memory before it is refused.
@@ -106,6 +106,7 @@ impl Bodies {
         &self,
         received: Arrived,
         coding: Coding,
+        turn: &mut Turn,
         charge: impl FnOnce(usize),
     ) -> Result<Arrived, Rejection> {
         let Arrived { bytes, mut held } = received;
@@ -115,13 +116,35 @@ impl Bodies {
             Coding::Identity => bytes,
             coding => {
                 self.grow(&mut held, bytes.len() + most).await?;
-                let (came, about) = (bytes.len(), coding.about(bytes.len()));
-                let inflated = offload(about, move || decode::inflate(&bytes, coding, cap)).await;
+                let came = bytes.len();
+                let inflated = self.inflated(bytes, coding, cap, turn).await;
                 charge(inflated.as_ref().map_or(cap.of(came), Bytes::len).saturating_sub(came));
                 inflated?
             }
         };
         Ok(Arrived { bytes, held })
+    }
+
+    /// A small body is inflated at once. If it turns out to be a large one, it is inflated again as such: a few kilobytes can be
+    /// ten megabytes, and nothing else would run meanwhile.
+    async fn inflated(
+        &self,
+        bytes: Bytes,
+        coding: Coding,
+        cap: Cap,
+        turn: &mut Turn,
+    ) -> Result<Bytes, Rejection> {
+        let about = coding.about(bytes.len());
+        if is_inline(about) {
+            let small = Cap { bytes: cap.bytes.min(INLINE_BYTES), ..cap };
+            match decode::inflate(&bytes, coding, small) {
+                Err(Rejection::BodyTooLarge { .. }) if small != cap => {}
+                inflated => return inflated,
+            }
+        }
+        let about = about.max(INLINE_BYTES + 1);
+        self.wait_for_turn(turn, about).await;
+        offload(about, move || decode::inflate(&bytes, coding, cap)).await
     }
 
     /// The body without a byte order mark, as UTF-8 if the mark or `charset` name another encoding. `charge` gets the number of
@@ -315,11 +338,29 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let whole = read(&bodies, vec![b'x'; 20_000]).await.unwrap();
         assert_eq!(strangers.iter().filter(|stranger| stranger.is_finished()).count(), 1);
-        let inflated = bodies.inflate(whole, Coding::Gzip, |_| {}).await.unwrap_err();
+        let inflated = bodies.inflate(whole, Coding::Gzip, &mut Turn::default(), |_| {}).await.unwrap_err();
         assert_eq!(inflated.code(), "body_corrupt", "there was memory to try it");
         for stranger in strangers {
             assert_eq!(stranger.await.unwrap().unwrap_err().code(), "overloaded");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_body_that_becomes_large_waits_for_a_core_and_others_do_not() {
+        let bodies = Bodies::new(&Limits::default());
+        let cores = u32::try_from(bodies.cores.available_permits()).unwrap();
+        let busy = Arc::clone(&bodies.cores).acquire_many_owned(cores).await.unwrap();
+        let inflate = async |bytes: usize| {
+            let body = shared::gzip::compress(&vec![b'x'; bytes], shared::gzip::Level::new(9).unwrap());
+            assert!(body.len() < 16_000);
+            let arrived = read(&bodies, body).await.unwrap();
+            let inflated = bodies.inflate(arrived, Coding::Gzip, |added| assert!(added < bytes));
+            tokio::time::timeout(Duration::from_secs(1), inflated).await.map(|done| done.unwrap().bytes.len())
+        };
+        assert_eq!(inflate(INLINE_BYTES).await.ok(), Some(INLINE_BYTES));
+        assert!(inflate(10_000_000).await.is_err());
+        drop(busy);
+        assert_eq!(inflate(10_000_000).await.ok(), Some(10_000_000));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Large bodies are inflated and parsed on blocking threads, so that they do not delay other requests.
 
 /// Up to this size the work takes about a millisecond, and a thread change costs more than it saves.
-const INLINE_BYTES: usize = 128 * 1024;
+pub(crate) const INLINE_BYTES: usize = 128 * 1024;
 
 pub(crate) fn is_inline(bytes: usize) -> bool {
     bytes <= INLINE_BYTES

@@ -168,8 +168,8 @@ impl Quotas {
         let mut costs: HashMap<&TenantId, usize> = HashMap::new();
         let mut all = 0;
         for (tenant, bytes) in events {
-            *costs.entry(tenant).or_default() += bytes.max(limits::EVENT_CHARGE_BYTES);
-            all += limits::EVENT_CHARGE_BYTES;
+            *costs.entry(tenant).or_default() += bytes.max(limits::EVENT_QUOTA_BYTES);
+            all += limits::EVENT_QUOTA_BYTES;
         }
         if self.of(sender, self.tenant(sender)).is_some() {
             self.added(sender, all.saturating_sub(body_bytes));

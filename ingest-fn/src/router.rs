@@ -205,7 +205,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             .await;
         self.access.charge_received(&sender, received.bytes.len().saturating_sub(charged))?;
         let charge = |added| self.access.charge_added(&sender, added);
-        let inflated = self.bodies.inflate(received, admitted.coding, charge).await?;
+        let inflated = self.bodies.inflate(received, admitted.coding, &mut turn, charge).await?;
         let charge = |added| self.access.charge_added(&sender, added);
         let ContentType { media_type, charset } = admitted.content_type;
         let decoded = match media_type {

@@ -19,10 +19,6 @@ pub const TENANT_BYTES_PER_SECOND: u32 = 2_000_000;
 /// And at once, after a pause: two of the largest bodies.
 pub const TENANT_BYTES_BURST: u32 = 2 * BODY_BYTES as u32;
 
-/// An event counts as at least so many bytes of a quota, however small it is: its item and its archive line have facts,
-/// too. Kinesis and DynamoDB count in units of this size, too.
-pub const EVENT_CHARGE_BYTES: usize = 1024;
-
 /// The largest Kinesis record: data and partition key together, 1 MiB by default (Kinesis quotas).
 pub const RECORD_BYTES: usize = 1024 * 1024;
 
@@ -158,3 +154,62 @@ pub const REPLACEMENT_BYTES: usize = 64;
 /// The most JSON that `transform.enrich` adds to an event, or `dispatch.constants` to a call. Constants go into every item,
 /// together with the client's fields.
 pub const CONSTANTS_BYTES: usize = 10_000;
+/// A bound on what one request, or one record of a foreign producer, makes us store: so many bytes for each of its events, and so
+/// many for each byte of its body after decompression. A search looks for inputs that pass it (`fuzz/src/amplification.rs`);
+/// docs/limits.md has the worst that it found. The numbers hold with the default configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub each_event: usize,
+    pub each_byte: usize,
+}
+
+impl Bound {
+    pub const fn of(self, events: usize, bytes: usize) -> usize {
+        self.each_event * events + self.each_byte * bytes
+    }
+
+    /// The same for log records of OpenTelemetry: with the copies of resource and scope, six bytes for one that JSON escapes in
+    /// fields, and twice seven in a text that a body is flattened to.
+    pub const fn with_copies(self) -> Self {
+        Self {
+            each_event: self.each_event + OTLP_COPY_BYTES,
+            each_byte: self.each_byte + OTLP_COPY_RATIO + 6 + 2 * 7,
+        }
+    }
+}
+
+/// Event lines in records. An event has 256 bytes of id, as many of trace, 64 of tenant and again as partition key, names, and a
+/// flattened text of 1,024 bytes. A body is in its line once; where the text is flattened twice. What
+/// JSON escapes is longer, but compressed.
+pub const ON_STREAM: Bound = Bound { each_event: 3 * 1024, each_byte: 3 };
+
+/// The same records in base64, which adds a third. Only while the stream refuses.
+pub const IN_SPILL_QUEUE: Bound = Bound { each_event: 4 * 1024, each_byte: 4 };
+
+/// The same lines, each compressed by itself, under keys of up to 900 bytes. Their heads are on the stream.
+pub const IN_CLAIM_CHECKS: Bound = Bound { each_event: 1024, each_byte: 3 };
+
+/// Items are not compressed: the text before and after the transform, and the fields, up to 360,000 bytes an event. `[REDACTED]`
+/// has ten bytes for an address of six. The id is percent-encoded in the key, three bytes for one.
+pub const IN_ITEMS: Bound = Bound { each_event: 4_608, each_byte: 4 };
+
+/// Archive lines, compressed.
+pub const IN_ARCHIVE: Bound = Bound { each_event: 3 * 1024, each_byte: 3 };
+
+/// A row for each object, and in it a range for each tenant.
+pub const IN_MANIFEST: Bound = Bound { each_event: 1024, each_byte: 0 };
+
+/// An event that is quarantined has no item and no archive line. Its line is there in base64, not compressed: six bytes for one that
+/// JSON escapes, and a third more.
+pub const IN_QUARANTINE: Bound = Bound { each_event: 8 * 1024, each_byte: 8 };
+
+/// In sum, since no event is in all of them, and the longest of everything is not in one.
+pub const IN_ALL_STORES: Bound = Bound { each_event: 8 * 1024, each_byte: 16 };
+
+/// Where quotas count bytes, a request counts at least this for each event: an event is stored with facts of its own, however small
+/// it is. So all stores together have at most 24 times what a tenant is charged ([`IN_ALL_STORES`]: eight for events, 16 for bytes).
+pub const EVENT_QUOTA_BYTES: usize = 1024;
+
+/// The most memory that ingest allocates for a body while it works on it, for each byte, and so does the consumer. The worst are
+/// characters of which JSON makes six bytes: the line, its growth, its copy in a record, room for the compressed form.
+pub const MEMORY_RATIO: usize = 24;

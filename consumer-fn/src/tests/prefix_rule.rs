@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::stores::{Fault, WrittenLines};
 use super::{Pipeline, admitted, batch, checked_in, index, pack, record, unfinished};
 use crate::deadline::Deadline;
+use shared::gzip;
 use shared::noise::noise;
 
 /// Ten records of one event each, `e0` to `e9`.
@@ -199,6 +200,18 @@ async fn the_batch_ends_where_its_lines_inflate_to_too_much() {
     assert_eq!(pipeline.invoke(&ten_records()).await, 4);
     pipeline.config.limits.batch_bytes = 1;
     assert_eq!(pipeline.invoke_from(4, &ten_records()[4..]).await - 4, 1, "one record is always taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_records_inflate_to_counts_also_where_they_cannot_be_read() {
+    for (bytes, taken) in [(1_000_000, 4), (20_000_000, 1)] {
+        let mut pipeline = Pipeline::new();
+        pipeline.config.limits.batch_bytes = 4 * (1_000_000 + 1024);
+        let whole = gzip::compress(&vec![b'?'; bytes], gzip::Level::FAST);
+        let without_its_end = whole[..whole.len() - 9].to_vec();
+        let records = [without_its_end.clone(), whole.clone(), without_its_end, whole.clone(), whole];
+        assert_eq!(pipeline.invoke(&records).await, taken, "{bytes}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

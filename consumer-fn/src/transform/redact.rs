@@ -19,7 +19,7 @@ mod phone;
 mod spelling;
 mod stretch;
 
-/// The most passes over a text. Each pass removes digits or an `@`, so few are needed, unless the replacement has new ones.
+/// The most passes over a text. Each pass removes digits or an `@`, so few are needed.
 const MOST_PASSES: usize = 8;
 
 /// The rules, compiled.
@@ -30,19 +30,26 @@ pub(crate) struct Redactor {
     has_cards: bool,
     phones: Option<Phones>,
     replacement: String,
+    passes: usize,
 }
 
 impl Redactor {
     /// Compiles the rules.
     pub(crate) fn new(config: &config::Redact) -> Result<Self, ConfigError> {
         let has = |kind| config.kinds.contains(&kind);
-        Ok(Self {
+        let mut redactor = Self {
             custom: config.compiled()?,
             has_emails: has(RedactKind::Email),
             has_cards: has(RedactKind::Card),
             phones: has(RedactKind::Phone).then(Phones::new),
             replacement: config.replacement.clone(),
-        })
+            passes: MOST_PASSES,
+        };
+        // Each pass would find what the one before wrote: of a replacement with ten addresses, ten million for one.
+        if !redactor.found(&config.replacement).is_empty() {
+            redactor.passes = 1;
+        }
+        Ok(redactor)
     }
 
     /// `text` with every match replaced. Configured patterns are applied first, and once.
@@ -54,13 +61,8 @@ impl Redactor {
         }
         // A replaced match may have hidden its neighbour, so search until nothing is found. A text without a match is done after
         // one search.
-        for _ in 0..MOST_PASSES {
-            let found = match Spelling::of(&text) {
-                None => self.find(&text),
-                Some(spelling) => {
-                    self.find(&spelling.text).iter().map(|range| spelling.in_original(range)).collect()
-                }
-            };
+        for _ in 0..self.passes {
+            let found = self.found(&text);
             if found.is_empty() {
                 break;
             }
@@ -69,7 +71,17 @@ impl Redactor {
         text
     }
 
-    /// What the built-in rules find, in order and without overlap. `text` is in the one spelling.
+    /// What the built-in rules find, in order and without overlap, however it is spelled.
+    fn found(&self, text: &str) -> Vec<Range<usize>> {
+        match Spelling::of(text) {
+            None => self.find(text),
+            Some(spelling) => {
+                self.find(&spelling.text).iter().map(|range| spelling.in_original(range)).collect()
+            }
+        }
+    }
+
+    /// The same. `text` is in the one spelling.
     fn find(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = if self.has_emails { email::find(text) } else { Vec::new() };
         if self.has_cards {
@@ -280,6 +292,13 @@ mod tests {
         assert_eq!(redactor.redact("EMP-12 größe 555-0199"), "*** *** ***");
         let error = Redactor::new(&config(&["fine", "(open"])).unwrap_err().to_string();
         assert!(error.starts_with("configuration: `transform.redact.patterns[1]` is `(open`"), "{error}");
+    }
+
+    #[test]
+    fn a_replacement_in_which_a_rule_finds_something_replaces_once() {
+        let config = config::Redact { replacement: "a@b.co ".repeat(10), ..config::Redact::default() };
+        let redacted = Redactor::new(&config).unwrap().redact("x@y.org and z@y.org").into_owned();
+        assert_eq!(redacted, format!("{0} and {0}", config.replacement));
     }
 
     proptest! {

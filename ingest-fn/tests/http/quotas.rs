@@ -70,6 +70,24 @@ async fn what_decompression_adds_is_charged_and_paid_before_the_next_body_is_dec
     assert_eq!(server.send(post(&[TEXT, ACME, GZIP], "not compressed")).await.shown(), "400 body_corrupt");
 }
 
+#[tokio::test(start_paused = true)]
+async fn small_events_are_charged_for_what_each_is_stored_with() {
+    let quota = Quota { bytes_per_second: Some(1_000_000), ..Quota::default() };
+    let server = Server::with(Faults::default(), limited(quota));
+    let many = |events| format!("[{}]", vec!["{}"; events].join(","));
+    assert_eq!(server.send(post(&[JSON, ACME], many(10_000))).await.status, 202);
+    assert_eq!(
+        server.send(post(&[JSON, ACME], many(10_000))).await.status,
+        202,
+        "there was room for what came"
+    );
+    let answer = server.send(post(&[JSON, ACME], "{}")).await;
+    assert_eq!(
+        (answer.shown().as_str(), answer.headers["retry-after"].as_str()),
+        ("429 quota_exceeded", "10")
+    );
+}
+
 /// The server drops the router's future then, while a blocking thread decompresses.
 #[tokio::test]
 async fn a_client_that_disconnects_while_its_body_is_decompressed_is_charged() {

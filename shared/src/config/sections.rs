@@ -124,7 +124,7 @@ sections! {
         requests_per_second: Option<u32> = None,
         /// Requests at once, after a pause. As many as in a second, if it is not set.
         requests_burst: Option<u32> = None,
-        /// Of bodies, after decompression; of an event at least [`limits::EVENT_CHARGE_BYTES`].
+        /// Of bodies, after decompression; of an event at least [`limits::EVENT_QUOTA_BYTES`].
         bytes_per_second: Option<u32> = None,
         /// Bytes at once, after a pause. As many as in a second and at least the largest body, if it is not set.
         bytes_burst: Option<u32> = None,

@@ -129,29 +129,39 @@ pub struct UnpackedRecord {
 /// `id_members` name the events of foreign producers.
 pub fn unpack(data: &[u8], id_members: &[String]) -> Result<UnpackedRecord, Undecodable> {
     let mut record = UnpackedRecord::default();
-    if !kpl::is_aggregate(data) {
-        record.read(data, id_members)?;
-        return Ok(record);
-    }
-    for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
-        // The library does not nest. A reader that followed nested aggregates could be made to recurse.
-        let is_nested = kpl::is_aggregate(&user_record.data);
-        let read = if is_nested {
-            Err(Undecodable::NestedAggregate)
-        } else {
-            record.read(&user_record.data, id_members)
-        };
-        match read {
-            Ok(()) => {}
-            Err(whole @ Undecodable::TooManyLines) => return Err(whole),
-            Err(reason) => record.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
-        }
-    }
-    record.refuse_if_all_bad(0)?;
-    Ok(record)
+    record.unpack(data, id_members).map(|()| record)
+}
+
+/// The same, and the size in memory, which a record that cannot be read has, too: it may have been inflated to the last byte
+/// before that was found.
+pub fn unpack_sized(data: &[u8], id_members: &[String]) -> (Result<Vec<Entry>, Undecodable>, usize) {
+    let mut record = UnpackedRecord::default();
+    let unpacked = record.unpack(data, id_members);
+    (unpacked.map(|()| record.entries), record.bytes)
 }
 
 impl UnpackedRecord {
+    fn unpack(&mut self, data: &[u8], id_members: &[String]) -> Result<(), Undecodable> {
+        if !kpl::is_aggregate(data) {
+            return self.read(data, id_members);
+        }
+        for user_record in kpl::user_records(&Bytes::copy_from_slice(data), RECORD_EVENTS)? {
+            // The library does not nest. A reader that followed nested aggregates could be made to recurse.
+            let is_nested = kpl::is_aggregate(&user_record.data);
+            let read = if is_nested {
+                Err(Undecodable::NestedAggregate)
+            } else {
+                self.read(&user_record.data, id_members)
+            };
+            match read {
+                Ok(()) => {}
+                Err(whole @ Undecodable::TooManyLines) => return Err(whole),
+                Err(reason) => self.push(Err(BadLine { reason, bytes: user_record.data.to_vec() }))?,
+            }
+        }
+        self.refuse_if_all_bad(0)
+    }
+
     fn read(&mut self, data: &[u8], id_members: &[String]) -> Result<(), Undecodable> {
         let inflated = if data.starts_with(&gzip::MAGIC) {
             Some(self.inflate(data, gzip::inflate))
