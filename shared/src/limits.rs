@@ -17,7 +17,7 @@ pub const LAMBDA_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 pub const TENANT_BYTES_PER_SECOND: u32 = 2_000_000;
 
 /// And at once, after a pause: two of the largest bodies.
-pub const TENANT_BYTES_BURST: u32 = 2 * BODY_BYTES as u32;
+pub const TENANT_BYTES_BURST: u32 = 20_971_520;
 
 /// The largest Kinesis record: data and partition key together, 1 MiB by default (Kinesis quotas).
 pub const RECORD_BYTES: usize = 1024 * 1024;

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::path::Path;
@@ -120,8 +120,8 @@ impl Seen {
 
 pub async fn run(program: &Path, only: &str) {
     println!(
-        "{:<40} {:>11} {:>11} {:>11} {:>11} {:>3} {}",
-        "the bad client sends", "answer p50", "p99", "durable p50", "p99", "", "answers to the bad client"
+        "{:<40} {:>11} {:>11} {:>11} {:>11}     answers to the bad client",
+        "the bad client sends", "answer p50", "p99", "durable p50", "p99"
     );
     let quiet = beside(program, None).await.0;
     quiet.print("nothing", "");
@@ -207,12 +207,12 @@ async fn good(pipeline: &Arc<LocalRun>) -> Vec<TimedAnswer> {
 /// Waits until every event is in an object. Returns the times from accepted to durable.
 async fn durable(site: &Site, accepted: &BTreeMap<String, SystemTime>) -> Vec<Duration> {
     let end = Instant::now() + PATIENCE;
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let mut durable = BTreeMap::new();
     loop {
         for (key, bytes) in site.stored().objects("events") {
             let path = site.data().join("s3/tidegate-local").join(&key);
-            if seen.insert(key, ()).is_some() {
+            if !seen.insert(key) {
                 continue;
             }
             let written = std::fs::metadata(path).unwrap().modified().unwrap();

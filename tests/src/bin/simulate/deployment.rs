@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use consumer_fn::items::Existing;
 use operate::deployment::{
-    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, NamedItem, QueueName,
+    Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, NamedItem, NotedRow, QueueName,
     QueuedMessage, ShardRead, ShardTail, Start,
 };
-use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::time::Clock;
 
@@ -115,7 +114,7 @@ impl Deployment for SimDeployment {
         self.read(Store::Mapping, "load a checkpoint", load).await
     }
 
-    async fn manifest(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<ManifestRow>> {
+    async fn manifest_rows(&self, shard: &str, part: ManifestPart<'_>) -> anyhow::Result<Vec<NotedRow>> {
         let name = shard.to_owned();
         let rows = move |state: &mut State| {
             let rows = state.data.manifest.get(&name).cloned().unwrap_or_default();
@@ -134,7 +133,7 @@ impl Deployment for SimDeployment {
             }
         }
         rows.truncate(PAGE);
-        Ok(rows)
+        Ok(rows.into_iter().map(Ok).collect())
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>> {
@@ -180,7 +179,7 @@ impl Deployment for SimDeployment {
                 })
                 .collect();
             let next = (items.len() == PAGE).then(|| (from + PAGE).to_string());
-            ItemPage { items, next }
+            ItemPage { items, unreadable: Vec::new(), next }
         };
         self.read(Store::Items, "list items", list).await
     }

@@ -81,7 +81,7 @@ async fn redrive_once(
 
 /// Nothing was damaged, so the audit must not say so, whatever is in progress.
 async fn audit_once(world: &World, deployment: &SimDeployment, config: &Config) -> anyhow::Result<()> {
-    let report = audit(deployment, config, None, None, &silent).await?;
+    let report = audit(deployment, config, None, None, false, &silent).await?;
     // What was dropped is missing until it is redriven from the stream.
     let is_dropped = world.coverage().contains_key(DROPPED);
     if !report.is_balanced() && !is_dropped {
@@ -125,5 +125,5 @@ pub(crate) async fn last_redrive(site: &Site, world: &World, selection: Selectio
 pub(crate) async fn last_audit(site: &Site, world: &World) -> anyhow::Result<AuditReport> {
     let deployment = SimDeployment::new(world);
     let (from, to) = (Timestamp::default(), Timestamp::from_unix_ms(i64::MAX));
-    audit(&deployment, &site.config(), Some(from), Some(to), &silent).await
+    audit(&deployment, &site.config(), Some(from), Some(to), false, &silent).await
 }

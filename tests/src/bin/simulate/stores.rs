@@ -41,7 +41,7 @@ impl From<CallFailure> for ObjectFailure {
 
 impl From<CallFailure> for LedgerFailure {
     fn from(failure: CallFailure) -> Self {
-        Self(failure.to_string())
+        Self::NoAnswer(failure.to_string())
     }
 }
 
