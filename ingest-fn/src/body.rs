@@ -354,7 +354,8 @@ mod tests {
             let body = shared::gzip::compress(&vec![b'x'; bytes], shared::gzip::Level::new(9).unwrap());
             assert!(body.len() < 16_000);
             let arrived = read(&bodies, body).await.unwrap();
-            let inflated = bodies.inflate(arrived, Coding::Gzip, |added| assert!(added < bytes));
+            let mut turn = Turn::default();
+            let inflated = bodies.inflate(arrived, Coding::Gzip, &mut turn, |added| assert!(added < bytes));
             tokio::time::timeout(Duration::from_secs(1), inflated).await.map(|done| done.unwrap().bytes.len())
         };
         assert_eq!(inflate(INLINE_BYTES).await.ok(), Some(INLINE_BYTES));
