@@ -119,9 +119,7 @@ async fn found(
         Ok(report) => report,
         Err(error) => {
             let error = format!("{error:#}");
-            // A row of the items that cannot be read is not named.
-            let is_item = damaged.thing.what == "item";
-            if !is_item && !damaged.names.iter().any(|name| error.contains(name.trim_matches('"'))) {
+            if !damaged.names.iter().any(|name| error.contains(name.trim_matches('"'))) {
                 wrong.push(format!(
                     "{}, {}: {} is not named: {error}",
                     damaged.thing, damaged.damage, damaged.what

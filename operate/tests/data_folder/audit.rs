@@ -94,7 +94,7 @@ async fn a_manifest_row_that_cannot_be_read_is_named_by_its_key() {
         database.execute(&format!("UPDATE manifest SET {column} = {value}"), []).unwrap();
         check(&findings(folder.path()).await, &["object/001-5/0000000000", column]);
         database.execute("UPDATE manifest SET sk = 'object/?'", []).unwrap();
-        check(&findings(folder.path()).await, &["object/?", column]);
+        check(&findings(folder.path()).await, &["object/?"]);
         database.execute("DELETE FROM manifest", []).unwrap();
     }
 }
