@@ -100,13 +100,15 @@ impl Bodies {
         Ok(Arrived { bytes: bytes?, held })
     }
 
-    /// Inflates a body that is compressed. It needs, from where it is whole, what the largest body needs. `charge` gets the
+    /// Inflates a body that is compressed. `check` is asked when it is the turn of one that becomes large: meanwhile others may have
+    /// used up the quota. It needs, from where it is whole, what the largest body needs. `charge` gets the
     /// number of bytes that it added; of a body that cannot be inflated, the most that it can have added.
     pub(crate) async fn inflate(
         &self,
         received: Arrived,
         coding: Coding,
         turn: &mut Turn,
+        check: impl FnOnce() -> Result<(), Rejection>,
         charge: impl FnOnce(usize),
     ) -> Result<Arrived, Rejection> {
         let Arrived { bytes, mut held } = received;
@@ -117,8 +119,14 @@ impl Bodies {
             coding => {
                 self.grow(&mut held, bytes.len() + most).await?;
                 let came = bytes.len();
-                let inflated = self.inflated(bytes, coding, cap, turn).await;
-                charge(inflated.as_ref().map_or(cap.of(came), Bytes::len).saturating_sub(came));
+                let inflated = self.inflated(bytes, coding, cap, turn, check).await;
+                let became = match &inflated {
+                    Ok(inflated) => inflated.len(),
+                    // No work was done on it.
+                    Err(Rejection::QuotaExceeded { .. }) => came,
+                    Err(_) => cap.of(came),
+                };
+                charge(became.saturating_sub(came));
                 inflated?
             }
         };
@@ -133,6 +141,7 @@ impl Bodies {
         coding: Coding,
         cap: Cap,
         turn: &mut Turn,
+        check: impl FnOnce() -> Result<(), Rejection>,
     ) -> Result<Bytes, Rejection> {
         let about = coding.about(bytes.len());
         if is_inline(about) {
@@ -144,6 +153,7 @@ impl Bodies {
         }
         let about = about.max(INLINE_BYTES + 1);
         self.wait_for_turn(turn, about).await;
+        check()?;
         offload(about, move || decode::inflate(&bytes, coding, cap)).await
     }
 
@@ -338,7 +348,8 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let whole = read(&bodies, vec![b'x'; 20_000]).await.unwrap();
         assert_eq!(strangers.iter().filter(|stranger| stranger.is_finished()).count(), 1);
-        let inflated = bodies.inflate(whole, Coding::Gzip, &mut Turn::default(), |_| {}).await.unwrap_err();
+        let inflated =
+            bodies.inflate(whole, Coding::Gzip, &mut Turn::default(), || Ok(()), |_| {}).await.unwrap_err();
         assert_eq!(inflated.code(), "body_corrupt", "there was memory to try it");
         for stranger in strangers {
             assert_eq!(stranger.await.unwrap().unwrap_err().code(), "overloaded");
@@ -355,7 +366,8 @@ mod tests {
             assert!(body.len() < 16_000);
             let arrived = read(&bodies, body).await.unwrap();
             let mut turn = Turn::default();
-            let inflated = bodies.inflate(arrived, Coding::Gzip, &mut turn, |added| assert!(added < bytes));
+            let inflated =
+                bodies.inflate(arrived, Coding::Gzip, &mut turn, || Ok(()), |added| assert!(added < bytes));
             tokio::time::timeout(Duration::from_secs(1), inflated).await.map(|done| done.unwrap().bytes.len())
         };
         assert_eq!(inflate(INLINE_BYTES).await.ok(), Some(INLINE_BYTES));

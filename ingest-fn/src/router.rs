@@ -204,8 +204,9 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             .wait_for_turn(&mut turn, protocol.work(admitted.coding.about(received.bytes.len())))
             .await;
         self.access.charge_received(&sender, received.bytes.len().saturating_sub(charged))?;
+        let check = || self.access.charge_received(&sender, 0);
         let charge = |added| self.access.charge_added(&sender, added);
-        let inflated = self.bodies.inflate(received, admitted.coding, &mut turn, charge).await?;
+        let inflated = self.bodies.inflate(received, admitted.coding, &mut turn, check, charge).await?;
         let charge = |added| self.access.charge_added(&sender, added);
         let ContentType { media_type, charset } = admitted.content_type;
         let decoded = match media_type {

@@ -100,7 +100,7 @@ async fn objects_without_their_database_are_refused_at_the_start_and_a_reset_hel
 /// Before, the parts of the large bodies stayed, and took the room of the small events.
 #[tokio::test]
 async fn a_body_that_does_not_fit_on_the_disk_leaves_nothing_and_small_events_pass() {
-    let site = crate::site();
+    let site = crate::site().configuration("[quotas]\ndefault = {}\n");
     let pipeline = site.start_with_small_files(3_000);
     for seed in 0..3 {
         let request = pipeline.post("/ingest").header("Content-Type", "text/plain");

@@ -36,7 +36,7 @@ fn log_text(bytes: usize) -> String {
 /// Prints the table of `docs/decisions/0007-large-bodies.md`: `cargo test -p tests --test pipeline s3_writes -- --nocapture`.
 #[tokio::test]
 async fn an_event_that_fits_a_record_is_written_to_s3_once_with_its_batch() {
-    let site = crate::site();
+    let site = crate::site().configuration("[quotas]\ndefault = {}\n");
     let pipeline = site.start();
     let mut seen = site.stored().objects("").len();
     println!("| text | size | record fits | objects written |\n|---|---|---|---|");

@@ -138,12 +138,15 @@ async fn requests_that_name_no_tenant_share_a_quota() {
 async fn a_client_that_floods_uses_up_the_default_quota_and_no_other_tenant_sees_it() {
     let server = Server::new();
     let tiny = |tenant: &str| format!("{{\"tenant_id\":\"{tenant}\"}}\n").repeat(10_000);
-    let mut shown = Vec::new();
-    for _ in 0..5 {
-        shown.push(server.send(post(&[NDJSON], tiny("bad"))).await.shown());
-    }
+    let mut accepted = 0;
+    let refused = loop {
+        match server.send(post(&[NDJSON], tiny("bad"))).await.shown() {
+            shown if shown == "202" => accepted += 1,
+            refused => break refused,
+        }
+    };
     // Two are a burst, the third one is owed.
-    assert_eq!(shown, ["202", "202", "202", "429 quota_exceeded", "429 quota_exceeded"]);
+    assert_eq!((accepted, refused.as_str()), (3, "429 quota_exceeded"));
     assert_eq!(server.send(post(&[NDJSON], tiny("good"))).await.shown(), "202");
     let mixed = "{\"tenant_id\":\"bad\"}\n{\"tenant_id\":\"good\"}";
     let answer = server.send(post(&[NDJSON], mixed)).await;
@@ -160,8 +163,8 @@ async fn a_body_that_announces_more_than_the_quota_is_refused_before_it_is_read(
     let server = Server::new();
     let large = || Body::from(vec![b'x'; 10_000_000]);
     let length = ("content-length", "10000000");
-    for expected in ["202", "202"] {
-        assert_eq!(server.send(post(&[TEXT, ACME, length], large())).await.shown(), expected);
+    for _ in 0..2 {
+        assert_eq!(server.send(post(&[TEXT, ACME, length], large())).await.shown(), "202");
     }
     let silent = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
     let request = post(&[TEXT, ACME, length, ("expect", "100-continue")], silent);
