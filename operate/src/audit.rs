@@ -64,7 +64,6 @@ pub async fn audit(
         bail!("nothing was received yet from {} on: it is not before {}", span.from, span.to);
     }
     let (facts, mut balance) = gather::gather(deployment, config, span, now, progress).await?;
-    balance.findings.extend(needed::claims(deployment, config, span).await?);
     if deep {
         let stream_from = facts.stream_from;
         balance.findings.extend(deep::compare(deployment, config, span, stream_from, progress).await?);

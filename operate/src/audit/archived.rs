@@ -11,7 +11,8 @@ use shared::objects::{FoundObject, ObjectStore};
 use super::balance::AuditFinding;
 use super::facts::Fact;
 use super::gather::FactReader;
-use super::{needed, objects};
+use super::needed::Needed;
+use super::objects;
 use crate::archive::{self, RowsBackwards, gone, key_start};
 use crate::deployment::Deployment;
 
@@ -94,10 +95,8 @@ impl<D: Deployment> FactReader<'_, D> {
         let mut fetched = futures::stream::iter(fetched).buffered(FETCHES);
         while let Some(next) = fetched.next().await {
             let (key, row, is_listed, found) = next?;
-            if let Some((found, _)) = &found {
-                self.facts.faults.extend(needed::texts(deployment, &found.bytes).await?);
-            }
             self.object(&key, row.as_ref(), is_listed, found)?;
+            self.find_needed().await?;
             done.0 += 1;
             // More objects may have been written since they were listed.
             (self.progress)("archive objects", done.0, Some(done.1.max(done.0)));
@@ -125,14 +124,17 @@ impl<D: Deployment> FactReader<'_, D> {
         });
         let end = row.map(|row| row.end.clone()).or(found.covers_end);
         let (noted, span) = (row.zip(ranges.as_deref()), self.facts.span);
-        let (mut added, mut has_lines) = (Ok(()), false);
-        let faults = objects::read(key, &found.bytes, noted, end.as_ref(), &self.config.items, |line| {
-            if span.has(line.event.received_at) && added.is_ok() {
-                has_lines = true;
-                added = self.add(Fact::Archived(line));
-            }
-        });
+        let (mut added, mut has_lines, mut needed) = (Ok(()), false, Vec::new());
+        let faults =
+            objects::read(key, &found.bytes, noted, end.as_ref(), &self.config.items, |line, head| {
+                needed.extend(head.and_then(Needed::by_line));
+                if span.has(line.event.received_at) && added.is_ok() {
+                    has_lines = true;
+                    added = self.add(Fact::Archived(line));
+                }
+            });
         added?;
+        self.needed.extend(needed);
         self.facts.faults.extend(faults);
         if row.is_none() && has_lines && self.is_committed(key) {
             let detail = "the ledger has committed beyond it, and the manifest does not have it";

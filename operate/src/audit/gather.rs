@@ -8,16 +8,16 @@ use std::time::Duration;
 use consumer_fn::ledger::{LedgerFailure, Progress};
 use consumer_fn::{Ledger, StreamLine};
 use shared::config::Config;
-use shared::format::event_line;
+use shared::format::event_line::Event;
 use shared::format::spill_message::SpillMessage;
 use shared::id::{EventId, TenantId};
-use shared::origin::{ShardPosition, is_sequence_number};
+use shared::origin::{Origin, ShardPosition, is_sequence_number};
 use shared::time::Timestamp;
 
 use super::account::account;
 use super::balance::{AuditFinding, Balance, FindingKind};
 use super::facts::{AuditFacts, Fact, KnownEvent, KnownItem, KnownLine, ShardFacts};
-use super::needed;
+use super::needed::Needed;
 use super::partitions::{Groups, Partitions};
 use crate::OnProgress;
 use crate::archive::{SKEW, Span, earlier};
@@ -60,6 +60,8 @@ pub(super) struct FactReader<'a, D> {
     pub(super) intents: BTreeSet<String>,
     /// The last position on each shard that a store names.
     named: BTreeMap<Arc<str>, ShardPosition>,
+    /// What the facts need that is stored apart, until it was looked for.
+    pub(super) needed: Vec<Needed>,
     pub(super) progress: OnProgress<'a>,
 }
 
@@ -77,6 +79,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             partitions: None,
             intents: BTreeSet::new(),
             named: BTreeMap::new(),
+            needed: Vec::new(),
             progress,
         }
     }
@@ -123,6 +126,21 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                 partitions.add(&fact)?;
                 self.name(&fact);
             }
+        }
+        Ok(())
+    }
+
+    /// Notes the claim check of an event that was not archived. `what` describes it.
+    pub(super) fn need(&mut self, event: &Event, origin: Option<&Origin>, what: &'static str) {
+        if self.partitions.is_some() && self.facts.span.has(event.facts.received_at) {
+            self.needed.extend(Needed::by_event(event, origin, what, self.config));
+        }
+    }
+
+    /// Looks for what was noted.
+    pub(super) async fn find_needed(&mut self) -> anyhow::Result<()> {
+        for needed in std::mem::take(&mut self.needed) {
+            self.facts.faults.extend(needed.find(self.deployment).await?);
         }
         Ok(())
     }
@@ -215,10 +233,11 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                 let lines = SpillMessage::read(&message.body).unwrap_or_default();
                 let mut bad = usize::from(lines.is_empty());
                 for line in &lines {
-                    let Ok(event) = serde_json::from_slice::<event_line::Event>(&line.line) else {
+                    let Ok(event) = serde_json::from_slice::<Event>(&line.line) else {
                         bad += 1;
                         continue;
                     };
+                    self.need(&event, None, "the claim check of a spilled event");
                     let event = of_event(&event);
                     if self.facts.span.has(event.received_at) {
                         self.add(match queue {
@@ -234,6 +253,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                         "a message of the {of}, sent {sent}, does not hold events: `{id}`"
                     ));
                 }
+                self.find_needed().await?;
             }
         }
         Ok(())
@@ -251,7 +271,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         let from = earlier(self.facts.span.from, SKEW);
         let first = if from > retained { Start::At(from) } else { Start::Oldest };
         let done_end = self.facts.shards.get(shard).and_then(|shard| shard.done_end.clone());
-        let known = self.named.get(shard).cloned().max(done_end);
+        let known = self.named.get(shard).cloned().max(done_end.clone());
         let mut last: Option<String> = None;
         let mut read_from = None;
         loop {
@@ -267,18 +287,13 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             }
             for record in read.records {
                 read_from.get_or_insert_with(|| ShardPosition::new(record.sequence_number.as_str(), 0));
-                let done_end = self.facts.shards.get(shard).and_then(|shard| shard.done_end.as_ref());
-                let gone = needed::by_record(
-                    self.deployment,
-                    self.config,
-                    self.facts.span,
-                    done_end,
-                    &record,
-                    shard,
-                );
-                let gone = gone.await?;
-                self.facts.faults.extend(gone);
                 for line in record.batch(shard).lines(self.config) {
+                    if let Ok(event) = &line.event
+                        && event.claim_check.is_some()
+                        && done_end.as_ref().is_none_or(|end| ShardPosition::from(&line.origin) >= *end)
+                    {
+                        self.need(event, Some(&line.origin), "the claim check of an event that is not done");
+                    }
                     let line = known_line(&line);
                     if self.facts.span.has(line.received_at) {
                         *seen += 1;
@@ -286,6 +301,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
                         self.add(Fact::Arrived(line))?;
                     }
                 }
+                self.find_needed().await?;
             }
             (self.progress)("events on the stream", *seen, None);
             if read.tail != ShardTail::More || is_past {
@@ -328,7 +344,7 @@ pub(super) fn known_line(line: &StreamLine) -> KnownLine {
     }
 }
 
-pub(super) fn of_event(event: &event_line::Event) -> KnownEvent {
+pub(super) fn of_event(event: &Event) -> KnownEvent {
     KnownEvent {
         tenant: event.facts.tenant.clone(),
         id: event.facts.id.clone(),

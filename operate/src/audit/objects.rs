@@ -6,7 +6,7 @@ use anyhow::bail;
 use shared::archive::each_line_of_first;
 use shared::config::Items;
 use shared::digest::sha256;
-use shared::format::archive_line::Identity;
+use shared::format::archive_line::{ArchiveLine, Identity};
 use shared::format::manifest_row::{ManifestRow, TenantRange};
 use shared::origin::{Origin, ShardPosition};
 
@@ -14,7 +14,7 @@ use super::balance::{AuditFinding, FindingKind};
 use super::facts::{ArchivedLine, KnownEvent};
 use crate::archive::key_start;
 
-/// Gives the lines of an object to `take`, one after the other, and compares them with its key and, if it has one, with its
+/// Gives the lines of an object to `take`, one after the other, those that are heads also whole, and compares them with its key and, if it has one, with its
 /// row and the tenants' ranges. `end` is the exclusive end of what it covers, if that is known.
 pub(crate) fn read(
     key: &str,
@@ -22,7 +22,7 @@ pub(crate) fn read(
     noted: Option<(&ManifestRow, &[TenantRange])>,
     end: Option<&ShardPosition>,
     items: &Items,
-    mut take: impl FnMut(ArchivedLine),
+    mut take: impl FnMut(ArchivedLine, Option<ArchiveLine<'static>>),
 ) -> Vec<AuditFinding> {
     let mut faults = Vec::new();
     let start = key_start(key);
@@ -30,12 +30,13 @@ pub(crate) fn read(
         faults.push(AuditFinding::object(key, "its key is not that of an archive object"));
     }
     let object: Arc<str> = key.into();
-    let scanned = scan(bytes, |line| {
+    let scanned = scan(bytes, |line, bytes| {
+        let head = line.is_head().then(|| shared::archive::line(bytes).ok()).flatten();
         let line = of_archive(line, &object, items);
         if start.as_ref().is_some_and(|start| !is_within(&line.origin, start, end)) {
             faults.push(misplaced(&line));
         }
-        take(line);
+        take(line, head);
     });
     let ranges = match scanned {
         Ok(ranges) => ranges,
@@ -80,14 +81,14 @@ fn misplaced(line: &ArchivedLine) -> AuditFinding {
 }
 
 /// Gives each line to `take`. Returns each tenant's range.
-fn scan(bytes: &[u8], mut take: impl FnMut(Identity)) -> anyhow::Result<Vec<TenantRange>> {
+fn scan(bytes: &[u8], mut take: impl FnMut(Identity, &[u8])) -> anyhow::Result<Vec<TenantRange>> {
     let (mut ranges, mut offset) = (Vec::new(), 0);
     while offset < bytes.len() {
         let (mut lines, mut first, mut is_mixed) = (0, None, false);
-        let length = each_line_of_first(&bytes[offset..], |line: Identity, _| {
+        let length = each_line_of_first(&bytes[offset..], |line: Identity, bytes| {
             lines += 1;
             is_mixed |= *first.get_or_insert_with(|| line.tenant.clone()) != line.tenant;
-            take(line);
+            take(line, bytes);
         })?;
         if is_mixed {
             bail!("the member at byte {offset} has lines of several tenants");
@@ -167,7 +168,7 @@ mod tests {
     fn faults(bytes: &[u8], row: &ManifestRow) -> Vec<String> {
         let TenantIndex::Ranges(ranges) = &row.tenants else { panic!("they are in the row") };
         let noted = Some((row, &**ranges));
-        let faults = read(&row.key, bytes, noted, Some(&row.end), &Items::default(), |_| {});
+        let faults = read(&row.key, bytes, noted, Some(&row.end), &Items::default(), |_, _| {});
         faults.iter().map(ToString::to_string).collect()
     }
 
@@ -185,7 +186,7 @@ mod tests {
         check(&bytes, &row, &[]);
         let items = Items { days_to_live: BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]) };
         let mut lines = Vec::new();
-        read(KEY, &bytes, None, None, &items, |line| lines.push(line));
+        read(KEY, &bytes, None, None, &items, |line, _| lines.push(line));
         let line = &lines[2];
         assert_eq!((line.event.tenant.as_str(), line.event.id.as_str()), ("beta", "e4951"));
         assert_eq!(line.origin.to_string(), "shardId-000000000000:4951:0");

@@ -13,6 +13,9 @@ use crate::deployment::Deployment;
 use crate::failed_batch::failed_batch;
 use crate::redrive::{ID_REUSED, new_id};
 
+/// The claim check with which it can be redriven.
+const FAILED: &str = "the claim check of an event that failed";
+
 impl<D: Deployment> FactReader<'_, D> {
     /// Reads quarantine, of objects written at `from` or later.
     pub(super) async fn quarantine(&mut self, from: Timestamp) -> anyhow::Result<()> {
@@ -34,6 +37,10 @@ impl<D: Deployment> FactReader<'_, D> {
         // If the whole record is in quarantine, its first line is what the consumer would have read at that origin.
         let read = read_again(&bytes, &origin, arrival, self.config).into_iter().next();
         let event = read.and_then(|(_, event)| event.ok());
+        // A missing claim check may be why it is there.
+        if let Some(event) = event.as_ref().filter(|_| !reason.starts_with("claim")) {
+            self.need(event, Some(&origin), FAILED);
+        }
         let received_at = event.as_ref().map_or(arrival, |event| event.facts.received_at);
         if !self.facts.span.has(received_at) {
             return Ok(());
@@ -60,7 +67,11 @@ impl<D: Deployment> FactReader<'_, D> {
                 Ok((_, batch)) => batch,
                 Err(why) => return Ok(Some(format!("it cannot be read: {why:#}"))),
             };
-            for line in batch.lines(reader.config).map(|line| known_line(&line)) {
+            for line in batch.lines(reader.config) {
+                if let Ok(event) = &line.event {
+                    reader.need(event, Some(&line.origin), FAILED);
+                }
+                let line = known_line(&line);
                 if reader.facts.span.has(line.received_at) {
                     reader.add(Fact::Failed(line))?;
                 }
@@ -88,7 +99,9 @@ impl<D: Deployment> FactReader<'_, D> {
                 seen += 1;
                 (self.progress)("quarantined and failed objects", seen, None);
                 let Some(bytes) = self.deployment.objects().get(&object.key).await? else { continue };
-                if let Some(detail) = read(self, &bytes)? {
+                let unreadable = read(self, &bytes)?;
+                self.find_needed().await?;
+                if let Some(detail) = unreadable {
                     let finding = AuditFinding::event(FindingKind::Unreadable, None, None, detail);
                     self.facts.faults.push(finding.within(&object.key));
                 }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Column;
@@ -140,9 +141,15 @@ pub struct Identity {
     shard: Arc<str>,
     sequence_number: Arc<str>,
     position: u32,
+    claim_check: Option<IgnoredAny>,
 }
 
 impl Identity {
+    /// Whether the line's text is stored apart.
+    pub fn is_head(&self) -> bool {
+        self.claim_check.is_some()
+    }
+
     pub fn origin(&self) -> Origin {
         let (shard, sequence_number) = (self.shard.clone(), self.sequence_number.clone());
         Origin { shard, sequence_number, position: self.position }
