@@ -165,15 +165,14 @@ impl Quotas {
         body_bytes: usize,
         events: impl Iterator<Item = (&'a TenantId, usize)>,
     ) -> HashMap<TenantId, Exceeded> {
+        if self.of(sender, self.tenant(sender)).is_some() {
+            let least = events.count() * limits::EVENT_QUOTA_BYTES;
+            self.added(sender, least.saturating_sub(body_bytes));
+            return HashMap::new();
+        }
         let mut costs: HashMap<&TenantId, usize> = HashMap::new();
-        let mut all = 0;
         for (tenant, bytes) in events {
             *costs.entry(tenant).or_default() += bytes.max(limits::EVENT_QUOTA_BYTES);
-            all += limits::EVENT_QUOTA_BYTES;
-        }
-        if self.of(sender, self.tenant(sender)).is_some() {
-            self.added(sender, all.saturating_sub(body_bytes));
-            return HashMap::new();
         }
         let charge = |(tenant, cost): (&TenantId, usize)| {
             let limiter = self.tenants.get(tenant).unwrap_or(&self.others).bytes.as_ref()?;
