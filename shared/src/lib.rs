@@ -28,6 +28,8 @@
 //! | [`time`] | timestamps and the clock |
 
 pub mod archive;
+#[cfg(any(test, feature = "fakes"))]
+pub mod at_start;
 pub mod backoff;
 pub mod canonical;
 pub mod client_object;

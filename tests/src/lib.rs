@@ -10,3 +10,4 @@ pub mod samples;
 pub mod site;
 pub mod stored;
 pub mod target;
+pub mod timed;

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use shared::noise::noise;
 
 use crate::site::{LocalRun, Site, answer};
+use crate::timed::{TimedAnswer, at, now};
 
 const CONNECTIONS: usize = 64;
 /// How long each attack is, and the quiet time to compare with.
@@ -175,13 +176,6 @@ async fn beside(program: &Path, attack: Option<Attack>) -> (Seen, String) {
     (Seen { latency, freshness, refused }, statuses.join(", "))
 }
 
-struct TimedAnswer {
-    id: String,
-    status: u16,
-    latency: Duration,
-    accepted_at: SystemTime,
-}
-
 /// Sends the good tenant's requests at its pace, whatever the answers.
 async fn good(pipeline: &Arc<LocalRun>) -> Vec<TimedAnswer> {
     let mut next = tokio::time::interval(EVERY);
@@ -236,14 +230,4 @@ async fn durable(site: &Site, accepted: &BTreeMap<String, SystemTime>) -> Vec<Du
     let late = accepted.iter().filter(|(id, _)| !durable.contains_key(*id));
     let late: Vec<_> = late.map(|(_, at)| now().duration_since(*at).unwrap_or_default()).collect();
     durable.into_values().chain(late).collect()
-}
-
-/// The percentile `percent` of the sorted values.
-fn at(sorted: &[Duration], percent: usize) -> Duration {
-    sorted[(sorted.len() * percent).div_ceil(100).clamp(1, sorted.len()) - 1]
-}
-
-#[expect(clippy::disallowed_methods, reason = "this run is in real time")]
-fn now() -> SystemTime {
-    SystemTime::now()
 }

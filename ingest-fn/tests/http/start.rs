@@ -2,24 +2,14 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use shared::at_start::{WRONG, refuses};
 
 const BINARIES: [&str; 3] =
     [env!("CARGO_BIN_EXE_ingest-fn"), env!("CARGO_BIN_EXE_ingest-server"), env!("CARGO_BIN_EXE_spill-drain")];
 
 fn check(variables: &[(&str, &str)], named: &str) {
-    check_of(&BINARIES, variables, named);
-}
-
-fn check_of(binaries: &[&str], variables: &[(&str, &str)], named: &str) {
-    for binary in binaries {
-        let ended = Command::new(binary).env_clear().envs(variables.iter().copied()).output().unwrap();
-        assert_eq!(ended.status.code(), Some(1), "{binary}");
-        // The whole of what it says: a second line would make it no JSON.
-        let line: Value = serde_json::from_slice(&ended.stderr).unwrap();
-        assert_eq!(line["level"], "ERROR", "{binary}");
-        assert!(line["error"].as_str().unwrap().contains(named), "{binary}: {line}");
-        assert!(line["message"].as_str().unwrap().contains(named), "{binary}: {line}");
+    for binary in BINARIES {
+        refuses(binary, variables, named);
     }
 }
 
@@ -31,11 +21,9 @@ fn a_configuration_that_is_refused_is_one_line_of_json_that_names_the_key() {
 
 #[test]
 fn what_only_another_function_uses_is_found_before_the_first_request() {
-    check(&[("TIDEGATE__TRANSFORM__REDACT__PATTERNS", "[\"(\"]")], "transform.redact.patterns[0]");
-    check(&[("TIDEGATE__TELEMETRY__LOG_LEVEL", "loud")], "telemetry.log_level");
-    check(&[("TIDEGATE__DISPATCH__URL", "https://target:99999/")], "dispatch.url");
-    check(&[("TIDEGATE__READS__ENABLED", "true")], "reads.public");
-    check(&[("TIDEGATE__LIMITS__BATCH_BYTES", "2000000000")], "limits.batch_bytes");
+    for (name, value, named) in WRONG {
+        check(&[(name, value)], named);
+    }
 }
 
 #[test]
@@ -70,7 +58,9 @@ fn without_the_credentials_that_the_configuration_asks_for_ingest_does_not_start
         ("AWS_REGION", "eu-central-1"),
         ("TIDEGATE__AUTH__MODE", "api_key"),
     ];
-    check_of(&[ingest, server], &resources, "TIDEGATE_CREDENTIALS_SECRET");
     let file = ("TIDEGATE__AUTH__CREDENTIALS_FILE", "no/such.json");
-    check_of(&[ingest, server], &[&resources[..], &[file]].concat(), "no/such.json");
+    for binary in [ingest, server] {
+        refuses(binary, &resources, "TIDEGATE_CREDENTIALS_SECRET");
+        refuses(binary, &[&resources[..], &[file]].concat(), "no/such.json");
+    }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use shared::noise::noise;
 use tests::site::{DEADLINE, LocalRun, Site, answer, eventually, signal, within};
 use tests::stored::StoredData;
+use tests::timed::{TimedAnswer, at, now};
 
 /// Time from accepted to durable, for 99 of 100 events.
 const FRESHNESS: Duration = Duration::from_secs(5);
@@ -242,13 +243,6 @@ fn stop(pipeline: std::sync::Arc<LocalRun>) {
     println!("stopped       {}", printed.lines().last().unwrap_or_default());
 }
 
-struct TimedAnswer {
-    id: String,
-    status: u16,
-    latency: Duration,
-    accepted_at: SystemTime,
-}
-
 fn short_text(n: usize) -> String {
     format!("User {n} called 555-0199 and wrote to user{n}@example.com about request {n}")
 }
@@ -349,14 +343,4 @@ async fn rolling(site: &Site) {
     assert!(sizes.len() >= 10 && sizes.iter().all(|size| *size <= 1_000_000), "{sizes:?}");
     assert!(data.archived().values().all(|count| *count == 1), "every event is stored once");
     println!("stopped       {}", pipeline.stop().lines().last().unwrap_or_default());
-}
-
-/// The percentile `percent` of the sorted values.
-fn at(sorted: &[Duration], percent: usize) -> Duration {
-    sorted[(sorted.len() * percent).div_ceil(100).clamp(1, sorted.len()) - 1]
-}
-
-#[expect(clippy::disallowed_methods, reason = "this run is in real time")]
-fn now() -> SystemTime {
-    SystemTime::now()
 }

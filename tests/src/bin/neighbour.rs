@@ -1,4 +1,4 @@
-//! `make neighbour`: one bad client beside a good tenant. With an argument, only the attacks whose names contain it.
+//! `make neighbour`: one bad client beside a good tenant. With an argument, only the attacks with that in their names.
 
 #[tokio::main]
 async fn main() {
