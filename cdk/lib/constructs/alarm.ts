@@ -7,6 +7,7 @@ import {
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import type { Construct } from 'constructs';
+import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 
 /** How many of the last minutes must be bad. */
@@ -20,6 +21,9 @@ const LASTING: Minutes = { bad: 2, of: 3 };
 
 /** For an event that happens once and is not reported again: a second bad minute would never come. */
 export const ONCE: Minutes = { bad: 1, of: 1 };
+
+/** For a queue that makes no progress. */
+export const STUCK: Minutes = { bad: CONTRACT.alarms.stuckMinutes, of: CONTRACT.alarms.stuckMinutes };
 
 export interface AlarmProps {
   /** Its runbook is `docs/runbooks/{name}.md`. */

@@ -7,7 +7,7 @@ import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
 import { MINUTE, tidegateMetric } from '../metrics';
 import type { DispatchSettings } from '../settings';
-import { alarm } from './alarm';
+import { alarm, STUCK } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
 import type { ItemsTable } from './items-table';
 import { queuePair } from './queue-pair';
@@ -25,9 +25,6 @@ export interface DispatchProps {
 }
 
 const { dispatch, alarms } = CONTRACT;
-
-/** A quarter of an hour in which events waited and the target took none. */
-const QUARTER_OF_AN_HOUR = { bad: alarms.stuckMinutes, of: alarms.stuckMinutes };
 
 /** A message that crashes the dispatcher is received again after the visibility time-out of six minutes. */
 const TWICE = { bad: 2, of: 15 };
@@ -87,7 +84,7 @@ export class Dispatch extends Construct {
         name: 'dispatch-stuck',
         metric: this.metricStuck(props.metricMath),
         above: 0,
-        minutes: QUARTER_OF_AN_HOUR,
+        minutes: STUCK,
         meaning: 'Events wait for the target of dispatch, and for a quarter of an hour it took none.',
       }),
       alarm(this, {

@@ -5,7 +5,7 @@ import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
-import { alarm, sum } from './alarm';
+import { alarm, STUCK, sum } from './alarm';
 import type { EventStream } from './event-stream';
 import { queuePair } from './queue-pair';
 import { type Platform, RustFunction } from './rust-function';
@@ -17,14 +17,7 @@ export interface SpillQueueProps {
   readonly stream: EventStream;
 }
 
-const { spill, alarms } = CONTRACT;
-
-/**
- * A quarter of an hour without a minute in which the queue was empty. The age of the oldest message would not do: SQS leaves
- * out messages that were received three times, and those are the stuck ones
- * (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html).
- */
-const QUARTER_OF_AN_HOUR = { bad: alarms.stuckMinutes, of: alarms.stuckMinutes };
+const { spill } = CONTRACT;
 
 /**
  * A message that crashes the drain is received again after the visibility time-out of three minutes: never twice within three
@@ -66,7 +59,10 @@ export class SpillQueue extends Construct {
         name: 'spill-stuck',
         metric: sum(this.metricsWaiting(), props.metricMath),
         above: 0,
-        minutes: QUARTER_OF_AN_HOUR,
+        // A quarter of an hour without a minute in which the queue was empty. The age of the oldest message would not do: SQS leaves
+        // out messages that were received three times, and those are the stuck ones
+        // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html).
+        minutes: STUCK,
         meaning: 'The spill queue has not been empty for a quarter of an hour: spilled events do not reach the stream.',
       }),
       alarm(this, {
