@@ -73,6 +73,18 @@ pub struct Unknown {
 /// The unknown ones of these names. A name that begins like the variable of a key is none of them: if the key does not exist,
 /// reading the configuration fails.
 pub fn unknown(names: impl IntoIterator<Item = OsString>) -> Vec<Unknown> {
+    let names = names.into_iter().map(|name| name.to_string_lossy().into_owned());
+    let is_like_ours = |name: &String| {
+        name.to_uppercase().starts_with("TIDEGATE_")
+            && ![config::PREFIX, OF_TESTS].iter().any(|prefix| name.starts_with(prefix))
+    };
+    let mut unknown: Vec<_> =
+        names.filter(is_like_ours).filter(|name| !ALL.contains(&name.as_str())).collect();
+    if unknown.is_empty() {
+        // As nearly always: every function looks at its start.
+        return Vec::new();
+    }
+    unknown.sort();
     let known: Vec<String> = ALL
         .iter()
         .map(|name| (*name).to_owned())
@@ -82,14 +94,6 @@ pub fn unknown(names: impl IntoIterator<Item = OsString>) -> Vec<Unknown> {
                 .map(|key| config::PREFIX.to_owned() + &key.to_uppercase().replace('.', "__")),
         )
         .collect();
-    let names = names.into_iter().map(|name| name.to_string_lossy().into_owned());
-    let is_like_ours = |name: &String| {
-        name.to_uppercase().starts_with("TIDEGATE_")
-            && ![config::PREFIX, OF_TESTS].iter().any(|prefix| name.starts_with(prefix))
-    };
-    let mut unknown: Vec<_> =
-        names.filter(is_like_ours).filter(|name| !ALL.contains(&name.as_str())).collect();
-    unknown.sort();
     let nearest = |name: &str| config::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
     unknown.into_iter().map(|name| Unknown { nearest: nearest(&name), name }).collect()
 }

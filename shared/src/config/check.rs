@@ -1,12 +1,15 @@
 //! The bounds of the configuration's values. All that a function would refuse or fail on later is refused here, by every
 //! function, also where the function itself does not use the value.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use http::HeaderName;
+use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
+use super::transform::constants_bytes;
 use super::{Auth, Config, ConfigError, Consumer, IdSources, Quota};
 use crate::client_object::is_taken;
 use crate::limits;
@@ -24,6 +27,15 @@ struct Problems(Vec<ConfigError>);
 impl Problems {
     fn refuse(&mut self, key: &str, value: impl Display, allowed: impl Into<String>) {
         self.0.push(ConfigError::value(key, value, allowed));
+    }
+
+    /// Constants go into every item or call.
+    fn constants(&mut self, key: &str, constants: &BTreeMap<String, Value>) {
+        let bytes = constants_bytes(constants);
+        if bytes > limits::CONSTANTS_BYTES {
+            let allowed = format!("at most {} bytes", limits::CONSTANTS_BYTES);
+            self.refuse(key, format_args!("{bytes} bytes of JSON"), allowed);
+        }
     }
 
     fn within<T: Copy + PartialOrd + Display>(&mut self, key: &str, value: T, least: T, most: T) {

@@ -43,7 +43,8 @@ impl Effective {
     fn write(&self, path: &[&str], table: &Table, json: &Json, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let within = |name| [path, &[name]].concat();
         for (name, value) in table.iter().filter(|(_, value)| !value.is_table()) {
-            let (path, origin) = (within(name), self.origin(&within(name)));
+            let path = within(name);
+            let origin = self.origin(&path);
             let shown = value.as_str().and_then(|text| shown(&path.join("."), text));
             let (value, hidden) = match shown {
                 Some(shown) => (Value::String(shown), ", not shown whole"),
@@ -79,7 +80,7 @@ pub(super) fn shown(key: &str, value: &str) -> Option<String> {
     const HIDDEN: &str = "[hidden]";
     if key.starts_with("dispatch.headers.") {
         // With the placeholder, the secret is elsewhere.
-        return (!value.contains("{secret}")).then(|| HIDDEN.to_owned());
+        return (!value.contains(super::Dispatch::SECRET)).then(|| HIDDEN.to_owned());
     }
     if key == "dispatch.url" {
         let (address, query) =

@@ -38,12 +38,13 @@ impl ConfigError {
         Self::Value { key: key.to_owned(), value, allowed: allowed.into() }
     }
 
-    pub(super) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
-        match errors.len() {
-            0 => Ok(()),
-            1 => Err(errors.remove(0)),
-            _ => Err(Self::Several(errors)),
-        }
+    pub(super) fn all(errors: Vec<Self>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self::together(errors)) }
+    }
+
+    /// `errors` has at least one.
+    pub(super) fn together(mut errors: Vec<Self>) -> Self {
+        if errors.len() == 1 { errors.remove(0) } else { Self::Several(errors) }
     }
 }
 

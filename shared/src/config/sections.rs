@@ -107,7 +107,7 @@ sections! {
 
     /// `[quotas]`: the most that one tenant may send, in each process.
     Quotas {
-        /// The quota of each tenant for which the other two have none.
+        /// The quota of a tenant that has none under `tenants`, and none by its tier.
         default: Quota = Quota {
             bytes_per_second: Some(limits::TENANT_BYTES_PER_SECOND),
             bytes_burst: Some(limits::TENANT_BYTES_BURST),

@@ -21,8 +21,7 @@ pub(super) fn shape(given: &Table, overridden: &[(Vec<String>, String)]) -> Resu
         let is_removed = remove(&mut rest, error.path());
         problems.push(misshapen(error, overridden));
         if !is_removed || problems.len() == SHAPES {
-            ConfigError::all(problems)?;
-            unreachable!("one problem was found");
+            return Err(ConfigError::together(problems));
         }
     }
 }

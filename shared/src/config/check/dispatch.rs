@@ -1,9 +1,8 @@
 //! What a target of dispatch can be, checked by the parsers that the dispatcher uses.
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, Uri};
 use rustls_pki_types::ServerName;
 
-use super::super::transform::constants_bytes;
 use super::super::{Dispatch, placeholder};
 use super::{Problems, names};
 use crate::limits;
@@ -22,18 +21,14 @@ impl Dispatch {
                 problems.refuse(&format!("dispatch.variables.{name}"), unknown, placeholder::ALLOWED);
             }
         }
-        let bytes = constants_bytes(&self.constants);
-        if bytes > limits::CONSTANTS_BYTES {
-            let allowed = format!("at most {} bytes", limits::CONSTANTS_BYTES);
-            problems.refuse("dispatch.constants", format_args!("{bytes} bytes of JSON"), allowed);
-        }
+        problems.constants("dispatch.constants", &self.constants);
         for (name, value) in &self.headers {
             if HeaderName::try_from(name).is_err() || names(&OURS, name) {
                 let allowed = format!("names of headers, but not {}", OURS.join(", "));
                 problems.refuse("dispatch.headers", name, allowed);
             }
             let is_printable = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-            if !is_printable || HeaderValue::try_from(value).is_err() {
+            if !is_printable {
                 problems.refuse(&format!("dispatch.headers.{name}"), value, "printable ASCII");
             }
         }
@@ -51,7 +46,7 @@ impl Dispatch {
     }
 }
 
-/// Whether calls can go there: scheme, host and port, and no user, whose password would be in every log.
+/// Whether calls can go there: scheme, host and port. A user is refused: the password would be in every log.
 fn is_url(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else { return false };

@@ -2,7 +2,7 @@
 
 use regex::RegexSetBuilder;
 
-use super::super::transform::{compile, constants_bytes};
+use super::super::transform::compile;
 use super::super::{Consumer, Redact, Transform};
 use super::Problems;
 use crate::limits;
@@ -23,11 +23,7 @@ impl Transform {
             }
         }
         self.redact.check(problems);
-        let bytes = constants_bytes(&self.enrich);
-        if bytes > limits::CONSTANTS_BYTES {
-            let allowed = format!("at most {} bytes", limits::CONSTANTS_BYTES);
-            problems.refuse("transform.enrich", format_args!("{bytes} bytes of JSON"), allowed);
-        }
+        problems.constants("transform.enrich", &self.enrich);
     }
 }
 
@@ -43,8 +39,12 @@ impl Redact {
             );
         }
         // One after another: each is dropped before the next takes its memory.
-        let wrong: Vec<_> =
-            (0..).zip(&self.patterns).filter_map(|(index, pattern)| compile(index, pattern).err()).collect();
+        let wrong: Vec<_> = self
+            .patterns
+            .iter()
+            .enumerate()
+            .filter_map(|(index, pattern)| compile(index, pattern).err())
+            .collect();
         let mut together = RegexSetBuilder::new(&self.patterns);
         together.size_limit(limits::PATTERNS_COMPILED_BYTES);
         if wrong.is_empty() && together.build().is_err() {
