@@ -98,7 +98,7 @@ pub struct UnreadableRow {
     /// Its keys, partition and sort key.
     pub key: String,
     pub why: String,
-    /// Where its object begins, of a manifest row whose sort key says it.
+    /// Where its object begins, if the sort key is that of a row of the manifest.
     pub first: Option<ShardPosition>,
 }
 
@@ -111,13 +111,9 @@ pub fn first(row: &NotedRow) -> Option<&ShardPosition> {
 }
 
 impl UnreadableRow {
-    pub fn of_manifest(partition: &str, sort: &str, why: &dyn std::fmt::Display) -> Self {
+    pub fn new(partition: &str, sort: &str, why: &dyn std::fmt::Display) -> Self {
         let first = key::manifest_position(sort);
         Self { key: format!("{partition} {sort}"), why: why.to_string(), first }
-    }
-
-    pub fn of_item(partition: &str, sort: &str, why: &dyn std::fmt::Display) -> Self {
-        Self { key: format!("{partition} {sort}"), why: why.to_string(), first: None }
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn start(cursor: &str) -> anyhow::Result<Attributes> {
 fn row(attributes: &Attributes) -> NotedRow {
     let [partition, sort] = keys(attributes);
     let read = ManifestRow::read(|name| attribute(attributes, name));
-    read.map_err(|why| UnreadableRow::of_manifest(partition, sort, &why))
+    read.map_err(|why| UnreadableRow::new(partition, sort, &why))
 }
 
 fn keys(attributes: &Attributes) -> [&str; 2] {
@@ -91,7 +91,7 @@ pub(super) fn named(attributes: &Attributes) -> Result<NamedItem, UnreadableRow>
             expires_at: attributes.get(EXPIRES_AT).and_then(|number| number.as_n().ok()?.parse().ok()),
         })
     };
-    read().map_err(|why: &str| UnreadableRow::of_item(partition, sort, &why))
+    read().map_err(|why: &str| UnreadableRow::new(partition, sort, &why))
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ fn named(row: &Row<'_>) -> Result<NamedItem, UnreadableRow> {
         }
         Ok(NamedItem { tenant, id, existing, received_at, expires_at: row.get(8)? })
     };
-    read().map_err(|why: rusqlite::Error| UnreadableRow::of_item(&pk, &sk, &why))
+    read().map_err(|why: rusqlite::Error| UnreadableRow::new(&pk, &sk, &why))
 }
 
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {

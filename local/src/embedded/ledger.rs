@@ -104,7 +104,7 @@ impl EmbeddedLedger {
 fn noted(row: &Row<'_>) -> NotedRow {
     let unreadable = |why: &dyn Display| {
         let [partition, sort] = ["pk", "sk"].map(|name| row.get::<_, String>(name).unwrap_or_default());
-        UnreadableRow::of_manifest(&partition, &sort, why)
+        UnreadableRow::new(&partition, &sort, why)
     };
     ManifestRow::read(|name| attribute(row, name)).map_err(|why| unreadable(&why))
 }

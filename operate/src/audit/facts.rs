@@ -36,7 +36,7 @@ pub(crate) struct AuditFacts {
     pub(crate) archived: Vec<ArchivedLine>,
     /// The lines in quarantine, but for those in `id_reused`. A line may be there several times.
     pub(crate) quarantined: Vec<KnownLine>,
-    /// Lines in quarantine whose ids other events have. They may have been redriven under new ids.
+    /// Lines in quarantine because another event has their id. They may have been redriven under new ids.
     pub(crate) id_reused: Vec<KnownLine>,
     /// The same lines, with the ids that they get then.
     pub(crate) as_new: Vec<KnownLine>,
@@ -124,7 +124,7 @@ pub(crate) enum Fact {
     Archived(ArchivedLine),
     /// Its event is `None` if the consumer could not read it.
     Quarantined(KnownLine),
-    /// A quarantined line whose id another event has.
+    /// A quarantined line: another event has its id.
     IdReused(KnownLine),
     /// The same line, with the id that it gets if it is redriven under a new one.
     AsNew(KnownLine),

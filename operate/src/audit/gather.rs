@@ -169,14 +169,13 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         };
         let checkpoint = self.deployment.checkpoint(shard).await?;
         self.intents.extend(progress.intent.as_ref().map(|intent| intent.key.clone()));
-        let of_ledger = [progress.committed_end, progress.intent.map(|intent| intent.from)];
-        let checkpoint = checkpoint.map(|sequence_number| ShardPosition::new(sequence_number, u32::MAX));
+        let ends = [
+            ("ledger row", progress.committed_end),
+            ("ledger row", progress.intent.map(|intent| intent.from)),
+            ("checkpoint", checkpoint.map(|number| ShardPosition::new(number, u32::MAX))),
+        ];
         let mut done_end = None;
-        for (what, end) in [
-            ("ledger row", of_ledger[0].clone()),
-            ("ledger row", of_ledger[1].clone()),
-            ("checkpoint", checkpoint),
-        ] {
+        for (what, end) in ends {
             let Some(end) = end else { continue };
             if is_sequence_number(&end.sequence_number) {
                 done_end = done_end.max(Some(end));
@@ -208,9 +207,7 @@ impl<'a, D: Deployment> FactReader<'a, D> {
             }
             for NamedItem { tenant, id, existing, received_at, .. } in page.items {
                 if self.facts.span.has(received_at) {
-                    if !shards.contains(&existing.origin.shard) {
-                        shards.insert(existing.origin.shard.clone());
-                    }
+                    shards.insert(existing.origin.shard.clone());
                     self.add(Fact::Item(KnownItem::new(tenant, id, existing, Some(received_at))))?;
                 }
             }

@@ -73,7 +73,7 @@ fn is_within(origin: &Origin, (shard, first): &(&str, ShardPosition), end: Optio
     *origin.shard == **shard && *first <= position && end.is_none_or(|end| position < *end)
 }
 
-/// Of a line whose origin is in another object's range.
+/// For a line that should be in another object, by its origin.
 fn misplaced(line: &ArchivedLine) -> AuditFinding {
     let name = Some(line.event.name());
     let detail = "archived in an object that does not cover its origin";

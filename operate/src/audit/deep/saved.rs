@@ -75,15 +75,9 @@ impl<D: Deployment> Deep<'_, D> {
         ensure!(is_named, "its bytes do not have the checksum in its key");
         let within: Arc<str> = key.into();
         for line in QuarantineLine::read_all(object)? {
-            let event = first_event(&line, self.config).ok();
-            let name = event.as_ref().map(name);
-            let fingerprint = fingerprint(event.as_ref(), &line.bytes, &line.origin);
-            let QuarantineLine { origin, arrival, partition_key, .. } = line;
-            let object = within.clone();
-            self.save(
-                origin,
-                SavedLine { object, arrival, partition_key, fingerprint, name, is_on_stream: false },
-            );
+            let event = first_event(&line, self.config);
+            let QuarantineLine { origin, arrival, partition_key, bytes, .. } = line;
+            self.save(&within, StreamLine { origin, arrival, partition_key, event, unreadable: bytes });
         }
         Ok(())
     }
@@ -93,17 +87,12 @@ impl<D: Deployment> Deep<'_, D> {
         let shard = batch.shard().to_owned();
         let within: Arc<str> = key.into();
         let mut numbers: Vec<Arc<str>> = Vec::new();
-        for StreamLine { origin, arrival, partition_key, event, unreadable } in batch.lines(self.config) {
-            if numbers.last() != Some(&origin.sequence_number) {
-                numbers.push(origin.sequence_number.clone());
+        for line in batch.lines(self.config) {
+            let number = &line.origin.sequence_number;
+            if numbers.last() != Some(number) {
+                numbers.push(number.clone());
             }
-            let event = event.ok();
-            let fingerprint = fingerprint(event.as_ref(), &unreadable, &origin);
-            let (object, name) = (within.clone(), event.as_ref().map(name));
-            self.save(
-                origin,
-                SavedLine { object, arrival, partition_key, fingerprint, name, is_on_stream: false },
-            );
+            self.save(&within, line);
         }
         let range = failed_range(object)?;
         let ends = [numbers.first(), numbers.last()].map(|number| number.map(ToString::to_string));
@@ -136,17 +125,21 @@ impl<D: Deployment> Deep<'_, D> {
         Ok(())
     }
 
-    fn save(&mut self, origin: Origin, line: SavedLine) {
-        self.saved.names.extend(line.name.clone());
+    fn save(&mut self, object: &Arc<str>, line: StreamLine) {
+        let (object, fingerprint) = (object.clone(), fingerprint(&line));
+        let StreamLine { origin, arrival, partition_key, event, .. } = line;
+        let name = event.as_ref().ok().map(name);
+        self.saved.names.extend(name.clone());
+        let line = SavedLine { object, arrival, partition_key, fingerprint, name, is_on_stream: false };
         self.saved.lines.entry(origin).or_default().push(line);
     }
 }
 
 /// What is equal for two copies of a line. The tier of a foreign producer's event follows from the configuration.
-pub(super) fn fingerprint(event: Option<&Event>, bytes: &[u8], origin: &Origin) -> String {
-    let Some(event) = event else { return sha256(bytes) };
+pub(super) fn fingerprint(line: &StreamLine) -> String {
+    let Ok(event) = &line.event else { return sha256(&line.unreadable) };
     let mut event = event.clone();
-    if is_of_foreign_producer(&event, origin) {
+    if is_of_foreign_producer(&event, &line.origin) {
         event.facts.tier = Tier::parse("foreign").expect("it is a tier's name");
     }
     sha256(&event.line())

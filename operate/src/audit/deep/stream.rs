@@ -102,7 +102,7 @@ impl<D: Deployment> Deep<'_, D> {
 
     fn against_saved(&mut self, line: &StreamLine) {
         let Some(saved) = self.saved.lines.get_mut(&line.origin) else { return };
-        let print = fingerprint(line.event.as_ref().ok(), &line.unreadable, &line.origin);
+        let print = fingerprint(line);
         let mut damaged = Vec::new();
         for saved in saved {
             saved.is_on_stream = true;
