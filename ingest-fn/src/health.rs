@@ -143,8 +143,9 @@ impl Outcomes {
     /// Counts the events of one request: those that the stream or the queue took, and those that neither took.
     pub(crate) fn add(&self, taken: usize, spilled: usize, refused: usize, now: Timestamp) {
         // Most requests write nothing that others read.
-        if self.0.all_refused.load(Ordering::Relaxed) != (taken == 0 && refused > 0) && taken + refused > 0 {
-            self.0.all_refused.store(taken == 0, Ordering::Relaxed);
+        let all_refused = taken == 0;
+        if taken + refused > 0 && self.0.all_refused.load(Ordering::Relaxed) != all_refused {
+            self.0.all_refused.store(all_refused, Ordering::Relaxed);
         }
         for (streak, events) in [(&self.0.spilled, spilled), (&self.0.refused, refused)] {
             if events > 0 {

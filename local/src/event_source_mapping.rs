@@ -75,7 +75,8 @@ impl<R: StreamReader, C: Checkpoints, I: Invoker, D: ObjectStore> EventSourceMap
         let (mode, watched) = watch::channel(Mode::Running);
         let (progress, attempts) = (self.progress.subscribe(), Arc::clone(&self.attempts));
         let task = tokio::spawn(coordinator::run(Arc::new(self), watched));
-        Running { mode, progress, attempts, task }
+        let view = MappingView { progress, attempts, task: task.abort_handle() };
+        Running { mode, view, task }
     }
 }
 
@@ -97,8 +98,7 @@ pub struct MappingProgress {
 /// A running mapping. Dropping it stops it at once. Batches in flight are delivered again after a restart.
 pub struct Running {
     mode: watch::Sender<Mode>,
-    progress: watch::Receiver<MappingProgress>,
-    attempts: Arc<Attempts>,
+    view: MappingView,
     task: JoinHandle<()>,
 }
 
@@ -128,12 +128,11 @@ impl MappingView {
 
 impl Running {
     pub fn progress(&self) -> MappingProgress {
-        *self.progress.borrow()
+        self.view.progress()
     }
 
     pub fn view(&self) -> MappingView {
-        let (progress, attempts) = (self.progress.clone(), Arc::clone(&self.attempts));
-        MappingView { progress, attempts, task: self.task.abort_handle() }
+        self.view.clone()
     }
 
     /// Processes the stream to its tip without waiting for windows, then stops.

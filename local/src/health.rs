@@ -109,7 +109,6 @@ impl Judge {
         }
         // The order of the data, but what is failing first.
         report.reasons.sort_by_key(|reason| (std::cmp::Reverse(reason.status), reason.concern));
-        report.gauges.sort_by_key(|(gauge, _)| *gauge);
         report
     }
 
@@ -229,6 +228,7 @@ fn over(report: &mut Report, concern: Concern, amount: Amount, limit: Amount, me
 fn reason(concern: Concern, status: Status, message: String) -> Reason {
     Reason { status, concern, message, measured: None }
 }
+
 #[cfg(test)]
 mod tests {
     use shared::config::Config;

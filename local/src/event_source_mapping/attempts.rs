@@ -8,7 +8,7 @@ use crate::lock;
 #[derive(Default)]
 pub(super) struct Attempts(Mutex<BTreeMap<String, (u64, bool)>>);
 
-/// The shard whose records have failed most often.
+/// The shard with the most failures in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failing {
     pub shard: String,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ingest_fn::health::{Covers, HealthCheck, Outcomes, Reason, Report, Status};
+use ingest_fn::health::{Covers, HealthCheck, Outcomes, Report, Status};
 use shared::health::Concern;
 use shared::time::Clock;
 use tokio::sync::watch;
@@ -45,12 +45,7 @@ pub(crate) fn check(reports: watch::Receiver<Report>, guard: Guard) -> HealthChe
         let mut report = reports.borrow().clone();
         if reports.has_changed().is_err() {
             let message = "the watch over the pipeline ended: restart Tidegate".to_owned();
-            report.reasons.push(Reason {
-                status: Status::Failing,
-                concern: Concern::NotSeen,
-                message,
-                measured: None,
-            });
+            report.reasons.push(super::reason(Concern::NotSeen, Status::Failing, message));
         }
         report.set_fault(guard.look().as_ref());
         report
