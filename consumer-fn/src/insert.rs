@@ -179,7 +179,7 @@ impl Run {
 
     fn stored(&mut self, index: usize, item: &Item) {
         self.outcomes[index] = Some(Ok(Verdict::Stored));
-        self.known.insert(key_of(item), existing(item));
+        self.known.insert(key_of(item), Existing::from(item));
     }
 
     fn forget_decided(&mut self) {
@@ -217,14 +217,6 @@ fn key_of(item: &Item) -> (TenantId, EventId) {
     (item.facts.tenant.clone(), item.facts.id.clone())
 }
 
-fn existing(item: &Item) -> Existing {
-    Existing {
-        origin: item.origin.clone(),
-        admission_id: item.facts.admission_id,
-        content_hash: item.content_hash.clone(),
-    }
-}
-
 fn take_over(item: &Item, there: &Existing) -> TakeOver {
     TakeOver {
         tenant: item.facts.tenant.clone(),
@@ -236,7 +228,7 @@ fn take_over(item: &Item, there: &Existing) -> TakeOver {
 
 /// The decision about an event whose item exists; `None` if the event is to take the item over, which needs a call.
 fn decision(event: &Prepared, there: &Existing) -> Option<Decision> {
-    match decide(&existing(&event.item), &event.event.redrive_of, there) {
+    match decide(&Existing::from(&event.item), &event.event.redrive_of, there) {
         Verdict::TakeOver => None,
         Verdict::IdReused => {
             let why = format!("the id belongs to the event at {}, which has another content", there.origin);

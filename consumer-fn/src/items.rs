@@ -33,6 +33,17 @@ pub struct Existing {
     pub content_hash: String,
 }
 
+/// What an insert finds if this item is there.
+impl From<&Item> for Existing {
+    fn from(item: &Item) -> Self {
+        Self {
+            origin: item.origin.clone(),
+            admission_id: item.facts.admission_id,
+            content_hash: item.content_hash.clone(),
+        }
+    }
+}
+
 /// An item that is to name another origin, because its event was redriven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeOver {

@@ -12,7 +12,7 @@ pub(super) use shared::objects::memory::Fault;
 use shared::objects::memory::{MemoryObjects, Plan, no_faults};
 
 use crate::dispatch::{DispatchFailure, DispatchQueue, OutgoingDispatch};
-use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
+use crate::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::ledger::{Ledger, LedgerFailure, Progress, Written};
 use shared::format::manifest_row::ManifestRow;
 
@@ -53,11 +53,7 @@ impl Items {
         let mut stored = self.stored.lock().unwrap();
         let key = (item.facts.tenant.to_string(), item.facts.id.to_string());
         if let Some(there) = stored.get(&key) {
-            return Insert::Exists(Existing {
-                origin: there.origin.clone(),
-                admission_id: there.facts.admission_id,
-                content_hash: there.content_hash.clone(),
-            });
+            return Insert::Exists(there.into());
         }
         stored.insert(key, item.clone());
         Insert::Inserted

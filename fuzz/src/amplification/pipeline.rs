@@ -248,12 +248,7 @@ impl ItemStore for Ports {
             if let Some((_, there)) = stored.items.get(&key) {
                 return Insert::Exists(there.clone());
             }
-            let existing = Existing {
-                origin: item.origin.clone(),
-                admission_id: item.facts.admission_id,
-                content_hash: item.content_hash.clone(),
-            };
-            stored.items.insert(key, (attribute_bytes(&item.attributes()), existing));
+            stored.items.insert(key, (attribute_bytes(&item.attributes()), item.into()));
             Insert::Inserted
         };
         items.iter().map(insert).collect()

@@ -12,7 +12,7 @@ use shared::id::{EventId, TenantId};
 use shared::time::Clock;
 
 use crate::data::SimMessage;
-use crate::stores::{SimLedger, SimObjects, SimStream, existing};
+use crate::stores::{SimLedger, SimObjects, SimStream};
 use crate::world::{Caller, Process, State, Store, World};
 
 /// Pages are small, so that every list has several.
@@ -155,7 +155,7 @@ impl Deployment for SimDeployment {
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         let names = names.to_vec();
         let find = move |state: &mut State| {
-            let find = |name| state.data.items.get(name).map(existing);
+            let find = |name| state.data.items.get(name).map(Existing::from);
             names.iter().map(find).collect()
         };
         self.read(Store::Items, "read items", find).await
@@ -173,7 +173,7 @@ impl Deployment for SimDeployment {
                 .map(|((tenant, id), item)| NamedItem {
                     tenant: tenant.clone(),
                     id: id.clone(),
-                    existing: existing(item),
+                    existing: item.into(),
                     received_at: item.facts.received_at,
                     expires_at: item.expires_at,
                 })

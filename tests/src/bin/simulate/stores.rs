@@ -153,21 +153,13 @@ impl ItemStore for SimItems {
 fn insert_item(state: &mut State, item: Item) -> Insert {
     let key = (item.facts.tenant.clone(), item.facts.id.clone());
     if let Some(there) = state.data.items.get(&key) {
-        let existing = existing(there);
+        let existing = Existing::from(there);
         state.count("items that existed");
         return Insert::Exists(existing);
     }
     state.data.items.insert(key, item);
     state.count("items");
     Insert::Inserted
-}
-
-pub(crate) fn existing(item: &Item) -> Existing {
-    Existing {
-        origin: item.origin.clone(),
-        admission_id: item.facts.admission_id,
-        content_hash: item.content_hash.clone(),
-    }
 }
 
 fn take_over_item(state: &mut State, item: TakeOver) -> TakenOver {
