@@ -66,7 +66,7 @@ impl Run {
 
     pub async fn process(&self, batch: &str) {
         let batch: Batch = serde_json::from_str(batch).unwrap();
-        let deadline = Deadline::after(Duration::from_secs(60), &self.config);
+        let deadline = Deadline::after(Duration::from_mins(1), &self.config);
         let answer = self.consumer.handle(batch, deadline).await;
         assert!(answer.batch_item_failures.is_empty(), "the batch is not done");
     }
