@@ -22,6 +22,7 @@ pub struct StoredData {
 pub struct StoredItem {
     /// `json_upload`, `text_upload`, `webhook` or `otlp`.
     pub source: String,
+    /// Empty, if the item has none.
     pub original_text: String,
     pub modified_data: String,
     pub tier: String,
@@ -41,7 +42,7 @@ impl StoredData {
     pub fn items(&self) -> BTreeMap<(String, String), StoredItem> {
         let Some(database) = self.database() else { return BTreeMap::new() };
         let mut select = database
-            .prepare("SELECT pk, sk, source, original_text, modified_data, tier, trace FROM items")
+            .prepare("SELECT pk, sk, source, coalesce(original_text, ''), coalesce(modified_data, ''), tier, trace FROM items")
             .unwrap();
         let rows = select.query_map([], |row| {
             let item = StoredItem {
