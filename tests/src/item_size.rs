@@ -187,7 +187,7 @@ mod tests {
             .collect();
         assert_eq!(documented, expected.iter().map(|(name, size)| (*name, size.as_str())).collect());
         for content in [ItemContent::Both, ItemContent::Changed, ItemContent::Reference] {
-            let row = format!("{:?}", content).to_lowercase();
+            let row = format!("{content:?}").to_lowercase();
             let row = page.lines().find(|line| line.starts_with(&format!("| `\"{row}\"`"))).unwrap();
             let bytes = item_bytes(content);
             assert!(

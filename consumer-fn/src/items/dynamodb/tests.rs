@@ -28,6 +28,8 @@ fn item(id: &str) -> Item {
     item.facts.id = EventId::parse(id).unwrap();
     item.facts.admission_id = AdmissionId(Uuid::from_u128(1));
     item.origin.position = 0;
+    item.expires_at = Some(1_800_000_000);
+    item.received_partition = Some("tenants/acme#3".to_owned());
     item
 }
 
@@ -77,7 +79,7 @@ async fn items_are_inserted_by_one_statement_each() {
     let (inserts, requests) = insert(&["a"], &[responses(&["{}"])]).await;
     assert_eq!(inserts, [Insert::Inserted]);
     insta::assert_snapshot!(asked(&requests)[0].0, @"BatchExecuteStatement");
-    insta::assert_snapshot!(asked(&requests)[0].1["Statements"][0], @r#"{"Statement":"INSERT INTO \"items\" VALUE {'pk': ?, 'sk': ?, 'source': ?, 'original_text': ?, 'modified_data': ?, 'processed_at': ?, 'received_at': ?, 'tier': ?, 'fields': ?, 'admission_id': ?, 'content_hash': ?, 'shard': ?, 'sequence_number': ?, 'position': ?, 'expires_at': ?, 'received_partition': ?}","Parameters":[{"S":"tenants/acme"},{"S":"processed_logs/a"},{"S":"webhook"},{"S":"hello"},{"S":""},{"S":"2026-11-21T09:30:00.000Z"},{"S":"2026-11-21T09:30:00.000Z"},{"S":"pro"},{"S":"{}"},{"S":"00000000-0000-0000-0000-000000000001"},{"S":"cd"},{"S":"shardId-0"},{"S":"8"},{"N":"0"},{"N":"1800000000"},{"S":"tenants/acme#3"}],"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"#);
+    insta::assert_snapshot!(asked(&requests)[0].1["Statements"][0], @r#"{"Statement":"INSERT INTO \"items\" VALUE {'pk': ?, 'sk': ?, 'source': ?, 'tier': ?, 'received_at': ?, 'processed_at': ?, 'origin': ?, 'admission': ?, 'hash': ?, 'original_text': ?, 'modified_data': ?, 'expires_at': ?, 'received_partition': ?}","Parameters":[{"S":"tenants/acme"},{"S":"processed_logs/a"},{"S":"webhook"},{"S":"pro"},{"S":"2026-11-21T09:30:00.123Z"},{"S":"2026-11-21T09:30:01.123Z"},{"S":"=shardId-0:8"},{"S":"AAAAAAAAAAAAAAAAAAAAAQ"},{"S":"cd"},{"S":"hello"},{"S":""},{"N":"1800000000"},{"S":"tenants/acme#3"}],"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"#);
 }
 
 #[tokio::test]
