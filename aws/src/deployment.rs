@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use consumer_fn::items::Existing;
-use consumer_fn::items::dynamodb::read::{Attributes, PROJECTION, batch_get, item_key, reserved_names};
+use consumer_fn::items::dynamodb::read::{Attributes, batch_get, item_key, projection};
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
@@ -210,10 +210,10 @@ impl Deployment for AwsDeployment {
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
         let scan = self.dynamodb.scan().table_name(&self.resources.items_table).consistent_read(true);
-        let scan = scan.set_expression_attribute_names(Some(reserved_names()));
+        let (expression, names) = projection();
+        let scan = scan.set_expression_attribute_names(Some(names)).projection_expression(expression);
         let after = after.as_deref().map(start).transpose()?;
-        let scan = scan.projection_expression(PROJECTION).set_exclusive_start_key(after);
-        let page = scan.send().await.map_err(described)?;
+        let page = scan.set_exclusive_start_key(after).send().await.map_err(described)?;
         let next = page.last_evaluated_key.as_ref().map(cursor).transpose()?;
         Ok(ItemPage::of(page.items.unwrap_or_default().iter().map(named), next))
     }

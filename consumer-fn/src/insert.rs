@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use shared::format::item::HeldContent;
 use shared::id::{EventId, TenantId};
 use tokio::time::{Instant, timeout_at};
 
@@ -132,7 +133,7 @@ impl Run {
             } else if calls.inserts.len() == CALL_ITEMS || bytes > CALL_BYTES {
                 break;
             } else {
-                bytes += item.original_text.len() + item.modified_data.len() + item.fields.as_json().len();
+                bytes += item.content.as_ref().map_or(0, HeldContent::bytes);
                 calls.inserts.push(index);
                 keys.insert(key);
             }

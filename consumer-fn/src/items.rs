@@ -2,15 +2,14 @@
 
 use std::future::Future;
 
-use shared::id::{AdmissionId, EventId, TenantId};
-
+use shared::id::{EventId, TenantId};
 use shared::origin::Origin;
 
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 
 pub use shared::format::item::{
-    Attribute, BY_RECEIVED_AT, EXPIRES_AT, Item, RECEIVED_AT, RECEIVED_PARTITION,
+    Attribute, BY_RECEIVED_AT, EXPIRES_AT, Existing, Item, RECEIVED_AT, RECEIVED_PARTITION,
 };
 
 /// The outcome of an attempt to insert an item.
@@ -23,25 +22,6 @@ pub enum Insert {
     Refused(String),
     /// It failed for now, or its effect is unknown. Trying again is safe.
     Failed(String),
-}
-
-/// The item that exists already, as far as a new one is compared with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Existing {
-    pub origin: Origin,
-    pub admission_id: AdmissionId,
-    pub content_hash: String,
-}
-
-/// What an insert finds if this item is there.
-impl From<&Item> for Existing {
-    fn from(item: &Item) -> Self {
-        Self {
-            origin: item.origin.clone(),
-            admission_id: item.facts.admission_id,
-            content_hash: item.content_hash.clone(),
-        }
-    }
 }
 
 /// An item that is to name another origin, because its event was redriven.

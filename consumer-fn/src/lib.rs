@@ -56,5 +56,4 @@ pub use dispatch::DispatchQueue;
 pub use handler::Consumer;
 pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;
-pub use prepare::{held_fields, held_text};
 pub use unreadable::{NotQuarantined, quarantine_unreadable};

@@ -8,6 +8,7 @@ use shared::fields::Fields;
 use shared::format::archive_line::ArchiveLine;
 use shared::format::claim_check::{ClaimCheck, Part};
 use shared::format::event_line::Event;
+use shared::format::item::HeldContent;
 use shared::format::key;
 use shared::{gzip, partition};
 
@@ -15,11 +16,6 @@ use crate::items::Item;
 use crate::transform::Transform;
 use crate::transform::work::Worked;
 use shared::origin::Origin;
-
-/// The most bytes of a text in an item. With [`ITEM_FIELDS_BYTES`], two texts, all names and ids, the whole item is
-/// smaller than [`shared::limits::ITEM_BYTES`].
-const ITEM_TEXT_BYTES: usize = 150_000;
-const ITEM_FIELDS_BYTES: usize = 60_000;
 
 /// An event, ready to be stored.
 #[derive(Debug)]
@@ -61,21 +57,13 @@ impl Prepared {
         };
         let (line, parts) = fit_object(line, &content_hash, &config.archive);
 
-        let (original_text, original_text_bytes) = held_text(&event.text);
-        let (modified_data, modified_data_bytes) = held_text(&text);
-        let (held, fields_bytes) = held_fields(&fields);
-        let fields = held.cloned().unwrap_or_else(|| transform.fields(&Fields::empty()));
+        let only_constants = || transform.fields(&Fields::empty());
         let item = Item {
             facts: facts.clone(),
             origin,
             content_hash,
             processed_at,
-            original_text,
-            modified_data,
-            fields,
-            original_text_bytes,
-            modified_data_bytes,
-            fields_bytes,
+            content: HeldContent::new(config.items.content, &event.text, &text, &fields, only_constants),
             expires_at: expires_at.map(|at| at.unix_ms() / 1_000),
             received_partition,
         };
@@ -104,27 +92,12 @@ fn fit_object(mut line: ArchiveLine<'_>, content_hash: &str, archive: &Archive) 
     (line.to_bytes().into(), parts)
 }
 
-/// As much of a text as an item holds; and the size of the whole, if that is more.
-pub fn held_text(text: &str) -> (String, Option<i64>) {
-    let held = &text[..text.floor_char_boundary(ITEM_TEXT_BYTES)];
-    (held.to_owned(), (held.len() < text.len()).then(|| size(text)))
-}
-
-/// The fields, if an item holds them; else their size. Of large fields it holds only the constants.
-pub fn held_fields(fields: &Fields) -> (Option<&Fields>, Option<i64>) {
-    let is_held = fields.as_json().len() <= ITEM_FIELDS_BYTES;
-    if is_held { (Some(fields), None) } else { (None, Some(size(fields.as_json()))) }
-}
-
-fn size(text: &str) -> i64 {
-    i64::try_from(text.len()).expect("no text has 2^63 bytes")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use shared::client_object::ClientObject;
     use shared::config::TransformStep;
+    use shared::format::item;
     use shared::id::{EventId, TenantId};
     use shared::limits;
     use shared::time::Timestamp;
@@ -159,17 +132,7 @@ mod tests {
     }
 
     fn item_size(item: &Item) -> usize {
-        item.attributes().into_iter().map(size).sum()
-    }
-
-    /// By DynamoDB's rules: names and strings count their UTF-8 bytes, a number at most 21.
-    fn size((name, value): (&str, Attribute)) -> usize {
-        name.len()
-            + match value {
-                Attribute::Text(text) => text.len(),
-                Attribute::Number(_) => 21,
-                Attribute::Flag(_) => 1,
-            }
+        item::bytes(&item.attributes())
     }
 
     #[test]
@@ -178,16 +141,18 @@ mod tests {
         let prepared = prepare(event.clone(), &config);
         assert!(item_size(&prepared.item) < limits::ITEM_BYTES, "{}", item_size(&prepared.item));
         let item = &prepared.item;
-        let sizes = (item.original_text_bytes, item.modified_data_bytes, item.fields_bytes);
-        assert_eq!(sizes, (Some(10_000_000), Some(10_000_000), Some(1_009_922)));
+        let content = item.content.as_ref().unwrap();
+        let sizes =
+            [content.original_text.whole_bytes, content.text().whole_bytes, content.fields.whole_bytes];
+        assert_eq!(sizes, [Some(10_000_000), Some(10_000_000), Some(1_009_922)]);
         assert_eq!(prepared.event, event, "what is redriven is whole");
 
         // Just below where fields are cut.
         let mut event = event;
-        let room = ITEM_FIELDS_BYTES - 9_900 - 40;
+        let room = 60_000 - 9_900 - 40;
         event.fields = serde_json::from_str(&format!("{{\"a\":\"{}\"}}", "x".repeat(room))).unwrap();
         let item = prepare(event, &config).item;
-        assert!(item.fields_bytes.is_none());
+        assert_eq!(item.content.as_ref().unwrap().fields.whole_bytes, None);
         assert!(item_size(&item) < limits::ITEM_BYTES, "{}", item_size(&item));
     }
 
@@ -200,7 +165,7 @@ mod tests {
         let attributes = prepare(event, &config).item.attributes();
         let entry: Vec<_> = attributes.into_iter().filter(|(name, _)| keys.contains(name)).collect();
         assert_eq!(entry.len(), keys.len());
-        let bytes: usize = entry.into_iter().map(size).sum();
+        let bytes = item::bytes(&entry);
         assert!(bytes <= 1_024, "a write unit is 1 KB, this is {bytes}: the limits in docs/limits.md halve");
     }
 

@@ -5,7 +5,7 @@
 //! | `query.rs` | the parameters of a list, checked |
 //! | `cursor.rs` | where a list continues |
 //! | `page.rs` | a page: entries of the index by time, merged, with their items |
-//! | `whole.rs` | a large event: what its item left out, from the archive |
+//! | `whole.rs` | what an item left out, from the archive |
 //! | `view.rs` | an event as JSON, and an answer that fits |
 //! | [`port`] | the port to index, items and manifest |
 //!
@@ -37,7 +37,7 @@ use crate::reads::page::page;
 use crate::reads::port::EventReader;
 use crate::reads::query::ListRequest;
 use crate::reads::view::{EventView, PageView};
-use crate::reads::whole::fill_in;
+use crate::reads::whole::archived;
 use crate::rejection::Rejection;
 
 pub(crate) use query::{LIMIT_DEFAULT, MOST};
@@ -95,19 +95,20 @@ impl<R: EventReader> Reads<R> {
         objects: &impl ObjectStore,
     ) -> Result<Response, Rejection> {
         let found = in_time(self.find(&tenant, &id, request.now)).await?;
-        let Some(mut event) = found else { return Err(Rejection::event_not_found(&id)) };
-        let part = EventView::to_json(&event);
+        let Some(event) = found else { return Err(Rejection::event_not_found(&id)) };
+        let part = EventView::to_json(&event, None);
         if !event.is_cut() {
             return Ok(view::answer(part, request.headers));
         }
-        let filled = async {
+        let read = async {
             let permit = self.whole.acquire().await;
-            fill_in(&mut event, &self.reader, objects).await.map(|()| permit)
+            archived(&event, &self.reader, objects).await.map(|line| (permit, line))
         };
-        let permit = in_time(filled).await?;
-        let bytes = event.item.modified_data.len() + event.item.fields.as_json().len();
+        let (permit, line) = in_time(read).await?;
+        let Some(line) = line else { return Ok(view::answer(part, request.headers)) };
+        let bytes = line.text.len() + line.fields.as_json().len();
         let (headers, limit) = (request.headers.clone(), request.limit);
-        let write = move || view::answer_within(EventView::to_json(&event), &headers, limit);
+        let write = move || view::answer_within(EventView::to_json(&event, Some(&line)), &headers, limit);
         let whole = offload(bytes, write).await;
         drop(permit);
         // Where the whole does not fit an answer, the part that the item holds does.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use consumer_fn::items::Existing;
+use consumer_fn::items::{Attribute, EXPIRES_AT, Existing, RECEIVED_AT};
 use consumer_fn::{Batch, Ledger};
 use ingest_fn::publish::EventStream;
 use shared::format::key;
@@ -209,6 +209,27 @@ pub struct NamedItem {
     pub received_at: Timestamp,
     /// When it may be deleted, in seconds since the Unix epoch; `None` is never.
     pub expires_at: Option<i64>,
+}
+
+impl NamedItem {
+    /// Reads it from the attributes of an item, by their names.
+    pub fn read(attribute: impl Fn(&str) -> Option<Attribute>) -> Result<Self, UnreadableRow> {
+        let text = |name: &str| attribute(name).and_then(Attribute::into_text);
+        let [partition, sort] =
+            [key::PARTITION_ATTRIBUTE, key::SORT_ATTRIBUTE].map(|name| text(name).unwrap_or_default());
+        let read = || {
+            let (tenant, id) = key::item_name(&partition, &sort).ok_or("it is not the key of an item")?;
+            let received_at = text(RECEIVED_AT).and_then(|at| serde_json::from_value(at.into()).ok());
+            Ok(Self {
+                tenant,
+                id,
+                existing: Existing::read(&attribute).map_err(|why| why.to_string())?,
+                received_at: received_at.ok_or("when it was received is missing or malformed")?,
+                expires_at: attribute(EXPIRES_AT).and_then(|at| at.number()),
+            })
+        };
+        read().map_err(|why: String| UnreadableRow::new(&partition, &sort, &why))
+    }
 }
 
 impl ItemPage {

@@ -23,8 +23,8 @@ pub use locate::locate;
 pub(crate) use nearest::nearest;
 pub use recipe::{Recipe, UnknownRecipe};
 pub use sections::{
-    Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Dispatch, IdSources, Items, Limits, Otlp,
-    Publish, Quota, Quotas, Reads, Redact, RedactKind, Server, Telemetry, Tenants, Tiers, Transform,
-    TransformStep,
+    Archive, ArchiveContent, Auth, AuthMode, Config, Consumer, Dispatch, IdSources, ItemContent, Items,
+    Limits, Otlp, Publish, Quota, Quotas, Reads, Redact, RedactKind, Server, Telemetry, Tenants, Tiers,
+    Transform, TransformStep,
 };
 pub use work::{SimulatedWork, WorkTooLong};

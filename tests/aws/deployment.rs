@@ -13,14 +13,12 @@ use ingest_fn::publish::{EventStream, Put, StreamRecord};
 use ingest_fn::spill::sqs::SqsQueue;
 use ingest_fn::{SpillMessage, SpillQueue};
 use operate::deployment::{Deployment, ManifestPart, QueueName, ShardTail, Start};
-use shared::fields::Fields;
-use shared::format::facts::{Facts, Source};
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
 use shared::id::{AdmissionId, EventId, TenantId};
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
-use shared::tier::Tier;
 use shared::time::Timestamp;
+use uuid::Uuid;
 
 use crate::emulator::{bucket, name, sdk, stream, table, url};
 
@@ -53,29 +51,15 @@ fn tenant(name: &str) -> TenantId {
 }
 
 fn item(tenant_id: &str, number: u32) -> Item {
-    Item {
-        facts: Facts {
-            tenant: tenant(tenant_id),
-            id: EventId::parse(format!("e{number}/ü")).unwrap(),
-            admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
-            source: Source::JsonUpload,
-            tier: Tier::parse("pro").unwrap(),
-            received_at: Timestamp::from_unix_ms(1_795_253_400_123),
-            event_time: None,
-            trace: None,
-        },
-        origin: Origin { shard: SHARD.into(), sequence_number: "495".into(), position: number },
-        content_hash: format!("hash {number}"),
-        processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
-        original_text: "x".to_owned(),
-        modified_data: "x".to_owned(),
-        fields: Fields::default(),
-        original_text_bytes: None,
-        modified_data_bytes: None,
-        fields_bytes: None,
-        expires_at: Some(1_797_845_400),
-        received_partition: Some(format!("tenants/{tenant_id}")),
-    }
+    let mut item = Item::smallest().with_texts("x", "x");
+    let facts = &mut item.facts;
+    (facts.tenant, facts.id) = (tenant(tenant_id), EventId::parse(format!("e{number}/ü")).unwrap());
+    facts.admission_id = AdmissionId(Uuid::from_u128(number.into()));
+    item.origin = Origin { shard: SHARD.into(), sequence_number: "495".into(), position: number };
+    item.content_hash = format!("hash {number}");
+    item.expires_at = Some(1_797_845_400);
+    item.received_partition = Some(format!("tenants/{tenant_id}"));
+    item
 }
 
 async fn the_stream(deployment: &AwsDeployment) {

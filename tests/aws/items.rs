@@ -7,44 +7,23 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use consumer_fn::items::dynamodb::DynamoItems;
 use consumer_fn::items::{BY_RECEIVED_AT, Insert, Item, ItemStore};
 use serde_json::json;
-use shared::fields::Fields;
-use shared::format::facts::{Facts, Source};
-use shared::id::{AdmissionId, EventId, TenantId};
+use shared::format::facts::Facts;
+use shared::id::{AdmissionId, EventId};
 use shared::origin::Origin;
-use shared::tier::Tier;
-use shared::time::Timestamp;
+use uuid::Uuid;
 
 use crate::emulator::{sdk, table, url};
 use crate::proxy::{Proxy, ProxyFault};
 
 fn item(number: u32, text: &str) -> Item {
-    Item {
-        facts: Facts {
-            tenant: TenantId::parse("acme").unwrap(),
-            id: EventId::parse(format!("e{number}")).unwrap(),
-            admission_id: AdmissionId(format!("019aa553-4a00-7000-8000-{number:012}").parse().unwrap()),
-            source: Source::JsonUpload,
-            tier: Tier::parse("pro").unwrap(),
-            received_at: Timestamp::from_unix_ms(1_795_253_400_123),
-            event_time: None,
-            trace: None,
-        },
-        origin: Origin {
-            shard: "shardId-000000000000".into(),
-            sequence_number: "495".into(),
-            position: number,
-        },
-        content_hash: shared::digest::sha256(text.as_bytes()),
-        processed_at: Timestamp::from_unix_ms(1_795_253_401_000),
-        original_text: text.to_owned(),
-        modified_data: text.to_owned(),
-        fields: Fields::default(),
-        original_text_bytes: None,
-        modified_data_bytes: None,
-        fields_bytes: None,
-        expires_at: Some(1_797_845_400),
-        received_partition: Some(format!("tenants/acme#{}", number % 2)),
-    }
+    let mut item = Item::smallest().with_texts(text, text);
+    item.facts.id = EventId::parse(format!("e{number}")).unwrap();
+    item.facts.admission_id = AdmissionId(Uuid::from_u128(number.into()));
+    item.origin =
+        Origin { shard: "shardId-000000000000".into(), sequence_number: "495".into(), position: number };
+    item.content_hash = shared::digest::sha256(text.as_bytes());
+    item.received_partition = Some(format!("tenants/acme#{}", number % 2));
+    item
 }
 
 fn items(count: u32) -> Vec<Item> {

@@ -30,6 +30,7 @@
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
 //! | `function_url` | `ingest-fn` with Function URL events |
 //! | `reads` | events that are read back, by their own tenant and by others |
+//! | `content` | what items leave out, for each reader |
 //! | `fixtures` | every payload in `fixtures/` |
 //! | `dispatch` | stored events that are sent to a GraphQL target |
 //! | `foreign` | records of foreign producers |
@@ -41,6 +42,7 @@ mod audit;
 mod cases;
 mod configuration;
 mod connections;
+mod content;
 mod crash_matrix;
 mod credentials;
 mod data_folder;

@@ -9,7 +9,7 @@ use consumer_fn::environment as of_consumer;
 use dispatch_fn::environment as of_dispatcher;
 use ingest_fn::drain;
 use serde_json::{Value, json};
-use shared::config::{Consumer, Dispatch, Reads, Recipe};
+use shared::config::{Consumer, Dispatch, ItemContent, Reads, Recipe};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
@@ -19,6 +19,8 @@ use shared::metric::{Metric, NAMESPACE};
 use shared::permission::{On, Permission};
 use shared::telemetry::CHECK;
 use shared::{environment, health, limits, partition};
+
+use crate::item_size;
 
 /// Where the contract is stored.
 pub fn file() -> PathBuf {
@@ -180,7 +182,8 @@ fn columns(columns: &[Column]) -> Vec<Value> {
     columns.iter().map(column).collect()
 }
 
-/// The attributes of the items table for its keys, its index and its expiry; and the partitions of one tenant.
+/// The attributes of the items table for its keys, its index and its expiry; the partitions of one tenant; and the size of the item
+/// of an event of so many bytes.
 fn items() -> Value {
     let (tenant, id) =
         (TenantId::parse("TENANT").expect("a valid id"), EventId::parse("1").expect("a valid id"));
@@ -190,6 +193,12 @@ fn items() -> Value {
         "partitionKey": key::PARTITION_ATTRIBUTE,
         "sortKey": key::SORT_ATTRIBUTE,
         "expiresAt": consumer_fn::items::EXPIRES_AT,
+        "eventBytes": item_size::EVENT_BYTES,
+        "bytes": {
+            "both": item_size::item_bytes(ItemContent::Both),
+            "changed": item_size::item_bytes(ItemContent::Changed),
+            "reference": item_size::item_bytes(ItemContent::Reference),
+        },
         "partitions": [pattern(key::item_partition(&tenant))],
         "index": {
             "name": consumer_fn::items::BY_RECEIVED_AT,

@@ -5,6 +5,7 @@ pub mod bridge;
 pub mod chaos;
 pub mod contract;
 pub mod fixtures;
+pub mod item_size;
 pub mod neighbour;
 pub mod samples;
 pub mod site;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+use shared::format::item::short;
 use shared::time::Clock;
 
 pub struct StoredData {
@@ -21,6 +22,7 @@ pub struct StoredData {
 pub struct StoredItem {
     /// `json_upload`, `text_upload`, `webhook` or `otlp`.
     pub source: String,
+    /// Empty, if the item has none.
     pub original_text: String,
     pub modified_data: String,
     pub tier: String,
@@ -40,7 +42,7 @@ impl StoredData {
     pub fn items(&self) -> BTreeMap<(String, String), StoredItem> {
         let Some(database) = self.database() else { return BTreeMap::new() };
         let mut select = database
-            .prepare("SELECT pk, sk, source, original_text, modified_data, tier, trace FROM items")
+            .prepare("SELECT pk, sk, source, coalesce(original_text, ''), coalesce(modified_data, ''), tier, trace FROM items")
             .unwrap();
         let rows = select.query_map([], |row| {
             let item = StoredItem {
@@ -128,16 +130,14 @@ impl StoredData {
         let line = event.to_string();
         let event: shared::format::event_line::Event = serde_json::from_str(&line).unwrap();
         let former = &event.redrive_of[0];
-        let insert = "INSERT INTO items (pk, sk, source, original_text, modified_data, processed_at, received_at, tier, fields, shard, sequence_number, position, admission_id, content_hash, received_partition)
-             VALUES (?1, ?2, 'webhook', 'x', 'x', ?3, ?3, 'pro', '{}', ?4, ?5, ?6, ?7, ?8, ?1)";
+        let insert = "INSERT INTO items (pk, sk, source, tier, received_at, processed_at, origin, admission, hash, original_text, modified_data, received_partition)
+             VALUES (?1, ?2, 'webhook', 'pro', ?3, ?3, ?4, ?5, ?6, 'x', 'x', ?1)";
         let row = rusqlite::params![
             shared::format::key::item_partition(&event.facts.tenant),
             shared::format::key::item_sort(&event.facts.id),
             event.facts.received_at.to_string(),
-            &*former.shard,
-            &*former.sequence_number,
-            former.position,
-            event.facts.admission_id.to_string(),
+            short::origin(former),
+            short::admission(event.facts.admission_id),
             event.content_hash(),
         ];
         self.database().unwrap().execute(insert, row).unwrap();

@@ -178,10 +178,7 @@ impl Scenarios {
 
 fn same_stream(items: &[Attributes; 3]) -> anyhow::Result<String> {
     let [json, raw, _] = items;
-    let place = |item: &Attributes| {
-        Ok::<_, anyhow::Error>(format!("{} {}", text(item, "shard")?, text(item, "sequence_number")?))
-    };
-    Ok(format!("both on one stream: {} and {}", place(json)?, place(raw)?))
+    Ok(format!("both on one stream: {} and {}", text(json, "origin")?, text(raw, "origin")?))
 }
 
 fn document(items: &[Attributes; 3]) -> anyhow::Result<String> {
@@ -498,7 +495,7 @@ mod tests {
             let item = json!({
                 "pk": "tenants/acme", "sk": format!("processed_logs/{id}"), "source": source, "original_text": JSON_TEXT,
                 "modified_data": "User [REDACTED] accessed /reports", "processed_at": "2026-11-27T09:30:00Z",
-                "shard": "shardId-000000000000", "sequence_number": "1",
+                "origin": "0:1",
             });
             serde_json::from_value(item).unwrap()
         };
@@ -516,7 +513,7 @@ mod tests {
             assert!(document(&with(name, value)).is_err(), "{name}");
         }
         let mut without = good.clone();
-        without[1].remove("sequence_number");
+        without[1].remove("origin");
         assert!(same_stream(&without).is_err());
     }
 }

@@ -3,13 +3,12 @@
 use anyhow::Context;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use consumer_fn::items::dynamodb::read::{Attributes, existing, text as string};
-use consumer_fn::items::{EXPIRES_AT, RECEIVED_AT};
+use consumer_fn::items::dynamodb::read::{Attributes, text as string};
 use ingest_fn::reads::dynamodb::attribute;
 use operate::deployment::{NamedItem, NotedRow, UnreadableRow};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
-use shared::origin::{ShardPosition, is_sequence_number};
+use shared::origin::ShardPosition;
 
 use crate::error::described;
 
@@ -73,25 +72,7 @@ pub(super) fn plain(attributes: &Attributes) -> operate::deployment::Attributes 
 }
 
 pub(super) fn named(attributes: &Attributes) -> Result<NamedItem, UnreadableRow> {
-    let [partition, sort] = keys(attributes);
-    let read = || {
-        let (tenant, id) = key::item_name(partition, sort).ok_or("it is not the key of an item")?;
-        let existing =
-            existing(attributes).ok_or("its origin, admission or content hash is missing or malformed")?;
-        if !is_sequence_number(&existing.origin.sequence_number) {
-            return Err("its sequence number is not one");
-        }
-        let received_at =
-            string(attributes, RECEIVED_AT).and_then(|at| serde_json::from_value(at.into()).ok());
-        Ok(NamedItem {
-            tenant,
-            id,
-            existing,
-            received_at: received_at.ok_or("when it was received is missing or malformed")?,
-            expires_at: attributes.get(EXPIRES_AT).and_then(|number| number.as_n().ok()?.parse().ok()),
-        })
-    };
-    read().map_err(|why: &str| UnreadableRow::new(partition, sort, &why))
+    NamedItem::read(|name| attribute(attributes, name))
 }
 
 #[cfg(test)]
@@ -103,19 +84,15 @@ mod tests {
         let texts = [
             ("pk", "tenants/acme"),
             ("sk", "processed_logs/1"),
-            ("shard", "shardId-000000000000"),
-            ("sequence_number", "49"),
-            ("admission_id", "019aa553-4a00-7000-8000-000000000001"),
-            ("content_hash", "ab"),
+            ("origin", "0:49"),
+            ("admission", "AAAAAAAAAAAAAAAAAAAAAQ"),
+            ("hash", "ab"),
             ("received_at", "2026-11-21T09:30:00Z"),
         ];
-        let mut whole: Attributes =
-            texts.map(|(name, value)| (name.to_owned(), text(value.to_owned()))).into();
-        whole.insert("position".to_owned(), AttributeValue::N("0".to_owned()));
+        let whole: Attributes = texts.map(|(name, value)| (name.to_owned(), text(value.to_owned()))).into();
         assert!(named(&whole).is_ok());
         for name in whole.keys() {
-            let any_text = ["shard", "content_hash"].contains(&name.as_str());
-            let other = (!any_text).then(|| text("?".to_owned()));
+            let other = (name != "hash").then(|| text("?".to_owned()));
             for value in [None, Some(AttributeValue::Bool(true)), other] {
                 let mut item = whole.clone();
                 item.remove(name);

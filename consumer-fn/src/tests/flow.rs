@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
-use shared::config::{ArchiveContent, TransformStep};
+use shared::config::{ArchiveContent, ItemContent, TransformStep};
 use shared::format::event_line::Event;
 use shared::format::record::unpack;
 use shared::gzip;
@@ -33,10 +33,51 @@ async fn an_event_becomes_one_item_and_one_archive_line() {
 
     let item = pipeline.items.get("acme", "123").unwrap();
     assert_eq!(item.origin.to_string(), format!("{SHARD}:95:0"));
-    assert_eq!(item.original_text, "User 555-0199 accessed /reports");
-    assert_eq!(item.modified_data, "User [REDACTED] accessed /reports");
+    assert_eq!(item.texts(), ["User 555-0199 accessed /reports", "User [REDACTED] accessed /reports"]);
     assert_eq!(item.expires_at, Some(1_795_253_402 + 90 * 86_400));
     assert_eq!(pipeline.objects.keys(""), ["events/dt=2026-11-21/hr=09/shardId-000000000000-95-0.ndjson.gz"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_has_what_the_configuration_says_of_the_events_content_and_the_archive_always_has_it() {
+    let plain = GOLDEN_EVENT.replace("555-0199", "0199").replace("\"123\"", "\"plain\"");
+    let mut lines = Vec::new();
+    for (content, of_redacted, of_plain) in [
+        (ItemContent::Both, Some(true), Some(true)),
+        (ItemContent::Changed, Some(true), Some(false)),
+        (ItemContent::Reference, None, None),
+    ] {
+        let mut pipeline = Pipeline::new();
+        pipeline.config.items.content = content;
+        assert_eq!(pipeline.invoke(&[event(GOLDEN_EVENT), event(&plain)]).await, 2);
+        // Whether it has the text after the transform, if it has any content.
+        let has = |id: &str| {
+            let content = pipeline.items.get("acme", id).unwrap().content?;
+            assert!(!content.fields.held.is_empty());
+            Some(content.modified_data.is_some())
+        };
+        assert_eq!([has("123"), has("plain")], [of_redacted, of_plain], "{content:?}");
+        lines.push(pipeline.objects.archived());
+    }
+    assert!(lines.iter().all(|other| *other == lines[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_delivered_again_under_another_setting_is_the_same_event() {
+    let modes = [ItemContent::Both, ItemContent::Changed, ItemContent::Reference];
+    for (first, then) in modes.into_iter().flat_map(|first| modes.map(|then| (first, then))) {
+        let mut pipeline = Pipeline::new();
+        pipeline.config.items.content = first;
+        assert_eq!(pipeline.invoke(&[event(GOLDEN_EVENT)]).await, 1);
+        let stored = pipeline.items.get("acme", "123").unwrap();
+        pipeline.config.items.content = then;
+        // The batch again, a second copy of ours, and the client's second request.
+        let again = GOLDEN_EVENT.replace("8000-000000000001", "8000-000000000002");
+        assert_eq!(pipeline.invoke(&[event(GOLDEN_EVENT), event(GOLDEN_EVENT), event(&again)]).await, 3);
+        assert_eq!(pipeline.items.get("acme", "123"), Some(stored));
+        assert_eq!(pipeline.objects.archived().len(), 1, "{first:?}, then {then:?}");
+        assert_eq!(reasons(&pipeline), [""; 0]);
+    }
 }
 
 /// These bytes were in archives on 21 November 2026; analysts read them for as long as there are archives.
@@ -61,7 +102,7 @@ async fn constants_are_added_to_item_and_line_alike() {
     pipeline.config.transform.enrich.insert("brand".to_owned(), "ours".into());
     pipeline.invoke(&[event(GOLDEN_EVENT)]).await;
     let fields = r#"{"b":1.0,"a":[1e2],"brand":"ours"}"#;
-    assert_eq!(pipeline.items.get("acme", "123").unwrap().fields.as_json(), fields);
+    assert_eq!(pipeline.items.get("acme", "123").unwrap().content.unwrap().fields.held.as_json(), fields);
     assert_eq!(pipeline.objects.archived()[0]["fields"], serde_json::from_str::<Value>(fields).unwrap());
     assert_eq!(pipeline.objects.archived()[0]["text"], "USER 555-0199 ACCESSED /REPORTS");
 }
@@ -73,7 +114,10 @@ async fn a_foreign_producers_object_is_an_event_of_the_default_tier() {
     let nameless = br#"{"tenant_id":"acme","text":"hello"}"#.to_vec();
     assert_eq!(pipeline.invoke(&[object, nameless.clone()]).await, 2);
     let item = pipeline.items.get("acme", "7").unwrap();
-    assert_eq!((item.facts.tier.as_str(), item.fields.as_json()), ("free", r#"{"extra":[1]}"#));
+    assert_eq!(
+        (item.facts.tier.as_str(), item.content.unwrap().fields.held.as_json()),
+        ("free", r#"{"extra":[1]}"#)
+    );
     assert_eq!(item.facts.received_at.unix_ms(), super::ARRIVAL_MS);
 
     let keys = pipeline.items.keys();

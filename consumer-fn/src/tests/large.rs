@@ -43,9 +43,11 @@ async fn a_claim_check_of_ten_mebibytes_is_transformed_and_stored_whole() {
     let transformed = text.replace("555-0199", "[REDACTED]");
     assert!(line["text"] == transformed);
     let item = pipeline.items.get("acme", "big").unwrap();
-    assert_eq!((&item.original_text[..], item.modified_data.len()), (&text[..150_000], 150_000));
-    let sizes = (item.original_text_bytes.unwrap(), item.modified_data_bytes.unwrap());
-    assert_eq!(sizes, (10_485_760, 10_485_762), "the replacement is two characters longer");
+    let [original, modified] = item.texts();
+    assert_eq!((original, modified.len()), (&text[..150_000], 150_000));
+    let content = item.content.unwrap();
+    let sizes = [&content.original_text, content.text()].map(|text| text.whole_bytes.unwrap());
+    assert_eq!(sizes, [10_485_760, 10_485_762], "the replacement is two characters longer");
 }
 
 /// Every byte of the text is six in JSON: this is the largest line that there is.
@@ -88,7 +90,8 @@ async fn a_line_that_alone_is_too_large_for_an_object_is_stored_in_parts_and_its
     assert!(line["fields"] == json!({ "extra": text }));
     assert_eq!(line["text"], "…", "the object is flattened to 150,000 bytes at most");
     let item = pipeline.items.get("acme", "f").unwrap();
-    assert_eq!((item.fields.as_json(), item.fields_bytes), ("{}", Some(8_000_012)));
+    let fields = item.content.unwrap().fields;
+    assert_eq!((fields.held.as_json(), fields.whole_bytes), ("{}", Some(8_000_012)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,8 +105,8 @@ async fn a_text_that_only_the_item_cannot_hold_stays_in_the_line_and_nothing_els
     assert_eq!(line["text"], text.replace("555-0199", "[REDACTED]"));
     assert_eq!(line["original_text"], text);
     let item = pipeline.items.get("acme", "t").unwrap();
-    assert_eq!(item.modified_data, "é".repeat(75_000), "cut between characters");
-    assert_eq!(item.modified_data_bytes, Some(200_011));
+    assert_eq!(item.texts()[1], "é".repeat(75_000), "cut between characters");
+    assert_eq!(item.content.unwrap().text().whole_bytes, Some(200_011));
     assert_eq!(pipeline.objects.keys("").len(), 1);
 }
 

@@ -72,7 +72,7 @@ async fn an_event_waits_for_an_earlier_one_of_the_same_id() {
         (calls < 4).then_some(Fault::Throttled)
     });
     assert_eq!(pipeline.invoke(&records).await, 2);
-    assert_eq!(pipeline.items.get("acme", "a").unwrap().original_text, "first");
+    assert_eq!(pipeline.items.get("acme", "a").unwrap().texts()[0], "first");
     assert_eq!(pipeline.objects.quarantined()[0]["reason"], "id_reused");
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consumer_fn::items::{Existing, Insert, Item, TakeOver, TakenOver};
 use consumer_fn::ledger::{LedgerFailure, Progress, Written};
-use consumer_fn::{Attribute, Batch, Consumer, Deadline, ItemStore, Ledger};
+use consumer_fn::{Batch, Consumer, Deadline, ItemStore, Ledger};
 use ingest_fn::credentials::Credentials;
 use ingest_fn::{
     EventStream, IngestPorts, IngestState, NoReader, Put, SpillFailure, SpillMessage, SpillQueue,
@@ -14,6 +14,7 @@ use ingest_fn::{
 };
 use serde_json::json;
 use shared::config::Config;
+use shared::format::item;
 use shared::format::manifest_row::ManifestRow;
 use shared::format::record;
 use shared::limits;
@@ -227,19 +228,6 @@ impl SpillQueue for Ports {
     }
 }
 
-/// The bytes of attributes by DynamoDB's rules: names and strings in UTF-8, a number at most 21.
-fn attribute_bytes(attributes: &[(&'static str, Attribute)]) -> usize {
-    let bytes = |(name, value): &(&'static str, Attribute)| {
-        name.len()
-            + match value {
-                Attribute::Text(text) => text.len(),
-                Attribute::Number(_) => 21,
-                Attribute::Flag(_) => 1,
-            }
-    };
-    attributes.iter().map(bytes).sum()
-}
-
 impl ItemStore for Ports {
     async fn insert(&self, items: &[Item]) -> Vec<Insert> {
         let mut stored = self.stored();
@@ -248,7 +236,7 @@ impl ItemStore for Ports {
             if let Some((_, there)) = stored.items.get(&key) {
                 return Insert::Exists(there.clone());
             }
-            stored.items.insert(key, (attribute_bytes(&item.attributes()), item.into()));
+            stored.items.insert(key, (item::bytes(&item.attributes()), item.into()));
             Insert::Inserted
         };
         items.iter().map(insert).collect()
@@ -270,7 +258,7 @@ impl Ledger for Ports {
     }
 
     async fn note(&self, _shard: &str, row: &ManifestRow) -> Result<(), LedgerFailure> {
-        self.stored().manifest += attribute_bytes(&row.attributes());
+        self.stored().manifest += item::bytes(&row.attributes());
         Ok(())
     }
 }

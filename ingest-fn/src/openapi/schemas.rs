@@ -146,18 +146,7 @@ fn cloud_event() -> Value {
 
 /// What is read back.
 fn event() -> Value {
-    let required = [
-        "event_id",
-        "tenant_id",
-        "tier",
-        "source",
-        "received_at",
-        "processed_at",
-        "text",
-        "original_text",
-        "fields",
-        "truncated",
-    ];
+    let required = ["event_id", "tenant_id", "tier", "source", "received_at", "processed_at", "truncated"];
     object(
         &required,
         &json!({

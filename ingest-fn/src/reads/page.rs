@@ -128,7 +128,7 @@ async fn fill(
         let found = reader.find_all(&request.tenant, &ids).await?;
         for ((partition, entry), event) in portion.iter().zip(found) {
             if let Some(event) = event.filter(|event| is_shown(event, request, entry, now)) {
-                let event = EventView::to_json(&event);
+                let event = EventView::to_json(&event, None);
                 if bytes + event.len() > PAGE_BYTES && !page.events.is_empty() {
                     return Ok(false);
                 }

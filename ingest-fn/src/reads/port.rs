@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use shared::format::item::{Attribute, DISPATCH_STATUS, Item, UnreadableItem};
+use shared::format::item::{Attribute, DISPATCH_STATUS, HeldContent, Item, UnreadableItem};
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::origin::Origin;
@@ -19,16 +19,13 @@ pub struct StoredEvent {
 impl StoredEvent {
     /// Reads an item's attributes, by their names.
     pub fn read(attribute: impl Fn(&str) -> Option<Attribute>) -> Result<Self, UnreadableItem> {
-        let dispatch_status = match attribute(DISPATCH_STATUS) {
-            Some(Attribute::Text(status)) => Some(status),
-            _ => None,
-        };
+        let dispatch_status = attribute(DISPATCH_STATUS).and_then(Attribute::into_text);
         Ok(Self { item: Item::read(attribute)?, dispatch_status })
     }
 
     /// Whether the item does not have the whole transformed text, or not all fields.
     pub fn is_cut(&self) -> bool {
-        self.item.modified_data_bytes.is_some() || self.item.fields_bytes.is_some()
+        self.item.content.as_ref().is_none_or(HeldContent::is_cut)
     }
 
     pub(crate) fn is_of(&self, tenant: &TenantId) -> bool {

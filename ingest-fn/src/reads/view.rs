@@ -7,7 +7,9 @@ use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYP
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::fields::Fields;
+use shared::format::archive_line::ArchiveLine;
 use shared::format::facts::{EventTime, Source};
+use shared::format::item::HeldText;
 use shared::gzip::{self, Level};
 use shared::id::{EventId, TenantId};
 use shared::tier::Tier;
@@ -37,9 +39,12 @@ pub(crate) struct EventView<'a> {
     processed_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_time: Option<EventTime>,
-    text: &'a str,
-    original_text: &'a str,
-    fields: &'a Fields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<&'a Fields>,
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     text_bytes: Option<i64>,
@@ -56,9 +61,17 @@ pub(crate) struct EventView<'a> {
 }
 
 impl<'a> EventView<'a> {
-    pub(crate) fn to_json(event: &'a StoredEvent) -> String {
+    /// The event as its item has it; of `line`, its archive line, what that has is whole.
+    pub(crate) fn to_json(event: &'a StoredEvent, line: Option<&'a ArchiveLine<'_>>) -> String {
         let item = &event.item;
         let facts = &item.facts;
+        let held = item.content.as_ref();
+        let text = line.map(|line| (&*line.text, None));
+        let text = text.or_else(|| Some(part(held?.text())));
+        let original = line.and_then(|line| Some((line.original_text.as_deref()?, None)));
+        let original = original.or_else(|| Some(part(&held?.original_text)));
+        let fields = line.map(|line| (&*line.fields, None));
+        let fields = fields.or_else(|| Some((&held?.fields.held, held?.fields.whole_bytes)));
         let view = Self {
             event_id: &facts.id,
             tenant_id: &facts.tenant,
@@ -67,19 +80,24 @@ impl<'a> EventView<'a> {
             received_at: facts.received_at,
             processed_at: item.processed_at,
             event_time: facts.event_time,
-            text: &item.modified_data,
-            original_text: &item.original_text,
-            fields: &item.fields,
-            truncated: event.is_cut(),
-            text_bytes: item.modified_data_bytes,
-            original_text_bytes: item.original_text_bytes,
-            fields_bytes: item.fields_bytes,
+            text: text.map(|(text, _)| text),
+            original_text: original.map(|(text, _)| text),
+            fields: fields.map(|(fields, _)| fields),
+            truncated: line.is_none() && event.is_cut(),
+            text_bytes: text.and_then(|(_, bytes)| bytes),
+            original_text_bytes: original.and_then(|(_, bytes)| bytes),
+            fields_bytes: fields.and_then(|(_, bytes)| bytes),
             dispatch_status: event.dispatch_status.as_deref(),
             expires_at: item.expires_at.map(|at| Timestamp::from_unix_ms(at.saturating_mul(1_000))),
             trace: facts.trace.as_deref(),
         };
         serde_json::to_string(&view).expect("an event always serialises")
     }
+}
+
+/// What an item has of a text, and the size of the whole, if it has less.
+fn part(text: &HeldText) -> (&str, Option<i64>) {
+    (&text.held, text.whole_bytes)
 }
 
 #[derive(Debug, Serialize)]

@@ -1,4 +1,5 @@
-//! A large event: its item holds the beginning of its text. The whole is in the archive, found by the item's origin.
+//! An event of which the item has only the beginning, or no content at all. The whole is in the archive, found by the item's
+//! origin.
 
 use bytes::Bytes;
 use shared::archive::{NotRead, each_line, members_of, whole};
@@ -10,27 +11,27 @@ use shared::origin::ShardPosition;
 use super::port::{EventReader, ReadFailure, StoredEvent};
 use crate::offload::offload;
 
-/// Replaces what the item left out, if the event is archived. Otherwise, or if the archive has expired, it stays as it is.
-pub(crate) async fn fill_in(
-    event: &mut StoredEvent,
+/// The archive line of the event; `None` if it is not archived yet, or the archive has expired.
+pub(crate) async fn archived(
+    event: &StoredEvent,
     reader: &impl EventReader,
     objects: &impl ObjectStore,
-) -> Result<(), ReadFailure> {
-    let Some(row) = reader.archive_object(&event.item.origin).await? else { return Ok(()) };
+) -> Result<Option<ArchiveLine<'static>>, ReadFailure> {
+    let Some(row) = reader.archive_object(&event.item.origin).await? else { return Ok(None) };
     match line(event, &row, objects).await {
-        Ok(Some(line)) => put_in(event, line),
+        Ok(Some(line)) => return Ok(Some(line)),
         Ok(None) => tracing::warn!(
             object.key = row.key,
-            "the archive does not have a large event any more; it is answered in part"
+            "the archive does not have an event any more; it is answered as its item has it"
         ),
         Err(NotRead::Store(failure)) => return Err(ReadFailure(failure.to_string())),
         Err(NotRead::Unreadable(why)) => tracing::error!(
             object.key = row.key,
             why,
-            "a large event cannot be read from the archive, and is answered in part: {why}"
+            "an event cannot be read from the archive, and is answered as its item has it: {why}"
         ),
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The archive line of the event; `None` if its object does not exist.
@@ -62,13 +63,4 @@ fn line_at(members: &[Bytes], at: &ShardPosition) -> Result<Option<Vec<u8>>, Not
         })?;
     }
     Ok(found)
-}
-
-fn put_in(event: &mut StoredEvent, line: ArchiveLine<'static>) {
-    let item = &mut event.item;
-    (item.modified_data, item.modified_data_bytes) = (line.text.into_owned(), None);
-    (item.fields, item.fields_bytes) = (line.fields.into_owned(), None);
-    if let Some(original) = line.original_text {
-        (item.original_text, item.original_text_bytes) = (original.into_owned(), None);
-    }
 }

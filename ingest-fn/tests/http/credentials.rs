@@ -483,7 +483,7 @@ async fn no_attempt_to_read_another_tenants_event_by_a_credential_succeeds() {
     let reader = crate::reader::MemoryReader::default();
     for tenant in ["acme", "beta"] {
         let mut event = crate::reader::event(tenant, "1", 0, &format!("tenants/{tenant}"));
-        event.item.modified_data = format!("of {tenant}");
+        event.item = event.item.with_texts("x", &format!("of {tenant}"));
         reader.add(event);
     }
     let get = |path: &str, headers: &[(&str, &str)]| {

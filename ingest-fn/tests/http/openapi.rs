@@ -7,6 +7,7 @@ use http::{Method, Request};
 use serde_json::{Map, Value};
 use shared::config::{AuthMode, Config};
 use shared::format::facts::EventTime;
+use shared::format::item::Item;
 use shared::id::TenantId;
 use shared::tier::Tier;
 
@@ -173,8 +174,7 @@ async fn every_member_that_the_document_names_is_in_some_answer() {
     stored.item.facts.event_time = serde_json::from_str::<EventTime>(r#""2024-01-11T01:42:50Z""#).ok();
     stored.item.facts.trace = Some("00-a-b-01".to_owned());
     stored.item.expires_at = Some(9_000_000_000);
-    let item = &mut stored.item;
-    (item.original_text_bytes, item.modified_data_bytes, item.fields_bytes) = (Some(9), Some(9), Some(9));
+    stored.item.content = Item::example().content;
     reader.add(stored);
     let server = Server::reading(reader, |config| config.limits.body_bytes = 1_000);
 

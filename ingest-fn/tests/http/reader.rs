@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use ingest_fn::reads::port::{EventReader, IndexEntry, IndexQuery, ReadFailure, StoredEvent};
-use shared::fields::Fields;
-use shared::format::facts::{Facts, Source};
+use shared::format::facts::Source;
 use shared::format::item::Item;
 use shared::format::manifest_row::ManifestRow;
-use shared::id::{AdmissionId, EventId, TenantId};
+use shared::id::{EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
-use shared::tier::Tier;
 use shared::time::Timestamp;
-use uuid::Uuid;
 
 #[derive(Clone, Default)]
 pub(crate) struct MemoryReader(Arc<Mutex<Stored>>);
@@ -127,28 +124,12 @@ impl EventReader for MemoryReader {
 /// An event of a tenant, received at this time, in this partition of the index.
 pub(crate) fn event(tenant: &str, id: &str, received_at: i64, partition: &str) -> StoredEvent {
     let received_at = Timestamp::from_unix_ms(received_at);
-    let item = Item {
-        facts: Facts {
-            id: EventId::parse(id).unwrap(),
-            admission_id: AdmissionId(Uuid::from_u128(1)),
-            tenant: TenantId::parse(tenant).unwrap(),
-            tier: Tier::parse("pro").unwrap(),
-            source: Source::JsonUpload,
-            received_at,
-            event_time: None,
-            trace: None,
-        },
-        origin: Origin { shard: "shardId-0".into(), sequence_number: "495".into(), position: 1 },
-        content_hash: "cd".to_owned(),
-        processed_at: received_at,
-        original_text: "User 555-0199".to_owned(),
-        modified_data: "User [REDACTED]".to_owned(),
-        fields: Fields::empty(),
-        original_text_bytes: None,
-        modified_data_bytes: None,
-        fields_bytes: None,
-        expires_at: None,
-        received_partition: Some(partition.to_owned()),
-    };
+    let mut item = Item::smallest().with_texts("User 555-0199", "User [REDACTED]");
+    let facts = &mut item.facts;
+    (facts.tenant, facts.id) = (TenantId::parse(tenant).unwrap(), EventId::parse(id).unwrap());
+    (facts.source, facts.received_at) = (Source::JsonUpload, received_at);
+    item.processed_at = received_at;
+    item.origin = Origin { shard: "shardId-0".into(), sequence_number: "495".into(), position: 1 };
+    item.received_partition = Some(partition.to_owned());
     StoredEvent { item, dispatch_status: None }
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::claim_check::ClaimCheck;
+use shared::format::item::HeldText;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
 use shared::gzip;
 use shared::id::TenantId;
@@ -50,7 +51,8 @@ async fn an_event_is_answered_whole() {
     let mut stored = event("acme", "a/1", NOW, "tenants/acme");
     stored.item.facts.event_time = serde_json::from_str("\"2024-01-11T01:42:50.234200Z\"").unwrap();
     stored.item.facts.trace = Some("00-4bf9-00f0-01".to_owned());
-    stored.item.fields = serde_json::from_str(r#"{"n":1.0,"big":12345678901234567890123}"#).unwrap();
+    stored.item.content.as_mut().unwrap().fields.held =
+        serde_json::from_str(r#"{"n":1.0,"big":12345678901234567890123}"#).unwrap();
     stored.item.expires_at = Some(1_800_000_000);
     stored.dispatch_status = Some("delivered".to_owned());
     reader.add(stored);
@@ -213,8 +215,8 @@ async fn a_page_ends_before_it_is_too_large_for_an_answer_and_has_at_least_one_e
     let reader = MemoryReader::default();
     for id in 0..12 {
         let mut large = event("acme", &id.to_string(), NOW + id, "tenants/acme");
-        large.item.modified_data = "\u{1}".repeat(150_000);
-        large.item.original_text = large.item.modified_data.clone();
+        let text = "\u{1}".repeat(150_000);
+        large.item = large.item.with_texts(&text, &text);
         reader.add(large);
     }
     let server = server(&reader);
@@ -280,10 +282,11 @@ pub(crate) fn archived(reader: &MemoryReader, server: &Server, line: &ArchiveLin
 /// A large event: its item has only the beginning. And its archive line.
 pub(crate) fn large(reader: &MemoryReader, text: &str) -> ArchiveLine<'static> {
     let mut stored = event("acme", "1", NOW, "tenants/acme");
-    text[..10].clone_into(&mut stored.item.modified_data);
-    stored.item.modified_data_bytes = Some(i64::try_from(text.len()).unwrap());
-    stored.item.original_text_bytes = Some(i64::try_from(text.len()).unwrap());
-    stored.item.fields_bytes = Some(9);
+    let whole_bytes = Some(i64::try_from(text.len()).unwrap());
+    let content = stored.item.content.as_mut().unwrap();
+    content.original_text.whole_bytes = whole_bytes;
+    content.modified_data = Some(HeldText { held: text[..10].to_owned(), whole_bytes });
+    content.fields.whole_bytes = Some(9);
     reader.add(stored.clone());
     ArchiveLine {
         facts: std::borrow::Cow::Owned(stored.item.facts),
@@ -314,6 +317,49 @@ async fn a_large_event_is_read_whole_from_the_archive_as_soon_as_it_is_there() {
 
     let listed = server.send(get("/events", &[ACME])).await;
     assert_eq!(listed.json["events"][0]["truncated"], true, "a list shows what the item has");
+}
+
+#[tokio::test]
+async fn of_an_item_without_content_an_event_is_read_from_the_archive_and_a_list_has_no_text() {
+    let contents = |event: &Value| ["text", "original_text", "fields"].map(|name| event.get(name).cloned());
+    for original in [None, Some("the original")] {
+        let reader = MemoryReader::default();
+        let server = server(&reader);
+        let mut line = large(&reader, "the text of it");
+        reader.change("acme", "1", |item| item.content = None);
+        let answer = server.send(get("/events/1", &[ACME])).await;
+        assert_eq!((answer.status, contents(&answer.json)), (StatusCode::OK, [None, None, None]));
+        assert_eq!(answer.json["truncated"], true, "it is not archived yet");
+
+        line.original_text = original.map(Into::into);
+        archived(&reader, &server, &line);
+        let answer = server.send(get("/events/1", &[ACME])).await;
+        let expected = [Some(json!("the text of it")), original.map(Value::from), Some(json!({"n": 1.0}))];
+        assert_eq!(contents(&answer.json), expected);
+        assert_eq!(answer.json["truncated"], false);
+
+        let listed = server.send(get("/events", &[ACME])).await;
+        let listed = &listed.json["events"][0];
+        assert_eq!((contents(listed), &listed["truncated"]), ([None, None, None], &json!(true)));
+    }
+}
+
+#[tokio::test]
+async fn an_item_without_a_changed_text_is_answered_with_the_original_as_its_text() {
+    let reader = MemoryReader::default();
+    let mut stored = event("acme", "1", NOW, "tenants/acme");
+    stored.item.content.as_mut().unwrap().modified_data = None;
+    reader.add(stored);
+    let server = server(&reader);
+    let one = server.send(get("/events/1", &[ACME])).await.json;
+    let listed = server.send(get("/events", &[ACME])).await.json["events"][0].clone();
+    for event in [one, listed] {
+        assert_eq!(
+            (&event["text"], &event["original_text"]),
+            (&json!("User 555-0199"), &json!("User 555-0199"))
+        );
+        assert_eq!((&event["truncated"], &event["fields"]), (&json!(false), &json!({})));
+    }
 }
 
 #[tokio::test]

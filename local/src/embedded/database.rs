@@ -18,7 +18,7 @@ use crate::lock;
 /// Columns have the names of the attributes in DynamoDB, where there is one.
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of [`SCHEMA`] and of what its columns mean: also of the content hash. The file stores it as `user_version`.
-const SCHEMA_VERSION: i64 = 8;
+const SCHEMA_VERSION: i64 = 9;
 /// A writer waits up to ten seconds for another process: it retries this often, with a [`BUSY_PAUSE`] between.
 const BUSY_RETRIES: i32 = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(1);

@@ -169,8 +169,8 @@ mod tests {
             let insert = move |transaction: &Transaction<'_>| {
                 for (number, expires_at) in expire_at.enumerate() {
                     transaction.execute(
-                        "INSERT INTO items (pk, sk, source, original_text, modified_data, processed_at, received_at, tier, fields, shard, sequence_number, position, admission_id, content_hash, expires_at)
-                         VALUES ('p', ?1, '', '', '', '', '', '', '', '', '', 0, '', '', ?2)",
+                        "INSERT INTO items (pk, sk, source, tier, received_at, processed_at, origin, admission, hash, expires_at)
+                         VALUES ('p', ?1, '', '', '', '', '', '', '', ?2)",
                         params![number.to_string(), expires_at],
                     )?;
                 }

@@ -1,22 +1,22 @@
 //! The items table: inserts an item if it is absent, and takes an item over if its origin is unchanged.
 
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
-use operate::deployment::{Attributes, ItemPage, NamedItem, UnreadableRow};
+use operate::deployment::{Attributes, ItemPage, NamedItem};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
+use shared::format::item::short;
 use shared::format::key;
-use shared::id::{AdmissionId, EventId, TenantId};
-use shared::origin::{Origin, is_sequence_number};
-use uuid::Uuid;
+use shared::id::{EventId, TenantId};
 
 use super::database::{Database, insert_row, unreadable};
 use super::error::DatabaseError;
+use super::ledger::attribute;
 
 /// Items in one transaction. A put of ingest waits for the transaction and has only 120 ms.
 const TRANSACTION_ITEMS: usize = 250;
 
 /// The item of a partition key and a sort key, for [`existing`].
-const FIND: &str = "SELECT shard, sequence_number, position, admission_id, content_hash FROM items WHERE pk = ?1 AND sk = ?2";
+const FIND: &str = "SELECT origin, admission, hash FROM items WHERE pk = ?1 AND sk = ?2";
 
 #[derive(Clone)]
 pub struct EmbeddedItems(pub Database);
@@ -86,12 +86,12 @@ impl EmbeddedItems {
     pub async fn list(&self, after: Option<i64>, limit: usize) -> Result<ItemPage, DatabaseError> {
         let list = move |connection: &mut Connection| {
             let mut select = connection.prepare_cached(
-                "SELECT shard, sequence_number, position, admission_id, content_hash, pk, sk, received_at, expires_at, rowid FROM items
+                "SELECT pk, sk, origin, admission, hash, received_at, expires_at, rowid FROM items
                  WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
             )?;
             let rows = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = select.query_map(params![after.unwrap_or(i64::MIN), rows], |row| {
-                Ok((named(row), row.get::<_, i64>(9)?))
+                Ok((NamedItem::read(|name| attribute(row, name)), row.get::<_, i64>("rowid")?))
             })?;
             let (read, numbers): (Vec<_>, Vec<_>) = rows.collect::<Result<_, _>>()?;
             let last = numbers.last().filter(|_| read.len() == limit);
@@ -117,23 +117,6 @@ fn attributes(names: &[String], row: &Row<'_>) -> rusqlite::Result<Attributes> {
     Ok(attributes)
 }
 
-fn named(row: &Row<'_>) -> Result<NamedItem, UnreadableRow> {
-    let [pk, sk] = [5, 6].map(|column| row.get::<_, String>(column).unwrap_or_default());
-    let read = || {
-        let (tenant, id) =
-            key::item_name(&pk, &sk).ok_or_else(|| unreadable(5, "it is not the key of an item"))?;
-        let received_at: String = row.get(7)?;
-        let received_at = serde_json::from_value(received_at.into()).map_err(|error| unreadable(7, error))?;
-        let existing = existing(row)?;
-        let sequence_number = &existing.origin.sequence_number;
-        if !is_sequence_number(sequence_number) {
-            return Err(unreadable(1, format!("`{sequence_number}` is not a sequence number")));
-        }
-        Ok(NamedItem { tenant, id, existing, received_at, expires_at: row.get(8)? })
-    };
-    read().map_err(|why: rusqlite::Error| UnreadableRow::new(&pk, &sk, &why))
-}
-
 fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert> {
     let (pk, sk) = (key::item_partition(&item.facts.tenant), key::item_sort(&item.facts.id));
     if insert_row(transaction, "INSERT INTO items", item.attributes(), "ON CONFLICT DO NOTHING")? == 1 {
@@ -145,30 +128,19 @@ fn insert(transaction: &Transaction<'_>, item: &Item) -> rusqlite::Result<Insert
 
 fn take_over(transaction: &Transaction<'_>, item: &TakeOver) -> rusqlite::Result<TakenOver> {
     let TakeOver { tenant, id, from, to } = item;
-    let mut update = transaction.prepare_cached(
-        "UPDATE items SET shard = :to_shard, sequence_number = :to_number, position = :to_position WHERE pk = :pk AND sk = :sk AND shard = :shard AND sequence_number = :number AND position = :position",
-    )?;
+    let mut update = transaction
+        .prepare_cached("UPDATE items SET origin = :to WHERE pk = :pk AND sk = :sk AND origin = :from")?;
     let changed = update.execute(named_params! {
         ":pk": key::item_partition(tenant),
         ":sk": key::item_sort(id),
-        ":shard": &*from.shard,
-        ":number": &*from.sequence_number,
-        ":position": from.position,
-        ":to_shard": &*to.shard,
-        ":to_number": &*to.sequence_number,
-        ":to_position": to.position,
+        ":from": short::origin(from),
+        ":to": short::origin(to),
     })?;
     Ok(if changed == 1 { TakenOver::Done } else { TakenOver::Changed })
 }
 
 fn existing(row: &Row<'_>) -> rusqlite::Result<Existing> {
-    let admission: String = row.get(3)?;
-    let admission = Uuid::parse_str(&admission).map_err(|error| unreadable(3, error))?;
-    Ok(Existing {
-        origin: Origin { shard: row.get(0)?, sequence_number: row.get(1)?, position: row.get(2)? },
-        admission_id: AdmissionId(admission),
-        content_hash: row.get(4)?,
-    })
+    Existing::read(|name| attribute(row, name)).map_err(|error| unreadable(0, error))
 }
 
 #[cfg(test)]

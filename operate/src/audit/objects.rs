@@ -184,7 +184,8 @@ mod tests {
     fn an_object_as_written_has_no_faults() {
         let (bytes, row) = object(&[&[("acme", 4950), ("acme", 4952)], &[("beta", 4951)]]);
         check(&bytes, &row, &[]);
-        let items = Items { days_to_live: BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]) };
+        let days_to_live = BTreeMap::from([(Tier::parse("pro").unwrap(), 90)]);
+        let items = Items { days_to_live, ..Items::default() };
         let mut lines = Vec::new();
         read(KEY, &bytes, None, None, &items, |line, _| lines.push(line));
         let line = &lines[2];

@@ -20,7 +20,8 @@ use crate::store::{StoredRow, TABLES, flipped, objects, truncated};
 /// Places in each value and object at which a byte is changed.
 const PLACES: usize = 2;
 /// The items of which each attribute is damaged: one of each shape.
-const ITEMS: [&str; 5] = ["redacted", "cut", "wide", "large", "off-stream"];
+const ITEMS: [&str; 8] =
+    ["redacted", "cut", "wide", "large", "off-stream", "changed", "bare", "off-stream-bare"];
 
 /// A kind of stored thing: a row of the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,6 +201,9 @@ fn named(site: &Site, row: &StoredRow) -> (String, Vec<String>) {
             let Some(Value::Blob(data)) = row.columns.get("data") else { unreachable!() };
             let mut names = vec![format!("49{sequence:054}")];
             for entry in record::unpack(data, &site.config.ids.members).unwrap_or_default().entries {
+                // The note of a redrive has the former origins, too.
+                let is_redriven = matches!(&entry, Ok(Content::Event(event)) if !event.redrive_of.is_empty());
+                names.extend(is_redriven.then(|| key::REDRIVEN.to_owned()));
                 names.extend(match entry {
                     Ok(Content::Event(event)) => Some(quoted(event.facts.id.as_str())),
                     Ok(Content::Foreign(object)) => object.id.map(|id| quoted(id.as_str())),

@@ -22,6 +22,12 @@ const EXCUSES: &[Excuse] = &[
         reason: "by less than five minutes: an attempt that was repeated has archived the line later than it inserted the item",
     },
     Excuse {
+        things: &["item"],
+        parts: &["hash"],
+        damages: ANY,
+        reason: "of an item without content, where neither the stream nor the archive has the original",
+    },
+    Excuse {
         things: &["sidecar of a manifest row"],
         parts: &[""],
         damages: &[Flipped],
@@ -152,6 +158,12 @@ const EXCUSES: &[Excuse] = &[
         parts: &["body"],
         damages: &[Swapped],
         reason: "two messages have changed places",
+    },
+    Excuse {
+        things: &["message, queue `dispatch*"],
+        parts: &["body"],
+        damages: &[Flipped],
+        reason: "in why it failed, or in the event's name: an event of that name may have had an item",
     },
     Excuse {
         things: &["metadata of an archive object"],

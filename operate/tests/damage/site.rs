@@ -16,7 +16,7 @@ use local::event_source_mapping::ports::Checkpoints;
 use operate::deployment::{Deployment, Start};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use shared::config::Config;
+use shared::config::{Config, ItemContent};
 use shared::digest::sha256;
 use shared::format::dispatch_message::DispatchMessage;
 use shared::format::event_line::Event;
@@ -192,6 +192,12 @@ impl Site {
         self.pass(&shard, &records).await;
     }
 
+    async fn consume_with(&mut self, content: ItemContent) {
+        self.config.items.content = content;
+        self.consume().await;
+        self.config.items.content = ItemContent::Both;
+    }
+
     /// The event source mapping gives up on everything that is not processed yet.
     async fn fail(&self, number: u128) {
         let (shard, records) = self.unread().await;
@@ -242,6 +248,9 @@ impl Site {
         expired.facts.tier = Tier::parse("free").unwrap();
         self.put_event("", &expired).await;
         self.consume().await;
+        let bare = self.event("off-stream-bare", "User 555-0199 accessed /reports", r#"{"level":3}"#);
+        self.put_event("", &bare).await;
+        self.consume_with(ItemContent::Reference).await;
         self.database.execute("DELETE FROM items WHERE sk = 'processed_logs/expired'", []).unwrap();
         self.database.execute("DELETE FROM records", []).unwrap();
         self.records.clear();
@@ -280,6 +289,15 @@ impl Site {
         let again = Event { facts: self.event("plain", "", "{}").facts, ..plain.clone() };
         self.put_event("the same sent again", &again).await;
         self.consume().await;
+
+        // Items that do not have everything.
+        for (id, content) in [("changed", ItemContent::Changed), ("bare", ItemContent::Reference)] {
+            let same = self.event(id, "nothing to redact", "{}");
+            self.put_event("stored", &same).await;
+            let redacted = self.event(&format!("{id}-redacted"), "User 555-0199", "{}");
+            self.put_event("stored", &redacted).await;
+            self.consume_with(content).await;
+        }
 
         // Quarantine, in two batches.
         for (id, text) in [("plain", "another text"), ("redacted", "another text")] {
@@ -333,7 +351,7 @@ impl Site {
     fn dead_letter_of_dispatch(&self) {
         let mut select = self
             .database
-            .prepare("SELECT id, body FROM messages WHERE queue = 'dispatch' ORDER BY id LIMIT 2 OFFSET 2")
+            .prepare("SELECT id, body FROM messages WHERE queue = 'dispatch' ORDER BY id LIMIT 2 OFFSET 3")
             .unwrap();
         let messages: Vec<(i64, String)> = select
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -52,19 +52,19 @@ fn check(findings: &[String], named: &[&str]) {
 #[tokio::test]
 async fn an_item_row_that_cannot_be_read_is_named_by_its_key() {
     let (folder, database) = with_an_event().await;
-    let insert = "INSERT INTO items (pk, sk, source, original_text, modified_data, processed_at, received_at, tier, fields, shard, sequence_number, position, admission_id, content_hash)
-        VALUES ('tenants/beta', 'processed_logs/7', 'webhook', 'x', 'x', '', '2026-11-21T09:30:00Z', 'pro', '{}', 'shardId-000000000000', '7', 0, '019aa553-4a00-7000-8000-000000000001', 'ab')";
+    let insert = "INSERT INTO items (pk, sk, source, tier, received_at, processed_at, origin, admission, hash)
+        VALUES ('tenants/beta', 'processed_logs/7', 'webhook', 'pro', '2026-11-21T09:30:00Z', '', '0:7', 'AAAAAAAAAAAAAAAAAAAAAQ', 'ab')";
     for (column, value, why) in [
         ("pk", "'tenants/-'", "it is not the key of an item"),
         ("pk", "'beta'", "it is not the key of an item"),
         ("sk", "'7'", "it is not the key of an item"),
         ("sk", "'processed_logs/%00'", "it is not the key of an item"),
-        ("received_at", "'yesterday'", "`yesterday` is not an RFC 3339 time"),
-        ("admission_id", "'1'", "invalid"),
-        ("sequence_number", "'4950x'", "`4950x` is not a sequence number"),
-        ("sequence_number", "''", "`` is not a sequence number"),
-        ("position", "-1", "out of range"),
-        ("position", "4294967296", "out of range"),
+        ("received_at", "'yesterday'", "when it was received is missing or malformed"),
+        ("admission", "'1'", "`admission` is missing or malformed"),
+        ("origin", "'0:4950x'", "`origin` is missing or malformed"),
+        ("origin", "'0:'", "`origin` is missing or malformed"),
+        ("origin", "'0:7.-1'", "`origin` is missing or malformed"),
+        ("origin", "'0:7.4294967296'", "`origin` is missing or malformed"),
     ] {
         database.execute(insert, []).unwrap();
         database.execute(&format!("UPDATE items SET {column} = {value}"), []).unwrap();

@@ -231,6 +231,7 @@ sections! {
 
     /// `[items]`: items in DynamoDB.
     Items {
+        content: ItemContent = ItemContent::Both,
         /// How many days an item lives, by tier. Items of other tiers do not expire.
         days_to_live: BTreeMap<Tier, u32> =
             [("free", 30), ("pro", 90), ("enterprise", 365)].map(|(name, days)| (tier(name), days)).into(),
@@ -436,6 +437,18 @@ pub enum ArchiveContent {
     Transformed,
     /// `text` and `original_text`.
     Both,
+}
+
+/// What an item has of its event's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemContent {
+    /// The text before and after the transform, and the fields.
+    Both,
+    /// The same, but the text after the transform only where it differs.
+    Changed,
+    /// Nothing: the content is in the archive only.
+    Reference,
 }
 
 impl Archive {

@@ -1,17 +1,29 @@
-//! An item of the items table.
+//! An item of the items table. `docs/items.md` has every attribute with its size.
 
+mod attribute;
+mod content;
 #[cfg(any(test, feature = "fakes"))]
 mod example;
+pub mod short;
 
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
+pub use self::attribute::{Attribute, bytes};
+pub use self::content::{HeldContent, HeldFields, HeldText};
 use super::facts::Facts;
 use super::key;
 use crate::fields::Fields;
 use crate::id::AdmissionId;
 use crate::origin::Origin;
 use crate::time::Timestamp;
+
+/// The attribute of the origin: the one that a redrive changes.
+pub const ORIGIN: &str = "origin";
+const ADMISSION: &str = "admission";
+const HASH: &str = "hash";
+
+/// What tells an item from another: the attributes of [`Existing`].
+pub const IDENTITY: [&str; 3] = [ORIGIN, ADMISSION, HASH];
 
 /// When an item expires, in Unix seconds: the attribute of the table's time to live.
 pub const EXPIRES_AT: &str = "expires_at";
@@ -44,18 +56,8 @@ pub struct Item {
     /// What the event is compared by with others of its id ([`super::content_hash`]).
     pub content_hash: String,
     pub processed_at: Timestamp,
-    /// The text as it came in, or the beginning of it.
-    pub original_text: String,
-    /// The text after the transform, or the beginning of it.
-    pub modified_data: String,
-    /// The client's other members and the configured constants; or the constants only.
-    pub fields: Fields,
-    /// The size of the whole original in bytes, if the item holds only the beginning. The archive has the whole.
-    pub original_text_bytes: Option<i64>,
-    /// The size of the whole transformed text in bytes, if the item holds only the beginning.
-    pub modified_data_bytes: Option<i64>,
-    /// The size of all fields in bytes, if the item holds only the constants.
-    pub fields_bytes: Option<i64>,
+    /// `None` if it is in the archive only.
+    pub content: Option<HeldContent>,
     /// When the item may be deleted, in seconds since the Unix epoch; `None` for never. Its life begins when it is stored,
     /// or when its event was received, whichever is later.
     pub expires_at: Option<i64>,
@@ -64,11 +66,37 @@ pub struct Item {
     pub received_partition: Option<String>,
 }
 
+/// What is compared of an item with an event that has its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attribute {
-    Text(String),
-    Number(i64),
-    Flag(bool),
+pub struct Existing {
+    pub origin: Origin,
+    pub admission_id: AdmissionId,
+    pub content_hash: String,
+}
+
+impl Existing {
+    /// Reads it from the attributes of an item, by their names ([`IDENTITY`]).
+    pub fn read(attribute: impl Fn(&str) -> Option<Attribute>) -> Result<Self, UnreadableItem> {
+        let text =
+            |name| attribute(name).and_then(Attribute::into_text).ok_or(UnreadableItem { attribute: name });
+        Ok(Self {
+            origin: short::read_origin(&text(ORIGIN)?).ok_or(UnreadableItem { attribute: ORIGIN })?,
+            admission_id: short::read_admission(&text(ADMISSION)?)
+                .ok_or(UnreadableItem { attribute: ADMISSION })?,
+            content_hash: text(HASH)?,
+        })
+    }
+}
+
+/// What an insert finds if this item is there.
+impl From<&Item> for Existing {
+    fn from(item: &Item) -> Self {
+        Self {
+            origin: item.origin.clone(),
+            admission_id: item.facts.admission_id,
+            content_hash: item.content_hash.clone(),
+        }
+    }
 }
 
 impl Item {
@@ -76,29 +104,37 @@ impl Item {
     /// live: never renamed.
     pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
         use Attribute::{Flag, Number, Text};
-        let sizes = [self.original_text_bytes, self.modified_data_bytes, self.fields_bytes];
         let always = [
             ("pk", Text(key::item_partition(&self.facts.tenant))),
             ("sk", Text(key::item_sort(&self.facts.id))),
             ("source", Text(self.facts.source.as_str().to_owned())),
-            ("original_text", Text(self.original_text.clone())),
-            ("modified_data", Text(self.modified_data.clone())),
-            ("processed_at", Text(self.processed_at.to_string())),
-            (RECEIVED_AT, Text(self.facts.received_at.to_string())),
             ("tier", Text(self.facts.tier.to_string())),
-            ("fields", Text(self.fields.as_json().to_owned())),
-            ("admission_id", Text(self.facts.admission_id.to_string())),
-            ("content_hash", Text(self.content_hash.clone())),
-            ("shard", Text(self.origin.shard.to_string())),
-            ("sequence_number", Text(self.origin.sequence_number.to_string())),
-            ("position", Number(i64::from(self.origin.position))),
+            (RECEIVED_AT, Text(self.facts.received_at.to_string())),
+            ("processed_at", Text(self.processed_at.to_string())),
+            (ORIGIN, Text(short::origin(&self.origin))),
+            (ADMISSION, Text(short::admission(self.facts.admission_id))),
+            (HASH, Text(self.content_hash.clone())),
         ];
+        let content = self.content.as_ref();
+        let original = content.map(|content| &content.original_text);
+        let modified = content.and_then(|content| content.modified_data.as_ref());
+        let fields = content.map(|content| &content.fields);
+        let sizes = [
+            original.and_then(|text| text.whole_bytes),
+            modified.and_then(|text| text.whole_bytes),
+            fields.and_then(|fields| fields.whole_bytes),
+        ];
+        let held = |text: &HeldText| Text(text.held.clone());
+        let fields = fields.map(|fields| &fields.held).filter(|fields| !fields.is_empty());
         let sometimes = [
+            ("original_text", original.map(held)),
+            ("modified_data", modified.map(held)),
+            ("fields", fields.map(|fields| Text(fields.as_json().to_owned()))),
             ("event_time", self.facts.event_time.map(|time| Text(time.to_string()))),
             ("truncated", sizes.iter().any(Option::is_some).then_some(Flag(true))),
-            ("original_text_bytes", self.original_text_bytes.map(Number)),
-            ("modified_data_bytes", self.modified_data_bytes.map(Number)),
-            ("fields_bytes", self.fields_bytes.map(Number)),
+            ("original_text_bytes", sizes[0].map(Number)),
+            ("modified_data_bytes", sizes[1].map(Number)),
+            ("fields_bytes", sizes[2].map(Number)),
             (EXPIRES_AT, self.expires_at.map(Number)),
             (RECEIVED_PARTITION, self.received_partition.clone().map(Text)),
             ("trace", self.facts.trace.clone().map(Text)),
@@ -112,22 +148,14 @@ impl Item {
     /// Reads back [`Item::attributes`], by their names.
     pub fn read(attribute: impl Fn(&str) -> Option<Attribute>) -> Result<Self, UnreadableItem> {
         let unreadable = |name| UnreadableItem { attribute: name };
-        let found = |name| match attribute(name) {
-            Some(Attribute::Text(text)) => Some(text),
-            _ => None,
-        };
+        let found = |name| attribute(name).and_then(Attribute::into_text);
         let text = |name| found(name).ok_or(unreadable(name));
-        let number = |name| match attribute(name) {
-            Some(Attribute::Number(number)) => Some(number),
-            _ => None,
-        };
         let (tenant, id) = key::item_name(&text("pk")?, &text("sk")?).ok_or(unreadable("sk"))?;
-        let admission = Uuid::parse_str(&text("admission_id")?).map_err(|_| unreadable("admission_id"))?;
-        let position = number("position").and_then(|position| u32::try_from(position).ok());
+        let Existing { origin, admission_id, content_hash } = Existing::read(&attribute)?;
         Ok(Self {
             facts: Facts {
                 id,
-                admission_id: AdmissionId(admission),
+                admission_id,
                 tenant,
                 tier: value(text("tier")?).ok_or(unreadable("tier"))?,
                 source: value(text("source")?).ok_or(unreadable("source"))?,
@@ -135,20 +163,11 @@ impl Item {
                 event_time: found("event_time").and_then(value),
                 trace: found("trace"),
             },
-            origin: Origin {
-                shard: text("shard")?.into(),
-                sequence_number: text("sequence_number")?.into(),
-                position: position.ok_or(unreadable("position"))?,
-            },
-            content_hash: text("content_hash")?,
+            origin,
+            content_hash,
             processed_at: value(text("processed_at")?).ok_or(unreadable("processed_at"))?,
-            original_text: text("original_text")?,
-            modified_data: text("modified_data")?,
-            fields: serde_json::from_str(&text("fields")?).map_err(|_| unreadable("fields"))?,
-            original_text_bytes: number("original_text_bytes"),
-            modified_data_bytes: number("modified_data_bytes"),
-            fields_bytes: number("fields_bytes"),
-            expires_at: number(EXPIRES_AT),
+            content: read_content(&attribute)?,
+            expires_at: attribute(EXPIRES_AT).and_then(|at| at.number()),
             received_partition: found(RECEIVED_PARTITION),
         })
     }
@@ -159,6 +178,31 @@ impl Item {
     }
 }
 
+fn read_content(
+    attribute: &impl Fn(&str) -> Option<Attribute>,
+) -> Result<Option<HeldContent>, UnreadableItem> {
+    let [original, modified, fields] = ["original_text", "modified_data", "fields"]
+        .map(|name| attribute(name).and_then(Attribute::into_text));
+    let sizes = ["original_text_bytes", "modified_data_bytes", "fields_bytes"]
+        .map(|name| attribute(name).and_then(|bytes| bytes.number()));
+    let Some(original) = original else {
+        let has_none = modified.is_none() && fields.is_none() && sizes == [None; 3];
+        return if has_none { Ok(None) } else { Err(UnreadableItem { attribute: "original_text" }) };
+    };
+    if modified.is_none() && sizes[1].is_some() {
+        return Err(UnreadableItem { attribute: "modified_data" });
+    }
+    let fields = fields.map_or_else(|| Ok(Fields::empty()), |fields| serde_json::from_str(&fields));
+    Ok(Some(HeldContent {
+        original_text: HeldText { held: original, whole_bytes: sizes[0] },
+        modified_data: modified.map(|held| HeldText { held, whole_bytes: sizes[1] }),
+        fields: HeldFields {
+            held: fields.map_err(|_| UnreadableItem { attribute: "fields" })?,
+            whole_bytes: sizes[2],
+        },
+    }))
+}
+
 /// A value that is written as a text.
 fn value<T: DeserializeOwned>(text: String) -> Option<T> {
     serde_json::from_value(text.into()).ok()
@@ -167,12 +211,15 @@ fn value<T: DeserializeOwned>(text: String) -> Option<T> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the item cannot be read: its attribute `{attribute}` is missing or malformed")]
 pub struct UnreadableItem {
-    attribute: &'static str,
+    pub attribute: &'static str,
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::config::ItemContent;
 
     fn read(item: &Item, without: &str) -> Result<Item, UnreadableItem> {
         let attributes = item.attributes();
@@ -184,25 +231,80 @@ mod tests {
 
     #[test]
     fn an_item_is_read_as_it_was_written() {
-        let whole = Item::example();
-        assert_eq!(read(&whole, ""), Ok(whole.clone()));
-        let mut small = whole;
-        (small.facts.event_time, small.facts.trace) = (None, None);
-        (small.original_text_bytes, small.modified_data_bytes, small.fields_bytes) = (None, None, None);
-        (small.expires_at, small.received_partition) = (None, None);
-        assert_eq!(read(&small, ""), Ok(small.clone()));
+        for item in [Item::example(), Item::smallest()] {
+            assert_eq!(read(&item, ""), Ok(item));
+        }
+        let mut item = Item::smallest();
+        let content =
+            HeldContent::new(ItemContent::Changed, "same", "same", &Fields::empty(), Fields::empty).unwrap();
+        assert_eq!(content.text().held, "same");
+        item.content = Some(content);
+        assert_eq!(read(&item, ""), Ok(item.clone()));
+        let names: Vec<_> = item.attributes().into_iter().map(|(name, _)| name).skip(9).collect();
+        assert_eq!(names, ["original_text"], "neither the same text again nor empty fields");
     }
 
     #[test]
     fn an_item_without_an_attribute_that_every_item_has_is_refused_by_its_name() {
-        let mut small = Item::example();
-        (small.facts.event_time, small.facts.trace) = (None, None);
-        (small.original_text_bytes, small.modified_data_bytes, small.fields_bytes) = (None, None, None);
-        (small.expires_at, small.received_partition) = (None, None);
-        for (name, _) in small.attributes() {
-            let error = read(&small, name).unwrap_err().to_string();
+        for (name, _) in Item::smallest().attributes() {
+            let error = read(&Item::smallest(), name).unwrap_err().to_string();
             assert!(error.contains(name), "{name}: {error}");
         }
+    }
+
+    #[test]
+    fn an_item_with_a_part_of_its_content_only_is_refused() {
+        assert_eq!(
+            read(&Item::example(), "original_text"),
+            Err(UnreadableItem { attribute: "original_text" })
+        );
+        assert_eq!(
+            read(&Item::example(), "modified_data"),
+            Err(UnreadableItem { attribute: "modified_data" })
+        );
+    }
+
+    #[test]
+    fn the_identity_is_read_from_its_attributes_alone() {
+        let item = Item::example();
+        let identity: Vec<_> =
+            item.attributes().into_iter().filter(|(name, _)| IDENTITY.contains(name)).collect();
+        assert_eq!(identity.len(), IDENTITY.len());
+        let of =
+            |name: &str| identity.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone());
+        assert_eq!(Existing::read(of), Ok(Existing::from(&item)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn an_item_is_read_as_it_was_written_whatever_it_has(
+            original in text(), text in proptest::option::of(text()), fields in prop_oneof![Just(0), 1..100_usize, 59_990..60_010_usize],
+            with_constants: bool, content in 0..3_usize,
+        ) {
+            use ItemContent::{Both, Changed, Reference};
+            let fields = if fields == 0 { "{}".to_owned() } else { format!("{{\"é\":\"{}\"}}", "x".repeat(fields)) };
+            let fields: Fields = serde_json::from_str(&fields).unwrap();
+            let constants = || if with_constants { serde_json::from_str("{\"c\":1}").unwrap() } else { Fields::empty() };
+            let text = text.unwrap_or_else(|| original.clone());
+            let held = HeldContent::new([Both, Changed, Reference][content], &original, &text, &fields, constants);
+            // Each mode has what it says, and gives the same text.
+            if let Some(held) = &held {
+                prop_assert_eq!(held.text(), &HeldText::of(&text));
+                prop_assert_eq!(&held.original_text, &HeldText::of(&original));
+                prop_assert_eq!(held.modified_data.is_none(), content == 1 && text == original);
+            }
+            prop_assert_eq!(held.is_none(), content == 2);
+            for mut item in [Item::example(), Item::smallest()] {
+                item.content = held.clone();
+                prop_assert_eq!(read(&item, ""), Ok(item));
+            }
+        }
+    }
+
+    /// Short ones, and some around the most that an item has.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![".{0,20}", (149_990..150_010_usize).prop_map(|bytes| format!("{}é!", "a".repeat(bytes)))]
     }
 
     #[test]

@@ -7,24 +7,24 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use shared::backoff::Backoff;
+use shared::format::item::{Attribute, EXPIRES_AT, IDENTITY, RECEIVED_AT};
 use shared::format::key;
-use shared::id::{AdmissionId, EventId, TenantId};
+use shared::id::{EventId, TenantId};
 use shared::limits;
-use shared::origin::Origin;
 
 use crate::items::Existing;
 
 pub type Attributes = HashMap<String, AttributeValue>;
 
-/// What is read of an item.
-pub const PROJECTION: &str =
-    "pk, sk, #shard, sequence_number, #position, admission_id, content_hash, received_at, expires_at";
-
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(2) };
 
-/// The words in [`PROJECTION`] that DynamoDB reserves.
-pub fn reserved_names() -> HashMap<String, String> {
-    ["shard", "position"].map(|name| (format!("#{name}"), name.to_owned())).into()
+/// What is read of an item: an expression, and the names in it. DynamoDB reserves some of them as words.
+pub fn projection() -> (String, HashMap<String, String>) {
+    let names = [key::PARTITION_ATTRIBUTE, key::SORT_ATTRIBUTE, RECEIVED_AT, EXPIRES_AT];
+    let names = names.into_iter().chain(IDENTITY).map(|name| (format!("#{name}"), name.to_owned()));
+    let names: Vec<_> = names.collect();
+    let expression: Vec<_> = names.iter().map(|(placeholder, _)| placeholder.as_str()).collect();
+    (expression.join(", "), names.into_iter().collect())
 }
 
 /// An item's key: `pk` and `sk`.
@@ -48,13 +48,14 @@ pub async fn batch_get(
             Attributes::from(key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))))
         })
         .collect();
+    let (expression, names) = projection();
     let mut found = Vec::new();
     for keys in keys.chunks(limits::BATCH_GET_ITEMS) {
         let request = KeysAndAttributes::builder()
             .set_keys(Some(keys.to_vec()))
             .consistent_read(true)
-            .set_expression_attribute_names(Some(reserved_names()))
-            .projection_expression(PROJECTION)
+            .set_expression_attribute_names(Some(names.clone()))
+            .projection_expression(&expression)
             .build()
             .map_err(|error| error.to_string())?;
         let mut unread = HashMap::from([(table.to_owned(), request)]);
@@ -82,15 +83,7 @@ pub async fn batch_get(
 
 /// What tells an item from another, if it has all of it.
 pub fn existing(item: &Attributes) -> Option<Existing> {
-    Some(Existing {
-        origin: Origin {
-            shard: text(item, "shard")?.into(),
-            sequence_number: text(item, "sequence_number")?.into(),
-            position: number(item, "position")?,
-        },
-        admission_id: AdmissionId(text(item, "admission_id")?.parse().ok()?),
-        content_hash: text(item, "content_hash")?.to_owned(),
-    })
+    Existing::read(|name| Some(Attribute::Text(text(item, name)?.to_owned()))).ok()
 }
 
 pub(crate) fn number(item: &Attributes, name: &str) -> Option<u32> {

@@ -1,11 +1,8 @@
 //! What is asked of DynamoDB, and what its answers come to.
 
 use serde_json::Value;
-use shared::fields::Fields;
-use shared::format::facts::{Facts, Source};
-use shared::id::{AdmissionId, EventId, TenantId};
-use shared::tier::Tier;
-use shared::time::Timestamp;
+use shared::format::facts::Facts;
+use shared::id::{AdmissionId, EventId};
 use uuid::Uuid;
 
 use super::DynamoItems;
@@ -13,7 +10,7 @@ use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use shared::origin::Origin;
 use shared::replay::{StaticReplayClient, replay};
 
-const OLD: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a"},"shard":{"S":"shardId-0"},"sequence_number":{"S":"7"},"position":{"N":"2"},"admission_id":{"S":"00000000-0000-0000-0000-000000000009"},"content_hash":{"S":"ab"}}"#;
+const OLD: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a"},"origin":{"S":"=shardId-0:7.2"},"admission":{"S":"AAAAAAAAAAAAAAAAAAAACQ"},"hash":{"S":"ab"}}"#;
 
 const TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
 
@@ -27,30 +24,13 @@ const OF_THE_TABLE: [&str; 5] = [
 ];
 
 fn item(id: &str) -> Item {
-    let at = Timestamp::from_unix_ms(1_795_253_400_000);
-    Item {
-        facts: Facts {
-            tenant: TenantId::parse("acme").unwrap(),
-            id: EventId::parse(id).unwrap(),
-            admission_id: AdmissionId(Uuid::from_u128(1)),
-            source: Source::Webhook,
-            tier: Tier::parse("pro").unwrap(),
-            received_at: at,
-            event_time: None,
-            trace: None,
-        },
-        origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 0 },
-        content_hash: "cd".to_owned(),
-        processed_at: at,
-        original_text: "hello".to_owned(),
-        modified_data: String::new(),
-        original_text_bytes: None,
-        modified_data_bytes: None,
-        fields: Fields::empty(),
-        fields_bytes: None,
-        expires_at: Some(1_800_000_000),
-        received_partition: Some("tenants/acme#3".to_owned()),
-    }
+    let mut item = Item::smallest().with_texts("hello", "");
+    item.facts.id = EventId::parse(id).unwrap();
+    item.facts.admission_id = AdmissionId(Uuid::from_u128(1));
+    item.origin.position = 0;
+    item.expires_at = Some(1_800_000_000);
+    item.received_partition = Some("tenants/acme#3".to_owned());
+    item
 }
 
 fn old() -> Insert {
@@ -99,7 +79,7 @@ async fn items_are_inserted_by_one_statement_each() {
     let (inserts, requests) = insert(&["a"], &[responses(&["{}"])]).await;
     assert_eq!(inserts, [Insert::Inserted]);
     insta::assert_snapshot!(asked(&requests)[0].0, @"BatchExecuteStatement");
-    insta::assert_snapshot!(asked(&requests)[0].1["Statements"][0], @r#"{"Statement":"INSERT INTO \"items\" VALUE {'pk': ?, 'sk': ?, 'source': ?, 'original_text': ?, 'modified_data': ?, 'processed_at': ?, 'received_at': ?, 'tier': ?, 'fields': ?, 'admission_id': ?, 'content_hash': ?, 'shard': ?, 'sequence_number': ?, 'position': ?, 'expires_at': ?, 'received_partition': ?}","Parameters":[{"S":"tenants/acme"},{"S":"processed_logs/a"},{"S":"webhook"},{"S":"hello"},{"S":""},{"S":"2026-11-21T09:30:00.000Z"},{"S":"2026-11-21T09:30:00.000Z"},{"S":"pro"},{"S":"{}"},{"S":"00000000-0000-0000-0000-000000000001"},{"S":"cd"},{"S":"shardId-0"},{"S":"8"},{"N":"0"},{"N":"1800000000"},{"S":"tenants/acme#3"}],"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"#);
+    insta::assert_snapshot!(asked(&requests)[0].1["Statements"][0], @r#"{"Statement":"INSERT INTO \"items\" VALUE {'pk': ?, 'sk': ?, 'source': ?, 'tier': ?, 'received_at': ?, 'processed_at': ?, 'origin': ?, 'admission': ?, 'hash': ?, 'original_text': ?, 'modified_data': ?, 'expires_at': ?, 'received_partition': ?}","Parameters":[{"S":"tenants/acme"},{"S":"processed_logs/a"},{"S":"webhook"},{"S":"pro"},{"S":"2026-11-21T09:30:00.123Z"},{"S":"2026-11-21T09:30:01.123Z"},{"S":"=shardId-0:8"},{"S":"AAAAAAAAAAAAAAAAAAAAAQ"},{"S":"cd"},{"S":"hello"},{"S":""},{"N":"1800000000"},{"S":"tenants/acme#3"}],"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"#);
 }
 
 #[tokio::test]
@@ -211,19 +191,15 @@ async fn an_item_is_taken_over_only_from_the_origin_that_it_was_seen_to_name() {
     assert_eq!(taken, TakenOver::Done);
     let (operation, body) = asked(&requests).remove(0);
     assert_eq!(operation, "UpdateItem");
-    let set = "SET #shard = :to_shard, #number = :to_number, #position = :to_position";
-    assert_eq!(body["UpdateExpression"], set);
-    let condition = "#shard = :shard AND #number = :number AND #position = :position";
-    assert_eq!(body["ConditionExpression"], condition);
+    assert_eq!(body["UpdateExpression"], "SET #origin = :to");
+    assert_eq!(body["ConditionExpression"], "#origin = :from");
     assert_eq!(
         body["Key"],
         serde_json::json!({"pk": {"S": "tenants/acme"}, "sk": {"S": "processed_logs/a"}})
     );
-    assert_eq!(body["ExpressionAttributeNames"]["#number"], "sequence_number");
-    assert_eq!(body["ExpressionAttributeValues"][":number"]["S"], "7");
-    assert_eq!(body["ExpressionAttributeValues"][":to_number"]["S"], "8");
-    assert_eq!(body["ExpressionAttributeValues"][":position"]["N"], "2");
-    assert_eq!(body["ExpressionAttributeValues"][":to_position"]["N"], "0");
+    assert_eq!(body["ExpressionAttributeNames"]["#origin"], "origin");
+    assert_eq!(body["ExpressionAttributeValues"][":from"]["S"], "=shardId-0:7.2");
+    assert_eq!(body["ExpressionAttributeValues"][":to"]["S"], "=shardId-0:8");
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,7 +41,7 @@ fn query(after: Option<IndexEntry>) -> IndexQuery {
 }
 
 /// An item as the consumer writes it.
-const ITEM: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a%2Fb"},"source":{"S":"webhook"},"original_text":{"S":"hello"},"modified_data":{"S":"HELLO"},"processed_at":{"S":"2026-11-21T09:30:02.000Z"},"received_at":{"S":"2026-11-21T09:30:00.123Z"},"tier":{"S":"pro"},"fields":{"S":"{\"n\":1.0}"},"admission_id":{"S":"019aa553-4a00-7000-8000-000000000001"},"content_hash":{"S":"cd"},"shard":{"S":"shardId-0"},"sequence_number":{"S":"4951"},"position":{"N":"3"},"truncated":{"BOOL":true},"modified_data_bytes":{"N":"200000"},"expires_at":{"N":"1800000000"},"dispatch_status":{"S":"delivered"}}"#;
+const ITEM: &str = r#"{"pk":{"S":"tenants/acme"},"sk":{"S":"processed_logs/a%2Fb"},"source":{"S":"webhook"},"original_text":{"S":"hello"},"modified_data":{"S":"HELLO"},"processed_at":{"S":"2026-11-21T09:30:02.000Z"},"received_at":{"S":"2026-11-21T09:30:00.123Z"},"tier":{"S":"pro"},"fields":{"S":"{\"n\":1.0}"},"admission":{"S":"AAAAAAAAAAAAAAAAAAAAAQ"},"hash":{"S":"cd"},"origin":{"S":"=shardId-0:4951.3"},"truncated":{"BOOL":true},"modified_data_bytes":{"N":"200000"},"expires_at":{"N":"1800000000"},"dispatch_status":{"S":"delivered"}}"#;
 
 fn leaked(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
@@ -94,7 +94,8 @@ async fn a_single_event_is_read_consistently() {
     let (stored, requests) = reader(&[(200, answer)]);
     let event = stored.find(&acme(), &id("a/b")).await.unwrap().unwrap();
     assert_eq!(event.dispatch_status.as_deref(), Some("delivered"));
-    assert_eq!((event.item.facts.id.as_str(), event.item.modified_data_bytes), ("a/b", Some(200_000)));
+    let text = event.item.content.unwrap().modified_data.unwrap();
+    assert_eq!((event.item.facts.id.as_str(), text.whole_bytes), ("a/b", Some(200_000)));
     let key = json!({"pk": {"S": "tenants/acme"}, "sk": {"S": "processed_logs/a%2Fb"}});
     let expected = json!({"TableName": "items", "ConsistentRead": true, "Key": key});
     assert_eq!(asked(&requests), [("GetItem".to_owned(), expected)]);

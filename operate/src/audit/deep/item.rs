@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use consumer_fn::Attribute;
 use consumer_fn::items::Item;
-use consumer_fn::{Attribute, held_fields, held_text};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::fields::Fields;
 use shared::format::archive_line::ArchiveLine;
 use shared::format::event_line::Event;
 use shared::format::facts::Facts;
-use shared::format::item::{DELIVERED, DISPATCH_STATUS, FAILED, UnreadableItem};
+use shared::format::item::{DELIVERED, DISPATCH_STATUS, FAILED, HeldFields, HeldText, UnreadableItem};
 use shared::id::AdmissionId;
 use shared::origin::Origin;
 
@@ -43,7 +43,9 @@ impl StoredItem {
     pub(super) fn contradictions(&self) -> Vec<&'static str> {
         let Self { item, attributes } = self;
         let Item { facts, processed_at, .. } = item;
-        let sizes = [item.original_text_bytes, item.modified_data_bytes, item.fields_bytes];
+        let is_cut = ["original_text_bytes", "modified_data_bytes", "fields_bytes"]
+            .iter()
+            .any(|name| attributes.contains_key(*name));
         let truncated = attributes.get("truncated").map_or(Some(false), Value::as_bool);
         let lives_from = facts.received_at.max(*processed_at).unix_ms() / 1_000;
         let partition = format!("tenants/{}", facts.tenant);
@@ -55,7 +57,7 @@ impl StoredItem {
         };
         let status = attributes.get(DISPATCH_STATUS);
         let wrong = [
-            ("truncated", truncated != Some(sizes.iter().any(Option::is_some))),
+            ("truncated", truncated != Some(is_cut)),
             ("event_time", attributes.contains_key("event_time") && facts.event_time.is_none()),
             ("processed_at", *processed_at < earlier(facts.received_at, SKEW)),
             (
@@ -80,24 +82,22 @@ impl StoredItem {
         let is_of_one_attempt = item.processed_at == line.processed_at;
         let mut differs = of_facts(&item.facts, &line.facts, !is_of_one_attempt);
         let mut check = |name, is_same: bool| differs.extend((!is_same).then_some(name));
-        if is_of_one_attempt {
-            let (text, bytes) = held_text(&line.text);
-            check("modified_data", text == item.modified_data && bytes == item.modified_data_bytes);
-            let (held, bytes) = held_fields(&line.fields);
-            check("fields_bytes", bytes == item.fields_bytes);
-            check(
-                "fields",
-                held.map_or_else(|| has_all(&line.fields, &item.fields), |held| *held == item.fields),
-            );
+        let content = item.content.as_ref();
+        if let (true, Some(content)) = (is_of_one_attempt, content) {
+            let text = if content.modified_data.is_some() { "modified_data" } else { "original_text" };
+            check(text, HeldText::of(&line.text) == *content.text());
+            let fields = HeldFields::of(&line.fields, || content.fields.held.clone());
+            check("fields_bytes", fields.whole_bytes == content.fields.whole_bytes);
+            check("fields", fields.held == content.fields.held && has_all(&line.fields, &fields.held));
         }
         check("processed_at", earlier(item.processed_at, SKEW) <= line.processed_at);
+        let held = content.map(|content| &content.original_text);
         let original = match &line.original_text {
             Some(original) => {
-                let is_same = held_text(original) == (item.original_text.clone(), item.original_text_bytes);
-                check("original_text", is_same);
+                check("original_text", held.is_none_or(|held| *held == HeldText::of(original)));
                 Some(&**original)
             }
-            None => item.original_text_bytes.is_none().then_some(item.original_text.as_str()),
+            None => held.filter(|held| held.whole_bytes.is_none()).map(|held| held.held.as_str()),
         };
         let is_replaced = constants.keys().any(|name| member(&line.fields, name));
         if let (Some(original), false) = (original, is_replaced) {
@@ -119,8 +119,8 @@ impl StoredItem {
         let mut differs = of_facts(&item.facts, &event.facts, is_of_foreign_producer(event, origin));
         let mut check = |name, is_same: bool| differs.extend((!is_same).then_some(name));
         check("content_hash", event.content_hash() == item.content_hash);
-        if let Some(text) = text {
-            check("original_text", held_text(text) == (item.original_text.clone(), item.original_text_bytes));
+        if let (Some(text), Some(content)) = (text, &item.content) {
+            check("original_text", HeldText::of(text) == content.original_text);
         }
         differs
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Item;
+use super::{HeldContent, HeldFields, HeldText, Item};
+use crate::config::ItemContent;
+use crate::fields::Fields;
 use crate::format::facts::{Facts, Source};
 use crate::id::{AdmissionId, EventId, TenantId};
 use crate::origin::Origin;
@@ -29,14 +31,36 @@ impl Item {
             origin: Origin { shard: "shardId-0".into(), sequence_number: "8".into(), position: 3 },
             content_hash: "cd".to_owned(),
             processed_at: at.plus(Duration::from_secs(1)),
-            original_text: "hello".to_owned(),
-            modified_data: "HELLO".to_owned(),
-            fields: serde_json::from_str("{\"n\":1.0}").expect("valid"),
-            original_text_bytes: Some(1),
-            modified_data_bytes: Some(2),
-            fields_bytes: Some(3),
+            content: Some(HeldContent {
+                original_text: HeldText { held: "hello".to_owned(), whole_bytes: Some(1) },
+                modified_data: Some(HeldText { held: "HELLO".to_owned(), whole_bytes: Some(2) }),
+                fields: HeldFields {
+                    held: serde_json::from_str("{\"n\":1.0}").expect("valid"),
+                    whole_bytes: Some(3),
+                },
+            }),
             expires_at: Some(1_800_000_000),
             received_partition: Some("tenants/acme#3".to_owned()),
         }
+    }
+    /// An item with no optional member.
+    pub fn smallest() -> Self {
+        let whole = Self::example();
+        let facts = Facts { event_time: None, trace: None, ..whole.facts };
+        Self { facts, content: None, expires_at: None, received_partition: None, ..whole }
+    }
+
+    /// What it has of the text before and after the transform.
+    pub fn texts(&self) -> [&str; 2] {
+        let content = self.content.as_ref().expect("the item has texts");
+        [&content.original_text, content.text()].map(|text| text.held.as_str())
+    }
+
+    /// The same with these texts, whole, and no fields.
+    #[must_use]
+    pub fn with_texts(self, original_text: &str, text: &str) -> Self {
+        let content =
+            HeldContent::new(ItemContent::Both, original_text, text, &Fields::empty(), Fields::empty);
+        Self { content, ..self }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use shared::backoff::Backoff;
-use shared::config::{ArchiveContent, Config, TransformStep};
+use shared::config::{ArchiveContent, Config, ItemContent, TransformStep};
 use shared::id::TenantId;
 use shared::mapping::Rules;
 
@@ -117,6 +117,7 @@ pub(crate) fn config(random: &mut Rng) -> Config {
     config.publish.record_bytes = *pick(random, &[1_500, 4_000, config.publish.record_bytes]);
     config.archive.object_bytes = *pick(random, &[3_000, 8_000, config.archive.object_bytes]);
     config.archive.compression_level = *pick(random, &[1, 6, 9]);
+    config.items.content = *pick(random, &[ItemContent::Both, ItemContent::Changed, ItemContent::Reference]);
     config.archive.content = *pick(random, &[ArchiveContent::Transformed, ArchiveContent::Both]);
     if *pick(random, &[false, true]) {
         config.transform.steps.retain(|step| *step != TransformStep::Redact);
