@@ -201,6 +201,7 @@ fn items(data: &Path, mask: &mut Mask) -> String {
                 ValueRef::Null => continue,
                 ValueRef::Integer(seconds) if column == "expires_at" => mask.expiry(seconds).into(),
                 ValueRef::Integer(number) => number.into(),
+                text if column == "admission" => mask.admission(text.as_str().unwrap()).into(),
                 other => other.as_str().unwrap().into(),
             };
             item.insert(column.clone(), value);

@@ -292,7 +292,7 @@ impl Site {
 
         // Items that do not have everything.
         for (id, content) in [("changed", ItemContent::Changed), ("bare", ItemContent::Reference)] {
-            let same = self.event(id, "nothing to redact", "{}");
+            let same = self.event(id, "nothing to redact", r#"{"level":4}"#);
             self.put_event("stored", &same).await;
             let redacted = self.event(&format!("{id}-redacted"), "User 555-0199", "{}");
             self.put_event("stored", &redacted).await;

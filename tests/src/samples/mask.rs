@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use regex::{Captures, Regex};
+use shared::format::item::short;
+use shared::id::AdmissionId;
 use shared::time::Timestamp;
+use uuid::Uuid;
 
 /// Every time of the run becomes this one.
 pub(super) fn at() -> Timestamp {
@@ -63,6 +66,13 @@ impl Mask {
             }
         });
         replaced.into_owned()
+    }
+
+    /// The same of an admission as items have it.
+    pub(super) fn admission(&mut self, text: &str) -> String {
+        let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(text).expect("base64");
+        let id = Uuid::from_slice(&bytes).expect("16 bytes").to_string();
+        short::admission(AdmissionId(self.text(&id).parse().expect("a UUID")))
     }
 
     /// Days after [`at`], as the item's life in the run.
