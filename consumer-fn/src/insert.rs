@@ -4,9 +4,10 @@
 //! arrived, finds an item that names another origin and is not archived.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
 
-use shared::format::item::HeldContent;
-use shared::id::{EventId, TenantId};
+use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use self::verdict::{Verdict, decide};
@@ -18,11 +19,11 @@ use crate::retry::back_off;
 
 pub(crate) mod verdict;
 
-/// Items in one call. Many, so that the store can work on them in parallel; not all, so that the finished calls count when
-/// time runs out.
-const CALL_ITEMS: usize = 1_000;
-/// Bytes of texts in one call.
-const CALL_BYTES: usize = 8 * 1024 * 1024;
+/// A call ends with the item by which its texts and fields have this many bytes. It bounds the memory of all calls that are
+/// made at the same time.
+const CALL_BYTES: usize = 256 * 1024;
+/// Items that are taken over in one call.
+const TAKE_OVERS: usize = 1_000;
 
 /// What happened to an event.
 #[derive(Debug)]
@@ -38,33 +39,41 @@ pub(crate) enum InsertOutcome {
 /// The final decision about an event: neither `TakeOver` nor `IdReused`. An error sends it to quarantine.
 type Decision = Result<Verdict, (Reason, String)>;
 
-/// Inserts the items of the prefix in the stream's order. A redriven event takes over the item that it left before. Failures
-/// are retried until `until`; the prefix then ends before the first that still fails.
-pub(crate) async fn insert(
+/// Inserts the items of the prefix, of several with one id in the stream's order. A redriven event takes over the item that it
+/// left before. Failures are retried until `until`; the prefix then ends before the first that still fails.
+pub(crate) async fn insert<S: ItemStore>(
     prefix: Prefix<Prepared>,
-    store: &impl ItemStore,
+    store: &S,
     until: Instant,
 ) -> Prefix<InsertOutcome> {
-    let mut run = Run::new(&prefix);
+    let mut run = Run::new(&prefix.entries);
     let mut failures = 0;
     loop {
-        let Calls { inserts, take_overs } = run.next_calls(&prefix);
+        let Calls { inserts, take_overs } = run.next_calls();
         if inserts.is_empty() && take_overs.is_empty() {
             break;
         }
         run.failed = false;
-        if !inserts.is_empty() {
-            let items: Vec<Item> =
-                inserts.iter().map(|&index| prefix.entries[index].value.item.clone()).collect();
-            match timeout_at(until, store.insert(&items)).await {
-                Ok(answers) => run.note_inserts(&prefix, &inserts, answers),
-                Err(_) => run.fail("no answer in time".to_owned()),
+        let calls = run.calls_of(&inserts, S::CALL_ITEMS).into_iter().map(async |(call, items)| {
+            let answers = store.insert(&items).await;
+            (call, answers)
+        });
+        let mut calls = pin!(stream::iter(calls).buffer_unordered(S::CALLS));
+        // The answers that arrive in time count, whatever becomes of the other calls.
+        loop {
+            match timeout_at(until, calls.next()).await {
+                Ok(Some((call, answers))) => run.note_inserts(call, answers),
+                Ok(None) => break,
+                Err(_) => {
+                    run.fail("no answer in time".to_owned());
+                    break;
+                }
             }
         }
         if !take_overs.is_empty() {
             let (indexes, items): (Vec<_>, Vec<_>) = take_overs.into_iter().unzip();
             match timeout_at(until, store.take_over(&items)).await {
-                Ok(answers) => run.note_take_overs(&prefix, &indexes, answers),
+                Ok(answers) => run.note_take_overs(&indexes, answers),
                 Err(_) => run.fail("no answer in time".to_owned()),
             }
         }
@@ -76,7 +85,8 @@ pub(crate) async fn insert(
             break;
         }
     }
-    run.finish(prefix)
+    let decided = run.finish();
+    outcomes(prefix, decided)
 }
 
 /// The next calls to the store, with each key at most once.
@@ -86,101 +96,135 @@ struct Calls {
     take_overs: Vec<(usize, TakeOver)>,
 }
 
-struct Run {
-    /// By position of the entry.
+/// What is known of the entries, by their indexes.
+struct Run<'a> {
+    entries: &'a [Entry<Prepared>],
     outcomes: Vec<Option<Decision>>,
     /// The entries without a decision, in order.
     pending: Vec<usize>,
-    /// Items that are known to exist. Only a redriven event changes one, so a second event with the same id in the batch is
-    /// compared with what is known about the first.
-    known: HashMap<(TenantId, EventId), Existing>,
+    /// Of each entry, the first one with its key.
+    first: Vec<usize>,
+    /// The first entries whose keys others have, too.
+    repeated: HashSet<usize>,
+    /// Items that are known to exist, by the first entry with their key. Only a redriven event changes one, so a second event
+    /// with the same id in the batch is compared with what is known about the first.
+    known: HashMap<usize, Existing>,
     /// Whether something failed in this round.
     failed: bool,
     /// The last failure.
     failure: String,
 }
 
-impl Run {
-    fn new(prefix: &Prefix<Prepared>) -> Self {
-        let entries = prefix.entries.len();
+/// The decisions about all entries. An entry without one is pending.
+struct Decided {
+    outcomes: Vec<Option<Decision>>,
+    failure: String,
+}
+
+impl<'a> Run<'a> {
+    fn new(entries: &'a [Entry<Prepared>]) -> Self {
+        let mut firsts = HashMap::with_capacity(entries.len());
+        let first = |(index, entry): (usize, &'a Entry<Prepared>)| {
+            let facts = &entry.value.item.facts;
+            *firsts.entry((&facts.tenant, &facts.id)).or_insert(index)
+        };
+        let first: Vec<_> = entries.iter().enumerate().map(first).collect();
+        let repeated = first.iter().enumerate().filter(|(index, first)| index != *first);
         Self {
-            outcomes: vec![None; entries],
-            pending: (0..entries).collect(),
+            entries,
+            outcomes: vec![None; entries.len()],
+            pending: (0..entries.len()).collect(),
+            repeated: repeated.map(|(_, first)| *first).collect(),
+            first,
             known: HashMap::new(),
             failed: false,
             failure: "no time was left".to_owned(),
         }
     }
 
-    /// Calls for the first pending entries; of several entries with one id only the first. Empty when none is pending.
-    fn next_calls(&mut self, prefix: &Prefix<Prepared>) -> Calls {
+    /// Calls for the pending entries; of several entries with one id only for the first. Empty when none is pending.
+    fn next_calls(&mut self) -> Calls {
         let mut calls = Calls::default();
-        let mut keys = HashSet::new();
-        let mut bytes = 0;
+        let mut called = HashSet::new();
+        self.forget_decided();
         for &index in &self.pending {
-            let prepared = &prefix.entries[index].value;
-            let item = &prepared.item;
-            let key = key_of(item);
-            if keys.contains(&key) {
+            let (prepared, first) = (&self.entries[index].value, self.first[index]);
+            if called.contains(&first) {
                 continue;
             }
-            if let Some(known) = self.known.get(&key) {
+            if let Some(known) = self.known.get(&first) {
                 self.outcomes[index] = decision(prepared, known);
-                if self.outcomes[index].is_none() {
-                    calls.take_overs.push((index, take_over(item, known)));
-                    keys.insert(key);
+                if self.outcomes[index].is_some() {
+                    continue;
                 }
-            } else if calls.inserts.len() == CALL_ITEMS || bytes > CALL_BYTES {
-                break;
+                calls.take_overs.push((index, take_over(&prepared.item, known)));
             } else {
-                bytes += item.content.as_ref().map_or(0, HeldContent::bytes);
                 calls.inserts.push(index);
-                keys.insert(key);
             }
-            if calls.take_overs.len() == CALL_ITEMS {
+            if self.repeated.contains(&first) {
+                called.insert(first);
+            }
+            if calls.take_overs.len() == TAKE_OVERS {
                 break;
             }
         }
-        self.forget_decided();
         calls
     }
 
-    fn note_inserts(&mut self, prefix: &Prefix<Prepared>, call: &[usize], answers: Vec<Insert>) {
-        for (&index, answer) in call.iter().zip(answers) {
-            let prepared = &prefix.entries[index].value;
-            let item = &prepared.item;
+    /// The items to insert, divided into calls of at most `most` items.
+    fn calls_of(&self, inserts: &[usize], most: usize) -> Vec<(Vec<usize>, Vec<Arc<Item>>)> {
+        let mut calls: Vec<(Vec<usize>, Vec<Arc<Item>>)> = Vec::with_capacity(inserts.len().div_ceil(most));
+        let mut bytes = 0;
+        for &index in inserts {
+            let item = &self.entries[index].value.item;
+            let fits = |(_, items): &&mut (_, Vec<_>)| items.len() < most && bytes < CALL_BYTES;
+            if let Some((indexes, items)) = calls.last_mut().filter(fits) {
+                indexes.push(index);
+                items.push(Arc::clone(item));
+            } else {
+                bytes = 0;
+                calls.push((vec![index], vec![Arc::clone(item)]));
+            }
+            bytes += item.original_text.len() + item.modified_data.len() + item.fields.as_json().len();
+        }
+        calls
+    }
+
+    fn note_inserts(&mut self, call: Vec<usize>, answers: Vec<Insert>) {
+        for (index, answer) in call.into_iter().zip(answers) {
+            let prepared = &self.entries[index].value;
             match answer {
-                Insert::Inserted => self.stored(index, item),
+                Insert::Inserted => self.stored(index),
                 Insert::Exists(there) => {
                     self.outcomes[index] = decision(prepared, &there);
-                    self.known.insert(key_of(item), there);
+                    self.known.insert(self.first[index], there);
                 }
                 Insert::Refused(why) => self.outcomes[index] = Some(Err((Reason::ItemRefused, why))),
                 Insert::Failed(why) => self.fail(why),
             }
         }
-        self.forget_decided();
     }
 
-    fn note_take_overs(&mut self, prefix: &Prefix<Prepared>, call: &[usize], answers: Vec<TakenOver>) {
+    fn note_take_overs(&mut self, call: &[usize], answers: Vec<TakenOver>) {
         for (&index, answer) in call.iter().zip(answers) {
-            let item = &prefix.entries[index].value.item;
             match answer {
-                TakenOver::Done => self.stored(index, item),
+                TakenOver::Done => self.stored(index),
                 // The next round inserts again, and learns which item exists now.
                 TakenOver::Changed => {
-                    self.known.remove(&key_of(item));
+                    self.known.remove(&self.first[index]);
                     self.fail("the item changed meanwhile".to_owned());
                 }
                 TakenOver::Failed(why) => self.fail(why),
             }
         }
-        self.forget_decided();
     }
 
-    fn stored(&mut self, index: usize, item: &Item) {
+    fn stored(&mut self, index: usize) {
         self.outcomes[index] = Some(Ok(Verdict::Stored));
-        self.known.insert(key_of(item), Existing::from(item));
+        let first = self.first[index];
+        if self.repeated.contains(&first) {
+            self.known.insert(first, Existing::from(&*self.entries[index].value.item));
+        }
     }
 
     fn forget_decided(&mut self) {
@@ -192,30 +236,31 @@ impl Run {
         self.failure = why;
     }
 
-    fn finish(self, mut prefix: Prefix<Prepared>) -> Prefix<InsertOutcome> {
-        if let Some(&index) = self.pending.first() {
-            let record = prefix.entries[index].position.record;
-            tracing::error!(
-                error = %self.failure,
-                items.pending = self.pending.len(),
-                batch.record = record,
-                "items could not be inserted in time, the batch ends before the first"
-            );
-            prefix.end_before(record);
-        }
-        // Entries were only removed from the end, so positions still match.
-        let mut outcomes = self.outcomes.into_iter();
-        prefix.and_then(|Entry { position, value: prepared }| match outcomes.next().flatten() {
-            Some(Err((reason, why))) => Err(Quarantined::event(position, &prepared.event, reason, why)),
-            Some(Ok(Verdict::Redelivered)) => Ok(InsertOutcome::Redelivered),
-            Some(Ok(Verdict::Deduplicated)) => Ok(InsertOutcome::Deduplicated),
-            _ => Ok(InsertOutcome::Stored(Box::new(prepared))),
-        })
+    fn finish(self) -> Decided {
+        Decided { outcomes: self.outcomes, failure: self.failure }
     }
 }
 
-fn key_of(item: &Item) -> (TenantId, EventId) {
-    (item.facts.tenant.clone(), item.facts.id.clone())
+/// What happened to the events. The prefix ends before the first without a decision.
+fn outcomes(mut prefix: Prefix<Prepared>, Decided { outcomes, failure }: Decided) -> Prefix<InsertOutcome> {
+    if let Some(index) = outcomes.iter().position(Option::is_none) {
+        let record = prefix.entries[index].position.record;
+        tracing::error!(
+            error = %failure,
+            items.pending = outcomes.iter().filter(|outcome| outcome.is_none()).count(),
+            batch.record = record,
+            "items could not be inserted in time, the batch ends before the first"
+        );
+        prefix.end_before(record);
+    }
+    // Entries were only removed from the end, so positions still match.
+    let mut outcomes = outcomes.into_iter();
+    prefix.and_then(|Entry { position, value: prepared }| match outcomes.next().flatten() {
+        Some(Err((reason, why))) => Err(Quarantined::event(position, &prepared.event, reason, why)),
+        Some(Ok(Verdict::Redelivered)) => Ok(InsertOutcome::Redelivered),
+        Some(Ok(Verdict::Deduplicated)) => Ok(InsertOutcome::Deduplicated),
+        _ => Ok(InsertOutcome::Stored(Box::new(prepared))),
+    })
 }
 
 fn take_over(item: &Item, there: &Existing) -> TakeOver {
@@ -229,7 +274,7 @@ fn take_over(item: &Item, there: &Existing) -> TakeOver {
 
 /// The decision about an event whose item exists; `None` if the event is to take the item over, which needs a call.
 fn decision(event: &Prepared, there: &Existing) -> Option<Decision> {
-    match decide(&Existing::from(&event.item), &event.event.redrive_of, there) {
+    match decide(&Existing::from(&*event.item), &event.event.redrive_of, there) {
         Verdict::TakeOver => None,
         Verdict::IdReused => {
             let why = format!("the id belongs to the event at {}, which has another content", there.origin);

@@ -1,6 +1,7 @@
 //! The port to items: one for each event, inserted if there is none, never overwritten.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use shared::id::{EventId, TenantId};
 use shared::origin::Origin;
@@ -47,9 +48,14 @@ pub enum TakenOver {
 }
 
 pub trait ItemStore: Send + Sync + 'static {
+    /// The most items that the caller passes in one call of `insert`.
+    const CALL_ITEMS: usize = 1_000;
+    /// The most calls of `insert` that the caller makes at the same time.
+    const CALLS: usize = 1;
+
     /// Inserts each item whose (tenant, id) is not there yet. Gives one outcome for each item, by position.
-    /// The caller never passes two items with the same (tenant, id) in one call.
-    fn insert(&self, items: &[Item]) -> impl Future<Output = Vec<Insert>> + Send;
+    /// The caller never passes two items with the same (tenant, id) in calls at the same time.
+    fn insert(&self, items: &[Arc<Item>]) -> impl Future<Output = Vec<Insert>> + Send;
 
     /// Makes each item name its new origin, if it names the old one: nothing else of it changes. Gives one outcome for
     /// each, by position. The caller never passes two with the same (tenant, id) in one call.

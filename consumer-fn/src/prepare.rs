@@ -1,6 +1,7 @@
 //! From an event to what is stored of it: its item, and its archive line.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use shared::config::{Archive, ArchiveContent, Config};
@@ -20,7 +21,7 @@ use shared::origin::Origin;
 /// An event, ready to be stored.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) item: Item,
+    pub(crate) item: Arc<Item>,
     /// The archive line, with its newline.
     pub(crate) line: Bytes,
     /// What is to be stored before the line: the line itself, if it is too large for an archive object.
@@ -71,7 +72,7 @@ impl Prepared {
             // It goes to quarantine as a head, so its text is not needed any more.
             (event.text, event.fields) = (String::new(), Fields::empty());
         }
-        Self { item, line, parts, event }
+        Self { item: Arc::new(item), line, parts, event }
     }
 }
 

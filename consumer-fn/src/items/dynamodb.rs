@@ -7,6 +7,7 @@
 //! Taking an item over is a conditional `UpdateItem` of its own (`take_over.rs`): redriven events are few.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -33,8 +34,8 @@ mod take_over;
 mod tests;
 mod validation;
 
-/// Calls at the same time. With 25 items each and about 15 ms a call that is more than a shard can bring.
-const CONCURRENCY: usize = 16;
+/// Items that are taken over at the same time.
+const TAKE_OVERS: usize = 16;
 /// The longest that one attempt at a call may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
@@ -52,15 +53,14 @@ impl DynamoItems {
         Self { client: client(sdk, ATTEMPT), table }
     }
 
-    /// Inserts at most 25 items.
-    async fn insert_call(&self, items: &[Item]) -> Vec<Insert> {
+    async fn insert_call(&self, items: &[Arc<Item>]) -> Vec<Insert> {
         let outcomes = match self.execute(items).await {
             Ok(outcomes) => outcomes,
             Err(Insert::Refused(_)) if items.len() > 1 => return self.insert_singly(items).await,
             Err(of_all) => return vec![of_all; items.len()],
         };
         let unread = items.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_none());
-        let unread: Vec<&Item> = unread.map(|(item, _)| item).collect();
+        let unread: Vec<&Item> = unread.map(|(item, _)| &**item).collect();
         let mut read = self.read(&unread).await.into_iter();
         let unanswered = || Insert::Failed("the item was not read".to_owned());
         let insert = |outcome: Option<Insert>| outcome.or_else(|| read.next()).unwrap_or_else(unanswered);
@@ -88,7 +88,7 @@ impl DynamoItems {
     }
 
     /// A call that is refused as a whole does not say which item is at fault.
-    async fn insert_singly(&self, items: &[Item]) -> Vec<Insert> {
+    async fn insert_singly(&self, items: &[Arc<Item>]) -> Vec<Insert> {
         let mut inserts = Vec::new();
         for item in items {
             inserts.extend(Box::pin(self.insert_call(std::slice::from_ref(item))).await);
@@ -98,7 +98,7 @@ impl DynamoItems {
 
     /// The outcome of each statement; `None` if an item exists and the answer does not contain it. An error is the outcome of
     /// all: `Refused` if with one of the items the call can never succeed.
-    async fn execute(&self, items: &[Item]) -> Result<Vec<Option<Insert>>, Insert> {
+    async fn execute(&self, items: &[Arc<Item>]) -> Result<Vec<Option<Insert>>, Insert> {
         let statements = items.iter().map(|item| self.statement(item)).collect::<Result<_, _>>();
         let statements = statements.map_err(|error| Insert::Refused(error.to_string()))?;
         let call = self.client.batch_execute_statement().set_statements(Some(statements));
@@ -120,17 +120,19 @@ impl DynamoItems {
 }
 
 impl ItemStore for DynamoItems {
-    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        let calls: Vec<_> =
-            items.chunks(limits::BATCH_STATEMENTS).map(|call| self.insert_call(call)).collect();
-        let inserts: Vec<_> = stream::iter(calls).buffered(CONCURRENCY).collect().await;
-        inserts.concat()
+    const CALL_ITEMS: usize = limits::BATCH_STATEMENTS;
+    /// A full batch of 10,000 items takes thirteen times as long as a call. More connections would be opened for it than a
+    /// function needs at other times.
+    const CALLS: usize = 32;
+
+    async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
+        self.insert_call(items).await
     }
 
     async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
         let calls: Vec<_> =
             items.iter().map(|item| take_over::take_over(&self.client, &self.table, item)).collect();
-        stream::iter(calls).buffered(CONCURRENCY).collect().await
+        stream::iter(calls).buffered(TAKE_OVERS).collect().await
     }
 }
 

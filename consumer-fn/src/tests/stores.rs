@@ -61,7 +61,7 @@ impl Items {
 }
 
 impl ItemStore for Items {
-    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
+    async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
         let mut keys: Vec<_> = items.iter().map(|item| (&item.facts.tenant, &item.facts.id)).collect();
         keys.sort();
         keys.dedup();

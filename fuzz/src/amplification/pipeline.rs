@@ -229,14 +229,14 @@ impl SpillQueue for Ports {
 }
 
 impl ItemStore for Ports {
-    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
+    async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
         let mut stored = self.stored();
-        let insert = |item: &Item| {
+        let insert = |item: &Arc<Item>| {
             let key = (item.facts.tenant.to_string(), item.facts.id.to_string());
             if let Some((_, there)) = stored.items.get(&key) {
                 return Insert::Exists(there.clone());
             }
-            stored.items.insert(key, (item::bytes(&item.attributes()), item.into()));
+            stored.items.insert(key, (item::bytes(&item.attributes()), (&**item).into()));
             Insert::Inserted
         };
         items.iter().map(insert).collect()

@@ -1,5 +1,7 @@
 //! Stores that are never called: a consumer is only built with them.
 
+use std::sync::Arc;
+
 use consumer_fn::items::{Insert, Item, TakeOver, TakenOver};
 use consumer_fn::ledger::{LedgerFailure, Progress, Written};
 use consumer_fn::{ItemStore, Ledger};
@@ -9,7 +11,7 @@ use shared::format::manifest_row::ManifestRow;
 pub(super) struct Nowhere;
 
 impl ItemStore for Nowhere {
-    async fn insert(&self, _: &[Item]) -> Vec<Insert> {
+    async fn insert(&self, _: &[Arc<Item>]) -> Vec<Insert> {
         unreachable!("no batch is handled")
     }
 

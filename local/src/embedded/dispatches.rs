@@ -95,7 +95,7 @@ mod tests {
         let (tenant, id) = (Item::example().facts.tenant, Item::example().facts.id);
         assert_eq!(items.read(&tenant, &id).await.unwrap(), None);
         assert_eq!(items.delivered(&tenant, &id).await.unwrap(), Noted::Gone);
-        assert_eq!(items.insert(&[Item::example()]).await, [Insert::Inserted]);
+        assert_eq!(items.insert(&[Item::example().into()]).await, [Insert::Inserted]);
         let check = async |status, attempts| {
             assert_eq!(items.read(&tenant, &id).await.unwrap(), Some(Standing { status, attempts }));
         };

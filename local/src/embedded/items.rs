@@ -1,5 +1,7 @@
 //! The items table: inserts an item if it is absent, and takes an item over if its origin is unchanged.
 
+use std::sync::Arc;
+
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use operate::deployment::{Attributes, ItemPage, NamedItem};
 use rusqlite::types::ValueRef;
@@ -22,8 +24,8 @@ const FIND: &str = "SELECT origin, admission, hash FROM items WHERE pk = ?1 AND 
 pub struct EmbeddedItems(pub Database);
 
 impl ItemStore for EmbeddedItems {
-    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        self.write_each(items, insert, Insert::Failed).await
+    async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
+        self.write_each(items, |transaction, item| insert(transaction, item), Insert::Failed).await
     }
 
     async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
@@ -157,7 +159,7 @@ mod tests {
     async fn a_row_has_the_columns_and_values_of_the_items_attributes() {
         let folder = tempfile::tempdir().unwrap();
         let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
-        assert_eq!(items.insert(&[Item::example()]).await, [Insert::Inserted]);
+        assert_eq!(items.insert(&[Item::example().into()]).await, [Insert::Inserted]);
         let row = |connection: &mut Connection| {
             let mut select = connection.prepare("SELECT * FROM items")?;
             let names: Vec<_> = select.column_names().map(str::to_owned).collect();

@@ -109,7 +109,7 @@ mod tests {
                 item.facts.id = id(name);
                 item.facts.received_at = Timestamp::from_unix_ms(*at);
                 item.received_partition = partition.map(str::to_owned);
-                item
+                item.into()
             })
             .collect();
         crate::embedded::EmbeddedItems(database.clone()).insert(&items).await;

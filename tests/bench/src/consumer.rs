@@ -16,8 +16,8 @@ use shared::time::Clock;
 struct Items;
 
 impl ItemStore for Items {
-    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
-        let insert = |item: &Item| {
+    async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
+        let insert = |item: &Arc<Item>| {
             std::hint::black_box(item.attributes());
             Insert::Inserted
         };

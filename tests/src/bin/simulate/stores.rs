@@ -1,5 +1,7 @@
 //! The ports of ingest, consumer and drain, over the stores in memory.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use consumer_fn::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use consumer_fn::ledger::{Ledger, LedgerFailure, Progress, Written};
@@ -117,7 +119,7 @@ fn replace(state: &mut State, key: &str, bytes: Bytes, written: Timestamp) {
 }
 
 impl ItemStore for SimItems {
-    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
+    async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
         let batch = items.to_vec();
         let insert = move |state: &mut State, in_part: bool| {
             let insert_one = |item| {
@@ -150,14 +152,14 @@ impl ItemStore for SimItems {
     }
 }
 
-fn insert_item(state: &mut State, item: Item) -> Insert {
+fn insert_item(state: &mut State, item: Arc<Item>) -> Insert {
     let key = (item.facts.tenant.clone(), item.facts.id.clone());
     if let Some(there) = state.data.items.get(&key) {
         let existing = Existing::from(there);
         state.count("items that existed");
         return Insert::Exists(existing);
     }
-    state.data.items.insert(key, item);
+    state.data.items.insert(key, Arc::unwrap_or_clone(item));
     state.count("items");
     Insert::Inserted
 }

@@ -1,5 +1,7 @@
 //! The embedded adapters with the faults of the plan.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use consumer_fn::dispatch::{DispatchFailure, DispatchQueue, OutgoingDispatch};
 use consumer_fn::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
@@ -172,7 +174,10 @@ impl<S: DispatchItems> DispatchItems for Faulty<S> {
 }
 
 impl<S: ItemStore> ItemStore for Faulty<S> {
-    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
+    const CALL_ITEMS: usize = S::CALL_ITEMS;
+    const CALLS: usize = S::CALLS;
+
+    async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
         self.faults.crash_on(items.iter().map(|item| item.facts.id.as_str()));
         let failed = || Insert::Failed(PLANNED.to_owned());
         let instead = |fault| async move {
