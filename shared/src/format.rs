@@ -34,6 +34,7 @@ pub mod failed_batch;
 pub mod item;
 pub mod key;
 pub mod kpl;
+mod line_writer;
 pub mod manifest_row;
 pub mod outgoing_line;
 pub mod quarantine_line;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A point in time in whole milliseconds since the Unix epoch; written as RFC 3339 in UTC, `2026-11-21T09:30:00.123Z`.
@@ -63,6 +63,28 @@ impl Timestamp {
         self.to_utc().format("dt=%Y-%m-%d").to_string()
     }
 
+    /// As it is written, without memory of its own: each event has several times.
+    pub(crate) fn written(self) -> Written {
+        let utc = self.to_utc();
+        let parts = [
+            (0..4, utc.year().unsigned_abs()),
+            (5..7, utc.month()),
+            (8..10, utc.day()),
+            (11..13, utc.hour()),
+            (14..16, utc.minute()),
+            (17..19, utc.second()),
+            (20..23, utc.timestamp_subsec_millis()),
+        ];
+        let mut written = *b"0000-00-00T00:00:00.000Z";
+        for (digits, mut number) in parts {
+            for digit in written[digits].iter_mut().rev() {
+                *digit += u8::try_from(number % 10).expect("it is a digit");
+                number /= 10;
+            }
+        }
+        Written(written)
+    }
+
     pub fn to_utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0).expect("clamped to the years 1970 to 9999 at construction")
     }
@@ -70,13 +92,13 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_utc().to_rfc3339_opts(SecondsFormat::Millis, true))
+        f.write_str(self.written().as_str())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.written().as_str())
     }
 }
 
@@ -86,6 +108,15 @@ impl<'de> Deserialize<'de> for Timestamp {
         DateTime::parse_from_rfc3339(&text)
             .map(|t| Self::from_unix_ms(t.timestamp_millis()))
             .map_err(|_| de::Error::custom(format!("`{text}` is not an RFC 3339 time")))
+    }
+}
+
+/// A [`Timestamp`] in RFC 3339.
+pub(crate) struct Written([u8; 24]);
+
+impl Written {
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("digits and what is between them are ASCII")
     }
 }
 
@@ -133,6 +164,9 @@ impl fmt::Debug for Clock {
 
 #[cfg(test)]
 mod tests {
+    use chrono::SecondsFormat;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,6 +181,14 @@ mod tests {
         for ms in [0, 1, 999, 1_704_937_370_234, LATEST_MS] {
             let t = Timestamp::from_unix_ms(ms);
             assert_eq!(serde_json::from_str::<Timestamp>(&serde_json::to_string(&t).unwrap()).unwrap(), t);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_timestamp_is_written_as_chrono_writes_it(ms in 0..=LATEST_MS) {
+            let t = Timestamp::from_unix_ms(ms);
+            prop_assert_eq!(t.to_string(), t.to_utc().to_rfc3339_opts(SecondsFormat::Millis, true));
         }
     }
 

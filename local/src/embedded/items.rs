@@ -180,7 +180,7 @@ mod tests {
         use consumer_fn::Attribute::{Flag, Number, Text};
         let folder = tempfile::tempdir().unwrap();
         let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
-        let item = Item::example();
+        let item = Arc::new(Item::example());
         let (tenant, id) = (&item.facts.tenant, &item.facts.id);
         assert_eq!(items.attributes(tenant, id).await.unwrap(), None);
         assert_eq!(items.insert(std::slice::from_ref(&item)).await, [Insert::Inserted]);

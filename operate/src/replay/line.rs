@@ -50,7 +50,7 @@ mod tests {
         let nothing = MemoryObjects::default();
         let event =
             event(line(r#""text":"[REDACTED]","fields":{"a":1e2}"#).as_bytes(), &nothing).await.unwrap();
-        insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","text":"[REDACTED]","fields":{"a":1e2}}"#);
+        insta::assert_snapshot!(String::from_utf8(event.line()).unwrap(), @r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","event_time":"2024-01-11T01:42:50.234200Z","text":"[REDACTED]","fields":{"a":1e2}}"#);
         let both = r#""text":"[REDACTED]","original_text":"555-0199""#;
         assert_eq!(text_of(both, &nothing).await.unwrap(), "555-0199");
         assert!(text_of(r#""fields":{}"#, &nothing).await.unwrap_err().contains("not an archive line"));

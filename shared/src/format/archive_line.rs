@@ -6,11 +6,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, de};
 
 use super::Column;
 use super::claim_check::ClaimCheck;
 use super::facts::{Facts, line_with_facts};
+use super::line_writer::LineWriter;
 use crate::fields::Fields;
 use crate::id::{AdmissionId, EventId, TenantId};
 use crate::origin::Origin;
@@ -36,17 +37,14 @@ pub struct ArchiveLine<'a> {
 
 line_with_facts!(Line {
     processed_at: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Fields::is_empty")]
-    fields: Cow<'a, Fields>,
+    text: Option<String>,
+    #[serde(default)]
+    fields: Fields,
     shard: Arc<str>,
     sequence_number: Arc<str>,
     position: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    original_text: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claim_check: Option<Cow<'a, ClaimCheck>>,
+    original_text: Option<String>,
+    claim_check: Option<ClaimCheck>,
 });
 
 impl ArchiveLine<'_> {
@@ -72,33 +70,29 @@ impl ArchiveLine<'_> {
 
     /// The line with its newline: the head, if it has a claim check.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("a line always serialises");
+        let original_bytes = self.original_text.as_ref().map_or(0, |text| text.len());
+        let bytes = Facts::BYTES + self.text.len() + self.fields.as_json().len() + original_bytes;
+        let mut line = LineWriter::with_capacity(bytes);
+        self.facts.write_first(VERSION, &mut line);
+        line.text("processed_at", self.processed_at.written().as_str());
+        if self.claim_check.is_none() {
+            line.text("text", &self.text);
+            if !self.fields.is_empty() {
+                line.json("fields", self.fields.as_json());
+            }
+        }
+        line.text("shard", &self.origin.shard);
+        line.text("sequence_number", &self.origin.sequence_number);
+        line.value("position", &self.origin.position);
+        match (&self.claim_check, &self.original_text) {
+            (Some(claim_check), _) => line.value("claim_check", claim_check),
+            (None, Some(original)) => line.text("original_text", original),
+            (None, None) => {}
+        }
+        self.facts.write_last(&mut line);
+        let mut bytes = line.finish();
         bytes.push(b'\n');
         bytes
-    }
-}
-
-impl Serialize for ArchiveLine<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (text, fields, original_text) = match self.claim_check {
-            None => (Some((&*self.text).into()), Cow::Borrowed(&*self.fields), self.original_text.as_deref()),
-            Some(_) => (None, Cow::default(), None),
-        };
-        let line = Line::new(
-            VERSION,
-            &self.facts,
-            (
-                self.processed_at,
-                text,
-                fields,
-                self.origin.shard.clone(),
-                self.origin.sequence_number.clone(),
-                self.origin.position,
-                original_text.map(Cow::Borrowed),
-                self.claim_check.as_ref().map(Cow::Borrowed),
-            ),
-        );
-        line.serialize(serializer)
     }
 }
 
@@ -115,10 +109,10 @@ impl<'de> Deserialize<'de> for ArchiveLine<'_> {
             facts: Cow::Owned(facts),
             processed_at,
             origin: Cow::Owned(Origin { shard, sequence_number, position }),
-            text: text.unwrap_or_default(),
-            fields,
-            original_text,
-            claim_check: claim_check.map(Cow::into_owned),
+            text: Cow::Owned(text.unwrap_or_default()),
+            fields: Cow::Owned(fields),
+            original_text: original_text.map(Cow::Owned),
+            claim_check,
         })
     }
 }
@@ -172,7 +166,7 @@ mod tests {
         let head = head.replace(r#""text":"User [REDACTED]","fields":{"b":1.0},"#, "");
         for golden in [GOLDEN, &traced, &head] {
             let line: ArchiveLine<'_> = serde_json::from_str(golden).unwrap();
-            assert_eq!(serde_json::to_string(&line).unwrap(), golden);
+            assert_eq!(String::from_utf8(line.to_bytes()).unwrap(), format!("{golden}\n"));
         }
         let line: ArchiveLine<'_> = serde_json::from_str(&traced).unwrap();
         assert_eq!(line.facts.trace.as_deref(), Some("00-4bf9-00f0-01"));

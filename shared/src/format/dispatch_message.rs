@@ -152,7 +152,7 @@ mod tests {
         let message = DispatchMessage::read(GOLDEN).unwrap();
         assert_eq!(message.body(), GOLDEN);
         assert_eq!(of(LINE).0, message);
-        assert_eq!(serde_json::to_string(&message.line().unwrap()).unwrap(), LINE);
+        assert_eq!(message.line().unwrap().to_bytes().trim_ascii_end(), LINE.as_bytes());
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
             assert!(body.len() <= limits::MESSAGE_BYTES, "{}", body.len());
             let read = message.line().unwrap();
             let read = match read.claim_check {
-                None => serde_json::to_string(&read).unwrap(),
+                None => String::from_utf8(read.to_bytes()).unwrap().trim_end().to_owned(),
                 Some(claim_check) => {
                     assert!(claim_check.key.starts_with("claims/acme/1/"), "{}", claim_check.key);
                     let parts: Vec<_> = parts.into_iter().map(|(_, part)| part).collect();

@@ -1,13 +1,12 @@
 //! An event between ingest and the consumer, as one line of JSON.
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, de};
 
 use super::claim_check::{ClaimCheck, Part};
 use super::content_hash;
 use super::facts::{Facts, line_with_facts};
 use super::key;
+use super::line_writer::LineWriter;
 use crate::fields::Fields;
 use crate::gzip::{self, Level};
 use crate::origin::Origin;
@@ -45,7 +44,29 @@ impl Event {
 
     /// The event as one line of JSON, without the newline: the head, if it has a claim check.
     pub fn line(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("an event always serialises")
+        let mut line =
+            LineWriter::with_capacity(Facts::BYTES + self.text.len() + self.fields.as_json().len());
+        self.facts.write_first(VERSION, &mut line);
+        if self.claim_check.is_none() {
+            line.text("text", &self.text);
+            if !self.fields.is_empty() {
+                line.json("fields", self.fields.as_json());
+            }
+        }
+        if self.is_flattened {
+            line.json("flattened", "true");
+        }
+        if self.is_message {
+            line.json("message", "true");
+        }
+        if let Some(claim_check) = &self.claim_check {
+            line.value("claim_check", claim_check);
+        }
+        if !self.redrive_of.is_empty() {
+            line.value("redrive_of", &self.redrive_of);
+        }
+        self.facts.write_last(&mut line);
+        line.finish()
     }
 
     /// What decides whether two events with the same id are the same event ([`content_hash::is_same`]).
@@ -67,32 +88,17 @@ impl Event {
 }
 
 line_with_facts!(Line {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Fields::is_empty")]
-    fields: Cow<'a, Fields>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    text: Option<String>,
+    #[serde(default)]
+    fields: Fields,
+    #[serde(default)]
     flattened: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     message: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claim_check: Option<Cow<'a, ClaimCheck>>,
-    #[serde(default, skip_serializing_if = "<[Origin]>::is_empty")]
-    redrive_of: Cow<'a, [Origin]>,
+    claim_check: Option<ClaimCheck>,
+    #[serde(default)]
+    redrive_of: Vec<Origin>,
 });
-
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let claim_check = self.claim_check.as_ref().map(Cow::Borrowed);
-        let (text, fields) = match claim_check {
-            None => (Some(self.text.as_str().into()), Cow::Borrowed(&self.fields)),
-            Some(_) => (None, Cow::default()),
-        };
-        let redrive_of = Cow::Borrowed(&self.redrive_of[..]);
-        let members = (text, fields, self.is_flattened, self.is_message, claim_check, redrive_of);
-        Line::new(VERSION, &self.facts, members).serialize(serializer)
-    }
-}
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -104,12 +110,12 @@ impl<'de> Deserialize<'de> for Event {
         }
         Ok(Self {
             facts,
-            text: text.unwrap_or_default().into_owned(),
-            fields: if claim_check.is_some() { Fields::empty() } else { fields.into_owned() },
+            text: text.unwrap_or_default(),
+            fields: if claim_check.is_some() { Fields::empty() } else { fields },
             is_flattened,
             is_message,
-            claim_check: claim_check.map(Cow::into_owned),
-            redrive_of: redrive_of.into_owned(),
+            claim_check,
+            redrive_of,
         })
     }
 }
@@ -130,7 +136,7 @@ mod tests {
     fn golden_lines_decode_and_encode_to_the_same_bytes() {
         for golden in [GOLDEN, GOLDEN_HEAD, GOLDEN_REDRIVEN, GOLDEN_MESSAGE] {
             let event: Event = serde_json::from_str(golden).unwrap();
-            assert_eq!(serde_json::to_string(&event).unwrap(), golden);
+            assert_eq!(String::from_utf8(event.line()).unwrap(), golden);
         }
         let redriven: Event = serde_json::from_str(GOLDEN_REDRIVEN).unwrap();
         assert_eq!(redriven.redrive_of[0].position, 3);

@@ -5,7 +5,9 @@ use std::fmt;
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
 
+use super::line_writer::LineWriter;
 use crate::id::{AdmissionId, EventId, TenantId};
 use crate::tier::Tier;
 use crate::time::Timestamp;
@@ -97,63 +99,66 @@ impl<'de> Deserialize<'de> for EventTime {
     }
 }
 
-/// Declares a line of JSON: `v`, the facts, and members of its own.
+impl Facts {
+    /// About as many bytes as the facts of a line take, with all else but texts, fields and claim checks.
+    pub(super) const BYTES: usize = 640;
+
+    /// Writes the first members of a line. Order is on the wire: facts that were added after the first version come last, by
+    /// [`Facts::write_last`].
+    pub(super) fn write_first(&self, version: u32, line: &mut LineWriter) {
+        line.value("v", &version);
+        line.text("id", self.id.as_str());
+        line.text("admission_id", self.admission_id.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        line.text("tenant", self.tenant.as_str());
+        line.text("tier", self.tier.as_str());
+        line.text("source", self.source.as_str());
+        line.text("received_at", self.received_at.written().as_str());
+        if let Some(time) = self.event_time {
+            line.text("event_time", &time.to_string());
+        }
+    }
+
+    pub(super) fn write_last(&self, line: &mut LineWriter) {
+        if let Some(trace) = &self.trace {
+            line.text("trace", trace);
+        }
+    }
+}
+
+/// Declares what is read of a line of JSON: `v`, the facts, and members of its own.
 ///
-/// `#[serde(flatten)]` would do the same, but copies every member into a buffer before it reads it. Order is on the
-/// wire: facts that were added after the first version come last.
+/// `#[serde(flatten)]` would do the same, but copies every member into a buffer before it reads it.
 macro_rules! line_with_facts {
     ($line:ident { $($(#[$attribute:meta])* $member:ident: $type:ty,)* }) => {
-        #[derive(serde::Serialize, serde::Deserialize)]
-        struct $line<'a> {
+        #[derive(serde::Deserialize)]
+        struct $line {
             v: u32,
-            id: std::borrow::Cow<'a, $crate::id::EventId>,
+            id: $crate::id::EventId,
             admission_id: $crate::id::AdmissionId,
-            tenant: std::borrow::Cow<'a, $crate::id::TenantId>,
-            tier: std::borrow::Cow<'a, $crate::tier::Tier>,
+            tenant: $crate::id::TenantId,
+            tier: $crate::tier::Tier,
             source: $crate::format::facts::Source,
             received_at: $crate::time::Timestamp,
-            #[serde(skip_serializing_if = "Option::is_none")]
             event_time: Option<$crate::format::facts::EventTime>,
             $($(#[$attribute])* $member: $type,)*
-            #[serde(skip_serializing_if = "Option::is_none")]
-            trace: Option<std::borrow::Cow<'a, str>>,
+            trace: Option<String>,
         }
 
-        impl<'a> $line<'a> {
-            fn new(
-                v: u32,
-                facts: &'a $crate::format::facts::Facts,
-                ($($member,)*): ($($type,)*),
-            ) -> Self {
-                use std::borrow::Cow::Borrowed;
-                Self {
-                    v,
-                    id: Borrowed(&facts.id),
-                    admission_id: facts.admission_id,
-                    tenant: Borrowed(&facts.tenant),
-                    tier: Borrowed(&facts.tier),
-                    source: facts.source,
-                    received_at: facts.received_at,
-                    event_time: facts.event_time,
-                    $($member,)*
-                    trace: facts.trace.as_deref().map(Borrowed),
-                }
-            }
-
+        impl $line {
             /// The facts and the line's own members, if the line's version is at most `newest`.
             fn into_parts(self, newest: u32) -> Result<($crate::format::facts::Facts, $($type),*), String> {
                 if self.v > newest {
                     return Err(format!("version {} is newer than {newest}", self.v));
                 }
                 let facts = $crate::format::facts::Facts {
-                    id: self.id.into_owned(),
+                    id: self.id,
                     admission_id: self.admission_id,
-                    tenant: self.tenant.into_owned(),
-                    tier: self.tier.into_owned(),
+                    tenant: self.tenant,
+                    tier: self.tier,
                     source: self.source,
                     received_at: self.received_at,
                     event_time: self.event_time,
-                    trace: self.trace.map(std::borrow::Cow::into_owned),
+                    trace: self.trace,
                 };
                 Ok((facts, $(self.$member),*))
             }
