@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::archive::Layout;
 use crate::batch::Batch;
 use crate::insert::InsertOutcome;
-use crate::ledger::{Intent, Ledger};
+use crate::ledger::{Intent, Ledger, Progress};
 use crate::manifest::{self, Contents};
 use crate::prefix::Prefix;
 use crate::protocol::{Action, Attempt, Planned, Seen};
@@ -41,13 +41,19 @@ pub(crate) struct CommitStores<'a, O, L> {
 
 /// Archives the prefix's stored events. If a store does not answer in time, the prefix ends before the first record that the
 /// ledger does not have as committed. An object alone is not enough, since the manifest would not list its lines.
+///
+/// `progress` is the ledger, if it was read already: writes are conditional on its version, so it may be old.
 pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
     mut prefix: Prefix<InsertOutcome>,
     batch: &Batch,
+    progress: Option<Progress>,
     stores: CommitStores<'_, O, L>,
     config: &config::Archive,
 ) -> Committed {
-    let attempt = Attempt::new(ShardPosition::new(batch.first().sequence_number.clone(), 0));
+    let mut attempt = Attempt::new(ShardPosition::new(batch.first().sequence_number.clone(), 0));
+    if let Some(progress) = progress {
+        attempt.see(Action::Read, Seen::Progress(progress));
+    }
     let mut layout = Layout::new(&prefix, batch, config);
     let mut committer = Committer { stores, row: None, object_bytes: Vec::new() };
     let mut carried = committer.carry_out(attempt, Some(&mut layout)).await;

@@ -1,9 +1,11 @@
 //! The handler: takes a batch through the stages, from top to bottom.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::event::streams::KinesisEventResponse;
+use futures::future::{Either, select};
 use shared::config::{Config, ConfigError};
 use shared::time::Clock;
 
@@ -89,14 +91,26 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L
         let worked = simulate(resolved, config.simulated_work(), deadline.simulate, clock).await;
         let prepared =
             worked.map(|position, worked| Prepared::new(worked, batch.origin(position), transform, config));
-        let stored = texts::store(prepared, objects, deadline.texts).await;
-        let inserted = insert(stored, items, deadline.items).await;
-        let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine).await;
-        let inserted = enqueue(inserted, dispatch.as_ref(), objects, deadline.dispatch).await;
+        let inserted = async {
+            let stored = texts::store(prepared, objects, deadline.texts).await;
+            let inserted = insert(stored, items, deadline.items).await;
+            let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine).await;
+            enqueue(inserted, dispatch.as_ref(), objects, deadline.dispatch).await
+        };
+        let (inserted, progress) = beside(inserted, ledger.read(batch.shard())).await;
+        let progress = progress.and_then(Result::ok);
         let archive = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive };
-        let committed = commit(inserted, &batch, archive, &config.archive).await;
+        let committed = commit(inserted, &batch, progress, archive, &config.archive).await;
 
         count(events, &committed, clock.now());
         respond(&batch, committed.records)
+    }
+}
+
+/// Runs `other` beside `main`, and drops it if it takes longer.
+async fn beside<A, B>(main: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, Option<B>) {
+    match select(pin!(other), pin!(main)).await {
+        Either::Left((other, main)) => (main.await, Some(other)),
+        Either::Right((main, _)) => (main, None),
     }
 }

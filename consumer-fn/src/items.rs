@@ -47,6 +47,10 @@ pub enum TakenOver {
     Failed(String),
 }
 
+/// Calls to DynamoDB at the same time. A full batch of 10,000 items takes thirteen times as long as a call; of more connections, most
+/// would be opened for such batches alone.
+pub const DYNAMODB_CALLS: usize = 32;
+
 pub trait ItemStore: Send + Sync + 'static {
     /// The most items that the caller passes in one call of `insert`.
     const CALL_ITEMS: usize = 1_000;

@@ -12,6 +12,7 @@ mod prefix_rule;
 mod redrive;
 mod simulated_work;
 mod stores;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -25,7 +25,7 @@ use shared::limits;
 
 use self::read::{Attributes, batch_get, existing, item_key, text};
 use self::validation::is_of_the_item;
-use super::{Attribute, Insert, Item, ItemStore, TakeOver, TakenOver};
+use super::{Attribute, DYNAMODB_CALLS, Insert, Item, ItemStore, TakeOver, TakenOver};
 
 pub mod read;
 mod take_over;
@@ -121,9 +121,7 @@ impl DynamoItems {
 
 impl ItemStore for DynamoItems {
     const CALL_ITEMS: usize = limits::BATCH_STATEMENTS;
-    /// A full batch of 10,000 items takes thirteen times as long as a call. More connections would be opened for it than a
-    /// function needs at other times.
-    const CALLS: usize = 32;
+    const CALLS: usize = DYNAMODB_CALLS;
 
     async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
         self.insert_call(items).await

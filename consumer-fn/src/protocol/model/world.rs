@@ -378,6 +378,13 @@ impl World {
         };
         let may_fault = is_current && state.left.faults > 0;
         if run.inserted < run.to {
+            // The ledger is read beside the items.
+            if run.attempt.progress.is_none() {
+                let mut run_next = run.clone();
+                let seen = self.effect(&mut state.clone(), &Action::Read, &[]);
+                run_next.attempt.see(Action::Read, seen);
+                push(put_back(state.clone(), run_next), who, &|| "reads the ledger".to_owned());
+            }
             self.next_item(state, run, who, may_fault, push, &put_back);
             return;
         }
