@@ -190,6 +190,9 @@ fn items() -> Value {
         "partitionKey": key::PARTITION_ATTRIBUTE,
         "sortKey": key::SORT_ATTRIBUTE,
         "expiresAt": consumer_fn::items::EXPIRES_AT,
+        // Placeholder until a test builds real items.
+        "eventBytes": 1024,
+        "bytes": { "both": 2390, "changed": 1440, "reference": 480 },
         "partitions": [pattern(key::item_partition(&tenant))],
         "index": {
             "name": consumer_fn::items::BY_RECEIVED_AT,
