@@ -9,7 +9,7 @@ use consumer_fn::environment as of_consumer;
 use dispatch_fn::environment as of_dispatcher;
 use ingest_fn::drain;
 use serde_json::{Value, json};
-use shared::config::{Consumer, Dispatch, Reads, Recipe};
+use shared::config::{Archive, Consumer, Dispatch, Reads, Recipe};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
@@ -153,7 +153,12 @@ fn mapping(rules: &Rules) -> Value {
     json!({
         "startingPosition": STARTING_POSITION,
         "batchSize": rules.batch_size,
-        "windowSeconds": rules.batching_window.as_secs(),
+        // Of `archive.window_seconds`.
+        "windowSeconds": {
+            "default": rules.batching_window.as_secs(),
+            "least": Archive::SHORTEST_WINDOW,
+            "most": Archive::LONGEST_WINDOW,
+        },
         "retryAttempts": rules.maximum_retry_attempts,
         "recordAgeSeconds": rules.maximum_record_age.map(|age| age.as_secs()),
         "bisectOnError": rules.bisect_on_error,

@@ -270,6 +270,14 @@ fn each_setting_of_the_mapping_is_compared() {
 }
 
 #[test]
+fn the_window_of_the_mapping_is_that_of_the_configuration() {
+    let mut config = Config::default();
+    config.archive.window_seconds = 60;
+    let report = examine(&as_deployed(), &config, &fingerprint()).to_string();
+    assert!(report.contains("MaximumBatchingWindowInSeconds is 3, should be 60"), "{report}");
+}
+
+#[test]
 fn the_maximum_record_age_must_be_below_the_retention() {
     finds(
         |stack| stack.stream.retention = Duration::from_hours(6),
