@@ -8,18 +8,18 @@ use std::collections::{HashMap, HashSet};
 use shared::id::{EventId, TenantId};
 use tokio::time::{Instant, timeout_at};
 
+use self::pace::Pace;
 use self::verdict::{Verdict, decide};
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::prefix::{Entry, Prefix};
 use crate::prepare::Prepared;
 use crate::quarantined::{Quarantined, Reason};
-use crate::retry::back_off;
 
+mod pace;
 pub(crate) mod verdict;
 
-/// Items in one call. Many, so that the store can work on them in parallel; not all, so that the finished calls count when
-/// time runs out.
-const CALL_ITEMS: usize = 1_000;
+/// Take-overs in one call.
+const CALL_TAKE_OVERS: usize = 1_000;
 /// Bytes of texts in one call.
 const CALL_BYTES: usize = 8 * 1024 * 1024;
 
@@ -38,20 +38,29 @@ pub(crate) enum InsertOutcome {
 type Decision = Result<Verdict, (Reason, String)>;
 
 /// Inserts the items of the prefix in the stream's order. A redriven event takes over the item that it left before. Failures
-/// are retried until `until`; the prefix then ends before the first that still fails.
+/// are retried until `until`; the prefix then ends before the first that still fails. If it has a record by then, half of the time is
+/// enough: what is stored is archived, and a table that takes a part only is no reason for an invocation to be slow.
 pub(crate) async fn insert(
     prefix: Prefix<Prepared>,
     store: &impl ItemStore,
     until: Instant,
 ) -> Prefix<InsertOutcome> {
     let mut run = Run::new(&prefix);
-    let mut failures = 0;
+    let mut pace = Pace::new();
+    let now = Instant::now();
+    let half = now + until.saturating_duration_since(now) / 2;
     loop {
-        let Calls { inserts, take_overs } = run.next_calls(&prefix);
+        let Calls { inserts, take_overs } = run.next_calls(&prefix, pace.items());
         if inserts.is_empty() && take_overs.is_empty() {
             break;
         }
+        let enough = if run.failed && run.has_first_record(&prefix) { half } else { until };
+        pace.wait(enough).await;
+        if Instant::now() >= enough {
+            break;
+        }
         run.failed = false;
+        let pending = run.pending.len();
         if !inserts.is_empty() {
             let items: Vec<Item> =
                 inserts.iter().map(|&index| prefix.entries[index].value.item.clone()).collect();
@@ -67,12 +76,10 @@ pub(crate) async fn insert(
                 Err(_) => run.fail("no answer in time".to_owned()),
             }
         }
-        failures = if run.failed { failures + 1 } else { 0 };
         if run.failed {
-            back_off(failures, until).await;
-        }
-        if Instant::now() >= until {
-            break;
+            pace.some_failed(pending - run.pending.len());
+        } else {
+            pace.all_taken();
         }
     }
     run.finish(prefix)
@@ -111,8 +118,9 @@ impl Run {
         }
     }
 
-    /// Calls for the first pending entries; of several entries with one id only the first. Empty when none is pending.
-    fn next_calls(&mut self, prefix: &Prefix<Prepared>) -> Calls {
+    /// Calls for the first pending entries, at most so many inserts; of several entries with one id only the first. Empty when none is
+    /// pending.
+    fn next_calls(&mut self, prefix: &Prefix<Prepared>, most: usize) -> Calls {
         let mut calls = Calls::default();
         let mut keys = HashSet::new();
         let mut bytes = 0;
@@ -129,14 +137,14 @@ impl Run {
                     calls.take_overs.push((index, take_over(item, known)));
                     keys.insert(key);
                 }
-            } else if calls.inserts.len() == CALL_ITEMS || bytes > CALL_BYTES {
+            } else if calls.inserts.len() == most || bytes > CALL_BYTES {
                 break;
             } else {
                 bytes += item.original_text.len() + item.modified_data.len() + item.fields.as_json().len();
                 calls.inserts.push(index);
                 keys.insert(key);
             }
-            if calls.take_overs.len() == CALL_ITEMS {
+            if calls.take_overs.len() == CALL_TAKE_OVERS {
                 break;
             }
         }
@@ -180,6 +188,12 @@ impl Run {
     fn stored(&mut self, index: usize, item: &Item) {
         self.outcomes[index] = Some(Ok(Verdict::Stored));
         self.known.insert(key_of(item), Existing::from(item));
+    }
+
+    /// Whether everything of the first record is decided.
+    fn has_first_record(&self, prefix: &Prefix<Prepared>) -> bool {
+        let record = |index: usize| prefix.entries[index].position.record;
+        self.pending.first().is_none_or(|&index| record(index) > record(0))
     }
 
     fn forget_decided(&mut self) {

@@ -91,6 +91,10 @@ pub const PROCESSOR_MB: u64 = 1_769;
 #[expect(clippy::cast_possible_truncation, reason = "it fits 32 bits")]
 pub const PROCESSOR_BYTES: usize = PROCESSOR_MB as usize * 1024 * 1024;
 
+/// The memory of the ingest function, in MB. It waits for the network, so less would be as fast and cheaper; but the largest body
+/// must fit, whatever is in it (`fuzz/tests/memory.rs`).
+pub const INGEST_MB: u64 = 384;
+
 /// The time that the ingest function's time-out adds to a request's budgets, as it is deployed: to start, and to answer.
 pub const ANSWER: Duration = Duration::from_secs(4);
 
