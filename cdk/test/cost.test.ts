@@ -23,8 +23,8 @@ test('every alarm, and every metric of an alarm, is in the costs', () => {
   assert.ok(`CloudWatch, ${WATCHED.alarms} alarms` in idle(1));
 });
 
-test('a million events cost at most what is aimed at', () => {
-  for (const { name, limit, given } of AIMS) {
+test('a million events cost at most what is aimed at, or what the page says instead', () => {
+  for (const { name, aim, limit = aim, given } of AIMS) {
     const cost = total(components(1000, given));
     assert.ok(cost <= limit, `${name}: ${cost} is more than ${limit}`);
   }

@@ -57,7 +57,7 @@ for (const stage of STAGES) {
   test(`${stage}: Lambda logs no line for a request of ingest, which has memory and time for the largest one`, () => {
     const { Properties } = resource(template(stage), FUNCTION, 'Ingest');
     assert.equal(Properties.LoggingConfig.SystemLogLevel, 'WARN');
-    assert.deepEqual([Properties.MemorySize, Properties.Timeout], [384, 15]);
+    assert.deepEqual([Properties.MemorySize, Properties.Timeout], [272, 15]);
   });
 
   test(`${stage}: the consumer has one processor and one minute`, () => {
