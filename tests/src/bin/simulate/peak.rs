@@ -108,7 +108,6 @@ struct Seen {
     /// Writes that found an item of an earlier attempt.
     again: u64,
     items: u64,
-    invocations: u64,
 }
 
 fn peak(a_second: f64, target: Option<f64>, minutes: u64) -> Seen {
@@ -153,7 +152,6 @@ fn peak(a_second: f64, target: Option<f64>, minutes: u64) -> Seen {
         refused: count(&world, "items refused"),
         again: count(&world, "items that existed"),
         items: count(&world, "items"),
-        invocations: count(&world, "invocations"),
     };
     println!("{a_second} items/s, target {target:?}: {seen:?}");
     seen
