@@ -22,6 +22,9 @@ export interface StageConfig {
    */
   readonly reads?: boolean;
   readonly consumer: ConsumerConfig;
+  readonly items: ItemsConfig;
+  /** Whether X-Ray traces the dispatcher. */
+  readonly dispatch: { readonly tracing: boolean };
   readonly archive: ArchiveConfig;
   readonly logs: LogConfig;
   /** Saved queries in the Athena workgroup. Emulators do not know them: `-c namedQueries=false`. */
@@ -53,7 +56,7 @@ export interface IngestConfig {
   readonly auth: 'none' | 'iam';
   /** Shift a tenth of the traffic first, and roll back if an alarm fires. Emulators have no CodeDeploy: `-c canary=false`. */
   readonly canary: boolean;
-  /** X-Ray samples 5 % of requests, which cannot be changed: $0.25 a million requests. */
+  /** X-Ray samples a request a second and 5 % of the others, which cannot be changed: $0.25 a million requests. */
   readonly tracing: boolean;
 }
 
@@ -62,10 +65,30 @@ export interface ConsumerConfig {
   readonly tracing: boolean;
 }
 
+export interface ItemsConfig {
+  readonly capacity: CapacityConfig;
+}
+
+/** Of the table of items, and of its index by time. */
+export type CapacityConfig =
+  /** Each write is paid. `warmWriteUnits`: how many a second the table takes from the start; a new one takes 4,000. */
+  | { readonly mode: 'on-demand'; readonly warmWriteUnits?: number }
+  /**
+   * The capacity is paid by the hour: a third of the price where the load is steady. The stream absorbs what the table refuses, so it
+   * can run nearly full: events are then stored late, and nothing is lost.
+   */
+  | {
+      readonly mode: 'provisioned';
+      readonly minWriteUnits: number;
+      readonly maxWriteUnits: number;
+      /** The percentage of the capacity that auto scaling aims to use: 20 to 90. */
+      readonly targetUtilization: number;
+    };
+
 export interface ArchiveConfig {
   /** Keep deleted and overwritten objects for 30 days. */
   readonly versioned: boolean;
-  /** When the archive moves to Infrequent Access. S3 does not move objects below 128 KB. */
+  /** When larger objects of the archive move to Infrequent Access: at least 30 days, which is S3's rule. */
   readonly infrequentAccessAfterDays: number;
   /** When the archive is deleted, with everything that it refers to. Never, if unset. */
   readonly expireAfterDays?: number;
@@ -83,6 +106,7 @@ export interface LogConfig {
 interface StageChanges {
   readonly mayBePublic?: boolean;
   readonly stream?: StreamConfig;
+  readonly dispatch?: { readonly tracing: boolean };
   readonly ingest?: Partial<IngestConfig>;
   readonly consumer?: Partial<ConsumerConfig>;
 }
@@ -94,9 +118,11 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
     mayBePublic: true,
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 1 },
-    ingest: { memoryMb: 512, auth: 'none', canary: false, tracing: true },
+    ingest: { memoryMb: CONTRACT.ingest.memoryMb, auth: 'none', canary: false, tracing: false },
     // One whole processor: most of the work is compression.
-    consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: true },
+    consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: false },
+    items: { capacity: { mode: 'on-demand' } },
+    dispatch: { tracing: false },
     archive: { versioned: false, infrequentAccessAfterDays: 30, expireAfterDays: 90, failuresDays: 180 },
     logs: { retentionDays: RetentionDays.ONE_WEEK },
   },
@@ -106,9 +132,17 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
     mayBePublic: false,
     architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 2 },
-    ingest: { memoryMb: 512, reservedConcurrency: 100, auth: 'none', canary: true, tracing: true },
+    ingest: {
+      memoryMb: CONTRACT.ingest.memoryMb,
+      reservedConcurrency: 100,
+      auth: 'none',
+      canary: true,
+      tracing: false,
+    },
     // One whole processor: most of the work is compression.
-    consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: true },
+    consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: false },
+    items: { capacity: { mode: 'on-demand' } },
+    dispatch: { tracing: false },
     archive: { versioned: true, infrequentAccessAfterDays: 30, failuresDays: 180 },
     logs: { retentionDays: RetentionDays.THREE_MONTHS },
   },
@@ -117,17 +151,24 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
 /** What the documents with a recipe ask of a stage. Their pages in `docs/recipes` have the reasons. */
 const RECIPES: Readonly<Record<string, StageChanges>> = {
   // A source sees no second answer, so each request is traced.
-  'event-bridge': { ingest: { tracing: true, canary: true }, consumer: { tracing: true } },
+  'event-bridge': {
+    ingest: { tracing: true, canary: true },
+    consumer: { tracing: true },
+    dispatch: { tracing: true },
+  },
   'event-receiver': {},
-  // It asks for automatic scaling and for canary releases.
-  'event-streaming': { stream: { mode: 'on-demand' }, ingest: { canary: true } },
-  // Its cost is to follow its use, and it needs no traces.
-  'http-ingestion': { ingest: { tracing: false }, consumer: { tracing: false } },
+  // It asks for automatic scaling, for canary releases and for X-Ray.
+  'event-streaming': {
+    stream: { mode: 'on-demand' },
+    ingest: { tracing: true, canary: true },
+    consumer: { tracing: true },
+  },
+  // Its cost is to follow its use.
+  'http-ingestion': {},
   // Public without credentials, on the free tier.
   'robust-data-processor': {
     mayBePublic: true,
-    ingest: { auth: 'none', tracing: false },
-    consumer: { tracing: false },
+    ingest: { auth: 'none' },
   },
 };
 
@@ -150,13 +191,17 @@ export function stageConfig(context: (key: string) => unknown): StageConfig {
   const auth = text(context, 'auth') ?? changes.ingest?.auth ?? stage.ingest.auth;
   if (auth !== 'none' && auth !== 'iam') throw new Error(`auth \`${auth}\` is not known (known: none, iam)`);
   const ingest: IngestConfig = { ...stage.ingest, ...changes.ingest, auth };
+  const traced = flag(context, 'tracing');
+  const tracing = traced === undefined ? {} : { tracing: traced };
   return {
     ...stage,
     stream: streamConfig(text(context, 'stream')) ?? changes.stream ?? stage.stream,
-    consumer: { ...stage.consumer, ...changes.consumer },
+    consumer: { ...stage.consumer, ...changes.consumer, ...tracing },
+    dispatch: { ...stage.dispatch, ...changes.dispatch, ...tracing },
+    items: { capacity: capacityConfig(text(context, 'itemsCapacity')) ?? stage.items.capacity },
     architecture,
     mayBePublic: stage.mayBePublic || changes.mayBePublic === true || text(context, 'public') === 'true',
-    ingest: { ...ingest, canary: flag(context, 'canary') ?? ingest.canary },
+    ingest: { ...ingest, canary: flag(context, 'canary') ?? ingest.canary, ...tracing },
     namedQueries: text(context, 'namedQueries') !== 'false',
     metricMath: text(context, 'metricMath') !== 'false',
     reads: flag(context, 'reads') ?? stage.reads,
@@ -174,6 +219,25 @@ function streamConfig(given: string | undefined): StreamConfig | undefined {
   const shards = Number(given);
   if (Number.isInteger(shards) && shards >= 1) return { mode: 'provisioned', shards };
   throw new Error(`stream \`${given}\` is not allowed (allowed: on-demand, or a number of shards)`);
+}
+
+/**
+ * The target of auto scaling where only the capacity is given. Auto scaling raises the capacity by its inverse at each step, since a
+ * table that refuses writes is used to 100 %: at 90 % a peak would take three times as long to be stored.
+ */
+export const PROVISIONED_USE_PERCENT = 80;
+
+/** Of `-c itemsCapacity=`: `on-demand`, or the least and the most write units, such as `100-6000`. */
+function capacityConfig(given: string | undefined): CapacityConfig | undefined {
+  if (given === undefined) return undefined;
+  if (given === 'on-demand') return { mode: 'on-demand' };
+  const [minWriteUnits = NaN, maxWriteUnits = NaN] = /^\d+-\d+$/.test(given) ? given.split('-').map(Number) : [];
+  if (minWriteUnits >= 1 && maxWriteUnits >= minWriteUnits) {
+    return { mode: 'provisioned', minWriteUnits, maxWriteUnits, targetUtilization: PROVISIONED_USE_PERCENT };
+  }
+  throw new Error(
+    `itemsCapacity \`${given}\` is not allowed (allowed: on-demand, or the least and the most write units such as 100-6000)`,
+  );
 }
 
 function flag(context: (key: string) => unknown, key: string): boolean | undefined {

@@ -33,11 +33,13 @@ export interface Settings {
   /** Whether the configuration asks for credentials, so that ingest needs their secret. */
   readonly needsCredentials: boolean;
   readonly consumerTimeout: Duration;
+  /** How long the event source mapping gathers a batch. */
+  readonly window: Duration;
   /**
-   * How much later than without simulated work an event may be stored. It waits for the batch in progress, then for its own; each
-   * takes less than the time-out.
+   * How much later than by default an event may be stored. With simulated work it waits for the batch in progress, then for its
+   * own; each takes less than the time-out. And by as much as the window is longer.
    */
-  readonly simulatedWork: Duration;
+  readonly later: Duration;
   readonly reads: ReadsSettings;
   /** `undefined` where dispatch is off. */
   readonly dispatch?: DispatchSettings;
@@ -65,6 +67,7 @@ interface Toml {
   publish?: Record<string, unknown>;
   transform?: { simulate_work?: number };
   consumer?: { timeout_seconds?: number };
+  archive?: { window_seconds?: number };
   reads?: { enabled?: boolean; public?: boolean };
   dispatch?: { enabled?: boolean; url?: string; rate_per_second?: number; headers?: Record<string, string> };
 }
@@ -100,7 +103,7 @@ export function readSettings(file: string = CONFIGURATION): Settings {
 export function settings(toml: string): Settings {
   const given = parse(toml) as Toml;
   const defaults = parse(readFileSync(CONFIGURATION, 'utf8')) as Toml;
-  const { auth = {}, transform, consumer, reads } = given;
+  const { auth = {}, transform, consumer, archive, reads } = given;
   const publish = { ...defaults.publish, ...given.publish };
   const dispatched = dispatchSettings({ ...defaults.dispatch, ...given.dispatch });
   const needsCredentials = (auth.mode ?? 'none') !== 'none' || auth.origin_header !== undefined;
@@ -118,13 +121,16 @@ export function settings(toml: string): Settings {
   const timeout = consumer?.timeout_seconds ?? CONTRACT.consumer.timeoutSeconds.default;
   const consumerTimeout = Duration.seconds(timeout);
   const worksFor = (transform?.simulate_work ?? 0) > 0 ? 2 * timeout : 0;
+  const { default: usual } = CONTRACT.mapping.windowSeconds;
+  const window = archive?.window_seconds ?? usual;
   const budgets = milliseconds('claim_check_ms') + milliseconds('budget_ms') + milliseconds('spill_ms');
   return {
     slowPut: Duration.millis(Math.floor(0.8 * milliseconds('attempt_ms'))),
     needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
     consumerTimeout,
-    simulatedWork: Duration.seconds(worksFor),
+    window: Duration.seconds(window),
+    later: Duration.seconds(worksFor + Math.max(0, window - usual)),
     reads: {
       enabled: reads?.enabled,
       public: reads?.public ?? false,

@@ -43,7 +43,7 @@ export class TidegateStack extends Stack {
     const archive = new ArchiveBucket(this, 'Archive', config.archive);
     const stream = new EventStream(this, 'Events', { stream: config.stream, protectData });
     const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData, metricMath });
-    const items = new ItemsTable(this, 'Items', { protectData, metricMath, reads });
+    const items = new ItemsTable(this, 'Items', { ...config.items, protectData, metricMath, reads });
     const ledger = new LedgerTable(this, 'Ledger', { protectData });
     const credentials = settings.needsCredentials ? new Credentials(this, 'Credentials', { protectData }) : undefined;
     const ingest = new IngestApi(this, 'Ingest', {
@@ -60,6 +60,7 @@ export class TidegateStack extends Stack {
     const dispatch =
       settings.dispatch &&
       new Dispatch(this, 'Dispatch', {
+        ...config.dispatch,
         settings: settings.dispatch,
         secret: config.dispatchSecret,
         platform,

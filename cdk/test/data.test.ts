@@ -2,7 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import { CONTRACT } from '../lib/contract';
-import { type Json, readingTemplate, resource, resources, STAGES, type StageName, stack, template } from './stack';
+import { type CapacityConfig, stageConfig } from '../lib/config';
+import { readSettings } from '../lib/settings';
+import {
+  alarms,
+  app,
+  type Json,
+  readingTemplate,
+  resource,
+  resources,
+  STAGES,
+  type StageName,
+  stack,
+  template,
+} from './stack';
 
 // The stores. Emulators ignore many of their settings silently, so the template is tested.
 
@@ -30,12 +43,24 @@ for (const stage of STAGES) {
 
   test(`${stage}: everything that archive lines refer to lives as long as the archive`, () => {
     const rules = lifecycle(stage);
-    const { ExpirationInDays, Transitions } = rules['events/'] ?? {};
     for (const prefix of CONTRACT.prefixes.archive) {
-      assert.deepEqual([rules[prefix]?.ExpirationInDays, rules[prefix]?.Transitions], [ExpirationInDays, Transitions]);
+      assert.equal(rules[prefix]?.ExpirationInDays, stage === 'dev' ? 90 : undefined);
     }
-    assert.equal(ExpirationInDays, stage === 'dev' ? 90 : undefined);
     assert.equal(rules['whole bucket']?.AbortIncompleteMultipartUpload.DaysAfterInitiation, 1);
+  });
+
+  test(`${stage}: only objects for which it pays move to Infrequent Access, after thirty days`, () => {
+    // In dev they live there for 60 days, in prod longer than a year.
+    const least = stage === 'dev' ? 518_408 : 131_072;
+    const moves = lifecycleRules(stage).filter(({ Transitions }) => Transitions);
+    assert.deepEqual(
+      moves.map(({ Prefix, ObjectSizeGreaterThan, Transitions }) => [Prefix, ObjectSizeGreaterThan, Transitions]),
+      CONTRACT.prefixes.archive.map((prefix) => [
+        prefix,
+        least - 1,
+        [{ StorageClass: 'STANDARD_IA', TransitionInDays: 30 }],
+      ]),
+    );
   });
 
   test(`${stage}: failures live for half a year, and the objects that redriving needs live longer`, () => {
@@ -106,6 +131,62 @@ test('only where events are read back the table has its index by time', () => {
   ]);
 });
 
+const PROVISIONED: CapacityConfig = {
+  mode: 'provisioned',
+  minWriteUnits: 100,
+  maxWriteUnits: 6_000,
+  targetUtilization: 80,
+};
+
+test('provisioned capacity of the items scales between its bounds, and that of the index does', () => {
+  const items = { capacity: PROVISIONED };
+  const capacities = (of: Template) => {
+    const table = resource(of, 'AWS::DynamoDB::Table', 'Items').Properties;
+    assert.equal(table.BillingMode, undefined, 'the default is PROVISIONED');
+    assert.deepEqual(table.ProvisionedThroughput, { ReadCapacityUnits: 10, WriteCapacityUnits: 100 });
+    const targets = resources(of, 'AWS::ApplicationAutoScaling::ScalableTarget').map(({ Properties }) => Properties);
+    const policies = resources(of, 'AWS::ApplicationAutoScaling::ScalingPolicy').map(({ Properties }) => Properties);
+    assert.ok(policies.every((policy) => policy.TargetTrackingScalingPolicyConfiguration.TargetValue === 80));
+    assert.equal(policies.length, targets.length);
+    return targets.map(({ ScalableDimension, MinCapacity, MaxCapacity }) =>
+      [ScalableDimension, MinCapacity, MaxCapacity].join(' '),
+    );
+  };
+  assert.deepEqual(capacities(Template.fromStack(stack('prod', { items }))), [
+    'dynamodb:table:WriteCapacityUnits 100 6000',
+    'dynamodb:table:ReadCapacityUnits 10 4000',
+  ]);
+  const settings = { ...readSettings(), reads: { public: true, isIdentified: false } };
+  const withIndex = Template.fromStack(stack('prod', { items, reads: true }, app(), settings));
+  assert.deepEqual(capacities(withIndex).slice(2), [
+    'dynamodb:index:WriteCapacityUnits 100 6000',
+    'dynamodb:index:ReadCapacityUnits 10 4000',
+  ]);
+});
+
+test('a provisioned table that throttles is no failure, late events are', () => {
+  const names = alarms(Template.fromStack(stack('prod', { items: { capacity: PROVISIONED } }))).map(({ name }) => name);
+  assert.ok(!names.includes('items-throttled'));
+  assert.ok(names.includes('freshness'));
+});
+
+test('an on-demand table may be warm from the start', () => {
+  const items = { capacity: { mode: 'on-demand', warmWriteUnits: 12_000 } } as const;
+  const { Properties } = resource(Template.fromStack(stack('prod', { items })), 'AWS::DynamoDB::Table', 'Items');
+  assert.deepEqual(Properties.WarmThroughput, { WriteUnitsPerSecond: 12_000 });
+});
+
+test('the capacity of the items is an option', () => {
+  const capacity = (given?: string) =>
+    stageConfig((key) => (key === 'itemsCapacity' ? given : undefined)).items.capacity;
+  assert.deepEqual(capacity(), { mode: 'on-demand' });
+  assert.deepEqual(capacity('on-demand'), { mode: 'on-demand' });
+  assert.deepEqual(capacity('100-6000'), PROVISIONED);
+  for (const wrong of ['6000', '0-10', '20-10', 'a-b', '1-2-3']) {
+    assert.throws(() => capacity(wrong), /itemsCapacity `.*` is not allowed \(allowed: on-demand, or the least/);
+  }
+});
+
 test('the resources that outlive a stack are those of docs/teardown.md', () => {
   const remaining = (stage: StageName) =>
     Object.values<Json>(template(stage).toJSON().Resources)
@@ -134,9 +215,14 @@ test('prod keeps versions of deleted objects for 30 days, dev keeps none', () =>
   assert.equal(lifecycle('prod')['whole bucket']?.NoncurrentVersionExpiration.NoncurrentDays, 30);
 });
 
-function lifecycle(stage: 'dev' | 'prod'): Record<string, Json> {
-  const { Rules } = resource(template(stage), 'AWS::S3::Bucket', 'Archive').Properties.LifecycleConfiguration;
-  return Object.fromEntries(Rules.map((rule: Json) => [rule.Prefix ?? 'whole bucket', rule]));
+function lifecycleRules(stage: StageName): Json[] {
+  return resource(template(stage), 'AWS::S3::Bucket', 'Archive').Properties.LifecycleConfiguration.Rules;
+}
+
+/** By prefix, those that delete. */
+function lifecycle(stage: StageName): Record<string, Json> {
+  const rules = lifecycleRules(stage).filter(({ Transitions }) => !Transitions);
+  return Object.fromEntries(rules.map((rule) => [rule.Prefix ?? 'whole bucket', rule]));
 }
 
 function isProtected(table: { Properties: Json; DeletionPolicy?: string }, stage: string): void {

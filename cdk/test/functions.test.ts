@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
+import { stageConfig } from '../lib/config';
 import { resource, resources, STAGES, stack, template } from './stack';
 
 // The functions, their event sources, and their callers.
@@ -56,15 +57,13 @@ for (const stage of STAGES) {
   test(`${stage}: Lambda logs no line for a request of ingest, which has memory and time for the largest one`, () => {
     const { Properties } = resource(template(stage), FUNCTION, 'Ingest');
     assert.equal(Properties.LoggingConfig.SystemLogLevel, 'WARN');
-    assert.deepEqual([Properties.MemorySize, Properties.Timeout], [512, 15]);
-    assert.deepEqual(Properties.TracingConfig, { Mode: 'Active' });
+    assert.deepEqual([Properties.MemorySize, Properties.Timeout], [272, 15]);
   });
 
   test(`${stage}: the consumer has one processor and one minute`, () => {
     const { Properties } = resource(template(stage), FUNCTION, 'Consumer');
     assert.deepEqual([Properties.MemorySize, Properties.Timeout], [1769, 60]);
     assert.equal(Properties.LoggingConfig.SystemLogLevel, 'INFO');
-    assert.deepEqual(Properties.TracingConfig, { Mode: 'Active' });
   });
 
   test(`${stage}: the URL belongs to the alias, and both permissions make it public`, () => {
@@ -103,6 +102,23 @@ test('only prod limits ingest, shifts its traffic gradually, and rolls back when
   assert.deepEqual(group.AlarmConfiguration, { Alarms: expected, Enabled: true });
   const alias = resource(template('prod'), 'AWS::Lambda::Alias', 'IngestLive');
   assert.ok(alias.UpdatePolicy.CodeDeployLambdaAliasUpdate);
+});
+
+test('nothing is traced, unless the stage or its recipe asks for it', () => {
+  const traced = (change: object) => {
+    const functions = resources(Template.fromStack(stack('dev', change)), FUNCTION);
+    return functions.filter(({ Properties }) => Properties.TracingConfig?.Mode === 'Active').map(({ id }) => id);
+  };
+  const { ingest, consumer } = stageConfig((key) => (key === 'tracing' ? 'true' : undefined));
+  assert.deepEqual(traced({}), []);
+  assert.equal(traced({ ingest, consumer }).length, 2);
+  const asked = (recipe: string) => {
+    const stage = stageConfig((key) => (key === 'recipe' ? recipe : undefined));
+    return [stage.ingest.tracing, stage.consumer.tracing, stage.dispatch.tracing];
+  };
+  assert.deepEqual(asked('event-bridge'), [true, true, true]);
+  assert.deepEqual(asked('event-streaming'), [true, true, false]);
+  assert.deepEqual(asked('http-ingestion'), [false, false, false]);
 });
 
 test('ingest with IAM has no public permission', () => {

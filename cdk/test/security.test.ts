@@ -114,8 +114,6 @@ test('ingest can only write: it cannot read events back', () => {
     'logs:PutLogEvents',
     's3:PutObject',
     'sqs:SendMessage',
-    'xray:PutTelemetryRecords',
-    'xray:PutTraceSegments',
   ]);
 });
 

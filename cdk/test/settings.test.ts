@@ -22,8 +22,22 @@ test('the time-out of the consumer is that of the configuration', () => {
 test('with simulated work an event may be late by two batches', () => {
   const toml = source('tidegate.toml');
   const simulated = toml.replace(/^simulate_work = .*$/m, 'simulate_work = 0.05');
-  const late = (text: string) => settings(text).simulatedWork.toSeconds();
+  const late = (text: string) => settings(text).later.toSeconds();
   assert.deepEqual([late(toml), late(simulated)], [0, 120]);
+});
+
+test('with a longer window an event may be late by as much', () => {
+  const windows = ['window_seconds = 60', 'window_seconds = 1', ''].map((line) =>
+    settings(source('tidegate.toml').replace(/^window_seconds = .*$/m, line)),
+  );
+  assert.deepEqual(
+    windows.map(({ window, later }) => [window.toSeconds(), later.toSeconds()]),
+    [
+      [60, 57],
+      [1, 0],
+      [3, 0],
+    ],
+  );
 });
 
 test('a key that is left out has its default, and one that is no number is refused by name', () => {

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
+use self::pace::Pace;
 use self::verdict::{Verdict, decide};
 use crate::items::{Existing, Insert, Item, ItemStore, TakeOver, TakenOver};
 use crate::prefix::{Entry, Prefix};
 use crate::prepare::Prepared;
 use crate::quarantined::{Quarantined, Reason};
-use crate::retry::back_off;
 
+mod pace;
 pub(crate) mod verdict;
 
 /// A call ends with the item by which its texts and fields have this many bytes. It bounds the memory of all calls that are
@@ -40,20 +41,29 @@ pub(crate) enum InsertOutcome {
 type Decision = Result<Verdict, (Reason, String)>;
 
 /// Inserts the items of the prefix, of several with one id in the stream's order. A redriven event takes over the item that it
-/// left before. Failures are retried until `until`; the prefix then ends before the first that still fails.
+/// left before. Failures are retried until `until`; the prefix then ends before the first that still fails. If it has a record by then,
+/// half of the time is enough: what is stored is archived, and a table that takes a part only is no reason for an invocation to be slow.
 pub(crate) async fn insert<S: ItemStore>(
     prefix: Prefix<Prepared>,
     store: &S,
     until: Instant,
 ) -> Prefix<InsertOutcome> {
     let mut run = Run::new(&prefix.entries);
-    let mut failures = 0;
+    let mut pace = Pace::new();
+    let now = Instant::now();
+    let half = now + until.saturating_duration_since(now) / 2;
     loop {
-        let Calls { inserts, take_overs } = run.next_calls();
+        let Calls { inserts, take_overs } = run.next_calls(pace.items());
         if inserts.is_empty() && take_overs.is_empty() {
             break;
         }
+        let enough = if run.failed && run.has_first_record() { half } else { until };
+        pace.wait(enough).await;
+        if Instant::now() >= enough {
+            break;
+        }
         run.failed = false;
+        let mut called = inserts.clone();
         let calls = run.calls_of(&inserts, S::CALL_ITEMS).into_iter().map(async |(call, items)| {
             let answers = store.insert(&items).await;
             (call, answers)
@@ -72,17 +82,16 @@ pub(crate) async fn insert<S: ItemStore>(
         }
         if !take_overs.is_empty() {
             let (indexes, items): (Vec<_>, Vec<_>) = take_overs.into_iter().unzip();
+            called.extend_from_slice(&indexes);
             match timeout_at(until, store.take_over(&items)).await {
                 Ok(answers) => run.note_take_overs(&indexes, answers),
                 Err(_) => run.fail("no answer in time".to_owned()),
             }
         }
-        failures = if run.failed { failures + 1 } else { 0 };
         if run.failed {
-            back_off(failures, until).await;
-        }
-        if Instant::now() >= until {
-            break;
+            pace.some_failed(called.iter().filter(|&&index| run.outcomes[index].is_some()).count());
+        } else {
+            pace.all_taken();
         }
     }
     let decided = run.finish();
@@ -142,8 +151,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Calls for the pending entries; of several entries with one id only for the first. Empty when none is pending.
-    fn next_calls(&mut self) -> Calls {
+    /// Calls for the pending entries, at most so many inserts; of several entries with one id only for the first. Empty when none is
+    /// pending.
+    fn next_calls(&mut self, most: usize) -> Calls {
         let mut calls = Calls::default();
         let mut called = HashSet::new();
         self.forget_decided();
@@ -158,6 +168,8 @@ impl<'a> Run<'a> {
                     continue;
                 }
                 calls.take_overs.push((index, take_over(&prepared.item, known)));
+            } else if calls.inserts.len() == most {
+                break;
             } else {
                 calls.inserts.push(index);
             }
@@ -225,6 +237,12 @@ impl<'a> Run<'a> {
         if self.repeated.contains(&first) {
             self.known.insert(first, Existing::from(&*self.entries[index].value.item));
         }
+    }
+
+    /// Whether everything of the first record is decided.
+    fn has_first_record(&self) -> bool {
+        let record = |index: usize| self.entries[index].position.record;
+        self.pending.first().is_none_or(|&index| record(index) > record(0))
     }
 
     fn forget_decided(&mut self) {

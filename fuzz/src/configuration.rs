@@ -63,6 +63,7 @@ pub const WORDS: &[&str] = &[
     "\"both\"",
     "object_bytes=",
     "compression_level=",
+    "window_seconds=",
     "log_level=",
     "\"loud\"",
     "\"info,a=debug\"",

@@ -15,6 +15,8 @@ use shared::limits;
 #[global_allocator]
 static MEMORY: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;
 
+const OTLP: &[u8] = br#"{"resourceLogs":"#;
+
 /// Bodies of about `bytes` bytes, each the worst of its kind.
 fn bodies(bytes: usize) -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let many = |piece: &str, between: &str| vec![piece; bytes / (piece.len() + between.len())].join(between);
@@ -36,14 +38,35 @@ fn bodies(bytes: usize) -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("letters", "text/plain", many("a", "").into()),
         ("e-mail addresses", "text/plain", many("a@b.co", " ").into()),
         ("bad lines", "application/x-ndjson", many("{\n[", "\n").into()),
+        ("a batch of events", "application/x-ndjson", many(&log_line(), "\n").into()),
+        ("OTLP records", json, otlp(&many(r#"{"body":{"stringValue":"a"}}"#, ","))),
+        (
+            "OTLP attributes",
+            json,
+            otlp(&format!(r#"{{"attributes":[{}]}}"#, many(r#"{"key":"a","value":{"intValue":"1"}}"#, ","))),
+        ),
     ]
+}
+
+fn otlp(records: &str) -> Vec<u8> {
+    format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#).into()
+}
+
+/// At most 10,000 of it make a body.
+fn log_line() -> String {
+    format!(r#"{{"text":"{}","level":"info"}}"#, "call 555-0199 ".repeat(80))
 }
 
 /// Takes a body through ingest and the consumer, each by `measure`. Returns what the two measured, and the body's size.
 fn taken(media_type: &str, body: Vec<u8>, measure: &dyn Fn(&mut dyn FnMut()) -> usize) -> (usize, usize) {
     let bytes = body.len();
     let pipeline = Pipeline::new(false);
-    let request = Request::post("/events").header("content-type", media_type).body(Body::from(body)).unwrap();
+    let path = if body.starts_with(OTLP) { "/v1/logs" } else { "/events" };
+    let request = Request::post(path)
+        .header("content-type", media_type)
+        .header("x-tenant-id", "acme")
+        .body(Body::from(body))
+        .unwrap();
     let mut sent = Some(Sent::Request { request: Box::new(request), wire: bytes, inflated: bytes });
     let mut records = Vec::new();
     let ingest = measure(&mut || records = pipeline.ingest(sent.take().unwrap()).1);
@@ -80,6 +103,50 @@ fn a_body_takes_at_most_its_bound_of_memory() {
         );
         assert!(ingest.max(consumer) <= limits::MEMORY_RATIO * bytes, "{what}");
     }
+}
+
+/// How much memory of the machine this process had at most, in bytes.
+fn most_resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1_024
+}
+
+/// One of the largest bodies, in a process of its own. Prints how much memory ingest and the consumer had at most.
+#[test]
+#[ignore = "is run for each kind by the next test"]
+fn one_of_the_largest_bodies() {
+    let [Ok(body), Ok(media_type)] = ["TIDEGATE_FUZZ_BODY", "TIDEGATE_FUZZ_TYPE"].map(std::env::var) else {
+        return;
+    };
+    let body = std::fs::read(body).unwrap();
+    let peak = |work: &mut dyn FnMut()| {
+        work();
+        most_resident()
+    };
+    let (ingest, consumer) = taken(&media_type, body, &peak);
+    println!("peaks {} {}", ingest >> 20, consumer >> 20);
+}
+
+/// A function that needs more than its memory is killed.
+#[test]
+#[ignore = "takes a minute"]
+fn the_largest_bodies_fit_the_memory_of_ingest() {
+    let file = std::env::temp_dir().join(format!("tidegate-body-{}", std::process::id()));
+    for (what, media_type, body) in bodies(limits::BODY_BYTES - 1_024) {
+        std::fs::write(&file, body).unwrap();
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "one_of_the_largest_bodies", "--ignored", "--nocapture"])
+            .env("TIDEGATE_FUZZ_BODY", &file)
+            .env("TIDEGATE_FUZZ_TYPE", media_type)
+            .output();
+        let printed = String::from_utf8(run.unwrap().stdout).unwrap();
+        let peaks = printed.lines().find_map(|line| line.strip_prefix("peaks ")).expect(&printed);
+        println!("{what}: {peaks} MiB, in ingest and in the consumer");
+        let ingest: usize = peaks.split(' ').next().unwrap().parse().unwrap();
+        assert!(ingest <= limits::ingest_mb(limits::BODY_BYTES), "{what}");
+    }
+    std::fs::remove_file(file).unwrap();
 }
 
 /// Processor time depends on the machine, so this runs where someone reads it: `make amplification`.

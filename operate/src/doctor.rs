@@ -41,7 +41,7 @@ pub fn examine(deployment: &DeployedStack, config: &Config, fingerprint: &str) -
         "CREATE_COMPLETE or UPDATE_COMPLETE",
         "read the stack's events, then deploy again",
     );
-    feeding::check(deployment, &mut report);
+    feeding::check(deployment, config, &mut report);
     let reads = reads_are_on(deployment, config);
     functions::check(deployment, config, fingerprint, reads, &mut report);
     permissions::check(deployment, config, reads, &mut report);

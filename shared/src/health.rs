@@ -3,15 +3,16 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Archive, Config};
 
 /// An alarm sees nothing finer.
 pub const MINUTE: Duration = Duration::from_mins(1);
 
-/// From received by ingest to durable in the archive: the promise, at the 99th percentile. Simulated work comes on top.
+/// From received by ingest to durable in the archive: the promise, at the 99th percentile. Simulated work comes on top, and what
+/// `archive.window_seconds` is longer than by default.
 pub const FRESHNESS: Duration = Duration::from_secs(5);
 
-/// The oldest record that is not processed may be this old. Simulated work comes on top.
+/// The oldest record that is not processed may be this old. The same comes on top.
 pub const LAG: Duration = MINUTE;
 
 /// A queue that was not empty for so long is stuck.
@@ -46,8 +47,9 @@ impl Thresholds {
         let timeout = config.consumer.timeout();
         // It waits for the batch in progress, then for its own; each takes less than the time-out.
         let work = config.simulated_work().map_or(Duration::ZERO, |_| 2 * timeout);
+        let late = work + config.archive.window().saturating_sub(Archive::default().window());
         let slow = (timeout * SLOW_PERCENT / 100).max(timeout.saturating_sub(SLOW_MARGIN));
-        let [freshness, lag, stuck, slow_invocation] = [FRESHNESS + work, LAG + work, STUCK, slow]
+        let [freshness, lag, stuck, slow_invocation] = [FRESHNESS + late, LAG + late, STUCK, slow]
             .map(|time| minute.mul_f64(time.as_secs_f64() / MINUTE.as_secs_f64()));
         let backlog = config.dispatch.rate_per_second * BACKLOG.as_secs_f64();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of events")]
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_are_those_of_the_alarms_and_leave_time_for_simulated_work() {
+    fn thresholds_are_those_of_the_alarms_and_leave_time_for_simulated_work_and_a_longer_window() {
         let mut config = Config::default();
         let milliseconds = |config: &Config, minute| {
             let Thresholds { freshness, lag, stuck, slow_invocation, .. } = Thresholds::new(config, minute);
@@ -174,6 +176,10 @@ mod tests {
         assert_eq!(milliseconds(&config, MINUTE / 60), [83, 1_000, 15_000, 800]);
         config.consumer.timeout_seconds = 900;
         config.transform.simulate_work = 0.001;
+        assert_eq!(milliseconds(&config, MINUTE), [1_805_000, 1_860_000, 900_000, 870_000]);
+        config.archive.window_seconds = 60;
+        assert_eq!(milliseconds(&config, MINUTE), [1_862_000, 1_917_000, 900_000, 870_000]);
+        config.archive.window_seconds = 1;
         assert_eq!(milliseconds(&config, MINUTE), [1_805_000, 1_860_000, 900_000, 870_000]);
     }
 }

@@ -213,3 +213,10 @@ pub const EVENT_QUOTA_BYTES: usize = 1024;
 /// The most memory that ingest allocates for a body while it works on it, for each byte, and so does the consumer. The worst are
 /// characters of which JSON makes six bytes: the line, its growth, its copy in a record, room for the compressed form.
 pub const MEMORY_RATIO: usize = 24;
+
+/// The memory that the ingest function needs, in MB, where a body may have so many bytes. It waits for the network, so less would be
+/// nearly as fast and cheaper. But any body must fit, and besides it the process and the request's event: 32 MB
+/// (`fuzz/tests/memory.rs`).
+pub const fn ingest_mb(body_bytes: usize) -> usize {
+    32 + (MEMORY_RATIO * body_bytes).div_ceil(1024 * 1024)
+}

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::config::{Archive, Config};
 use crate::limits::LAMBDA_PAYLOAD_BYTES;
 
 /// Where the mapping starts on a shard that it has not read before: at the oldest record.
@@ -32,11 +33,17 @@ pub struct Rules {
     pub backoff: Backoff,
 }
 
+impl Rules {
+    pub fn new(config: &Config) -> Self {
+        Self { batching_window: config.archive.window(), ..Self::default() }
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {
             batch_size: 10_000,
-            batching_window: Duration::from_secs(3),
+            batching_window: Archive::default().window(),
             maximum_retry_attempts: Some(30),
             maximum_record_age: Some(Duration::from_hours(6)),
             bisect_on_error: true,

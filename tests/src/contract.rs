@@ -9,7 +9,7 @@ use consumer_fn::environment as of_consumer;
 use dispatch_fn::environment as of_dispatcher;
 use ingest_fn::drain;
 use serde_json::{Value, json};
-use shared::config::{Consumer, Dispatch, ItemContent, Reads, Recipe};
+use shared::config::{Archive, Consumer, Dispatch, ItemContent, Reads, Recipe};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
@@ -60,7 +60,7 @@ fn contract() -> Value {
             "permissions": ingest_fn::environment::READS_PERMISSIONS.iter().map(permission).collect::<Vec<_>>(),
         },
         "dispatch": dispatch(),
-        "ingest": { "answerSeconds": limits::ANSWER.as_secs() },
+        "ingest": { "memoryMb": limits::ingest_mb(limits::BODY_BYTES), "answerSeconds": limits::ANSWER.as_secs() },
         // For the ingest function, where the configuration asks for credentials.
         "credentials": {
             "variables": ingest_fn::environment::CREDENTIALS_ENVIRONMENT,
@@ -155,7 +155,12 @@ fn mapping(rules: &Rules) -> Value {
     json!({
         "startingPosition": STARTING_POSITION,
         "batchSize": rules.batch_size,
-        "windowSeconds": rules.batching_window.as_secs(),
+        // Of `archive.window_seconds`.
+        "windowSeconds": {
+            "default": rules.batching_window.as_secs(),
+            "least": Archive::SHORTEST_WINDOW,
+            "most": Archive::LONGEST_WINDOW,
+        },
         "retryAttempts": rules.maximum_retry_attempts,
         "recordAgeSeconds": rules.maximum_record_age.map(|age| age.as_secs()),
         "bisectOnError": rules.bisect_on_error,

@@ -3,6 +3,7 @@ import { BlockPublicAccess, Bucket, BucketEncryption, type LifecycleRule, Storag
 import { Construct } from 'constructs';
 import type { ArchiveConfig } from '../config';
 import { CONTRACT } from '../contract';
+import { HOURS_A_MONTH, PRICES } from '../prices';
 import { REDELIVERY_DAYS } from '../settings';
 
 /** The results of SQL queries, written by Athena. The contract has every other prefix. */
@@ -31,18 +32,35 @@ export class ArchiveBucket extends Construct {
   }
 }
 
+/**
+ * Moving an object costs a request, and then each of its bytes costs less by the month. So a small object never pays, or only after
+ * years: only those move that pay within a year, or within the rest of their lives if that is shorter.
+ */
+export function infrequentFromBytes({ infrequentAccessAfterDays, expireAfterDays = Infinity }: ArchiveConfig): number {
+  const { toInfrequent, gbMonth, infrequentGbMonth, infrequentLeastBytes } = PRICES.s3;
+  const months = Math.min(12, ((expireAfterDays - infrequentAccessAfterDays) * 24) / HOURS_A_MONTH);
+  const pays = (toInfrequent / ((gbMonth - infrequentGbMonth) * months)) * 1024 ** 3;
+  return Math.max(infrequentLeastBytes, Math.ceil(pays));
+}
+
 function lifecycle(props: ArchiveConfig): LifecycleRule[] {
+  const expiration = props.expireAfterDays === undefined ? undefined : Duration.days(props.expireAfterDays);
   const transitions = [
     {
       storageClass: StorageClass.INFREQUENT_ACCESS,
       transitionAfter: Duration.days(props.infrequentAccessAfterDays),
     },
   ];
-  const expiration = props.expireAfterDays === undefined ? undefined : Duration.days(props.expireAfterDays);
   const { archive, temporary } = CONTRACT.prefixes;
   return [
     // Archive lines refer to the other prefixes: all of them expire together.
-    ...archive.map((prefix) => ({ ...rule(prefix), expiration, transitions })),
+    ...(expiration === undefined ? [] : archive.map((prefix) => ({ ...rule(prefix), expiration }))),
+    ...archive.map((prefix) => ({
+      ...rule(prefix),
+      id: `${rule(prefix).id}-infrequent`,
+      objectSizeGreaterThan: infrequentFromBytes(props) - 1,
+      transitions,
+    })),
     ...temporary.map((prefix) => ({ ...rule(prefix), expiration: Duration.days(temporaryDays(prefix, props)) })),
     { ...rule(QUERY_RESULTS), expiration: Duration.days(7) },
     {

@@ -32,16 +32,16 @@ export class Consumer extends Construct {
   readonly rust: RustFunction;
   readonly mapping: EventSourceMapping;
   readonly timeout: Duration;
-  /** From received to archived, for 99 of 100 events. Simulated work comes on top of the promise. */
+  /** From received to archived, for 99 of 100 events. Simulated work and a longer window come on top of the promise. */
   readonly freshness: Duration;
   readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: ConsumerProps) {
     super(scope, id);
-    const { consumerTimeout, simulatedWork } = props.settings;
+    const { consumerTimeout, later, window } = props.settings;
     this.timeout = consumerTimeout;
-    this.freshness = FRESHNESS.plus(simulatedWork);
-    const lag = Duration.seconds(alarms.lagSeconds).plus(simulatedWork);
+    this.freshness = FRESHNESS.plus(later);
+    const lag = Duration.seconds(alarms.lagSeconds).plus(later);
     this.rust = new RustFunction(this, 'Consumer', {
       ...props.platform,
       name: 'consumer',
@@ -66,7 +66,7 @@ export class Consumer extends Construct {
       // A new mapping must not skip records that are waiting: TRIM_HORIZON.
       startingPosition: StartingPosition[mapping.startingPosition as keyof typeof StartingPosition],
       batchSize: mapping.batchSize,
-      maxBatchingWindow: Duration.seconds(mapping.windowSeconds),
+      maxBatchingWindow: window,
       // More would interleave sequence numbers within a shard. The ledger could not record how far it got.
       parallelizationFactor: 1,
       bisectBatchOnError: mapping.bisectOnError,

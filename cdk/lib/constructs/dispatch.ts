@@ -16,6 +16,7 @@ import { type Platform, RustFunction } from './rust-function';
 export interface DispatchProps {
   readonly protectData: boolean;
   readonly metricMath: boolean;
+  readonly tracing: boolean;
   readonly settings: DispatchSettings;
   /** The ARN of the secret for the target. */
   readonly secret?: string;
@@ -59,7 +60,7 @@ export class Dispatch extends Construct {
       description: 'Sends stored events to the target.',
       memoryMb: 256,
       timeout: this.timeout,
-      tracing: true,
+      tracing: props.tracing,
       logsInvocations: true,
       resources: {
         items: props.items.table,

@@ -42,7 +42,6 @@ export class IngestApi extends Construct {
       ...props.platform,
       name: 'ingest',
       description: 'Accepts events over HTTP and puts them on the stream.',
-      // A request mostly waits for the network. 512 MB hold the largest body several times.
       memoryMb: props.memoryMb,
       timeout: props.settings.ingestTimeout,
       tracing: props.tracing,

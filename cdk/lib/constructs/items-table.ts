@@ -1,12 +1,21 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
 import { type Alarm, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { AttributeType, BillingMode, ProjectionType, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
+import {
+  AttributeType,
+  BillingMode,
+  type EnableScalingProps,
+  type IScalableTableAttribute,
+  ProjectionType,
+  Table,
+  TableEncryption,
+} from 'aws-cdk-lib/aws-dynamodb';
 import { Construct } from 'constructs';
+import type { CapacityConfig, ItemsConfig } from '../config';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 import { alarm, sum } from './alarm';
 
-export interface ItemsTableProps {
+export interface ItemsTableProps extends ItemsConfig {
   readonly protectData: boolean;
   readonly metricMath: boolean;
   /** Whether it has the index by time, which only reads need. */
@@ -21,20 +30,28 @@ export interface TableMetrics {
 
 const { partitionKey, sortKey, expiresAt, index } = CONTRACT.items;
 
+type Provisioned = Extract<CapacityConfig, { mode: 'provisioned' }>;
+
+/** Of a provisioned table. It is read where events are read back, by an audit, and for items that exist already. */
+export const LEAST_READ_UNITS = 10;
+const READS: EnableScalingProps = { minCapacity: LEAST_READ_UNITS, maxCapacity: 4_000 };
+
 /** One item for each event: the partition key names the tenant, the sort key the event. Deduplication needs it. */
 export class ItemsTable extends Construct {
   readonly table: Table;
   readonly alarms: readonly Alarm[];
   /** By time. */
   readonly hasIndex: boolean;
+  readonly isProvisioned: boolean;
 
   constructor(scope: Construct, id: string, props: ItemsTableProps) {
     super(scope, id);
     this.hasIndex = props.reads;
+    this.isProvisioned = props.capacity.mode === 'provisioned';
     this.table = new Table(this, 'Table', {
       partitionKey: { name: partitionKey, type: AttributeType.STRING },
       sortKey: { name: sortKey, type: AttributeType.STRING },
-      billingMode: BillingMode.PAY_PER_REQUEST,
+      ...capacity(props.capacity),
       encryption: TableEncryption.AWS_MANAGED,
       timeToLiveAttribute: expiresAt,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
@@ -48,19 +65,38 @@ export class ItemsTable extends Construct {
         partitionKey: { name: index.partitionKey, type: AttributeType.STRING },
         sortKey: { name: index.sortKey, type: AttributeType.STRING },
         projectionType: ProjectionType.KEYS_ONLY,
+        ...indexCapacity(props.capacity),
       });
     }
+    if (props.capacity.mode === 'provisioned') this.scale(props.capacity);
     // `WriteThrottleEvents` counts single writes. `ThrottledRequests` counts a batch only if all of its writes were refused.
     const { ofTable, ofIndex } = this.metricThrottledWrites();
-    this.alarms = [
-      alarm(this, {
-        name: 'items-throttled',
-        metric: ofIndex ? sum([ofTable, ofIndex], props.metricMath) : ofTable.with(MINUTE),
-        above: 0,
-        meaning:
-          'DynamoDB throttles inserts, in the table or in its index. The consumer retries, and events are stored late.',
-      }),
-    ];
+    // A provisioned table may throttle while the stream absorbs it. Then only late events are a problem: `freshness`.
+    this.alarms = this.isProvisioned
+      ? []
+      : [
+          alarm(this, {
+            name: 'items-throttled',
+            metric: ofIndex ? sum([ofTable, ofIndex], props.metricMath) : ofTable.with(MINUTE),
+            above: 0,
+            meaning:
+              'DynamoDB throttles inserts, in the table or in its index. The consumer retries, and events are stored late.',
+          }),
+        ];
+  }
+
+  /** The index has a capacity of its own, and scales like the table. */
+  private scale(given: Provisioned): void {
+    const { minWriteUnits, maxWriteUnits, targetUtilization } = given;
+    const byUse = (attribute: IScalableTableAttribute) => {
+      attribute.scaleOnUtilization({ targetUtilizationPercent: targetUtilization });
+    };
+    const writes: EnableScalingProps = { minCapacity: minWriteUnits, maxCapacity: maxWriteUnits };
+    byUse(this.table.autoScaleWriteCapacity(writes));
+    byUse(this.table.autoScaleReadCapacity(READS));
+    if (!this.hasIndex) return;
+    byUse(this.table.autoScaleGlobalSecondaryIndexWriteCapacity(index.name, writes));
+    byUse(this.table.autoScaleGlobalSecondaryIndexReadCapacity(index.name, READS));
   }
 
   metricThrottledWrites(): TableMetrics {
@@ -71,11 +107,27 @@ export class ItemsTable extends Construct {
     return this.metrics('ConsumedWriteCapacityUnits');
   }
 
-  private metrics(metricName: string): TableMetrics {
+  /** Write units a second, where they are provisioned. */
+  metricProvisioned(): TableMetrics {
+    return this.metrics('ProvisionedWriteCapacityUnits', Stats.AVERAGE);
+  }
+
+  private metrics(metricName: string, statistic = Stats.SUM): TableMetrics {
     const { tableName: TableName } = this.table;
     const of = (dimensionsMap: Record<string, string>) =>
-      new Metric({ namespace: 'AWS/DynamoDB', metricName, dimensionsMap, statistic: Stats.SUM });
+      new Metric({ namespace: 'AWS/DynamoDB', metricName, dimensionsMap, statistic });
     const ofTable = of({ TableName });
     return this.hasIndex ? { ofTable, ofIndex: of({ TableName, GlobalSecondaryIndexName: index.name }) } : { ofTable };
   }
+}
+
+/** The least is where it begins: from then on auto scaling decides, and a deployment does not set it back. */
+function indexCapacity(given: CapacityConfig) {
+  if (given.mode === 'provisioned') return { readCapacity: LEAST_READ_UNITS, writeCapacity: given.minWriteUnits };
+  return given.warmWriteUnits === undefined ? {} : { warmThroughput: { writeUnitsPerSecond: given.warmWriteUnits } };
+}
+
+function capacity(given: CapacityConfig) {
+  const billingMode = given.mode === 'provisioned' ? BillingMode.PROVISIONED : BillingMode.PAY_PER_REQUEST;
+  return { billingMode, ...indexCapacity(given) };
 }

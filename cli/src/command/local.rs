@@ -45,7 +45,7 @@ pub(crate) struct LocalOptions {
     /// Milliseconds between two reads of a shard [Lambda: 1000]
     #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
     poll_ms: Option<Duration>,
-    /// Milliseconds for which the consumer's batches are gathered [deployed: 3000]
+    /// Milliseconds for which the consumer's batches are gathered [deployed: `archive.window_seconds`]
     #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
     window_ms: Option<Duration>,
     /// Milliseconds to wait after the first failure of a batch
@@ -91,11 +91,11 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         Options {
             listen: options.listen,
             data: options.data.clone(),
+            rules: rules(&options, &config),
             config,
             config_source: options.config.source(),
             shards: options.shards,
             program: std::env::current_exe().context("this program's own path")?,
-            rules: rules(&options),
             poll: options.poll_ms.unwrap_or(Duration::from_secs(1)),
             delivery: Delivery {
                 visibility: options.visibility_ms.unwrap_or(DELIVERY.visibility),
@@ -132,8 +132,8 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
 }
 
 /// As deployed, but for the options.
-fn rules(options: &LocalOptions) -> Rules {
-    let deployed = Rules::default();
+fn rules(options: &LocalOptions, config: &Config) -> Rules {
+    let deployed = Rules::new(config);
     Rules {
         batching_window: options.window_ms.unwrap_or(deployed.batching_window),
         backoff: Backoff { first: options.backoff_ms.unwrap_or(deployed.backoff.first), ..deployed.backoff },

@@ -227,7 +227,7 @@ async fn the_batch_ends_where_its_claim_checks_are_too_much() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn near_the_deadline_finished_records_are_archived_and_answered() {
+async fn after_half_of_the_time_finished_records_are_archived_and_answered() {
     let mut pipeline = Pipeline::new();
     pipeline.items.fail(|id| (id == "e6").then_some(Fault::Throttled));
     let started = Instant::now();
@@ -235,6 +235,17 @@ async fn near_the_deadline_finished_records_are_archived_and_answered() {
     let response = pipeline.consumer().handle(batch(0, &ten_records()), deadline).await;
     assert_eq!(unfinished(&response, 10), 6);
     assert_eq!(index(response.batch_item_failures[0].item_identifier.as_deref().unwrap()), 6);
-    assert_eq!(started.elapsed(), Duration::from_secs(8), "two seconds before the end");
+    assert_eq!(started.elapsed(), Duration::from_secs(4), "half of the time for items");
     assert_eq!(pipeline.objects.archived_keys(), keys(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_is_finished_items_are_tried_until_two_seconds_before_the_end() {
+    let mut pipeline = Pipeline::new();
+    pipeline.items.fail(|id| (id == "e0").then_some(Fault::Throttled));
+    let started = Instant::now();
+    let deadline = Deadline::after(Duration::from_secs(10), &pipeline.config);
+    let response = pipeline.consumer().handle(batch(0, &ten_records()), deadline).await;
+    assert_eq!(unfinished(&response, 10), 0);
+    assert_eq!(started.elapsed(), Duration::from_secs(8));
 }

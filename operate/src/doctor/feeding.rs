@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use shared::config::Config;
 use shared::mapping::{Rules, STARTING_POSITION};
 use uuid::Uuid;
 
@@ -11,10 +12,10 @@ use super::report::{About, DoctorReport, option};
 /// The drain is built for at most so many messages in one invocation.
 const SPILL_BATCH: usize = shared::limits::BATCH_MESSAGES;
 
-pub(super) fn check(deployment: &DeployedStack, report: &mut DoctorReport) {
+pub(super) fn check(deployment: &DeployedStack, config: &Config, report: &mut DoctorReport) {
     let mut about = report.about("consumer's mapping");
     ends(deployment, &mut about);
-    rules(deployment, &mut about);
+    rules(deployment, &Rules::new(config), &mut about);
     spill(deployment, &mut report.about("drain's mapping"));
 }
 
@@ -56,9 +57,9 @@ fn ends(deployment: &DeployedStack, about: &mut About<'_>) {
 }
 
 /// How batches are made, and what a failure means.
-fn rules(deployment: &DeployedStack, about: &mut About<'_>) {
+fn rules(deployment: &DeployedStack, should: &Rules, about: &mut About<'_>) {
     let (mapping, retention) = (&deployment.mapping, deployment.stream.retention);
-    let (id, is, should) = (mapping.id, &mapping.rules, Rules::default());
+    let (id, is) = (mapping.id, &mapping.rules);
     about.holds(
         "ParallelizationFactor",
         mapping.parallelization_factor,
@@ -68,13 +69,13 @@ fn rules(deployment: &DeployedStack, about: &mut About<'_>) {
     );
     same(about, id, "BatchSize", is.batch_size, should.batch_size);
     let window = |rules: &Rules| rules.batching_window.as_secs();
-    same(about, id, "MaximumBatchingWindowInSeconds", window(is), window(&should));
+    same(about, id, "MaximumBatchingWindowInSeconds", window(is), window(should));
     let bisect = "--bisect-batch-on-function-error";
     about.is_on("BisectBatchOnFunctionError", is.bisect_on_error, update(id, bisect));
     answers(about, id, is.report_batch_item_failures);
     let endless = |number: Option<u64>| number.map_or("unlimited".to_owned(), |number| number.to_string());
     let retries = |rules: &Rules| endless(rules.maximum_retry_attempts.map(u64::from));
-    same(about, id, "MaximumRetryAttempts", retries(is), retries(&should));
+    same(about, id, "MaximumRetryAttempts", retries(is), retries(should));
     let age = |rules: &Rules| endless(rules.maximum_record_age.map(|age| age.as_secs()));
     let is_below_retention = is.maximum_record_age.is_some_and(|age| age < retention);
     about.holds(
@@ -83,10 +84,10 @@ fn rules(deployment: &DeployedStack, about: &mut About<'_>) {
         is.maximum_record_age == should.maximum_record_age && is_below_retention,
         format_args!(
             "{}, and less than the {} s for which the stream retains records",
-            age(&should),
+            age(should),
             retention.as_secs()
         ),
-        update(id, option("MaximumRecordAgeInSeconds", age(&should))),
+        update(id, option("MaximumRecordAgeInSeconds", age(should))),
     );
 }
 

@@ -25,8 +25,7 @@ pub(super) fn check(
 ) {
     let DeployedStack { ingest, consumer, drain, .. } = deployment;
     let limits = &config.limits;
-    // Bodies are in memory twice: as received, and as events.
-    let ingest_mb = 2 * limits.bodies_in_memory_bytes as u64 / MIB;
+    let ingest_mb = shared::limits::ingest_mb(limits.body_bytes) as u64;
     let consumer_mb =
         (2 * (limits.batch_bytes + limits.claim_check_bytes) as u64 / MIB).max(shared::limits::PROCESSOR_MB);
     let ingest_time = config.publish.request() + shared::limits::ANSWER;

@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use super::transform::constants_bytes;
-use super::{Auth, Config, ConfigError, Consumer, IdSources, Quota};
+use super::{Archive, Auth, Config, ConfigError, Consumer, IdSources, Quota};
 use crate::client_object::is_taken;
 use crate::limits;
 
@@ -54,6 +54,8 @@ impl Config {
         self.transform.check(&self.consumer, &mut problems);
         problems.within("archive.object_bytes", self.archive.object_bytes, 1_000_000, limits::OBJECT_BYTES);
         problems.within("archive.compression_level", self.archive.compression_level, 1, 12);
+        let [least, most] = [Archive::SHORTEST_WINDOW, Archive::LONGEST_WINDOW];
+        problems.within("archive.window_seconds", self.archive.window_seconds, least, most);
         for (tier, days) in &self.items.days_to_live {
             // Events are deduplicated by their items, so an item lives longer than its event may be delivered.
             // Where dispatch is on, also than its dead letter: an event without an item is not sent.

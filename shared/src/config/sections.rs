@@ -227,6 +227,8 @@ sections! {
         object_bytes: usize = limits::OBJECT_BYTES,
         /// gzip level, 1 (fast) to 12 (small).
         compression_level: u8 = 6,
+        /// How long the event source mapping gathers a batch, in seconds. A shard writes one object in each window.
+        window_seconds: u64 = 3,
     }
 
     /// `[items]`: items in DynamoDB.
@@ -452,6 +454,14 @@ pub enum ItemContent {
 }
 
 impl Archive {
+    pub const SHORTEST_WINDOW: u64 = 1;
+    /// Lambda's limit (<https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>).
+    pub const LONGEST_WINDOW: u64 = 300;
+
+    pub fn window(&self) -> Duration {
+        Duration::from_secs(self.window_seconds)
+    }
+
     pub fn level(&self) -> Level {
         Level::new(self.compression_level).expect("the level was checked when it was read")
     }

@@ -11,7 +11,11 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
   const { ingest, stream, consumer, items, ledger, spill, streamConfig } = sources;
   const { lambda, kinesis, dynamodb, s3, cloudwatch } = PRICES;
   const period = Duration.hours(1);
-  const itemWrites: Record<string, Metric> = { ...items.metricWriteUnits() };
+  // Provisioned units are paid by the hour, used or not.
+  const itemWrites: Record<string, Metric> = {
+    ...(items.isProvisioned ? items.metricProvisioned() : items.metricWriteUnits()),
+  };
+  const itemWrite = items.isProvisioned ? dynamodb.writeUnitHour : dynamodb.writeUnit;
   const metered: Record<string, Metric> = {
     requests: ingest.metricInvocations(),
     ingest: ingest.rust.metricDuration(Stats.SUM),
@@ -29,7 +33,8 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
     of('ingest', (ingest.rust.gigabytes * lambda.gbSecond) / 1000),
     of('consumer', (consumer.rust.gigabytes * lambda.gbSecond) / 1000),
     of('drain', (spill.drain.gigabytes * lambda.gbSecond) / 1000),
-    ...[...Object.keys(itemWrites), 'ofLedger'].map((name) => of(name, dynamodb.writeUnit)),
+    ...Object.keys(itemWrites).map((name) => of(name, itemWrite)),
+    of('ofLedger', dynamodb.writeUnit),
     ...S3_WRITES.map((name) => of(writes(name), s3.put)),
   ];
   let standing = cloudwatch.dashboardMonth + metricCount(sources.dispatch !== undefined) * cloudwatch.metricMonth;

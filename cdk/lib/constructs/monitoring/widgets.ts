@@ -113,7 +113,9 @@ export function widgets(sources: DashboardSources) {
       graph('Consumer: errors, throttles', [consumer.rust.metricErrors(), consumer.rust.metricThrottles()], {
         right: [consumer.rust.metricConcurrency()],
       }),
-      graph('Items: write units', tableAndIndex(items.metricWriteUnits())),
+      graph('Items: write units', tableAndIndex(items.metricWriteUnits()), {
+        right: items.isProvisioned ? tableAndIndex(items.metricProvisioned(), 'provisioned a second, ') : [],
+      }),
       graph('Items: throttled writes', tableAndIndex(items.metricThrottledWrites())),
     ],
     ...(dispatch ? ofDispatch(dispatch) : []),
@@ -175,8 +177,8 @@ function distribution(name: string, of = ''): IMetric[] {
   return [50, 99].map((percentile) => tidegateMetric(name, Stats.p(percentile), `${of}p${percentile}`));
 }
 
-function tableAndIndex({ ofTable, ofIndex }: TableMetrics): IMetric[] {
-  return [ofTable.with({ label: 'table' }), ...(ofIndex ? [ofIndex.with({ label: 'index' })] : [])];
+function tableAndIndex({ ofTable, ofIndex }: TableMetrics, of = ''): IMetric[] {
+  return [ofTable.with({ label: `${of}table` }), ...(ofIndex ? [ofIndex.with({ label: `${of}index` })] : [])];
 }
 
 function rate(name: string, label: string): IMetric {

@@ -12,8 +12,12 @@ use shared::origin::ShardPosition;
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
+use crate::capacity::Capacity;
+
 #[derive(Debug, Default)]
 pub(crate) struct Data {
+    /// Of the table of items; `None` if it takes everything.
+    pub(crate) capacity: Option<Capacity>,
     pub(crate) objects: BTreeMap<String, SimObject>,
     pub(crate) items: BTreeMap<(TenantId, EventId), Item>,
     pub(crate) ledger: BTreeMap<String, Progress>,

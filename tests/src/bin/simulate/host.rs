@@ -51,7 +51,7 @@ impl Site {
     }
 
     pub(crate) fn start(&self) {
-        let config = Arc::new(self.world.random(config));
+        let config = self.configured();
         self.world
             .note(format_args!("a host starts with {:?} {:?}", config.publish.record_bytes, config.archive));
         self.world.count("hosts started");
@@ -77,7 +77,16 @@ impl Site {
     /// The configuration that the operator uses.
     pub(crate) fn config(&self) -> Arc<Config> {
         let host = self.host.borrow();
-        host.as_ref().map_or_else(|| Arc::new(self.world.random(config)), |host| Arc::clone(&host.config))
+        host.as_ref().map_or_else(|| self.configured(), |host| Arc::clone(&host.config))
+    }
+
+    fn configured(&self) -> Arc<Config> {
+        if self.world.scenario().configures {
+            return Arc::new(self.world.random(config));
+        }
+        let mut config = Config::default();
+        config.reads.enabled = Some(false);
+        Arc::new(config)
     }
 
     /// Sends a request. `None` if the host is down, or dies before it answers; `was_sent` tells which.

@@ -9,6 +9,7 @@
 //! | `run.rs` | a run, from its beginning to its end |
 //! | `scenario.rs` | what a seed decides before the run begins |
 //! | `world.rs` | time, faults, processes, and the trace of all calls |
+//! | `capacity.rs`, `peak.rs` | a table that refuses what is above its capacity, and a peak |
 //! | `data.rs`, `stores.rs` | the stores in memory, and the functions' ports to them |
 //! | `mapping.rs` | the ports of the event source mapping, invocations, the drain |
 //! | `host.rs` | the host, which dies and starts again with another configuration |
@@ -19,6 +20,7 @@
 //! Usage, as by `make simulate`: `simulate [runs] [first seed]`, by default 100,000 runs from seed 1, on all cores. If it is
 //! one run, and that fails, all its calls are printed.
 
+mod capacity;
 mod client;
 mod data;
 mod deployment;
@@ -26,6 +28,8 @@ mod host;
 mod judge;
 mod mapping;
 mod operator;
+#[cfg(test)]
+mod peak;
 mod run;
 mod scenario;
 mod stores;

@@ -114,7 +114,7 @@ async fn splits(world: &World) {
 }
 
 /// Waits until every record and message is done and no late write is to come.
-async fn drained(world: &World) {
+pub(crate) async fn drained(world: &World) {
     let limit = world.elapsed() + DRAINED;
     while !world.state().data.is_drained() || world.late() > 0 {
         sleep(Duration::from_millis(500)).await;

@@ -25,6 +25,8 @@ pub(crate) struct Scenario {
     pub(crate) dropped: u64,
     /// The longest usual latency of a call, in milliseconds.
     pub(crate) latency_ms: u64,
+    /// How many items a second the table takes, until the faults end; `None` if it takes all.
+    pub(crate) items_a_second: Option<f64>,
     pub(crate) outages: Vec<Outage>,
     /// When the host is killed.
     pub(crate) host_kills: Vec<Duration>,
@@ -39,6 +41,8 @@ pub(crate) struct Scenario {
     pub(crate) length: Duration,
     pub(crate) shards: u128,
     pub(crate) rules: Rules,
+    /// Whether each host has a configuration of its own, not the defaults.
+    pub(crate) configures: bool,
 }
 
 /// A store that fails, or is slow, for a while.
@@ -96,6 +100,7 @@ impl Scenario {
             kills: *pick(random, &[0, 0, 50, 200]),
             dropped: *pick(random, &[0, 0, 0, 300]),
             latency_ms: *pick(random, &[1, 10, 40]),
+            items_a_second: *pick(random, &[None, None, None, Some(0.5), Some(3.0)]),
             outages,
             host_kills,
             clock_jumps,
@@ -106,6 +111,7 @@ impl Scenario {
             length,
             shards: *pick(random, &[1, 1, 2, 3]),
             rules,
+            configures: true,
         }
     }
 }

@@ -153,6 +153,10 @@ impl ItemStore for SimItems {
 }
 
 fn insert_item(state: &mut State, item: Arc<Item>) -> Insert {
+    if state.data.capacity.as_mut().is_some_and(|capacity| !capacity.take()) {
+        state.count("items refused");
+        return Insert::Failed("throttled".to_owned());
+    }
     let key = (item.facts.tenant.clone(), item.facts.id.clone());
     if let Some(there) = state.data.items.get(&key) {
         let existing = Existing::from(there);

@@ -30,8 +30,9 @@ fn a_seed_is_one_run() {
 }
 
 /// A scenario in which nothing fails.
-fn calm(scenario: &mut Scenario) {
+pub(crate) fn calm(scenario: &mut Scenario) {
     (scenario.failing_calls, scenario.poison, scenario.kills, scenario.dropped) = (0, 0, 0, 0);
+    scenario.items_a_second = None;
     scenario.outages.clear();
     scenario.host_kills.clear();
     scenario.clock_jumps.clear();

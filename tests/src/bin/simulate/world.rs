@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::capacity::Capacity;
 use crate::data::Data;
 use crate::scenario::{OutageKind, Scenario, pick};
 
@@ -131,8 +132,10 @@ impl World {
         let mut random = Rng::with_seed(seed);
         let mut scenario = Scenario::new(&mut random);
         change(&mut scenario);
+        let mut data = Data::new(scenario.shards);
+        data.capacity = scenario.items_a_second.map(|a_second| Capacity::new(a_second, 1.0));
         let state = State {
-            data: Data::new(scenario.shards),
+            data,
             random,
             coverage: Coverage::new(),
             failing: true,
@@ -214,6 +217,7 @@ impl World {
         let mut state = self.state();
         state.failing = false;
         state.data.poison.clear();
+        state.data.capacity = None;
     }
 
     /// Effects that are still to come.
