@@ -34,10 +34,12 @@ pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
     COMPRESSORS.with_borrow_mut(|compressors| {
         let new = || Compressor::new(CompressionLvl::new(level.0).expect("1 to 12"));
         let compressor = compressors.entry(level.0).or_insert_with(new);
-        let mut member = vec![0; compressor.gzip_compress_bound(data.len())];
-        let length = compressor.gzip_compress(data, &mut member).expect("the bound is enough for any input");
-        member.truncate(length);
-        member
+        let start = out.len();
+        out.resize(start + compressor.gzip_compress_bound(data.len()), 0);
+        let compressed = compressor.gzip_compress(data, &mut out[start..]);
+        let length = compressed.expect("the bound is enough for any input");
+        out.truncate(start + length);
+        length
     })
 }
 
