@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::de::{self, Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use shared::objects::ObjectStore;
 use shared::telemetry::EmbeddedMetrics;
 use shared::time::Clock;
@@ -22,15 +24,26 @@ pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue>(
 ) -> Result<(), Error> {
     consumer.log_longest_text();
     let consumer = Arc::new(consumer);
-    let handler = service_fn(move |event: LambdaEvent<Batch>| {
+    let handler = service_fn(move |event: LambdaEvent<Payload>| {
         let consumer = Arc::clone(&consumer);
         async move {
             let deadline = consumer.deadline(Clock::system().remaining(event.context.deadline));
             // Boxed: the runtime wraps this future so often that its type exceeds the compiler's depth limit.
-            let response = Box::pin(consumer.handle(event.payload, deadline)).await;
+            let response = Box::pin(consumer.handle(event.payload.0, deadline)).await;
             metrics.flush();
             Ok::<_, Infallible>(response)
         }
     });
     lambda_runtime::run(handler).await
+}
+
+/// A batch. The runtime's deserialiser notes the path to each value, for its errors, with an allocation for each name. So it is given
+/// one value, and that is read without it.
+struct Payload(Batch);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let payload = <&RawValue>::deserialize(deserializer)?;
+        serde_json::from_str(payload.get()).map(Self).map_err(de::Error::custom)
+    }
 }

@@ -33,6 +33,9 @@ pub(crate) async fn resolve(
     most_bytes: usize,
     until: Instant,
 ) -> Prefix<Event> {
+    if prefix.entries.iter().all(|entry| entry.value.claim_check.is_none()) {
+        return prefix;
+    }
     if let Some(record) = first_beyond(&prefix, most_bytes as u64) {
         prefix.end_before(record);
     }

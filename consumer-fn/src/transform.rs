@@ -1,5 +1,6 @@
 //! Applies the configured steps to texts and fields. Pure: the same event and configuration give the same result.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
@@ -33,10 +34,10 @@ impl Transform {
     }
 
     /// Applies the steps to a text.
-    pub(crate) fn text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, step| match step {
-            Step::Redact(redactor) => redactor.redact(&text).into_owned(),
-            Step::Uppercase => text.to_uppercase(),
+    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.iter().fold(Cow::Borrowed(text), |text, step| match step {
+            Step::Redact(redactor) => redactor.redact(text),
+            Step::Uppercase => Cow::Owned(text.to_uppercase()),
             Step::Enrich(_) => text,
         })
     }

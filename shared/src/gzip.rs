@@ -1,15 +1,23 @@
-//! Compression by libdeflate, which is faster at every ratio. Inflation by flate2, which streams, so that it can stop at a
-//! cap before it has used the memory.
+//! Compression by libdeflate, which is faster at every ratio. It inflates most records, too; the others are inflated by
+//! flate2, which streams, so that it can stop at a cap before it has used the memory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
-use libdeflater::{CompressionLvl, Compressor};
+use libdeflater::{CompressionLvl, Compressor, Decompressor};
+use memchr::memchr_iter;
 
 /// How a gzip member begins (RFC 1952).
 pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// The same, with its method, and without optional members of the header.
+const PLAIN_HEADER: [u8; 4] = [0x1f, 0x8b, 8, 0];
+/// A member ends with the checksum and the size of what it holds.
+const TRAILER_BYTES: usize = 8;
+/// Log lines become three to ten times as large, fifty of them in one record up to twenty times.
+const USUAL_RATIO: usize = 32;
 
 /// A compression level: 1 (fast) to 12 (small).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +35,13 @@ impl Level {
 
 /// One gzip member that holds `data`.
 pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
+    let mut member = Vec::new();
+    compress_onto(data, level, &mut member);
+    member
+}
+
+/// Appends one gzip member that holds `data`. Gives its length.
+pub fn compress_onto(data: &[u8], level: Level, out: &mut Vec<u8>) -> usize {
     thread_local! {
         // A compressor has a few hundred kilobytes of tables, so there is one for each thread and level.
         static COMPRESSORS: RefCell<BTreeMap<i32, Compressor>> = const { RefCell::new(BTreeMap::new()) };
@@ -34,10 +49,12 @@ pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
     COMPRESSORS.with_borrow_mut(|compressors| {
         let new = || Compressor::new(CompressionLvl::new(level.0).expect("1 to 12"));
         let compressor = compressors.entry(level.0).or_insert_with(new);
-        let mut member = vec![0; compressor.gzip_compress_bound(data.len())];
-        let length = compressor.gzip_compress(data, &mut member).expect("the bound is enough for any input");
-        member.truncate(length);
-        member
+        let start = out.len();
+        out.resize(start + compressor.gzip_compress_bound(data.len()), 0);
+        let compressed = compressor.gzip_compress(data, &mut out[start..]);
+        let length = compressed.expect("the bound is enough for any input");
+        out.truncate(start + length);
+        length
     })
 }
 
@@ -94,6 +111,37 @@ impl InflateError {
 /// Inflates all members of a gzip stream, up to `cap`. Zeros may follow, with which senders fill blocks (RFC 1952 has no
 /// padding, but `gzip` takes it); anything else that follows is corrupt.
 pub fn inflate(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
+    if let Some(output) = inflate_member(data, cap) {
+        return Ok(output);
+    }
+    inflate_members(data, cap)
+}
+
+/// Inflates what is one member, the usual record, at once: much faster than a stream, above all where it is small. `None` leaves it
+/// to [`inflate_members`].
+///
+/// The last four bytes say how large the output is. That is believed only where it is usual, and only memory that is written
+/// to is used.
+fn inflate_member(data: &[u8], cap: Cap) -> Option<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+    }
+    let [checksum @ .., _, _, _, _] = data.last_chunk::<TRAILER_BYTES>()?;
+    let size = u32::from_le_bytes(*data.last_chunk()?) as usize;
+    let is_usual = size <= cap.of(data.len()).min(data.len().saturating_mul(USUAL_RATIO));
+    if !is_usual || !data.starts_with(&PLAIN_HEADER) {
+        return None;
+    }
+    let mut output = vec![0; size];
+    let inflated = DECOMPRESSOR.with_borrow_mut(|it| it.gzip_decompress(data, &mut output)).ok()?;
+    // It does not say where the member ended. The trailer must be this member's, and not that of a copy.
+    let ends_here = inflated == size && *checksum == libdeflater::crc32(&output).to_le_bytes();
+    let mut headers = memchr_iter(MAGIC[0], data).filter(|at| data[*at..].starts_with(&PLAIN_HEADER[..3]));
+    (ends_here && headers.nth(1).is_none()).then_some(output)
+}
+
+/// All members, whatever is between and after them.
+fn inflate_members(data: &[u8], cap: Cap) -> Result<Vec<u8>, InflateError> {
     let members = Members { decoder: GzDecoder::new(data), has_ended: false };
     read_capped(members, data.len(), cap)
 }
@@ -282,7 +330,59 @@ mod tests {
         }
     }
 
+    /// Members, what may follow them and what may not, whole or cut, with a byte changed or not.
+    fn any_stream() -> impl Strategy<Value = Vec<u8>> {
+        let plain = prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..99),
+            "[ab ]{0,999}".prop_map(String::into_bytes),
+            (0_usize..9_999).prop_map(|length| vec![b'a'; length]),
+        ];
+        let named = |plain: Vec<u8>| {
+            let mut encoder =
+                flate2::GzBuilder::new().filename("name").read(&plain[..], flate2::Compression::fast());
+            let mut member = Vec::new();
+            encoder.read_to_end(&mut member).unwrap();
+            member
+        };
+        let piece = prop_oneof![
+            8 => (plain.clone(), 1_u8..=12).prop_map(|(plain, level)| compress(&plain, Level::new(level).unwrap())),
+            1 => plain.prop_map(named),
+            2 => (0_usize..20).prop_map(|zeros| vec![0; zeros]),
+            1 => proptest::collection::vec(any::<u8>(), 0..20),
+        ];
+        let pieces = proptest::collection::vec((piece, 1_usize..3), 1..4);
+        let stream = pieces.prop_map(|pieces| {
+            pieces.into_iter().flat_map(|(piece, times)| piece.repeat(times)).collect::<Vec<u8>>()
+        });
+        (stream, any::<prop::sample::Index>(), any::<[bool; 2]>()).prop_map(
+            |(mut stream, at, [cut, change])| {
+                if !stream.is_empty() && change {
+                    let at = at.index(stream.len());
+                    stream[at] ^= 1 << (at % 8);
+                }
+                if !stream.is_empty() && cut {
+                    stream.truncate(at.index(stream.len()));
+                }
+                stream
+            },
+        )
+    }
+
     proptest! {
+        #[test]
+        fn a_member_inflated_at_once_is_what_the_stream_reads(stream in any_stream()) {
+            let cap = Cap { bytes: 5_000, ratio: 1_100 };
+            if let Some(output) = inflate_member(&stream, cap) {
+                prop_assert_eq!(inflate_members(&stream, cap).unwrap(), output);
+            }
+        }
+
+        #[test]
+        fn one_member_of_usual_size_is_inflated_at_once(text in "[ -~]{0,999}", level in 1_u8..=12) {
+            let member = compress(text.as_bytes(), Level::new(level).unwrap());
+            prop_assert_eq!(inflate_member(&member, CAP).unwrap(), text.as_bytes());
+        }
+
         #[test]
         fn bytes_come_back_and_their_compressed_form_is_within_the_bound(data: Vec<u8>, level in 1_u8..=12) {
             let member = compress(&data, Level::new(level).unwrap());

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::vec;
 
+use memchr::memchr3;
 use serde::Deserializer;
 use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -81,7 +82,7 @@ impl<'a, T, E, F: FnMut(&'a [u8]) -> Result<T, E>> Pieces<'a, F> {
             if self.rest.is_empty() {
                 return None;
             }
-            let length = self.rest.iter().position(|byte| is_end(*byte));
+            let length = memchr3(ENDS[0], ENDS[1], ENDS[2], self.rest);
             let (line, after) = match length {
                 Some(length) => (&self.rest[..length], &self.rest[length + 1..]),
                 None => (self.rest, &[][..]),
@@ -165,9 +166,11 @@ impl<'a, T, E, F: FnMut(&'a [u8]) -> Result<T, E>> Pieces<'a, F> {
     }
 }
 
-/// Whether this byte ends a line. A string in JSON has none of these.
+/// What ends a line. A string in JSON has none of these.
+const ENDS: [u8; 3] = [b'\n', b'\0', b'\x1e'];
+
 fn is_end(byte: u8) -> bool {
-    matches!(byte, b'\n' | b'\0' | b'\x1e')
+    ENDS.contains(&byte)
 }
 
 /// Without the white space, and without the mark that editors and Windows write before a text.

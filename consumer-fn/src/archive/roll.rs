@@ -106,16 +106,21 @@ pub(crate) fn pack(lines: &[Line], level: Level) -> Packed {
     sorted.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     let received_at = lines.iter().fold(None, |span, line| Some(widened(span, line.received_at)));
     let mut packed = Packed { bytes: Vec::new(), contents: Contents { ranges: Vec::new(), received_at } };
+    let mut joined = Vec::new();
     for run in sorted.chunk_by(|a, b| a.tenant == b.tenant) {
-        let plain: Vec<u8> = run.iter().flat_map(|line| line.bytes.iter().copied()).collect();
-        let member = gzip::compress(&plain, level);
-        packed.contents.ranges.push(TenantRange {
-            tenant: run[0].tenant.clone(),
-            offset: packed.bytes.len(),
-            length: member.len(),
-            lines: run.len(),
-        });
-        packed.bytes.extend(member);
+        joined.clear();
+        let plain = if let [line] = run {
+            &line.bytes[..]
+        } else {
+            for line in run {
+                joined.extend_from_slice(&line.bytes);
+            }
+            &joined
+        };
+        let offset = packed.bytes.len();
+        let length = gzip::compress_onto(plain, level, &mut packed.bytes);
+        let (tenant, lines) = (run[0].tenant.clone(), run.len());
+        packed.contents.ranges.push(TenantRange { tenant, offset, length, lines });
     }
     packed
 }

@@ -226,7 +226,7 @@ sections! {
         /// The largest object, in bytes, compressed.
         object_bytes: usize = limits::OBJECT_BYTES,
         /// gzip level, 1 (fast) to 12 (small).
-        compression_level: u8 = 6,
+        compression_level: u8 = 3,
         /// How long the event source mapping gathers a batch, in seconds. A shard writes one object in each window.
         window_seconds: u64 = 3,
     }

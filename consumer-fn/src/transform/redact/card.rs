@@ -2,21 +2,17 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::stretch::{is_separator, stretches};
+use super::stretch::is_separator;
 
 /// The digits that a card number has.
-const DIGITS: RangeInclusive<usize> = 13..=19;
+pub(super) const DIGITS: RangeInclusive<usize> = 13..=19;
 
-/// Where the card numbers are, in order.
-pub(super) fn find(text: &[u8]) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    for stretch in stretches(text, *DIGITS.start()) {
-        let groups = groups(text, stretch);
-        // A run has one separator between two groups.
-        let runs = groups.chunk_by(|one, next| next.start == one.end + 1 && is_separator(text[one.end]));
-        runs.for_each(|run| in_run(text, outside_words(text, run), &mut found));
-    }
-    found
+/// Appends where the card numbers in a stretch are, in order.
+pub(super) fn find(text: &[u8], stretch: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let groups = groups(text, stretch);
+    // A run has one separator between two groups.
+    let runs = groups.chunk_by(|one, next| next.start == one.end + 1 && is_separator(text[one.end]));
+    runs.for_each(|run| in_run(text, outside_words(text, run), found));
 }
 
 /// The groups of digits in a stretch.

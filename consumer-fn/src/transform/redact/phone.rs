@@ -5,7 +5,7 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::built_in;
-use super::stretch::{is_separator, stretches};
+use super::stretch::{digits, is_separator};
 
 /// In this order, since the first alternative that fits counts:
 /// `+49 30 1234567`, groups of up to a dozen digits; `(555) 555-0199`; `555-555-0199`; `555-0199`. `\x1f` is a dash, see `spelling.rs`.
@@ -14,9 +14,6 @@ const PHONE: &str = r"(?x-u)
   | (?: \b 1 [\ .\x1f-]? )? \( [0-9]{3} \) [\ .\x1f-]? [0-9]{3} [\ .\x1f-]? [0-9]{4} \b
   | \b (?: 1 [\ .\x1f-] )? [0-9]{3} [\ .\x1f-] [0-9]{3} [\ .\x1f-] [0-9]{4} \b
   | \b [0-9]{3} - [0-9]{4} \b";
-
-/// The fewest digits of any number: `555-0199`.
-const DIGITS: usize = 7;
 
 /// The fewest digits of an international number: country code and subscriber (E.164 has no least; Saint Helena's
 /// numbers have 8).
@@ -30,15 +27,11 @@ impl Phones {
         Self(built_in(PHONE))
     }
 
-    /// Where the phone numbers are, in order.
-    pub(crate) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        let mut found = Vec::new();
-        for stretch in stretches(text.as_bytes(), DIGITS) {
-            if may_hold_one(&text.as_bytes()[stretch.clone()]) {
-                self.find_within(text, stretch, &mut found);
-            }
+    /// Appends where the phone numbers in a stretch are, in order.
+    pub(super) fn find(&self, text: &str, stretch: Range<usize>, found: &mut Vec<Range<usize>>) {
+        if may_hold_one(&text.as_bytes()[stretch.clone()]) {
+            self.find_within(text, stretch, found);
         }
-        found
     }
 
     /// The phone numbers within a stretch. Its neighbours are seen, so that a word's end is known.
@@ -63,9 +56,8 @@ impl Phones {
 /// before a digit, or three digits and four.
 fn may_hold_one(stretch: &[u8]) -> bool {
     let has_mark = |pair: &[u8]| matches!(pair, [b'+', b'1'..=b'9'] | [b'(', b'0'..=b'9']);
-    let three_and_four = |piece: &[u8]| {
-        is_separator(piece[3]) && piece.iter().filter(|byte| byte.is_ascii_digit()).count() == 7
-    };
+    let three_and_four =
+        |piece: &[u8]| is_separator(piece[3]) && piece[2].is_ascii_digit() && digits(piece) == 7;
     stretch.windows(2).any(has_mark) || stretch.windows(8).any(three_and_four)
 }
 
@@ -76,10 +68,7 @@ fn is_phone(text: &[u8], range: Range<usize>) -> bool {
     let is_digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit());
     match text[range.start] {
         // `…:50+0100 2024`: a time's offset from UTC.
-        b'+' => {
-            let digits = text[range.clone()].iter().filter(|byte| byte.is_ascii_digit()).count();
-            digits >= INTERNATIONAL_DIGITS && !is_digit(before(1))
-        }
+        b'+' => digits(&text[range.clone()]) >= INTERNATIONAL_DIGITS && !is_digit(before(1)),
         b'(' => true,
         // `50.234-0500`, `2.555.555.0199`, `555-0199-1234`: a group of something longer.
         _ => {

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr2;
+
 /// An en dash or a minus. It is no hyphen: `100–2000` is a range.
 pub(super) const DASH: char = '\x1f';
 
@@ -21,7 +23,7 @@ impl Spelling {
     /// `None` if the text is spelled so already.
     pub(super) fn of(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
-        if text.is_ascii() && !bytes.contains(&b'%') && !bytes.contains(&b'\\') {
+        if text.is_ascii() && memchr2(b'%', b'\\', bytes).is_none() {
             return None;
         }
         let mut spelling = Self { text: String::new(), ends: Vec::new() };

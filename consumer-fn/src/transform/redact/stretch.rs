@@ -5,28 +5,54 @@ use std::ops::Range;
 
 use super::spelling::DASH;
 
-/// The stretches of `text` that have at least `fewest` digits, in order.
-pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = Range<usize>> {
+/// The stretches of `text` that have at least `fewest` digits, in order, each with how many it has.
+///
+/// A stretch that is long enough covers one of any `fewest` bytes in a row. So only every so many is looked at.
+pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
+    // Here a stretch may begin: what is before is none of its bytes.
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            let digit = at + text[at..].iter().position(u8::is_ascii_digit)?;
-            let before = text[at..digit].iter().rev().take_while(|byte| is_part(**byte)).count();
-            let digits = text[digit..].iter().take_while(|byte| is_part(**byte)).count();
-            at = digit + digits;
-            if digits >= fewest
-                && text[digit..at].iter().filter(|byte| byte.is_ascii_digit()).count() >= fewest
-            {
-                return Some(digit - before..at);
+            let probe = at + fewest - 1;
+            if !is_part(*text.get(probe)?) {
+                at = probe + 1;
+                continue;
+            }
+            let is_other = |byte: &u8| !is_part(*byte);
+            let start = text[at..probe].iter().rposition(is_other).map_or(at, |before| at + before + 1);
+            let end = text[probe..].iter().position(is_other).map_or(text.len(), |after| probe + after);
+            at = end;
+            // Most are spaces, or numbers of a few digits.
+            if end - start >= fewest {
+                let digits = digits(&text[start..end]);
+                if digits >= fewest {
+                    return Some((start..end, digits));
+                }
             }
         }
     })
 }
 
+/// How many digits there are.
+pub(super) fn digits(text: &[u8]) -> usize {
+    text.iter().filter(|byte| byte.is_ascii_digit()).count()
+}
+
 /// Whether a number may have this byte in it.
 fn is_part(byte: u8) -> bool {
-    is_separator(byte) || matches!(byte, b'0'..=b'9' | b'(' | b')' | b'+' | b'/')
+    PARTS[usize::from(byte)]
 }
+
+const PARTS: [bool; 256] = {
+    let mut parts = [false; 256];
+    let all = b"0123456789()+/ -.\x1f";
+    let mut index = 0;
+    while index < all.len() {
+        parts[all[index] as usize] = true;
+        index += 1;
+    }
+    parts
+};
 
 /// Whether this may be between the groups of digits of a number.
 pub(super) fn is_separator(byte: u8) -> bool {
@@ -40,8 +66,9 @@ mod tests {
     #[test]
     fn a_stretch_goes_as_far_as_a_number_could_and_short_ones_are_left_out() {
         let text = "at 10:42 tel. +49 (0)30 1234567, 555-0199";
-        let found: Vec<_> = stretches(text.as_bytes(), 7).map(|stretch| &text[stretch]).collect();
-        assert_eq!(found, [". +49 (0)30 1234567", " 555-0199"]);
+        let found: Vec<_> =
+            stretches(text.as_bytes(), 7).map(|(stretch, digits)| (&text[stretch], digits)).collect();
+        assert_eq!(found, [(". +49 (0)30 1234567", 12), (" 555-0199", 7)]);
         assert_eq!(stretches(text.as_bytes(), 8).count(), 1);
     }
 }
