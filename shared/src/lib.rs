@@ -44,6 +44,7 @@ pub mod gzip;
 pub mod health;
 pub mod id;
 pub mod json;
+pub mod json_string;
 pub mod limits;
 pub mod mapping;
 pub mod metric;
