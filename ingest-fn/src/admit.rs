@@ -187,7 +187,7 @@ fn tenants(raw: &RawRequest<'_>) -> impl Iterator<Item = Result<TenantId, Reject
 }
 
 /// The values of a header. An empty one counts as not sent: it names nothing.
-fn given<'a>(headers: &'a HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &'a [u8]> {
+fn given(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
     values(headers, name).filter(|value| !value.is_empty())
 }
 

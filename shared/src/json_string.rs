@@ -12,7 +12,9 @@ pub fn write(text: &str, out: &mut Vec<u8>) {
     for chunk in text.as_bytes().chunks(CHUNK) {
         // No early end, so that the compiler compares the whole chunk at once.
         if chunk.iter().fold(false, |any, byte| any | is_escaped(*byte)) {
-            chunk.iter().for_each(|byte| write_byte(*byte, out));
+            for byte in chunk {
+                write_byte(*byte, out);
+            }
         } else {
             out.extend_from_slice(chunk);
         }

@@ -1,6 +1,7 @@
 //! An answer as a Function URL takes it (payload format 2.0).
 
 use std::borrow::Cow;
+use std::string::FromUtf8Error;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::response::Parts;
@@ -22,7 +23,7 @@ impl UrlAnswer {
     pub(super) fn new(head: Parts, body: Vec<u8>) -> Self {
         let (status_code, headers) = (head.status.as_u16(), head.headers);
         let text = if is_text(&headers) {
-            String::from_utf8(body).map_err(|error| error.into_bytes())
+            String::from_utf8(body).map_err(FromUtf8Error::into_bytes)
         } else {
             Err(body)
         };

@@ -19,7 +19,7 @@ use super::{Answers, OutgoingLine, Outlet, Unpublished};
 use crate::offload::offload;
 
 /// How long a shard that was at its limit counts as full.
-const FULL: Duration = Duration::from_secs(60);
+const FULL: Duration = Duration::from_mins(1);
 
 /// The most submissions that are received at a time.
 const INTAKE: usize = 1024;

@@ -132,6 +132,20 @@ async fn escapes_in_the_event_do_not_matter_and_other_members_do_not_either() {
 }
 
 #[tokio::test]
+async fn every_sample_of_a_function_urls_event_is_a_request() {
+    let server = Server::new();
+    let samples = std::fs::read_dir("../tests/fixtures/function-url").unwrap();
+    let mut codes = Vec::new();
+    for sample in samples {
+        let sample = std::fs::read(sample.unwrap().path()).unwrap();
+        let response = invoke(&server, serde_json::from_slice(&sample).unwrap()).await;
+        assert!(!response["body"].as_str().unwrap().contains("request_malformed"), "{response}");
+        codes.push(response["statusCode"].as_u64().unwrap());
+    }
+    assert!(codes.len() >= 15 && codes.iter().all(|code| *code < 500) && codes.contains(&202), "{codes:?}");
+}
+
+#[tokio::test]
 async fn an_event_that_cannot_be_a_request_is_refused() {
     let server = Server::new();
     let good = || event(r#"{"tenant_id":"acme","text":"x"}"#, false, &[]);
