@@ -1,7 +1,8 @@
 //! The first stage: what a request's line and headers say, and whose it is. This is the one place that decides about tenant
 //! and tier.
 
-use http::HeaderMap;
+use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderName};
 use shared::config::{AuthMode, Config};
 use shared::format::facts::Source;
 use shared::id::TenantId;
@@ -15,7 +16,11 @@ use crate::rejection::{self, Rejection};
 use crate::repeated::{distinct, values};
 use crate::signature::{self, Scheme};
 
-const TIER: &str = "x-customer-tier";
+const TIER: HeaderName = HeaderName::from_static("x-customer-tier");
+const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
+/// The first that is there counts.
+const TRACES: [HeaderName; 2] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("x-amzn-trace-id")];
 
 /// The longest trace header that travels with an event; a `traceparent` has 55 bytes, X-Ray's header some more.
 /// A longer one is dropped: a trace is no reason to refuse an event.
@@ -177,13 +182,12 @@ pub(crate) fn tenant(raw: &RawRequest<'_>) -> Result<Option<TenantId>, Rejection
 /// The tenants that path and header name.
 fn tenants(raw: &RawRequest<'_>) -> impl Iterator<Item = Result<TenantId, Rejection>> {
     let in_path = raw.tenant_in_path.into_iter().map(|tenant| Ok(TenantId::parse(tenant)?));
-    in_path.chain(
-        given(raw.headers, "x-tenant-id").map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value))?)),
-    )
+    in_path
+        .chain(given(raw.headers, TENANT).map(|value| Ok(TenantId::parse(&String::from_utf8_lossy(value))?)))
 }
 
 /// The values of a header. An empty one counts as not sent: it names nothing.
-fn given<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+fn given(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
     values(headers, name).filter(|value| !value.is_empty())
 }
 
@@ -209,8 +213,7 @@ fn named(headers: &HeaderMap, config: &Config) -> Result<Option<Named>, Rejectio
 }
 
 pub(crate) fn trace(headers: &HeaderMap) -> Option<String> {
-    let value =
-        ["traceparent", "x-amzn-trace-id"].into_iter().find_map(|name| given(headers, name).next())?;
+    let value = TRACES.into_iter().find_map(|name| given(headers, name).next())?;
     let trace = str::from_utf8(value).ok().filter(|trace| trace.is_ascii())?;
     (trace.len() <= TRACE_BYTES).then(|| trace.to_owned())
 }

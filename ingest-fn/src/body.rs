@@ -15,7 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use encoding_rs::Encoding;
 use http::HeaderMap;
@@ -207,6 +207,10 @@ impl Bodies {
             }
             if bytes.len() + data.len() > SMALL_BYTES {
                 self.grow(held, bytes.len() + data.len()).await?;
+            }
+            if bytes.len() == 0 && body.is_end_stream() {
+                // It came in one piece.
+                return Ok(data.clone());
             }
             bytes.extend(data, whole).map_err(|_| self.overloaded())?;
             arriving.holds(bytes.len());

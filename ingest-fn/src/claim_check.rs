@@ -62,6 +62,9 @@ pub(crate) async fn store(
             parts.extend(std::mem::take(&mut checked.parts).into_iter().map(|part| (index, part)));
         }
     }
+    if parts.is_empty() {
+        return batch;
+    }
     for (index, cause) in put_all(parts, objects, deadline).await {
         batch.events[index] = Err(Rejection::ClaimStoreUnavailable { cause });
     }

@@ -1,29 +1,31 @@
 //! The loop around the Lambda runtime: Function URL events in, the router's answers out.
 
 mod flush;
+mod request;
+mod response;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request as AxumRequest;
+use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use http::{HeaderName, HeaderValue};
+use http_body_util::BodyExt;
 use lambda_http::lambda_runtime::{self, Diagnostic};
-use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Context, Error, LambdaEvent, Request, RequestExt, Response, Service, service_fn};
+use lambda_http::{Context, Error, LambdaEvent, Service, service_fn};
 use shared::telemetry::EmbeddedMetrics;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
 use self::flush::Flushes;
+pub use self::request::UrlEvent;
+pub use self::response::UrlAnswer;
 use crate::reads::AnswerLimit;
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
 use crate::{answer, stamp};
+
+const TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 /// Serves `router` to the Lambda Runtime API until the runtime ends the process.
 pub async fn serve(router: Router) -> Result<(), Error> {
@@ -38,7 +40,7 @@ pub fn with_metrics(
     recorded: impl Fn() -> u64 + Clone + Send + Sync + 'static,
 ) -> Router {
     let flushes = Arc::new(Mutex::new(Flushes::default()));
-    router.layer(from_fn(move |request: AxumRequest, next: Next| {
+    router.layer(from_fn(move |request: Request, next: Next| {
         let (flushes, recorded) = (Arc::clone(&flushes), recorded.clone());
         async move {
             let response = next.run(request).await;
@@ -55,8 +57,8 @@ pub fn with_metrics(
 pub fn service(
     router: Router,
 ) -> impl Service<
-    LambdaEvent<LambdaRequest>,
-    Response = impl serde::Serialize + std::fmt::Debug + Send + 'static,
+    LambdaEvent<UrlEvent>,
+    Response = UrlAnswer,
     Error = impl std::fmt::Debug + Into<Diagnostic> + Send + 'static,
     Future: Send,
 > + Clone
@@ -65,42 +67,24 @@ pub fn service(
     service_fn(move |event| respond(router.clone(), event))
 }
 
-/// `lambda_http` panics at events of which it cannot make a request: a query with a quote or a blank, a body whose base64 is
-/// wrapped. It does so while it reads the event, before the router is called.
-async fn respond(
-    router: Router,
-    event: LambdaEvent<LambdaRequest>,
-) -> Result<impl serde::Serialize + std::fmt::Debug + Send + 'static, Error> {
-    let request_id = RequestId(event.context.request_id.as_str().into());
-    let mut requests = Adapter::from(service_fn(move |request| answer(router.clone(), request)));
-    if let Ok(answered) = catch_unwind(AssertUnwindSafe(|| requests.call(event))) {
-        return answered.await;
-    }
-    let refused = service_fn(move |_: Request| {
-        let refusal = answer::refusal(&Rejection::RequestMalformed, &request_id);
-        complete(stamp::named(refusal, &request_id))
-    });
-    let empty = LambdaRequest::ApiGatewayV2(ApiGatewayV2httpRequest::default());
-    Adapter::from(refused).call(LambdaEvent::new(empty, Context::default())).await
+async fn respond(router: Router, event: LambdaEvent<UrlEvent>) -> Result<UrlAnswer, Error> {
+    let LambdaEvent { payload, context, .. } = event;
+    let request_id = RequestId(context.request_id.as_str().into());
+    let response = match payload.into_request() {
+        Some(request) => router.oneshot(of_invocation(request, &context, request_id)).await?,
+        None => stamp::named(answer::refusal(&Rejection::RequestMalformed, &request_id), &request_id),
+    };
+    let (head, body) = response.into_parts();
+    Ok(UrlAnswer::new(head, body.collect().await?.to_bytes().into()))
 }
 
-/// The request gets the invocation's id, so that one id finds our log lines and Lambda's own.
-async fn answer(router: Router, request: Request) -> Result<Response<Full<Bytes>>, Error> {
-    let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
-    let mut request = request.map(|body| match body {
-        lambda_http::Body::Text(text) => Body::from(text),
-        lambda_http::Body::Binary(bytes) => Body::from(bytes),
-        _ => Body::empty(),
-    });
+/// The request gets the invocation's id, so that one id finds our log lines and Lambda's own; and the trace that Lambda began.
+fn of_invocation(mut request: Request, context: &Context, request_id: RequestId) -> Request {
+    if let Some(trace) = context.xray_trace_id.as_deref().and_then(|trace| HeaderValue::from_str(trace).ok())
+    {
+        request.headers_mut().insert(TRACE, trace);
+    }
     request.extensions_mut().insert(AnswerLimit(shared::limits::LAMBDA_PAYLOAD_BYTES));
-    if let Some(id) = request_id {
-        request.extensions_mut().insert(RequestId(id.into()));
-    }
-    complete(router.oneshot(request).await?).await
-}
-
-async fn complete(response: Response<Body>) -> Result<Response<Full<Bytes>>, Error> {
-    let (parts, body) = response.into_parts();
-    // The runtime needs a body that is `Sync`, which axum's is not. Our bodies are small and complete.
-    Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
+    request.extensions_mut().insert(request_id);
+    request
 }

@@ -47,16 +47,13 @@ pub(crate) enum Coding {
 /// Reads `Content-Type`, whatever its case and its other parameters. The data of a CloudEvent in binary mode (`is_data`) may be
 /// of any type, and is JSON without one.
 pub(crate) fn content_type(headers: &HeaderMap, is_data: bool) -> Result<ContentType, Rejection> {
-    let values = distinct(headers, CONTENT_TYPE.as_str());
-    if values.is_empty() && is_data {
-        return Ok(ContentType { media_type: MediaType::Json, charset: UTF_8 });
-    }
-    if values.is_empty() {
-        return Err(Rejection::MediaType { given: "(no `Content-Type`)".to_owned() });
-    }
-    // Several different ones are no media type.
-    let given = values.join(&b", "[..]);
-    let given = String::from_utf8_lossy(&given);
+    let given = match &distinct(headers, CONTENT_TYPE)[..] {
+        [] if is_data => return Ok(ContentType { media_type: MediaType::Json, charset: UTF_8 }),
+        [] => return Err(Rejection::MediaType { given: "(no `Content-Type`)".to_owned() }),
+        [only] => String::from_utf8_lossy(only),
+        // Several different ones are no media type.
+        several => String::from_utf8_lossy(&several.join(&b", "[..])).into_owned().into(),
+    };
     let essence = essence(&given);
     let unknown = || Rejection::MediaType { given: format!("`{}`", shown(&given, 100)) };
     let media_type = match essence.split_once('/').ok_or_else(unknown)? {
@@ -111,8 +108,8 @@ fn encoding(label: &str) -> Option<&'static Encoding> {
 /// The coding that `Content-Encoding` names. Several codings are not accepted: clients do not send them, and each would
 /// multiply the size of a decompression bomb.
 pub(crate) fn coding(headers: &HeaderMap) -> Result<Coding, Rejection> {
-    let given: Vec<_> = values(headers, CONTENT_ENCODING.as_str()).map(String::from_utf8_lossy).collect();
-    let given = given.join(", ");
+    let given = values(headers, CONTENT_ENCODING).map(String::from_utf8_lossy);
+    let given = given.reduce(|list, value| format!("{list}, {value}").into()).unwrap_or_default();
     match given.to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(Coding::Identity),
         "gzip" | "x-gzip" => Ok(Coding::Gzip),

@@ -2,15 +2,16 @@
 //! same answer, so both are read as a list. No value that is read here may have a comma in it.
 
 use http::HeaderMap;
+use http::header::AsHeaderName;
 
 /// All values of a header.
-pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn values(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
 }
 
 /// The header's value. If there are others, the first other one, too: two are enough to refuse them.
-pub(crate) fn distinct<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
+pub(crate) fn distinct(headers: &HeaderMap, name: impl AsHeaderName) -> Vec<&[u8]> {
     let mut all = values(headers, name);
     let first = all.next();
     let other = all.find(|value| Some(*value) != first);

@@ -151,8 +151,11 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         request: Request,
         request_id: RequestId,
     ) -> Response {
+        // In a box, because it is large and a task is moved several times.
         let handled =
-            async move { self.accept(protocol, tenant_in_path.as_deref(), request, &request_id).await };
+            Box::pin(
+                async move { self.accept(protocol, tenant_in_path.as_deref(), request, &request_id).await },
+            );
         match tokio::spawn(handled).await {
             Ok(response) => response,
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),

@@ -1,7 +1,12 @@
 //! A client's JSON object, read into the parts of an event. Ingest uses these rules, and the reader of the stream for
 //! objects of foreign producers.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use chrono::{DateTime, Utc};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::decimal::Decimal;
@@ -98,18 +103,83 @@ impl ClientObject {
     }
 
     fn read(json: &str, id_members: &[String], known: Option<EventTime>) -> Result<Self, InvalidObject> {
-        let all = readable(json)?;
-        let mut members = all.members();
+        let (json, replaced) = json::whole_characters(json);
+        Metric::SurrogatesReplaced.add(replaced);
+        let mut written = WrittenMembers::read(&json)?;
+        // Usually it is most of the object, so it is taken before the others are made readable.
+        let text = written.take_text();
+        let others = written.to_json();
+        let mut readable = String::with_capacity(others.len());
+        json::readable_into(&others, &mut readable).map_err(InvalidObject::Unreadable)?;
+        let mut members: Members<'_> = serde_json::from_str(&readable).expect("valid JSON stays valid");
 
         let tenant = take_tenant(&mut members)?;
         let id = take_id(&mut members, id_members)?;
         let event_time = known.or_else(|| take_first(&mut members, &TIME, read_time));
-        let text = take_first(&mut members, &TEXT, read_string);
         let is_flattened = text.is_none();
-        let text = text.unwrap_or_else(|| flatten(&members, all.as_json().len()));
+        let text = text.unwrap_or_else(|| flatten(&members, readable.len()));
 
         let fields = Fields::of(&members);
         Ok(Self { tenant, id, event_time, text, is_flattened, fields })
+    }
+}
+
+/// The members of an object as they are written, in their order. Of those with the same name the last one counts.
+struct WrittenMembers<'a>(Vec<(Name<'a>, &'a RawValue)>);
+
+#[derive(Serialize, Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> WrittenMembers<'a> {
+    fn read(json: &'a str) -> Result<Self, InvalidObject> {
+        // The first error of other JSON is that it is no object. That of broken JSON is where it breaks.
+        serde_json::from_str(json).map_err(|_| {
+            let json = serde_json::from_str::<IgnoredAny>(json);
+            json.map_or_else(InvalidObject::NotJson, |_| InvalidObject::NotAnObject)
+        })
+    }
+
+    fn take_text(&mut self) -> Option<String> {
+        TEXT.into_iter().find_map(|name| {
+            let (_, value) = self.0.iter().rfind(|member| member.0.0 == name)?;
+            let text = read_string(value)?;
+            self.0.retain(|member| member.0.0 != name);
+            Some(text)
+        })
+    }
+
+    fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("names and JSON values always serialise")
+    }
+}
+
+impl Serialize for WrittenMembers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for WrittenMembers<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = WrittenMembers<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(WrittenMembers(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
@@ -170,7 +240,7 @@ fn take_first<T>(
 }
 
 fn read_string(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
+    value.get().starts_with('"').then(|| json::unescaped(value.get()).into_owned())
 }
 
 /// RFC 3339, or integer seconds (milliseconds from 10¹¹ up).

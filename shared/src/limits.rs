@@ -11,8 +11,8 @@ pub const BODY_BYTES: usize = 10_485_760;
 pub const LAMBDA_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
 /// What one tenant may send in a second where no quota is set: what a deployment of one shard with a new table stores of it
-/// and has room for others. A shard takes 1 MB/s, and text compresses to a quarter of it or less: this is half a shard. Events of
-/// 1 KB have items of two write units, of which a new on-demand table takes 4,000 a second
+/// and has room for others. A shard takes 1 MB/s. Where that is not enough, records are compressed, text to a quarter of it or
+/// less: this is half a shard. Events of 1 KB have items of two write units, of which a new on-demand table takes 4,000 a second
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html>).
 pub const TENANT_BYTES_PER_SECOND: u32 = 2_000_000;
 
@@ -21,6 +21,9 @@ pub const TENANT_BYTES_BURST: u32 = 20_971_520;
 
 /// The largest Kinesis record: data and partition key together, 1 MiB by default (Kinesis quotas).
 pub const RECORD_BYTES: usize = 1024 * 1024;
+
+/// What a provisioned stream bills a record by: 25 KB begun (Kinesis pricing).
+pub const PUT_UNIT_BYTES: usize = 25_600;
 
 /// Records in one `PutRecords` call (Kinesis quotas).
 pub const PUT_RECORDS: usize = 500;

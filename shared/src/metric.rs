@@ -1,9 +1,11 @@
 //! Every metric, in one enum: its name in the namespace `Tidegate`, its unit and its meaning. The `metrics` facade emits
 //! them: as CloudWatch Embedded Metric Format in Lambda, as Prometheus text on the local run.
 
-use metrics::Unit;
+use metrics::{Key, Level, Metadata, Unit};
 
 pub const NAMESPACE: &str = "Tidegate";
+
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 /// Makes the enum. A metric's doc comment is its help in Prometheus, and its meaning in the CDK's contract.
 macro_rules! metrics {
@@ -20,6 +22,16 @@ macro_rules! metrics {
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$metric => stringify!($metric),)+
+                }
+            }
+
+            /// Made and hashed once, not for each value.
+            fn key(self) -> &'static Key {
+                match self {
+                    $(Self::$metric => {
+                        static KEY: Key = Key::from_static_name(stringify!($metric));
+                        &KEY
+                    })+
                 }
             }
 
@@ -102,7 +114,8 @@ impl Metric {
     pub fn add(self, amount: usize) {
         debug_assert_eq!(self.facts().1, Kind::Sum);
         if amount > 0 {
-            metrics::counter!(self.name()).increment(amount as u64);
+            metrics::with_recorder(|recorder| recorder.register_counter(self.key(), &METADATA))
+                .increment(amount as u64);
         }
     }
 
@@ -110,7 +123,8 @@ impl Metric {
     #[expect(clippy::cast_precision_loss, reason = "no metric comes near 2^52")]
     pub fn record(self, value: u64) {
         debug_assert_eq!(self.facts().1, Kind::Distribution);
-        metrics::histogram!(self.name()).record(value as f64);
+        metrics::with_recorder(|recorder| recorder.register_histogram(self.key(), &METADATA))
+            .record(value as f64);
     }
 
     /// Gives the recorder each metric's unit and meaning. Call it once, after the recorder is installed.

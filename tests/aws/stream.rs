@@ -30,6 +30,7 @@ fn lines(keys: &[&str]) -> Vec<OutgoingLine> {
         partition_key: (*key).to_owned(),
         line: Bytes::from(format!("{{\"{key}\":1}}")),
         is_head: false,
+        record: None,
     };
     keys.iter().map(line).collect()
 }

@@ -15,8 +15,10 @@ const OF_THE_BODY: [&str; 3] = ["data", "data_base64", "datacontenttype"];
 
 /// The attributes in `ce-` headers, as a JSON object. `None` if no header has one that every CloudEvent has.
 pub(crate) fn attributes(headers: &HeaderMap) -> Result<Option<String>, Rejection> {
-    let is_given = |name: &&str| headers.get_all(format!("ce-{name}")).iter().any(|value| !value.is_empty());
-    if !REQUIRED.iter().any(is_given) {
+    let is_required = |(header, value): (&HeaderName, &HeaderValue)| {
+        !value.is_empty() && header.as_str().strip_prefix("ce-").is_some_and(|name| REQUIRED.contains(&name))
+    };
+    if !headers.iter().any(is_required) {
         return Ok(None);
     }
     let mut attributes = BTreeMap::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -12,10 +13,13 @@ use shared::metric::Metric;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::port::{EventStream, Put, StreamFailure, StreamRecord};
+use super::port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 use super::queue::{Call, CallId, CallOutcome, PlannedRecord, Queue, Ticket, Waiting};
 use super::{Answers, OutgoingLine, Outlet, Unpublished};
 use crate::offload::offload;
+
+/// How long a shard that was at its limit counts as full.
+const FULL: Duration = Duration::from_mins(1);
 
 /// The most submissions that are received at a time.
 const INTAKE: usize = 1024;
@@ -35,6 +39,8 @@ pub(super) struct Driver<S> {
     /// The requests that wait, in the order of arrival, which is the order of their deadlines.
     requests: BTreeMap<u64, Request>,
     next_request: u64,
+    /// Until then records are compressed where that is smaller: the stream takes bytes faster so.
+    is_full_until: Option<Instant>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
 }
 
@@ -58,6 +64,7 @@ impl<S: EventStream> Driver<S> {
             outlet,
             requests: BTreeMap::new(),
             next_request: 0,
+            is_full_until: None,
             calls: FuturesUnordered::new(),
         }
     }
@@ -75,7 +82,11 @@ impl<S: EventStream> Driver<S> {
                 // Calls first: a line that was taken at the last moment counts.
                 biased;
                 Some((call, result)) = self.calls.next(), if !self.calls.is_empty() => {
-                    let outcome = self.queue.finish(call, result, Instant::now(), fastrand::f64());
+                    let now = Instant::now();
+                    if is_throttled(&result) {
+                        self.is_full_until = Some(now + FULL);
+                    }
+                    let outcome = self.queue.finish(call, result, now, fastrand::f64());
                     self.note(outcome);
                 }
                 count = submissions.recv_many(&mut intake, INTAKE), if is_open => {
@@ -93,9 +104,9 @@ impl<S: EventStream> Driver<S> {
         let request = self.next_request;
         self.next_request += 1;
         let count = lines.len();
-        for (index, OutgoingLine { partition_key, line, is_head }) in lines.into_iter().enumerate() {
+        for (index, OutgoingLine { partition_key, line, is_head, record }) in lines.into_iter().enumerate() {
             let ticket = Ticket { request, index };
-            self.queue.enter(&partition_key, Waiting { ticket, line, is_head, deadline });
+            self.queue.enter(&partition_key, Waiting { ticket, line, is_head, record, deadline });
         }
         let taken = vec![false; count];
         self.requests.insert(request, Request { taken, missing: count, deadline, cause: None, reply });
@@ -104,7 +115,8 @@ impl<S: EventStream> Driver<S> {
     fn start(&self, call: Call) {
         Metric::PublishRetries.add(call.records.iter().filter(|record| record.is_resent).count());
         self.outlet.calls.fetch_add(1, Ordering::Relaxed);
-        self.calls.push(Box::pin(attempt(Arc::clone(&self.outlet), call)));
+        let is_full = self.is_full_until.is_some_and(|until| Instant::now() < until);
+        self.calls.push(Box::pin(attempt(Arc::clone(&self.outlet), call, is_full)));
     }
 
     /// Notes which lines were taken, and answers the requests whose lines are all on the stream.
@@ -155,11 +167,22 @@ impl Request {
     }
 }
 
+/// Whether the stream said that a shard, or the caller, is at its limit.
+fn is_throttled(result: &Result<Vec<Put>, StreamFailure>) -> bool {
+    match result {
+        Ok(puts) => puts.iter().any(|put| matches!(put, Put::Refused(Refusal::Throttled(_)))),
+        Err(failure) => matches!(failure, StreamFailure::Refused(_)),
+    }
+}
+
 /// Makes one call. It ends with the attempt's time limit, or when no request waits for its lines any more.
-async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call) -> Answered {
+async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call, is_full: bool) -> Answered {
     let bytes = call.records.iter().flat_map(|record| &record.lines).map(bytes::Bytes::len).sum();
     let Call { id, records, until } = call;
-    let records = offload(bytes, move || records.iter().map(packed).collect::<Vec<_>>()).await;
+    let compress_from =
+        if is_full { record::COMPRESS_FROM_BYTES } else { outlet.settings.compress_from_bytes };
+    let pack = move || records.iter().map(|record| packed(record, compress_from)).collect::<Vec<_>>();
+    let records = offload(bytes, pack).await;
     let started = Instant::now();
     let deadline = until.min(started + outlet.settings.attempt());
     let result = tokio::time::timeout_at(deadline, outlet.stream.put(&records)).await.unwrap_or_else(|_| {
@@ -170,6 +193,8 @@ async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call) -> Answered
     (id, result)
 }
 
-fn packed(record: &PlannedRecord) -> StreamRecord {
-    StreamRecord { partition_key: record.partition_key.to_string(), data: record::pack(&record.lines).into() }
+fn packed(record: &PlannedRecord, compress_from: usize) -> StreamRecord {
+    let data = record.record.clone();
+    let data = data.unwrap_or_else(|| record::pack_from(&record.lines, compress_from).into());
+    StreamRecord { partition_key: record.partition_key.to_string(), data }
 }

@@ -41,6 +41,8 @@ pub(super) struct Waiting {
     pub(super) line: Bytes,
     /// Whether it is the head of a stored line, which the record's reader will have in memory.
     pub(super) is_head: bool,
+    /// The record of it alone, if it was compressed already.
+    pub(super) record: Option<Bytes>,
     /// When its request stops waiting. Never earlier than that of a line that entered before it.
     pub(super) deadline: Instant,
 }
@@ -59,6 +61,8 @@ pub(super) struct Call {
 pub(super) struct PlannedRecord {
     pub(super) partition_key: Arc<str>,
     pub(super) lines: Vec<Bytes>,
+    /// What they become, if that is known already.
+    pub(super) record: Option<Bytes>,
     /// Whether its first line was sent already.
     pub(super) is_resent: bool,
 }
@@ -155,6 +159,10 @@ impl Queue {
             call.records.push(PlannedRecord {
                 partition_key: Arc::clone(&partition_key),
                 lines: lines.iter().map(|line| line.line.clone()).collect(),
+                record: match &lines[..] {
+                    [alone] => alone.record.clone(),
+                    _ => None,
+                },
                 is_resent: key.failures > 0,
             });
             in_progress.push(RecordInProgress { partition_key, lines });

@@ -2,12 +2,13 @@
 
 mod fake;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use bytes::Bytes;
-use shared::limits;
+use shared::{gzip, limits};
 
 use super::*;
 use fake::{Behaviour, FakeStream};
@@ -23,6 +24,7 @@ fn line(key: &str, text: &str) -> OutgoingLine {
         partition_key: key.to_owned(),
         line: Bytes::copy_from_slice(text.as_bytes()),
         is_head: false,
+        record: None,
     }
 }
 
@@ -90,6 +92,26 @@ async fn of_a_call_that_was_partly_taken_only_the_rest_is_sent_again() {
     let lines = vec![line("a", "1"), line("b", "2"), line("c", "3")];
     assert_eq!(publisher(&stream).publish(lines).await, [Ok(()), Ok(()), Ok(())]);
     assert_eq!(stream.calls(), ["a: 1 | b: 2 | c: 3", "b: 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_within_a_put_unit_are_compressed_only_for_a_minute_after_the_stream_throttled_one() {
+    let compressed = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&compressed);
+    let stream = FakeStream::new(move |call, records| {
+        seen.lock().unwrap().push(records[0].data.starts_with(&gzip::MAGIC));
+        match call {
+            1 => Behaviour::answers(Ok(vec![Put::Refused(Refusal::Throttled("full".to_owned()))]), ms(5)),
+            _ => Behaviour::takes(records, ms(5)),
+        }
+    });
+    let publisher = publisher(&stream);
+    // The second is throttled, and sent again.
+    for (bytes, wait) in [(20_000, 0), (20_000, 0), (20_000, 50_000), (20_000, 20_000), (30_000, 0)] {
+        tokio::time::sleep(ms(wait)).await;
+        assert_eq!(publisher.publish(vec![padded_line("acme", "1", bytes)]).await, [Ok(())]);
+    }
+    assert_eq!(*compressed.lock().unwrap(), [false, false, true, true, false, true]);
 }
 
 #[tokio::test(start_paused = true)]

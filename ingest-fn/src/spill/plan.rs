@@ -71,6 +71,7 @@ mod tests {
             partition_key: format!("t{key}"),
             line: Bytes::copy_from_slice(text.as_bytes()),
             is_head: false,
+            record: None,
         }
     }
 

@@ -46,8 +46,12 @@ async fn spill(
     plan: impl Fn(usize, usize) -> Option<Sent> + Send + Sync + 'static,
 ) -> (Answers, Vec<Vec<String>>, u128) {
     let spill = Spill::new(Planned { plan, calls: Mutex::default() }, Duration::from_millis(150));
-    let line =
-        |key: &&str| OutgoingLine { partition_key: (*key).to_owned(), line: "{}".into(), is_head: false };
+    let line = |key: &&str| OutgoingLine {
+        partition_key: (*key).to_owned(),
+        line: "{}".into(),
+        is_head: false,
+        record: None,
+    };
     let refused = Err(Unpublished { budget_ms: 250, cause: "throttled".to_owned() });
     let started = Instant::now();
     let answers = spill
@@ -72,7 +76,12 @@ async fn only_what_the_stream_did_not_take_is_sent() {
         Planned { plan: |_, count| taken(count), calls: Mutex::default() },
         Duration::from_millis(150),
     );
-    let line = |key: &str| OutgoingLine { partition_key: key.to_owned(), line: "{}".into(), is_head: false };
+    let line = |key: &str| OutgoingLine {
+        partition_key: key.to_owned(),
+        line: "{}".into(),
+        is_head: false,
+        record: None,
+    };
     let refused = Err(Unpublished { budget_ms: 250, cause: "throttled".to_owned() });
     let answers = spill
         .take_rest(vec![line("a"), line("b"), line("c")], vec![Ok(()), refused, Ok(())], &nowhere(), later())

@@ -2,7 +2,6 @@
 
 use ingest_fn::lambda::service;
 use lambda_http::http::StatusCode;
-use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
@@ -51,7 +50,7 @@ pub(crate) fn event(body: &str, is_base64: bool, headers: &[(&str, &str)]) -> Va
 
 /// The response event.
 pub(crate) async fn invoke(server: &Server, event: Value) -> Value {
-    let request: LambdaRequest = serde_json::from_value(event).unwrap();
+    let request = serde_json::from_value(event).unwrap();
     let mut context = Context::default();
     "8476a536-e9f4-11e8-9739-2dfe598c3fcd".clone_into(&mut context.request_id);
     let mut service = service(server.router.clone());
@@ -115,6 +114,38 @@ async fn protobuf_comes_and_goes_in_base64() {
 }
 
 #[tokio::test]
+async fn escapes_in_the_event_do_not_matter_and_other_members_do_not_either() {
+    let server = Server::new();
+    let mut event = event("{\"text\":\"\u{1f600}\\n\"}", false, &[("x-tenant-id", "acm\u{65}")]);
+    event["cookies"] = json!(["a=b", "c=d"]);
+    event["queryStringParameters"] = json!({ "a": "b,c" });
+    event["rawQueryString"] = "a=b&a=c".into();
+    event["requestContext"]["authorizer"] = json!({ "iam": { "userArn": "arn" } });
+    event["requestContext"]["authentication"] = Value::Null;
+    let response = invoke(&server, event).await;
+    assert_eq!(response["statusCode"], 202, "{response}");
+    assert_eq!(server.events()[0].text, "\u{1f600}\n");
+    let mut event = crate::lambda::event("", false, &[("x-tenant-id", "acme")]);
+    event.as_object_mut().unwrap().remove("body");
+    let response = invoke(&server, event).await;
+    assert!(response["body"].as_str().unwrap().contains("body_empty"), "{response}");
+}
+
+#[tokio::test]
+async fn every_sample_of_a_function_urls_event_is_a_request() {
+    let server = Server::new();
+    let samples = std::fs::read_dir("../tests/fixtures/function-url").unwrap();
+    let mut codes = Vec::new();
+    for sample in samples {
+        let sample = std::fs::read(sample.unwrap().path()).unwrap();
+        let response = invoke(&server, serde_json::from_slice(&sample).unwrap()).await;
+        assert!(!response["body"].as_str().unwrap().contains("request_malformed"), "{response}");
+        codes.push(response["statusCode"].as_u64().unwrap());
+    }
+    assert!(codes.len() >= 15 && codes.iter().all(|code| *code < 500) && codes.contains(&202), "{codes:?}");
+}
+
+#[tokio::test]
 async fn an_event_that_cannot_be_a_request_is_refused() {
     let server = Server::new();
     let good = || event(r#"{"tenant_id":"acme","text":"x"}"#, false, &[]);
@@ -126,8 +157,22 @@ async fn an_event_that_cannot_be_a_request_is_refused() {
     let mut wrapped = good();
     wrapped["body"] = "eyJ0ZW5hbnRfaWQi\nOiJhY21lIn0=".into();
     wrapped["isBase64Encoded"] = true.into();
-    for event in [with("rawQueryString", r#"a="b""#.into()), with("rawQueryString", "a=b c".into()), wrapped]
-    {
+    let with_header = |name: &str, value: &str| {
+        let mut event = good();
+        event["headers"][name] = value.into();
+        event
+    };
+    let mut without_method = good();
+    without_method["requestContext"] = json!({ "http": {} });
+    for event in [
+        with("rawQueryString", r#"a="b""#.into()),
+        with("rawQueryString", "a=b c".into()),
+        with("rawPath", "ingest".into()),
+        with_header("no name", "x"),
+        with_header("x-name", "a\nb"),
+        without_method,
+        wrapped,
+    ] {
         let response = invoke(&server, event.clone()).await;
         assert_eq!(response["statusCode"], 400, "{event}");
         let problem: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();

@@ -140,6 +140,8 @@ impl Config {
         problems.within("publish.claim_check_ms", publish.claim_check_ms, 100, 300_000);
         // At least, since heads have a few kilobytes. At most: Kinesis's default, and the local stream's limit.
         problems.within("publish.record_bytes", publish.record_bytes, 65_536, limits::RECORD_BYTES);
+        let unit = limits::PUT_UNIT_BYTES;
+        problems.within("publish.compress_from_bytes", publish.compress_from_bytes, 1, unit);
 
         let timeout = self.consumer.timeout_seconds;
         let [least, most] = [Consumer::SHORTEST_TIMEOUT, Consumer::LONGEST_TIMEOUT];

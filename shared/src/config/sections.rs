@@ -189,6 +189,8 @@ sections! {
         claim_check_ms: u64 = 10_000,
         /// The largest record, partition key included. A line that does not fit it, compressed, is stored as a claim check.
         record_bytes: usize = limits::RECORD_BYTES,
+        /// Smaller records are not compressed, unless the stream throttled a record in the last minute.
+        compress_from_bytes: usize = limits::PUT_UNIT_BYTES,
     }
 
     /// `[transform]`: the changes to an event's text.

@@ -79,9 +79,13 @@ impl Event {
 
     /// Makes the event the head of `line`, its own line. Gives the parts to store.
     pub fn check_in(&mut self, line: &[u8]) -> Vec<Part> {
-        let stored = gzip::compress(line, Level::FAST);
+        self.check_in_compressed(gzip::compress(line, Level::FAST), line.len())
+    }
+
+    /// The same, of a line of `line_bytes` that is compressed already.
+    pub fn check_in_compressed(&mut self, stored: Vec<u8>, line_bytes: usize) -> Vec<Part> {
         let key = |sha256: &str| key::claim(&self.facts.tenant, &self.facts.id, sha256);
-        let (claim_check, parts) = ClaimCheck::new(stored, line.len(), self.content_hash(), key);
+        let (claim_check, parts) = ClaimCheck::new(stored, line_bytes, self.content_hash(), key);
         (self.text, self.fields, self.claim_check) = (String::new(), Fields::empty(), Some(claim_check));
         parts
     }

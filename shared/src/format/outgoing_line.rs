@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::claim_check::Part;
 use super::event_line::Event;
-use super::record;
+use crate::gzip::{self, Level};
 use crate::limits;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct OutgoingLine {
     pub line: Bytes,
     /// Whether it is the head of a stored line. A record has at most one head: this bounds what its reader fetches.
     pub is_head: bool,
+    /// The record of this line alone, if the line fits only compressed. It is compressed once, to know that.
+    pub record: Option<Bytes>,
 }
 
 impl OutgoingLine {
@@ -23,27 +25,31 @@ impl OutgoingLine {
     /// must be stored before it is put on the stream.
     pub fn new(mut event: Event, partition_key: String, record_bytes: usize) -> (Self, Vec<Part>) {
         let line = event.line();
+        let is_head = event.claim_check.is_some();
         let room = record_bytes.saturating_sub(partition_key.len());
-        if event.claim_check.is_some() || fits(&line, room) {
-            let is_head = event.claim_check.is_some();
-            return (Self { partition_key, line: line.into(), is_head }, Vec::new());
+        if is_head || line.len() < room {
+            return (Self { partition_key, line: line.into(), is_head, record: None }, Vec::new());
         }
-        let parts = event.check_in(&line);
-        (Self { partition_key, line: event.line().into(), is_head: true }, parts)
+        let compressed = gzip::compress(&line, Level::FAST);
+        // The bound on its uncompressed size is the bound on its reader's memory.
+        if line.len() <= limits::INLINE_BYTES && compressed.len() <= room {
+            let record = Some(compressed.into());
+            return (Self { partition_key, line: line.into(), is_head, record }, Vec::new());
+        }
+        let parts = event.check_in_compressed(compressed, line.len());
+        (Self::head(&event, partition_key), parts)
     }
 
     /// The head of this line, and the parts to store before the head is put anywhere.
     pub fn into_head(self) -> Result<(Self, Vec<Part>), serde_json::Error> {
         let mut event: Event = serde_json::from_slice(&self.line)?;
         let parts = event.check_in(&self.line);
-        Ok((Self { partition_key: self.partition_key, line: event.line().into(), is_head: true }, parts))
+        Ok((Self::head(&event, self.partition_key), parts))
     }
-}
 
-/// Whether a line travels inline in a record with `room` for it. The bound on its uncompressed size is the bound on its
-/// reader's memory.
-fn fits(line: &[u8], room: usize) -> bool {
-    line.len() < room || line.len() <= limits::INLINE_BYTES && record::pack(&[line]).len() <= room
+    fn head(event: &Event, partition_key: String) -> Self {
+        Self { partition_key, line: event.line().into(), is_head: true, record: None }
+    }
 }
 
 /// Whether a line is a head. It parses the line, so it is for readers of few lines.
@@ -58,6 +64,7 @@ pub fn is_head(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::record;
 
     const LINE: &str = r#"{"v":1,"id":"123","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","text":"","fields":{"a":1}}"#;
 
@@ -86,7 +93,9 @@ mod tests {
             let event = event(text);
             let (outgoing, parts) = OutgoingLine::new(event.clone(), "acme".to_owned(), limits::RECORD_BYTES);
             assert_eq!(parts.is_empty(), fits);
-            assert!(record::pack(&[&outgoing.line]).len() + "acme".len() <= limits::RECORD_BYTES);
+            let record = outgoing.record.clone().unwrap_or_else(|| record::pack(&[&outgoing.line]).into());
+            assert!(record.len() + "acme".len() <= limits::RECORD_BYTES);
+            assert_eq!(record::unpack(&record, &[]).unwrap().entries.len(), 1);
             if !fits {
                 return check_head(&event, &outgoing, parts);
             }

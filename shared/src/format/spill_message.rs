@@ -66,7 +66,8 @@ impl SpillMessage {
     /// Whether a message takes the line.
     pub fn fits(line: &OutgoingLine) -> bool {
         let room = Self::room(&line.partition_key);
-        line.line.len() < room || record::pack(&[&line.line]).len() <= room
+        let packed = || line.record.as_ref().map_or_else(|| record::pack(&[&line.line]).len(), Bytes::len);
+        line.line.len() < room || packed() <= room
     }
 
     /// SQS treats messages with different keys fairly, so one tenant does not delay others.
@@ -95,6 +96,7 @@ impl SpillMessage {
                 partition_key: partition_key.clone().into(),
                 is_head: is_head(line),
                 line: plain.slice_ref(line),
+                record: None,
             })
             .collect();
         if lines.is_empty() { Err(Unreadable::Empty) } else { Ok(lines) }
@@ -113,6 +115,7 @@ mod tests {
             partition_key: "acme#3".to_owned(),
             line: Bytes::copy_from_slice(text.as_bytes()),
             is_head: false,
+            record: None,
         }
     }
 

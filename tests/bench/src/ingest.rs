@@ -7,7 +7,6 @@ use ingest_fn::{
     EventStream, IngestPorts, IngestState, NoReader, Put, SpillFailure, SpillMessage, SpillQueue,
     StreamFailure, StreamRecord, router,
 };
-use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent, Service};
 use shared::config::Config;
 use shared::id::Ids;
@@ -69,7 +68,7 @@ impl Ingest {
 
     /// Answers one invocation.
     pub async fn answer(&self, event: &str) -> String {
-        let request: LambdaRequest = serde_json::from_str(event).unwrap();
+        let request = serde_json::from_str(event).unwrap();
         let mut service = ingest_fn::lambda::service(self.router.clone());
         let answer = service.call(LambdaEvent::new(request, Context::default())).await;
         let answer = answer.unwrap_or_else(|_| unreachable!("every request has an answer"));

@@ -27,7 +27,10 @@ impl Bench {
         let ticket = Ticket { request: 0, index: self.lines };
         self.lines += 1;
         let line = Bytes::from(vec![b'x'; bytes]);
-        self.queue.enter(key, Waiting { ticket, line, is_head: false, deadline: self.at(deadline_ms) });
+        self.queue.enter(
+            key,
+            Waiting { ticket, line, is_head: false, record: None, deadline: self.at(deadline_ms) },
+        );
         ticket
     }
 
@@ -36,7 +39,7 @@ impl Bench {
         let ticket = Ticket { request: 0, index: self.lines };
         self.lines += 1;
         let line = Bytes::from_static(b"head");
-        self.queue.enter(key, Waiting { ticket, line, is_head: true, deadline: self.at(250) });
+        self.queue.enter(key, Waiting { ticket, line, is_head: true, record: None, deadline: self.at(250) });
     }
 
     /// The next call at `ms`, as `key×lines`, and its id.
