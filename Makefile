@@ -61,7 +61,7 @@ cargo-lambda: functions ## every fixture through `cargo lambda invoke`
 	PATH="$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/e2e/cargo_lambda.py --functions $(TARGET)/functions
 
 functions: $(TOOLS)/installed ## the Lambda binaries, as they are deployed
-	PATH="$(TOOLS)/bin:$$PATH" AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --locked --profile lambda \
+	PATH="$(TOOLS)/bin:$$PATH" cargo lambda build --locked --profile lambda \
 		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --package dispatch-fn \
 		--features ingest-fn/aws,consumer-fn/aws,dispatch-fn/aws \
 		--bin ingest-fn --bin spill-drain --bin consumer-fn --bin dispatch-fn
