@@ -9,7 +9,7 @@ FROM ${RUST_IMAGE} AS source
 WORKDIR /tidegate
 COPY . .
 
-# SQLite, deflate and AWS's TLS library are C; the image has a compiler for them. The target folder is a cache mount, which is no
+# SQLite, deflate and the TLS library's ciphers are C; the image has a compiler for them. The target folder is a cache mount, which is no
 # part of the image: so the binary is copied out of it.
 FROM source AS build-local
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
@@ -21,7 +21,6 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM source AS build-ingest
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/tidegate/target \
-    AWS_LC_SYS_NO_JITTER_ENTROPY=1 \
     cargo build --release --locked --package ingest-fn --features ingest-fn/aws --bin ingest-server \
     && cp target/release/ingest-server /usr/local/bin/ingest-server \
     && strip /usr/local/bin/ingest-server

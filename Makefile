@@ -21,7 +21,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench chaos neighbour simulate model fuzz amplification samples
+.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-start chaos neighbour simulate model fuzz amplification samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,7 @@ cargo-lambda: functions ## every fixture through `cargo lambda invoke`
 	PATH="$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python tests/e2e/cargo_lambda.py --functions $(TARGET)/functions
 
 functions: $(TOOLS)/installed ## the Lambda binaries, as they are deployed
-	PATH="$(TOOLS)/bin:$$PATH" AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --locked --profile lambda \
+	PATH="$(TOOLS)/bin:$$PATH" cargo lambda build --locked --profile lambda \
 		--lambda-dir $(TARGET)/functions --package ingest-fn --package consumer-fn --package dispatch-fn \
 		--features ingest-fn/aws,consumer-fn/aws,dispatch-fn/aws \
 		--bin ingest-fn --bin spill-drain --bin consumer-fn --bin dispatch-fn
@@ -153,6 +153,10 @@ accepted: ## `tidegate accept` of all five recipes, release build; writes docs/r
 bench: ## events a second, accepted and stored, then an audit of 300,000; needs wrk (`apt-get install wrk`) and Python
 	cargo build --release --locked --package tidegate
 	python3 tests/bench/run.py --tidegate $(TARGET)/release/tidegate
+
+bench-start: functions ## processor time of a start, against the AWS SDK's defaults, and sizes of the zips; needs Python, openssl
+	cargo build --release --locked --manifest-path tests/bench/sdk-defaults/Cargo.toml --target-dir $(TARGET)/sdk-defaults
+	python3 tests/bench/start.py --functions $(TARGET)/functions --sdk-defaults $(TARGET)/sdk-defaults/release/sdk-defaults
 
 samples: $(CDK_MODULES) ## docs/samples: what a few requests become, from a real run; needs Node
 	cargo build --locked --package tidegate --package tests --bin tidegate --bin samples

@@ -21,7 +21,7 @@ use aws_config::SdkConfig;
 
 /// Region and credentials come from the environment, as for every AWS tool. `endpoint_url` replaces AWS's own endpoints.
 pub async fn sdk(endpoint_url: Option<&str>) -> SdkConfig {
-    let loader = aws_config::from_env();
+    let loader = shared::sdk::from_env();
     match endpoint_url {
         Some(url) => loader.endpoint_url(url).load().await,
         None => loader.load().await,

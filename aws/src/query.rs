@@ -24,7 +24,6 @@ use crate::error::{described, shown};
 
 /// A call without an answer fails after this time.
 const CALL: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// All but the characters that a form does not encode (RFC 3986, "unreserved").
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -100,7 +99,7 @@ pub async fn call<T: DeserializeOwned>(
         .operation_name(action.to_owned())
         .endpoint_url(&endpoint)
         .no_auth()
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(CALL).build())
         .standard_retry(&RetryConfig::standard())
         .retry_classifier(TransientErrorClassifier::<Refused>::new())
         .retry_classifier(HttpStatusCodeClassifier::default())

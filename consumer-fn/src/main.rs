@@ -11,8 +11,8 @@ use consumer_fn::ledger::dynamodb::DynamoLedger;
 use consumer_fn::{Consumer, lambda};
 use shared::environment::DISPATCH_QUEUE;
 use shared::objects::s3::{self, S3Objects};
-use shared::telemetry;
 use shared::time::Clock;
+use shared::{sdk, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,7 +23,7 @@ async fn run() -> anyhow::Result<()> {
     let (config, metrics) = telemetry::start("consumer-fn").map_err(anyhow::Error::from_boxed)?;
 
     let names = Environment::read(|name| std::env::var(name).ok())?;
-    let sdk = aws_config::load_from_env().await;
+    let sdk = sdk::from_env().load().await;
     let items = DynamoItems::new(&sdk, names.items_table);
     let objects = S3Objects::new(&sdk, names.bucket, s3::ATTEMPT);
     let ledger = DynamoLedger::new(&sdk, names.ledger_table);
@@ -36,6 +36,13 @@ async fn run() -> anyhow::Result<()> {
     } else {
         None
     };
+
+    let open_queue = async {
+        if let Some(queue) = &queue {
+            queue.open().await;
+        }
+    };
+    tokio::join!(items.open(), objects.open(), open_queue);
 
     let consumer = Consumer::new(Arc::new(config), items, objects, ledger, Clock::system())?;
     let consumer = consumer.dispatching(queue);

@@ -11,8 +11,8 @@ use dispatch_fn::target::http::HttpTarget;
 use dispatch_fn::{Dispatcher, Ports, lambda};
 use shared::environment::{DISPATCH_SECRET, DISPATCH_SECRET_ARN};
 use shared::objects::s3::{self, S3Objects};
-use shared::telemetry;
 use shared::time::Clock;
+use shared::{sdk, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -24,7 +24,7 @@ async fn run() -> anyhow::Result<()> {
 
     let variable = |name: &str| std::env::var(name).ok();
     let names = Environment::read(variable)?;
-    let sdk = aws_config::load_from_env().await;
+    let sdk = sdk::from_env().load().await;
     let clock = Clock::system();
     let secret = match variable(DISPATCH_SECRET_ARN) {
         Some(arn) => Secret::in_secrets_manager(&sdk, arn, clock.clone()),
@@ -39,6 +39,8 @@ async fn run() -> anyhow::Result<()> {
         target: HttpTarget::new(&config.dispatch, secret)?,
         objects: S3Objects::new(&sdk, names.bucket, s3::ATTEMPT),
     };
+
+    tokio::join!(ports.items.open(), ports.inbox.open());
 
     let dispatcher = Dispatcher::new(&config, ports, clock);
     lambda::serve(dispatcher, metrics).await.map_err(anyhow::Error::from_boxed)

@@ -8,6 +8,7 @@ use aws_config::SdkConfig;
 use shared::config::Config;
 use shared::id::Ids;
 use shared::objects::s3::S3Objects;
+use shared::sdk;
 use shared::secret::SecretsManager;
 use shared::time::Clock;
 
@@ -22,8 +23,9 @@ use crate::{IngestPorts, IngestState};
 /// `publish.claim_check_ms`; so a second attempt, on another connection, fits into it.
 const PUT_ATTEMPT: Duration = Duration::from_secs(3);
 
-/// The handlers' state on AWS, where `reads.enabled` is set. It reads the credentials, and opens the connection to the spill queue, since the first spilled
-/// request has no time for it. `variable` reads the environment.
+/// The handlers' state on AWS, with a reader where `reads.enabled` is set. It reads the credentials, and opens a connection to
+/// each service: a start has a whole processor for it, a request a part of one and little time. `variable` reads the
+/// environment.
 pub async fn state(
     config: Arc<Config>,
     variable: impl Fn(&str) -> Option<String>,
@@ -31,13 +33,18 @@ pub async fn state(
     let is_read = config.reads.enabled == Some(true);
     let reads = is_read.then(|| ReadsEnvironment::read(&variable)).transpose()?;
     let names = Environment::read(&variable)?;
-    let sdk = aws_config::load_from_env().await;
+    let sdk = sdk::from_env().load().await;
     let credentials = credentials(&sdk, &config, &variable).await?;
     let stream = KinesisStream::new(&sdk, names.stream, config.publish.attempt());
     let objects = S3Objects::new(&sdk, names.bucket, PUT_ATTEMPT);
     let queue = SqsQueue::new(&sdk, names.spill_queue, config.publish.spill());
     let reader = reads.map(|names| DynamoReader::new(&sdk, names.items_table, names.ledger_table));
-    queue.warm_up().await;
+    let open_reader = async {
+        if let Some(reader) = &reader {
+            reader.open().await;
+        }
+    };
+    tokio::join!(stream.open(), queue.open(), objects.open(), open_reader);
     let ports = IngestPorts { stream, objects, queue, reader };
     Ok(IngestState::new(config, credentials, ports, Clock::system(), Ids::system()))
 }

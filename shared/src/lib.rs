@@ -19,6 +19,7 @@
 //! | [`mapping`] | the event source mapping as it is deployed |
 //! | [`permission`] | the permissions that a function's role needs |
 //! | [`queue`] | messages: how they are divided into calls, sent, and delivered by Lambda |
+//! | `sdk` | the AWS SDK as our programs use it (feature `aws`) |
 //! | `secret` | the reader of AWS Secrets Manager (feature `secrets`) |
 //! | [`limits`] | the services' limits and ours, each with its source |
 //! | [`backoff`] | how long to wait after failures |
@@ -56,6 +57,8 @@ pub mod permission;
 pub mod queue;
 #[cfg(feature = "aws-test")]
 pub mod replay;
+#[cfg(feature = "aws")]
+pub mod sdk;
 #[cfg(feature = "secrets")]
 pub mod secret;
 pub mod sequence;

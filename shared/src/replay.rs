@@ -4,6 +4,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::test_util::ReplayEvent;
 pub use aws_smithy_http_client::test_util::{NeverClient, StaticReplayClient};
+use aws_smithy_runtime_api::client::http::HttpClient;
 use aws_smithy_types::body::SdkBody;
 
 /// The configuration of a client whose calls get `answers`, status and body, one after the other.
@@ -16,12 +17,16 @@ pub fn replay(answers: &[(u16, &'static str)]) -> (SdkConfig, StaticReplayClient
         ReplayEvent::new(request, response)
     };
     let client = StaticReplayClient::new(answers.iter().map(event).collect());
+    (sdk(client.clone()), client)
+}
+
+/// The configuration of a client that calls by `client`.
+pub fn sdk(client: impl HttpClient + 'static) -> SdkConfig {
     let credentials = Credentials::new("id", "secret", None, None, "test");
-    let sdk = SdkConfig::builder()
+    SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("eu-central-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(client.clone())
-        .build();
-    (sdk, client)
+        .http_client(client)
+        .build()
 }

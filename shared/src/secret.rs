@@ -22,10 +22,7 @@ pub struct SecretsManager {
 impl SecretsManager {
     /// `secret` is its ARN or its name.
     pub fn new(sdk: &SdkConfig, secret: String) -> Self {
-        let limits = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(CALL);
+        let limits = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(CALL);
         let config = Builder::from(sdk).timeout_config(limits.build());
         Self { client: Client::from_conf(config.build()), secret }
     }

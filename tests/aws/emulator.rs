@@ -86,6 +86,7 @@ pub(crate) fn sdk(url: &str) -> SdkConfig {
             aws_config::retry::RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)),
         )
         .sleep_impl(aws_sdk_s3::config::SharedAsyncSleep::new(TokioSleep))
+        .http_client(shared::sdk::http_client())
         .endpoint_url(url)
         .build()
 }

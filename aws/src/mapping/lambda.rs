@@ -20,7 +20,6 @@ use crate::error::shown;
 /// The longest time-out of a function, 900 s, and a little more.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const CALL: Duration = Duration::from_secs(910);
-const CONNECT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub struct LambdaInvoker {
@@ -30,7 +29,7 @@ pub struct LambdaInvoker {
 
 impl LambdaInvoker {
     pub fn new(sdk: &SdkConfig, function: String) -> Self {
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build();
+        let timeouts = TimeoutConfig::builder().operation_timeout(CALL).build();
         let config = Builder::from(sdk)
             .timeout_config(timeouts)
             // The mapping retries, and counts the attempts.

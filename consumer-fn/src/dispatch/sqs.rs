@@ -8,6 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use shared::queue::sqs;
+use shared::sdk::{self, Preflight};
 
 use super::{DispatchFailure, DispatchQueue, OutgoingDispatch};
 
@@ -24,6 +25,12 @@ impl SqsDispatchQueue {
     pub fn new(sdk: &SdkConfig, url: String) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
         Self { client: Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build()), url }
+    }
+
+    /// Opens a connection.
+    pub async fn open(&self) {
+        let call = self.client.send_message_batch().queue_url(&self.url).customize().interceptor(Preflight);
+        sdk::open("SQS", call.send()).await;
     }
 }
 

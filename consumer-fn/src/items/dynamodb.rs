@@ -22,6 +22,7 @@ use aws_sdk_dynamodb::types::{
 };
 use futures::{StreamExt, stream};
 use shared::limits;
+use shared::sdk::{self, Preflight};
 
 use self::read::{Attributes, batch_get, existing, item_key, text};
 use self::validation::is_of_the_item;
@@ -51,6 +52,11 @@ pub struct DynamoItems {
 impl DynamoItems {
     pub fn new(sdk: &SdkConfig, table: String) -> Self {
         Self { client: client(sdk, ATTEMPT), table }
+    }
+
+    /// Opens a connection, for the ledger too.
+    pub async fn open(&self) {
+        sdk::open("DynamoDB", self.client.batch_get_item().customize().interceptor(Preflight).send()).await;
     }
 
     async fn insert_call(&self, items: &[Arc<Item>]) -> Vec<Insert> {

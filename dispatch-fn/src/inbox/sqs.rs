@@ -8,6 +8,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use shared::format::dispatch_message::DispatchMessage;
+use shared::sdk::{self, Preflight};
 
 use super::{Inbox, InboxFailure};
 
@@ -27,6 +28,12 @@ impl SqsInbox {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
         let client = Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build());
         Self { client, url, dead_letters }
+    }
+
+    /// Opens a connection.
+    pub async fn open(&self) {
+        let call = self.client.change_message_visibility().queue_url(&self.url).customize();
+        sdk::open("SQS", call.interceptor(Preflight).send()).await;
     }
 }
 

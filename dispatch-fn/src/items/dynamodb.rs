@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use shared::format::item::{DELIVERED, DISPATCH_ATTEMPTS, DISPATCH_REASON, DISPATCH_STATUS, FAILED};
 use shared::format::key;
 use shared::id::{EventId, TenantId};
+use shared::sdk::{self, Preflight};
 
 use super::{DispatchItems, ItemFailure, Noted};
 use crate::standing::{Standing, Status};
@@ -35,6 +36,12 @@ impl DynamoDispatchItems {
     pub fn new(sdk: &SdkConfig, table: String) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
         Self { client: Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build()), table }
+    }
+
+    /// Opens a connection, for the counter of slots too.
+    pub async fn open(&self) {
+        let call = self.client.update_item().table_name(&self.table).customize();
+        sdk::open("DynamoDB", call.interceptor(Preflight).send()).await;
     }
 
     fn update(&self, tenant: &TenantId, id: &EventId, update: &str) -> UpdateItemFluentBuilder {

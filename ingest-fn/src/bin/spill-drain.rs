@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use ingest_fn::drain::{self, Drain};
 use ingest_fn::environment;
 use ingest_fn::publish::kinesis::KinesisStream;
-use shared::telemetry;
+use shared::{sdk, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -16,8 +16,9 @@ async fn run() -> anyhow::Result<()> {
     let (config, metrics) = telemetry::start("spill-drain").map_err(anyhow::Error::from_boxed)?;
 
     let stream = environment::drain_stream(|name| std::env::var(name).ok())?;
-    let sdk = aws_config::load_from_env().await;
+    let sdk = sdk::from_env().load().await;
     let stream = KinesisStream::new(&sdk, stream, drain::ATTEMPT);
+    stream.open().await;
 
     let drain = Drain::new(stream, &config.publish);
     drain::serve(drain, metrics).await.map_err(anyhow::Error::from_boxed)

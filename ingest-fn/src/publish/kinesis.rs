@@ -11,6 +11,7 @@ use aws_sdk_kinesis::error::{DisplayErrorContext, SdkError};
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+use shared::sdk::{self, Preflight};
 
 use super::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 
@@ -23,10 +24,18 @@ pub struct KinesisStream {
 impl KinesisStream {
     /// `attempt` is the time limit for a call, also inside the SDK, so that a dead connection is closed with the call.
     pub fn new(sdk: &SdkConfig, stream: String, attempt: Duration) -> Self {
-        let timeouts = TimeoutConfig::builder().connect_timeout(attempt).operation_timeout(attempt).build();
+        let timeouts = TimeoutConfig::builder().operation_timeout(attempt).build();
         let config =
             Builder::from(sdk).retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
         Self { client: Client::from_conf(config), stream }
+    }
+
+    /// Opens a connection, so that the first request need not wait for it.
+    pub async fn open(&self) {
+        let call = self.client.put_records().stream_name(&self.stream).customize().interceptor(Preflight);
+        let patient = TimeoutConfig::builder().operation_timeout(sdk::OPEN).build();
+        let call = call.config_override(Builder::default().timeout_config(patient));
+        sdk::open("Kinesis", call.send()).await;
     }
 }
 

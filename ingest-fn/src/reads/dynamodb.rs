@@ -15,6 +15,7 @@ use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
+use shared::sdk::{self, Preflight};
 
 use super::port::{EventReader, IndexEntry, IndexQuery, ReadFailure, StoredEvent};
 
@@ -42,6 +43,11 @@ impl DynamoReader {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
         let client = Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build());
         Self { client, items_table, ledger_table }
+    }
+
+    /// Opens a connection.
+    pub async fn open(&self) {
+        sdk::open("DynamoDB", self.client.batch_get_item().customize().interceptor(Preflight).send()).await;
     }
 
     /// Reads the items with these keys. DynamoDB reads as many as fit 16 MB and as the table's throughput allows, and names

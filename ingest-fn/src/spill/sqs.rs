@@ -7,14 +7,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
-use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::QueueAttributeName;
 use shared::queue::sqs;
+use shared::sdk::{self, Preflight};
 
 use super::{SpillFailure, SpillMessage, SpillQueue};
-
-/// How long warming up may take at most: a start that waits longer harms more than a cold queue.
-const WARM_UP: Duration = Duration::from_secs(1);
 
 /// An SQS queue.
 #[derive(Clone, Debug)]
@@ -26,22 +22,17 @@ pub struct SqsQueue {
 impl SqsQueue {
     /// `attempt` is the time limit for a call, also inside the SDK, so that a dead connection is closed with the call.
     pub fn new(sdk: &SdkConfig, url: String, attempt: Duration) -> Self {
-        let config = Builder::from(sdk).retry_config(RetryConfig::disabled()).timeout_config(within(attempt));
+        let timeouts = TimeoutConfig::builder().operation_timeout(attempt).build();
+        let config = Builder::from(sdk).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
         Self { client: Client::from_conf(config.build()), url }
     }
 
-    /// Makes one call, so that credentials, name and connection are ready before the first message. A message is sent when the
-    /// stream is unavailable, and then a request has 150 ms for it. The answer does not matter, even if it is a refusal.
-    pub async fn warm_up(&self) {
-        let ask = self.client.get_queue_attributes().queue_url(&self.url);
-        let ask = ask.attribute_names(QueueAttributeName::QueueArn).customize();
-        let ask = ask.config_override(Builder::default().timeout_config(within(WARM_UP)));
-        if let Err(error) = ask.send().await
-            && error.as_service_error().is_none()
-        {
-            let error = DisplayErrorContext(error);
-            tracing::warn!(%error, "the spill queue could not be warmed up; requests are served all the same");
-        }
+    /// Opens a connection. A message is sent when the stream is unavailable, and then a request has 150 ms for it.
+    pub async fn open(&self) {
+        let call = self.client.send_message_batch().queue_url(&self.url).customize().interceptor(Preflight);
+        let patient = TimeoutConfig::builder().operation_timeout(sdk::OPEN).build();
+        let call = call.config_override(Builder::default().timeout_config(patient));
+        sdk::open("SQS", call.send()).await;
     }
 }
 
@@ -51,10 +42,6 @@ impl SpillQueue for SqsQueue {
         let sent = sqs::send(&self.client, &self.url, messages).await;
         sent.into_iter().map(|sent| sent.map_err(SpillFailure)).collect()
     }
-}
-
-fn within(limit: Duration) -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(limit).operation_timeout(limit).build()
 }
 
 #[cfg(test)]
@@ -116,10 +103,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn warming_up_asks_once_and_bears_any_answer() {
-        let (queue, requests) = answering(403, r#"{"__type":"AccessDeniedException"}"#);
-        queue.warm_up().await;
+    async fn opening_runs_no_action() {
+        let (queue, requests) = answering(403, "");
+        queue.open().await;
         let request = requests.actual_requests().next().unwrap();
-        assert_eq!(request.headers().get("x-amz-target"), Some("AmazonSQS.GetQueueAttributes"));
+        assert_eq!((request.method(), request.headers().get("x-amz-target")), ("OPTIONS", None));
+        assert_eq!(requests.actual_requests().count(), 1);
     }
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::{Created, FoundObject, ObjectFailure, ObjectStore, covers_end as metadata};
 use crate::backoff::Backoff;
 use crate::origin::ShardPosition;
+use crate::sdk::{self, Preflight};
 
 /// Time limit for one attempt, for callers that have seconds to spare. An object is at most 5 MB.
 pub const ATTEMPT: Duration = Duration::from_secs(10);
@@ -36,6 +37,12 @@ impl S3Objects {
     pub fn new(sdk: &SdkConfig, bucket: String, attempt: Duration) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).build();
         Self { client: Client::from_conf(Builder::from(sdk).timeout_config(timeouts).build()), bucket }
+    }
+
+    /// Opens a connection. The key does not matter.
+    pub async fn open(&self) {
+        let call = self.client.put_object().bucket(&self.bucket).key("-").customize().interceptor(Preflight);
+        sdk::open("S3", call.send()).await;
     }
 }
 
