@@ -21,7 +21,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench instructions chaos neighbour simulate model fuzz amplification samples
+.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench instructions chaos neighbour scale simulate model fuzz amplification samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ chaos: ## 1,000 random crash runs against the client's own log, minutes
 SEEDS = 100000
 simulate: ## the whole pipeline in virtual time, by seeds: `make simulate SEEDS=100000`, or one run by `SEED=7`
 	cargo run --release --locked --package tests --bin simulate -- $(if $(SEED),1 $(SEED),$(SEEDS))
+
+scale: ## from 1 shard to 1,000 in virtual time: how fresh stored events are, and what they take
+	cargo run --release --locked --package tests --bin scale
 
 neighbour: ## a good tenant beside one bad client, 3 minutes
 	cargo build --release --locked --package tests --bin neighbour --package tidegate

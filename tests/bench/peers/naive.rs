@@ -6,8 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "this is a benchmark")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read, Write as _};
 use std::ops::Range;
 use std::path::Path;
 
@@ -212,7 +213,10 @@ fn content_hash(event: &Value) -> String {
     bytes.push(0xff);
     bytes.extend(canonical(event.get("fields").unwrap_or(&json!({}))));
     bytes.extend(event.get("event_time").and_then(Value::as_str).unwrap_or_default().as_bytes());
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
 }
 
 fn canonical(value: &Value) -> Vec<u8> {
@@ -293,12 +297,11 @@ impl Rules {
             there + (at - here)
         };
         let mut found: Vec<_> = self.email.find_iter(&spelled).map(|found| found.range()).collect();
-        let more: [fn(&Self, &str) -> Vec<Range<usize>>; 2] = [Self::cards, Self::phones];
-        for more in more {
-            let free = |range: &Range<usize>| {
+        for more in [self.cards(&spelled), self.phones(&spelled)] {
+            let is_free = |range: &Range<usize>| {
                 found.iter().all(|other| other.end <= range.start || range.end <= other.start)
             };
-            let free: Vec<_> = more(self, &spelled).into_iter().filter(free).collect();
+            let free: Vec<_> = more.into_iter().filter(is_free).collect();
             found.extend(free);
         }
         found.sort_by_key(|range| range.start);

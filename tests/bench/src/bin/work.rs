@@ -2,7 +2,8 @@
 //!
 //! - `work consumer small 5` runs a function on an input five times, and prints the processor time of an event. Two more numbers
 //!   may say of how many events and tenants.
-//! - `work write FOLDER` writes every input's payloads into a folder.
+//! - `work write FOLDER` writes every input's payloads into a folder; `work payload consumer small 5000` prints one of that many
+//!   events.
 //! - `work serve consumer FILE` runs a function on such a file each time that it reads a line, and prints its processor time.
 //!   If the line is a folder, it writes into it what the function stored.
 //!
@@ -27,6 +28,11 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     match arguments[..] {
         ["write", folder] => write(&runtime, Path::new(folder)),
+        ["payload", function, input, events] => {
+            let load = Input::named(input).unwrap_or_else(|| usage()).load();
+            let events = events.parse().unwrap_or_else(|_| usage());
+            println!("{}", payloads(&runtime, function, Load { events, ..load }));
+        }
         ["serve", function, file] => serve(function, &fs::read_to_string(file).unwrap(), &runtime),
         [function, input, rounds, ref amounts @ ..] => {
             let mut load = Input::named(input).unwrap_or_else(|| usage()).load();
@@ -44,6 +50,7 @@ fn usage() -> ! {
     let inputs = Input::ALL.map(Input::name).join("|");
     eprintln!("usage: work consumer|ingest|limit {inputs} ROUNDS [EVENTS [TENANTS]]");
     eprintln!("       work write FOLDER");
+    eprintln!("       work payload consumer|ingest {inputs} EVENTS");
     eprintln!("       work serve consumer|ingest|limit FILE");
     std::process::exit(2)
 }
