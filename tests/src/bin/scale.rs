@@ -107,7 +107,7 @@ impl Scenario {
             rules: Rules { batching_window: self.window, ..Rules::default() },
             poll_interval: Duration::from_secs(1),
             discovery_interval: Duration::from_hours(1),
-            ids: Ids::new(|| Uuid::nil()),
+            ids: Ids::new(Uuid::nil),
         };
         let clock = Clock::fixed(Timestamp::from_unix_ms(STARTED_MS));
         let consumer = Measured { sender, outcome: Arc::clone(&outcome) };
@@ -252,9 +252,9 @@ impl Invoker for Measured {
         let work = self.sender.scenario.work(events);
         sleep(work).await;
         let oldest = batch.records.first().map_or(0.0, |record| record.kinesis.approximate_arrival_timestamp);
-        let sent = Duration::from_secs_f64(oldest) - Duration::from_millis(STARTED_MS.unsigned_abs());
+        let now = Duration::from_millis(STARTED_MS.unsigned_abs()) + self.sender.started.elapsed();
         let mut outcome = self.outcome.lock().expect("no one panicked");
-        outcome.stored.push((events, (self.sender.started.elapsed().saturating_sub(sent)).as_secs_f64()));
+        outcome.stored.push((events, now.as_secs_f64() - oldest));
         outcome.busy += work;
         Ok(Bytes::from_static(b"{\"batchItemFailures\":[]}"))
     }
