@@ -1,4 +1,5 @@
-"""`make bench`, first part: processor time of the whole functions and of peers that do the same work.
+"""`make bench`, first part: processor time of the whole functions and of peers that do the same work. `make peers` only compares
+what they store.
 
 Before anything is timed, all must store the same. Then they run in turns, a round of each after the other, so that what else the
 machine does meets all of them; of a ratio, the two rounds were next to each other. Then: the memory of the functions.
@@ -103,6 +104,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--memory-rounds", type=int, default=100)
     arguments.add_argument("--inputs", nargs="+", default=list(INPUTS))
+    arguments.add_argument("--compare-only", action="store_true", help="end after what they store was compared")
     arguments.add_argument("--page", type=pathlib.Path, help="the page into which the tables and the plots are written")
     given = arguments.parse_args()
     load = os.getloadavg()[0]
@@ -125,6 +127,8 @@ def main() -> None:
             for name in ["redaction", *(name for name in inputs if name in given.inputs)]:
                 compare(function, name, peers(function, files[function, name]), pathlib.Path(folder))
             print(f"{function}: all store the same", flush=True)
+        if given.compare_only:
+            return
 
         results = {}
         for function, inputs in (("consumer", INPUTS), ("ingest", INGEST_INPUTS)):
