@@ -21,7 +21,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-start chaos neighbour simulate model fuzz amplification samples
+.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-start peers instructions chaos neighbour scale simulate model fuzz amplification samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ SEEDS = 100000
 simulate: ## the whole pipeline in virtual time, by seeds: `make simulate SEEDS=100000`, or one run by `SEED=7`
 	cargo run --release --locked --package tests --bin simulate -- $(if $(SEED),1 $(SEED),$(SEEDS))
 
+scale: ## from 1 shard to 1,000 in virtual time: how fresh stored events are, and what they take
+	cargo run --release --locked --package tests --bin scale
+
 neighbour: ## a good tenant beside one bad client, 3 minutes
 	cargo build --release --locked --package tests --bin neighbour --package tidegate
 	$(TARGET)/release/neighbour
@@ -150,9 +153,20 @@ accepted: ## `tidegate accept` of all five recipes, release build; writes docs/r
 	cargo build --release --locked --package tidegate
 	tests/accepted.sh $(TARGET)/release/tidegate docs/recipes/accepted.md $(OPTIONS)
 
-bench: ## events a second, accepted and stored, then an audit of 300,000; needs wrk (`apt-get install wrk`) and Python
+bench: ## the functions beside others that do the same work, then the local run; writes docs/performance.md, for a quiet machine; needs wrk (`apt-get install wrk`), Node 20 and Python 3.11
+	@command -v wrk >/dev/null || { echo 'error: `make bench` needs wrk: apt-get install wrk' >&2; exit 1; }
+	cargo build --profile lambda --locked --package bench
 	cargo build --release --locked --package tidegate
-	python3 tests/bench/run.py --tidegate $(TARGET)/release/tidegate
+	python3 tests/bench/functions.py --programs $(TARGET)/lambda --page docs/performance.md
+	python3 tests/bench/local.py --tidegate $(TARGET)/release/tidegate --page docs/performance.md
+
+peers: ## the programs that the functions are measured beside still store the same; needs Node 20 and Python 3.11
+	cargo build --release --locked --package bench
+	python3 tests/bench/functions.py --programs $(TARGET)/release --compare-only
+
+instructions: ## instructions of the hot paths against tests/bench/instructions.toml, `make instructions RENEW=1` writes it; needs valgrind and Python 3.11
+	cargo build --release --locked --package bench --bin work
+	python3 tests/bench/instructions.py --work $(TARGET)/release/work $(if $(RENEW),--renew)
 
 bench-start: functions ## processor time of a start, against the AWS SDK's defaults, and sizes of the zips; needs Python, openssl
 	cargo build --release --locked --manifest-path tests/bench/sdk-defaults/Cargo.toml --target-dir $(TARGET)/sdk-defaults

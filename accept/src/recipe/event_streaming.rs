@@ -85,7 +85,7 @@ pub(super) async fn run<D: Deployment>(run: &mut Run<'_, D>) {
         ),
         (
             "Showcase system under stress/load: bottlenecks, concurrency strategy, increased event throughput",
-            "not a request: docs/recipes/event-streaming.md, docs/benchmarks.md; `make bench` measures this machine",
+            "not a request: docs/recipes/event-streaming.md, docs/performance.md; `make bench` measures this machine",
         ),
         (
             "Observability & monitoring considerations: logging, metrics, alerting, troubleshooting",

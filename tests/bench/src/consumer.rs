@@ -3,25 +3,33 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use consumer_fn::items::{Insert, Item, ItemStore, TakeOver, TakenOver};
+use consumer_fn::items::{Attribute, Insert, Item, ItemStore, TakeOver, TakenOver};
 use consumer_fn::ledger::{Ledger, LedgerFailure, Progress, Written};
 use consumer_fn::{Batch, Consumer, Deadline};
+use serde_json::{Value, json};
 use shared::config::Config;
 use shared::format::manifest_row::ManifestRow;
 use shared::objects::memory::MemoryObjects;
 use shared::time::Clock;
 
-/// A table that takes every item and keeps none, but lays out its attributes, as the adapter of DynamoDB does.
-#[derive(Clone, Copy, Debug)]
-struct Items;
+/// The attributes of an item.
+type Attributes = Vec<(&'static str, Attribute)>;
+
+/// A table that takes every item, and lays out its attributes, as the adapter of DynamoDB does. It keeps them if it is to.
+#[derive(Clone, Debug, Default)]
+struct Items {
+    kept: Option<Arc<Mutex<Vec<Attributes>>>>,
+}
 
 impl ItemStore for Items {
     async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
-        let insert = |item: &Arc<Item>| {
-            std::hint::black_box(item.attributes());
-            Insert::Inserted
-        };
-        items.iter().map(insert).collect()
+        for item in items {
+            let attributes = std::hint::black_box(item.attributes());
+            if let Some(kept) = &self.kept {
+                kept.lock().unwrap().push(attributes);
+            }
+        }
+        vec![Insert::Inserted; items.len()]
     }
 
     async fn take_over(&self, items: &[TakeOver]) -> Vec<TakenOver> {
@@ -51,17 +59,28 @@ impl Ledger for OneShard {
 #[derive(Debug)]
 pub struct Run {
     consumer: Consumer<Items, MemoryObjects, OneShard>,
+    items: Items,
     objects: MemoryObjects,
     config: Arc<Config>,
 }
 
 impl Run {
     pub fn new(config: &Arc<Config>) -> Self {
+        Self::with(config, Items::default())
+    }
+
+    /// The same, with a table that keeps its items.
+    pub fn keeping(config: &Arc<Config>) -> Self {
+        Self::with(config, Items { kept: Some(Arc::default()) })
+    }
+
+    fn with(config: &Arc<Config>, items: Items) -> Self {
         let objects = MemoryObjects::default();
-        let (items, ledger) = (Items, OneShard::default());
+        let ledger = OneShard::default();
         let consumer =
-            Consumer::new(Arc::clone(config), items, objects.clone(), ledger, Clock::system()).unwrap();
-        Self { consumer, objects, config: Arc::clone(config) }
+            Consumer::new(Arc::clone(config), items.clone(), objects.clone(), ledger, Clock::system())
+                .unwrap();
+        Self { consumer, items, objects, config: Arc::clone(config) }
     }
 
     pub async fn process(&self, batch: &str) {
@@ -71,9 +90,26 @@ impl Run {
         assert!(answer.batch_item_failures.is_empty(), "the batch is not done");
     }
 
-    /// The bytes of the archive objects.
-    pub fn archived(&self) -> usize {
-        self.objects.keys("events/").iter().map(|key| self.objects.bytes(key).len()).sum()
+    /// The archive objects, one after another.
+    pub fn archive(&self) -> Vec<u8> {
+        self.objects.keys("events/").iter().flat_map(|key| self.objects.bytes(key)).collect()
+    }
+
+    /// The items that were kept, as objects of JSON.
+    pub fn items(&self) -> Vec<Value> {
+        let value = |attribute: &Attribute| match attribute {
+            Attribute::Text(text) => json!(text),
+            Attribute::Number(number) => json!(number),
+            Attribute::Flag(flag) => json!(flag),
+        };
+        let item = |attributes: &Attributes| {
+            attributes.iter().map(|(name, attribute)| ((*name).to_owned(), value(attribute))).collect()
+        };
+        self.items
+            .kept
+            .iter()
+            .flat_map(|kept| kept.lock().unwrap().iter().map(item).collect::<Vec<_>>())
+            .collect()
     }
 
     /// The keys of everything that was written to S3, such as quarantine.

@@ -15,13 +15,13 @@ use shared::time::Clock;
 
 use axum::Router;
 
-/// A stream that takes all records, and keeps the last call's.
+/// A stream that takes all records, and keeps them until they are taken.
 #[derive(Clone, Debug, Default)]
 struct Stream(Arc<Mutex<Vec<StreamRecord>>>);
 
 impl EventStream for Stream {
     async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
-        records.clone_into(&mut self.0.lock().unwrap());
+        self.0.lock().unwrap().extend_from_slice(records);
         Ok(vec![Put::Taken; records.len()])
     }
 }
@@ -54,6 +54,8 @@ impl Ingest {
         let mut config = Config::default();
         // A run sends as fast as it can.
         config.quotas.default = shared::config::Quota::default();
+        // A busy machine is no slow stream.
+        (config.publish.budget_ms, config.publish.attempt_ms) = (60_000, 60_000);
         let stream = Stream::default();
         let ports = IngestPorts {
             stream: stream.clone(),
@@ -82,10 +84,15 @@ impl Ingest {
             let body =
                 if let [object] = objects { object.clone() } else { format!("[{}]", objects.join(",")) };
             accepted(&self.answer(&event(&body)).await);
-            let put = std::mem::take(&mut *self.stream.0.lock().unwrap());
-            records.extend(put.into_iter().map(|record| (record.partition_key, record.data.to_vec())));
+            records.extend(self.put());
         }
         records
+    }
+
+    /// Takes the records that were put on the stream, each with its partition key.
+    pub fn put(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        let put = std::mem::take(&mut *self.stream.0.lock().unwrap());
+        put.into_iter().map(|record| (record.partition_key, record.data.to_vec()))
     }
 }
 

@@ -6,3 +6,4 @@ pub mod consumer;
 pub mod cpu;
 pub mod ingest;
 pub mod inputs;
+pub mod limit;

@@ -1,4 +1,4 @@
-"""`make bench`: events a second that `tidegate local` accepts and stores, 1 KB each, one a request; then how long
+"""`make bench`, second part: events a second that `tidegate local` accepts and stores, 1 KB each, one a request; then how long
 `tidegate audit` takes for many of them, and its memory.
 
 wrk sends over keep-alive connections from the same machine, so it takes its share of the cores; the table says how much.
@@ -18,6 +18,8 @@ import subprocess
 import tempfile
 import time
 
+import page
+
 LUA = pathlib.Path(__file__).with_name("event.lua")
 TICKS = os.sysconf("SC_CLK_TCK")
 # What an audit of 300,000 events may take.
@@ -30,26 +32,25 @@ SENDERS = 4
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--tidegate", type=pathlib.Path, required=True)
-    arguments.add_argument("--seconds", type=int, default=30)
+    arguments.add_argument("--seconds", type=int, default=20)
     arguments.add_argument("--connections", type=int, nargs="+", default=[16, 64, 256])
     arguments.add_argument("--audited", type=int, default=300_000)
     arguments.add_argument("--audited-per-request", type=int, nargs="+", default=[50, 1])
+    arguments.add_argument("--page", type=pathlib.Path, help="the page into which the tables are written")
     given = arguments.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed: `apt-get install wrk`")
-    load = os.getloadavg()[0]
-    print(f"{os.cpu_count()} cores, {cpu_model()}; load average before: {load:.1f}\n")
-    print("| connections | accepted/s | refused | p50 ms | p99 ms | stored/s | CPU ingest s | CPU consumer s | CPU wrk s |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for connections in given.connections:
-        print(row(given.tidegate, connections, given.seconds), flush=True)
-    print("\n| events | events a record | audit s | CPU s | peak MB |")
-    print("|---:|---:|---:|---:|---:|")
-    for a_request in given.audited_per_request:
-        print(audited(given.tidegate, given.audited, a_request), flush=True)
+    texts = {"local-machine": page.machine("make bench", os.getloadavg()[0], "rustc")}
+    head = ["connections", "accepted/s", "refused", "p50 ms", "p99 ms", "stored/s", "CPU ingest s", "CPU consumer s", "CPU wrk s"]
+    texts["local"] = page.table(head, [row(given.tidegate, connections, given.seconds) for connections in given.connections])
+    head = ["events", "events a record", "audit s", "CPU s", "peak MB"]
+    texts["audit"] = page.table(head, [audited(given.tidegate, given.audited, a_request) for a_request in given.audited_per_request])
+    print("\n\n".join(texts.values()))
+    for name, text in texts.items() if given.page else ():
+        page.replace(given.page, name, text)
 
 
-def row(tidegate: pathlib.Path, connections: int, seconds: int) -> str:
+def row(tidegate: pathlib.Path, connections: int, seconds: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         data = pathlib.Path(folder) / "data"
         process, url = started(tidegate, data)
@@ -67,16 +68,16 @@ def row(tidegate: pathlib.Path, connections: int, seconds: int) -> str:
             wrk_s = after.children_user + after.children_system - before.children_user - before.children_system
             answered = requests - failed
             assert items >= answered, f"{items} items of {answered} accepted events"
-            return (
-                f"| {connections} | {answered / (duration_us / 1e6):,.0f} | {failed} | {p50 / 1e3:.1f} | {p99 / 1e3:.1f} "
-                f"| {items / stored_s:,.0f} | {ingest:.1f} | {consumer:.1f} | {wrk_s:.1f} |"
-            )
+            accepted, stored = answered / (duration_us / 1e6), items / stored_s
+            times = [f"{ms:.1f}" for ms in (p50 / 1e3, p99 / 1e3)]
+            cpu = [f"{used:.1f}" for used in (ingest, consumer, wrk_s)]
+            return [str(connections), f"{accepted:,.0f}", str(failed), *times, f"{stored:,.0f}", *cpu]
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
 
 
-def audited(tidegate: pathlib.Path, events: int, a_request: int) -> str:
+def audited(tidegate: pathlib.Path, events: int, a_request: int) -> list[str]:
     """Stores that many events, then audits them. Events of a request share a record, as long as they fit."""
     with tempfile.TemporaryDirectory() as folder:
         data = pathlib.Path(folder) / "data"
@@ -97,7 +98,7 @@ def audited(tidegate: pathlib.Path, events: int, a_request: int) -> str:
         stored = report["total"]["ingest"]["stored"]
         assert (status, stored) == (0, events), f"{stored} of {events} events stored, {report['findings'][:3]}"
         assert cpu <= AUDIT_CPU_S and peak <= AUDIT_MB, f"the audit of {events} events took {cpu:.1f} s of CPU and {peak:.0f} MB"
-        return f"| {events:,} | {a_request} | {took:.1f} | {cpu:.1f} | {peak:.0f} |"
+        return [f"{events:,}", str(a_request), f"{took:.1f}", f"{cpu:.1f}", f"{peak:.0f}"]
 
 
 def started(tidegate: pathlib.Path, data: pathlib.Path) -> tuple[subprocess.Popen, str]:
@@ -150,10 +151,6 @@ def children(pid: int) -> list[int]:
 def cpu_s(pid: int) -> float:
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def cpu_model() -> str:
-    return re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1]
 
 
 if __name__ == "__main__":
