@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use shared::format::item::HeldContent;
 use tokio::time::{Instant, timeout_at};
 
 use self::pace::Pace;
@@ -197,7 +198,7 @@ impl<'a> Run<'a> {
                 bytes = 0;
                 calls.push((vec![index], vec![Arc::clone(item)]));
             }
-            bytes += item.original_text.len() + item.modified_data.len() + item.fields.as_json().len();
+            bytes += item.content.as_ref().map_or(0, HeldContent::bytes);
         }
         calls
     }
