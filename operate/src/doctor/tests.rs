@@ -598,7 +598,7 @@ fn a_finding_says_what_it_is_what_it_should_be_and_what_to_change() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
     {
       "stack": "Tidegate-dev",
-      "checked": 169,
+      "checked": 165,
       "findings": [
         {
           "about": "consumer's mapping",
