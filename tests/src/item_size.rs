@@ -53,7 +53,7 @@ fn body() -> String {
 }
 
 /// The item of the event.
-fn stored(config: Config) -> Item {
+fn stored(config: Config) -> Arc<Item> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.expect("a runtime without I/O starts");
     let (ports, objects, config) = (Ports::default(), MemoryObjects::default(), Arc::new(config));
@@ -95,7 +95,7 @@ struct Ports(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     record: Option<StreamRecord>,
-    item: Option<Item>,
+    item: Option<Arc<Item>>,
 }
 
 impl Ports {
@@ -118,7 +118,7 @@ impl SpillQueue for Ports {
 }
 
 impl ItemStore for Ports {
-    async fn insert(&self, items: &[Item]) -> Vec<Insert> {
+    async fn insert(&self, items: &[Arc<Item>]) -> Vec<Insert> {
         self.seen().item = items.first().cloned();
         vec![Insert::Inserted; items.len()]
     }

@@ -13,7 +13,7 @@ async fn a_json_event_is_answered_with_its_id_and_is_on_the_stream_by_then() {
     let answer = server.send(post(&[JSON, trace], body)).await;
     assert_eq!(answer.status, 202);
     insta::assert_snapshot!(answer.text, @r#"{"status":"success","event_id":"123"}"#);
-    let event = serde_json::to_string(&server.events()[0]).unwrap();
+    let event = String::from_utf8(server.events()[0].line()).unwrap();
     insta::assert_snapshot!(event, @r#"{"v":1,"id":"123","admission_id":"00000000-0000-0000-0000-000000000002","tenant":"acme","tier":"pro","source":"json_upload","received_at":"2026-11-21T09:30:00.123Z","text":"User 555-0199 accessed /reports","fields":{"n":1.0},"trace":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#);
     assert_eq!(server.partition_keys(), ["acme"]);
 }
@@ -22,7 +22,7 @@ async fn a_json_event_is_answered_with_its_id_and_is_on_the_stream_by_then() {
 async fn a_text_is_an_event_of_the_tenant_that_its_header_names() {
     let server = Server::new();
     assert_eq!(server.send(post(&[TEXT, ACME], "hello\nworld\n")).await.status, 202);
-    let event = serde_json::to_string(&server.events()[0]).unwrap();
+    let event = String::from_utf8(server.events()[0].line()).unwrap();
     insta::assert_snapshot!(event, @r#"{"v":1,"id":"00000000-0000-0000-0000-000000000002","admission_id":"00000000-0000-0000-0000-000000000003","tenant":"acme","tier":"pro","source":"text_upload","received_at":"2026-11-21T09:30:00.123Z","text":"hello\nworld\n"}"#);
 }
 

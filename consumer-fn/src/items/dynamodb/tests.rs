@@ -46,7 +46,7 @@ async fn insert(ids: &[&str], answers: &[(u16, String)]) -> (Vec<Insert>, Static
     let answers: Vec<(u16, &'static str)> =
         answers.iter().map(|(status, body)| (*status, &*Box::leak(body.clone().into_boxed_str()))).collect();
     let (sdk, requests) = replay(&answers);
-    let items: Vec<_> = ids.iter().map(|id| item(id).into()).collect();
+    let items: Vec<std::sync::Arc<Item>> = ids.iter().map(|id| item(id).into()).collect();
     (DynamoItems::new(&sdk, "items".to_owned()).insert(&items).await, requests)
 }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bench::inputs::{Input, Load};
 use bench::{consumer, cpu, ingest, limit};
+use serde_json::{Value, json};
 use shared::config::Config;
 use shared::format::record::{self, Content};
 use tokio::runtime::Runtime;
@@ -131,7 +132,10 @@ fn ingest(
 fn lines(key: &str, data: &[u8]) -> Vec<String> {
     let entries = record::unpack(data, &[]).unwrap().entries;
     let line = |entry: record::Entry| match entry.unwrap() {
-        Content::Event(event) => serde_json::json!({ "partition_key": key, "line": *event }).to_string(),
+        Content::Event(event) => {
+            let line: Value = serde_json::from_slice(&event.line()).unwrap();
+            json!({ "partition_key": key, "line": line }).to_string()
+        }
         Content::Foreign(_) => unreachable!("ingest writes event lines"),
     };
     entries.into_iter().map(line).collect()
