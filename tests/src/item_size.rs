@@ -53,7 +53,7 @@ fn body() -> String {
 }
 
 /// The item of the event.
-fn stored(config: Config) -> Arc<Item> {
+fn stored(config: Config) -> Item {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.expect("a runtime without I/O starts");
     let (ports, objects, config) = (Ports::default(), MemoryObjects::default(), Arc::new(config));
@@ -85,7 +85,7 @@ fn stored(config: Config) -> Arc<Item> {
     let response = runtime.block_on(consumer.handle(batch, deadline));
     assert!(response.batch_item_failures.is_empty());
     let item = ports.seen().item.take();
-    item.expect("its item was inserted")
+    Arc::unwrap_or_clone(item.expect("its item was inserted"))
 }
 
 /// The stores, which take everything.
