@@ -116,6 +116,7 @@ async fn a_batch_waits_for_as_many_rounds_of_calls_as_its_items_take_and_for_the
     let items = Items::default();
     assert_eq!(process(200, &items).await, (200, 13 * 5 + COMMIT_MS), "400 calls, 32 at the same time");
     assert_eq!(items.keys().len(), 10_000);
+    assert_eq!(items.calls(), [25; 400]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,17 +83,6 @@ async fn items_are_inserted_by_one_statement_each() {
 }
 
 #[tokio::test]
-async fn a_call_has_at_most_25_statements() {
-    let ids: Vec<String> = (0..30).map(|id| id.to_string()).collect();
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let (inserts, requests) = insert(&ids, &[responses(&["{}"; 25]), responses(&["{}"; 5])]).await;
-    assert_eq!(inserts, vec![Insert::Inserted; 30]);
-    let sizes: Vec<_> =
-        asked(&requests).iter().map(|(_, body)| body["Statements"].as_array().unwrap().len()).collect();
-    assert_eq!(sizes, [25, 5]);
-}
-
-#[tokio::test]
 async fn each_statement_has_an_outcome_of_its_own() {
     let duplicate = format!(r#"{{"Error":{{"Code":"DuplicateItem","Item":{OLD}}}}}"#);
     let throttled = error("ThrottlingError");
