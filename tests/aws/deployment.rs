@@ -1,6 +1,7 @@
 //! `AwsDeployment`: the operator's commands read what is stored on AWS. Also `tidegate audit` of it.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws::deployment::{AwsDeployment, Resources};
@@ -146,8 +147,11 @@ async fn the_tables(deployment: &AwsDeployment, items_table: &str) {
 
     let stored: Vec<_> =
         (0..130).map(|number| item(if number < 7 { "beta" } else { "acme" }, number)).collect();
-    let inserted = DynamoItems::new(&sdk(url()), items_table.to_owned()).insert(&stored).await;
-    assert!(inserted.iter().all(|insert| *insert == Insert::Inserted), "{inserted:?}");
+    let store = DynamoItems::new(&sdk(url()), items_table.to_owned());
+    for call in stored.chunks(DynamoItems::CALL_ITEMS) {
+        let call: Vec<_> = call.iter().cloned().map(Arc::new).collect();
+        assert_eq!(store.insert(&call).await, vec![Insert::Inserted; call.len()]);
+    }
     let mut names: Vec<_> =
         stored.iter().map(|item| (item.facts.tenant.clone(), item.facts.id.clone())).collect();
     names.insert(5, (tenant("acme"), EventId::parse("unknown").unwrap()));

@@ -1,5 +1,6 @@
 //! `DynamoItems` inserts items that are absent, and returns one result for each item, in order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -31,7 +32,13 @@ fn items(count: u32) -> Vec<Item> {
 }
 
 async fn insert(proxy: &Proxy, table: &str, items: &[Item]) -> Vec<Insert> {
-    DynamoItems::new(&proxy.sdk(), table.to_owned()).insert(items).await
+    let store = DynamoItems::new(&proxy.sdk(), table.to_owned());
+    let items: Vec<_> = items.iter().cloned().map(Arc::new).collect();
+    let mut inserts = Vec::new();
+    for call in items.chunks(DynamoItems::CALL_ITEMS) {
+        inserts.extend(store.insert(call).await);
+    }
+    inserts
 }
 
 async fn stored(table: &str) -> usize {

@@ -55,7 +55,7 @@ async fn brought(stream: &str) -> Vec<(String, Value)> {
         let record = shared::format::record::unpack(&record.data, &[]).unwrap();
         for entry in record.entries {
             let Content::Event(event) = entry.unwrap() else { panic!("not an event of ours") };
-            let mut event = serde_json::to_value(event).unwrap();
+            let mut event: Value = serde_json::from_slice(&event.line()).unwrap();
             brought.push((event["id"].as_str().unwrap().to_owned(), event["redrive_of"].take()));
         }
     }

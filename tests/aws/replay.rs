@@ -49,7 +49,7 @@ async fn a_local_archive_is_replayed_to_the_stream_and_the_bucket_of_a_deploymen
         let record = shared::format::record::unpack(&record.data, &[]).unwrap();
         for entry in record.entries {
             let Content::Event(event) = entry.unwrap() else { panic!("not an event of ours") };
-            brought.push(serde_json::to_value(event).unwrap());
+            brought.push(serde_json::from_slice(&event.line()).unwrap());
         }
     }
     let id = |line: &Value| line["id"].as_str().unwrap().to_owned();
