@@ -11,11 +11,10 @@ use shared::format::key;
 use self::roll::{Line, Packed, Roller};
 use crate::batch::Batch;
 use crate::batch::BatchPosition;
-use crate::insert::InsertOutcome;
+use crate::insert::{InsertOutcome, Stored};
 use crate::ledger::Intent;
 use crate::manifest::Contents;
 use crate::prefix::Prefix;
-use crate::prepare::Prepared;
 use crate::protocol::Planned;
 use crate::quarantine::LOGGED_TRACES;
 use shared::origin::ShardPosition;
@@ -76,7 +75,7 @@ impl<'a> Layout<'a> {
     pub(crate) fn traces(&self, planned: &Planned) -> Vec<&'a str> {
         let covered = self.in_batch(&planned.intent.from)..self.in_batch(&planned.end);
         let events = stored(self.prefix).filter(|(position, _)| covered.contains(position));
-        events.filter_map(|(_, event)| event.item.facts.trace.as_deref()).take(LOGGED_TRACES).collect()
+        events.filter_map(|(_, event)| event.facts.trace.as_deref()).take(LOGGED_TRACES).collect()
     }
 
     /// The end of the prefix, if it is after `committed`: the last lines went to quarantine or were duplicates, so no object
@@ -133,15 +132,13 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn line((position, prepared): (BatchPosition, &Prepared)) -> Line {
-    let facts = &prepared.item.facts;
-    let (tenant, bytes) = (facts.tenant.clone(), prepared.line.clone());
-    Line { position, tenant, received_at: facts.received_at, bytes }
+fn line((position, Stored { facts, line, .. }): (BatchPosition, &Stored)) -> Line {
+    Line { position, tenant: facts.tenant.clone(), received_at: facts.received_at, bytes: line.clone() }
 }
 
-fn stored(prefix: &Prefix<InsertOutcome>) -> impl Iterator<Item = (BatchPosition, &Prepared)> {
+fn stored(prefix: &Prefix<InsertOutcome>) -> impl Iterator<Item = (BatchPosition, &Stored)> {
     prefix.entries.iter().filter_map(|entry| match &entry.value {
-        InsertOutcome::Stored(prepared) => Some((entry.position, &**prepared)),
+        InsertOutcome::Stored(event) => Some((entry.position, event)),
         InsertOutcome::Redelivered | InsertOutcome::Deduplicated => None,
     })
 }
