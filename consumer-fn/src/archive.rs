@@ -9,8 +9,7 @@ use shared::config;
 use shared::format::key;
 
 use self::roll::{Line, Packed, Roller};
-use crate::batch::Batch;
-use crate::batch::BatchPosition;
+use crate::batch::{BatchPosition, Records};
 use crate::insert::{InsertOutcome, Stored};
 use crate::ledger::Intent;
 use crate::manifest::Contents;
@@ -24,7 +23,7 @@ pub(crate) mod roll;
 /// A batch's stored events, laid out as objects.
 #[derive(Debug)]
 pub(crate) struct Layout<'a> {
-    batch: &'a Batch,
+    records: &'a Records,
     prefix: &'a Prefix<InsertOutcome>,
     lines: Vec<Line>,
     roller: Roller,
@@ -33,9 +32,13 @@ pub(crate) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    pub(crate) fn new(prefix: &'a Prefix<InsertOutcome>, batch: &'a Batch, config: &config::Archive) -> Self {
+    pub(crate) fn new(
+        prefix: &'a Prefix<InsertOutcome>,
+        records: &'a Records,
+        config: &config::Archive,
+    ) -> Self {
         Self {
-            batch,
+            records,
             prefix,
             lines: stored(prefix).map(line).collect(),
             roller: Roller::new(config.object_bytes, config.level()),
@@ -88,7 +91,7 @@ impl<'a> Layout<'a> {
 
     /// The first position of the batch at or after a position on the shard.
     pub(crate) fn in_batch(&self, position: &ShardPosition) -> BatchPosition {
-        let records = self.batch.records();
+        let records = self.records.all();
         let before = |number: &std::sync::Arc<str>| {
             ShardPosition::new(number.clone(), 0) < ShardPosition::new(position.sequence_number.clone(), 0)
         };
@@ -109,14 +112,14 @@ impl<'a> Layout<'a> {
 
     fn on_shard(&self, position: BatchPosition) -> ShardPosition {
         ShardPosition {
-            sequence_number: self.batch.records()[position.record].sequence_number.clone(),
+            sequence_number: self.records.all()[position.record].sequence_number.clone(),
             position: position.position,
         }
     }
 
     fn key(&self, from: BatchPosition) -> String {
-        let first = &self.batch.records()[from.record];
-        key::archive_object(self.batch.shard(), &first.sequence_number, from.position, first.arrival)
+        let first = &self.records.all()[from.record];
+        key::archive_object(self.records.shard(), &first.sequence_number, from.position, first.arrival)
     }
 
     /// The last position that an object with the first `count` of `lines` covers. Records without lines belong to the object
