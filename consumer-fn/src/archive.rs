@@ -9,13 +9,11 @@ use shared::config;
 use shared::format::key;
 
 use self::roll::{Line, Packed, Roller};
-use crate::batch::Batch;
-use crate::batch::BatchPosition;
-use crate::insert::InsertOutcome;
+use crate::batch::{BatchPosition, Records};
+use crate::insert::{InsertOutcome, Stored};
 use crate::ledger::Intent;
 use crate::manifest::Contents;
 use crate::prefix::Prefix;
-use crate::prepare::Prepared;
 use crate::protocol::Planned;
 use crate::quarantine::LOGGED_TRACES;
 use shared::origin::ShardPosition;
@@ -25,7 +23,7 @@ pub(crate) mod roll;
 /// A batch's stored events, laid out as objects.
 #[derive(Debug)]
 pub(crate) struct Layout<'a> {
-    batch: &'a Batch,
+    records: &'a Records,
     prefix: &'a Prefix<InsertOutcome>,
     lines: Vec<Line>,
     roller: Roller,
@@ -34,9 +32,13 @@ pub(crate) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    pub(crate) fn new(prefix: &'a Prefix<InsertOutcome>, batch: &'a Batch, config: &config::Archive) -> Self {
+    pub(crate) fn new(
+        prefix: &'a Prefix<InsertOutcome>,
+        records: &'a Records,
+        config: &config::Archive,
+    ) -> Self {
         Self {
-            batch,
+            records,
             prefix,
             lines: stored(prefix).map(line).collect(),
             roller: Roller::new(config.object_bytes, config.level()),
@@ -76,7 +78,7 @@ impl<'a> Layout<'a> {
     pub(crate) fn traces(&self, planned: &Planned) -> Vec<&'a str> {
         let covered = self.in_batch(&planned.intent.from)..self.in_batch(&planned.end);
         let events = stored(self.prefix).filter(|(position, _)| covered.contains(position));
-        events.filter_map(|(_, event)| event.item.facts.trace.as_deref()).take(LOGGED_TRACES).collect()
+        events.filter_map(|(_, event)| event.facts.trace.as_deref()).take(LOGGED_TRACES).collect()
     }
 
     /// The end of the prefix, if it is after `committed`: the last lines went to quarantine or were duplicates, so no object
@@ -89,7 +91,7 @@ impl<'a> Layout<'a> {
 
     /// The first position of the batch at or after a position on the shard.
     pub(crate) fn in_batch(&self, position: &ShardPosition) -> BatchPosition {
-        let records = self.batch.records();
+        let records = self.records.all();
         let before = |number: &std::sync::Arc<str>| {
             ShardPosition::new(number.clone(), 0) < ShardPosition::new(position.sequence_number.clone(), 0)
         };
@@ -110,14 +112,14 @@ impl<'a> Layout<'a> {
 
     fn on_shard(&self, position: BatchPosition) -> ShardPosition {
         ShardPosition {
-            sequence_number: self.batch.records()[position.record].sequence_number.clone(),
+            sequence_number: self.records.all()[position.record].sequence_number.clone(),
             position: position.position,
         }
     }
 
     fn key(&self, from: BatchPosition) -> String {
-        let first = &self.batch.records()[from.record];
-        key::archive_object(self.batch.shard(), &first.sequence_number, from.position, first.arrival)
+        let first = &self.records.all()[from.record];
+        key::archive_object(self.records.shard(), &first.sequence_number, from.position, first.arrival)
     }
 
     /// The last position that an object with the first `count` of `lines` covers. Records without lines belong to the object
@@ -133,15 +135,13 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn line((position, prepared): (BatchPosition, &Prepared)) -> Line {
-    let facts = &prepared.item.facts;
-    let (tenant, bytes) = (facts.tenant.clone(), prepared.line.clone());
-    Line { position, tenant, received_at: facts.received_at, bytes }
+fn line((position, Stored { facts, line, .. }): (BatchPosition, &Stored)) -> Line {
+    Line { position, tenant: facts.tenant.clone(), received_at: facts.received_at, bytes: line.clone() }
 }
 
-fn stored(prefix: &Prefix<InsertOutcome>) -> impl Iterator<Item = (BatchPosition, &Prepared)> {
+fn stored(prefix: &Prefix<InsertOutcome>) -> impl Iterator<Item = (BatchPosition, &Stored)> {
     prefix.entries.iter().filter_map(|entry| match &entry.value {
-        InsertOutcome::Stored(prepared) => Some((entry.position, &**prepared)),
+        InsertOutcome::Stored(event) => Some((entry.position, event)),
         InsertOutcome::Redelivered | InsertOutcome::Deduplicated => None,
     })
 }

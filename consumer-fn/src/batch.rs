@@ -13,9 +13,17 @@ use shared::time::Timestamp;
 
 use shared::origin::{Origin, ShardPosition};
 
-/// One or more records of one shard, in its order. Each has a sequence number that is not empty.
+/// Records with their data, which [`crate::decode`] takes.
 #[derive(Debug)]
 pub struct Batch {
+    pub(crate) records: Records,
+    /// Of each record.
+    pub(crate) data: Vec<Vec<u8>>,
+}
+
+/// One or more records of one shard, in its order, without their data. Each has a sequence number that is not empty.
+#[derive(Debug)]
+pub(crate) struct Records {
     shard: Arc<str>,
     records: Vec<Record>,
 }
@@ -27,12 +35,11 @@ pub(crate) struct Record {
     pub(crate) partition_key: Option<String>,
     /// When it arrived at the stream.
     pub(crate) arrival: Timestamp,
-    pub(crate) data: Vec<u8>,
 }
 
 impl Batch {
     pub fn shard(&self) -> &str {
-        &self.shard
+        self.records.shard()
     }
 
     pub fn of_record(
@@ -42,17 +49,27 @@ impl Batch {
         arrival: Timestamp,
         data: Vec<u8>,
     ) -> Self {
-        let record = Record { sequence_number: sequence_number.into(), partition_key, arrival, data };
-        Self { shard: shard.into(), records: vec![record] }
+        let record = Record { sequence_number: sequence_number.into(), partition_key, arrival };
+        Self::of(shard.into(), record, data)
+    }
+
+    fn of(shard: Arc<str>, record: Record, data: Vec<u8>) -> Self {
+        Self { records: Records { shard, records: vec![record] }, data: vec![data] }
     }
 
     /// A batch for each record.
     pub(crate) fn into_records(self) -> impl Iterator<Item = Self> {
-        let shard = self.shard;
-        self.records.into_iter().map(move |record| Self { shard: shard.clone(), records: vec![record] })
+        let Self { records: Records { shard, records }, data } = self;
+        records.into_iter().zip(data).map(move |(record, data)| Self::of(shard.clone(), record, data))
+    }
+}
+
+impl Records {
+    pub(crate) fn shard(&self) -> &str {
+        &self.shard
     }
 
-    pub(crate) fn records(&self) -> &[Record] {
+    pub(crate) fn all(&self) -> &[Record] {
         &self.records
     }
 
@@ -117,10 +134,10 @@ impl<'de> Deserialize<'de> for Batch {
             }
             Record::read(record.kinesis)
         };
-        let records = payload.records.into_iter().map(record).collect::<Result<Vec<_>, _>>();
-        let records = records.map_err(D::Error::custom)?;
+        let read = payload.records.into_iter().map(record).collect::<Result<(Vec<_>, Vec<_>), _>>();
+        let (records, data) = read.map_err(D::Error::custom)?;
         ascending(&records).map_err(D::Error::custom)?;
-        Ok(Self { shard, records })
+        Ok(Self { records: Records { shard, records }, data })
     }
 }
 
@@ -149,7 +166,8 @@ fn shard_of(event_id: &str) -> Result<&str, String> {
 }
 
 impl Record {
-    fn read(kinesis: KinesisRecord<'_>) -> Result<Self, String> {
+    /// A record and its data.
+    fn read(kinesis: KinesisRecord<'_>) -> Result<(Self, Vec<u8>), String> {
         // An answer with an empty identifier would fail the whole batch, on every attempt.
         if kinesis.sequence_number.is_empty() {
             return Err("a record has an empty sequenceNumber".to_owned());
@@ -157,12 +175,12 @@ impl Record {
         let data = base64_simd::STANDARD.decode_to_vec(&*kinesis.data);
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any year fit; a cast saturates")]
         let arrival = (kinesis.approximate_arrival_timestamp * 1_000.0).round() as i64;
-        Ok(Self {
+        let record = Self {
             sequence_number: kinesis.sequence_number,
             partition_key: kinesis.partition_key,
             arrival: Timestamp::from_unix_ms(arrival),
-            data: data.map_err(|_| "a record's data is not base64")?,
-        })
+        };
+        Ok((record, data.map_err(|_| "a record's data is not base64")?))
     }
 }
 
@@ -186,23 +204,23 @@ mod tests {
     fn the_documented_payload_is_read() {
         let batch: Batch = serde_json::from_str(DOCUMENTED).unwrap();
         assert_eq!(batch.shard(), "shardId-000000000006");
-        let record = batch.first();
+        let record = batch.records.first();
         assert_eq!(&*record.sequence_number, "49590338271490256608559692538361571095921575989136588898");
         assert_eq!(record.partition_key.as_deref(), Some("1"));
-        assert_eq!(record.data, b"Hello, this is a test.");
+        assert_eq!(batch.data, [b"Hello, this is a test."]);
         assert_eq!(record.arrival.unix_ms(), 1_545_084_650_987);
     }
 
     #[test]
     fn a_fraction_of_two_digits_is_hundredths() {
         let batch: Batch = serde_json::from_str(&DOCUMENTED.replace("650.987", "650.19")).unwrap();
-        assert_eq!(batch.first().arrival.unix_ms(), 1_545_084_650_190);
+        assert_eq!(batch.records.first().arrival.unix_ms(), 1_545_084_650_190);
     }
 
     #[test]
     fn a_record_may_come_without_a_partition_key() {
         let batch: Batch = serde_json::from_str(&DOCUMENTED.replace(r#""partitionKey":"1","#, "")).unwrap();
-        assert_eq!(batch.first().partition_key, None);
+        assert_eq!(batch.records.first().partition_key, None);
     }
 
     #[test]

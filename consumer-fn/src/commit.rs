@@ -8,7 +8,7 @@ use shared::{config, gzip};
 use tokio::time::Instant;
 
 use crate::archive::Layout;
-use crate::batch::Batch;
+use crate::batch::Records;
 use crate::insert::InsertOutcome;
 use crate::ledger::{Intent, Ledger, Progress};
 use crate::manifest::{self, Contents};
@@ -45,7 +45,7 @@ pub(crate) struct CommitStores<'a, O, L> {
 /// `progress` is the ledger, if it was read already: writes are conditional on its version, so it may be old.
 pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
     mut prefix: Prefix<InsertOutcome>,
-    batch: &Batch,
+    batch: &Records,
     progress: Option<Progress>,
     stores: CommitStores<'_, O, L>,
     config: &config::Archive,

@@ -13,11 +13,11 @@ pub(crate) fn count(events: usize, committed: &Committed, now: Timestamp) {
     let (mut freshness, mut stored, mut redelivered, mut deduplicated) = (Vec::new(), 0, 0, 0);
     for entry in &prefix.entries {
         match &entry.value {
-            InsertOutcome::Stored(prepared) => {
+            InsertOutcome::Stored(event) => {
                 stored += 1;
                 // The age of a redriven event says nothing about the speed of the pipeline.
-                if prepared.event.redrive_of.is_empty() {
-                    let age = now.since(prepared.item.facts.received_at).as_millis();
+                if !event.is_redriven {
+                    let age = now.since(event.facts.received_at).as_millis();
                     freshness.push(u64::try_from(age).unwrap_or(u64::MAX));
                 }
             }

@@ -7,8 +7,7 @@ use shared::format::record::{self, Content};
 use shared::id::{AdmissionId, EventId};
 use shared::time::Timestamp;
 
-use crate::batch::Batch;
-use crate::batch::BatchPosition;
+use crate::batch::{Batch, BatchPosition, Records};
 use crate::prefix::{Entry, Prefix};
 use crate::quarantined::Quarantined;
 use shared::origin::Origin;
@@ -19,13 +18,15 @@ const LINE_BYTES: usize = 1024;
 
 /// Reads one record after another, until their lines have `limits.batch_bytes` in all: only this bounds what many small
 /// compressed records inflate to, also those that cannot be read. The first record is always read.
-pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
+///
+/// Data is freed as it is read: only quarantine needs a record's bytes again.
+pub(crate) fn decode(Batch { records, data }: Batch, config: &Config) -> (Records, Prefix<Event>) {
     let mut prefix =
         Prefix { records: 0, last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
     let mut bytes = 0;
-    for (index, record) in batch.records().iter().enumerate() {
+    for (index, (record, data)) in records.all().iter().zip(data).enumerate() {
         let start = BatchPosition { record: index, position: 0 };
-        let (unpacked, record_bytes) = record::unpack_sized(&record.data, &config.ids.members);
+        let (unpacked, record_bytes) = record::unpack_sized(&data, &config.ids.members);
         bytes += record_bytes + unpacked.as_ref().map_or(1, Vec::len) * LINE_BYTES;
         if index > 0 && bytes > config.limits.batch_bytes {
             break;
@@ -33,7 +34,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
         let entries = match unpacked {
             Ok(entries) => entries,
             Err(reason) => {
-                prefix.quarantined.push(Quarantined::undecodable(start, &reason, record.data.clone()));
+                prefix.quarantined.push(Quarantined::undecodable(start, &reason, data));
                 prefix.last_positions.push(0);
                 continue;
             }
@@ -43,7 +44,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
             let position = BatchPosition { position: line_position(line), ..start };
             match entry {
                 Ok(content) => {
-                    let value = event(content, record.arrival, &batch.origin(position), config);
+                    let value = event(content, record.arrival, &records.origin(position), config);
                     prefix.entries.push(Entry { position, value });
                 }
                 Err(bad) => {
@@ -53,7 +54,7 @@ pub(crate) fn decode(batch: &Batch, config: &Config) -> Prefix<Event> {
         }
     }
     prefix.records = prefix.last_positions.len();
-    prefix
+    (records, prefix)
 }
 
 /// One line of the stream, as the consumer reads it.
@@ -75,7 +76,7 @@ impl Batch {
     /// together have no limit.
     pub fn lines(self, config: &Config) -> impl Iterator<Item = StreamLine> {
         self.into_records().flat_map(move |record| {
-            let decoded = decode(&record, config);
+            let (record, decoded) = decode(record, config);
             let line = |position, event, unreadable| {
                 let (origin, first) = (record.origin(position), record.first());
                 let partition_key = first.partition_key.clone();

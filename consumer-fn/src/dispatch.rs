@@ -67,9 +67,7 @@ pub(crate) async fn enqueue(
 ) -> Prefix<InsertOutcome> {
     let Some(queue) = queue else { return prefix };
     let stored = prefix.entries.iter().filter_map(|Entry { position, value }| match value {
-        InsertOutcome::Stored(prepared) => {
-            Some((position.record, &prepared.item.facts.tenant, &prepared.line))
-        }
+        InsertOutcome::Stored(event) => Some((position.record, &event.facts.tenant, &event.line)),
         InsertOutcome::Redelivered | InsertOutcome::Deduplicated => None,
     });
     let stored: Vec<_> = stored.collect();

@@ -85,25 +85,25 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L
     pub async fn handle(&self, batch: Batch, deadline: Deadline) -> KinesisEventResponse {
         let Self { config, transform, items, objects, ledger, dispatch, clock } = self;
 
-        let decoded = decode(&batch, config);
+        let (records, decoded) = decode(batch, config);
         let events = decoded.entries.len();
         let resolved = resolve(decoded, objects, config.limits.claim_check_bytes, deadline.resolve).await;
         let worked = simulate(resolved, config.simulated_work(), deadline.simulate, clock).await;
         let prepared =
-            worked.map(|position, worked| Prepared::new(worked, batch.origin(position), transform, config));
+            worked.map(|position, worked| Prepared::new(worked, records.origin(position), transform, config));
         let inserted = async {
             let stored = texts::store(prepared, objects, deadline.texts).await;
             let inserted = insert(stored, items, deadline.items).await;
-            let inserted = quarantine::write(inserted, &batch, objects, deadline.quarantine).await;
+            let inserted = quarantine::write(inserted, &records, objects, deadline.quarantine).await;
             enqueue(inserted, dispatch.as_ref(), objects, deadline.dispatch).await
         };
-        let (inserted, progress) = beside(inserted, ledger.read(batch.shard())).await;
+        let (inserted, progress) = beside(inserted, ledger.read(records.shard())).await;
         let progress = progress.and_then(Result::ok);
-        let archive = CommitStores { shard: batch.shard(), objects, ledger, until: deadline.archive };
-        let committed = commit(inserted, &batch, progress, archive, &config.archive).await;
+        let archive = CommitStores { shard: records.shard(), objects, ledger, until: deadline.archive };
+        let committed = commit(inserted, &records, progress, archive, &config.archive).await;
 
         count(events, &committed, clock.now());
-        respond(&batch, committed.records)
+        respond(&records, committed.records)
     }
 }
 

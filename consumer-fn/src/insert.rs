@@ -7,7 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{StreamExt, stream};
+use shared::format::event_line::Event;
+use shared::format::facts::Facts;
 use shared::format::item::HeldContent;
 use tokio::time::{Instant, timeout_at};
 
@@ -31,11 +34,20 @@ const TAKE_OVERS: usize = 1_000;
 #[derive(Debug)]
 pub(crate) enum InsertOutcome {
     /// Its item names this origin: the event will be archived.
-    Stored(Box<Prepared>),
+    Stored(Stored),
     /// The same admission arrived twice. It is archived from the other origin.
     Redelivered,
     /// An item with this id and content exists already.
     Deduplicated,
+}
+
+/// What the later stages need of an event. Its texts and its item are freed, before the archive object needs memory.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) facts: Facts,
+    /// The archive line, with its newline.
+    pub(crate) line: Bytes,
+    pub(crate) is_redriven: bool,
 }
 
 /// The final decision about an event: neither `TakeOver` nor `IdReused`. An error sends it to quarantine.
@@ -278,7 +290,10 @@ fn outcomes(mut prefix: Prefix<Prepared>, Decided { outcomes, failure }: Decided
         Some(Err((reason, why))) => Err(Quarantined::event(position, &prepared.event, reason, why)),
         Some(Ok(Verdict::Redelivered)) => Ok(InsertOutcome::Redelivered),
         Some(Ok(Verdict::Deduplicated)) => Ok(InsertOutcome::Deduplicated),
-        _ => Ok(InsertOutcome::Stored(Box::new(prepared))),
+        _ => {
+            let Prepared { event: Event { facts, redrive_of, .. }, line, .. } = prepared;
+            Ok(InsertOutcome::Stored(Stored { facts, line, is_redriven: !redrive_of.is_empty() }))
+        }
     })
 }
 

@@ -81,7 +81,8 @@ fn fit_object(mut line: ArchiveLine<'_>, content_hash: &str, archive: &Archive) 
     let whole = line.to_bytes();
     // This much fits for certain, without being compressed first.
     if gzip::compressed_bound(whole.len()) <= archive.object_bytes {
-        return (whole.into(), Vec::new());
+        // Of a small line, a third of the memory that it was written into is not needed.
+        return (whole.into_boxed_slice().into(), Vec::new());
     }
     let stored = gzip::compress(&whole, archive.level());
     if stored.len() <= archive.object_bytes {

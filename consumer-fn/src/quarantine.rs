@@ -10,7 +10,7 @@ use shared::format::quarantine_line::QuarantineLine;
 use shared::metric::Metric;
 use tokio::time::Instant;
 
-use crate::batch::Batch;
+use crate::batch::Records;
 use crate::prefix::Prefix;
 use crate::quarantined::Quarantined;
 use crate::retry::{OutOfTime, retry};
@@ -27,12 +27,12 @@ pub(crate) const LOGGED_TRACES: usize = 10;
 /// is durable.
 pub(crate) async fn write<T>(
     mut prefix: Prefix<T>,
-    batch: &Batch,
+    records: &Records,
     objects: &impl ObjectStore,
     until: Instant,
 ) -> Prefix<T> {
     prefix.quarantined.sort_by_key(|quarantined| quarantined.position);
-    if let Err((first, key, error)) = put(&prefix.quarantined, batch, objects, until).await {
+    if let Err((first, key, error)) = put(&prefix.quarantined, records, objects, until).await {
         tracing::error!(object.key = %key, %error, "quarantine could not be written, the batch ends before it");
         prefix.end_before(first);
     }
@@ -42,16 +42,16 @@ pub(crate) async fn write<T>(
 /// Writes lines in their order. Where that fails: the record of the first that is not written, the object, and why.
 pub(crate) async fn put(
     quarantined: &[Quarantined],
-    batch: &Batch,
+    records: &Records,
     objects: &impl ObjectStore,
     until: Instant,
 ) -> Result<(), (usize, String, OutOfTime)> {
     let mut rest = quarantined;
     while let Some(first) = rest.first().map(|quarantined| quarantined.position.record) {
-        let (bytes, count) = object(batch, rest);
-        let start = batch.first();
+        let (bytes, count) = object(records, rest);
+        let start = records.first();
         let key =
-            key::quarantine_object(batch.shard(), &start.sequence_number, start.arrival, &sha256(&bytes));
+            key::quarantine_object(records.shard(), &start.sequence_number, start.arrival, &sha256(&bytes));
         let bytes = bytes::Bytes::from(bytes);
         let put = retry(until, || objects.put(&key, bytes.clone())).await;
         put.map_err(|error| (first, key.clone(), error))?;
@@ -70,21 +70,21 @@ pub(crate) async fn put(
 }
 
 /// An object of the first lines of `quarantined`, and how many they are.
-fn object(batch: &Batch, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
+fn object(records: &Records, quarantined: &[Quarantined]) -> (Vec<u8>, usize) {
     let mut object = Vec::new();
     let mut count = 0;
     for quarantined in quarantined {
         if object.len() >= OBJECT_BYTES {
             break;
         }
-        let record = &batch.records()[quarantined.position.record];
+        let record = &records.all()[quarantined.position.record];
         let facts = quarantined.facts.as_deref();
         let line = QuarantineLine {
             reason: quarantined.reason.to_owned(),
             detail: quarantined.detail.clone(),
             tenant: facts.map(|facts| facts.tenant.clone()),
             id: facts.map(|facts| facts.id.clone()),
-            origin: batch.origin(quarantined.position),
+            origin: records.origin(quarantined.position),
             arrival: record.arrival,
             partition_key: record.partition_key.clone(),
             bytes: quarantined.bytes.clone(),

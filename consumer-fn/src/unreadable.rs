@@ -11,13 +11,13 @@ use crate::quarantine;
 /// Quarantines what cannot be read of a record that no invocation will see again, under the same key as the consumer would.
 /// Bytes that cannot be read are not put on the stream again: nothing in them could name their former origin.
 pub async fn quarantine_unreadable(
-    record: &Batch,
+    record: Batch,
     config: &Config,
     objects: &impl ObjectStore,
     until: Instant,
 ) -> Result<(), NotQuarantined> {
-    let unreadable = decode(record, config).quarantined;
-    let put = quarantine::put(&unreadable, record, objects, until).await;
+    let (record, decoded) = decode(record, config);
+    let put = quarantine::put(&decoded.quarantined, &record, objects, until).await;
     put.map_err(|(_, key, error)| NotQuarantined(format!("`{key}`: {error}")))
 }
 

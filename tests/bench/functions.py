@@ -184,7 +184,8 @@ def consumed(outputs: pathlib.Path) -> dict[str, list]:
     for item in items:
         lives_from = max(datetime.fromisoformat(item[name]) for name in ("received_at", "processed_at"))
         item["expires_at"] -= int(lives_from.timestamp())
-        item["fields"] = json.loads(item["fields"])
+        if "fields" in item:
+            item["fields"] = json.loads(item["fields"])
         del item["processed_at"]
     rest, members = (outputs / "archive.ndjson.gz").read_bytes(), []
     while rest:

@@ -145,7 +145,7 @@ async fn a_redrive_quarantines_unreadable_bytes_as_the_consumer_does() {
         let (consumer, by_hand) = (Pipeline::new(), Pipeline::new());
         assert_eq!(consumer.invoke(std::slice::from_ref(&data)).await, 1);
         let until = Instant::now() + Duration::from_secs(5);
-        quarantine_unreadable(&batch(0, &[data]), &consumer.config, &by_hand.objects, until).await.unwrap();
+        quarantine_unreadable(batch(0, &[data]), &consumer.config, &by_hand.objects, until).await.unwrap();
         assert_eq!(by_hand.objects.quarantined(), consumer.objects.quarantined());
         assert_eq!(by_hand.objects.keys(""), consumer.objects.keys("errors/"));
         assert_eq!(by_hand.objects.quarantined().len(), lines);
@@ -158,7 +158,7 @@ async fn a_redrive_reports_quarantine_that_cannot_be_written() {
     pipeline.objects.fail(|_| Some(Fault::Throttled));
     let until = Instant::now() + Duration::from_secs(5);
     let record = batch(0, &[b"bad".to_vec()]);
-    let error = quarantine_unreadable(&record, &pipeline.config, &pipeline.objects, until).await.unwrap_err();
+    let error = quarantine_unreadable(record, &pipeline.config, &pipeline.objects, until).await.unwrap_err();
     assert!(error.to_string().starts_with("quarantine could not be written: `errors/"), "{error}");
 }
 

@@ -51,7 +51,7 @@ impl<D: Deployment> Redrive<'_, D> {
                 let fence = end_of(&candidates).map(|end| (shard.to_string(), end));
                 let due = self.sort_out(candidates, fence, &source).await?;
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());
-                self.quarantine(unreadable, &page.unreadable, &source).await?;
+                self.quarantine(unreadable, page.unreadable, &source).await?;
                 self.put_back(due, &source).await?;
                 if self.report.refusal.is_some() {
                     return Ok(());
@@ -65,13 +65,13 @@ impl<D: Deployment> Redrive<'_, D> {
     async fn quarantine(
         &mut self,
         unreadable: Vec<Candidate>,
-        records: &BTreeMap<Arc<str>, Batch>,
+        mut records: BTreeMap<Arc<str>, Batch>,
         source: &str,
     ) -> anyhow::Result<()> {
         let origins = unreadable.iter().filter_map(|line| line.origin.as_ref());
         let numbers: HashSet<_> = origins.map(|origin| &origin.sequence_number).collect();
         for number in numbers {
-            let record = records.get(number).context("a line comes with its record")?;
+            let record = records.remove(number).context("a line comes with its record")?;
             quarantine_unreadable(record, self.config, self.deployment.objects(), Instant::now() + FENCE)
                 .await?;
         }

@@ -30,7 +30,7 @@ function handler(event, table) {
       const key = `${item.pk} ${item.sk}`;
       const there = table.get(key);
       if (there) {
-        if (there.content_hash !== item.content_hash) throw new Error("the id was used again");
+        if (there.hash !== item.hash) throw new Error("the id was used again");
         continue;
       }
       table.set(key, item);
@@ -40,7 +40,7 @@ function handler(event, table) {
       else tenants.set(message.tenant, [archived]);
     }
   }
-  const members = [...tenants.keys()].sort().map((tenant) => gzipSync(`${tenants.get(tenant).join("\n")}\n`, { level: 6 }));
+  const members = [...tenants.keys()].sort().map((tenant) => gzipSync(`${tenants.get(tenant).join("\n")}\n`, { level: 3 }));
   return Buffer.concat(members);
 }
 
@@ -112,12 +112,12 @@ function makeItem(message, redacted, origin, now) {
     processed_at: now.toISOString(),
     received_at: message.received_at,
     tier: message.tier,
-    fields: JSON.stringify(message.fields ?? {}),
-    admission_id: message.admission_id,
-    content_hash: contentHash(message),
-    ...origin,
+    origin: shortOrigin(origin),
+    admission: Buffer.from(message.admission_id.replaceAll("-", ""), "hex").toString("base64url"),
+    hash: contentHash(message),
     expires_at: Math.floor(livesFrom / 1000) + DAYS[message.tier] * 86_400,
   };
+  if (Object.keys(message.fields ?? {}).length > 0) item.fields = JSON.stringify(message.fields);
   for (const name of ["event_time", "trace"]) {
     if (message[name] !== undefined) item[name] = message[name];
   }
@@ -128,6 +128,11 @@ function makeItem(message, redacted, origin, now) {
     }
   }
   return item;
+}
+
+function shortOrigin({ shard, sequence_number, position }) {
+  const line = position === 0 ? "" : `.${position}`;
+  return `${Number(shard.replace("shardId-", ""))}:${sequence_number}${line}`;
 }
 
 function held(text) {
@@ -142,7 +147,7 @@ function held(text) {
 // By value, not by spelling.
 function contentHash(message) {
   const hash = createHash("sha256").update(message.text).update(END).update(canonical(message.fields ?? {}));
-  return hash.update(message.event_time ?? "").digest("hex");
+  return hash.update(message.event_time ?? "").digest("hex").slice(0, 32);
 }
 
 const END = Buffer.of(0xff);

@@ -37,12 +37,12 @@ def handler(event: dict, table: dict) -> bytes:
             item = make_item(message, redacted, origin, now)
             key = item["pk"], item["sk"]
             if key in table:
-                assert table[key]["content_hash"] == item["content_hash"], "the id was used again"
+                assert table[key]["hash"] == item["hash"], "the id was used again"
                 continue
             table[key] = item
             archived = json.dumps({**message, "text": redacted, "processed_at": iso(now), **origin})
             tenants.setdefault(message["tenant"], []).append(archived + "\n")
-    return b"".join(gzip.compress("".join(tenants[tenant]).encode(), 6, mtime=0) for tenant in sorted(tenants))
+    return b"".join(gzip.compress("".join(tenants[tenant]).encode(), 3, mtime=0) for tenant in sorted(tenants))
 
 
 def lines(data: bytes) -> list[bytes]:
@@ -116,12 +116,13 @@ def make_item(message: dict, redacted: str, origin: dict, now: datetime) -> dict
         "processed_at": iso(now),
         "received_at": message["received_at"],
         "tier": message["tier"],
-        "fields": json.dumps(message.get("fields", {}), separators=(",", ":")),
-        "admission_id": message["admission_id"],
-        "content_hash": content_hash(message),
-        **origin,
+        "origin": short_origin(**origin),
+        "admission": base64.urlsafe_b64encode(uuid.UUID(message["admission_id"]).bytes).rstrip(b"=").decode(),
+        "hash": content_hash(message),
         "expires_at": int(lives_from.timestamp()) + DAYS[message["tier"]] * 86_400,
     }
+    if fields := message.get("fields"):
+        item["fields"] = json.dumps(fields, separators=(",", ":"))
     for name in ("event_time", "trace"):
         if name in message:
             item[name] = message[name]
@@ -130,6 +131,11 @@ def make_item(message: dict, redacted: str, origin: dict, now: datetime) -> dict
             item["truncated"] = True
             item[f"{name}_bytes"] = len(whole.encode())
     return item
+
+
+def short_origin(shard: str, sequence_number: str, position: int) -> str:
+    line = f".{position}" if position else ""
+    return f"{int(shard.removeprefix('shardId-'))}:{sequence_number}{line}"
 
 
 def held(text: str) -> str:
@@ -141,7 +147,7 @@ def held(text: str) -> str:
 def content_hash(message: dict) -> str:
     """By value, not by spelling."""
     content = message["text"].encode() + b"\xff" + canonical(message.get("fields", {})) + message.get("event_time", "").encode()
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def canonical(value) -> bytes:

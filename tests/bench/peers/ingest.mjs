@@ -16,6 +16,8 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 const TEXT = ["text", "payload", "body", "message"];
 const TIME = ["event_timestamp", "timestamp", "event_time"];
 const ID = ["event_id", "log_id", "id"];
+// Kinesis bills a record by 25 KB begun.
+const PUT_UNIT_BYTES = 25_600;
 
 class Refused extends Error {}
 
@@ -74,7 +76,7 @@ function eventTime(value) {
   return Number.isNaN(time.getTime()) ? undefined : time.toISOString();
 }
 
-// A record for each tenant. Compressing a single line would save nothing: Kinesis bills 25 KB for it at least.
+// A record for each tenant, compressed if it is larger than what Kinesis bills at least.
 function put(lines, stream) {
   const tenants = new Map();
   for (const line of lines) {
@@ -85,7 +87,7 @@ function put(lines, stream) {
   }
   for (const [PartitionKey, texts] of tenants) {
     const data = Buffer.from(texts.join(""));
-    stream.push({ PartitionKey, Data: texts.length > 1 ? gzipSync(data, { level: 1 }) : data });
+    stream.push({ PartitionKey, Data: data.length >= PUT_UNIT_BYTES ? gzipSync(data, { level: 1 }) : data });
   }
 }
 

@@ -22,6 +22,8 @@ TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TEXT = ("text", "payload", "body", "message")
 TIME = ("event_timestamp", "timestamp", "event_time")
 ID = ("event_id", "log_id", "id")
+# Kinesis bills a record by 25 KB begun.
+PUT_UNIT_BYTES = 25_600
 
 
 class Refused(Exception):
@@ -93,13 +95,13 @@ def event_time(value) -> str | None:
 
 
 def put(lines: list[dict], stream: list) -> None:
-    """A record for each tenant. Compressing a single line would save nothing: Kinesis bills 25 KB for it at least."""
+    """A record for each tenant, compressed if it is larger than what Kinesis bills at least."""
     tenants = {}
     for line in lines:
         tenants.setdefault(line["tenant"], []).append(json.dumps(line) + "\n")
     for tenant, texts in tenants.items():
         data = "".join(texts).encode()
-        stream.append({"PartitionKey": tenant, "Data": gzip.compress(data, 1) if len(texts) > 1 else data})
+        stream.append({"PartitionKey": tenant, "Data": gzip.compress(data, 1) if len(data) >= PUT_UNIT_BYTES else data})
 
 
 def answer(status: int, body: dict) -> dict:

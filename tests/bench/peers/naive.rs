@@ -1,5 +1,5 @@
-//! The consumer as it is written first in Rust, with the usual crates: `KinesisEvent`, `Value`, `regex`, flate2 at its default
-//! level. It does the same work as Tidegate's and stores the same; what can fail is not handled.
+//! The consumer as it is written first in Rust, with the usual crates: `KinesisEvent`, `Value`, `regex`, flate2. It does
+//! the same work as Tidegate's and stores the same; what can fail is not handled.
 //!
 //! `naive FILE` runs it each time that it reads a line, as `work serve consumer FILE` does.
 
@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use aws_lambda_events::event::kinesis::KinesisEvent;
+use base64_simd::URL_SAFE_NO_PAD;
 use bench::cpu;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
@@ -23,6 +24,7 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use shared::time::{Clock, Timestamp};
+use uuid::{Builder, Uuid};
 
 fn main() {
     let payload = fs::read_to_string(std::env::args().nth(1).expect("usage: naive FILE")).unwrap();
@@ -52,7 +54,7 @@ impl Stores {
         let key = |name: &str| item[name].as_str().unwrap().to_owned();
         let key = (key("pk"), key("sk"));
         if let Some(there) = self.items.get(&key) {
-            assert_eq!(there["content_hash"], item["content_hash"], "the id was used again");
+            assert_eq!(there["hash"], item["hash"], "the id was used again");
             return false;
         }
         self.items.insert(key.clone(), item.clone());
@@ -100,7 +102,7 @@ impl Consumer {
             }
         }
         for lines in tenants.values() {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::new(3));
             encoder.write_all(lines).unwrap();
             stores.archive.extend(encoder.finish().unwrap());
         }
@@ -146,8 +148,7 @@ fn read(line: &str, origin: &Value, arrival: &str) -> Value {
     let text = ["text", "payload", "body", "message"].iter().find_map(|name| object.remove(*name)).unwrap();
     let [shard, number] = ["shard", "sequence_number"].map(|name| origin[name].as_str().unwrap());
     let digest = Sha256::digest(format!("{shard}\n{number}\n{}", origin["position"]));
-    let admission_id =
-        uuid::Builder::from_custom_bytes(digest[..16].try_into().unwrap()).into_uuid().to_string();
+    let admission_id = Builder::from_custom_bytes(digest[..16].try_into().unwrap()).into_uuid().to_string();
     let id = id.unwrap_or_else(|| admission_id.clone().into());
     json!({
         "v": 1, "id": id, "admission_id": admission_id, "tenant": tenant, "tier": "free", "source": "json_upload",
@@ -175,15 +176,15 @@ fn item(event: &Value, text: &str, redacted: &str, origin: &Value, now: Timestam
         "processed_at": now.to_string(),
         "received_at": event["received_at"],
         "tier": event["tier"],
-        "fields": event.get("fields").map_or("{}".to_owned(), Value::to_string),
-        "admission_id": event["admission_id"],
-        "content_hash": content_hash(event),
-        "shard": origin["shard"],
-        "sequence_number": origin["sequence_number"],
-        "position": origin["position"],
+        "origin": short_origin(origin),
+        "admission": URL_SAFE_NO_PAD.encode_to_string(Uuid::parse_str(text_of("admission_id")).unwrap()),
+        "hash": content_hash(event),
         "expires_at": received_at.max(now).unix_ms() / 1_000 + days * 86_400,
     });
     let object = item.as_object_mut().unwrap();
+    if let Some(fields) = event.get("fields").and_then(Value::as_object).filter(|fields| !fields.is_empty()) {
+        object.insert("fields".to_owned(), serde_json::to_string(fields).unwrap().into());
+    }
     for name in ["event_time", "trace"] {
         if let Some(value) = event.get(name) {
             object.insert(name.to_owned(), value.clone());
@@ -196,6 +197,15 @@ fn item(event: &Value, text: &str, redacted: &str, origin: &Value, now: Timestam
         }
     }
     item
+}
+
+fn short_origin(origin: &Value) -> String {
+    let [shard, sequence_number] = ["shard", "sequence_number"].map(|name| origin[name].as_str().unwrap());
+    let shard: u64 = shard.trim_start_matches("shardId-").parse().unwrap();
+    match origin["position"].as_u64().unwrap() {
+        0 => format!("{shard}:{sequence_number}"),
+        position => format!("{shard}:{sequence_number}.{position}"),
+    }
 }
 
 fn archive_line(event: &Value, redacted: &str, origin: &Value, now: Timestamp) -> Value {
@@ -213,7 +223,7 @@ fn content_hash(event: &Value) -> String {
     bytes.push(0xff);
     bytes.extend(canonical(event.get("fields").unwrap_or(&json!({}))));
     bytes.extend(event.get("event_time").and_then(Value::as_str).unwrap_or_default().as_bytes());
-    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+    Sha256::digest(bytes)[..16].iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
         hex
     })
