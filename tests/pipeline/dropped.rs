@@ -86,9 +86,9 @@ async fn a_redriven_event_is_stored_deduplicated_or_quarantined_as_before() {
     let pipeline = site.start();
     send(&mut ClientLog::default(), &pipeline, &["same", "reused"]).await;
     stored(&site, 2).await;
-    // The consumer first writes items. It dies at the next operation.
-    for operation in ["LedgerRead", "QuarantinePut"] {
-        site.fault_now(operation, Some("die_before"));
+    // The consumer first writes items. It dies when they are written, or before it writes a line that cannot be read.
+    for (operation, death) in [("ItemsInsert", "die_after"), ("QuarantinePut", "die_before")] {
+        site.fault_now(operation, Some(death));
     }
     for (id, text) in [("new", "x"), ("same", "x"), ("reused", "another")] {
         let event = json!({"tenant_id": "acme", "id": id, "text": text});
@@ -97,7 +97,7 @@ async fn a_redriven_event_is_stored_deduplicated_or_quarantined_as_before() {
     site.stored().put_foreign("beta", br#"{"tenant_id":"beta","id":"foreign","payload":"x"}"#);
     site.stored().put_foreign("beta", b"\x00poison");
     dropped(&site, pipeline, 5).await;
-    for operation in ["LedgerRead", "QuarantinePut"] {
+    for operation in ["ItemsInsert", "QuarantinePut"] {
         site.fault_now(operation, None);
     }
     assert_eq!(site.stored().items().len(), 4, "the new and the foreign event have items");
