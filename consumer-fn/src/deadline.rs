@@ -21,7 +21,8 @@ pub struct Deadline {
     pub(crate) simulate: Instant,
     /// For writing large archive lines.
     pub(crate) texts: Instant,
-    /// For inserting items: 10 % of the time, but 2 s to 10 s, before the end of the invocation.
+    /// For inserting items: 10 % of the time, but 2 s to 10 s, before the end of the invocation. Half of it is enough where the table
+    /// refuses items and a record is done.
     pub(crate) items: Instant,
     /// For writing quarantine: half of the time after the items.
     pub(crate) quarantine: Instant,

@@ -93,7 +93,7 @@ pub(crate) async fn insert<S: ItemStore>(
                 }
             }
         }
-        if !take_overs.is_empty() {
+        if !take_overs.is_empty() && Instant::now() < until {
             let (indexes, items): (Vec<_>, Vec<_>) = take_overs.into_iter().unzip();
             called.extend_from_slice(&indexes);
             match timeout_at(until, store.take_over(&items)).await {
@@ -254,8 +254,7 @@ impl<'a> Run<'a> {
 
     /// Whether everything of the first record is decided.
     fn has_first_record(&self) -> bool {
-        let record = |index: usize| self.entries[index].position.record;
-        self.pending.first().is_none_or(|&index| record(index) > record(0))
+        self.pending.first().is_none_or(|&index| self.entries[index].position.record > 0)
     }
 
     fn forget_decided(&mut self) {

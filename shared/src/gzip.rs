@@ -128,13 +128,14 @@ fn inflate_member(data: &[u8], cap: Cap) -> Option<Vec<u8>> {
     }
     let [checksum @ .., _, _, _, _] = data.last_chunk::<TRAILER_BYTES>()?;
     let size = u32::from_le_bytes(*data.last_chunk()?) as usize;
-    let is_usual = size <= cap.of(data.len()).min(data.len().saturating_mul(USUAL_RATIO));
+    let is_usual = size > 0 && size <= cap.of(data.len()).min(data.len().saturating_mul(USUAL_RATIO));
     if !is_usual || !data.starts_with(&PLAIN_HEADER) {
         return None;
     }
     let mut output = vec![0; size];
     let inflated = DECOMPRESSOR.with_borrow_mut(|it| it.gzip_decompress(data, &mut output)).ok()?;
-    // It does not say where the member ended. The trailer must be this member's, and not that of a copy.
+    // It does not say where the member ended. The last bytes must be this member's trailer, and not that of a copy of the member. Only
+    // a copy of the trailer alone, which no program writes, is taken for it.
     let ends_here = inflated == size && *checksum == libdeflater::crc32(&output).to_le_bytes();
     let mut headers = memchr_iter(MAGIC[0], data).filter(|at| data[*at..].starts_with(&PLAIN_HEADER[..3]));
     (ends_here && headers.nth(1).is_none()).then_some(output)

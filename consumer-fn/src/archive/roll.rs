@@ -122,6 +122,8 @@ pub(crate) fn pack(lines: &[Line], level: Level) -> Packed {
         let (tenant, lines) = (run[0].tenant.clone(), run.len());
         packed.contents.ranges.push(TenantRange { tenant, offset, length, lines });
     }
+    // It had room for members that do not compress.
+    packed.bytes.shrink_to_fit();
     packed
 }
 

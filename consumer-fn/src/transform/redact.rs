@@ -65,11 +65,14 @@ impl Redactor {
         }
         // A replaced match may have hidden its neighbour, so search next to it until nothing is found.
         let mut found = self.found(&text);
-        for _ in 0..self.passes {
+        for pass in 1..=self.passes {
             if found.is_empty() {
                 break;
             }
             let replaced = self.replace(&mut text, found);
+            if pass == self.passes {
+                break;
+            }
             let near = neighbourhoods(text.as_bytes(), &replaced).into_iter();
             found = near.flat_map(|near| shifted(self.found(&text[near.clone()]), near.start)).collect();
         }
@@ -130,11 +133,16 @@ fn neighbourhoods(text: &[u8], ranges: &[Range<usize>]) -> Vec<Range<usize>> {
     let is_apart = |byte: &u8| matches!(byte, b'\n' | b'"' | b',' | b':' | b';' | b'<' | b'>' | b'[' | b']');
     let mut near: Vec<Range<usize>> = Vec::new();
     for range in ranges {
-        let start = text[..range.start].iter().rposition(is_apart).unwrap_or(0);
+        // No byte is looked at twice, also where replacements have none that is apart.
+        let seen = near.last().map_or(0, |last| last.end);
+        if range.end < seen {
+            continue;
+        }
+        let before = text.get(seen..range.start).and_then(|unseen| unseen.iter().rposition(is_apart));
         let end = text[range.end..].iter().position(is_apart).map_or(text.len(), |at| range.end + at + 1);
-        match near.last_mut() {
-            Some(last) if start < last.end => last.end = end,
-            _ => near.push(start..end),
+        match (before, near.last_mut()) {
+            (None, Some(last)) => last.end = end,
+            (before, _) => near.push(before.map_or(0, |at| seen + at)..end),
         }
     }
     near

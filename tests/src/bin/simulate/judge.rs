@@ -214,7 +214,6 @@ impl Judge<'_> {
     }
 }
 
-/// The name under which an event was sent, if it was redriven under another one.
 /// Whether the item is of what was sent. One without content is known by its line.
 fn is_of(sent: &Sent, item: &Item, line: &ArchiveLine<'_>) -> bool {
     match &item.content {
@@ -227,6 +226,7 @@ fn redacted(text: &str) -> String {
     text.replace("555-0199", "[REDACTED]")
 }
 
+/// The name under which an event was sent, if it was redriven under another one.
 fn first_name((tenant, id): &Name) -> Name {
     (tenant.clone(), id.split('#').next().unwrap_or_default().to_owned())
 }
