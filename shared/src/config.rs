@@ -16,6 +16,7 @@ mod shape;
 mod transform;
 mod work;
 
+pub use check::UNREAD_HEADERS;
 pub use effective::{Effective, keys};
 pub(crate) use load::PREFIX;
 pub use load::{ConfigError, ConfigSource, load, parse};

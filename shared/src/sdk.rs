@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use aws_config::ConfigLoader;
 use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -38,8 +37,7 @@ pub fn from_env() -> ConfigLoader {
 pub fn http_client() -> SharedHttpClient {
     let connector = Connector::builder()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT).build())
-        .proxy_config(ProxyConfig::from_env());
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT).build());
     let connector = SharedHttpConnector::new(connector.build());
     http_client_fn(move |_, _| connector.clone())
 }

@@ -12,6 +12,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use shared::config::UNREAD_HEADERS;
 
 /// Members that are missing are empty: then no route matches.
 #[derive(Debug, Default, Deserialize)]
@@ -102,10 +103,6 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     }
 }
 
-/// Headers that every request has and nothing here reads. They would take half of the time for a request's headers.
-const UNREAD: [&str; 6] =
-    ["accept", "host", "user-agent", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"];
-
 enum Name {
     Unread,
     /// `None` if HTTP has no such name.
@@ -117,7 +114,7 @@ struct Value(Option<HeaderValue>);
 
 impl From<&str> for Name {
     fn from(text: &str) -> Self {
-        if UNREAD.contains(&text) {
+        if UNREAD_HEADERS.contains(&text) {
             Self::Unread
         } else {
             Self::Read(HeaderName::from_bytes(text.as_bytes()).ok())

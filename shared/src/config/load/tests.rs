@@ -44,10 +44,11 @@ fn a_bad_value_is_named_with_what_is_allowed() {
     insta::assert_snapshot!(error("[dispatch]\nenabled = true", &[]), @"configuration: `dispatch.url` is ``, allowed: a URL such as `https://target.example.com/graphql`");
     insta::assert_snapshot!(error("[dispatch]\nurl = \"ftp://x/graphql\"", &[]), @"configuration: `dispatch.url` is `ftp://x/graphql`, allowed: a URL such as `https://target.example.com/graphql`");
     insta::assert_snapshot!(error("[dispatch.variables]\nevent = { body = [\"{txt}\"] }", &[]), @"configuration: `dispatch.variables.event` is `{txt}`, allowed: {event}, {key}, {id}, {tenant}, {tier}, {text}, {time}, {received_at}, {fields} or {fields.NAME}");
-    insta::assert_snapshot!(error("[ids]\nheaders = [\"x y\"]", &[]), @"configuration: `ids.headers` is `x y`, allowed: names of headers, but not Authorization, X-Api-Key, Cookie, webhook-signature");
-    insta::assert_snapshot!(error("[ids]\nheaders = [\"authorization\"]", &[]), @"configuration: `ids.headers` is `authorization`, allowed: names of headers, but not Authorization, X-Api-Key, Cookie, webhook-signature");
+    insta::assert_snapshot!(error("[ids]\nheaders = [\"x y\"]", &[]), @"configuration: `ids.headers` is `x y`, allowed: names of headers, but not Authorization, X-Api-Key, Cookie, webhook-signature, accept, host, user-agent, x-forwarded-for, x-forwarded-port, x-forwarded-proto");
+    insta::assert_snapshot!(error("[ids]\nheaders = [\"authorization\"]", &[]), @"configuration: `ids.headers` is `authorization`, allowed: names of headers, but not Authorization, X-Api-Key, Cookie, webhook-signature, accept, host, user-agent, x-forwarded-for, x-forwarded-port, x-forwarded-proto");
     insta::assert_snapshot!(error("[ids]\nheaders = [\"X-A\", \"x-a\"]", &[]), @"configuration: `ids.headers` is `x-a`, allowed: each header once");
     insta::assert_snapshot!(error("[ids]\nmembers = [\"id\", \"text\"]", &[]), @"configuration: `ids.members` is `text`, allowed: names of members that are not tenant, text or time (docs/http-api.md#members-of-an-object)");
+    insta::assert_snapshot!(error("[ids]\nheaders = [\"User-Agent\"]", &[]), @"configuration: `ids.headers` is `User-Agent`, allowed: names of headers, but not Authorization, X-Api-Key, Cookie, webhook-signature, accept, host, user-agent, x-forwarded-for, x-forwarded-port, x-forwarded-proto");
     insta::assert_snapshot!(error("[dispatch.headers]\nHost = \"a\"", &[]), @"configuration: `dispatch.headers` is `Host`, allowed: names of headers, but not Host, Content-Type, Content-Length, Accept, Idempotency-Key, Connection");
     insta::assert_snapshot!(error("[dispatch]\nrate_per_second = 0", &[]), @"configuration: `dispatch.rate_per_second` is `0`, allowed: 0.001 to 500");
     insta::assert_snapshot!(error("[publish]\nbudget_ms = \"soon\"", &[]), @r#"configuration: `publish.budget_ms`: invalid type: string "soon", expected a whole number from 0"#);
@@ -193,7 +194,7 @@ fn a_quota_must_leave_room_for_the_largest_body() {
 #[test]
 fn an_auth_section_names_a_mode_and_a_header() {
     insta::assert_snapshot!(error("[auth]\nmode = \"password\"", &[]), @"configuration: `auth.mode`: unknown variant `password`, expected one of `none`, `api_key`, `signature`");
-    insta::assert_snapshot!(error("[auth]\norigin_header = \"X Origin\"", &[]), @"configuration: `auth.origin_header` is `X Origin`, allowed: the name of a header, but not Authorization, X-Api-Key, webhook-signature, X-Tenant-ID, X-Customer-Tier, Content-Type, Content-Length, Content-Encoding, Host");
+    insta::assert_snapshot!(error("[auth]\norigin_header = \"X Origin\"", &[]), @"configuration: `auth.origin_header` is `X Origin`, allowed: the name of a header, but not Authorization, X-Api-Key, webhook-signature, X-Tenant-ID, X-Customer-Tier, Content-Type, Content-Length, Content-Encoding, accept, host, user-agent, x-forwarded-for, x-forwarded-port, x-forwarded-proto");
     insta::assert_snapshot!(error("[auth]\ntolerance_seconds = 0", &[]), @"configuration: `auth.tolerance_seconds` is `0`, allowed: 1 to 86400");
 }
 
