@@ -111,26 +111,31 @@ interface StageChanges {
   readonly consumer?: Partial<ConsumerConfig>;
 }
 
+/** What both stages have. */
+const BOTH = {
+  architecture: 'x86_64',
+  // One whole processor: most of the work is compression.
+  consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: false },
+  items: { capacity: { mode: 'on-demand' } },
+  dispatch: { tracing: false },
+} as const;
+
 const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' | 'metricMath'>>> = {
   dev: {
+    ...BOTH,
     stage: 'dev',
     protectData: false,
     mayBePublic: true,
-    architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 1 },
     ingest: { memoryMb: CONTRACT.ingest.memoryMb, auth: 'none', canary: false, tracing: false },
-    // One whole processor: most of the work is compression.
-    consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: false },
-    items: { capacity: { mode: 'on-demand' } },
-    dispatch: { tracing: false },
     archive: { versioned: false, infrequentAccessAfterDays: 30, expireAfterDays: 90, failuresDays: 180 },
     logs: { retentionDays: RetentionDays.ONE_WEEK },
   },
   prod: {
+    ...BOTH,
     stage: 'prod',
     protectData: true,
     mayBePublic: false,
-    architecture: 'x86_64',
     stream: { mode: 'provisioned', shards: 2 },
     ingest: {
       memoryMb: CONTRACT.ingest.memoryMb,
@@ -139,10 +144,6 @@ const STAGES: Readonly<Record<string, Omit<StageConfig, 'tags' | 'namedQueries' 
       canary: true,
       tracing: false,
     },
-    // One whole processor: most of the work is compression.
-    consumer: { memoryMb: CONTRACT.consumer.memoryMb, tracing: false },
-    items: { capacity: { mode: 'on-demand' } },
-    dispatch: { tracing: false },
     archive: { versioned: true, infrequentAccessAfterDays: 30, failuresDays: 180 },
     logs: { retentionDays: RetentionDays.THREE_MONTHS },
   },

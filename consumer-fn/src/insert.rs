@@ -126,7 +126,7 @@ struct Run<'a> {
     pending: Vec<usize>,
     /// Of each entry, the first one with its key.
     first: Vec<usize>,
-    /// The first entries whose keys others have, too.
+    /// The first entries with a key that others have, too.
     repeated: HashSet<usize>,
     /// Items that are known to exist, by the first entry with their key. Only a redriven event changes one, so a second event
     /// with the same id in the batch is compared with what is known about the first.

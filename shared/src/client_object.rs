@@ -103,8 +103,7 @@ impl ClientObject {
     }
 
     fn read(json: &str, id_members: &[String], known: Option<EventTime>) -> Result<Self, InvalidObject> {
-        let (json, replaced) = json::whole_characters(json);
-        Metric::SurrogatesReplaced.add(replaced);
+        let json = whole_characters(json);
         let mut written = WrittenMembers::read(&json)?;
         // Usually it is most of the object, so it is taken before the others are made readable.
         let text = written.take_text();
@@ -187,10 +186,16 @@ impl<'de> Deserialize<'de> for WrittenMembers<'de> {
 /// All members of a client's object. This bounds the depth of the values and makes them compact, before other code reads
 /// them.
 pub fn readable(json: &str) -> Result<Fields, InvalidObject> {
-    let (json, replaced) = json::whole_characters(json);
-    Metric::SurrogatesReplaced.add(replaced);
+    let json = whole_characters(json);
     let object: &RawValue = serde_json::from_str(&json).map_err(InvalidObject::NotJson)?;
     Ok(Fields::of_object(object.get())?)
+}
+
+/// Half characters are replaced, and counted.
+fn whole_characters(json: &str) -> Cow<'_, str> {
+    let (json, replaced) = json::whole_characters(json);
+    Metric::SurrogatesReplaced.add(replaced);
+    json
 }
 
 /// Whether a member of this name means something else than an id.

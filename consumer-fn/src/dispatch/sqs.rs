@@ -8,7 +8,6 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use shared::queue::sqs;
-use shared::sdk::{self, Preflight};
 
 use super::{DispatchFailure, DispatchQueue, OutgoingDispatch};
 
@@ -29,8 +28,7 @@ impl SqsDispatchQueue {
 
     /// Opens a connection.
     pub async fn open(&self) {
-        let call = self.client.send_message_batch().queue_url(&self.url).customize().interceptor(Preflight);
-        sdk::open("SQS", call.send()).await;
+        sqs::open(&self.client, &self.url).await;
     }
 }
 

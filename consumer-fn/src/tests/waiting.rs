@@ -24,7 +24,7 @@ const CALL: Duration = Duration::from_millis(5);
 /// A put to S3.
 const PUT: Duration = Duration::from_millis(40);
 
-/// A store whose calls take their time.
+/// A store that takes its time for each call.
 struct Slow<T>(T);
 
 impl ItemStore for Slow<Items> {

@@ -43,7 +43,7 @@ struct Http {
 struct Headers(Option<HeaderMap>);
 
 impl UrlEvent {
-    /// `None` if no request can be made of it: of a query with a quote or a blank, or a body whose base64 is wrapped.
+    /// `None` if no request can be made of it: of a query with a quote or a blank, or a body in base64 with line breaks.
     pub(super) fn into_request(self) -> Option<Request> {
         let mut target = self.raw_path;
         if !self.raw_query_string.is_empty() {

@@ -8,7 +8,6 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use shared::queue::sqs;
-use shared::sdk::{self, Preflight};
 
 use super::{SpillFailure, SpillMessage, SpillQueue};
 
@@ -29,10 +28,7 @@ impl SqsQueue {
 
     /// Opens a connection. A message is sent when the stream is unavailable, and then a request has 150 ms for it.
     pub async fn open(&self) {
-        let call = self.client.send_message_batch().queue_url(&self.url).customize().interceptor(Preflight);
-        let patient = TimeoutConfig::builder().operation_timeout(sdk::OPEN).build();
-        let call = call.config_override(Builder::default().timeout_config(patient));
-        sdk::open("SQS", call.send()).await;
+        sqs::open(&self.client, &self.url).await;
     }
 }
 

@@ -94,12 +94,12 @@ impl Config {
         let auth = &self.auth;
         problems.within("auth.refresh_seconds", auth.refresh_seconds, 1, 86_400);
         problems.within("auth.tolerance_seconds", auth.tolerance_seconds, 1, 86_400);
-        if let Some(name) = &auth.origin_header
-            && (!is_header_name(name) || names(&SPOKEN_FOR, name) || names(&UNREAD_HEADERS, name))
-        {
+        if let Some(name) = &auth.origin_header {
             let not = [&SPOKEN_FOR[..], &UNREAD_HEADERS[..]].concat();
-            let allowed = format!("the name of a header, but not {}", not.join(", "));
-            problems.refuse("auth.origin_header", name, allowed);
+            if !is_header_name(name) || names(&not, name) {
+                let allowed = format!("the name of a header, but not {}", not.join(", "));
+                problems.refuse("auth.origin_header", name, allowed);
+            }
         }
         if auth.credentials_file.as_deref() == Some("") {
             problems.refuse("auth.credentials_file", "", "the path of a file");
@@ -188,12 +188,12 @@ impl Config {
 
 impl IdSources {
     fn check(&self, auth: &Auth, problems: &mut Problems) {
+        // An id is stored and answered, so a secret may not become one.
+        let not = [&SECRETS[..], &UNREAD_HEADERS[..]].concat();
         for (index, name) in self.headers.iter().enumerate() {
-            // An id is stored and answered, so none of these may become one.
-            let is_secret = names(&SECRETS, name)
-                || auth.origin_header.as_ref().is_some_and(|secret| secret.eq_ignore_ascii_case(name));
-            if !is_header_name(name) || is_secret || names(&UNREAD_HEADERS, name) {
-                let not = [&SECRETS[..], &UNREAD_HEADERS[..]].concat();
+            let is_origin_secret =
+                auth.origin_header.as_ref().is_some_and(|secret| secret.eq_ignore_ascii_case(name));
+            if !is_header_name(name) || is_origin_secret || names(&not, name) {
                 let allowed = format!("names of headers, but not {}", not.join(", "));
                 problems.refuse("ids.headers", name, allowed);
             }

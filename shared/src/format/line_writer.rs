@@ -16,7 +16,7 @@ impl LineWriter {
         Self(Vec::with_capacity(bytes))
     }
 
-    /// A member whose value is any text.
+    /// A member with any text as its value.
     pub(crate) fn text(&mut self, name: &str, text: &str) {
         self.name(name);
         self.0.push(b'"');
@@ -24,7 +24,7 @@ impl LineWriter {
         self.0.push(b'"');
     }
 
-    /// A member whose value is JSON.
+    /// A member with JSON as its value.
     pub(crate) fn json(&mut self, name: &str, json: &str) {
         self.name(name);
         self.0.extend_from_slice(json.as_bytes());

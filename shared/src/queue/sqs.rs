@@ -1,9 +1,20 @@
 //! Sending messages by the AWS SDK: one `SendMessageBatch` call, and an answer for each message.
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Builder;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::error::{BuildError, DisplayErrorContext};
 use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+
+use crate::sdk::{self, Preflight};
+
+/// Opens a connection to the queue, also where `client` gives a call less time than that takes.
+pub async fn open(client: &Client, url: &str) {
+    let patient = TimeoutConfig::builder().operation_timeout(sdk::OPEN).build();
+    let call = client.send_message_batch().queue_url(url).customize().interceptor(Preflight);
+    sdk::open("SQS", call.config_override(Builder::default().timeout_config(patient)).send()).await;
+}
 
 /// Sends bodies, each with its message group, and answers for each by its position: `Ok` is durable.
 ///

@@ -43,6 +43,7 @@ impl Item {
             received_partition: Some("tenants/acme#3".to_owned()),
         }
     }
+
     /// An item with no optional member.
     pub fn smallest() -> Self {
         let whole = Self::example();

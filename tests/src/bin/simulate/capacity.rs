@@ -1,4 +1,4 @@
-//! A table whose capacity is provisioned: it refuses what is above it.
+//! A table of provisioned capacity: it refuses what is above it.
 
 use tokio::time::Instant;
 

@@ -101,7 +101,7 @@ fn freshness(world: &World) -> BTreeMap<i64, i64> {
 
 #[derive(Debug)]
 struct Seen {
-    /// The last minute whose slowest event was late, counted from the end of the peak.
+    /// The last minute in which the slowest event was late, counted from the end of the peak.
     late_for: i64,
     slowest_ms: i64,
     refused: u64,
