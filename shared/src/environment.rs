@@ -19,6 +19,8 @@ variables! {
     CONFIG = "TIDEGATE_CONFIG";
     /// The address that a server listens on.
     LISTEN = "TIDEGATE_LISTEN";
+    /// The deployment's name in its metrics. Without it they have no dimension.
+    STAGE = "TIDEGATE_STAGE";
     STREAM = "TIDEGATE_STREAM";
     BUCKET = "TIDEGATE_BUCKET";
     /// The URL.

@@ -4,6 +4,8 @@
 use metrics::{Key, Level, Metadata, Unit};
 
 pub const NAMESPACE: &str = "Tidegate";
+/// The dimension of all metrics, where [`STAGE`](crate::environment::STAGE) is set. With it several stages of one account are apart.
+pub const DIMENSION: &str = "Stage";
 
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config, ConfigSource};
 use crate::environment;
-use crate::metric::{Metric, NAMESPACE};
+use crate::metric::{DIMENSION, Metric, NAMESPACE};
 
 /// The argument with which a function checks its configuration and ends.
 pub const CHECK: &str = "--check-config";
@@ -81,7 +81,11 @@ impl EmbeddedMetrics {
 
     /// Installs the recorder for this process. `function` becomes the property `function`.
     pub fn install(function: &str) -> Result<Self, metrics_cloudwatch_embedded::Error> {
-        let collector = Builder::new().cloudwatch_namespace(NAMESPACE).init()?;
+        let mut builder = Builder::new().cloudwatch_namespace(NAMESPACE);
+        if let Ok(stage) = std::env::var(environment::STAGE) {
+            builder = builder.with_dimension(DIMENSION, stage);
+        }
+        let collector = builder.init()?;
         collector.set_property("function", function);
         Metric::describe_all();
         Ok(Self(collector))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use operate::archive::key_start;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::archive::each_line;
 use shared::digest::sha256;
 use shared::format::archive_line::ArchiveLine;
@@ -13,7 +13,9 @@ use shared::format::key;
 use shared::format::manifest_row::{ManifestRow, TenantIndex};
 use shared::format::quarantine_line::QuarantineLine;
 use shared::health::Gauge;
-use shared::metric::{Metric, NAMESPACE};
+use shared::metric::{DIMENSION, Metric, NAMESPACE};
+
+use crate::program;
 
 fn text(name: &str) -> String {
     String::from_utf8(bytes(name)).unwrap()
@@ -23,7 +25,7 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(tests::samples::folder().join(name)).unwrap()
 }
 
-fn json(name: &str) -> Value {
+fn document(name: &str) -> Value {
     serde_json::from_str(&text(name)).unwrap()
 }
 
@@ -37,7 +39,7 @@ fn attribute(object: &Value, name: &str) -> Option<Attribute> {
 
 #[test]
 fn the_object_its_lines_and_its_manifest_row_are_the_same_events() {
-    let (object, row) = (bytes("archive-object.ndjson.gz"), json("manifest-row.json"));
+    let (object, row) = (bytes("archive-object.ndjson.gz"), document("manifest-row.json"));
     let row = ManifestRow::read(|name| attribute(&row, name)).unwrap();
     assert_eq!((row.bytes, row.sha256), (object.len(), sha256(&object)));
     assert_eq!(key_start(&row.key).unwrap().1, row.first);
@@ -87,7 +89,7 @@ fn the_items_are_those_of_the_archive_lines() {
 
 #[test]
 fn the_requests_are_those_events_and_the_last_one_went_to_quarantine() {
-    let requests = json("requests.json");
+    let requests = document("requests.json");
     let requests = requests.as_array().unwrap();
     let items = text("items.ndjson");
     for request in requests {
@@ -106,7 +108,7 @@ fn the_requests_are_those_events_and_the_last_one_went_to_quarantine() {
 
 #[test]
 fn the_log_names_the_object_and_the_quarantine() {
-    let (log, row) = (text("log.txt"), json("manifest-row.json"));
+    let (log, row) = (text("log.txt"), document("manifest-row.json"));
     let written = log.lines().find(|line| line.contains("archive object written")).unwrap();
     let [key, size] = ["object_key", "object_bytes"].map(|name| &row[name]);
     assert!(
@@ -120,12 +122,12 @@ fn the_log_names_the_object_and_the_quarantine() {
 #[test]
 fn every_metric_in_the_samples_exists() {
     let known: BTreeSet<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-    let document = json("metric-document.json");
-    let declared = &document["_aws"]["CloudWatchMetrics"][0];
+    let metrics = document("metric-document.json");
+    let declared = &metrics["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(declared["Namespace"], NAMESPACE);
     for metric in declared["Metrics"].as_array().unwrap() {
         let name = metric["Name"].as_str().unwrap();
-        assert!(known.contains(name) && !document[name].is_null(), "{name}");
+        assert!(known.contains(name) && !metrics[name].is_null(), "{name}");
     }
 
     // The description of each is that of its metric.
@@ -144,7 +146,7 @@ fn every_metric_in_the_samples_exists() {
         assert!(is_known || gauges.contains(name), "{name}");
     }
 
-    let dashboard = json("dashboard.json");
+    let dashboard = document("dashboard.json");
     let mut graphs = 0;
     for widget in dashboard["widgets"].as_array().unwrap() {
         for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
@@ -155,6 +157,20 @@ fn every_metric_in_the_samples_exists() {
         }
     }
     assert!(graphs > 10, "{graphs}");
+}
+
+#[tokio::test]
+async fn a_functions_metrics_are_of_its_stage() {
+    let (sample, printed) =
+        (document("metric-document.json"), tests::samples::metric_document(program().as_ref()).await);
+    for document in [sample, printed] {
+        assert_eq!(
+            document["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
+            json!([[DIMENSION]]),
+            "{document}"
+        );
+        assert_eq!(document[DIMENSION], "dev");
+    }
 }
 
 fn capitalised(word: &str) -> String {

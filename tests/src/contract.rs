@@ -15,7 +15,7 @@ use shared::format::quarantine_line::QuarantineLine;
 use shared::format::{Column, key};
 use shared::id::{EventId, TenantId};
 use shared::mapping::{Rules, STARTING_POSITION};
-use shared::metric::{Metric, NAMESPACE};
+use shared::metric::{DIMENSION, Metric, NAMESPACE};
 use shared::permission::{On, Permission};
 use shared::telemetry::CHECK;
 use shared::{environment, health, limits, partition};
@@ -95,7 +95,7 @@ fn contract() -> Value {
         },
         "items": items(),
         "recipes": Recipe::ALL.map(|recipe| recipe.name),
-        "metrics": { "namespace": NAMESPACE, "all": metrics() },
+        "metrics": { "namespace": NAMESPACE, "dimension": DIMENSION, "stageVariable": environment::STAGE, "all": metrics() },
     })
 }
 

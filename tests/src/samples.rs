@@ -20,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value, json};
 use shared::archive::each_line_of_first;
 use shared::digest::sha256;
+use shared::environment;
 use shared::format::archive_line::Owner;
 use shared::format::item::Attribute;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
@@ -222,8 +223,8 @@ fn quarantine(site: &Site, mask: &mut Mask) -> String {
     lines.collect()
 }
 
-/// What `ingest-fn` prints for CloudWatch after an invocation.
-async fn metric_document(program: &Path) -> Value {
+/// What `ingest-fn` of the stage `dev` prints for CloudWatch after an invocation.
+pub async fn metric_document(program: &Path) -> Value {
     let data = tempfile::tempdir().unwrap();
     let (documents, arguments) = (Arc::new(Mutex::new(Vec::new())), ["function", "ingest-fn", "--data"]);
     let taken = Arc::clone(&documents);
@@ -231,7 +232,7 @@ async fn metric_document(program: &Path) -> Value {
         name: "ingest-fn".to_owned(),
         program: program.into(),
         arguments: arguments.map(Into::into).into_iter().chain([data.path().into()]).collect(),
-        environment: Vec::new(),
+        environment: vec![(environment::STAGE.to_owned(), "dev".to_owned())],
         timeout: Duration::from_mins(1),
         memory_mb: 512,
         maximum_environments: 1,
