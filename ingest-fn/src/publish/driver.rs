@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -13,20 +13,21 @@ use shared::metric::Metric;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::pack::Piece;
 use super::port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
-use super::queue::{Call, CallId, CallOutcome, PlannedRecord, Queue, Ticket, Waiting};
-use super::{Answers, OutgoingLine, Outlet, Unpublished};
+use super::queue::{Call, CallId, CallOutcome, Content, PlannedRecord, Queue, Ticket, Waiting};
+use super::{Answers, Outlet, Unpublished};
 use crate::offload::offload;
-
-/// How long a shard that was at its limit counts as full.
-const FULL: Duration = Duration::from_mins(1);
 
 /// The most submissions that are received at a time.
 const INTAKE: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Submission {
-    pub(super) lines: Vec<OutgoingLine>,
+    /// The number of its lines.
+    pub(super) lines: usize,
+    /// The lines, each piece with its partition key.
+    pub(super) pieces: Vec<(String, Piece)>,
     /// The latest time for its answer.
     pub(super) deadline: Instant,
     pub(super) reply: oneshot::Sender<Answers>,
@@ -39,8 +40,6 @@ pub(super) struct Driver<S> {
     /// The requests that wait, in the order of arrival, which is the order of their deadlines.
     requests: BTreeMap<u64, Request>,
     next_request: u64,
-    /// Until then records are compressed where that is smaller: the stream takes bytes faster so.
-    is_full_until: Option<Instant>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
 }
 
@@ -64,7 +63,6 @@ impl<S: EventStream> Driver<S> {
             outlet,
             requests: BTreeMap::new(),
             next_request: 0,
-            is_full_until: None,
             calls: FuturesUnordered::new(),
         }
     }
@@ -84,7 +82,7 @@ impl<S: EventStream> Driver<S> {
                 Some((call, result)) = self.calls.next(), if !self.calls.is_empty() => {
                     let now = Instant::now();
                     if is_throttled(&result) {
-                        self.is_full_until = Some(now + FULL);
+                        self.outlet.is_throttled_at(now);
                     }
                     let outcome = self.queue.finish(call, result, now, fastrand::f64());
                     self.note(outcome);
@@ -100,23 +98,20 @@ impl<S: EventStream> Driver<S> {
     }
 
     fn enter(&mut self, submission: Submission) {
-        let Submission { lines, deadline, reply } = submission;
+        let Submission { lines, pieces, deadline, reply } = submission;
         let request = self.next_request;
         self.next_request += 1;
-        let count = lines.len();
-        for (index, OutgoingLine { partition_key, line, is_head, record }) in lines.into_iter().enumerate() {
-            let ticket = Ticket { request, index };
-            self.queue.enter(&partition_key, Waiting { ticket, line, is_head, record, deadline });
+        for (partition_key, piece) in pieces {
+            self.queue.enter(&partition_key, Waiting { request, piece, deadline });
         }
-        let taken = vec![false; count];
-        self.requests.insert(request, Request { taken, missing: count, deadline, cause: None, reply });
+        let taken = vec![false; lines];
+        self.requests.insert(request, Request { taken, missing: lines, deadline, cause: None, reply });
     }
 
     fn start(&self, call: Call) {
         Metric::PublishRetries.add(call.records.iter().filter(|record| record.is_resent).count());
         self.outlet.calls.fetch_add(1, Ordering::Relaxed);
-        let is_full = self.is_full_until.is_some_and(|until| Instant::now() < until);
-        self.calls.push(Box::pin(attempt(Arc::clone(&self.outlet), call, is_full)));
+        self.calls.push(Box::pin(attempt(Arc::clone(&self.outlet), call)));
     }
 
     /// Notes which lines were taken, and answers the requests whose lines are all on the stream.
@@ -157,6 +152,15 @@ impl<S: EventStream> Driver<S> {
     }
 }
 
+impl Content {
+    fn bytes_to_pack(&self) -> usize {
+        match self {
+            Self::Lines(lines) => lines.iter().map(Bytes::len).sum(),
+            Self::Packed(_) => 0,
+        }
+    }
+}
+
 impl Request {
     fn answer(self, budget_ms: u64) {
         let cause = self.cause.as_deref().unwrap_or("no call for it was answered in time");
@@ -167,20 +171,20 @@ impl Request {
     }
 }
 
-/// Whether the stream said that a shard, or the caller, is at its limit.
+/// Whether the stream said that it, or a shard of it, is at its limit. Any other refusal, such as of a permission, does not become
+/// less by fewer bytes.
 fn is_throttled(result: &Result<Vec<Put>, StreamFailure>) -> bool {
     match result {
         Ok(puts) => puts.iter().any(|put| matches!(put, Put::Refused(Refusal::Throttled(_)))),
-        Err(failure) => matches!(failure, StreamFailure::Refused(_)),
+        Err(failure) => matches!(failure, StreamFailure::Throttled(_)),
     }
 }
 
 /// Makes one call. It ends with the attempt's time limit, or when no request waits for its lines any more.
-async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call, is_full: bool) -> Answered {
-    let bytes = call.records.iter().flat_map(|record| &record.lines).map(bytes::Bytes::len).sum();
+async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call) -> Answered {
     let Call { id, records, until } = call;
-    let compress_from =
-        if is_full { record::COMPRESS_FROM_BYTES } else { outlet.settings.compress_from_bytes };
+    let bytes = records.iter().map(|record| record.content.bytes_to_pack()).sum();
+    let compress_from = outlet.compress_from(Instant::now());
     let pack = move || records.iter().map(|record| packed(record, compress_from)).collect::<Vec<_>>();
     let records = offload(bytes, pack).await;
     let started = Instant::now();
@@ -194,7 +198,9 @@ async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call, is_full: bo
 }
 
 fn packed(record: &PlannedRecord, compress_from: usize) -> StreamRecord {
-    let data = record.record.clone();
-    let data = data.unwrap_or_else(|| record::pack_from(&record.lines, compress_from).into());
+    let data = match &record.content {
+        Content::Packed(data) => data.clone(),
+        Content::Lines(lines) => record::pack_from(lines, compress_from).into(),
+    };
     StreamRecord { partition_key: record.partition_key.to_string(), data }
 }
