@@ -199,15 +199,35 @@ async fn of_one_request_the_lines_that_were_taken_count_even_if_others_were_not(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_panics_fails_its_request_and_the_next_one_is_served() {
+async fn a_call_that_panics_is_followed_by_another() {
     let stream = FakeStream::new(|call, records| match call {
         0 => panic!("a defect in an adapter"),
         _ => Behaviour::takes(records, ms(5)),
     });
     let publisher = publisher(&stream);
-    let answers = publisher.publish(vec![line("acme", "1")]).await;
-    assert_eq!(answers[0].clone().unwrap_err().cause, "the publisher failed");
+    assert_eq!(publisher.publish(vec![line("acme", "1")]).await, [Ok(())]);
     assert_eq!(publisher.publish(vec![line("acme", "2")]).await, [Ok(())]);
+    assert_eq!(stream.landed(), ["1", "2"]);
+}
+
+/// The first request runs the driver, and is cancelled. The others do not notice.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_cancelled_holds_up_no_other() {
+    let stream = FakeStream::new(|_, records| Behaviour::takes(records, ms(50)));
+    let publisher = publisher(&stream);
+    let cancelled = async {
+        let _cancelled =
+            tokio::time::timeout(ms(20), publisher.publish(vec![line("acme", "1")])).await.unwrap_err();
+    };
+    let other = async {
+        tokio::time::sleep(ms(10)).await;
+        let started = Instant::now();
+        (publisher.publish(vec![line("acme", "2")]).await, started.elapsed())
+    };
+    let ((), (other, took)) = futures::join!(cancelled, other);
+    assert_eq!((other, took), (vec![Ok(())], ms(90)));
+    assert_eq!(stream.landed(), ["1", "2"]);
+    assert_eq!(publisher.publish(vec![line("acme", "3")]).await, [Ok(())], "and the driver is idle again");
 }
 
 #[tokio::test]
