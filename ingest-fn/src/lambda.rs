@@ -91,7 +91,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> Invocations<
         request.extensions_mut().insert(AnswerLimit(shared::limits::LAMBDA_PAYLOAD_BYTES));
         request.extensions_mut().insert(request_id);
         let (head, body) = self.router.clone().oneshot(request).await?.into_parts();
-        Ok(UrlAnswer::new(head, body.collect().await?.to_bytes().into()))
+        Ok(UrlAnswer::new(&head, body.collect().await?.to_bytes().into()))
     }
 }
 

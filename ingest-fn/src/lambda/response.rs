@@ -21,7 +21,7 @@ pub struct UrlAnswer {
 
 impl UrlAnswer {
     /// The answer of the router. A header that is there more than once is a list.
-    pub(super) fn new(head: Parts, body: Vec<u8>) -> Self {
+    pub(super) fn new(head: &Parts, body: Vec<u8>) -> Self {
         let joined = |name: &HeaderName| {
             let values: Vec<_> = head.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
             let list = HeaderValue::from_bytes(&values.join(&b", "[..]));

@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ pub(super) struct Queue {
     /// The largest record, partition key included.
     record_bytes: usize,
     /// Every key with pieces. A key is either in `turns` or has a record in progress, never both.
-    keys: HashMap<Arc<str>, Key>,
+    keys: BTreeMap<Arc<str>, Key>,
     /// The keys without a record in progress, longest waiting first.
     turns: VecDeque<Arc<str>>,
     in_progress: BTreeMap<CallId, Vec<RecordInProgress>>,
@@ -121,7 +121,7 @@ impl Queue {
     pub(super) fn new(record_bytes: usize) -> Self {
         Self {
             record_bytes,
-            keys: HashMap::new(),
+            keys: BTreeMap::new(),
             turns: VecDeque::new(),
             in_progress: BTreeMap::new(),
             next_call: 0,

@@ -46,15 +46,14 @@ impl<S: EventStream> Seat<S> {
         // Under the lock, so that submissions are received in the order of their deadlines.
         let submission =
             Submission { lines, pieces, deadline: Instant::now() + outlet.settings.budget(), reply };
-        let (mut driver, submission) = match state.idle.take() {
-            Some(driver) => (driver, submission),
-            None => {
-                // It is refused if the driver panicked.
-                let refused = state.submissions.send(submission).err()?;
-                let (submissions, received) = mpsc::unbounded_channel();
-                state.submissions = submissions;
-                (Box::new(Driver::new(Arc::clone(outlet), received)), refused.0)
-            }
+        let (mut driver, submission) = if let Some(driver) = state.idle.take() {
+            (driver, submission)
+        } else {
+            // It is refused if the driver panicked.
+            let refused = state.submissions.send(submission).err()?;
+            let (submissions, received) = mpsc::unbounded_channel();
+            state.submissions = submissions;
+            (Box::new(Driver::new(Arc::clone(outlet), received)), refused.0)
         };
         drop(state);
         driver.enter(submission);
@@ -76,7 +75,7 @@ impl<S: EventStream> Driving<S> {
     }
 
     /// Runs it until nothing is left to do.
-    async fn to_the_end(mut self) {
+    async fn run(mut self) {
         let Some(driver) = &mut self.driver else { return };
         while !driver.is_idle() {
             driver.step().await;
@@ -98,7 +97,7 @@ impl<S: EventStream> Drop for Driving<S> {
         // Without a runtime no request waits.
         if let Ok(runtime) = Handle::try_current() {
             let driving = Self { driver: Some(driver), seat: Arc::clone(&self.seat) };
-            runtime.spawn(driving.to_the_end());
+            runtime.spawn(driving.run());
         }
     }
 }

@@ -70,7 +70,8 @@ impl Ingest {
     /// Answers one invocation.
     pub async fn answer(&self, event: &str) -> String {
         let request = serde_json::from_str(event).unwrap();
-        let answer = self.invocations.answer(LambdaEvent::new(request, Context::default())).await;
+        // In a box, as in `lambda::serve`.
+        let answer = Box::pin(self.invocations.answer(LambdaEvent::new(request, Context::default()))).await;
         let answer = answer.unwrap_or_else(|_| unreachable!("every request has an answer"));
         serde_json::to_string(&answer).unwrap()
     }
