@@ -7,10 +7,11 @@ mod flush;
 mod request;
 mod response;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::{Next, from_fn};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 use http_body_util::BodyExt;
@@ -18,10 +19,9 @@ use lambda_http::lambda_runtime;
 use lambda_http::{Context, Error, LambdaEvent, service_fn};
 use shared::objects::ObjectStore;
 use shared::telemetry::EmbeddedMetrics;
-use tokio::time::Instant;
 use tower::ServiceExt;
 
-use self::flush::Flushes;
+use self::flush::Flusher;
 pub use self::request::UrlEvent;
 pub use self::response::UrlAnswer;
 use crate::admit::RawRequest;
@@ -45,21 +45,34 @@ pub async fn serve<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader
     metrics: EmbeddedMetrics,
 ) -> Result<(), Error> {
     let invocations = Arc::new(Invocations::new(state));
-    let flush = Arc::new((metrics, Mutex::new(Flushes::default())));
+    let flusher = Arc::new(Flusher::new(metrics));
     let service = service_fn(move |event| {
-        let (invocations, flush) = (Arc::clone(&invocations), Arc::clone(&flush));
+        let (invocations, flusher) = (Arc::clone(&invocations), Arc::clone(&flusher));
         // In a box, because it is large and is moved several times.
         Box::pin(async move {
             let answer = invocations.answer(event).await;
-            let (metrics, flushes) = &*flush;
-            let mut flushes = flushes.lock().unwrap_or_else(PoisonError::into_inner);
-            if flushes.is_due(Instant::now(), invocations.state.stream_calls()) {
-                metrics.flush();
-            }
+            flusher.answered(invocations.state.stream_calls());
             answer
         })
     });
     lambda_runtime::run_concurrent(service).await
+}
+
+/// The same for a server: a layer that writes metrics. `recorded` returns how many values the fullest distribution got so far.
+pub fn with_metrics(
+    router: Router,
+    metrics: EmbeddedMetrics,
+    recorded: impl Fn() -> u64 + Clone + Send + Sync + 'static,
+) -> Router {
+    let flusher = Arc::new(Flusher::new(metrics));
+    router.layer(from_fn(move |request: axum::extract::Request, next: Next| {
+        let (flusher, recorded) = (Arc::clone(&flusher), recorded.clone());
+        async move {
+            let response = next.run(request).await;
+            flusher.answered(recorded());
+            response
+        }
+    }))
 }
 
 /// Answers Lambda's invocations.
