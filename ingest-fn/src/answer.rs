@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{StatusCode, header};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use shared::id::EventId;
 use shared::metric::Metric;
@@ -95,6 +95,62 @@ impl<'a> HealthReason<'a> {
     }
 }
 
+/// An answer, before it becomes the server's or Lambda's.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: StatusCode,
+    media_type: &'static str,
+    /// Besides those that every answer has.
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Self {
+        Self { status, media_type, headers: Vec::new(), body }
+    }
+
+    fn json(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Self {
+        Self::new(status, media_type, serde_json::to_vec(body).expect("an answer always serialises"))
+    }
+
+    pub(crate) fn into_parts(self) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Vec<u8>) {
+        let headers = Self::usual(self.media_type).into_iter().chain(self.headers).collect();
+        (self.status, headers, self.body)
+    }
+
+    /// What every answer has.
+    fn usual(media_type: &'static str) -> [(HeaderName, HeaderValue); 2] {
+        [
+            (CONTENT_TYPE, HeaderValue::from_static(media_type)),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ]
+    }
+
+    /// When to send again, and what credential is needed.
+    pub(crate) fn add_headers(&mut self, rejection: &Rejection) {
+        if let Some(wait) = rejection.retry_after() {
+            self.set(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        }
+        if let Some(challenge) = rejection.challenge() {
+            self.set(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+    }
+
+    pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value));
+    }
+}
+
+impl From<Answer> for Response {
+    fn from(answer: Answer) -> Self {
+        let mut response = response(answer.status, answer.media_type, answer.body);
+        response.headers_mut().extend(answer.headers);
+        response
+    }
+}
+
 /// Answers how the process stands, with its version and configuration.
 pub(crate) fn health(config: &str, report: &Report) -> Response {
     let status = report.status();
@@ -113,7 +169,7 @@ pub(crate) fn health(config: &str, report: &Report) -> Response {
             oldest_record_shard: report.oldest_record_shard.as_deref(),
         },
     };
-    json(code, "application/json", &body)
+    Answer::json(code, "application/json", &body).into()
 }
 
 /// Answers with the OpenAPI document.
@@ -122,11 +178,11 @@ pub(crate) fn document(json: Bytes) -> Response {
 }
 
 /// Answers a request that was cut into events.
-pub(crate) fn outcome(batch: &RequestEvents<EventId>, body_bytes: usize, request_id: &RequestId) -> Response {
+pub(crate) fn outcome(batch: &RequestEvents<EventId>, body_bytes: usize, request_id: &RequestId) -> Answer {
     note(batch, body_bytes, request_id);
     match (batch.form, &batch.events[..]) {
         (Form::Single, [Ok(event_id)]) => {
-            json(StatusCode::ACCEPTED, "application/json", &Accepted { status: "success", event_id })
+            Answer::json(StatusCode::ACCEPTED, "application/json", &Accepted { status: "success", event_id })
         }
         (Form::Single, [Err(rejection)]) => problem(rejection, request_id, None),
         (_, events) => several(events, request_id),
@@ -134,7 +190,7 @@ pub(crate) fn outcome(batch: &RequestEvents<EventId>, body_bytes: usize, request
 }
 
 /// Answers a request that was refused whole.
-pub(crate) fn refusal(rejection: &Rejection, request_id: &RequestId) -> Response {
+pub(crate) fn refusal(rejection: &Rejection, request_id: &RequestId) -> Answer {
     note_refusal(rejection, request_id);
     problem(rejection, request_id, None)
 }
@@ -156,10 +212,10 @@ pub(crate) fn note_refusal(rejection: &Rejection, request_id: &RequestId) {
 /// Answers a request to read that was refused. No event is rejected by it, so it is not counted.
 pub(crate) fn not_read(rejection: &Rejection, request_id: &RequestId) -> Response {
     log(rejection, 0, request_id);
-    problem(rejection, request_id, None)
+    problem(rejection, request_id, None).into()
 }
 
-fn several(events: &[Result<EventId, Rejection>], request_id: &RequestId) -> Response {
+fn several(events: &[Result<EventId, Rejection>], request_id: &RequestId) -> Answer {
     let accepted = events.iter().filter(|event| event.is_ok()).count();
     let answers = events.iter().enumerate().map(event_answer).collect();
     if accepted > 0 || is_mixed(events) {
@@ -168,7 +224,7 @@ fn several(events: &[Result<EventId, Rejection>], request_id: &RequestId) -> Res
         } else {
             (StatusCode::MULTI_STATUS, "partial")
         };
-        return json(code, "application/json", &Several { status, accepted, events: answers });
+        return Answer::json(code, "application/json", &Several { status, accepted, events: answers });
     }
     match events.first() {
         Some(Err(first)) if first.is_unpublished() => problem(first, request_id, Some(answers)),
@@ -195,7 +251,7 @@ fn event_answer((index, event): (usize, &Result<EventId, Rejection>)) -> EventAn
     }
 }
 
-fn problem(rejection: &Rejection, request_id: &RequestId, events: Option<Vec<EventAnswer<'_>>>) -> Response {
+fn problem(rejection: &Rejection, request_id: &RequestId, events: Option<Vec<EventAnswer<'_>>>) -> Answer {
     let code = rejection.code();
     let body = Problem {
         r#type: format!("urn:tidegate:problem:{code}"),
@@ -207,19 +263,9 @@ fn problem(rejection: &Rejection, request_id: &RequestId, events: Option<Vec<Eve
         request_id: &request_id.0,
         events,
     };
-    let mut response = json(rejection.status(), "application/problem+json", &body);
-    add_headers(&mut response, rejection);
-    response
-}
-
-/// When to send again, and what credential is needed.
-pub(crate) fn add_headers(response: &mut Response, rejection: &Rejection) {
-    if let Some(wait) = rejection.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
-    }
-    if let Some(challenge) = rejection.challenge() {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    }
+    let mut answer = Answer::json(rejection.status(), "application/problem+json", &body);
+    answer.add_headers(rejection);
+    answer
 }
 
 /// A code as a title: `tier_not_allowed` is "Tier not allowed".
@@ -229,15 +275,10 @@ fn title(code: &str) -> String {
     first.to_uppercase() + rest
 }
 
-fn json(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Response {
-    response(status, media_type, serde_json::to_vec(body).expect("an answer always serialises"))
-}
-
-pub(crate) fn response(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
+fn response(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().extend(Answer::usual(media_type));
     response
 }
 

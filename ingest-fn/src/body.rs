@@ -62,6 +62,15 @@ pub(crate) struct Bodies {
 #[derive(Debug, Default)]
 pub(crate) struct Turn(Option<OwnedSemaphorePermit>);
 
+/// A body as its request has it.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// From a connection.
+    Arriving(Body),
+    /// From Lambda, which has received it.
+    Whole(Bytes),
+}
+
 /// A whole body.
 #[derive(Debug)]
 pub(crate) struct Arrived {
@@ -82,11 +91,19 @@ impl Bodies {
     }
 
     /// Reads the body as it came.
-    pub(crate) async fn receive(&self, headers: &HeaderMap, body: &mut Body) -> Result<Arrived, Rejection> {
+    pub(crate) async fn receive(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+    ) -> Result<Arrived, Rejection> {
         let most = self.limits.body_bytes;
         if announced(headers).is_some_and(|bytes| bytes > most as u64) {
             return Err(Rejection::BodyTooLarge { limit: most });
         }
+        let body = match body {
+            Incoming::Arriving(body) => body,
+            Incoming::Whole(bytes) => return self.whole(std::mem::take(bytes)).await,
+        };
         let mut held = self.hold(0).await?;
         let arriving = self.arriving.begin();
         let bytes = tokio::select! {
@@ -98,6 +115,15 @@ impl Bodies {
             }
         };
         Ok(Arrived { bytes: bytes?, held })
+    }
+
+    async fn whole(&self, bytes: Bytes) -> Result<Arrived, Rejection> {
+        let most = self.limits.body_bytes;
+        if bytes.len() > most {
+            return Err(Rejection::BodyTooLarge { limit: most });
+        }
+        let counted = if bytes.len() > SMALL_BYTES { bytes.len() } else { 0 };
+        Ok(Arrived { held: self.hold(counted).await?, bytes })
     }
 
     /// Inflates a body that is compressed. `check` is asked when it is the turn of one that becomes large: meanwhile others may have
@@ -229,6 +255,11 @@ impl Bodies {
     /// Takes `bytes` of the memory. Waiting requests hold memory themselves, so the wait has a time limit.
     async fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Rejection> {
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if permits == 0
+            && let Ok(held) = Arc::clone(&self.free).try_acquire_many_owned(0)
+        {
+            return Ok(held);
+        }
         let mut held = pin!(Arc::clone(&self.free).acquire_many_owned(permits));
         let end = Instant::now() + WAIT;
         loop {
@@ -263,7 +294,8 @@ pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
 /// Reads and discards the rest of a refused body, within bounds. If the server closed the connection while the client still
 /// writes, the client would see a reset instead of the answer. A client that sent `Expect: 100-continue` has not begun to
 /// write.
-pub(crate) async fn discard(headers: &HeaderMap, body: &mut Body, limits: &Limits) {
+pub(crate) async fn discard(headers: &HeaderMap, body: &mut Incoming, limits: &Limits) {
+    let Incoming::Arriving(body) = body else { return };
     if headers.contains_key(EXPECT) {
         return;
     }
@@ -293,12 +325,17 @@ mod tests {
     }
 
     async fn read(bodies: &Bodies, body: impl Into<Body>) -> Result<Arrived, Rejection> {
-        bodies.receive(&no_headers(), &mut body.into()).await
+        bodies.receive(&no_headers(), &mut Incoming::Arriving(body.into())).await
     }
 
     #[tokio::test]
     async fn a_body_of_the_largest_size_is_read_and_one_byte_more_is_refused() {
         let bodies = Bodies::new(&limits(1_000));
+        for (bytes, expected) in [(1_000, Ok(1_000)), (1_001, Err("body_too_large"))] {
+            let mut whole = Incoming::Whole(vec![b'x'; bytes].into());
+            let received = bodies.receive(&no_headers(), &mut whole).await;
+            assert_eq!(received.map(|body| body.bytes.len()).map_err(|refused| refused.code()), expected);
+        }
         assert_eq!(read(&bodies, vec![b'x'; 1_000]).await.unwrap().bytes.len(), 1_000);
         assert_eq!(read(&bodies, vec![b'x'; 1_001]).await.unwrap_err().code(), "body_too_large");
     }
@@ -307,7 +344,7 @@ mod tests {
     async fn the_limit_holds_for_a_body_with_a_wrong_content_length() {
         let bodies = Bodies::new(&limits(1_000));
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, "10".parse().unwrap())]);
-        let mut body = Body::from(vec![b'x'; 1_001]);
+        let mut body = Incoming::Arriving(Body::from(vec![b'x'; 1_001]));
         let rejection = bodies.receive(&headers, &mut body).await.unwrap_err();
         assert_eq!(rejection.limit(), Some(1_000));
     }

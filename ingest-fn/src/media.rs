@@ -47,6 +47,11 @@ pub(crate) enum Coding {
 /// Reads `Content-Type`, whatever its case and its other parameters. The data of a CloudEvent in binary mode (`is_data`) may be
 /// of any type, and is JSON without one.
 pub(crate) fn content_type(headers: &HeaderMap, is_data: bool) -> Result<ContentType, Rejection> {
+    // What nearly all senders send.
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    if values.next().is_some_and(|given| given == "application/json") && values.next().is_none() {
+        return Ok(ContentType { media_type: MediaType::Json, charset: UTF_8 });
+    }
     let given = match &distinct(headers, CONTENT_TYPE)[..] {
         [] if is_data => return Ok(ContentType { media_type: MediaType::Json, charset: UTF_8 }),
         [] => return Err(Rejection::MediaType { given: "(no `Content-Type`)".to_owned() }),

@@ -17,3 +17,30 @@ pub(crate) async fn offload<T: Send + 'static>(bytes: usize, work: impl FnOnce()
         Err(failure) => std::panic::resume_unwind(failure.into_panic()),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// Runs `test` in virtual time, in which the first large work that it offloads takes so long: the only thread for it is busy.
+    pub(crate) fn packing_takes(time: Duration, test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (release, busy) = mpsc::channel::<()>();
+            tokio::task::spawn_blocking(move || busy.recv());
+            let passes = async {
+                // The test waits for its work now. While a blocking thread works, virtual time does not pass by itself.
+                tokio::task::yield_now().await;
+                tokio::time::advance(time).await;
+                drop(release);
+            };
+            tokio::join!(test, passes);
+        });
+    }
+}

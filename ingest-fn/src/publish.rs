@@ -3,8 +3,10 @@
 //! | file | holds |
 //! |---|---|
 //! | `port.rs` | the stream as the publisher sees it |
+//! | `pack.rs` | which lines share a record, and the records of a large request |
 //! | `queue.rs` | the plan: what goes into the next call. Pure |
 //! | `driver.rs` | the action: calls, waits, answers |
+//! | `seat.rs` | who runs the driver |
 //! | `kinesis.rs` | the stream by the AWS SDK |
 //!
 //! A line is sent at once if no record of its key is in progress. Otherwise it waits for that record's answer, and then goes
@@ -14,22 +16,31 @@
 mod driver;
 #[cfg(feature = "aws")]
 pub mod kinesis;
+mod pack;
 mod port;
 mod queue;
+mod seat;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use shared::config;
+use shared::format::record;
 use shared::metric::Metric;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use driver::{Driver, Submission};
+use crate::offload::{is_inline, offload};
+use pack::Piece;
 pub use port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
+use seat::Seat;
 pub use shared::format::outgoing_line::OutgoingLine;
+
+/// How long a shard that was at its limit counts as full.
+const FULL: Duration = Duration::from_mins(1);
 
 /// A line that is not known to be on the stream. It may be there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,13 +56,14 @@ pub(crate) type Answers = Vec<Result<(), Unpublished>>;
 
 /// Publishes for any number of requests at the same time.
 ///
-/// One task does the work, from the first request on. A call lasts no longer than a request waits for it: when every request
-/// is answered, no call is in progress. So a server that has answered all its requests may stop, and Lambda may freeze a
-/// sandbox between two requests.
+/// One driver does the work. A request that finds it idle runs it until its own answer is there; usually it is alone, and nothing is
+/// left then. Other requests that arrived meanwhile leave their lines to it. What is left is done by a task. A call lasts no longer
+/// than a request waits for it: when every request is answered, no call is in progress. So a server that has answered all its
+/// requests may stop, and Lambda may freeze a sandbox between two requests.
 #[derive(Debug)]
 pub struct Publisher<S> {
     outlet: Arc<Outlet<S>>,
-    driver: Mutex<Option<mpsc::UnboundedSender<Submission>>>,
+    seat: Arc<Seat<S>>,
 }
 
 /// The stream, and the settings and metrics of the calls to it.
@@ -61,13 +73,17 @@ struct Outlet<S> {
     settings: config::Publish,
     latency: Metric,
     calls: AtomicU64,
+    /// Until then records are compressed where that is smaller: the stream takes bytes faster so.
+    is_full_until: Mutex<Option<Instant>>,
 }
 
 impl<S: EventStream> Publisher<S> {
     /// `latency` is the metric for the time of its calls: ingest's calls and those that may take longer have one each.
     pub fn new(stream: S, settings: config::Publish, latency: Metric) -> Self {
-        let outlet = Arc::new(Outlet { stream, settings, latency, calls: AtomicU64::new(0) });
-        Self { outlet, driver: Mutex::new(None) }
+        let calls = AtomicU64::new(0);
+        let outlet = Arc::new(Outlet { stream, settings, latency, calls, is_full_until: Mutex::default() });
+        let seat = Seat::new(&outlet);
+        Self { outlet, seat }
     }
 
     /// The number of calls so far. Each records one latency.
@@ -75,37 +91,45 @@ impl<S: EventStream> Publisher<S> {
         self.outlet.calls.load(Ordering::Relaxed)
     }
 
-    /// Publishes the lines of one request. It answers when all are on the stream, or when the budget is over.
+    /// Publishes the lines of one request. It answers when all are on the stream, or when the budget is over. The budget begins
+    /// when the lines of a large request are packed.
     pub async fn publish(&self, lines: Vec<OutgoingLine>) -> Answers {
         if lines.is_empty() {
             return Vec::new();
         }
         let count = lines.len();
-        let (reply, answer) = oneshot::channel();
-        self.submit(lines, reply);
+        let pieces = self.outlet.pieces(lines).await;
+        let (reply, mut answer) = oneshot::channel();
+        if let Some(mut driving) = self.seat.submit(&self.outlet, count, pieces, reply) {
+            driving.until(&mut answer).await;
+        }
         answer.await.unwrap_or_else(|_| {
             // The driver panicked, and all that waited is lost. The next request starts another driver.
             let cause = "the publisher failed".to_owned();
             vec![Err(Unpublished { budget_ms: self.outlet.settings.budget_ms, cause }); count]
         })
     }
+}
 
-    /// Sends the lines to the driver, and starts one if there is none.
-    fn submit(&self, lines: Vec<OutgoingLine>, reply: oneshot::Sender<Answers>) {
-        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, so that submissions are sent in the order of their deadlines.
-        let submission =
-            Submission { lines, deadline: Instant::now() + self.outlet.settings.budget(), reply };
-        let refused = match &*driver {
-            Some(sender) => sender.send(submission).err().map(|refused| refused.0),
-            None => Some(submission),
-        };
-        if let Some(submission) = refused {
-            let (sender, submissions) = mpsc::unbounded_channel();
-            tokio::spawn(Driver::new(Arc::clone(&self.outlet)).run(submissions));
-            // This fails only if the runtime is shutting down: then no request waits.
-            let _ = sender.send(submission);
-            *driver = Some(sender);
+impl<S> Outlet<S> {
+    /// What of a request enters the queue: lines, or the records of many.
+    async fn pieces(&self, lines: Vec<OutgoingLine>) -> Vec<(String, Piece)> {
+        let bytes = lines.iter().map(|line| line.line.len()).sum();
+        if is_inline(bytes) {
+            return pack::lines(lines);
         }
+        let (record_bytes, compress_from) = (self.settings.record_bytes, self.compress_from(Instant::now()));
+        offload(bytes, move || pack::records(lines, record_bytes, compress_from)).await
+    }
+
+    /// The smallest record that is compressed.
+    fn compress_from(&self, now: Instant) -> usize {
+        let until = *self.is_full_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = until.is_some_and(|until| now < until);
+        if is_full { record::COMPRESS_FROM_BYTES } else { self.settings.compress_from_bytes }
+    }
+
+    fn is_throttled_at(&self, now: Instant) {
+        *self.is_full_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + FULL);
     }
 }

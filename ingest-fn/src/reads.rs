@@ -46,8 +46,9 @@ pub(crate) use view::AnswerLimit;
 /// Time limit for reading, of one request. It is within the function's time-out, whose least part is 4 s for the answer.
 const TIME: Duration = Duration::from_secs(4);
 
-/// Large events that are read at the same time. Each takes the memory of a text of up to 10 MiB, as JSON and as text, and of
-/// the tenant's part of an archive object.
+/// Events that are read from the archive at the same time: large ones, and with `items.content = "reference"` all that are read by
+/// their id. How much memory one takes is known only when it is there: the tenant's part of an archive object (up to 5 MB), the longest
+/// line in it (16 MiB), a text of up to 10 MiB and its JSON. So a small event needs a place, too. Places are given in the order of arrival.
 const WHOLE_AT_ONCE: usize = 4;
 
 /// What the handlers of reads share.

@@ -5,7 +5,6 @@ use std::future::ready;
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
 use axum::middleware::from_fn_with_state;
@@ -24,8 +23,8 @@ use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::admit::{RawRequest, admit};
-use crate::answer;
-use crate::body::{self, Arrived, Bodies, Turn};
+use crate::answer::{self, Answer};
+use crate::body::{self, Arrived, Bodies, Incoming, Turn};
 use crate::claim_check::{self, Checked};
 use crate::cors::cors;
 use crate::credentials::Credentials;
@@ -63,7 +62,7 @@ pub struct IngestState<S, O, Q, R> {
 
 /// What a request with events speaks.
 #[derive(Clone, Copy, Debug)]
-enum Protocol {
+pub(crate) enum Protocol {
     /// JSON and texts, answered as docs/http-api.md says.
     Own,
     /// Log records of OpenTelemetry.
@@ -71,6 +70,15 @@ enum Protocol {
 }
 
 impl Protocol {
+    /// Of a route that takes events, and names no tenant.
+    fn of(route: Route) -> Option<Self> {
+        match route {
+            Route::Ingest | Route::Events => Some(Self::Own),
+            Route::Logs => Some(Self::Otlp),
+            Route::Event | Route::Webhook | Route::Health | Route::OpenApi => None,
+        }
+    }
+
     /// The work on a body of `bytes` bytes, as that of a body of JSON of so many bytes.
     fn work(self, bytes: usize) -> usize {
         match self {
@@ -152,27 +160,34 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         request_id: RequestId,
     ) -> Response {
         // In a box, because it is large and a task is moved several times.
-        let handled =
-            Box::pin(
-                async move { self.accept(protocol, tenant_in_path.as_deref(), request, &request_id).await },
-            );
+        let handled = Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let raw = RawRequest { tenant_in_path: tenant_in_path.as_deref(), headers: &parts.headers };
+            self.accept(protocol, &raw, Incoming::Arriving(body), &request_id).await
+        });
         match tokio::spawn(handled).await {
-            Ok(response) => response,
+            Ok(answer) => answer.into(),
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),
         }
     }
 
-    async fn accept(
+    /// The protocol of a request for which method and path are enough to know that it is to be accepted. All others are the router's.
+    pub(crate) fn accepts(&self, method: &Method, path: &str) -> Option<Protocol> {
+        if method != Method::POST || !self.config.cors.origins.is_empty() {
+            return None;
+        }
+        Protocol::of(Route::ALL.into_iter().find(|route| route.path() == path)?)
+    }
+
+    pub(crate) async fn accept(
         &self,
         protocol: Protocol,
-        tenant_in_path: Option<&str>,
-        request: Request,
+        raw: &RawRequest<'_>,
+        mut body: Incoming,
         request_id: &RequestId,
-    ) -> Response {
+    ) -> Answer {
         Metric::RequestsReceived.add(1);
-        let (parts, mut body) = request.into_parts();
-        let raw = RawRequest { tenant_in_path, headers: &parts.headers };
-        let taken = self.take_in(protocol, &raw, &mut body).await;
+        let taken = self.take_in(protocol, raw, &mut body).await;
         if taken.is_err() {
             body::discard(raw.headers, &mut body, &self.config.limits).await;
         }
@@ -188,7 +203,7 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         &self,
         protocol: Protocol,
         raw: &RawRequest<'_>,
-        body: &mut Body,
+        body: &mut Incoming,
     ) -> Result<(RequestEvents<EventId>, usize), Rejection> {
         self.fault.before_work()?;
         let now = self.clock.now();
@@ -318,7 +333,8 @@ pub fn router_with_health<S: EventStream, O: ObjectStore, Q: SpillQueue, R: Even
     let (config, has_reads) = (Arc::clone(&state.config), state.reads.is_some());
     // Written when it is first asked for: most processes never are, and a cold start is a client's time.
     let document = Arc::new(LazyLock::new(move || openapi::document(&config, has_reads)));
-    let accept = |protocol| {
+    let accept = |route| {
+        let protocol = Protocol::of(route).expect("it takes events");
         post(
             move |State(state): State<Arc<IngestState<S, O, Q, R>>>,
                   Extension(request_id): Extension<RequestId>,
@@ -326,11 +342,10 @@ pub fn router_with_health<S: EventStream, O: ObjectStore, Q: SpillQueue, R: Even
         )
     };
     let handlers = |route: Route| match route {
-        Route::Ingest => accept(Protocol::Own),
-        Route::Events => accept(Protocol::Own).get(list),
+        Route::Ingest | Route::Logs => accept(route),
+        Route::Events => accept(route).get(list),
         Route::Event => get(read),
         Route::Webhook => post(webhook),
-        Route::Logs => accept(Protocol::Otlp),
         Route::Health => {
             let (fingerprint, health) = (fingerprint.clone(), health.clone());
             get(move || ready(answer::health(&fingerprint, &health.report())))
@@ -400,10 +415,10 @@ async fn read<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader>(
 
 async fn not_found(Extension(request_id): Extension<RequestId>, uri: Uri) -> Response {
     let path = uri.path().chars().take(200).collect();
-    answer::refusal(&Rejection::NotFound(path), &request_id)
+    answer::refusal(&Rejection::NotFound(path), &request_id).into()
 }
 
 async fn method_not_allowed(Extension(request_id): Extension<RequestId>, method: Method) -> Response {
     let method = method.as_str().chars().take(32).collect();
-    answer::refusal(&Rejection::MethodNotAllowed(method), &request_id)
+    answer::refusal(&Rejection::MethodNotAllowed(method), &request_id).into()
 }

@@ -107,13 +107,13 @@ impl<Q: SpillQueue> Spill<Q> {
         unpublished.cause = format!("{}; nor did the spill queue: {failure}", unpublished.cause);
     }
 
-    /// Sends lines, and answers for each by its position.
+    /// Sends lines, and answers for each by its position. The budget begins when they are packed.
     async fn send(&self, lines: Vec<OutgoingLine>) -> Vec<Result<(), SpillFailure>> {
-        let deadline = Instant::now() + self.budget;
         let late = SpillFailure(format!("not sent within {} ms", self.budget.as_millis()));
         let mut answers = vec![Err(late.clone()); lines.len()];
         let bytes = lines.iter().map(|line| line.line.len()).sum();
         let planned = offload(bytes, move || plan::messages(lines)).await;
+        let deadline = Instant::now() + self.budget;
         let (lines, messages): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|planned| (planned.lines, planned.message)).unzip();
         let sizes: Vec<_> = messages.iter().map(|message| message.body().len()).collect();

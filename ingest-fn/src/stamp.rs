@@ -9,7 +9,7 @@ use futures::FutureExt;
 use http::{HeaderName, HeaderValue};
 use shared::id::Ids;
 
-use crate::answer;
+use crate::answer::{self, Answer};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
 
@@ -21,7 +21,17 @@ pub(crate) async fn stamp(State(ids): State<Ids>, mut request: Request, next: Ne
     let id = id.unwrap_or_else(|| RequestId(ids.next().to_string().into()));
     request.extensions_mut().insert(id.clone());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    named(answered.unwrap_or_else(|_panic| answer::refusal(&Rejection::Defect, &id)), &id)
+    named(answered.unwrap_or_else(|_panic| answer::refusal(&Rejection::Defect, &id).into()), &id)
+}
+
+/// The same for an answer that is made without the router.
+pub(crate) async fn stamped(answered: impl Future<Output = Answer>, id: &RequestId) -> Answer {
+    let answered = AssertUnwindSafe(answered).catch_unwind().await;
+    let mut answer = answered.unwrap_or_else(|_panic| answer::refusal(&Rejection::Defect, id));
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        answer.set(HEADER, value);
+    }
+    answer
 }
 
 /// The answer with its id in the header.

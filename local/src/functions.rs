@@ -71,10 +71,7 @@ impl Function {
                 let credentials = Credentials::in_file(&config, clock.clone()).await?;
                 let ports = IngestPorts { stream, objects: data.objects()?, queue, reader };
                 let state = IngestState::new(config, credentials, ports, clock, Ids::system());
-                let calls = state.clone();
-                let router = ingest_fn::router(state);
-                let router = ingest_fn::lambda::with_metrics(router, metrics, move || calls.stream_calls());
-                ingest_fn::lambda::serve(router).await
+                ingest_fn::lambda::serve(state, metrics).await
             }
             Self::Drain => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock).await?;

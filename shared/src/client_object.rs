@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::decimal::Decimal;
-use crate::fields::{Fields, InvalidFields, Members};
+use crate::fields::{Fields, InvalidFields};
 use crate::flatten::flatten;
 use crate::format::facts::EventTime;
 use crate::id::{EventId, InvalidEventId, InvalidTenantId, TenantId};
@@ -110,15 +110,16 @@ impl ClientObject {
         let others = written.into_json();
         let mut readable = String::with_capacity(others.len());
         json::readable_into(&others, &mut readable).map_err(InvalidObject::Unreadable)?;
-        let mut members: Members<'_> = serde_json::from_str(&readable).expect("valid JSON stays valid");
+        // No name is there twice any more.
+        let mut members: WrittenMembers<'_> =
+            serde_json::from_str(&readable).expect("valid JSON stays valid");
 
         let tenant = take_tenant(&mut members)?;
         let id = take_id(&mut members, id_members)?;
         let event_time = known.or_else(|| take_first(&mut members, &TIME, read_time));
         let is_flattened = text.is_none();
-        let text = text.unwrap_or_else(|| flatten(&members, readable.len()));
-
         let fields = Fields::of(&members);
+        let text = text.unwrap_or_else(|| flatten(&fields.members(), readable.len()));
         Ok(Self { tenant, id, event_time, text, is_flattened, fields })
     }
 }
@@ -142,9 +143,17 @@ impl<'a> WrittenMembers<'a> {
         TEXT.into_iter().find_map(|name| {
             let (_, value) = self.0.iter().rfind(|member| member.0.0 == name)?;
             let text = read_string(value)?;
-            self.0.retain(|member| member.0.0 != name);
+            self.remove(name);
             Some(text)
         })
+    }
+
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|member| member.0.0 == name).map(|(_, value)| *value)
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|member| member.0.0 != name);
     }
 
     /// Their memory is free afterwards: reading millions of names takes about as much again.
@@ -203,13 +212,13 @@ pub(crate) fn is_taken(name: &str) -> bool {
     name == TENANT || TEXT.contains(&name) || TIME.contains(&name)
 }
 
-fn take_tenant(members: &mut Members<'_>) -> Result<Option<TenantId>, InvalidObject> {
+fn take_tenant(members: &mut WrittenMembers<'_>) -> Result<Option<TenantId>, InvalidObject> {
     let Some(value) = take(members, TENANT) else { return Ok(None) };
     let tenant = read_name(value).ok_or_else(|| InvalidObject::TenantNotAString(cut(value)))?;
     Ok(Some(TenantId::parse(&tenant)?))
 }
 
-fn take_id(members: &mut Members<'_>, names: &[String]) -> Result<Option<EventId>, InvalidObject> {
+fn take_id(members: &mut WrittenMembers<'_>, names: &[String]) -> Result<Option<EventId>, InvalidObject> {
     let Some((member, value)) = names.iter().find_map(|name| Some((name, take(members, name)?))) else {
         return Ok(None);
     };
@@ -218,9 +227,10 @@ fn take_id(members: &mut Members<'_>, names: &[String]) -> Result<Option<EventId
 }
 
 /// Removes and returns the member `name`. A null and an empty string count as missing and stay.
-fn take<'a>(members: &mut Members<'a>, name: &str) -> Option<&'a RawValue> {
-    members.0.get(name).filter(|value| !matches!(value.get(), "null" | "\"\""))?;
-    members.0.shift_remove(name)
+fn take<'a>(members: &mut WrittenMembers<'a>, name: &str) -> Option<&'a RawValue> {
+    let value = members.get(name).filter(|value| !matches!(value.get(), "null" | "\"\""))?;
+    members.remove(name);
+    Some(value)
 }
 
 /// A string, or a number in the one spelling that has no exponent: `42` and `42.0` name the same.
@@ -234,13 +244,13 @@ fn read_number(value: &RawValue) -> Option<Decimal<'_>> {
 
 /// Removes the first of `names` whose value `read` understands. The others stay.
 fn take_first<T>(
-    members: &mut Members<'_>,
+    members: &mut WrittenMembers<'_>,
     names: &[&str],
     read: impl Fn(&RawValue) -> Option<T>,
 ) -> Option<T> {
     names.iter().find_map(|name| {
-        let value = read(members.0.get(*name)?)?;
-        members.0.shift_remove(*name);
+        let value = read(members.get(name)?)?;
+        members.remove(name);
         Some(value)
     })
 }

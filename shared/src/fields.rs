@@ -22,7 +22,7 @@ impl Fields {
     }
 
     /// The members in their order. Their values are of other fields, or constants: every reader reads them already.
-    pub(crate) fn of(members: &Members<'_>) -> Self {
+    pub(crate) fn of(members: &impl Serialize) -> Self {
         Self(serde_json::value::to_raw_value(members).expect("names and JSON values always serialise"))
     }
 

@@ -178,7 +178,7 @@ async fn send(
         match stream.put(std::slice::from_ref(&record)).await {
             Ok(puts) if puts == [Put::Taken] => {}
             // It is not on the stream, so it can be put again.
-            Ok(_) | Err(StreamFailure::Refused(_)) => continue,
+            Ok(_) | Err(StreamFailure::Throttled(_) | StreamFailure::Refused(_)) => continue,
             Err(StreamFailure::Ambiguous(message)) => panic!("it may be on the stream twice: {message}"),
         }
         if is_last.load(Ordering::SeqCst) {

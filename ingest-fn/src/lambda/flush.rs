@@ -1,5 +1,6 @@
 //! When metrics are written. A metric document is a log line, and one for each request would cost more than the request.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::telemetry::EmbeddedMetrics;
@@ -12,8 +13,28 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// request.
 const VALUES: u64 = EmbeddedMetrics::VALUES as u64 / 2;
 
+/// Writes the metrics of a process.
+pub(super) struct Flusher {
+    metrics: EmbeddedMetrics,
+    flushes: Mutex<Flushes>,
+}
+
+impl Flusher {
+    pub(super) fn new(metrics: EmbeddedMetrics) -> Self {
+        Self { metrics, flushes: Mutex::default() }
+    }
+
+    /// After an answer, before Lambda may freeze the sandbox. `recorded` is how many values the fullest distribution got so far.
+    pub(super) fn answered(&self, recorded: u64) {
+        let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+        if flushes.is_due(Instant::now(), recorded) {
+            self.metrics.flush();
+        }
+    }
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Flushes {
+struct Flushes {
     last: Option<Instant>,
     recorded: u64,
 }
@@ -21,7 +42,7 @@ pub(super) struct Flushes {
 impl Flushes {
     /// Whether to write a document now. `recorded` is the number of values so far. A document that is due counts as written.
     /// The first is due at once: a sandbox may serve a single request.
-    pub(super) fn is_due(&mut self, now: Instant, recorded: u64) -> bool {
+    fn is_due(&mut self, now: Instant, recorded: u64) -> bool {
         let is_late = self.last.is_none_or(|last| now.duration_since(last) >= INTERVAL);
         let is_due = is_late || recorded.saturating_sub(self.recorded) >= VALUES;
         if is_due {

@@ -6,10 +6,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use axum::body::Body;
-use axum::extract::Request;
+use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use shared::config::UNREAD_HEADERS;
@@ -44,18 +43,16 @@ struct Headers(Option<HeaderMap>);
 
 impl UrlEvent {
     /// `None` if no request can be made of it: of a query with a quote or a blank, or a body in base64 with line breaks.
-    pub(super) fn into_request(self) -> Option<Request> {
+    pub(super) fn into_request(self) -> Option<Request<Bytes>> {
         let mut target = self.raw_path;
         if !self.raw_query_string.is_empty() {
             target.push('?');
             target.push_str(&self.raw_query_string);
         }
         let body = match self.body {
-            None => Body::empty(),
-            Some(text) if self.is_base64_encoded => {
-                Body::from(base64_simd::STANDARD.decode_to_vec(text).ok()?)
-            }
-            Some(text) => Body::from(text),
+            None => Bytes::new(),
+            Some(text) if self.is_base64_encoded => base64_simd::STANDARD.decode_to_vec(text).ok()?.into(),
+            Some(text) => text.into(),
         };
         let mut request = Request::new(body);
         *request.method_mut() = Method::from_bytes(self.request_context.http.method.as_bytes()).ok()?;

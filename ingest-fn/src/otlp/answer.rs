@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use axum::response::Response;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use shared::id::EventId;
 
 use super::{Encoding, encoding};
-use crate::answer;
+use crate::answer::{self, Answer};
 use crate::cut::RequestEvents;
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
@@ -30,7 +29,7 @@ pub(crate) fn answer(
     taken: &Result<(RequestEvents<EventId>, usize), Rejection>,
     headers: &HeaderMap,
     request_id: &RequestId,
-) -> Response {
+) -> Answer {
     // A request of another media type has no encoding. This one can be read by anyone.
     let encoding = encoding(headers).unwrap_or(Encoding::Json);
     let (records, body_bytes) = match taken {
@@ -61,7 +60,7 @@ pub(crate) fn answer(
     }
 }
 
-fn success(encoding: Encoding, partial_success: Option<ExportLogsPartialSuccess>) -> Response {
+fn success(encoding: Encoding, partial_success: Option<ExportLogsPartialSuccess>) -> Answer {
     let json = match &partial_success {
         None => json!({}),
         // Integers of 64 bits are strings in this encoding.
@@ -73,7 +72,7 @@ fn success(encoding: Encoding, partial_success: Option<ExportLogsPartialSuccess>
     encoded(encoding, StatusCode::OK, &ExportLogsServiceResponse { partial_success }, &json)
 }
 
-fn failure(encoding: Encoding, rejection: &Rejection) -> Response {
+fn failure(encoding: Encoding, rejection: &Rejection) -> Answer {
     let message = message(rejection);
     let json = json!({ "message": message });
     let status = match rejection {
@@ -81,12 +80,12 @@ fn failure(encoding: Encoding, rejection: &Rejection) -> Response {
         Rejection::BodyTimeout { .. } | Rejection::BodyInterrupted => StatusCode::SERVICE_UNAVAILABLE,
         rejection => rejection.status(),
     };
-    let mut response = encoded(encoding, status, &Status { message }, &json);
+    let mut answer = encoded(encoding, status, &Status { message }, &json);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY.as_secs()));
+        answer.set(RETRY_AFTER, HeaderValue::from(RETRY.as_secs()));
     }
-    answer::add_headers(&mut response, rejection);
-    response
+    answer.add_headers(rejection);
+    answer
 }
 
 /// After a body that did not arrive.
@@ -97,9 +96,9 @@ fn message(rejection: &Rejection) -> String {
     format!("{}: {rejection}", rejection.code())
 }
 
-fn encoded(encoding: Encoding, status: StatusCode, message: &impl Message, json: &Value) -> Response {
+fn encoded(encoding: Encoding, status: StatusCode, message: &impl Message, json: &Value) -> Answer {
     match encoding {
-        Encoding::Protobuf => answer::response(status, "application/x-protobuf", message.encode_to_vec()),
-        Encoding::Json => answer::response(status, "application/json", json.to_string()),
+        Encoding::Protobuf => Answer::new(status, "application/x-protobuf", message.encode_to_vec()),
+        Encoding::Json => Answer::new(status, "application/json", json.to_string().into_bytes()),
     }
 }

@@ -1,32 +1,32 @@
 //! Carries out the queue's plan: makes the calls, waits, answers the requests.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::task::Poll;
 
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use shared::format::record;
 use shared::metric::Metric;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::pack::Piece;
 use super::port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
-use super::queue::{Call, CallId, CallOutcome, PlannedRecord, Queue, Ticket, Waiting};
-use super::{Answers, OutgoingLine, Outlet, Unpublished};
+use super::queue::{Call, CallId, CallOutcome, Content, PlannedRecord, Queue, Ticket, Waiting};
+use super::{Answers, Outlet, Unpublished};
 use crate::offload::offload;
-
-/// How long a shard that was at its limit counts as full.
-const FULL: Duration = Duration::from_mins(1);
-
-/// The most submissions that are received at a time.
-const INTAKE: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Submission {
-    pub(super) lines: Vec<OutgoingLine>,
+    /// The number of its lines.
+    pub(super) lines: usize,
+    /// The lines, each piece with its partition key.
+    pub(super) pieces: Vec<(String, Piece)>,
     /// The latest time for its answer.
     pub(super) deadline: Instant,
     pub(super) reply: oneshot::Sender<Answers>,
@@ -39,9 +39,9 @@ pub(super) struct Driver<S> {
     /// The requests that wait, in the order of arrival, which is the order of their deadlines.
     requests: BTreeMap<u64, Request>,
     next_request: u64,
-    /// Until then records are compressed where that is smaller: the stream takes bytes faster so.
-    is_full_until: Option<Instant>,
-    calls: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// Few ([`super::queue::CALLS`]), so each of them is polled.
+    calls: Vec<BoxFuture<'static, Answered>>,
+    submissions: mpsc::UnboundedReceiver<Submission>,
 }
 
 /// A call that has ended.
@@ -58,65 +58,66 @@ struct Request {
 }
 
 impl<S: EventStream> Driver<S> {
-    pub(super) fn new(outlet: Arc<Outlet<S>>) -> Self {
+    pub(super) fn new(outlet: Arc<Outlet<S>>, submissions: mpsc::UnboundedReceiver<Submission>) -> Self {
         Self {
             queue: Queue::new(outlet.settings.record_bytes),
             outlet,
             requests: BTreeMap::new(),
             next_request: 0,
-            is_full_until: None,
-            calls: FuturesUnordered::new(),
+            calls: Vec::new(),
+            submissions,
         }
     }
 
-    /// Works until the publisher is gone and every request is answered.
-    pub(super) async fn run(mut self, mut submissions: mpsc::UnboundedReceiver<Submission>) {
-        let mut intake = Vec::new();
-        let mut is_open = true;
-        while is_open || !self.requests.is_empty() || !self.calls.is_empty() {
-            while let Some(call) = self.queue.next_call(Instant::now()) {
-                self.start(call);
-            }
-            let wake_at = self.wake_at();
-            tokio::select! {
-                // Calls first: a line that was taken at the last moment counts.
-                biased;
-                Some((call, result)) = self.calls.next(), if !self.calls.is_empty() => {
-                    let now = Instant::now();
-                    if is_throttled(&result) {
-                        self.is_full_until = Some(now + FULL);
-                    }
-                    let outcome = self.queue.finish(call, result, now, fastrand::f64());
-                    self.note(outcome);
-                }
-                count = submissions.recv_many(&mut intake, INTAKE), if is_open => {
-                    is_open = count > 0;
-                    intake.drain(..).for_each(|submission| self.enter(submission));
-                }
-                () = tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
-            }
-            self.answer_late();
+    /// Makes the calls that are due, waits until something happens, and answers.
+    pub(super) async fn step(&mut self) {
+        while let Some(call) = self.queue.next_call(Instant::now()) {
+            self.start(call);
         }
+        let wake_at = self.wake_at();
+        tokio::select! {
+            // Calls first: a line that was taken at the last moment counts.
+            biased;
+            (call, result) = next_of(&mut self.calls), if !self.calls.is_empty() => {
+                let now = Instant::now();
+                if is_throttled(&result) {
+                    self.outlet.is_throttled_at(now);
+                }
+                let outcome = self.queue.finish(call, result, now, fastrand::f64());
+                self.note(outcome);
+            }
+            Some(submission) = self.submissions.recv() => self.enter(submission),
+            () = tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
+        }
+        while let Ok(submission) = self.submissions.try_recv() {
+            self.enter(submission);
+        }
+        self.answer_late();
     }
 
-    fn enter(&mut self, submission: Submission) {
-        let Submission { lines, deadline, reply } = submission;
+    /// Whether every request is answered and no call is in progress.
+    pub(super) fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.calls.is_empty() && self.submissions.is_empty()
+    }
+
+    pub(super) fn enter(&mut self, submission: Submission) {
+        let Submission { lines, pieces, deadline, reply } = submission;
         let request = self.next_request;
         self.next_request += 1;
-        let count = lines.len();
-        for (index, OutgoingLine { partition_key, line, is_head, record }) in lines.into_iter().enumerate() {
-            let ticket = Ticket { request, index };
-            self.queue.enter(&partition_key, Waiting { ticket, line, is_head, record, deadline });
+        for (partition_key, piece) in pieces {
+            self.queue.enter(&partition_key, Waiting { request, piece, deadline });
         }
-        let taken = vec![false; count];
-        self.requests.insert(request, Request { taken, missing: count, deadline, cause: None, reply });
+        let taken = vec![false; lines];
+        self.requests.insert(request, Request { taken, missing: lines, deadline, cause: None, reply });
     }
 
-    fn start(&self, call: Call) {
+    fn start(&mut self, call: Call) {
         Metric::PublishRetries.add(call.records.iter().filter(|record| record.is_resent).count());
         self.outlet.calls.fetch_add(1, Ordering::Relaxed);
-        let is_full = self.is_full_until.is_some_and(|until| Instant::now() < until);
-        self.calls.push(Box::pin(attempt(Arc::clone(&self.outlet), call, is_full)));
+        let id = call.id;
+        let attempted = AssertUnwindSafe(attempt(Arc::clone(&self.outlet), call)).catch_unwind();
+        self.calls
+            .push(Box::pin(attempted.map(move |result| (id, result.unwrap_or_else(|_| Err(panicked()))))));
     }
 
     /// Notes which lines were taken, and answers the requests whose lines are all on the stream.
@@ -157,6 +158,15 @@ impl<S: EventStream> Driver<S> {
     }
 }
 
+impl Content {
+    fn bytes_to_pack(&self) -> usize {
+        match self {
+            Self::Lines(lines) => lines.iter().map(Bytes::len).sum(),
+            Self::Packed(_) => 0,
+        }
+    }
+}
+
 impl Request {
     fn answer(self, budget_ms: u64) {
         let cause = self.cause.as_deref().unwrap_or("no call for it was answered in time");
@@ -167,20 +177,39 @@ impl Request {
     }
 }
 
-/// Whether the stream said that a shard, or the caller, is at its limit.
+/// Whether the stream said that it, or a shard of it, is at its limit. Any other refusal, such as of a permission, does not become
+/// less by fewer bytes.
 fn is_throttled(result: &Result<Vec<Put>, StreamFailure>) -> bool {
     match result {
         Ok(puts) => puts.iter().any(|put| matches!(put, Put::Refused(Refusal::Throttled(_)))),
-        Err(failure) => matches!(failure, StreamFailure::Refused(_)),
+        Err(failure) => matches!(failure, StreamFailure::Throttled(_)),
     }
 }
 
+/// A call that ends. The others go on.
+async fn next_of(calls: &mut Vec<BoxFuture<'static, Answered>>) -> Answered {
+    poll_fn(|context| {
+        for index in 0..calls.len() {
+            if let Poll::Ready(answered) = calls[index].as_mut().poll(context) {
+                drop(calls.swap_remove(index));
+                return Poll::Ready(answered);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The records may have been taken before the adapter panicked.
+fn panicked() -> StreamFailure {
+    StreamFailure::Ambiguous("the call panicked".to_owned())
+}
+
 /// Makes one call. It ends with the attempt's time limit, or when no request waits for its lines any more.
-async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call, is_full: bool) -> Answered {
-    let bytes = call.records.iter().flat_map(|record| &record.lines).map(bytes::Bytes::len).sum();
-    let Call { id, records, until } = call;
-    let compress_from =
-        if is_full { record::COMPRESS_FROM_BYTES } else { outlet.settings.compress_from_bytes };
+async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call) -> Result<Vec<Put>, StreamFailure> {
+    let Call { records, until, .. } = call;
+    let bytes = records.iter().map(|record| record.content.bytes_to_pack()).sum();
+    let compress_from = outlet.compress_from(Instant::now());
     let pack = move || records.iter().map(|record| packed(record, compress_from)).collect::<Vec<_>>();
     let records = offload(bytes, pack).await;
     let started = Instant::now();
@@ -190,11 +219,13 @@ async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call, is_full: bo
         Err(StreamFailure::Ambiguous(format!("no answer within {waited} ms")))
     });
     outlet.latency.record(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
-    (id, result)
+    result
 }
 
 fn packed(record: &PlannedRecord, compress_from: usize) -> StreamRecord {
-    let data = record.record.clone();
-    let data = data.unwrap_or_else(|| record::pack_from(&record.lines, compress_from).into());
+    let data = match &record.content {
+        Content::Packed(data) => data.clone(),
+        Content::Lines(lines) => record::pack_from(lines, compress_from).into(),
+    };
     StreamRecord { partition_key: record.partition_key.to_string(), data }
 }

@@ -7,13 +7,18 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::Builder;
-use aws_sdk_kinesis::error::{DisplayErrorContext, SdkError};
+use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use shared::sdk::{self, Preflight};
 
 use super::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
+
+/// The one error, of a record or a call, that says that there is too much for the stream: "the request rate for the stream is
+/// too high, or the requested data is too large for the available throughput"
+/// (<https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>). `KMSThrottlingException` is about the key.
+const THROTTLED: &str = "ProvisionedThroughputExceededException";
 
 #[derive(Clone, Debug)]
 pub struct KinesisStream {
@@ -64,7 +69,7 @@ fn put(entry: &PutRecordsResultEntry) -> Put {
     let Some(code) = entry.error_code() else { return Put::Taken };
     let message = format!("{code}: {}", entry.error_message().unwrap_or_default());
     Put::Refused(match code {
-        "ProvisionedThroughputExceededException" => Refusal::Throttled(message),
+        THROTTLED => Refusal::Throttled(message),
         _ => Refusal::Internal(message),
     })
 }
@@ -76,7 +81,10 @@ fn failure(error: &SdkError<PutRecordsError>) -> StreamFailure {
     match error {
         SdkError::ConstructionFailure(_) => StreamFailure::Refused(message),
         SdkError::ServiceError(refused) if refused.raw().status().is_client_error() => {
-            StreamFailure::Refused(message)
+            match refused.err().code() {
+                Some(THROTTLED) => StreamFailure::Throttled(message),
+                _ => StreamFailure::Refused(message),
+            }
         }
         _ => StreamFailure::Ambiguous(message),
     }
@@ -132,18 +140,32 @@ mod tests {
         );
     }
 
+    /// The errors of `PutRecords` by its documentation, and one that all AWS services have.
     #[tokio::test]
-    async fn a_refused_call_is_not_retried_and_took_nothing() {
-        let (stream, requests) = answering(
-            400,
-            r#"{"__type":"ProvisionedThroughputExceededException","message":"Rate exceeded"}"#,
-        );
-        let failure = stream.put(&records()).await.unwrap_err();
-        assert!(
-            matches!(&failure, StreamFailure::Refused(message) if message.contains("Rate exceeded")),
-            "{failure}"
-        );
-        assert_eq!(requests.actual_requests().count(), 1);
+    async fn a_refused_call_is_not_retried_and_only_one_code_says_that_the_stream_is_full() {
+        for (body, is_full) in [
+            (r#"{"__type":"ProvisionedThroughputExceededException","message":"why"}"#, true),
+            (r#"{"__type":"AccessDeniedException","message":"why"}"#, false),
+            (r#"{"__type":"InvalidArgumentException","message":"why"}"#, false),
+            (r#"{"__type":"KMSAccessDeniedException","message":"why"}"#, false),
+            (r#"{"__type":"KMSDisabledException","message":"why"}"#, false),
+            (r#"{"__type":"KMSInvalidStateException","message":"why"}"#, false),
+            (r#"{"__type":"KMSNotFoundException","message":"why"}"#, false),
+            (r#"{"__type":"KMSOptInRequired","message":"why"}"#, false),
+            (r#"{"__type":"KMSThrottlingException","message":"why"}"#, false),
+            (r#"{"__type":"ResourceNotFoundException","message":"why"}"#, false),
+            (r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"why"}"#, false),
+        ] {
+            let (stream, requests) = answering(400, body);
+            let failure = stream.put(&records()).await.unwrap_err();
+            let why = match &failure {
+                StreamFailure::Throttled(why) if is_full => why,
+                StreamFailure::Refused(why) if !is_full => why,
+                _ => panic!("{body}: {failure}"),
+            };
+            assert!(why.contains("why"), "{why}");
+            assert_eq!(requests.actual_requests().count(), 1);
+        }
     }
 
     #[tokio::test]

@@ -35,7 +35,10 @@ pub enum Refusal {
 /// Why a call failed as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamFailure {
-    /// None of the records was taken.
+    /// The call exceeds what the stream takes at the moment. None of the records was taken.
+    #[error("the stream is throttled: {0}")]
+    Throttled(String),
+    /// None of the records was taken, for another reason, such as a permission that is missing.
     #[error("the stream refused the call: {0}")]
     Refused(String),
     /// Any of the records may have been taken: there was no answer, or an unclear one.

@@ -8,16 +8,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use shared::backoff::Backoff;
-use shared::format::record;
 use shared::limits;
 use tokio::time::Instant;
 
+use super::pack::{Piece, Room};
 use super::port::{Put, StreamFailure};
 
 /// Calls in progress at the same time. With only one, a call that hangs would block every other key for a whole attempt: half
@@ -37,14 +37,23 @@ pub(super) struct Ticket {
 
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    pub(super) ticket: Ticket,
-    pub(super) line: Bytes,
-    /// Whether it is the head of a stored line, which the record's reader will have in memory.
-    pub(super) is_head: bool,
-    /// The record of it alone, if it was compressed already.
-    pub(super) record: Option<Bytes>,
-    /// When its request stops waiting. Never earlier than that of a line that entered before it.
+    pub(super) request: u64,
+    pub(super) piece: Piece,
+    /// When its request stops waiting. Never earlier than that of a piece that entered before it.
     pub(super) deadline: Instant,
+}
+
+impl Waiting {
+    fn line(&self) -> Option<&Bytes> {
+        match &self.piece {
+            Piece::Line { line, .. } => Some(line),
+            Piece::Record { .. } => None,
+        }
+    }
+
+    fn tickets(&self) -> impl Iterator<Item = Ticket> {
+        self.piece.indexes().iter().map(|index| Ticket { request: self.request, index: *index })
+    }
 }
 
 pub(super) type CallId = u64;
@@ -60,11 +69,16 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct PlannedRecord {
     pub(super) partition_key: Arc<str>,
-    pub(super) lines: Vec<Bytes>,
-    /// What they become, if that is known already.
-    pub(super) record: Option<Bytes>,
+    pub(super) content: Content,
     /// Whether its first line was sent already.
     pub(super) is_resent: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    /// To be packed.
+    Lines(Vec<Bytes>),
+    Packed(Bytes),
 }
 
 #[derive(Debug, Default)]
@@ -75,13 +89,13 @@ pub(super) struct CallOutcome {
     pub(super) refused: Vec<(Ticket, Arc<str>)>,
 }
 
-/// All lines that are not on the stream yet.
+/// All pieces that are not on the stream yet.
 #[derive(Debug)]
 pub(super) struct Queue {
     /// The largest record, partition key included.
     record_bytes: usize,
-    /// Every key with lines. A key is either in `turns` or has a record in progress, never both.
-    keys: HashMap<Arc<str>, Key>,
+    /// Every key with pieces. A key is either in `turns` or has a record in progress, never both.
+    keys: BTreeMap<Arc<str>, Key>,
     /// The keys without a record in progress, longest waiting first.
     turns: VecDeque<Arc<str>>,
     in_progress: BTreeMap<CallId, Vec<RecordInProgress>>,
@@ -90,7 +104,7 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Key {
-    lines: VecDeque<Waiting>,
+    pieces: VecDeque<Waiting>,
     /// How many times in a row its record was not taken.
     failures: u32,
     /// Before this it is not sent again.
@@ -100,29 +114,29 @@ struct Key {
 #[derive(Debug)]
 struct RecordInProgress {
     partition_key: Arc<str>,
-    lines: Vec<Waiting>,
+    pieces: Vec<Waiting>,
 }
 
 impl Queue {
     pub(super) fn new(record_bytes: usize) -> Self {
         Self {
             record_bytes,
-            keys: HashMap::new(),
+            keys: BTreeMap::new(),
             turns: VecDeque::new(),
             in_progress: BTreeMap::new(),
             next_call: 0,
         }
     }
 
-    /// Adds a line after those of its key.
-    pub(super) fn enter(&mut self, partition_key: &str, line: Waiting) {
+    /// Adds a piece after those of its key.
+    pub(super) fn enter(&mut self, partition_key: &str, piece: Waiting) {
         if let Some(key) = self.keys.get_mut(partition_key) {
-            key.lines.push_back(line);
+            key.pieces.push_back(piece);
             return;
         }
         let partition_key: Arc<str> = partition_key.into();
         self.turns.push_back(Arc::clone(&partition_key));
-        self.keys.insert(partition_key, Key { lines: VecDeque::from([line]), ..Key::default() });
+        self.keys.insert(partition_key, Key { pieces: VecDeque::from([piece]), ..Key::default() });
     }
 
     /// The next call, if there is something to send and room for a call.
@@ -140,7 +154,7 @@ impl Queue {
             let key =
                 self.keys.get_mut(&partition_key).expect("a key has its turn only while it has an entry");
             key.forget_expired(now);
-            if key.lines.is_empty() {
+            if key.pieces.is_empty() {
                 self.keys.remove(&partition_key);
                 continue;
             }
@@ -154,18 +168,14 @@ impl Queue {
                 break;
             }
             bytes += size;
-            let lines: Vec<Waiting> = key.lines.drain(..count).collect();
-            call.until = lines.last().map_or(call.until, |line| call.until.max(line.deadline));
+            let pieces: Vec<Waiting> = key.pieces.drain(..count).collect();
+            call.until = pieces.last().map_or(call.until, |piece| call.until.max(piece.deadline));
             call.records.push(PlannedRecord {
                 partition_key: Arc::clone(&partition_key),
-                lines: lines.iter().map(|line| line.line.clone()).collect(),
-                record: match &lines[..] {
-                    [alone] => alone.record.clone(),
-                    _ => None,
-                },
+                content: Content::of(&pieces),
                 is_resent: key.failures > 0,
             });
-            in_progress.push(RecordInProgress { partition_key, lines });
+            in_progress.push(RecordInProgress { partition_key, pieces });
         }
         not_now.append(&mut self.turns);
         self.turns = not_now;
@@ -201,19 +211,19 @@ impl Queue {
                 Ok(()) => {
                     key.failures = 0;
                     key.not_before = None;
-                    outcome.taken.extend(record.lines.iter().map(|line| line.ticket));
+                    outcome.taken.extend(record.pieces.iter().flat_map(Waiting::tickets));
                 }
                 Err(cause) => {
                     key.failures += 1;
                     key.not_before = Some(now + BACKOFF.after(key.failures).mul_f64(jitter));
-                    let lines = &record.lines;
-                    outcome.refused.extend(lines.iter().map(|line| (line.ticket, Arc::clone(&cause))));
-                    for line in record.lines.into_iter().rev() {
-                        key.lines.push_front(line);
+                    let tickets = record.pieces.iter().flat_map(Waiting::tickets);
+                    outcome.refused.extend(tickets.map(|ticket| (ticket, Arc::clone(&cause))));
+                    for piece in record.pieces.into_iter().rev() {
+                        key.pieces.push_front(piece);
                     }
                 }
             }
-            if key.lines.is_empty() {
+            if key.pieces.is_empty() {
                 self.keys.remove(&record.partition_key);
             } else {
                 self.turns.push_back(record.partition_key);
@@ -232,29 +242,37 @@ impl Queue {
 }
 
 impl Key {
-    /// Drops lines whose requests were answered already, as unpublished.
+    /// Drops pieces whose requests were answered already, as unpublished.
     fn forget_expired(&mut self, now: Instant) {
-        while self.lines.front().is_some_and(|line| line.deadline <= now) {
-            self.lines.pop_front();
+        while self.pieces.front().is_some_and(|piece| piece.deadline <= now) {
+            self.pieces.pop_front();
         }
     }
 
-    /// How many lines the next record takes, and the most it may come to in bytes, its key included. Lines fill it up
-    /// to a record's size uncompressed, so that packing, which never makes them larger, cannot pass the limit. A line
-    /// beyond that size goes alone, compressed: it was checked to fit. Of lines that are heads a record has one at most.
+    /// How many pieces the next record takes, and the most it may come to in bytes, its key included. A record that is packed
+    /// already goes as it is. So does a line beyond a record's size, compressed: it was checked to fit.
     fn next_record(&self, partition_key: &str, record_bytes: usize) -> (usize, usize) {
-        let mut bytes = partition_key.len();
-        let (mut count, mut has_head) = (0, false);
-        for line in self.lines.iter().take(record::RECORD_EVENTS) {
-            let with_newline = line.line.len() + 1;
-            if bytes + with_newline > record_bytes || line.is_head && has_head {
-                break;
+        let mut room = Room::new(partition_key, record_bytes);
+        let mut takes = |waiting: &&Waiting| match &waiting.piece {
+            Piece::Line { line, is_head, .. } => room.take(line, *is_head),
+            Piece::Record { .. } => false,
+        };
+        match (self.pieces.iter().take_while(&mut takes).count(), self.pieces.front()) {
+            (0, Some(Waiting { piece: Piece::Record { data, .. }, .. })) => {
+                (1, partition_key.len() + data.len())
             }
-            has_head |= line.is_head;
-            bytes += with_newline;
-            count += 1;
+            (0, _) => (1, record_bytes),
+            (count, _) => (count, record_bytes - room.bytes_left()),
         }
-        if count == 0 { (1, record_bytes) } else { (count, bytes) }
+    }
+}
+
+impl Content {
+    fn of(pieces: &[Waiting]) -> Self {
+        match pieces {
+            [Waiting { piece: Piece::Record { data, .. }, .. }] => Self::Packed(data.clone()),
+            _ => Self::Lines(pieces.iter().filter_map(Waiting::line).cloned().collect()),
+        }
     }
 }
 

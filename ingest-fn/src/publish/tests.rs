@@ -11,6 +11,7 @@ use bytes::Bytes;
 use shared::{gzip, limits};
 
 use super::*;
+use crate::offload::tests::packing_takes;
 use fake::{Behaviour, FakeStream};
 
 /// With a fixed seed: the back-off's jitter decides which attempt is the last within the budget.
@@ -115,6 +116,57 @@ async fn records_within_a_put_unit_are_compressed_only_for_a_minute_after_the_st
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_a_stream_that_is_throttled_gets_less_bytes() {
+    for (failure, is_compressed) in [
+        (StreamFailure::Throttled("full".to_owned()), true),
+        (StreamFailure::Refused("no permission".to_owned()), false),
+        (StreamFailure::Ambiguous("a 500".to_owned()), false),
+    ] {
+        let compressed = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&compressed);
+        let stream = FakeStream::new(move |call, records| {
+            seen.lock().unwrap().push(records[0].data.starts_with(&gzip::MAGIC));
+            match call {
+                0 => Behaviour::answers(Err(failure.clone()), ms(5)),
+                _ => Behaviour::takes(records, ms(5)),
+            }
+        });
+        assert_eq!(publisher(&stream).publish(vec![padded_line("acme", "1", 20_000)]).await, [Ok(())]);
+        assert_eq!(*compressed.lock().unwrap(), [false, is_compressed]);
+    }
+}
+
+/// The one thread for large work is busy for a second: so packing takes that long, as with a sixth of a processor.
+#[test]
+fn the_budget_begins_when_a_large_request_is_packed() {
+    packing_takes(Duration::from_secs(1), async {
+        let stream = FakeStream::new(|call, records| match call {
+            0 => Behaviour::answers(Ok(vec![Put::Refused(Refusal::Throttled("full".to_owned()))]), ms(5)),
+            _ => Behaviour::takes(records, ms(5)),
+        });
+        let lines = vec![padded_line("acme", "1", 200_000), line("acme", "2")];
+        assert_eq!(publisher(&stream).publish(lines).await, [Ok(()), Ok(())]);
+        assert_eq!(stream.calls(), ["acme: 1 2", "acme: 1 2"], "in one record, twice");
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_of_large_requests_keep_the_order_of_their_key() {
+    let stream = FakeStream::new(|_, records| Behaviour::takes(records, ms(5)));
+    let half = limits::RECORD_BYTES / 2;
+    let lines = vec![
+        padded_line("a", "1", half),
+        line("b", "2"),
+        padded_line("a", "3", half),
+        line("a", "4"),
+        OutgoingLine { record: Some(Bytes::from_static(b"5\n")), ..line("a", "5") },
+        line("a", "6"),
+    ];
+    assert_eq!(publisher(&stream).publish(lines).await, [const { Ok(()) }; 6]);
+    assert_eq!(stream.calls(), ["a: 1 | b: 2", "a: 3 4", "a: 5", "a: 6"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_whose_calls_hang_holds_up_no_other() {
     let stream = FakeStream::new(|_, records| match &*records[0].partition_key {
         "slow" => Behaviour::hangs(),
@@ -147,15 +199,35 @@ async fn of_one_request_the_lines_that_were_taken_count_even_if_others_were_not(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_panics_fails_its_request_and_the_next_one_is_served() {
+async fn a_call_that_panics_is_followed_by_another() {
     let stream = FakeStream::new(|call, records| match call {
         0 => panic!("a defect in an adapter"),
         _ => Behaviour::takes(records, ms(5)),
     });
     let publisher = publisher(&stream);
-    let answers = publisher.publish(vec![line("acme", "1")]).await;
-    assert_eq!(answers[0].clone().unwrap_err().cause, "the publisher failed");
+    assert_eq!(publisher.publish(vec![line("acme", "1")]).await, [Ok(())]);
     assert_eq!(publisher.publish(vec![line("acme", "2")]).await, [Ok(())]);
+    assert_eq!(stream.landed(), ["1", "2"]);
+}
+
+/// The first request runs the driver, and is cancelled. The others do not notice.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_cancelled_holds_up_no_other() {
+    let stream = FakeStream::new(|_, records| Behaviour::takes(records, ms(50)));
+    let publisher = publisher(&stream);
+    let cancelled = async {
+        let _cancelled =
+            tokio::time::timeout(ms(20), publisher.publish(vec![line("acme", "1")])).await.unwrap_err();
+    };
+    let other = async {
+        tokio::time::sleep(ms(10)).await;
+        let started = Instant::now();
+        (publisher.publish(vec![line("acme", "2")]).await, started.elapsed())
+    };
+    let ((), (other, took)) = futures::join!(cancelled, other);
+    assert_eq!((other, took), (vec![Ok(())], ms(90)));
+    assert_eq!(stream.landed(), ["1", "2"]);
+    assert_eq!(publisher.publish(vec![line("acme", "3")]).await, [Ok(())], "and the driver is idle again");
 }
 
 #[tokio::test]

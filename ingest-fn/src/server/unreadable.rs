@@ -42,7 +42,7 @@ fn written(rejection: &Rejection) -> Vec<u8> {
 /// The last answer on a connection.
 pub(super) fn refusal(rejection: &Rejection) -> axum::response::Response {
     let id = RequestId(Ids::system().next().to_string().into());
-    let mut response = stamp::named(answer::refusal(rejection, &id), &id);
+    let mut response = stamp::named(answer::refusal(rejection, &id).into(), &id);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use shared::objects::memory::MemoryObjects;
 
 use super::*;
+use crate::offload::tests::packing_takes;
 
 type Sent = Vec<Result<(), SpillFailure>>;
 
@@ -136,4 +137,16 @@ async fn many_keys_go_side_by_side() {
     let (answers, calls, took) = spill(&keys, |_, count| taken(count)).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!((calls.len(), took), (16, 5));
+}
+
+#[test]
+fn the_budget_begins_when_large_lines_are_packed() {
+    packing_takes(Duration::from_secs(1), async {
+        let plan = |_, count| taken(count);
+        let spill = Spill::new(Planned { plan, calls: Mutex::default() }, Duration::from_millis(150));
+        let line = "x".repeat(200_000).into();
+        let line = OutgoingLine { partition_key: "a".to_owned(), line, is_head: false, record: None };
+        let refused = Err(Unpublished { budget_ms: 250, cause: "throttled".to_owned() });
+        assert_eq!(spill.take_rest(vec![line], vec![refused], &nowhere(), later()).await, [Ok(())]);
+    });
 }

@@ -1,10 +1,8 @@
 //! The edge to Lambda: Function URL events, as Lambda writes them.
 
-use ingest_fn::lambda::service;
 use lambda_http::http::StatusCode;
 use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
-use tower::{Service, ServiceExt};
 
 use crate::reader::MemoryReader;
 use crate::reads::{archived, large};
@@ -53,10 +51,8 @@ pub(crate) async fn invoke(server: &Server, event: Value) -> Value {
     let request = serde_json::from_value(event).unwrap();
     let mut context = Context::default();
     "8476a536-e9f4-11e8-9739-2dfe598c3fcd".clone_into(&mut context.request_id);
-    let mut service = service(server.router.clone());
-    let response = service.ready().await.unwrap_or_else(|_| panic!("always ready"));
-    let response =
-        response.call(LambdaEvent::new(request, context)).await.unwrap_or_else(|_| panic!("always answers"));
+    let response = server.invocations.answer(LambdaEvent::new(request, context)).await;
+    let response = response.unwrap_or_else(|_| panic!("always answers"));
     serde_json::to_value(response).unwrap()
 }
 
@@ -238,5 +234,85 @@ async fn an_answer_that_lambda_could_not_return_has_the_part_that_the_item_holds
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["truncated"], !is_whole);
         assert_eq!(body["text"].as_str().unwrap().len(), if is_whole { text.len() } else { 10 });
+    }
+}
+
+/// The router answers all paths; Lambda's way leaves it out where it can.
+#[tokio::test]
+async fn the_short_way_and_the_router_answer_the_same() {
+    let gzipped = shared::gzip::compress(br#"{"tenant_id":"a","id":"1"}"#, shared::gzip::Level::FAST);
+    let large = vec![b'x'; 20_000];
+    let bodies: [&[u8]; 6] = [
+        br#"{"tenant_id":"a","id":"1","text":"x"}"#,
+        br#"[{"tenant_id":"a","id":"1"},{"id":"2"}]"#,
+        b"{",
+        b"",
+        &gzipped,
+        &large,
+    ];
+    let headers: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("content-type", "text/plain"), ("x-tenant-id", "a")],
+        &[("x-customer-tier", "gold")],
+        &[("content-encoding", "gzip")],
+        &[("content-length", "99999999")],
+        &[("content-type", "application/x-protobuf"), ("idempotency-key", "k")],
+    ];
+    for cors in [false, true] {
+        for (method, path) in [
+            ("POST", "/ingest"),
+            ("POST", "/events"),
+            ("POST", "/v1/logs"),
+            ("POST", "/v1/webhooks/a/events/new"),
+            ("POST", "//ingest"),
+            ("POST", "/ingest/"),
+            ("POST", "/events/1"),
+            ("GET", "/events"),
+            ("PUT", "/ingest"),
+            ("OPTIONS", "/ingest"),
+            ("POST", "/health"),
+        ] {
+            for (body, given) in bodies.iter().flat_map(|body| headers.map(|headers| (body, headers))) {
+                let change = |config: &mut shared::config::Config| {
+                    if cors {
+                        config.cors.origins = vec!["https://a.example".to_owned()];
+                    }
+                };
+                let given = [given, &[("origin", "https://a.example")]].concat();
+                let mut event = event(&base64_simd::STANDARD.encode_to_string(body), true, &given);
+                (event["rawPath"], event["requestContext"]["http"]["method"]) = (path.into(), method.into());
+                let short = Server::with(crate::server::Faults::default(), change);
+                let response = invoke(&short, event.clone()).await;
+
+                let mut request = http::Request::builder().method(method).uri(path);
+                for (name, value) in event["headers"].as_object().unwrap() {
+                    request = request.header(name, value.as_str().unwrap());
+                }
+                let long = Server::with(crate::server::Faults::default(), change);
+                let answer = long.send(request.body(axum::body::Body::from(body.to_vec())).unwrap()).await;
+                let what = format!("{method} {path} {given:?} {response}");
+                assert_eq!(response["statusCode"], answer.status.as_u16(), "{what}");
+                let text = response["body"].as_str().unwrap();
+                let text = if response["isBase64Encoded"] == true {
+                    base64_simd::STANDARD.decode_to_vec(text).unwrap()
+                } else {
+                    text.as_bytes().to_vec()
+                };
+                let id = answer.headers["x-request-id"].as_str();
+                let expected = answer.text.replace(id, "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+                // The router's request has the first id.
+                let [first, second] = ["1", "2"].map(|n| format!("00000000-0000-0000-0000-00000000000{n}"));
+                let expected = expected.replace(&second, &first);
+                assert_eq!(String::from_utf8_lossy(&text), expected, "{what}");
+                // Lambda measures the answer itself.
+                let mut headers = answer.headers.clone();
+                headers.remove("content-length");
+                headers.insert("x-request-id".to_owned(), "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned());
+                let mut given = response["headers"].clone();
+                given.as_object_mut().unwrap().remove("content-length");
+                assert_eq!(given, json!(headers), "{what}");
+                assert_eq!(short.partition_keys(), long.partition_keys(), "{what}");
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use ingest_fn::credentials::{CredentialSource, Credentials, CredentialsError};
+use ingest_fn::lambda::Invocations;
 use ingest_fn::{
     EventStream, FaultCheck, IngestPorts, IngestState, OutgoingLine, Put, Refusal, SpillFailure,
     SpillMessage, SpillQueue, StreamFailure, StreamRecord, router,
@@ -64,7 +65,7 @@ struct Reached {
 }
 
 #[derive(Clone)]
-struct Ports {
+pub(crate) struct Ports {
     faults: Faults,
     reached: Arc<Mutex<Reached>>,
 }
@@ -116,6 +117,8 @@ impl CredentialSource for Text {
 /// A server and all that reached its ports.
 pub(crate) struct Server {
     pub(crate) router: Router,
+    /// The same by Lambda's way.
+    pub(crate) invocations: Invocations<Ports, MemoryObjects, Ports, MemoryReader>,
     /// Of the same configuration, for its document. It has ids of its own.
     documented: Router,
     /// The name of its configuration.
@@ -192,7 +195,9 @@ impl Server {
             IngestState::checked(config, credentials, ports, fault, clock.clone(), ids)
         };
         let documented = router(state(Credentials::none(), counting_ids()));
-        Self { router: router(state(credentials, ids)), documented, configuration, reached, objects, time }
+        let state = state(credentials, ids);
+        let (router, invocations) = (router(Arc::clone(&state)), Invocations::new(state));
+        Self { router, invocations, documented, configuration, reached, objects, time }
     }
 
     /// The server's clock goes on; otherwise it stands still.

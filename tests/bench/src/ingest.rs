@@ -3,17 +3,16 @@
 use std::sync::{Arc, Mutex};
 
 use ingest_fn::credentials::Credentials;
+use ingest_fn::lambda::Invocations;
 use ingest_fn::{
     EventStream, IngestPorts, IngestState, NoReader, Put, SpillFailure, SpillMessage, SpillQueue,
-    StreamFailure, StreamRecord, router,
+    StreamFailure, StreamRecord,
 };
-use lambda_http::{Context, LambdaEvent, Service};
+use lambda_http::{Context, LambdaEvent};
 use shared::config::Config;
 use shared::id::Ids;
 use shared::objects::memory::MemoryObjects;
 use shared::time::Clock;
-
-use axum::Router;
 
 /// A stream that takes all records, and keeps them until they are taken.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +38,7 @@ impl SpillQueue for NoQueue {
 /// The ingest function, with a stream in memory.
 #[derive(Debug)]
 pub struct Ingest {
-    router: Router,
+    invocations: Invocations<Stream, MemoryObjects, NoQueue, NoReader>,
     stream: Stream,
 }
 
@@ -65,14 +64,14 @@ impl Ingest {
         };
         let state =
             IngestState::new(Arc::new(config), Credentials::none(), ports, Clock::system(), Ids::system());
-        Self { router: router(state), stream }
+        Self { invocations: Invocations::new(state), stream }
     }
 
     /// Answers one invocation.
     pub async fn answer(&self, event: &str) -> String {
         let request = serde_json::from_str(event).unwrap();
-        let mut service = ingest_fn::lambda::service(self.router.clone());
-        let answer = service.call(LambdaEvent::new(request, Context::default())).await;
+        // In a box, as in `lambda::serve`.
+        let answer = Box::pin(self.invocations.answer(LambdaEvent::new(request, Context::default()))).await;
         let answer = answer.unwrap_or_else(|_| unreachable!("every request has an answer"));
         serde_json::to_string(&answer).unwrap()
     }

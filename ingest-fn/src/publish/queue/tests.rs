@@ -27,25 +27,28 @@ impl Bench {
         let ticket = Ticket { request: 0, index: self.lines };
         self.lines += 1;
         let line = Bytes::from(vec![b'x'; bytes]);
-        self.queue.enter(
-            key,
-            Waiting { ticket, line, is_head: false, record: None, deadline: self.at(deadline_ms) },
-        );
+        self.enter_piece(key, Piece::Line { index: ticket.index, line, is_head: false }, deadline_ms);
         ticket
     }
 
     /// Lets the head of a stored line enter.
     fn enter_head(&mut self, key: &str) {
-        let ticket = Ticket { request: 0, index: self.lines };
+        let piece = Piece::Line { index: self.lines, line: Bytes::from_static(b"head"), is_head: true };
         self.lines += 1;
-        let line = Bytes::from_static(b"head");
-        self.queue.enter(key, Waiting { ticket, line, is_head: true, record: None, deadline: self.at(250) });
+        self.enter_piece(key, piece, 250);
+    }
+
+    fn enter_piece(&mut self, key: &str, piece: Piece, deadline_ms: u64) {
+        self.queue.enter(key, Waiting { request: 0, piece, deadline: self.at(deadline_ms) });
     }
 
     /// The next call at `ms`, as `key×lines`, and its id.
     fn call(&mut self, ms: u64) -> Option<(CallId, Vec<String>)> {
         let call = self.queue.next_call(self.at(ms))?;
-        let shown = |record: &PlannedRecord| format!("{}×{}", record.partition_key, record.lines.len());
+        let shown = |record: &PlannedRecord| match &record.content {
+            Content::Lines(lines) => format!("{}×{}", record.partition_key, lines.len()),
+            Content::Packed(data) => format!("{} packed, {}", record.partition_key, data.len()),
+        };
         Some((call.id, call.records.iter().map(shown).collect()))
     }
 
@@ -174,6 +177,28 @@ fn a_line_beyond_a_record_that_compresses_travels_alone() {
 }
 
 #[test]
+fn a_record_that_is_packed_goes_as_it_is_in_its_place() {
+    let mut bench = Bench::new();
+    bench.enter("a", 10, 250);
+    let data = Bytes::from_static(b"packed");
+    bench.enter_piece("a", Piece::Record { indexes: vec![1, 2], data }, 250);
+    bench.enter("a", 10, 250);
+    bench.enter("a", 10, 250);
+    let (call, records) = bench.call(0).unwrap();
+    assert_eq!(records, ["a×1"]);
+    bench.finish(call, vec![Put::Taken], 0);
+    let (call, records) = bench.call(0).unwrap();
+    assert_eq!(records, ["a packed, 6"]);
+    let refused: Vec<_> =
+        bench.finish(call, vec![throttled()], 0).refused.iter().map(|(ticket, _)| ticket.index).collect();
+    assert_eq!(refused, [1, 2]);
+    let (call, records) = bench.call(20).unwrap();
+    assert_eq!(records, ["a packed, 6"]);
+    assert_eq!(bench.finish(call, vec![Put::Taken], 20).taken.len(), 2);
+    assert_eq!(bench.call(20).unwrap().1, ["a×2"]);
+}
+
+#[test]
 fn a_call_has_500_records_at_most() {
     let mut bench = Bench::new();
     for key in 0..=limits::PUT_RECORDS {
@@ -217,16 +242,16 @@ fn drain(bench: &mut Bench, sent: &mut HashMap<String, Vec<Ticket>>) -> Result<(
         keys.dedup();
         prop_assert_eq!(keys.len(), call.records.len(), "one record a key");
         let sizes = call.records.iter().map(|record| {
-            let lines: usize = record.lines.iter().map(|line| line.len() + 1).sum();
-            let size = lines + record.partition_key.len();
+            let Content::Lines(lines) = &record.content else { unreachable!("only lines entered") };
+            let size = lines.iter().map(|line| line.len() + 1).sum::<usize>() + record.partition_key.len();
             // A line alone is sent, whatever its size.
-            if record.lines.len() == 1 { size.min(limits::RECORD_BYTES) } else { size }
+            if lines.len() == 1 { size.min(limits::RECORD_BYTES) } else { size }
         });
         let sizes: Vec<_> = sizes.collect();
         prop_assert!(sizes.iter().all(|size| *size <= limits::RECORD_BYTES));
         prop_assert!(sizes.iter().sum::<usize>() <= limits::PUT_BYTES);
         for record in &bench.queue.in_progress[&call.id] {
-            let tickets = record.lines.iter().map(|line| line.ticket);
+            let tickets = record.pieces.iter().flat_map(Waiting::tickets);
             sent.entry(record.partition_key.to_string()).or_default().extend(tickets);
         }
         let puts = vec![Put::Taken; call.records.len()];
