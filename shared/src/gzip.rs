@@ -35,13 +35,6 @@ impl Level {
 
 /// One gzip member that holds `data`.
 pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
-    let mut member = Vec::new();
-    compress_onto(data, level, &mut member);
-    member
-}
-
-/// Appends one gzip member that holds `data`. Gives its length.
-pub fn compress_onto(data: &[u8], level: Level, out: &mut Vec<u8>) -> usize {
     thread_local! {
         // A compressor has a few hundred kilobytes of tables, so there is one for each thread and level.
         static COMPRESSORS: RefCell<BTreeMap<i32, Compressor>> = const { RefCell::new(BTreeMap::new()) };
@@ -49,12 +42,10 @@ pub fn compress_onto(data: &[u8], level: Level, out: &mut Vec<u8>) -> usize {
     COMPRESSORS.with_borrow_mut(|compressors| {
         let new = || Compressor::new(CompressionLvl::new(level.0).expect("1 to 12"));
         let compressor = compressors.entry(level.0).or_insert_with(new);
-        let start = out.len();
-        out.resize(start + compressor.gzip_compress_bound(data.len()), 0);
-        let compressed = compressor.gzip_compress(data, &mut out[start..]);
-        let length = compressed.expect("the bound is enough for any input");
-        out.truncate(start + length);
-        length
+        let mut member = vec![0; compressor.gzip_compress_bound(data.len())];
+        let length = compressor.gzip_compress(data, &mut member).expect("the bound is enough for any input");
+        member.truncate(length);
+        member
     })
 }
 
