@@ -64,7 +64,7 @@ impl Prepared {
             origin,
             content_hash,
             processed_at,
-            content: HeldContent::new(config.items.content, &event.text, &text, &fields, only_constants),
+            content: HeldContent::new(config.items.content, &event.text, text, &fields, only_constants),
             expires_at: expires_at.map(|at| at.unix_ms() / 1_000),
             received_partition,
         };
