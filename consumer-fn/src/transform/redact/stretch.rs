@@ -7,14 +7,15 @@ use super::spelling::DASH;
 
 /// The stretches of `text` that have at least `fewest` digits, in order, each with how many it has.
 ///
-/// A stretch that is long enough covers one of any `fewest` bytes in a row. So only every so many is looked at.
+/// A stretch that is long enough covers one of any `fewest` bytes in a row. So only every so many is looked at. `fewest` is at least
+/// seven.
 pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
     // Here a stretch may begin: what is before is none of its bytes.
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
             let probe = at + fewest - 1;
-            if !is_part(*text.get(probe)?) {
+            if !is_part(*text.get(probe)?) || is_short(text, probe) {
                 at = probe + 1;
                 continue;
             }
@@ -22,7 +23,7 @@ pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = (Ran
             let start = text[at..probe].iter().rposition(is_other).map_or(at, |before| at + before + 1);
             let end = text[probe..].iter().position(is_other).map_or(text.len(), |after| probe + after);
             at = end;
-            // Most are spaces, or numbers of a few digits.
+            // Some are numbers of a few digits.
             if end - start >= fewest {
                 let digits = digits(&text[start..end]);
                 if digits >= fewest {
@@ -31,6 +32,16 @@ pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = (Ran
             }
         }
     })
+}
+
+/// Whether a stretch with this byte has fewer than seven: else it has three more on one side. Without a branch for each: most
+/// are spaces between words.
+#[expect(clippy::needless_bitwise_bool, reason = "a branch for each byte would be guessed wrong too often")]
+fn is_short(text: &[u8], at: usize) -> bool {
+    let around = text.get(at - 3..).and_then(<[u8]>::first_chunk::<7>);
+    let Some(&[a, b, c, _, d, e, f]) = around else { return false };
+    let are_parts = |[a, b, c]: [u8; 3]| is_part(a) & is_part(b) & is_part(c);
+    !(are_parts([a, b, c]) | are_parts([d, e, f]))
 }
 
 /// How many digits there are.
@@ -61,6 +72,8 @@ pub(super) fn is_separator(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -70,5 +83,16 @@ mod tests {
             stretches(text.as_bytes(), 7).map(|(stretch, digits)| (&text[stretch], digits)).collect();
         assert_eq!(found, [(". +49 (0)30 1234567", 12), (" 555-0199", 7)]);
         assert_eq!(stretches(text.as_bytes(), 8).count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn every_stretch_with_enough_digits_is_found_and_no_other(text in "([a,]{1,4}|[0-9 .+]{1,10}){0,9}", fewest in 7_usize..10) {
+            let plain = text.split([',', 'a']).map(|stretch| (stretch, digits(stretch.as_bytes())));
+            let expected: Vec<_> = plain.filter(|(_, digits)| *digits >= fewest).collect();
+            let found: Vec<_> =
+                stretches(text.as_bytes(), fewest).map(|(stretch, digits)| (&text[stretch], digits)).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
 }
