@@ -36,12 +36,11 @@ pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = (Ran
 
 /// Whether a stretch with this byte has fewer than seven: else it has three more on one side. Without a branch for each: most
 /// are spaces between words.
-#[expect(clippy::needless_bitwise_bool, reason = "a branch for each byte would be guessed wrong too often")]
 fn is_short(text: &[u8], at: usize) -> bool {
-    let around = text.get(at - 3..).and_then(<[u8]>::first_chunk::<7>);
-    let Some(&[a, b, c, _, d, e, f]) = around else { return false };
-    let are_parts = |[a, b, c]: [u8; 3]| is_part(a) & is_part(b) & is_part(c);
-    !(are_parts([a, b, c]) | are_parts([d, e, f]))
+    let all_parts = |three: &[u8]| three.iter().fold(true, |all, byte| all & is_part(*byte));
+    // The end of the text is too near to say.
+    let may_go_on = |start: usize| text.get(start..start + 3).is_none_or(all_parts);
+    !(may_go_on(at - 3) | may_go_on(at + 1))
 }
 
 /// How many digits there are.
