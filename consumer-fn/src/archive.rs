@@ -25,7 +25,7 @@ pub(crate) mod roll;
 pub(crate) struct Layout<'a> {
     records: &'a Records,
     prefix: &'a Prefix<InsertOutcome>,
-    lines: Vec<Line>,
+    lines: Vec<Line<'a>>,
     roller: Roller,
     /// The last planned object.
     last: Option<(Planned, Bytes, Contents)>,
@@ -124,7 +124,7 @@ impl<'a> Layout<'a> {
 
     /// The last position that an object with the first `count` of `lines` covers. Records without lines belong to the object
     /// before them only at the end of the batch, where no other object follows.
-    fn last_covered(&self, lines: &[Line], count: usize) -> BatchPosition {
+    fn last_covered(&self, lines: &[Line<'_>], count: usize) -> BatchPosition {
         let last = lines[count - 1].position;
         let end_of = |record: usize| BatchPosition { record, position: self.prefix.last_positions[record] };
         match lines.get(count) {
@@ -135,8 +135,8 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn line((position, Stored { facts, line, .. }): (BatchPosition, &Stored)) -> Line {
-    Line { position, tenant: facts.tenant.clone(), received_at: facts.received_at, bytes: line.clone() }
+fn line((position, Stored { facts, line, .. }): (BatchPosition, &Stored)) -> Line<'_> {
+    Line { position, tenant: &facts.tenant, received_at: facts.received_at, bytes: line }
 }
 
 fn stored(prefix: &Prefix<InsertOutcome>) -> impl Iterator<Item = (BatchPosition, &Stored)> {

@@ -115,7 +115,8 @@ struct PayloadRecord<'a> {
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct KinesisRecord<'a> {
-    sequence_number: Arc<str>,
+    #[serde(borrow)]
+    sequence_number: Cow<'a, str>,
     partition_key: Option<String>,
     approximate_arrival_timestamp: f64,
     /// In base64. Borrowed, so that the text is not copied.
@@ -176,7 +177,7 @@ impl Record {
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any year fit; a cast saturates")]
         let arrival = (kinesis.approximate_arrival_timestamp * 1_000.0).round() as i64;
         let record = Self {
-            sequence_number: kinesis.sequence_number,
+            sequence_number: kinesis.sequence_number.into(),
             partition_key: kinesis.partition_key,
             arrival: Timestamp::from_unix_ms(arrival),
         };

@@ -20,7 +20,7 @@ const LINE_BYTES: usize = 1024;
 /// compressed records inflate to, also those that cannot be read. The first record is always read.
 ///
 /// Data is freed as it is read: only quarantine needs a record's bytes again.
-pub(crate) fn decode(Batch { records, data }: Batch, config: &Config) -> (Records, Prefix<Event>) {
+pub(crate) fn decode(Batch { records, data }: Batch, config: &Config) -> (Records, Prefix<Box<Event>>) {
     let mut prefix =
         Prefix { records: 0, last_positions: Vec::new(), entries: Vec::new(), quarantined: Vec::new() };
     let mut bytes = 0;
@@ -83,7 +83,7 @@ impl Batch {
                 StreamLine { origin, arrival: first.arrival, partition_key, event, unreadable }
             };
             let good =
-                decoded.entries.into_iter().map(|entry| line(entry.position, Ok(entry.value), Vec::new()));
+                decoded.entries.into_iter().map(|entry| line(entry.position, Ok(*entry.value), Vec::new()));
             let bad =
                 decoded.quarantined.into_iter().map(|bad| line(bad.position, Err(bad.reason), bad.bytes));
             let mut lines: Vec<_> = good.chain(bad).collect();
@@ -112,7 +112,7 @@ pub fn read_again(
     let entry = |(line, entry): (usize, record::Entry)| {
         let apart = line_position(line * record::RECORD_EVENTS);
         let origin = Origin { position: origin.position + apart, ..origin.clone() };
-        let event = entry.map(|content| event(content, arrival, &origin, config));
+        let event = entry.map(|content| *event(content, arrival, &origin, config));
         (origin, event.map_err(|bad| bad.reason.code()))
     };
     entries.into_iter().enumerate().map(entry).collect()
@@ -120,13 +120,13 @@ pub fn read_again(
 
 /// The event of a line. Members that a foreign producer's object does not have follow from its origin, so that every attempt
 /// reads the same event.
-fn event(content: Content, arrival: Timestamp, origin: &Origin, config: &Config) -> Event {
+fn event(content: Content, arrival: Timestamp, origin: &Origin, config: &Config) -> Box<Event> {
     let object = match content {
-        Content::Event(event) => return *event,
+        Content::Event(event) => return event,
         Content::Foreign(object) => object,
     };
     let admission_id = AdmissionId::of_foreign(&origin.shard, &origin.sequence_number, origin.position);
-    Event {
+    Box::new(Event {
         facts: Facts {
             id: object.id.unwrap_or_else(|| EventId::from(admission_id.0)),
             admission_id,
@@ -143,7 +143,7 @@ fn event(content: Content, arrival: Timestamp, origin: &Origin, config: &Config)
         is_message: false,
         claim_check: None,
         redrive_of: Vec::new(),
-    }
+    })
 }
 
 fn line_position(line: usize) -> u32 {

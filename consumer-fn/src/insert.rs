@@ -290,7 +290,8 @@ fn outcomes(mut prefix: Prefix<Prepared>, Decided { outcomes, failure }: Decided
         Some(Ok(Verdict::Redelivered)) => Ok(InsertOutcome::Redelivered),
         Some(Ok(Verdict::Deduplicated)) => Ok(InsertOutcome::Deduplicated),
         _ => {
-            let Prepared { event: Event { facts, redrive_of, .. }, line, .. } = prepared;
+            let Prepared { event, line, .. } = prepared;
+            let Event { facts, redrive_of, .. } = *event;
             Ok(InsertOutcome::Stored(Stored { facts, line, is_redriven: !redrive_of.is_empty() }))
         }
     })

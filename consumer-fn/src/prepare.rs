@@ -27,7 +27,7 @@ pub(crate) struct Prepared {
     /// What is to be stored before the line: the line itself, if it is too large for an archive object.
     pub(crate) parts: Vec<Part>,
     /// The event as it came, for quarantine.
-    pub(crate) event: Event,
+    pub(crate) event: Box<Event>,
 }
 
 impl Prepared {
@@ -64,7 +64,7 @@ impl Prepared {
             origin,
             content_hash,
             processed_at,
-            content: HeldContent::new(config.items.content, &event.text, &text, &fields, only_constants),
+            content: HeldContent::new(config.items.content, &event.text, text, &fields, only_constants),
             expires_at: expires_at.map(|at| at.unix_ms() / 1_000),
             received_partition,
         };
@@ -129,7 +129,7 @@ mod tests {
             sequence_number: "4".repeat(56).into(),
             position: u32::MAX,
         };
-        let worked = Worked { event, done_at: Timestamp::from_unix_ms(NOW_MS) };
+        let worked = Worked { event: event.into(), done_at: Timestamp::from_unix_ms(NOW_MS) };
         Prepared::new(worked, origin, &transform, config)
     }
 
@@ -147,7 +147,7 @@ mod tests {
         let sizes =
             [content.original_text.whole_bytes, content.text().whole_bytes, content.fields.whole_bytes];
         assert_eq!(sizes, [Some(10_000_000), Some(10_000_000), Some(1_009_922)]);
-        assert_eq!(prepared.event, event, "what is redriven is whole");
+        assert_eq!(*prepared.event, event, "what is redriven is whole");
 
         // Just below where fields are cut.
         let mut event = event;

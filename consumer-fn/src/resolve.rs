@@ -28,11 +28,11 @@ enum Unresolved {
 /// into a record. Of a foreign producer's record with more, those that fit are fetched, and the others go to quarantine.
 /// Where the store does not answer until `until`, the prefix ends.
 pub(crate) async fn resolve(
-    mut prefix: Prefix<Event>,
+    mut prefix: Prefix<Box<Event>>,
     objects: &impl ObjectStore,
     most_bytes: usize,
     until: Instant,
-) -> Prefix<Event> {
+) -> Prefix<Box<Event>> {
     if prefix.entries.iter().all(|entry| entry.value.claim_check.is_none()) {
         return prefix;
     }
@@ -58,13 +58,13 @@ pub(crate) async fn resolve(
         Some(Err(Unresolved::Quarantine(reason, detail))) => {
             Err(Quarantined::event(position, &event, reason, detail))
         }
-        Some(Ok(Some(stored))) => Ok(Event { text: stored.text, fields: stored.fields, ..event }),
+        Some(Ok(Some(stored))) => Ok(Box::new(Event { text: stored.text, fields: stored.fields, ..*event })),
         _ => Ok(event),
     })
 }
 
 /// The first record, but not the first with a head, with which the stored lines exceed `most` bytes.
-fn first_beyond(prefix: &Prefix<Event>, most: u64) -> Option<usize> {
+fn first_beyond(prefix: &Prefix<Box<Event>>, most: u64) -> Option<usize> {
     let mut bytes = 0_u64;
     let mut heads = prefix
         .entries
@@ -88,8 +88,8 @@ struct RecordBudget {
 
 impl RecordBudget {
     /// The claim check of an event, if it has one that may be fetched.
-    fn admit<'a>(&mut self, entry: &'a Entry<Event>) -> Result<Option<&'a ClaimCheck>, Unresolved> {
-        let Event { facts, claim_check: Some(claim_check), .. } = &entry.value else { return Ok(None) };
+    fn admit<'a>(&mut self, entry: &'a Entry<Box<Event>>) -> Result<Option<&'a ClaimCheck>, Unresolved> {
+        let Event { facts, claim_check: Some(claim_check), .. } = &*entry.value else { return Ok(None) };
         if self.record != entry.position.record {
             (self.record, self.bytes) = (entry.position.record, 0);
         }

@@ -2,36 +2,43 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::flatten::flatten;
 use crate::json::{self, Unreadable};
 
-/// A JSON object on one line. Its members have the client's order and spelling.
-#[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
-pub struct Fields(Box<RawValue>);
+const EMPTY: &str = "{}";
+
+/// A JSON object on one line. Its members have the client's order and spelling. `None` if there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(Option<Arc<str>>);
 
 impl Fields {
     pub fn empty() -> Self {
-        Self(RawValue::from_string("{}".to_owned()).expect("an empty object is valid JSON"))
+        Self(None)
     }
 
     /// The members in their order. Their values are of other fields, or constants: every reader reads them already.
     pub(crate) fn of(members: &impl Serialize) -> Self {
-        Self(serde_json::value::to_raw_value(members).expect("names and JSON values always serialise"))
+        Self::new(&serde_json::to_string(members).expect("names and JSON values always serialise"))
+    }
+
+    /// `json` must be an object that every reader reads.
+    fn new(json: &str) -> Self {
+        Self((json != EMPTY).then(|| json.into()))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.as_json() == "{}"
+        self.0.is_none()
     }
 
     pub fn as_json(&self) -> &str {
-        self.0.get()
+        self.0.as_deref().unwrap_or(EMPTY)
     }
 
     pub(crate) fn members(&self) -> Members<'_> {
@@ -80,7 +87,7 @@ impl Fields {
         }
         let mut readable = String::with_capacity(object.len());
         json::readable_into(object, &mut readable)?;
-        Ok(Self(RawValue::from_string(readable).expect("valid JSON stays valid")))
+        Ok(Self::new(&readable))
     }
 }
 
@@ -93,19 +100,12 @@ pub enum InvalidFields {
     Unreadable(#[from] Unreadable),
 }
 
-impl Default for Fields {
-    fn default() -> Self {
-        Self::empty()
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json: &RawValue = serde_json::from_str(self.as_json()).expect("checked at construction");
+        json.serialize(serializer)
     }
 }
-
-impl PartialEq for Fields {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_json() == other.as_json()
-    }
-}
-
-impl Eq for Fields {}
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

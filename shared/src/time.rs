@@ -65,7 +65,8 @@ impl Timestamp {
 
     /// As it is written, without memory of its own: each event has several times.
     pub(crate) fn written(self) -> Written {
-        let utc = self.to_utc();
+        // Without a zone: with one, each part would be converted anew.
+        let utc = self.to_utc().naive_utc();
         let parts = [
             (0..4, utc.year().unsigned_abs()),
             (5..7, utc.month()),
@@ -73,7 +74,7 @@ impl Timestamp {
             (11..13, utc.hour()),
             (14..16, utc.minute()),
             (17..19, utc.second()),
-            (20..23, utc.timestamp_subsec_millis()),
+            (20..23, utc.nanosecond() / 1_000_000),
         ];
         let mut written = *b"0000-00-00T00:00:00.000Z";
         for (digits, mut number) in parts {

@@ -1,7 +1,9 @@
 //! Packs lines into objects of limited size. It decides where an object ends before it appends a line.
 //!
 //! The compression ratio is known only after compression. So the first try takes all lines, which is right for almost every
-//! batch. If that is too large, it gives the ratio of this data, and the next tries aim just below the limit.
+//! batch. Where that is too large, or would probably be, the ratio of this data is known, and the next tries aim just below the limit.
+
+use std::collections::BTreeMap;
 
 use shared::gzip::{self, Level};
 use shared::id::TenantId;
@@ -9,7 +11,6 @@ use shared::time::Timestamp;
 
 use crate::batch::BatchPosition;
 use crate::manifest::{Contents, widened};
-use bytes::Bytes;
 use shared::format::manifest_row::TenantRange;
 
 /// A try aims at this part of the limit, since the ratio varies.
@@ -19,15 +20,21 @@ const FULL: f64 = 0.90;
 /// Tries by the estimate. After them a try takes the middle between what fits and what does not.
 const ESTIMATED_TRIES: u32 = 4;
 
+/// Lines of more than so many limits are compressed at once only if a sample says that they fit: the logs of most programs become
+/// a fifth.
+const USUALLY_FIT: usize = 4;
+/// A sample has this part of the limit, before compression.
+const SAMPLE: usize = 5;
+
 /// One line of the archive.
-#[derive(Clone, Debug)]
-pub(crate) struct Line {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a> {
     pub(crate) position: BatchPosition,
-    pub(crate) tenant: TenantId,
+    pub(crate) tenant: &'a TenantId,
     /// When ingest received its event.
     pub(crate) received_at: Timestamp,
     /// With its newline.
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: &'a [u8],
 }
 
 /// The bytes of an object.
@@ -45,28 +52,41 @@ pub(crate) struct Roller {
     level: Level,
     /// Compressed bytes for each byte of lines, as last seen.
     ratio: Option<f64>,
+    /// How many bytes of lines were compressed.
+    #[cfg(test)]
+    work: usize,
 }
 
 impl Roller {
     /// For objects of at most `limit` bytes.
     pub(crate) fn new(limit: usize, level: Level) -> Self {
-        Self { limit, level, ratio: None }
+        Self {
+            limit,
+            level,
+            ratio: None,
+            #[cfg(test)]
+            work: 0,
+        }
     }
 
     /// The next object: how many of `lines` (at least one) go into it, and its bytes. An object ends with a record,
     /// since a batch is answered by records; only a record that is larger than an object by itself is divided.
-    pub(crate) fn next(&mut self, lines: &[Line]) -> (usize, Packed) {
+    pub(crate) fn next(&mut self, lines: &[Line<'_>]) -> (usize, Packed) {
         let ends = record_ends(lines);
         self.fullest(lines, &ends).unwrap_or_else(|| {
             let each: Vec<usize> = (1..=ends[0]).collect();
-            self.fullest(lines, &each).unwrap_or_else(|| (1, pack(&lines[..1], self.level)))
+            self.fullest(lines, &each).unwrap_or_else(|| (1, self.pack(&lines[..1])))
         })
     }
 
     /// The object that ends at the last of `ends` with which it is not too large, or a little before. Nothing if it
     /// is too large with the first.
-    fn fullest(&mut self, lines: &[Line], ends: &[usize]) -> Option<(usize, Packed)> {
+    fn fullest(&mut self, lines: &[Line<'_>], ends: &[usize]) -> Option<(usize, Packed)> {
         let sizes: Vec<usize> = sizes(lines, ends);
+        if self.ratio.is_none() && sizes.last().is_some_and(|all| *all > USUALLY_FIT * self.limit) {
+            let sampled = sizes.partition_point(|size| *size < self.limit / SAMPLE);
+            self.pack(&lines[..ends[sampled]]);
+        }
         let limit = as_f64(self.limit);
         let mut best = None;
         // How many of `ends` fit, and how many are too many.
@@ -83,8 +103,7 @@ impl Roller {
                 Some(_) => usize::midpoint(fit, too_many),
             };
             let count = count.clamp(fit + 1, too_many - 1);
-            let packed = pack(&lines[..ends[count - 1]], self.level);
-            self.ratio = Some(as_f64(packed.bytes.len()) / as_f64(sizes[count - 1]));
+            let packed = self.pack(&lines[..ends[count - 1]]);
             if packed.bytes.len() > self.limit {
                 too_many = count;
                 continue;
@@ -98,37 +117,43 @@ impl Roller {
         }
         best
     }
+
+    fn pack(&mut self, lines: &[Line<'_>]) -> Packed {
+        let packed = pack(lines, self.level);
+        let bytes: usize = lines.iter().map(|line| line.bytes.len()).sum();
+        self.ratio = Some(as_f64(packed.bytes.len()) / as_f64(bytes));
+        #[cfg(test)]
+        (self.work += bytes);
+        packed
+    }
 }
 
-/// Sorts lines by tenant, each tenant's in their order, and compresses every tenant's for itself.
-pub(crate) fn pack(lines: &[Line], level: Level) -> Packed {
-    let mut sorted: Vec<&Line> = lines.iter().collect();
-    sorted.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+/// Compresses every tenant's lines for itself, in their order. Tenants are sorted.
+fn pack(lines: &[Line<'_>], level: Level) -> Packed {
+    let mut tenants = BTreeMap::<_, Vec<_>>::new();
+    for run in lines.chunk_by(|a, b| a.tenant == b.tenant) {
+        tenants.entry(run[0].tenant).or_default().push(run);
+    }
     let received_at = lines.iter().fold(None, |span, line| Some(widened(span, line.received_at)));
     let mut packed = Packed { bytes: Vec::new(), contents: Contents { ranges: Vec::new(), received_at } };
     let mut joined = Vec::new();
-    for run in sorted.chunk_by(|a, b| a.tenant == b.tenant) {
+    for (tenant, runs) in tenants {
         joined.clear();
-        let plain = if let [line] = run {
-            &line.bytes[..]
-        } else {
-            for line in run {
-                joined.extend_from_slice(&line.bytes);
-            }
-            &joined
-        };
-        let offset = packed.bytes.len();
-        let length = gzip::compress_onto(plain, level, &mut packed.bytes);
-        let (tenant, lines) = (run[0].tenant.clone(), run.len());
-        packed.contents.ranges.push(TenantRange { tenant, offset, length, lines });
+        runs.iter().copied().flatten().for_each(|line| joined.extend_from_slice(line.bytes));
+        let member = gzip::compress(&joined, level);
+        packed.contents.ranges.push(TenantRange {
+            tenant: tenant.clone(),
+            offset: packed.bytes.len(),
+            length: member.len(),
+            lines: runs.iter().map(|run| run.len()).sum(),
+        });
+        packed.bytes.extend(member);
     }
-    // It had room for members that do not compress.
-    packed.bytes.shrink_to_fit();
     packed
 }
 
 /// How many lines there are up to the end of each record.
-fn record_ends(lines: &[Line]) -> Vec<usize> {
+fn record_ends(lines: &[Line<'_>]) -> Vec<usize> {
     let mut end = 0;
     let records = lines.chunk_by(|a, b| a.position.record == b.position.record);
     records
@@ -140,7 +165,7 @@ fn record_ends(lines: &[Line]) -> Vec<usize> {
 }
 
 /// How many bytes the lines have up to each of `ends`.
-fn sizes(lines: &[Line], ends: &[usize]) -> Vec<usize> {
+fn sizes(lines: &[Line<'_>], ends: &[usize]) -> Vec<usize> {
     let (mut at, mut size) = (0, 0);
     ends.iter()
         .map(|&end| {
@@ -166,26 +191,40 @@ mod tests {
 
     const CAP: Cap = Cap { bytes: 1 << 30, ratio: 2_000 };
 
-    fn line(record: usize, position: u32, tenant: &str, text: &str) -> Line {
-        let bytes = format!("{tenant} {record} {position} {text}\n").into_bytes().into();
-        let received_at = Timestamp::from_unix_ms(0);
-        Line {
-            position: BatchPosition { record, position },
-            tenant: TenantId::parse(tenant).unwrap(),
-            received_at,
-            bytes,
+    struct Owned {
+        position: BatchPosition,
+        tenant: TenantId,
+        bytes: Vec<u8>,
+    }
+
+    impl Owned {
+        fn line(&self) -> Line<'_> {
+            let Self { position, tenant, bytes } = self;
+            Line { position: *position, tenant, received_at: Timestamp::from_unix_ms(0), bytes }
         }
     }
 
-    fn roll(lines: &[Line], limit: usize) -> Vec<(usize, Packed)> {
+    fn line(record: usize, position: u32, tenant: &str, text: &str) -> Owned {
+        let bytes = format!("{tenant} {record} {position} {text}\n").into_bytes();
+        let tenant = TenantId::parse(tenant).unwrap();
+        Owned { position: BatchPosition { record, position }, tenant, bytes }
+    }
+
+    /// The objects, and how many bytes were compressed.
+    fn roll_counted(lines: &[Owned], limit: usize) -> (Vec<(usize, Packed)>, usize) {
         let mut roller = Roller::new(limit, Level::new(6).unwrap());
-        let (mut objects, mut rest) = (Vec::new(), lines);
+        let lines: Vec<_> = lines.iter().map(Owned::line).collect();
+        let (mut objects, mut rest) = (Vec::new(), &lines[..]);
         while !rest.is_empty() {
             let (count, packed) = roller.next(rest);
             rest = &rest[count..];
             objects.push((count, packed));
         }
-        objects
+        (objects, roller.work)
+    }
+
+    fn roll(lines: &[Owned], limit: usize) -> Vec<(usize, Packed)> {
+        roll_counted(lines, limit).0
     }
 
     #[test]
@@ -224,6 +263,14 @@ mod tests {
         let objects = roll(&lines, 200_000);
         let (_, full) = objects.split_last().unwrap();
         assert!(full.iter().all(|(_, packed)| (170_000..=200_000).contains(&packed.bytes.len())));
+    }
+
+    #[test]
+    fn lines_of_several_objects_are_compressed_about_once() {
+        let lines: Vec<_> = (0..9_000).map(|at| line(at, 0, "acme", &noise(100, at as u64))).collect();
+        let bytes: usize = lines.iter().map(|line| line.bytes.len()).sum();
+        let (objects, compressed) = roll_counted(&lines, bytes / 5);
+        assert!(objects.len() > 3 && compressed < bytes * 11 / 10, "{compressed} of {bytes} bytes");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::quarantined::{Quarantined, Reason};
 /// An event, and when the work on it was done.
 #[derive(Debug)]
 pub(crate) struct Worked {
-    pub(crate) event: Event,
+    pub(crate) event: Box<Event>,
     pub(crate) done_at: Timestamp,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Worked {
 ///
 /// The clock is read once: an event is done when its own work has passed from there.
 pub(crate) async fn simulate(
-    prefix: Prefix<Event>,
+    prefix: Prefix<Box<Event>>,
     work: Option<SimulatedWork>,
     until: Instant,
     clock: &Clock,

@@ -108,9 +108,9 @@ impl Item {
             ("pk", Text(key::item_partition(&self.facts.tenant))),
             ("sk", Text(key::item_sort(&self.facts.id))),
             ("source", Text(self.facts.source.as_str().to_owned())),
-            ("tier", Text(self.facts.tier.to_string())),
-            (RECEIVED_AT, Text(self.facts.received_at.to_string())),
-            ("processed_at", Text(self.processed_at.to_string())),
+            ("tier", Text(self.facts.tier.as_str().to_owned())),
+            (RECEIVED_AT, Text(self.facts.received_at.written().as_str().to_owned())),
+            ("processed_at", Text(self.processed_at.written().as_str().to_owned())),
             (ORIGIN, Text(short::origin(&self.origin))),
             (ADMISSION, Text(short::admission(self.facts.admission_id))),
             (HASH, Text(self.content_hash.clone())),
@@ -139,10 +139,10 @@ impl Item {
             (RECEIVED_PARTITION, self.received_partition.clone().map(Text)),
             ("trace", self.facts.trace.clone().map(Text)),
         ];
-        always
-            .into_iter()
-            .chain(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))))
-            .collect()
+        let mut attributes = Vec::with_capacity(always.len() + sometimes.len());
+        attributes.extend(always);
+        attributes.extend(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        attributes
     }
 
     /// Reads back [`Item::attributes`], by their names.

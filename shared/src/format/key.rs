@@ -1,5 +1,7 @@
 //! Keys of objects on S3 and of items in DynamoDB. All readers and writers build them here.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::digest::is_sha256;
@@ -40,12 +42,12 @@ pub const SORT_ATTRIBUTE: &str = "sk";
 
 /// The partition key of a tenant's items.
 pub fn item_partition(tenant: &TenantId) -> String {
-    format!("tenants/{tenant}")
+    ["tenants/", tenant.as_str()].concat()
 }
 
 /// The sort key of one event's item.
 pub fn item_sort(id: &EventId) -> String {
-    format!("processed_logs/{}", encoded(id))
+    ["processed_logs/", &Cow::from(encoded(id))].concat()
 }
 
 /// Reads [`item_partition`] and [`item_sort`] back. `None` if they are not an item's.

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use memchr::memchr_iter;
+
 /// Where the addresses are, in order. From each `@` the search goes both ways, up to the next one, so it is linear.
 pub(super) fn find(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
-    for (at, _) in text.match_indices('@') {
+    for at in memchr_iter(b'@', text.as_bytes()) {
         let earlier = found.last().map_or(0, |last| last.end);
         let local = local(&text[earlier..at]);
         if local > 0

@@ -56,8 +56,9 @@ impl Phones {
 /// before a digit, or three digits and four.
 fn may_hold_one(stretch: &[u8]) -> bool {
     let has_mark = |pair: &[u8]| matches!(pair, [b'+', b'1'..=b'9'] | [b'(', b'0'..=b'9']);
+    let are_digits = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_digit);
     let three_and_four =
-        |piece: &[u8]| is_separator(piece[3]) && piece[2].is_ascii_digit() && digits(piece) == 7;
+        |piece: &[u8]| is_separator(piece[3]) && are_digits(&piece[..3]) && are_digits(&piece[4..]);
     stretch.windows(2).any(has_mark) || stretch.windows(8).any(three_and_four)
 }
 

@@ -7,14 +7,15 @@ use super::spelling::DASH;
 
 /// The stretches of `text` that have at least `fewest` digits, in order, each with how many it has.
 ///
-/// A stretch that is long enough covers one of any `fewest` bytes in a row. So only every so many is looked at.
+/// A stretch that is long enough covers one of any `fewest` bytes in a row. So only every so many is looked at. `fewest` is at least
+/// seven.
 pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
     // Here a stretch may begin: what is before is none of its bytes.
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
             let probe = at + fewest - 1;
-            if !is_part(*text.get(probe)?) {
+            if !is_part(*text.get(probe)?) || is_short(text, probe) {
                 at = probe + 1;
                 continue;
             }
@@ -22,7 +23,7 @@ pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = (Ran
             let start = text[at..probe].iter().rposition(is_other).map_or(at, |before| at + before + 1);
             let end = text[probe..].iter().position(is_other).map_or(text.len(), |after| probe + after);
             at = end;
-            // Most are spaces, or numbers of a few digits.
+            // Some are numbers of a few digits.
             if end - start >= fewest {
                 let digits = digits(&text[start..end]);
                 if digits >= fewest {
@@ -31,6 +32,15 @@ pub(super) fn stretches(text: &[u8], fewest: usize) -> impl Iterator<Item = (Ran
             }
         }
     })
+}
+
+/// Whether a stretch with this byte has fewer than seven: else it has three more on one side. Without a branch for each: most
+/// are spaces between words.
+fn is_short(text: &[u8], at: usize) -> bool {
+    let all_parts = |three: &[u8]| three.iter().fold(true, |all, byte| all & is_part(*byte));
+    // The end of the text is too near to say.
+    let may_go_on = |start: usize| text.get(start..start + 3).is_none_or(all_parts);
+    !(may_go_on(at - 3) | may_go_on(at + 1))
 }
 
 /// How many digits there are.
@@ -61,6 +71,8 @@ pub(super) fn is_separator(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -70,5 +82,16 @@ mod tests {
             stretches(text.as_bytes(), 7).map(|(stretch, digits)| (&text[stretch], digits)).collect();
         assert_eq!(found, [(". +49 (0)30 1234567", 12), (" 555-0199", 7)]);
         assert_eq!(stretches(text.as_bytes(), 8).count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn every_stretch_with_enough_digits_is_found_and_no_other(text in "([a,]{1,4}|[0-9 .+]{1,10}){0,9}", fewest in 7_usize..10) {
+            let plain = text.split([',', 'a']).map(|stretch| (stretch, digits(stretch.as_bytes())));
+            let expected: Vec<_> = plain.filter(|(_, digits)| *digits >= fewest).collect();
+            let found: Vec<_> =
+                stretches(text.as_bytes(), fewest).map(|(stretch, digits)| (&text[stretch], digits)).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What an item has of its event's content: `items.content` decides.
 
+use std::borrow::Cow;
+
 use crate::config::ItemContent;
 use crate::fields::Fields;
 
@@ -20,13 +22,14 @@ pub struct HeldContent {
 
 impl HeldContent {
     /// Of an event with these texts and fields. `only_constants` are the fields of an event without fields.
-    pub fn new(
+    pub fn new<'a>(
         content: ItemContent,
         original_text: &str,
-        text: &str,
+        text: impl Into<Cow<'a, str>>,
         fields: &Fields,
         only_constants: impl FnOnce() -> Fields,
     ) -> Option<Self> {
+        let text = text.into();
         let is_written = match content {
             ItemContent::Both => true,
             // The whole texts: where they differ only after the part that is held, the size may be that of the original.
@@ -35,7 +38,7 @@ impl HeldContent {
         };
         Some(Self {
             original_text: HeldText::of(original_text),
-            modified_data: is_written.then(|| HeldText::of(text)),
+            modified_data: is_written.then(|| text.into()),
             fields: HeldFields::of(fields, only_constants),
         })
     }
@@ -67,8 +70,17 @@ pub struct HeldText {
 
 impl HeldText {
     pub fn of(text: &str) -> Self {
+        Self::from(Cow::Borrowed(text))
+    }
+}
+
+impl From<Cow<'_, str>> for HeldText {
+    fn from(text: Cow<'_, str>) -> Self {
+        if text.len() <= TEXT_BYTES {
+            return Self { held: text.into_owned(), whole_bytes: None };
+        }
         let held = &text[..text.floor_char_boundary(TEXT_BYTES)];
-        Self { held: held.to_owned(), whole_bytes: (held.len() < text.len()).then(|| size(text)) }
+        Self { held: held.to_owned(), whole_bytes: Some(size(&text)) }
     }
 }
 

@@ -13,11 +13,9 @@ const SHARD_DIGITS: usize = 12;
 /// `{shard}:{sequence number}`, then `.{position}` unless that is 0. Of `shardId-000000000007` it has `7`; any other shard is
 /// there as it is, after a `=`.
 pub fn origin(Origin { shard, sequence_number, position }: &Origin) -> String {
+    let shard = shard_number(shard).map_or_else(|| format!("={shard}"), |number| number.to_string());
     let position = if *position == 0 { String::new() } else { format!(".{position}") };
-    match shard_number(shard) {
-        Some(number) => format!("{number}:{sequence_number}{position}"),
-        None => format!("={shard}:{sequence_number}{position}"),
-    }
+    [&shard, ":", sequence_number, &position].concat()
 }
 
 /// Reads [`origin`] back.
