@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use consumer_fn::items::Existing;
@@ -40,6 +41,9 @@ use sqs::Queues;
 
 /// As much as a call of `GetRecords` returns.
 const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 10 * 1024 * 1024 };
+
+/// A command waits for the ledger longer than a function, which has a deadline.
+const LEDGER_ATTEMPTS: u32 = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
@@ -97,6 +101,8 @@ impl AwsDeployment {
     pub async fn open(sdk: &SdkConfig, resources: Resources) -> anyhow::Result<Self> {
         let summary = kinesis::describe(sdk, &resources.stream).await?;
         let Resources { stream, ledger_table, bucket, spill_queue, dispatch, .. } = resources.clone();
+        let retries = RetryConfig::standard().with_max_attempts(LEDGER_ATTEMPTS);
+        let patient = sdk.to_builder().retry_config(retries).build();
         Ok(Self {
             resources,
             // The endpoint is part of it: emulators give every account the same number.
@@ -104,7 +110,7 @@ impl AwsDeployment {
             retention: kinesis::retention(&summary),
             stream: Arc::new(KinesisStream::new(sdk, stream.clone(), ATTEMPT)),
             objects: S3Objects::new(sdk, bucket, s3::ATTEMPT),
-            ledger: DynamoLedger::new(sdk, ledger_table),
+            ledger: DynamoLedger::new(&patient, ledger_table),
             reader: KinesisReader::new(sdk, stream),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
             scan: Mutex::default(),

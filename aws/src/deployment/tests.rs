@@ -1,5 +1,6 @@
 //! The calls of the operator's port, by captured requests.
 
+use consumer_fn::Ledger;
 use operate::deployment::{Deployment, ManifestPart};
 use serde_json::{Value, json};
 use shared::id::{EventId, TenantId};
@@ -101,4 +102,22 @@ async fn a_manifest_that_is_throttled_is_read_in_the_end() {
     let (deployment, requests) = deployment(&answers).await;
     assert_eq!(deployment.manifest("s", ManifestPart::After(None)).await.unwrap(), []);
     assert_eq!(asked(&requests).len(), answers.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_throttled_is_read_in_the_end() {
+    let answers = [&[REFUSED; 15][..], &[(200, "{}")]].concat();
+    let (deployment, _) = deployment(&answers).await;
+    assert_eq!(deployment.ledger().read("s").await, Ok(consumer_fn::ledger::Progress::default()));
+}
+
+#[tokio::test]
+async fn the_command_that_prints_a_range_names_its_last_byte() {
+    let (deployment, _) = deployment(&[]).await;
+    let command = deployment.prints("events/it's", Some((10, 5))).unwrap();
+    assert_eq!(
+        command,
+        r"aws s3api get-object --bucket archive --key 'events/it'\''s' --range bytes=10-14 /dev/stderr 2>&1 >/dev/null"
+    );
+    assert!(!deployment.prints("texts/a", None).unwrap().contains("--range"));
 }
