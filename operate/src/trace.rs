@@ -8,9 +8,11 @@
 //! |---|---|
 //! | `search.rs` | looks through quarantine, failures, queues, stream and archive |
 //! | `stored.rs` | what is stored of an event, by its name and its origin |
-//! | `way.rs` | the stations of an event, and what its end means. Pure |
+//! | `way.rs` | the stations of an event |
+//! | `end.rs` | where its way ends, and what that means. Pure |
 //! | `report.rs` | the result as text |
 
+mod end;
 mod report;
 mod search;
 mod stored;

@@ -78,7 +78,7 @@ impl EmbeddedItems {
             names.iter().map(|(tenant, id)| (key::item_partition(tenant), key::item_sort(id))).collect();
         let read = move |connection: &mut Connection| {
             let mut select = connection.prepare_cached("SELECT * FROM items WHERE pk = ?1 AND sk = ?2")?;
-            let columns: Vec<_> = select.column_names().into_iter().map(str::to_owned).collect();
+            let columns: Vec<_> = select.column_names().map(str::to_owned).collect();
             let mut find = |key| select.query_row(key, |row| attributes(&columns, row)).optional();
             keys.into_iter().map(&mut find).collect()
         };

@@ -62,7 +62,7 @@ impl fmt::Display for TracedEvent {
         }
         if let Some(line) = &self.line {
             writeln!(f, "  member      at byte {}, {} bytes", line.member_offset, line.member_length)?;
-            writeln!(f, "  line        {}", line.line)?;
+            writeln!(f, "  line        {}", line.number)?;
             if let Some(key) = &line.large {
                 writeln!(f, "  large line  {key}")?;
             }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use shared::archive::{NotRead, each_line_of_first, ranges_of};
 use shared::config::Config;
 use shared::format::archive_line::ArchiveLine;
+use shared::format::claim_check::ClaimCheck;
 use shared::format::item::{Attribute, DISPATCH_ATTEMPTS, DISPATCH_REASON, DISPATCH_STATUS, Item};
 use shared::format::manifest_row::ManifestRow;
 use shared::objects::ObjectStore;
@@ -156,7 +157,7 @@ async fn line(
         if archived.facts.id != event.id {
             continue;
         }
-        let large = archived.claim_check.as_ref().map(|claim_check| claim_check.part_keys());
+        let large = archived.claim_check.as_ref().map(ClaimCheck::part_keys);
         let command = match &large {
             None => deployment
                 .prints(&row.key, Some((offset, length)))
@@ -167,7 +168,7 @@ async fn line(
             }
         };
         let large = archived.claim_check.as_ref().map(|claim_check| claim_check.key.clone());
-        let line = Line { member_offset: offset, member_length: length, line: number, large, command };
+        let line = Line { member_offset: offset, member_length: length, number, large, command };
         return Ok(Some((line, (&*archived.facts).into())));
     }
     Ok(None)

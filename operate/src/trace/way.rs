@@ -1,6 +1,4 @@
-//! The stations of an event, and what the last one means. Pure.
-
-use std::time::Duration;
+//! The stations of an event: what is known of its way.
 
 use consumer_fn::StreamLine;
 use serde::Serialize;
@@ -10,8 +8,8 @@ use shared::id::{EventId, TenantId};
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
+use super::end::End;
 use super::search::Sighting;
-use crate::redrive::ID_REUSED;
 
 /// Scripts rely on the names in the JSON: add, never rename.
 #[derive(Clone, Debug, Serialize)]
@@ -48,24 +46,6 @@ pub struct TracedEvent {
     /// Up to where the shard of its origin, or of its last record, is done.
     #[serde(skip)]
     pub(super) done_end: Option<ShardPosition>,
-}
-
-/// Where the way of an event ends, for now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum End {
-    /// It has an archive line.
-    Stored,
-    /// It has an item, and no archive line yet.
-    NotArchived,
-    /// On the stream, and not processed yet.
-    Accepted,
-    Spilled,
-    DeadLetter,
-    Quarantined,
-    Failed,
-    /// It is done, and found nowhere where it should be.
-    Missing,
 }
 
 /// The request that brought it, as far as it is stored.
@@ -145,7 +125,7 @@ pub(super) struct Line {
     pub(super) member_offset: usize,
     pub(super) member_length: usize,
     /// In the member, from 1.
-    pub(super) line: usize,
+    pub(super) number: usize,
     /// Where the line is stored, if it is too large for the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) large: Option<String>,
@@ -237,85 +217,5 @@ impl TracedEvent {
             event.request = event.request.or(request);
         }
         event
-    }
-
-    /// Says where the way ends and what that means.
-    pub(super) fn judge(&mut self, now: Timestamp) {
-        let redrive = |rest: &str| Some(format!("tidegate redrive {rest} --tenant {} --apply", self.tenant));
-        let is_done =
-            |origin: &Origin| self.done_end.as_ref().is_some_and(|end| ShardPosition::from(origin) < *end);
-        let since = |at: Timestamp| ago(now.since(at));
-        let (end, meaning, command) = if let Some(line) = &self.line {
-            let item = match &self.item {
-                Some(_) => "an item and an archive line",
-                None => "an archive line; its item has expired or is missing",
-            };
-            (End::Stored, format!("stored: it has {item}"), line.command.clone())
-        } else if let Some(item) = &self.item {
-            let audit = Some("tidegate audit".to_owned());
-            match &self.object {
-                Some(object) if object.written.is_none() => {
-                    let what = "stored, and its archive object does not exist any more";
-                    (End::Missing, format!("{what}: it has expired, or it is lost"), audit)
-                }
-                Some(_) => {
-                    let what = "it has an item, and the archive object that should have its line has none";
-                    (End::Missing, what.to_owned(), audit)
-                }
-                None if is_done(&item.origin) => {
-                    let what = "it has an item, and no archive object covers its record, which is done";
-                    (End::Missing, what.to_owned(), audit)
-                }
-                None => {
-                    let since = since(item.processed_at);
-                    (End::NotArchived, format!("it has an item since {since}, and is not archived yet"), None)
-                }
-            }
-        } else if let Some(line) = self.quarantined.last() {
-            let as_new = if line.reason == ID_REUSED { " --as-new" } else { "" };
-            let command = redrive(&format!("--source quarantine --reason {}{as_new}", line.reason));
-            let after = if as_new.is_empty() { ", after the cause is fixed" } else { "" };
-            (
-                End::Quarantined,
-                format!("in quarantine: {}; the command brings it back{after}", line.detail),
-                command,
-            )
-        } else if let Some(saved) = self.failed.last() {
-            let why = saved.why.as_deref().unwrap_or("no reason is stored");
-            let what = format!("its batch failed for good ({why}) and is saved; the command brings it back");
-            (End::Failed, what, redrive("--source failure-destination"))
-        } else if let Some(letter) = self.queued.iter().find(|waiting| waiting.is_dead) {
-            let what = format!(
-                "a dead letter since {}: the drain could not put it on the stream",
-                since(letter.sent)
-            );
-            (End::DeadLetter, what, redrive("--source dead-letters"))
-        } else if let Some(record) = self.records.last() {
-            if is_done(&record.origin) {
-                let what = "it is on the stream, its record is done, and it is stored nowhere; perhaps a batch was dropped";
-                (End::Missing, what.to_owned(), redrive("--source stream"))
-            } else {
-                let since = since(record.arrival);
-                (End::Accepted, format!("accepted, on the stream since {since}, and not stored yet"), None)
-            }
-        } else if let Some(waiting) = self.queued.last() {
-            let since = since(waiting.sent);
-            let what = format!("accepted, in the spill queue since {since}: the drain puts it on the stream");
-            (End::Spilled, what, None)
-        } else {
-            let what = "its archive line was seen, and is not where its row says";
-            (End::Missing, what.to_owned(), Some("tidegate audit".to_owned()))
-        };
-        (self.end, self.meaning, self.command) = (end, meaning, command);
-    }
-}
-
-/// For people.
-fn ago(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..120 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
-        120..7_200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3_600),
     }
 }

@@ -119,7 +119,7 @@ impl<D: Deployment> Deep<'_, D> {
             match seen {
                 Seen::Saved(line, object) => saved.push((line, object)),
                 Seen::Arrived(line) => drop(arrived.insert(line.origin.clone(), line)),
-                Seen::Redriven(noted) => redriven.push(noted),
+                Seen::Redriven(origin) => redriven.push(origin),
                 Seen::Former(origin) => drop(former.insert(origin)),
                 Seen::Referenced(key) => drop(referenced.insert(key)),
                 Seen::Stored(line) => stored.push(line),
