@@ -130,12 +130,13 @@ mod tests {
     }
 
     fn on_stream() -> Sighting {
-        let record = Record { origin: origin(), arrival: at(1_000), partition_key: None, claim_check: None };
+        let record =
+            Record { origin: origin(), arrival: at(601_000), partition_key: None, claim_check: None };
         Sighting::OnStream(record, request())
     }
 
     fn item() -> StoredItem {
-        StoredItem { processed_at: at(3_000), origin: origin(), expires_at: None, is_truncated: false }
+        StoredItem { processed_at: at(603_000), origin: origin(), expires_at: None, is_truncated: false }
     }
 
     fn event(sightings: Vec<Sighting>) -> TracedEvent {
@@ -144,7 +145,7 @@ mod tests {
 
     #[track_caller]
     fn check(mut event: TracedEvent, end: End, meaning: &str, command: Option<&str>) {
-        event.judge(at(5_500));
+        event.judge(at(605_500));
         assert_eq!((event.end, event.command.as_deref()), (end, command));
         assert!(event.meaning.contains(meaning), "{}", event.meaning);
     }
@@ -177,7 +178,7 @@ mod tests {
         };
         let with = |written| TracedEvent { object: Some(object(written)), ..with_item() };
         check(with(None), End::Missing, "does not exist any more", audit);
-        check(with(Some(at(4_000))), End::Missing, "should have its line", audit);
+        check(with(Some(at(604_000))), End::Missing, "should have its line", audit);
     }
 
     #[test]
@@ -206,7 +207,7 @@ mod tests {
             "RecordAgeExceeded",
             Some("tidegate redrive --source failure-destination --tenant acme --apply"),
         );
-        let queued = |is_dead| Sighting::Queued(Waiting { is_dead, sent: at(-595_000) }, request());
+        let queued = |is_dead| Sighting::Queued(Waiting { is_dead, sent: at(5_000) }, request());
         let redrive = Some("tidegate redrive --source dead-letters --tenant acme --apply");
         check(event(vec![queued(true)]), End::DeadLetter, "since 10 min", redrive);
         check(event(vec![queued(false)]), End::Spilled, "in the spill queue since 10 min", None);
