@@ -1,23 +1,29 @@
 //! The operator's port on AWS, or on an emulator of it.
 
 mod dynamodb;
+mod patience;
+mod scan;
 mod sqs;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use consumer_fn::items::Existing;
-use consumer_fn::items::dynamodb::read::{Attributes, batch_get, item_key, projection};
+use consumer_fn::items::dynamodb::read::{item_key, projection};
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
 use local::event_source_mapping::ports::{ReadLimit, StreamReader};
 use operate::deployment::{
     Deployment, ItemPage, ListedObject, ManifestPart, Messages, NotedRow, QueueName, QueuedMessage,
-    ShardRead, Start,
+    ShardRead, Start, quoted,
 };
 use shared::format::key;
 use shared::id::{EventId, TenantId};
@@ -26,13 +32,18 @@ use shared::time::Timestamp;
 
 use crate::error::described;
 use crate::kinesis::{self, KinesisReader};
-use dynamodb::{FIRST_ROW, ROWS_END, cursor, named, plain, rows, sort_key, sort_key_after, start, text};
+use dynamodb::{
+    FIRST_ROW, ROWS_END, Wanted, batch_get, cursor, named, plain, rows, sort_key, sort_key_after, start, text,
+};
+use patience::patiently;
+use scan::ScanPace;
 use sqs::Queues;
 
 /// As much as a call of `GetRecords` returns.
 const PAGE: ReadLimit = ReadLimit { records: 10_000, bytes: 10 * 1024 * 1024 };
-/// Throttled calls of DynamoDB in a row before a command fails.
-const THROTTLED_CALLS: u32 = 20;
+
+/// A command waits for the ledger longer than a function, which has a deadline.
+const LEDGER_ATTEMPTS: u32 = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
@@ -80,6 +91,7 @@ pub struct AwsDeployment {
     ledger: DynamoLedger,
     reader: KinesisReader,
     dynamodb: aws_sdk_dynamodb::Client,
+    scan: Mutex<ScanPace>,
     s3: aws_sdk_s3::Client,
     queues: Queues,
 }
@@ -89,6 +101,8 @@ impl AwsDeployment {
     pub async fn open(sdk: &SdkConfig, resources: Resources) -> anyhow::Result<Self> {
         let summary = kinesis::describe(sdk, &resources.stream).await?;
         let Resources { stream, ledger_table, bucket, spill_queue, dispatch, .. } = resources.clone();
+        let retries = RetryConfig::standard().with_max_attempts(LEDGER_ATTEMPTS);
+        let patient = sdk.to_builder().retry_config(retries).build();
         Ok(Self {
             resources,
             // The endpoint is part of it: emulators give every account the same number.
@@ -96,9 +110,10 @@ impl AwsDeployment {
             retention: kinesis::retention(&summary),
             stream: Arc::new(KinesisStream::new(sdk, stream.clone(), ATTEMPT)),
             objects: S3Objects::new(sdk, bucket, s3::ATTEMPT),
-            ledger: DynamoLedger::new(sdk, ledger_table),
+            ledger: DynamoLedger::new(&patient, ledger_table),
             reader: KinesisReader::new(sdk, stream),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
+            scan: Mutex::default(),
             s3: aws_sdk_s3::Client::new(sdk),
             queues: Queues::new(sdk, spill_queue, dispatch),
         })
@@ -188,12 +203,18 @@ impl Deployment for AwsDeployment {
         Ok(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect())
     }
 
+    /// The CLI prints a description of the object to stdout, and there is no way not to: so the object goes to stderr.
+    fn prints(&self, key: &str, range: Option<(usize, usize)>) -> Option<String> {
+        let (bucket, key) = (&self.resources.bucket, quoted(key));
+        let range = range.map(|(offset, length)| format!(" --range bytes={offset}-{}", offset + length - 1));
+        let range = range.unwrap_or_default();
+        Some(format!("aws s3api get-object --bucket {bucket} --key {key}{range} /dev/stderr 2>&1 >/dev/null"))
+    }
+
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
-        let keys = names.iter().map(|(tenant, id)| item_key(tenant, id));
-        let read = batch_get(&self.dynamodb, &self.resources.items_table, keys, THROTTLED_CALLS).await;
-        let item = |item: &Attributes| named(item).ok().map(|item| ((item.tenant, item.id), item.existing));
-        let read = read.map_err(anyhow::Error::msg)?;
-        let found: HashMap<_, _> = read.iter().filter_map(item).collect();
+        let read = batch_get(&self.dynamodb, &self.resources.items_table, names, Wanted::Identity).await?;
+        let found = read.iter().filter_map(|item| named(item).ok());
+        let found: HashMap<_, _> = found.map(|item| ((item.tenant, item.id), item.existing)).collect();
         Ok(names.iter().map(|name| found.get(name).cloned()).collect())
     }
 
@@ -202,18 +223,38 @@ impl Deployment for AwsDeployment {
         tenant: &TenantId,
         id: &EventId,
     ) -> anyhow::Result<Option<operate::deployment::Attributes>> {
-        let (partition, sort) = item_key(tenant, id);
-        let get = self.dynamodb.get_item().table_name(&self.resources.items_table).consistent_read(true);
-        let got = get.key("pk", text(partition)).key("sk", text(sort)).send().await.map_err(described)?;
-        Ok(got.item.as_ref().map(plain))
+        let name = (tenant.clone(), id.clone());
+        Ok(self.attributes_of(std::slice::from_ref(&name)).await?.pop().flatten())
     }
 
+    async fn attributes_of(
+        &self,
+        names: &[(TenantId, EventId)],
+    ) -> anyhow::Result<Vec<Option<operate::deployment::Attributes>>> {
+        let read = batch_get(&self.dynamodb, &self.resources.items_table, names, Wanted::All).await?;
+        let found: HashMap<_, _> = read.iter().map(|item| (dynamodb::keys(item), item)).collect();
+        let of_name = |(tenant, id): &(TenantId, EventId)| {
+            let (partition, sort) = item_key(tenant, id);
+            found.get(&[partition.as_str(), sort.as_str()]).map(|item| plain(item))
+        };
+        Ok(names.iter().map(of_name).collect())
+    }
+
+    /// As fast as the table allows. A table that throttles is no failure: it is read in smaller pages, and slower.
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {
-        let scan = self.dynamodb.scan().table_name(&self.resources.items_table).consistent_read(true);
-        let (expression, names) = projection();
-        let scan = scan.set_expression_attribute_names(Some(names)).projection_expression(expression);
         let after = after.as_deref().map(start).transpose()?;
-        let page = scan.set_exclusive_start_key(after).send().await.map_err(described)?;
+        let (expression, names) = projection();
+        let page = patiently(async |failures| {
+            let (limit, at) = scan::next(&self.scan, failures);
+            tokio::time::sleep_until(at).await;
+            let scan = self.dynamodb.scan().table_name(&self.resources.items_table).consistent_read(true);
+            let scan = scan.set_expression_attribute_names(Some(names.clone()));
+            let scan = scan.projection_expression(&expression).set_limit(limit);
+            let scan = scan.return_consumed_capacity(ReturnConsumedCapacity::Total);
+            scan.set_exclusive_start_key(after.clone()).send().await
+        });
+        let page = page.await?;
+        scan::read(&self.scan, &page);
         let next = page.last_evaluated_key.as_ref().map(cursor).transpose()?;
         Ok(ItemPage::of(page.items.unwrap_or_default().iter().map(named), next))
     }

@@ -13,6 +13,7 @@ mod mapping;
 mod redrive;
 mod replay;
 mod tail;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -91,6 +92,15 @@ pub(crate) enum Command {
     ///
     /// Example: tidegate tail --tenant acme --follow
     Tail(tail::TailOptions),
+    /// Say where an event is, and what that means
+    ///
+    /// It shows the stations of the event, from request to dispatch, with times,
+    /// and a command: to print its archive line, or to bring it back.
+    /// Exit code 0: found. 1: not found. 2: the data could not be read.
+    ///
+    /// Example: tidegate trace order-17 --tenant acme
+    #[command(verbatim_doc_comment)]
+    Trace(trace::TraceOptions),
     /// Run an event source mapping from a Kinesis stream to a Lambda function
     ///
     /// For emulators, whose own mappings do not bisect batches or save failed
@@ -137,6 +147,9 @@ impl Command {
                 return Box::pin(accept::run(options)).await.map_err(|error| (error, UNREADABLE));
             }
             Self::Audit(options) => return audit::run(options).await.map_err(|error| (error, UNREADABLE)),
+            Self::Trace(options) => {
+                return Box::pin(trace::run(options)).await.map_err(|error| (error, UNREADABLE));
+            }
             #[cfg(feature = "aws")]
             Self::Doctor(options) => {
                 return Box::pin(doctor::run(options)).await.map_err(|error| (error, UNREADABLE));

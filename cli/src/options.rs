@@ -79,7 +79,7 @@ impl SpanOptions {
     }
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let error = |_| format!("`{text}` is not an RFC 3339 time, such as 2026-11-21T09:30:00Z");
     serde_json::from_value(text.into()).map_err(error)
 }

@@ -10,7 +10,7 @@ use consumer_fn::items::Existing;
 use ingest_fn::publish::EventStream;
 use operate::deployment::{
     Attributes, Deployment, ItemPage, ListedObject, ManifestPart, Messages, NotedRow, QueueName,
-    QueuedMessage, ShardRead, Start,
+    QueuedMessage, ShardRead, Start, quoted,
 };
 use shared::id::{EventId, TenantId};
 use shared::objects::ObjectStore;
@@ -136,12 +136,26 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         Ok(listed)
     }
 
+    fn prints(&self, key: &str, range: Option<(usize, usize)>) -> Option<String> {
+        let file = self.folder.path(key);
+        let file = quoted(&file.display().to_string());
+        Some(match range {
+            None => format!("cat {file}"),
+            Some((offset, length)) => format!("tail -c +{} {file} | head -c {length}", offset + 1),
+        })
+    }
+
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>> {
         Ok(EmbeddedItems(self.database.clone()).find(names.to_vec()).await?)
     }
 
     async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
-        Ok(EmbeddedItems(self.database.clone()).attributes(tenant, id).await?)
+        let name = (tenant.clone(), id.clone());
+        Ok(self.attributes_of(std::slice::from_ref(&name)).await?.pop().flatten())
+    }
+
+    async fn attributes_of(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Attributes>>> {
+        Ok(EmbeddedItems(self.database.clone()).attributes(names).await?)
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {

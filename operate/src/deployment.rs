@@ -69,11 +69,25 @@ pub trait Deployment: Send + Sync + 'static {
     /// A page of the objects whose keys begin with `prefix`, in the order of their keys.
     async fn list(&self, prefix: &str, after: Option<&str>) -> anyhow::Result<Vec<ListedObject>>;
 
+    /// A shell command that prints an object, or a range of it: where it begins, and its length. `None` where there is none.
+    fn prints(&self, _key: &str, _range: Option<(usize, usize)>) -> Option<String> {
+        None
+    }
+
     /// The items of these names, one answer for each name; `None` where there is no item that can be read.
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>>;
 
     /// An item as it is stored: its attributes by their names. `None` if there is no item.
     async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>>;
+
+    /// The same for several items, one answer for each name.
+    async fn attributes_of(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Attributes>>> {
+        let mut found = Vec::with_capacity(names.len());
+        for (tenant, id) in names {
+            found.push(self.attributes(tenant, id).await?);
+        }
+        Ok(found)
+    }
 
     /// A page of all items. `after` is the cursor of the page before.
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage>;
@@ -86,6 +100,11 @@ pub trait Deployment: Send + Sync + 'static {
 
     /// Puts a message into the dispatch queue.
     async fn dispatch_again(&self, body: String) -> anyhow::Result<()>;
+}
+
+/// For a shell, as one word.
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A row of a shard's manifest.

@@ -10,6 +10,7 @@
 //! | [`redrive`] | puts what failed on the stream again |
 //! | [`replay`] | archived events once more, as text or to another deployment |
 //! | [`tail`] | archived events as they are stored |
+//! | [`trace`] | where one event is |
 //! | [`doctor`] | compares a deployed stack with what Tidegate relies on |
 
 pub mod archive;
@@ -23,6 +24,7 @@ mod publish;
 pub mod redrive;
 pub mod replay;
 pub mod tail;
+pub mod trace;
 
 /// Shows how far a command is. Called with the name of what is counted, how many are done, and of how many if that is
 /// known.

@@ -70,6 +70,7 @@ mod simulated_work;
 mod spill;
 mod split;
 mod tail;
+mod trace;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,16 +1,21 @@
-//! Manifest rows, items and cursors as DynamoDB returns them.
+//! Manifest rows, items and cursors as DynamoDB returns them, and calls for many items.
+
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context;
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
-use consumer_fn::items::dynamodb::read::{Attributes, text as string};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use consumer_fn::items::dynamodb::read::{Attributes, item_key, projection, text as string};
 use ingest_fn::reads::dynamodb::attribute;
 use operate::deployment::{NamedItem, NotedRow, UnreadableRow};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
+use shared::id::{EventId, TenantId};
+use shared::limits;
 use shared::origin::ShardPosition;
 
-use crate::error::described;
+use super::patience::{patiently, wait};
 
 /// Every manifest row's sort key is greater.
 pub(super) const FIRST_ROW: &str = "object/";
@@ -31,9 +36,59 @@ pub(super) fn text(text: String) -> AttributeValue {
     AttributeValue::S(text)
 }
 
+/// What is read of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// What tells one from another.
+    Identity,
+    All,
+}
+
+/// Reads the items with these names, 100 a call, strongly consistent and in no order; those that do not exist are left out.
+///
+/// DynamoDB answers as many keys as it can, and 16 MB at most. It names the others, which are requested again, as often as it
+/// takes.
+pub(super) async fn batch_get(
+    client: &Client,
+    table: &str,
+    names: &[(TenantId, EventId)],
+    wanted: Wanted,
+) -> anyhow::Result<Vec<Attributes>> {
+    // A call that names a key twice is refused.
+    let keys: BTreeSet<_> = names.iter().map(|(tenant, id)| item_key(tenant, id)).collect();
+    let keys: Vec<Attributes> = keys
+        .into_iter()
+        .map(|(pk, sk)| [("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))].into())
+        .collect();
+    let (expression, names) = (wanted == Wanted::Identity).then(projection).unzip();
+    let mut found = Vec::new();
+    for keys in keys.chunks(limits::BATCH_GET_ITEMS) {
+        let request = KeysAndAttributes::builder()
+            .set_keys(Some(keys.to_vec()))
+            .consistent_read(true)
+            .set_expression_attribute_names(names.clone())
+            .set_projection_expression(expression.clone())
+            .build()?;
+        let mut unread = HashMap::from([(table.to_owned(), request)]);
+        let mut failures = 0;
+        while !unread.is_empty() {
+            let call = client.batch_get_item().set_request_items(Some(unread));
+            let output = patiently(async |_| call.clone().send().await).await?;
+            let before = found.len();
+            found.extend(output.responses.unwrap_or_default().into_values().flatten());
+            unread = output.unprocessed_keys.unwrap_or_default();
+            failures = if found.len() > before { 0 } else { failures + 1 };
+            if failures > 0 && !unread.is_empty() {
+                wait(failures).await;
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// One page.
 pub(super) async fn rows(query: QueryFluentBuilder) -> anyhow::Result<Vec<NotedRow>> {
-    let page = query.send().await.map_err(described)?;
+    let page = patiently(async |_| query.clone().send().await).await?;
     Ok(page.items.unwrap_or_default().iter().map(row).collect())
 }
 
@@ -56,7 +111,7 @@ fn row(attributes: &Attributes) -> NotedRow {
     read.map_err(|why| UnreadableRow::new(partition, sort, &why))
 }
 
-fn keys(attributes: &Attributes) -> [&str; 2] {
+pub(super) fn keys(attributes: &Attributes) -> [&str; 2] {
     ["pk", "sk"].map(|name| string(attributes, name).unwrap_or("?"))
 }
 

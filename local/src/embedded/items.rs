@@ -69,17 +69,18 @@ impl EmbeddedItems {
         self.0.call(find).await
     }
 
-    /// The attributes of an item, under their names on AWS.
+    /// The attributes of these items, under their names on AWS, in the same order; `None` if there is no such item.
     pub async fn attributes(
         &self,
-        tenant: &TenantId,
-        id: &EventId,
-    ) -> Result<Option<Attributes>, DatabaseError> {
-        let key = (key::item_partition(tenant), key::item_sort(id));
+        names: &[(TenantId, EventId)],
+    ) -> Result<Vec<Option<Attributes>>, DatabaseError> {
+        let keys: Vec<_> =
+            names.iter().map(|(tenant, id)| (key::item_partition(tenant), key::item_sort(id))).collect();
         let read = move |connection: &mut Connection| {
             let mut select = connection.prepare_cached("SELECT * FROM items WHERE pk = ?1 AND sk = ?2")?;
-            let names: Vec<_> = select.column_names().map(str::to_owned).collect();
-            select.query_row(key, |row| attributes(&names, row)).optional()
+            let columns: Vec<_> = select.column_names().map(str::to_owned).collect();
+            let mut find = |key| select.query_row(key, |row| attributes(&columns, row)).optional();
+            keys.into_iter().map(&mut find).collect()
         };
         self.0.call(read).await
     }
@@ -181,8 +182,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let items = EmbeddedItems(Database::open(&folder.path().join("tidegate.sqlite")).unwrap());
         let item = Arc::new(Item::example());
-        let (tenant, id) = (&item.facts.tenant, &item.facts.id);
-        assert_eq!(items.attributes(tenant, id).await.unwrap(), None);
+        let name = (item.facts.tenant.clone(), item.facts.id.clone());
+        let names = [(name.0.clone(), EventId::parse("other").unwrap()), name];
+        assert_eq!(items.attributes(&names).await.unwrap(), [None, None]);
         assert_eq!(items.insert(std::slice::from_ref(&item)).await, [Insert::Inserted]);
         let plain = |(name, attribute): (&str, _)| {
             let value = match attribute {
@@ -193,6 +195,6 @@ mod tests {
             (name.to_owned(), value)
         };
         let expected: Attributes = item.attributes().into_iter().map(plain).collect();
-        assert_eq!(items.attributes(tenant, id).await.unwrap(), Some(expected));
+        assert_eq!(items.attributes(&names).await.unwrap(), [None, Some(expected)]);
     }
 }

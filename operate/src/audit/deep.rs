@@ -1,6 +1,9 @@
 //! `--deep`: reads everything that is stored, and compares each thing with its checksum and with the other copies of the
-//! same event. One object, one record or one message is in memory at a time; of what is in quarantine or failed, about 200
-//! bytes a line.
+//! same event. A hundred lines of an object or of the stream are in memory at a time. What one store says and another one must
+//! confirm waits in [`Partitions`], and comes back in groups.
+//!
+//! A row of ledger or manifest that cannot be read is a finding of the audit of facts, which reads it first. Here it says
+//! nothing.
 //!
 //! | file | compares |
 //! |---|---|
@@ -10,31 +13,37 @@
 //! | `queues.rs` | queued messages with items and claim checks |
 //! | `stream.rs` | the stream with items, claim checks, quarantine and failed batches; the ledger with both |
 //! | `bucket.rs` | lines under `claims/` and `texts/` with their keys; objects that nothing refers to |
+//! | `seen.rs` | what several stores say of one line or key |
 
 mod archive;
 mod bucket;
 mod item;
 mod queues;
 mod saved;
+mod seen;
 mod stream;
 
 use std::collections::HashSet;
 
-use futures::{StreamExt, TryStreamExt, stream as futures_stream};
+use consumer_fn::Ledger;
+use consumer_fn::ledger::{LedgerFailure, Progress};
 use shared::config::Config;
 use shared::id::{EventId, TenantId};
 use shared::origin::Origin;
 use shared::time::Timestamp;
 
 use self::item::StoredItem;
-use self::saved::Saved;
+use self::seen::Seen;
 use super::balance::{AuditFinding, FindingKind};
+use super::partitions::Partitions;
 use crate::OnProgress;
 use crate::archive::Span;
 use crate::deployment::Deployment;
 
-/// Items that are read at the same time.
-const READS: usize = 32;
+/// Lines that are compared at a time: as many items as DynamoDB returns in one call.
+const LINES: usize = shared::limits::BATCH_GET_ITEMS;
+/// Most bytes of their texts, but for one line.
+const TEXT_BYTES: usize = 8 * 1024 * 1024;
 
 /// Compares what is stored of events that were received in `span`. All records that arrived at `stream_from` or later are on
 /// the stream.
@@ -52,8 +61,8 @@ pub(super) async fn compare<'a>(
         stream_from,
         began: deployment.clock().now(),
         progress,
-        texts: HashSet::new(),
-        saved: Saved::default(),
+        seen: Partitions::default(),
+        saved: HashSet::new(),
         findings: Vec::new(),
     };
     // Like the facts, against the direction of the data: what was saved was on the stream, which is read last.
@@ -62,6 +71,7 @@ pub(super) async fn compare<'a>(
     deep.queues().await?;
     deep.stream().await?;
     deep.bucket().await?;
+    deep.seen().await?;
     Ok(deep.findings)
 }
 
@@ -72,9 +82,9 @@ struct Deep<'a, D> {
     stream_from: Timestamp,
     began: Timestamp,
     progress: OnProgress<'a>,
-    /// The keys of large archive lines that an archive object refers to.
-    texts: HashSet<String>,
-    saved: Saved,
+    seen: Partitions<Seen>,
+    /// Digests of the origins that were saved or redriven. Of all other lines on the stream nothing needs to wait.
+    saved: HashSet<u64>,
     findings: Vec<AuditFinding>,
 }
 
@@ -108,10 +118,7 @@ impl<D: Deployment> Deep<'_, D> {
 
     /// Items by their names, in the same order; `None` if there is none, or it cannot be read, which is a finding.
     async fn items(&mut self, names: &[Name]) -> anyhow::Result<Vec<Option<StoredItem>>> {
-        let deployment = self.deployment;
-        let read = names.iter().map(|(tenant, id)| async move { deployment.attributes(tenant, id).await });
-        let read: Vec<_> =
-            futures_stream::iter(read.collect::<Vec<_>>()).buffered(READS).try_collect().await?;
+        let read = self.deployment.attributes_of(names).await?;
         let mut items = Vec::with_capacity(names.len());
         for (name, attributes) in names.iter().zip(read) {
             items.push(match attributes.map(StoredItem::read) {
@@ -124,6 +131,14 @@ impl<D: Deployment> Deep<'_, D> {
             });
         }
         Ok(items)
+    }
+
+    /// `None` if the row cannot be read.
+    async fn progress_of(&self, shard: &str) -> anyhow::Result<Option<Progress>> {
+        match self.deployment.ledger().read(shard).await {
+            Err(LedgerFailure::Unreadable(_)) => Ok(None),
+            progress => Ok(Some(progress?)),
+        }
     }
 }
 

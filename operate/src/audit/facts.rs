@@ -11,6 +11,7 @@ use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
 use super::balance::AuditFinding;
+use super::partitions::Homed;
 use crate::archive::Span;
 
 /// Everything that the accounting needs: what is known of the whole deployment, and facts about events. These may be of a
@@ -146,10 +147,12 @@ impl Fact {
             _ => None,
         }
     }
+}
 
-    /// Equal for all facts about one event: they are judged together. An event is known by its name; a line that cannot be read,
-    /// by its origin. A redriven event may have another name than before: [`AuditFacts::replaced`] connects the two.
-    pub(crate) fn home(&self) -> u64 {
+impl Homed for Fact {
+    /// An event is known by its name; a line that cannot be read, by its origin. A redriven event may have another name than
+    /// before: [`AuditFacts::replaced`] connects the two.
+    fn home(&self) -> u64 {
         let of_event = |event: &KnownEvent| digest(event.name());
         let of_line = |line: &KnownLine| line.event.as_ref().map_or_else(|| digest(&line.origin), of_event);
         match self {
@@ -167,7 +170,7 @@ impl Fact {
 }
 
 /// The same in each run.
-fn digest(of: impl std::hash::Hash) -> u64 {
+pub(crate) fn digest(of: impl std::hash::Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
 }
 

@@ -55,7 +55,7 @@ pub(super) struct FactReader<'a, D> {
     pub(super) config: &'a Config,
     pub(super) facts: AuditFacts,
     /// Where facts about events are until they are judged. Without it they are in `facts`.
-    partitions: Option<Partitions>,
+    partitions: Option<Partitions<Fact>>,
     /// The objects that the ledger announces.
     pub(super) intents: BTreeSet<String>,
     /// The last position on each shard that a store names.

@@ -4,12 +4,19 @@
 //! A partition that is too large for a group is divided further, by the next byte of the same digest.
 
 use std::fs::File;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use anyhow::Context;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::facts::Fact;
+/// A fact about an event, or about something else that facts of several stores are about.
+pub(crate) trait Homed: Serialize + DeserializeOwned {
+    /// Equal for all facts that are judged together.
+    fn home(&self) -> u64;
+}
 
 /// One for each value of a byte of the digest.
 const PARTITIONS: usize = 256;
@@ -32,7 +39,8 @@ impl Default for Bounds {
 }
 
 #[derive(Debug)]
-pub(crate) struct Partitions {
+pub(crate) struct Partitions<F> {
+    of: PhantomData<F>,
     bounds: Bounds,
     /// Which byte decides.
     level: usize,
@@ -58,23 +66,23 @@ impl Partition {
     }
 }
 
-impl Default for Partitions {
+impl<F: Homed> Default for Partitions<F> {
     fn default() -> Self {
         Self::new(Bounds::default())
     }
 }
 
-impl Partitions {
+impl<F: Homed> Partitions<F> {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self::of_level(bounds, 0)
     }
 
     fn of_level(bounds: Bounds, level: usize) -> Self {
         let parts = vec![Partition::default(); PARTITIONS];
-        Self { bounds, level, parts, buffered: 0, file: None, written: 0 }
+        Self { of: PhantomData, bounds, level, parts, buffered: 0, file: None, written: 0 }
     }
 
-    pub(crate) fn add(&mut self, fact: &Fact) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, fact: &F) -> anyhow::Result<()> {
         let part = usize::from(fact.home().to_le_bytes()[self.level]);
         let buffer = &mut self.parts[part].buffer;
         let before = buffer.len();
@@ -104,7 +112,7 @@ impl Partitions {
     }
 
     /// The facts of a partition, in the order in which they were added.
-    fn read(&self, partition: usize, mut take: impl FnMut(Fact) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn read(&self, partition: usize, mut take: impl FnMut(F) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let Partition { segments, buffer } = &self.parts[partition];
         let mut bytes = Vec::new();
         for segment in segments {
@@ -122,7 +130,7 @@ fn no_room() -> String {
     format!("the facts do not fit in memory, and could not be written to `{}` (TMPDIR)", folder.display())
 }
 
-fn each(mut bytes: &[u8], take: &mut impl FnMut(Fact) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn each<F: Homed>(mut bytes: &[u8], take: &mut impl FnMut(F) -> anyhow::Result<()>) -> anyhow::Result<()> {
     while !bytes.is_empty() {
         let (fact, rest) = postcard::take_from_bytes(bytes)?;
         take(fact)?;
@@ -133,20 +141,20 @@ fn each(mut bytes: &[u8], take: &mut impl FnMut(Fact) -> anyhow::Result<()>) -> 
 
 /// The groups of facts, one after the other.
 #[derive(Debug)]
-pub(crate) struct Groups {
+pub(crate) struct Groups<F> {
     /// Partitions, each of a part of the one before, and how many of them are read.
-    stack: Vec<(Partitions, usize)>,
+    stack: Vec<(Partitions<F>, usize)>,
 }
 
-impl From<Partitions> for Groups {
-    fn from(partitions: Partitions) -> Self {
+impl<F> From<Partitions<F>> for Groups<F> {
+    fn from(partitions: Partitions<F>) -> Self {
         Self { stack: vec![(partitions, 0)] }
     }
 }
 
-impl Groups {
+impl<F: Homed> Groups<F> {
     /// Gives the next group to `take`: as many whole partitions as the bound allows. Returns whether there was one.
-    pub(crate) fn next(&mut self, mut take: impl FnMut(Fact)) -> anyhow::Result<bool> {
+    pub(crate) fn next(&mut self, mut take: impl FnMut(F)) -> anyhow::Result<bool> {
         let mut bytes = 0;
         while let Some((partitions, next)) = self.stack.last_mut() {
             let Some(more) = partitions.parts.get(*next).map(Partition::bytes) else {
@@ -184,7 +192,7 @@ mod tests {
     use shared::time::Timestamp;
     use uuid::Uuid;
 
-    use super::super::facts::KnownEvent;
+    use super::super::facts::{Fact, KnownEvent};
     use super::*;
 
     const BOUNDS: Bounds = Bounds { buffered: 20_000, group: 5_000 };

@@ -1,6 +1,6 @@
 //! Archive objects with their manifest rows, archive lines with items, heads with the lines under `texts/`.
 
-use consumer_fn::Ledger;
+use consumer_fn::ledger::Progress;
 use shared::archive::{NotRead, each_line_of_first, line as parsed, whole_line};
 use shared::format::archive_line::ArchiveLine;
 use shared::format::key;
@@ -9,44 +9,53 @@ use shared::objects::{FoundObject, ObjectStore};
 use shared::time::Timestamp;
 
 use super::super::balance::AuditFinding;
-use super::{Deep, Name, listed};
-use crate::archive::{self, key_start, manifest};
+use super::seen::Seen;
+use super::{Deep, LINES, Name, TEXT_BYTES, listed};
+use crate::archive::{self, RowsBackwards, key_start};
 use crate::deployment::Deployment;
+
+/// An archive line, and its bytes if it is a head.
+type Line = (ArchiveLine<'static>, Option<Vec<u8>>);
 
 impl<D: Deployment> Deep<'_, D> {
     pub(super) async fn archive(&mut self) -> anyhow::Result<()> {
         let shards = archive::shards(self.deployment, self.span.from, |_| ()).await?;
         let mut done = 0;
         for shard in shards.into_keys() {
-            let rows = manifest(self.deployment, &shard, self.span.from).await?;
-            let span = self.span;
-            for row in rows.iter().filter(|row| span.overlaps(row.received_at)) {
-                self.object_of(&shard, row).await?;
-                done += 1;
-                (self.progress)("archive objects compared", done, None);
+            let mut pages = RowsBackwards::new(self.span.from);
+            let (mut progress, mut unknown) = (None, None);
+            while let Some(page) = pages.next(self.deployment, &shard).await? {
+                if progress.is_none() {
+                    // It is read again after the youngest row: every row was written before the ledger had its object as
+                    // committed, or as the next.
+                    progress = self.progress_of(&shard).await?;
+                }
+                for row in page.into_iter().flatten() {
+                    if progress.as_ref().is_some_and(|progress| !is_known(&row, progress)) {
+                        unknown = Some(row.key.clone());
+                    }
+                    if self.span.overlaps(row.received_at) {
+                        self.object_of(&shard, &row).await?;
+                        done += 1;
+                        (self.progress)("archive objects compared", done, None);
+                    }
+                }
             }
-            self.ledger(&shard, &rows).await?;
-        }
-        Ok(())
-    }
-
-    /// The ledger is read again: every row was written before the ledger had its object as committed, or as the next.
-    async fn ledger(&mut self, shard: &str, rows: &[ManifestRow]) -> anyhow::Result<()> {
-        let progress = self.deployment.ledger().read(shard).await?;
-        let (committed, intent) = (progress.committed_end, progress.intent);
-        let is_known = |row: &ManifestRow| {
-            committed.as_ref().is_some_and(|end| row.end <= *end)
-                || intent.as_ref().is_some_and(|intent| intent.key == row.key)
-        };
-        if let Some(row) = rows.iter().find(|row| !is_known(row)) {
-            let detail = format!("the manifest has it, and the ledger of `{shard}` has not committed it");
-            self.object(&row.key, detail);
-        }
-        if let Some(intent) =
-            intent.filter(|intent| key_start(&intent.key) != Some((shard, intent.from.clone())))
-        {
-            let detail = format!("the ledger of `{shard}` announces it, from {}", intent.from);
-            self.object(&intent.key, detail);
+            if let Some(key) = unknown {
+                let detail = format!("the manifest has it, and the ledger of `{shard}` has not committed it");
+                self.object(&key, detail);
+            }
+            let progress = match progress {
+                None => self.progress_of(&shard).await?,
+                progress => progress,
+            };
+            if let Some(intent) = progress
+                .and_then(|progress| progress.intent)
+                .filter(|intent| key_start(&intent.key) != Some((shard.as_str(), intent.from.clone())))
+            {
+                let detail = format!("the ledger of `{shard}` announces it, from {}", intent.from);
+                self.object(&intent.key, detail);
+            }
         }
         Ok(())
     }
@@ -55,21 +64,19 @@ impl<D: Deployment> Deep<'_, D> {
     async fn object_of(&mut self, shard: &str, row: &ManifestRow) -> anyhow::Result<()> {
         let Some(found) = self.deployment.objects().find(&row.key).await? else { return Ok(()) };
         let mut received: Vec<Timestamp> = Vec::new();
-        let mut offset = 0;
-        while offset < found.bytes.len() {
-            let mut lines: Vec<(ArchiveLine<'static>, Option<Vec<u8>>)> = Vec::new();
-            let length = each_line_of_first(&found.bytes[offset..], |read: ArchiveLine<'static>, line| {
-                let head = read.claim_check.is_some().then(|| line.to_vec());
-                lines.push((read, head));
-            });
-            let Ok(length) = length else { break };
-            offset += length;
-            received.extend(lines.iter().flat_map(|(line, _)| [line.facts.received_at]));
+        let (sender, mut batches) = tokio::sync::mpsc::channel(1);
+        let bytes = found.bytes.clone();
+        // On a thread of its own, so that it can wait: decompressed, an object may be larger than memory.
+        let read =
+            tokio::task::spawn_blocking(move || each_batch(&bytes, |batch| sender.blocking_send(batch)));
+        while let Some(mut lines) = batches.recv().await {
+            received.extend(lines.iter().map(|(line, _): &Line| line.facts.received_at));
             lines.retain(|(line, _)| self.span.has(line.facts.received_at));
             self.lines(lines, &row.key).await?;
             // Only the two ends are needed.
             received = received.iter().min().into_iter().chain(received.iter().max()).copied().collect();
         }
+        read.await?;
         self.row(shard, row, &found, &received);
         Ok(())
     }
@@ -86,11 +93,7 @@ impl<D: Deployment> Deep<'_, D> {
         self.findings.extend(wrong.into_iter().filter(|(_, is_wrong)| *is_wrong).map(|(what, _)| says(what)));
     }
 
-    async fn lines(
-        &mut self,
-        lines: Vec<(ArchiveLine<'static>, Option<Vec<u8>>)>,
-        object: &str,
-    ) -> anyhow::Result<()> {
+    async fn lines(&mut self, lines: Vec<Line>, object: &str) -> anyhow::Result<()> {
         let name = |line: &ArchiveLine<'_>| (line.facts.tenant.clone(), line.facts.id.clone());
         let names: Vec<_> = lines.iter().map(|(line, _)| name(line)).collect();
         let items = self.items(&names).await?;
@@ -129,7 +132,7 @@ impl<D: Deployment> Deep<'_, D> {
         bytes: &[u8],
     ) -> anyhow::Result<Option<ArchiveLine<'static>>> {
         let Some(claim_check) = &head.claim_check else { return Ok(None) };
-        self.texts.extend(claim_check.part_keys());
+        self.seen.add(&Seen::Referenced(claim_check.key.as_str().into()))?;
         let (tenant, id) = name;
         let own_key = |sha256: &str| key::text(tenant, id, sha256);
         let wrong = match claim_check.check(own_key, claim_check.line_bytes) {
@@ -146,6 +149,35 @@ impl<D: Deployment> Deep<'_, D> {
         self.event(name, Some(&head.origin), Some(&claim_check.key), wrong);
         Ok(None)
     }
+}
+
+/// Gives the lines of an object's members to `take`, so many at a time as are compared at a time, up to the first member that
+/// cannot be read, or to the first batch that is not taken.
+fn each_batch<E>(object: &[u8], mut take: impl FnMut(Vec<Line>) -> Result<(), E>) {
+    let (mut offset, mut batch, mut bytes) = (0, Vec::new(), 0);
+    while offset < object.len() {
+        let mut is_over = false;
+        let length = each_line_of_first(&object[offset..], |read: ArchiveLine<'static>, line| {
+            let head = read.claim_check.is_some().then(|| line.to_vec());
+            batch.push((read, head));
+            bytes += line.len();
+            if batch.len() == LINES || bytes > TEXT_BYTES {
+                bytes = 0;
+                is_over |= take(std::mem::take(&mut batch)).is_err();
+            }
+        });
+        let Ok(length) = length else { break };
+        if is_over {
+            return;
+        }
+        offset += length;
+    }
+    let _not_taken = take(batch);
+}
+
+fn is_known(row: &ManifestRow, progress: &Progress) -> bool {
+    progress.committed_end.as_ref().is_some_and(|end| row.end <= *end)
+        || progress.intent.as_ref().is_some_and(|intent| intent.key == row.key)
 }
 
 fn is_of(head: &ArchiveLine<'_>, whole: &ArchiveLine<'_>) -> bool {

@@ -1,9 +1,8 @@
 //! What the bucket has besides: lines under `claims/` and `texts/`, whose keys have their checksums, sidecars of manifest
 //! rows, and objects that nothing refers to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use consumer_fn::Ledger;
 use shared::digest::sha256;
 use shared::format::archive_line::ArchiveLine;
 use shared::format::event_line::Event;
@@ -14,6 +13,7 @@ use shared::limits;
 use shared::objects::ObjectStore;
 use shared::origin::ShardPosition;
 
+use super::seen::{LargeLine, Seen};
 use super::{Deep, Name};
 use crate::archive::{SKEW, earlier, key_start};
 use crate::deployment::{Deployment, ListedObject, ManifestPart};
@@ -34,7 +34,7 @@ impl<D: Deployment> Deep<'_, D> {
     }
 
     /// The next page of objects under `prefix` that were written in the span, and where it ends.
-    async fn page(
+    pub(super) async fn page(
         &self,
         prefix: &str,
         after: Option<&str>,
@@ -101,35 +101,44 @@ impl<D: Deployment> Deep<'_, D> {
         let is_it = facts.is_some_and(|facts| (&facts.tenant, &facts.id) == (&name.0, &name.1));
         match archived {
             _ if !is_it => self.event(&name, None, Some(&whole), "it is not a line of the event in its key"),
-            Some(line)
-                if whole.starts_with(key::TEXTS) && !parts.values().all(|key| self.texts.contains(key)) =>
-            {
-                self.unreferenced(&name, &whole, &line).await?;
-            }
+            Some(line) if whole.starts_with(key::TEXTS) => self.seen.add(&Seen::Stored(LargeLine {
+                key: whole.into(),
+                origin: line.origin.into_owned(),
+                tier: line.facts.tier.clone(),
+                received_at: line.facts.received_at,
+            }))?,
             _ => {}
         }
         Ok(())
     }
 
-    /// An attempt that did not archive its line leaves it here; then another one did, or the event is in quarantine.
-    async fn unreferenced(&mut self, name: &Name, key: &str, line: &ArchiveLine<'_>) -> anyhow::Result<()> {
-        let lives = self.config.items.time_to_live(&line.facts.tier);
-        if lives.is_some_and(|lives| line.facts.received_at.plus(lives) <= self.began) {
+    /// A large line that no archive line refers to. An attempt that did not archive its line leaves it here; then another one
+    /// did, or the event is in quarantine: among the `saved` ones.
+    pub(super) async fn unreferenced(
+        &mut self,
+        line: &LargeLine,
+        saved: &HashSet<Name>,
+    ) -> anyhow::Result<()> {
+        let LargeLine { key, origin, tier, received_at } = line;
+        let lives = self.config.items.time_to_live(tier);
+        if lives.is_some_and(|lives| received_at.plus(lives) <= self.began) {
             return Ok(());
         }
-        let is_done = self.is_committed(&line.origin.shard, &(&*line.origin).into()).await?;
-        if !is_done || self.saved.names.contains(name) {
+        let Some(StoredLineKey { tenant, id, .. }) = StoredLineKey::parse(key) else { return Ok(()) };
+        let name = (tenant, id);
+        if !self.is_committed(&origin.shard, &origin.into()).await? || saved.contains(&name) {
             return Ok(());
         }
-        if let [None] = &self.items(std::slice::from_ref(name)).await?[..] {
+        if let [None] = &self.items(std::slice::from_ref(&name)).await?[..] {
             self.foreign(key, "no archive line refers to it, and its event has no item");
         }
         Ok(())
     }
 
+    /// Not if the ledger's row cannot be read.
     async fn is_committed(&self, shard: &str, position: &ShardPosition) -> anyhow::Result<bool> {
-        let committed_end = self.deployment.ledger().read(shard).await?.committed_end;
-        Ok(committed_end.is_none_or(|end| *position < end))
+        let progress = self.progress_of(shard).await?;
+        Ok(progress.is_some_and(|progress| progress.committed_end.is_none_or(|end| *position < end)))
     }
 
     async fn sidecars(&mut self) -> anyhow::Result<()> {
@@ -141,9 +150,12 @@ impl<D: Deployment> Deep<'_, D> {
                     self.foreign(&key, "its key is not that of a sidecar");
                     continue;
                 };
-                let row = self.deployment.manifest(shard, ManifestPart::At(&first)).await?.pop();
+                let row = self.deployment.manifest_rows(shard, ManifestPart::At(&first)).await?.pop();
+                // A row that cannot be read may refer to it.
                 let is_its = row.is_some_and(|row| {
-                    row.first == first && row.tenants == TenantIndex::Sidecar(key.clone())
+                    row.map_or(true, |row| {
+                        row.first == first && row.tenants == TenantIndex::Sidecar(key.clone())
+                    })
                 });
                 if !is_its && self.is_committed(shard, &first).await? {
                     self.foreign(&key, "no manifest row refers to it");

@@ -1,7 +1,6 @@
 //! What was saved because it failed: quarantine, failed batches, and notes of what was redriven. Their lines are compared
 //! with the stream, as long as it has them.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::ensure;
@@ -11,59 +10,35 @@ use shared::format::event_line::Event;
 use shared::format::key;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::objects::ObjectStore;
-use shared::origin::Origin;
 use shared::tier::Tier;
 use shared::time::Timestamp;
 
+use super::super::facts::digest;
 use super::item::is_of_foreign_producer;
+use super::seen::{Redriven, Seen, SeenLine};
 use super::{Deep, Name};
-use crate::archive::{SKEW, each_page, earlier};
 use crate::deployment::{Deployment, ListedObject};
 use crate::failed_batch::{failed_batch, failed_range};
 use crate::redrive::{DEAD_LETTERS, Marker};
 
-/// What the stream should have, as long as it has it.
-#[derive(Debug, Default)]
-pub(super) struct Saved {
-    /// By their origins. A line may be saved several times.
-    pub(super) lines: HashMap<Origin, Vec<SavedLine>>,
-    /// The events of these lines.
-    pub(super) names: HashSet<Name>,
-    /// The origins that were redriven according to a note, the note's key, and when it was written.
-    pub(super) redriven: HashMap<Origin, (Arc<str>, Timestamp)>,
-}
-
-#[derive(Debug)]
-pub(super) struct SavedLine {
-    pub(super) object: Arc<str>,
-    pub(super) arrival: Timestamp,
-    pub(super) partition_key: Option<String>,
-    /// Of the event, or of the bytes that cannot be read.
-    pub(super) fingerprint: String,
-    pub(super) name: Option<Name>,
-    pub(super) is_on_stream: bool,
-}
-
 impl<D: Deployment> Deep<'_, D> {
     pub(super) async fn saved(&mut self) -> anyhow::Result<()> {
-        let from = earlier(self.span.from, SKEW);
         for prefix in [key::QUARANTINE, key::FAILURE_DESTINATION, key::REDRIVEN] {
-            let mut objects = Vec::new();
-            each_page(self.deployment, prefix, None, |page| {
-                objects.extend(page.into_iter().filter(|object| object.written >= from));
-            })
-            .await?;
-            for ListedObject { key, written, .. } in objects {
-                // Expired since it was listed.
-                let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
-                let read = match prefix {
-                    key::QUARANTINE => self.quarantine(&key, &bytes),
-                    key::FAILURE_DESTINATION => self.failed(&key, &bytes),
-                    _ => self.note(&key, &bytes, written).await,
-                };
-                if let Err(why) = read {
-                    self.object(&key, format!("{why:#}"));
+            let mut after = None;
+            while let Some((page, last)) = self.page(prefix, after.as_deref()).await? {
+                for ListedObject { key, written, .. } in page {
+                    // Expired since it was listed.
+                    let Some(bytes) = self.deployment.objects().get(&key).await? else { continue };
+                    let read = match prefix {
+                        key::QUARANTINE => self.quarantine(&key, &bytes),
+                        key::FAILURE_DESTINATION => self.failed(&key, &bytes),
+                        _ => self.note(&key, &bytes, written).await,
+                    };
+                    if let Err(why) = read {
+                        self.object(&key, format!("{why:#}"));
+                    }
                 }
+                after = Some(last);
             }
         }
         Ok(())
@@ -77,7 +52,7 @@ impl<D: Deployment> Deep<'_, D> {
         for line in QuarantineLine::read_all(object)? {
             let event = first_event(&line, self.config);
             let QuarantineLine { origin, arrival, partition_key, bytes, .. } = line;
-            self.save(&within, StreamLine { origin, arrival, partition_key, event, unreadable: bytes });
+            self.save(&within, &StreamLine { origin, arrival, partition_key, event, unreadable: bytes })?;
         }
         Ok(())
     }
@@ -92,7 +67,7 @@ impl<D: Deployment> Deep<'_, D> {
             if numbers.last() != Some(number) {
                 numbers.push(number.clone());
             }
-            self.save(&within, line);
+            self.save(&within, &line)?;
         }
         let range = failed_range(object)?;
         let ends = [numbers.first(), numbers.last()].map(|number| number.map(ToString::to_string));
@@ -118,20 +93,22 @@ impl<D: Deployment> Deep<'_, D> {
         if is_object && written >= self.stream_from {
             ensure!(self.deployment.objects().get(source).await?.is_some(), "there is no `{source}`");
         }
-        let origins = Marker::read(object)?.into_iter();
-        if is_object {
-            self.saved.redriven.extend(origins.map(|origin| (origin, (note.clone(), written))));
+        for origin in Marker::read(object)? {
+            if is_object {
+                self.saved.insert(digest(&origin));
+                self.seen.add(&Seen::Redriven(Redriven { origin, note: note.clone(), written }))?;
+            }
         }
         Ok(())
     }
 
-    fn save(&mut self, object: &Arc<str>, line: StreamLine) {
-        let (object, fingerprint) = (object.clone(), fingerprint(&line));
-        let StreamLine { origin, arrival, partition_key, event, .. } = line;
-        let name = event.as_ref().ok().map(name);
-        self.saved.names.extend(name.clone());
-        let line = SavedLine { object, arrival, partition_key, fingerprint, name, is_on_stream: false };
-        self.saved.lines.entry(origin).or_default().push(line);
+    fn save(&mut self, object: &Arc<str>, line: &StreamLine) -> anyhow::Result<()> {
+        let line = SeenLine::from(line);
+        self.saved.insert(digest(&line.origin));
+        if let Some(name) = line.name.clone() {
+            self.seen.add(&Seen::SavedName(name))?;
+        }
+        self.seen.add(&Seen::Saved(line, object.clone()))
     }
 }
 

@@ -1,20 +1,26 @@
 //! The stream, record by record: with items, claim checks, and what was saved of it.
 
-use std::collections::BTreeSet;
-
-use consumer_fn::{Ledger, StreamLine};
+use consumer_fn::StreamLine;
 use shared::archive::NotRead;
 use shared::format::event_line::Event;
 use shared::origin::{Origin, ShardPosition};
-use shared::time::Timestamp;
 
 use super::super::balance::{AuditFinding, FindingKind};
+use super::super::facts::digest;
 use super::super::needed::own_claim;
 use super::item::of_facts;
-use super::saved::{fingerprint, name};
-use super::{Deep, Name, listed};
-use crate::archive::{SKEW, covering, earlier};
+use super::saved::name;
+use super::seen::{Seen, SeenLine};
+use super::{Deep, LINES, Name, TEXT_BYTES, listed};
+use crate::archive::{SKEW, earlier};
 use crate::deployment::{Deployment, RetainedRecord, ShardTail, Start};
+
+/// Events that are still to be compared with their items.
+#[derive(Default)]
+struct Waiting {
+    events: Vec<(Origin, Event)>,
+    bytes: usize,
+}
 
 impl<D: Deployment> Deep<'_, D> {
     pub(super) async fn stream(&mut self) -> anyhow::Result<()> {
@@ -23,14 +29,16 @@ impl<D: Deployment> Deep<'_, D> {
         for shard in self.deployment.shards().await? {
             let ends = self.ends(&shard).await?;
             let (mut start, mut last, mut done) = (Start::At(from), None, 0);
+            let mut waiting = Waiting::default();
             loop {
                 let read = self.deployment.records(&shard, start.clone()).await?;
                 let is_past = read.records.last().is_some_and(|record| record.arrival > until);
                 for record in read.records {
-                    self.record(&shard, &record).await?;
+                    self.record(&shard, &record, &mut waiting).await?;
                     start = Start::After(record.sequence_number.clone());
                     last = Some(record.sequence_number);
                 }
+                self.events(&mut waiting).await?;
                 done += 1;
                 (self.progress)("pages of the stream compared", done, None);
                 if read.tail != ShardTail::More || is_past {
@@ -39,13 +47,12 @@ impl<D: Deployment> Deep<'_, D> {
             }
             self.check_ends(&shard, &ends, last.as_deref());
         }
-        self.left_over(from).await?;
         Ok(())
     }
 
     /// Up to where ledger and event source mapping say that a shard is done.
     async fn ends(&self, shard: &str) -> anyhow::Result<[(&'static str, Option<ShardPosition>); 2]> {
-        let committed_end = self.deployment.ledger().read(shard).await?.committed_end;
+        let committed_end = self.progress_of(shard).await?.and_then(|progress| progress.committed_end);
         let checkpoint = self.deployment.checkpoint(shard).await?;
         Ok([
             ("ledger", committed_end),
@@ -67,20 +74,34 @@ impl<D: Deployment> Deep<'_, D> {
         }
     }
 
-    async fn record(&mut self, shard: &str, record: &RetainedRecord) -> anyhow::Result<()> {
-        let lines: Vec<_> = record.batch(shard).lines(self.config).collect();
-        let mut events = Vec::new();
-        for line in lines {
-            self.against_saved(&line);
-            if let StreamLine { origin, event: Ok(event), .. } = line {
-                for former in &event.redrive_of {
-                    self.saved.redriven.remove(former);
-                }
-                if self.span.has(event.facts.received_at) {
-                    events.push((origin, event));
-                }
+    async fn record(
+        &mut self,
+        shard: &str,
+        record: &RetainedRecord,
+        waiting: &mut Waiting,
+    ) -> anyhow::Result<()> {
+        for line in record.batch(shard).lines(self.config) {
+            if self.saved.contains(&digest(&line.origin)) {
+                self.seen.add(&Seen::Arrived(SeenLine::from(&line)))?;
+            }
+            let StreamLine { origin, event: Ok(event), .. } = line else { continue };
+            for former in event.redrive_of.iter().filter(|former| self.saved.contains(&digest(former))) {
+                self.seen.add(&Seen::Former(former.clone()))?;
+            }
+            if self.span.has(event.facts.received_at) {
+                waiting.bytes += event.text.len() + event.fields.as_json().len();
+                waiting.events.push((origin, event));
+            }
+            if waiting.events.len() == LINES || waiting.bytes > TEXT_BYTES {
+                self.events(waiting).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Compares events with their items.
+    async fn events(&mut self, waiting: &mut Waiting) -> anyhow::Result<()> {
+        let Waiting { events, .. } = std::mem::take(waiting);
         let names: Vec<_> = events.iter().map(|(_, event)| name(event)).collect();
         let items = self.items(&names).await?;
         for (((origin, event), item), name) in events.into_iter().zip(items).zip(names) {
@@ -96,56 +117,6 @@ impl<D: Deployment> Deep<'_, D> {
                     format!("its item and the stream differ, or the item in itself: {}", listed(&differs));
                 self.event(&name, Some(&origin), None, detail);
             }
-        }
-        Ok(())
-    }
-
-    fn against_saved(&mut self, line: &StreamLine) {
-        let Some(saved) = self.saved.lines.get_mut(&line.origin) else { return };
-        let print = fingerprint(line);
-        let mut damaged = Vec::new();
-        for saved in saved {
-            saved.is_on_stream = true;
-            let is_same = saved.fingerprint == print
-                && saved.arrival == line.arrival
-                && saved.partition_key == line.partition_key;
-            if !is_same {
-                damaged.push((saved.object.clone(), saved.name.clone()));
-            }
-        }
-        for (object, name) in damaged {
-            let name = name.as_ref().map(|(tenant, id)| (tenant, id));
-            let detail = "the stream has another line at its origin";
-            let finding = AuditFinding::event(FindingKind::Damaged, name, Some(&line.origin), detail);
-            self.findings.push(finding.within(&object));
-        }
-    }
-
-    /// Saved lines and redriven events that the stream should have, and does not.
-    async fn left_over(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        // Some records have expired since the audit began.
-        let elapsed = self.deployment.clock().now().since(self.began);
-        let sure_from = self.stream_from.plus(elapsed).max(from).plus(SKEW);
-        let mut absent = Vec::new();
-        for (origin, lines) in &self.saved.lines {
-            let lines = lines.iter().filter(|line| !line.is_on_stream && line.arrival >= sure_from);
-            absent.extend(lines.map(|line| (origin.clone(), line.object.clone(), line.name.clone())));
-        }
-        for (origin, object, name) in absent {
-            let name = name.as_ref().map(|(tenant, id)| (tenant, id));
-            let detail = "a saved line whose origin holds nothing on the stream";
-            let finding = AuditFinding::event(FindingKind::Foreign, name, Some(&origin), detail);
-            self.findings.push(finding.within(&object));
-        }
-        let mut notes = BTreeSet::new();
-        for (origin, (note, written)) in std::mem::take(&mut self.saved.redriven) {
-            // What was archived after all is noted too, and is not redriven.
-            if written >= sure_from && covering(self.deployment, &origin).await?.is_none() {
-                notes.insert(note);
-            }
-        }
-        for note in notes {
-            self.foreign(&note, "it notes redriven events that are not on the stream");
         }
         Ok(())
     }
