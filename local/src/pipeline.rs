@@ -36,6 +36,7 @@ use crate::functions::{Function, read_secrets, reader};
 use crate::guard::{Guard, Guarded, uptime};
 use crate::health::Judge;
 use crate::health::watch::{HealthWatch, check};
+use crate::page::{self, Page};
 use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
@@ -190,6 +191,7 @@ impl Pipeline {
         let connections = options.config.server.clone();
         let judge = Judge::new(Thresholds::new(&options.config, options.minute));
         let config = Arc::new(options.config);
+        let (page_config, page_clock) = (Arc::clone(&config), clock.clone());
         let ports = IngestPorts { stream, objects, queue, reader };
         let state =
             IngestState::checked(config, credentials, ports, guard.check(), clock.clone(), Ids::system());
@@ -209,7 +211,20 @@ impl Pipeline {
         let (reports, reported) = watch::channel(Report::new(Covers::Pipeline));
         background.spawn(health.run(reports));
         let health = check(reported.clone(), guard.clone());
-        let router = ingest_fn::router_with_health(state, &health).route("/metrics", metrics(prometheus));
+        let router = ingest_fn::router_with_health(state, &health);
+        let router = router.route("/metrics", metrics(prometheus.clone()));
+        let router = if page::is_at(address) {
+            let page = Page {
+                objects: data.objects()?,
+                reports: reported.clone(),
+                guard: guard.clone(),
+                config: page_config,
+                clock: page_clock,
+            };
+            router.merge(page.serve(prometheus, &mut background))
+        } else {
+            router
+        };
         let stopped = async { drop(stopped.await) };
         let server =
             async move { server::serve(listener, router, &connections, stopped, REQUESTS_END).await };
