@@ -222,3 +222,20 @@ impl Shown {
 fn shows_data(config: &Config) -> bool {
     config.auth.mode == AuthMode::None && config.reads.on_this_machine()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_only_where_no_other_machine_can_connect() {
+        for address in ["127.0.0.1:8080", "127.9.9.9:1", "[::1]:8080"] {
+            assert!(is_at(address.parse().unwrap()), "{address}");
+        }
+        for address in
+            ["0.0.0.0:8080", "192.168.0.7:8080", "[::]:8080", "[::ffff:127.0.0.1]:8080", "[fe80::1]:8080"]
+        {
+            assert!(!is_at(address.parse().unwrap()), "{address}");
+        }
+    }
+}

@@ -48,13 +48,14 @@ const TEXTS = [
 
 /** Sends events of several tenants at a changing rate, some of which are refused, until `seconds` have passed. */
 export async function traffic(url, seconds) {
+  const run = Date.now().toString(36);
   const until = Date.now() + seconds * 1000;
   for (let n = 0; Date.now() < until; n++) {
     const many = 6 + Math.round(4 * Math.sin(n / 25)) + (n % 9 === 0 ? 5 : 0);
     const sent = Array.from({ length: many }, (_, part) => {
       const kind = (n * 31 + part * 17) % 100;
       const tenant_id = TENANTS[(kind * 7) % TENANTS.length];
-      const event = { tenant_id, id: `evt-${n}-${part}`, text: TEXTS[(kind * 5) % TEXTS.length], host: `node-${kind % 9}` };
+      const event = { tenant_id, id: `${run}-${n}-${part}`, text: TEXTS[(kind * 5) % TEXTS.length], host: `node-${kind % 9}` };
       if (kind === 41) return send(url, event, "gold");
       if (kind === 67) return send(url, { ...event, tenant_id: "no/slash" });
       // An id that another event has: it is quarantined.

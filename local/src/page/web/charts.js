@@ -101,7 +101,7 @@ const CHARTS = [
   },
   { title: "Publish: a put, as ingest sees it", shown: duration, lines: latency("publish_latency_milliseconds") },
   {
-    title: "Spill: messages waiting, dead letters",
+    title: "Spill queue",
     lines: [gauge("spill_depth", "waiting"), gauge("spill_dead_letters", "dead letters")],
   },
   {
@@ -139,12 +139,12 @@ const CHARTS = [
     ],
   },
   {
-    title: "Dispatch: events a second",
+    title: "Dispatched a second",
     of: "dispatch",
     lines: [per("dispatches_queued_total", "queued"), per("events_dispatched_total", "dispatched")],
   },
   {
-    title: "Dispatch: waiting, dead letters",
+    title: "Dispatch queue",
     of: "dispatch",
     lines: [gauge("dispatch_depth", "waiting"), gauge("dispatch_dead_letters", "dead letters")],
   },

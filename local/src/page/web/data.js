@@ -249,7 +249,7 @@ function quarantine() {
       if (lines.length === 0) return note(`Nothing was put into quarantine in the last ${days} days.`);
       panel.replaceChildren(
         lead(
-          `${more ? "The newest" : "All"} ${count(lines.length, "line")} of the last ${days} days. `,
+          `${more ? "The newest " : ""}${count(lines.length, "line")}, of the last ${days} days. `,
           el("code", {}, "tidegate redrive"),
           " shows what can be put back.",
         ),

@@ -50,7 +50,7 @@ export function bytes(value) {
 export function duration(ms) {
   if (ms === null || ms === undefined) return "–";
   if (ms < 1000) return `${WHOLE.format(ms)} ms`;
-  if (ms < 120_000) return `${TENTHS.format(ms / 1000)} s`;
+  if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
   return `${WHOLE.format(ms / 60_000)} min`;
 }
 
