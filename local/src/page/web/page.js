@@ -42,6 +42,8 @@ async function look() {
 function start(state) {
   const showPipeline = pipeline(find("pipeline"), state);
   const showCharts = charts(find("charts"), find("moment"), state.settings);
+  // All at once, so that nothing moves.
+  find("seen").hidden = false;
   panels(find("panel"), state.settings);
   return (newer) => {
     showPipeline(history, newer);
