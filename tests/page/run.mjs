@@ -1,17 +1,25 @@
 // The page of the local run in headless Chromium: it shows the numbers, each panel works by keyboard, nothing of what clients sent
-// is run, nothing moves by itself, and axe finds nothing serious. With `--screenshots FOLDER` it also writes those of the docs.
+// is run, nothing moves by itself, and axe finds nothing serious. With `--screenshots FOLDER` it also writes those of the
+// docs, with `--renew` the dashboard for Grafana.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
+import { dashboard } from "./grafana.mjs";
 import { localRun, send, traffic } from "./local_run.mjs";
 
 const { values: given } = parseArgs({
-  options: { tidegate: { type: "string" }, modules: { type: "string" }, screenshots: { type: "string" } },
+  options: {
+    tidegate: { type: "string" },
+    modules: { type: "string" },
+    grafana: { type: "string" },
+    renew: { type: "boolean" },
+    screenshots: { type: "string" },
+  },
 });
 const modules = createRequire(resolve(given.modules, "package.json"));
 const { chromium } = modules("playwright-core");
@@ -32,6 +40,7 @@ try {
   await send(run.url, { tenant_id: "acme", id: `<b>${HARM}`, text: HARM, [HARM]: HARM });
   await send(run.url, { tenant_id: "acme", id: "order-1", text: HARM });
   await works();
+  await isInGrafana();
   for (const scheme of SCHEMES) for (const size of Object.values(SIZES)) await isAccessible(scheme, size);
   if (given.screenshots) await takeScreenshots();
 } finally {
@@ -108,6 +117,20 @@ async function works() {
   await page.locator(".quarantine .big", { hasText: /^1$/ }).waitFor();
   await close();
   console.log("keyboard: send, follow, object, lines, tenant, quarantine; what clients sent is shown as text");
+}
+
+/** The dashboard for Grafana has the charts of the page. With `--renew` it is written. */
+async function isInGrafana() {
+  const { page, close } = await open();
+  const { charts, settings } = await page.evaluate(async () => {
+    const { settings } = await (await fetch("api/state")).json();
+    return { charts: (await import("/_/charts.js")).CHARTS, settings };
+  });
+  const made = `${JSON.stringify(dashboard(charts, settings), null, 2)}\n`;
+  if (given.renew) writeFileSync(given.grafana, made);
+  assert.equal(readFileSync(given.grafana, "utf8"), made, `${given.grafana} is out of date: make page`);
+  await close();
+  console.log(`${given.grafana} has the ${charts.length} charts of the page`);
 }
 
 /** No layout that moves, nothing wider than the screen, and nothing serious for axe, on each panel. */

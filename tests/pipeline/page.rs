@@ -156,6 +156,38 @@ async fn the_page_has_the_numbers_of_metrics() {
     assert_eq!(read(&pipeline, "state", &[("after", "x")]).await.0, 400);
 }
 
+#[test]
+fn every_metric_that_the_page_or_the_grafana_dashboard_names_is_one_of_metrics() {
+    let names: Vec<_> = local::prometheus::names().collect();
+    let is_metric = |name: &str| {
+        let name = format!("tidegate_{}", name.trim_end_matches("_count"));
+        names.contains(&name)
+    };
+    let read =
+        |file: &str| std::fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    // In these files, only names of metrics and of settings have underlines.
+    let literal = regex::Regex::new(r#""([a-z]+(?:_[a-z]+)+)""#).unwrap();
+    for (file, least) in [("charts.js", 25), ("pipeline.js", 25)] {
+        let text = read(&format!("local/src/page/web/{file}"));
+        let found: Vec<_> = literal.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+        assert!(found.len() >= least, "{file}: {found:?}");
+        let unknown: Vec<_> =
+            found.iter().filter(|name| *name != "freshness_ms" && !is_metric(name)).collect();
+        assert_eq!(unknown, Vec::<&String>::new(), "{file}");
+    }
+    let dashboard: Value = serde_json::from_str(&read("docs/grafana.json")).unwrap();
+    let of_query = regex::Regex::new("tidegate_([a-z_]+)").unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let queries = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+        .map(|target| target["expr"].as_str().unwrap());
+    for query in queries {
+        let name = &of_query.captures(query).unwrap_or_else(|| panic!("{query}"))[1];
+        assert!(is_metric(name), "{query}");
+    }
+}
+
 #[tokio::test]
 async fn lists_are_bounded_and_newest_first_and_lead_to_one_events_way() {
     let site = crate::site();

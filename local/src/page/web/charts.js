@@ -46,6 +46,12 @@ export class History {
     return Math.max(0, this.value(name) - (this.values(name)[Math.max(0, from)] ?? 0));
   }
 
+  /** A line of a chart: a value or null for each sample. */
+  line({ kind, metric, quantile }) {
+    if (kind === "rate") return this.rates(metric);
+    return kind === "gauge" ? this.gauges(metric) : this.quantiles(metric, quantile);
+  }
+
   /** A total's rate in a second, for each sample. */
   rates(name) {
     const values = this.values(name);
@@ -78,13 +84,16 @@ export class History {
   }
 }
 
-const per = (name, label) => ({ label, of: (history) => history.rates(name) });
-const gauge = (name, label) => ({ label, of: (history) => history.gauges(name) });
-const quantile = (name, quantile, label) => ({ label, of: (history) => history.quantiles(name, quantile) });
-const latency = (name) => [quantile(name, "0.99", "p99"), quantile(name, "0.5", "p50")];
+const per = (metric, label) => ({ kind: "rate", metric, label });
+const gauge = (metric, label) => ({ kind: "gauge", metric, label });
+const quantile = (metric, quantile, label) => ({ kind: "quantile", metric, quantile, label });
+const latency = (metric) => [quantile(metric, "0.99", "p99"), quantile(metric, "0.5", "p50")];
 
-/** In the order of the CloudWatch dashboard, with its titles and labels. */
-const CHARTS = [
+/**
+ * In the order of the CloudWatch dashboard, with its titles and labels. `docs/grafana.json` is made of the same list, so it holds
+ * no functions.
+ */
+export const CHARTS = [
   {
     title: "Requests a second",
     lines: [
@@ -99,15 +108,15 @@ const CHARTS = [
     title: "Events a second",
     lines: [per("events_accepted_total", "accepted"), per("events_spilled_total", "spilled")],
   },
-  { title: "Publish: a put, as ingest sees it", shown: duration, lines: latency("publish_latency_milliseconds") },
+  { title: "Publish: a put, as ingest sees it", unit: "ms", lines: latency("publish_latency_milliseconds") },
   {
     title: "Spill queue",
     lines: [gauge("spill_depth", "waiting"), gauge("spill_dead_letters", "dead letters")],
   },
   {
     title: "Freshness: ingest to archive",
-    shown: duration,
-    limit: (settings) => settings.freshness_ms,
+    unit: "ms",
+    limit: "freshness_ms",
     lines: latency("freshness_milliseconds"),
   },
   {
@@ -121,7 +130,7 @@ const CHARTS = [
   },
   {
     title: "Oldest record on the stream",
-    shown: (seconds) => (seconds === null ? "–" : duration(seconds * 1000)),
+    unit: "s",
     lines: [gauge("oldest_record_age_seconds", "age")],
   },
   {
@@ -148,8 +157,10 @@ const CHARTS = [
     of: "dispatch",
     lines: [gauge("dispatch_depth", "waiting"), gauge("dispatch_dead_letters", "dead letters")],
   },
-  { title: "Target: a call", of: "dispatch", shown: duration, lines: latency("dispatch_latency_milliseconds") },
+  { title: "Target: a call", of: "dispatch", unit: "ms", lines: latency("dispatch_latency_milliseconds") },
 ];
+
+const UNITS = { ms: duration, s: (seconds) => duration(seconds === null ? null : seconds * 1000) };
 
 /** All charts, with one moment for all of them: that of the pointer, or of the arrow keys; else now. */
 export function charts(container, moment, settings) {
@@ -192,8 +203,9 @@ export function charts(container, moment, settings) {
 }
 
 class Chart {
-  constructor({ title, lines, shown = number, limit }, settings) {
-    Object.assign(this, { lines, shown, limit: limit?.(settings) ?? null });
+  constructor({ title, lines, unit, limit }, settings) {
+    const shown = UNITS[unit] ?? number;
+    Object.assign(this, { lines, shown, limit: settings[limit] ?? null });
     this.paths = lines.map((_line, index) => svg("path", { class: `line c${index}`, fill: "none" }));
     this.limitLine = svg("line", { class: "limit", x1: 0, x2: SPAN_MS });
     this.cursor = svg("line", { class: "cursor", y1: 0, y2: 100, visibility: "hidden" });
@@ -224,7 +236,7 @@ class Chart {
   }
 
   draw(history, index) {
-    const all = this.lines.map((line) => line.of(history));
+    const all = this.lines.map((line) => history.line(line));
     const most = scale(Math.max(this.limit ?? 0, ...all.flat().filter((value) => value !== null)));
     text(this.top, this.shown(most));
     const start = (history.last ?? 0) - SPAN_MS;
