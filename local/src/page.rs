@@ -73,19 +73,18 @@ const HEADERS: [(&str, &str); 6] = [
     ("x-content-type-options", "nosniff"),
 ];
 
-/// What the page shows.
+/// What the page reads from.
 pub(crate) struct Page {
-    /// On a connection of their own.
-    pub(crate) objects: EmbeddedObjects,
-    pub(crate) reports: watch::Receiver<Report>,
-    pub(crate) guard: Guard,
-    pub(crate) config: Arc<Config>,
-    pub(crate) clock: Clock,
+    objects: EmbeddedObjects,
+    config: Arc<Config>,
+    guard: Guard,
+    clock: Clock,
 }
 
 struct Shown {
     page: Page,
     started: Timestamp,
+    reports: watch::Receiver<Report>,
     overview: Overview,
     history: History,
     backlogs: Backlogs,
@@ -98,13 +97,28 @@ pub(crate) fn is_at(address: SocketAddr) -> bool {
 }
 
 impl Page {
-    /// The routes of the page. What it records ends with `background`.
-    pub(crate) fn serve(self, prometheus: Prometheus, background: &mut JoinSet<()>) -> Router {
+    /// `objects` are on a connection of their own.
+    pub(crate) fn new(objects: EmbeddedObjects, config: &Arc<Config>, guard: &Guard, clock: &Clock) -> Self {
+        Self { objects, config: Arc::clone(config), guard: guard.clone(), clock: clock.clone() }
+    }
+
+    /// The routes of the page: none where the local run listens for other machines. What it records ends with `background`.
+    pub(crate) fn serve(
+        self,
+        address: SocketAddr,
+        prometheus: Prometheus,
+        reports: watch::Receiver<Report>,
+        background: &mut JoinSet<()>,
+    ) -> Router {
+        if !is_at(address) {
+            return Router::new();
+        }
         let history = History::default();
         background.spawn(history.clone().record(prometheus, self.clock.clone()));
         let shown = Arc::new(Shown {
             overview: Overview(self.objects.database.clone()),
             started: self.clock.now(),
+            reports,
             page: self,
             history,
             backlogs: Backlogs::default(),
@@ -226,6 +240,19 @@ fn shows_data(config: &Config) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stored_data_is_shown_only_where_anyone_can_read_it_back() {
+        let mut config = Config::default();
+        assert!(shows_data(&config));
+        for mode in [AuthMode::ApiKey, AuthMode::Signature] {
+            config.auth.mode = mode;
+            assert!(!shows_data(&config), "{mode:?}");
+        }
+        config.auth.mode = AuthMode::None;
+        config.reads.enabled = Some(false);
+        assert!(!shows_data(&config));
+    }
 
     #[test]
     fn the_page_is_only_where_no_other_machine_can_connect() {

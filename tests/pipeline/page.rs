@@ -91,9 +91,8 @@ async fn where_other_machines_can_connect_there_is_no_page() {
     let site = crate::site();
     let mut command = site.to_run(&["local", "--listen", "0.0.0.0:0"]);
     let mut run = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let port =
-        lines.filter_map(|line| Some(line.strip_prefix("  requests  http://0.0.0.0:")?.to_owned())).next();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| Some(line.strip_prefix("  requests  http://0.0.0.0:")?.to_owned()));
     let port = port.unwrap();
     let url = format!("http://127.0.0.1:{}", port.trim_end_matches("/ingest"));
     let client = reqwest::Client::new();
