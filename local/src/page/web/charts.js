@@ -157,7 +157,7 @@ export const CHARTS = [
     of: "dispatch",
     lines: [gauge("dispatch_depth", "waiting"), gauge("dispatch_dead_letters", "dead letters")],
   },
-  { title: "Target: a call", of: "dispatch", unit: "ms", lines: latency("dispatch_latency_milliseconds") },
+  { title: "Target: a call", of: "dispatch", unit: "ms", lines: latency("dispatch_latency") },
 ];
 
 const UNITS = { ms: duration, s: (seconds) => duration(seconds === null ? null : seconds * 1000) };
