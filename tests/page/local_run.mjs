@@ -51,7 +51,7 @@ export async function traffic(url, seconds) {
   const run = Date.now().toString(36);
   const until = Date.now() + seconds * 1000;
   for (let n = 0; Date.now() < until; n++) {
-    const many = 6 + Math.round(4 * Math.sin(n / 25)) + (n % 9 === 0 ? 5 : 0);
+    const many = 6 + Math.round(4 * Math.sin(n / 90)) + (n % 9 === 0 ? 5 : 0);
     const sent = Array.from({ length: many }, (_, part) => {
       const kind = (n * 31 + part * 17) % 100;
       const tenant_id = TENANTS[(kind * 7) % TENANTS.length];

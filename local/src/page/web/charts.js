@@ -5,6 +5,8 @@ import { clockTime, duration, el, number, svg, text } from "./dom.js";
 export const SPAN_MS = 600_000;
 /** Rates are those of the last ten seconds: objects are written every three. */
 const RATE_MS = 10_000;
+/** Percentiles are those of the last minute. */
+const QUANTILE_MS = 60_000;
 
 /** Samples of `/metrics`: a time each, and for each name a value or null. */
 export class History {
@@ -76,7 +78,13 @@ export class History {
 
   /** A percentile of the last minute for each sample; null where nothing was measured in it. */
   quantiles(name, quantile) {
-    return this.values(`${name}{quantile="${quantile}"}`).map((value) => (value > 0 ? value : null));
+    const counts = this.values(`${name}_count`);
+    let from = 0;
+    return this.values(`${name}{quantile="${quantile}"}`).map((value, index) => {
+      while (this.at[from] < this.at[index] - QUANTILE_MS) from++;
+      // `/metrics` has 0 then, too.
+      return value > 0 || counts[index] > (counts[from] ?? 0) ? value : null;
+    });
   }
 
   quantile(name, quantile) {

@@ -10,6 +10,8 @@ const FOLLOW_LONGEST_MS = 30_000;
 
 let settings;
 let panel;
+/** Reads the list of the panel again, if it is one. */
+let readAgain = null;
 /** Rises with each panel, so that an answer for an old one is not shown. */
 let shown = 0;
 
@@ -23,7 +25,7 @@ export function panels(container, now) {
 }
 
 function open(isMove) {
-  const [, name = "items", ...parts] = (location.hash || "#/items").split("/");
+  const [, name = "items", ...parts] = address();
   shown += 1;
   for (const link of document.querySelectorAll("nav a")) {
     const isThis = link.hash === `#/${name === "lines" ? "objects" : name}`;
@@ -31,19 +33,28 @@ function open(isMove) {
     else link.removeAttribute("aria-current");
   }
   panel.replaceChildren();
-  panel.refresh = null;
+  readAgain = null;
   const make = Object.hasOwn(PANELS, name) ? PANELS[name] : items;
   if (!settings.shows_data && make !== send) {
     note("Stored data is not shown here, because requests need a credential or events cannot be read back.");
   } else {
-    make(...parts.map(decodeURIComponent));
+    make(...parts);
   }
   if (isMove) document.getElementById("look").scrollIntoView({ block: "nearest" });
 }
 
+/** The parts of the address after the `#`. One that cannot be read is that of the items. */
+function address() {
+  try {
+    return location.hash.split("/").map(decodeURIComponent);
+  } catch {
+    return [];
+  }
+}
+
 /** Lists are read again, unless someone is in them. */
 function refresh() {
-  if (panel.refresh && !document.hidden && !panel.matches(":hover, :focus-within")) panel.refresh();
+  if (readAgain && !document.hidden && !panel.matches(":hover, :focus-within")) readAgain();
 }
 
 /** Reads what a panel shows. Shows the error, if there is one. */
@@ -66,7 +77,7 @@ function note(message) {
 }
 
 function items() {
-  panel.refresh = () =>
+  readAgain = () =>
     read("items", {}, ({ items }) => {
       if (items.length === 0) return empty();
       panel.replaceChildren(
@@ -74,7 +85,7 @@ function items() {
         eventTable("Items", items),
       );
     });
-  panel.refresh();
+  readAgain();
 }
 
 function empty() {
@@ -83,7 +94,7 @@ function empty() {
 }
 
 function objects() {
-  panel.refresh = () =>
+  readAgain = () =>
     read("objects", {}, ({ objects }) => {
       if (objects.length === 0) return empty();
       const rows = objects.map(({ key, error, lines, bytes: size, tenants, oldest }) =>
@@ -102,7 +113,7 @@ function objects() {
         table("Archive objects", ["first event", "object", "lines", "tenants", "size"], rows),
       );
     });
-  panel.refresh();
+  readAgain();
 }
 
 function lines(key, from = "0") {
@@ -171,12 +182,17 @@ function event(name = "", id = "") {
   tenants(form);
   if (!name || !id) return found.replaceChildren(lead("Each event has a tenant and an id. The answer to a request has the id."));
   const until = Date.now() + FOLLOW_LONGEST_MS;
+  let before;
   const look = () => {
     const of = shown;
     read("event", { tenant: name, id }, (way) => {
-      const isDone = way.found && way.line;
-      found.replaceChildren(...(way.found ? wayOf(way) : [notYet(name, id, Date.now() < until)]));
-      if (!isDone && Date.now() < until) setTimeout(() => of === shown && look(), FOLLOW_MS);
+      const isWaiting = Date.now() < until;
+      const now = JSON.stringify([way, isWaiting]);
+      // It is said aloud only when it changes.
+      if (now !== before) found.replaceChildren(...(way.found ? wayOf(way) : [notYet(name, id, isWaiting)]));
+      before = now;
+      const isDone = way.line && (way.dispatch || !settings.dispatch);
+      if (!isDone && isWaiting) setTimeout(() => of === shown && look(), FOLLOW_MS);
     });
   };
   look();
@@ -244,7 +260,7 @@ function pretty(json) {
 }
 
 function quarantine() {
-  panel.refresh = () =>
+  readAgain = () =>
     read("quarantine", {}, ({ lines, more, days }) => {
       if (lines.length === 0) return note(`Nothing was put into quarantine in the last ${days} days.`);
       panel.replaceChildren(
@@ -256,7 +272,7 @@ function quarantine() {
         el("ul", { class: "quarantined" }, ...lines.map(quarantined)),
       );
     });
-  panel.refresh();
+  readAgain();
 }
 
 function quarantined({ key, error, too_large, size, reason, detail, tenant, id, arrival, shard, bytes: encoded }) {

@@ -62,10 +62,10 @@ function status(kind, words, reasons) {
     text(find("said"), `The pipeline is ${words}.`);
   }
   const list = find("reasons");
-  list.hidden = reasons.length === 0;
   const lines = reasons.map(({ code, message, runbook }) => [code, message, runbook].filter(Boolean).join("\n"));
   if (list.dataset.lines === lines.join("\n")) return;
   list.dataset.lines = lines.join("\n");
+  if (reasons.length === 0) return list.replaceChildren(el("li", { class: "none muted" }, "Nothing is wrong."));
   list.replaceChildren(
     ...reasons.map(({ code, message, runbook }) =>
       el("li", {}, code && el("code", {}, code), message, runbook && el("span", { class: "muted" }, runbook)),
