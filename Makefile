@@ -12,6 +12,8 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(CURDIR)/target/tools
 # schemathesis, in the version that tests/openapi/requirements.txt pins.
 OPENAPI = $(CURDIR)/target/openapi
+# Chromium's driver and axe, which tests/page/package-lock.json pins.
+PAGE = $(CURDIR)/target/page
 # The clients that tests/clients/requirements.txt and package-lock.json pin.
 CLIENTS = $(CURDIR)/target/clients
 # An emulator of Kinesis alone, which reshards.
@@ -21,7 +23,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-clients test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-start peers instructions chaos neighbour scale simulate model fuzz amplification samples
+.PHONY: help run contract test test-rust test-openapi test-clients test-page page test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-start peers instructions chaos neighbour scale simulate model fuzz amplification samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +46,13 @@ test-clients: $(CLIENTS)/installed ## clients that people use, each against a lo
 	cargo build --locked --package tidegate
 	PYTHONPATH=tests/openapi $(CLIENTS)/bin/python tests/clients/run.py --tidegate $(TARGET)/debug/tidegate --modules $(CLIENTS)
 	$(CLIENTS)/bin/python tests/openapi/examples.py --tidegate $(TARGET)/debug/tidegate --modules $(CLIENTS) docs/senders.md
+
+test-page: $(PAGE)/installed ## the page of the local run in a browser: by keyboard, in both colour schemes, at two widths, with axe; needs Node with npm, Chromium
+	cargo build --locked --package tidegate
+	node tests/page/run.mjs --tidegate $(TARGET)/debug/tidegate --modules $(PAGE) --grafana docs/grafana.json $(OPTIONS)
+
+page: ## docs/grafana.json and the screenshots of docs/page, after ten minutes of traffic, for a quiet machine
+	$(MAKE) test-page OPTIONS='--renew --screenshots docs/page'
 
 test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked
@@ -81,6 +90,12 @@ $(CLIENTS)/installed: tests/clients/requirements.txt tests/clients/package.json 
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)
 	cd $(CLIENTS) && npm ci --no-audit --no-fund
+	touch $@
+
+$(PAGE)/installed: tests/page/package.json tests/page/package-lock.json
+	mkdir -p $(PAGE)
+	cp $^ $(PAGE)
+	cd $(PAGE) && npm ci --no-audit --no-fund
 	touch $@
 
 $(KINESIS_LOCAL)/installed: tests/aws/kinesis-local/package.json tests/aws/kinesis-local/package-lock.json

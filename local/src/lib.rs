@@ -11,6 +11,7 @@
 //! | [`functions`], [`pipeline`] | the deployed stack |
 //! | `guard` | nothing: refuses events when the data folder is gone or the clock jumped |
 //! | `health` | the alarms: says how the pipeline stands |
+//! | `page` | the CloudWatch dashboard: a page for the browser, with the data to look into |
 //! | [`adapters`] | nothing: the tests inject faults here |
 //! | [`deployment`] | nothing: reads a data folder for the operator's commands |
 
@@ -27,6 +28,7 @@ pub mod event_source_mapping;
 pub mod functions;
 mod guard;
 mod health;
+mod page;
 pub mod pipeline;
 pub mod prometheus;
 pub mod queue_mapping;

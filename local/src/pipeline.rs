@@ -36,6 +36,7 @@ use crate::functions::{Function, read_secrets, reader};
 use crate::guard::{Guard, Guarded, uptime};
 use crate::health::Judge;
 use crate::health::watch::{HealthWatch, check};
+use crate::page::{self, Page};
 use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
@@ -179,17 +180,14 @@ impl Pipeline {
             .dispatch
             .enabled
             .then(|| dispatch(&options, dispatch_queue.clone(), &guard, &quarantined));
-        let expiry = Expiry { database: data.database()?, clock: clock.clone(), guard: guard.clone() };
-        let mut background = JoinSet::new();
-        background.spawn(expire(expiry));
-        background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
-        background.spawn(guard.clone().watch());
+        let mut background = housekeeping(&data, &clock, &guard)?;
         let (stop_serving, stopped) = oneshot::channel();
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let reader = reader(&options.config, &data, adapters)?;
         let connections = options.config.server.clone();
         let judge = Judge::new(Thresholds::new(&options.config, options.minute));
         let config = Arc::new(options.config);
+        let page = Page::new(data.objects()?, &config, &guard, &clock);
         let ports = IngestPorts { stream, objects, queue, reader };
         let state =
             IngestState::checked(config, credentials, ports, guard.check(), clock.clone(), Ids::system());
@@ -209,7 +207,9 @@ impl Pipeline {
         let (reports, reported) = watch::channel(Report::new(Covers::Pipeline));
         background.spawn(health.run(reports));
         let health = check(reported.clone(), guard.clone());
-        let router = ingest_fn::router_with_health(state, &health).route("/metrics", metrics(prometheus));
+        let router = ingest_fn::router_with_health(state, &health);
+        let router = router.route("/metrics", metrics(prometheus.clone()));
+        let router = router.merge(page.serve(address, prometheus, reported.clone(), &mut background));
         let stopped = async { drop(stopped.await) };
         let server =
             async move { server::serve(listener, router, &connections, stopped, REQUESTS_END).await };
@@ -234,6 +234,11 @@ impl Pipeline {
     /// Where ingest listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether the page is at `/_/`.
+    pub fn has_page(&self) -> bool {
+        page::is_at(self.address)
     }
 
     /// How it stands. A new report comes about once a second.
@@ -271,6 +276,16 @@ impl Pipeline {
         let dispatch = self.dispatch_queue.left().await.unwrap_or_default();
         Stopped { fault, stream, spill, dispatch }
     }
+}
+
+/// What goes on beside the requests.
+fn housekeeping(data: &DataFolder, clock: &Clock, guard: &Guard) -> anyhow::Result<JoinSet<()>> {
+    let expiry = Expiry { database: data.database()?, clock: clock.clone(), guard: guard.clone() };
+    let mut background = JoinSet::new();
+    background.spawn(expire(expiry));
+    background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
+    background.spawn(guard.clone().watch());
+    Ok(background)
 }
 
 /// The dispatcher and the mapping that feeds it.

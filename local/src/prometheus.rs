@@ -71,6 +71,13 @@ impl Renamed {
     }
 }
 
+/// Every name that `/metrics` may have, without labels, in the order of the data.
+pub fn names() -> impl Iterator<Item = String> {
+    let metrics = Metric::ALL.iter().map(|metric| metric.name());
+    let gauges = HealthGauge::ALL.iter().filter(|gauge| is_published(**gauge)).map(|gauge| gauge.name());
+    metrics.chain(gauges).map(renamed)
+}
+
 /// `EventsStored` → `tidegate_events_stored_total`.
 fn renamed(name: &str) -> String {
     if let Some(gauge) = HealthGauge::ALL.iter().find(|gauge| gauge.name() == name) {
@@ -134,9 +141,7 @@ mod tests {
         check(Metric::ObjectBytes, "tidegate_object_bytes");
         assert_eq!(renamed("oldest_record_age_seconds"), "tidegate_oldest_record_age_seconds");
         assert_eq!(renamed("batches_failed"), "tidegate_batches_failed_total");
-        let names = Metric::ALL.iter().map(|metric| metric.name());
-        let gauges = HealthGauge::ALL.iter().filter(|gauge| is_published(**gauge)).map(|gauge| gauge.name());
-        let all: Vec<_> = names.chain(gauges).map(renamed).collect();
+        let all: Vec<_> = names().collect();
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
     }

@@ -12,6 +12,7 @@
 //! | `otlp` | log records of OpenTelemetry that are sent again |
 //! | `data_folder` | a data folder that is gone, replaced, full, or not of one piece |
 //! | `health` | every state in which `/health` is not ok |
+//! | `page` | who gets the page of the local run, and what it shows |
 //! | `flood` | many requests at once, of several tenants |
 //! | `configuration` | configurations that cannot work, refused by every function |
 //! | `connections` | connections of strangers, and the memory of many bodies at once |
@@ -59,6 +60,7 @@ mod health;
 mod ids;
 mod large;
 mod otlp;
+mod page;
 mod reads;
 mod redrive;
 mod rejections;

@@ -178,7 +178,7 @@ Tidegate {version} runs on this machine.
 
   requests  {url}/ingest
   metrics   {url}/metrics
-  objects   {bucket}/events/
+{page}  objects   {bucket}/events/
   items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'{dispatch}
 {longest_text}
 Send an event{signed}:
@@ -194,6 +194,7 @@ Within five seconds it is an item and an archive line:
 Press Ctrl-C to stop it. It first stores what it has accepted. Press it again to stop at once.
 "#,
         version = env!("CARGO_PKG_VERSION"),
+        page = if pipeline.has_page() { format!("  page      {url}/_/\n") } else { String::new() },
         dispatch = dispatch.map_or_else(String::new, |to| format!("\n  dispatch  {to}")),
     )
 }

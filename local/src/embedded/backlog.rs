@@ -14,17 +14,26 @@ pub(crate) struct Backlog {
     pub(crate) oldest: Option<(Timestamp, String)>,
 }
 
+/// One shard's part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShardBacklog {
+    pub(crate) shard: String,
+    pub(crate) waiting: u64,
+    /// The arrival of the oldest.
+    pub(crate) oldest: Option<Timestamp>,
+}
+
 impl Backlog {
     /// Reads no record but each shard's first: the count is of the index.
     pub(crate) async fn read(database: &Database) -> Result<Self, DatabaseError> {
         let shards = database.call(|connection| shards(connection)).await?;
-        let waiting = shards.iter().map(|(_, waiting, _)| waiting).sum();
-        let oldest = shards.into_iter().filter_map(|(shard, _, oldest)| Some((oldest?, shard))).min();
+        let waiting = shards.iter().map(|shard| shard.waiting).sum();
+        let oldest = shards.into_iter().filter_map(|shard| Some((shard.oldest?, shard.shard))).min();
         Ok(Self { waiting, oldest })
     }
 }
 
-fn shards(connection: &Connection) -> rusqlite::Result<Vec<(String, u64, Option<Timestamp>)>> {
+pub(super) fn shards(connection: &Connection) -> rusqlite::Result<Vec<ShardBacklog>> {
     let mut select = connection.prepare_cached(
         "SELECT id,
          (SELECT count(*) FROM records WHERE shard = id AND sequence > done),
@@ -33,7 +42,11 @@ fn shards(connection: &Connection) -> rusqlite::Result<Vec<(String, u64, Option<
     )?;
     let rows = select.query_map([], |row| {
         let (waiting, oldest): (i64, Option<i64>) = (row.get(1)?, row.get(2)?);
-        Ok((row.get(0)?, waiting.unsigned_abs(), oldest.map(Timestamp::from_unix_ms)))
+        Ok(ShardBacklog {
+            shard: row.get(0)?,
+            waiting: waiting.unsigned_abs(),
+            oldest: oldest.map(Timestamp::from_unix_ms),
+        })
     })?;
     rows.collect()
 }

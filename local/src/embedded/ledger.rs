@@ -101,7 +101,7 @@ impl EmbeddedLedger {
     }
 }
 
-fn noted(row: &Row<'_>) -> NotedRow {
+pub(super) fn noted(row: &Row<'_>) -> NotedRow {
     let unreadable = |why: &dyn Display| {
         let [partition, sort] = ["pk", "sk"].map(|name| row.get::<_, String>(name).unwrap_or_default());
         UnreadableRow::new(&partition, &sort, why)
