@@ -94,14 +94,14 @@ fn without(scenario: &mut Scenario, operations: &[Operation]) {
 
 /// The kinds with these names.
 pub(crate) fn named(names: &str) -> Result<Vec<&'static Kind>, String> {
-    let named = |name: &str| {
+    let kind = |name: &str| {
         let all = || KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
         KINDS
             .iter()
             .find(|kind| kind.name == name)
             .ok_or_else(|| format!("there is no kind `{name}` (there are: {})", all()))
     };
-    names.split(',').filter(|name| !name.is_empty()).map(named).collect()
+    names.split(',').filter(|name| !name.is_empty()).map(kind).collect()
 }
 
 pub(crate) fn remove(kinds: &[&Kind], scenario: &mut Scenario) {

@@ -155,7 +155,7 @@ async fn audited(site: &Site, world: &World) {
             // What cannot be read, and failed for another reason, stays at the failure destination.
             let state = world.state();
             let erased = &state.data.erased;
-            let failed = if erased.may_stay_failed() { 0 } else { count("ingest", "failed") };
+            let failed = erased.unexplained_failures(&counts);
             let unexplained = erased.unexplained(&counts);
             // With a finding each, which is explained.
             let missing = counts["findings"].as_array().map_or(0, Vec::len) as u64;
