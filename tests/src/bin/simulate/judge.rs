@@ -17,10 +17,13 @@ use shared::id::{EventId, TenantId};
 use crate::client::{ClientLog, Name, Sent, first_name};
 use crate::data::Data;
 use crate::oracle::Erased;
+use crate::stores::DROPPED;
 use crate::world::World;
 
 struct Judge<'a> {
     data: &'a Data,
+    /// Whether a failed batch was dropped, so that its records are only on the stream.
+    has_dropped: bool,
     archived: BTreeMap<Name, Vec<ArchiveLine<'static>>>,
     quarantined: Vec<QuarantineLine>,
     wrong: Vec<String>,
@@ -31,6 +34,7 @@ pub(crate) fn judge(world: &World, log: &ClientLog) {
         let state = world.state();
         let mut judge = Judge {
             data: &state.data,
+            has_dropped: state.coverage.contains_key(DROPPED),
             archived: BTreeMap::new(),
             quarantined: Vec::new(),
             wrong: Vec::new(),
@@ -52,8 +56,8 @@ pub(crate) fn judge(world: &World, log: &ClientLog) {
 /// Whether an event is an item and an archive line.
 pub(crate) fn is_stored(world: &World, name: &Name) -> bool {
     let state = world.state();
-    let mut judge =
-        Judge { data: &state.data, archived: BTreeMap::new(), quarantined: Vec::new(), wrong: Vec::new() };
+    let (archived, quarantined, wrong) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let mut judge = Judge { data: &state.data, has_dropped: false, archived, quarantined, wrong };
     judge.read();
     judge.archived.contains_key(name) && judge.item(name).is_some()
 }
@@ -189,7 +193,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether a head of this name is in quarantine or at the failure destination.
+    /// Whether a head of this name is in quarantine, at the failure destination, or only on the stream, where the redrive leaves it.
     fn is_saved_without_text(&self, name: &Name) -> bool {
         let is_named = |line: &QuarantineLine| {
             line.tenant.as_ref().is_some_and(|tenant| tenant.as_str() == name.0)
@@ -197,7 +201,7 @@ impl Judge<'_> {
         };
         let mut failed =
             self.data.objects.keys().filter(|key| key.starts_with(FAILURE_DESTINATION)).peekable();
-        self.quarantined.iter().any(is_named) || failed.peek().is_some()
+        self.has_dropped || self.quarantined.iter().any(is_named) || failed.peek().is_some()
     }
 
     fn is_quarantined(&self, name: &Name, sent: &Sent) -> bool {

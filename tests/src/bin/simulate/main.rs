@@ -123,7 +123,8 @@ fn main() -> ExitCode {
     if let ([failed], 1) = (&sums.failed[..], runs) {
         println!("{}", failed.trace.join("\n"));
     }
-    let seeds: Vec<_> = sums.failed.iter().map(|failed| failed.seed).collect();
+    let mut seeds: Vec<_> = sums.failed.iter().map(|failed| failed.seed).collect();
+    seeds.sort_unstable();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = sums.runs as f64 / seconds;
     println!("{} runs in {seconds:.0} s, {rate:.0} a second; {} failed: {seeds:?}", sums.runs, seeds.len());

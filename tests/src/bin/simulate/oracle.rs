@@ -4,7 +4,7 @@
 //! | deleted | what may become of the event |
 //! |---|---|
 //! | its item | the item is absent. A copy of the event that comes later is not known as one: the event has another item, and one archive line more for each deletion, and a replay has it as often. A late write of an old attempt may bring an item back whose origin no line has. |
-//! | its claim checks | what was not stored yet cannot be: it is in quarantine without its text, or stays at the failure destination. |
+//! | its claim checks | what was not stored yet cannot be: it is in quarantine without its text, or stays at the failure destination, or only on the stream if its batch was dropped. |
 //! | its archive lines | they are absent, up to as many as were deleted. The manifest row may be that of the object before, where an old attempt writes it again. A line whose text was deleted under `texts/` has none. |
 //!
 //! A copy at the failure destination stays there if the ledger has its origin as archived, and counts as failed once its line was deleted.
