@@ -117,8 +117,8 @@ chaos: ## 1,000 random crash runs against the client's own log, minutes
 	$(TARGET)/debug/chaos
 
 SEEDS = 100000
-simulate: ## the whole pipeline in virtual time, by seeds: `make simulate SEEDS=100000`, or one run by `SEED=7`
-	cargo run --release --locked --package tests --bin simulate -- $(if $(SEED),1 $(SEED),$(SEEDS))
+simulate: ## the whole pipeline in virtual time, by seeds: `make simulate SEEDS=100000 FROM=1`, one run by `SEED=7`, less damage by `WITHOUT=time,disk`
+	cargo run --release --locked --package tests --bin simulate -- $(if $(SEED),1 $(SEED),$(SEEDS) $(or $(FROM),1)) $(if $(WITHOUT),--without $(WITHOUT))
 
 scale: ## from 1 shard to 1,000 in virtual time: how fresh stored events are, and what they take
 	cargo run --release --locked --package tests --bin scale

@@ -147,7 +147,21 @@ mod tests {
 
     async fn claim(data: &DataFolder, day: i64) -> Result<(), String> {
         let clock = Clock::fixed(Timestamp::from_unix_ms(day * DAY));
-        data.claim(&clock, false).await.map_err(|error| format!("{error:#}"))
+        let claimed = data.claim(&clock, false).await.map_err(|error| format!("{error:#}"));
+        closed(data).await;
+        claimed
+    }
+
+    /// Waits until no connection is open. A write is answered before the thread that wrote it lets its connection go; if the last
+    /// one is closed while the next start has deleted the files and made new ones, it deletes their write-ahead log.
+    async fn closed(data: &DataFolder) {
+        let log = data.0.join("tidegate.sqlite-wal");
+        let wait = async {
+            while log.exists() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.expect("every connection is closed");
     }
 
     /// A folder that was used on day 1000 and holds an object.
@@ -156,6 +170,7 @@ mod tests {
         let data = DataFolder::open(&folder.path().join("data")).unwrap();
         claim(&data, 1_000).await.unwrap();
         data.objects().unwrap().put("events/a", Bytes::from_static(b"one")).await.unwrap();
+        closed(&data).await;
         (folder, data)
     }
 

@@ -1,6 +1,7 @@
 //! Every damage to everything that a site stores.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use operate::failed_batch::failed_batch;
@@ -135,16 +136,26 @@ fn write(path: &PathBuf, content: Option<&[u8]>) {
     }
 }
 
-pub(crate) fn all(site: &Site, random: &mut fastrand::Rng) -> Vec<Damaged> {
+/// Of the places at which bytes are changed.
+pub(crate) const SEED: u64 = 42;
+
+/// The places of one thing: a row or an object that is added to the site does not change those of the others.
+fn places_of(thing: impl Hash) -> fastrand::Rng {
+    let mut hasher = DefaultHasher::new();
+    (SEED, thing).hash(&mut hasher);
+    fastrand::Rng::with_seed(hasher.finish())
+}
+
+pub(crate) fn all(site: &Site) -> Vec<Damaged> {
     let mut damages = Vec::new();
     for table in TABLES {
-        of_table(site, table, random, &mut damages);
+        of_table(site, table, &mut damages);
     }
-    of_objects(site, random, &mut damages);
+    of_objects(site, &mut damages);
     damages
 }
 
-fn of_table(site: &Site, table: &'static str, random: &mut fastrand::Rng, damages: &mut Vec<Damaged>) {
+fn of_table(site: &Site, table: &'static str, damages: &mut Vec<Damaged>) {
     let rows = StoredRow::all(&site.database, table);
     for row in &rows {
         let (what, names) = named(site, row);
@@ -183,7 +194,7 @@ fn of_table(site: &Site, table: &'static str, random: &mut fastrand::Rng, damage
             }
             // Only a part of a message has a checksum of its own.
             let places = if column == "body" { 3 * PLACES } else { PLACES };
-            for value in flipped(value, random, places) {
+            for value in flipped(value, &mut places_of((table, &names[0], column)), places) {
                 let how = format!("{value:?}").chars().take(200).collect();
                 add(Some(column), Damage::Flipped, vec![row.clone()], changed(value), how);
             }
@@ -273,7 +284,7 @@ fn foreign(row: &StoredRow) -> StoredRow {
     other
 }
 
-fn of_objects(site: &Site, random: &mut fastrand::Rng, damages: &mut Vec<Damaged>) {
+fn of_objects(site: &Site, damages: &mut Vec<Damaged>) {
     let objects = objects(&site.bucket);
     for (key, (path, bytes)) in &objects {
         let what = kind(key);
@@ -301,6 +312,7 @@ fn of_objects(site: &Site, random: &mut fastrand::Rng, damages: &mut Vec<Damaged
             files.push((other_path.clone(), Some(other_bytes.clone()), Some(bytes.clone())));
             add(Damage::Swapped, files, other, format!("with {other}"));
         }
+        let mut random = places_of(key);
         for _ in 0..2 * PLACES {
             let at = random.usize(..bytes.len());
             let mut changed = bytes.clone();

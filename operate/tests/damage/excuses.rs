@@ -34,6 +34,12 @@ const EXCUSES: &[Excuse] = &[
         reason: "in the header of gzip, in a byte that no reader uses",
     },
     Excuse {
+        things: &["message, queue `spill*"],
+        parts: &["body"],
+        damages: &[Flipped],
+        reason: "in the header of the lines' gzip, in a byte that no reader uses",
+    },
+    Excuse {
         things: &["stream record*"],
         parts: &[""],
         damages: &[Added],

@@ -15,7 +15,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use damages::{Damage, Damaged, Thing};
+use damages::{Damage, Damaged, SEED, Thing};
 use operate::deployment::Deployment;
 use serde_json::Value;
 use shared::time::Timestamp;
@@ -25,8 +25,6 @@ use site::Site;
 const WORKERS: usize = 2;
 /// An audit takes some milliseconds.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Of the places at which bytes are changed.
-const SEED: u64 = 42;
 
 /// What the audits said of all things of one kind with one damage.
 #[derive(Debug, Default)]
@@ -76,7 +74,7 @@ fn run(worker: usize) -> (Cells, Vec<String>) {
         let report = audit(&deployment, &site, true).await.unwrap();
         assert_eq!(report["findings"], serde_json::json!([]), "{report:#}");
         let (mut cells, mut wrong) = (Cells::new(), Vec::new());
-        let damages = damages::all(&site, &mut fastrand::Rng::with_seed(SEED));
+        let damages = damages::all(&site);
         println!("{} damages", damages.len());
         for damaged in damages.iter().skip(worker).step_by(WORKERS) {
             if !damaged.apply(&site) {

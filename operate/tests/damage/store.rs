@@ -92,7 +92,10 @@ pub(crate) fn truncated(value: &Value) -> Option<Value> {
     }
 }
 
-/// Another byte at each of some places that `random` chooses. Texts stay UTF-8.
+/// The version of an event line.
+const VERSION: &[u8] = br#"{"v":1"#;
+
+/// Another byte at each of some places that `random` chooses, and another version. Texts stay UTF-8.
 pub(crate) fn flipped(value: &Value, random: &mut fastrand::Rng, places: usize) -> Vec<Value> {
     let bit = |length: usize, random: &mut fastrand::Rng| random.usize(..length);
     match value {
@@ -104,7 +107,14 @@ pub(crate) fn flipped(value: &Value, random: &mut fastrand::Rng, places: usize) 
                 bytes[at] ^= 1;
                 Value::Blob(bytes)
             };
-            (0..places).map(flip).collect()
+            let mut flipped: Vec<_> = (0..places).map(flip).collect();
+            // Too small a place to be found by chance.
+            if let Some(at) = bytes.windows(VERSION.len()).position(|part| part == VERSION) {
+                let mut bytes = bytes.clone();
+                bytes[at + VERSION.len() - 1] ^= 1;
+                flipped.push(Value::Blob(bytes));
+            }
+            flipped
         }
         Value::Text(text) if !text.is_empty() => {
             let flip = |_| {

@@ -10,9 +10,11 @@ use bytes::Bytes;
 use fastrand::Rng;
 use ingest_fn::{EventStream, Put, StreamRecord};
 use serde_json::{Value, json};
+use shared::config::Config;
 use shared::noise::noise;
 use tokio::time::sleep;
 
+use crate::configured::TIER;
 use crate::host::{Answer, Site};
 use crate::scenario::{pick, within};
 use crate::stores::SimStream;
@@ -20,6 +22,11 @@ use crate::world::{Caller, Process, World};
 
 /// Tenant and id of an event.
 pub(crate) type Name = (String, String);
+
+/// The name under which an event was sent, if it was redriven under another one.
+pub(crate) fn first_name((tenant, id): &Name) -> Name {
+    (tenant.clone(), id.split('#').next().unwrap_or_default().to_owned())
+}
 
 /// What was sent, and whether it was accepted.
 #[derive(Debug, Default)]
@@ -71,7 +78,9 @@ pub(crate) async fn requests(site: &Site, world: &World, log: &RefCell<ClientLog
         sleep(world.random(|random| within(random, scenario.length))).await;
         let mut tries = world.random(|random| random.u64(1..4));
         let (events, is_batch) = world.random(|random| choose(random, &log.borrow()));
-        while tries > 0 && !send(site, world, log, &events, is_batch).await {
+        let tier = world
+            .random(|random| if random.u64(..8) > 0 { TIER } else { *pick(random, &["free", "enterprise"]) });
+        while tries > 0 && !send(site, world, log, &events, is_batch, tier).await {
             tries -= 1;
             sleep(world.random(|random| within(random, Duration::from_secs(3)))).await;
         }
@@ -86,32 +95,51 @@ pub(crate) async fn send(
     log: &RefCell<ClientLog>,
     events: &[Event],
     is_batch: bool,
+    tier: &str,
 ) -> bool {
-    let body = if is_batch { events.iter().map(Event::json).collect() } else { events[0].json() };
+    let body: Value = if is_batch { events.iter().map(Event::json).collect() } else { events[0].json() };
+    let body = body.to_string();
     let request = Request::post("/ingest")
         .header("content-type", "application/json")
-        .header("x-customer-tier", "pro")
-        .body(Body::from(body.to_string()))
+        .header("x-customer-tier", tier)
+        .body(Body::from(body.clone()))
         .expect("it is a request");
     world.count("requests");
     let accepted: Vec<bool> = match site.request(request).await {
         Answer::NotSent => return false,
         Answer::Unanswered => vec![false; events.len()],
-        Answer::Answered(status, body) => {
+        Answer::Answered(status, answer, config) => {
             world.note(format_args!(
                 "answered {status}: {:?}",
                 events.iter().map(|event| &event.name.1).collect::<Vec<_>>()
             ));
+            let code = || {
+                let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+                answer["code"].as_str().unwrap_or_default().to_owned()
+            };
+            if let Some(expected) = refused_by(&config, tier, events.len(), body.len()) {
+                world.count("requests refused by the configuration");
+                if code() != expected {
+                    world.violation(format_args!("answered {status} {} and not {expected}", code()));
+                }
+                return false;
+            }
+            let has_quota =
+                |event: &Event| config.quotas.tenants.keys().any(|tenant| tenant.as_str() == event.name.0);
             match status.as_u16() {
+                429 | 422 if events.iter().any(has_quota) => {
+                    world.count("requests over a quota");
+                    vec![false; events.len()]
+                }
                 202 => vec![true; events.len()],
                 207 => {
-                    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-                    let status = |index: usize| body["events"][index]["status"] == "accepted";
+                    let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+                    let status = |index: usize| answer["events"][index]["status"] == "accepted";
                     (0..events.len()).map(status).collect()
                 }
                 503 => vec![false; events.len()],
                 other => {
-                    world.violation(format_args!("answered {other} {}", String::from_utf8_lossy(&body)));
+                    world.violation(format_args!("answered {other} {}", String::from_utf8_lossy(&answer)));
                     vec![false; events.len()]
                 }
             }
@@ -123,6 +151,17 @@ pub(crate) async fn send(
     }
     world.count(if accepted.iter().all(|is| *is) { "requests accepted" } else { "requests not accepted" });
     accepted.iter().all(|is| *is)
+}
+
+/// The code with which this configuration refuses a request, if it does. Nothing of such a request is stored.
+fn refused_by(config: &Config, tier: &str, events: usize, body_bytes: usize) -> Option<&'static str> {
+    if config.tiers.allowed.iter().all(|allowed| allowed.as_str() != tier) {
+        return Some("tier_not_allowed");
+    }
+    if body_bytes > config.limits.body_bytes {
+        return Some("body_too_large");
+    }
+    (events > config.limits.batch_events).then_some("batch_too_large")
 }
 
 /// One event, or a batch with each name once.

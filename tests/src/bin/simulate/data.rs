@@ -13,6 +13,7 @@ use shared::time::Timestamp;
 use tokio::time::Instant;
 
 use crate::capacity::Capacity;
+use crate::oracle::Erasures;
 
 #[derive(Debug, Default)]
 pub(crate) struct Data {
@@ -33,6 +34,7 @@ pub(crate) struct Data {
     messages: u64,
     /// The records that crash every consumer.
     pub(crate) poison: BTreeSet<String>,
+    pub(crate) erased: Erasures,
 }
 
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
 //! The host: ingest, the event source mapping and the queue's mapping. It dies as a whole, and starts again with another
-//! configuration.
+//! configuration. A rollover replaces the configuration while it runs.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,25 +15,31 @@ use ingest_fn::reads::port::NoReader;
 use ingest_fn::{IngestPorts, IngestState};
 use local::event_source_mapping::{EventSourceMapping, Running, Settings};
 use shared::config::Config;
+use shared::mapping::Rules;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::configured::Deployed;
 use crate::mapping::{SimLambda, SimReader, drain_queue};
-use crate::scenario::{config, within};
+use crate::scenario::{Configures, pick, within};
 use crate::stores::{SimObjects, SimSpill, SimStream};
 use crate::world::{Caller, Process, World};
 
 /// The machine on which a host runs, or none.
 pub(crate) struct Site {
     world: World,
+    deployed: Deployed,
     host: RefCell<Option<Host>>,
 }
 
 struct Host {
     process: Process,
     router: Router,
-    config: Arc<Config>,
+    /// Of the configuration before.
+    old_router: Router,
+    /// Of its mapping.
+    window: Duration,
     _mapping: Running,
     queue: JoinHandle<()>,
 }
@@ -47,15 +53,33 @@ impl Drop for Host {
 
 impl Site {
     pub(crate) fn new(world: &World) -> Self {
-        Self { world: world.clone(), host: RefCell::new(None) }
+        Self { world: world.clone(), deployed: Deployed::new(world), host: RefCell::new(None) }
     }
 
+    /// The first start.
     pub(crate) fn start(&self) {
-        let config = self.configured();
+        self.start_with(self.deployed.now());
+    }
+
+    fn start_again(&self) {
+        self.start_with(self.deployed.replace());
+    }
+
+    fn start_with(&self, config: Arc<Config>) {
         self.world
             .note(format_args!("a host starts with {:?} {:?}", config.publish.record_bytes, config.archive));
         self.world.count("hosts started");
-        *self.host.borrow_mut() = Some(Host::new(&self.world, config));
+        *self.host.borrow_mut() = Some(Host::new(&self.world, &self.deployed, config));
+    }
+
+    /// Deploys another configuration, if there is a host.
+    fn roll_over(&self) {
+        let mut host = self.host.borrow_mut();
+        let Some(host) = host.as_mut() else { return };
+        let config = self.deployed.roll_over();
+        self.world.note(format_args!("a rollover to {:?} {:?}", config.publish.record_bytes, config.archive));
+        let router = ingest(&self.world, &host.process, config);
+        host.old_router = std::mem::replace(&mut host.router, router);
     }
 
     pub(crate) fn kill(&self) {
@@ -74,33 +98,30 @@ impl Site {
         });
     }
 
-    /// The configuration that the operator uses.
-    pub(crate) fn config(&self) -> Arc<Config> {
-        let host = self.host.borrow();
-        host.as_ref().map_or_else(|| self.configured(), |host| Arc::clone(&host.config))
+    /// How long the mapping gathers a batch.
+    pub(crate) fn window(&self) -> Duration {
+        self.host.borrow().as_ref().map_or(Duration::ZERO, |host| host.window)
     }
 
-    fn configured(&self) -> Arc<Config> {
-        if self.world.scenario().configures {
-            return Arc::new(self.world.random(config));
-        }
-        let mut config = Config::default();
-        config.reads.enabled = Some(false);
-        Arc::new(config)
+    /// The configuration that the operator uses.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.deployed.of_a_call("commands with the old configuration").0
     }
 
     /// Sends a request. `None` if the host is down, or dies before it answers; `was_sent` tells which.
     pub(crate) async fn request(&self, request: Request<Body>) -> Answer {
-        let Some((router, process)) =
-            self.host.borrow().as_ref().map(|host| (host.router.clone(), host.process.clone()))
-        else {
-            return Answer::NotSent;
+        let (router, config, process) = {
+            let host = self.host.borrow();
+            let Some(host) = host.as_ref() else { return Answer::NotSent };
+            let (config, is_old) = self.deployed.of_a_call("requests to the old ingest");
+            let router = if is_old { &host.old_router } else { &host.router };
+            (router.clone(), config, host.process.clone())
         };
         let answered = async {
             let response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
             let status = response.status();
             let body = response.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
-            Answer::Answered(status, body)
+            Answer::Answered(status, body, config)
         };
         tokio::select! {
             biased;
@@ -113,38 +134,63 @@ impl Site {
 pub(crate) enum Answer {
     NotSent,
     Unanswered,
-    Answered(StatusCode, Bytes),
+    /// With the configuration of the ingest that answered.
+    Answered(StatusCode, Bytes, Arc<Config>),
 }
 
 impl Host {
-    fn new(world: &World, config: Arc<Config>) -> Self {
+    fn new(world: &World, deployed: &Deployed, config: Arc<Config>) -> Self {
         let process = Process::new(world, Caller::Ingest);
-        let ports = IngestPorts {
-            stream: SimStream(process.clone()),
-            objects: SimObjects(process.clone()),
-            queue: SimSpill(process.clone()),
-            reader: None::<NoReader>,
-        };
-        let state =
-            IngestState::new(Arc::clone(&config), Credentials::none(), ports, world.clock(), world.ids());
         let mapping = process.part(Caller::Mapping);
+        let rules = rules(world, &config);
+        let window = rules.batching_window;
         let settings = Settings {
             mapping_id: Uuid::from_u128(1),
             function_arn: "arn:aws:lambda:local:000000000000:function:consumer-fn".to_owned(),
             stream_arn: "arn:aws:kinesis:local:000000000000:stream/tidegate".to_owned(),
             role_arn: "arn:aws:iam::000000000000:role/consumer-fn".to_owned(),
-            rules: world.scenario().rules.clone(),
+            rules,
             poll_interval: Duration::from_secs(1),
             discovery_interval: Duration::from_secs(5),
             ids: world.ids(),
         };
-        let queue = tokio::spawn(drain_queue(mapping.clone(), Arc::clone(&config)));
-        let lambda = SimLambda { host: mapping.clone(), config: Arc::clone(&config) };
+        let queue = tokio::spawn(drain_queue(mapping.clone(), deployed.clone()));
+        let lambda = SimLambda { host: mapping.clone(), deployed: deployed.clone() };
         let reader = || SimReader(mapping.clone());
         let destination = SimObjects(mapping.clone());
         let mapping =
             EventSourceMapping::new(settings, reader(), reader(), lambda, destination, &world.clock()).run();
-        Self { process, router: ingest_fn::router(state), config, _mapping: mapping, queue }
+        let router = ingest(world, &process, config);
+        Self { process, old_router: router.clone(), router, window, _mapping: mapping, queue }
+    }
+}
+
+fn ingest(world: &World, process: &Process, config: Arc<Config>) -> Router {
+    let ports = IngestPorts {
+        stream: SimStream(process.clone()),
+        objects: SimObjects(process.clone()),
+        queue: SimSpill(process.clone()),
+        reader: None::<NoReader>,
+    };
+    let state = IngestState::new(config, Credentials::none(), ports, world.clock(), world.ids());
+    ingest_fn::router(state)
+}
+
+/// The mapping is deployed with the host: its window is the configuration's, and its batch size may change, too.
+fn rules(world: &World, config: &Config) -> Rules {
+    let rules = world.scenario().rules.clone();
+    if world.scenario().configures == Configures::Never {
+        return rules;
+    }
+    let batch_size = world.random(|random| *pick(random, &[2, 10, 10_000]));
+    Rules { batch_size, batching_window: config.archive.window(), ..rules }
+}
+
+/// Deploys another configuration when the scenario says so.
+pub(crate) async fn rollovers(site: &Site, world: &World) {
+    for at in &world.scenario().rollovers {
+        tokio::time::sleep(at.saturating_sub(world.elapsed())).await;
+        site.roll_over();
     }
 }
 
@@ -156,7 +202,7 @@ pub(crate) async fn restarts(site: &Site, world: &World) {
         site.kill();
         let down = world.random(|random| within(random, Duration::from_secs(20)));
         tokio::time::sleep(down).await;
-        site.start();
+        site.start_again();
         up_at = world.elapsed();
     }
 }

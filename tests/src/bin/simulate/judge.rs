@@ -14,12 +14,16 @@ use shared::format::key::FAILURE_DESTINATION;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::id::{EventId, TenantId};
 
-use crate::client::{ClientLog, Name, Sent};
+use crate::client::{ClientLog, Name, Sent, first_name};
 use crate::data::Data;
+use crate::oracle::Erased;
+use crate::stores::DROPPED;
 use crate::world::World;
 
 struct Judge<'a> {
     data: &'a Data,
+    /// Whether a failed batch was dropped, so that its records are only on the stream.
+    has_dropped: bool,
     archived: BTreeMap<Name, Vec<ArchiveLine<'static>>>,
     quarantined: Vec<QuarantineLine>,
     wrong: Vec<String>,
@@ -30,6 +34,7 @@ pub(crate) fn judge(world: &World, log: &ClientLog) {
         let state = world.state();
         let mut judge = Judge {
             data: &state.data,
+            has_dropped: state.coverage.contains_key(DROPPED),
             archived: BTreeMap::new(),
             quarantined: Vec::new(),
             wrong: Vec::new(),
@@ -51,8 +56,8 @@ pub(crate) fn judge(world: &World, log: &ClientLog) {
 /// Whether an event is an item and an archive line.
 pub(crate) fn is_stored(world: &World, name: &Name) -> bool {
     let state = world.state();
-    let mut judge =
-        Judge { data: &state.data, archived: BTreeMap::new(), quarantined: Vec::new(), wrong: Vec::new() };
+    let (archived, quarantined, wrong) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let mut judge = Judge { data: &state.data, has_dropped: false, archived, quarantined, wrong };
     judge.read();
     judge.archived.contains_key(name) && judge.item(name).is_some()
 }
@@ -71,15 +76,19 @@ impl Judge<'_> {
                 self.wrong(format_args!("{key}: {error}"));
             }
             for line in lines {
+                let name = (line.facts.tenant.to_string(), line.facts.id.to_string());
+                let erased = data.erased.find(&name);
                 let line = match &line.claim_check {
                     None => Some(line),
                     Some(claim) => self.claimed(claim).and_then(|line| serde_json::from_slice(&line).ok()),
                 };
                 let Some(line) = line else {
+                    if erased.is_some_and(|erased| erased.texts > 0) {
+                        continue;
+                    }
                     self.wrong(format_args!("{key}: the text of a line cannot be read"));
                     continue;
                 };
-                let name = (line.facts.tenant.to_string(), line.facts.id.to_string());
                 self.archived.entry(name).or_default().push(line);
             }
         }
@@ -103,6 +112,9 @@ impl Judge<'_> {
 
     /// All contents that were sent under one name.
     fn event(&mut self, name: &Name, contents: &[Sent]) {
+        if let Some(erased) = self.data.erased.find(name) {
+            return self.erased(name, contents, erased);
+        }
         let lines = self.archived.get(name).cloned().unwrap_or_default();
         let item = self.item(name).cloned();
         let is_accepted = contents.iter().any(|sent| sent.is_accepted);
@@ -127,10 +139,9 @@ impl Judge<'_> {
             self.wrong(format_args!("{name:?}: its item has a text that was not sent"));
             return;
         };
-        let allowed = [stored.text.clone(), redacted(&stored.text)];
         let content = item.content.as_ref();
         let text = content.map_or(&*line.text, |content| &content.text().held);
-        if ![text, &*line.text].iter().all(|text| allowed.iter().any(|allowed| allowed == text)) {
+        if ![text, &*line.text].iter().all(|text| is_text_of(stored, text)) {
             self.wrong(format_args!("{name:?}: item and line do not have the same text"));
         }
         let n =
@@ -150,6 +161,47 @@ impl Judge<'_> {
                 self.wrong(format_args!("{name:?}: another content was accepted and is not in quarantine"));
             }
         }
+    }
+
+    /// All contents that were sent under one name of which something was deleted by hand.
+    fn erased(&mut self, name: &Name, contents: &[Sent], erased: Erased) {
+        let of_event = |(other, _): &(&Name, _)| first_name(other) == *name;
+        let lines: Vec<_> =
+            self.archived.iter().filter(of_event).flat_map(|(_, lines)| lines.clone()).collect();
+        if !erased.lines(contents.len()).contains(&lines.len()) {
+            self.wrong(format_args!("{name:?} has {} archive lines after {erased:?}", lines.len()));
+        }
+        for line in &lines {
+            if !contents.iter().any(|sent| is_text_of(sent, &line.text)) {
+                self.wrong(format_args!("{name:?}: a line has a text that was not sent, after {erased:?}"));
+            }
+        }
+        if let Some(content) = self.item(name).and_then(|item| item.content.clone())
+            && !contents.iter().any(|sent| sent.text == content.original_text.held)
+        {
+            self.wrong(format_args!("{name:?}: its item has a text that was not sent, after {erased:?}"));
+        }
+        for sent in contents.iter().filter(|sent| sent.is_accepted && !erased.may_be_gone()) {
+            let is_archived = lines.iter().any(|line| is_text_of(sent, &line.text));
+            let is_kept = self.is_quarantined(name, sent)
+                || erased.may_have_lost_its_text() && self.is_saved_without_text(name);
+            if !is_archived && !is_kept {
+                self.wrong(format_args!(
+                    "{name:?}: an accepted content is in none of archive and quarantine after {erased:?}"
+                ));
+            }
+        }
+    }
+
+    /// Whether a head of this name is in quarantine, at the failure destination, or only on the stream, where the redrive leaves it.
+    fn is_saved_without_text(&self, name: &Name) -> bool {
+        let is_named = |line: &QuarantineLine| {
+            line.tenant.as_ref().is_some_and(|tenant| tenant.as_str() == name.0)
+                && line.id.as_ref().is_some_and(|id| id.as_str() == name.1)
+        };
+        let mut failed =
+            self.data.objects.keys().filter(|key| key.starts_with(FAILURE_DESTINATION)).peekable();
+        self.has_dropped || self.quarantined.iter().any(is_named) || failed.peek().is_some()
     }
 
     fn is_quarantined(&self, name: &Name, sent: &Sent) -> bool {
@@ -176,6 +228,9 @@ impl Judge<'_> {
         let mut seen = BTreeSet::new();
         let mut wrong = Vec::new();
         for (name, lines) in renamed {
+            if self.data.erased.find(name).is_some() {
+                continue;
+            }
             let sent = log.events.get(&first_name(name)).into_iter().flatten();
             let item = self.item(name);
             let sent = sent.into_iter().find(|sent| item.is_some_and(|item| is_of(sent, item, &lines[0])));
@@ -218,15 +273,16 @@ impl Judge<'_> {
 fn is_of(sent: &Sent, item: &Item, line: &ArchiveLine<'_>) -> bool {
     match &item.content {
         Some(content) => content.original_text.held == sent.text,
-        None => line.text == sent.text || line.text == redacted(&sent.text),
+        None => is_text_of(sent, &line.text),
     }
+}
+
+/// Whether it is the text that was sent, as one of the configurations transforms it.
+fn is_text_of(sent: &Sent, text: &str) -> bool {
+    let redacted = redacted(&sent.text);
+    text == sent.text || text == redacted || text == redacted.to_uppercase()
 }
 
 fn redacted(text: &str) -> String {
     text.replace("555-0199", "[REDACTED]")
-}
-
-/// The name under which an event was sent, if it was redriven under another one.
-fn first_name((tenant, id): &Name) -> Name {
-    (tenant.clone(), id.split('#').next().unwrap_or_default().to_owned())
 }

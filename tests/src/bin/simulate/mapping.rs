@@ -1,6 +1,5 @@
 //! The ports of the event source mapping, and the queue's mapping with its drain.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,10 +9,10 @@ use local::event_source_mapping::ports::{
     Checkpoints, InvokeFailure, Invoker, ReadLimit, ShardRead, ShardTail, StreamReader, StreamShard,
 };
 use serde_json::{Value, json};
-use shared::config::Config;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::configured::Deployed;
 use crate::data::{SimMessage, SimShard};
 use crate::stores::{SimItems, SimLedger, SimObjects, SimStream};
 use crate::world::{Caller, Process, State, Store, World};
@@ -74,7 +73,7 @@ impl Checkpoints for SimReader {
 /// Runs the consumer, each invocation in a process of its own.
 pub(crate) struct SimLambda {
     pub(crate) host: Process,
-    pub(crate) config: Arc<Config>,
+    pub(crate) deployed: Deployed,
 }
 
 impl Invoker for SimLambda {
@@ -85,14 +84,14 @@ impl Invoker for SimLambda {
         }
         let process = Process::new(&world, Caller::Consumer);
         let process = if is_poisoned(&world, &payload) {
-            process.dies_after(world.random(|random| random.i64(..12)))
+            process.dies_after(world.random(|random| random.i64(0..12)))
         } else {
             process
         };
         world.count("invocations");
         let batch: Batch = serde_json::from_slice(&payload).expect("the mapping sends what Lambda sends");
         let [items, objects, ledger] = [(); 3].map(|()| process.clone());
-        let config = Arc::clone(&self.config);
+        let (config, _) = self.deployed.of_a_call("calls of the old consumer");
         let timeout = config.consumer.timeout();
         let run = async move {
             let (items, objects, ledger) = (SimItems(items), SimObjects(objects), SimLedger(ledger));
@@ -171,16 +170,16 @@ impl Drop for Sandbox {
 }
 
 /// Moves spilled messages to the stream, until it is aborted.
-pub(crate) async fn drain_queue(host: Process, config: Arc<Config>) {
+pub(crate) async fn drain_queue(host: Process, deployed: Deployed) {
     loop {
-        match deliver(&host, &config).await {
+        match deliver(&host, &deployed).await {
             Ok(true) => {}
             _ => sleep(POLL).await,
         }
     }
 }
 
-async fn deliver(host: &Process, config: &Config) -> anyhow::Result<bool> {
+async fn deliver(host: &Process, deployed: &Deployed) -> anyhow::Result<bool> {
     let world = host.world().clone();
     let receive = |state: &mut State| receive(state);
     let messages = host.write(Store::Spill, "receive", receive).await?;
@@ -191,6 +190,7 @@ async fn deliver(host: &Process, config: &Config) -> anyhow::Result<bool> {
         messages.iter().map(|message| json!({"messageId": message.id, "body": message.body})).collect();
     let batch = serde_json::from_value(json!({ "Records": records }))?;
     let process = Process::new(&world, Caller::Drain);
+    let (config, _) = deployed.of_a_call("calls of the old drain");
     let drain = Drain::new(SimStream(process.clone()), &config.publish);
     world.count("drain invocations");
     let response = in_sandbox(process, TIMEOUT, async move { drain.handle(batch).await }).await?;

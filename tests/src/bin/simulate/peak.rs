@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::capacity::Capacity;
 use crate::client::{self, ClientLog, Event};
+use crate::configured::TIER;
 use crate::host::Site;
 use crate::judge;
 use crate::run::drained;
-use crate::scenario::Scenario;
+use crate::scenario::{Configures, Scenario};
 use crate::tests::calm;
 use crate::world::World;
 
@@ -72,7 +73,7 @@ async fn load(site: &Site, world: &World, log: &RefCell<ClientLog>, minutes: u64
         };
         let events: Vec<_> = (n..n + count).map(event).collect();
         n += count;
-        if !client::send(site, world, log, &events, true).await {
+        if !client::send(site, world, log, &events, true, TIER).await {
             world.violation("a request was not accepted");
         }
     }
@@ -118,7 +119,7 @@ fn peak(a_second: f64, target: Option<f64>, minutes: u64) -> Seen {
         World::new(1, |scenario: &mut Scenario| {
             calm(scenario);
             (scenario.requests, scenario.foreign_records, scenario.shards) = (0, 0, 1);
-            (scenario.latency_ms, scenario.configures) = (15, false);
+            (scenario.latency_ms, scenario.configures) = (15, Configures::Never);
             scenario.rules = shared::mapping::Rules::default();
         })
     };

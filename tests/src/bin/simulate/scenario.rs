@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use shared::backoff::Backoff;
-use shared::config::{ArchiveContent, Config, ItemContent, TransformStep};
-use shared::id::TenantId;
 use shared::mapping::Rules;
 
 use crate::world::{Fate, Store};
@@ -28,21 +26,25 @@ pub(crate) struct Scenario {
     /// How many items a second the table takes, until the faults end; `None` if it takes all.
     pub(crate) items_a_second: Option<f64>,
     pub(crate) outages: Vec<Outage>,
+    pub(crate) disks: Vec<DiskDamage>,
     /// When the host is killed.
     pub(crate) host_kills: Vec<Duration>,
     /// When the clock is set, and by how many milliseconds.
     pub(crate) clock_jumps: Vec<(Duration, i64)>,
     /// When a shard is split.
     pub(crate) splits: Vec<Duration>,
+    /// When another configuration is deployed, without an interruption.
+    pub(crate) rollovers: Vec<Duration>,
     pub(crate) operations: Vec<(Duration, Operation)>,
+    pub(crate) erasures: Vec<(Duration, Erasure)>,
     pub(crate) requests: u64,
     pub(crate) foreign_records: u64,
     /// How long requests are sent and faults happen.
     pub(crate) length: Duration,
     pub(crate) shards: u128,
     pub(crate) rules: Rules,
-    /// Whether each host has a configuration of its own, not the defaults.
-    pub(crate) configures: bool,
+    /// Which configurations are deployed.
+    pub(crate) configures: Configures,
 }
 
 /// A store that fails, or is slow, for a while.
@@ -55,8 +57,33 @@ pub(crate) struct Outage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Configures {
+    /// The defaults.
+    Never,
+    /// One, at every start.
+    Once,
+    /// Another one at each start, and at each rollover.
+    EachTime,
+}
+
+/// What happens to the disk of the machine that has all stores, as on the local run.
+#[derive(Debug)]
+pub(crate) struct DiskDamage {
+    pub(crate) from: Duration,
+    pub(crate) until: Duration,
+    pub(crate) kind: DiskKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskKind {
+    /// Only some writes still have room.
+    Full,
+    ReadOnly,
+    Slow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutageKind {
-    /// The disk is full, or read-only.
     NoWrites,
     NoAnswers,
     Slow,
@@ -70,6 +97,18 @@ pub(crate) enum Operation {
     RedriveStream,
     Audit,
     Replay,
+}
+
+/// What an operator deletes by hand, of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Erasure {
+    Item,
+    /// All that it has under `claims/`.
+    Claims,
+    /// Its lines in the archive, and what it has under `texts/`.
+    Lines,
+    /// All of these.
+    Everything,
 }
 
 impl Scenario {
@@ -88,6 +127,9 @@ impl Scenario {
         // Also after the last request, while late writes land.
         let later = Duration::from_millis(random.u64(..60_000));
         let operations = times(random, 8).into_iter().map(|at| (at + later, operation(random))).collect();
+        let disks = times(random, 2).into_iter().map(|from| disk_damage(random, from)).collect();
+        let rollovers = times(random, 3);
+        let erasures = times(random, 4).into_iter().map(|at| (at + later, erasure(random))).collect();
         let mut rules = rules(random);
         if !clock_jumps.is_empty() {
             // As on the local run, the only one where clock and mapping are of one machine.
@@ -102,41 +144,21 @@ impl Scenario {
             latency_ms: *pick(random, &[1, 10, 40]),
             items_a_second: *pick(random, &[None, None, None, Some(0.5), Some(3.0)]),
             outages,
+            disks,
             host_kills,
             clock_jumps,
             splits,
+            rollovers,
             operations,
+            erasures,
             requests: random.u64(3..40),
             foreign_records: *pick(random, &[0, 0, 2, 8]),
             length,
             shards: *pick(random, &[1, 1, 2, 3]),
             rules,
-            configures: true,
+            configures: Configures::EachTime,
         }
     }
-}
-
-/// A configuration. Records and objects are smaller than a file may ask for, so that small events become claim checks and texts
-/// of their own.
-pub(crate) fn config(random: &mut Rng) -> Config {
-    let mut config = Config::default();
-    config.publish.record_bytes = *pick(random, &[1_500, 4_000, config.publish.record_bytes]);
-    config.archive.object_bytes = *pick(random, &[3_000, 8_000, config.archive.object_bytes]);
-    config.archive.compression_level = *pick(random, &[1, 6, 9]);
-    config.items.content = *pick(random, &[ItemContent::Both, ItemContent::Changed, ItemContent::Reference]);
-    config.archive.content = *pick(random, &[ArchiveContent::Transformed, ArchiveContent::Both]);
-    if *pick(random, &[false, true]) {
-        config.transform.steps.retain(|step| *step != TransformStep::Redact);
-    }
-    config.limits.batch_bytes =
-        *pick(random, &[10_000, config.limits.batch_bytes, config.limits.batch_bytes]);
-    config.consumer.timeout_seconds = *pick(random, &[30, 60]);
-    config.reads.enabled = Some(random.bool());
-    if random.bool() {
-        let tenant = TenantId::parse("t0").expect("it is a tenant's id");
-        config.tenants.spread.insert(tenant, 3);
-    }
-    config
 }
 
 pub(crate) fn pick<'a, T>(random: &mut Rng, from: &'a [T]) -> &'a T {
@@ -165,6 +187,18 @@ fn outage(random: &mut Rng, from: Duration) -> Outage {
 fn jump(random: &mut Rng) -> i64 {
     let most: i64 = *pick(random, &[10_000, 600_000, 4 * 3_600_000]);
     random.i64(-most..=most)
+}
+
+fn disk_damage(random: &mut Rng, from: Duration) -> DiskDamage {
+    DiskDamage {
+        from,
+        until: from + Duration::from_millis(random.u64(100..40_000)),
+        kind: *pick(random, &[DiskKind::Full, DiskKind::ReadOnly, DiskKind::Slow]),
+    }
+}
+
+fn erasure(random: &mut Rng) -> Erasure {
+    *pick(random, &[Erasure::Item, Erasure::Claims, Erasure::Lines, Erasure::Everything])
 }
 
 fn operation(random: &mut Rng) -> Operation {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::run::{Failed, Run, run, run_changed};
-use crate::scenario::{Operation, Scenario};
+use crate::kinds;
+use crate::run::{Failed, Run, run_changed};
+use crate::scenario::{Configures, Operation, Scenario};
+use crate::world::Coverage;
 
 /// Seeds of `make test`, some seconds. `make simulate` runs more.
 const SEEDS: u64 = 200;
@@ -13,13 +15,43 @@ fn passed(run: Result<Run, Failed>) -> Run {
     run.unwrap_or_else(|failed| panic!("{failed}{}", failed.trace.join("\n")))
 }
 
+fn run(seed: u64) -> Result<Run, Failed> {
+    run_changed(seed, |_| ())
+}
+
 #[test]
 fn whatever_fails_every_accepted_event_is_stored_once() {
     if let Some(seed) = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
         passed(run(seed));
         return;
     }
-    (1..=SEEDS).for_each(|seed| drop(passed(run(seed))));
+    let mut coverage = Coverage::new();
+    for seed in 1..=SEEDS {
+        for (what, count) in passed(run(seed)).coverage {
+            *coverage.entry(what).or_default() += count;
+        }
+    }
+    let missing: Vec<_> = kinds::occurred(&coverage, &[]).filter(|(_, _, count)| *count == 0).collect();
+    assert!(missing.is_empty(), "these kinds of damage did not occur: {missing:?}");
+}
+
+#[test]
+fn a_kind_of_damage_that_is_switched_off_does_not_occur() {
+    let off = |kinds: &str| {
+        let kinds = kinds::named(kinds).unwrap();
+        let mut occurred = 0;
+        for seed in 1..6 {
+            let run = passed(run_changed(seed, |scenario| kinds::remove(&kinds, scenario)));
+            let on: Vec<_> =
+                kinds::KINDS.iter().filter(|kind| kinds.iter().all(|off| off.name != kind.name)).collect();
+            occurred += kinds::occurred(&run.coverage, &on).map(|(_, _, count)| count).sum::<u64>();
+        }
+        occurred
+    };
+    for kind in &kinds::KINDS {
+        assert_eq!(off(kind.name), 0, "{}", kind.name);
+    }
+    assert!(kinds::named("calls,weather").is_err_and(|error| error.contains("`weather`")));
 }
 
 #[test]
@@ -35,9 +67,13 @@ pub(crate) fn calm(scenario: &mut Scenario) {
     scenario.items_a_second = None;
     scenario.outages.clear();
     scenario.host_kills.clear();
+    scenario.disks.clear();
     scenario.clock_jumps.clear();
     scenario.splits.clear();
+    scenario.rollovers.clear();
     scenario.operations.clear();
+    scenario.erasures.clear();
+    scenario.configures = Configures::Once;
     scenario.rules.maximum_record_age = None;
 }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::capacity::Capacity;
 use crate::data::Data;
-use crate::scenario::{OutageKind, Scenario, pick};
+use crate::scenario::{DiskKind, OutageKind, Scenario, pick};
 
 /// How many calls the trace of a failed run shows.
 const SHOWN: usize = 4_000;
@@ -86,7 +86,7 @@ impl Fate {
 
     fn name(self) -> &'static str {
         match self {
-            Self::Done => "calls",
+            Self::Done => "calls without a fault",
             Self::Refused => "calls refused",
             Self::RefusedInPart => "calls refused in part",
             Self::Lost => "answers lost",
@@ -178,7 +178,7 @@ impl World {
 
     pub(crate) fn set_clock(&self, by_ms: i64) {
         self.0.set_by.fetch_add(by_ms, Ordering::Relaxed);
-        self.count("clock jumps");
+        self.count(if by_ms < 0 { "clock set back" } else { "clock set forward" });
         self.note(format_args!("the clock is set by {by_ms} ms"));
     }
 
@@ -257,11 +257,38 @@ impl World {
         let outages = scenario.outages.iter().filter(|outage| outage.store == store);
         for outage in outages.filter(|outage| (outage.from..outage.until).contains(&elapsed)) {
             match outage.kind {
-                OutageKind::NoWrites if is_write => return (Fate::Refused, latencies),
-                OutageKind::NoAnswers if caller == Caller::Mapping => return (Fate::Refused, latencies),
-                OutageKind::NoAnswers => return (Fate::Hangs, latencies),
-                OutageKind::Slow => latencies[0] += Duration::from_millis(state.random.u64(50..3_000)),
+                OutageKind::NoWrites if is_write => {
+                    state.count("writes that a store refuses");
+                    return (Fate::Refused, latencies);
+                }
+                OutageKind::NoAnswers => {
+                    state.count("calls that a store does not answer");
+                    let fate = if caller == Caller::Mapping { Fate::Refused } else { Fate::Hangs };
+                    return (fate, latencies);
+                }
+                OutageKind::Slow => {
+                    state.count("calls to a slow store");
+                    latencies[0] += Duration::from_millis(state.random.u64(50..3_000));
+                }
                 OutageKind::NoWrites => {}
+            }
+        }
+        for disk in scenario.disks.iter().filter(|disk| (disk.from..disk.until).contains(&elapsed)) {
+            match disk.kind {
+                // What is small may still have room.
+                DiskKind::Full if is_write && state.random.u64(..4) > 0 => {
+                    state.count("writes to a full disk");
+                    return (Fate::Refused, latencies);
+                }
+                DiskKind::ReadOnly if is_write => {
+                    state.count("writes to a read-only disk");
+                    return (Fate::Refused, latencies);
+                }
+                DiskKind::Slow => {
+                    state.count("calls to a slow disk");
+                    latencies[0] += Duration::from_millis(state.random.u64(50..1_500));
+                }
+                DiskKind::Full | DiskKind::ReadOnly => {}
             }
         }
         if scenario.fates.is_empty() || state.random.u64(..1_000) >= scenario.failing_calls {
@@ -281,6 +308,7 @@ impl World {
         // A late read is a lost one. What one machine writes for itself is not late.
         let is_late = |fate| matches!(fate, Fate::Late | Fate::UnansweredAndLate | Fate::DiesAndIsLate);
         let fate = if is_late(fate) && (!is_write || store == Store::Mapping) { Fate::Refused } else { fate };
+        state.count(fate.name());
         (fate, latencies)
     }
 
@@ -450,7 +478,7 @@ impl Process {
         self.while_alive().await;
         let (fate, [before, after]) = world.fate(caller, store, is_write);
         world.note(format_args!("{caller:?} {store:?} {what}: {fate:?}"));
-        world.count(fate.name());
+        world.count("calls");
         if !before.is_zero() {
             sleep(before).await;
         }
