@@ -29,7 +29,7 @@ use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock, note_run};
 use crate::embedded::{
     Database, Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Expiry, Left, LocalQueue,
-    StreamRows,
+    StreamRows, rising,
 };
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::{Function, read_secrets, reader};
@@ -133,7 +133,8 @@ impl Pipeline {
         let clock = Clock::system();
         data.claim(&clock, options.accept_clock).await?;
         let credentials = read_secrets(&options.config, &clock).await?;
-        let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
+        let database = data.database()?;
+        let stream = EmbeddedStream::open(database.clone(), options.shards, clock.clone()).await?;
         let objects = data.objects()?;
         let queue = data.queue(LocalQueue::Spill, &clock)?;
         let guard =
@@ -185,6 +186,8 @@ impl Pipeline {
         background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
         background.spawn(guard.clone().watch());
         let (stop_serving, stopped) = oneshot::channel();
+        let spill_database = queue.database.clone();
+        let faults = guard.check(move || database.commits() + spill_database.commits());
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let reader = reader(&options.config, &data, adapters)?;
         let connections = options.config.server.clone();
@@ -192,7 +195,7 @@ impl Pipeline {
         let config = Arc::new(options.config);
         let ports = IngestPorts { stream, objects, queue, reader };
         let state =
-            IngestState::checked(config, credentials, ports, guard.check(), clock.clone(), Ids::system());
+            IngestState::checked(config, credentials, ports, faults, clock.clone(), rising(clock.clone()));
         let (mapping, spill) = (mapping.run(), spill.run());
         let health = HealthWatch {
             database: data.database()?,

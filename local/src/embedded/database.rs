@@ -109,6 +109,11 @@ impl Database {
         Ok(Self(Arc::new(SharedConnection { connection: Mutex::new(connection), writes: Writes::default() })))
     }
 
+    /// How many transactions of [`Self::write`] were committed. The count rises before their results are known.
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.writes.commits()
+    }
+
     /// Runs `work` on the connection, on a thread that may block.
     pub async fn call<T: Send + 'static>(
         &self,
