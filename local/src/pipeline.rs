@@ -185,6 +185,7 @@ impl Pipeline {
         background.spawn(expire(expiry));
         background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
         background.spawn(guard.clone().watch());
+        background.spawn(prometheus.clone().keep_up());
         let (stop_serving, stopped) = oneshot::channel();
         let spill_database = queue.database.clone();
         let faults = guard.check(move || database.commits() + spill_database.commits());

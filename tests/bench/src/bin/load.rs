@@ -56,7 +56,7 @@ fn main() {
         "seconds": took,
         "p50_ms": seen.percentile_ms(50),
         "p99_ms": seen.percentile_ms(99),
-        "cpu_s": (cpu::used() - cpu_before).as_secs_f64(),
+        "cpu_s": cpu::used().saturating_sub(cpu_before).as_secs_f64(),
     });
     println!("{result}");
 }
