@@ -180,12 +180,7 @@ impl Pipeline {
             .dispatch
             .enabled
             .then(|| dispatch(&options, dispatch_queue.clone(), &guard, &quarantined));
-        let expiry = Expiry { database: data.database()?, clock: clock.clone(), guard: guard.clone() };
-        let mut background = JoinSet::new();
-        background.spawn(expire(expiry));
-        background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
-        background.spawn(guard.clone().watch());
-        background.spawn(prometheus.clone().keep_up());
+        let mut background = background(&data, &clock, &guard, &prometheus)?;
         let (stop_serving, stopped) = oneshot::channel();
         let spill_database = queue.database.clone();
         let faults = guard.check(move || database.commits() + spill_database.commits());
@@ -300,6 +295,22 @@ fn dispatch(
         concurrency,
     };
     (mapping.run(), dispatcher)
+}
+
+/// What runs besides the data's way, but for health.
+fn background(
+    data: &DataFolder,
+    clock: &Clock,
+    guard: &Guard,
+    prometheus: &Prometheus,
+) -> anyhow::Result<JoinSet<()>> {
+    let expiry = Expiry { database: data.database()?, clock: clock.clone(), guard: guard.clone() };
+    let mut background = JoinSet::new();
+    background.spawn(expire(expiry));
+    background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
+    background.spawn(guard.clone().watch());
+    background.spawn(prometheus.clone().keep_up());
+    Ok(background)
 }
 
 fn metrics(prometheus: Prometheus) -> MethodRouter {
