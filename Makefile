@@ -23,7 +23,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-clients test-page page test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-start peers instructions chaos neighbour scale simulate model fuzz amplification samples
+.PHONY: help run contract test test-rust test-openapi test-clients test-page page test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-local bench-start soak peers instructions chaos neighbour scale simulate model fuzz amplification samples
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -168,12 +168,19 @@ accepted: ## `tidegate accept` of all five recipes, release build; writes docs/r
 	cargo build --release --locked --package tidegate
 	tests/accepted.sh $(TARGET)/release/tidegate docs/recipes/accepted.md $(OPTIONS)
 
-bench: ## the functions beside others that do the same work, then the local run; writes docs/performance.md, for a quiet machine; needs wrk (`apt-get install wrk`), Node 20 and Python 3.11
-	@command -v wrk >/dev/null || { echo 'error: `make bench` needs wrk: apt-get install wrk' >&2; exit 1; }
+bench: ## the functions beside others that do the same work, then the local run; writes docs/performance.md, for a quiet machine; needs Node 20 and Python 3.11
 	cargo build --profile lambda --locked --package bench
-	cargo build --release --locked --package tidegate
 	python3 tests/bench/functions.py --programs $(TARGET)/lambda --page docs/performance.md
-	python3 tests/bench/local.py --tidegate $(TARGET)/release/tidegate --page docs/performance.md
+	$(MAKE) bench-local
+
+LOCAL_RUN = --tidegate $(TARGET)/release/tidegate --load $(TARGET)/release/load
+bench-local: ## events a second that the local run accepts and stores, their processor time, and an audit; writes docs/performance.md, for a quiet machine; needs Python 3.11
+	cargo build --release --locked --package tidegate --package bench --bin tidegate --bin load
+	python3 tests/bench/local.py $(LOCAL_RUN) --page docs/performance.md $(OPTIONS)
+
+soak: ## the local run under a steady load: memory and freshness, 10 minutes; `make soak OPTIONS='--seconds 60 --rate 5000'`; needs Python 3.11
+	cargo build --release --locked --package tidegate --package bench --bin tidegate --bin load
+	python3 tests/bench/soak.py $(LOCAL_RUN) $(OPTIONS)
 
 peers: ## the programs that the functions are measured beside still store the same; needs Node 20 and Python 3.11
 	cargo build --release --locked --package bench

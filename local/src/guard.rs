@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use crate::event_source_mapping::ports::{InvokeFailure, Invoker};
 
 /// A clock that differs by more from the time that has passed is wrong. Daylight saving does not change it.
 pub(crate) const JUMP: Duration = Duration::from_hours(24);
-/// How often it looks, besides before each answer to a request with events.
+/// How often it looks, besides after each commit of events.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Clones share what was found.
@@ -102,15 +103,30 @@ impl Guard {
         }
     }
 
-    /// For ingest.
-    pub(crate) fn check(&self) -> FaultCheck {
+    /// For ingest. `commits` counts the transactions by which it stores events. A look after a commit holds for the answers to
+    /// all events of the transaction, so the others need none.
+    pub(crate) fn check(&self, commits: impl Fn() -> u64 + Send + Sync + 'static) -> FaultCheck {
         let (guard, known) = (self.clone(), self.clone());
-        // It may be over by now.
-        let known = move || {
-            let is_known = known.0.fault.borrow().is_some();
-            is_known.then(|| known.look()).flatten()
-        };
-        FaultCheck::new(move || guard.look()).remembering(known)
+        let looked_after = AtomicU64::new(u64::MAX);
+        // Arguments are evaluated before the look: a commit that comes meanwhile needs another one.
+        FaultCheck::new(move || guard.look_after(commits(), &looked_after))
+            .remembering(move || known.look_again())
+    }
+
+    /// Looks, unless a look after as many commits has found no fault.
+    fn look_after(&self, commits: u64, looked_after: &AtomicU64) -> Option<Fault> {
+        if looked_after.load(Ordering::Acquire) == commits {
+            return self.look_again();
+        }
+        let found = self.look();
+        looked_after.store(commits, Ordering::Release);
+        found
+    }
+
+    /// Looks only if there was a fault. It may be over by now.
+    fn look_again(&self) -> Option<Fault> {
+        let is_known = self.0.fault.borrow().is_some();
+        is_known.then(|| self.look()).flatten()
     }
 
     /// Looks until it is aborted.
@@ -125,7 +141,7 @@ impl Guard {
 impl Watched {
     fn find(&self) -> Option<Fault> {
         let is_there = |(path, id): &(PathBuf, FileId)| FileId::of(path).is_ok_and(|found| found == *id);
-        // Most looks end here: each request makes one before its answer.
+        // Most looks end here: each commit of events is followed by one.
         let file = if self.innermost.iter().all(is_there) {
             None
         } else {
@@ -186,7 +202,7 @@ impl<I: Invoker> Invoker for Guarded<I> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::atomic::AtomicI64;
 
     use super::*;
 
@@ -219,6 +235,22 @@ mod tests {
         );
         std::fs::rename(&aside, &file).unwrap();
         assert_eq!(reason(&guard), None);
+    }
+
+    #[test]
+    fn a_look_after_a_commit_holds_for_all_its_answers_and_a_fault_is_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, aside) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::write(&file, "one").unwrap();
+        let guard = guard(&[&file], Clock::system());
+        let looked_after = AtomicU64::new(u64::MAX);
+        let is_fault = |commits| guard.look_after(commits, &looked_after).is_some();
+        assert!(!is_fault(1));
+        std::fs::rename(&file, &aside).unwrap();
+        assert!(!is_fault(1), "its events were committed to the file before it was gone");
+        assert!(is_fault(2) && is_fault(2));
+        std::fs::rename(&aside, &file).unwrap();
+        assert!(!is_fault(2));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock, note_run};
 use crate::embedded::{
     Database, Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Expiry, Left, LocalQueue,
-    StreamRows,
+    StreamRows, rising,
 };
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::{Function, read_secrets, reader};
@@ -134,7 +134,8 @@ impl Pipeline {
         let clock = Clock::system();
         data.claim(&clock, options.accept_clock).await?;
         let credentials = read_secrets(&options.config, &clock).await?;
-        let stream = EmbeddedStream::open(data.database()?, options.shards, clock.clone()).await?;
+        let database = data.database()?;
+        let stream = EmbeddedStream::open(database.clone(), options.shards, clock.clone()).await?;
         let objects = data.objects()?;
         let queue = data.queue(LocalQueue::Spill, &clock)?;
         let guard =
@@ -180,8 +181,10 @@ impl Pipeline {
             .dispatch
             .enabled
             .then(|| dispatch(&options, dispatch_queue.clone(), &guard, &quarantined));
-        let mut background = housekeeping(&data, &clock, &guard)?;
+        let mut background = background(&data, &clock, &guard, &prometheus)?;
         let (stop_serving, stopped) = oneshot::channel();
+        let spill_database = queue.database.clone();
+        let faults = guard.check(move || database.commits() + spill_database.commits());
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
         let reader = reader(&options.config, &data, adapters)?;
         let connections = options.config.server.clone();
@@ -190,7 +193,7 @@ impl Pipeline {
         let page = Page::new(data.objects()?, &config, &guard, &clock);
         let ports = IngestPorts { stream, objects, queue, reader };
         let state =
-            IngestState::checked(config, credentials, ports, guard.check(), clock.clone(), Ids::system());
+            IngestState::checked(config, credentials, ports, faults, clock.clone(), rising(clock.clone()));
         let (mapping, spill) = (mapping.run(), spill.run());
         let health = HealthWatch {
             database: data.database()?,
@@ -278,16 +281,6 @@ impl Pipeline {
     }
 }
 
-/// What goes on beside the requests.
-fn housekeeping(data: &DataFolder, clock: &Clock, guard: &Guard) -> anyhow::Result<JoinSet<()>> {
-    let expiry = Expiry { database: data.database()?, clock: clock.clone(), guard: guard.clone() };
-    let mut background = JoinSet::new();
-    background.spawn(expire(expiry));
-    background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
-    background.spawn(guard.clone().watch());
-    Ok(background)
-}
-
 /// The dispatcher and the mapping that feeds it.
 fn dispatch(
     options: &Options,
@@ -311,6 +304,22 @@ fn dispatch(
         concurrency,
     };
     (mapping.run(), dispatcher)
+}
+
+/// What runs besides the data's way, but for health.
+fn background(
+    data: &DataFolder,
+    clock: &Clock,
+    guard: &Guard,
+    prometheus: &Prometheus,
+) -> anyhow::Result<JoinSet<()>> {
+    let expiry = Expiry { database: data.database()?, clock: clock.clone(), guard: guard.clone() };
+    let mut background = JoinSet::new();
+    background.spawn(expire(expiry));
+    background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
+    background.spawn(guard.clone().watch());
+    background.spawn(prometheus.clone().keep_up());
+    Ok(background)
 }
 
 fn metrics(prometheus: Prometheus) -> MethodRouter {

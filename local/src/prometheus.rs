@@ -2,12 +2,16 @@
 //! names that Prometheus users expect: `EventsStored` becomes `tidegate_events_stored_total`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use ingest_fn::health::Report;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use shared::health::Gauge as HealthGauge;
 use shared::metric::Metric;
+
+/// How often new values of distributions are sorted into them.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct Prometheus(PrometheusHandle);
@@ -33,6 +37,15 @@ impl Prometheus {
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()
+    }
+
+    /// Sorts new values of distributions into them, until it is aborted. Without this, memory would hold each value until
+    /// something reads `/metrics`.
+    pub(crate) async fn keep_up(self) {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            self.0.run_upkeep();
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-"""`make bench`, second part: events a second that `tidegate local` accepts and stores, 1 KB each, one a request; then how long
-`tidegate audit` takes for many of them, and its memory.
+"""`make bench-local`, the second part of `make bench`: events a second that `tidegate local` accepts and stores, one a request;
+then how long `tidegate audit` takes for many of them, and its memory.
 
-wrk sends over keep-alive connections from the same machine, so it takes its share of the cores; the table says how much.
+`load` (src/bin/load.rs) sends over keep-alive connections from the same machine, so it takes its share of the cores; the table says
+how much.
 """
 
 import argparse
@@ -10,8 +11,6 @@ import http.client
 import json
 import os
 import pathlib
-import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,7 +19,6 @@ import time
 
 import page
 
-LUA = pathlib.Path(__file__).with_name("event.lua")
 TICKS = os.sysconf("SC_CLK_TCK")
 # What an audit of 300,000 events may take.
 AUDIT_CPU_S = 10
@@ -33,17 +31,17 @@ SENDERS = 4
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--tidegate", type=pathlib.Path, required=True)
-    arguments.add_argument("--seconds", type=int, default=20)
+    arguments.add_argument("--load", type=pathlib.Path, required=True)
+    arguments.add_argument("--seconds", type=int, default=30)
+    arguments.add_argument("--bytes", type=int, default=400)
     arguments.add_argument("--connections", type=int, nargs="+", default=[16, 64, 256])
     arguments.add_argument("--audited", type=int, default=300_000)
     arguments.add_argument("--audited-per-request", type=int, nargs="+", default=[50, 1])
     arguments.add_argument("--page", type=pathlib.Path, help="the page into which the tables are written")
     given = arguments.parse_args()
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is not installed: `apt-get install wrk`")
-    texts = {"local-machine": page.machine("make bench", os.getloadavg()[0], "rustc")}
-    head = ["connections", "accepted/s", "refused", "p50 ms", "p99 ms", "stored/s", "CPU ingest s", "CPU consumer s", "CPU wrk s"]
-    texts["local"] = page.table(head, [row(given.tidegate, connections, given.seconds) for connections in given.connections])
+    texts = {"local-machine": page.machine("make bench-local", os.getloadavg()[0], "rustc")}
+    head = ["connections", "accepted/s", "refused", "p50 ms", "p99 ms", "stored/s", "last stored after s", "ingest µs", "consumer µs", "load µs"]
+    texts["local"] = page.table(head, [row(given, connections) for connections in given.connections])
     head = ["events", "events a record", "audit s", "CPU s", "peak MB", "--deep s", "CPU s", "peak MB"]
     texts["audit"] = page.table(head, [audited(given.tidegate, given.audited, a_request) for a_request in given.audited_per_request])
     print("\n\n".join(texts.values()))
@@ -51,31 +49,31 @@ def main() -> None:
         page.replace(given.page, name, text)
 
 
-def row(tidegate: pathlib.Path, connections: int, seconds: int) -> list[str]:
+def row(given: argparse.Namespace, connections: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         data = pathlib.Path(folder) / "data"
-        process, url = started(tidegate, data)
+        process, url = started(given.tidegate, data)
         try:
             begun = time.monotonic()
-            before = os.times()
-            wrk = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--latency", "--script", LUA, url]
-            printed = subprocess.run(wrk, check=True, capture_output=True, text=True).stdout
-            after = os.times()
-            requests, duration_us, failed, p50, p99 = map(int, re.search(r"RESULT (.*)", printed)[1].split())
+            seen = load(given.load, url, connections=connections, seconds=given.seconds, bytes=given.bytes)
+            accepted = seen["accepted"]
             # Stored: from the first request until the last accepted event has its item and its line.
             stored_s = wait_until_stored(data, begun)
-            ingest, consumer = cpu_s(process.pid), sum(map(cpu_s, children(process.pid)))
             items = count(data, "SELECT count(*) FROM items")
-            wrk_s = after.children_user + after.children_system - before.children_user - before.children_system
-            answered = requests - failed
-            assert items >= answered, f"{items} items of {answered} accepted events"
-            accepted, stored = answered / (duration_us / 1e6), items / stored_s
-            times = [f"{ms:.1f}" for ms in (p50 / 1e3, p99 / 1e3)]
-            cpu = [f"{used:.1f}" for used in (ingest, consumer, wrk_s)]
-            return [str(connections), f"{accepted:,.0f}", str(failed), *times, f"{stored:,.0f}", *cpu]
+            assert items >= accepted, f"{items} items of {accepted} accepted events"
+            used = [cpu_s(process.pid), sum(map(cpu_s, children(process.pid))), seen["cpu_s"]]
+            rates = [f"{accepted / seen['seconds']:,.0f}", str(seen["refused"]), f"{seen['p50_ms']:.1f}", f"{seen['p99_ms']:.1f}"]
+            rates += [f"{items / stored_s:,.0f}", f"{stored_s - seen['seconds']:.1f}"]
+            return [str(connections), *rates, *(f"{1e6 * seconds / accepted:.1f}" for seconds in used)]
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+def load(program: pathlib.Path, url: str, **options: float) -> dict:
+    """What the load generator has seen."""
+    given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    return json.loads(subprocess.run([program, url, *given], check=True, capture_output=True, text=True).stdout)
 
 
 def audited(tidegate: pathlib.Path, events: int, a_request: int) -> list[str]:

@@ -91,6 +91,8 @@ impl Database {
         // process, without an fsync for each.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // Each write is a savepoint (`writes.rs`): a copy of each page that it changes, which would go to a temporary file.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
 
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -107,6 +109,11 @@ impl Database {
         }
         transaction.commit()?;
         Ok(Self(Arc::new(SharedConnection { connection: Mutex::new(connection), writes: Writes::default() })))
+    }
+
+    /// How many transactions of [`Self::write`] were committed. The count rises before their results are known.
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.writes.commits()
     }
 
     /// Runs `work` on the connection, on a thread that may block.

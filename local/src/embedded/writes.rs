@@ -3,8 +3,11 @@
 //! A commit copies every page that the transaction touched, however little was written to it. With a transaction for
 //! each write, commits would be the largest cost of ingest.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
 use tokio::sync::oneshot;
@@ -12,12 +15,21 @@ use tokio::sync::oneshot;
 use super::error::DatabaseError;
 use crate::lock;
 
+/// A transaction takes no more writes after this time. Other processes wait for it, and ingest has only 120 ms for a put.
+const LONGEST: Duration = Duration::from_millis(10);
+/// The pause after a transaction that took as long. Other processes look for the lock once a millisecond, and would not find it free
+/// otherwise.
+const PAUSE: Duration = Duration::from_millis(2);
+
 #[derive(Default)]
-pub(super) struct Writes(Mutex<PendingWrites>);
+pub(super) struct Writes {
+    pending: Mutex<PendingWrites>,
+    commits: AtomicU64,
+}
 
 #[derive(Default)]
 struct PendingWrites {
-    writes: Vec<Box<dyn Write>>,
+    writes: VecDeque<Box<dyn Write>>,
     /// Whether a thread is in [`Writes::drain`], or will be.
     is_drained: bool,
 }
@@ -46,35 +58,59 @@ impl Writes {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> (bool, WriteResult<T>) {
         let (sender, result) = oneshot::channel();
-        let mut pending = lock(&self.0);
-        pending.writes.push(Box::new(PendingWrite { work: Some(work), returned: None, result: sender }));
+        let mut pending = lock(&self.pending);
+        pending.writes.push_back(Box::new(PendingWrite { work: Some(work), returned: None, result: sender }));
         (!std::mem::replace(&mut pending.is_drained, true), result)
     }
 
     /// Writes until no write is pending.
     pub(super) fn drain(&self, connection: &Mutex<Connection>) {
-        while let Some(mut writes) = self.next() {
+        let mut waiting = VecDeque::new();
+        while self.has_more(&mut waiting) {
+            let mut done = Vec::with_capacity(waiting.len());
             let mut connection = lock(connection);
-            let committed = commit(&mut connection, &mut writes);
+            let held = commit(&mut connection, &mut waiting, &mut done);
             drop(connection);
-            for write in writes {
-                write.finish(committed.as_ref().copied());
+            match &held {
+                Ok(_) => drop(self.commits.fetch_add(1, Ordering::Release)),
+                // An error may have come before the first write ran. It is that of all of them.
+                Err(_) => done.extend(waiting.drain(..)),
+            }
+            let committed = held.as_ref().map(drop);
+            for write in done {
+                write.finish(committed);
+            }
+            if held.is_ok_and(|held| held >= PAUSE) {
+                std::thread::sleep(PAUSE);
             }
         }
     }
 
-    /// All pending writes. If there are none, the caller of the next [`Writes::enter`] must drain.
-    fn next(&self) -> Option<Vec<Box<dyn Write>>> {
-        let mut pending = lock(&self.0);
-        pending.is_drained = !pending.writes.is_empty();
-        pending.is_drained.then(|| std::mem::take(&mut pending.writes))
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
+    }
+
+    /// Adds all pending writes to those that are `waiting`. If there are none, the caller of the next [`Writes::enter`] must drain.
+    fn has_more(&self, waiting: &mut VecDeque<Box<dyn Write>>) -> bool {
+        let mut pending = lock(&self.pending);
+        waiting.append(&mut pending.writes);
+        pending.is_drained = !waiting.is_empty();
+        pending.is_drained
     }
 }
 
-fn commit(connection: &mut Connection, writes: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
+/// Runs writes until none is `waiting`, or for [`LONGEST`]; those that ran are in `done`. Returns how long it had the lock. An error
+/// undoes all of them.
+fn commit(
+    connection: &mut Connection,
+    waiting: &mut VecDeque<Box<dyn Write>>,
+    done: &mut Vec<Box<dyn Write>>,
+) -> rusqlite::Result<Duration> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let begun = Instant::now();
     let execute = |sql| transaction.prepare_cached(sql)?.execute([]).map(drop);
-    for write in writes {
+    while let Some(write) = waiting.pop_front_if(|_| done.is_empty() || begun.elapsed() < LONGEST) {
+        let write = done.push_mut(write);
         execute("SAVEPOINT work")?;
         if !write.run(&transaction) {
             execute("ROLLBACK TO work")?;
@@ -82,7 +118,7 @@ fn commit(connection: &mut Connection, writes: &mut [Box<dyn Write>]) -> rusqlit
         // Fails, and ends the loop, if an error made SQLite roll back the whole transaction.
         execute("RELEASE work")?;
     }
-    transaction.commit()
+    transaction.commit().map(|()| begun.elapsed())
 }
 
 impl<T, W> Write for PendingWrite<T, W>
@@ -161,6 +197,22 @@ mod tests {
         let (inside, outside) = second.try_recv().unwrap().unwrap();
         assert_eq!((inside, outside), (vec!["a".to_owned()], vec![]));
         assert!(writes.enter(insert("b")).0, "the drain has ended");
+    }
+
+    #[test]
+    fn a_transaction_that_takes_long_leaves_the_other_writes_to_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, outside) = (open(&folder), open(&folder));
+        let writes = Writes::default();
+        let (_, slow) = writes.enter(|transaction| {
+            std::thread::sleep(LONGEST);
+            insert("slow")(transaction)
+        });
+        let (_, next) = writes.enter(move |_| Ok(rows(&outside.lock().unwrap())));
+        writes.drain(&connection);
+        assert_eq!(slow.blocking_recv().unwrap().unwrap(), 1);
+        assert_eq!(next.blocking_recv().unwrap().unwrap(), ["slow"]);
+        assert_eq!(writes.commits(), 2);
     }
 
     #[test]
