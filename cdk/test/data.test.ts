@@ -170,6 +170,26 @@ test('a provisioned table that throttles is no failure, late events are', () => 
   assert.ok(names.includes('freshness'));
 });
 
+test('a target that auto scaling does not take is refused', () => {
+  for (const targetUtilization of [19, 91, NaN]) {
+    const items = { capacity: { ...PROVISIONED, targetUtilization } };
+    assert.throws(() => stack('prod', { items }), /targetUtilization (19|91|NaN) is not allowed \(allowed: 20 to 90\)/);
+  }
+});
+
+test('an archive that expires before a move pays is not moved', () => {
+  const archive = { versioned: false, infrequentAccessAfterDays: 30, failuresDays: 180 };
+  const moves = (expireAfterDays: number) => {
+    const of = Template.fromStack(stack('dev', { archive: { ...archive, expireAfterDays } }));
+    const { Rules } = resource(of, 'AWS::S3::Bucket', 'Archive').Properties.LifecycleConfiguration;
+    return Rules.filter(({ Transitions }: Json) => Transitions).map((rule: Json) => rule.ObjectSizeGreaterThan);
+  };
+  // A move costs more than it saves, or S3 refuses the rule.
+  for (const days of [7, 30, 59]) assert.deepEqual(moves(days), []);
+  assert.deepEqual(moves(60).length, CONTRACT.prefixes.archive.length);
+  assert.ok(moves(60)[0] > moves(90)[0]);
+});
+
 test('an on-demand table may be warm from the start', () => {
   const items = { capacity: { mode: 'on-demand', warmWriteUnits: 12_000 } } as const;
   const { Properties } = resource(Template.fromStack(stack('prod', { items })), 'AWS::DynamoDB::Table', 'Items');

@@ -38,11 +38,17 @@ export class ArchiveBucket extends Construct {
 
 /**
  * Moving an object costs a request, and then each of its bytes costs less by the month. So a small object never pays, or only after
- * years: only those move that pay within a year, or within the rest of their lives if that is shorter.
+ * years: only those move that pay within a year, or within the rest of their lives if that is shorter. `undefined`: none pays, since
+ * Infrequent Access bills thirty days of an object that it has for less.
  */
-export function infrequentFromBytes({ infrequentAccessAfterDays, expireAfterDays = Infinity }: ArchiveConfig): number {
-  const { toInfrequent, gbMonth, infrequentGbMonth, infrequentLeastBytes } = PRICES.s3;
-  const months = Math.min(12, ((expireAfterDays - infrequentAccessAfterDays) * 24) / HOURS_A_MONTH);
+export function infrequentFromBytes({
+  infrequentAccessAfterDays,
+  expireAfterDays = Infinity,
+}: ArchiveConfig): number | undefined {
+  const { toInfrequent, gbMonth, infrequentGbMonth, infrequentLeastBytes, infrequentLeastDays } = PRICES.s3;
+  const days = expireAfterDays - infrequentAccessAfterDays;
+  if (days < infrequentLeastDays) return undefined;
+  const months = Math.min(12, (days * 24) / HOURS_A_MONTH);
   const pays = (toInfrequent / ((gbMonth - infrequentGbMonth) * months)) * 1024 ** 3;
   return Math.max(infrequentLeastBytes, Math.ceil(pays));
 }
@@ -56,13 +62,15 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
     },
   ];
   const { archive, temporary } = CONTRACT.prefixes;
+  const infrequentFrom = infrequentFromBytes(props);
+  const moved = infrequentFrom === undefined ? [] : archive;
   return [
     // Archive lines refer to the other prefixes: all of them expire together.
     ...(expiration === undefined ? [] : archive.map((prefix) => ({ ...rule(prefix), expiration }))),
-    ...archive.map((prefix) => ({
+    ...moved.map((prefix) => ({
       ...rule(prefix),
       id: `${rule(prefix).id}-infrequent`,
-      objectSizeGreaterThan: infrequentFromBytes(props) - 1,
+      objectSizeGreaterThan: (infrequentFrom ?? 0) - 1,
       transitions,
     })),
     ...temporary.map((prefix) => ({ ...rule(prefix), expiration: Duration.days(temporaryDays(prefix, props)) })),
