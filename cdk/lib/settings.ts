@@ -33,6 +33,12 @@ export interface Settings {
   /** Whether the configuration asks for credentials, so that ingest needs their secret. */
   readonly needsCredentials: boolean;
   readonly consumerTimeout: Duration;
+  /** The memory that the largest body needs in ingest, in MB, as `limits::ingest_mb` in Rust has it; a test compares the two. */
+  readonly ingestMb: number;
+  /** The memory that the largest batch needs in the consumer, in MB: what it reads, twice. */
+  readonly consumerMb: number;
+  /** Records of at least this size are compressed. */
+  readonly compressFromBytes: number;
   /** How long the event source mapping gathers a batch. */
   readonly window: Duration;
   /**
@@ -62,7 +68,12 @@ export interface DispatchSettings {
   readonly needsSecret: boolean;
 }
 
+const MIB = 1024 * 1024;
+/** For each byte of a body, and for the process. */
+const INGEST_MEMORY = { ratio: 24, processMb: 32 };
+
 interface Toml {
+  limits?: Record<string, unknown>;
   auth?: { mode?: string; origin_header?: string; credentials_file?: string };
   publish?: Record<string, unknown>;
   transform?: { simulate_work?: number };
@@ -112,12 +123,9 @@ export function settings(toml: string): Settings {
       `auth.credentials_file is \`${auth.credentials_file}\`, but the functions on AWS read the credentials from a secret: remove it`,
     );
   }
-  const milliseconds = (key: string): number => {
-    const value = publish[key];
-    if (typeof value !== 'number')
-      throw new Error(`publish.${key} must be a number of milliseconds, not ${String(value)}`);
-    return value;
-  };
+  const limits = { ...defaults.limits, ...given.limits };
+  const milliseconds = (key: string) => number('publish', publish, key, 'milliseconds');
+  const bytes = (key: string) => number('limits', limits, key, 'bytes');
   const timeout = consumer?.timeout_seconds ?? CONTRACT.consumer.timeoutSeconds.default;
   const consumerTimeout = Duration.seconds(timeout);
   const worksFor = (transform?.simulate_work ?? 0) > 0 ? 2 * timeout : 0;
@@ -129,6 +137,9 @@ export function settings(toml: string): Settings {
     needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
     consumerTimeout,
+    ingestMb: INGEST_MEMORY.processMb + Math.ceil((INGEST_MEMORY.ratio * bytes('body_bytes')) / MIB),
+    consumerMb: Math.ceil((2 * (bytes('batch_bytes') + bytes('claim_check_bytes'))) / MIB),
+    compressFromBytes: number('publish', publish, 'compress_from_bytes', 'bytes'),
     window: Duration.seconds(window),
     later: Duration.seconds(worksFor + Math.max(0, window - usual)),
     reads: {
@@ -138,6 +149,12 @@ export function settings(toml: string): Settings {
     },
     dispatch: dispatched,
   };
+}
+
+function number(section: string, keys: Record<string, unknown>, key: string, unit: string): number {
+  const value = keys[key];
+  if (typeof value !== 'number') throw new Error(`${section}.${key} must be a number of ${unit}, not ${String(value)}`);
+  return value;
 }
 
 /** Whether events can be read back. The functions check the same when they start (`shared/src/config/sections.rs`). */

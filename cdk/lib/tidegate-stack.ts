@@ -15,6 +15,7 @@ import { Monitoring } from './constructs/monitoring';
 import type { Platform } from './constructs/rust-function';
 import { SpillQueue } from './constructs/spill-queue';
 import { TenantReader } from './constructs/tenant-reader';
+import { CONTRACT } from './contract';
 import { type Settings, overrides, readsAreOn } from './settings';
 
 export interface TidegateStackProps extends StackProps {
@@ -31,7 +32,9 @@ export class TidegateStack extends Stack {
     const { protectData, metricMath } = config;
     refusePublic(config, settings);
     const reads = readsAreOn(config.reads, settings.reads);
+    refuseLittleMemory(config, settings);
     warnOfPlaceholder(this, config, settings);
+    warnOfBilledBytes(this, config, settings);
     const platform: Platform = {
       assets: props.assets,
       architecture: config.architecture,
@@ -161,5 +164,29 @@ function refusePublic({ stage, mayBePublic, ingest }: StageConfig, { needsCreden
   throw new Error(
     `${stage} would be public: auth.mode is \`none\`, so anyone who finds the URL can send as any tenant: set auth.mode to ` +
       '`api_key` or `signature` in tidegate.toml, or deploy with -c auth=iam, or, if this is meant, with -c public=true',
+  );
+}
+
+/** A body or a batch that does not fit ends the function, again at each retry. */
+function refuseLittleMemory({ ingest, consumer }: StageConfig, { ingestMb, consumerMb }: Settings): void {
+  const functions = [
+    ['ingest', ingest.memoryMb, ingestMb, 'limits.body_bytes'],
+    ['consumer', consumer.memoryMb, consumerMb, 'limits.batch_bytes and limits.claim_check_bytes'],
+  ] as const;
+  for (const [name, given, least, keys] of functions) {
+    if (given >= least) continue;
+    throw new Error(
+      `${name} has ${given} MB of memory, but by ${keys} it needs ${least}: set ${name}MemoryMb to at least ${least}, or lower the keys`,
+    );
+  }
+}
+
+/** An on-demand stream bills bytes, and none of 25 KB begun: there compressing a small record saves money. */
+function warnOfBilledBytes(scope: Construct, { stream }: StageConfig, { compressFromBytes }: Settings): void {
+  if (stream.mode !== 'on-demand' || compressFromBytes < CONTRACT.items.eventBytes * 2) return;
+  Annotations.of(scope).addWarningV2(
+    'tidegate:compress-from-bytes',
+    `the stream is on demand, which bills bytes, but publish.compress_from_bytes is ${compressFromBytes}, so smaller records are not ` +
+      'compressed: set publish.compress_from_bytes = 1_024 in tidegate.toml',
   );
 }

@@ -72,6 +72,17 @@ test('event-streaming scales by itself and is released gradually', () => {
   assert.equal(resources(template, 'AWS::CodeDeploy::DeploymentGroup').length, 1);
 });
 
+test('an on-demand stream bills bytes: there it warns unless small records are compressed', () => {
+  const warnings = (recipe: string, values: Record<string, string> = {}) =>
+    Annotations.fromStack(deployed(recipe, 'dev', values).made)
+      .findWarning('*', Match.stringLikeRegexp('compress_from_bytes'))
+      .map(({ entry }) => entry.data);
+  assert.equal(warnings('event-streaming').length, 0);
+  assert.equal(warnings('http-ingestion').length, 0);
+  const [warning] = warnings('http-ingestion', { stream: 'on-demand' });
+  assert.match(String(warning), /publish\.compress_from_bytes is 25600/);
+});
+
 test('a recipe is released at once where there is no CodeDeploy', () => {
   const { template } = deployed('event-streaming', 'dev', { canary: 'false' });
   assert.deepEqual(resources(template, 'AWS::CodeDeploy::DeploymentGroup'), []);
