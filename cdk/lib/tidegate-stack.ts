@@ -1,4 +1,5 @@
 import { Annotations, CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import { Key } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import type { FunctionAssets } from './assets';
 import type { StageConfig } from './config';
@@ -12,11 +13,12 @@ import { IngestApi } from './constructs/ingest-api';
 import { ItemsTable } from './constructs/items-table';
 import { LedgerTable } from './constructs/ledger-table';
 import { Monitoring } from './constructs/monitoring';
+import { Network } from './constructs/network';
 import type { Platform } from './constructs/rust-function';
 import { SpillQueue } from './constructs/spill-queue';
 import { TenantReader } from './constructs/tenant-reader';
 import { CONTRACT } from './contract';
-import { type Settings, overrides, readsAreOn } from './settings';
+import { type Settings, overrides, readsAreOn, redeliveryDays } from './settings';
 
 export interface TidegateStackProps extends StackProps {
   readonly config: StageConfig;
@@ -27,31 +29,50 @@ export interface TidegateStackProps extends StackProps {
 /** The whole deployment, in the order of the data. */
 export class TidegateStack extends Stack {
   constructor(scope: Construct, id: string, props: TidegateStackProps) {
-    super(scope, id, props);
+    const { account, region } = props.config;
+    super(scope, id, { env: { account, region }, ...props });
     const { config, settings } = props;
     const { protectData, metricMath } = config;
     refusePublic(config, settings);
     const reads = readsAreOn(config.reads, settings.reads);
     refuseLittleMemory(config, settings);
+    refuseShortItems(config, settings);
     warnOfPlaceholder(this, config, settings);
     warnOfBilledBytes(this, config, settings);
+    const key = config.keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', config.keyArn);
     const platform: Platform = {
       assets: props.assets,
       architecture: config.architecture,
       logRetentionDays: config.logs.retentionDays,
       overrides: overrides(config),
+      key,
     };
 
+    const network =
+      config.network && new Network(this, 'Network', { ...config.network, secrets: settings.needsCredentials });
+
     // Ingest needs the bucket's name and the queue's URL, and the tables where it reads: so these come first.
-    const archive = new ArchiveBucket(this, 'Archive', config.archive);
-    const stream = new EventStream(this, 'Events', { stream: config.stream, protectData });
-    const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData, metricMath });
-    const items = new ItemsTable(this, 'Items', { ...config.items, protectData, metricMath, reads });
-    const ledger = new LedgerTable(this, 'Ledger', { protectData });
-    const credentials = settings.needsCredentials ? new Credentials(this, 'Credentials', { protectData }) : undefined;
+    const archive = new ArchiveBucket(this, 'Archive', {
+      ...config.archive,
+      redeliveryDays: redeliveryDays(config.records),
+      key,
+    });
+    const stream = new EventStream(this, 'Events', {
+      stream: config.stream,
+      retentionHours: config.records.retentionHours,
+      protectData,
+      key,
+    });
+    const spill = new SpillQueue(this, 'Spill', { platform, network, stream, protectData, metricMath });
+    const items = new ItemsTable(this, 'Items', { ...config.items, protectData, metricMath, reads, key });
+    const ledger = new LedgerTable(this, 'Ledger', { protectData, key });
+    const credentials = settings.needsCredentials
+      ? new Credentials(this, 'Credentials', { protectData, key })
+      : undefined;
     const ingest = new IngestApi(this, 'Ingest', {
       ...config.ingest,
       platform,
+      network,
       settings,
       stream,
       archive,
@@ -74,7 +95,9 @@ export class TidegateStack extends Stack {
       });
     const consumer = new Consumer(this, 'Consumer', {
       ...config.consumer,
+      recordAgeHours: config.records.ageHours,
       platform,
+      network,
       settings,
       stream,
       archive,
@@ -83,7 +106,7 @@ export class TidegateStack extends Stack {
       dispatch,
     });
 
-    const reader = new TenantReader(this, 'Reader', { items });
+    const reader = new TenantReader(this, 'Reader', { items, key });
     const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage, namedQueries: config.namedQueries });
     const monitoring = new Monitoring(this, 'Monitoring', {
       stage: config.stage,
@@ -181,12 +204,22 @@ function refuseLittleMemory({ ingest, consumer }: StageConfig, { ingestMb, consu
   }
 }
 
+/** An event that comes again after its item has expired would be stored a second time. */
+function refuseShortItems({ records }: StageConfig, { itemDays }: Settings): void {
+  const days = redeliveryDays(records);
+  if (itemDays >= days) return;
+  throw new Error(
+    `an item lives ${itemDays} days by items.days_to_live, but with retentionHours ${records.retentionHours} an event may come again ` +
+      `after ${days} days: set items.days_to_live to at least ${days}, or lower retentionHours`,
+  );
+}
+
 /** An on-demand stream bills bytes, and none of 25 KB begun: there compressing a small record saves money. */
 function warnOfBilledBytes(scope: Construct, { stream }: StageConfig, { compressFromBytes }: Settings): void {
   if (stream.mode !== 'on-demand' || compressFromBytes < CONTRACT.items.eventBytes * 2) return;
   Annotations.of(scope).addWarningV2(
     'tidegate:compress-from-bytes',
     `the stream is on demand, which bills bytes, but publish.compress_from_bytes is ${compressFromBytes}, so smaller records are not ` +
-      'compressed: set publish.compress_from_bytes = 1_024 in tidegate.toml',
+      'compressed: set publish.compress_from_bytes = 1_024 in tidegate.toml, or -c publish.compress_from_bytes=1024',
   );
 }

@@ -6,11 +6,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOURS_A_MONTH, PRICES, WATCHED } from '../lib/prices';
-import { PROVISIONED_USE_PERCENT } from '../lib/config';
 import { LEAST_READ_UNITS, SCALING_ALARMS } from '../lib/constructs/items-table';
 import { CONTRACT } from '../lib/contract';
 import { metricCount } from '../lib/metrics';
 import { ROOT } from '../lib/settings';
+import { PROVISIONED_USE_PERCENT } from '../lib/stage-settings';
 
 const { lambda, kinesis, dynamodb, s3, sqs, kms, egress, cloudwatch, xray, apiGateway, firehose } = PRICES;
 const MILLION = 1_000_000;

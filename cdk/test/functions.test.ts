@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
-import { stageConfig } from '../lib/config';
+import { stageConfig } from '../lib/stage';
 import { CONTRACT } from '../lib/contract';
 import { settings } from '../lib/settings';
 import { resource, resources, source, STAGES, stack, template } from './stack';
@@ -111,20 +111,20 @@ test('nothing is traced, unless the stage or its recipe asks for it', () => {
     const functions = resources(Template.fromStack(stack('dev', change)), FUNCTION);
     return functions.filter(({ Properties }) => Properties.TracingConfig?.Mode === 'Active').map(({ id }) => id);
   };
-  const { ingest, consumer } = stageConfig((key) => (key === 'tracing' ? 'true' : undefined));
+  const { ingest, consumer } = stageConfig({ tracing: 'true' });
   assert.deepEqual(traced({}), []);
   assert.equal(traced({ ingest, consumer }).length, 2);
   const asked = (recipe: string) => {
-    const stage = stageConfig((key) => (key === 'recipe' ? recipe : undefined));
+    const stage = stageConfig({ recipe });
     return [stage.ingest.tracing, stage.consumer.tracing, stage.dispatch.tracing];
   };
   assert.deepEqual(asked('event-bridge'), [true, true, true]);
-  assert.deepEqual(asked('event-streaming'), [true, true, false]);
+  assert.deepEqual(asked('event-streaming'), [true, true, true]);
   assert.deepEqual(asked('http-ingestion'), [false, false, false]);
 });
 
 test('memory that the largest body or batch does not fit is refused, with what it needs', () => {
-  const { ingest, consumer } = stageConfig(() => undefined);
+  const { ingest, consumer } = stageConfig();
   const toml = source('tidegate.toml').replace(/^body_bytes = .*$/m, 'body_bytes = 4_194_304');
   const made = (ingestMb: number, consumerMb: number, text = source('tidegate.toml')) =>
     stack(

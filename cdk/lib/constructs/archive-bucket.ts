@@ -1,22 +1,32 @@
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption, type LifecycleRule, StorageClass } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { ArchiveConfig } from '../config';
 import { CONTRACT } from '../contract';
 import { HOURS_A_MONTH, PRICES } from '../prices';
-import { REDELIVERY_DAYS } from '../settings';
 
 /** The results of SQL queries, written by Athena. The contract has every other prefix. */
 export const QUERY_RESULTS = 'queries/';
+
+export interface ArchiveBucketProps extends ArchiveConfig {
+  /** How long after its acceptance an event may still need its claim check. */
+  readonly redeliveryDays: number;
+  /** Encrypts the objects. Without it S3's own keys do. */
+  readonly key?: IKey;
+}
 
 /** The bucket: archive, quarantine, failure destination, claim checks, query results. */
 export class ArchiveBucket extends Construct {
   readonly bucket: Bucket;
 
-  constructor(scope: Construct, id: string, props: ArchiveConfig) {
+  constructor(scope: Construct, id: string, props: ArchiveBucketProps) {
     super(scope, id);
     this.bucket = new Bucket(this, 'Bucket', {
-      encryption: BucketEncryption.S3_MANAGED,
+      ...(props.key === undefined
+        ? { encryption: BucketEncryption.S3_MANAGED }
+        : // Without the bucket's own key each object is a call to KMS.
+          { encryption: BucketEncryption.KMS, encryptionKey: props.key, bucketKeyEnabled: true }),
       enforceSSL: true,
       minimumTLSVersion: 1.2,
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
@@ -53,7 +63,7 @@ export function infrequentFromBytes({
   return Math.max(infrequentLeastBytes, Math.ceil(pays));
 }
 
-function lifecycle(props: ArchiveConfig): LifecycleRule[] {
+function lifecycle(props: ArchiveBucketProps): LifecycleRule[] {
   const expiration = props.expireAfterDays === undefined ? undefined : Duration.days(props.expireAfterDays);
   const transitions = [
     {
@@ -85,14 +95,14 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
 }
 
 /** All lifetimes follow from that of the failures, which wait to be redriven. */
-function temporaryDays(prefix: string, { failuresDays }: ArchiveConfig): number {
+function temporaryDays(prefix: string, { failuresDays, redeliveryDays }: ArchiveBucketProps): number {
   const failures = [CONTRACT.tables.errors.prefix, CONTRACT.mapping.failurePrefix];
   if (failures.includes(prefix)) return failuresDays;
   // A note in `redriven/` must outlive its source, or the source could be redriven twice. S3 deletes expired objects late.
   const notesDays = failuresDays + 30;
   // A claim check is written before its event waits on the stream, in the spill queue and in the dead-letter queue, and only
   // then fails.
-  return prefix === CONTRACT.prefixes.claims ? notesDays + REDELIVERY_DAYS : notesDays;
+  return prefix === CONTRACT.prefixes.claims ? notesDays + redeliveryDays : notesDays;
 }
 
 function rule(prefix: string): { id: string; prefix: string } {

@@ -7,16 +7,19 @@ import {
   type IScalableTableAttribute,
   ProjectionType,
   Table,
-  TableEncryption,
 } from 'aws-cdk-lib/aws-dynamodb';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import type { CapacityConfig, ItemsConfig } from '../config';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 import { alarm, sum } from './alarm';
+import { tableEncryption } from './resources';
 
 export interface ItemsTableProps extends ItemsConfig {
   readonly protectData: boolean;
+  /** Encrypts the items. Without it a key of AWS does. */
+  readonly key?: IKey;
   readonly metricMath: boolean;
   /** Whether it has the index by time, which only reads need. */
   readonly reads: boolean;
@@ -55,7 +58,7 @@ export class ItemsTable extends Construct {
       partitionKey: { name: partitionKey, type: AttributeType.STRING },
       sortKey: { name: sortKey, type: AttributeType.STRING },
       ...capacity(props.capacity),
-      encryption: TableEncryption.AWS_MANAGED,
+      ...tableEncryption(props.key),
       timeToLiveAttribute: expiresAt,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       deletionProtection: props.protectData,
