@@ -23,7 +23,7 @@ const stack = new TidegateStack(app, `Tidegate-${config.stage}`, {
   description: 'Tidegate: events from many tenants, in S3 and DynamoDB within five seconds.',
 });
 if (!isChecked) warnOfUnchecked(stack);
-for (const warning of warnings) Annotations.of(stack).addWarning(warning);
+for (const warning of warnings) Annotations.of(stack).addWarningV2('tidegate:unknown-setting', warning);
 
 // `cdk synth` fails on every finding that is not acknowledged with a reason.
 Validations.of(app).addPlugins(new AwsSolutionsChecks(app));

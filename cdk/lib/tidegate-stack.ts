@@ -1,4 +1,4 @@
-import { Annotations, CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import { CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import type { FunctionAssets } from './assets';
@@ -17,8 +17,8 @@ import { Network } from './constructs/network';
 import type { Platform } from './constructs/rust-function';
 import { SpillQueue } from './constructs/spill-queue';
 import { TenantReader } from './constructs/tenant-reader';
-import { CONTRACT } from './contract';
 import { type Settings, overrides, readsAreOn, redeliveryDays } from './settings';
+import { checkStage } from './stage-check';
 
 export interface TidegateStackProps extends StackProps {
   readonly config: StageConfig;
@@ -33,12 +33,8 @@ export class TidegateStack extends Stack {
     super(scope, id, { env: { account, region }, ...props });
     const { config, settings } = props;
     const { protectData, metricMath } = config;
-    refusePublic(config, settings);
+    checkStage(this, config, settings);
     const reads = readsAreOn(config.reads, settings.reads);
-    refuseLittleMemory(config, settings);
-    refuseShortItems(config, settings);
-    warnOfPlaceholder(this, config, settings);
-    warnOfBilledBytes(this, config, settings);
     const key = config.keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', config.keyArn);
     const platform: Platform = {
       assets: props.assets,
@@ -159,67 +155,4 @@ export class TidegateStack extends Stack {
   private outputs(values: Record<string, string>): void {
     for (const [name, value] of Object.entries(values)) new CfnOutput(this, name, { value });
   }
-}
-
-/** The recipe's address of a target never resolves. Without this warning, the first sign would be the alarm `dispatch-stuck`. */
-function warnOfPlaceholder(scope: Construct, { dispatchUrl }: StageConfig, { dispatch }: Settings): void {
-  if (dispatchUrl !== undefined) {
-    if (dispatch === undefined) {
-      throw new Error('-c dispatchUrl= is given, but dispatch is off: set dispatch.enabled = true, or leave it out');
-    }
-    if (!/^https?:\/\/[^/:?#\s][^#\s]*$/.test(dispatchUrl)) {
-      throw new Error(
-        `dispatchUrl \`${dispatchUrl}\` is not allowed (allowed: a URL such as https://target.example.com/graphql)`,
-      );
-    }
-  } else if (dispatch !== undefined && new URL(dispatch.url).hostname.endsWith('.invalid')) {
-    Annotations.of(scope).addWarningV2(
-      'tidegate:dispatch-url',
-      `dispatch.url is the placeholder ${dispatch.url}: events wait, and become dead letters after dispatch.max_attempts calls: ` +
-        "give the target's address by -c dispatchUrl=",
-    );
-  }
-}
-
-/** A URL without credentials and without IAM lets anyone write as any tenant. That must be meant. */
-function refusePublic({ stage, mayBePublic, ingest }: StageConfig, { needsCredentials }: Settings): void {
-  if (mayBePublic || needsCredentials || ingest.auth === 'iam') return;
-  throw new Error(
-    `${stage} would be public: auth.mode is \`none\`, so anyone who finds the URL can send as any tenant: set auth.mode to ` +
-      '`api_key` or `signature` in tidegate.toml, or deploy with -c auth=iam, or, if this is meant, with -c public=true',
-  );
-}
-
-/** A body or a batch that does not fit ends the function, again at each retry. */
-function refuseLittleMemory({ ingest, consumer }: StageConfig, { ingestMb, consumerMb }: Settings): void {
-  const functions = [
-    ['ingest', ingest.memoryMb, ingestMb, 'limits.body_bytes'],
-    ['consumer', consumer.memoryMb, consumerMb, 'limits.batch_bytes and limits.claim_check_bytes'],
-  ] as const;
-  for (const [name, given, least, keys] of functions) {
-    if (given >= least) continue;
-    throw new Error(
-      `${name} has ${given} MB of memory, but by ${keys} it needs ${least}: set ${name}MemoryMb to at least ${least}, or lower the keys`,
-    );
-  }
-}
-
-/** An event that comes again after its item has expired would be stored a second time. */
-function refuseShortItems({ records }: StageConfig, { itemDays }: Settings): void {
-  const days = redeliveryDays(records);
-  if (itemDays >= days) return;
-  throw new Error(
-    `an item lives ${itemDays} days by items.days_to_live, but with retentionHours ${records.retentionHours} an event may come again ` +
-      `after ${days} days: set items.days_to_live to at least ${days}, or lower retentionHours`,
-  );
-}
-
-/** An on-demand stream bills bytes, and none of 25 KB begun: there compressing a small record saves money. */
-function warnOfBilledBytes(scope: Construct, { stream }: StageConfig, { compressFromBytes }: Settings): void {
-  if (stream.mode !== 'on-demand' || compressFromBytes < CONTRACT.items.eventBytes * 2) return;
-  Annotations.of(scope).addWarningV2(
-    'tidegate:compress-from-bytes',
-    `the stream is on demand, which bills bytes, but publish.compress_from_bytes is ${compressFromBytes}, so smaller records are not ` +
-      'compressed: set publish.compress_from_bytes = 1_024 in tidegate.toml, or -c publish.compress_from_bytes=1024',
-  );
 }
