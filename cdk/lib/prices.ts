@@ -29,6 +29,8 @@ export const PRICES = {
     infrequentGbMonth: 0.0125,
     /** Smaller objects are billed as this in Infrequent Access. */
     infrequentLeastBytes: 128 * 1024,
+    /** Objects that it has for less are billed for this long. */
+    infrequentLeastDays: 30,
     toInfrequent: 10e-6,
   },
   kms: { call: 3e-6 },

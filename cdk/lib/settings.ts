@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Duration } from 'aws-cdk-lib';
-import { parse } from 'smol-toml';
-import type { StageConfig } from './config';
+import { parse, type TomlTable } from 'smol-toml';
+import type { RecordsConfig, StageConfig } from './config';
 import { CONTRACT } from './contract';
 
 /** The repository. */
@@ -15,15 +15,16 @@ export const CONFIGURATION = join(ROOT, 'tidegate.toml');
 /** From received by ingest to durable in the archive: the promise, at the 99th percentile. */
 export const FRESHNESS = Duration.seconds(CONTRACT.alarms.freshnessSeconds);
 
-const { stream, spill } = CONTRACT;
+const { spill } = CONTRACT;
 
 /**
  * How long after its acceptance an event may still reach the consumer: after a full retention on the stream, in the spill
  * queue and in the dead-letter queue.
  */
-export const REDELIVERY_DAYS = Math.ceil(
-  (stream.retentionSeconds + spill.retentionSeconds + spill.deadLetterRetentionSeconds) / Duration.days(1).toSeconds(),
-);
+export function redeliveryDays({ retentionHours }: RecordsConfig): number {
+  const queues = Duration.seconds(spill.retentionSeconds + spill.deadLetterRetentionSeconds);
+  return Math.ceil(retentionHours / 24 + queues.toDays({ integral: false }));
+}
 
 export interface Settings {
   /** A put that takes longer is slow. It is less than an attempt's time limit: an attempt is cut off there. */
@@ -33,6 +34,14 @@ export interface Settings {
   /** Whether the configuration asks for credentials, so that ingest needs their secret. */
   readonly needsCredentials: boolean;
   readonly consumerTimeout: Duration;
+  /** The memory that the largest body needs in ingest, in MB, as `limits::ingest_mb` in Rust has it; a test compares the two. */
+  readonly ingestMb: number;
+  /** The memory that the largest batch needs in the consumer, in MB: what it reads, twice. */
+  readonly consumerMb: number;
+  /** The shortest life of an item, in days. */
+  readonly itemDays: number;
+  /** Records of at least this size are compressed. */
+  readonly compressFromBytes: number;
   /** How long the event source mapping gathers a batch. */
   readonly window: Duration;
   /**
@@ -62,46 +71,58 @@ export interface DispatchSettings {
   readonly needsSecret: boolean;
 }
 
+const MIB = 1024 * 1024;
+/** For each byte of a body, and for the process. */
+const INGEST_MEMORY = { ratio: 24, processMb: 32 };
+
 interface Toml {
+  limits?: Record<string, unknown>;
   auth?: { mode?: string; origin_header?: string; credentials_file?: string };
   publish?: Record<string, unknown>;
   transform?: { simulate_work?: number };
   consumer?: { timeout_seconds?: number };
   archive?: { window_seconds?: number };
+  items?: { days_to_live?: Record<string, number> };
   reads?: { enabled?: boolean; public?: boolean };
   dispatch?: { enabled?: boolean; url?: string; rate_per_second?: number; headers?: Record<string, string> };
 }
 
-/** The configuration that is deployed: the file of `-c configuration=`, else of `-c recipe=`, else the repository's. */
-export function configurationFile(context: (key: string) => string | undefined): string {
-  const [file, recipe] = [context('configuration'), context('recipe')];
-  if (file && recipe)
-    throw new Error(`-c configuration=${file} and -c recipe=${recipe} exclude each other: leave one out`);
-  if (recipe) {
+/** The configuration that is deployed: the file that is named, else that of the recipe, else the repository's. */
+export function configurationFile(recipe?: string, file?: string): string {
+  if (file !== undefined && recipe !== undefined)
+    throw new Error(`configuration=${file} and recipe=${recipe} exclude each other: leave one out`);
+  if (recipe !== undefined) {
     if (!CONTRACT.recipes.includes(recipe)) {
       throw new Error(`recipe \`${recipe}\` is not known (known: ${CONTRACT.recipes.join(', ')})`);
     }
     return join(ROOT, 'recipes', `${recipe}.toml`);
   }
-  return file || CONFIGURATION;
+  return file ?? CONFIGURATION;
 }
 
+const PREFIX = 'TIDEGATE__';
+
 /** The variables that override keys, for every function alike. */
-export function overrides({ reads, dispatchUrl }: StageConfig): Record<string, string> {
+export function overrides({ keys, reads, dispatchUrl }: StageConfig): Record<string, string> {
+  const variable = (key: string) => PREFIX + key.split('.').join('__').toUpperCase();
   return {
+    ...Object.fromEntries(Object.entries(keys).map(([key, value]) => [variable(key), value])),
     ...(reads !== undefined && { [CONTRACT.reads.enabledVariable]: String(reads) }),
     ...(dispatchUrl !== undefined && { [CONTRACT.dispatch.urlVariable]: dispatchUrl }),
   };
 }
 
 /** Reads the configuration that is deployed. What the functions refuse is found by `checkConfiguration`. */
-export function readSettings(file: string = CONFIGURATION): Settings {
-  return settings(readFileSync(file, 'utf8'));
+export function readSettings(file: string = CONFIGURATION, variables: Readonly<Record<string, string>> = {}): Settings {
+  return settings(readFileSync(file, 'utf8'), variables);
 }
 
-/** The settings in the text of a configuration file. A key that it leaves out has its default, as for the functions. */
-export function settings(toml: string): Settings {
-  const given = parse(toml) as Toml;
+/**
+ * The settings in the text of a configuration file, as variables override it. A key that it leaves out has its default, as for the
+ * functions.
+ */
+export function settings(toml: string, variables: Readonly<Record<string, string>> = {}): Settings {
+  const given = overridden(parse(toml), variables) as Toml;
   const defaults = parse(readFileSync(CONFIGURATION, 'utf8')) as Toml;
   const { auth = {}, transform, consumer, archive, reads } = given;
   const publish = { ...defaults.publish, ...given.publish };
@@ -112,12 +133,9 @@ export function settings(toml: string): Settings {
       `auth.credentials_file is \`${auth.credentials_file}\`, but the functions on AWS read the credentials from a secret: remove it`,
     );
   }
-  const milliseconds = (key: string): number => {
-    const value = publish[key];
-    if (typeof value !== 'number')
-      throw new Error(`publish.${key} must be a number of milliseconds, not ${String(value)}`);
-    return value;
-  };
+  const limits = { ...defaults.limits, ...given.limits };
+  const milliseconds = (key: string) => number('publish', publish, key, 'milliseconds');
+  const bytes = (key: string) => number('limits', limits, key, 'bytes');
   const timeout = consumer?.timeout_seconds ?? CONTRACT.consumer.timeoutSeconds.default;
   const consumerTimeout = Duration.seconds(timeout);
   const worksFor = (transform?.simulate_work ?? 0) > 0 ? 2 * timeout : 0;
@@ -129,6 +147,10 @@ export function settings(toml: string): Settings {
     needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
     consumerTimeout,
+    ingestMb: INGEST_MEMORY.processMb + Math.ceil((INGEST_MEMORY.ratio * bytes('body_bytes')) / MIB),
+    consumerMb: Math.ceil((2 * (bytes('batch_bytes') + bytes('claim_check_bytes'))) / MIB),
+    itemDays: Math.min(...Object.values(given.items?.days_to_live ?? defaults.items?.days_to_live ?? {})),
+    compressFromBytes: number('publish', publish, 'compress_from_bytes', 'bytes'),
     window: Duration.seconds(window),
     later: Duration.seconds(worksFor + Math.max(0, window - usual)),
     reads: {
@@ -138,6 +160,32 @@ export function settings(toml: string): Settings {
     },
     dispatch: dispatched,
   };
+}
+
+/** As the functions do it (`shared/src/config/load.rs`): a value is read as TOML, else as text. */
+function overridden(toml: TomlTable, variables: Readonly<Record<string, string>>): TomlTable {
+  for (const [variable, text] of Object.entries(variables).sort()) {
+    const path = variable.slice(PREFIX.length).toLowerCase().split('__');
+    const last = path.pop() ?? '';
+    let section = toml;
+    for (const name of path) section = (section[name] ??= {}) as TomlTable;
+    section[last] = tomlValue(text);
+  }
+  return toml;
+}
+
+function tomlValue(text: string): TomlTable[string] {
+  try {
+    return parse(`value = ${text}`).value ?? text;
+  } catch {
+    return text;
+  }
+}
+
+function number(section: string, keys: Record<string, unknown>, key: string, unit: string): number {
+  const value = keys[key];
+  if (typeof value !== 'number') throw new Error(`${section}.${key} must be a number of ${unit}, not ${String(value)}`);
+  return value;
 }
 
 /** Whether events can be read back. The functions check the same when they start (`shared/src/config/sections.rs`). */

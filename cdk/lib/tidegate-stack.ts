@@ -1,4 +1,5 @@
-import { Annotations, CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import { CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import { Key } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import type { FunctionAssets } from './assets';
 import type { StageConfig } from './config';
@@ -12,10 +13,12 @@ import { IngestApi } from './constructs/ingest-api';
 import { ItemsTable } from './constructs/items-table';
 import { LedgerTable } from './constructs/ledger-table';
 import { Monitoring } from './constructs/monitoring';
+import { Network } from './constructs/network';
 import type { Platform } from './constructs/rust-function';
 import { SpillQueue } from './constructs/spill-queue';
 import { TenantReader } from './constructs/tenant-reader';
-import { type Settings, overrides, readsAreOn } from './settings';
+import { type Settings, overrides, readsAreOn, redeliveryDays } from './settings';
+import { checkStage } from './stage-check';
 
 export interface TidegateStackProps extends StackProps {
   readonly config: StageConfig;
@@ -26,29 +29,46 @@ export interface TidegateStackProps extends StackProps {
 /** The whole deployment, in the order of the data. */
 export class TidegateStack extends Stack {
   constructor(scope: Construct, id: string, props: TidegateStackProps) {
-    super(scope, id, props);
+    const { account, region } = props.config;
+    super(scope, id, { env: { account, region }, ...props });
     const { config, settings } = props;
     const { protectData, metricMath } = config;
-    refusePublic(config, settings);
+    checkStage(this, config, settings);
     const reads = readsAreOn(config.reads, settings.reads);
-    warnOfPlaceholder(this, config, settings);
+    const key = config.keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', config.keyArn);
     const platform: Platform = {
       assets: props.assets,
       architecture: config.architecture,
       logRetentionDays: config.logs.retentionDays,
       overrides: overrides(config),
+      key,
     };
 
+    const network =
+      config.network && new Network(this, 'Network', { ...config.network, secrets: settings.needsCredentials });
+
     // Ingest needs the bucket's name and the queue's URL, and the tables where it reads: so these come first.
-    const archive = new ArchiveBucket(this, 'Archive', config.archive);
-    const stream = new EventStream(this, 'Events', { stream: config.stream, protectData });
-    const spill = new SpillQueue(this, 'Spill', { platform, stream, protectData, metricMath });
-    const items = new ItemsTable(this, 'Items', { ...config.items, protectData, metricMath, reads });
-    const ledger = new LedgerTable(this, 'Ledger', { protectData });
-    const credentials = settings.needsCredentials ? new Credentials(this, 'Credentials', { protectData }) : undefined;
+    const archive = new ArchiveBucket(this, 'Archive', {
+      ...config.archive,
+      redeliveryDays: redeliveryDays(config.records),
+      key,
+    });
+    const stream = new EventStream(this, 'Events', {
+      stream: config.stream,
+      retentionHours: config.records.retentionHours,
+      protectData,
+      key,
+    });
+    const spill = new SpillQueue(this, 'Spill', { platform, network, stream, protectData, metricMath });
+    const items = new ItemsTable(this, 'Items', { ...config.items, protectData, metricMath, reads, key });
+    const ledger = new LedgerTable(this, 'Ledger', { protectData, key });
+    const credentials = settings.needsCredentials
+      ? new Credentials(this, 'Credentials', { protectData, key })
+      : undefined;
     const ingest = new IngestApi(this, 'Ingest', {
       ...config.ingest,
       platform,
+      network,
       settings,
       stream,
       archive,
@@ -71,7 +91,9 @@ export class TidegateStack extends Stack {
       });
     const consumer = new Consumer(this, 'Consumer', {
       ...config.consumer,
+      recordAgeHours: config.records.ageHours,
       platform,
+      network,
       settings,
       stream,
       archive,
@@ -80,7 +102,7 @@ export class TidegateStack extends Stack {
       dispatch,
     });
 
-    const reader = new TenantReader(this, 'Reader', { items });
+    const reader = new TenantReader(this, 'Reader', { items, key });
     const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage, namedQueries: config.namedQueries });
     const monitoring = new Monitoring(this, 'Monitoring', {
       stage: config.stage,
@@ -133,33 +155,4 @@ export class TidegateStack extends Stack {
   private outputs(values: Record<string, string>): void {
     for (const [name, value] of Object.entries(values)) new CfnOutput(this, name, { value });
   }
-}
-
-/** The recipe's address of a target never resolves. Without this warning, the first sign would be the alarm `dispatch-stuck`. */
-function warnOfPlaceholder(scope: Construct, { dispatchUrl }: StageConfig, { dispatch }: Settings): void {
-  if (dispatchUrl !== undefined) {
-    if (dispatch === undefined) {
-      throw new Error('-c dispatchUrl= is given, but dispatch is off: set dispatch.enabled = true, or leave it out');
-    }
-    if (!/^https?:\/\/[^/:?#\s][^#\s]*$/.test(dispatchUrl)) {
-      throw new Error(
-        `dispatchUrl \`${dispatchUrl}\` is not allowed (allowed: a URL such as https://target.example.com/graphql)`,
-      );
-    }
-  } else if (dispatch !== undefined && new URL(dispatch.url).hostname.endsWith('.invalid')) {
-    Annotations.of(scope).addWarningV2(
-      'tidegate:dispatch-url',
-      `dispatch.url is the placeholder ${dispatch.url}: events wait, and become dead letters after dispatch.max_attempts calls: ` +
-        "give the target's address by -c dispatchUrl=",
-    );
-  }
-}
-
-/** A URL without credentials and without IAM lets anyone write as any tenant. That must be meant. */
-function refusePublic({ stage, mayBePublic, ingest }: StageConfig, { needsCredentials }: Settings): void {
-  if (mayBePublic || needsCredentials || ingest.auth === 'iam') return;
-  throw new Error(
-    `${stage} would be public: auth.mode is \`none\`, so anyone who finds the URL can send as any tenant: set auth.mode to ` +
-      '`api_key` or `signature` in tidegate.toml, or deploy with -c auth=iam, or, if this is meant, with -c public=true',
-  );
 }

@@ -6,11 +6,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOURS_A_MONTH, PRICES, WATCHED } from '../lib/prices';
-import { PROVISIONED_USE_PERCENT } from '../lib/config';
-import { LEAST_READ_UNITS } from '../lib/constructs/items-table';
+import { LEAST_READ_UNITS, SCALING_ALARMS } from '../lib/constructs/items-table';
 import { CONTRACT } from '../lib/contract';
 import { metricCount } from '../lib/metrics';
 import { ROOT } from '../lib/settings';
+import { PROVISIONED_USE_PERCENT } from '../lib/stage-settings';
 
 const { lambda, kinesis, dynamodb, s3, sqs, kms, egress, cloudwatch, xray, apiGateway, firehose } = PRICES;
 const MILLION = 1_000_000;
@@ -152,8 +152,7 @@ function itemCosts(eventsASecond: number, a: Assumed): Record<string, number> {
   const hours = MILLION / eventsASecond / 3600;
   const written = ((eventsASecond * (units + indexes)) / use) * dynamodb.writeUnitHour;
   const read = (1 + indexes) * LEAST_READ_UNITS * dynamodb.readUnitHour;
-  // Auto scaling makes four alarms for each of reads and writes.
-  const alarms = ((1 + indexes) * 8 * cloudwatch.alarmMonth) / HOURS_A_MONTH;
+  const alarms = ((1 + indexes) * SCALING_ALARMS * cloudwatch.alarmMonth) / HOURS_A_MONTH;
   return { 'DynamoDB, items': hours * (written + read + alarms) };
 }
 

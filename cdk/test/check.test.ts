@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import { Annotations, Match } from 'aws-cdk-lib/assertions';
 import { type Program, checkConfiguration, programs, warnOfUnchecked } from '../lib/check';
-import { stageConfig } from '../lib/config';
+import { stageConfig } from '../lib/stage';
 import { CONTRACT } from '../lib/contract';
 import { overrides } from '../lib/settings';
 import { app } from './stack';
@@ -64,7 +64,7 @@ test('the program gets the file, and the variables of the functions instead of t
     'prints',
     `test "$${CONTRACT.configuration.variable}:$${CONTRACT.reads.enabledVariable}:$TIDEGATE__TIERS__DEFAULT" = "my.toml:true:"`,
   );
-  const stage = stageConfig((key) => (key === 'reads' ? 'true' : undefined));
+  const stage = stageConfig({ reads: 'true' });
   assert.equal(checkConfiguration('my.toml', overrides(stage), [prints]), true, expected);
   delete process.env.TIDEGATE__TIERS__DEFAULT;
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { AIMS, ASSUMED, PAGE, components, idle, page, total } from '../scripts/cost';
-import { stageConfig } from '../lib/config';
+import { stageConfig } from '../lib/stage';
 import { WATCHED } from '../lib/prices';
 import { alarms, template } from './stack';
 
@@ -11,7 +11,7 @@ test('docs/cost.md is current', () => {
 });
 
 test('the assumed memory of functions is deployed', () => {
-  const { ingest, consumer } = stageConfig(() => undefined);
+  const { ingest, consumer } = stageConfig();
   assert.deepEqual([ingest.memoryMb, consumer.memoryMb], [ASSUMED.ingestMb, ASSUMED.consumerMb]);
   assert.deepEqual([ingest.tracing, consumer.tracing], [ASSUMED.tracing, ASSUMED.tracing]);
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Template } from 'aws-cdk-lib/assertions';
-import { type StageConfig, stageConfig } from '../lib/config';
 import { CONTRACT } from '../lib/contract';
+import { stageConfig } from '../lib/stage';
 import {
   alarms,
   app,
@@ -23,14 +23,9 @@ import {
 
 const SECRET = 'AWS::SecretsManager::Secret';
 
-/** The stage as `-c` options make it. */
-function configured(context: Record<string, string>): StageConfig {
-  return stageConfig((key) => context[key]);
-}
-
 test('prod without credentials is refused unless it is meant to be public, or uses IAM', () => {
   const prod = (options: Record<string, string>, settings?: ReturnType<typeof withKeys>) =>
-    stack('prod', configured({ stage: 'prod', ...options }), app(), settings);
+    stack('prod', stageConfig({ stage: 'prod', ...options }), app(), settings);
   assert.throws(
     () => prod({}),
     /prod would be public: auth\.mode is `none`, so anyone .* set auth\.mode to `api_key` .* -c auth=iam, .* -c public=true/,
@@ -39,18 +34,18 @@ test('prod without credentials is refused unless it is meant to be public, or us
   prod({ public: 'true' });
   prod({ auth: 'iam' });
   prod({}, withKeys());
-  stack('dev', configured({}));
+  stack('dev', stageConfig({}));
 });
 
 test('the URL asks for a signature of the account with -c auth=iam, and no one else may call it', () => {
-  const signed = Template.fromStack(stack('dev', configured({ auth: 'iam' })));
+  const signed = Template.fromStack(stack('dev', stageConfig({ auth: 'iam' })));
   assert.equal(resource(signed, 'AWS::Lambda::Url', 'Ingest').Properties.AuthType, 'AWS_IAM');
   assert.deepEqual(
     resources(signed, 'AWS::Lambda::Permission').filter(({ Properties }) => Properties.Principal === '*'),
     [],
   );
   assert.equal(resource(template('dev'), 'AWS::Lambda::Url', 'Ingest').Properties.AuthType, 'NONE');
-  assert.throws(() => configured({ auth: 'basic' }), /auth `basic` is not known \(known: none, iam\)/);
+  assert.throws(() => stageConfig({ auth: 'basic' }), /auth `basic` is not allowed \(allowed: `none` or `iam`\)/);
 });
 
 for (const stage of STAGES) {

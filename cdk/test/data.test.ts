@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import { CONTRACT } from '../lib/contract';
-import { type CapacityConfig, stageConfig } from '../lib/config';
+import type { CapacityConfig } from '../lib/config';
+import { stageConfig } from '../lib/stage';
 import { readSettings } from '../lib/settings';
 import {
   alarms,
@@ -170,6 +171,26 @@ test('a provisioned table that throttles is no failure, late events are', () => 
   assert.ok(names.includes('freshness'));
 });
 
+test('a target that auto scaling does not take is refused', () => {
+  for (const targetUtilization of [19, 91, NaN]) {
+    const items = { capacity: { ...PROVISIONED, targetUtilization } };
+    assert.throws(() => stack('prod', { items }), /targetUtilization (19|91|NaN) is not allowed \(allowed: 20 to 90\)/);
+  }
+});
+
+test('an archive that expires before a move pays is not moved', () => {
+  const archive = { versioned: false, infrequentAccessAfterDays: 30, failuresDays: 180 };
+  const moves = (expireAfterDays: number) => {
+    const of = Template.fromStack(stack('dev', { archive: { ...archive, expireAfterDays } }));
+    const { Rules } = resource(of, 'AWS::S3::Bucket', 'Archive').Properties.LifecycleConfiguration;
+    return Rules.filter(({ Transitions }: Json) => Transitions).map((rule: Json) => rule.ObjectSizeGreaterThan);
+  };
+  // A move costs more than it saves, or S3 refuses the rule.
+  for (const days of [7, 30, 59]) assert.deepEqual(moves(days), []);
+  assert.deepEqual(moves(60).length, CONTRACT.prefixes.archive.length);
+  assert.ok(moves(60)[0] > moves(90)[0]);
+});
+
 test('an on-demand table may be warm from the start', () => {
   const items = { capacity: { mode: 'on-demand', warmWriteUnits: 12_000 } } as const;
   const { Properties } = resource(Template.fromStack(stack('prod', { items })), 'AWS::DynamoDB::Table', 'Items');
@@ -177,13 +198,12 @@ test('an on-demand table may be warm from the start', () => {
 });
 
 test('the capacity of the items is an option', () => {
-  const capacity = (given?: string) =>
-    stageConfig((key) => (key === 'itemsCapacity' ? given : undefined)).items.capacity;
-  assert.deepEqual(capacity(), { mode: 'on-demand' });
-  assert.deepEqual(capacity('on-demand'), { mode: 'on-demand' });
+  const capacity = (given?: string) => stageConfig({ itemsCapacity: given }).items.capacity;
+  const onDemand = { mode: 'on-demand', warmWriteUnits: undefined };
+  assert.deepEqual([capacity(), capacity('on-demand')], [onDemand, onDemand]);
   assert.deepEqual(capacity('100-6000'), PROVISIONED);
   for (const wrong of ['6000', '0-10', '20-10', 'a-b', '1-2-3']) {
-    assert.throws(() => capacity(wrong), /itemsCapacity `.*` is not allowed \(allowed: on-demand, or the least/);
+    assert.throws(() => capacity(wrong), /itemsCapacity `.*` is not allowed \(allowed: `on-demand`, or two numbers/);
   }
 });
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
-import { stageConfig } from '../lib/config';
-import { resource, resources, STAGES, stack, template } from './stack';
+import { stageConfig } from '../lib/stage';
+import { CONTRACT } from '../lib/contract';
+import { settings } from '../lib/settings';
+import { resource, resources, source, STAGES, stack, template } from './stack';
 
 // The functions, their event sources, and their callers.
 
@@ -109,16 +111,35 @@ test('nothing is traced, unless the stage or its recipe asks for it', () => {
     const functions = resources(Template.fromStack(stack('dev', change)), FUNCTION);
     return functions.filter(({ Properties }) => Properties.TracingConfig?.Mode === 'Active').map(({ id }) => id);
   };
-  const { ingest, consumer } = stageConfig((key) => (key === 'tracing' ? 'true' : undefined));
+  const { ingest, consumer } = stageConfig({ tracing: 'true' });
   assert.deepEqual(traced({}), []);
   assert.equal(traced({ ingest, consumer }).length, 2);
   const asked = (recipe: string) => {
-    const stage = stageConfig((key) => (key === 'recipe' ? recipe : undefined));
+    const stage = stageConfig({ recipe });
     return [stage.ingest.tracing, stage.consumer.tracing, stage.dispatch.tracing];
   };
   assert.deepEqual(asked('event-bridge'), [true, true, true]);
-  assert.deepEqual(asked('event-streaming'), [true, true, false]);
+  assert.deepEqual(asked('event-streaming'), [true, true, true]);
   assert.deepEqual(asked('http-ingestion'), [false, false, false]);
+});
+
+test('memory that the largest body or batch does not fit is refused, with what it needs', () => {
+  const { ingest, consumer } = stageConfig();
+  const toml = source('tidegate.toml').replace(/^body_bytes = .*$/m, 'body_bytes = 4_194_304');
+  const made = (ingestMb: number, consumerMb: number, text = source('tidegate.toml')) =>
+    stack(
+      'dev',
+      { ingest: { ...ingest, memoryMb: ingestMb }, consumer: { ...consumer, memoryMb: consumerMb } },
+      undefined,
+      settings(text),
+    );
+  assert.throws(() => made(271, 1769), /ingest has 271 MB of memory, but by limits\.body_bytes it needs 272/);
+  assert.throws(() => made(272, 383), /consumer has 383 MB .* limits\.claim_check_bytes it needs 384/);
+  made(272, 384);
+  // What docs/cost.md says of bodies of 4 MB.
+  made(128, 1769, toml);
+  // The contract has the number of the default body, as Rust computes it.
+  assert.equal(settings('').ingestMb, CONTRACT.ingest.memoryMb);
 });
 
 test('ingest with IAM has no public permission', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parse } from 'smol-toml';
 import { Template } from 'aws-cdk-lib/assertions';
-import { settings } from '../lib/settings';
+import { readSettings, settings } from '../lib/settings';
 import {
   type AlarmJson,
   alarms,
@@ -143,6 +143,23 @@ test('the cost estimate works without values, and in both modes of the stream', 
   for (const [name] of onDemand.metrics) assert.ok(onDemand.expression.includes(`FILL(${name}, 0)`), name);
   // Metric math would read an exponent as a name.
   assert.doesNotMatch(provisioned.expression + onDemand.expression, /\de-/);
+});
+
+test('the cost estimate has the reads of a provisioned table, and the alarms of its auto scaling', () => {
+  const items = {
+    capacity: { mode: 'provisioned', minWriteUnits: 100, maxWriteUnits: 6_000, targetUtilization: 80 },
+  } as const;
+  const config = { public: true, isIdentified: false };
+  const withIndex = stack('prod', { items, reads: true }, undefined, { ...readSettings(), reads: config });
+  const [onDemand, provisioned] = [estimate(template('prod')), estimate(Template.fromStack(withIndex))];
+  for (const name of ['readsOfTable', 'readsOfIndex']) {
+    assert.equal(provisioned.metrics.get(name), 'ProvisionedReadCapacityUnits');
+    assert.ok(provisioned.expression.includes(`FILL(${name}, 0) * 0.00013`), name);
+    assert.ok(!onDemand.metrics.has(name), name);
+  }
+  const standing = ({ expression }: { expression: string }) => Number(expression.split(' + ').at(-1));
+  const alarms = (standing(provisioned) - standing(onDemand)) * (730 / 0.1);
+  assert.equal(Math.round(alarms), 16);
 });
 
 const ONCE = [1, 1];

@@ -3,29 +3,30 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
-import { stageConfig } from '../lib/config';
+import { stageConfig } from '../lib/stage';
 import { CONTRACT } from '../lib/contract';
-import { configurationFile, readSettings } from '../lib/settings';
+import { configurationFile, overrides, readSettings } from '../lib/settings';
 import { functionAssets } from '../lib/assets';
 import { TidegateStack } from '../lib/tidegate-stack';
 import { app, resource, resources, source, STAGES, type StageName } from './stack';
 
-const contextOf = (values: Record<string, string>) => (key: string) => values[key];
-
 function deployed(recipe: string, stage: StageName = 'dev', more: Record<string, string> = {}) {
-  const context = contextOf({ recipe, stage, ...more });
-  const config = stageConfig(context);
-  const configuration = configurationFile(context);
+  const config = stageConfig({ recipe, stage, ...more });
+  const { configuration } = config;
   const assets = functionAssets('placeholder', config.architecture, undefined, configuration);
   const within = app();
-  const made = new TidegateStack(within, 'Recipe', { config, settings: readSettings(configuration), assets });
+  const made = new TidegateStack(within, 'Recipe', {
+    config,
+    settings: readSettings(configuration, overrides(config)),
+    assets,
+  });
   return { made, template: Template.fromStack(made), assembly: within.synth() };
 }
 
 test('every recipe of the contract has its file and its settings, for every stage', () => {
   for (const recipe of CONTRACT.recipes) {
-    for (const stage of STAGES) stageConfig(contextOf({ recipe, stage }));
-    const file = configurationFile(contextOf({ recipe }));
+    for (const stage of STAGES) stageConfig({ recipe, stage });
+    const file = configurationFile(recipe);
     assert.equal(readFileSync(file, 'utf8'), source(`recipes/${recipe}.toml`));
     readSettings(file);
   }
@@ -72,10 +73,26 @@ test('event-streaming scales by itself and is released gradually', () => {
   assert.equal(resources(template, 'AWS::CodeDeploy::DeploymentGroup').length, 1);
 });
 
+test('an on-demand stream bills bytes: there it warns unless small records are compressed', () => {
+  const warnings = (recipe: string, values: Record<string, string> = {}) =>
+    Annotations.fromStack(deployed(recipe, 'dev', values).made)
+      .findWarning('*', Match.stringLikeRegexp('compress_from_bytes'))
+      .map(({ entry }) => entry.data);
+  assert.equal(warnings('event-streaming').length, 0);
+  assert.equal(warnings('http-ingestion').length, 0);
+  const given = { stream: 'on-demand', 'publish.compress_from_bytes': '1024' };
+  assert.equal(warnings('http-ingestion', given).length, 0);
+  const [warning] = warnings('http-ingestion', { stream: 'on-demand' });
+  assert.match(JSON.stringify(warning), /publish\.compress_from_bytes is 25600/);
+});
+
 test('a recipe is released at once where there is no CodeDeploy', () => {
   const { template } = deployed('event-streaming', 'dev', { canary: 'false' });
   assert.deepEqual(resources(template, 'AWS::CodeDeploy::DeploymentGroup'), []);
-  assert.throws(() => stageConfig(contextOf({ canary: 'no' })), /context `canary` must be true or false, not no/);
+  assert.throws(
+    () => stageConfig({ canary: 'no' }),
+    /canary `no` is not allowed \(allowed: `true` or `false`\), from -c/,
+  );
 });
 
 test('robust-data-processor is public in every stage, because its document asks for it, and traces nothing', () => {
@@ -90,22 +107,22 @@ test('robust-data-processor is public in every stage, because its document asks 
 });
 
 test('an option of the stream wins over the recipe', () => {
-  const stream = (values: Record<string, string>) => stageConfig(contextOf(values)).stream;
+  const stream = (values: Record<string, string>) => stageConfig(values).stream;
   assert.deepEqual(stream({ recipe: 'event-streaming', stream: '3' }), { mode: 'provisioned', shards: 3 });
   assert.deepEqual(stream({ stream: 'on-demand' }), { mode: 'on-demand' });
   assert.throws(
     () => stream({ stream: '0' }),
-    /stream `0` is not allowed \(allowed: on-demand, or a number of shards\)/,
+    /stream `0` is not allowed \(allowed: `on-demand`, or 1 to 10,000\), from -c/,
   );
 });
 
 test('a recipe that is not known, or a file beside it, is refused by name', () => {
   assert.throws(
-    () => configurationFile(contextOf({ recipe: 'event-bride' })),
+    () => configurationFile('event-bride'),
     /recipe `event-bride` is not known \(known: event-bridge, event-receiver/,
   );
   assert.throws(
-    () => configurationFile(contextOf({ recipe: 'event-bridge', configuration: 'a.toml' })),
-    /-c configuration=a\.toml and -c recipe=event-bridge exclude each other/,
+    () => stageConfig({ recipe: 'event-bridge', configuration: 'a.toml' }),
+    /configuration=a\.toml and recipe=event-bridge exclude each other/,
   );
 });

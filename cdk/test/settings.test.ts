@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { stageConfig } from '../lib/config';
-import { REDELIVERY_DAYS, readsAreOn, settings } from '../lib/settings';
+import { stageConfig } from '../lib/stage';
+import { readsAreOn, redeliveryDays, settings } from '../lib/settings';
 import { source } from './stack';
 
 test('claim checks outlive every event that may still be delivered', () => {
-  assert.equal(REDELIVERY_DAYS, 1 + 4 + 14);
+  const days = (retentionHours: number) => redeliveryDays({ retentionHours, ageHours: 6 });
+  assert.deepEqual([days(24), days(25), days(168)], [1 + 4 + 14, 2 + 4 + 14, 7 + 4 + 14]);
 });
 
 test('ingest has time for its budgets and for the answer', () => {
@@ -53,9 +54,9 @@ test('events can be read back if the stage or the configuration says so, the sta
     [given(undefined), given(true), given(undefined, true), given(false, true)],
     [false, true, true, false],
   );
-  const stage = (reads?: string) => stageConfig((key) => (key === 'reads' ? reads : undefined)).reads;
+  const stage = (reads?: string) => stageConfig({ reads }).reads;
   assert.deepEqual([stage(), stage('true'), stage('false')], [undefined, true, false]);
-  assert.throws(() => stage('yes'), /context `reads` must be true or false, not yes/);
+  assert.throws(() => stage('yes'), /reads `yes` is not allowed/);
 });
 
 test('reading events back is refused by the name of the key that allows it, while callers are not identified', () => {

@@ -7,8 +7,9 @@ import { App, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { functionAssets } from '../lib/assets';
-import { type StageConfig, stageConfig } from '../lib/config';
+import type { StageConfig } from '../lib/config';
 import { ROOT, readSettings, type Settings, settings } from '../lib/settings';
+import { stageConfig } from '../lib/stage';
 import { TidegateStack } from '../lib/tidegate-stack';
 
 export type StageName = 'dev' | 'prod';
@@ -30,7 +31,7 @@ export function stack(
   settings = readSettings(),
 ): TidegateStack {
   const context: Record<string, string> = { stage, public: 'true' };
-  const config = { ...stageConfig((key) => context[key]), ...change };
+  const config = { ...stageConfig(context), ...change };
   const assets = functionAssets('placeholder', config.architecture);
   return new TidegateStack(within, `Tidegate-${stage}`, { config, settings, assets });
 }

@@ -1,22 +1,32 @@
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption, type LifecycleRule, StorageClass } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { ArchiveConfig } from '../config';
 import { CONTRACT } from '../contract';
 import { HOURS_A_MONTH, PRICES } from '../prices';
-import { REDELIVERY_DAYS } from '../settings';
 
 /** The results of SQL queries, written by Athena. The contract has every other prefix. */
 export const QUERY_RESULTS = 'queries/';
+
+export interface ArchiveBucketProps extends ArchiveConfig {
+  /** How long after its acceptance an event may still need its claim check. */
+  readonly redeliveryDays: number;
+  /** Encrypts the objects. Without it S3's own keys do. */
+  readonly key?: IKey;
+}
 
 /** The bucket: archive, quarantine, failure destination, claim checks, query results. */
 export class ArchiveBucket extends Construct {
   readonly bucket: Bucket;
 
-  constructor(scope: Construct, id: string, props: ArchiveConfig) {
+  constructor(scope: Construct, id: string, props: ArchiveBucketProps) {
     super(scope, id);
     this.bucket = new Bucket(this, 'Bucket', {
-      encryption: BucketEncryption.S3_MANAGED,
+      ...(props.key === undefined
+        ? { encryption: BucketEncryption.S3_MANAGED }
+        : // Without the bucket's own key each object is a call to KMS.
+          { encryption: BucketEncryption.KMS, encryptionKey: props.key, bucketKeyEnabled: true }),
       enforceSSL: true,
       minimumTLSVersion: 1.2,
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
@@ -38,16 +48,22 @@ export class ArchiveBucket extends Construct {
 
 /**
  * Moving an object costs a request, and then each of its bytes costs less by the month. So a small object never pays, or only after
- * years: only those move that pay within a year, or within the rest of their lives if that is shorter.
+ * years: only those move that pay within a year, or within the rest of their lives if that is shorter. `undefined`: none pays, since
+ * Infrequent Access bills thirty days of an object that it has for less.
  */
-export function infrequentFromBytes({ infrequentAccessAfterDays, expireAfterDays = Infinity }: ArchiveConfig): number {
-  const { toInfrequent, gbMonth, infrequentGbMonth, infrequentLeastBytes } = PRICES.s3;
-  const months = Math.min(12, ((expireAfterDays - infrequentAccessAfterDays) * 24) / HOURS_A_MONTH);
+export function infrequentFromBytes({
+  infrequentAccessAfterDays,
+  expireAfterDays = Infinity,
+}: ArchiveConfig): number | undefined {
+  const { toInfrequent, gbMonth, infrequentGbMonth, infrequentLeastBytes, infrequentLeastDays } = PRICES.s3;
+  const days = expireAfterDays - infrequentAccessAfterDays;
+  if (days < infrequentLeastDays) return undefined;
+  const months = Math.min(12, (days * 24) / HOURS_A_MONTH);
   const pays = (toInfrequent / ((gbMonth - infrequentGbMonth) * months)) * 1024 ** 3;
   return Math.max(infrequentLeastBytes, Math.ceil(pays));
 }
 
-function lifecycle(props: ArchiveConfig): LifecycleRule[] {
+function lifecycle(props: ArchiveBucketProps): LifecycleRule[] {
   const expiration = props.expireAfterDays === undefined ? undefined : Duration.days(props.expireAfterDays);
   const transitions = [
     {
@@ -56,13 +72,15 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
     },
   ];
   const { archive, temporary } = CONTRACT.prefixes;
+  const infrequentFrom = infrequentFromBytes(props);
+  const moved = infrequentFrom === undefined ? [] : archive;
   return [
     // Archive lines refer to the other prefixes: all of them expire together.
     ...(expiration === undefined ? [] : archive.map((prefix) => ({ ...rule(prefix), expiration }))),
-    ...archive.map((prefix) => ({
+    ...moved.map((prefix) => ({
       ...rule(prefix),
       id: `${rule(prefix).id}-infrequent`,
-      objectSizeGreaterThan: infrequentFromBytes(props) - 1,
+      objectSizeGreaterThan: (infrequentFrom ?? 0) - 1,
       transitions,
     })),
     ...temporary.map((prefix) => ({ ...rule(prefix), expiration: Duration.days(temporaryDays(prefix, props)) })),
@@ -77,14 +95,14 @@ function lifecycle(props: ArchiveConfig): LifecycleRule[] {
 }
 
 /** All lifetimes follow from that of the failures, which wait to be redriven. */
-function temporaryDays(prefix: string, { failuresDays }: ArchiveConfig): number {
+function temporaryDays(prefix: string, { failuresDays, redeliveryDays }: ArchiveBucketProps): number {
   const failures = [CONTRACT.tables.errors.prefix, CONTRACT.mapping.failurePrefix];
   if (failures.includes(prefix)) return failuresDays;
   // A note in `redriven/` must outlive its source, or the source could be redriven twice. S3 deletes expired objects late.
   const notesDays = failuresDays + 30;
   // A claim check is written before its event waits on the stream, in the spill queue and in the dead-letter queue, and only
   // then fails.
-  return prefix === CONTRACT.prefixes.claims ? notesDays + REDELIVERY_DAYS : notesDays;
+  return prefix === CONTRACT.prefixes.claims ? notesDays + redeliveryDays : notesDays;
 }
 
 function rule(prefix: string): { id: string; prefix: string } {

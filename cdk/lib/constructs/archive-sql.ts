@@ -41,6 +41,11 @@ export function query(name: (typeof QUERIES)[number]): string {
   return readFileSync(join(__dirname, '..', '..', 'sql', `${name}.sql`), 'utf8');
 }
 
+/** Athena takes no dash. A stage's name has no underscore, so two stages have two names. */
+export function databaseName(stage: string): string {
+  return `tidegate_${stage.replaceAll('-', '_')}`;
+}
+
 export interface ArchiveSqlProps {
   readonly archive: ArchiveBucket;
   readonly stage: string;
@@ -55,7 +60,7 @@ export class ArchiveSql extends Construct {
   constructor(scope: Construct, id: string, props: ArchiveSqlProps) {
     super(scope, id);
     const { bucket } = props.archive;
-    this.database = new Database(this, 'Database', { databaseName: `tidegate_${props.stage}` });
+    this.database = new Database(this, 'Database', { databaseName: databaseName(props.stage) });
     // It only describes objects. If it stayed, the next stack of this stage could not create its own.
     this.database.applyRemovalPolicy(RemovalPolicy.DESTROY);
 

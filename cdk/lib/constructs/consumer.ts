@@ -12,11 +12,16 @@ import type { Dispatch } from './dispatch';
 import type { EventStream } from './event-stream';
 import type { ItemsTable } from './items-table';
 import type { LedgerTable } from './ledger-table';
+import type { Network } from './network';
 import { type Platform, RustFunction } from './rust-function';
 
 export interface ConsumerProps extends ConsumerConfig {
   readonly platform: Platform;
+  /** That its function runs in. */
+  readonly network?: Network;
   readonly settings: Settings;
+  /** How long a record that fails is retried. */
+  readonly recordAgeHours: number;
   readonly stream: EventStream;
   readonly archive: ArchiveBucket;
   readonly items: ItemsTable;
@@ -49,6 +54,7 @@ export class Consumer extends Construct {
       memoryMb: props.memoryMb,
       timeout: this.timeout,
       tracing: props.tracing,
+      network: props.network,
       logsInvocations: true,
       resources: {
         stream: props.stream.stream,
@@ -72,7 +78,7 @@ export class Consumer extends Construct {
       bisectBatchOnError: mapping.bisectOnError,
       reportBatchItemFailures: mapping.reportFailures,
       retryAttempts: mapping.retryAttempts,
-      maxRecordAge: Duration.seconds(mapping.recordAgeSeconds),
+      maxRecordAge: Duration.hours(props.recordAgeHours),
       // A bucket keeps the records themselves; a queue would get their sequence numbers only. CDK's own S3 destination would
       // let the function write to the whole bucket.
       onFailure: { bind: () => ({ destination: props.archive.bucket.bucketArn }) },
@@ -86,7 +92,7 @@ export class Consumer extends Construct {
         name: 'consumer-lag',
         metric: this.metricIteratorAge().with(MINUTE),
         above: lag.toMilliseconds(),
-        meaning: `Records wait on the stream for more than ${lag.toSeconds()} seconds. After ${hours()} hours they go to the failure destination.`,
+        meaning: `Records wait on the stream for more than ${lag.toSeconds()} seconds. After ${props.recordAgeHours} hours they go to the failure destination.`,
       }),
       alarm(this, {
         name: 'consumer-errors',
@@ -159,8 +165,4 @@ export class Consumer extends Construct {
       ...MINUTE,
     });
   }
-}
-
-function hours(): number {
-  return mapping.recordAgeSeconds / 3_600;
 }

@@ -1,5 +1,6 @@
 import { RemovalPolicy, SecretValue, Validations } from 'aws-cdk-lib';
 import { type Alarm, Stats } from 'aws-cdk-lib/aws-cloudwatch';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
@@ -8,6 +9,8 @@ import { alarm } from './alarm';
 
 export interface CredentialsProps {
   readonly protectData: boolean;
+  /** Encrypts the secret. Without it a key of AWS does. */
+  readonly key?: IKey;
 }
 
 /**
@@ -23,6 +26,7 @@ export class Credentials extends Construct {
     this.secret = new Secret(this, 'Secret', {
       description: 'API keys (as hashes) and webhook secrets of the tenants of Tidegate',
       secretStringValue: SecretValue.unsafePlainText(CONTRACT.credentials.empty),
+      encryptionKey: props.key,
       removalPolicy: props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
     });
     Validations.of(this.secret).acknowledge({

@@ -1,6 +1,6 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { type Alarm, type IMetric, MathExpression, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { AttributeType, BillingMode, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
+import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
@@ -11,6 +11,7 @@ import { alarm, STUCK } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
 import type { ItemsTable } from './items-table';
 import { queuePair } from './queue-pair';
+import { tableEncryption } from './resources';
 import { type Platform, RustFunction } from './rust-function';
 
 export interface DispatchProps {
@@ -45,12 +46,17 @@ export class Dispatch extends Construct {
     if (needsSecret && props.secret === undefined) {
       throw new Error('a header of dispatch has {secret}, but no secret is named: give its ARN by -c dispatchSecret=');
     }
-    ({ queue: this.queue, deadLetters: this.deadLetters } = queuePair(this, dispatch, props.protectData));
+    ({ queue: this.queue, deadLetters: this.deadLetters } = queuePair(
+      this,
+      dispatch,
+      props.protectData,
+      props.platform.key,
+    ));
     // One row. If it is lost, the next call is made at once.
     this.rate = new Table(this, 'Rate', {
       partitionKey: { name: dispatch.rateKey, type: AttributeType.STRING },
       billingMode: BillingMode.PAY_PER_REQUEST,
-      encryption: TableEncryption.AWS_MANAGED,
+      ...tableEncryption(props.platform.key),
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       removalPolicy: RemovalPolicy.DESTROY,
     });

@@ -1,16 +1,20 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Stream, StreamEncryption, StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import { Construct } from 'constructs';
 import type { StreamConfig } from '../config';
-import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 import { alarm } from './alarm';
+import { usesKey } from './resources';
 
 export interface EventStreamProps {
   readonly stream: StreamConfig;
+  readonly retentionHours: number;
   readonly protectData: boolean;
+  /** Encrypts the records. Without it a key of AWS does. */
+  readonly key?: IKey;
 }
 
 /** The stream between ingest and the consumer, in order by partition key. */
@@ -28,8 +32,10 @@ export class EventStream extends Construct {
         : { streamMode: StreamMode.ON_DEMAND };
     this.stream = new Stream(this, 'Stream', {
       ...capacity,
-      retentionPeriod: Duration.seconds(CONTRACT.stream.retentionSeconds),
-      encryption: StreamEncryption.MANAGED,
+      retentionPeriod: Duration.hours(props.retentionHours),
+      ...(props.key === undefined
+        ? { encryption: StreamEncryption.MANAGED }
+        : { encryption: StreamEncryption.KMS, encryptionKey: props.key }),
       removalPolicy: props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
     });
     this.producerPolicy = new ManagedPolicy(this, 'ProducerPolicy', {
@@ -40,6 +46,7 @@ export class EventStream extends Construct {
           actions: ['kinesis:PutRecord', 'kinesis:PutRecords', 'kinesis:DescribeStreamSummary', 'kinesis:ListShards'],
           resources: [this.stream.streamArn],
         }),
+        ...(props.key === undefined ? [] : [usesKey(props.key)]),
       ],
     });
     this.alarms = [

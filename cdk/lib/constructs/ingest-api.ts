@@ -14,11 +14,14 @@ import type { Credentials } from './credentials';
 import type { EventStream } from './event-stream';
 import type { ItemsTable } from './items-table';
 import type { LedgerTable } from './ledger-table';
+import type { Network } from './network';
 import { type Platform, RustFunction } from './rust-function';
 import type { SpillQueue } from './spill-queue';
 
 export interface IngestApiProps extends IngestConfig {
   readonly platform: Platform;
+  /** That its function runs in. */
+  readonly network?: Network;
   readonly settings: Settings;
   readonly stream: EventStream;
   readonly archive: ArchiveBucket;
@@ -45,6 +48,7 @@ export class IngestApi extends Construct {
       memoryMb: props.memoryMb,
       timeout: props.settings.ingestTimeout,
       tracing: props.tracing,
+      network: props.network,
       reservedConcurrency: props.reservedConcurrency,
       logsInvocations: false,
       resources: {

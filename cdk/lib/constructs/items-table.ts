@@ -7,16 +7,19 @@ import {
   type IScalableTableAttribute,
   ProjectionType,
   Table,
-  TableEncryption,
 } from 'aws-cdk-lib/aws-dynamodb';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import type { CapacityConfig, ItemsConfig } from '../config';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 import { alarm, sum } from './alarm';
+import { tableEncryption } from './resources';
 
 export interface ItemsTableProps extends ItemsConfig {
   readonly protectData: boolean;
+  /** Encrypts the items. Without it a key of AWS does. */
+  readonly key?: IKey;
   readonly metricMath: boolean;
   /** Whether it has the index by time, which only reads need. */
   readonly reads: boolean;
@@ -36,6 +39,9 @@ type Provisioned = Extract<CapacityConfig, { mode: 'provisioned' }>;
 export const LEAST_READ_UNITS = 10;
 const READS: EnableScalingProps = { minCapacity: LEAST_READ_UNITS, maxCapacity: 4_000 };
 
+/** What auto scaling makes for a table, and for an index: four for reads, four for writes. */
+export const SCALING_ALARMS = 8;
+
 /** One item for each event: the partition key names the tenant, the sort key the event. Deduplication needs it. */
 export class ItemsTable extends Construct {
   readonly table: Table;
@@ -52,7 +58,7 @@ export class ItemsTable extends Construct {
       partitionKey: { name: partitionKey, type: AttributeType.STRING },
       sortKey: { name: sortKey, type: AttributeType.STRING },
       ...capacity(props.capacity),
-      encryption: TableEncryption.AWS_MANAGED,
+      ...tableEncryption(props.key),
       timeToLiveAttribute: expiresAt,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       deletionProtection: props.protectData,
@@ -88,6 +94,10 @@ export class ItemsTable extends Construct {
   /** The index has a capacity of its own, and scales like the table. */
   private scale(given: Provisioned): void {
     const { minWriteUnits, maxWriteUnits, targetUtilization } = given;
+    // A number that DynamoDB refuses would fail only when it is deployed, after the table is made.
+    if (!(targetUtilization >= 20 && targetUtilization <= 90)) {
+      throw new Error(`targetUtilization ${targetUtilization} is not allowed (allowed: 20 to 90)`);
+    }
     const byUse = (attribute: IScalableTableAttribute) => {
       attribute.scaleOnUtilization({ targetUtilizationPercent: targetUtilization });
     };
@@ -110,6 +120,16 @@ export class ItemsTable extends Construct {
   /** Write units a second, where they are provisioned. */
   metricProvisioned(): TableMetrics {
     return this.metrics('ProvisionedWriteCapacityUnits', Stats.AVERAGE);
+  }
+
+  /** Read units a second, where they are provisioned. */
+  metricProvisionedReads(): TableMetrics {
+    return this.metrics('ProvisionedReadCapacityUnits', Stats.AVERAGE);
+  }
+
+  /** The alarms of auto scaling, which are charged like ours. */
+  get scalingAlarms(): number {
+    return this.isProvisioned ? SCALING_ALARMS * (this.hasIndex ? 2 : 1) : 0;
   }
 
   private metrics(metricName: string, statistic = Stats.SUM): TableMetrics {

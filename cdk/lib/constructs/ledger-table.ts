@@ -1,11 +1,15 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
 import { type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { AttributeType, BillingMode, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
+import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
+import { tableEncryption } from './resources';
 
 export interface LedgerTableProps {
   readonly protectData: boolean;
+  /** Encrypts the items. Without it a key of AWS does. */
+  readonly key?: IKey;
 }
 
 /** How far each shard is archived, and what each object holds. If it is lost, events are archived a second time. */
@@ -19,7 +23,7 @@ export class LedgerTable extends Construct {
       partitionKey: { name: CONTRACT.items.partitionKey, type: AttributeType.STRING },
       sortKey: { name: CONTRACT.items.sortKey, type: AttributeType.STRING },
       billingMode: BillingMode.PAY_PER_REQUEST,
-      encryption: TableEncryption.AWS_MANAGED,
+      ...tableEncryption(props.key),
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       deletionProtection: props.protectData,
       removalPolicy: RemovalPolicy.RETAIN,

@@ -31,7 +31,8 @@ export class Monitoring extends Construct {
     for (const alarm of alarms) alarm.addAlarmAction(notify);
 
     this.dashboard = new Dashboard(this, 'Dashboard', {
-      dashboardName: Stack.of(this).stackName,
+      // Dashboards are global in an account: a stage in two regions has two.
+      dashboardName: `${Stack.of(this).stackName}-${Stack.of(this).region}`,
       defaultInterval: Duration.hours(3),
       periodOverride: PeriodOverride.INHERIT,
       widgets: widgets(props),

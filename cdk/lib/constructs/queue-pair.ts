@@ -1,4 +1,5 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 
@@ -17,9 +18,12 @@ export function queuePair(
   scope: Construct,
   settings: QueuePairSettings,
   protectData: boolean,
+  key?: IKey,
 ): { queue: Queue; deadLetters: Queue } {
   const both = {
-    encryption: QueueEncryption.SQS_MANAGED,
+    ...(key === undefined
+      ? { encryption: QueueEncryption.SQS_MANAGED }
+      : { encryption: QueueEncryption.KMS, encryptionMasterKey: key }),
     enforceSSL: true,
     // The maximum since 2025. A queue that does not set it may have the older limit.
     maxMessageSizeBytes: settings.messageBytes,

@@ -1,9 +1,10 @@
 /** Gives a function its variables and its role the permissions of the contract. */
 
 import { Stack, Validations } from 'aws-cdk-lib';
-import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
+import { type ITable, TableEncryption, type TableProps } from 'aws-cdk-lib/aws-dynamodb';
 import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
 import type { IStream } from 'aws-cdk-lib/aws-kinesis';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
@@ -90,6 +91,17 @@ function arnOf({ on, prefix }: Permission, resources: Resources): string | undef
     default:
       return undefined;
   }
+}
+
+/** With a key of the account: its users need these besides, since the services use the key in their name. */
+export function usesKey(key: IKey): PolicyStatement {
+  return new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [key.keyArn] });
+}
+
+export function tableEncryption(key: IKey | undefined): Pick<TableProps, 'encryption' | 'encryptionKey'> {
+  return key === undefined
+    ? { encryption: TableEncryption.AWS_MANAGED }
+    : { encryption: TableEncryption.CUSTOMER_MANAGED, encryptionKey: key };
 }
 
 function acknowledge(role: Role, bucket: Bucket, prefix: string): void {

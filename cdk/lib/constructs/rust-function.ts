@@ -1,6 +1,7 @@
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { type Policy, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import {
   ApplicationLogLevel,
   Architecture,
@@ -15,7 +16,8 @@ import { Construct } from 'constructs';
 import type { FunctionAssets } from '../assets';
 import type { Architecture as ArchitectureName } from '../config';
 import { CONTRACT, type Extension, type FunctionName } from '../contract';
-import { type Resources, environment, grant } from './resources';
+import { INTERFACES, type Network } from './network';
+import { type Resources, environment, grant, usesKey } from './resources';
 
 /** The same for all functions. */
 export interface Platform {
@@ -24,6 +26,8 @@ export interface Platform {
   readonly logRetentionDays: RetentionDays;
   /** Variables that override keys of the configuration. They must be the same for all functions. */
   readonly overrides: Readonly<Record<string, string>>;
+  /** Encrypts what they read and write. Without it keys of AWS do. */
+  readonly key?: IKey;
 }
 
 export interface RustFunctionProps extends Platform {
@@ -35,6 +39,8 @@ export interface RustFunctionProps extends Platform {
   /** Variables and permissions that it has under a condition. */
   readonly more?: readonly Extension[];
   readonly tracing: boolean;
+  /** That it runs in. Without it, it reaches the internet. */
+  readonly network?: Network;
   readonly reservedConcurrency?: number;
   /** Whether Lambda logs each invocation. For ingest an invocation is a request: a line would cost more than the request. */
   readonly logsInvocations: boolean;
@@ -64,6 +70,8 @@ export class RustFunction extends Construct {
     this.logGroup.grantWrite(this.role);
     const more = props.more ?? [];
     grant(props.name, this.role, props.resources, more);
+    if (props.network !== undefined) this.role.addToPolicy(INTERFACES);
+    if (props.key !== undefined) this.role.addToPolicy(usesKey(props.key));
     this.function = new LambdaFunction(this, 'Function', {
       runtime: Runtime.PROVIDED_AL2023,
       handler: 'bootstrap',
@@ -74,6 +82,11 @@ export class RustFunction extends Construct {
       memorySize: props.memoryMb,
       timeout: props.timeout,
       environment: { ...environment(props.name, props.resources, more), ...props.overrides },
+      ...(props.network && {
+        vpc: props.network.vpc,
+        vpcSubnets: { subnets: props.network.vpc.privateSubnets },
+        securityGroups: [props.network.group],
+      }),
       reservedConcurrentExecutions: props.reservedConcurrency,
       tracing: props.tracing ? Tracing.ACTIVE : Tracing.DISABLED,
       logGroup: this.logGroup,
@@ -107,6 +120,6 @@ function acknowledgeTracing(role: Role): void {
   if (policy === undefined) return;
   Validations.of(policy).acknowledge({
     id: 'AwsSolutions-IAM5[Resource::*]',
-    reason: 'xray:PutTraceSegments and xray:PutTelemetryRecords cannot be limited to resources.',
+    reason: 'What X-Ray needs, and the network interfaces of a function in a VPC, cannot be limited to resources.',
   });
 }

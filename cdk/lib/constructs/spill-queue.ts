@@ -8,12 +8,15 @@ import { MINUTE } from '../metrics';
 import { alarm, STUCK, sum } from './alarm';
 import type { EventStream } from './event-stream';
 import { queuePair } from './queue-pair';
+import type { Network } from './network';
 import { type Platform, RustFunction } from './rust-function';
 
 export interface SpillQueueProps {
   readonly protectData: boolean;
   readonly metricMath: boolean;
   readonly platform: Platform;
+  /** That its function runs in. */
+  readonly network?: Network;
   readonly stream: EventStream;
 }
 
@@ -35,7 +38,12 @@ export class SpillQueue extends Construct {
 
   constructor(scope: Construct, id: string, props: SpillQueueProps) {
     super(scope, id);
-    ({ queue: this.queue, deadLetters: this.deadLetters } = queuePair(this, spill, props.protectData));
+    ({ queue: this.queue, deadLetters: this.deadLetters } = queuePair(
+      this,
+      spill,
+      props.protectData,
+      props.platform.key,
+    ));
     this.drain = new RustFunction(this, 'Drain', {
       ...props.platform,
       name: 'drain',
@@ -43,6 +51,7 @@ export class SpillQueue extends Construct {
       memoryMb: 512,
       timeout: this.drainTimeout,
       tracing: false,
+      network: props.network,
       logsInvocations: true,
       resources: { stream: props.stream.stream, spillQueue: this.queue },
     });

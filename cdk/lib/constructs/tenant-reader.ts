@@ -1,13 +1,17 @@
 import { AccountRootPrincipal, PolicyStatement, PrincipalWithConditions, Role } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
 import type { ItemsTable } from './items-table';
+import { usesKey } from './resources';
 
 /** The session tag that names the tenant. */
 const TENANT_TAG = 'tenant';
 
 export interface TenantReaderProps {
   readonly items: ItemsTable;
+  /** That encrypts the items. */
+  readonly key?: IKey;
 }
 
 /**
@@ -28,6 +32,7 @@ export class TenantReader extends Construct {
       assumedBy: readers.withSessionTags(),
       description: 'Reads the items of the tenant that the session tag `tenant` names',
     });
+    if (props.key !== undefined) this.role.addToPolicy(usesKey(props.key));
     const { table, hasIndex } = props.items;
     const { partitions, index } = CONTRACT.items;
     this.role.addToPolicy(

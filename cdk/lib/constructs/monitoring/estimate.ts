@@ -16,12 +16,17 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
     ...(items.isProvisioned ? items.metricProvisioned() : items.metricWriteUnits()),
   };
   const itemWrite = items.isProvisioned ? dynamodb.writeUnitHour : dynamodb.writeUnit;
+  const { ofTable, ofIndex } = items.metricProvisionedReads();
+  const itemReads: Record<string, Metric> = items.isProvisioned
+    ? { readsOfTable: ofTable, ...(ofIndex && { readsOfIndex: ofIndex }) }
+    : {};
   const metered: Record<string, Metric> = {
     requests: ingest.metricInvocations(),
     ingest: ingest.rust.metricDuration(Stats.SUM),
     consumer: consumer.rust.metricDuration(Stats.SUM),
     drain: spill.drain.metricDuration(Stats.SUM),
     ...itemWrites,
+    ...itemReads,
     ofLedger: ledger.metricWriteUnits(),
     ...Object.fromEntries(S3_WRITES.map((name) => [writes(name), tidegateMetric(name, Stats.SUM)])),
     bytes: stream.metricIncomingBytes(),
@@ -34,11 +39,12 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
     of('consumer', (consumer.rust.gigabytes * lambda.gbSecond) / 1000),
     of('drain', (spill.drain.gigabytes * lambda.gbSecond) / 1000),
     ...Object.keys(itemWrites).map((name) => of(name, itemWrite)),
+    ...Object.keys(itemReads).map((name) => of(name, dynamodb.readUnitHour)),
     of('ofLedger', dynamodb.writeUnit),
     ...S3_WRITES.map((name) => of(writes(name), s3.put)),
   ];
   let standing = cloudwatch.dashboardMonth + metricCount(sources.dispatch !== undefined) * cloudwatch.metricMonth;
-  standing += WATCHED.alarmMetrics * cloudwatch.alarmMonth;
+  standing += (WATCHED.alarmMetrics + items.scalingAlarms) * cloudwatch.alarmMonth;
   if (streamConfig.mode === 'provisioned') {
     metered.records = stream.metricIncomingRecords();
     // A record is charged for each 25 KB that it begins: at most one unit more than its bytes.
