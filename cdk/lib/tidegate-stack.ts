@@ -17,6 +17,7 @@ import { Network } from './constructs/network';
 import type { Platform } from './constructs/rust-function';
 import { SpillQueue } from './constructs/spill-queue';
 import { TenantReader } from './constructs/tenant-reader';
+import { StageMetrics } from './metrics';
 import { type Settings, overrides, readsAreOn, redeliveryDays } from './settings';
 import { checkStage } from './stage-check';
 
@@ -36,7 +37,9 @@ export class TidegateStack extends Stack {
     checkStage(this, config, settings);
     const reads = readsAreOn(config.reads, settings.reads);
     const key = config.keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', config.keyArn);
+    const metrics = new StageMetrics(config.stage);
     const platform: Platform = {
+      metrics,
       assets: props.assets,
       architecture: config.architecture,
       logRetentionDays: config.logs.retentionDays,
@@ -63,7 +66,7 @@ export class TidegateStack extends Stack {
     const items = new ItemsTable(this, 'Items', { ...config.items, protectData, metricMath, reads, key });
     const ledger = new LedgerTable(this, 'Ledger', { protectData, key });
     const credentials = settings.needsCredentials
-      ? new Credentials(this, 'Credentials', { protectData, key })
+      ? new Credentials(this, 'Credentials', { protectData, metrics, key })
       : undefined;
     const ingest = new IngestApi(this, 'Ingest', {
       ...config.ingest,
@@ -106,6 +109,7 @@ export class TidegateStack extends Stack {
     const sql = new ArchiveSql(this, 'Sql', { archive, stage: config.stage, namedQueries: config.namedQueries });
     const monitoring = new Monitoring(this, 'Monitoring', {
       stage: config.stage,
+      metrics,
       alarmEmail: config.alarmEmail,
       settings,
       streamConfig: config.stream,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Template } from 'aws-cdk-lib/assertions';
 import { CONTRACT, type FunctionName, type Permission } from '../lib/contract';
-import { tidegateMetric } from '../lib/metrics';
+import { StageMetrics } from '../lib/metrics';
 import { dispatchTemplate, list, readingTemplate, resource, STAGES, template, type Json } from './stack';
 
 // The stack is made from the contract. These tests check the templates where something else could add to it or leave it out.
@@ -20,7 +20,8 @@ for (const stage of STAGES) {
 
     test(`${stage}: ${name} gets the variables that it reads and no others`, () => {
       const { Variables } = resource(template(stage), 'AWS::Lambda::Function', id).Properties.Environment;
-      assert.deepEqual(Object.keys(Variables).sort(), [...variables].sort());
+      assert.deepEqual(Object.keys(Variables).sort(), [CONTRACT.metrics.stageVariable, ...variables].sort());
+      assert.equal(Variables[CONTRACT.metrics.stageVariable], stage);
     });
 
     test(`${stage}: the role of ${name} allows its permissions and no others`, () => {
@@ -88,14 +89,16 @@ function arn(template: Template, functionId: string, { on, prefix }: Permission)
 
 test('the dashboard shows every metric of the functions', () => {
   const dashboard = JSON.stringify(resource(dispatchTemplate(), 'AWS::CloudWatch::Dashboard', 'Monitoring').Properties);
-  const { namespace, all } = CONTRACT.metrics;
-  const missing = all.filter(({ name }) => !dashboard.includes(`\\"${namespace}\\",\\"${name}\\"`));
+  const { namespace, dimension, all } = CONTRACT.metrics;
+  const missing = all.filter(
+    ({ name }) => !dashboard.includes(`\\"${namespace}\\",\\"${name}\\",\\"${dimension}\\",\\"dev\\"`),
+  );
   assert.deepEqual(missing, []);
 });
 
 test('a metric that no function emits is refused by name', () => {
   assert.throws(
-    () => tidegateMetric('Freshnes', 'p99'),
+    () => new StageMetrics('dev').metric('Freshnes', 'p99'),
     /no function emits the metric `Freshnes` \(known: .*Freshness/,
   );
 });

@@ -33,7 +33,7 @@ test('without dispatch nothing of it is deployed', () => {
 test('the dispatcher gets its variables and permissions and no others', () => {
   const { Variables } = resource(dispatchTemplate(), 'AWS::Lambda::Function', 'Dispatch').Properties.Environment;
   const variables = [...functions.dispatch.variables, ...dispatch.withSecret.variables];
-  assert.deepEqual(Object.keys(Variables).sort(), variables.sort());
+  assert.deepEqual(Object.keys(Variables).sort(), [CONTRACT.metrics.stageVariable, ...variables].sort());
   assert.equal(Variables.TIDEGATE_DISPATCH_SECRET_ARN, SECRET);
   const expected = [...always(functions.dispatch), ...dispatch.withSecret.permissions];
   assert.deepEqual(allowed('Dispatch'), expected.map((permission) => shown('Dispatch', permission)).sort());

@@ -4,7 +4,7 @@ import { EventSourceMapping, MetricType, StartingPosition } from 'aws-cdk-lib/aw
 import { Construct } from 'constructs';
 import type { ConsumerConfig } from '../config';
 import { CONTRACT } from '../contract';
-import { MINUTE, tidegateMetric } from '../metrics';
+import { MINUTE } from '../metrics';
 import { FRESHNESS, type Settings } from '../settings';
 import { alarm, ONCE } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
@@ -113,13 +113,13 @@ export class Consumer extends Construct {
       }),
       alarm(this, {
         name: 'freshness',
-        metric: tidegateMetric('Freshness', Stats.percentile(99)),
+        metric: props.platform.metrics.metric('Freshness', Stats.percentile(99)),
         above: this.freshness.toMilliseconds(),
         meaning: `Events take longer than ${this.freshness.toSeconds()} seconds from ingest to the archive.`,
       }),
       alarm(this, {
         name: 'quarantine',
-        metric: tidegateMetric('EventsQuarantined', Stats.SUM),
+        metric: props.platform.metrics.metric('EventsQuarantined', Stats.SUM),
         above: 0,
         minutes: ONCE,
         meaning: 'Records or events were put into quarantine.',

@@ -4,11 +4,12 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
-import { tidegateMetric } from '../metrics';
+import type { StageMetrics } from '../metrics';
 import { alarm } from './alarm';
 
 export interface CredentialsProps {
   readonly protectData: boolean;
+  readonly metrics: StageMetrics;
   /** Encrypts the secret. Without it a key of AWS does. */
   readonly key?: IKey;
 }
@@ -36,7 +37,7 @@ export class Credentials extends Construct {
     this.alarms = [
       alarm(this, {
         name: 'credentials-stale',
-        metric: tidegateMetric('CredentialRefreshFailures', Stats.SUM),
+        metric: props.metrics.metric('CredentialRefreshFailures', Stats.SUM),
         above: 0,
         meaning: 'Ingest cannot read the credentials again. It uses the old ones, and new sandboxes cannot start.',
       }),

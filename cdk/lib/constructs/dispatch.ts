@@ -5,7 +5,7 @@ import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
-import { MINUTE, tidegateMetric } from '../metrics';
+import { MINUTE, type StageMetrics } from '../metrics';
 import type { DispatchSettings } from '../settings';
 import { alarm, STUCK } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
@@ -89,7 +89,7 @@ export class Dispatch extends Construct {
     this.alarms = [
       alarm(this, {
         name: 'dispatch-stuck',
-        metric: this.metricStuck(props.metricMath),
+        metric: this.metricStuck(props.platform.metrics, props.metricMath),
         above: 0,
         minutes: STUCK,
         meaning: 'Events wait for the target of dispatch, and for a quarter of an hour it took none.',
@@ -117,10 +117,10 @@ export class Dispatch extends Construct {
   }
 
   /** 1 in a minute in which events waited and none was dispatched. Without metric math: the events that wait. */
-  private metricStuck(metricMath: boolean): IMetric {
+  private metricStuck(metrics: StageMetrics, metricMath: boolean): IMetric {
     const waiting = this.queue.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MINIMUM, ...MINUTE });
     if (!metricMath) return waiting;
-    const dispatched = tidegateMetric('EventsDispatched', Stats.SUM);
+    const dispatched = metrics.metric('EventsDispatched', Stats.SUM);
     return new MathExpression({
       expression: 'IF(FILL(waiting, 0) > 0 AND FILL(dispatched, 0) < 1, 1, 0)',
       usingMetrics: { waiting, dispatched },

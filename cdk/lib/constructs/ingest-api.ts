@@ -6,7 +6,7 @@ import { Alias, type FunctionUrl, FunctionUrlAuthType, InvokeMode } from 'aws-cd
 import { Construct } from 'constructs';
 import type { IngestConfig } from '../config';
 import { CONTRACT } from '../contract';
-import { MINUTE, tidegateMetric } from '../metrics';
+import { MINUTE } from '../metrics';
 import type { Settings } from '../settings';
 import { alarm } from './alarm';
 import type { ArchiveBucket } from './archive-bucket';
@@ -98,14 +98,14 @@ export class IngestApi extends Construct {
       }),
       alarm(this, {
         name: 'publish-latency',
-        metric: tidegateMetric('PublishLatency', Stats.percentile(99)),
+        metric: props.platform.metrics.metric('PublishLatency', Stats.percentile(99)),
         above: props.settings.slowPut.toMilliseconds(),
         meaning:
           'Puts to the stream take nearly as long as they may, or are cut off. Their events are sent again or spilled.',
       }),
       alarm(this, {
         name: 'spilling',
-        metric: tidegateMetric('EventsSpilled', Stats.SUM),
+        metric: props.platform.metrics.metric('EventsSpilled', Stats.SUM),
         above: 0,
         meaning: 'The stream does not take events in time. They go to the spill queue and reach the archive late.',
       }),

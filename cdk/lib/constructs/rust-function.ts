@@ -16,6 +16,7 @@ import { Construct } from 'constructs';
 import type { FunctionAssets } from '../assets';
 import type { Architecture as ArchitectureName } from '../config';
 import { CONTRACT, type Extension, type FunctionName } from '../contract';
+import type { StageMetrics } from '../metrics';
 import { INTERFACES, type Network } from './network';
 import { type Resources, environment, grant, usesKey } from './resources';
 
@@ -26,6 +27,7 @@ export interface Platform {
   readonly logRetentionDays: RetentionDays;
   /** Variables that override keys of the configuration. They must be the same for all functions. */
   readonly overrides: Readonly<Record<string, string>>;
+  readonly metrics: StageMetrics;
   /** Encrypts what they read and write. Without it keys of AWS do. */
   readonly key?: IKey;
 }
@@ -81,7 +83,11 @@ export class RustFunction extends Construct {
       role: this.role,
       memorySize: props.memoryMb,
       timeout: props.timeout,
-      environment: { ...environment(props.name, props.resources, more), ...props.overrides },
+      environment: {
+        ...environment(props.name, props.resources, more),
+        ...props.overrides,
+        ...props.metrics.variables,
+      },
       ...(props.network && {
         vpc: props.network.vpc,
         vpcSubnets: { subnets: props.network.vpc.privateSubnets },

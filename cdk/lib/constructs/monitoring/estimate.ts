@@ -1,6 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import { MathExpression, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { metricCount, S3_WRITES, tidegateMetric } from '../../metrics';
+import { metricCount, S3_WRITES } from '../../metrics';
 import { HOURS_A_MONTH, PRICES, WATCHED } from '../../prices';
 import type { DashboardSources } from './sources';
 
@@ -28,7 +28,7 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
     ...itemWrites,
     ...itemReads,
     ofLedger: ledger.metricWriteUnits(),
-    ...Object.fromEntries(S3_WRITES.map((name) => [writes(name), tidegateMetric(name, Stats.SUM)])),
+    ...Object.fromEntries(S3_WRITES.map((name) => [writes(name), sources.metrics.metric(name, Stats.SUM)])),
     bytes: stream.metricIncomingBytes(),
   };
   // In metric math a sum with a missing value is missing. So a metric without a value counts as 0.

@@ -1,4 +1,5 @@
 import type { StreamConfig } from '../../config';
+import type { StageMetrics } from '../../metrics';
 import type { Settings } from '../../settings';
 import type { Consumer } from '../consumer';
 import type { Credentials } from '../credentials';
@@ -12,6 +13,7 @@ import type { SpillQueue } from '../spill-queue';
 /** The constructs whose metrics are on the dashboard. */
 export interface DashboardSources {
   readonly settings: Settings;
+  readonly metrics: StageMetrics;
   readonly streamConfig: StreamConfig;
   readonly credentials?: Credentials;
   readonly ingest: IngestApi;

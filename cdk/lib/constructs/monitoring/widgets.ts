@@ -1,6 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import { GraphWidget, type IMetric, MathExpression, Stats, TextWidget } from 'aws-cdk-lib/aws-cloudwatch';
-import { S3_WRITES, tidegateMetric } from '../../metrics';
+import { S3_WRITES, type StageMetrics } from '../../metrics';
 import type { Dispatch } from '../dispatch';
 import type { TableMetrics } from '../items-table';
 import { estimatedCost } from './estimate';
@@ -8,7 +8,8 @@ import type { DashboardSources } from './sources';
 
 /** The dashboard: rows of three graphs, in the order of the data. */
 export function widgets(sources: DashboardSources) {
-  const { settings, ingest, stream, consumer, items, spill, dispatch } = sources;
+  const { settings, metrics, ingest, stream, consumer, items, spill, dispatch } = sources;
+  const { sum, distribution, rate } = of(metrics);
   return [
     [heading('## Ingest')],
     [
@@ -93,14 +94,14 @@ export function widgets(sources: DashboardSources) {
     ],
     [
       graph('Events in a batch', [
-        tidegateMetric('BatchEvents', Stats.p(50), 'p50'),
-        tidegateMetric('BatchEvents', Stats.MAXIMUM, 'largest'),
+        metrics.metric('BatchEvents', Stats.p(50), 'p50'),
+        metrics.metric('BatchEvents', Stats.MAXIMUM, 'largest'),
       ]),
       graph(
         'S3 writes a second, by kind',
         S3_WRITES.map((name) => rate(name, words(name))),
         {
-          right: [tidegateMetric('ObjectBytes', Stats.AVERAGE, 'bytes an archive object')],
+          right: [metrics.metric('ObjectBytes', Stats.AVERAGE, 'bytes an archive object')],
         },
       ),
       graph(
@@ -118,13 +119,14 @@ export function widgets(sources: DashboardSources) {
       }),
       graph('Items: throttled writes', tableAndIndex(items.metricThrottledWrites())),
     ],
-    ...(dispatch ? ofDispatch(dispatch) : []),
+    ...(dispatch ? ofDispatch(dispatch, metrics) : []),
     [heading('## Cost')],
     [graph('Estimated dollars an hour', [estimatedCost(sources)], { width: 24 })],
   ];
 }
 
-function ofDispatch({ queue, deadLetters, dispatcher, timeout }: Dispatch) {
+function ofDispatch({ queue, deadLetters, dispatcher, timeout }: Dispatch, metrics: StageMetrics) {
+  const { sum, distribution, rate } = of(metrics);
   return [
     [heading('## Dispatch')],
     [
@@ -169,23 +171,21 @@ function line(value: number, label: string) {
   return { leftAnnotations: [{ value, label, color: '#d62728' }] };
 }
 
-function sum(name: string): IMetric {
-  return tidegateMetric(name, Stats.SUM);
-}
-
-function distribution(name: string, of = ''): IMetric[] {
-  return [50, 99].map((percentile) => tidegateMetric(name, Stats.p(percentile), `${of}p${percentile}`));
-}
-
 function tableAndIndex({ ofTable, ofIndex }: TableMetrics, of = ''): IMetric[] {
   return [ofTable.with({ label: `${of}table` }), ...(ofIndex ? [ofIndex.with({ label: `${of}index` })] : [])];
 }
 
-function rate(name: string, label: string): IMetric {
-  // The ids of a graph's metrics are distinct and begin with a small letter.
-  const id = `m${name}`;
-  const usingMetrics = { [id]: tidegateMetric(name, Stats.SUM) };
-  return new MathExpression({ expression: `${id} / PERIOD(${id})`, usingMetrics, label, period: Duration.minutes(1) });
+function of(metrics: StageMetrics) {
+  const sum = (name: string): IMetric => metrics.metric(name, Stats.SUM);
+  const distribution = (name: string, ofWhat = ''): IMetric[] =>
+    [50, 99].map((percentile) => metrics.metric(name, Stats.p(percentile), `${ofWhat}p${percentile}`));
+  const rate = (name: string, label: string): IMetric => {
+    // The ids of a graph's metrics are distinct and begin with a small letter.
+    const id = `m${name}`;
+    const expression = `${id} / PERIOD(${id})`;
+    return new MathExpression({ expression, usingMetrics: { [id]: sum(name) }, label, period: Duration.minutes(1) });
+  };
+  return { sum, distribution, rate };
 }
 
 /** `ObjectsWritten` as `objects written`. */
