@@ -30,7 +30,10 @@ impl Shown {
         let tenant = TenantId::parse(tenant).map_err(|why| Failure::Parameter(why.to_string()))?;
         let id = EventId::parse(id).map_err(|why| Failure::Parameter(why.to_string()))?;
         let database = self.overview.0.clone();
-        let Some(mut item) = EmbeddedItems(database.clone()).attributes(&tenant, &id).await? else {
+        let name = [(tenant, id)];
+        let found = EmbeddedItems(database.clone()).attributes(&name).await?;
+        let [(tenant, id)] = name;
+        let Some(mut item) = found.into_iter().next().flatten() else {
             return Ok(json!({ "found": false }));
         };
         for value in item.values_mut() {
