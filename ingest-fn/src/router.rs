@@ -86,7 +86,16 @@ impl Protocol {
             Self::Otlp => bytes.saturating_mul(otlp::WORK),
         }
     }
+
+    /// The same, where the body is there: many small events are more work than their bytes.
+    fn work_on(self, body: &[u8]) -> usize {
+        let events_at_most = memchr::memchr_iter(b'{', body).count();
+        self.work(body.len()).max(events_at_most * EVENT_WORK)
+    }
 }
+
+/// An event without anything in it takes the time of so many bytes of JSON, at least: 8 µs.
+const EVENT_WORK: usize = 256;
 
 /// What ingest calls.
 #[derive(Clone, Debug)]
@@ -232,14 +241,13 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             _ => self.bodies.decode(inflated, charset, charge).await?,
         };
         let Arrived { bytes, held } = decoded;
-        let body_bytes = bytes.len();
+        let (body_bytes, work) = (bytes.len(), protocol.work_on(&bytes));
         let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
         // The two stages that only compute, together: a large body moves to another thread once.
         let cut_and_check = move || {
             let events = cut(&sender, &admitted, &bytes, &config, &ids)?;
             Ok::<_, Rejection>((sender, events.map(|event| claim_check::check(event, &config))))
         };
-        let work = protocol.work(body_bytes);
         self.bodies.wait_for_turn(&mut turn, work).await;
         let (sender, checked) = offload(work, cut_and_check).await?;
         let checked = self.access.charge_events(&sender, body_bytes, checked);
@@ -421,4 +429,19 @@ async fn not_found(Extension(request_id): Extension<RequestId>, uri: Uri) -> Res
 async fn method_not_allowed(Extension(request_id): Extension<RequestId>, method: Method) -> Response {
     let method = method.as_str().chars().take(32).collect();
     answer::refusal(&Rejection::MethodNotAllowed(method), &request_id).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offload::is_inline;
+
+    #[test]
+    fn many_small_events_are_as_much_work_as_a_large_body() {
+        let work = |body: String| Protocol::Own.work_on(body.as_bytes());
+        assert!(!is_inline(work("{}\n".repeat(10_000))));
+        assert!(!is_inline(work(format!("[{}{{}}]", "{},".repeat(600)))));
+        assert!(is_inline(work(format!(r#"{{"text":"{}"}}"#, "x".repeat(100_000)))));
+        assert!(is_inline(work(r#"{"text":"x","user":{"id":7}}"#.repeat(50))));
+    }
 }

@@ -1,6 +1,7 @@
 //! The event source mappings: from the stream to the consumer, and from the spill queue to the drain.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use shared::config::Config;
 use shared::mapping::{Rules, STARTING_POSITION};
@@ -8,6 +9,9 @@ use uuid::Uuid;
 
 use super::facts::{DeployedStack, StreamMapping};
 use super::report::{About, DoctorReport, option};
+
+/// Records that fail are retried at least so long: a shorter outage must not send them to the failure destination.
+const SHORTEST_AGE: Duration = Duration::from_hours(1);
 
 /// The drain is built for at most so many messages in one invocation.
 const SPILL_BATCH: usize = shared::limits::BATCH_MESSAGES;
@@ -77,14 +81,14 @@ fn rules(deployment: &DeployedStack, should: &Rules, about: &mut About<'_>) {
     let retries = |rules: &Rules| endless(rules.maximum_retry_attempts.map(u64::from));
     same(about, id, "MaximumRetryAttempts", retries(is), retries(should));
     let age = |rules: &Rules| endless(rules.maximum_record_age.map(|age| age.as_secs()));
-    let is_below_retention = is.maximum_record_age.is_some_and(|age| age < retention);
     about.holds(
         "MaximumRecordAgeInSeconds",
         age(is),
-        is.maximum_record_age == should.maximum_record_age && is_below_retention,
+        is.maximum_record_age.is_some_and(|age| (SHORTEST_AGE..retention).contains(&age)),
         format_args!(
-            "{}, and less than the {} s for which the stream retains records",
+            "{} or another number from {} to less than the {} s for which the stream retains records",
             age(should),
+            SHORTEST_AGE.as_secs(),
             retention.as_secs()
         ),
         update(id, option("MaximumRecordAgeInSeconds", age(should))),

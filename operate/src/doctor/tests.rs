@@ -264,6 +264,13 @@ fn each_setting_of_the_mapping_is_compared() {
     check(|mapping| mapping.rules.report_batch_item_failures = false, "ReportBatchItemFailures");
     check(|mapping| mapping.rules.maximum_retry_attempts = None, "MaximumRetryAttempts");
     check(|mapping| mapping.rules.maximum_record_age = None, "MaximumRecordAgeInSeconds");
+    let age = |hours| {
+        move |mapping: &mut StreamMapping| {
+            mapping.rules.maximum_record_age = Some(Duration::from_hours(hours))
+        }
+    };
+    check(age(0), "MaximumRecordAgeInSeconds");
+    check(age(24), "MaximumRecordAgeInSeconds");
     check(|mapping| mapping.failure_destination = None, "DestinationConfig");
     check(|mapping| mapping.failure_destination = Some(text("arn:aws:s3:::elsewhere")), "DestinationConfig");
     check(|mapping| mapping.filters = 1, "FilterCriteria");
@@ -279,6 +286,7 @@ fn the_window_of_the_mapping_is_that_of_the_configuration() {
 
 #[test]
 fn the_maximum_record_age_must_be_below_the_retention() {
+    finds(|stack| stack.mapping.rules.maximum_record_age = Some(Duration::from_hours(12)), &[]);
     finds(
         |stack| stack.stream.retention = Duration::from_hours(6),
         &["consumer's mapping: MaximumRecordAgeInSeconds", "stream: RetentionPeriodHours"],
