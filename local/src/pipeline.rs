@@ -150,11 +150,7 @@ impl Pipeline {
         // One batch a shard is in flight. A split adds a shard, so there are twice as many.
         let environments = stream.open_shards().await?.len() * 2;
         let timeout = options.config.consumer.timeout();
-        // A batch may be in progress, and another waits for it.
-        let stream_drain = match options.config.simulated_work() {
-            Some(_) => STREAM_DRAIN + 2 * timeout,
-            None => STREAM_DRAIN,
-        };
+        let stream_drain = stream_drain(&options.config);
         let quarantined = Arc::<AtomicU64>::default();
         let consumer = spec(&options, Function::Consumer, timeout, environments, &quarantined);
         let consumer = FunctionHost::start(consumer);
@@ -304,6 +300,13 @@ fn dispatch(
         concurrency,
     };
     (mapping.run(), dispatcher)
+}
+
+/// How long the last batches may take at the end.
+fn stream_drain(config: &Config) -> Duration {
+    // A batch may be in progress, and another waits for it.
+    let worked = config.simulated_work().map_or(Duration::ZERO, |_| 2 * config.consumer.timeout());
+    STREAM_DRAIN + worked
 }
 
 /// What runs besides the data's way, but for health.

@@ -266,7 +266,7 @@ fn each_setting_of_the_mapping_is_compared() {
     check(|mapping| mapping.rules.maximum_record_age = None, "MaximumRecordAgeInSeconds");
     let age = |hours| {
         move |mapping: &mut StreamMapping| {
-            mapping.rules.maximum_record_age = Some(Duration::from_hours(hours))
+            mapping.rules.maximum_record_age = Some(Duration::from_hours(hours));
         }
     };
     check(age(0), "MaximumRecordAgeInSeconds");
