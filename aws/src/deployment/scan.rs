@@ -72,9 +72,9 @@ pub(super) fn next(pace: &Mutex<ScanPace>, failures: u32) -> (Option<i32>, Insta
 }
 
 /// Notes what a page has cost. Emulators do not say it.
-pub(super) fn read(pace: &Mutex<ScanPace>, page: &ScanOutput) {
-    let items = f64::from(page.scanned_count);
-    let said = page.consumed_capacity.as_ref().and_then(|consumed| consumed.capacity_units);
+pub(super) fn read(pace: &Mutex<ScanPace>, answer: &ScanOutput) {
+    let items = f64::from(answer.scanned_count);
+    let said = answer.consumed_capacity.as_ref().and_then(|consumed| consumed.capacity_units);
     locked(pace).read(items, said.unwrap_or(items * ITEM_UNITS));
 }
 
@@ -106,10 +106,10 @@ mod tests {
                 continue;
             }
             failures = 0;
-            let page = left.min(limit.map_or(1_000.0, f64::from));
-            saved -= page * ITEM_UNITS;
-            left -= page;
-            locked(&pace).read(page, page * ITEM_UNITS);
+            let read = left.min(limit.map_or(1_000.0, f64::from));
+            saved -= read * ITEM_UNITS;
+            left -= read;
+            locked(&pace).read(read, read * ITEM_UNITS);
         }
         (begun.elapsed().as_secs_f64(), calls, refused)
     }
