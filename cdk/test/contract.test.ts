@@ -44,9 +44,10 @@ for (const stage of STAGES) {
 test('where events are read back, ingest gets what it needs for it, and all functions the same overrides', () => {
   const dev = readingTemplate('dev');
   const { variables, permissions, enabledVariable } = CONTRACT.reads;
+  const ofAll = [CONTRACT.metrics.stageVariable, enabledVariable];
   for (const [name, id] of Object.entries(FUNCTIONS) as [FunctionName, string][]) {
     const { Variables } = resource(dev, 'AWS::Lambda::Function', id).Properties.Environment;
-    const expected = [...CONTRACT.functions[name].variables, ...(name === 'ingest' ? variables : []), enabledVariable];
+    const expected = [...CONTRACT.functions[name].variables, ...(name === 'ingest' ? variables : []), ...ofAll];
     assert.deepEqual(Object.keys(Variables).sort(), expected.sort());
     assert.equal(Variables[enabledVariable], 'true');
   }
@@ -91,7 +92,7 @@ test('the dashboard shows every metric of the functions', () => {
   const dashboard = JSON.stringify(resource(dispatchTemplate(), 'AWS::CloudWatch::Dashboard', 'Monitoring').Properties);
   const { namespace, dimension, all } = CONTRACT.metrics;
   const missing = all.filter(
-    ({ name }) => !dashboard.includes(`\\"${namespace}\\",\\"${name}\\",\\"${dimension}\\",\\"dev\\"`),
+    ({ name }) => !dashboard.includes(`\\"${namespace}\\",\\"${name}\\",\\"${dimension}\\",\\"prod\\"`),
   );
   assert.deepEqual(missing, []);
 });
