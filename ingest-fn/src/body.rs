@@ -206,12 +206,14 @@ impl Bodies {
         Ok(Arrived { bytes, held })
     }
 
-    /// Waits until a core is free for work on about `bytes` bytes. Little work does not wait.
-    pub(crate) async fn wait_for_turn(&self, turn: &mut Turn, bytes: usize) {
-        if turn.0.is_none() && !is_inline(bytes) {
+    /// Waits until a core is free for work on about `bytes` bytes. Little work does not wait. Gives whether it waited.
+    pub(crate) async fn wait_for_turn(&self, turn: &mut Turn, bytes: usize) -> bool {
+        let waits = turn.0.is_none() && !is_inline(bytes);
+        if waits {
             let core = Arc::clone(&self.cores).acquire_owned().await;
             turn.0 = Some(core.expect("the semaphore is never closed"));
         }
+        waits
     }
 
     async fn collect(

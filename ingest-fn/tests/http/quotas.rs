@@ -88,6 +88,21 @@ async fn small_events_are_charged_for_what_each_is_stored_with() {
     );
 }
 
+#[tokio::test]
+async fn of_many_small_events_in_many_requests_at_once_the_first_ones_use_up_the_quota() {
+    let server = Server::with(
+        Faults::default(),
+        limited(Quota { bytes_per_second: Some(1_000_000), ..Quota::default() }),
+    );
+    let many = || server.send(post(&[NDJSON, ACME], "{}\n".repeat(10_000)));
+    let answers = futures::future::join_all(std::iter::repeat_with(many).take(64)).await;
+    let accepted = answers.iter().filter(|answer| answer.status == 202).count();
+    // One is the burst, and each core may work on another one before it is charged.
+    let most = 2 + std::thread::available_parallelism().unwrap().get();
+    assert!((1..=most).contains(&accepted), "{accepted} of 64");
+    assert!(answers.iter().all(|answer| ["202", "429 quota_exceeded"].contains(&answer.shown().as_str())));
+}
+
 /// The server drops the router's future then, while a blocking thread decompresses.
 #[tokio::test]
 async fn a_client_that_disconnects_while_its_body_is_decompressed_is_charged() {
