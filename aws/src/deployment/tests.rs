@@ -54,8 +54,9 @@ async fn a_scan_of_a_table_that_throttles_goes_on_with_smaller_pages_and_loses_n
     assert_eq!((asked[0]["Limit"].clone(), asked[0]["ConsistentRead"].clone()), (Value::Null, json!(true)));
     assert_eq!(asked[1]["Limit"], Value::Null, "nothing was refused yet");
     let limits: Vec<_> = asked.iter().filter_map(|call| call["Limit"].as_i64()).collect();
+    // The first is half of what was read a second until then, which is less the longer the first tries took.
     assert!(
-        limits.is_sorted_by(|a, b| a >= b) && limits[0] == 500 && limits[limits.len() - 1] == 4,
+        limits.is_sorted_by(|a, b| a >= b) && (5..=500).contains(&limits[0]) && limits[limits.len() - 1] == 4,
         "{limits:?}"
     );
     let from = json!({"pk": {"S": "tenants/acme"}, "sk": {"S": "processed_logs/1"}});
