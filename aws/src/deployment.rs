@@ -16,7 +16,7 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use consumer_fn::items::Existing;
-use consumer_fn::items::dynamodb::read::{item_key, projection};
+use consumer_fn::items::dynamodb::read::{Wanted, item_key, projection};
 use consumer_fn::ledger::dynamodb::DynamoLedger;
 use ingest_fn::drain::ATTEMPT;
 use ingest_fn::publish::kinesis::KinesisStream;
@@ -33,7 +33,7 @@ use shared::time::Timestamp;
 use crate::error::described;
 use crate::kinesis::{self, KinesisReader};
 use dynamodb::{
-    FIRST_ROW, ROWS_END, Wanted, batch_get, cursor, named, plain, rows, sort_key, sort_key_after, start, text,
+    FIRST_ROW, ROWS_END, batch_get, cursor, named, plain, rows, sort_key, sort_key_after, start, text,
 };
 use patience::patiently;
 use scan::ScanPace;
@@ -216,15 +216,6 @@ impl Deployment for AwsDeployment {
         let found = read.iter().filter_map(|item| named(item).ok());
         let found: HashMap<_, _> = found.map(|item| ((item.tenant, item.id), item.existing)).collect();
         Ok(names.iter().map(|name| found.get(name).cloned()).collect())
-    }
-
-    async fn attributes(
-        &self,
-        tenant: &TenantId,
-        id: &EventId,
-    ) -> anyhow::Result<Option<operate::deployment::Attributes>> {
-        let name = (tenant.clone(), id.clone());
-        Ok(self.attributes_of(std::slice::from_ref(&name)).await?.pop().flatten())
     }
 
     async fn attributes_of(

@@ -149,11 +149,6 @@ impl<O: ObjectStore, L: Ledger, S: EventStream> Deployment for EmbeddedDeploymen
         Ok(EmbeddedItems(self.database.clone()).find(names.to_vec()).await?)
     }
 
-    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
-        let name = (tenant.clone(), id.clone());
-        Ok(self.attributes_of(std::slice::from_ref(&name)).await?.pop().flatten())
-    }
-
     async fn attributes_of(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Attributes>>> {
         Ok(EmbeddedItems(self.database.clone()).attributes(names).await?)
     }

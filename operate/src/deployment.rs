@@ -77,16 +77,13 @@ pub trait Deployment: Send + Sync + 'static {
     /// The items of these names, one answer for each name; `None` where there is no item that can be read.
     async fn items(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Existing>>>;
 
-    /// An item as it is stored: its attributes by their names. `None` if there is no item.
-    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>>;
+    /// Items as they are stored, one answer for each name: their attributes by their names. `None` where there is no item.
+    async fn attributes_of(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Attributes>>>;
 
-    /// The same for several items, one answer for each name.
-    async fn attributes_of(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Attributes>>> {
-        let mut found = Vec::with_capacity(names.len());
-        for (tenant, id) in names {
-            found.push(self.attributes(tenant, id).await?);
-        }
-        Ok(found)
+    /// The same for one item.
+    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
+        let name = (tenant.clone(), id.clone());
+        Ok(self.attributes_of(std::slice::from_ref(&name)).await?.pop().flatten())
     }
 
     /// A page of all items. `after` is the cursor of the page before.
@@ -138,6 +135,16 @@ impl UnreadableRow {
 
 /// The attributes that an item has: texts, numbers and flags.
 pub type Attributes = BTreeMap<String, serde_json::Value>;
+
+/// The attribute of that name, as [`Item::read`](shared::format::item::Item::read) takes it.
+pub(crate) fn attribute(attributes: &Attributes, name: &str) -> Option<Attribute> {
+    match attributes.get(name)? {
+        serde_json::Value::String(text) => Some(Attribute::Text(text.clone())),
+        serde_json::Value::Number(number) => number.as_i64().map(Attribute::Number),
+        serde_json::Value::Bool(flag) => Some(Attribute::Flag(*flag)),
+        _ => None,
+    }
+}
 
 /// Where reading a shard begins.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,18 +1,17 @@
 //! Manifest rows, items and cursors as DynamoDB returns them, and calls for many items.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use anyhow::Context;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use consumer_fn::items::dynamodb::read::{Attributes, item_key, projection, text as string};
+use aws_sdk_dynamodb::types::AttributeValue;
+use consumer_fn::items::dynamodb::read::{Attributes, Wanted, item_key, requests, text as string};
 use ingest_fn::reads::dynamodb::attribute;
 use operate::deployment::{NamedItem, NotedRow, UnreadableRow};
 use shared::format::key;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
-use shared::limits;
 use shared::origin::ShardPosition;
 
 use super::patience::{patiently, wait};
@@ -36,18 +35,7 @@ pub(super) fn text(text: String) -> AttributeValue {
     AttributeValue::S(text)
 }
 
-/// What is read of items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// What tells one from another.
-    Identity,
-    All,
-}
-
-/// Reads the items with these names, 100 a call, strongly consistent and in no order; those that do not exist are left out.
-///
-/// DynamoDB answers as many keys as it can, and 16 MB at most. It names the others, which are requested again, as often as it
-/// takes.
+/// Reads the items with these names, in no order; those that do not exist are left out. It waits as long as the table throttles.
 pub(super) async fn batch_get(
     client: &Client,
     table: &str,
@@ -56,20 +44,8 @@ pub(super) async fn batch_get(
 ) -> anyhow::Result<Vec<Attributes>> {
     // A call that names a key twice is refused.
     let keys: BTreeSet<_> = names.iter().map(|(tenant, id)| item_key(tenant, id)).collect();
-    let keys: Vec<Attributes> = keys
-        .into_iter()
-        .map(|(pk, sk)| [("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))].into())
-        .collect();
-    let (expression, names) = (wanted == Wanted::Identity).then(projection).unzip();
     let mut found = Vec::new();
-    for keys in keys.chunks(limits::BATCH_GET_ITEMS) {
-        let request = KeysAndAttributes::builder()
-            .set_keys(Some(keys.to_vec()))
-            .consistent_read(true)
-            .set_expression_attribute_names(names.clone())
-            .set_projection_expression(expression.clone())
-            .build()?;
-        let mut unread = HashMap::from([(table.to_owned(), request)]);
+    for mut unread in requests(table, keys.into_iter(), wanted)? {
         let mut failures = 0;
         while !unread.is_empty() {
             let call = client.batch_get_item().set_request_items(Some(unread));

@@ -77,7 +77,7 @@ impl DynamoItems {
     /// exists. So is an item that was deleted in between (its time to live ended): the next attempt inserts it.
     async fn read(&self, items: &[&Item]) -> Vec<Insert> {
         let key = |item: &&Item| item_key(&item.facts.tenant, &item.facts.id);
-        let read = batch_get(&self.client, &self.table, items.iter().map(key), 0).await;
+        let read = batch_get(&self.client, &self.table, items.iter().map(key)).await;
         let (found, why) = match read {
             Ok(found) => (found, "the item existed and is gone".to_owned()),
             Err(why) => (Vec::new(), why),

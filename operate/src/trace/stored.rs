@@ -1,4 +1,4 @@
-//! What is stored of an event whose name is known: its item, the record that the item names, and its archive line.
+//! What is stored of an event with a known name: its item, the record that the item names, and its archive line.
 
 use consumer_fn::Ledger;
 use consumer_fn::ledger::LedgerFailure;
@@ -7,15 +7,15 @@ use shared::archive::{NotRead, each_line_of_first, ranges_of};
 use shared::config::Config;
 use shared::format::archive_line::ArchiveLine;
 use shared::format::claim_check::ClaimCheck;
-use shared::format::item::{Attribute, DISPATCH_ATTEMPTS, DISPATCH_REASON, DISPATCH_STATUS, Item};
+use shared::format::item::{DISPATCH_ATTEMPTS, DISPATCH_REASON, DISPATCH_STATUS, Item};
 use shared::format::manifest_row::ManifestRow;
 use shared::objects::ObjectStore;
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
 use super::way::{ArchiveObject, Dispatch, Line, Record, Request, StoredItem, TracedEvent};
-use crate::archive::{SKEW, earlier};
-use crate::deployment::{Attributes, Deployment, ManifestPart, ShardTail, Start};
+use crate::archive::{SKEW, covering, earlier};
+use crate::deployment::{Attributes, Deployment, ShardTail, Start, attribute};
 
 /// Most pages of a shard that are read to find one record.
 const PAGES: usize = 10;
@@ -26,12 +26,7 @@ pub(super) async fn read(
     event: &mut TracedEvent,
 ) -> anyhow::Result<()> {
     if let Some(attributes) = deployment.attributes(&event.tenant, &event.id).await? {
-        let item = Item::read(|name| match attributes.get(name)? {
-            Value::String(text) => Some(Attribute::Text(text.clone())),
-            Value::Number(number) => number.as_i64().map(Attribute::Number),
-            Value::Bool(flag) => Some(Attribute::Flag(*flag)),
-            _ => None,
-        })?;
+        let item = Item::read(|name| attribute(&attributes, name))?;
         event.dispatch = dispatch(config, &attributes);
         if !event.records.iter().any(|record| record.origin == item.origin) {
             let record = record(deployment, config, &item.origin, item.facts.received_at).await?;
@@ -111,9 +106,7 @@ async fn archived(
     event: &mut TracedEvent,
     origin: &Origin,
 ) -> anyhow::Result<()> {
-    let position = ShardPosition::from(origin);
-    let row = deployment.manifest_rows(&origin.shard, ManifestPart::At(&position)).await?.pop();
-    let Some(row) = row.transpose()?.filter(|row| position < row.end) else { return Ok(()) };
+    let Some(row) = covering(deployment, origin).await? else { return Ok(()) };
     let listed = deployment.list(&row.key, None).await?;
     event.object = Some(ArchiveObject {
         key: row.key.clone(),
@@ -123,7 +116,9 @@ async fn archived(
         end: row.end.to_string(),
         written: listed.iter().find(|object| object.key == row.key).map(|object| object.written),
     });
-    let Some((line, facts)) = line(deployment, event, &row, &position).await? else { return Ok(()) };
+    let Some((line, facts)) = line(deployment, event, &row, &ShardPosition::from(origin)).await? else {
+        return Ok(());
+    };
     event.line = Some(line);
     event.request.get_or_insert(facts);
     Ok(())

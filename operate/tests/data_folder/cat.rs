@@ -129,8 +129,8 @@ impl<D: Deployment> Deployment for Noting<D> {
         self.objects.inner.items(names).await
     }
 
-    async fn attributes(&self, tenant: &TenantId, id: &EventId) -> anyhow::Result<Option<Attributes>> {
-        self.objects.inner.attributes(tenant, id).await
+    async fn attributes_of(&self, names: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Attributes>>> {
+        self.objects.inner.attributes_of(names).await
     }
 
     async fn list_items(&self, after: Option<String>) -> anyhow::Result<ItemPage> {

@@ -1,12 +1,10 @@
 //! Reading items: what tells one from another, always strongly consistent. The operator's commands read by it, too.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use shared::backoff::Backoff;
 use shared::format::item::{Attribute, EXPIRES_AT, IDENTITY, RECEIVED_AT};
 use shared::format::key;
 use shared::id::{EventId, TenantId};
@@ -15,8 +13,6 @@ use shared::limits;
 use crate::items::Existing;
 
 pub type Attributes = HashMap<String, AttributeValue>;
-
-const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(2) };
 
 /// What is read of an item: an expression, and the names in it. DynamoDB reserves some of them as words.
 pub fn projection() -> (String, HashMap<String, String>) {
@@ -32,50 +28,59 @@ pub fn item_key(tenant: &TenantId, id: &EventId) -> (String, String) {
     (key::item_partition(tenant), key::item_sort(id))
 }
 
-/// Reads the items with these keys, in no order; those that do not exist are left out.
-///
-/// DynamoDB answers as many keys as it can and names the others, which are requested again. A call that returns no item means
-/// that the table throttles. After more than `patience` such calls in a row the read fails.
-pub async fn batch_get(
-    client: &Client,
+/// What is read of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// What tells one from another.
+    Identity,
+    All,
+}
+
+/// What the calls ask for that read the items with these keys, 100 in each, strongly consistent. DynamoDB answers as many keys as
+/// it can, and 16 MB at most; it names the others, which are requested again.
+pub fn requests(
     table: &str,
     keys: impl Iterator<Item = (String, String)>,
-    patience: u32,
-) -> Result<Vec<Attributes>, String> {
+    wanted: Wanted,
+) -> Result<Vec<HashMap<String, KeysAndAttributes>>, BuildError> {
     let keys: Vec<_> = keys
         .map(|(partition, sort)| {
             let key = [("pk", partition), ("sk", sort)];
             Attributes::from(key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))))
         })
         .collect();
-    let (expression, names) = projection();
-    let mut found = Vec::new();
-    for keys in keys.chunks(limits::BATCH_GET_ITEMS) {
+    let (expression, names) = (wanted == Wanted::Identity).then(projection).unzip();
+    let request = |keys: &[Attributes]| {
         let request = KeysAndAttributes::builder()
             .set_keys(Some(keys.to_vec()))
             .consistent_read(true)
-            .set_expression_attribute_names(Some(names.clone()))
-            .projection_expression(&expression)
-            .build()
-            .map_err(|error| error.to_string())?;
-        let mut unread = HashMap::from([(table.to_owned(), request)]);
-        let mut failures = 0;
+            .set_expression_attribute_names(names.clone())
+            .set_projection_expression(expression.clone())
+            .build()?;
+        Ok(HashMap::from([(table.to_owned(), request)]))
+    };
+    keys.chunks(limits::BATCH_GET_ITEMS).map(request).collect()
+}
+
+/// Reads what tells the items with these keys from others, in no order; those that do not exist are left out. A call that returns
+/// no item and leaves some unread means that the table throttles: then it fails.
+pub(super) async fn batch_get(
+    client: &Client,
+    table: &str,
+    keys: impl Iterator<Item = (String, String)>,
+) -> Result<Vec<Attributes>, String> {
+    let requests = requests(table, keys, Wanted::Identity).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    for mut unread in requests {
         while !unread.is_empty() {
             let call = client.batch_get_item().set_request_items(Some(unread));
             let output = call.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
-            let answered = output.responses.unwrap_or_default().into_values().flatten();
             let before = found.len();
-            found.extend(answered);
+            found.extend(output.responses.unwrap_or_default().into_values().flatten());
             unread = output.unprocessed_keys.unwrap_or_default();
-            if found.len() > before || unread.is_empty() {
-                failures = 0;
-                continue;
-            }
-            failures += 1;
-            if failures > patience {
+            if found.len() == before && !unread.is_empty() {
                 return Err(format!("the table `{table}` throttles: not all items were read"));
             }
-            tokio::time::sleep(BACKOFF.jittered(failures)).await;
         }
     }
     Ok(found)

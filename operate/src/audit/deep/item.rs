@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use consumer_fn::Attribute;
 use consumer_fn::items::Item;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,7 +14,7 @@ use shared::id::AdmissionId;
 use shared::origin::Origin;
 
 use crate::archive::{SKEW, earlier};
-use crate::deployment::Attributes;
+use crate::deployment::{Attributes, attribute};
 
 /// The last members of fields that may be constants of the configuration, of which the content hash knows nothing.
 const MOST_CONSTANTS: usize = 64;
@@ -30,12 +29,7 @@ pub(super) struct StoredItem {
 
 impl StoredItem {
     pub(super) fn read(attributes: Attributes) -> Result<Self, UnreadableItem> {
-        let item = Item::read(|name| match attributes.get(name)? {
-            Value::String(text) => Some(Attribute::Text(text.clone())),
-            Value::Number(number) => number.as_i64().map(Attribute::Number),
-            Value::Bool(flag) => Some(Attribute::Flag(*flag)),
-            _ => None,
-        })?;
+        let item = Item::read(|name| attribute(&attributes, name))?;
         Ok(Self { item, attributes })
     }
 

@@ -177,7 +177,7 @@ impl Deployment for Fake {
         unreachable!()
     }
 
-    async fn attributes(&self, _: &TenantId, _: &EventId) -> anyhow::Result<Option<Attributes>> {
+    async fn attributes_of(&self, _: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Attributes>>> {
         unreachable!()
     }
 

@@ -161,7 +161,7 @@ impl Deployment for SimDeployment {
         self.read(Store::Items, "read items", find).await
     }
 
-    async fn attributes(&self, _tenant: &TenantId, _id: &EventId) -> anyhow::Result<Option<Attributes>> {
+    async fn attributes_of(&self, _: &[(TenantId, EventId)]) -> anyhow::Result<Vec<Option<Attributes>>> {
         anyhow::bail!("no command of a run reads attributes")
     }
 
