@@ -242,16 +242,16 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         };
         let Arrived { bytes, held } = decoded;
         let (body_bytes, work) = (bytes.len(), protocol.work_on(&bytes));
-        let (config, ids, quota_of) = (Arc::clone(&self.config), self.ids.clone(), sender.clone());
+        if self.bodies.wait_for_turn(&mut turn, work).await {
+            // Others of this tenant, with as many events, may have used up the quota meanwhile.
+            self.access.charge_received(&sender, 0)?;
+        }
+        let (config, ids) = (Arc::clone(&self.config), self.ids.clone());
         // The two stages that only compute, together: a large body moves to another thread once.
         let cut_and_check = move || {
             let events = cut(&sender, &admitted, &bytes, &config, &ids)?;
             Ok::<_, Rejection>((sender, events.map(|event| claim_check::check(event, &config))))
         };
-        if self.bodies.wait_for_turn(&mut turn, work).await {
-            // Others of this tenant, with as many events, may have used up the quota meanwhile.
-            self.access.charge_received(&quota_of, 0)?;
-        }
         let (sender, checked) = offload(work, cut_and_check).await?;
         let checked = self.access.charge_events(&sender, body_bytes, checked);
         drop(turn);
