@@ -61,13 +61,12 @@ impl Overview {
     }
 
     /// Tenants with items, in the order of their names. Each costs a look into the index, however many items it has.
-    pub(crate) async fn tenants(&self, limit: u32) -> Result<Vec<String>, DatabaseError> {
+    pub(crate) async fn tenants(&self, limit: u32) -> Result<Vec<TenantId>, DatabaseError> {
         let select = "WITH RECURSIVE tenants (pk) AS (SELECT min(pk) FROM items
              UNION ALL SELECT (SELECT min(pk) FROM items WHERE pk > tenants.pk) FROM tenants WHERE pk IS NOT NULL)
              SELECT pk FROM tenants WHERE pk IS NOT NULL LIMIT ?1";
         let partitions = self.rows(select, limit, |row| row.get::<_, String>(0)).await?;
-        let name = |partition: &String| partition.strip_prefix("tenants/").map(str::to_owned);
-        Ok(partitions.iter().filter_map(name).collect())
+        Ok(partitions.iter().filter_map(|partition| key::item_tenant(partition)).collect())
     }
 
     /// `None` if it expired.

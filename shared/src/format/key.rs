@@ -52,8 +52,12 @@ pub fn item_sort(id: &EventId) -> String {
 
 /// Reads [`item_partition`] and [`item_sort`] back. `None` if they are not an item's.
 pub fn item_name(partition: &str, sort: &str) -> Option<(TenantId, EventId)> {
-    let tenant = TenantId::parse(partition.strip_prefix("tenants/")?).ok()?;
-    Some((tenant, decoded(sort.strip_prefix("processed_logs/")?)?))
+    Some((item_tenant(partition)?, decoded(sort.strip_prefix("processed_logs/")?)?))
+}
+
+/// Reads [`item_partition`] back.
+pub fn item_tenant(partition: &str) -> Option<TenantId> {
+    TenantId::parse(partition.strip_prefix("tenants/")?).ok()
 }
 
 /// The claim check of an event's line.
