@@ -72,8 +72,6 @@ export interface DispatchSettings {
 }
 
 const MIB = 1024 * 1024;
-/** For each byte of a body, and for the process. */
-const INGEST_MEMORY = { ratio: 24, processMb: 32 };
 
 interface Toml {
   limits?: Record<string, unknown>;
@@ -147,7 +145,7 @@ export function settings(toml: string, variables: Readonly<Record<string, string
     needsCredentials,
     ingestTimeout: Duration.seconds(Math.ceil(budgets / 1000) + CONTRACT.ingest.answerSeconds),
     consumerTimeout,
-    ingestMb: INGEST_MEMORY.processMb + Math.ceil((INGEST_MEMORY.ratio * bytes('body_bytes')) / MIB),
+    ingestMb: CONTRACT.ingest.processMb + Math.ceil((CONTRACT.ingest.memoryRatio * bytes('body_bytes')) / MIB),
     consumerMb: Math.ceil((2 * (bytes('batch_bytes') + bytes('claim_check_bytes'))) / MIB),
     itemDays: Math.min(...Object.values(given.items?.days_to_live ?? defaults.items?.days_to_live ?? {})),
     compressFromBytes: number('publish', publish, 'compress_from_bytes', 'bytes'),

@@ -60,7 +60,7 @@ fn contract() -> Value {
             "permissions": ingest_fn::environment::READS_PERMISSIONS.iter().map(permission).collect::<Vec<_>>(),
         },
         "dispatch": dispatch(),
-        "ingest": { "memoryMb": limits::ingest_mb(limits::BODY_BYTES), "answerSeconds": limits::ANSWER.as_secs() },
+        "ingest": { "memoryMb": limits::ingest_mb(limits::BODY_BYTES), "memoryRatio": limits::MEMORY_RATIO, "processMb": limits::PROCESS_MB, "answerSeconds": limits::ANSWER.as_secs() },
         // For the ingest function, where the configuration asks for credentials.
         "credentials": {
             "variables": ingest_fn::environment::CREDENTIALS_ENVIRONMENT,
