@@ -7,6 +7,7 @@ how much.
 
 import argparse
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -16,6 +17,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 
 import page
 
@@ -50,24 +52,18 @@ def main() -> None:
 
 
 def row(given: argparse.Namespace, connections: int) -> list[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        data = pathlib.Path(folder) / "data"
-        process, url = started(given.tidegate, data)
-        try:
-            begun = time.monotonic()
-            seen = load(given.load, url, connections=connections, seconds=given.seconds, bytes=given.bytes)
-            accepted = seen["accepted"]
-            # Stored: from the first request until the last accepted event has its item and its line.
-            stored_s = wait_until_stored(data, begun)
-            items = count(data, "SELECT count(*) FROM items")
-            assert items >= accepted, f"{items} items of {accepted} accepted events"
-            used = [cpu_s(process.pid), sum(map(cpu_s, children(process.pid))), seen["cpu_s"]]
-            rates = [f"{accepted / seen['seconds']:,.0f}", str(seen["refused"]), f"{seen['p50_ms']:.1f}", f"{seen['p99_ms']:.1f}"]
-            rates += [f"{items / stored_s:,.0f}", f"{stored_s - seen['seconds']:.1f}"]
-            return [str(connections), *rates, *(f"{1e6 * seconds / accepted:.1f}" for seconds in used)]
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    with running(given.tidegate) as (pid, url, data):
+        begun = time.monotonic()
+        seen = load(given.load, url, connections=connections, seconds=given.seconds, bytes=given.bytes)
+        accepted = seen["accepted"]
+        # Stored: from the first request until the last accepted event has its item and its line.
+        stored_s = wait_until_stored(data, begun)
+        items = count(data, "SELECT count(*) FROM items")
+        assert items >= accepted, f"{items} items of {accepted} accepted events"
+        used = [cpu_s(pid), sum(map(cpu_s, children(pid))), seen["cpu_s"]]
+        rates = [f"{accepted / seen['seconds']:,.0f}", str(seen["refused"]), f"{seen['p50_ms']:.1f}", f"{seen['p99_ms']:.1f}"]
+        rates += [f"{items / stored_s:,.0f}", f"{stored_s - seen['seconds']:.1f}"]
+        return [str(connections), *rates, *(f"{1e6 * seconds / accepted:.1f}" for seconds in used)]
 
 
 def load(program: pathlib.Path, url: str, **options: float) -> dict:
@@ -102,6 +98,19 @@ def audit(tidegate: pathlib.Path, data: pathlib.Path, events: int, most_cpu_s: i
     assert (status, stored) == (0, events), f"{stored} of {events} events stored, {report['findings'][:3]}"
     assert cpu <= most_cpu_s and peak <= AUDIT_MB, f"the audit {options} of {events} events took {cpu:.1f} s of CPU and {peak:.0f} MB"
     return [f"{took:.1f}", f"{cpu:.1f}", f"{peak:.0f}"]
+
+
+@contextlib.contextmanager
+def running(tidegate: pathlib.Path) -> Iterator[tuple[int, str, pathlib.Path]]:
+    """A local run on a folder of its own: its process, its address and its data. It is killed at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = pathlib.Path(folder) / "data"
+        process, url = started(tidegate, data)
+        try:
+            yield process.pid, url, data
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
 
 
 def started(tidegate: pathlib.Path, data: pathlib.Path) -> tuple[subprocess.Popen, str]:

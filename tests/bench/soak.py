@@ -10,10 +10,8 @@ import json
 import pathlib
 import re
 import shutil
-import signal
 import statistics
 import subprocess
-import tempfile
 import time
 import urllib.request
 
@@ -39,18 +37,12 @@ def main() -> None:
     arguments.add_argument("--connections", type=int, default=256)
     given = arguments.parse_args()
     rate = given.rate or measured(given)
-    with tempfile.TemporaryDirectory() as folder:
-        needed, free = rate * given.seconds * DISK_BYTES / 1e9, shutil.disk_usage(folder).free / 1e9
-        print(f"{rate:,.0f} events/s for {given.seconds} s: {needed:.1f} GB of {free:.1f} GB in {folder}", flush=True)
+    with local.running(given.tidegate) as (pid, url, data):
+        needed, free = rate * given.seconds * DISK_BYTES / 1e9, shutil.disk_usage(data).free / 1e9
+        print(f"{rate:,.0f} events/s for {given.seconds} s: {needed:.1f} GB of {free:.1f} GB in {data.parent}", flush=True)
         if needed > 0.9 * free:
             raise SystemExit("the disk is too small: set a lower --rate, fewer --seconds, or another TMPDIR")
-        data = pathlib.Path(folder) / "data"
-        process, url = local.started(given.tidegate, data)
-        try:
-            broken = soak(given, rate, data, process.pid, url)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        broken = soak(given, rate, data, pid, url)
     if broken:
         raise SystemExit("error: " + "; ".join(broken))
 
@@ -85,16 +77,10 @@ def soak(given: argparse.Namespace, rate: float, data: pathlib.Path, pid: int, u
 
 
 def measured(given: argparse.Namespace) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        data = pathlib.Path(folder) / "data"
-        process, url = local.started(given.tidegate, data)
-        try:
-            begun = time.monotonic()
-            accepted = local.load(given.load, url, connections=given.connections, seconds=MEASURED_S)["accepted"]
-            return SHARE * accepted / local.wait_until_stored(data, begun)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    with local.running(given.tidegate) as (_, url, data):
+        begun = time.monotonic()
+        accepted = local.load(given.load, url, connections=given.connections, seconds=MEASURED_S)["accepted"]
+        return SHARE * accepted / local.wait_until_stored(data, begun)
 
 
 def freshness_p99_ms(url: str) -> float:
