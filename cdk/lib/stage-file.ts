@@ -103,7 +103,7 @@ function isOurs([name, value]: [string, unknown]): boolean {
   return /^[A-Za-z][\w.]*$/.test(name) && typeof value !== 'object';
 }
 
-/** An empty value is none: workflows give options whose variables are not set. */
+/** An empty value is none: workflows give options also where their variables are not set. */
 function text(value: unknown): string | undefined {
   if (value === undefined || value === '') return undefined;
   if (Array.isArray(value)) return value.map(String).join(',');

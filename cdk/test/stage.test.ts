@@ -20,7 +20,7 @@ process.once('exit', () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What is given for the stage `mine`, whose file has this content. */
+/** What is given for the stage `mine` with this content of its file. */
 function given(toml: string, command: Given = {}, type = 'toml') {
   const made = mkdtempSync(join(folder, 'stages-'));
   writeFileSync(join(made, `mine.${type}`), toml);
@@ -216,7 +216,7 @@ test('a key of the account encrypts all that is stored, and every role that read
 
 const NETWORK = { vpc: 'vpc-0a1b2c3d', subnets: 'subnet-00000001,subnet-00000002', routeTables: 'rtb-00000001' };
 
-test('in a VPC the functions reach every service by an endpoint, and the dispatcher, whose target is outside, is not in it', () => {
+test('in a VPC the functions reach every service by an endpoint, and the dispatcher is not in it, since its target is outside', () => {
   const within = app();
   const { network } = stageConfig(NETWORK);
   const settings = { ...dispatchSettings(), needsCredentials: true };

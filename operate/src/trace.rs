@@ -1,7 +1,7 @@
 //! Where an event is, and where its way ends: request, record, batch, item, archive object, member, line, dispatch. It reads
 //! what is stored and writes nothing.
 //!
-//! An event whose tenant and id are known is read by keys: item, manifest row, one member of its object. All else is a search
+//! Where tenant and id are known, the event is read by keys: item, manifest row, one member of its object. All else is a search
 //! (`search.rs`), from a time on.
 //!
 //! | file | holds |

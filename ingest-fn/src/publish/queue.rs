@@ -242,7 +242,7 @@ impl Queue {
 }
 
 impl Key {
-    /// Drops pieces whose requests were answered already, as unpublished.
+    /// Drops the pieces of requests that were answered already, as unpublished.
     fn forget_expired(&mut self, now: Instant) {
         while self.pieces.front().is_some_and(|piece| piece.deadline <= now) {
             self.pieces.pop_front();

@@ -56,7 +56,7 @@ impl Wanted {
         trace: Option<&str>,
     ) -> bool {
         let is_id = |id: &str| {
-            // The events of a request whose header has a key.
+            // The events of a request with a key in its header.
             id == self.id || id.strip_prefix(&*self.id).is_some_and(|rest| rest.starts_with('#'))
         };
         let is_traced = || {

@@ -3,9 +3,9 @@
 //!
 //! | deleted | what may become of the event |
 //! |---|---|
-//! | its item | the item is absent. A copy of the event that comes later is not known as one: the event has another item, and one archive line more for each deletion, and a replay has it as often. A late write of an old attempt may bring an item back whose origin no line has. |
+//! | its item | the item is absent. A copy of the event that comes later is not known as one: the event has another item, and one archive line more for each deletion, and a replay has it as often. A late write of an old attempt may bring an item back with an origin that no line has. |
 //! | its claim checks | what was not stored yet cannot be: it is in quarantine without its text, or stays at the failure destination, or only on the stream if its batch was dropped. |
-//! | its archive lines | they are absent, up to as many as were deleted. The manifest row may be that of the object before, where an old attempt writes it again. A line whose text was deleted under `texts/` has none. |
+//! | its archive lines | they are absent, up to as many as were deleted. The manifest row may be that of the object before, where an old attempt writes it again. If the text of a line was deleted under `texts/`, the line has none. |
 //!
 //! A copy at the failure destination stays there if the ledger has its origin as archived, and counts as failed once its line was deleted.
 //!
@@ -55,7 +55,7 @@ impl Erasures {
         }))
     }
 
-    /// How many failed events an audit has of tenants of whose events nothing was deleted.
+    /// How many failed events an audit has of tenants without a deletion.
     pub(crate) fn unexplained_failures(&self, report: &Value) -> u64 {
         let is_other = |tenant: &str| self.events.keys().all(|(erased, _)| erased != tenant);
         let tenants = report["tenants"].as_object().into_iter().flatten();
