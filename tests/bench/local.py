@@ -32,7 +32,7 @@ SENDERS = 4
 
 def main() -> None:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--tidegate", type=pathlib.Path, required=True)
+    arguments.add_argument("--tidegate", type=lambda path: pathlib.Path(path).resolve(), required=True)
     arguments.add_argument("--load", type=pathlib.Path, required=True)
     arguments.add_argument("--seconds", type=int, default=30)
     arguments.add_argument("--bytes", type=int, default=400)

@@ -30,7 +30,7 @@ GROWTH, GROWTH_MB = 1.1, 10
 
 def main() -> None:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--tidegate", type=pathlib.Path, required=True)
+    arguments.add_argument("--tidegate", type=lambda path: pathlib.Path(path).resolve(), required=True)
     arguments.add_argument("--load", type=pathlib.Path, required=True)
     arguments.add_argument("--seconds", type=int, default=600)
     arguments.add_argument("--rate", type=float, help="events a second")
