@@ -34,10 +34,32 @@ test('a command that fails before a pipe fails its step', () => {
 });
 
 test('cargo-lambda has one version everywhere, and its own environment', () => {
-  const files = ['tests/e2e/requirements.txt', 'docs/deploy.md', 'cdk/lib/assets.ts', `${FOLDER}/deploy.yml`];
+  const files = [
+    'tests/e2e/requirements.txt',
+    'docs/deploy.md',
+    'cdk/lib/assets.ts',
+    `${FOLDER}/deploy.yml`,
+    `${FOLDER}/release.yml`,
+  ];
   const versions = files.map((file) => /cargo-lambda==([\d.]+)/.exec(source(file))?.[1]);
   assert.equal(new Set(versions).size, 1, versions.join(' '));
   assert.ok(versions[0] !== undefined);
   // A system Python refuses a plain `pip install` (PEP 668).
   for (const file of files) assert.doesNotMatch(source(file), /(?<!\/bin\/pip"? )\binstall cargo-lambda==/, file);
+});
+
+test('actions are named by the hash of a commit, since a tag may be moved', () => {
+  for (const file of readdirSync(join(ROOT, FOLDER))) {
+    for (const [, action] of source(`${FOLDER}/${file}`).matchAll(/\buses: (?!\.\/)(.*)$/gm)) {
+      assert.match(action ?? '', /^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/, file);
+    }
+  }
+});
+
+test('a release is a draft of a tested commit, with the functions as they are deployed', () => {
+  const release = source(`${FOLDER}/release.yml`);
+  assert.match(release, /^ {2}archives:\n {4}needs: ci$/m);
+  assert.match(release, /gh release create .* --draft /);
+  const build = (workflow: string) => /cargo lambda build [^]*?--features \S+/.exec(workflow)?.[0];
+  assert.equal(build(release), build(source(`${FOLDER}/deploy.yml`)));
 });
