@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
+import { Architecture, FunctionUrlAuthType } from 'aws-cdk-lib/aws-lambda';
 import { stageConfig } from '../lib/stage';
 import { CONTRACT } from '../lib/contract';
 import { settings } from '../lib/settings';
@@ -131,7 +132,7 @@ test('memory that the largest body or batch does not fit is refused, with what i
       'dev',
       { ingest: { ...ingest, memoryMb: ingestMb }, consumer: { ...consumer, memoryMb: consumerMb } },
       undefined,
-      settings(text),
+      text,
     );
   assert.throws(() => made(271, 1769), /ingest has 271 MB of memory, but by limits\.body_bytes it needs 272/);
   assert.throws(() => made(272, 383), /consumer has 383 MB .* limits\.claim_check_bytes it needs 384/);
@@ -143,13 +144,13 @@ test('memory that the largest body or batch does not fit is refused, with what i
 });
 
 test('ingest with IAM has no public permission', () => {
-  const ingest = { memoryMb: 512, auth: 'iam', canary: false, tracing: false } as const;
+  const ingest = { memoryMb: 512, auth: FunctionUrlAuthType.AWS_IAM, canary: false, tracing: false };
   const closed = Template.fromStack(stack('dev', { ingest }));
   closed.resourceCountIs('AWS::Lambda::Permission', 0);
   closed.hasResourceProperties('AWS::Lambda::Url', { AuthType: 'AWS_IAM' });
 });
 
 test('arm64 is one setting away', () => {
-  const arm = Template.fromStack(stack('dev', { architecture: 'arm64' }));
+  const arm = Template.fromStack(stack('dev', { architecture: Architecture.ARM_64 }));
   arm.allResourcesProperties(FUNCTION, { Architectures: ['arm64'] });
 });

@@ -34,7 +34,7 @@ test('a command that fails before a pipe fails its step', () => {
 });
 
 test('cargo-lambda has one version everywhere, and its own environment', () => {
-  const files = ['tests/e2e/requirements.txt', 'docs/deploy.md', 'cdk/lib/assets.ts', `${FOLDER}/deploy.yml`];
+  const files = ['tests/e2e/requirements.txt', 'docs/deploy.md', 'cdk/bin/assets.ts', `${FOLDER}/deploy.yml`];
   const versions = files.map((file) => /cargo-lambda==([\d.]+)/.exec(source(file))?.[1]);
   assert.equal(new Set(versions).size, 1, versions.join(' '));
   assert.ok(versions[0] !== undefined);
