@@ -3,16 +3,19 @@
  * would lose data or fail is an error of the synthesis. Of others only `tidegate doctor` can see it, after the deployment.
  */
 
-import { Annotations, Stack, Token } from 'aws-cdk-lib';
-import { CfnGlobalTable, CfnTable } from 'aws-cdk-lib/aws-dynamodb';
+import { Annotations, Stack } from 'aws-cdk-lib';
+import { CfnGlobalTable, CfnTable, type ITable } from 'aws-cdk-lib/aws-dynamodb';
 import { CfnStream } from 'aws-cdk-lib/aws-kinesis';
-import { CfnBucket, type LifecycleRule } from 'aws-cdk-lib/aws-s3';
+import { CfnBucket, type IBucket, type LifecycleRule } from 'aws-cdk-lib/aws-s3';
 import type { Construct, IConstruct } from 'constructs';
 import type { TidegateProps } from './config';
 import { CONTRACT } from './contract';
 
 /** The resources that are given, by the names of their props. */
-export type Existing = Pick<Config, 'existingBucket' | 'existingStream' | 'existingItemsTable' | 'existingLedgerTable'>;
+export type Existing = Pick<
+  TidegateProps,
+  'existingBucket' | 'existingStream' | 'existingItemsTable' | 'existingLedgerTable'
+>;
 
 /** What they must be like. */
 export interface Needed {
@@ -24,7 +27,8 @@ export interface Needed {
 
 /** Refuses what cannot work, when the template is made: an owner may still change a bucket until then. */
 export function checkExisting(scope: Construct, existing: Existing, needed: Needed): void {
-  const given = Object.entries(existing).filter(([, resource]) => resource !== undefined) as [string, IConstruct][];
+  const entries = Object.entries<IConstruct | undefined>({ ...existing });
+  const given = entries.flatMap(([prop, resource]) => (resource === undefined ? [] : [[prop, resource] as const]));
   scope.node.addValidation({
     validate: () => given.flatMap(([prop, resource]) => problems(prop as keyof Existing, resource, needed)),
   });
@@ -61,11 +65,12 @@ export function refuseShared(existing: Existing, others: readonly Existing[]): v
   }
 }
 
-function arnOf(resource: Existing[keyof Existing]): string | undefined {
+function arnOf(resource: IBucket | ITable | undefined): string | undefined {
   if (resource === undefined) return undefined;
-  const arn = 'bucketArn' in resource ? resource.bucketArn : 'tableArn' in resource ? resource.tableArn : '';
-  // A token has a name of its own in each reference.
-  return Token.isUnresolved(arn) ? `${Stack.of(resource).node.addr} ${resource.node.addr}` : arn;
+  const arn = 'bucketArn' in resource ? resource.bucketArn : resource.tableArn;
+  const stack = Stack.of(resource);
+  // What the app makes has its ARN by its name in the stack.
+  return JSON.stringify([stack.resolve(arn), cfn(resource) && stack.node.path]);
 }
 
 /** The resource in the template, if the app makes it. */

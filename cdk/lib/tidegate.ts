@@ -219,8 +219,8 @@ export class Tidegate extends Construct {
 
   /** What the other deployments of the app use. */
   private others(): Existing[] {
-    const all = this.node.root.node.findAll().filter((other) => other instanceof Tidegate && other !== this);
-    return all.map((other) => (other as Tidegate).existing);
+    const all = this.node.root.node.findAll();
+    return all.flatMap((other) => (other instanceof Tidegate && other !== this ? [other.existing] : []));
   }
 
   /** Their names begin with the path of the construct: `EventsUrl` for `new Tidegate(this, 'Events', …)`. */

@@ -5,7 +5,7 @@ import { Architecture, FunctionUrlAuthType } from 'aws-cdk-lib/aws-lambda';
 import { stageConfig } from '../lib/stage';
 import { CONTRACT } from '../lib/contract';
 import { settings } from '../lib/settings';
-import { resource, resources, source, STAGES, stack, template } from './stack';
+import { dispatchTemplate, list, resource, resources, source, STAGES, stack, template } from './stack';
 
 // The functions, their event sources, and their callers.
 
@@ -105,6 +105,20 @@ test('only prod limits ingest, shifts its traffic gradually, and rolls back when
   assert.deepEqual(group.AlarmConfiguration, { Alarms: expected, Enabled: true });
   const alias = resource(template('prod'), 'AWS::Lambda::Alias', 'IngestLive');
   assert.ok(alias.UpdatePolicy.CodeDeployLambdaAliasUpdate);
+});
+
+test('who reads a format is updated before who writes it', () => {
+  const of = dispatchTemplate();
+  const consumer = resource(of, FUNCTION, 'ConsumerFunction').id;
+  const after = (id: string) => {
+    const { DependsOn } = of.toJSON().Resources[resource(of, FUNCTION, id).id];
+    return list<string>(DependsOn).filter((name) => resources(of, FUNCTION).some((found) => found.id === name));
+  };
+  assert.deepEqual([after('IngestFunction'), after('SpillDrainFunction')], [[consumer], [consumer]]);
+  assert.deepEqual(after('ConsumerFunction'), [resource(of, FUNCTION, 'DispatchDispatcherFunction').id]);
+  // New requests go to the new version, which is made of the updated function.
+  const version = resource(of, 'AWS::Lambda::Version', 'IngestFunctionCurrentVersion').Properties;
+  assert.deepEqual(version.FunctionName, { Ref: resource(of, FUNCTION, 'IngestFunction').id });
 });
 
 test('nothing is traced, unless the stage or its recipe asks for it', () => {

@@ -1,19 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parse } from 'smol-toml';
+import { removeWhatEmulatorsLack } from '../bin/lacking';
 import { Template } from 'aws-cdk-lib/assertions';
 import { StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import {
   type AlarmJson,
   alarms,
+  DISPATCH,
+  dispatchTemplate,
   type Json,
   resource,
+  resources,
   STAGES,
   type StageName,
   readingTemplate,
   source,
   stack,
   template,
+  withDispatch,
   withPublicReads,
 } from './stack';
 
@@ -101,6 +106,24 @@ for (const stage of STAGES) {
     );
   });
 }
+
+test('without what emulators lack there is no saved query, and every alarm evaluates one metric, the first of its own', () => {
+  const made = stack('dev', { reads: true, dispatch: DISPATCH }, undefined, withDispatch());
+  const before = alarms(dispatchTemplate());
+  removeWhatEmulatorsLack(made);
+  const of = Template.fromStack(made);
+  of.resourceCountIs('AWS::Athena::NamedQuery', 0);
+  of.resourceCountIs('AWS::Athena::WorkGroup', 1);
+  const found = resources(of, 'AWS::CloudWatch::Alarm');
+  assert.equal(found.length, before.length);
+  for (const { id, Properties } of found) assert.ok(Properties.MetricName && !Properties.Metrics, id);
+  const { metrics, Expression } = alarmIn(of, 'spill-stuck');
+  assert.equal(Expression, undefined);
+  assert.deepEqual(
+    metrics.map(({ MetricName, Period }) => [MetricName, Period]),
+    [['ApproximateNumberOfMessagesVisible', 60]],
+  );
+});
 
 test('a put counts as slow before its attempt is cut off', () => {
   const { publish } = parse(source('tidegate.toml')) as unknown as { publish: Record<string, number> };
