@@ -220,6 +220,11 @@ export interface ArchiveConfig {
    * @default 180
    */
   readonly failuresDays?: number;
+  /**
+   * S3 tells EventBridge of each new object.
+   * @default false
+   */
+  readonly objectNotifications?: boolean;
 }
 
 export interface LogConfig {
@@ -243,6 +248,9 @@ export interface Config extends Omit<TidegateProps, 'assets' | 'name'> {
   readonly consumer: Required<ConsumerConfig>;
   readonly items: ItemsConfig;
   readonly dispatch: With<DispatchConfig, 'tracing'>;
-  readonly archive: With<ArchiveConfig, 'versioned' | 'infrequentAccessAfterDays' | 'failuresDays'>;
+  readonly archive: With<
+    ArchiveConfig,
+    'versioned' | 'infrequentAccessAfterDays' | 'failuresDays' | 'objectNotifications'
+  >;
   readonly logs: Required<LogConfig>;
 }

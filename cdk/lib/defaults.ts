@@ -37,6 +37,7 @@ export function configOf(settings: StageSettings): Config {
       infrequentAccessAfterDays: settings.archiveInfrequentDays,
       expireAfterDays: settings.archiveExpireDays,
       failuresDays: settings.failuresDays,
+      objectNotifications: settings.objectNotifications,
     },
     logs: { retention: settings.logDays },
     network:

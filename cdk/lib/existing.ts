@@ -42,6 +42,9 @@ export function checkExisting(scope: Construct, existing: Existing, needed: Need
 
 /** A capacity for what is not made here would change nothing. */
 export function refuseUnused(props: Omit<TidegateProps, 'assets' | 'name'>): void {
+  if (props.existingBucket !== undefined && props.archive?.objectNotifications === true) {
+    throw new Error('existingBucket and archive.objectNotifications exclude each other: its owner sets notifications');
+  }
   const pairs = [
     ['existingStream', 'stream'],
     ['existingItemsTable', 'items'],

@@ -219,6 +219,10 @@ export const SETTINGS = {
     180,
     'How long quarantine and failed batches wait to be redriven. The lifetimes of claim checks and of notes in `redriven/` follow from it.',
   ),
+  objectNotifications: flag(
+    false,
+    'S3 tells EventBridge of each new object, so that rules of yours can start work on it: [below](#new-objects).',
+  ),
   logDays: {
     meaning: 'How long logs are stored.',
     allowed: `one of ${LOG_DAYS.join(', ')}`,
@@ -244,6 +248,12 @@ export const SETTINGS = {
     /^\S+@\S+$/,
     'an address',
     'Gets the alarms. It must confirm. Without it, the topic has no subscriber.',
+  ),
+  monthlyBudget: wholeOr(
+    'none',
+    1,
+    1_000_000,
+    'Dollars a month. The alarm topic is told when 80 % are spent, and when a month will cost more: [below](#a-budget).',
   ),
   costCenter: {
     ...optional(/^.{1,256}$/, 'any text', 'The value of the tag `cost-center`, on every resource.'),

@@ -14,6 +14,8 @@ export interface StageConfig extends Omit<Config, 'encryptionKey'> {
   readonly region?: string;
   /** The ARN of the key that encrypts what is stored. If it is not set, keys of AWS do. */
   readonly keyArn?: string;
+  /** Dollars. Without it there is no budget. */
+  readonly monthlyBudget?: number;
   /** On every resource, for cost reports. */
   readonly tags: Readonly<Record<string, string>>;
 }
@@ -30,6 +32,7 @@ export function stageConfig(context: Given = {}, unknown: (warning: string) => v
     keys,
     configuration: configurationFile(recipe, configuration),
     keyArn: settings.keyArn,
+    monthlyBudget: settings.monthlyBudget,
     tags: { application: 'tidegate', stage, 'cost-center': settings.costCenter ?? 'tidegate' },
   };
 }

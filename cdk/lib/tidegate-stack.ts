@@ -2,6 +2,7 @@ import { Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import type { FunctionAssets } from './assets';
+import { Budget } from './constructs/budget';
 import type { StageConfig } from './stage';
 import { Tidegate } from './tidegate';
 
@@ -13,15 +14,18 @@ export interface TidegateStackProps extends StackProps {
 /** A stage: one stack with one deployment. */
 export class TidegateStack extends Stack {
   constructor(scope: Construct, id: string, props: TidegateStackProps) {
-    const { account, region, stage, tags, keyArn, ...config } = props.config;
+    const { account, region, stage, tags, keyArn, monthlyBudget, ...config } = props.config;
     super(scope, id, { env: { account, region }, ...props });
     // `Default` is no part of logical ids: stacks that were deployed before this level have the same ones.
-    new Tidegate(this, 'Default', {
+    const { alarmTopic } = new Tidegate(this, 'Default', {
       ...config,
       name: stage,
       assets: props.assets,
       encryptionKey: keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', keyArn),
     });
+    if (monthlyBudget !== undefined) {
+      new Budget(this, 'Budget', { stage, dollarsAMonth: monthlyBudget, topic: alarmTopic });
+    }
     for (const [key, value] of Object.entries(tags)) Tags.of(this).add(key, value);
   }
 }

@@ -179,7 +179,7 @@ test('a target that auto scaling does not take is refused', () => {
 });
 
 test('an archive that expires before a move pays is not moved', () => {
-  const archive = { versioned: false, infrequentAccessAfterDays: 30, failuresDays: 180 };
+  const { archive } = stageConfig();
   const moves = (expireAfterDays: number) => {
     const of = Template.fromStack(stack('dev', { archive: { ...archive, expireAfterDays } }));
     const { Rules } = resource(of, 'AWS::S3::Bucket', 'Archive').Properties.LifecycleConfiguration;

@@ -225,6 +225,10 @@ test('two deployments share no bucket and no table, and no capacity is set for w
     () => tidegate(made, { existingStream, stream: { shards: 2 } }, 'Shards'),
     /existingStream and stream exclude each other/,
   );
+  assert.throws(
+    () => tidegate(made, { existingBucket: bucket('Three'), archive: { objectNotifications: true } }, 'Told'),
+    /existingBucket and archive\.objectNotifications exclude each other/,
+  );
 });
 
 test('what an app leaves out has the default of a stage, and what it gives is as careful', () => {

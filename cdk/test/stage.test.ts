@@ -215,6 +215,41 @@ test('a key of the account encrypts all that is stored, and every role that read
   assert.deepEqual(nag(within), []);
 });
 
+test('a budget of the stage tells the alarm topic, which lets it', () => {
+  const within = app();
+  const of = Template.fromStack(stack('prod', { monthlyBudget: 100 }, within));
+  const topic = { Ref: resource(of, 'AWS::SNS::Topic', 'Monitoring').id };
+  const { Budget, NotificationsWithSubscribers } = resource(of, 'AWS::Budgets::Budget', 'Budget').Properties;
+  assert.deepEqual([Budget.BudgetLimit, Budget.TimeUnit], [{ Amount: 100, Unit: 'USD' }, 'MONTHLY']);
+  // The tag that every resource of the stage carries.
+  assert.deepEqual(Budget.CostFilters, { TagKeyValue: ['user:stage$prod'] });
+  assert.deepEqual(
+    NotificationsWithSubscribers.map(({ Notification, Subscribers }: Json) => [
+      Notification.NotificationType,
+      Notification.Threshold,
+      Subscribers[0].Address,
+    ]),
+    [
+      ['ACTUAL', 80, topic],
+      ['FORECASTED', 100, topic],
+    ],
+  );
+  const { Statement } = resource(of, 'AWS::SNS::TopicPolicy', 'Monitoring').Properties.PolicyDocument;
+  const allowed = Statement.find(({ Principal }: Json) => Principal.Service === 'budgets.amazonaws.com');
+  assert.deepEqual([allowed.Action, allowed.Resource], ['sns:Publish', topic]);
+  assert.deepEqual(resources(template('prod'), 'AWS::Budgets::Budget'), []);
+  assert.deepEqual(nag(within), []);
+});
+
+test('S3 tells EventBridge of new objects where the stage asks for it', () => {
+  const { archive } = stageConfig({ objectNotifications: 'true' });
+  const configured = (of: Template) => resource(of, 'AWS::S3::Bucket', 'Archive').Properties.NotificationConfiguration;
+  const of = Template.fromStack(stack('dev', { archive }));
+  assert.deepEqual(configured(of), { EventBridgeConfiguration: { EventBridgeEnabled: true } });
+  assert.equal(resources(of, 'AWS::Lambda::Function').length, 3, 'no function is made for it');
+  assert.equal(configured(template('dev')), undefined);
+});
+
 const NETWORK = { vpc: 'vpc-0a1b2c3d', subnets: 'subnet-00000001,subnet-00000002', routeTables: 'rtb-00000001' };
 
 test('in a VPC the functions reach every service by an endpoint, and the dispatcher is not in it, since its target is outside', () => {

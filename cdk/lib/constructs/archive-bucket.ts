@@ -4,6 +4,7 @@ import {
   BlockPublicAccess,
   Bucket,
   BucketEncryption,
+  type CfnBucket,
   type IBucket,
   type LifecycleRule,
   StorageClass,
@@ -53,6 +54,12 @@ export class ArchiveBucket extends Construct {
       removalPolicy: RemovalPolicy.RETAIN,
       lifecycleRules: [...this.lifecycleRules, leftovers(props)],
     });
+    if (props.objectNotifications) {
+      // CDK's own property makes a function for this. The template has it as a property of the bucket.
+      (bucket.node.defaultChild as CfnBucket).notificationConfiguration = {
+        eventBridgeConfiguration: { eventBridgeEnabled: true },
+      };
+    }
     Validations.of(bucket).acknowledge({
       id: 'AwsSolutions-S1',
       reason: 'Three roles can access this bucket. Turn on CloudTrail data events if every access must be recorded.',
