@@ -10,10 +10,17 @@ import { Stream } from 'aws-cdk-lib/aws-kinesis';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { FunctionUrlAuthType } from 'aws-cdk-lib/aws-lambda';
 import { Bucket, BucketEncryption } from 'aws-cdk-lib/aws-s3';
+import {
+  createSourceFile,
+  type InterfaceDeclaration,
+  isInterfaceDeclaration,
+  isPropertySignature,
+  ScriptTarget,
+} from 'typescript';
 import { CONTRACT } from '../lib/contract';
 import { FunctionAssets, Tidegate, type TidegateProps } from '../lib/index';
 import { writeDist } from '../scripts/package';
-import { app, folder, type Json, list, nag, resource, resources, template } from './stack';
+import { app, folder, type Json, list, nag, resource, resources, source, template } from './stack';
 
 // Tidegate as a library, in another app.
 
@@ -229,6 +236,36 @@ test('two deployments share no bucket and no table, and no capacity is set for w
     () => tidegate(made, { existingBucket: bucket('Three'), archive: { objectNotifications: true } }, 'Told'),
     /existingBucket and archive\.objectNotifications exclude each other/,
   );
+});
+
+/** The props and their types, by the interface that they are in. */
+function structs(): Map<string, Map<string, string>> {
+  const exported = [...source('cdk/lib/index.ts').matchAll(/^ {2}type (\w+),$/gm)].map(([, name]) => name);
+  const { statements } = createSourceFile('config.ts', source('cdk/lib/config.ts'), ScriptTarget.ES2022, true);
+  const found = statements.filter(isInterfaceDeclaration).filter(({ name }) => exported.includes(name.text));
+  assert.equal(found.length, exported.length);
+  const members = (of: InterfaceDeclaration) =>
+    of.members.filter(isPropertySignature).map((member) => {
+      assert.match(member.getText(), /^readonly /);
+      return [member.name.getText(), member.type?.getText() ?? ''] as const;
+    });
+  return new Map(found.map((of) => [of.name.text, new Map(members(of))]));
+}
+
+test('props are readonly, of types that jsii takes: no unions, no functions, no mapped types', () => {
+  const types = /^(boolean|number|string|string\[\]|\{ \[key: string\]: string \}|[A-Z][A-Za-z]+)$/;
+  for (const [name, props] of structs()) {
+    for (const [prop, type] of props) assert.match(type, types, `${name}.${prop}`);
+  }
+});
+
+test('every prop is in docs/library.md', () => {
+  const page = source('docs/library.md');
+  const all = structs();
+  for (const [prop, type] of all.get('TidegateProps') ?? []) {
+    const members = [...(all.get(type)?.keys() ?? [])].map((member) => `${prop}.${member}`);
+    for (const name of members.length > 0 ? members : [prop]) assert.ok(page.includes(`\`${name}\``), name);
+  }
 });
 
 test('what an app leaves out has the default of a stage, and what it gives is as careful', () => {
