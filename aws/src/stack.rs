@@ -137,7 +137,8 @@ fn resolve(described: DescribedStack, resources: &[Resource], construct: &str) -
     };
     let of_kind = |kind: &'static str| {
         let of_kind = resources.iter().filter(move |resource| resource.resource_type == kind);
-        of_kind.filter(|resource| resource.logical_resource_id.starts_with(&prefix))
+        of_kind
+            .filter(|resource| resource.logical_resource_id.starts_with(&prefix))
             .map(|resource| resource.physical_resource_id.clone())
     };
     let dead_letters = output("SpillDeadLetters")?;
@@ -213,7 +214,10 @@ mod tests {
         ];
         if !construct.is_empty() {
             let logical_resource_id = "Checkout".to_owned();
-            resources.push(Resource { logical_resource_id, ..resource("", "AWS::CloudWatch::Alarm", "no orders") });
+            resources.push(Resource {
+                logical_resource_id,
+                ..resource("", "AWS::CloudWatch::Alarm", "no orders")
+            });
         }
         let described = DescribedStack {
             stack_name: "Tidegate-dev".to_owned(),
