@@ -105,7 +105,8 @@ struct ListedResources {
 struct Resource {
     #[serde(default)]
     logical_resource_id: String,
-    resource_type: String,
+    #[serde(rename = "ResourceType")]
+    kind: String,
     #[serde(default)]
     physical_resource_id: String,
 }
@@ -136,7 +137,7 @@ fn resolve(described: DescribedStack, resources: &[Resource], construct: &str) -
         })
     };
     let of_kind = |kind: &'static str| {
-        let of_kind = resources.iter().filter(move |resource| resource.resource_type == kind);
+        let of_kind = resources.iter().filter(move |resource| resource.kind == kind);
         of_kind
             .filter(|resource| resource.logical_resource_id.starts_with(&prefix))
             .map(|resource| resource.physical_resource_id.clone())
@@ -203,7 +204,7 @@ mod tests {
             .collect();
         let resource = |logical: &str, kind: &str, id: &str| Resource {
             logical_resource_id: format!("{construct}{logical}"),
-            resource_type: kind.to_owned(),
+            kind: kind.to_owned(),
             physical_resource_id: id.to_owned(),
         };
         let mut resources = vec![
