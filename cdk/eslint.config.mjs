@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['cdk.out/', 'node_modules/', '.venv/', '*.mjs'] },
+  { ignores: ['cdk.out/', 'dist/', 'node_modules/', '.venv/', '*.mjs', 'test/second-app/'] },
   tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },

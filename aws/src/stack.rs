@@ -12,7 +12,7 @@ use crate::query::{Members, Refused, Service, call};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
-    /// Its name, such as `Tidegate-dev`.
+    /// Its name, such as `Tidegate-dev`, or `Shop/Events` for the construct `Events` in the stack of another app.
     pub name: String,
     /// CloudFormation's word, such as `UPDATE_COMPLETE`.
     pub status: String,
@@ -39,7 +39,9 @@ pub struct DispatchNames {
     pub rate_table: String,
 }
 
+/// `name`: `STACK`, or `STACK/CONSTRUCT`.
 pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
+    let (name, construct) = name.split_once('/').unwrap_or((name, ""));
     let described: anyhow::Result<DescribedStacks> =
         call(sdk, Service::CloudFormation, "DescribeStacks", &[("StackName", name)]).await;
     let described = match described {
@@ -63,7 +65,7 @@ pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
         resources.extend(page.stack_resource_summaries.members);
         token = page.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
-            return resolve(described, &resources);
+            return resolve(described, &resources, construct);
         }
     }
 }
@@ -101,13 +103,18 @@ struct ListedResources {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Resource {
-    resource_type: String,
+    #[serde(default)]
+    logical_resource_id: String,
+    #[serde(rename = "ResourceType")]
+    kind: String,
     #[serde(default)]
     physical_resource_id: String,
 }
 
-fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<Stack> {
+/// The names of outputs and resources begin with those of the constructs that they are in (`cdk/lib/tidegate.ts`).
+fn resolve(described: DescribedStack, resources: &[Resource], construct: &str) -> anyhow::Result<Stack> {
     let name = described.stack_name;
+    let prefix = construct.replace(|letter: char| !letter.is_ascii_alphanumeric(), "");
     let outputs: BTreeMap<_, _> = described
         .outputs
         .members
@@ -115,13 +122,25 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
         .map(|output| (output.output_key, output.output_value))
         .collect();
     let output = |key: &str| {
-        outputs.get(key).filter(|value| !value.is_empty()).cloned().with_context(|| {
-            format!("the stack `{name}` has no output `{key}`: it is not Tidegate's, or not fully deployed")
+        let key = format!("{prefix}{key}");
+        outputs.get(&key).filter(|value| !value.is_empty()).cloned().with_context(|| {
+            // Another app's stack was named, and the construct in it was not.
+            let other = outputs.keys().find_map(|found| found.strip_suffix(&key).filter(|_| prefix.is_empty()));
+            match other {
+                Some(construct) => {
+                    format!("the stack `{name}` has no output `{key}`, but `{construct}{key}`: name `{name}/{construct}`")
+                }
+                None => format!(
+                    "the stack `{name}` has no output `{key}`: it is not Tidegate's, or not fully deployed"
+                ),
+            }
         })
     };
     let of_kind = |kind: &'static str| {
-        let of_kind = resources.iter().filter(move |resource| resource.resource_type == kind);
-        of_kind.map(|resource| resource.physical_resource_id.clone())
+        let of_kind = resources.iter().filter(move |resource| resource.kind == kind);
+        of_kind
+            .filter(|resource| resource.logical_resource_id.starts_with(&prefix))
+            .map(|resource| resource.physical_resource_id.clone())
     };
     let dead_letters = output("SpillDeadLetters")?;
     // The output is an ARN; a queue's physical id is its URL. Both end in the queue's name.
@@ -129,7 +148,7 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
     let ends_in_it = |url: &String| url.rsplit('/').next() == Some(queue_name);
     let spill_dead_letters = of_kind("AWS::SQS::Queue").find(ends_in_it);
     let mapping = output("Mapping")?;
-    let has_dispatch = outputs.contains_key("DispatchQueue");
+    let has_dispatch = outputs.contains_key(&format!("{prefix}DispatchQueue"));
     let of_dispatch = |key: &str| has_dispatch.then(|| output(key)).transpose();
     let queues = of_dispatch("DispatchQueue")?.zip(of_dispatch("DispatchDeadLetters")?);
     let names = of_dispatch("DispatchFunction")?.zip(of_dispatch("RateTable")?);
@@ -152,7 +171,7 @@ fn resolve(described: DescribedStack, resources: &[Resource]) -> anyhow::Result<
         mapping: mapping.parse().with_context(|| format!("the mapping's id `{mapping}` is not a UUID"))?,
         alarms: of_kind("AWS::CloudWatch::Alarm").collect(),
         alarm_topic: output("AlarmTopic")?,
-        name,
+        name: if construct.is_empty() { name } else { format!("{name}/{construct}") },
     })
 }
 
@@ -175,26 +194,38 @@ mod tests {
     ];
 
     fn stack(outputs: &[(&str, &str)]) -> anyhow::Result<Stack> {
+        stack_with(outputs, "")
+    }
+
+    fn stack_with(outputs: &[(&str, &str)], construct: &str) -> anyhow::Result<Stack> {
         let outputs = outputs
             .iter()
             .map(|(key, value)| Output { output_key: (*key).to_owned(), output_value: (*value).to_owned() })
             .collect();
-        let resource = |kind: &str, id: &str| Resource {
-            resource_type: kind.to_owned(),
+        let resource = |logical: &str, kind: &str, id: &str| Resource {
+            logical_resource_id: format!("{construct}{logical}"),
+            kind: kind.to_owned(),
             physical_resource_id: id.to_owned(),
         };
-        let resources = [
-            resource("AWS::SQS::Queue", "https://sqs/1/spill"),
-            resource("AWS::SQS::Queue", "https://sqs/1/dead"),
-            resource("AWS::CloudWatch::Alarm", "late"),
-            resource("AWS::IAM::Role", "late"),
+        let mut resources = vec![
+            resource("SpillQueue", "AWS::SQS::Queue", "https://sqs/1/spill"),
+            resource("SpillDeadLetters", "AWS::SQS::Queue", "https://sqs/1/dead"),
+            resource("ConsumerLag", "AWS::CloudWatch::Alarm", "late"),
+            resource("ConsumerRole", "AWS::IAM::Role", "late"),
         ];
+        if !construct.is_empty() {
+            let logical_resource_id = "Checkout".to_owned();
+            resources.push(Resource {
+                logical_resource_id,
+                ..resource("", "AWS::CloudWatch::Alarm", "no orders")
+            });
+        }
         let described = DescribedStack {
             stack_name: "Tidegate-dev".to_owned(),
             stack_status: "CREATE_COMPLETE".to_owned(),
             outputs: Members { members: outputs },
         };
-        resolve(described, &resources)
+        resolve(described, &resources, construct)
     }
 
     #[test]
@@ -227,6 +258,20 @@ mod tests {
         assert_eq!(found.dispatch, Some(names));
         outputs.pop();
         assert!(stack(&outputs).unwrap_err().to_string().contains("has no output `RateTable`"));
+    }
+
+    #[test]
+    fn a_construct_in_the_stack_of_another_app_is_found_by_its_name_and_without_it_the_name_is_told() {
+        let outputs: Vec<_> = OUTPUTS.iter().map(|(key, value)| (format!("Events{key}"), *value)).collect();
+        let outputs: Vec<_> = outputs.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        let found = stack_with(&outputs, "Events").unwrap();
+        assert_eq!((found.name.as_str(), found.resources.stream.as_str()), ("Tidegate-dev/Events", "events"));
+        assert_eq!(found.alarms, ["late"], "an alarm of the app itself is none of Tidegate's");
+        assert_eq!(
+            stack(&outputs).unwrap_err().to_string(),
+            "the stack `Tidegate-dev` has no output `SpillDeadLetters`, but `EventsSpillDeadLetters`: name \
+             `Tidegate-dev/Events`"
+        );
     }
 
     #[test]

@@ -4,11 +4,8 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { Annotations } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
-import { LAMBDA, TARGET } from './assets';
 import { CONTRACT } from './contract';
 
 /** A program that can be asked. */
@@ -16,22 +13,6 @@ export interface Program {
   readonly file: string;
   /** With which it checks the file that the variable `CONTRACT.configuration.variable` names. */
   readonly arguments: readonly string[];
-}
-
-/**
- * The programs that can be asked, best first: the function that is deployed; else `tidegate`, the one that was built last. There
- * may be none, as where only a template is made.
- */
-export function programs(assets: unknown, functions: string = LAMBDA, target: string = TARGET): Program[] {
-  const deployed = join(functions, CONTRACT.functions.ingest.binary, 'bootstrap');
-  const built = ['release', 'debug']
-    .map((profile) => join(target, profile, 'tidegate'))
-    .filter((file) => existsSync(file));
-  built.sort((one, other) => statSync(other).mtimeMs - statSync(one).mtimeMs);
-  return [
-    ...(assets === 'placeholder' ? [] : [{ file: deployed, arguments: [CONTRACT.configuration.check] }]),
-    ...built.map((file) => ({ file, arguments: ['config', '--check', '--deployed'] })),
-  ];
 }
 
 /**

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Duration } from 'aws-cdk-lib';
 import { parse, type TomlTable } from 'smol-toml';
-import type { RecordsConfig, StageConfig } from './config';
+import type { Config } from './config';
 import { CONTRACT } from './contract';
 
 /** The repository. */
@@ -21,7 +21,7 @@ const { spill } = CONTRACT;
  * How long after its acceptance an event may still reach the consumer: after a full retention on the stream, in the spill
  * queue and in the dead-letter queue.
  */
-export function redeliveryDays({ retentionHours }: RecordsConfig): number {
+export function redeliveryDays({ retentionHours }: Config['records']): number {
   const queues = Duration.seconds(spill.retentionSeconds + spill.deadLetterRetentionSeconds);
   return Math.ceil(retentionHours / 24 + queues.toDays({ integral: false }));
 }
@@ -101,12 +101,16 @@ export function configurationFile(recipe?: string, file?: string): string {
 const PREFIX = 'TIDEGATE__';
 
 /** The variables that override keys, for every function alike. */
-export function overrides({ keys, reads, dispatchUrl }: StageConfig): Record<string, string> {
+export function overrides({
+  keys,
+  reads,
+  dispatch: { url },
+}: Pick<Config, 'keys' | 'reads' | 'dispatch'>): Record<string, string> {
   const variable = (key: string) => PREFIX + key.split('.').join('__').toUpperCase();
   return {
     ...Object.fromEntries(Object.entries(keys).map(([key, value]) => [variable(key), value])),
     ...(reads !== undefined && { [CONTRACT.reads.enabledVariable]: String(reads) }),
-    ...(dispatchUrl !== undefined && { [CONTRACT.dispatch.urlVariable]: dispatchUrl }),
+    ...(url !== undefined && { [CONTRACT.dispatch.urlVariable]: url }),
   };
 }
 

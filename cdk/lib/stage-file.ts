@@ -38,7 +38,7 @@ export interface StageGiven {
   readonly recipe?: string;
   readonly configuration?: string;
   /** Keys of `tidegate.toml` that the stage overrides, as the text of their variables. */
-  readonly keys: Readonly<Record<string, string>>;
+  readonly keys: { [key: string]: string };
   /** A warning for each name that nothing reads. */
   readonly unknown: readonly string[];
 }
@@ -141,21 +141,7 @@ function readSettings(found: Readonly<Record<string, Found>>): StageSettings {
 }
 
 /** Settings that do not go together. */
-function* together({
-  recordAgeHours,
-  retentionHours,
-  itemsCapacity,
-  itemsWarmUnits,
-  vpc,
-  subnets,
-  routeTables,
-}: StageSettings): Generator<string> {
-  if (recordAgeHours >= retentionHours) {
-    yield (
-      `recordAgeHours \`${recordAgeHours}\` is not allowed (allowed: less than retentionHours, which is ${retentionHours}): the ` +
-      'stream would delete a record before it goes to the failure destination'
-    );
-  }
+function* together({ itemsCapacity, itemsWarmUnits, vpc, subnets, routeTables }: StageSettings): Generator<string> {
   if (itemsCapacity !== undefined && itemsWarmUnits !== undefined) {
     yield `itemsWarmUnits \`${itemsWarmUnits}\` is not allowed with provisioned itemsCapacity: its least number is where it begins`;
   }

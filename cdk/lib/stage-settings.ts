@@ -4,7 +4,7 @@
  */
 
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
-import type { Architecture, CapacityConfig, StreamConfig } from './config';
+import type { ProvisionedCapacity } from './config';
 import { CONTRACT } from './contract';
 
 /** What a reader answers to a value that is not allowed. */
@@ -62,7 +62,7 @@ function idOf(kind: string): RegExp {
   return new RegExp(`^${kind}-([\\da-f]{8}|[\\da-f]{17})$`);
 }
 
-function ids(kind: string, meaning: string): Setting<readonly string[]> {
+function ids(kind: string, meaning: string): Setting<string[]> {
   const pattern = idOf(kind);
   const read = (text: string) => {
     const found = text === 'none' ? [] : text.split(',');
@@ -78,14 +78,13 @@ function ids(kind: string, meaning: string): Setting<readonly string[]> {
 
 const SHARDS = { least: 1, most: 10_000 };
 
-function streamMode(text: string): StreamConfig | typeof REFUSED {
-  if (text === 'on-demand') return { mode: 'on-demand' };
-  const shards = wholeNumber(SHARDS.least, SHARDS.most)(text);
-  return shards === REFUSED ? REFUSED : { mode: 'provisioned', shards };
+/** A number of shards, or none of its own. */
+function stream(text: string): number | 'on-demand' | typeof REFUSED {
+  return text === 'on-demand' ? text : wholeNumber(SHARDS.least, SHARDS.most)(text);
 }
 
 /** Bounds of provisioned write units. */
-export type Bounds = Pick<Extract<CapacityConfig, { mode: 'provisioned' }>, 'minWriteUnits' | 'maxWriteUnits'>;
+export type Bounds = Pick<ProvisionedCapacity, 'minWriteUnits' | 'maxWriteUnits'>;
 
 function capacity(text: string): Bounds | undefined | typeof REFUSED {
   if (text === 'on-demand') return undefined;
@@ -145,7 +144,7 @@ export const SETTINGS = {
       'set `publish.compress_from_bytes` to 1,024.',
     allowed: `${code('on-demand')}, or ${range(SHARDS.least, SHARDS.most)}`,
     byDefault: '1',
-    read: streamMode,
+    read: stream,
   },
   retentionHours: whole(
     24,
@@ -181,7 +180,7 @@ export const SETTINGS = {
     consumerMb,
     'Memory of the consumer. With 1,769 it has one processor. It must hold what one batch reads, twice: less is refused.',
   ),
-  architecture: choice<Architecture>(
+  architecture: choice<'x86_64' | 'arm64'>(
     ['x86_64', 'arm64'],
     'The processor of the functions. `arm64` costs a fifth less for the time. **Not tried.**',
   ),
@@ -220,6 +219,10 @@ export const SETTINGS = {
     180,
     'How long quarantine and failed batches wait to be redriven. The lifetimes of claim checks and of notes in `redriven/` follow from it.',
   ),
+  objectNotifications: flag(
+    false,
+    'S3 tells EventBridge of each new object, so that rules of yours can start work on it: [below](#new-objects).',
+  ),
   logDays: {
     meaning: 'How long logs are stored.',
     allowed: `one of ${LOG_DAYS.join(', ')}`,
@@ -246,21 +249,28 @@ export const SETTINGS = {
     'an address',
     'Gets the alarms. It must confirm. Without it, the topic has no subscriber.',
   ),
+  monthlyBudget: wholeOr(
+    'none',
+    1,
+    1_000_000,
+    'Dollars a month. The alarm topic is told when 80 % are spent, and when a month will cost more: [below](#a-budget).',
+  ),
   costCenter: {
     ...optional(/^.{1,256}$/, 'any text', 'The value of the tag `cost-center`, on every resource.'),
     byDefault: 'tidegate',
   },
   dispatchSecret: optional(/^arn:/, 'the ARN of a secret', 'The secret for the target of [dispatch](dispatch.md).'),
   dispatchUrl: optional(/./, 'a URL', "The target's address, instead of the key `dispatch.url`."),
-  namedQueries: flag(true, 'Saved queries in Athena. Emulators do not know them.'),
-  metricMath: flag(
-    true,
-    'Alarms on the sum of two metrics. Emulators do not know them: with `false` they use the first metric.',
-  ),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof SETTINGS;
 export type StageSettings = Values<typeof SETTINGS>;
+
+/** The settings of an empty stage's file. */
+export function defaultSettings(): StageSettings {
+  const read = ([name, { byDefault, read }]: [string, Setting<unknown>]) => [name, byDefault && read(byDefault)];
+  return Object.fromEntries(Object.entries(SETTINGS).map(read)) as StageSettings;
+}
 
 function code(text: string): string {
   return `\`${text}\``;

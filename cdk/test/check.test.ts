@@ -6,7 +6,9 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import { Annotations, Match } from 'aws-cdk-lib/assertions';
-import { type Program, checkConfiguration, programs, warnOfUnchecked } from '../lib/check';
+import { programs } from '../bin/assets';
+import { FunctionAssets } from '../lib/assets';
+import { type Program, checkConfiguration, warnOfUnchecked } from '../lib/check';
 import { stageConfig } from '../lib/stage';
 import { CONTRACT } from '../lib/contract';
 import { overrides } from '../lib/settings';
@@ -73,11 +75,11 @@ test('the function that is deployed is asked first, then the program that was bu
   const [release, debug] = ['release', 'debug'].map((profile) => program(join('target', profile, 'tidegate'), '').file);
   assert.ok(release && debug);
   utimesSync(release, 1, 1);
-  const files = (assets: unknown) => programs(assets, '/functions', join(folder, 'target')).map(({ file }) => file);
-  assert.deepEqual(files('placeholder'), [debug, release]);
-  assert.deepEqual(files('prebuilt'), ['/functions/ingest-fn/bootstrap', debug, release]);
-  assert.deepEqual(files(undefined), files('prebuilt'));
-  assert.deepEqual(programs('placeholder', '/functions', join(folder, 'nothing')), []);
+  const built = programs(join(folder, 'target'));
+  const files = (assets: FunctionAssets) => assets._checkedBy(built)._programs.map(({ file }) => file);
+  assert.deepEqual(files(FunctionAssets.placeholder()), [debug, release]);
+  assert.deepEqual(files(FunctionAssets.fromFolder('/functions')), ['/functions/ingest-fn/bootstrap', debug, release]);
+  assert.deepEqual(programs(join(folder, 'nothing')), []);
 });
 
 test('the synthesis of the app asks', () => {

@@ -24,8 +24,8 @@ import {
 const SECRET = 'AWS::SecretsManager::Secret';
 
 test('prod without credentials is refused unless it is meant to be public, or uses IAM', () => {
-  const prod = (options: Record<string, string>, settings?: ReturnType<typeof withKeys>) =>
-    stack('prod', stageConfig({ stage: 'prod', ...options }), app(), settings);
+  const prod = (options: Record<string, string>, toml?: string) =>
+    stack('prod', stageConfig({ stage: 'prod', ...options }), app(), toml);
   assert.throws(
     () => prod({}),
     /prod would be public: auth\.mode is `none`, so anyone .* set auth\.mode to `api_key` .* -c auth=iam, .* -c public=true/,

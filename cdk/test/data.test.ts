@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
+import { StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import { CONTRACT } from '../lib/contract';
-import type { CapacityConfig } from '../lib/config';
 import { stageConfig } from '../lib/stage';
-import { readSettings } from '../lib/settings';
 import {
   alarms,
   app,
@@ -16,6 +15,7 @@ import {
   type StageName,
   stack,
   template,
+  withPublicReads,
 } from './stack';
 
 // The stores. Emulators ignore many of their settings silently, so the template is tested.
@@ -132,15 +132,14 @@ test('only where events are read back the table has its index by time', () => {
   ]);
 });
 
-const PROVISIONED: CapacityConfig = {
-  mode: 'provisioned',
+const PROVISIONED = {
   minWriteUnits: 100,
   maxWriteUnits: 6_000,
   targetUtilization: 80,
 };
 
 test('provisioned capacity of the items scales between its bounds, and that of the index does', () => {
-  const items = { capacity: PROVISIONED };
+  const items = { provisioned: PROVISIONED };
   const capacities = (of: Template) => {
     const table = resource(of, 'AWS::DynamoDB::Table', 'Items').Properties;
     assert.equal(table.BillingMode, undefined, 'the default is PROVISIONED');
@@ -157,8 +156,7 @@ test('provisioned capacity of the items scales between its bounds, and that of t
     'dynamodb:table:WriteCapacityUnits 100 6000',
     'dynamodb:table:ReadCapacityUnits 10 4000',
   ]);
-  const settings = { ...readSettings(), reads: { public: true, isIdentified: false } };
-  const withIndex = Template.fromStack(stack('prod', { items, reads: true }, app(), settings));
+  const withIndex = Template.fromStack(stack('prod', { items, reads: true }, app(), withPublicReads()));
   assert.deepEqual(capacities(withIndex).slice(2), [
     'dynamodb:index:WriteCapacityUnits 100 6000',
     'dynamodb:index:ReadCapacityUnits 10 4000',
@@ -166,20 +164,22 @@ test('provisioned capacity of the items scales between its bounds, and that of t
 });
 
 test('a provisioned table that throttles is no failure, late events are', () => {
-  const names = alarms(Template.fromStack(stack('prod', { items: { capacity: PROVISIONED } }))).map(({ name }) => name);
+  const names = alarms(Template.fromStack(stack('prod', { items: { provisioned: PROVISIONED } }))).map(
+    ({ name }) => name,
+  );
   assert.ok(!names.includes('items-throttled'));
   assert.ok(names.includes('freshness'));
 });
 
 test('a target that auto scaling does not take is refused', () => {
   for (const targetUtilization of [19, 91, NaN]) {
-    const items = { capacity: { ...PROVISIONED, targetUtilization } };
+    const items = { provisioned: { ...PROVISIONED, targetUtilization } };
     assert.throws(() => stack('prod', { items }), /targetUtilization (19|91|NaN) is not allowed \(allowed: 20 to 90\)/);
   }
 });
 
 test('an archive that expires before a move pays is not moved', () => {
-  const archive = { versioned: false, infrequentAccessAfterDays: 30, failuresDays: 180 };
+  const { archive } = stageConfig();
   const moves = (expireAfterDays: number) => {
     const of = Template.fromStack(stack('dev', { archive: { ...archive, expireAfterDays } }));
     const { Rules } = resource(of, 'AWS::S3::Bucket', 'Archive').Properties.LifecycleConfiguration;
@@ -192,15 +192,14 @@ test('an archive that expires before a move pays is not moved', () => {
 });
 
 test('an on-demand table may be warm from the start', () => {
-  const items = { capacity: { mode: 'on-demand', warmWriteUnits: 12_000 } } as const;
+  const items = { warmWriteUnits: 12_000 };
   const { Properties } = resource(Template.fromStack(stack('prod', { items })), 'AWS::DynamoDB::Table', 'Items');
   assert.deepEqual(Properties.WarmThroughput, { WriteUnitsPerSecond: 12_000 });
 });
 
 test('the capacity of the items is an option', () => {
-  const capacity = (given?: string) => stageConfig({ itemsCapacity: given }).items.capacity;
-  const onDemand = { mode: 'on-demand', warmWriteUnits: undefined };
-  assert.deepEqual([capacity(), capacity('on-demand')], [onDemand, onDemand]);
+  const capacity = (given?: string) => stageConfig({ itemsCapacity: given }).items.provisioned;
+  assert.deepEqual([capacity(), capacity('on-demand')], [undefined, undefined]);
   assert.deepEqual(capacity('100-6000'), PROVISIONED);
   for (const wrong of ['6000', '0-10', '20-10', 'a-b', '1-2-3']) {
     assert.throws(() => capacity(wrong), /itemsCapacity `.*` is not allowed \(allowed: `on-demand`, or two numbers/);
@@ -221,7 +220,7 @@ test('the resources that outlive a stack are those of docs/teardown.md', () => {
 
 test('an on-demand stream has no shard count', () => {
   const { Properties } = resource(
-    Template.fromStack(stack('dev', { stream: { mode: 'on-demand' } })),
+    Template.fromStack(stack('dev', { stream: { mode: StreamMode.ON_DEMAND } })),
     'AWS::Kinesis::Stream',
     'Events',
   );

@@ -7,7 +7,8 @@ import { CONTRACT, type FunctionContract, type Permission } from '../lib/contrac
 import {
   alarms,
   app,
-  dispatchSettings,
+  DISPATCH,
+  withDispatch,
   dispatchTemplate,
   type Json,
   list,
@@ -66,7 +67,7 @@ test('queues and function have the numbers of the contract, and a message outliv
 
 test('a batch has what the rate allows in ten seconds, and two are in flight', () => {
   const mapping = (rate: string): Json => {
-    const made = Template.fromStack(stack('dev', { dispatchSecret: SECRET }, app(), dispatchSettings(rate)));
+    const made = Template.fromStack(stack('dev', { dispatch: DISPATCH }, app(), withDispatch(rate)));
     return resource(made, 'AWS::Lambda::EventSourceMapping', 'Dispatch').Properties;
   };
   assert.deepEqual(
@@ -101,19 +102,13 @@ test('the alarms can fire: on dead letters, errors, a target that takes nothing,
   for (const { name, AlarmActions } of ours) assert.deepEqual(AlarmActions, [{ Ref: topic }], name);
 });
 
-test('without metric math the alarm on a stuck target evaluates one metric', () => {
-  const change = { dispatchSecret: SECRET, metricMath: false };
-  const plain = Template.fromStack(stack('dev', change, app(), dispatchSettings()));
-  for (const { name, Expression } of alarms(plain)) assert.equal(Expression, undefined, name);
-});
-
 test('a header with the secret needs the secret', () => {
-  assert.throws(() => stack('dev', {}, app(), dispatchSettings()), /give its ARN by -c dispatchSecret=/);
+  assert.throws(() => stack('dev', {}, app(), withDispatch()), /give its ARN by -c dispatchSecret=/);
 });
 
 test('cdk-nag finds nothing in the stack with dispatch', () => {
   const within = app();
-  stack('prod', { dispatchSecret: SECRET }, within, dispatchSettings());
+  stack('prod', { dispatch: DISPATCH }, within, withDispatch());
   Validations.of(within).addPlugins(new AwsSolutionsChecks(within));
   within.synth();
 });

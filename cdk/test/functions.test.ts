@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match, Template } from 'aws-cdk-lib/assertions';
+import { Architecture, FunctionUrlAuthType } from 'aws-cdk-lib/aws-lambda';
 import { stageConfig } from '../lib/stage';
 import { CONTRACT } from '../lib/contract';
 import { settings } from '../lib/settings';
-import { resource, resources, source, STAGES, stack, template } from './stack';
+import { dispatchTemplate, list, resource, resources, source, STAGES, stack, template } from './stack';
 
 // The functions, their event sources, and their callers.
 
@@ -106,6 +107,20 @@ test('only prod limits ingest, shifts its traffic gradually, and rolls back when
   assert.ok(alias.UpdatePolicy.CodeDeployLambdaAliasUpdate);
 });
 
+test('who reads a format is updated before who writes it', () => {
+  const of = dispatchTemplate();
+  const consumer = resource(of, FUNCTION, 'ConsumerFunction').id;
+  const after = (id: string) => {
+    const { DependsOn } = of.toJSON().Resources[resource(of, FUNCTION, id).id];
+    return list<string>(DependsOn).filter((name) => resources(of, FUNCTION).some((found) => found.id === name));
+  };
+  assert.deepEqual([after('IngestFunction'), after('SpillDrainFunction')], [[consumer], [consumer]]);
+  assert.deepEqual(after('ConsumerFunction'), [resource(of, FUNCTION, 'DispatchDispatcherFunction').id]);
+  // New requests go to the new version, which is made of the updated function.
+  const version = resource(of, 'AWS::Lambda::Version', 'IngestFunctionCurrentVersion').Properties;
+  assert.deepEqual(version.FunctionName, { Ref: resource(of, FUNCTION, 'IngestFunction').id });
+});
+
 test('nothing is traced, unless the stage or its recipe asks for it', () => {
   const traced = (change: object) => {
     const functions = resources(Template.fromStack(stack('dev', change)), FUNCTION);
@@ -131,7 +146,7 @@ test('memory that the largest body or batch does not fit is refused, with what i
       'dev',
       { ingest: { ...ingest, memoryMb: ingestMb }, consumer: { ...consumer, memoryMb: consumerMb } },
       undefined,
-      settings(text),
+      text,
     );
   assert.throws(() => made(271, 1769), /ingest has 271 MB of memory, but by limits\.body_bytes it needs 272/);
   assert.throws(() => made(272, 383), /consumer has 383 MB .* limits\.claim_check_bytes it needs 384/);
@@ -143,13 +158,13 @@ test('memory that the largest body or batch does not fit is refused, with what i
 });
 
 test('ingest with IAM has no public permission', () => {
-  const ingest = { memoryMb: 512, auth: 'iam', canary: false, tracing: false } as const;
+  const ingest = { memoryMb: 512, auth: FunctionUrlAuthType.AWS_IAM, canary: false, tracing: false };
   const closed = Template.fromStack(stack('dev', { ingest }));
   closed.resourceCountIs('AWS::Lambda::Permission', 0);
   closed.hasResourceProperties('AWS::Lambda::Url', { AuthType: 'AWS_IAM' });
 });
 
 test('arm64 is one setting away', () => {
-  const arm = Template.fromStack(stack('dev', { architecture: 'arm64' }));
+  const arm = Template.fromStack(stack('dev', { architecture: Architecture.ARM_64 }));
   arm.allResourcesProperties(FUNCTION, { Architectures: ['arm64'] });
 });

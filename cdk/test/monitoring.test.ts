@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parse } from 'smol-toml';
+import { removeWhatEmulatorsLack } from '../bin/lacking';
 import { Template } from 'aws-cdk-lib/assertions';
-import { readSettings, settings } from '../lib/settings';
+import { StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import {
   type AlarmJson,
   alarms,
+  DISPATCH,
+  dispatchTemplate,
   type Json,
   resource,
   resources,
@@ -15,6 +18,8 @@ import {
   source,
   stack,
   template,
+  withDispatch,
+  withPublicReads,
 } from './stack';
 
 // The alarms, and whether they can fire: an alarm that never fires looks like an alarm without a reason.
@@ -102,11 +107,22 @@ for (const stage of STAGES) {
   });
 }
 
-test('without metric math every alarm evaluates one metric, as emulators need it', () => {
-  const plain = Template.fromStack(stack('dev', { metricMath: false }));
-  const found = resources(plain, 'AWS::CloudWatch::Alarm');
-  assert.equal(found.length, alarms(template('dev')).length);
+test('without what emulators lack there is no saved query, and every alarm evaluates one metric, the first of its own', () => {
+  const made = stack('dev', { reads: true, dispatch: DISPATCH }, undefined, withDispatch());
+  const before = alarms(dispatchTemplate());
+  removeWhatEmulatorsLack(made);
+  const of = Template.fromStack(made);
+  of.resourceCountIs('AWS::Athena::NamedQuery', 0);
+  of.resourceCountIs('AWS::Athena::WorkGroup', 1);
+  const found = resources(of, 'AWS::CloudWatch::Alarm');
+  assert.equal(found.length, before.length);
   for (const { id, Properties } of found) assert.ok(Properties.MetricName && !Properties.Metrics, id);
+  const { metrics, Expression } = alarmIn(of, 'spill-stuck');
+  assert.equal(Expression, undefined);
+  assert.deepEqual(
+    metrics.map(({ MetricName, Period }) => [MetricName, Period]),
+    [['ApproximateNumberOfMessagesVisible', 60]],
+  );
 });
 
 test('a put counts as slow before its attempt is cut off', () => {
@@ -137,7 +153,7 @@ test('the cost estimate works without values, and in both modes of the stream', 
     provisioned.expression,
     /FILL\(records, 0\) \* 0\.000000014 \+ FILL\(bytes, 0\) \* 0\.000000000000546875/,
   );
-  const onDemand = estimate(Template.fromStack(stack('dev', { stream: { mode: 'on-demand' } })));
+  const onDemand = estimate(Template.fromStack(stack('dev', { stream: { mode: StreamMode.ON_DEMAND } })));
   assert.deepEqual(onDemand.metrics.get('read'), 'GetRecords.Bytes');
   assert.ok(!onDemand.metrics.has('records'));
   for (const [name] of onDemand.metrics) assert.ok(onDemand.expression.includes(`FILL(${name}, 0)`), name);
@@ -146,11 +162,8 @@ test('the cost estimate works without values, and in both modes of the stream', 
 });
 
 test('the cost estimate has the reads of a provisioned table, and the alarms of its auto scaling', () => {
-  const items = {
-    capacity: { mode: 'provisioned', minWriteUnits: 100, maxWriteUnits: 6_000, targetUtilization: 80 },
-  } as const;
-  const config = { public: true, isIdentified: false };
-  const withIndex = stack('prod', { items, reads: true }, undefined, { ...readSettings(), reads: config });
+  const items = { provisioned: { minWriteUnits: 100, maxWriteUnits: 6_000 } };
+  const withIndex = stack('prod', { items, reads: true }, undefined, withPublicReads());
   const [onDemand, provisioned] = [estimate(template('prod')), estimate(Template.fromStack(withIndex))];
   for (const name of ['readsOfTable', 'readsOfIndex']) {
     assert.equal(provisioned.metrics.get(name), 'ProvisionedReadCapacityUnits');
@@ -191,7 +204,7 @@ test('with simulated work and a long time-out, an alarm about the consumer fires
   const toml = source('tidegate.toml')
     .replace(/^simulate_work = .*$/m, 'simulate_work = 0.05')
     .replace(/^timeout_seconds = .*$/m, 'timeout_seconds = 900');
-  const of = Template.fromStack(stack('dev', {}, undefined, settings(toml)));
+  const of = Template.fromStack(stack('dev', {}, undefined, toml));
   const seconds = (template: Template) =>
     Object.fromEntries(alarms(template).map(({ name, Threshold }) => [name, Threshold / 1000]));
   const [plain, simulated] = [seconds(template('dev')), seconds(of)];

@@ -5,21 +5,15 @@ import { test } from 'node:test';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { stageConfig } from '../lib/stage';
 import { CONTRACT } from '../lib/contract';
-import { configurationFile, overrides, readSettings } from '../lib/settings';
-import { functionAssets } from '../lib/assets';
+import { configurationFile, readSettings } from '../lib/settings';
+import { FunctionAssets } from '../lib/assets';
 import { TidegateStack } from '../lib/tidegate-stack';
 import { app, resource, resources, source, STAGES, type StageName } from './stack';
 
 function deployed(recipe: string, stage: StageName = 'dev', more: Record<string, string> = {}) {
   const config = stageConfig({ recipe, stage, ...more });
-  const { configuration } = config;
-  const assets = functionAssets('placeholder', config.architecture, undefined, configuration);
   const within = app();
-  const made = new TidegateStack(within, 'Recipe', {
-    config,
-    settings: readSettings(configuration, overrides(config)),
-    assets,
-  });
+  const made = new TidegateStack(within, 'Recipe', { config, assets: FunctionAssets.placeholder() });
   return { made, template: Template.fromStack(made), assembly: within.synth() };
 }
 
@@ -108,8 +102,8 @@ test('robust-data-processor is public in every stage, because its document asks 
 
 test('an option of the stream wins over the recipe', () => {
   const stream = (values: Record<string, string>) => stageConfig(values).stream;
-  assert.deepEqual(stream({ recipe: 'event-streaming', stream: '3' }), { mode: 'provisioned', shards: 3 });
-  assert.deepEqual(stream({ stream: 'on-demand' }), { mode: 'on-demand' });
+  assert.deepEqual(stream({ recipe: 'event-streaming', stream: '3' }), { mode: 'PROVISIONED', shards: 3 });
+  assert.deepEqual(stream({ stream: 'on-demand' }), { mode: 'ON_DEMAND' });
   assert.throws(
     () => stream({ stream: '0' }),
     /stream `0` is not allowed \(allowed: `on-demand`, or 1 to 10,000\), from -c/,

@@ -1,44 +1,62 @@
 /** The stack for tests: without Rust and without AWS. */
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { functionAssets } from '../lib/assets';
-import type { StageConfig } from '../lib/config';
-import { ROOT, readSettings, type Settings, settings } from '../lib/settings';
-import { stageConfig } from '../lib/stage';
+import { FunctionAssets } from '../lib/assets';
+import { ROOT } from '../lib/settings';
+import { type StageConfig, stageConfig } from '../lib/stage';
 import { TidegateStack } from '../lib/tidegate-stack';
 
 export type StageName = 'dev' | 'prod';
 export const STAGES: StageName[] = ['dev', 'prod'];
 
-export function app(): App {
-  const outdir = mkdtempSync(join(tmpdir(), 'tidegate-cdk-'));
+/** A folder that is deleted at the end. */
+export function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'tidegate-cdk-'));
   process.once('exit', () => {
-    rmSync(outdir, { recursive: true, force: true });
+    rmSync(made, { recursive: true, force: true });
   });
+  return made;
+}
+
+export function app(): App {
+  const outdir = folder();
   const { context } = JSON.parse(readFileSync(join(__dirname, '..', 'cdk.json'), 'utf8'));
   return new App({ outdir, context, analyticsReporting: false });
 }
 
+/** `toml`: the text of a configuration file, instead of `tidegate.toml`. */
 export function stack(
   stage: StageName,
   change: Partial<StageConfig> = {},
   within = app(),
-  settings = readSettings(),
+  toml?: string,
 ): TidegateStack {
   const context: Record<string, string> = { stage, public: 'true' };
-  const config = { ...stageConfig(context), ...change };
-  const assets = functionAssets('placeholder', config.architecture);
-  return new TidegateStack(within, `Tidegate-${stage}`, { config, settings, assets });
+  const configuration = toml === undefined ? {} : { configuration: configurationOf(toml) };
+  const config = { ...stageConfig(context), ...change, ...configuration };
+  return new TidegateStack(within, `Tidegate-${stage}`, { config, assets: FunctionAssets.placeholder() });
+}
+
+/** A configuration file with this text. */
+export function configurationOf(toml: string): string {
+  const file = join(folder(), 'tidegate.toml');
+  writeFileSync(file, toml);
+  return file;
 }
 
 /** `tidegate.toml`, but with API keys. */
-export function withKeys(): Settings {
-  return settings(source('tidegate.toml').replace(/^mode = "none"$/m, 'mode = "api_key"'));
+export function withKeys(): string {
+  return source('tidegate.toml').replace(/^mode = "none"$/m, 'mode = "api_key"');
+}
+
+/** `tidegate.toml`, but anyone may read, if the stage reads. */
+export function withPublicReads(): string {
+  return source('tidegate.toml').replace(/(\[reads\]\n(?:.*\n)*?)public = false/, '$1public = true');
 }
 
 const templates = new Map<StageName, Template>();
@@ -52,7 +70,7 @@ export function template(stage: StageName): Template {
 
 /** A stage that reads events back. */
 export function reading(stage: StageName, within = app()): TidegateStack {
-  return stack(stage, { reads: true }, within, { ...readSettings(), reads: { public: true, isIdentified: false } });
+  return stack(stage, { reads: true }, within, withPublicReads());
 }
 
 const readingTemplates = new Map<StageName, Template>();
@@ -64,25 +82,25 @@ export function readingTemplate(stage: StageName): Template {
   return made;
 }
 
-/** The repository's configuration with dispatch turned on. */
-export function dispatchSettings(rate = '20.0'): Settings {
-  const toml = source('tidegate.toml')
+/** `tidegate.toml`, but with dispatch turned on. */
+export function withDispatch(rate = '20.0'): string {
+  return source('tidegate.toml')
     .replace(/(\[dispatch\](?:\n#.*)*\n)enabled = false/, '$1enabled = true')
     .replace('url = ""', 'url = "https://target.example.com/graphql"')
     .replace('rate_per_second = 10.0', `rate_per_second = ${rate}`)
     .replace(/^mode = "none"$/m, 'mode = "api_key"')
     .replace('# Authorization = "Bearer {secret}"', 'Authorization = "Bearer {secret}"');
-  return settings(toml);
 }
 
 export const SECRET = 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:target-AbCdEf';
+export const DISPATCH = { secretArn: SECRET, tracing: false };
 
 let dispatching: Template | undefined;
 
 /** The template of `prod` with API keys and dispatch: it has every resource and every alarm that there can be. */
 export function dispatchTemplate(): Template {
-  const change = { mayBePublic: false, dispatchSecret: SECRET };
-  dispatching ??= Template.fromStack(stack('prod', change, app(), dispatchSettings()));
+  const change = { mayBePublic: false, dispatch: DISPATCH };
+  dispatching ??= Template.fromStack(stack('prod', change, app(), withDispatch()));
   return dispatching;
 }
 

@@ -11,7 +11,7 @@ import { stageConfig } from '../lib/stage';
 import { type Given, STAGES as FOLDER, stageGiven } from '../lib/stage-file';
 import { SETTINGS } from '../lib/stage-settings';
 import { PAGE, page } from '../scripts/settings';
-import { app, dispatchSettings, type Json, nag, SECRET, resource, resources, stack, template, withKeys } from './stack';
+import { app, DISPATCH, type Json, nag, resource, resources, stack, template, withDispatch, withKeys } from './stack';
 
 // The settings of a stage: its file, its recipe, `-c`.
 
@@ -36,7 +36,7 @@ test('every setting can be given by -c and in a file, as TOML or JSON, and -c wi
   assert.equal(given('{"ingestMemoryMb":512}', {}, 'json').settings.ingestMemoryMb, 512);
   assert.equal(given('ingestMemoryMb = 512', { ingestMemoryMb: '1024' }).settings.ingestMemoryMb, 1024);
   const examples: Record<string, [string, unknown]> = {
-    stream: ['on-demand', { mode: 'on-demand' }],
+    stream: ['on-demand', 'on-demand'],
     itemsCapacity: ['100-6000', { minWriteUnits: 100, maxWriteUnits: 6000 }],
     reservedConcurrency: ['200', 200],
     archiveExpireDays: ['90', 90],
@@ -74,11 +74,12 @@ test('all that is wrong is told at once', () => {
 });
 
 test('settings that do not go together are refused', () => {
+  const records = (retentionHours: number) => stack('dev', { records: { retentionHours, ageHours: 24 } });
   assert.throws(
-    () => given('recordAgeHours = 24'),
+    () => records(24),
     /recordAgeHours `24` is not allowed \(allowed: less than retentionHours, which is 24\)/,
   );
-  assert.equal(given('recordAgeHours = 24\nretentionHours = 48').settings.recordAgeHours, 24);
+  records(48);
   assert.throws(
     () => given('itemsCapacity = "100-6000"\nitemsWarmUnits = 12_000'),
     /itemsWarmUnits `12000` is not allowed with provisioned itemsCapacity/,
@@ -120,12 +121,12 @@ test('a stage is where its file is', () => {
 });
 
 test('a recipe on the command line wins over the file, and one that the file names is its base', () => {
-  const stream = (toml: string, command: Given = {}) => given(toml, command).settings.stream.mode;
+  const stream = (toml: string, command: Given = {}) => given(toml, command).settings.stream;
   assert.equal(stream('stream = 2', { recipe: 'event-streaming' }), 'on-demand');
   assert.equal(stream('recipe = "event-streaming"'), 'on-demand');
-  assert.equal(stream('recipe = "event-streaming"\nstream = 2'), 'provisioned');
-  assert.equal(stream('stream = 2', { recipe: 'event-streaming', stream: '3' }), 'provisioned');
-  assert.equal(stream('recipe = "event-streaming"', { recipe: 'event-receiver' }), 'provisioned');
+  assert.equal(stream('recipe = "event-streaming"\nstream = 2'), 2);
+  assert.equal(stream('stream = 2', { recipe: 'event-streaming', stream: '3' }), 3);
+  assert.equal(stream('recipe = "event-streaming"', { recipe: 'event-receiver' }), 1);
 });
 
 test('a stage overrides keys of tidegate.toml, for the functions and for the stack alike', () => {
@@ -141,7 +142,7 @@ test('a stage overrides keys of tidegate.toml, for the functions and for the sta
   });
   const settings = readSettings(undefined, variables);
   assert.deepEqual([settings.window.toSeconds(), settings.slowPut.toMilliseconds()], [60, 80]);
-  const of = Template.fromStack(stack('dev', { keys }, undefined, settings));
+  const of = Template.fromStack(stack('dev', { keys }));
   for (const id of ['Ingest', 'SpillDrain', 'Consumer']) {
     const { Variables } = resource(of, 'AWS::Lambda::Function', id).Properties.Environment;
     assert.equal(Variables.TIDEGATE__ARCHIVE__WINDOW_SECONDS, '60', id);
@@ -214,13 +215,47 @@ test('a key of the account encrypts all that is stored, and every role that read
   assert.deepEqual(nag(within), []);
 });
 
+test('a budget of the stage tells the alarm topic, which lets it', () => {
+  const within = app();
+  const of = Template.fromStack(stack('prod', { monthlyBudget: 100 }, within));
+  const topic = { Ref: resource(of, 'AWS::SNS::Topic', 'Monitoring').id };
+  const { Budget, NotificationsWithSubscribers } = resource(of, 'AWS::Budgets::Budget', 'Budget').Properties;
+  assert.deepEqual([Budget.BudgetLimit, Budget.TimeUnit], [{ Amount: 100, Unit: 'USD' }, 'MONTHLY']);
+  // The tag that every resource of the stage carries.
+  assert.deepEqual(Budget.CostFilters, { TagKeyValue: ['user:stage$prod'] });
+  assert.deepEqual(
+    NotificationsWithSubscribers.map(({ Notification, Subscribers }: Json) => [
+      Notification.NotificationType,
+      Notification.Threshold,
+      Subscribers[0].Address,
+    ]),
+    [
+      ['ACTUAL', 80, topic],
+      ['FORECASTED', 100, topic],
+    ],
+  );
+  const { Statement } = resource(of, 'AWS::SNS::TopicPolicy', 'Monitoring').Properties.PolicyDocument;
+  const allowed = Statement.find(({ Principal }: Json) => Principal.Service === 'budgets.amazonaws.com');
+  assert.deepEqual([allowed.Action, allowed.Resource], ['sns:Publish', topic]);
+  assert.deepEqual(resources(template('prod'), 'AWS::Budgets::Budget'), []);
+  assert.deepEqual(nag(within), []);
+});
+
+test('S3 tells EventBridge of new objects where the stage asks for it', () => {
+  const { archive } = stageConfig({ objectNotifications: 'true' });
+  const configured = (of: Template) => resource(of, 'AWS::S3::Bucket', 'Archive').Properties.NotificationConfiguration;
+  const of = Template.fromStack(stack('dev', { archive }));
+  assert.deepEqual(configured(of), { EventBridgeConfiguration: { EventBridgeEnabled: true } });
+  assert.equal(resources(of, 'AWS::Lambda::Function').length, 3, 'no function is made for it');
+  assert.equal(configured(template('dev')), undefined);
+});
+
 const NETWORK = { vpc: 'vpc-0a1b2c3d', subnets: 'subnet-00000001,subnet-00000002', routeTables: 'rtb-00000001' };
 
 test('in a VPC the functions reach every service by an endpoint, and the dispatcher is not in it, since its target is outside', () => {
   const within = app();
   const { network } = stageConfig(NETWORK);
-  const settings = { ...dispatchSettings(), needsCredentials: true };
-  const of = Template.fromStack(stack('prod', { network, dispatchSecret: SECRET }, within, settings));
+  const of = Template.fromStack(stack('prod', { network, dispatch: DISPATCH }, within, withDispatch()));
   const group = { 'Fn::GetAtt': [resource(of, 'AWS::EC2::SecurityGroup', 'Network').id, 'GroupId'] };
   for (const id of ['Ingest', 'SpillDrain', 'Consumer']) {
     const { VpcConfig } = resource(of, 'AWS::Lambda::Function', id).Properties;
@@ -264,7 +299,7 @@ test('a stage has its own names, and is deployed to its account and region', () 
   assert.deepEqual([made.account, made.region], ['123456789012', 'eu-west-1']);
   assert.equal(
     resource(of, 'AWS::CloudWatch::Dashboard', 'Monitoring').Properties.DashboardName,
-    'Tidegate-prod-eu-west-1',
+    'Tidegate-eu-west-eu-west-1',
   );
   assert.equal(resource(of, 'AWS::Glue::Database', 'Sql').Properties.DatabaseInput.Name, 'tidegate_eu_west');
   // Without a region, the name has that of the deployment: dashboards are global in an account.

@@ -37,7 +37,7 @@ test('cargo-lambda has one version everywhere, and its own environment', () => {
   const files = [
     'tests/e2e/requirements.txt',
     'docs/deploy.md',
-    'cdk/lib/assets.ts',
+    'cdk/bin/assets.ts',
     `${FOLDER}/deploy.yml`,
     `${FOLDER}/release.yml`,
   ];

@@ -12,8 +12,9 @@ from stored import Stored
 ROOT = pathlib.Path(__file__).parent.parent.parent
 NAME = "Tidegate-dev"
 ACCOUNT = "000000000000"
-# What the emulator does not have: saved Athena queries, alarms on two metrics, CodeDeploy.
-LACKING = ["namedQueries=false", "metricMath=false", "canary=false"]
+# The app without saved Athena queries and alarms on two metrics; and a setting: without CodeDeploy. The emulator does not have them.
+APP = "npx tsx bin/emulator.ts"
+LACKING = ["canary=false"]
 
 
 class Deployment:
@@ -53,7 +54,7 @@ class Deployment:
             "CDK_DEFAULT_REGION": REGION,
             "CDK_DISABLE_CLI_TELEMETRY": "true",
         }
-        command = ["npx", "cdk", *map(str, arguments), "--no-notices", "--output", str(self.folder / "cdk.out")]
+        command = ["npx", "cdk", *map(str, arguments), "--app", APP, "--no-notices", "--output", str(self.folder / "cdk.out")]
         ran = subprocess.run(command, cwd=ROOT / "cdk", env=environment, capture_output=True, text=True)
         assert ran.returncode == 0, f"cdk {arguments[0]} failed:\n{ran.stdout[-4000:]}\n{ran.stderr[-4000:]}"
 

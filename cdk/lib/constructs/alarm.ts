@@ -50,12 +50,8 @@ export function alarm(scope: Construct, { name, metric, above, minutes = LASTING
   });
 }
 
-/**
- * The sum of two metrics. One without a value counts as 0. Emulators do not know metric math: without it, this is the first
- * metric alone.
- */
-export function sum([first, second]: readonly [Metric, Metric], metricMath: boolean): IMetric {
-  if (!metricMath) return first.with(MINUTE);
+/** The sum of two metrics. One without a value counts as 0. */
+export function sum([first, second]: readonly [Metric, Metric]): IMetric {
   return new MathExpression({
     expression: 'FILL(first, 0) + FILL(second, 0)',
     usingMetrics: { first, second },

@@ -1,28 +1,47 @@
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
-import { BlockPublicAccess, Bucket, BucketEncryption, type LifecycleRule, StorageClass } from 'aws-cdk-lib/aws-s3';
+import {
+  BlockPublicAccess,
+  Bucket,
+  BucketEncryption,
+  type CfnBucket,
+  type IBucket,
+  type LifecycleRule,
+  StorageClass,
+} from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import type { ArchiveConfig } from '../config';
+import type { Config } from '../config';
 import { CONTRACT } from '../contract';
 import { HOURS_A_MONTH, PRICES } from '../prices';
 
 /** The results of SQL queries, written by Athena. The contract has every other prefix. */
 export const QUERY_RESULTS = 'queries/';
 
+type ArchiveConfig = Config['archive'];
+
 export interface ArchiveBucketProps extends ArchiveConfig {
   /** How long after its acceptance an event may still need its claim check. */
   readonly redeliveryDays: number;
   /** Encrypts the objects. Without it S3's own keys do. */
   readonly key?: IKey;
+  /** Used instead of an own one, and not changed. */
+  readonly existing?: IBucket;
 }
 
 /** The bucket: archive, quarantine, failure destination, claim checks, query results. */
 export class ArchiveBucket extends Construct {
-  readonly bucket: Bucket;
+  readonly bucket: IBucket;
+  /** For each prefix: how long its objects are stored, and when they move. */
+  readonly lifecycleRules: LifecycleRule[];
 
   constructor(scope: Construct, id: string, props: ArchiveBucketProps) {
     super(scope, id);
-    this.bucket = new Bucket(this, 'Bucket', {
+    this.lifecycleRules = lifecycle(props);
+    this.bucket = props.existing ?? this.make(props);
+  }
+
+  private make(props: ArchiveBucketProps): Bucket {
+    const bucket = new Bucket(this, 'Bucket', {
       ...(props.key === undefined
         ? { encryption: BucketEncryption.S3_MANAGED }
         : // Without the bucket's own key each object is a call to KMS.
@@ -33,16 +52,23 @@ export class ArchiveBucket extends Construct {
       versioned: props.versioned,
       // In every stage, and never emptied by the stack: the objects are the product.
       removalPolicy: RemovalPolicy.RETAIN,
-      lifecycleRules: lifecycle(props),
+      lifecycleRules: [...this.lifecycleRules, leftovers(props)],
     });
-    Validations.of(this.bucket).acknowledge({
+    if (props.objectNotifications) {
+      // CDK's own property makes a function for this. The template has it as a property of the bucket.
+      (bucket.node.defaultChild as CfnBucket).notificationConfiguration = {
+        eventBridgeConfiguration: { eventBridgeEnabled: true },
+      };
+    }
+    Validations.of(bucket).acknowledge({
       id: 'AwsSolutions-S1',
       reason: 'Three roles can access this bucket. Turn on CloudTrail data events if every access must be recorded.',
     });
-    Validations.of(this.bucket).acknowledge({
+    Validations.of(bucket).acknowledge({
       id: 'CloudFormation-Validate::W9003',
       reason: 'CDK writes `ObjectSizeGreaterThan` as a number, and CloudFormation takes it as its text.',
     });
+    return bucket;
   }
 }
 
@@ -85,13 +111,17 @@ function lifecycle(props: ArchiveBucketProps): LifecycleRule[] {
     })),
     ...temporary.map((prefix) => ({ ...rule(prefix), expiration: Duration.days(temporaryDays(prefix, props)) })),
     { ...rule(QUERY_RESULTS), expiration: Duration.days(7) },
-    {
-      id: 'leftovers',
-      abortIncompleteMultipartUploadAfter: Duration.days(1),
-      noncurrentVersionExpiration: props.versioned ? Duration.days(30) : undefined,
-      expiredObjectDeleteMarker: props.versioned ? true : undefined,
-    },
   ];
+}
+
+/** Of the whole bucket. */
+function leftovers({ versioned }: ArchiveConfig): LifecycleRule {
+  return {
+    id: 'leftovers',
+    abortIncompleteMultipartUploadAfter: Duration.days(1),
+    noncurrentVersionExpiration: versioned ? Duration.days(30) : undefined,
+    expiredObjectDeleteMarker: versioned ? true : undefined,
+  };
 }
 
 /** All lifetimes follow from that of the failures, which wait to be redriven. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { RemovalPolicy } from 'aws-cdk-lib';
 import { CfnNamedQuery, CfnWorkGroup } from 'aws-cdk-lib/aws-athena';
 import {
   type CfnTable,
@@ -41,15 +41,15 @@ export function query(name: (typeof QUERIES)[number]): string {
   return readFileSync(join(__dirname, '..', '..', 'sql', `${name}.sql`), 'utf8');
 }
 
-/** Athena takes no dash. A stage's name has no underscore, so two stages have two names. */
-export function databaseName(stage: string): string {
-  return `tidegate_${stage.replaceAll('-', '_')}`;
+/** Athena takes no dash. A deployment's name has no underscore, so two deployments have two names. */
+export function databaseName(name: string): string {
+  return `tidegate_${name.replaceAll('-', '_')}`;
 }
 
 export interface ArchiveSqlProps {
   readonly archive: ArchiveBucket;
-  readonly stage: string;
-  readonly namedQueries: boolean;
+  /** Of the deployment. */
+  readonly name: string;
 }
 
 /** SQL over the archive: tables with computed partitions, never added by hand; a workgroup; queries. */
@@ -60,8 +60,8 @@ export class ArchiveSql extends Construct {
   constructor(scope: Construct, id: string, props: ArchiveSqlProps) {
     super(scope, id);
     const { bucket } = props.archive;
-    this.database = new Database(this, 'Database', { databaseName: databaseName(props.stage) });
-    // It only describes objects. If it stayed, the next stack of this stage could not create its own.
+    this.database = new Database(this, 'Database', { databaseName: databaseName(props.name) });
+    // It only describes objects. If it stayed, the next deployment of this name could not create its own.
     this.database.applyRemovalPolicy(RemovalPolicy.DESTROY);
 
     const day = PartitionProjectionConfiguration.date({
@@ -77,7 +77,7 @@ export class ArchiveSql extends Construct {
     this.table('errors', { dt: day }, props);
 
     this.workGroup = new CfnWorkGroup(this, 'WorkGroup', {
-      name: `${Stack.of(this).stackName}-archive`,
+      name: `Tidegate-${props.name}-archive`,
       description: 'Queries over the archive of Tidegate.',
       recursiveDeleteOption: true,
       workGroupConfiguration: {
@@ -90,7 +90,7 @@ export class ArchiveSql extends Construct {
         },
       },
     });
-    for (const name of props.namedQueries ? QUERIES : []) {
+    for (const name of QUERIES) {
       const sql = query(name);
       const named = new CfnNamedQuery(this, name, {
         name,

@@ -2,7 +2,7 @@ import { Duration } from 'aws-cdk-lib';
 import { type Alarm, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { EventSourceMapping, MetricType, StartingPosition } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
-import type { ConsumerConfig } from '../config';
+import type { Config } from '../config';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 import { FRESHNESS, type Settings } from '../settings';
@@ -14,6 +14,8 @@ import type { ItemsTable } from './items-table';
 import type { LedgerTable } from './ledger-table';
 import type { Network } from './network';
 import { type Platform, RustFunction } from './rust-function';
+
+type ConsumerConfig = Config['consumer'];
 
 export interface ConsumerProps extends ConsumerConfig {
   readonly platform: Platform;

@@ -16,7 +16,6 @@ import { type Platform, RustFunction } from './rust-function';
 
 export interface DispatchProps {
   readonly protectData: boolean;
-  readonly metricMath: boolean;
   readonly tracing: boolean;
   readonly settings: DispatchSettings;
   /** The ARN of the secret for the target. */
@@ -89,7 +88,7 @@ export class Dispatch extends Construct {
     this.alarms = [
       alarm(this, {
         name: 'dispatch-stuck',
-        metric: this.metricStuck(props.platform.metrics, props.metricMath),
+        metric: this.metricStuck(props.platform.metrics),
         above: 0,
         minutes: STUCK,
         meaning: 'Events wait for the target of dispatch, and for a quarter of an hour it took none.',
@@ -116,10 +115,9 @@ export class Dispatch extends Construct {
     ];
   }
 
-  /** 1 in a minute in which events waited and none was dispatched. Without metric math: the events that wait. */
-  private metricStuck(metrics: StageMetrics, metricMath: boolean): IMetric {
+  /** 1 in a minute in which events waited and none was dispatched. */
+  private metricStuck(metrics: StageMetrics): IMetric {
     const waiting = this.queue.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MINIMUM, ...MINUTE });
-    if (!metricMath) return waiting;
     const dispatched = metrics.metric('EventsDispatched', Stats.SUM);
     return new MathExpression({
       expression: 'IF(FILL(waiting, 0) > 0 AND FILL(dispatched, 0) < 1, 1, 0)',

@@ -2,42 +2,34 @@ import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
-import { Stream, StreamEncryption, StreamMode } from 'aws-cdk-lib/aws-kinesis';
+import { type IStream, Stream, StreamEncryption, StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import { Construct } from 'constructs';
-import type { StreamConfig } from '../config';
+import type { Config } from '../config';
 import { MINUTE } from '../metrics';
 import { alarm } from './alarm';
 import { usesKey } from './resources';
 
 export interface EventStreamProps {
-  readonly stream: StreamConfig;
+  readonly stream: Config['stream'];
   readonly retentionHours: number;
   readonly protectData: boolean;
   /** Encrypts the records. Without it a key of AWS does. */
   readonly key?: IKey;
+  /** Used instead of an own one, and not changed. */
+  readonly existing?: IStream;
 }
 
 /** The stream between ingest and the consumer, in order by partition key. */
 export class EventStream extends Construct {
-  readonly stream: Stream;
+  readonly stream: IStream;
   /** For foreign producers: attach it to their role. */
   readonly producerPolicy: ManagedPolicy;
   readonly alarms: readonly Alarm[];
 
   constructor(scope: Construct, id: string, props: EventStreamProps) {
     super(scope, id);
-    const capacity =
-      props.stream.mode === 'provisioned'
-        ? { streamMode: StreamMode.PROVISIONED, shardCount: props.stream.shards }
-        : { streamMode: StreamMode.ON_DEMAND };
-    this.stream = new Stream(this, 'Stream', {
-      ...capacity,
-      retentionPeriod: Duration.hours(props.retentionHours),
-      ...(props.key === undefined
-        ? { encryption: StreamEncryption.MANAGED }
-        : { encryption: StreamEncryption.KMS, encryptionKey: props.key }),
-      removalPolicy: props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    });
+    this.stream = props.existing ?? this.make(props);
+    const { encryptionKey } = this.stream;
     this.producerPolicy = new ManagedPolicy(this, 'ProducerPolicy', {
       description: 'Puts records on the Tidegate stream, by PutRecords or the Kinesis Producer Library.',
       statements: [
@@ -46,7 +38,7 @@ export class EventStream extends Construct {
           actions: ['kinesis:PutRecord', 'kinesis:PutRecords', 'kinesis:DescribeStreamSummary', 'kinesis:ListShards'],
           resources: [this.stream.streamArn],
         }),
-        ...(props.key === undefined ? [] : [usesKey(props.key)]),
+        ...(encryptionKey === undefined ? [] : [usesKey(encryptionKey)]),
       ],
     });
     this.alarms = [
@@ -57,6 +49,18 @@ export class EventStream extends Construct {
         meaning: 'A shard refuses records: it is full, or one tenant sends more than a shard takes.',
       }),
     ];
+  }
+
+  private make({ stream: { mode, shards }, retentionHours, protectData, key }: EventStreamProps): Stream {
+    return new Stream(this, 'Stream', {
+      streamMode: mode,
+      shardCount: mode === StreamMode.PROVISIONED ? shards : undefined,
+      retentionPeriod: Duration.hours(retentionHours),
+      ...(key === undefined
+        ? { encryption: StreamEncryption.MANAGED }
+        : { encryption: StreamEncryption.KMS, encryptionKey: key }),
+      removalPolicy: protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    });
   }
 
   metricPutRecordsLatency(statistic: string): Metric {

@@ -2,9 +2,9 @@ import { Validations } from 'aws-cdk-lib';
 import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { LambdaDeploymentConfig, LambdaDeploymentGroup } from 'aws-cdk-lib/aws-codedeploy';
 import { ManagedPolicy, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Alias, type FunctionUrl, FunctionUrlAuthType, InvokeMode } from 'aws-cdk-lib/aws-lambda';
+import { Alias, type FunctionUrl, InvokeMode } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
-import type { IngestConfig } from '../config';
+import type { Config } from '../config';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 import type { Settings } from '../settings';
@@ -17,6 +17,8 @@ import type { LedgerTable } from './ledger-table';
 import type { Network } from './network';
 import { type Platform, RustFunction } from './rust-function';
 import type { SpillQueue } from './spill-queue';
+
+type IngestConfig = Config['ingest'];
 
 export interface IngestApiProps extends IngestConfig {
   readonly platform: Platform;
@@ -70,7 +72,7 @@ export class IngestApi extends Construct {
     // With `NONE` this also adds the two permissions that a public URL needs: InvokeFunctionUrl, and InvokeFunction for
     // calls through the URL only.
     this.url = this.alias.addFunctionUrl({
-      authType: props.auth === 'none' ? FunctionUrlAuthType.NONE : FunctionUrlAuthType.AWS_IAM,
+      authType: props.auth,
       invokeMode: InvokeMode.BUFFERED,
     });
 

@@ -5,14 +5,16 @@ import {
   BillingMode,
   type EnableScalingProps,
   type IScalableTableAttribute,
+  type ITable,
   ProjectionType,
   Table,
 } from 'aws-cdk-lib/aws-dynamodb';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
-import type { CapacityConfig, ItemsConfig } from '../config';
+import type { ItemsConfig, ProvisionedCapacity } from '../config';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
+import { PROVISIONED_USE_PERCENT } from '../stage-settings';
 import { alarm, sum } from './alarm';
 import { tableEncryption } from './resources';
 
@@ -20,9 +22,10 @@ export interface ItemsTableProps extends ItemsConfig {
   readonly protectData: boolean;
   /** Encrypts the items. Without it a key of AWS does. */
   readonly key?: IKey;
-  readonly metricMath: boolean;
   /** Whether it has the index by time, which only reads need. */
   readonly reads: boolean;
+  /** Used instead of an own one, and not changed. */
+  readonly existing?: ITable;
 }
 
 /** Metrics of the table, and of its index if it has one. DynamoDB counts them separately. */
@@ -33,8 +36,6 @@ export interface TableMetrics {
 
 const { partitionKey, sortKey, expiresAt, index } = CONTRACT.items;
 
-type Provisioned = Extract<CapacityConfig, { mode: 'provisioned' }>;
-
 /** Of a provisioned table. It is read where events are read back, by an audit, and for items that exist already. */
 export const LEAST_READ_UNITS = 10;
 const READS: EnableScalingProps = { minCapacity: LEAST_READ_UNITS, maxCapacity: 4_000 };
@@ -44,7 +45,7 @@ export const SCALING_ALARMS = 8;
 
 /** One item for each event: the partition key names the tenant, the sort key the event. Deduplication needs it. */
 export class ItemsTable extends Construct {
-  readonly table: Table;
+  readonly table: ITable;
   readonly alarms: readonly Alarm[];
   /** By time. */
   readonly hasIndex: boolean;
@@ -53,28 +54,8 @@ export class ItemsTable extends Construct {
   constructor(scope: Construct, id: string, props: ItemsTableProps) {
     super(scope, id);
     this.hasIndex = props.reads;
-    this.isProvisioned = props.capacity.mode === 'provisioned';
-    this.table = new Table(this, 'Table', {
-      partitionKey: { name: partitionKey, type: AttributeType.STRING },
-      sortKey: { name: sortKey, type: AttributeType.STRING },
-      ...capacity(props.capacity),
-      ...tableEncryption(props.key),
-      timeToLiveAttribute: expiresAt,
-      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: props.protectData,
-      removalPolicy: RemovalPolicy.RETAIN,
-    });
-    // A tenant's events by time. It holds keys only, so each item costs one write unit more.
-    if (this.hasIndex) {
-      this.table.addGlobalSecondaryIndex({
-        indexName: index.name,
-        partitionKey: { name: index.partitionKey, type: AttributeType.STRING },
-        sortKey: { name: index.sortKey, type: AttributeType.STRING },
-        projectionType: ProjectionType.KEYS_ONLY,
-        ...indexCapacity(props.capacity),
-      });
-    }
-    if (props.capacity.mode === 'provisioned') this.scale(props.capacity);
+    this.isProvisioned = props.provisioned !== undefined;
+    this.table = props.existing ?? this.make(props);
     // `WriteThrottleEvents` counts single writes. `ThrottledRequests` counts a batch only if all of its writes were refused.
     const { ofTable, ofIndex } = this.metricThrottledWrites();
     // A provisioned table may throttle while the stream absorbs it. Then only late events are a problem: `freshness`.
@@ -83,7 +64,7 @@ export class ItemsTable extends Construct {
       : [
           alarm(this, {
             name: 'items-throttled',
-            metric: ofIndex ? sum([ofTable, ofIndex], props.metricMath) : ofTable.with(MINUTE),
+            metric: ofIndex ? sum([ofTable, ofIndex]) : ofTable.with(MINUTE),
             above: 0,
             meaning:
               'DynamoDB throttles inserts, in the table or in its index. The consumer retries, and events are stored late.',
@@ -91,9 +72,35 @@ export class ItemsTable extends Construct {
         ];
   }
 
+  private make(props: ItemsTableProps): Table {
+    const table = new Table(this, 'Table', {
+      partitionKey: { name: partitionKey, type: AttributeType.STRING },
+      sortKey: { name: sortKey, type: AttributeType.STRING },
+      billingMode: props.provisioned === undefined ? BillingMode.PAY_PER_REQUEST : BillingMode.PROVISIONED,
+      ...capacity(props),
+      ...tableEncryption(props.key),
+      timeToLiveAttribute: expiresAt,
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: props.protectData,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    // A tenant's events by time. It holds keys only, so each item costs one write unit more.
+    if (this.hasIndex) {
+      table.addGlobalSecondaryIndex({
+        indexName: index.name,
+        partitionKey: { name: index.partitionKey, type: AttributeType.STRING },
+        sortKey: { name: index.sortKey, type: AttributeType.STRING },
+        projectionType: ProjectionType.KEYS_ONLY,
+        ...capacity(props),
+      });
+    }
+    if (props.provisioned !== undefined) this.scale(table, props.provisioned);
+    return table;
+  }
+
   /** The index has a capacity of its own, and scales like the table. */
-  private scale(given: Provisioned): void {
-    const { minWriteUnits, maxWriteUnits, targetUtilization } = given;
+  private scale(table: Table, given: ProvisionedCapacity): void {
+    const { minWriteUnits, maxWriteUnits, targetUtilization = PROVISIONED_USE_PERCENT } = given;
     // A number that DynamoDB refuses would fail only when it is deployed, after the table is made.
     if (!(targetUtilization >= 20 && targetUtilization <= 90)) {
       throw new Error(`targetUtilization ${targetUtilization} is not allowed (allowed: 20 to 90)`);
@@ -102,11 +109,11 @@ export class ItemsTable extends Construct {
       attribute.scaleOnUtilization({ targetUtilizationPercent: targetUtilization });
     };
     const writes: EnableScalingProps = { minCapacity: minWriteUnits, maxCapacity: maxWriteUnits };
-    byUse(this.table.autoScaleWriteCapacity(writes));
-    byUse(this.table.autoScaleReadCapacity(READS));
+    byUse(table.autoScaleWriteCapacity(writes));
+    byUse(table.autoScaleReadCapacity(READS));
     if (!this.hasIndex) return;
-    byUse(this.table.autoScaleGlobalSecondaryIndexWriteCapacity(index.name, writes));
-    byUse(this.table.autoScaleGlobalSecondaryIndexReadCapacity(index.name, READS));
+    byUse(table.autoScaleGlobalSecondaryIndexWriteCapacity(index.name, writes));
+    byUse(table.autoScaleGlobalSecondaryIndexReadCapacity(index.name, READS));
   }
 
   metricThrottledWrites(): TableMetrics {
@@ -142,12 +149,7 @@ export class ItemsTable extends Construct {
 }
 
 /** The least is where it begins: from then on auto scaling decides, and a deployment does not set it back. */
-function indexCapacity(given: CapacityConfig) {
-  if (given.mode === 'provisioned') return { readCapacity: LEAST_READ_UNITS, writeCapacity: given.minWriteUnits };
-  return given.warmWriteUnits === undefined ? {} : { warmThroughput: { writeUnitsPerSecond: given.warmWriteUnits } };
-}
-
-function capacity(given: CapacityConfig) {
-  const billingMode = given.mode === 'provisioned' ? BillingMode.PROVISIONED : BillingMode.PAY_PER_REQUEST;
-  return { billingMode, ...indexCapacity(given) };
+function capacity({ provisioned, warmWriteUnits }: ItemsConfig) {
+  if (provisioned !== undefined) return { readCapacity: LEAST_READ_UNITS, writeCapacity: provisioned.minWriteUnits };
+  return warmWriteUnits === undefined ? {} : { warmThroughput: { writeUnitsPerSecond: warmWriteUnits } };
 }

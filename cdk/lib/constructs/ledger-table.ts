@@ -1,6 +1,6 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
 import { type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { AttributeType, BillingMode, Table } from 'aws-cdk-lib/aws-dynamodb';
+import { AttributeType, BillingMode, type ITable, Table } from 'aws-cdk-lib/aws-dynamodb';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
@@ -10,15 +10,21 @@ export interface LedgerTableProps {
   readonly protectData: boolean;
   /** Encrypts the items. Without it a key of AWS does. */
   readonly key?: IKey;
+  /** Used instead of an own one, and not changed. */
+  readonly existing?: ITable;
 }
 
 /** How far each shard is archived, and what each object holds. If it is lost, events are archived a second time. */
 export class LedgerTable extends Construct {
-  readonly table: Table;
+  readonly table: ITable;
 
   constructor(scope: Construct, id: string, props: LedgerTableProps) {
     super(scope, id);
-    this.table = new Table(this, 'Table', {
+    this.table = props.existing ?? this.make(props);
+  }
+
+  private make(props: LedgerTableProps): Table {
+    return new Table(this, 'Table', {
       // The same key attributes as in the items table.
       partitionKey: { name: CONTRACT.items.partitionKey, type: AttributeType.STRING },
       sortKey: { name: CONTRACT.items.sortKey, type: AttributeType.STRING },

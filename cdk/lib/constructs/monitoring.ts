@@ -9,7 +9,8 @@ import type { DashboardSources } from './monitoring/sources';
 import { widgets } from './monitoring/widgets';
 
 export interface MonitoringProps extends DashboardSources {
-  readonly stage: string;
+  /** Of the deployment. */
+  readonly name: string;
   readonly alarmEmail?: string;
 }
 
@@ -17,22 +18,23 @@ export interface MonitoringProps extends DashboardSources {
 export class Monitoring extends Construct {
   readonly topic: Topic;
   readonly dashboard: Dashboard;
+  readonly alarms: Alarm[];
 
   constructor(scope: Construct, id: string, props: MonitoringProps) {
     super(scope, id);
-    this.topic = new Topic(this, 'Alarms', { displayName: `Tidegate ${props.stage}`, enforceSSL: true });
+    this.topic = new Topic(this, 'Alarms', { displayName: `Tidegate ${props.name}`, enforceSSL: true });
     this.letAlarmsPublish();
     if (props.alarmEmail !== undefined) this.topic.addSubscription(new EmailSubscription(props.alarmEmail));
 
     const { credentials, ingest, stream, spill, consumer, items, dispatch } = props;
     const notify = new SnsAction(this.topic);
     const constructs = [credentials, ingest, stream, spill, consumer, items, dispatch];
-    const alarms: Alarm[] = constructs.flatMap((construct) => construct?.alarms ?? []);
-    for (const alarm of alarms) alarm.addAlarmAction(notify);
+    this.alarms = constructs.flatMap((construct) => construct?.alarms ?? []);
+    for (const alarm of this.alarms) alarm.addAlarmAction(notify);
 
     this.dashboard = new Dashboard(this, 'Dashboard', {
       // Dashboards are global in an account: a stage in two regions has two.
-      dashboardName: `${Stack.of(this).stackName}-${Stack.of(this).region}`,
+      dashboardName: `Tidegate-${props.name}-${Stack.of(this).region}`,
       defaultInterval: Duration.hours(3),
       periodOverride: PeriodOverride.INHERIT,
       widgets: widgets(props),

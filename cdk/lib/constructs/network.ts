@@ -29,7 +29,7 @@ export class Network extends Construct {
 
   constructor(scope: Construct, id: string, props: NetworkProps) {
     super(scope, id);
-    const { vpcId, subnetIds, routeTableIds } = props;
+    const { vpcId, subnetIds, routeTableIds = [] } = props;
     this.vpc = Vpc.fromVpcAttributes(this, 'Vpc', {
       vpcId,
       privateSubnetIds: [...subnetIds],

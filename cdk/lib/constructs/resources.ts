@@ -5,7 +5,7 @@ import { type ITable, TableEncryption, type TableProps } from 'aws-cdk-lib/aws-d
 import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
 import type { IStream } from 'aws-cdk-lib/aws-kinesis';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
-import type { Bucket, CfnBucket } from 'aws-cdk-lib/aws-s3';
+import type { CfnBucket, IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import { CONTRACT, type Extension, type FunctionName, type Permission } from '../contract';
@@ -15,7 +15,7 @@ export interface Resources {
   readonly stream?: IStream;
   readonly items?: ITable;
   readonly ledger?: ITable;
-  readonly bucket?: Bucket;
+  readonly bucket?: IBucket;
   readonly spillQueue?: IQueue;
   readonly dispatchQueue?: IQueue;
   readonly dispatchDeadLetters?: IQueue;
@@ -104,10 +104,12 @@ export function tableEncryption(key: IKey | undefined): Pick<TableProps, 'encryp
     : { encryption: TableEncryption.CUSTOMER_MANAGED, encryptionKey: key };
 }
 
-function acknowledge(role: Role, bucket: Bucket, prefix: string): void {
-  const logicalId = Stack.of(bucket).getLogicalId(bucket.node.defaultChild as CfnBucket);
+function acknowledge(role: Role, bucket: IBucket, prefix: string): void {
+  const made = bucket.node.defaultChild as CfnBucket | undefined;
+  const arn: unknown =
+    made === undefined ? Stack.of(role).resolve(bucket.bucketArn) : `<${Stack.of(bucket).getLogicalId(made)}.Arn>`;
   Validations.of(role).acknowledge({
-    id: `AwsSolutions-IAM5[Resource::<${logicalId}.Arn>/${prefix}*]`,
+    id: `AwsSolutions-IAM5[Resource::${String(arn)}/${prefix}*]`,
     reason: `Keys under ${prefix} contain tenants, ids and sequence numbers: only the prefix is known here.`,
   });
 }

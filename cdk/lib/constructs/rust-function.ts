@@ -4,7 +4,8 @@ import { type Policy, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import {
   ApplicationLogLevel,
-  Architecture,
+  type Architecture,
+  type CfnFunction,
   Function as LambdaFunction,
   LoggingFormat,
   Runtime,
@@ -14,7 +15,6 @@ import {
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { FunctionAssets } from '../assets';
-import type { Architecture as ArchitectureName } from '../config';
 import { CONTRACT, type Extension, type FunctionName } from '../contract';
 import type { StageMetrics } from '../metrics';
 import { INTERFACES, type Network } from './network';
@@ -23,13 +23,17 @@ import { type Resources, environment, grant, usesKey } from './resources';
 /** The same for all functions. */
 export interface Platform {
   readonly assets: FunctionAssets;
-  readonly architecture: ArchitectureName;
-  readonly logRetentionDays: RetentionDays;
+  /** The file that is packed with them. */
+  readonly configuration: string;
+  readonly architecture: Architecture;
+  readonly logRetention: RetentionDays;
   /** Variables that override keys of the configuration. They must be the same for all functions. */
   readonly overrides: Readonly<Record<string, string>>;
   readonly metrics: StageMetrics;
-  /** Encrypts what they read and write. Without it keys of AWS do. */
+  /** Encrypts what is made here. Without it keys of AWS do. */
   readonly key?: IKey;
+  /** All keys that encrypt what they read and write. */
+  readonly keys: readonly IKey[];
 }
 
 export interface RustFunctionProps extends Platform {
@@ -61,7 +65,7 @@ export class RustFunction extends Construct {
     const { binary } = CONTRACT.functions[props.name];
     this.gigabytes = props.memoryMb / 1024;
     this.logGroup = new LogGroup(this, 'Logs', {
-      retention: props.logRetentionDays,
+      retention: props.logRetention,
       removalPolicy: RemovalPolicy.DESTROY,
     });
     // The role that CDK would create may write to every log group of the account.
@@ -73,12 +77,12 @@ export class RustFunction extends Construct {
     const more = props.more ?? [];
     grant(props.name, this.role, props.resources, more);
     if (props.network !== undefined) this.role.addToPolicy(INTERFACES);
-    if (props.key !== undefined) this.role.addToPolicy(usesKey(props.key));
+    for (const key of props.keys) this.role.addToPolicy(usesKey(key));
     this.function = new LambdaFunction(this, 'Function', {
       runtime: Runtime.PROVIDED_AL2023,
       handler: 'bootstrap',
-      code: props.assets(binary),
-      architecture: props.architecture === 'arm64' ? Architecture.ARM_64 : Architecture.X86_64,
+      code: props.assets.code(binary, props.configuration),
+      architecture: props.architecture,
       description: props.description,
       role: this.role,
       memorySize: props.memoryMb,
@@ -102,6 +106,12 @@ export class RustFunction extends Construct {
       systemLogLevelV2: props.logsInvocations ? SystemLogLevel.INFO : SystemLogLevel.WARN,
     });
     acknowledgeTracing(this.role);
+  }
+
+  /** In a deployment, `other` has its new code before this function gets it. */
+  isUpdatedAfter(other: RustFunction): void {
+    const resource = (rust: RustFunction) => rust.function.node.defaultChild as CfnFunction;
+    resource(this).addResourceDependency(resource(other));
   }
 
   metricErrors(): Metric {

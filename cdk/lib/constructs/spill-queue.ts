@@ -13,7 +13,6 @@ import { type Platform, RustFunction } from './rust-function';
 
 export interface SpillQueueProps {
   readonly protectData: boolean;
-  readonly metricMath: boolean;
   readonly platform: Platform;
   /** That its function runs in. */
   readonly network?: Network;
@@ -66,7 +65,7 @@ export class SpillQueue extends Construct {
     this.alarms = [
       alarm(this, {
         name: 'spill-stuck',
-        metric: sum(this.metricsWaiting(), props.metricMath),
+        metric: sum(this.metricsWaiting()),
         above: 0,
         // A quarter of an hour without a minute in which the queue was empty. The age of the oldest message would not do: SQS leaves
         // out messages that were received three times, and those are the stuck ones

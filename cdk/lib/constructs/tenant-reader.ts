@@ -1,5 +1,4 @@
 import { AccountRootPrincipal, PolicyStatement, PrincipalWithConditions, Role } from 'aws-cdk-lib/aws-iam';
-import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
 import type { ItemsTable } from './items-table';
@@ -10,8 +9,6 @@ const TENANT_TAG = 'tenant';
 
 export interface TenantReaderProps {
   readonly items: ItemsTable;
-  /** That encrypts the items. */
-  readonly key?: IKey;
 }
 
 /**
@@ -32,8 +29,8 @@ export class TenantReader extends Construct {
       assumedBy: readers.withSessionTags(),
       description: 'Reads the items of the tenant that the session tag `tenant` names',
     });
-    if (props.key !== undefined) this.role.addToPolicy(usesKey(props.key));
     const { table, hasIndex } = props.items;
+    if (table.encryptionKey !== undefined) this.role.addToPolicy(usesKey(table.encryptionKey));
     const { partitions, index } = CONTRACT.items;
     this.role.addToPolicy(
       new PolicyStatement({

@@ -6,6 +6,9 @@ use clap::Args;
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct StackOptions {
     /// CloudFormation name of a deployed stack, such as `Tidegate-dev`
+    ///
+    /// `Shop/Events` is the construct `Events` in the stack `Shop` of an
+    /// app that uses Tidegate as a library.
     #[arg(long, value_name = "NAME", conflicts_with = "data")]
     stack: Option<String>,
     /// Find resources on AWS by the functions' environment variables

@@ -1,5 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import { MathExpression, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
+import { StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import { metricCount, S3_WRITES } from '../../metrics';
 import { HOURS_A_MONTH, PRICES, WATCHED } from '../../prices';
 import type { DashboardSources } from './sources';
@@ -45,12 +46,12 @@ export function estimatedCost(sources: DashboardSources): MathExpression {
   ];
   let standing = cloudwatch.dashboardMonth + metricCount(sources.dispatch !== undefined) * cloudwatch.metricMonth;
   standing += (WATCHED.alarmMetrics + items.scalingAlarms) * cloudwatch.alarmMonth;
-  if (streamConfig.mode === 'provisioned') {
+  if (streamConfig?.mode === StreamMode.PROVISIONED) {
     metered.records = stream.metricIncomingRecords();
     // A record is charged for each 25 KB that it begins: at most one unit more than its bytes.
     terms.push(of('records', kinesis.putUnit), of('bytes', kinesis.putUnit / kinesis.putUnitBytes));
-    standing += streamConfig.shards * kinesis.shardHour * HOURS_A_MONTH;
-  } else {
+    standing += (streamConfig.shards ?? 1) * kinesis.shardHour * HOURS_A_MONTH;
+  } else if (streamConfig !== undefined) {
     metered.read = stream.metricReadBytes();
     terms.push(of('bytes', kinesis.onDemandGbIn / GB), of('read', kinesis.onDemandGbOut / GB));
     standing += kinesis.onDemandStreamHour * HOURS_A_MONTH;

@@ -1,4 +1,4 @@
-import type { StreamConfig } from '../../config';
+import type { Config } from '../../config';
 import type { StageMetrics } from '../../metrics';
 import type { Settings } from '../../settings';
 import type { Consumer } from '../consumer';
@@ -14,7 +14,8 @@ import type { SpillQueue } from '../spill-queue';
 export interface DashboardSources {
   readonly settings: Settings;
   readonly metrics: StageMetrics;
-  readonly streamConfig: StreamConfig;
+  /** `undefined` where the stream is not made here: its owner pays for it. */
+  readonly streamConfig?: Config['stream'];
   readonly credentials?: Credentials;
   readonly ingest: IngestApi;
   readonly stream: EventStream;

@@ -1,0 +1,17 @@
+/** What an app imports from the package: docs/library.md. */
+
+export { FunctionAssets } from './assets';
+export {
+  type ArchiveConfig,
+  type ConsumerConfig,
+  type DispatchConfig,
+  type IngestConfig,
+  type ItemsConfig,
+  type LogConfig,
+  type NetworkConfig,
+  type ProvisionedCapacity,
+  type RecordsConfig,
+  type StreamConfig,
+  type TidegateProps,
+} from './config';
+export { Tidegate } from './tidegate';
