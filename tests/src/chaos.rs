@@ -49,6 +49,8 @@ const KILLED_FUNCTIONS: &str = "functions killed from outside";
 const KILLED_HOSTS: &str = "hosts killed";
 const CONFIGURATIONS: &str = "starts with another configuration";
 const FULL_DISK: &str = "requests refused on a full disk";
+/// Rare, so that it is none of [`KINDS`].
+const REFUSED_STARTS: &str = "starts refused on a full disk";
 const READ_ONLY: &str = "requests refused in a read-only folder";
 
 /// How often what happened.
@@ -234,11 +236,21 @@ pub async fn run(program: &Path, seed: u64) -> RunSummary {
         if segment < segments {
             disks.push(Disk::Full);
         }
-        let disk = pick(&mut random, &disks);
+        let mut disk = pick(&mut random, &disks);
+        let room = random.u32(100..1_500);
         let pipeline = match disk {
             Disk::Whole => site.start(),
-            Disk::Full => site.start_with_small_files(site.database_kib() + random.u32(100..1_500)),
             Disk::ReadOnly => site.start_with_permissions(),
+            Disk::Full => match site.try_start_with_small_files(site.database_kib() + room) {
+                Ok(pipeline) => pipeline,
+                // There was too little room to begin.
+                Err(log) => {
+                    assert!(log.contains("tidegate.sqlite` cannot be opened"), "{log}");
+                    count(REFUSED_STARTS, 1);
+                    disk = Disk::Whole;
+                    site.start()
+                }
+            },
         };
         for round in 0..=random.u64(..3) {
             let prefix = format!("s{segment}-r{round}");

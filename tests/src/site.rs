@@ -171,11 +171,16 @@ impl Site {
 
     /// The same, but no file that it writes can be larger, as on a full disk.
     pub fn start_with_small_files(&self, kib: u32) -> LocalRun {
+        self.try_start_with_small_files(kib).unwrap_or_else(|log| panic!("tidegate local did not start: {log}"))
+    }
+
+    /// The same. Gives what it logged if it ends before it listens.
+    pub fn try_start_with_small_files(&self, kib: u32) -> Result<LocalRun, String> {
         let mut limited = Command::new("bash");
         // Without the trap, a write above the limit would end the process.
         limited.args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""]);
         limited.arg(kib.to_string()).arg(&self.program);
-        self.start_with(limited)
+        self.try_start_with(limited)
     }
 
     /// The same, but [`Self::set_read_only`] has an effect also if this is root.
@@ -199,7 +204,11 @@ impl Site {
         });
     }
 
-    fn start_with(&self, mut command: Command) -> LocalRun {
+    fn start_with(&self, command: Command) -> LocalRun {
+        self.try_start_with(command).unwrap_or_else(|log| panic!("tidegate local did not start: {log}"))
+    }
+
+    fn try_start_with(&self, mut command: Command) -> Result<LocalRun, String> {
         let config = self.configuration_file();
         command
             .args(["local", "--listen", "127.0.0.1:0"])
@@ -231,17 +240,19 @@ impl Site {
                     }
                 }
                 Err(end) => {
-                    panic!("tidegate local did not start ({end}): {}", errors.recv().unwrap_or_default())
+                    let _ended_already = process.kill();
+                    let _reaped = process.wait();
+                    return Err(format!("{end}: {}", errors.recv().unwrap_or_default()));
                 }
             }
         };
-        LocalRun {
+        Ok(LocalRun {
             process,
             url,
             lines: Mutex::new(read_lines),
             log: Mutex::new(errors),
             client: reqwest::Client::new(),
-        }
+        })
     }
 }
 

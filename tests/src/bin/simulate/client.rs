@@ -180,9 +180,12 @@ fn choose(random: &mut Rng, repeats: u64, log: &ClientLog) -> (Vec<Event>, bool)
     for _ in 0..count {
         let mut event = event(random, repeats, log);
         // Some have the id of the one before in the same request, and some of these are the same event.
-        if let Some(before) = events.last().filter(|_| repeats > 0 && event.n % 8 == 0) {
-            event =
-                if event.n % 16 == 0 { before.clone() } else { Event { name: before.name.clone(), ..event } };
+        if let Some(before) = events.last().filter(|_| repeats > 0 && event.n.is_multiple_of(8)) {
+            event = if event.n.is_multiple_of(16) {
+                before.clone()
+            } else {
+                Event { name: before.name.clone(), ..event }
+            };
         }
         events.push(event);
     }

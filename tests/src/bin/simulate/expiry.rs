@@ -51,12 +51,11 @@ pub(crate) async fn expiry(site: &Site, world: &World, log: &RefCell<ClientLog>)
     for (name, lines) in &after {
         let new = lines.len() - before.get(name).map_or(0, Vec::len);
         let item = judge::item_origin(world, name);
-        let is_right = match again.contains(name) {
+        let is_right = if again.contains(name) {
+            new == 1 && item.is_some_and(|item| lines.contains(&item) && !before[name].contains(&item))
+        } else {
             // An expired item is not there, and no other was touched.
-            false => new == 0 && (item.is_none() || !expired.contains(name)),
-            true => {
-                new == 1 && item.is_some_and(|item| lines.contains(&item) && !before[name].contains(&item))
-            }
+            new == 0 && (item.is_none() || !expired.contains(name))
         };
         if !is_right {
             world.violation(format_args!(
