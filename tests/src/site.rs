@@ -171,7 +171,8 @@ impl Site {
 
     /// The same, but no file that it writes can be larger, as on a full disk.
     pub fn start_with_small_files(&self, kib: u32) -> LocalRun {
-        self.try_start_with_small_files(kib).unwrap_or_else(|log| panic!("tidegate local did not start: {log}"))
+        self.try_start_with_small_files(kib)
+            .unwrap_or_else(|log| panic!("tidegate local did not start: {log}"))
     }
 
     /// The same. Gives what it logged if it ends before it listens.

@@ -175,7 +175,8 @@ impl Shape {
             Self { coding: Coding::Gzip, is_long: true, events: RECORD_EVENTS, ..Self::small(Way::Ndjson) };
         let empty = Json::Object(Vec::new());
         // Each number is a line of the flattened text, with its whole path.
-        let paths = Json::Object(vec![(vec![(piece("a"), 2_000)], Json::Array(1_000, Box::new(Json::Number)))]);
+        let paths =
+            Json::Object(vec![(vec![(piece("a"), 2_000)], Json::Array(1_000, Box::new(Json::Number)))]);
         let attributes = |name| Json::Object(vec![(vec![(piece(name), 2_000)], Json::Text(vec![(0, 1)]))]);
         vec![
             Self { event: empty.clone(), events: RECORD_EVENTS, ..many.clone() },
