@@ -140,10 +140,6 @@ const ATTACKS: [Attack; 13] = [
                 "what_cannot_work_is_refused_by_every_function_with_the_same_message",
             ),
             ("shared/src/config/transform.rs", "a_few_bytes_cannot_compile_to_more_memory_than_the_limit"),
-            (
-                "shared/src/config/pattern_cost.rs",
-                "a_pattern_that_reads_on_to_the_end_for_each_match_is_found",
-            ),
         ],
     },
     Attack {
