@@ -9,6 +9,7 @@ mod effective;
 mod load;
 mod locate;
 mod nearest;
+mod pattern_cost;
 pub mod placeholder;
 mod recipe;
 mod sections;

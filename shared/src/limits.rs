@@ -147,6 +147,13 @@ pub const PATTERN_BYTES: usize = 10_000;
 /// The most memory that one of them may be compiled to: the default of the crate `regex`.
 pub const PATTERN_COMPILED_BYTES: usize = 10 * 1024 * 1024;
 
+/// The most characters of one of them, where each repetition is written out. At each byte of a text, a search looks at up to so many places:
+/// docs/limits.md has what that takes.
+pub const PATTERN_CHARACTERS: usize = 300;
+
+/// How often the search for all matches of one of them may read each byte of a text. Usual patterns read it two to four times.
+pub const PATTERN_READS: usize = 50;
+
 /// The most memory that all of them together may be compiled to. A search takes up to 4 MB more for each: so they stay within a
 /// seventh of the consumer's memory.
 pub const PATTERNS_COMPILED_BYTES: usize = 32 * 1024 * 1024;

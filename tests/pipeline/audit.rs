@@ -165,6 +165,21 @@ async fn lines_with_another_events_admission_are_events_of_their_own() {
     assert_eq!(counts, [4, 3, 1].map(Some), "{report:#}");
 }
 
+/// The ledger announces its object until the shard's next batch. Before, the audit said that the manifest should have it.
+#[tokio::test]
+async fn a_batch_that_failed_for_good_after_its_object_was_written_is_stored() {
+    let site = crate::site().options(&["--retries", "1"]).faults(&[("manifest_note", 1, 10, "die_before")]);
+    let pipeline = site.start();
+    send(&pipeline, "acme", "1", "x").await;
+    let saved = || (site.stored().objects("aws/lambda").len() == 1).then_some(());
+    eventually("the failed batch", saved).await;
+    pipeline.stop();
+    assert!(site.stored().manifest().is_empty());
+    let (code, report) = site.audit();
+    assert_eq!((code, &report["findings"]), (0, &json!([])), "{report:#}");
+    assert_eq!(report["total"]["ingest"]["stored"], 1, "{report:#}");
+}
+
 /// A site with unread records of ten days ago and of today: an event and a poison record of each day.
 fn with_a_backlog() -> Site {
     let site = crate::site();

@@ -5,6 +5,7 @@
 //! `docs/cases.md`, and `cdk/test/readers/lines.ndjson`: the archive lines, which `cdk/test/readers.test.ts` reads with `DuckDB`,
 //! Python, jq and the rules of Athena's reader.
 
+mod attacks;
 mod form;
 mod found;
 mod page;
@@ -65,9 +66,10 @@ async fn every_case_has_its_outcome_by_every_way_in() {
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for (file, now) in
-        [("cdk/test/readers/lines.ndjson", lines), ("docs/cases.md", page::page(table, &outcomes))]
-    {
+    for (file, now) in [
+        ("cdk/test/readers/lines.ndjson", lines),
+        ("docs/cases.md", page::page(table, &outcomes) + &attacks::page()),
+    ] {
         let path = root.join(file);
         if std::env::var_os("UPDATE_CASES").is_some() {
             std::fs::write(&path, &now).unwrap();

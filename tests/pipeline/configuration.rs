@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::program;
 
 /// A file, and what every function says of it.
-const WRONG: [(&str, &str); 5] = [
+const WRONG: [(&str, &str); 7] = [
     (
         "[transform]\nsteps = []\n[transform.redact]\npatterns = [\"(\"]",
         "configuration: `transform.redact.patterns[0]` is `(`, allowed: a regular expression (unclosed group)",
@@ -16,6 +16,14 @@ const WRONG: [(&str, &str); 5] = [
     (
         "[transform.redact]\npatterns = ['((a{99}){99}){99}']",
         "configuration: `transform.redact.patterns[0]` is `((a{99}){99}){99}`, allowed: a regular expression that is compiled to at most 10485760 bytes",
+    ),
+    (
+        "[transform.redact]\npatterns = ['[ab]*a[ab]{999}c']",
+        "configuration: `transform.redact.patterns[0]` is `[ab]*a[ab]{999}c`, allowed: a regular expression of at most 300 characters, where `x{3}` counts as three",
+    ),
+    (
+        "[transform.redact]\npatterns = ['EMP-1', 'a.*b|a']",
+        "configuration: `transform.redact.patterns[1]` is `a.*b|a`, allowed: a regular expression of which the search for all matches reads each byte of a text at most 50 times (it does more often in a text that repeats `a`)",
     ),
     (
         "[dispatch]\nurl = \"https://target:99999/\"",

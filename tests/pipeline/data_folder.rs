@@ -1,12 +1,13 @@
 //! A data folder that is gone, replaced, full, or not of one piece.
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 use shared::noise::noise;
 
-use tests::site::{DEADLINE, LocalRun, Site, answer};
+use tests::site::{DEADLINE, LocalRun, Site, answer, eventually, signal};
 
 async fn send(pipeline: &LocalRun, id: &str) -> (u16, serde_json::Value) {
     pipeline.send(&json!({"tenant_id": "acme", "id": id, "text": "x"})).await
@@ -149,4 +150,26 @@ async fn no_command_panics_when_the_readers_of_its_output_are_gone() {
         // A panic is 101.
         assert!(status.code().is_some_and(|code| code <= 2), "{arguments:?}: {status}");
     }
+}
+
+/// `tidegate local | head -2`. Before, the next line that it printed ended it with a panic.
+#[tokio::test]
+async fn a_run_goes_on_when_the_reader_of_its_output_is_gone() {
+    let site = crate::site();
+    let mut command =
+        site.to_run(&["local", "--listen", "127.0.0.1:0", "--poll-ms", "20", "--window-ms", "60"]);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let url = lines.find_map(|line| line.trim().strip_prefix("requests  ").map(str::to_owned)).unwrap();
+    drop(lines);
+    let event = json!({"tenant_id": "acme", "id": "1", "text": "x"});
+    let request = reqwest::Client::new().post(url).header("X-Customer-Tier", "pro").timeout(DEADLINE);
+    assert_eq!(answer(request.json(&event)).await.0, 202);
+    // It prints that it stops.
+    signal(process.id(), "TERM");
+    let status = eventually("the end", || process.try_wait().unwrap()).await;
+    let mut log = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(status.success(), "{status}: {log}");
+    assert_eq!(site.stored().archived().len(), 1);
 }

@@ -35,7 +35,28 @@ pub fn too_large(seed: u64) -> String {
     noise(1_500_000, seed)
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// The kinds of damage, by what is counted. They occur beside the faults of [`STEPS`].
+pub const KINDS: [&str; 7] = [
+    KILLED_FUNCTIONS,
+    KILLED_HOSTS,
+    CONFIGURATIONS,
+    FULL_DISK,
+    READ_ONLY,
+    "records that cannot be read",
+    "events that were redriven",
+];
+const KILLED_FUNCTIONS: &str = "functions killed from outside";
+const KILLED_HOSTS: &str = "hosts killed";
+const CONFIGURATIONS: &str = "starts with another configuration";
+const FULL_DISK: &str = "requests refused on a full disk";
+/// Rare, so that it is none of [`KINDS`].
+const REFUSED_STARTS: &str = "starts refused on a full disk";
+const READ_ONLY: &str = "requests refused in a read-only folder";
+
+/// How often what happened.
+pub type Coverage = BTreeMap<&'static str, usize>;
+
+#[derive(Clone, Debug, Default)]
 pub struct RunSummary {
     /// Requests that were answered 202.
     pub accepted: usize,
@@ -43,10 +64,10 @@ pub struct RunSummary {
     pub objects: usize,
     /// Archive keys that were fenced by an empty object.
     pub fenced: usize,
-    /// How often a process was killed from outside.
-    pub killed: usize,
     /// Events that failed permanently and were saved, as counted by the audit.
     pub failed: u64,
+    /// Of [`KINDS`].
+    pub coverage: Coverage,
 }
 
 /// The events that the client sent, each as `(tenant, id)`.
@@ -58,12 +79,12 @@ pub struct ClientLog {
 }
 
 impl ClientLog {
-    /// Sends events, one in each request, eight at a time, and records the answers.
+    /// Sends events, one in each request, eight at a time, and records the answers. Returns how many were refused.
     pub async fn send(
         &mut self,
         pipeline: &LocalRun,
         events: impl IntoIterator<Item = (String, String, String)>,
-    ) {
+    ) -> usize {
         let send = |(tenant, id, text): (String, String, String)| async move {
             let request =
                 pipeline.post("/ingest").json(&json!({"tenant_id": tenant, "id": id, "text": text}));
@@ -71,6 +92,7 @@ impl ClientLog {
             ((tenant, id), status)
         };
         let answers: Vec<_> = futures::stream::iter(events).map(send).buffer_unordered(8).collect().await;
+        let refused = answers.iter().filter(|(_, status)| *status != 202).count();
         for (event, status) in answers {
             assert!(matches!(status, 202 | 503), "{event:?}: {status}");
             self.sent.insert(event.clone());
@@ -78,6 +100,7 @@ impl ClientLog {
                 self.accepted.insert(event);
             }
         }
+        refused
     }
 
     /// Puts a redriven event on the stream, and records it as accepted. See `StoredData::strand`.
@@ -122,7 +145,7 @@ impl ClientLog {
 
         let failed = agreed(site, archived.len());
         let (accepted, objects, fenced) = (self.accepted.len(), with_lines.len(), fenced.len());
-        RunSummary { accepted, objects, fenced, killed: 0, failed }
+        RunSummary { accepted, objects, fenced, failed, coverage: Coverage::new() }
     }
 }
 
@@ -137,7 +160,58 @@ fn agreed(site: &Site, archived: usize) -> u64 {
     count("failed")
 }
 
-/// One run. Its faults, load, kills and restarts follow from `seed`. Panics if an event is lost or doubled.
+/// What is wrong with the disk between two starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    Whole,
+    /// No file can become much larger than the database is.
+    Full,
+    /// In some rounds.
+    ReadOnly,
+}
+
+fn pick<T: Copy>(random: &mut Rng, from: &[T]) -> T {
+    from[random.usize(..from.len())]
+}
+
+/// What an operator may change between two starts. Objects are small, so that [`too_large`] texts are soon made.
+fn configuration(random: &mut Rng) -> String {
+    let steps = pick(random, &["[\"redact\"]", "[]", "[\"uppercase\"]"]);
+    let items = pick(random, &["both", "changed", "reference"]);
+    let archive = pick(random, &["transformed", "both"]);
+    let level = pick(random, &[1, 6, 9]);
+    let record_bytes = pick(random, &[65_536, 1_048_576]);
+    let compress_from = pick(random, &[1, 1_024, 25_600]);
+    let reads = random.bool();
+    format!(
+        "{SMALL_OBJECTS}content = \"{archive}\"\ncompression_level = {level}
+[items]\ncontent = \"{items}\"
+[transform]\nsteps = {steps}
+[publish]\nclaim_check_ms = 300\nrecord_bytes = {record_bytes}\ncompress_from_bytes = {compress_from}
+[reads]\nenabled = {reads}\n"
+    )
+}
+
+/// The events of one round. Some are sent twice, with the same text.
+fn events(prefix: &str, count: u64) -> Vec<(String, String, String)> {
+    let event = |n: u64| {
+        let is_twice = matches!(n % 5, 3 | 4);
+        let text =
+            if !is_twice && n % 13 == 7 { too_large(n) } else { format!("call 555-0199 about {prefix}") };
+        let n = if n % 5 == 4 { n - 1 } else { n };
+        (format!("t{}", n % 3), format!("{prefix}-{n}"), text)
+    };
+    (0..count).map(event).collect()
+}
+
+/// Whether the text in an archive line is the one that was sent, as one of the [`configuration`]s transforms it.
+fn is_text_of(sent: &str, text: &str) -> bool {
+    [sent.to_owned(), sent.to_uppercase(), sent.replace("555-0199", "[REDACTED]")]
+        .iter()
+        .any(|one| one == text)
+}
+
+/// One run. Its faults, load, damage, kills and restarts follow from `seed`. Panics if an event is lost, doubled or changed.
 pub async fn run(program: &Path, seed: u64) -> RunSummary {
     let mut random = Rng::with_seed(seed);
     let rules: Vec<_> = STEPS
@@ -145,44 +219,72 @@ pub async fn run(program: &Path, seed: u64) -> RunSummary {
         .flat_map(|(step, faults)| {
             let rule = |random: &mut Rng| {
                 let from = 1 + random.u64(..12);
-                let fault = faults[usize::try_from(random.u64(..faults.len() as u64)).unwrap()];
-                (*step, from, from + random.u64(..2), fault)
+                (*step, from, from + random.u64(..2), pick(random, faults))
             };
             (0..random.u64(..3)).map(|_| rule(&mut random)).collect::<Vec<_>>()
         })
         .collect();
-    let site = Site::new(program)
-        .configuration(SMALL_OBJECTS)
-        .shards(1 + u16::try_from(random.u64(..2)).unwrap())
-        .faults(&rules);
-    let (mut log, mut killed) = (ClientLog::default(), 0);
+    let mut site = Site::new(program).shards(1 + u16::try_from(random.u64(..2)).unwrap()).faults(&rules);
+    let (mut log, mut texts, mut coverage) = (ClientLog::default(), BTreeMap::new(), Coverage::new());
+    let mut count = |what, times| *coverage.entry(what).or_default() += times;
     let segments = 1 + random.u64(..3);
     for segment in 0..=segments {
-        let pipeline = site.start();
+        site.set_configuration(&configuration(&mut random));
+        site.set_option("--window-ms", pick(&mut random, &["20", "60", "60", "400"]));
+        count(CONFIGURATIONS, usize::from(segment > 0));
+        let mut disks = vec![Disk::Whole, Disk::Whole, Disk::ReadOnly];
+        if segment < segments {
+            disks.push(Disk::Full);
+        }
+        let mut disk = pick(&mut random, &disks);
+        let room = random.u32(100..1_500);
+        let pipeline = match disk {
+            Disk::Whole => site.start(),
+            Disk::ReadOnly => site.start_with_permissions(),
+            Disk::Full => match site.try_start_with_small_files(site.database_kib() + room) {
+                Ok(pipeline) => pipeline,
+                // There was too little room to begin.
+                Err(log) => {
+                    assert!(log.contains("tidegate.sqlite` cannot be opened"), "{log}");
+                    count(REFUSED_STARTS, 1);
+                    disk = Disk::Whole;
+                    site.start()
+                }
+            },
+        };
         for round in 0..=random.u64(..3) {
-            let count = 2 + random.u64(..14);
-            let event = |n: u64| {
-                // A few are large, and a few are sent twice.
-                let text = if n % 13 == 7 { too_large(n) } else { format!("text {n}") };
-                let n = if n % 5 == 4 { n - 1 } else { n };
-                (format!("t{}", n % 3), format!("s{segment}-r{round}-{n}"), text)
-            };
-            let event = |n: u64| {
-                let (tenant, id, text) = event(n);
-                // The same id has the same text.
-                let text = if n % 5 == 4 || n % 5 == 3 { "sent twice".to_owned() } else { text };
-                (tenant, id, text)
-            };
+            let prefix = format!("s{segment}-r{round}");
+            let mut sent = events(&prefix, 2 + random.u64(..14));
+            let is_read_only = disk == Disk::ReadOnly && random.bool();
+            if is_read_only || disk == Disk::Full {
+                sent.push(("t0".to_owned(), format!("{prefix}-large"), too_large(seed)));
+            }
             if random.u64(..4) == 0 {
                 site.stored().put_foreign("t0", b"\x00poison");
+                count("records that cannot be read", 1);
             }
             if random.u64(..3) == 0 {
-                log.strand(&site, "t2", &format!("s{segment}-r{round}-stranded"));
+                log.strand(&site, "t2", &format!("{prefix}-stranded"));
+                count("events that were redriven", 1);
             }
-            log.send(&pipeline, (0..count).map(event)).await;
-            if random.u64(..2) == 0 {
+            for (tenant, id, text) in &sent {
+                texts.insert((tenant.clone(), id.clone()), text.clone());
+            }
+            if is_read_only {
+                site.set_read_only(true);
+            }
+            let refused = log.send(&pipeline, sent).await;
+            match disk {
+                Disk::Full => count(FULL_DISK, refused),
+                Disk::ReadOnly if is_read_only => count(READ_ONLY, refused),
+                Disk::Whole | Disk::ReadOnly => {}
+            }
+            if random.bool() {
                 pipeline.consumers().into_iter().for_each(|consumer| signal(consumer, "KILL"));
-                killed += 1;
+                count(KILLED_FUNCTIONS, 1);
+            }
+            if is_read_only {
+                site.set_read_only(false);
             }
         }
         if segment < segments {
@@ -191,10 +293,28 @@ pub async fn run(program: &Path, seed: u64) -> RunSummary {
             let lock = site.data().join("lock");
             let is_free = || std::fs::File::open(&lock).unwrap().try_lock().ok();
             eventually("the end of the pipeline", is_free).await;
-            killed += 1;
+            count(KILLED_HOSTS, 1);
         } else {
-            return RunSummary { killed, ..log.balance(&site, pipeline).await };
+            let summary = log.balance(&site, pipeline).await;
+            check_texts(&site, &texts);
+            return RunSummary { coverage, ..summary };
         }
     }
     unreachable!("the last segment ends the run")
+}
+
+/// A head has no text: the audit compares what is stored for it.
+fn check_texts(site: &Site, sent: &BTreeMap<(String, String), String>) {
+    for line in site.stored().lines() {
+        let name = |member: &str| line[member].as_str().unwrap().to_owned();
+        let Some(sent) = sent.get(&(name("tenant"), name("id"))) else { continue };
+        if let Some(text) = line["text"].as_str().filter(|_| line["claim_check"].is_null()) {
+            assert!(
+                is_text_of(sent, text),
+                "{}: `{}`",
+                name("id"),
+                text.chars().take(100).collect::<String>()
+            );
+        }
+    }
 }

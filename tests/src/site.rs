@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "this is test code, though not in a test target")]
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -55,6 +56,17 @@ impl Site {
     pub fn faults(mut self, rules: &[(&str, u64, u64, &str)]) -> Self {
         self.faults = plan(rules);
         self
+    }
+
+    /// From the next start on, the configuration is another one.
+    pub fn set_configuration(&mut self, toml: &str) {
+        toml.clone_into(&mut self.configuration);
+    }
+
+    /// From the next start on, an option has another value.
+    pub fn set_option(&mut self, option: &str, value: &str) {
+        let at = self.arguments.iter().position(|argument| argument == option).unwrap();
+        value.clone_into(&mut self.arguments[at + 1]);
     }
 
     /// Adds options of `tidegate local`.
@@ -146,6 +158,12 @@ impl Site {
         (output.status.code().unwrap(), report)
     }
 
+    /// The size of the database, and of what is to be written to it. No file of the data folder is larger.
+    pub fn database_kib(&self) -> u32 {
+        let bytes = |name: &str| std::fs::metadata(self.data().join(name)).map_or(0, |file| file.len());
+        u32::try_from((bytes("tidegate.sqlite") + bytes("tidegate.sqlite-wal")) / 1_024).unwrap()
+    }
+
     /// Starts the pipeline and waits until it listens.
     pub fn start(&self) -> LocalRun {
         self.start_with(Command::new(&self.program))
@@ -153,14 +171,45 @@ impl Site {
 
     /// The same, but no file that it writes can be larger, as on a full disk.
     pub fn start_with_small_files(&self, kib: u32) -> LocalRun {
+        self.try_start_with_small_files(kib)
+            .unwrap_or_else(|log| panic!("tidegate local did not start: {log}"))
+    }
+
+    /// The same. Gives what it logged if it ends before it listens.
+    pub fn try_start_with_small_files(&self, kib: u32) -> Result<LocalRun, String> {
         let mut limited = Command::new("bash");
         // Without the trap, a write above the limit would end the process.
         limited.args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""]);
         limited.arg(kib.to_string()).arg(&self.program);
+        self.try_start_with(limited)
+    }
+
+    /// The same, but [`Self::set_read_only`] has an effect also if this is root.
+    pub fn start_with_permissions(&self) -> LocalRun {
+        if std::fs::metadata(self.folder.path()).unwrap().uid() != 0 {
+            return self.start();
+        }
+        let mut limited = Command::new("setpriv");
+        let without = "-dac_override,-dac_read_search";
+        limited
+            .args([format!("--bounding-set={without}"), format!("--inh-caps={without}")])
+            .arg(&self.program);
         self.start_with(limited)
     }
 
-    fn start_with(&self, mut command: Command) -> LocalRun {
+    /// Whether no file and no folder can be made in the data folder. Files that exist can be written to.
+    pub fn set_read_only(&self, is_read_only: bool) {
+        each_folder(&self.data(), &|folder| {
+            let mode = if is_read_only { 0o500 } else { 0o700 };
+            std::fs::set_permissions(folder, PermissionsExt::from_mode(mode)).unwrap();
+        });
+    }
+
+    fn start_with(&self, command: Command) -> LocalRun {
+        self.try_start_with(command).unwrap_or_else(|log| panic!("tidegate local did not start: {log}"))
+    }
+
+    fn try_start_with(&self, mut command: Command) -> Result<LocalRun, String> {
         let config = self.configuration_file();
         command
             .args(["local", "--listen", "127.0.0.1:0"])
@@ -192,16 +241,27 @@ impl Site {
                     }
                 }
                 Err(end) => {
-                    panic!("tidegate local did not start ({end}): {}", errors.recv().unwrap_or_default())
+                    let _ended_already = process.kill();
+                    let _reaped = process.wait();
+                    return Err(format!("{end}: {}", errors.recv().unwrap_or_default()));
                 }
             }
         };
-        LocalRun {
+        Ok(LocalRun {
             process,
             url,
             lines: Mutex::new(read_lines),
             log: Mutex::new(errors),
             client: reqwest::Client::new(),
+        })
+    }
+}
+
+fn each_folder(folder: &Path, visit: &impl Fn(&Path)) {
+    visit(folder);
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            each_folder(&entry.path(), visit);
         }
     }
 }

@@ -174,6 +174,9 @@ impl Shape {
         let many =
             Self { coding: Coding::Gzip, is_long: true, events: RECORD_EVENTS, ..Self::small(Way::Ndjson) };
         let empty = Json::Object(Vec::new());
+        // Each number is a line of the flattened text, with its whole path.
+        let paths =
+            Json::Object(vec![(vec![(piece("a"), 2_000)], Json::Array(1_000, Box::new(Json::Number)))]);
         let attributes = |name| Json::Object(vec![(vec![(piece(name), 2_000)], Json::Text(vec![(0, 1)]))]);
         vec![
             Self { event: empty.clone(), events: RECORD_EVENTS, ..many.clone() },
@@ -181,6 +184,7 @@ impl Shape {
             Self { event: empty.clone(), named: Named::ByMember, is_spilled: true, ..many.clone() },
             Self { event: empty.clone(), named: Named::Alike, ..many.clone() },
             Self { event: empty, has_tenants: true, ..many.clone() },
+            Self { event: paths, coding: Coding::Gzip, ..Self::small(Way::Json) },
             Self { event: text(NOISE, 1_500_000), ..Self::small(Way::Json) },
             Self { event: text(CONTROLS, 1_500_000), ..Self::small(Way::Text) },
             Self { event: text(CONTROLS, 1_500_000), is_spilled: true, ..Self::small(Way::Text) },

@@ -246,7 +246,17 @@ mod tests {
         folder.replace("a/b", Bytes::from_static(b"three")).await.unwrap();
         assert_eq!(folder.get("a/b").await.unwrap().unwrap(), "three");
         assert_eq!(folder.get("a/c").await.unwrap(), None);
-        assert_eq!(std::fs::read_dir(root.path().join(".unfinished")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(root.path().join(UNFINISHED)).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_stored_leaves_no_part() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "bucket").unwrap();
+        folder.create("a/b", Bytes::from_static(b"one")).await.unwrap();
+        // There is a folder where the object should be. Root may write everywhere, so permissions would not do.
+        folder.replace("a", Bytes::from_static(b"two")).await.unwrap_err();
+        assert_eq!(std::fs::read_dir(root.path().join(UNFINISHED)).unwrap().count(), 0);
     }
 
     #[tokio::test]

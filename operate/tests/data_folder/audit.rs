@@ -1,7 +1,9 @@
 //! An audit of a data folder with something in each store that is not as Tidegate writes it: each is a finding that names
 //! it, and the rest is audited.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 
 use local::adapters::Plain;
 use local::data::DataFolder;
@@ -50,6 +52,23 @@ fn check(findings: &[String], named: &[&str]) {
     assert_eq!(findings.len(), 1, "{findings:#?}");
     for name in [&["unreadable"], named].concat() {
         assert!(findings[0].contains(name), "`{name}` is not in: {}", findings[0]);
+    }
+}
+
+#[tokio::test]
+async fn an_audit_says_how_far_it_is_with_each_store() {
+    let (folder, _database) = with_an_event().await;
+    let deployment = local::deployment::open(folder.path(), &Plain).await.unwrap();
+    let said = Mutex::new(BTreeMap::new());
+    let progress = |what: &str, done: u64, _: Option<u64>| {
+        said.lock().unwrap().insert(what.to_owned(), done);
+    };
+    audit(&deployment, &Config::default(), None, None, true, &progress).await.unwrap();
+    let said = said.into_inner().unwrap();
+    for (what, done) in
+        [("items", 0), ("events on the stream", 1), ("events judged", 1), ("pages of the stream compared", 1)]
+    {
+        assert_eq!(said.get(what), Some(&done), "{what}: {said:?}");
     }
 }
 

@@ -15,10 +15,14 @@ impl Redact {
     }
 }
 
+pub(super) fn key_of_pattern(index: usize) -> String {
+    format!("transform.redact.patterns[{index}]")
+}
+
 /// The bounds hold before anything is compiled: an expression of a few bytes, such as `((a{99}){99}){99}`, would otherwise take
 /// gigabytes.
 pub(super) fn compile(index: usize, pattern: &str) -> Result<Regex, ConfigError> {
-    let key = format!("transform.redact.patterns[{index}]");
+    let key = key_of_pattern(index);
     let bytes = pattern.len();
     if bytes > limits::PATTERN_BYTES {
         let allowed = format!("at most {} bytes", limits::PATTERN_BYTES);

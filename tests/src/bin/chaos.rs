@@ -1,14 +1,17 @@
 //! `make chaos`: random crash runs, several at a time. Usage: `chaos [runs] [first seed]`, by default 1,000 runs. It
-//! prints the seed of a run that fails; `chaos 1 SEED` repeats that run.
+//! prints the seed of a run that fails; `chaos 1 SEED` repeats that run. It fails, too, if a kind of damage did not occur in a hundred
+//! runs.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tests::chaos::{RunSummary, run};
+use tests::chaos::{KINDS, RunSummary, run};
 
 /// The number of runs at a time. They mostly wait for processes.
 const PARALLEL: usize = 8;
+/// In so many runs each kind of damage occurs.
+const ENOUGH: u64 = 100;
 
 fn main() -> ExitCode {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
@@ -41,16 +44,24 @@ fn main() -> ExitCode {
             });
         }
     });
-    let (done, sums) = *total.lock().expect("no thread panics while it holds the lock");
+    let (done, sums) = total.into_inner().expect("no thread panics while it holds the lock");
     let failed = failed.into_inner().expect("no thread panics while it holds the lock");
+    let occurred = KINDS.map(|kind| (kind, sums.coverage.get(kind).copied().unwrap_or_default()));
+    for (what, times) in &sums.coverage {
+        println!("{times:>8} {what}");
+    }
     println!(
-        "{done} runs passed, {} failed {failed:?}: {} events accepted, {} objects, {} keys fenced, {} kills from outside",
+        "{done} runs passed, {} failed {failed:?}: {} events accepted, {} objects, {} keys fenced",
         failed.len(),
         sums.accepted,
         sums.objects,
         sums.fenced,
-        sums.killed
     );
+    let missing = occurred.iter().filter(|(_, times)| *times == 0).count();
+    if missing > 0 && runs >= ENOUGH {
+        println!("{missing} kinds of damage did not occur");
+        return ExitCode::FAILURE;
+    }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -61,7 +72,9 @@ fn report(total: &Mutex<(u64, RunSummary)>, seed: u64, balanced: RunSummary) {
     sums.accepted += balanced.accepted;
     sums.objects += balanced.objects;
     sums.fenced += balanced.fenced;
-    sums.killed += balanced.killed;
+    for (kind, times) in balanced.coverage {
+        *sums.coverage.entry(kind).or_default() += times;
+    }
     if (*done).is_multiple_of(25) {
         println!("{done} runs, last seed {seed}: {} events accepted and stored once", sums.accepted);
     }

@@ -2,8 +2,9 @@
 
 use regex::RegexSetBuilder;
 
-use super::super::transform::compile;
-use super::super::{Consumer, Redact, Transform};
+use super::super::pattern_cost::{characters, read_too_often};
+use super::super::transform::{compile, key_of_pattern};
+use super::super::{ConfigError, Consumer, Redact, Transform};
 use super::Problems;
 use crate::limits;
 
@@ -43,7 +44,9 @@ impl Redact {
             .patterns
             .iter()
             .enumerate()
-            .filter_map(|(index, pattern)| compile(index, pattern).err())
+            .filter_map(|(index, pattern)| {
+                compile(index, pattern).and_then(|_| check_cost(index, pattern)).err()
+            })
             .collect();
         let mut together = RegexSetBuilder::new(&self.patterns);
         together.size_limit(limits::PATTERNS_COMPILED_BYTES);
@@ -59,6 +62,25 @@ impl Redact {
         if bytes > limits::REPLACEMENT_BYTES {
             let allowed = format!("at most {} bytes", limits::REPLACEMENT_BYTES);
             problems.refuse("transform.redact.replacement", format_args!("{bytes} bytes"), allowed);
+        }
+    }
+}
+
+fn check_cost(index: usize, pattern: &str) -> Result<(), ConfigError> {
+    let refuse = |allowed| Err(ConfigError::value(&key_of_pattern(index), pattern, allowed));
+    if characters(pattern) > limits::PATTERN_CHARACTERS {
+        let most = limits::PATTERN_CHARACTERS;
+        return refuse(format!(
+            "a regular expression of at most {most} characters, where `x{{3}}` counts as three"
+        ));
+    }
+    match read_too_often(pattern) {
+        None => Ok(()),
+        Some(repeated) => {
+            let most = limits::PATTERN_READS;
+            refuse(format!(
+                "a regular expression of which the search for all matches reads each byte of a text at most {most} times (it does more often in a text that repeats `{repeated}`)"
+            ))
         }
     }
 }

@@ -20,6 +20,13 @@ use crate::scenario::{pick, within};
 use crate::stores::SimStream;
 use crate::world::{Caller, Process, World};
 
+/// An event that was sent before, as a client does that saw no answer.
+pub(crate) const AGAIN: &str = "events sent again";
+/// Another event with the id of one that was sent before.
+pub(crate) const REUSED: &str = "ids used again";
+/// An id that a request has several times.
+pub(crate) const TWICE: &str = "ids twice in a request";
+
 /// Tenant and id of an event.
 pub(crate) type Name = (String, String);
 
@@ -77,7 +84,8 @@ pub(crate) async fn requests(site: &Site, world: &World, log: &RefCell<ClientLog
     let one = |_| async {
         sleep(world.random(|random| within(random, scenario.length))).await;
         let mut tries = world.random(|random| random.u64(1..4));
-        let (events, is_batch) = world.random(|random| choose(random, &log.borrow()));
+        let (events, is_batch) = world.random(|random| choose(random, scenario.repeats, &log.borrow()));
+        count_repeats(world, &events, &log.borrow());
         let tier = world
             .random(|random| if random.u64(..8) > 0 { TIER } else { *pick(random, &["free", "enterprise"]) });
         while tries > 0 && !send(site, world, log, &events, is_batch, tier).await {
@@ -164,21 +172,39 @@ fn refused_by(config: &Config, tier: &str, events: usize, body_bytes: usize) -> 
     (events > config.limits.batch_events).then_some("batch_too_large")
 }
 
-/// One event, or a batch with each name once.
-fn choose(random: &mut Rng, log: &ClientLog) -> (Vec<Event>, bool) {
+/// One event, or a batch.
+fn choose(random: &mut Rng, repeats: u64, log: &ClientLog) -> (Vec<Event>, bool) {
     let is_batch = random.u64(..4) == 0;
     let count = if is_batch { random.u64(1..6) } else { 1 };
     let mut events: Vec<Event> = Vec::new();
     for _ in 0..count {
-        let event = event(random, log);
-        if events.iter().all(|other| other.name != event.name) {
-            events.push(event);
+        let mut event = event(random, repeats, log);
+        // Some have the id of the one before in the same request, and some of these are the same event.
+        if let Some(before) = events.last().filter(|_| repeats > 0 && event.n.is_multiple_of(8)) {
+            event = if event.n.is_multiple_of(16) {
+                before.clone()
+            } else {
+                Event { name: before.name.clone(), ..event }
+            };
         }
+        events.push(event);
     }
     (events, is_batch)
 }
 
-fn event(random: &mut Rng, log: &ClientLog) -> Event {
+/// Counts what was sent before. A request that is tried again is not counted.
+fn count_repeats(world: &World, events: &[Event], log: &ClientLog) {
+    for (index, event) in events.iter().enumerate() {
+        if events[..index].iter().any(|other| other.name == event.name) {
+            world.count(TWICE);
+        }
+        let Some(contents) = log.events.get(&event.name) else { continue };
+        let is_same = contents.iter().any(|sent| sent.text == event.text && sent.n == event.n);
+        world.count(if is_same { AGAIN } else { REUSED });
+    }
+}
+
+fn event(random: &mut Rng, repeats: u64, log: &ClientLog) -> Event {
     let n = random.u64(..1_000_000);
     let size = *pick(random, &[0, 0, 0, 0, 300, 300, 1_500, 4_500]);
     let fresh = Event {
@@ -191,11 +217,11 @@ fn event(random: &mut Rng, log: &ClientLog) -> Event {
     }
     let (name, contents) = log.events.iter().nth(random.usize(..log.events.len())).expect("it is within");
     match random.u64(..10) {
+        fresh_from if fresh_from >= repeats => fresh,
         // The same again.
         0 | 1 => Event { name: name.clone(), text: contents[0].text.clone(), n: contents[0].n },
         // Another event with the id of this one.
-        2 => Event { name: name.clone(), ..fresh },
-        _ => fresh,
+        _ => Event { name: name.clone(), ..fresh },
     }
 }
 
@@ -204,7 +230,9 @@ pub(crate) async fn foreign_records(world: &World, log: &RefCell<ClientLog>) {
     let one = |_| async {
         sleep(world.random(|random| within(random, world.scenario().length))).await;
         let (events, is_garbage) = world.random(|random| {
-            let events: Vec<_> = (0..random.u64(1..4)).map(|_| event(random, &log.borrow())).collect();
+            let repeats = world.scenario().repeats;
+            let count = random.u64(1..4);
+            let events: Vec<_> = (0..count).map(|_| event(random, repeats, &log.borrow())).collect();
             (events, random.u64(..4) == 0)
         });
         let objects: Vec<_> = events.iter().map(|event| event.json().to_string()).collect();
@@ -215,6 +243,9 @@ pub(crate) async fn foreign_records(world: &World, log: &RefCell<ClientLog>) {
         let put = tokio::time::timeout(Duration::from_secs(5), stream.put(&[record])).await;
         let is_taken = matches!(put, Ok(Ok(answers)) if answers == [Put::Taken]);
         world.count(if is_garbage { "records that cannot be read" } else { "foreign records" });
+        if !is_garbage {
+            count_repeats(world, &events, &log.borrow());
+        }
         let mut log = log.borrow_mut();
         match is_garbage {
             true if is_taken => log.garbage.push(data),

@@ -13,6 +13,7 @@ use shared::format::event_line;
 use shared::format::key::FAILURE_DESTINATION;
 use shared::format::quarantine_line::QuarantineLine;
 use shared::id::{EventId, TenantId};
+use shared::origin::Origin;
 
 use crate::client::{ClientLog, Name, Sent, first_name};
 use crate::data::Data;
@@ -60,6 +61,22 @@ pub(crate) fn is_stored(world: &World, name: &Name) -> bool {
     let mut judge = Judge { data: &state.data, has_dropped: false, archived, quarantined, wrong };
     judge.read();
     judge.archived.contains_key(name) && judge.item(name).is_some()
+}
+
+/// The origins of each event's archive lines.
+pub(crate) fn origins(world: &World) -> BTreeMap<Name, Vec<Origin>> {
+    let state = world.state();
+    let (archived, quarantined, wrong) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let mut judge = Judge { data: &state.data, has_dropped: false, archived, quarantined, wrong };
+    judge.read();
+    let origins =
+        |lines: Vec<ArchiveLine<'static>>| lines.into_iter().map(|line| line.origin.into_owned()).collect();
+    judge.archived.into_iter().map(|(name, lines)| (name, origins(lines))).collect()
+}
+
+pub(crate) fn item_origin(world: &World, (tenant, id): &Name) -> Option<Origin> {
+    let key = (TenantId::parse(tenant).ok()?, EventId::parse(id.as_str()).ok()?);
+    world.state().data.items.get(&key).map(|item| item.origin.clone())
 }
 
 impl Judge<'_> {

@@ -1,5 +1,7 @@
 //! The kinds of damage: how each is switched off, and by what is counted that it occurred. A test that makes none of a kind has failed.
 
+use crate::client::{AGAIN, REUSED, TWICE};
+use crate::expiry::{EXPIRED, SENT_AGAIN};
 use crate::scenario::{Configures, Operation, Scenario};
 use crate::stores::DROPPED;
 use crate::world::Coverage;
@@ -13,7 +15,12 @@ pub(crate) struct Kind {
 }
 
 #[rustfmt::skip]
-pub(crate) const KINDS: [Kind; 16] = [
+pub(crate) const KINDS: [Kind; 18] = [
+    Kind {
+        name: "repeats",
+        counters: &[AGAIN, REUSED, TWICE],
+        remove: |scenario| scenario.repeats = 0,
+    },
     Kind {
         name: "calls",
         counters: &[
@@ -64,6 +71,7 @@ pub(crate) const KINDS: [Kind; 16] = [
         counters: &["hosts killed", "checkpoints set back"],
         remove: |scenario| scenario.host_kills.clear(),
     },
+    Kind { name: "expiry", counters: &[EXPIRED, SENT_AGAIN], remove: |scenario| scenario.expires = false },
     Kind { name: "dropped", counters: &[DROPPED], remove: |scenario| scenario.dropped = 0 },
     Kind { name: "splits", counters: &["splits"], remove: |scenario| scenario.splits.clear() },
     Kind {

@@ -18,6 +18,7 @@
 //! | `client.rs` | what is sent, and what was answered |
 //! | `deployment.rs`, `operator.rs` | audit, redrive and replay |
 //! | `erase.rs` | what the operator deletes by hand |
+//! | `expiry.rs` | a year later |
 //! | `judge.rs` | what must hold at the end |
 //! | `oracle.rs` | what may be otherwise after something was deleted |
 //!
@@ -31,6 +32,7 @@ mod configured;
 mod data;
 mod deployment;
 mod erase;
+mod expiry;
 mod host;
 mod judge;
 mod kinds;

@@ -13,7 +13,7 @@ use crate::configured::TIER;
 use crate::host::{self, Site};
 use crate::scenario::Scenario;
 use crate::world::{Coverage, World};
-use crate::{judge, operator};
+use crate::{expiry, judge, operator};
 
 /// How long the pipeline may need to store everything once nothing fails any more. A late write may come 15 minutes after its
 /// caller, and retries wait, too.
@@ -92,6 +92,7 @@ async fn whole_run(world: &World) {
     judge::judge(world, &log.borrow());
     audited(&site, world).await;
     world.add("events accepted", log.borrow().accepted());
+    expiry::expiry(&site, world, &log).await;
 }
 
 async fn clock_jumps(world: &World) {
@@ -145,7 +146,8 @@ async fn calm_events(site: &Site, world: &World, log: &RefCell<ClientLog>) {
     }
 }
 
-async fn audited(site: &Site, world: &World) {
+/// The audit finds nothing that is not explained.
+pub(crate) async fn audited(site: &Site, world: &World) {
     match operator::last_audit(site, world).await {
         Err(error) => world.violation(format_args!("the audit failed: {error:#}")),
         Ok(report) => {

@@ -37,6 +37,10 @@ pub(crate) struct Scenario {
     pub(crate) rollovers: Vec<Duration>,
     pub(crate) operations: Vec<(Duration, Operation)>,
     pub(crate) erasures: Vec<(Duration, Erasure)>,
+    /// How many of ten events have the id of one that was sent before: most are the same event, one in ten is another.
+    pub(crate) repeats: u64,
+    /// Whether it is looked again after all but the archive has expired.
+    pub(crate) expires: bool,
     pub(crate) requests: u64,
     pub(crate) foreign_records: u64,
     /// How long requests are sent and faults happen.
@@ -151,6 +155,8 @@ impl Scenario {
             rollovers,
             operations,
             erasures,
+            repeats: 3,
+            expires: true,
             requests: random.u64(3..40),
             foreign_records: *pick(random, &[0, 0, 2, 8]),
             length,

@@ -182,6 +182,11 @@ impl World {
         self.note(format_args!("the clock is set by {by_ms} ms"));
     }
 
+    pub(crate) fn pass(&self, time: Duration) {
+        self.0.set_by.fetch_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.note(format_args!("{time:?} pass"));
+    }
+
     pub(crate) fn random<T>(&self, choose: impl FnOnce(&mut Rng) -> T) -> T {
         choose(&mut self.state().random)
     }
