@@ -54,6 +54,31 @@ pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
     })
 }
 
+/// One gzip member of exactly `length` bytes that holds `data`: it takes the place of another one, and what follows stays where it
+/// is. `None` if `data` does not fit.
+///
+/// What is missing is filled so that every reader skips it: with empty stored blocks of five bytes (RFC 1951, section 3.2.4), and
+/// with a file name of up to four (RFC 1952). Zeros after the member would end the file for some readers.
+pub fn compress_to(data: &[u8], length: usize) -> Option<Vec<u8>> {
+    const HEADER_BYTES: usize = 10;
+    const NAME_FLAG: u8 = 8;
+    const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+    let member = compress(data, Level(12));
+    let gap = length.checked_sub(member.len())?;
+    let (header, rest) = member.split_at(HEADER_BYTES);
+    let mut filled = header.to_vec();
+    if let Some(letters) = (gap % EMPTY_BLOCK.len()).checked_sub(1) {
+        filled[3] |= NAME_FLAG;
+        filled.extend(std::iter::repeat_n(b'-', letters));
+        filled.push(0);
+    }
+    for _ in 0..gap / EMPTY_BLOCK.len() {
+        filled.extend(EMPTY_BLOCK);
+    }
+    filled.extend(rest);
+    Some(filled)
+}
+
 /// The most bytes that [`compress`] makes of `length` bytes, at any level: deflate falls back to stored blocks.
 pub fn compressed_bound(length: usize) -> usize {
     // libdeflate: a stored block holds at least 5,000 bytes and costs 5, plus 18 bytes of gzip framing and slack.

@@ -21,6 +21,7 @@ use super::needed::Needed;
 use super::partitions::{Groups, Partitions};
 use crate::OnProgress;
 use crate::archive::{SKEW, Span, earlier};
+use crate::erase::Erasures;
 use crate::deployment::{Deployment, NamedItem, QueueName, ShardTail, Start};
 
 /// Items that are read in one call.
@@ -101,6 +102,8 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         for shard in self.deployment.shards().await? {
             self.stream(&shard.into(), retained, until, &mut seen).await?;
         }
+        // The note of an erasure is written before anything is deleted, so each deletion that was seen has one.
+        self.facts.erased = Erasures::read(self.deployment).await?;
         Ok(())
     }
 
