@@ -282,6 +282,25 @@ mod tests {
     }
 
     #[test]
+    fn a_member_is_filled_to_any_length_and_read_as_before_by_every_reader() {
+        for data in [&b""[..], b"one\ntwo\n", &[b'x'; 5_000]] {
+            let shortest = compress(data, Level(12)).len();
+            assert_eq!(compress_to(data, shortest - 1), None);
+            for gap in (0..40).chain([1_000, 70_001]) {
+                let member = compress_to(data, shortest + gap).unwrap();
+                assert_eq!(member.len(), shortest + gap);
+                let next = compress(b"next\n", Level::FAST);
+                let both = [&member[..], &next].concat();
+                assert_eq!(inflate(&both, CAP).unwrap(), [data, b"next\n"].concat(), "a gap of {gap}");
+                assert_eq!(first_member_lines(&both, |_| ()).unwrap(), member.len(), "a gap of {gap}");
+                let mut output = vec![0; data.len()];
+                let read = Decompressor::new().gzip_decompress(&member, &mut output);
+                assert_eq!((read, &output[..]), (Ok(data.len()), data), "a gap of {gap}");
+            }
+        }
+    }
+
+    #[test]
     fn members_are_read_one_by_one() {
         let members = [
             compress(b"one\ntwo\n", Level::FAST),

@@ -148,7 +148,8 @@ impl AwsDeployment {
     async fn delete_item(&self, (tenant, id, origin): &(TenantId, EventId, Origin)) -> anyhow::Result<bool> {
         let (partition, sort) = item_key(tenant, id);
         let delete = self.dynamodb.delete_item().table_name(&self.resources.items_table);
-        let delete = delete.key(key::PARTITION_ATTRIBUTE, text(partition)).key(key::SORT_ATTRIBUTE, text(sort));
+        let delete =
+            delete.key(key::PARTITION_ATTRIBUTE, text(partition)).key(key::SORT_ATTRIBUTE, text(sort));
         let delete = delete.condition_expression("#origin = :origin");
         let delete = delete.expression_attribute_names("#origin", ORIGIN);
         let delete = delete.expression_attribute_values(":origin", text(short::origin(origin)));
@@ -168,7 +169,8 @@ impl AwsDeployment {
             .continuous_backups_description
             .and_then(|backups| backups.point_in_time_recovery_description)
             .filter(|recovery| {
-                recovery.point_in_time_recovery_status.as_ref().map(|status| status.as_str()) == Some("ENABLED")
+                recovery.point_in_time_recovery_status.as_ref().map(|status| status.as_str())
+                    == Some("ENABLED")
             });
         Ok(recovery.map(|recovery| {
             let days = recovery.recovery_period_in_days.unwrap_or(RECOVERY_DAYS);
@@ -184,7 +186,8 @@ impl AwsDeployment {
     async fn versions(&self, now: Timestamp) -> anyhow::Result<Option<Remaining>> {
         let bucket = &self.resources.bucket;
         let versioning = self.s3.get_bucket_versioning().bucket(bucket).send().await;
-        let versioning = versioning.with_context(|| format!("the versioning of `{bucket}` cannot be read"))?;
+        let versioning =
+            versioning.with_context(|| format!("the versioning of `{bucket}` cannot be read"))?;
         // Suspended versioning leaves the versions of before.
         if !matches!(
             versioning.status,

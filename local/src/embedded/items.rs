@@ -116,8 +116,8 @@ impl EmbeddedItems {
     /// Deletes these items, those that still name this origin. Returns how many.
     pub async fn delete(&self, items: Vec<(TenantId, EventId, Origin)>) -> Result<usize, DatabaseError> {
         let delete = move |transaction: &Transaction<'_>| {
-            let mut delete = transaction
-                .prepare_cached("DELETE FROM items WHERE pk = ?1 AND sk = ?2 AND origin = ?3")?;
+            let mut delete =
+                transaction.prepare_cached("DELETE FROM items WHERE pk = ?1 AND sk = ?2 AND origin = ?3")?;
             let keys = items.iter().map(|(tenant, id, origin)| {
                 (key::item_partition(tenant), key::item_sort(id), short::origin(origin))
             });

@@ -247,8 +247,7 @@ impl<'a> FactIndex<'a> {
         let mut check = |(tenant, id): Name<'_>, origin: &Origin, what: &str, object: Option<&str>| {
             let Some(erased) = self.facts.erased.finished(tenant, id, origin) else { return };
             let detail = format!("{what}, and it was erased at {erased}: run `tidegate erase` again");
-            let finding =
-                AuditFinding::event(FindingKind::Foreign, Some((tenant, id)), Some(origin), detail);
+            let finding = AuditFinding::event(FindingKind::Foreign, Some((tenant, id)), Some(origin), detail);
             findings.push(match object {
                 Some(object) => finding.within(object),
                 None => finding,

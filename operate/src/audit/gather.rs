@@ -21,8 +21,8 @@ use super::needed::Needed;
 use super::partitions::{Groups, Partitions};
 use crate::OnProgress;
 use crate::archive::{SKEW, Span, earlier};
-use crate::erase::Erasures;
 use crate::deployment::{Deployment, NamedItem, QueueName, ShardTail, Start};
+use crate::erase::Erasures;
 
 /// Items that are read in one call.
 const NAMES: usize = 1_000;

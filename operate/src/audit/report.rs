@@ -142,8 +142,9 @@ const COLUMNS: [&str; 8] = [
 ];
 
 fn row(f: &mut fmt::Formatter<'_>, width: usize, name: &str, counts: &Counts) -> fmt::Result {
-    let Counts { admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered, .. } =
-        counts;
+    let Counts {
+        admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered, ..
+    } = counts;
     let counts = [admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered];
     write!(f, "{name:width$}")?;
     for (name, count) in COLUMNS.iter().zip(counts) {

@@ -18,7 +18,6 @@ use super::saved::failed_end;
 use super::{Erasable, Wanted};
 use crate::OnProgress;
 use crate::archive::{covering, shards};
-use crate::deployment::Deployment;
 use crate::failed_batch::failed_batch;
 
 /// Time limit for fencing a shard.

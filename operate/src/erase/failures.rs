@@ -102,7 +102,8 @@ impl<D: Erasable> Eraser<'_, D> {
         crate::archive::each_page(self.deployment, &prefix, None, |page| notes.extend(page)).await?;
         for note in notes.into_iter().filter(|note| Marker::source(&note.key) == Some(DEAD_LETTERS)) {
             let Some(bytes) = self.deployment.objects().get(&note.key).await? else { continue };
-            let Some(rest) = std::str::from_utf8(&bytes).ok().and_then(|body| spilled(body, self.erasure)) else {
+            let Some(rest) = std::str::from_utf8(&bytes).ok().and_then(|body| spilled(body, self.erasure))
+            else {
                 continue;
             };
             self.found(|counts| &mut counts.redrive_notes, u64::from(rest.removed > 0));

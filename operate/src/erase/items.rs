@@ -25,8 +25,10 @@ impl<D: Erasable> Eraser<'_, D> {
             for row in page.unreadable {
                 self.report.unreadable(row.to_string());
             }
-            self.page(page.items.into_iter().map(|item| (item.tenant, item.id, item.existing.origin)).collect())
-                .await?;
+            self.page(
+                page.items.into_iter().map(|item| (item.tenant, item.id, item.existing.origin)).collect(),
+            )
+            .await?;
             after = page.next;
             if after.is_none() {
                 return Ok(());
@@ -36,7 +38,8 @@ impl<D: Erasable> Eraser<'_, D> {
 
     async fn page(&mut self, items: Vec<(TenantId, EventId, Origin)>) -> anyhow::Result<()> {
         let standing = |(tenant, id, origin): &_| self.erasure.standing(tenant, id, origin);
-        let (due, later): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| standing(item) == Standing::Due);
+        let (due, later): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| standing(item) == Standing::Due);
         self.report.later.items += later.len() as u64;
         self.needed.extend(later.into_iter().map(|(_, id, _)| id));
         self.found(|counts| &mut counts.items, due.len() as u64);

@@ -38,7 +38,9 @@ pub(crate) fn cut(object: &[u8], erasure: &Erasure) -> anyhow::Result<Option<Cut
         if removed > 0 {
             let member = gzip::compress_to(&kept, length);
             let member = member.with_context(|| {
-                format!("the member at byte {offset} does not fit its {length} bytes without the event's line")
+                format!(
+                    "the member at byte {offset} does not fit its {length} bytes without the event's line"
+                )
             })?;
             cut.bytes[offset..offset + length].copy_from_slice(&member);
             cut.removed += removed;
@@ -100,10 +102,8 @@ mod tests {
         let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
         for (tenant, texts) in texts.iter().enumerate() {
             let lines = texts.iter().enumerate().map(|(number, text)| line(tenant, number, text) + "\n");
-            let member = gzip::compress(
-                lines.collect::<String>().as_bytes(),
-                gzip::Level::new(level).unwrap(),
-            );
+            let member =
+                gzip::compress(lines.collect::<String>().as_bytes(), gzip::Level::new(level).unwrap());
             ranges.push(TenantRange {
                 tenant: TenantId::parse(&format!("t{tenant}")).unwrap(),
                 offset: bytes.len(),

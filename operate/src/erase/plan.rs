@@ -67,10 +67,7 @@ impl Erasure {
 
 /// The end of what may be erased of a shard: what is committed, and is not delivered again. An object is erased from whole or not
 /// at all; `object` is the range of the one that covers the end.
-pub(crate) fn end(
-    end: ShardPosition,
-    object: Option<[ShardPosition; 2]>,
-) -> ShardPosition {
+pub(crate) fn end(end: ShardPosition, object: Option<[ShardPosition; 2]>) -> ShardPosition {
     match object {
         Some([first, object_end]) if first < end && end < object_end => first,
         _ => end,

@@ -18,7 +18,7 @@ const SHOWN: usize = 20;
 /// The names are also in the notes of erasures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Counts {
+pub(crate) struct Counts {
     pub dispatch_messages: u64,
     pub spilled: u64,
     pub dead_letters: u64,
@@ -93,7 +93,7 @@ impl Counts {
 
 /// What is left to the next erasure: a writer may still come to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Later {
+pub(crate) struct Later {
     /// On the stream, and not done.
     pub on_stream: u64,
     pub queued: u64,
@@ -114,7 +114,7 @@ impl Later {
 
 /// A saved object of which not all could be erased.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Mixed {
+pub(crate) struct Mixed {
     object: String,
     records: u64,
 }
@@ -245,7 +245,11 @@ impl fmt::Display for EraseReport {
             Some(event) => writeln!(f, "{deployment}: the event {event} of {tenant}")?,
         }
         if let Some(again_at) = self.again_at {
-            writeln!(f, "\nThe erasure has begun: `{}`. Nothing is deleted yet.", self.note.as_deref().unwrap_or(""))?;
+            writeln!(
+                f,
+                "\nThe erasure has begun: `{}`. Nothing is deleted yet.",
+                self.note.as_deref().unwrap_or("")
+            )?;
             return writeln!(
                 f,
                 "Attempts that began before may write until {again_at}. Run the same command again then."
@@ -298,7 +302,10 @@ impl EraseReport {
             writeln!(f, "\nAbout {count} messages of the {queue} could not be read: run it again.")?;
         }
         if !self.mixed.is_empty() {
-            writeln!(f, "\nLeft, because other events are in the same record. They expire with their object:")?;
+            writeln!(
+                f,
+                "\nLeft, because other events are in the same record. They expire with their object:"
+            )?;
         }
         for Mixed { object, records } in self.mixed.iter().take(SHOWN) {
             writeln!(f, "  {records} in {object}")?;

@@ -64,7 +64,8 @@ pub(crate) fn quarantine(object: &[u8], erasure: &Erasure, config: &Config) -> R
 
 fn is_erased_line(line: QuarantineLine, erasure: &Erasure, config: &Config, rest: &mut Rest) -> bool {
     let QuarantineLine { tenant, id, origin, arrival, bytes, .. } = line;
-    let mut events: Vec<_> = read_again(&bytes, &origin, arrival, config).into_iter().map(|it| it.1).collect();
+    let mut events: Vec<_> =
+        read_again(&bytes, &origin, arrival, config).into_iter().map(|it| it.1).collect();
     if let (Some(tenant), Some(id)) = (&tenant, &id) {
         // What the consumer knew of it counts, even if the bytes cannot be read now.
         let event = events.pop().and_then(Result::ok);
@@ -90,7 +91,8 @@ pub(crate) fn failed(object: &[u8], erasure: &Erasure, config: &Config) -> anyho
     let mut failed: serde_json::Value =
         serde_json::from_slice(object).context("it is not a record of a failed batch")?;
     let payload = failed["payload"].as_str().context("it holds no payload")?.to_owned();
-    let Payload { records } = serde_json::from_str(&payload).context("its payload is not a batch of records")?;
+    let Payload { records } =
+        serde_json::from_str(&payload).context("its payload is not a batch of records")?;
     let mut left = Vec::new();
     for record in records {
         let batch: Batch = serde_json::from_str(&format!(r#"{{"Records":[{record}]}}"#))
@@ -117,7 +119,14 @@ pub(crate) fn failed(object: &[u8], erasure: &Erasure, config: &Config) -> anyho
 }
 
 /// What the object says of its batch.
-fn describe(info: &mut serde_json::Value, first: &str, last: &str, from: Timestamp, to: Timestamp, size: usize) {
+fn describe(
+    info: &mut serde_json::Value,
+    first: &str,
+    last: &str,
+    from: Timestamp,
+    to: Timestamp,
+    size: usize,
+) {
     info["startSequenceNumber"] = first.into();
     info["endSequenceNumber"] = last.into();
     info["approximateArrivalOfFirstRecord"] = from.to_string().into();

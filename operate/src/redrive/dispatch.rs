@@ -7,8 +7,8 @@ use shared::format::dispatch_message::DispatchMessage;
 use shared::format::event_line::Event;
 use shared::time::Timestamp;
 
-use super::{Redrive, is_erased};
 use super::candidate::{Candidate, FailureSource, RedriveFate};
+use super::{Redrive, is_erased};
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
 
 /// The queue itself moved the message, after too many receives.

@@ -241,8 +241,7 @@ impl Site {
         self.fail().await;
         // Queues.
         for tenant in [ERASED, OTHER] {
-            let [spilled, dead, again] =
-                ["spilled", "dead", "a"].map(|id| self.event(tenant, id, "").line());
+            let [spilled, dead, again] = ["spilled", "dead", "a"].map(|id| self.event(tenant, id, "").line());
             self.message("spill", SpillMessage::of(tenant, &[spilled]).body());
             self.message("spill-dead", SpillMessage::of(tenant, &[dead, again]).body());
             let letter = self.event(tenant, "a", "of a letter").line();
@@ -342,7 +341,8 @@ pub(crate) fn others(folder: &Path, event: Option<&str>) -> Vec<String> {
     let mut rows = select.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         let values: Vec<rusqlite::types::Value> = (0..columns).map(|index| row.get(index).unwrap()).collect();
-        let name = key::item_name(&row.get::<_, String>(0).unwrap(), &row.get::<_, String>(1).unwrap()).unwrap();
+        let name =
+            key::item_name(&row.get::<_, String>(0).unwrap(), &row.get::<_, String>(1).unwrap()).unwrap();
         if !is_erased(name.0.as_str(), name.1.as_str()) {
             others.push(format!("{values:?}"));
         }

@@ -23,10 +23,7 @@ use shared::objects::ObjectStore;
 use struck::{Strike, Struck};
 
 fn wanted(event: Option<&str>) -> Wanted {
-    Wanted {
-        tenant: TenantId::parse(ERASED).unwrap(),
-        event: event.map(|id| EventId::parse(id).unwrap()),
-    }
+    Wanted { tenant: TenantId::parse(ERASED).unwrap(), event: event.map(|id| EventId::parse(id).unwrap()) }
 }
 
 async fn open(folder: &Path, strike: Strike) -> Struck<impl operate::erase::Erasable> {
@@ -64,7 +61,8 @@ async fn lines(folder: &Path) -> BTreeMap<(String, usize, String, String), Vec<u
                 for member in read.members.unwrap() {
                     let read = each_line_of_first(&member, |line: Identity, bytes| {
                         assert_eq!(line.tenant, range.tenant);
-                        let place = (row.key.clone(), range.offset, line.tenant.to_string(), line.id.to_string());
+                        let place =
+                            (row.key.clone(), range.offset, line.tenant.to_string(), line.id.to_string());
                         lines.insert(place, bytes.to_vec());
                     });
                     read.unwrap();
@@ -193,7 +191,10 @@ async fn a_redrive_does_not_bring_back_what_was_erased_unless_its_note_is_delete
     let copy = site.copy();
     run(copy.path(), &site.config, None, true, Strike::Never).await.1.unwrap();
     let report = redriven(copy.path()).await;
-    assert!(report.contains("--apply would redrive nothing") || report.contains("No failed events"), "{report}");
+    assert!(
+        report.contains("--apply would redrive nothing") || report.contains("No failed events"),
+        "{report}"
+    );
     assert!(report.contains("left: it was erased"), "{report}");
     std::fs::remove_dir_all(folder::bucket(copy.path()).join("erased")).unwrap();
     let report = redriven(copy.path()).await;
