@@ -43,7 +43,7 @@ pub(crate) struct Site {
 
 /// What only the texts of this event have.
 fn token(tenant: &str, id: &str) -> String {
-    format!("token-{id}-of-{tenant}-")
+    format!("token-{id}-of-{tenant}-and-of-no-other-")
 }
 
 impl Site {
@@ -228,7 +228,7 @@ impl Site {
         self.put(&[filler]).await;
         self.consume().await;
         let bucket = bucket(self.path());
-        let quarantined = objects(&bucket).into_iter().find(|(key, _)| key.starts_with("errors/")).unwrap();
+        let quarantined = objects(&bucket).into_iter().find(|(key, _)| key.starts_with("errors/") && !key.ends_with('/')).unwrap();
         let lines = QuarantineLine::read_all(&quarantined.1).unwrap();
         assert_eq!(lines.len(), 2);
         let note = json!({"v": 1, "origins": [lines[1].origin]}).to_string();
@@ -307,7 +307,7 @@ pub(crate) fn forget_stream(folder: &Path, _event: Option<&str>) {
 /// Where the data folder has a text of the erased events, in any file, also compressed or in base64; and keys with them.
 pub(crate) fn traces(folder: &Path, event: Option<&str>) -> Vec<String> {
     let token = match event {
-        None => format!("-of-{ERASED}-"),
+        None => format!("-of-{ERASED}-and-of-no-other-"),
         Some(event) => self::token(ERASED, event),
     };
     let name = match event {

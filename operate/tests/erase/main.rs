@@ -19,7 +19,6 @@ use shared::archive::{each_line_of_first, members_of};
 use shared::config::Config;
 use shared::format::archive_line::Identity;
 use shared::id::{EventId, TenantId};
-use shared::objects::ObjectStore;
 use struck::{Strike, Struck};
 
 fn wanted(event: Option<&str>) -> Wanted {
