@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use local::adapters::Plain;
 use operate::erase::{Wanted, erase};
-use shared::id::{EventId, TenantId};
+use shared::id::{EventId, InvalidEventId, TenantId};
 
 use crate::open::{DeploymentOptions, with_deployment};
 use crate::options::ConfigOption;
@@ -21,7 +21,7 @@ pub(crate) struct EraseOptions {
     #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
     tenant: TenantId,
     /// Only the event with this id
-    #[arg(long, value_name = "ID", value_parser = EventId::parse::<String>)]
+    #[arg(long, value_name = "ID", value_parser = event_id)]
     event: Option<EventId>,
     /// Do it; without, only show what would be erased
     #[arg(long, alias = "apply")]
@@ -31,6 +31,10 @@ pub(crate) struct EraseOptions {
     report: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigOption,
+}
+
+fn event_id(id: &str) -> Result<EventId, InvalidEventId> {
+    EventId::parse(id)
 }
 
 /// 0 if it is done, or only shown; 1 if something is left and it must run again. An error if it could not be done.

@@ -1,5 +1,7 @@
 //! The queues, and the part of the stream that is not done.
 
+use std::collections::HashSet;
+
 use shared::format::dispatch_message::DispatchMessage;
 use shared::format::facts::Facts;
 
@@ -17,10 +19,11 @@ impl<D: Erasable> Eraser<'_, D> {
             if hidden > 0 {
                 self.report.hidden(queue, hidden);
             }
+            let bodies: HashSet<String> = seen.iter().map(|message| message.body.clone()).collect();
             for message in seen {
                 match queue {
                     QueueName::Dispatch | QueueName::DispatchDead => self.dispatched(queue, &message).await?,
-                    QueueName::Spill | QueueName::SpillDead => self.spilled(queue, &message).await?,
+                    QueueName::Spill | QueueName::SpillDead => self.spilled(queue, &message, &bodies).await?,
                 }
             }
         }
@@ -48,7 +51,12 @@ impl<D: Erasable> Eraser<'_, D> {
         Ok(())
     }
 
-    async fn spilled(&mut self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
+    async fn spilled(
+        &mut self,
+        queue: QueueName,
+        message: &QueuedMessage,
+        bodies: &HashSet<String>,
+    ) -> anyhow::Result<()> {
         let Some(rest) = spilled(&message.body, self.erasure) else { return Ok(()) };
         self.report.later.queued += rest.later.len() as u64;
         self.needed.extend(rest.later.into_iter().map(|event| event.facts.id));
@@ -69,8 +77,11 @@ impl<D: Erasable> Eraser<'_, D> {
             return Ok(());
         }
         if let Some(left) = rest.rest {
-            // If it dies after this, the other events are there twice, and stored once.
-            self.deployment.send(queue, String::from_utf8(left)?).await?;
+            let left = String::from_utf8(left)?;
+            // A run that died after this has sent it.
+            if !bodies.contains(&left) {
+                self.deployment.send(queue, left).await?;
+            }
         }
         self.deployment.delete_message(queue, message).await?;
         match queue {

@@ -228,7 +228,10 @@ impl Site {
         self.put(&[filler]).await;
         self.consume().await;
         let bucket = bucket(self.path());
-        let quarantined = objects(&bucket).into_iter().find(|(key, _)| key.starts_with("errors/") && !key.ends_with('/')).unwrap();
+        let quarantined = objects(&bucket)
+            .into_iter()
+            .find(|(key, _)| key.starts_with("errors/") && !key.ends_with('/'))
+            .unwrap();
         let lines = QuarantineLine::read_all(&quarantined.1).unwrap();
         assert_eq!(lines.len(), 2);
         let note = json!({"v": 1, "origins": [lines[1].origin]}).to_string();
@@ -297,8 +300,8 @@ fn objects(folder: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Deletes the tenant's records, or those with the event, as the end of the stream's retention does.
-pub(crate) fn forget_stream(folder: &Path, _event: Option<&str>) {
+/// Deletes all records, as the end of the stream's retention does.
+pub(crate) fn forget_stream(folder: &Path) {
     let database = Connection::open(folder.join("tidegate.sqlite")).unwrap();
     let forget = "PRAGMA secure_delete = ON; DELETE FROM records; PRAGMA wal_checkpoint(TRUNCATE);";
     database.execute_batch(forget).unwrap();
