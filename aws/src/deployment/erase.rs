@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
-use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::types::PointInTimeRecoveryStatus;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::BucketVersioningStatus;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use shared::config::Config;
 use shared::format::item::{ORIGIN, short};
 use shared::format::key;
 use shared::id::{EventId, TenantId};
-use shared::objects::{FoundObject, ObjectStore};
+use shared::objects::FoundObject;
 use shared::origin::{Origin, ShardPosition};
 use shared::time::Timestamp;
 
@@ -169,7 +169,7 @@ impl AwsDeployment {
             .continuous_backups_description
             .and_then(|backups| backups.point_in_time_recovery_description)
             .filter(|recovery| {
-                recovery.point_in_time_recovery_status.as_ref().map(|status| status.as_str())
+                recovery.point_in_time_recovery_status.as_ref().map(PointInTimeRecoveryStatus::as_str)
                     == Some("ENABLED")
             });
         Ok(recovery.map(|recovery| {

@@ -56,7 +56,7 @@ impl<D: Erasable> Eraser<'_, D> {
         if !self.apply || rest.removed == 0 {
             return Ok(());
         }
-        match rest.rest {
+        match rest.left {
             Some(left) if is_quarantine => {
                 let renamed = renamed(key, &left);
                 self.deployment.put_object(&renamed, left.into()).await?;
@@ -110,7 +110,7 @@ impl<D: Erasable> Eraser<'_, D> {
             if !self.apply || rest.removed == 0 {
                 continue;
             }
-            if let Some(left) = rest.rest {
+            if let Some(left) = rest.left {
                 let key = key::redriven_marker(DEAD_LETTERS, &sha256(&left));
                 self.deployment.put_object(&key, left.into()).await?;
             }

@@ -94,7 +94,7 @@ impl Erasures {
     pub(crate) async fn read(deployment: &impl Deployment) -> anyhow::Result<Self> {
         let (mut keys, mut all) = (Vec::new(), Vec::new());
         each_page(deployment, key::ERASED, None, |page| {
-            keys.extend(page.into_iter().map(|object| object.key))
+            keys.extend(page.into_iter().map(|object| object.key));
         })
         .await?;
         for key in keys {

@@ -63,7 +63,7 @@ impl<D: Erasable> Eraser<'_, D> {
         if rest.removed == 0 {
             return Ok(());
         }
-        if queue == QueueName::Spill && rest.rest.is_some() {
+        if queue == QueueName::Spill && rest.left.is_some() {
             // The drain puts the message on the stream. There its events are read again.
             self.report.later.queued += rest.removed;
             self.needed.extend(self.event.cloned());
@@ -76,7 +76,7 @@ impl<D: Erasable> Eraser<'_, D> {
         if !self.apply {
             return Ok(());
         }
-        if let Some(left) = rest.rest {
+        if let Some(left) = rest.left {
             let left = String::from_utf8(left)?;
             // A run that died after this has sent it.
             if !bodies.contains(&left) {

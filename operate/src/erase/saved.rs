@@ -19,7 +19,7 @@ use super::plan::Standing;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rest {
     /// `None` if nothing is left.
-    pub(crate) rest: Option<Vec<u8>>,
+    pub(crate) left: Option<Vec<u8>>,
     /// Erased lines, or records.
     pub(crate) removed: u64,
     /// Lines of the erasure's events that are left to the next one.
@@ -58,7 +58,7 @@ pub(crate) fn quarantine(object: &[u8], erasure: &Erasure, config: &Config) -> R
             left.push(b'\n');
         }
     }
-    rest.rest = Some(left).filter(|left| !left.is_empty());
+    rest.left = Some(left).filter(|left| !left.is_empty());
     rest
 }
 
@@ -109,11 +109,11 @@ pub(crate) fn failed(object: &[u8], erasure: &Erasure, config: &Config) -> anyho
         }
     }
     let ends = || left.iter().filter_map(|(_, end)| end.clone());
-    if let (Some((first, from)), Some((last, to))) = (ends().next(), ends().last()) {
+    if let (Some((first, from)), Some((last, to))) = (ends().next(), ends().next_back()) {
         let records: Vec<_> = left.iter().map(|(record, _)| *record).collect();
         failed["payload"] = format!(r#"{{"Records":[{}]}}"#, records.join(",")).into();
         describe(&mut failed["KinesisBatchInfo"], &first, &last, from, to, records.len());
-        rest.rest = Some(serde_json::to_vec(&failed)?);
+        rest.left = Some(serde_json::to_vec(&failed)?);
     }
     Ok(rest)
 }
@@ -168,6 +168,6 @@ pub(crate) fn spilled(body: &str, erasure: &Erasure) -> Option<Rest> {
         }
     }
     let body = || SpillMessage::of(&key, &left).body().to_owned().into_bytes();
-    rest.rest = (!left.is_empty()).then(body);
+    rest.left = (!left.is_empty()).then(body);
     Some(rest)
 }
