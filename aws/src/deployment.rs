@@ -1,6 +1,7 @@
 //! The operator's port on AWS, or on an emulator of it.
 
 mod dynamodb;
+mod erase;
 mod patience;
 mod scan;
 mod sqs;

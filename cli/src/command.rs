@@ -6,6 +6,7 @@ mod cat;
 mod config;
 #[cfg(feature = "aws")]
 mod doctor;
+mod erase;
 mod function;
 mod local;
 #[cfg(feature = "aws")]
@@ -73,6 +74,16 @@ pub(crate) enum Command {
     ///
     /// Example: tidegate cat --tenant acme --from 2026-11-21T00:00:00Z
     Cat(cat::CatOptions),
+    /// Erase a tenant's events, or one of them, from all that is stored
+    ///
+    /// It only shows what it would erase, and what it cannot reach, unless --yes
+    /// is given. You can run it again at any time, also after it was killed.
+    /// Exit code 0: done, or shown. 1: something is left, run it again. 2: it
+    /// could not be done.
+    ///
+    /// Example: tidegate erase --tenant acme --event order-17 --report erased.json
+    #[command(verbatim_doc_comment)]
+    Erase(erase::EraseOptions),
     /// Put failed events on the stream again
     ///
     /// It reads quarantine, the failure destination and the dead-letter queues;
@@ -149,6 +160,9 @@ impl Command {
             Self::Audit(options) => return audit::run(options).await.map_err(|error| (error, UNREADABLE)),
             Self::Trace(options) => {
                 return Box::pin(trace::run(options)).await.map_err(|error| (error, UNREADABLE));
+            }
+            Self::Erase(options) => {
+                return Box::pin(erase::run(options)).await.map_err(|error| (error, UNREADABLE));
             }
             #[cfg(feature = "aws")]
             Self::Doctor(options) => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use local::adapters::Adapters;
-use operate::deployment::Deployment;
+use operate::erase::Erasable;
 
 #[cfg(feature = "aws")]
 mod stack;
@@ -50,7 +50,7 @@ impl DeploymentOptions {
     pub(crate) async fn open<'a, A: Adapters>(
         &self,
         adapters: &'a A,
-    ) -> anyhow::Result<Opened<impl Deployment + use<'a, A>>> {
+    ) -> anyhow::Result<Opened<impl Erasable + use<'a, A>>> {
         #[cfg(feature = "aws")]
         if let Some(stack) = self.stack.open().await? {
             return Ok(Opened::Stack(Box::new(stack)));

@@ -12,16 +12,16 @@ use shared::origin::ShardPosition;
 
 /// What an archive object holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Contents {
+pub struct Contents {
     /// In the order of the bytes, without gaps.
-    pub(crate) ranges: Vec<TenantRange>,
+    pub ranges: Vec<TenantRange>,
     /// When ingest received the oldest and the youngest event; `None` for an object without lines.
-    pub(crate) received_at: Option<[Timestamp; 2]>,
+    pub received_at: Option<[Timestamp; 2]>,
 }
 
 impl Contents {
-    /// Reads an object that another attempt wrote.
-    pub(crate) fn scan(object: &[u8]) -> Result<Self, String> {
+    /// Reads an object that another attempt wrote, or from which events were erased.
+    pub fn scan(object: &[u8]) -> Result<Self, String> {
         let (mut ranges, mut received_at, mut offset) = (Vec::new(), None, 0);
         while offset < object.len() {
             let (mut tenant, mut lines, mut bad) = (None, 0, None);

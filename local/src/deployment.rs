@@ -1,7 +1,10 @@
 //! A data folder as a deployment, for the operator's commands. A local run may be using it.
 
+mod erase;
+
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -39,6 +42,9 @@ pub struct EmbeddedDeployment<O, L, S> {
     /// Any queue's messages are read by it; only those of dispatch are sent.
     queue: EmbeddedQueue,
     database: Database,
+    data: DataFolder,
+    /// No local run can use the folder meanwhile.
+    is_held: AtomicBool,
 }
 
 /// The deployment in `folder`, which must hold a local run's data. Nothing is created. What the functions' ports write
@@ -74,6 +80,8 @@ pub async fn open<'a, A: Adapters>(
         stream: Arc::new(adapters.stream(EmbeddedStream::open(database.clone(), 1, clock.clone()).await?)),
         queue: EmbeddedQueue { queue: LocalQueue::Dispatch, database: database.clone(), clock },
         database,
+        data,
+        is_held: AtomicBool::new(false),
     })
 }
 

@@ -68,6 +68,11 @@ pub async fn audit(
         let stream_from = facts.stream_from;
         balance.findings.extend(deep::compare(deployment, config, span, stream_from, progress).await?);
     }
+    // Of an erasure in progress, or one that was interrupted, some copies are gone and others are not.
+    balance.findings.retain(|finding| {
+        let name = finding.tenant.as_ref().zip(finding.id.as_ref());
+        name.is_none_or(|(tenant, id)| !facts.erased.is_open(tenant, id, finding.origin.as_ref()))
+    });
     balance.sort();
     Ok(AuditReport::new(deployment.name(), &facts, balance))
 }

@@ -11,6 +11,7 @@
 //! | [`replay`] | archived events once more, as text or to another deployment |
 //! | [`tail`] | archived events as they are stored |
 //! | [`trace`] | where one event is |
+//! | [`erase`] | removes a tenant's events, or one, from all that is stored |
 //! | [`doctor`] | compares a deployed stack with what Tidegate relies on |
 
 pub mod archive;
@@ -18,6 +19,7 @@ pub mod audit;
 pub mod cat;
 pub mod deployment;
 pub mod doctor;
+pub mod erase;
 pub mod failed_batch;
 mod pace;
 mod publish;

@@ -38,6 +38,7 @@ use shared::config::{Config, WorkTooLong};
 use shared::digest::sha256;
 use shared::format::claim_check::ClaimCheck;
 use shared::format::event_line::Event;
+use shared::format::facts::Facts;
 use shared::format::key;
 use shared::format::outgoing_line::OutgoingLine;
 use shared::objects::ObjectStore;
@@ -46,6 +47,7 @@ use tokio::time::Instant;
 
 use crate::OnProgress;
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
+use crate::erase::Erasures;
 use crate::pace::Pace;
 use crate::publish::{Bundle, RatedPublisher};
 use archived::ArchiveLookup;
@@ -80,6 +82,7 @@ pub async fn redrive(
         selection,
         apply,
         redriven: HashSet::new(),
+        erased: Erasures::default(),
         report: RedriveReport { applied: apply, ..RedriveReport::default() },
         progress,
     };
@@ -100,6 +103,8 @@ struct Redrive<'a, D: Deployment> {
     apply: bool,
     /// Redriven in this run. A line may be in quarantine and at the failure destination.
     redriven: HashSet<Origin>,
+    /// What is not brought back.
+    erased: Erasures,
     report: RedriveReport,
     progress: OnProgress<'a>,
 }
@@ -107,6 +112,7 @@ struct Redrive<'a, D: Deployment> {
 impl<D: Deployment> Redrive<'_, D> {
     async fn everything(&mut self) -> anyhow::Result<()> {
         let markers = Markers::list(self.deployment).await?;
+        self.erased = Erasures::read(self.deployment).await?;
         for (source, prefix) in [
             (FailureSource::Quarantine, key::QUARANTINE),
             (FailureSource::FailureDestination, key::FAILURE_DESTINATION),
@@ -161,8 +167,17 @@ impl<D: Deployment> Redrive<'_, D> {
         candidates.retain(|candidate| {
             self.selection.picks(candidate) && !candidate.origin.as_ref().is_some_and(is_done)
         });
+        let candidates = self.without_erased(candidates, key);
         let due = self.sort_out(candidates, fence, key).await?;
         self.put_back(due, key).await
+    }
+
+    /// An event that was erased stays where it is, until `tidegate erase` removes it.
+    fn without_erased(&mut self, candidates: Vec<Candidate>, source: &str) -> Vec<Candidate> {
+        let (erased, others): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|candidate| is_erased(&self.erased, candidate));
+        self.report.count_all(&erased, RedriveFate::Erased, source);
+        others
     }
 
     /// Returns the candidates that need something done now, and counts the others. First it fences their shard up to
@@ -309,8 +324,13 @@ impl<D: Deployment> Redrive<'_, D> {
             return Ok(());
         }
         let unreadable = candidates.iter().any(|candidate| candidate.event.is_err());
-        if unreadable || !self.apply {
-            let fate = if unreadable { RedriveFate::Unreadable } else { RedriveFate::ToStream };
+        let erased = candidates.iter().any(|candidate| is_erased(&self.erased, candidate));
+        if unreadable || erased || !self.apply {
+            let fate = match (erased, unreadable) {
+                (true, _) => RedriveFate::Erased,
+                (_, true) => RedriveFate::Unreadable,
+                _ => RedriveFate::ToStream,
+            };
             self.report.count_all(&candidates, fate, &source);
             return Ok(());
         }
@@ -332,6 +352,15 @@ impl<D: Deployment> Redrive<'_, D> {
         let marker = key::redriven_marker(DEAD_LETTERS, &digest);
         self.deployment.objects().put(&marker, message.body.clone().into()).await?;
         self.deployment.delete_message(QueueName::SpillDead, message).await
+    }
+}
+
+fn is_erased(erased: &Erasures, candidate: &Candidate) -> bool {
+    let Ok(event) = &candidate.event else { return false };
+    let Facts { tenant, id, received_at, .. } = &event.facts;
+    match &candidate.origin {
+        Some(origin) => erased.has(tenant, id, origin),
+        None => erased.has_queued(tenant, id, *received_at),
     }
 }
 

@@ -29,6 +29,7 @@ use shared::time::Timestamp;
 use crate::OnProgress;
 use crate::archive::earlier;
 use crate::deployment::Deployment;
+use crate::erase::Erasures;
 use search::Sighting;
 pub use way::TracedEvent;
 
@@ -80,10 +81,12 @@ pub async fn trace(
             found.entry(name).or_default().push(sighting);
         }
     }
+    let erased = Erasures::read(deployment).await?;
     let mut events = Vec::new();
     for ((tenant, id), sightings) in found {
         let mut event = TracedEvent::new(tenant, id, sightings);
         stored::read(deployment, config, &mut event).await?;
+        event.is_erased = event.is_in(&erased);
         event.judge(now);
         events.push(event);
     }

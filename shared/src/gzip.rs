@@ -54,6 +54,31 @@ pub fn compress(data: &[u8], level: Level) -> Vec<u8> {
     })
 }
 
+/// One gzip member of exactly `length` bytes that holds `data`: it takes the place of another one, and what follows stays where it
+/// is. `None` if `data` does not fit.
+///
+/// What is missing is filled so that every reader skips it: with empty stored blocks of five bytes (RFC 1951, section 3.2.4), and
+/// with a file name of up to four (RFC 1952). Zeros after the member would end the file for some readers.
+pub fn compress_to(data: &[u8], length: usize) -> Option<Vec<u8>> {
+    const HEADER_BYTES: usize = 10;
+    const NAME_FLAG: u8 = 8;
+    const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+    let member = compress(data, Level(12));
+    let gap = length.checked_sub(member.len())?;
+    let (header, rest) = member.split_at(HEADER_BYTES);
+    let mut filled = header.to_vec();
+    if let Some(letters) = (gap % EMPTY_BLOCK.len()).checked_sub(1) {
+        filled[3] |= NAME_FLAG;
+        filled.extend(std::iter::repeat_n(b'-', letters));
+        filled.push(0);
+    }
+    for _ in 0..gap / EMPTY_BLOCK.len() {
+        filled.extend(EMPTY_BLOCK);
+    }
+    filled.extend(rest);
+    Some(filled)
+}
+
 /// The most bytes that [`compress`] makes of `length` bytes, at any level: deflate falls back to stored blocks.
 pub fn compressed_bound(length: usize) -> usize {
     // libdeflate: a stored block holds at least 5,000 bytes and costs 5, plus 18 bytes of gzip framing and slack.
@@ -254,6 +279,25 @@ mod tests {
         let mut data = compress(b"one\n", Level::FAST);
         data.extend(compress(b"two\n", Level::FAST));
         assert_eq!(inflate(&data, CAP).unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_member_is_filled_to_any_length_and_read_as_before_by_every_reader() {
+        for data in [&b""[..], b"one\ntwo\n", &[b'x'; 5_000]] {
+            let shortest = compress(data, Level(12)).len();
+            assert_eq!(compress_to(data, shortest - 1), None);
+            for gap in (0..40).chain([1_000, 70_001]) {
+                let member = compress_to(data, shortest + gap).unwrap();
+                assert_eq!(member.len(), shortest + gap);
+                let next = compress(b"next\n", Level::FAST);
+                let both = [&member[..], &next].concat();
+                assert_eq!(inflate(&both, CAP).unwrap(), [data, b"next\n"].concat(), "a gap of {gap}");
+                assert_eq!(first_member_lines(&both, |_| ()).unwrap(), member.len(), "a gap of {gap}");
+                let mut output = vec![0; data.len()];
+                let read = Decompressor::new().gzip_decompress(&member, &mut output);
+                assert_eq!((read, &output[..]), (Ok(data.len()), data), "a gap of {gap}");
+            }
+        }
     }
 
     #[test]

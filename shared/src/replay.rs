@@ -9,12 +9,23 @@ use aws_smithy_types::body::SdkBody;
 
 /// The configuration of a client whose calls get `answers`, status and body, one after the other.
 pub fn replay(answers: &[(u16, &'static str)]) -> (SdkConfig, StaticReplayClient) {
-    let event = |(status, body): &(u16, &'static str)| {
+    let without_headers: Vec<_> = answers.iter().map(|(status, body)| (*status, &[][..], *body)).collect();
+    replay_with_headers(&without_headers)
+}
+
+/// An answer: status, headers and body.
+pub type Answer = (u16, &'static [(&'static str, &'static str)], &'static str);
+
+/// The same, with the answers' headers.
+pub fn replay_with_headers(answers: &[Answer]) -> (SdkConfig, StaticReplayClient) {
+    let event = |(status, headers, body): &Answer| {
         // The test reads the requests; they are not compared.
         let request = http::Request::builder().uri("/").body(SdkBody::empty()).expect("a valid request");
         let response =
-            http::Response::builder().status(*status).body(SdkBody::from(*body)).expect("a valid status");
-        ReplayEvent::new(request, response)
+            headers.iter().fold(http::Response::builder().status(*status), |response, (name, value)| {
+                response.header(*name, *value)
+            });
+        ReplayEvent::new(request, response.body(SdkBody::from(*body)).expect("a valid answer"))
     };
     let client = StaticReplayClient::new(answers.iter().map(event).collect());
     (sdk(client.clone()), client)

@@ -50,6 +50,13 @@ impl Queues {
         sent.map(drop).map_err(described)
     }
 
+    /// Puts a message into any of the queues.
+    pub(super) async fn send(&self, queue: QueueName, body: String) -> anyhow::Result<()> {
+        let url = self.url(queue).await?.context("the deployment has no such queue")?;
+        let sent = self.client.send_message().queue_url(url).message_body(body).send().await;
+        sent.map(drop).map_err(described)
+    }
+
     pub(super) async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
         let Some(url) = self.url(queue).await? else { return Ok(Messages::default()) };
         let visible = self.count(&url, QueueAttributeName::ApproximateNumberOfMessages).await?;

@@ -4,9 +4,11 @@ use consumer_fn::Ledger;
 use operate::deployment::{Deployment, ManifestPart};
 use serde_json::{Value, json};
 use shared::id::{EventId, TenantId};
-use shared::replay::{StaticReplayClient, replay};
+use shared::replay::{Answer, StaticReplayClient, replay_with_headers};
 
 use super::{AwsDeployment, Resources};
+
+mod erase;
 
 const STREAM: &str = r#"{"StreamDescriptionSummary":{"StreamName":"events","StreamARN":"arn:aws:kinesis:eu-central-1:1:stream/events","StreamStatus":"ACTIVE","RetentionPeriodHours":24,"StreamCreationTimestamp":1,"EnhancedMonitoring":[],"OpenShardCount":1}}"#;
 const REFUSED: (u16, &str) =
@@ -16,7 +18,12 @@ const REFUSED: (u16, &str) =
 const CALL: usize = 3;
 
 async fn deployment(answers: &[(u16, &'static str)]) -> (AwsDeployment, StaticReplayClient) {
-    let (sdk, requests) = replay(&[&[(200, STREAM)], answers].concat());
+    let answers: Vec<_> = answers.iter().map(|(status, body)| (*status, &[][..], *body)).collect();
+    deployment_with_headers(&answers).await
+}
+
+async fn deployment_with_headers(answers: &[Answer]) -> (AwsDeployment, StaticReplayClient) {
+    let (sdk, requests) = replay_with_headers(&[&[(200, &[][..], STREAM)], answers].concat());
     let resources = Resources {
         stream: "events".to_owned(),
         items_table: "items".to_owned(),

@@ -89,6 +89,24 @@ impl Folder {
         off_thread(move || ignore_missing(std::fs::remove_file(path))).await
     }
 
+    /// Deletes folders without objects: their names may be those of a tenant or an event. Call it only while no process writes.
+    pub(crate) async fn remove_empty(&self) -> io::Result<()> {
+        fn clean(folder: &Path) -> io::Result<()> {
+            for entry in std::fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    clean(&path)?;
+                    if std::fs::read_dir(&path)?.next().is_none() {
+                        ignore_missing(std::fs::remove_dir(&path))?;
+                    }
+                }
+            }
+            Ok(())
+        }
+        let bucket = self.bucket.clone();
+        off_thread(move || clean(&bucket)).await
+    }
+
     /// The objects whose keys begin with `prefix`, in the order of their keys.
     pub async fn list(&self, prefix: &str) -> io::Result<Vec<ListedObject>> {
         // The part before the last slash is a folder. The part after it may be the beginning of a name.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, pa
 use shared::format::item::short;
 use shared::format::key;
 use shared::id::{EventId, TenantId};
+use shared::origin::Origin;
 
 use super::database::{Database, insert_row, unreadable};
 use super::error::DatabaseError;
@@ -86,6 +87,43 @@ impl EmbeddedItems {
             keys.into_iter().map(&mut find).collect()
         };
         self.0.call(read).await
+    }
+
+    /// At most `limit` items of a tenant, after the one with the sort key `after`, which is the cursor.
+    pub async fn of_tenant(
+        &self,
+        tenant: &TenantId,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<ItemPage, DatabaseError> {
+        let pk = key::item_partition(tenant);
+        let list = move |connection: &mut Connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT pk, sk, origin, admission, hash, received_at, expires_at FROM items
+                 WHERE pk = ?1 AND sk > ?2 ORDER BY sk LIMIT ?3",
+            )?;
+            let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = select.query_map(params![pk, after.unwrap_or_default(), rows], |row| {
+                Ok((NamedItem::read(|name| attribute(row, name)), row.get::<_, String>("sk")?))
+            })?;
+            let (read, keys): (Vec<_>, Vec<_>) = rows.collect::<Result<_, _>>()?;
+            let last = keys.last().filter(|_| read.len() == limit);
+            Ok(ItemPage::of(read, last.cloned()))
+        };
+        self.0.call(list).await
+    }
+
+    /// Deletes these items, those that still name this origin. Returns how many.
+    pub async fn delete(&self, items: Vec<(TenantId, EventId, Origin)>) -> Result<usize, DatabaseError> {
+        let delete = move |transaction: &Transaction<'_>| {
+            let mut delete =
+                transaction.prepare_cached("DELETE FROM items WHERE pk = ?1 AND sk = ?2 AND origin = ?3")?;
+            let keys = items.iter().map(|(tenant, id, origin)| {
+                (key::item_partition(tenant), key::item_sort(id), short::origin(origin))
+            });
+            keys.map(|key| delete.execute(key)).sum()
+        };
+        self.0.write(delete).await
     }
 
     /// At most `limit` items after the row `after`. The cursor is the last row's number.

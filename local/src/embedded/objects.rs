@@ -39,6 +39,27 @@ impl EmbeddedObjects {
     }
 }
 
+impl EmbeddedObjects {
+    /// Replaces an archive object by what an erasure has left of it. A reader finds one of the two, with the end of what it covers.
+    pub(crate) async fn replace(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        covers_end: Option<&ShardPosition>,
+    ) -> Result<(), ObjectFailure> {
+        let (row_key, sha256) = (key.to_owned(), sha256(&bytes));
+        if let Some(end) = covers_end {
+            self.write_covers_end(key, &bytes, end).await?;
+        }
+        self.folder.replace(key, bytes).await.map_err(failure(key))?;
+        let delete = self.database.write(move |transaction| {
+            let delete = "DELETE FROM object_metadata WHERE key = ?1 AND sha256 <> ?2";
+            transaction.execute(delete, params![row_key, sha256])
+        });
+        delete.await.map(drop).map_err(failure(key))
+    }
+}
+
 impl ObjectStore for EmbeddedObjects {
     async fn put_if_absent(
         &self,

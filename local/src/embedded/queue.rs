@@ -120,12 +120,7 @@ impl EmbeddedQueue {
 
     /// The messages of a queue in order, including hidden ones. This does not count as a receive.
     pub async fn messages(&self, queue: QueueName) -> Result<Vec<QueuedMessage>, DatabaseError> {
-        let queue = match queue {
-            QueueName::Spill => LocalQueue::Spill.name(),
-            QueueName::SpillDead => LocalQueue::Spill.dead(),
-            QueueName::Dispatch => LocalQueue::Dispatch.name(),
-            QueueName::DispatchDead => LocalQueue::Dispatch.dead(),
-        };
+        let queue = named(queue);
         let look = move |connection: &mut Connection| {
             let mut select = connection
                 .prepare_cached("SELECT id, body, sent_ms FROM messages WHERE queue = ?1 ORDER BY id")?;
@@ -159,6 +154,16 @@ impl EmbeddedQueue {
                 Ok(Left { waiting: waiting.unsigned_abs(), dead: dead.unsigned_abs() })
             })
             .await
+    }
+}
+
+/// As its messages name it.
+fn named(queue: QueueName) -> &'static str {
+    match queue {
+        QueueName::Spill => LocalQueue::Spill.name(),
+        QueueName::SpillDead => LocalQueue::Spill.dead(),
+        QueueName::Dispatch => LocalQueue::Dispatch.name(),
+        QueueName::DispatchDead => LocalQueue::Dispatch.dead(),
     }
 }
 
@@ -232,6 +237,11 @@ impl EmbeddedQueue {
             bodies.iter().try_for_each(|body| insert.execute(params![queue, body, now]).map(drop))
         });
         sent.await.map_err(|error| error.to_string())
+    }
+
+    /// Puts a message into any of the queues, as an operator does.
+    pub(crate) async fn send_to(&self, queue: QueueName, body: String) -> Result<(), String> {
+        self.send_bodies(named(queue), vec![body]).await
     }
 
     /// Puts a message into the queue again, as an operator does.

@@ -27,6 +27,7 @@ pub(crate) fn account(facts: &AuditFacts) -> Balance {
     let index = FactIndex::new(facts);
     let mut balance = Balance::default();
     index.check_strangers(&mut balance.findings);
+    index.check_erased(&mut balance.findings);
     for case in index.cases.iter() {
         if !facts.span.has(case.received_at) || index.is_counted_elsewhere(case) {
             continue;
@@ -224,10 +225,40 @@ impl<'a> FactIndex<'a> {
         }
         let origin = case.live().last();
         let outcome = self.unarchived(case, self.item_of(case)).unwrap_or_else(|detail| {
+            if self.is_erased(case) {
+                return AdmissionOutcome::Erased;
+            }
             findings.push(AuditFinding::event(FindingKind::Missing, case.named(), origin, detail));
             AdmissionOutcome::Missing
         });
         Judged { outcome, redelivered: 0, origin }
+    }
+
+    /// All its origins were erased.
+    fn is_erased(&self, case: &Case) -> bool {
+        let is_erased = |(tenant, id): Name<'_>| {
+            case.origins.iter().all(|origin| self.facts.erased.has(tenant, id, origin))
+        };
+        case.named().is_some_and(is_erased)
+    }
+
+    /// What is stored although it was erased.
+    fn check_erased(&self, findings: &mut Vec<AuditFinding>) {
+        let mut check = |(tenant, id): Name<'_>, origin: &Origin, what: &str, object: Option<&str>| {
+            let Some(erased) = self.facts.erased.finished(tenant, id, origin) else { return };
+            let detail = format!("{what}, and it was erased at {erased}: run `tidegate erase` again");
+            let finding = AuditFinding::event(FindingKind::Foreign, Some((tenant, id)), Some(origin), detail);
+            findings.push(match object {
+                Some(object) => finding.within(object),
+                None => finding,
+            });
+        };
+        for line in lines(self.facts) {
+            check(line.event.name(), &line.origin, "archived", Some(&line.object));
+        }
+        for item in &self.facts.items {
+            check((&item.tenant, &item.id), &item.origin, "an item", None);
+        }
     }
 
     /// A stored event has one line, and an item that names it.

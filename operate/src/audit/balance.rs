@@ -57,6 +57,8 @@ pub(crate) struct Counts {
     pub(crate) in_flight: u64,
     /// Found nowhere else.
     pub(crate) missing: u64,
+    /// By `tidegate erase`.
+    pub(crate) erased: u64,
     /// Extra deliveries of stored admissions.
     pub(crate) redelivered: u64,
 }
@@ -69,6 +71,7 @@ pub(crate) enum AdmissionOutcome {
     Failed,
     InFlight,
     Missing,
+    Erased,
 }
 
 impl Tally {
@@ -84,8 +87,17 @@ impl Tally {
 
 impl Counts {
     fn add_all(&mut self, other: &Self) {
-        let Self { admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered } =
-            other;
+        let Self {
+            admissions,
+            stored,
+            deduplicated,
+            quarantined,
+            failed,
+            in_flight,
+            missing,
+            erased,
+            redelivered,
+        } = other;
         self.admissions += admissions;
         self.stored += stored;
         self.deduplicated += deduplicated;
@@ -93,6 +105,7 @@ impl Counts {
         self.failed += failed;
         self.in_flight += in_flight;
         self.missing += missing;
+        self.erased += erased;
         self.redelivered += redelivered;
     }
 
@@ -106,6 +119,7 @@ impl Counts {
             AdmissionOutcome::Failed => &mut self.failed,
             AdmissionOutcome::InFlight => &mut self.in_flight,
             AdmissionOutcome::Missing => &mut self.missing,
+            AdmissionOutcome::Erased => &mut self.erased,
         } += 1;
     }
 }

@@ -13,6 +13,7 @@ use shared::time::Timestamp;
 use super::balance::AuditFinding;
 use super::partitions::Homed;
 use crate::archive::Span;
+use crate::erase::Erasures;
 
 /// Everything that the accounting needs: what is known of the whole deployment, and facts about events. These may be of a
 /// group of events only, if all facts of each event are there ([`Fact::home`]).
@@ -54,6 +55,8 @@ pub(crate) struct AuditFacts {
     pub(crate) hidden_messages: u64,
     /// Messages of both queues that do not hold events.
     pub(crate) unreadable_messages: u64,
+    /// What was erased.
+    pub(crate) erased: Erasures,
     /// Findings about objects, rows and messages.
     pub(crate) faults: Vec<AuditFinding>,
 }

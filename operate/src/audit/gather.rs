@@ -22,6 +22,7 @@ use super::partitions::{Groups, Partitions};
 use crate::OnProgress;
 use crate::archive::{SKEW, Span, earlier};
 use crate::deployment::{Deployment, NamedItem, QueueName, ShardTail, Start};
+use crate::erase::Erasures;
 
 /// Items that are read in one call.
 const NAMES: usize = 1_000;
@@ -101,6 +102,8 @@ impl<'a, D: Deployment> FactReader<'a, D> {
         for shard in self.deployment.shards().await? {
             self.stream(&shard.into(), retained, until, &mut seen).await?;
         }
+        // The note of an erasure is written before anything is deleted, so each deletion that was seen has one.
+        self.facts.erased = Erasures::read(self.deployment).await?;
         Ok(())
     }
 

@@ -89,6 +89,10 @@ impl fmt::Display for AuditReport {
         if self.unreadable_messages > 0 {
             writeln!(f, "{} queued messages do not hold events.", self.unreadable_messages)?;
         }
+        let erased = self.total.ingest.erased + self.total.foreign_producers.erased;
+        if erased > 0 {
+            writeln!(f, "{erased} of the admissions were erased, and nothing of them is stored.")?;
+        }
         self.conclusion(f)
     }
 }
@@ -138,8 +142,9 @@ const COLUMNS: [&str; 8] = [
 ];
 
 fn row(f: &mut fmt::Formatter<'_>, width: usize, name: &str, counts: &Counts) -> fmt::Result {
-    let Counts { admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered } =
-        counts;
+    let Counts {
+        admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered, ..
+    } = counts;
     let counts = [admissions, stored, deduplicated, quarantined, failed, in_flight, missing, redelivered];
     write!(f, "{name:width$}")?;
     for (name, count) in COLUMNS.iter().zip(counts) {

@@ -155,6 +155,8 @@ pub(crate) enum RedriveFate {
     Archived,
     /// Left for now: its batch is not done.
     Open,
+    /// Left: it was erased.
+    Erased,
     /// Left: its reason is not named.
     HeldBack,
     /// Its claim check does not exist any more.

@@ -7,8 +7,8 @@ use shared::format::dispatch_message::DispatchMessage;
 use shared::format::event_line::Event;
 use shared::time::Timestamp;
 
-use super::Redrive;
 use super::candidate::{Candidate, FailureSource, RedriveFate};
+use super::{Redrive, is_erased};
 use crate::deployment::{Deployment, Messages, QueueName, QueuedMessage};
 
 /// The queue itself moved the message, after too many receives.
@@ -22,6 +22,10 @@ impl<D: Deployment> Redrive<'_, D> {
             let source = format!("dead letter of dispatch {}", message.sent);
             let Some((candidate, again)) = self.report.readable(read(&message), &source) else { continue };
             if !self.selection.picks(&candidate) {
+                continue;
+            }
+            if is_erased(&self.erased, &candidate) {
+                self.report.count(&candidate, RedriveFate::Erased, &source);
                 continue;
             }
             if self.apply {

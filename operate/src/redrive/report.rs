@@ -123,6 +123,7 @@ fn what(fate: RedriveFate, applied: bool) -> &'static str {
         RedriveFate::Refused => "left: the stream did not accept it",
         RedriveFate::Archived => "already in the archive",
         RedriveFate::Open => "left: its batch is not done yet",
+        RedriveFate::Erased => "left: it was erased",
         RedriveFate::HeldBack => "left: it would be quarantined again; name its reason to try",
         RedriveFate::ClaimGone => "left: its claim check does not exist",
         RedriveFate::Unreadable => "left: it cannot be read",

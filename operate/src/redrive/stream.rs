@@ -48,6 +48,7 @@ impl<D: Deployment> Redrive<'_, D> {
                     lines.map(|line| Candidate::of_line(FailureSource::Stream, DROPPED.to_owned(), line));
                 let candidates: Vec<_> =
                     candidates.filter(|candidate| self.selection.picks(candidate)).collect();
+                let candidates = self.without_erased(candidates, &source);
                 let fence = end_of(&candidates).map(|end| (shard.to_string(), end));
                 let due = self.sort_out(candidates, fence, &source).await?;
                 let (due, unreadable) = due.into_iter().partition(|line| line.event.is_ok());

@@ -23,6 +23,8 @@ pub(super) enum End {
     DeadLetter,
     Quarantined,
     Failed,
+    /// By `tidegate erase`. The stream still has its record.
+    Erased,
     /// It is done, and found nowhere where it should be.
     Missing,
 }
@@ -80,7 +82,10 @@ impl TracedEvent {
             );
             (End::DeadLetter, what, redrive("--source dead-letters"))
         } else if let Some(record) = self.records.last() {
-            if is_done(&record.origin) {
+            if self.is_erased {
+                let what = "it was erased; the stream has its record until that expires";
+                (End::Erased, what.to_owned(), None)
+            } else if is_done(&record.origin) {
                 let what = "it is on the stream, its record is done, and it is stored nowhere; perhaps a batch was dropped";
                 (End::Missing, what.to_owned(), redrive("--source stream"))
             } else {
@@ -160,6 +165,8 @@ mod tests {
         check(event(vec![on_stream()]), End::Accepted, "on the stream since 4.5 s", None);
         let redrive = Some("tidegate redrive --source stream --tenant acme --apply");
         check(done(event(vec![on_stream()])), End::Missing, "stored nowhere", redrive);
+        let erased = TracedEvent { is_erased: true, ..done(event(vec![on_stream()])) };
+        check(erased, End::Erased, "it was erased", None);
     }
 
     #[test]

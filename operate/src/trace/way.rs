@@ -10,6 +10,7 @@ use shared::time::Timestamp;
 
 use super::end::End;
 use super::search::Sighting;
+use crate::erase::Erasures;
 
 /// Scripts rely on the names in the JSON: add, never rename.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +47,9 @@ pub struct TracedEvent {
     /// Up to where the shard of its origin, or of its last record, is done.
     #[serde(skip)]
     pub(super) done_end: Option<ShardPosition>,
+    /// The event of its last record was erased.
+    #[serde(skip)]
+    pub(super) is_erased: bool,
 }
 
 /// The request that brought it, as far as it is stored.
@@ -172,6 +176,11 @@ impl Record {
 }
 
 impl TracedEvent {
+    pub(super) fn is_in(&self, erased: &Erasures) -> bool {
+        let last = self.records.last();
+        last.is_some_and(|record| erased.has(&self.tenant, &self.id, &record.origin))
+    }
+
     pub(super) fn new(tenant: TenantId, id: EventId, sightings: Vec<Sighting>) -> Self {
         let mut event = Self {
             tenant,
@@ -190,6 +199,7 @@ impl TracedEvent {
             dispatch: None,
             origin: None,
             done_end: None,
+            is_erased: false,
         };
         for sighting in sightings {
             let request = match sighting {

@@ -30,6 +30,10 @@ pub const FAILURE_DESTINATION: &str = "aws/lambda/";
 /// The prefix of notes of what was redriven.
 pub const REDRIVEN: &str = "redriven/";
 
+/// The prefix of notes of what was erased. They have no lifetime: `tidegate audit` and `tidegate redrive` read them as long as a
+/// copy of the events may be found.
+pub const ERASED: &str = "erased/";
+
 /// Objects that expire: quarantine, the failure destination, notes of what was redriven from them, and claim checks. The last
 /// must live [`crate::limits::DELIVERY_DAYS`] longer than the others.
 pub const TEMPORARY: [&str; 4] = [QUARANTINE, FAILURE_DESTINATION, REDRIVEN, CLAIMS];
@@ -150,6 +154,11 @@ pub fn quarantine_object(shard: &str, sequence_number: &str, arrival: Timestamp,
 /// The note that events of the object `source` were redriven. The content says which events, and its checksum is in the key.
 pub fn redriven_marker(source: &str, sha256: &str) -> String {
     format!("{REDRIVEN}{source}/{}.json", &sha256[..16])
+}
+
+/// The note that a tenant's events, or the one event with this digest, were erased from this time on.
+pub fn erasure_note(tenant: &TenantId, event: Option<&str>, begun: Timestamp) -> String {
+    format!("{ERASED}{tenant}/{}/{:015}.json", event.unwrap_or("all"), begun.unix_ms())
 }
 
 fn decoded(id: &str) -> Option<EventId> {

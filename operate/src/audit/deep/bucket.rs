@@ -19,8 +19,17 @@ use crate::archive::{SKEW, earlier, key_start};
 use crate::deployment::{Deployment, ListedObject, ManifestPart};
 
 /// The prefixes that Tidegate and the stack write to: the last has results of SQL queries.
-const PREFIXES: [&str; 8] =
-    ["aws/lambda/", "claims/", "errors/", "events/dt=", "manifests/dt=", "queries/", "redriven/", "texts/"];
+const PREFIXES: [&str; 9] = [
+    "aws/lambda/",
+    "claims/",
+    "erased/",
+    "errors/",
+    "events/dt=",
+    "manifests/dt=",
+    "queries/",
+    "redriven/",
+    "texts/",
+];
 
 /// One stored line: the key without a part, and its parts by their numbers.
 type Parts = (String, BTreeMap<u32, String>);
