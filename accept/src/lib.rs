@@ -4,7 +4,7 @@
 //! | module | job |
 //! |---|---|
 //! | `recipe` | one file a document: its requirements in its order |
-//! | `client` | HTTP requests, and what came back |
+//! | [`client`] | HTTP requests, and what came back |
 //! | `load` | requests at a steady rate, or all at once |
 //! | `stored` | items, archive lines and objects, through the operator's port |
 //! | `writes` | how many objects a load may make Tidegate write to S3, and how large they may be |
@@ -12,7 +12,7 @@
 //! | `target` | the GraphQL API that events are dispatched to |
 //! | `report` | the lines |
 
-mod client;
+pub mod client;
 mod load;
 mod process;
 mod recipe;

@@ -1,6 +1,6 @@
-//! AWS's Query protocol: a form in, XML out. CloudFormation, IAM, CloudWatch and SNS use it. Tidegate needs six of their
-//! calls. Their SDK crates are 27 MB of source, over half as much as everything else that is compiled for AWS.
-//! Credentials, region, connections and retries come from the SDK.
+//! AWS's Query protocol: a form in, XML out. CloudFormation, IAM, CloudWatch and SNS use it. Tidegate needs a few of their
+//! calls. Their SDK crates are 27 MB of source, over half as much as everything else that is compiled for AWS. Athena's
+//! protocol is JSON. Credentials, region, connections and retries come from the SDK.
 
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use aws_smithy_types::body::SdkBody;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::{described, shown};
 
@@ -30,6 +31,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
+    Athena,
     CloudFormation,
     CloudWatch,
     Iam,
@@ -88,12 +90,44 @@ pub async fn call<T: DeserializeOwned>(
     action: &str,
     parameters: &[(&str, &str)],
 ) -> anyhow::Result<T> {
+    let form = form(service, action, parameters);
+    let xml = send(sdk, service, action, &[FORM], form).await?;
+    result(&xml, action).with_context(|| format!("{service:?} {action}"))
+}
+
+/// The same, where the answer holds nothing that is needed.
+pub async fn order(
+    sdk: &SdkConfig,
+    service: Service,
+    action: &str,
+    parameters: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    send(sdk, service, action, &[FORM], form(service, action, parameters)).await.map(drop)
+}
+
+/// Calls an action of Athena.
+pub async fn athena(sdk: &SdkConfig, action: &str, input: &Value) -> anyhow::Result<Value> {
+    let target = format!("AmazonAthena.{action}");
+    let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
+    let answer = send(sdk, Service::Athena, action, &headers, input.to_string()).await?;
+    serde_json::from_str(&answer).with_context(|| format!("the answer of Athena {action} cannot be read"))
+}
+
+async fn send(
+    sdk: &SdkConfig,
+    service: Service,
+    action: &str,
+    headers: &[(&'static str, &str)],
+    body: String,
+) -> anyhow::Result<String> {
     let doing = || format!("{service:?} {action}");
     let region = sdk.region().context("no region is set: AWS_REGION")?.as_ref();
     let (endpoint, signing_region) = service.endpoint(region);
     let endpoint = sdk.endpoint_url().map_or(endpoint, str::to_owned);
-    let body = form(service, action, parameters);
-    let headers = signed(sdk, service, signing_region, &endpoint, &body).await?;
+    let scope = (service.name(), signing_region);
+    let proof = signed(sdk, scope, ("POST", &endpoint), headers, body.as_bytes()).await?;
+    let own = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let headers: Vec<_> = proof.into_iter().chain(own).collect();
     let operation = Operation::builder()
         .service_name(service.name())
         .operation_name(action.to_owned())
@@ -114,7 +148,7 @@ pub async fn call<T: DeserializeOwned>(
         None => operation,
     };
     match operation.build().invoke(()).await {
-        Ok(xml) => result(&xml, action).with_context(doing),
+        Ok(text) => Ok(text),
         Err(SdkError::ServiceError(refused)) => Err(refused.into_err()).with_context(doing),
         Err(error) => Err(described(error)).with_context(doing),
     }
@@ -124,6 +158,7 @@ impl Service {
     /// In endpoints and signatures.
     fn name(self) -> &'static str {
         match self {
+            Self::Athena => "athena",
             Self::CloudFormation => "cloudformation",
             Self::CloudWatch => "monitoring",
             Self::Iam => "iam",
@@ -133,6 +168,7 @@ impl Service {
 
     fn version(self) -> &'static str {
         match self {
+            Self::Athena => "2017-05-18",
             Self::CloudFormation => "2010-05-15",
             Self::CloudWatch => "2010-08-01",
             Self::Iam => "2010-05-08",
@@ -161,28 +197,27 @@ fn form(service: Service, action: &str, parameters: &[(&str, &str)]) -> String {
     encoded.collect::<Vec<_>>().join("&")
 }
 
-/// The signature. It is valid for a few minutes, long enough for every attempt.
-async fn signed(
+/// The headers that sign a request to a service in a region (`scope`). The signature is valid for a few minutes, long enough
+/// for every attempt.
+pub(crate) async fn signed(
     sdk: &SdkConfig,
-    service: Service,
-    region: &str,
-    endpoint: &str,
-    body: &str,
+    (service, region): (&str, &str),
+    (method, url): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &[u8],
 ) -> anyhow::Result<Vec<(String, String)>> {
     let provider = sdk.credentials_provider().context("there are no AWS credentials")?;
     let identity = provider.provide_credentials().await.context("there are no AWS credentials")?.into();
     let parameters = SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name(service.name())
+        .name(service)
         .time(sdk.time_source().unwrap_or_default().now())
         .settings(SigningSettings::default())
         .build()?;
-    let request =
-        SignableRequest::new("POST", endpoint, [FORM].into_iter(), SignableBody::Bytes(body.as_bytes()))?;
+    let request = SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(body))?;
     let (instructions, _signature) = sign(request, &parameters.into())?.into_parts();
-    let proof = instructions.headers().chain([FORM]);
-    Ok(proof.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
@@ -209,17 +244,25 @@ fn answer(response: &HttpResponse) -> Result<String, OrchestratorError<Refused>>
     }
 }
 
-fn refused(xml: &str, status: u16) -> Refused {
+fn refused(text: &str, status: u16) -> Refused {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Response {
         error: Refused,
     }
 
-    quick_xml::de::from_str(xml).map_or_else(
-        |_| Refused { code: format!("HTTP {status}"), message: shown(xml.as_bytes()) },
-        |response: Response| response.error,
-    )
+    if let Ok(Response { error }) = quick_xml::de::from_str(text) {
+        return error;
+    }
+    let json: Value = serde_json::from_str(text).unwrap_or_default();
+    let member = |names: [&str; 2]| names.iter().find_map(|name| json[*name].as_str());
+    match member(["__type", "code"]) {
+        Some(code) => Refused {
+            code: code.rsplit('#').next().unwrap_or(code).to_owned(),
+            message: member(["message", "Message"]).unwrap_or_default().to_owned(),
+        },
+        None => Refused { code: format!("HTTP {status}"), message: shown(text.as_bytes()) },
+    }
 }
 
 fn result<T: DeserializeOwned>(xml: &str, action: &str) -> anyhow::Result<T> {
@@ -274,6 +317,9 @@ mod tests {
     fn a_refusal_has_code_and_message_or_the_answers_text() {
         let xml = r#"<ErrorResponse xmlns="http://x/"><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id Nope does not exist</Message></Error><RequestId>1</RequestId></ErrorResponse>"#;
         assert_eq!(refused(xml, 400).to_string(), "ValidationError: Stack with id Nope does not exist");
+        let json =
+            r#"{"__type":"com.amazonaws.athena#InvalidRequestException","Message":"no such workgroup"}"#;
+        assert_eq!(refused(json, 400).to_string(), "InvalidRequestException: no such workgroup");
         assert_eq!(refused("Bad Gateway", 502).to_string(), "HTTP 502: Bad Gateway");
     }
 

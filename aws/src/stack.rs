@@ -17,6 +17,10 @@ pub struct Stack {
     /// CloudFormation's word, such as `UPDATE_COMPLETE`.
     pub status: String,
     pub resources: Resources,
+    /// The Function URL of ingest.
+    pub url: String,
+    /// Athena's workgroup for queries over the archive, and the database. `None` where there is no such database.
+    pub archive_sql: Option<ArchiveSql>,
     /// The URL of the spill queue's dead-letter queue.
     pub spill_dead_letters: String,
     pub ingest_function: String,
@@ -30,6 +34,13 @@ pub struct Stack {
     pub alarms: Vec<String>,
     /// The ARN of the topic that the alarms publish to.
     pub alarm_topic: String,
+}
+
+/// Where the archive is queried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSql {
+    pub work_group: String,
+    pub database: String,
 }
 
 /// What the dispatcher is and works with, besides its queues.
@@ -154,6 +165,11 @@ fn resolve(described: DescribedStack, resources: &[Resource], construct: &str) -
     let names = of_dispatch("DispatchFunction")?.zip(of_dispatch("RateTable")?);
     Ok(Stack {
         status: described.stack_status,
+        url: output("Url")?,
+        archive_sql: of_kind("AWS::Glue::Database")
+            .next()
+            .map(|database| anyhow::Ok(ArchiveSql { work_group: output("WorkGroup")?, database }))
+            .transpose()?,
         resources: Resources {
             stream: output("Stream")?,
             bucket: output("Bucket")?,
@@ -180,6 +196,8 @@ mod tests {
     use super::*;
 
     const OUTPUTS: &[(&str, &str)] = &[
+        ("Url", "https://x.lambda-url.eu-west-1.on.aws/"),
+        ("WorkGroup", "Tidegate-dev-archive"),
         ("Stream", "events"),
         ("Bucket", "archive"),
         ("ItemsTable", "items"),

@@ -15,6 +15,8 @@ mod redrive;
 mod replay;
 mod tail;
 mod trace;
+#[cfg(feature = "aws")]
+mod verify;
 
 use std::process::ExitCode;
 
@@ -129,6 +131,19 @@ pub(crate) enum Command {
     #[cfg(feature = "aws")]
     #[command(verbatim_doc_comment)]
     Doctor(doctor::DoctorOptions),
+    /// Ask a deployed stack what only AWS can answer
+    ///
+    /// For each check it prints what is documented, what was seen, and the
+    /// verdict. It takes about 15 minutes, costs a few cents, sends events of a
+    /// tenant of its own, raises the alarm `quarantine` once, and deletes what it
+    /// made.
+    /// Exit code 0: all is as documented. 1: something differs. 2: it could not
+    /// be run, or not all was deleted. 3: something was not checked.
+    ///
+    /// Example: tidegate verify --stack Tidegate-dev --json verified.json
+    #[cfg(feature = "aws")]
+    #[command(verbatim_doc_comment)]
+    Verify(verify::VerifyOptions),
     #[command(hide = true)]
     Function(function::FunctionOptions),
 }
@@ -167,6 +182,10 @@ impl Command {
             #[cfg(feature = "aws")]
             Self::Doctor(options) => {
                 return Box::pin(doctor::run(options)).await.map_err(|error| (error, UNREADABLE));
+            }
+            #[cfg(feature = "aws")]
+            Self::Verify(options) => {
+                return Box::pin(verify::run(options)).await.map_err(|error| (error, UNREADABLE));
             }
             #[cfg(feature = "aws")]
             Self::Mapping(options) => mapping::run(options).await,

@@ -1,5 +1,6 @@
 """A proxy in front of the emulator, for the functions' calls and for requests to the Function URL. It forwards each, refuses
-what AWS refuses and the emulator takes, and can make the stream unavailable."""
+what AWS refuses and the emulator takes, and can make the stream unavailable. Event source mappings that `tidegate verify` creates
+through it are disabled."""
 
 import contextlib
 import http.client
@@ -15,6 +16,8 @@ HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 FUNCTION_URL = "/_aws/lambda-url/"
 EVENT_BYTES = 6_291_456
 TEXT = ("text/", "application/json", "application/xml", "application/javascript")
+# In the template of a stack, as CloudFormation's API encodes it.
+STARTING, DISABLED = b"%22StartingPosition%22", b"%22Enabled%22%3Afalse%2C%22StartingPosition%22"
 
 
 class Faults(http.server.ThreadingHTTPServer):
@@ -59,6 +62,9 @@ class Relay(http.server.BaseHTTPRequestHandler):
         if self.path.startswith(FUNCTION_URL) and self.event_bytes(body) > EVENT_BYTES:
             self.answer(413, [("Content-Type", "application/json")], b'{"Message":"Request must be smaller than 6291456 bytes"}')
             return
+        if body.startswith(b"Action=CreateStack&"):
+            body = body.replace(STARTING, DISABLED)
+            self.headers.replace_header("Content-Length", str(len(body)))
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.target_port)
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():

@@ -9,9 +9,10 @@ from emulator import client
 from sender import JSON, Sender, eventually
 from target import Target
 from transcript import NAMES, heading, run, say
+from verify import TENANT
 
 # They send with a key. The secret has the keys' hashes.
-TENANTS = ["acme", "beta_inc", *(f"tenant-{number}" for number in range(10))]
+TENANTS = ["acme", "beta_inc", TENANT, *(f"tenant-{number}" for number in range(10))]
 
 
 class Options:

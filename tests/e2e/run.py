@@ -22,6 +22,7 @@ from options import Options
 from recipes import accept_each
 from sender import DEADLINE_S, JSON, Sender, eventually
 from transcript import NAMES, heading, run, running, say, write_into
+from verify import Verify
 
 TESTS = pathlib.Path(__file__).parent.parent
 CONTRACT = json.loads((ROOT / "cdk/contract.json").read_text())
@@ -94,7 +95,7 @@ class Run:
 
     def all(self) -> None:
         self.deploy()
-        command = [self.tidegate, "mapping", "--stack", NAME, "--endpoint-url", self.deployment.url, "--data", self.folder / "data"]
+        command = [*self.on_stack("mapping"), "--data", self.folder / "data"]
         with running(command, DEADLINE_S):
             self.traffic()
             self.read_back()
@@ -103,6 +104,10 @@ class Run:
             self.change()
         self.audit()
         self.doctor()
+        # What `doctor` had to find.
+        self.deployment.update_mapping(BisectBatchOnFunctionError=True, MaximumBatchingWindowInSeconds=3)
+        with running(command, DEADLINE_S):
+            Verify(self.deployment, self.sender, self.tidegate, self.configuration).all()
         self.destroy()
 
     def deploy(self) -> None:

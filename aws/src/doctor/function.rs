@@ -16,7 +16,7 @@ use super::role;
 use crate::error::shown;
 
 /// The alias of the Function URL.
-pub(super) const ALIAS: &str = "live";
+pub(crate) const ALIAS: &str = "live";
 
 /// A `GET /health` in the form of a Function URL. Doctor sends it by `Invoke`, since the URL may require signatures.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>

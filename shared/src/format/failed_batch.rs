@@ -1,7 +1,8 @@
 //! An object at the failure destination: a batch that failed permanently, in the format in which Lambda writes it to S3.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::time::Timestamp;
@@ -87,10 +88,21 @@ impl FailedBatchObject {
 #[serde(rename_all = "camelCase")]
 pub struct FailedPayload {
     pub request_context: Option<FailureReason>,
-    /// The event of the batch, as JSON.
+    /// The event of the batch, as JSON. Lambda documents a text. What was recorded on AWS may also have been the object itself,
+    /// so both are read.
+    #[serde(default, deserialize_with = "text_or_object")]
     pub payload: Option<String>,
     #[serde(rename = "KinesisBatchInfo")]
     pub batch_info: Option<FailedRange>,
+}
+
+fn text_or_object<'de, D: Deserializer<'de>>(payload: D) -> Result<Option<String>, D::Error> {
+    let Some(payload) = Option::<Box<RawValue>>::deserialize(payload)? else { return Ok(None) };
+    let json = payload.get();
+    if json.starts_with('"') {
+        return serde_json::from_str(json).map(Some).map_err(serde::de::Error::custom);
+    }
+    Ok(Some(json.to_owned()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -179,5 +191,15 @@ mod tests {
         let read = serde_json::from_slice::<FailedPayload>(&object().to_json()).unwrap();
         assert_eq!(read.request_context.unwrap().condition, "RetryAttemptsExhausted");
         assert_eq!(read.payload.as_deref(), Some("(event)"));
+    }
+
+    #[test]
+    fn a_payload_is_read_as_text_and_as_the_object_itself() {
+        let payload = |json: &str| serde_json::from_str::<FailedPayload>(json).unwrap().payload;
+        let event = r#"{"Records":[{"time":1764072000.125}]}"#;
+        assert_eq!(payload(&format!(r#"{{"payload":{event}}}"#)).as_deref(), Some(event));
+        let text = serde_json::to_string(event).unwrap();
+        assert_eq!(payload(&format!(r#"{{"payload":{text}}}"#)).as_deref(), Some(event));
+        assert_eq!((payload("{}"), payload(r#"{"payload":null}"#)), (None, None));
     }
 }
