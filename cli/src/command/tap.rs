@@ -198,7 +198,12 @@ mod tests {
             br#"{"v":1,"id":"order-17","tenant":"acme","received_at":"2026-11-21T09:29:58.000Z","text":"x"}"#;
         let events = [accepted, refused, stored(line, now).unwrap(), json!({"missed": 7})];
         let lines: Vec<_> = events.iter().filter_map(|event| shown(None, &[]).line(event)).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        09:30:00.123  accepted  acme              order-17
+        09:30:00.123  refused   –                 –  malformed_json
+        09:30:00.123  stored    acme              order-17  after 2.1 s
+        7 events were too fast to be shown
+        ");
         let of = |shown: Shown| events.iter().filter_map(|event| shown.line(event)).count();
         // What was missed may have been any of them.
         assert_eq!(of(shown(Some("acme"), &[])), 3);

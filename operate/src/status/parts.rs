@@ -121,7 +121,7 @@ pub(super) fn parts(state: &State) -> Vec<Part> {
                 total("events_accepted_total", "{} accepted in all"),
             ],
         ),
-        part("refused", now.rates("events_rejected_total"), refusals),
+        part("refused", sum(REFUSALS.iter().map(|(name, _)| now.rates(name))), refusals),
         part("stream", now.gauges("records_waiting"), vec![waiting, oldest]),
         part(
             "spill",
@@ -189,6 +189,15 @@ pub(super) fn parts(state: &State) -> Vec<Part> {
             ],
         ),
     ]
+}
+
+/// The sum of several lines, for each sample where one of them has a value.
+fn sum(lines: impl Iterator<Item = Vec<Option<f64>>>) -> Vec<Option<f64>> {
+    let add = |(one, other): (Option<f64>, Option<f64>)| match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
+    };
+    lines.reduce(|sum, line| sum.into_iter().zip(line).map(add).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

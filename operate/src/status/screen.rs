@@ -176,7 +176,29 @@ mod tests {
 
     #[test]
     fn the_screen_has_the_numbers_of_the_page_in_its_order() {
-        insta::assert_snapshot!(state().screen("http://127.0.0.1:8080", &plain), @"");
+        insta::assert_snapshot!(state().screen("http://127.0.0.1:8080", &plain), @r"
+        http://127.0.0.1:8080  Tidegate 0.1.0, up 12 min 5 s: degraded
+          spilling: the stream did not take 40 events in time
+          (docs/runbooks/spilling.md)
+
+        ingest      12 requests/s, 1235 events/s accepted, 120.0 KB/s
+                    12.3k accepted in all
+        refused     3 in the last minute, by tier 3, by credential 0, by quota 0
+                    events rejected 0, not stored (503) 0
+        stream      45 records waiting, oldest 1.3 s
+                    shard 0: 45, oldest 1.3 s
+                    shard 12: nothing waits
+        spill       2 messages waiting, spilled lately 0, in all 40, dead letters 0
+        consumer    4 batches in the last minute, 17 events in a batch (p50)
+                    failures of a batch 0, failed for good 0, restarts 0
+        quarantine  0 since the start, 0 in the last minute, objects written 0
+        items       1230 events stored/s, 12.3k stored in all, deduplicated 0
+                    redelivered 0
+        dispatch    off
+        archive     4 objects in the last minute, written in all 4, size 3.4 KB (p50)
+                    parts of large texts 0
+        freshness   p99 6.1 s, promised 5.0 s, p50 1.9 s, longest 6.4 s
+        ");
     }
 
     #[test]
@@ -192,7 +214,15 @@ mod tests {
                 &screen[start + 1..start + end]
             })
             .collect();
-        insta::assert_debug_snapshot!(found, @"");
+        insta::assert_debug_snapshot!(found, @r#"
+        [
+            "degraded",
+            "spilling: the stream did not take 40 events in time",
+            "(docs/runbooks/spilling.md)",
+            "2 messages waiting",
+            "p99 6.1 s, promised 5.0 s",
+        ]
+        "#);
     }
 
     #[test]

@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn a_batch_is_one_short_line_and_so_are_many() {
-        insta::assert_snapshot!(line(&[object(17, Some(2))]), @"");
-        insta::assert_snapshot!(line(&[object(1, Some(1))]), @"");
-        insta::assert_snapshot!(line(&[object(123_456, None)]), @"");
-        insta::assert_snapshot!(line(&vec![object(5_000, Some(3)); 7]), @"");
+        insta::assert_snapshot!(line(&[object(17, Some(2))]), @"stored 17 events of 2 tenants → events/…000000000017-0.ndjson.gz, 3.4 KB, oldest 3.2 s");
+        insta::assert_snapshot!(line(&[object(1, Some(1))]), @"stored 1 event of 1 tenant → events/…000000000017-0.ndjson.gz, 3.4 KB, oldest 3.2 s");
+        insta::assert_snapshot!(line(&[object(123_456, None)]), @"stored 123.5k events of many tenants → events/…000000000017-0.ndjson.gz, 3.4 KB, oldest 3.2 s");
+        insta::assert_snapshot!(line(&vec![object(5_000, Some(3)); 7]), @"stored 35.0k events → 7 objects, 23.8 KB, oldest 3.2 s");
     }
 
     #[test]
