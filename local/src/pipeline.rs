@@ -20,6 +20,7 @@ use shared::id::Ids;
 use shared::limits;
 use shared::metric::Metric;
 use shared::time::Clock;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
@@ -149,11 +150,7 @@ impl Pipeline {
         // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
-        let listener = server::listen(options.listen).await.with_context(|| {
-            format!("cannot listen on {}: choose another address with --listen", options.listen)
-        })?;
-        let address = listener.local_addr()?;
-        lock.note(&format!("http://{address}")).context("the address cannot be noted in the data folder")?;
+        let (listener, address) = listen(options.listen, &lock).await?;
         // One batch a shard is in flight. A split adds a shard, so there are twice as many.
         let environments = stream.open_shards().await?.len() * 2;
         let timeout = options.config.consumer.timeout();
@@ -292,6 +289,16 @@ impl Pipeline {
         let dispatch = self.dispatch_queue.left().await.unwrap_or_default();
         Stopped { fault, stream, spill, dispatch }
     }
+}
+
+/// Listens, and notes the address for commands.
+async fn listen(wanted: SocketAddr, lock: &DataLock) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = server::listen(wanted)
+        .await
+        .with_context(|| format!("cannot listen on {wanted}: choose another address with --listen"))?;
+    let address = listener.local_addr()?;
+    lock.note(&format!("http://{address}")).context("the address cannot be noted in the data folder")?;
+    Ok((listener, address))
 }
 
 /// The dispatcher and the mapping that feeds it.

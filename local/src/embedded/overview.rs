@@ -53,13 +53,13 @@ impl Overview {
     /// The objects that were noted after that one, each with its number, the first one first.
     pub(crate) async fn objects_after(
         &self,
-        last: i64,
+        number: i64,
         limit: u32,
     ) -> Result<Vec<(i64, NotedRow)>, DatabaseError> {
         let list = move |connection: &mut Connection| {
             let select = "SELECT rowid AS row_id, * FROM manifest WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
             let read = |row: &Row<'_>| Ok((row.get("row_id")?, noted(row)));
-            connection.prepare_cached(select)?.query_map(params![last, limit], read)?.collect()
+            connection.prepare_cached(select)?.query_map(params![number, limit], read)?.collect()
         };
         self.0.call(list).await
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::State;
+use super::history::History;
 use crate::amount;
 
 /// A part of the pipeline.
@@ -70,125 +71,149 @@ const REFUSALS: [(&str, &str); 4] = [
 ];
 
 pub(super) fn parts(state: &State) -> Vec<Part> {
-    use Unit::{Bytes, Count, Time};
     let now = &state.history;
-    let total = |name: &'static str, around| number(name, now.value(name), Count, around);
-    let rate = |key, name, unit, around| number(key, now.rate(name), unit, around);
-    let lately = |key, name, around| number(key, now.grown(name), Count, around);
-    let quantile =
-        |key, name, quantile, unit, around| number(key, now.quantile(name, quantile), unit, around);
-    let part = |name, line, numbers| Part { name, numbers, line };
+    vec![
+        ingest(now),
+        refused(now),
+        stream(state),
+        spill(now),
+        consumer(now),
+        quarantine(now),
+        items(now),
+        dispatch(state),
+        archive(now),
+        freshness(state),
+    ]
+}
 
-    let refused = REFUSALS.iter().map(|(name, _)| now.grown(name)).sum::<f64>();
-    let refused = [number("refused_in_the_last_minute", refused, Count, "{} in the last minute")];
-    let by_reason = REFUSALS.iter().map(|(name, around)| total(name, around));
-    let unstored = total("events_refused_lately", "not stored (503) {}").of_trouble();
-    let refusals = refused.into_iter().chain(by_reason).chain([unstored]).collect();
+/// The last value of a total or a gauge.
+fn total(now: &History, name: &'static str, around: &str) -> Number {
+    number(name, now.value(name), Unit::Count, around)
+}
 
+fn rate(now: &History, key: &'static str, name: &str, unit: Unit, around: &str) -> Number {
+    number(key, now.rate(name), unit, around)
+}
+
+/// Of the last minute.
+fn lately(now: &History, key: &'static str, name: &str, around: &str) -> Number {
+    number(key, now.grown(name), Unit::Count, around)
+}
+
+fn ingest(now: &History) -> Part {
+    let numbers = vec![
+        rate(now, "requests_per_second", "requests_received_total", Unit::Count, "{} requests/s"),
+        rate(now, "events_per_second", "events_accepted_total", Unit::Count, "{} events/s accepted"),
+        rate(now, "bytes_per_second", "bytes_accepted_total", Unit::Bytes, "{}/s"),
+        total(now, "events_accepted_total", "{} accepted in all"),
+    ];
+    Part { name: "ingest", numbers, line: now.rates("requests_received_total") }
+}
+
+fn refused(now: &History) -> Part {
+    let all = REFUSALS.iter().map(|(name, _)| now.grown(name)).sum::<f64>();
+    let all = number("refused_in_the_last_minute", all, Unit::Count, "{} in the last minute");
+    let by_reason = REFUSALS.iter().map(|(name, around)| total(now, name, around));
+    let unstored = total(now, "events_refused_lately", "not stored (503) {}").of_trouble();
+    let numbers = [all].into_iter().chain(by_reason).chain([unstored]).collect();
+    Part { name: "refused", numbers, line: sum(REFUSALS.iter().map(|(name, _)| now.rates(name))) }
+}
+
+/// Of the shards now: the gauges of the same names are up to two seconds older.
+fn stream(state: &State) -> Part {
     let waiting: u64 = state.shards.iter().map(|shard| shard.waiting).sum();
     let oldest = state.shards.iter().filter_map(|shard| shard.oldest_age_seconds).reduce(f64::max);
     #[expect(clippy::cast_precision_loss, reason = "no count comes near 2^52")]
-    let waiting = number("records_waiting", waiting as f64, Count, "{} records waiting");
-    let oldest = Number {
-        value: oldest,
-        ..number("oldest_record_age_seconds", oldest.map(|age| age * 1_000.0), Time, "oldest {}")
+    let waiting = number("records_waiting", waiting as f64, Unit::Count, "{} records waiting");
+    let age = oldest.map(|seconds| seconds * 1_000.0);
+    let shown = number("oldest_record_age_seconds", age, Unit::Time, "oldest {}");
+    let numbers = vec![waiting, Number { value: oldest, ..shown }];
+    Part { name: "stream", numbers, line: state.history.gauges("records_waiting") }
+}
+
+fn spill(now: &History) -> Part {
+    let numbers = vec![
+        total(now, "spill_depth", "{} messages waiting").of_trouble(),
+        total(now, "events_spilled_lately", "spilled lately {}"),
+        total(now, "events_spilled_total", "in all {}"),
+        total(now, "spill_dead_letters", "dead letters {}").of_trouble(),
+    ];
+    Part { name: "spill", numbers, line: now.gauges("spill_depth") }
+}
+
+fn consumer(now: &History) -> Part {
+    let events = now.quantile("batch_events", "0.5");
+    let numbers = vec![
+        lately(now, "batches_in_the_last_minute", "batch_events_count", "{} batches in the last minute"),
+        number("batch_events_p50", events, Unit::Count, "{} events in a batch (p50)"),
+        total(now, "batch_failures", "failures of a batch {}").of_trouble(),
+        total(now, "batches_failed_total", "failed for good {}").of_trouble(),
+        total(now, "consumer_restarts_total", "restarts {}").of_trouble(),
+    ];
+    Part { name: "consumer", numbers, line: now.rates("batch_events_count") }
+}
+
+fn quarantine(now: &History) -> Part {
+    let name = "events_quarantined_total";
+    let numbers = vec![
+        total(now, name, "{} since the start"),
+        lately(now, "quarantined_in_the_last_minute", name, "{} in the last minute").of_trouble(),
+        total(now, "quarantine_objects_written_total", "objects written {}"),
+    ];
+    Part { name: "quarantine", numbers, line: now.rates(name) }
+}
+
+fn items(now: &History) -> Part {
+    let numbers = vec![
+        rate(now, "stored_per_second", "events_stored_total", Unit::Count, "{} events stored/s"),
+        total(now, "events_stored_total", "{} stored in all"),
+        total(now, "events_deduplicated_total", "deduplicated {}"),
+        total(now, "events_redelivered_total", "redelivered {}"),
+    ];
+    Part { name: "items", numbers, line: now.rates("events_stored_total") }
+}
+
+/// Without numbers where it is off.
+fn dispatch(state: &State) -> Part {
+    let now = &state.history;
+    let line = now.gauges("dispatch_depth");
+    if !state.settings.dispatch {
+        return Part { name: "dispatch", numbers: Vec::new(), line };
+    }
+    let numbers = vec![
+        total(now, "dispatch_depth", "{} events waiting"),
+        rate(now, "dispatched_per_second", "events_dispatched_total", Unit::Count, "{}/s dispatched"),
+        total(now, "dispatch_retries_total", "retries {}"),
+        total(now, "dispatch_dead_letters", "dead letters {}").of_trouble(),
+    ];
+    Part { name: "dispatch", numbers, line }
+}
+
+fn archive(now: &History) -> Part {
+    let size = now.quantile("object_bytes", "0.5");
+    let numbers = vec![
+        lately(now, "objects_in_the_last_minute", "objects_written_total", "{} objects in the last minute"),
+        total(now, "objects_written_total", "written in all {}"),
+        number("object_bytes_p50", size, Unit::Bytes, "size {} (p50)"),
+        total(now, "text_parts_written_total", "parts of large texts {}"),
+    ];
+    Part { name: "archive", numbers, line: now.rates("objects_written_total") }
+}
+
+fn freshness(state: &State) -> Part {
+    let quantile = |key, quantile, around: &str| {
+        number(key, state.history.quantile("freshness_milliseconds", quantile), Unit::Time, around)
     };
-
-    let dispatch = if state.settings.dispatch {
-        vec![
-            total("dispatch_depth", "{} events waiting"),
-            rate("dispatched_per_second", "events_dispatched_total", Count, "{}/s dispatched"),
-            total("dispatch_retries_total", "retries {}"),
-            total("dispatch_dead_letters", "dead letters {}").of_trouble(),
-        ]
-    } else {
-        Vec::new()
-    };
-
-    let mut freshest =
-        quantile("freshness_p99_milliseconds", "freshness_milliseconds", "0.99", Time, "p99 {}");
-    freshest.is_bad = freshest.value.is_some_and(|p99| p99 > state.settings.freshness_ms);
-    freshest.shown += &format!(", promised {}", Time.show(state.settings.freshness_ms));
-
-    vec![
-        part(
-            "ingest",
-            now.rates("requests_received_total"),
-            vec![
-                rate("requests_per_second", "requests_received_total", Count, "{} requests/s"),
-                rate("events_per_second", "events_accepted_total", Count, "{} events/s accepted"),
-                rate("bytes_per_second", "bytes_accepted_total", Bytes, "{}/s"),
-                total("events_accepted_total", "{} accepted in all"),
-            ],
-        ),
-        part("refused", sum(REFUSALS.iter().map(|(name, _)| now.rates(name))), refusals),
-        part("stream", now.gauges("records_waiting"), vec![waiting, oldest]),
-        part(
-            "spill",
-            now.gauges("spill_depth"),
-            vec![
-                total("spill_depth", "{} messages waiting").of_trouble(),
-                total("events_spilled_lately", "spilled lately {}"),
-                total("events_spilled_total", "in all {}"),
-                total("spill_dead_letters", "dead letters {}").of_trouble(),
-            ],
-        ),
-        part(
-            "consumer",
-            now.rates("batch_events_count"),
-            vec![
-                lately("batches_in_the_last_minute", "batch_events_count", "{} batches in the last minute"),
-                quantile("batch_events_p50", "batch_events", "0.5", Count, "{} events in a batch (p50)"),
-                total("batch_failures", "failures of a batch {}").of_trouble(),
-                total("batches_failed_total", "failed for good {}").of_trouble(),
-                total("consumer_restarts_total", "restarts {}").of_trouble(),
-            ],
-        ),
-        part(
-            "quarantine",
-            now.rates("events_quarantined_total"),
-            vec![
-                total("events_quarantined_total", "{} since the start"),
-                lately("quarantined_in_the_last_minute", "events_quarantined_total", "{} in the last minute")
-                    .of_trouble(),
-                total("quarantine_objects_written_total", "objects written {}"),
-            ],
-        ),
-        part(
-            "items",
-            now.rates("events_stored_total"),
-            vec![
-                rate("stored_per_second", "events_stored_total", Count, "{} events stored/s"),
-                total("events_stored_total", "{} stored in all"),
-                total("events_deduplicated_total", "deduplicated {}"),
-                total("events_redelivered_total", "redelivered {}"),
-            ],
-        ),
-        part("dispatch", now.gauges("dispatch_depth"), dispatch),
-        part(
-            "archive",
-            now.rates("objects_written_total"),
-            vec![
-                lately(
-                    "objects_in_the_last_minute",
-                    "objects_written_total",
-                    "{} objects in the last minute",
-                ),
-                total("objects_written_total", "written in all {}"),
-                quantile("object_bytes_p50", "object_bytes", "0.5", Bytes, "size {} (p50)"),
-                total("text_parts_written_total", "parts of large texts {}"),
-            ],
-        ),
-        part(
-            "freshness",
-            now.quantiles("freshness_milliseconds", "0.99"),
-            vec![
-                freshest,
-                quantile("freshness_p50_milliseconds", "freshness_milliseconds", "0.5", Time, "p50 {}"),
-                quantile("freshness_longest_milliseconds", "freshness_milliseconds", "1", Time, "longest {}"),
-            ],
-        ),
-    ]
+    let promised = state.settings.freshness_ms;
+    let around = format!("p99 {{}}, promised {}", Unit::Time.show(promised));
+    let mut freshest = quantile("freshness_p99_milliseconds", "0.99", &around);
+    freshest.is_bad = freshest.value.is_some_and(|p99| p99 > promised);
+    let numbers = vec![
+        freshest,
+        quantile("freshness_p50_milliseconds", "0.5", "p50 {}"),
+        quantile("freshness_longest_milliseconds", "1", "longest {}"),
+    ];
+    Part { name: "freshness", numbers, line: state.history.quantiles("freshness_milliseconds", "0.99") }
 }
 
 /// The sum of several lines, for each sample where one of them has a value.
