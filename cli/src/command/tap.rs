@@ -93,15 +93,15 @@ impl Shown {
             rest.extend_from_slice(&bytes);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<_> = rest.drain(..=end).collect();
-                self.print(serde_json::from_slice(&line)?)?;
+                self.print(&serde_json::from_slice(&line)?)?;
             }
         }
         note("The local run ended.");
         Ok(())
     }
 
-    fn print(&self, event: Value) -> io::Result<()> {
-        match self.line(&event) {
+    fn print(&self, event: &Value) -> io::Result<()> {
+        match self.line(event) {
             Some(line) => {
                 let mut out = lines_on_stdout();
                 writeln!(out, "{line}")?;
@@ -154,7 +154,7 @@ impl Write for Stored<'_> {
             self.line.extend_from_slice(part);
             if part.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
-                self.shown.print(stored(&line, Clock::system().now())?)?;
+                self.shown.print(&stored(&line, Clock::system().now())?)?;
             }
         }
         Ok(bytes.len())

@@ -31,21 +31,21 @@ pub(crate) async fn run(options: TopOptions) -> anyhow::Result<()> {
     let first = run.state(None).await?;
     let mut stop = Stop::new()?;
     let mut keys = keys();
-    let screen = Screen::open()?;
+    let _screen = Screen::open()?;
     tokio::select! {
-        never = show(&run, first, &screen) => never,
+        never = show(&run, first) => never,
         () = stop.received() => Ok(()),
         () = quit(&mut keys) => Ok(()),
     }
 }
 
-async fn show(run: &LocalRun, mut state: operate::status::State, screen: &Screen) -> anyhow::Result<()> {
+async fn show(run: &LocalRun, mut state: operate::status::State) -> anyhow::Result<()> {
     let mut ticks = interval(BETWEEN);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     let mut note = String::new();
     loop {
-        screen.draw(&format!("{}\n{note}q ends it", state.charts(run.url(), &painter())))?;
+        Screen::draw(&format!("{}\n{note}q ends it", state.charts(run.url(), &painter())))?;
         ticks.tick().await;
         match run.state(state.last()).await {
             Ok(newer) => {
@@ -61,8 +61,8 @@ async fn show(run: &LocalRun, mut state: operate::status::State, screen: &Screen
 fn keys() -> mpsc::UnboundedReceiver<u8> {
     let (pressed, keys) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        let bytes = stdin().bytes().map_while(Result::ok);
-        bytes.map_while(|key| pressed.send(key).ok()).for_each(drop);
+        let mut key = [0];
+        while stdin().read_exact(&mut key).is_ok() && pressed.send(key[0]).is_ok() {}
     });
     keys
 }
@@ -75,5 +75,5 @@ async fn quit(keys: &mut mpsc::UnboundedReceiver<u8>) {
         }
     }
     // Without a keyboard, a signal ends it.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -29,7 +29,7 @@ impl Screen {
     }
 
     /// As many lines as there is room for.
-    pub(crate) fn draw(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn draw(text: &str) -> anyhow::Result<()> {
         let rows = tcgetwinsize(stdout()).map_or(0, |size| usize::from(size.ws_row));
         let rows = if rows == 0 { usize::MAX } else { rows };
         let lines: Vec<_> = text.lines().take(rows).map(|line| format!("{line}\x1b[K")).collect();

@@ -44,7 +44,7 @@ impl Lines {
             activity.changed().await;
             self.print_new(print).await;
         }
-        pending().await
+        pending::<()>().await;
     }
 
     /// The same, with a bar of what is left. Never ends.
@@ -56,7 +56,7 @@ impl Lines {
             bar.wipe();
             self.print_new(print).await;
         }
-        pending().await
+        pending::<()>().await;
     }
 
     /// What is new now.

@@ -57,7 +57,8 @@ impl Welcome {
         let page = has_page.then(|| ("page", format!("{url}/_/")));
         let addresses = [("requests", format!("{url}/ingest")), ("metrics", format!("{url}/metrics"))];
         let facts = page.iter().chain(&addresses).chain(facts);
-        let facts: String = facts.map(|(name, fact)| format!("  {name:<9} {fact}\n")).collect();
+        let facts: Vec<_> = facts.map(|(name, fact)| format!("  {name:<9} {fact}")).collect();
+        let facts = facts.join("\n");
         let (bucket, database) = (data.bucket(), data.database_file());
         let (bucket, database) = (bucket.display(), database.display());
         let back =
@@ -67,6 +68,7 @@ impl Welcome {
 Tidegate {version} runs on this machine.
 
 {facts}
+
 Send an event{signed}:
 
   curl -i {url}/ingest -H '{headers}' \
