@@ -6,14 +6,20 @@ mod cat;
 mod config;
 #[cfg(feature = "aws")]
 mod doctor;
+#[cfg(not(feature = "aws"))]
+mod elsewhere;
 mod erase;
 mod function;
 mod local;
+mod manual;
 #[cfg(feature = "aws")]
 mod mapping;
 mod redrive;
 mod replay;
+mod status;
 mod tail;
+mod tap;
+mod top;
 mod trace;
 #[cfg(feature = "aws")]
 mod verify;
@@ -23,34 +29,51 @@ use std::process::ExitCode;
 use ::local::adapters::Adapters;
 use clap::{Parser, Subcommand};
 
+#[cfg(not(feature = "aws"))]
+pub(crate) use elsewhere::no_stack;
+
 use crate::options::SpanOptions;
+
+/// The end of a command's help.
+macro_rules! examples {
+    ($($example:literal),+ $(,)?) => {
+        concat!("Examples:", $("\n  ", $example),+)
+    };
+}
 
 /// Event ingestion: each accepted event becomes one item and one archive line
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(
+    version,
+    max_term_width = 80,
+    after_help = examples!["tidegate local", "tidegate local --help", "tidegate tail --follow"]
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the whole pipeline on this machine, without AWS (the default)
+    /// Run the whole pipeline on this machine, without AWS (begin here)
     ///
     /// Ctrl-C or SIGTERM first stores what was accepted, and says how long that
     /// may take. A second one stops at once; the next start stores the rest.
-    ///
-    /// Example: tidegate local --listen 127.0.0.1:9000 --data /tmp/tidegate
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate local",
+        "tidegate local --listen 9000 --data /tmp/tidegate",
+        "tidegate local --recipe http-ingestion --reset",
+    ])]
     Local(local::LocalOptions),
     /// Run the acceptance of a document that Tidegate has a recipe for
     ///
     /// Each requirement is a line: PASS or FAIL with what was seen, or SKIP with
     /// what is missing to see it.
     /// Exit code 0: no line failed. 1: one did. 2: it could not be run.
-    ///
-    /// Example: tidegate accept robust-data-processor
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate accept robust-data-processor",
+        "tidegate accept event-receiver --url http://localhost:8080 --data .tidegate",
+    ])]
     Accept(accept::AcceptOptions),
     /// Check that every event is stored exactly once
     ///
@@ -58,9 +81,10 @@ pub(crate) enum Command {
     /// quarantine and the queues. Without --from it covers all that the stream
     /// still has.
     /// Exit code 0: balanced. 1: not balanced. 2: the data could not be read.
-    ///
-    /// Example: tidegate audit --from 2026-11-21T00:00:00Z
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate audit --from 1h",
+        "tidegate audit --deep --json",
+    ])]
     Audit(audit::AuditOptions),
     /// Print the effective configuration, or check it
     ///
@@ -68,13 +92,16 @@ pub(crate) enum Command {
     /// TOML. Secrets are not shown.
     /// Exit code 0: every function would start with it. 1: an error, or several,
     /// each with key, value and what is allowed.
-    ///
-    /// Example: tidegate config --check --config new.toml
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate config",
+        "tidegate config --check --config new.toml",
+    ])]
     Config(config::ConfigOptions),
     /// Print one tenant's archived events as NDJSON
-    ///
-    /// Example: tidegate cat --tenant acme --from 2026-11-21T00:00:00Z
+    #[command(after_help = examples![
+        "tidegate cat --tenant acme --from 1h",
+        "tidegate cat --tenant acme --to 2026-11-21T00:00:00Z",
+    ])]
     Cat(cat::CatOptions),
     /// Erase a tenant's events, or one of them, from all that is stored
     ///
@@ -82,9 +109,10 @@ pub(crate) enum Command {
     /// is given. You can run it again at any time, also after it was killed.
     /// Exit code 0: done, or shown. 1: something is left, run it again. 2: it
     /// could not be done.
-    ///
-    /// Example: tidegate erase --tenant acme --event order-17 --report erased.json
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate erase --tenant acme --event order-17 --report erased.json",
+        "tidegate erase --tenant acme --yes",
+    ])]
     Erase(erase::EraseOptions),
     /// Put failed events on the stream again
     ///
@@ -93,43 +121,70 @@ pub(crate) enum Command {
     /// Events that could not be dispatched go to the dispatch queue again.
     /// It only shows what it would do, unless --apply is given. You can run it
     /// again at any time: an event is stored once.
-    ///
-    /// Example: tidegate redrive --source failure-destination --apply
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate redrive",
+        "tidegate redrive --source failure-destination --apply",
+    ])]
     Redrive(redrive::RedriveOptions),
     /// Print archived events again, or put them on another deployment
-    ///
-    /// Example: tidegate replay --tenant acme --to-data /tmp/other
+    #[command(after_help = examples![
+        "tidegate replay --tenant acme --from 2d > acme.ndjson",
+        "tidegate replay --tenant acme --to-data /tmp/other",
+    ])]
     Replay(replay::ReplayOptions),
-    /// Print archived events as they are stored
+    /// Show how a local run stands, on one screen
     ///
-    /// Example: tidegate tail --tenant acme --follow
+    /// It has the numbers of the page and of /metrics, in their order.
+    /// Exit code 0: ok. 1: degraded or failing. 2: it does not answer.
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate status",
+        "tidegate status --url http://127.0.0.1:9000 --json",
+    ])]
+    Status(status::StatusOptions),
+    /// Print archived events as they are stored
+    #[command(after_help = examples![
+        "tidegate tail",
+        "tidegate tail --tenant acme --follow",
+    ])]
     Tail(tail::TailOptions),
+    /// Show events live: accepted, refused, stored
+    ///
+    /// A line for each event of a local run, from now on, until Ctrl-C. A request
+    /// that is refused whole is one line. `tail` prints what events contain.
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate tap",
+        "tidegate tap --tenant acme --stage refused",
+    ])]
+    Tap(tap::TapOptions),
+    /// Show how a local run stands, with charts, again each second
+    #[command(after_help = examples!["tidegate top"])]
+    Top(top::TopOptions),
     /// Say where an event is, and what that means
     ///
     /// It shows the stations of the event, from request to dispatch, with times,
     /// and a command: to print its archive line, or to bring it back.
     /// Exit code 0: found. 1: not found. 2: the data could not be read.
-    ///
-    /// Example: tidegate trace order-17 --tenant acme
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate trace order-17 --tenant acme",
+        "tidegate trace order-17 --from 2d",
+    ])]
     Trace(trace::TraceOptions),
     /// Run an event source mapping from a Kinesis stream to a Lambda function
     ///
     /// For emulators, whose own mappings do not bisect batches or save failed
     /// ones. On AWS, disable Lambda's own mapping first.
-    ///
-    /// Example: tidegate mapping --stack Tidegate-dev --drain
     #[cfg(feature = "aws")]
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate mapping --stack Tidegate-dev --drain",
+    ])]
     Mapping(mapping::MappingOptions),
     /// Compare a deployed stack with what Tidegate needs
     ///
     /// Exit code 0: no finding. 1: findings. 2: the stack could not be read.
-    ///
-    /// Example: tidegate doctor --stack Tidegate-dev
     #[cfg(feature = "aws")]
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate doctor --stack Tidegate-dev",
+    ])]
     Doctor(doctor::DoctorOptions),
     /// Ask a deployed stack what only AWS can answer
     ///
@@ -139,20 +194,33 @@ pub(crate) enum Command {
     /// made.
     /// Exit code 0: all is as documented. 1: something differs. 2: it could not
     /// be run, or not all was deleted. 3: something was not checked.
-    ///
-    /// Example: tidegate verify --stack Tidegate-dev --json verified.json
     #[cfg(feature = "aws")]
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate verify --stack Tidegate-dev --json verified.json",
+        "tidegate verify --list",
+    ])]
     Verify(verify::VerifyOptions),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = examples![
+        "source <(tidegate completions bash)",
+        "tidegate completions zsh > ~/.zfunc/_tidegate",
+        "tidegate completions fish > ~/.config/fish/completions/tidegate.fish",
+    ])]
+    Completions(manual::CompletionsOptions),
+    /// Write the manual pages into a folder
+    #[command(hide = true, after_help = examples!["tidegate man /tmp/man"])]
+    Man(manual::ManOptions),
+    #[cfg(not(feature = "aws"))]
+    #[command(hide = true)]
+    Mapping(elsewhere::ElsewhereOptions),
+    #[cfg(not(feature = "aws"))]
+    #[command(hide = true)]
+    Doctor(elsewhere::ElsewhereOptions),
+    #[cfg(not(feature = "aws"))]
+    #[command(hide = true)]
+    Verify(elsewhere::ElsewhereOptions),
     #[command(hide = true)]
     Function(function::FunctionOptions),
-}
-
-impl Default for Command {
-    fn default() -> Self {
-        let command = Arguments::parse_from(["tidegate", "local"]).command;
-        command.expect("`local` is a command")
-    }
 }
 
 /// The exit code of most failures, and of an audit or a doctor with findings.
@@ -189,11 +257,22 @@ impl Command {
             }
             #[cfg(feature = "aws")]
             Self::Mapping(options) => mapping::run(options).await,
+            #[cfg(not(feature = "aws"))]
+            Self::Doctor(_) => return Err((elsewhere::missing("doctor"), UNREADABLE)),
+            #[cfg(not(feature = "aws"))]
+            Self::Mapping(_) => return Err((elsewhere::missing("mapping"), UNREADABLE)),
+            #[cfg(not(feature = "aws"))]
+            Self::Verify(_) => return Err((elsewhere::missing("verify"), UNREADABLE)),
+            Self::Completions(options) => manual::completions(&options),
+            Self::Man(options) => manual::pages(&options),
             Self::Local(options) => local::run(options, adapters).await,
             Self::Cat(options) => cat::run(options).await,
             Self::Config(options) => config::run(options).await,
             Self::Redrive(options) => redrive::run(options, adapters).await,
             Self::Replay(options) => replay::run(options, adapters).await,
+            Self::Status(options) => return status::run(options).await.map_err(|error| (error, UNREADABLE)),
+            Self::Tap(options) => tap::run(options).await,
+            Self::Top(options) => top::run(options).await,
             Self::Tail(options) => tail::run(options).await,
             Self::Function(options) => function::run(options, adapters).await,
         };
@@ -221,5 +300,28 @@ mod tests {
     fn no_two_options_of_a_command_have_the_same_name() {
         // Clap checks it at the start of a debug build only.
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_80_columns_and_ends_with_an_example() {
+        let mut all = Arguments::command().term_width(80);
+        all.build();
+        let subcommands = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+        let subcommands = subcommands.filter(|command| command.get_name() != "help");
+        for mut command in subcommands.chain([all.clone()]) {
+            let name = command.get_name().to_owned();
+            for help in [command.render_help(), command.render_long_help()].map(|help| help.to_string()) {
+                let wide: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
+                assert!(wide.is_empty(), "{name}: {wide:#?}");
+                let (_, examples) =
+                    help.split_once("Examples:\n").unwrap_or_else(|| panic!("{name} has no example"));
+                for example in examples.trim_end().lines() {
+                    let words = example.trim().trim_start_matches("source <(").trim_end_matches(')');
+                    let words = words.split([' ']).take_while(|word| ![">", "&&"].contains(word));
+                    let error = Arguments::try_parse_from(words).err().filter(|error| error.use_stderr());
+                    assert!(error.is_none(), "{example}: {}", error.unwrap());
+                }
+            }
+        }
     }
 }

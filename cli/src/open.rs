@@ -21,6 +21,10 @@ pub(crate) struct DeploymentOptions {
     #[cfg(feature = "aws")]
     #[command(flatten)]
     stack: stack::StackOptions,
+    /// Only in a build with AWS
+    #[cfg(not(feature = "aws"))]
+    #[arg(long = "stack", value_name = "NAME", hide = true, value_parser = crate::command::no_stack)]
+    _stack: Option<String>,
 }
 
 /// A deployment, whose type depends on its kind. `with_deployment` works on it.
@@ -37,6 +41,8 @@ impl DeploymentOptions {
             data,
             #[cfg(feature = "aws")]
             stack: stack::StackOptions::default(),
+            #[cfg(not(feature = "aws"))]
+            _stack: None,
         }
     }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use operate::archive::Span;
 use shared::config::{Config, ConfigSource, Recipe};
 use shared::environment::CONFIG;
-use shared::time::Timestamp;
+use shared::time::{Clock, Timestamp};
 
 /// The configuration.
 #[derive(Args, Clone, Debug)]
@@ -57,7 +57,7 @@ impl ConfigOption {
 /// A span of time.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SpanOptions {
-    /// Only events from this time on (RFC 3339)
+    /// Only events from this time on: RFC 3339, or `1h` for an hour ago
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) from: Option<Timestamp>,
     /// Only events before this time
@@ -79,9 +79,35 @@ impl SpanOptions {
     }
 }
 
+/// A time, or how long ago it was.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
-    let error = |_| format!("`{text}` is not an RFC 3339 time, such as 2026-11-21T09:30:00Z");
+    time_at(text, Clock::system().now())
+}
+
+fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Some(ago) = ago(text) {
+        return Ok(Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ago)));
+    }
+    let error = |_| {
+        format!(
+            "`{text}` is neither an RFC 3339 time, such as 2026-11-21T09:30:00Z, nor a time ago, such as 90s, 15m, 1h or 2d"
+        )
+    };
     serde_json::from_value(text.into()).map_err(error)
+}
+
+/// In milliseconds.
+fn ago(text: &str) -> Option<i64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<i64>().ok()?.checked_mul(seconds * 1_000)
 }
 
 #[cfg(test)]
@@ -105,6 +131,38 @@ mod tests {
         for arguments in [&[][..], &["--config", "a.toml"], &["--recipe", "event-bridge"]] {
             let source = given(arguments).unwrap().source();
             assert_eq!(source.options(), arguments);
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_by_the_calendar_or_by_how_long_ago_it_was() {
+        let now = time("2026-11-21T12:00:00Z").unwrap();
+        let check = |text: &str| time_at(text, now).map(|time| time.to_string());
+        for (text, at) in [
+            ("90s", "2026-11-21T11:58:30.000Z"),
+            ("15m", "2026-11-21T11:45:00.000Z"),
+            ("1h", "2026-11-21T11:00:00.000Z"),
+            ("2d", "2026-11-19T12:00:00.000Z"),
+            ("0s", "2026-11-21T12:00:00.000Z"),
+            ("9999999d", "1970-01-01T00:00:00.000Z"),
+            ("2026-11-20T12:00:00Z", "2026-11-20T12:00:00.000Z"),
+        ] {
+            assert_eq!(check(text), Ok(at.to_owned()), "{text}");
+        }
+        for text in [
+            "",
+            "1",
+            "h",
+            "1 h",
+            "-1h",
+            "1w",
+            "1.5h",
+            "99999999999999999999d",
+            "9999999999999999d",
+            "yesterday",
+        ] {
+            let told = check(text).unwrap_err();
+            assert!(told.contains(&format!("`{text}`")) && told.contains("1h or 2d"), "{told}");
         }
     }
 

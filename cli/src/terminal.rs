@@ -1,5 +1,7 @@
 //! All that a command prints, the progress bar on stderr, and the signals that stop a command.
 
+mod screen;
+
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt::{Display, Write as _};
@@ -9,6 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(crate) use screen::{Screen, painter};
 
 /// The bar is drawn at most this often.
 const BETWEEN: Duration = Duration::from_millis(100);
@@ -128,6 +132,13 @@ impl Bar {
         }
     }
 
+    /// Wipes it off, before a line is printed. It is drawn again when it is shown next.
+    pub(crate) fn wipe(&self) {
+        if self.drawn.take().is_some() {
+            draw("");
+        }
+    }
+
     /// How many a second, since this is counted. `None` in the first second.
     fn rate(&self, what: &str, done: u64) -> Option<u64> {
         let mut phase = self.phase.borrow_mut();
@@ -141,9 +152,7 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if self.drawn.get().is_some() {
-            draw("");
-        }
+        self.wipe();
     }
 }
 

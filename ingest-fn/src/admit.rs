@@ -35,6 +35,14 @@ pub(crate) struct RawRequest<'a> {
     pub(crate) headers: &'a HeaderMap,
 }
 
+impl RawRequest<'_> {
+    /// The tenant that path or header name, for people: nothing is checked.
+    pub(crate) fn named_tenant(&self) -> Option<TenantId> {
+        let header = || self.headers.get(TENANT)?.to_str().ok();
+        TenantId::parse(self.tenant_in_path.or_else(header)?).ok()
+    }
+}
+
 /// Whose request it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {

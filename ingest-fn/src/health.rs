@@ -4,16 +4,19 @@
 //! `failing` (503) means that this process must be repaired or restarted. A service that many processes share only makes them
 //! `degraded` (200): a health check that fails there would end all of them, and none of that helps the service.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use shared::health::{Concern, Gauge, MINUTE};
 use shared::time::{Clock, Timestamp};
+use tokio::sync::broadcast;
 
 use crate::fault::{Fault, FaultCheck};
+use crate::watch::{Answered, Watched};
 
 /// How a process, or a pipeline, stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +38,7 @@ pub enum Covers {
     Pipeline,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Ok,
@@ -121,6 +124,9 @@ struct Shared {
     refused: Mutex<Streak>,
     /// Whether the last request with events that could be stored had none stored.
     all_refused: AtomicBool,
+    /// Requests and events that were answered with an error, since the start, by the code of the answer.
+    refusals: Mutex<BTreeMap<&'static str, u64>>,
+    watched: Watched,
 }
 
 /// Events of one kind, until a minute passes without one.
@@ -154,6 +160,25 @@ impl Outcomes {
                 *streak = Streak { events: before + events as u64, last: now };
             }
         }
+    }
+
+    /// Each event from now on.
+    pub fn watch(&self) -> broadcast::Receiver<Answered> {
+        self.0.watched.watch()
+    }
+
+    pub(crate) fn watched(&self) -> Option<&Watched> {
+        Some(&self.0.watched).filter(|watched| watched.is_on())
+    }
+
+    /// Counts a request that was refused whole, or an event of one.
+    pub(crate) fn refused(&self, code: &'static str) {
+        *self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
+    }
+
+    /// How many requests and events were answered with an error, since the start, by the code of the answer.
+    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn lately(&self, now: Timestamp, minute: Duration) -> Lately {

@@ -51,6 +51,7 @@ pub mod server;
 mod signature;
 pub mod spill;
 mod stamp;
+pub mod watch;
 
 pub use fault::{Fault, FaultCheck};
 pub use publish::{

@@ -1,6 +1,7 @@
 //! The routes, and the one handler that accepts events: access, admit, read, cut, check, publish, spill, answer. Reading
 //! events back is in [`crate::reads`].
 
+use std::collections::VecDeque;
 use std::future::ready;
 use std::sync::{Arc, LazyLock};
 
@@ -41,6 +42,7 @@ use crate::request_id::RequestId;
 use crate::route::Route;
 use crate::spill::{Spill, SpillQueue};
 use crate::stamp::stamp;
+use crate::watch::Answered;
 use crate::{openapi, otlp};
 
 /// What the handlers share.
@@ -200,10 +202,30 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         if taken.is_err() {
             body::discard(raw.headers, &mut body, &self.config.limits).await;
         }
+        self.note_refusals(raw, &taken);
         match (protocol, taken) {
             (Protocol::Otlp, taken) => otlp::answer(&taken, raw.headers, request_id),
             (Protocol::Own, Ok((batch, body_bytes))) => answer::outcome(&batch, body_bytes, request_id),
             (Protocol::Own, Err(rejection)) => answer::refusal(&rejection, request_id),
+        }
+    }
+
+    /// For the one who runs it on this machine: metrics have no codes.
+    fn note_refusals(
+        &self,
+        raw: &RawRequest<'_>,
+        taken: &Result<(RequestEvents<EventId>, usize), Rejection>,
+    ) {
+        let refused = |rejection: &Rejection| {
+            let code = rejection.code();
+            self.outcomes.refused(code);
+            if let Some(watched) = self.outcomes.watched() {
+                watched.see(Answered { tenant: raw.named_tenant(), id: None, refused: Some(code) });
+            }
+        };
+        match taken {
+            Ok((batch, _)) => batch.events.iter().filter_map(|event| event.as_ref().err()).for_each(refused),
+            Err(rejection) => refused(rejection),
         }
     }
 
@@ -302,8 +324,13 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         claims_until: Instant,
     ) -> RequestEvents<EventId> {
         let mut lines = Vec::with_capacity(batch.events.len());
-        let batch = batch.map(|Checked { id, line, .. }| {
+        let watched = self.outcomes.watched();
+        let mut tenants = VecDeque::new();
+        let batch = batch.map(|Checked { id, line, tenant, .. }| {
             lines.push(line);
+            if watched.is_some() {
+                tenants.push_back(tenant);
+            }
             id
         });
         let published = self.publisher.publish(lines.clone()).await;
@@ -311,11 +338,16 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let rest = self.spill.take_rest(lines, published, &self.objects, claims_until).await;
         let not_spilled = rest.iter().filter(|answer| answer.is_err()).count();
         let mut answers = rest.into_iter();
-        let outcomes = batch.and_then(|id| match answers.next() {
-            Some(Ok(())) => Ok(id),
-            Some(Err(unpublished)) => Err(unpublished.into()),
+        let outcomes = batch.and_then(|id| match (answers.next(), tenants.pop_front()) {
+            (Some(Ok(())), tenant) => {
+                if let Some(watched) = watched {
+                    watched.see(Answered { tenant, id: Some(id.clone()), refused: None });
+                }
+                Ok(id)
+            }
+            (Some(Err(unpublished)), _) => Err(unpublished.into()),
             // Accepted is only what is known to be on the stream or in the queue.
-            None => Err(Rejection::Defect),
+            (None, _) => Err(Rejection::Defect),
         });
         let taken = outcomes.events.iter().filter(|event| event.is_ok()).count();
         let unpublished =

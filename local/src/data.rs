@@ -3,6 +3,7 @@
 mod claim;
 
 use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -23,15 +24,43 @@ pub(crate) const DATABASE: &str = "tidegate.sqlite";
 /// SQLite gives the other files the permissions of the first.
 const FILES_OF_THE_DATABASE: [&str; 3] = [DATABASE, "tidegate.sqlite-wal", "tidegate.sqlite-shm"];
 
+const LOCK: &str = "lock";
+
 /// This file exists while a reset is not complete.
 const RESETTING: &str = "resetting";
 
 #[derive(Clone, Debug)]
 pub struct DataFolder(PathBuf);
 
-/// No other run can use the folder until this is dropped.
+/// No other run can use the folder until this is dropped. The file has the address of the run, for commands.
 #[derive(Debug)]
-pub struct DataLock(#[expect(dead_code, reason = "the lock is held for as long as the file is open")] File);
+pub struct DataLock(File);
+
+impl DataLock {
+    pub(crate) fn note(&self, url: &str) -> std::io::Result<()> {
+        (&self.0).write_all(url.as_bytes())
+    }
+}
+
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        // After `kill -9` it stays, and no one answers there.
+        let _unwritable = self.0.set_len(0);
+    }
+}
+
+/// Where the local run that uses the data folder `folder` listens, such as `http://127.0.0.1:8080`. If it was killed it may be
+/// gone.
+pub fn address(folder: &Path) -> anyhow::Result<String> {
+    let noted = std::fs::read_to_string(folder.join(LOCK)).unwrap_or_default();
+    if noted.is_empty() {
+        bail!(
+            "no local run uses the data folder `{}`: start one with `tidegate local`, or name its folder with --data",
+            folder.display()
+        );
+    }
+    Ok(noted)
+}
 
 impl DataFolder {
     /// Creates the folder, for this user only, if it does not exist.
@@ -81,10 +110,13 @@ impl DataFolder {
 
     /// Fails if another run uses the folder.
     pub fn lock(&self) -> anyhow::Result<DataLock> {
-        let path = self.0.join("lock");
-        let file = File::create(&path).with_context(|| format!("`{}` cannot be created", path.display()))?;
+        let path = self.0.join(LOCK);
+        let unwritable = || format!("`{}` cannot be written", path.display());
+        // Not emptied before it is locked: the address in it is that of the run that uses the folder.
+        let file = File::options().write(true).create(true).truncate(false).open(&path);
+        let file = file.with_context(|| format!("`{}` cannot be created", path.display()))?;
         match file.try_lock() {
-            Ok(()) => Ok(DataLock(file)),
+            Ok(()) => file.set_len(0).map(|()| DataLock(file)).with_context(unwritable),
             Err(TryLockError::WouldBlock) => bail!(
                 "another `tidegate local` uses the data folder `{}`: stop it, or choose another folder with --data",
                 self.0.display()

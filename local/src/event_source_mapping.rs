@@ -120,6 +120,11 @@ impl MappingView {
         *self.progress.borrow()
     }
 
+    /// Waits until the progress changes. `None` if it has ended.
+    pub(crate) async fn changed(&mut self) -> Option<()> {
+        self.progress.changed().await.ok()
+    }
+
     /// The shard that fails most often now.
     pub fn failing(&self) -> Option<Failing> {
         self.attempts.worst()

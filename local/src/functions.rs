@@ -14,7 +14,7 @@ use ingest_fn::{EventReader, IngestPorts, IngestState};
 use shared::config::{Config, ConfigSource};
 use shared::environment::DISPATCH_SECRET;
 use shared::id::Ids;
-use shared::telemetry::{EmbeddedMetrics, LogFormat, init_logs};
+use shared::telemetry::EmbeddedMetrics;
 use shared::time::Clock;
 
 use crate::adapters::Adapters;
@@ -22,6 +22,7 @@ use crate::data::DataFolder;
 use crate::embedded::{
     EmbeddedItems, EmbeddedLedger, EmbeddedReader, EmbeddedSlots, EmbeddedStream, LocalQueue,
 };
+use crate::logs::Logs;
 use crate::runtime_api;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +55,12 @@ impl Function {
         self,
         data: &Path,
         config: &ConfigSource,
+        logs: &Logs,
         adapters: &impl Adapters,
     ) -> anyhow::Result<()> {
         runtime_api::exit_with_parent();
         let config = Arc::new(config.load_here()?);
-        init_logs(LogFormat::Text, &config.telemetry.log_level);
+        logs.start(&config.telemetry.log_level);
         let metrics = EmbeddedMetrics::install(self.name()).map_err(anyhow::Error::from_boxed)?;
         let data = DataFolder::open(data)?;
         let clock = Clock::system();

@@ -11,6 +11,7 @@
 //! | [`functions`], [`pipeline`] | the deployed stack |
 //! | `guard` | nothing: refuses events when the data folder is gone or the clock jumped |
 //! | `health` | the alarms: says how the pipeline stands |
+//! | [`activity`] | nothing: what is stored and refused, for the one who watches |
 //! | `page` | the CloudWatch dashboard: a page for the browser, with the data to look into |
 //! | [`adapters`] | nothing: the tests inject faults here |
 //! | [`deployment`] | nothing: reads a data folder for the operator's commands |
@@ -18,6 +19,7 @@
 // They panic if the reader has closed the pipe, as `head` does.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod activity;
 pub mod adapters;
 mod answer;
 pub mod cloudwatch;
@@ -28,6 +30,7 @@ pub mod event_source_mapping;
 pub mod functions;
 mod guard;
 mod health;
+pub mod logs;
 mod page;
 pub mod pipeline;
 pub mod prometheus;

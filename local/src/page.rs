@@ -8,6 +8,7 @@
 //! | `state.rs` | how the pipeline stands now |
 //! | `archive.rs` | the newest objects, and the lines of one |
 //! | `items.rs` | the newest items, and the way of one event |
+//! | `tap.rs` | each event as it is answered, for `tidegate tap` |
 //! | `quarantine.rs` | what could not be read or stored |
 //! | `web/` | the page itself: HTML, CSS and JavaScript, as they are sent |
 
@@ -16,6 +17,7 @@ mod history;
 mod items;
 mod quarantine;
 mod state;
+mod tap;
 mod visitor;
 
 use std::collections::HashMap;
@@ -29,7 +31,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use ingest_fn::health::Report;
+use ingest_fn::health::{Outcomes, Report};
 use serde_json::{Value, json};
 use shared::config::{AuthMode, Config};
 use shared::time::{Clock, Timestamp};
@@ -73,6 +75,9 @@ const HEADERS: [(&str, &str); 6] = [
     ("x-content-type-options", "nosniff"),
 ];
 
+const HIDDEN: &str =
+    "stored data is not shown where `auth.mode` asks for a credential, or `reads.enabled` is false";
+
 /// What the page reads from.
 pub(crate) struct Page {
     objects: EmbeddedObjects,
@@ -84,11 +89,19 @@ pub(crate) struct Page {
 struct Shown {
     page: Page,
     started: Timestamp,
-    reports: watch::Receiver<Report>,
+    live: Live,
     overview: Overview,
     history: History,
     backlogs: Backlogs,
     at_once: Semaphore,
+}
+
+/// What happens while it is shown.
+pub(crate) struct Live {
+    pub(crate) reports: watch::Receiver<Report>,
+    pub(crate) outcomes: Outcomes,
+    /// True once the run stops.
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 /// Whether the page is served where the local run listens at `address`: only if no other machine can connect to it.
@@ -107,7 +120,7 @@ impl Page {
         self,
         address: SocketAddr,
         prometheus: Prometheus,
-        reports: watch::Receiver<Report>,
+        live: Live,
         background: &mut JoinSet<()>,
     ) -> Router {
         if !is_at(address) {
@@ -118,7 +131,7 @@ impl Page {
         let shown = Arc::new(Shown {
             overview: Overview(self.objects.database.clone()),
             started: self.clock.now(),
-            reports,
+            live,
             page: self,
             history,
             backlogs: Backlogs::default(),
@@ -132,7 +145,9 @@ impl Page {
             let shown = Arc::clone(&shown);
             get(move |request: Request| answer(shown, read, request))
         };
+        let tapped = Arc::clone(&shown);
         router
+            .route("/_/api/tap", get(async move || tap(&tapped)))
             .route("/_/api/state", api(Read::State))
             .route("/_/api/objects", api(Read::Objects))
             .route("/_/api/lines", api(Read::Lines))
@@ -192,6 +207,14 @@ async fn answer(shown: Arc<Shown>, read: Read, request: Request) -> Response {
     (status, [("content-type", "application/json")], body.to_string()).into_response()
 }
 
+fn tap(shown: &Shown) -> Response {
+    if shows_data(&shown.page.config) {
+        return shown.tap();
+    }
+    (StatusCode::BAD_REQUEST, [("content-type", "application/json")], json!({ "error": HIDDEN }).to_string())
+        .into_response()
+}
+
 struct Parameters(HashMap<String, String>);
 
 impl Parameters {
@@ -215,8 +238,7 @@ impl Shown {
             return self.state(parameters.number("after")?).await;
         }
         if !shows_data(&self.page.config) {
-            let why = "stored data is not shown where `auth.mode` asks for a credential, or `reads.enabled` is false";
-            return Err(Failure::Parameter(why.to_owned()));
+            return Err(Failure::Parameter(HIDDEN.to_owned()));
         }
         let _permit = self.at_once.acquire().await.context("the page ended")?;
         match read {

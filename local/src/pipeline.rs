@@ -20,23 +20,26 @@ use shared::id::Ids;
 use shared::limits;
 use shared::metric::Metric;
 use shared::time::Clock;
-use tokio::sync::{oneshot, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
+use crate::activity::Activity;
 use crate::adapters::Adapters;
 use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock, note_run};
 use crate::embedded::{
     Database, Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Expiry, Left, LocalQueue,
-    StreamRows, rising,
+    Overview, StreamRows, rising,
 };
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::{Function, read_secrets, reader};
 use crate::guard::{Guard, Guarded, uptime};
 use crate::health::Judge;
 use crate::health::watch::{HealthWatch, check};
-use crate::page::{self, Page};
+use crate::logs::Logs;
+use crate::page::{self, Live, Page};
 use crate::prometheus::Prometheus;
 use crate::queue_mapping::{QueueMapping, RunningQueueMapping};
 use crate::runtime_api::{FunctionHost, FunctionSpec, LogSink};
@@ -78,6 +81,8 @@ pub struct Options {
     pub accept_clock: bool,
     /// How long a minute is for the thresholds of health.
     pub minute: Duration,
+    /// How the functions log.
+    pub logs: Logs,
 }
 
 /// The default delivery of spilled messages: as deployed, but failed messages are retried sooner, because the user is
@@ -94,7 +99,8 @@ pub const DISPATCH_VISIBILITY: Duration = Duration::from_secs(70);
 
 pub struct Pipeline {
     address: SocketAddr,
-    stop_serving: oneshot::Sender<()>,
+    /// True once it stops.
+    stopping: watch::Sender<bool>,
     server: JoinHandle<()>,
     mapping: Running,
     consumer: FunctionHost,
@@ -105,6 +111,7 @@ pub struct Pipeline {
     dispatch_queue: EmbeddedQueue,
     guard: Guard,
     health: watch::Receiver<Report>,
+    activity: Option<Activity>,
     /// What ends with the pipeline.
     background: JoinSet<()>,
     stream_drain: Duration,
@@ -143,10 +150,7 @@ impl Pipeline {
         // We have the lock, so the process that received these messages has ended.
         queue.release().await?;
 
-        let listener = server::listen(options.listen).await.with_context(|| {
-            format!("cannot listen on {}: choose another address with --listen", options.listen)
-        })?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen(options.listen, &lock).await?;
         // One batch a shard is in flight. A split adds a shard, so there are twice as many.
         let environments = stream.open_shards().await?.len() * 2;
         let timeout = options.config.consumer.timeout();
@@ -178,7 +182,7 @@ impl Pipeline {
             .enabled
             .then(|| dispatch(&options, dispatch_queue.clone(), &guard, &quarantined));
         let mut background = background(&data, &clock, &guard, &prometheus)?;
-        let (stop_serving, stopped) = oneshot::channel();
+        let (stopping, mut stopped) = watch::channel(false);
         let spill_database = queue.database.clone();
         let faults = guard.check(move || database.commits() + spill_database.commits());
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
@@ -191,6 +195,9 @@ impl Pipeline {
         let state =
             IngestState::checked(config, credentials, ports, faults, clock.clone(), rising(clock.clone()));
         let (mapping, spill) = (mapping.run(), spill.run());
+        let overview = Overview(data.database()?);
+        let outcomes = state.outcomes();
+        let activity = Activity::new(overview, outcomes.clone(), mapping.view(), clock.clone()).await?;
         let health = HealthWatch {
             database: data.database()?,
             clock,
@@ -208,13 +215,14 @@ impl Pipeline {
         let health = check(reported.clone(), guard.clone());
         let router = ingest_fn::router_with_health(state, &health);
         let router = router.route("/metrics", metrics(prometheus.clone()));
-        let router = router.merge(page.serve(address, prometheus, reported.clone(), &mut background));
-        let stopped = async { drop(stopped.await) };
+        let live = Live { reports: reported.clone(), outcomes, stopping: stopped.clone() };
+        let router = router.merge(page.serve(address, prometheus, live, &mut background));
+        let stopped = async move { drop(stopped.wait_for(|is_stopping| *is_stopping).await) };
         let server =
             async move { server::serve(listener, router, &connections, stopped, REQUESTS_END).await };
         Ok(Self {
             address,
-            stop_serving,
+            stopping,
             server: tokio::spawn(server),
             mapping,
             consumer,
@@ -224,6 +232,7 @@ impl Pipeline {
             dispatch_queue,
             guard,
             health: reported,
+            activity: Some(activity),
             background,
             stream_drain,
             _lock: lock,
@@ -245,6 +254,11 @@ impl Pipeline {
         self.health.clone()
     }
 
+    /// What it stores and refuses. Only the first call gets it.
+    pub fn activity(&mut self) -> Option<Activity> {
+        self.activity.take()
+    }
+
     /// Records that were read and are not stored yet.
     pub fn records_in_progress(&self) -> u64 {
         self.mapping.progress().pending
@@ -258,7 +272,7 @@ impl Pipeline {
 
     /// Ends the open requests, empties the spill queue, stores the stream's records, then stops the functions.
     pub async fn drain(self) -> Stopped {
-        let _server_gone = self.stop_serving.send(());
+        self.stopping.send_replace(true);
         let _ended = self.server.await;
         let fault = self.guard.look();
         // While there is a fault, no function runs.
@@ -275,6 +289,16 @@ impl Pipeline {
         let dispatch = self.dispatch_queue.left().await.unwrap_or_default();
         Stopped { fault, stream, spill, dispatch }
     }
+}
+
+/// Listens, and notes the address for commands.
+async fn listen(wanted: SocketAddr, lock: &DataLock) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = server::listen(wanted)
+        .await
+        .with_context(|| format!("cannot listen on {wanted}: choose another address with --listen"))?;
+    let address = listener.local_addr()?;
+    lock.note(&format!("http://{address}")).context("the address cannot be noted in the data folder")?;
+    Ok((listener, address))
 }
 
 /// The dispatcher and the mapping that feeds it.
@@ -352,6 +376,7 @@ fn spec(
     let mut arguments: Vec<OsString> = vec!["function".into(), function.name().into()];
     arguments.extend(["--data".into(), options.data.clone().into()]);
     arguments.extend(options.config_source.options());
+    arguments.extend(options.logs.options());
     FunctionSpec {
         name: function.name().to_owned(),
         program: options.program.clone(),

@@ -2,6 +2,7 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`amount`] | long numbers, shortened for people |
 //! | [`deployment`] | the port: what is read and written of a deployment |
 //! | [`archive`] | time spans, keys and the manifest, for those that read the archive |
 //! | [`failed_batch`] | quarantine lines and failed batches, read back |
@@ -9,11 +10,13 @@
 //! | [`cat`] | one tenant's archived events |
 //! | [`redrive`] | puts what failed on the stream again |
 //! | [`replay`] | archived events once more, as text or to another deployment |
+//! | [`status`] | how a local run stands, as text |
 //! | [`tail`] | archived events as they are stored |
 //! | [`trace`] | where one event is |
 //! | [`erase`] | removes a tenant's events, or one, from all that is stored |
 //! | [`doctor`] | compares a deployed stack with what Tidegate relies on |
 
+pub mod amount;
 pub mod archive;
 pub mod audit;
 pub mod cat;
@@ -25,6 +28,7 @@ mod pace;
 mod publish;
 pub mod redrive;
 pub mod replay;
+pub mod status;
 pub mod tail;
 pub mod trace;
 

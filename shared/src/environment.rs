@@ -15,6 +15,8 @@ macro_rules! variables {
 }
 
 variables! {
+    /// The command of `tidegate` if none is given: `.cargo/config.toml` sets it for `cargo run`.
+    COMMAND = "TIDEGATE_COMMAND";
     /// The configuration file.
     CONFIG = "TIDEGATE_CONFIG";
     /// The address that a server listens on.

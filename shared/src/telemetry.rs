@@ -34,8 +34,13 @@ pub fn init_logs(format: LogFormat, level: &str) {
     let builder = builder.log_internal_errors(false);
     let _already_installed = match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
-        LogFormat::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(has_colours()).try_init(),
     };
+}
+
+/// On a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+fn has_colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Starts a deployed function: reads the configuration, then sets up logs and metrics. With the argument [`CHECK`] it only

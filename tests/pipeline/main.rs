@@ -27,6 +27,7 @@
 //! | `replay` | archived events that are printed or sent again |
 //! | `samples` | `docs/samples`, read by the readers of each format |
 //! | `tail` | archived events that are printed as they are stored |
+//! | `terminal` | what people see: the lines of a local run, `status`, `top`, `tap` |
 //! | `split` | a shard that is split under load |
 //! | `audit` | `tidegate audit` and `tidegate cat`, on runs with a known result |
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
@@ -74,6 +75,7 @@ mod simulated_work;
 mod spill;
 mod split;
 mod tail;
+mod terminal;
 mod trace;
 
 use std::ffi::OsString;

@@ -11,4 +11,5 @@ pub mod samples;
 pub mod site;
 pub mod stored;
 pub mod target;
+pub mod terminal;
 pub mod timed;

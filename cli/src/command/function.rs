@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use local::adapters::Adapters;
 use local::functions::Function;
+use local::logs::Logs;
+use shared::telemetry::LogFormat;
 
 use crate::options::GivenConfig;
 
@@ -16,6 +18,10 @@ pub(crate) struct FunctionOptions {
     data: PathBuf,
     #[command(flatten)]
     config: GivenConfig,
+    #[arg(long)]
+    log_json: bool,
+    #[arg(long)]
+    log_level: Option<String>,
 }
 
 fn named(name: &str) -> Result<Function, String> {
@@ -24,5 +30,7 @@ fn named(name: &str) -> Result<Function, String> {
 }
 
 pub(crate) async fn run(options: FunctionOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    options.name.run(&options.data, &options.config.source(), adapters).await
+    let FunctionOptions { name, data, config, log_json, log_level } = options;
+    let logs = Logs { format: if log_json { LogFormat::Json } else { LogFormat::Text }, level: log_level };
+    name.run(&data, &config.source(), &logs, adapters).await
 }

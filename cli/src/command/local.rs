@@ -1,8 +1,12 @@
 //! `tidegate local`: starts the pipeline, prints what to try, and drains it on Ctrl-C or SIGTERM.
 
 mod health;
+mod lines;
+mod talk;
+mod welcome;
 
-use std::net::SocketAddr;
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,23 +20,28 @@ use local::event_source_mapping::{Drained, Rules};
 use local::pipeline::{DELIVERY, DISPATCH_VISIBILITY, Fault, Options, Pipeline, Stopped};
 use local::prometheus::Prometheus;
 use shared::backoff::Backoff;
-use shared::config::{self, AuthMode, Config};
+use shared::config::Config;
 use shared::health::MINUTE;
-use shared::telemetry::{LogFormat, init_logs, warn_of_unknown_variables};
+use shared::telemetry::warn_of_unknown_variables;
 
+use self::lines::Lines;
+use self::talk::TalkOptions;
+use self::welcome::Welcome;
 use crate::options::ConfigOption;
 use crate::terminal::{Stop, print};
 
 #[derive(Args, Debug)]
 pub(crate) struct LocalOptions {
-    /// Address to listen on; port 0 lets the system choose
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    /// Port or address to listen on; port 0 lets the system choose
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen)]
     listen: SocketAddr,
     /// Folder of the stream, the items and the objects
     #[arg(long, value_name = "DIR", default_value = ".tidegate")]
     data: PathBuf,
     #[command(flatten)]
     config: ConfigOption,
+    #[command(flatten)]
+    talk: TalkOptions,
     /// Shards of a new stream
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: u16,
@@ -70,8 +79,9 @@ pub(crate) struct LocalOptions {
 
 /// Runs the pipeline until a signal stops it. A second signal stops it at once.
 pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyhow::Result<()> {
-    let config = options.config.load()?;
-    init_logs(LogFormat::Text, &config.telemetry.log_level);
+    let effective = options.config.source().read_here()?;
+    let talk = options.talk.talk(&effective.config.telemetry.log_level);
+    talk.logs.start(&effective.config.telemetry.log_level);
     warn_of_unknown_variables();
     let data = DataFolder::open(&options.data)?;
     if options.reset {
@@ -79,15 +89,11 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
         data.reset()?;
     }
 
-    let dispatch = config.dispatch.enabled.then(|| {
-        let config::Dispatch { url, rate_per_second, .. } = &config.dispatch;
-        format!("{url}, at most {rate_per_second} calls a second")
-    });
-    let mode = config.auth.mode;
-    let longest_text = longest_text(&config);
+    let welcome = Welcome::new(&options, &data, &effective);
+    let config = effective.config;
     let longest_work = config.simulated_work().map(|_| config.consumer.longest_work());
     let mut stop = Stop::new()?;
-    let pipeline = Pipeline::start(
+    let mut pipeline = Pipeline::start(
         Options {
             listen: options.listen,
             data: options.data.clone(),
@@ -105,30 +111,48 @@ pub(crate) async fn run(options: LocalOptions, adapters: &impl Adapters) -> anyh
             accept_clock: options.accept_clock,
             minute: options.minute_ms.unwrap_or(MINUTE),
             dispatch_visibility: options.dispatch_visibility_ms.unwrap_or(DISPATCH_VISIBILITY),
+            logs: talk.logs,
         },
         Prometheus::install()?,
         adapters,
     )
     .await?;
-    print(welcome(&pipeline, &data, mode, &longest_text, dispatch.as_deref()))?;
+    if !talk.is_quiet {
+        print(welcome.text(pipeline.address(), pipeline.has_page()))?;
+    }
 
     // No one may read our output any more. The run goes on.
-    let print_health = |line| drop(print(line));
+    let print_line = |line: String| drop(print(line));
+    let mut lines = Lines::new(pipeline.activity());
     let health = async {
-        health::print_changes(pipeline.health(), print_health).await;
-        std::future::pending::<()>().await;
+        health::print_changes(pipeline.health(), print_line).await;
+        pending::<()>().await;
     };
+    let print_lines = talk.has_lines.then_some(&print_line as &dyn Fn(String));
     tokio::select! {
         () = stop.received() => {}
         () = health => {}
+        () = lines.print(print_lines) => {}
     }
     print(stopping(pipeline.records_in_progress(), longest_work, pipeline.longest_drain()))?;
-    tokio::select! {
-        stopped = pipeline.drain() => report(stopped, &data),
+    let stopped = tokio::select! {
+        stopped = pipeline.drain() => stopped,
+        () = lines.print_drain(print_lines) => unreachable!("it never ends"),
         () = stop.received() => {
-            print("Stopped at once. Accepted events are safe, and are stored after the next start.")
+            return print("Stopped at once. Accepted events are safe, and are stored after the next start.");
         }
+    };
+    lines.print_new(print_lines).await;
+    report(stopped, &lines, &data)
+}
+
+/// A port is one of this machine alone.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
     }
+    let allowed = "allowed: a port, such as 8080, or an address with a port, such as 127.0.0.1:8080";
+    text.parse().map_err(|_| allowed.to_owned())
 }
 
 /// As deployed, but for the options.
@@ -146,59 +170,6 @@ fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 
-/// A line for [`welcome`], where work is simulated.
-fn longest_text(config: &Config) -> String {
-    let Some(work) = config.simulated_work() else { return String::new() };
-    format!(
-        "  texts     at most {} characters: simulated work of {} s a character, within {} s\n",
-        work.longest_text(),
-        config.transform.simulate_work,
-        config.consumer.timeout_seconds
-    )
-}
-
-fn welcome(
-    pipeline: &Pipeline,
-    data: &DataFolder,
-    mode: AuthMode,
-    longest_text: &str,
-    dispatch: Option<&str>,
-) -> String {
-    let url = format!("http://{}", pipeline.address());
-    let (bucket, database) = (data.bucket(), data.database_file());
-    let (bucket, database) = (bucket.display(), database.display());
-    let (signed, credential) = match mode {
-        AuthMode::None => ("", "X-Customer-Tier: pro"),
-        AuthMode::ApiKey => ("", "Authorization: Bearer YOUR_KEY"),
-        AuthMode::Signature => (", signed as docs/http-api.md#credentials shows", "webhook-signature: …"),
-    };
-    format!(
-        r#"
-Tidegate {version} runs on this machine.
-
-  requests  {url}/ingest
-  metrics   {url}/metrics
-{page}  objects   {bucket}/events/
-  items     sqlite3 {database} 'SELECT pk, sk, modified_data FROM items'{dispatch}
-{longest_text}
-Send an event{signed}:
-
-  curl -i {url}/ingest -H '{credential}' -H 'Content-Type: application/json' \
-    -d '{{"tenant_id":"acme","log_id":"123","text":"User 555-0199 accessed /reports"}}'
-
-Within five seconds it is an item and an archive line:
-
-  curl {url}/events/123 -H 'X-Tenant-ID: acme'
-  find {bucket}/events -name '*.gz' | xargs zcat
-
-Press Ctrl-C to stop it. It first stores what it has accepted. Press it again to stop at once.
-"#,
-        version = env!("CARGO_PKG_VERSION"),
-        page = if pipeline.has_page() { format!("  page      {url}/_/\n") } else { String::new() },
-        dispatch = dispatch.map_or_else(String::new, |to| format!("\n  dispatch  {to}")),
-    )
-}
-
 /// What a stop waits for.
 fn stopping(records: u64, longest_work: Option<Duration>, longest: Duration) -> String {
     let work = longest_work.map_or_else(String::new, |work| {
@@ -212,12 +183,20 @@ fn stopping(records: u64, longest_work: Option<Duration>, longest: Duration) -> 
     )
 }
 
-fn report(Stopped { fault, stream, spill, dispatch }: Stopped, data: &DataFolder) -> anyhow::Result<()> {
+fn report(
+    Stopped { fault, stream, spill, dispatch }: Stopped,
+    lines: &Lines,
+    data: &DataFolder,
+) -> anyhow::Result<()> {
     if let Some(Fault(reason)) = fault {
         bail!("stopped without storing what was on the stream: {reason}");
     }
     let Drained { complete, batches, records, discarded, remaining } = stream;
-    print(format_args!("Drained {records} records in {batches} batches into items and objects."))?;
+    print(format_args!(
+        "Drained {records} records in {batches} batches into items and objects. {}, in {}.",
+        lines.totals(),
+        data.bucket().display()
+    ))?;
     if discarded > 0 {
         print(format_args!(
             "{discarded} records failed permanently. They are saved under aws/lambda/ in the bucket; `tidegate redrive` retries them."

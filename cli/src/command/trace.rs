@@ -23,8 +23,8 @@ pub(crate) struct TraceOptions {
     /// The event's tenant [default: `tenants.default`, else any]
     #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
     tenant: Option<TenantId>,
-    /// Search all that was received from this time on (RFC 3339) [default: an
-    /// hour ago, and only if there is no item with this id]
+    /// Search all that was received from this time on: RFC 3339, or `2h` for
+    /// two hours ago [default: 1h, and only if there is no item with this id]
     #[arg(long, value_name = "TIME", value_parser = time, verbatim_doc_comment)]
     from: Option<Timestamp>,
     /// Print JSON

@@ -42,6 +42,28 @@ impl Overview {
         self.rows(select, limit, |row| Ok(noted(row))).await
     }
 
+    /// The number of the object that was noted last.
+    pub(crate) async fn last_object(&self) -> Result<i64, DatabaseError> {
+        let last = |connection: &mut Connection| {
+            connection.query_row("SELECT coalesce(max(rowid), 0) FROM manifest", [], |row| row.get(0))
+        };
+        self.0.call(last).await
+    }
+
+    /// The objects that were noted after that one, each with its number, the first one first.
+    pub(crate) async fn objects_after(
+        &self,
+        number: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, NotedRow)>, DatabaseError> {
+        let list = move |connection: &mut Connection| {
+            let select = "SELECT rowid AS row_id, * FROM manifest WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
+            let read = |row: &Row<'_>| Ok((row.get("row_id")?, noted(row)));
+            connection.prepare_cached(select)?.query_map(params![number, limit], read)?.collect()
+        };
+        self.0.call(list).await
+    }
+
     /// The items that were inserted last, the last first.
     pub(crate) async fn items(&self, limit: u32) -> Result<Vec<ListedItem>, DatabaseError> {
         let select = "SELECT pk, sk, tier, received_at, substr(modified_data, 1, 200) FROM items

@@ -40,7 +40,7 @@ impl Backlogs {
 impl Shown {
     pub(super) async fn state(&self, after: Option<i64>) -> Result<Value, Failure> {
         let page = &self.page;
-        let mut report = self.reports.borrow().clone();
+        let mut report = self.live.reports.borrow().clone();
         report.set_fault(page.guard.look().as_ref());
         let now = page.clock.now();
         // A stream that cannot be read is a reason of the report already.

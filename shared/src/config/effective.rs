@@ -25,6 +25,11 @@ impl Effective {
         Ok(Self { config: self.config.as_deployed()?, ..self })
     }
 
+    /// The variables that override keys.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.overridden.iter().map(|(_, variable)| variable.as_str())
+    }
+
     /// A key that was not given has its default, also within a section that was.
     fn origin(&self, path: &[&str]) -> &str {
         let mut given = Some(&self.given);

@@ -1,0 +1,213 @@
+//! `tidegate tap`: a line for each event of a local run, at each stage, from now on.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use local::adapters::Plain;
+use operate::amount;
+use operate::tail::{Tail, TailRequest};
+use serde_json::Value;
+use shared::id::TenantId;
+use shared::time::{Clock, Timestamp};
+
+use crate::http::LocalRun;
+use crate::terminal::{Stop, lines_on_stdout, note, stdout_is_closed};
+
+/// Between two looks for stored events.
+const BETWEEN: Duration = Duration::from_millis(250);
+
+#[derive(Args, Debug)]
+pub(crate) struct TapOptions {
+    /// Data folder of the local run
+    #[arg(long, value_name = "DIR", default_value = ".tidegate")]
+    data: PathBuf,
+    /// Only this tenant's events
+    ///
+    /// A request that is refused whole is its tenant's if path or header name it.
+    #[arg(long, value_name = "TENANT", value_parser = TenantId::parse)]
+    tenant: Option<TenantId>,
+    /// Only this stage; repeatable
+    #[arg(long, value_name = "STAGE")]
+    stage: Vec<Stage>,
+    /// Print a JSON object for each event
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    /// Answered 202
+    Accepted,
+    /// Answered with an error
+    Refused,
+    /// In the archive, and so an item
+    Stored,
+}
+
+/// Until a signal, or the end of the local run.
+pub(crate) async fn run(options: TapOptions) -> anyhow::Result<()> {
+    let run = LocalRun::of(&options.data)?;
+    let answers = run.tap().await?;
+    let deployment = ::local::deployment::open(&options.data, &Plain).await?;
+    let taps = |stage| options.stage.is_empty() || options.stage.contains(&stage);
+    let follow = taps(Stage::Stored).then_some(BETWEEN);
+    let request = TailRequest { tenant: options.tenant.clone(), lines: 0, follow };
+    let shown =
+        Shown { tenant: options.tenant.clone(), stages: options.stage.clone(), is_json: options.json };
+    let stored = Stored { shown: &shown, line: Vec::new() };
+    let on_note = |text| note(text);
+    let mut tail = Tail::new(&deployment, request, stored, &on_note);
+    let following = async {
+        tail.run().await?;
+        // Nothing to follow.
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    let mut stop = Stop::new()?;
+    tokio::select! {
+        ended = shown.answers(answers) => ended,
+        ended = following => ended,
+        () = stop.received() => Ok(()),
+        () = stdout_is_closed() => Ok(()),
+    }
+}
+
+/// Which events are shown, and how.
+struct Shown {
+    tenant: Option<TenantId>,
+    /// Empty: all.
+    stages: Vec<Stage>,
+    is_json: bool,
+}
+
+impl Shown {
+    /// Prints what ingest answers, until the local run ends.
+    async fn answers(&self, mut body: Incoming) -> anyhow::Result<()> {
+        let mut rest = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(bytes) = frame.context("the local run ended")?.into_data() else { continue };
+            rest.extend_from_slice(&bytes);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<_> = rest.drain(..=end).collect();
+                self.print(&serde_json::from_slice(&line)?)?;
+            }
+        }
+        note("The local run ended.");
+        Ok(())
+    }
+
+    fn print(&self, event: &Value) -> io::Result<()> {
+        match self.line(event) {
+            Some(line) => {
+                let mut out = lines_on_stdout();
+                writeln!(out, "{line}")?;
+                out.flush()
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// `None` if it is not shown.
+    fn line(&self, event: &Value) -> Option<String> {
+        let text = |name: &str| event[name].as_str();
+        if let Some(missed) = event["missed"].as_u64() {
+            return Some(format!("{missed} events were too fast to be shown"));
+        }
+        let stage = text("stage")?;
+        let is_wanted =
+            |wanted: &Stage| wanted.to_possible_value().is_some_and(|value| value.get_name() == stage);
+        if !self.stages.is_empty() && !self.stages.iter().any(is_wanted) {
+            return None;
+        }
+        if self.tenant.as_ref().is_some_and(|tenant| text("tenant") != Some(tenant.as_str())) {
+            return None;
+        }
+        if self.is_json {
+            return Some(event.to_string());
+        }
+        // 2026-11-21T09:30:00.123Z
+        let time = text("at").and_then(|at| at.get(11..23)).unwrap_or_default();
+        let (tenant, id) = (text("tenant").unwrap_or("–"), text("id").unwrap_or("–"));
+        let more = match (text("code"), event["after_ms"].as_u64()) {
+            (Some(code), _) => format!("  {code}"),
+            (None, Some(ms)) => format!("  after {}", amount::time(Duration::from_millis(ms))),
+            _ => String::new(),
+        };
+        Some(format!("{time}  {stage:<8}  {tenant:<16}  {id}{more}"))
+    }
+}
+
+/// Takes archive lines, and prints which events they are.
+struct Stored<'a> {
+    shown: &'a Shown,
+    /// Of which no end has come.
+    line: Vec<u8>,
+}
+
+impl Write for Stored<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
+                self.shown.print(&stored(&line, Clock::system().now())?)?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn stored(line: &[u8], now: Timestamp) -> io::Result<Value> {
+    let line: Value = serde_json::from_slice(line)?;
+    let received = line["received_at"].as_str().and_then(Timestamp::first_at);
+    let after = received.map(|received| now.since(received).as_millis());
+    Ok(serde_json::json!({
+        "stage": "stored", "tenant": line["tenant"], "id": line["id"], "at": now,
+        "after_ms": after.and_then(|ms| u64::try_from(ms).ok()),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(tenant: Option<&str>, stages: &[Stage]) -> Shown {
+        let tenant = tenant.map(|tenant| TenantId::parse(tenant).unwrap());
+        Shown { tenant, stages: stages.to_vec(), is_json: false }
+    }
+
+    #[test]
+    fn each_event_is_a_line_with_stage_tenant_and_id() {
+        let at = "2026-11-21T09:30:00.123Z";
+        let accepted =
+            json!({"stage": "accepted", "tenant": "acme", "id": "order-17", "code": null, "at": at});
+        let refused =
+            json!({"stage": "refused", "tenant": null, "id": null, "code": "malformed_json", "at": at});
+        let now = Timestamp::first_at(at).unwrap();
+        let line =
+            br#"{"v":1,"id":"order-17","tenant":"acme","received_at":"2026-11-21T09:29:58.000Z","text":"x"}"#;
+        let events = [accepted, refused, stored(line, now).unwrap(), json!({"missed": 7})];
+        let lines: Vec<_> = events.iter().filter_map(|event| shown(None, &[]).line(event)).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        09:30:00.123  accepted  acme              order-17
+        09:30:00.123  refused   –                 –  malformed_json
+        09:30:00.123  stored    acme              order-17  after 2.1 s
+        7 events were too fast to be shown
+        ");
+        let of = |shown: Shown| events.iter().filter_map(|event| shown.line(event)).count();
+        // What was missed may have been any of them.
+        assert_eq!(of(shown(Some("acme"), &[])), 3);
+        assert_eq!(of(shown(None, &[Stage::Refused, Stage::Stored])), 3);
+        assert_eq!(of(shown(Some("beta"), &[Stage::Stored])), 1);
+    }
+}
