@@ -1,5 +1,6 @@
 //! Requests to ingest, and what came back.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -21,7 +22,7 @@ type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
 type Connector = HttpConnector;
 
 #[derive(Clone)]
-pub(crate) struct Client {
+pub struct Client {
     inner: legacy::Client<Connector, Full<Bytes>>,
     /// Without a slash at the end.
     base: String,
@@ -29,47 +30,47 @@ pub(crate) struct Client {
 
 /// A request that is not sent yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub struct Call {
     method: Method,
     path: String,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     body: Bytes,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    pub(crate) took: Duration,
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub took: Duration,
 }
 
 impl Call {
-    pub(crate) fn get(path: impl Into<String>) -> Self {
+    pub fn get(path: impl Into<String>) -> Self {
         Self { method: Method::GET, path: path.into(), headers: Vec::new(), body: Bytes::new() }
     }
 
-    pub(crate) fn post(path: impl Into<String>, media_type: &str, body: impl Into<Bytes>) -> Self {
+    pub fn post(path: impl Into<String>, media_type: &str, body: impl Into<Bytes>) -> Self {
         let call = Self { method: Method::POST, body: body.into(), ..Self::get(path) };
         call.header(CONTENT_TYPE.as_str(), media_type)
     }
 
-    pub(crate) fn json(path: &str, body: &Value) -> Self {
+    pub fn json(path: &str, body: &Value) -> Self {
         Self::post(path, "application/json", body.to_string())
     }
 
-    pub(crate) fn text(path: &str, body: impl Into<Bytes>) -> Self {
+    pub fn text(path: &str, body: impl Into<Bytes>) -> Self {
         Self::post(path, "text/plain", body)
     }
 
-    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+    pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 }
 
 impl Client {
-    pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
+    pub fn new(url: &str) -> anyhow::Result<Self> {
         let base = url.trim_end_matches('/');
         let uri: Uri = base.parse().with_context(|| format!("`{url}` is no URL"))?;
         let schemes: &[_] = if cfg!(feature = "tls") { &["http", "https"] } else { &["http"] };
@@ -87,11 +88,11 @@ impl Client {
     }
 
     /// An error means that there was no answer.
-    pub(crate) async fn send(&self, call: Call) -> anyhow::Result<Answer> {
+    pub async fn send(&self, call: Call) -> anyhow::Result<Answer> {
         let Call { method, path, headers, body } = call;
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
-            request = request.header(name, value);
+            request = request.header(&*name, value);
         }
         let request = request.body(Full::new(body))?;
         let begun = Instant::now();
@@ -108,7 +109,7 @@ impl Client {
     }
 
     /// Sends it, and expects this status.
-    pub(crate) async fn expect(&self, status: u16, call: Call) -> anyhow::Result<Answer> {
+    pub async fn expect(&self, status: u16, call: Call) -> anyhow::Result<Answer> {
         let what = format!("{} {}", call.method, call.path);
         let answer = self.send(call).await.with_context(|| what.clone())?;
         ensure!(answer.status == status, "{what}: {status} was expected, not {answer}");
@@ -133,18 +134,18 @@ fn connector(http: HttpConnector) -> anyhow::Result<Connector> {
 
 impl Answer {
     /// `Null` if it is not JSON.
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// The id of the event that was accepted.
-    pub(crate) fn event_id(&self) -> anyhow::Result<String> {
+    pub fn event_id(&self) -> anyhow::Result<String> {
         let id = self.json()["event_id"].as_str().map(str::to_owned);
         id.with_context(|| format!("the answer has no `event_id`: {self}"))
     }
 
     /// Of a problem.
-    pub(crate) fn code(&self) -> String {
+    pub fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or("(no code)").to_owned()
     }
 }

@@ -12,7 +12,7 @@
 //! | `target` | the GraphQL API that events are dispatched to |
 //! | `report` | the lines |
 
-mod client;
+pub mod client;
 mod load;
 mod process;
 mod recipe;

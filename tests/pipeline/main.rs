@@ -16,6 +16,7 @@
 //! | `flood` | many requests at once, of several tenants |
 //! | `configuration` | configurations that cannot work, refused by every function |
 //! | `connections` | connections of strangers, and the memory of many bodies at once |
+//! | `load` | `tidegate load`, which checks what it sent |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
@@ -59,6 +60,7 @@ mod happy_path;
 mod health;
 mod ids;
 mod large;
+mod load;
 mod otlp;
 mod page;
 mod reads;
