@@ -134,11 +134,11 @@ impl<D: Deployment> Demo<'_, D> {
         let mut killed = 0;
         while Instant::now() < end {
             killed += self.run.crash(CONSUMER).map_or(0, |ids| ids.len());
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(30)).await;
         }
         self.tell(&format!(
-            "A crash: the consumer was killed {killed} times (kill -9), as Lambda may lose a sandbox at any moment. Its batch is delivered \
-             again. Items are inserted once, and an archive object is created once, so nothing is doubled.\n\
+            "A crash: the consumer was killed (kill -9) {killed} times in a row, as Lambda may lose a sandbox at any moment. Its batch is delivered \
+             again. An item is inserted only where none exists, and an archive object is never replaced, so nothing is doubled.\n\
              See: {}.",
             self.page("Consumer: failures")
         ));
@@ -216,7 +216,7 @@ fn without_nulls(finding: &Value) -> Value {
 
 fn answers(Measured { requests, expected, unexpected, latency_ms, .. }: &Measured) -> String {
     let listed = |counts: &std::collections::BTreeMap<String, u64>| {
-        counts.iter().map(|(name, count)| format!("{count} of {name}")).collect::<Vec<_>>().join(", ")
+        counts.iter().map(|(name, count)| format!("{name}: {count}")).collect::<Vec<_>>().join(", ")
     };
     let unexpected = if unexpected.is_empty() {
         "All are the right ones.".to_owned()
@@ -224,7 +224,7 @@ fn answers(Measured { requests, expected, unexpected, latency_ms, .. }: &Measure
         format!("NOT expected: {}.", listed(unexpected))
     };
     format!(
-        "{requests} requests were answered, half of them within {:.1} ms, 99 % within {:.0} ms: {}. {unexpected}",
+        "{requests} requests were answered, half of them within {:.1} ms, 99 % within {:.0} ms. {unexpected}\n{}",
         latency_ms.p50,
         latency_ms.p99,
         listed(expected)

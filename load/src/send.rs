@@ -167,7 +167,7 @@ mod tests {
         let Measured { requests, latency_ms, sent_late_ms, .. } = sent(pace, std::future::pending()).await;
         // One waited for a second, and nine were due meanwhile, although only one could be sent.
         assert_eq!(requests, 20);
-        let is_about = |measured: f64, wanted: f64| (measured - wanted).abs() < 5.0;
+        let is_about = |measured: f64, wanted: f64| (measured - wanted).abs() < 20.0;
         assert!(is_about(latency_ms.max, 1_000.0), "{latency_ms:?}");
         assert!(is_about(latency_ms.p90, 800.0), "{latency_ms:?}");
         assert!(is_about(latency_ms.p50, 0.0), "{latency_ms:?}");

@@ -19,6 +19,9 @@ use crate::terminal::{Stop, note, print};
 const FAST: [&str; 8] =
     ["--poll-ms", "20", "--window-ms", "60", "--backoff-ms", "20", "--visibility-ms", "100"];
 
+/// Characters of a line, beside the time.
+const WIDTH: usize = 73;
+
 #[derive(Args, Debug)]
 pub(crate) struct DemoOptions {
     /// Seconds for which traffic is sent; the checks after it take about ten
@@ -55,7 +58,7 @@ pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
     ))?;
     let begun = Instant::now();
     let told = |text: String| {
-        let text = text.replace('\n', "\n       ");
+        let text = wrapped(&text).join("\n       ");
         drop(print(format_args!("{:>3} s  {text}\n", begun.elapsed().as_secs())));
     };
     let deployment = local::deployment::open(run.data(), &Plain).await?;
@@ -82,4 +85,35 @@ pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
         print(format_args!("Log and data are in {}.", folder.display()))?;
     }
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The lines of a text, none longer than a terminal has beside the time, unless a word is.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        // A table has its own spaces.
+        for word in paragraph.split_inclusive(' ') {
+            if !line.is_empty() && line.chars().count() + word.trim_end().chars().count() > WIDTH {
+                lines.push(std::mem::take(&mut line));
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_between_words_and_a_table_stays_as_it_is() {
+        let table = "source      reason     tenant";
+        let long = "word ".repeat(30);
+        let lines = wrapped(&format!("{table}\n{long}"));
+        assert_eq!((lines.len(), lines[0].as_str()), (4, table));
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:?}");
+    }
 }

@@ -1,6 +1,5 @@
 //! `tidegate load`: sends traffic, prints how it was answered, and checks that it was stored.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use ::load::traffic::{Key, Traffic};
 use ::load::verify::{Sent, verify};
 use ::load::{Outcomes, plot};
 use accept::client::Client;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use local::adapters::Plain;
 use operate::deployment::Deployment;
@@ -93,7 +92,7 @@ pub(crate) async fn run(options: LoadOptions) -> anyhow::Result<ExitCode> {
         Some(url) => url.trim_end_matches('/').trim_end_matches("/ingest").to_owned(),
         None => {
             #[cfg(feature = "aws")]
-            ensure!(
+            anyhow::ensure!(
                 !options.deployment.is_stack(),
                 "name the URL of the stack's ingest: --stack is where --verify looks"
             );
@@ -158,7 +157,7 @@ async fn sent(
 ) -> anyhow::Result<(Report, Outcomes)> {
     let duration = Duration::from_secs(options.duration.into());
     let mut stop = Stop::new()?;
-    let mut status = StatusLine::on_stderr();
+    let status = StatusLine::on_stderr();
     let (begun, mut seconds) = (Instant::now(), 0);
     let show = |second: &Second| {
         seconds += 1;
