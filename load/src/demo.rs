@@ -79,7 +79,9 @@ impl<D: Deployment> Demo<'_, D> {
         self.bring_back().await?;
         let after = self.audit(since).await?;
         self.tell("The record that no one can read stays in quarantine, with its bytes, until someone has looked at it.");
-        Ok(measured.unexpected.is_empty() && verified.is_right() && before && after)
+        // A machine that is too busy answers 503, and a sender sends again.
+        let is_wrong = |name: &String| !name.starts_with("503 ");
+        Ok(!measured.unexpected.keys().any(is_wrong) && verified.is_right() && before && after)
     }
 
     async fn faults(&self, client: &Client) -> anyhow::Result<()> {
@@ -108,8 +110,12 @@ impl<D: Deployment> Demo<'_, D> {
     async fn order(&self, client: &Client, text: &str) -> anyhow::Result<()> {
         let body = json!({"tenant_id": TENANT, "id": REUSED, "text": text});
         let tier = self.config.tiers.allowed.first().context("no tier is allowed")?;
-        let answer =
-            client.send(Call::json("/ingest", &body).header("X-Customer-Tier", tier.as_str())).await?;
+        let call = Call::json("/ingest", &body).header("X-Customer-Tier", tier.to_string());
+        let mut answer = client.send(call.clone()).await?;
+        while answer.status == 503 {
+            sleep(Duration::from_millis(200)).await;
+            answer = client.send(call.clone()).await?;
+        }
         ensure!(answer.status == 202, "202 was expected, not {answer}");
         Ok(())
     }

@@ -32,7 +32,7 @@ pub(super) enum Malformed {
     Gzip,
 }
 
-/// Of a thousand requests. Most are small objects, as of log shippers without a buffer; every tenth request is a batch.
+/// Of a thousand requests; docs/load.md says so. Most are small objects, as of log shippers without a buffer; every tenth request is a batch.
 const SHARES: [(u32, Kind); 14] = [
     (570, Kind::Object),
     (80, Kind::Webhook),

@@ -41,11 +41,10 @@ pub(super) fn line(event: &Event, line: &ArchiveLine<'_>, transform: &Transform)
 /// What is wrong with an event.
 pub(super) fn event(event: &Event, outcome: Outcome, seen: &Seen) -> Option<(FindingKind, String)> {
     let (kind, what) = match (outcome, seen.lines, &seen.item) {
-        (Outcome::Unsent | Outcome::Refused, 0, None) => return None,
+        (Outcome::Unsent | Outcome::Refused | Outcome::Unknown, 0, None) => return None,
         (Outcome::Unsent | Outcome::Refused, ..) => {
             (FindingKind::Foreign, "it was refused, and is stored".to_owned())
         }
-        (Outcome::Unknown, 0, None) => return None,
         (Outcome::Accepted, 0, None) => {
             (FindingKind::Missing, "it was accepted, and has neither item nor archive line".to_owned())
         }
