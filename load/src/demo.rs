@@ -197,7 +197,8 @@ impl<D: Deployment> Demo<'_, D> {
             counts.join(", ")
         );
         for finding in json["findings"].as_array().into_iter().flatten().take(10) {
-            told.push_str(&format!("\n  {}", without_nulls(finding)));
+            told += "\n  ";
+            told += &without_nulls(finding).to_string();
         }
         self.tell(&told);
         Ok(report.is_balanced())
