@@ -163,7 +163,9 @@ impl StatusLine {
     }
 
     pub(crate) fn show(&self, line: &str) {
-        draw(line);
+        if self.is_shown {
+            draw(line);
+        }
     }
 }
 

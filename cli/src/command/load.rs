@@ -33,7 +33,7 @@ const LINE_EVERY: u64 = 5;
 
 #[derive(Args, Debug)]
 pub(crate) struct LoadOptions {
-    /// Where ingest is [default: http://127.0.0.1:8080, the local run]
+    /// Where ingest is [default: the local run, at 127.0.0.1:8080]
     #[arg(value_name = "URL")]
     url: Option<String>,
     /// Requests a second, whatever becomes of them [default: 100]
