@@ -163,6 +163,6 @@ mod tests {
 
     #[test]
     fn an_axis_has_round_steps() {
-        assert_eq!([1.0, 60.0, 2_000.0, 13.0].map(step), [0.2, 10.0, 500.0, 5.0]);
+        assert_eq!([1.0, 60.0, 2_000.0, 13.0].map(|most| label(step(most))), ["0.2", "10", "500", "5"]);
     }
 }

@@ -13,10 +13,9 @@ use rusqlite::Connection;
 use shared::format::event_line::Event as EventLine;
 use shared::format::facts::Facts;
 use shared::format::record;
-use shared::id::AdmissionId;
+use shared::id::{AdmissionId, Ids};
 use shared::tier::Tier;
 use shared::time::Clock;
-use uuid::Uuid;
 
 use super::*;
 
@@ -101,7 +100,7 @@ fn is_stored(traffic: &Traffic, number: u64) -> bool {
 fn line_of(event: &Event, received_at: Timestamp) -> EventLine {
     let mut line = EventLine::of_facts(Facts {
         id: event.id.clone(),
-        admission_id: AdmissionId(Uuid::new_v4()),
+        admission_id: AdmissionId(Ids::system().next()),
         tenant: event.tenant.clone(),
         tier: event.tier.clone().unwrap_or_else(|| Tier::parse("pro").unwrap()),
         source: event.source,
