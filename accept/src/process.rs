@@ -1,6 +1,6 @@
-//! A local run of a recipe: a child process of this program, in a folder and on a port of its own.
+//! A local run, of a recipe or not: a child process of this program, in a folder and on a port of its own.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use shared::config::{Config, Dispatch, Recipe};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::target::{self, GraphqlTarget};
@@ -23,7 +24,8 @@ const STOP: Duration = Duration::from_secs(150);
 
 pub struct LocalRun {
     process: Child,
-    stdout: BufReader<ChildStdout>,
+    /// What it prints after its start, to the end. It is read all the time: a full pipe would stop it.
+    printed: JoinHandle<std::io::Result<String>>,
     url: String,
     data: PathBuf,
     /// Whether the data folder was made for this run.
@@ -32,7 +34,7 @@ pub struct LocalRun {
     target: Option<GraphqlTarget>,
     folder: TempDir,
     program: PathBuf,
-    recipe: Recipe,
+    options: Vec<OsString>,
 }
 
 /// Requests that are refused are in the log at this level.
@@ -64,27 +66,32 @@ impl LocalRun {
             ]);
             target = Some(started);
         }
-        Self::spawn(program, recipe, data, &variables, target).await
+        Self::spawn(program, recipe_options(recipe), data, &variables, target).await
+    }
+
+    /// The same with these options of `tidegate local`, without a target, and in a temporary folder.
+    pub async fn with_options(program: &Path, options: Vec<OsString>) -> anyhow::Result<Self> {
+        Self::spawn(program, options, None, &[], None).await
     }
 
     /// Another run of the same recipe, with these variables, in a folder of its own.
     pub(crate) async fn another(&self, variables: &[(&str, String)]) -> anyhow::Result<Self> {
-        Self::spawn(&self.program, self.recipe, None, variables, None).await
+        Self::spawn(&self.program, self.options.clone(), None, variables, None).await
     }
 
     async fn spawn(
         program: &Path,
-        recipe: Recipe,
+        options: Vec<OsString>,
         data: Option<&Path>,
         variables: &[(&str, String)],
         target: Option<GraphqlTarget>,
     ) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tidegate-accept-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("tidegate-run-").tempdir()?;
         let data = data.map_or_else(|| folder.path().join("data"), Path::to_owned);
         let is_new = !data.exists();
         let log = File::create(folder.path().join("log"))?;
         let mut command = Command::new(program);
-        command.args(["local", "--recipe", recipe.name, "--listen", "127.0.0.1:0"].map(OsStr::new));
+        command.args(["local", "--listen", "127.0.0.1:0"]).args(&options);
         command.arg("--data").arg(&data).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         command.env_remove("RUST_LOG").env(LOG_LEVEL.0, LOG_LEVEL.1);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
@@ -94,7 +101,11 @@ impl LocalRun {
         match url.with_context(|| format!("it does not listen after {} s", START.as_secs())).flatten() {
             Ok(url) => {
                 let program = program.to_owned();
-                Ok(Self { process, stdout, url, data, is_new, target, folder, program, recipe })
+                let printed = tokio::spawn(async move {
+                    let mut printed = String::new();
+                    stdout.read_to_string(&mut printed).await.map(|_| printed)
+                });
+                Ok(Self { process, printed, url, data, is_new, target, folder, program, options })
             }
             Err(error) => {
                 let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
@@ -130,7 +141,7 @@ impl LocalRun {
     }
 
     /// Kills the function's child processes as a crash does. Returns their ids.
-    pub(crate) fn crash(&self, function: &str) -> anyhow::Result<Vec<u32>> {
+    pub fn crash(&self, function: &str) -> anyhow::Result<Vec<u32>> {
         let me = self.process.id().context("it has ended")?;
         let processes = std::fs::read_dir("/proc")?.filter_map(Result::ok);
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -143,17 +154,19 @@ impl LocalRun {
     }
 
     /// Stops it as Ctrl-C does. Returns how it ended, and what it printed since its start.
-    pub(crate) async fn stop(&mut self) -> anyhow::Result<(ExitStatus, String)> {
+    pub async fn stop(&mut self) -> anyhow::Result<(ExitStatus, String)> {
         signal(self.process.id().context("it has ended already")?, "INT")?;
-        let mut printed = String::new();
         let stopped = async {
-            self.stdout.read_to_string(&mut printed).await?;
-            self.process.wait().await
+            let printed = (&mut self.printed).await??;
+            anyhow::Ok((self.process.wait().await?, printed))
         };
-        let status = timeout(STOP, stopped).await;
-        let status = status.with_context(|| format!("it did not stop within {} s", STOP.as_secs()))??;
-        Ok((status, printed))
+        let stopped = timeout(STOP, stopped).await;
+        stopped.with_context(|| format!("it did not stop within {} s", STOP.as_secs()))?
     }
+}
+
+fn recipe_options(recipe: Recipe) -> Vec<OsString> {
+    vec!["--recipe".into(), recipe.name.into()]
 }
 
 /// Reads stdout up to the line with the address.

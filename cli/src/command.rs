@@ -4,12 +4,14 @@ mod accept;
 mod audit;
 mod cat;
 mod config;
+mod demo;
 #[cfg(feature = "aws")]
 mod doctor;
 #[cfg(not(feature = "aws"))]
 mod elsewhere;
 mod erase;
 mod function;
+mod load;
 mod local;
 mod manual;
 #[cfg(feature = "aws")]
@@ -97,6 +99,26 @@ pub(crate) enum Command {
         "tidegate config --check --config new.toml",
     ])]
     Config(config::ConfigOptions),
+    /// Send traffic, measure the answers, and check that all was stored
+    ///
+    /// The traffic follows from a seed: objects, texts, batches and gzip of many
+    /// tenants, some of it sent twice, some of it malformed or of a forbidden tier.
+    /// Exit code 0: each answer was the right one, and with --verify each event is
+    /// stored once, as it was sent. 1: not so. 2: it could not be run.
+    #[command(verbatim_doc_comment, after_help = examples![
+        "tidegate load --rate 2000 --duration 60 --verify --plot load.svg",
+        "tidegate load --connections 64 --duration 10",
+    ])]
+    Load(load::LoadOptions),
+    /// See the pipeline work, with faults, on a local run of its own
+    ///
+    /// Traffic, a poison record, a consumer that is killed, a stream that is away, a
+    /// reused id: each is explained, with where to look. Then all is checked, and
+    /// what failed is brought back. It takes about a minute.
+    /// Exit code 0: everything was stored as it should be. 1: not so.
+    /// 2: it could not be run.
+    #[command(verbatim_doc_comment, after_help = examples!["tidegate demo"])]
+    Demo(demo::DemoOptions),
     /// Print one tenant's archived events as NDJSON
     #[command(after_help = examples![
         "tidegate cat --tenant acme --from 1h",
@@ -239,6 +261,12 @@ impl Command {
             // Boxed: these two are by far the largest of the futures.
             Self::Accept(options) => {
                 return Box::pin(accept::run(options)).await.map_err(|error| (error, UNREADABLE));
+            }
+            Self::Load(options) => {
+                return Box::pin(load::run(options)).await.map_err(|error| (error, UNREADABLE));
+            }
+            Self::Demo(options) => {
+                return Box::pin(demo::run(options)).await.map_err(|error| (error, UNREADABLE));
             }
             Self::Audit(options) => return audit::run(options).await.map_err(|error| (error, UNREADABLE)),
             Self::Trace(options) => {

@@ -52,6 +52,11 @@ impl DeploymentOptions {
         Self { data: PathBuf::new(), stack }
     }
 
+    #[cfg(feature = "aws")]
+    pub(crate) fn is_stack(&self) -> bool {
+        self.stack.is_named()
+    }
+
     /// Nothing is created.
     pub(crate) async fn open<'a, A: Adapters>(
         &self,

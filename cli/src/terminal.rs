@@ -156,6 +156,36 @@ impl Drop for Bar {
     }
 }
 
+/// A line on stderr that is drawn anew each time, if stderr is a terminal. It is wiped off when it is dropped.
+#[derive(Debug)]
+pub(crate) struct StatusLine {
+    is_shown: bool,
+}
+
+impl StatusLine {
+    pub(crate) fn on_stderr() -> Self {
+        Self { is_shown: std::io::stderr().is_terminal() }
+    }
+
+    pub(crate) fn is_shown(&self) -> bool {
+        self.is_shown
+    }
+
+    pub(crate) fn show(&self, line: &str) {
+        if self.is_shown {
+            draw(line);
+        }
+    }
+}
+
+impl Drop for StatusLine {
+    fn drop(&mut self) {
+        if self.is_shown {
+            draw("");
+        }
+    }
+}
+
 fn draw(line: &str) {
     // Back to the first column, and wipe the line. A terminal that is gone is no reason to fail.
     let _gone = write!(std::io::stderr(), "\r\x1b[K{line}");

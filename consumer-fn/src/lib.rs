@@ -56,4 +56,5 @@ pub use dispatch::DispatchQueue;
 pub use handler::Consumer;
 pub use items::{Attribute, ItemStore};
 pub use ledger::Ledger;
+pub use transform::Transform;
 pub use unreadable::{NotQuarantined, quarantine_unreadable};

@@ -14,7 +14,7 @@ pub(crate) mod work;
 
 /// The compiled steps.
 #[derive(Debug)]
-pub(crate) struct Transform(Vec<Step>);
+pub struct Transform(Vec<Step>);
 
 #[derive(Debug)]
 enum Step {
@@ -24,7 +24,7 @@ enum Step {
 }
 
 impl Transform {
-    pub(crate) fn new(config: &config::Transform) -> Result<Self, ConfigError> {
+    pub fn new(config: &config::Transform) -> Result<Self, ConfigError> {
         let step = |step: &TransformStep| match step {
             TransformStep::Redact => Redactor::new(&config.redact).map(Step::Redact),
             TransformStep::Uppercase => Ok(Step::Uppercase),
@@ -34,7 +34,7 @@ impl Transform {
     }
 
     /// Applies the steps to a text.
-    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.0.iter().fold(Cow::Borrowed(text), |text, step| match step {
             Step::Redact(redactor) => redactor.redact(text),
             Step::Uppercase => Cow::Owned(text.to_uppercase()),
@@ -44,7 +44,7 @@ impl Transform {
 
     /// Adds the constants to the other members. These are the client's own structure and stay verbatim; `redact` applies to the
     /// flat text only.
-    pub(crate) fn fields(&self, fields: &Fields) -> Fields {
+    pub fn fields(&self, fields: &Fields) -> Fields {
         self.0.iter().fold(fields.clone(), |fields, step| match step {
             Step::Enrich(constants) => fields.with_constants(constants),
             Step::Redact(_) | Step::Uppercase => fields,

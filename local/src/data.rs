@@ -74,6 +74,12 @@ impl DataFolder {
         self.0.join(DATABASE)
     }
 
+    /// While this file exists, ingest and the drain cannot put anything on the stream. It is not ours: someone makes it to see
+    /// what happens then.
+    pub fn stream_away_file(&self) -> PathBuf {
+        self.0.join("stream-away")
+    }
+
     pub fn bucket(&self) -> PathBuf {
         self.objects_folder().join(BUCKET)
     }

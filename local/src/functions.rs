@@ -77,6 +77,7 @@ impl Function {
             }
             Self::Drain => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock).await?;
+                let stream = stream.away_while(data.stream_away_file());
                 let drain = Drain::new(adapters.stream(stream), &config.publish);
                 drain::serve(drain, metrics).await
             }

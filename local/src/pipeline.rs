@@ -143,6 +143,7 @@ impl Pipeline {
         let credentials = read_secrets(&options.config, &clock).await?;
         let database = data.database()?;
         let stream = EmbeddedStream::open(database.clone(), options.shards, clock.clone()).await?;
+        let stream = stream.away_while(data.stream_away_file());
         let objects = data.objects()?;
         let queue = data.queue(LocalQueue::Spill, &clock)?;
         let guard =

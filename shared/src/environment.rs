@@ -41,6 +41,8 @@ variables! {
     DISPATCH_SECRET_ARN = "TIDEGATE_DISPATCH_SECRET_ARN";
     /// The target's secret itself, for runs without Secrets Manager.
     DISPATCH_SECRET = "TIDEGATE_DISPATCH_SECRET";
+    /// API keys with which `tidegate load` sends, as `TENANT=KEY`, separated by commas.
+    LOAD_API_KEYS = "TIDEGATE_LOAD_API_KEYS";
 }
 
 /// Of the variables that only Tidegate's own tests set.

@@ -17,6 +17,7 @@
 //! | `configuration` | configurations that cannot work, refused by every function |
 //! | `connections` | connections of strangers, and the memory of many bodies at once |
 //! | `logging` | `docs/logging.md` against the lines in the code |
+//! | `load` | `tidegate load`, which checks what it sent |
 //! | `large` | bodies up to the limit, claim checks, full archive objects |
 //! | `crash_matrix` | every step with every fault; then faults at random |
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
@@ -62,6 +63,7 @@ mod health;
 mod ids;
 mod large;
 mod logging;
+mod load;
 mod otlp;
 mod page;
 mod reads;

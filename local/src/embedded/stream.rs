@@ -1,5 +1,7 @@
 //! The stream: shards with ranges of hashes, records in order, and sequence numbers of 56 digits as in Kinesis.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, anyhow};
 use ingest_fn::publish::{EventStream, Put, StreamFailure, StreamRecord};
 use md5::{Digest, Md5};
@@ -18,6 +20,8 @@ use crate::event_source_mapping::ports::{
 pub struct EmbeddedStream {
     database: Database,
     clock: Clock,
+    /// While this file exists, the stream takes nothing.
+    away: Option<PathBuf>,
 }
 
 /// Reads the stream, on a connection of its own, so that reads do not wait for puts.
@@ -42,7 +46,12 @@ impl EmbeddedStream {
                 Ok(())
             })
             .await?;
-        Ok(Self { database, clock })
+        Ok(Self { database, clock, away: None })
+    }
+
+    /// While `file` exists, nothing can be put, as if the stream were not available: to see the spill queue at work.
+    pub fn away_while(self, file: PathBuf) -> Self {
+        Self { away: Some(file), ..self }
     }
 
     /// The ids of the shards that take records.
@@ -84,6 +93,9 @@ fn shard_of<'a>(open: &'a [OpenShard], partition_key: &str) -> &'a str {
 
 impl EventStream for EmbeddedStream {
     async fn put(&self, records: &[StreamRecord]) -> Result<Vec<Put>, StreamFailure> {
+        if let Some(file) = self.away.as_ref().filter(|file| file.exists()) {
+            return Err(StreamFailure::Refused(format!("`{}` exists: the stream is away", file.display())));
+        }
         let sizes = records.iter().map(|record| record.partition_key.len() + record.data.len());
         if let Some(bytes) = sizes.max().filter(|bytes| *bytes > limits::RECORD_BYTES) {
             // Like Kinesis, refuse the whole call.
