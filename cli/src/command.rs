@@ -346,7 +346,7 @@ mod tests {
                 for example in examples.trim_end().lines() {
                     let words = example.trim().trim_start_matches("source <(").trim_end_matches(')');
                     let words = words.split([' ']).take_while(|word| ![">", "&&"].contains(word));
-                    let error = Arguments::try_parse_from(words).err().filter(|error| error.use_stderr());
+                    let error = Arguments::try_parse_from(words).err().filter(clap::error::Error::use_stderr);
                     assert!(error.is_none(), "{example}: {}", error.unwrap());
                 }
             }

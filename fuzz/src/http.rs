@@ -19,7 +19,7 @@ use shared::config::Config;
 use shared::format::event_line::Event;
 use shared::format::facts::Source;
 use shared::format::record::{self, Content};
-use shared::id::Ids;
+use shared::id::{Ids, TenantId};
 use shared::time::{Clock, Timestamp};
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -144,13 +144,13 @@ pub(crate) fn send(input: &Input, ports: Ports) -> (u16, HeaderMap, Bytes) {
     }
     if input.has("defaults") {
         config.tiers.default = Some(config.tiers.allowed[0].clone());
-        config.tenants.default = Some("acme".to_owned().try_into().unwrap());
+        config.tenants.default = Some(TenantId::parse("acme").unwrap());
     }
     if input.has("named") {
         "t".clone_into(&mut config.otlp.tenant_attribute);
     }
     if input.has("spread") {
-        config.tenants.spread.insert("acme".to_owned().try_into().unwrap(), 3);
+        config.tenants.spread.insert(TenantId::parse("acme").unwrap(), 3);
     }
     let clock = Clock::fixed(Timestamp::from_unix_ms(1_795_253_400_123));
     let reader = None::<NoReader>;

@@ -67,7 +67,7 @@ pub async fn verify(sent: Sent<'_, impl Deployment>, progress: OnProgress<'_>) -
     check.items().await
 }
 
-/// What was seen of each event, by its number: the events of all requests, one after the other. Eleven bytes an event.
+/// What was seen of each event, by its number: the events of all requests, one after the other. 13 bytes an event.
 struct Check<'a, D> {
     sent: &'a Sent<'a, D>,
     transform: Transform,

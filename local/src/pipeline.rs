@@ -213,8 +213,7 @@ impl Pipeline {
         };
         let (reports, reported) = watch::channel(Report::new(Covers::Pipeline));
         background.spawn(health.run(reports));
-        let health = check(reported.clone(), guard.clone());
-        let router = ingest_fn::router_with_health(state, &health);
+        let router = ingest_fn::router_with_health(state, &check(reported.clone(), guard.clone()));
         let router = router.route("/metrics", metrics(prometheus.clone()));
         let live = Live { reports: reported.clone(), outcomes, stopping: stopped.clone() };
         let router = router.merge(page.serve(address, prometheus, live, &mut background));

@@ -11,18 +11,16 @@ use crate::limits;
 
 /// Implements, for text that `parse` checks: reading it back, as text, and `Display`.
 macro_rules! checked_text {
-    ($name:ident, $invalid:ident) => {
+    ($name:ident) => {
         impl $name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = $invalid;
-
-            fn try_from(text: String) -> Result<Self, $invalid> {
-                Self::parse(&text)
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::text::parsed(deserializer, |text| Self::parse(text))
             }
         }
 
@@ -37,8 +35,7 @@ macro_rules! checked_text {
 pub(crate) use checked_text;
 
 /// Who an event belongs to: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`. Safe in keys, paths and logs without encoding.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct TenantId(Arc<str>);
 
 /// A string that is not a tenant id.
@@ -62,12 +59,11 @@ impl TenantId {
     }
 }
 
-checked_text!(TenantId, InvalidTenantId);
+checked_text!(TenantId);
 
 /// The client's id of an event, or ours if it sent none: 1 to 256 bytes without control characters. Unique within a
 /// tenant. Percent-encode it in keys and paths ([`crate::format::key`]).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct EventId(String);
 
 /// A string that is not an event id.
@@ -92,7 +88,7 @@ impl EventId {
     }
 }
 
-checked_text!(EventId, InvalidEventId);
+checked_text!(EventId);
 
 impl EventId {
     /// The id of one of several events that would have the same: `{name}#{digest}`.

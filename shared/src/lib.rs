@@ -63,5 +63,6 @@ pub mod sdk;
 pub mod secret;
 pub mod sequence;
 pub mod telemetry;
+mod text;
 pub mod tier;
 pub mod time;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// A point in time in whole milliseconds since the Unix epoch; written as RFC 3339 in UTC, `2026-11-21T09:30:00.123Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,10 +107,11 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        DateTime::parse_from_rfc3339(&text)
-            .map(|t| Self::from_unix_ms(t.timestamp_millis()))
-            .map_err(|_| de::Error::custom(format!("`{text}` is not an RFC 3339 time")))
+        text::parsed(deserializer, |text| {
+            DateTime::parse_from_rfc3339(text)
+                .map(|time| Self::from_unix_ms(time.timestamp_millis()))
+                .map_err(|_| format!("`{text}` is not an RFC 3339 time"))
+        })
     }
 }
 

@@ -153,7 +153,7 @@ async fn tap_shows_each_event_at_each_stage_and_ends_with_the_run() {
     let lines = Arc::<Mutex<Vec<String>>>::default();
     let (seen, out) = (Arc::clone(&lines), BufReader::new(tap.stdout.take().unwrap()));
     std::thread::spawn(move || {
-        out.lines().map_while(Result::ok).for_each(|line| seen.lock().unwrap().push(line))
+        out.lines().map_while(Result::ok).for_each(|line| seen.lock().unwrap().push(line));
     });
     let has = |words: &[&str]| {
         lines

@@ -17,6 +17,7 @@ use shared::config::Config;
 use shared::format::item;
 use shared::format::manifest_row::ManifestRow;
 use shared::format::record;
+use shared::id::TenantId;
 use shared::limits;
 use shared::objects::memory::MemoryObjects;
 use shared::time::{Clock, Timestamp};
@@ -68,7 +69,7 @@ impl Pipeline {
     pub fn new(is_spilled: bool) -> Self {
         let mut config = Config::default();
         config.tiers.default = Some(config.tiers.allowed[0].clone());
-        config.tenants.default = Some("t".to_owned().try_into().unwrap());
+        config.tenants.default = Some(TenantId::parse("t").unwrap());
         config.reads.enabled = Some(true);
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();

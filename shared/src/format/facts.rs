@@ -4,11 +4,12 @@
 use std::fmt;
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::line_writer::LineWriter;
 use crate::id::{AdmissionId, EventId, TenantId};
+use crate::text;
 use crate::tier::Tier;
 use crate::time::Timestamp;
 
@@ -89,12 +90,11 @@ impl Serialize for EventTime {
 
 impl<'de> Deserialize<'de> for EventTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = DateTime::parse_from_rfc3339(&text).ok().and_then(|t| Self::new(t.with_timezone(&Utc)));
-        time.ok_or_else(|| {
-            de::Error::custom(format!(
-                "`{text}` is not an RFC 3339 time from year 1 to 9999, or is a leap second"
-            ))
+        text::parsed(deserializer, |text| {
+            let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc));
+            time.and_then(Self::new).ok_or_else(|| {
+                format!("`{text}` is not an RFC 3339 time from year 1 to 9999, or is a leap second")
+            })
         })
     }
 }
