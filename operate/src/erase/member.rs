@@ -142,7 +142,7 @@ mod tests {
                 .map(|(of, number)| line(of, number, &texts[of][number]))
                 .collect();
             prop_assert_eq!(lines(&cut.bytes), expected);
-            prop_assert_eq!(cut.removed as usize, if is_single { 1 } else { texts[tenant].len() });
+            prop_assert_eq!(cut.removed, if is_single { 1 } else { texts[tenant].len() as u64 });
             prop_assert_eq!(cut.bytes.len(), object.len());
             for range in ranges.iter().filter(|range| range.tenant.as_str() != format!("t{tenant}")) {
                 let bytes = range.offset..range.offset + range.length;

@@ -321,7 +321,7 @@ pub(crate) fn traces(folder: &Path, event: Option<&str>) -> Vec<String> {
     for shift in 0..3 {
         // Base64 of it, as it is at each of the three alignments, without the characters that its neighbours share.
         let encoded = base64_simd::STANDARD.encode_to_string([&vec![0; shift], token.as_bytes()].concat());
-        needles.push(encoded[4..encoded.len() - 4].as_bytes().to_vec());
+        needles.push(encoded.as_bytes()[4..encoded.len() - 4].to_vec());
     }
     let has = |bytes: &[u8]| {
         needles.iter().any(|needle| bytes.windows(needle.len()).any(|part| part == needle.as_slice()))
