@@ -1,7 +1,9 @@
 //! Saves discarded records to the failure destination, as a [`FailedBatchObject`] in Lambda's format.
 
 use bytes::Bytes;
-use shared::format::failed_batch::{BatchInfo, FailedBatchObject, RequestContext, ResponseContext};
+use shared::format::failed_batch::{
+    BatchInfo, Condition, FailedBatchObject, RequestContext, ResponseContext,
+};
 use shared::objects::ObjectStore;
 use shared::time::Timestamp;
 use uuid::Uuid;
@@ -47,15 +49,18 @@ fn failed_batch(
     [request_id, suffix]: [Uuid; 2],
 ) -> FailedBatchObject {
     let [first, last] = ends(&discarded.records);
+    // As recorded on AWS: what became too old has no response, also after invocations, and counts one where there was none
+    // (localstack's snapshots, validated on AWS on 25 November 2025).
+    let is_too_old = discarded.condition == Condition::RecordAgeExceeded;
     FailedBatchObject {
         object_key: object_key(settings.mapping_id, shard_id, now, suffix),
         request_context: RequestContext {
             request_id,
             function_arn: settings.function_arn.clone(),
             condition: discarded.condition,
-            approximate_invoke_count: discarded.invocations,
+            approximate_invoke_count: discarded.invocations.max(1),
         },
-        response_context: (discarded.invocations > 0).then(|| ResponseContext {
+        response_context: (!is_too_old).then(|| ResponseContext {
             status_code: 200,
             executed_version: "$LATEST",
             function_error: discarded.function_error.then_some("Unhandled"),
@@ -82,8 +87,6 @@ fn object_key(mapping: Uuid, shard_id: &str, at: Timestamp, random: Uuid) -> Str
 
 #[cfg(test)]
 mod tests {
-    use shared::format::failed_batch::Condition;
-
     use super::*;
     use crate::event_source_mapping::payload::Envelope;
     use crate::event_source_mapping::tests::{record, settings};
@@ -160,7 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn records_that_never_reached_the_function_have_no_response() {
-        assert!(failed(&discarded(Condition::RecordAgeExceeded, 0, false)).response_context.is_none());
+    fn records_that_became_too_old_have_no_response_and_count_as_invoked_once_if_they_never_were() {
+        for (invocations, counted) in [(0, 1), (8, 8)] {
+            let batch = failed(&discarded(Condition::RecordAgeExceeded, invocations, true));
+            assert!(batch.response_context.is_none());
+            assert_eq!(batch.request_context.approximate_invoke_count, counted);
+        }
     }
 }
