@@ -230,6 +230,7 @@ mod tests {
             resource("SpillDeadLetters", "AWS::SQS::Queue", "https://sqs/1/dead"),
             resource("ConsumerLag", "AWS::CloudWatch::Alarm", "late"),
             resource("ConsumerRole", "AWS::IAM::Role", "late"),
+            resource("ArchiveDatabase", "AWS::Glue::Database", "tidegate_dev"),
         ];
         if !construct.is_empty() {
             let logical_resource_id = "Checkout".to_owned();
@@ -253,6 +254,7 @@ mod tests {
         assert_eq!((resources.stream.as_str(), resources.items_table.as_str()), ("events", "items"));
         assert_eq!(stack.spill_dead_letters, "https://sqs/1/dead");
         assert_eq!(stack.alarms, ["late"]);
+        assert_eq!(stack.archive_sql.unwrap().database, "tidegate_dev");
         assert_eq!(stack.mapping.to_string(), "311b9e2f-04cd-44d8-a523-ab8cbf427e87");
     }
 

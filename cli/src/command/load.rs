@@ -88,16 +88,15 @@ pub(crate) struct LoadOptions {
 /// 0 if each answer was the right one, and all is stored as it was sent; 1 if not. An error if it could not be run.
 pub(crate) async fn run(options: LoadOptions) -> anyhow::Result<ExitCode> {
     let config = options.config.load()?;
-    let url = match &options.url {
-        Some(url) => url.trim_end_matches('/').trim_end_matches("/ingest").to_owned(),
-        None => {
-            #[cfg(feature = "aws")]
-            anyhow::ensure!(
-                !options.deployment.is_stack(),
-                "name the URL of the stack's ingest: --stack is where --verify looks"
-            );
-            LOCAL_URL.to_owned()
-        }
+    let url = if let Some(url) = &options.url {
+        url.trim_end_matches('/').trim_end_matches("/ingest").to_owned()
+    } else {
+        #[cfg(feature = "aws")]
+        anyhow::ensure!(
+            !options.deployment.is_stack(),
+            "name the URL of the stack's ingest: --stack is where --verify looks"
+        );
+        LOCAL_URL.to_owned()
     };
     let name = options.run.clone().unwrap_or_else(|| format!("load-{:x}", Clock::system().now().unix_ms()));
     let traffic = Traffic::new(&name, options.seed, options.tenants.into(), options.keys()?, &config)?;

@@ -5,11 +5,16 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
 
+use rustix::process::{Pid, setpriority_process};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 
 use super::logs::{LogSink, forward};
 use crate::lock;
+
+/// How much lower a child's priority is (`nice`). A batch has seconds, an answer milliseconds: where processors are short, ingest,
+/// which is in this process, goes first.
+const NICE: i32 = 5;
 
 /// A running child. Dropping it kills it.
 pub(super) struct Process {
@@ -40,6 +45,9 @@ impl Process {
             .kill_on_drop(true)
             .spawn()?;
         let pid = child.id().expect("a child has an id until it was waited for");
+        // Before it has threads of its own, which inherit it. Without it the child works, too.
+        let _ =
+            i32::try_from(pid).ok().and_then(Pid::from_raw).map(|pid| setpriority_process(Some(pid), NICE));
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(forward(stdout, pid, logs.clone()));
         }
