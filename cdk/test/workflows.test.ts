@@ -9,12 +9,14 @@ import { source } from './stack';
 
 const FOLDER = '.github/workflows';
 
-test('nothing is deployed that has not passed CI', () => {
+test('nothing is deployed that has not passed CI, and nothing to prod that was not seen to work in dev', () => {
   assert.match(source(`${FOLDER}/ci.yml`), /^ {2}workflow_call:$/m);
   const deploy = source(`${FOLDER}/deploy.yml`);
   assert.match(deploy, /^ {2}ci:\n {4}uses: \.\/\.github\/workflows\/ci\.yml$/m);
   assert.match(deploy, /^ {2}dev:\n {4}needs: \[ci, build\]$/m);
-  assert.match(deploy, /^ {2}prod:\n {4}needs: dev$/m);
+  assert.match(deploy, /^ {2}check:\n {4}needs: dev$/m);
+  assert.match(deploy, /tidegate doctor --stack Tidegate-dev$/m);
+  assert.match(deploy, /^ {2}prod:\n {4}needs: check$/m);
 });
 
 test('a prod deployment that waits for approval delays only prod', () => {
