@@ -6,6 +6,8 @@
 //! Python, jq and the rules of Athena's reader.
 
 mod attacks;
+mod aws;
+mod elsewhere;
 mod form;
 mod found;
 mod page;
@@ -68,7 +70,7 @@ async fn every_case_has_its_outcome_by_every_way_in() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (file, now) in [
         ("cdk/test/readers/lines.ndjson", lines),
-        ("docs/cases.md", page::page(table, &outcomes) + &attacks::page()),
+        ("docs/cases.md", page::page(table, &outcomes) + &elsewhere::page()),
     ] {
         let path = root.join(file);
         if std::env::var_os("UPDATE_CASES").is_some() {

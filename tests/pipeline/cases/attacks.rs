@@ -1,17 +1,9 @@
 //! What is sent or done to do harm, or happens to the machine, with the tests that fail if it does harm. They are elsewhere, each where
 //! what it proves is.
 
-use std::fmt::Write;
-use std::path::Path;
+use super::elsewhere::Tested;
 
-struct Attack {
-    what: &'static str,
-    outcome: &'static str,
-    /// File and name of each test.
-    tests: &'static [(&'static str, &'static str)],
-}
-
-const INTRODUCTION: &str = "
+pub(super) const INTRODUCTION: &str = "
 ## Attacks, and a machine that fails
 
 The tests are named here. Each was seen to fail without what it proves.
@@ -20,8 +12,8 @@ The tests are named here. Each was seen to fail without what it proves.
 |---|---|---|
 ";
 
-const ATTACKS: [Attack; 13] = [
-    Attack {
+pub(super) const ATTACKS: &[Tested] = &[
+    Tested {
         what: "a compressed body of 61 bytes that is nested arrays of 10 MB; thousands of empty events",
         outcome: "what is stored has [a bound](limits.md#what-one-request-makes-us-store) for each byte and event, and a quota counts both",
         tests: &[
@@ -34,7 +26,7 @@ const ATTACKS: [Attack; 13] = [
             ),
         ],
     },
-    Attack {
+    Tested {
         what: "a thousand connections that send half of a head, a byte at a time, a large one, or nothing",
         outcome: "[limits](limits.md#connections) of time, size and number; others are served within a second",
         tests: &[
@@ -55,7 +47,7 @@ const ATTACKS: [Attack; 13] = [
             ),
         ],
     },
-    Attack {
+    Tested {
         what: "another process of the machine calls the Runtime API of a function, or reads the data folder",
         outcome: "403, unless it knows the function's path; other users cannot read the folder",
         tests: &[
@@ -63,7 +55,7 @@ const ATTACKS: [Attack; 13] = [
             ("local/src/data/claim.rs", "all_that_is_stored_can_be_read_by_this_user_only"),
         ],
     },
-    Attack {
+    Tested {
         what: "the disk is full while a body is stored; the run is killed meanwhile",
         outcome: "503, and no part of it stays: small events have room",
         tests: &[
@@ -75,7 +67,7 @@ const ATTACKS: [Attack; 13] = [
             ),
         ],
     },
-    Attack {
+    Tested {
         what: "claim checks, large texts or items are deleted or changed",
         outcome: "the [audit](audit.md) names each",
         tests: &[(
@@ -83,7 +75,7 @@ const ATTACKS: [Attack; 13] = [
             "every_damage_to_every_stored_thing_is_found_or_has_a_reason",
         )],
     },
-    Attack {
+    Tested {
         what: "an item's row that cannot be read",
         outcome: "a finding with its key, and the audit goes on",
         tests: &[(
@@ -91,7 +83,7 @@ const ATTACKS: [Attack; 13] = [
             "an_item_row_that_cannot_be_read_is_named_by_its_key",
         )],
     },
-    Attack {
+    Tested {
         what: "an audit of 300,000 events",
         outcome: "memory does not grow with them ([measured](performance.md)), and it says how far it is",
         tests: &[
@@ -99,7 +91,7 @@ const ATTACKS: [Attack; 13] = [
             ("operate/tests/data_folder/audit.rs", "an_audit_says_how_far_it_is_with_each_store"),
         ],
     },
-    Attack {
+    Tested {
         what: "a foreign producer's line with the `admission_id` of another event",
         outcome: "two events, told apart by tenant and id",
         tests: &[
@@ -107,7 +99,7 @@ const ATTACKS: [Attack; 13] = [
             ("tests/pipeline/audit.rs", "lines_with_another_events_admission_are_events_of_their_own"),
         ],
     },
-    Attack {
+    Tested {
         what: "a million records of the local run expire",
         outcome: "they are deleted in chunks, and requests wait for one at most",
         tests: &[(
@@ -115,7 +107,7 @@ const ATTACKS: [Attack; 13] = [
             "a_transaction_deletes_at_most_a_chunk_and_the_lock_is_free_between",
         )],
     },
-    Attack {
+    Tested {
         what: "the data folder is deleted, replaced or put together from two, or the clock jumps",
         outcome: "no `202`, and a message that says what to do ([more](operate.md#the-local-runs-data-folder))",
         tests: &[
@@ -131,7 +123,7 @@ const ATTACKS: [Attack; 13] = [
             ("local/src/guard.rs", "a_clock_that_jumps_by_more_than_a_day_is_noticed_in_both_directions"),
         ],
     },
-    Attack {
+    Tested {
         what: "a configuration with a wrong, huge or slow pattern, or an unknown log level",
         outcome: "no function starts, and each names the key",
         tests: &[
@@ -142,7 +134,7 @@ const ATTACKS: [Attack; 13] = [
             ("shared/src/config/transform.rs", "a_few_bytes_cannot_compile_to_more_memory_than_the_limit"),
         ],
     },
-    Attack {
+    Tested {
         what: "`tidegate local | head -2`",
         outcome: "the run goes on without its reader",
         tests: &[
@@ -151,7 +143,7 @@ const ATTACKS: [Attack; 13] = [
             ("cli/src/terminal.rs", "a_closed_pipe_is_no_error_and_a_full_disk_is_one"),
         ],
     },
-    Attack {
+    Tested {
         what: "2,000 bodies of 10 MB at once",
         outcome: "each is answered, and the memory is at most twice `limits.bodies_in_memory_bytes`",
         tests: &[
@@ -167,22 +159,3 @@ const ATTACKS: [Attack; 13] = [
         ],
     },
 ];
-
-/// The end of the page.
-pub(super) fn page() -> String {
-    let mut page = INTRODUCTION.to_owned();
-    for Attack { what, outcome, tests } in ATTACKS {
-        let tests: Vec<_> = tests.iter().map(|(file, name)| format!("[`{name}`](../{file})")).collect();
-        let _ = writeln!(page, "| {} | {outcome} | {} |", what.replace('|', "\\|"), tests.join("<br>"));
-    }
-    page
-}
-
-#[test]
-fn every_test_that_the_page_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for (file, name) in ATTACKS.iter().flat_map(|attack| attack.tests) {
-        let source = std::fs::read_to_string(root.join(file)).unwrap_or_default();
-        assert!(source.contains(&format!("fn {name}()")), "{file} has no test {name}");
-    }
-}

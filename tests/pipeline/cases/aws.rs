@@ -1,0 +1,103 @@
+//! What AWS does, by its documentation or as others recorded it, with the tests of what follows from it here.
+
+use super::elsewhere::Tested;
+
+pub(super) const INTRODUCTION: &str = "
+## AWS, as it is documented and was recorded
+
+The tests are named here.
+
+| what AWS does | what follows | tests |
+|---|---|---|
+";
+
+pub(super) const RULES: &[Tested] = &[
+    Tested {
+        what: "the name of a dashboard is taken in all regions of an account",
+        outcome: "it has the region in it, so that a second region can be deployed",
+        tests: &[(
+            "cdk/test/stage.test.ts",
+            "a stage has its own names, and is deployed to its account and region",
+        )],
+    },
+    Tested {
+        what: "the first call of a new sandbox opens a connection; one that its role may not make is an `AccessDenied` in CloudTrail",
+        outcome: "the start opens the connection with a request that has no credentials and runs no action",
+        tests: &[
+            (
+                "shared/src/sdk.rs",
+                "the_first_call_uses_the_connection_that_the_start_opened_whatever_was_answered",
+            ),
+            ("shared/src/sdk.rs", "a_preflight_carries_no_credentials"),
+            ("ingest-fn/src/spill/sqs.rs", "opening_runs_no_action"),
+        ],
+    },
+    Tested {
+        what: "a Function URL without IAM takes requests of anyone",
+        outcome: "`prod` needs credentials or IAM, or is refused unless `-c public=true` says that it is meant",
+        tests: &[(
+            "cdk/test/credentials.test.ts",
+            "prod without credentials is refused unless it is meant to be public, or uses IAM",
+        )],
+    },
+    Tested {
+        what: "metrics with the same name and dimensions are one metric, also if two stages of an account write it",
+        outcome: "a function's metrics have its stage as a dimension, and the dashboard shows those of its own",
+        tests: &[
+            ("tests/pipeline/samples.rs", "a_functions_metrics_are_of_its_stage"),
+            ("cdk/test/contract.test.ts", "the dashboard shows every metric of the functions"),
+        ],
+    },
+    Tested {
+        what: "where X-Ray is on, a caller's header decides whether a request is traced",
+        outcome: "it is off unless the stage or its recipe asks for it",
+        tests: &[(
+            "cdk/test/functions.test.ts",
+            "nothing is traced, unless the stage or its recipe asks for it",
+        )],
+    },
+    Tested {
+        what: "a write is billed by each KB begun of the whole item, with the names of its attributes",
+        outcome: "[the costs](cost.md) are reckoned with the size of a real item: three write units for an event of 1 KB",
+        tests: &[
+            ("tests/src/item_size.rs", "an_event_of_1_kb_takes_the_write_units_that_the_documents_promise"),
+            ("tests/src/contract.rs", "the_contract_that_the_cdk_reads_is_current"),
+            ("cdk/test/cost.test.ts", "docs/cost.md is current"),
+        ],
+    },
+    Tested {
+        what: "the `payload` of a failed batch is documented as text, and was recorded as an object",
+        outcome: "both are read",
+        tests: &[
+            ("shared/src/format/failed_batch.rs", "a_payload_is_read_as_text_and_as_the_object_itself"),
+            (
+                "operate/src/failed_batch.rs",
+                "a_failed_batch_is_read_from_its_payload_and_one_without_is_refused",
+            ),
+        ],
+    },
+    Tested {
+        what: "what is saved of a record that became too old has no `responseContext`, even after 8 invocations, and \
+               `approximateInvokeCount` is 1 if it never was delivered",
+        outcome: "the mapping of the local run writes the same",
+        tests: &[
+            (
+                "local/src/event_source_mapping/discard.rs",
+                "records_that_became_too_old_have_no_response_and_count_as_invoked_once_if_they_never_were",
+            ),
+            (
+                "local/src/event_source_mapping/shard/tests.rs",
+                "a_batch_that_cannot_be_invoked_is_discarded_by_age_only",
+            ),
+        ],
+    },
+    Tested {
+        what: "of a batch of three the last record is reported each time: the others are delivered once, it five times at 3 retries, \
+               and `approximateInvokeCount` is 4",
+        outcome: "the mapping of the local run does the same: the part after the split counts from zero",
+        tests: &[(
+            "local/src/event_source_mapping/shard/tests.rs",
+            "the_rest_after_a_partial_response_has_all_its_retries",
+        )],
+    },
+];
