@@ -23,7 +23,7 @@ import {
 for (const stage of STAGES) {
   test(`${stage}: the bucket is encrypted, private, TLS only, and outlives the stack`, () => {
     const bucket = resource(template(stage), 'AWS::S3::Bucket', 'Archive');
-    assert.equal(bucket.DeletionPolicy, 'Retain');
+    assert.equal(bucket.DeletionPolicy, 'RetainExceptOnCreate');
     assert.deepEqual(bucket.Properties.PublicAccessBlockConfiguration, {
       BlockPublicAcls: true,
       BlockPublicPolicy: true,
@@ -98,7 +98,7 @@ for (const stage of STAGES) {
     assert.equal(Properties.RetentionPeriodHours, 24);
     assert.equal(Properties.ShardCount, stage === 'dev' ? 1 : 2);
     assert.deepEqual(Properties.StreamModeDetails, { StreamMode: 'PROVISIONED' });
-    assert.equal(DeletionPolicy, stage === 'dev' ? 'Delete' : 'Retain');
+    assert.equal(DeletionPolicy, stage === 'dev' ? 'Delete' : 'RetainExceptOnCreate');
   });
 
   test(`${stage}: queues are encrypted, TLS only, and accept the largest message`, () => {
@@ -218,6 +218,36 @@ test('the resources that outlive a stack are those of docs/teardown.md', () => {
   assert.deepEqual(remaining('prod'), [...always, 'AWS::Kinesis::Stream', 'AWS::SQS::Queue', 'AWS::SQS::Queue'].sort());
 });
 
+test('a first deployment that fails leaves nothing', () => {
+  for (const stage of STAGES) {
+    const stays = Object.values<Json>(template(stage).toJSON().Resources)
+      // Versions go with their function.
+      .filter(({ DeletionPolicy, Type }) => DeletionPolicy === 'Retain' && Type !== 'AWS::Lambda::Version')
+      .map(({ Type }) => Type);
+    assert.deepEqual(stays, []);
+  }
+});
+
+test('the bucket refuses writes that would replace an archive object unseen', () => {
+  template('dev').hasResourceProperties('AWS::S3::BucketPolicy', {
+    PolicyDocument: Match.objectLike({
+      Statement: Match.arrayWith([
+        Match.objectLike({
+          Effect: 'Deny',
+          Action: 's3:PutObject',
+          Principal: { AWS: '*' },
+          Resource: { 'Fn::Join': ['', Match.arrayWith(['/events/*'])] },
+          // Both are absent.
+          Condition: {
+            Null: { 's3:if-none-match': 'true', 's3:if-match': 'true' },
+            Bool: { 's3:ObjectCreationOperation': 'true' },
+          },
+        }),
+      ]),
+    }),
+  });
+});
+
 test('an on-demand stream has no shard count', () => {
   const { Properties } = resource(
     Template.fromStack(stack('dev', { stream: { mode: StreamMode.ON_DEMAND } })),
@@ -245,7 +275,7 @@ function lifecycle(stage: StageName): Record<string, Json> {
 }
 
 function isProtected(table: { Properties: Json; DeletionPolicy?: string }, stage: string): void {
-  assert.equal(table.DeletionPolicy, 'Retain');
+  assert.equal(table.DeletionPolicy, 'RetainExceptOnCreate');
   assert.deepEqual(table.Properties.PointInTimeRecoverySpecification, { PointInTimeRecoveryEnabled: true });
   assert.equal(table.Properties.SSESpecification.SSEEnabled, true);
   assert.equal(table.Properties.BillingMode, 'PAY_PER_REQUEST');

@@ -1,4 +1,5 @@
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { AnyPrincipal, Effect, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import {
   BlockPublicAccess,
@@ -51,9 +52,10 @@ export class ArchiveBucket extends Construct {
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       versioned: props.versioned,
       // In every stage, and never emptied by the stack: the objects are the product.
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       lifecycleRules: [...this.lifecycleRules, leftovers(props)],
     });
+    bucket.addToResourcePolicy(neverReplaced(bucket));
     if (props.objectNotifications) {
       // CDK's own property makes a function for this. The template has it as a property of the bucket.
       (bucket.node.defaultChild as CfnBucket).notificationConfiguration = {
@@ -70,6 +72,24 @@ export class ArchiveBucket extends Construct {
     });
     return bucket;
   }
+}
+
+/**
+ * Refuses writes that would replace an archive object unseen, also by the consumer's role: a write must say that there is no such object
+ * (`If-None-Match`), or which one it replaces (`If-Match`, an erasure). Parts of an upload cannot say it, only its end can.
+ */
+function neverReplaced(bucket: IBucket): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'ArchiveObjectsAreNotReplacedUnseen',
+    effect: Effect.DENY,
+    principals: [new AnyPrincipal()],
+    actions: ['s3:PutObject'],
+    resources: [bucket.arnForObjects('events/*')],
+    conditions: {
+      Null: { 's3:if-none-match': 'true', 's3:if-match': 'true' },
+      Bool: { 's3:ObjectCreationOperation': 'true' },
+    },
+  });
 }
 
 /**

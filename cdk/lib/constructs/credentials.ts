@@ -28,7 +28,7 @@ export class Credentials extends Construct {
       description: 'API keys (as hashes) and webhook secrets of the tenants of Tidegate',
       secretStringValue: SecretValue.unsafePlainText(CONTRACT.credentials.empty),
       encryptionKey: props.key,
-      removalPolicy: props.protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+      removalPolicy: props.protectData ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY,
     });
     Validations.of(this.secret).acknowledge({
       id: 'AwsSolutions-SMG4',

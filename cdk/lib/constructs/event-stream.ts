@@ -59,7 +59,7 @@ export class EventStream extends Construct {
       ...(key === undefined
         ? { encryption: StreamEncryption.MANAGED }
         : { encryption: StreamEncryption.KMS, encryptionKey: key }),
-      removalPolicy: protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+      removalPolicy: protectData ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY,
     });
   }
 

@@ -82,7 +82,7 @@ export class ItemsTable extends Construct {
       timeToLiveAttribute: expiresAt,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       deletionProtection: props.protectData,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     // A tenant's events by time. It holds keys only, so each item costs one write unit more.
     if (this.hasIndex) {

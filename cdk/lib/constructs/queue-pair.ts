@@ -27,7 +27,7 @@ export function queuePair(
     enforceSSL: true,
     // The maximum since 2025. A queue that does not set it may have the older limit.
     maxMessageSizeBytes: settings.messageBytes,
-    removalPolicy: protectData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    removalPolicy: protectData ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY,
   };
   const deadLetters = new Queue(scope, 'DeadLetters', {
     ...both,

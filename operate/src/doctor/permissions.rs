@@ -32,7 +32,7 @@ fn role(
     report: &mut DoctorReport,
 ) {
     let role = &function.role;
-    let again = "deploy the stack again; if CloudFormation sees no change, restore the policy by hand";
+    let again = "deploy the stack again";
     let needed = needed.iter().map(|needed| (needed.action, arn(deployment, function, needed.on)));
     let needed: Vec<_> = needed.collect();
     let mut about = report.about(format!("role of {}", function.name));

@@ -4,6 +4,12 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
+/// What many findings say in `change`.
+const DEPLOY_AGAIN: &str = "deploy the stack again";
+/// CloudFormation compares templates, and not what is deployed.
+const REVERT_DRIFT: &str =
+    "What was changed by hand is no change of the template: `cdk deploy --revert-drift` sets it back.";
+
 /// A setting that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DoctorFinding {
@@ -115,6 +121,9 @@ impl Display for DoctorReport {
         let Self { stack, checked, findings } = self;
         for DoctorFinding { about, setting, is, should, change } in findings {
             writeln!(out, "{about}: {setting} is {is}, should be {should}\n    {change}")?;
+        }
+        if findings.iter().any(|finding| finding.change.contains(DEPLOY_AGAIN)) {
+            writeln!(out, "{REVERT_DRIFT}")?;
         }
         let count = match findings.len() {
             0 => "no finding".to_owned(),

@@ -100,4 +100,22 @@ pub(super) const RULES: &[Tested] = &[
             "the_rest_after_a_partial_response_has_all_its_retries",
         )],
     },
+    Tested {
+        what: "a first deployment that fails is rolled back, but what has `RETAIN` stays, and its name is taken",
+        outcome: "tables, bucket and, in `prod`, stream and queues stay after an update or a deletion only (`RetainExceptOnCreate`)",
+        tests: &[("cdk/test/data.test.ts", "a first deployment that fails leaves nothing")],
+    },
+    Tested {
+        what: "a role that may write objects may replace them",
+        outcome: "the bucket's policy refuses writes under `events/` without `If-None-Match` or `If-Match`",
+        tests: &[(
+            "cdk/test/data.test.ts",
+            "the bucket refuses writes that would replace an archive object unseen",
+        )],
+    },
+    Tested {
+        what: "CloudFormation compares templates, so deploying again leaves what was changed by hand",
+        outcome: "`doctor` names `cdk deploy --revert-drift`",
+        tests: &[("operate/src/doctor/tests.rs", "silent_alarms_are_one_finding_that_reads_as_a_sentence")],
+    },
 ];
