@@ -7,6 +7,8 @@ import { Code } from 'aws-cdk-lib/aws-lambda';
 import { CONTRACT } from './contract';
 import type { Program } from './check';
 
+const placeholder = () => join(__dirname, '..', 'assets', 'placeholder', 'bootstrap');
+
 /** Where the code of the functions comes from. */
 export class FunctionAssets {
   /** A folder with a folder for each binary, as `cargo lambda build` writes them to `target/lambda`. */
@@ -18,9 +20,9 @@ export class FunctionAssets {
     );
   }
 
-  /** No code: for templates without Rust. Each function is a script that only fails. */
+  /** No code: for templates without Rust. Each function is a script that only fails, and CloudFormation refuses to deploy it. */
   static placeholder(): FunctionAssets {
-    return new FunctionAssets(() => join(__dirname, '..', 'assets', 'placeholder', 'bootstrap'), []);
+    return new FunctionAssets(placeholder, []);
   }
 
   private constructor(
@@ -42,6 +44,11 @@ export class FunctionAssets {
    */
   get _programs(): readonly Program[] {
     return this.checkers;
+  }
+
+  /** @internal */
+  get _isPlaceholder(): boolean {
+    return this.bootstrap === placeholder;
   }
 
   /** The code of a binary: a folder of `bootstrap` and `tidegate.toml`. Its hash depends on their bytes only. */

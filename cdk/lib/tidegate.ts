@@ -1,4 +1,4 @@
-import { CfnOutput, Names, Stack } from 'aws-cdk-lib';
+import { CfnOutput, CfnRule, Fn, Names, Stack } from 'aws-cdk-lib';
 import type { Alarm } from 'aws-cdk-lib/aws-cloudwatch';
 import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import type { IManagedPolicy, IRole } from 'aws-cdk-lib/aws-iam';
@@ -63,6 +63,7 @@ export class Tidegate extends Construct {
     const variables = overrides(config);
     const settings = readSettings(configuration, variables);
     if (!checkConfiguration(configuration, variables, assets._programs)) warnOfUnchecked(this);
+    if (assets._isPlaceholder) refuseDeployment(this);
     checkStage(this, name, config, settings);
     const { existingBucket, existingStream, existingItemsTable, existingLedgerTable } = config;
     this.existing = { existingBucket, existingStream, existingItemsTable, existingLedgerTable };
@@ -247,4 +248,16 @@ function refuseName(name: string): void {
 
 function distinct(keys: readonly (IKey | undefined)[]): IKey[] {
   return [...new Map(keys.flatMap((key) => (key === undefined ? [] : [[key.keyArn, key] as const]))).values()];
+}
+
+/** A rule that never holds: CloudFormation refuses the template before it makes anything, and gives this reason. */
+function refuseDeployment(scope: Construct): void {
+  new CfnRule(scope, 'Placeholder', {
+    assertions: [
+      {
+        assert: Fn.conditionEquals('placeholder', 'functions'),
+        assertDescription: 'The functions are placeholders. Deploy their binaries: -c assets=build, or prebuilt.',
+      },
+    ],
+  });
 }

@@ -168,3 +168,9 @@ test('arm64 is one setting away', () => {
   const arm = Template.fromStack(stack('dev', { architecture: Architecture.ARM_64 }));
   arm.allResourcesProperties(FUNCTION, { Architectures: ['arm64'] });
 });
+
+test('CloudFormation refuses to deploy placeholders', () => {
+  const { Assertions: refuses } = template('dev').toJSON().Rules.Placeholder;
+  assert.deepEqual(refuses[0].Assert, { 'Fn::Equals': ['placeholder', 'functions'] });
+  assert.match(refuses[0].AssertDescription, /^The functions are placeholders\. Deploy their binaries: /);
+});

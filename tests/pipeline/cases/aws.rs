@@ -118,4 +118,9 @@ pub(super) const RULES: &[Tested] = &[
         outcome: "`doctor` names `cdk deploy --revert-drift`",
         tests: &[("operate/src/doctor/tests.rs", "silent_alarms_are_one_finding_that_reads_as_a_sentence")],
     },
+    Tested {
+        what: "a template without the functions' code deploys, too, and then every request fails",
+        outcome: "a rule in the template lets CloudFormation refuse it",
+        tests: &[("cdk/test/functions.test.ts", "CloudFormation refuses to deploy placeholders")],
+    },
 ];
