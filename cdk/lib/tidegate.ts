@@ -47,7 +47,7 @@ export class Tidegate extends Construct {
   readonly producerPolicy: IManagedPolicy;
   /** Reads the items of one tenant, which the session tag `tenant` names. */
   readonly readerRole: IRole;
-  /** Every alarm. They notify `alarmTopic`. */
+  /** Every alarm. They notify `alarmTopic` when they fire and when they clear. */
   readonly alarms: Alarm[];
   readonly alarmTopic: ITopic;
   /** What the bucket needs by prefix. The owner of `existingBucket` adds them to it. */

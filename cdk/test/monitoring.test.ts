@@ -29,9 +29,9 @@ const CANARY_MINUTES = 10;
 const METRIC_DELAY_MINUTES = 3;
 
 for (const stage of STAGES) {
-  test(`${stage}: every alarm evaluates single minutes`, () => {
+  test(`${stage}: every alarm evaluates single minutes, but records may arrive on the stream once in five`, () => {
     for (const { name, metrics } of alarms(template(stage))) {
-      for (const { Period } of metrics) assert.equal(Period, 60, name);
+      for (const { Period } of metrics) assert.equal(Period, name === 'stream-unread' ? 300 : 60, name);
     }
   });
 
@@ -44,21 +44,15 @@ for (const stage of STAGES) {
     );
     const { quarantine, 'failed-batches': failed, 'dropped-records': dropped, ...others } = rules;
     assert.deepEqual([quarantine, failed, dropped], [ONCE, ONCE, ONCE]);
-    const { 'spill-stuck': stuck, 'drain-errors': drain, ...lasting } = others;
+    const { 'spill-stuck': stuck, 'stream-unread': unread, 'drain-errors': drain, ...lasting } = others;
     assert.deepEqual(stuck, [15, 15]);
+    assert.deepEqual(unread, [3, 3]);
     // A message that crashes the drain is received again after the visibility time-out: twice within these minutes.
     const { VisibilityTimeout } = resource(template(stage), 'AWS::SQS::Queue', 'SpillQueue').Properties;
     assert.ok(drain !== undefined);
     const [bad, of] = drain;
     assert.ok(bad === 2 && of * 60 > 2 * VisibilityTimeout, `${bad} of ${of}`);
     for (const [name, minutes] of Object.entries(lasting)) assert.deepEqual(minutes, [2, 3], name);
-  });
-
-  test(`${stage}: every alarm notifies the topic, and missing data is good`, () => {
-    const topic = resource(template(stage), 'AWS::SNS::Topic', 'Monitoring').id;
-    for (const { name, AlarmActions, TreatMissingData } of alarms(template(stage))) {
-      assert.deepEqual([AlarmActions, TreatMissingData], [[{ Ref: topic }], 'notBreaching'], name);
-    }
   });
 
   test(`${stage}: the topic's policy, which replaces SNS's default, lets alarms publish`, () => {
@@ -107,6 +101,46 @@ for (const stage of STAGES) {
   });
 }
 
+test('every alarm notifies the topic when it fires and when it clears, and missing data is good', () => {
+  for (const stage of STAGES) {
+    const topic = resource(template(stage), 'AWS::SNS::Topic', 'Monitoring').id;
+    for (const { name, AlarmActions, OKActions, TreatMissingData } of alarms(template(stage))) {
+      const told = [{ Ref: topic }];
+      assert.deepEqual([AlarmActions, OKActions, TreatMissingData], [told, told, 'notBreaching'], name);
+    }
+  }
+});
+
+test('the stream is unread while records arrive and the mapping invokes the consumer with none', () => {
+  for (const stage of STAGES) {
+    const { Expression, metrics, Threshold } = alarmOf(stage, 'stream-unread');
+    assert.deepEqual([Expression, Threshold], ['IF(FILL(arrived, 0) > 0 AND FILL(invoked, 0) < 1, 1, 0)', 0]);
+    const mapping = resource(template(stage), 'AWS::Lambda::EventSourceMapping', 'ConsumerMapping');
+    const stream = resource(template(stage), 'AWS::Kinesis::Stream', 'Events');
+    assert.deepEqual(
+      metrics.map(({ Namespace, MetricName, Dimensions, Stat }) => [Namespace, MetricName, named(Dimensions), Stat]),
+      [
+        ['AWS/Lambda', 'InvokedEventCount', { EventSourceMappingUUID: { Ref: mapping.id } }, 'Sum'],
+        ['AWS/Kinesis', 'IncomingRecords', { StreamName: { Ref: stream.id } }, 'Sum'],
+      ],
+    );
+    // Without it, the mapping has no metric of events.
+    assert.deepEqual(mapping.Properties.MetricsConfig, { Metrics: ['EventCount'] });
+  }
+});
+
+test('a consumer that gets no concurrency fires its own alarm', () => {
+  for (const stage of STAGES) {
+    const { Threshold, metrics } = alarmOf(stage, 'consumer-throttled');
+    const consumer = resource(template(stage), 'AWS::Lambda::Function', 'Consumer').id;
+    assert.equal(Threshold, 0);
+    assert.deepEqual(
+      metrics.map(({ MetricName, Dimensions }) => [MetricName, named(Dimensions)]),
+      [['Throttles', { FunctionName: { Ref: consumer } }]],
+    );
+  }
+});
+
 test('without what emulators lack there is no saved query, and every alarm evaluates one metric, the first of its own', () => {
   const made = stack('dev', { reads: true, dispatch: DISPATCH }, undefined, withDispatch());
   const before = alarms(dispatchTemplate());
@@ -123,6 +157,8 @@ test('without what emulators lack there is no saved query, and every alarm evalu
     metrics.map(({ MetricName, Period }) => [MetricName, Period]),
     [['ApproximateNumberOfMessagesVisible', 60]],
   );
+  // Alone, records that arrive would fire it. Emulators have no metrics of mappings.
+  assert.equal(alarmIn(of, 'stream-unread').metrics[0]?.MetricName, 'InvokedEventCount');
 });
 
 test('a put counts as slow before its attempt is cut off', () => {
@@ -210,6 +246,8 @@ test('with simulated work and a long time-out, an alarm about the consumer fires
   const [plain, simulated] = [seconds(template('dev')), seconds(of)];
   assert.deepEqual([plain.freshness, plain['consumer-lag'], plain['consumer-slow']], [5, 60, 48]);
   assert.deepEqual([simulated.freshness, simulated['consumer-lag'], simulated['consumer-slow']], [1805, 1860, 870]);
+  // A quarter of an hour, and the half hour that a batch may wait for the one before it.
+  assert.equal(alarmIn(of, 'stream-unread').EvaluationPeriods, 9);
   assert.equal(resource(of, 'AWS::Lambda::Function', 'Consumer').Properties.Timeout, 900);
   // The oldest record of a batch is far from the age at which records fail.
   const { MaximumRecordAgeInSeconds } = resource(of, 'AWS::Lambda::EventSourceMapping', 'ConsumerMapping').Properties;

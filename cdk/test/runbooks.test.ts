@@ -19,7 +19,9 @@ test('every alarm has a runbook that is in the list, and every runbook has an al
 });
 
 test('every runbook says when its alarm fires, what it means, what to check first, what to do, when it clears', () => {
-  for (const { name, DatapointsToAlarm: bad, EvaluationPeriods: of } of alarms(dispatchTemplate())) {
+  for (const { name, DatapointsToAlarm, EvaluationPeriods, metrics } of alarms(dispatchTemplate())) {
+    const period = (metrics[0]?.Period ?? 0) / 60;
+    const [bad, of] = [DatapointsToAlarm * period, EvaluationPeriods * period];
     const text = source(`${FOLDER}/${name}.md`);
     const minutes = of === 1 ? 'in any minute' : `in ${bad} of ${of} minutes`;
     assert.match(text, new RegExp(`\n\nAlarm \`${name}\`: [^\\n]* ${minutes}\\.`), `${name}: when it fires`);

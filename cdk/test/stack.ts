@@ -164,7 +164,8 @@ export interface AlarmJson {
   readonly EvaluationPeriods: number;
   readonly TreatMissingData: string;
   readonly AlarmActions: Json[];
-  readonly metrics: { MetricName: string; Period: number; Dimensions: Json[] }[];
+  readonly OKActions: Json[];
+  readonly metrics: { Namespace: string; MetricName: string; Period: number; Dimensions: Json[]; Stat?: string }[];
 }
 
 /** The alarms with the metrics that they evaluate. */
@@ -172,7 +173,7 @@ export function alarms(of: Template): AlarmJson[] {
   return resources(of, 'AWS::CloudWatch::Alarm').map(({ id, Properties }) => {
     const { Metrics = [], ...rest } = Properties;
     const evaluated = Metrics.filter(({ MetricStat }: Json) => MetricStat);
-    const metrics = evaluated.map(({ MetricStat: { Metric, Period } }: Json) => ({ ...Metric, Period }));
+    const metrics = evaluated.map(({ MetricStat: { Metric, Period, Stat } }: Json) => ({ ...Metric, Period, Stat }));
     return {
       id,
       ...rest,

@@ -21,7 +21,7 @@ use crate::query::{Members, Service, call};
 pub(super) const ALARM: Check = Check {
     name: "alarm",
     answers: "whether a record that cannot be read goes to quarantine, and whether the alarm fires and clears",
-    does: "puts one record on the stream; about 5 minutes, and the alarm notifies once",
+    does: "puts one record on the stream; about 5 minutes, and the alarm notifies twice",
 };
 
 const STORED: Duration = Duration::from_mins(2);

@@ -10,7 +10,7 @@ import type { Construct } from 'constructs';
 import { CONTRACT } from '../contract';
 import { MINUTE } from '../metrics';
 
-/** How many of the last minutes must be bad. */
+/** How many of the last minutes must be bad. Of a metric with a longer period: how many periods. */
 export interface Minutes {
   readonly bad: number;
   readonly of: number;
@@ -28,7 +28,7 @@ export const STUCK: Minutes = { bad: CONTRACT.alarms.stuckMinutes, of: CONTRACT.
 export interface AlarmProps {
   /** Its runbook is `docs/runbooks/{name}.md`. */
   readonly name: string;
-  /** By the minute. */
+  /** By the minute. By more only where something may be rarer than once a minute. */
   readonly metric: IMetric;
   readonly above: number;
   /** Two of three by default. */

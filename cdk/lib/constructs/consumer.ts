@@ -1,5 +1,5 @@
 import { Duration } from 'aws-cdk-lib';
-import { type Alarm, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
+import { type Alarm, type IMetric, MathExpression, Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { EventSourceMapping, MetricType, StartingPosition } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { Config } from '../config';
@@ -33,6 +33,9 @@ export interface ConsumerProps extends ConsumerConfig {
 }
 
 const { mapping, alarms } = CONTRACT;
+
+/** Long enough that a stream with a record in each of them counts as one that gets records. */
+const UNREAD = Duration.minutes(5);
 
 /** The consumer function and the event source mapping that feeds it. */
 export class Consumer extends Construct {
@@ -89,7 +92,16 @@ export class Consumer extends Construct {
     // Lambda refuses a mapping while the role cannot read the stream.
     this.mapping.node.addDependency(this.rust.role);
 
+    const unread = Math.ceil(Duration.minutes(alarms.stuckMinutes).plus(later).toSeconds() / UNREAD.toSeconds());
     this.alarms = [
+      alarm(this, {
+        name: 'stream-unread',
+        metric: this.metricUnread(props.stream),
+        above: 0,
+        // Simulated work may take this much longer before the next batch is invoked.
+        minutes: { bad: unread, of: unread },
+        meaning: `Records arrive on the stream, and for ${unread * UNREAD.toMinutes()} minutes the consumer was invoked with none.`,
+      }),
       alarm(this, {
         name: 'consumer-lag',
         metric: this.metricIteratorAge().with(MINUTE),
@@ -101,6 +113,12 @@ export class Consumer extends Construct {
         metric: this.rust.metricErrors().with(MINUTE),
         above: 0,
         meaning: 'The consumer crashes or times out. Its batches are halved and retried.',
+      }),
+      alarm(this, {
+        name: 'consumer-throttled',
+        metric: this.rust.metricThrottles().with(MINUTE),
+        above: 0,
+        meaning: 'Lambda refuses to run the consumer: no concurrency is left for it. Records wait on the stream.',
       }),
       alarm(this, {
         name: 'consumer-slow',
@@ -156,6 +174,18 @@ export class Consumer extends Construct {
   /** Records that failed permanently and were not saved. */
   metricDroppedRecords(): Metric {
     return this.mappingMetric('DroppedEventCount');
+  }
+
+  /**
+   * 1 in five minutes in which records arrived and none was given to the consumer. Without an invocation there is no iterator age,
+   * so no other alarm notices. The mapping's metric comes first: emulators, which evaluate that one alone, have none of it.
+   */
+  private metricUnread(stream: EventStream): IMetric {
+    return new MathExpression({
+      expression: 'IF(FILL(arrived, 0) > 0 AND FILL(invoked, 0) < 1, 1, 0)',
+      usingMetrics: { invoked: this.mappingMetric('InvokedEventCount'), arrived: stream.metricIncomingRecords() },
+      period: UNREAD,
+    });
   }
 
   private mappingMetric(metricName: string): Metric {

@@ -14,7 +14,7 @@ export interface MonitoringProps extends DashboardSources {
   readonly alarmEmail?: string;
 }
 
-/** The dashboard, and the topic that alarms notify. Each construct makes its own alarms. */
+/** The dashboard, and the topic that alarms notify when they fire and when they clear. Each construct makes its own alarms. */
 export class Monitoring extends Construct {
   readonly topic: Topic;
   readonly dashboard: Dashboard;
@@ -30,7 +30,10 @@ export class Monitoring extends Construct {
     const notify = new SnsAction(this.topic);
     const constructs = [credentials, ingest, stream, spill, consumer, items, dispatch];
     this.alarms = constructs.flatMap((construct) => construct?.alarms ?? []);
-    for (const alarm of this.alarms) alarm.addAlarmAction(notify);
+    for (const alarm of this.alarms) {
+      alarm.addAlarmAction(notify);
+      alarm.addOkAction(notify);
+    }
 
     this.dashboard = new Dashboard(this, 'Dashboard', {
       // Dashboards are global in an account: a stage in two regions has two.

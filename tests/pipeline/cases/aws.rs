@@ -49,6 +49,22 @@ pub(super) const RULES: &[Tested] = &[
         ],
     },
     Tested {
+        what: "a mapping that is disabled, or may not read, invokes nothing: the stream's records then have no age, no error and no \
+               freshness; one that is throttled waits",
+        outcome: "alarms compare what arrives with what is invoked, and count throttles; every alarm also tells when it clears",
+        tests: &[
+            (
+                "cdk/test/monitoring.test.ts",
+                "the stream is unread while records arrive and the mapping invokes the consumer with none",
+            ),
+            ("cdk/test/monitoring.test.ts", "a consumer that gets no concurrency fires its own alarm"),
+            (
+                "cdk/test/monitoring.test.ts",
+                "every alarm notifies the topic when it fires and when it clears, and missing data is good",
+            ),
+        ],
+    },
+    Tested {
         what: "where X-Ray is on, a caller's header decides whether a request is traced",
         outcome: "it is off unless the stage or its recipe asks for it",
         tests: &[(
