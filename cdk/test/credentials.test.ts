@@ -77,7 +77,7 @@ test('with credentials ingest, and no other function, may read the one secret', 
 test('the secret is created without tenants, and stays when the stack of prod is deleted', () => {
   const secret = resource(templateWithKeys(), SECRET, 'Credentials');
   assert.deepEqual(JSON.parse(secret.Properties.SecretString), { tenants: [] });
-  assert.equal(secret.DeletionPolicy, 'Retain');
+  assert.equal(secret.DeletionPolicy, 'RetainExceptOnCreate');
   const dev = Template.fromStack(stack('dev', {}, app(), withKeys()));
   assert.equal(resource(dev, SECRET, 'Credentials').DeletionPolicy, 'Delete');
 });
