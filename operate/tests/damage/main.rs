@@ -9,6 +9,8 @@
 mod damages;
 mod excuses;
 mod page;
+#[path = "../site/shard.rs"]
+mod shard;
 mod site;
 mod store;
 

@@ -3,35 +3,28 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use consumer_fn::{Consumer, Deadline};
 use ingest_fn::publish::{EventStream, StreamRecord};
 use local::adapters::Plain;
 use local::data::{BUCKET, DataFolder};
-use local::embedded::{EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedStream, LocalQueue};
-use local::event_source_mapping::ports::Checkpoints;
-use operate::deployment::{Deployment, Start};
+use local::embedded::EmbeddedStream;
+use operate::deployment::Deployment;
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::config::{Config, ItemContent};
 use shared::digest::sha256;
 use shared::format::dispatch_message::DispatchMessage;
 use shared::format::event_line::Event;
 use shared::format::facts::{Facts, Source};
-use shared::format::failed_batch::{
-    BatchInfo, Condition, FailedBatchObject, RequestContext, ResponseContext,
-};
 use shared::format::spill_message::SpillMessage;
 use shared::format::{key, record};
 use shared::id::{AdmissionId, EventId, TenantId};
-use shared::objects::ObjectStore;
 use shared::origin::Origin;
 use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
+
+use crate::shard::Shard;
 
 /// In the far future, so that the stream still has what arrived then, and each run stores the same bytes.
 pub(crate) const NOW: i64 = 4_102_444_800_123;
@@ -131,106 +124,18 @@ impl Site {
         }
     }
 
-    /// Stores the event as a claim check, and gives its head.
-    async fn check_in(&self, mut event: Event) -> Event {
-        let line = event.line();
-        for (key, part) in event.check_in(&line) {
-            self.put_object(&key, part).await;
-        }
-        event
+    fn shard(&self) -> Shard<'_> {
+        Shard { folder: &self.path, data: &self.data, now: self.now }
     }
 
-    async fn put_object(&self, key: &str, bytes: Bytes) {
-        self.data.objects().unwrap().put(key, bytes).await.unwrap();
-    }
-
-    /// The records that are not processed yet, as the event source mapping would send them.
-    async fn unread(&self) -> (String, Vec<Value>) {
-        let deployment = self.deployment().await;
-        let shard = deployment.shards().await.unwrap().remove(0);
-        let checkpoint = deployment.checkpoint(&shard).await.unwrap();
-        let read =
-            deployment.records(&shard, checkpoint.map_or(Start::Oldest, Start::After)).await.unwrap().records;
-        let record = |record: operate::deployment::RetainedRecord| {
-            #[expect(clippy::cast_precision_loss, reason = "it is a time of today")]
-            let seconds = record.arrival.unix_ms() as f64 / 1_000.0;
-            json!({
-                "eventID": format!("{shard}:{}", record.sequence_number),
-                "kinesis": {
-                    "sequenceNumber": record.sequence_number, "partitionKey": record.partition_key,
-                    "approximateArrivalTimestamp": seconds,
-                    "data": base64_simd::STANDARD.encode_to_string(&record.data),
-                },
-            })
-        };
-        (shard.clone(), read.into_iter().map(record).collect())
-    }
-
-    async fn pass(&self, shard: &str, records: &[Value]) {
-        let last = records.last().unwrap()["kinesis"]["sequenceNumber"].as_str().unwrap();
-        EmbeddedCheckpoints(self.data.database().unwrap()).save(shard, last).await.unwrap();
-    }
-
-    /// One invocation with everything that is not processed yet.
     async fn consume(&self) {
-        let (shard, records) = self.unread().await;
-        let database = || self.data.database().unwrap();
-        let config = Arc::new(self.config.clone());
-        let (items, ledger) = (EmbeddedItems(database()), EmbeddedLedger(database()));
-        let objects = self.data.objects().unwrap();
-        let clock = Clock::fixed(self.now.plus(Duration::from_secs(2)));
-        let consumer = Consumer::new(config, items, objects, ledger, clock.clone()).unwrap();
-        let queue = self.data.queue(LocalQueue::Dispatch, &clock).unwrap();
-        let consumer = consumer.dispatching(Some(queue));
-        let batch = serde_json::from_value(json!({ "Records": records })).or_else(|_| {
-            // Its members borrow from text.
-            serde_json::from_str(Box::leak(json!({ "Records": records }).to_string().into_boxed_str()))
-        });
-        let deadline = Deadline::after(Duration::from_mins(1), &self.config);
-        let answer = consumer.handle(batch.unwrap(), deadline).await;
-        assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
-        self.pass(&shard, &records).await;
+        self.shard().consume(&self.config).await;
     }
 
     async fn consume_with(&mut self, content: ItemContent) {
         self.config.items.content = content;
         self.consume().await;
         self.config.items.content = ItemContent::Both;
-    }
-
-    /// The event source mapping gives up on everything that is not processed yet.
-    async fn fail(&self, number: u128) {
-        let (shard, records) = self.unread().await;
-        let numbers: Vec<_> =
-            records.iter().map(|r| r["kinesis"]["sequenceNumber"].as_str().unwrap()).collect();
-        let object = FailedBatchObject {
-            object_key: format!("aws/lambda/mapping/{shard}/2026/11/28/2026-11-28T07.00.0{number}-x"),
-            request_context: RequestContext {
-                request_id: Uuid::from_u128(number),
-                function_arn: "arn:aws:lambda:us-east-2:123456789012:function:consumer".to_owned(),
-                condition: Condition::RetryAttemptsExhausted,
-                approximate_invoke_count: 31,
-            },
-            response_context: Some(ResponseContext {
-                status_code: 200,
-                executed_version: "$LATEST",
-                function_error: Some("Unhandled"),
-            }),
-            version: "1.0",
-            timestamp: self.now,
-            batch_info: BatchInfo {
-                shard_id: shard.clone(),
-                start_sequence_number: numbers[0].to_owned(),
-                end_sequence_number: numbers[numbers.len() - 1].to_owned(),
-                approximate_arrival_of_first_record: self.now,
-                approximate_arrival_of_last_record: self.now,
-                batch_size: numbers.len(),
-                stream_arn: "arn:aws:kinesis:us-east-2:123456789012:stream/events".to_owned(),
-            },
-            payload: Some(json!({ "Records": records }).to_string()),
-        };
-        self.put_object(&object.object_key, object.to_json().into()).await;
-        self.pass(&shard, &records).await;
     }
 
     fn message(&self, queue: &str, body: &str) {
@@ -282,7 +187,7 @@ impl Site {
             self.put_event("stored", &large).await;
         }
         let claimed = self.event("claimed", &"claimed ".repeat(100), "{}");
-        let claimed = self.check_in(claimed).await;
+        let claimed = self.shard().check_in(claimed).await;
         self.put_event("stored, with a claim check", &claimed).await;
         // Its message is the same again.
         self.put_event("stored twice by us", &plain).await;
@@ -305,7 +210,7 @@ impl Site {
             self.put_event("in quarantine", &reused).await;
             self.put("in quarantine, unreadable", format!("\0poison {id}").into_bytes()).await;
             let claimed = self.event(id, &"quarantined ".repeat(100), "{}");
-            let claimed = self.check_in(claimed).await;
+            let claimed = self.shard().check_in(claimed).await;
             self.put_event("in quarantine, with a claim check", &claimed).await;
             self.consume().await;
         }
@@ -313,33 +218,33 @@ impl Site {
         // Failed batches. One is redriven.
         let mut redriven = self.event("redriven", "hello", "{}");
         let origin = self.put_event("failed and redriven", &redriven).await;
-        self.fail(1).await;
+        self.shard().fail(1).await;
         let failed = self.event("failed", "hello", "{}");
         self.put_event("failed", &failed).await;
         let claimed = self.event("failed-claim", &"failed ".repeat(100), "{}");
-        let claimed = self.check_in(claimed).await;
+        let claimed = self.shard().check_in(claimed).await;
         self.put_event("failed, with a claim check", &claimed).await;
-        self.fail(2).await;
+        self.shard().fail(2).await;
         redriven.redrive_of.push(origin.clone());
         self.put_event("stored after a redrive", &redriven).await;
         self.consume().await;
         let source = format!("aws/lambda/mapping/{}/2026/11/28/2026-11-28T07.00.01-x", origin.shard);
         let note = json!({"v": 1, "origins": [origin]}).to_string();
-        self.put_object(&key::redriven_marker(&source, &sha256(note.as_bytes())), note.into()).await;
+        self.shard().put_object(&key::redriven_marker(&source, &sha256(note.as_bytes())), note.into()).await;
         let letter = SpillMessage::of(TENANT, &[r#"{"a":1}"#]);
         let note = key::redriven_marker("dead-letters", &sha256(letter.body().as_bytes()));
-        self.put_object(&note, letter.body().to_owned().into()).await;
+        self.shard().put_object(&note, letter.body().to_owned().into()).await;
 
         // Pending, in all places.
         let pending = self.event("pending", "hello", "{}");
         self.put_event("not processed yet", &pending).await;
         let claimed = self.event("pending-claim", &"pending ".repeat(100), "{}");
-        let claimed = self.check_in(claimed).await;
+        let claimed = self.shard().check_in(claimed).await;
         self.put_event("not processed yet, with a claim check", &claimed).await;
         for (queue, id) in [("spill", "spilled"), ("spill", "spilled-2"), ("spill-dead", "dead-letter")] {
             let event = self.event(id, "hello", "{}");
             let claimed = self.event(&format!("{id}-claim"), &format!("{id} ").repeat(100), "{}");
-            let claimed = self.check_in(claimed).await;
+            let claimed = self.shard().check_in(claimed).await;
             let message = SpillMessage::of(TENANT, &[event.line(), claimed.line()]);
             self.message(queue, message.body());
         }
@@ -382,7 +287,7 @@ impl Site {
         for (object, tenants) in rows {
             let sidecar = key::manifest_sidecar(&object);
             let bytes = shared::gzip::compress(tenants.as_bytes(), shared::gzip::Level::FAST);
-            self.put_object(&sidecar, bytes.into()).await;
+            self.shard().put_object(&sidecar, bytes.into()).await;
             let update = "UPDATE manifest SET tenants = NULL, tenants_key = ?1 WHERE object_key = ?2";
             self.database.execute(update, [&sidecar, &object]).unwrap();
         }

@@ -2,16 +2,10 @@
 //! it of a tenant.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use consumer_fn::{Consumer, Deadline};
 use ingest_fn::publish::{EventStream, StreamRecord};
 use local::data::{BUCKET, DataFolder};
-use local::embedded::{EmbeddedCheckpoints, EmbeddedItems, EmbeddedLedger, EmbeddedStream, LocalQueue};
-use local::event_source_mapping::ports::Checkpoints;
-use operate::deployment::{Deployment, Start};
+use local::embedded::EmbeddedStream;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use shared::config::Config;
@@ -23,10 +17,11 @@ use shared::format::spill_message::SpillMessage;
 use shared::format::{key, record};
 use shared::gzip::{self, Cap};
 use shared::id::{AdmissionId, EventId, TenantId};
-use shared::objects::ObjectStore;
 use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
 use uuid::Uuid;
+
+use crate::shard::Shard;
 
 pub(crate) const TENANTS: usize = 100;
 /// The tenant that is erased.
@@ -110,86 +105,12 @@ impl Site {
         self.put(&[pending]).await;
     }
 
-    async fn put_object(&self, key: &str, bytes: Bytes) {
-        self.data.objects().unwrap().put(key, bytes).await.unwrap();
+    fn shard(&self) -> Shard<'_> {
+        Shard { folder: self.path(), data: &self.data, now: self.now }
     }
 
-    async fn check_in(&self, mut event: Event) -> Event {
-        let line = event.line();
-        for (key, part) in event.check_in(&line) {
-            self.put_object(&key, part).await;
-        }
-        event
-    }
-
-    /// The records that are not processed yet, as the event source mapping would send them.
-    async fn unread(&self) -> (String, Vec<Value>) {
-        let deployment = local::deployment::open(self.path(), &local::adapters::Plain).await.unwrap();
-        let shard = deployment.shards().await.unwrap().remove(0);
-        let checkpoint = deployment.checkpoint(&shard).await.unwrap();
-        let start = checkpoint.map_or(Start::Oldest, Start::After);
-        let read = deployment.records(&shard, start).await.unwrap().records;
-        let record = |record: operate::deployment::RetainedRecord| {
-            #[expect(clippy::cast_precision_loss, reason = "it is a time of today")]
-            let seconds = record.arrival.unix_ms() as f64 / 1_000.0;
-            json!({
-                "eventID": format!("{shard}:{}", record.sequence_number),
-                "kinesis": {
-                    "sequenceNumber": record.sequence_number, "partitionKey": record.partition_key,
-                    "approximateArrivalTimestamp": seconds,
-                    "data": base64_simd::STANDARD.encode_to_string(&record.data),
-                },
-            })
-        };
-        (shard.clone(), read.into_iter().map(record).collect())
-    }
-
-    async fn pass(&self, shard: &str, records: &[Value]) {
-        let last = records.last().unwrap()["kinesis"]["sequenceNumber"].as_str().unwrap();
-        EmbeddedCheckpoints(self.data.database().unwrap()).save(shard, last).await.unwrap();
-    }
-
-    /// One invocation with everything that is not processed yet.
     pub(crate) async fn consume(&self) {
-        let (shard, records) = self.unread().await;
-        let database = || self.data.database().unwrap();
-        let (items, ledger) = (EmbeddedItems(database()), EmbeddedLedger(database()));
-        let clock = Clock::fixed(self.now.plus(Duration::from_secs(2)));
-        let config = Arc::new(self.config.clone());
-        let objects = self.data.objects().unwrap();
-        let consumer = Consumer::new(config, items, objects, ledger, clock.clone()).unwrap();
-        let queue = self.data.queue(LocalQueue::Dispatch, &clock).unwrap();
-        let consumer = consumer.dispatching(Some(queue));
-        // Its members borrow from the text.
-        let payload = json!({ "Records": records }).to_string();
-        let batch = serde_json::from_str(&payload).unwrap();
-        let answer = consumer.handle(batch, Deadline::after(Duration::from_mins(1), &self.config)).await;
-        assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
-        self.pass(&shard, &records).await;
-    }
-
-    /// The event source mapping gives up on everything that is not processed yet.
-    async fn fail(&self) {
-        let (shard, records) = self.unread().await;
-        let number = |index: usize| records[index]["kinesis"]["sequenceNumber"].clone();
-        let object = json!({
-            "requestContext": {
-                "requestId": Uuid::from_u128(1), "functionArn": "consumer",
-                "condition": "RetryAttemptsExhausted", "approximateInvokeCount": 31,
-            },
-            "version": "1.0",
-            "timestamp": self.now,
-            "KinesisBatchInfo": {
-                "shardId": shard, "startSequenceNumber": number(0),
-                "endSequenceNumber": number(records.len() - 1),
-                "approximateArrivalOfFirstRecord": self.now, "approximateArrivalOfLastRecord": self.now,
-                "batchSize": records.len(), "streamArn": "stream",
-            },
-            "payload": json!({ "Records": records }).to_string(),
-        });
-        let key = format!("aws/lambda/mapping/{shard}/2026/11/28/2026-11-28T07.00.01-x");
-        self.put_object(&key, object.to_string().into()).await;
-        self.pass(&shard, &records).await;
+        self.shard().consume(&self.config).await;
     }
 
     fn message(&self, queue: &str, body: &str) {
@@ -215,7 +136,7 @@ impl Site {
             let large = self.event(tenant, "large", &noise);
             self.put(&[large]).await;
             let claimed = self.event(tenant, "claimed", &"x".repeat(100));
-            let claimed = self.check_in(claimed).await;
+            let claimed = self.shard().check_in(claimed).await;
             self.put(&[claimed]).await;
         }
         self.consume().await;
@@ -235,13 +156,15 @@ impl Site {
         let lines = QuarantineLine::read_all(&quarantined.1).unwrap();
         assert_eq!(lines.len(), 2);
         let note = json!({"v": 1, "origins": [lines[1].origin]}).to_string();
-        self.put_object(&key::redriven_marker(&quarantined.0, &sha256(note.as_bytes())), note.into()).await;
+        self.shard()
+            .put_object(&key::redriven_marker(&quarantined.0, &sha256(note.as_bytes())), note.into())
+            .await;
         // A failed batch of two tenants.
         for tenant in [ERASED, OTHER] {
             let failed = self.event(tenant, "failed", "");
             self.put(&[failed]).await;
         }
-        self.fail().await;
+        self.shard().fail(1).await;
         // Queues.
         for tenant in [ERASED, OTHER] {
             let [spilled, dead, again] = ["spilled", "dead", "a"].map(|id| self.event(tenant, id, "").line());
@@ -250,7 +173,7 @@ impl Site {
             let letter = self.event(tenant, "a", "of a letter").line();
             let letter = SpillMessage::of(tenant, &[letter]);
             let note = key::redriven_marker("dead-letters", &sha256(letter.body().as_bytes()));
-            self.put_object(&note, letter.body().to_owned().into()).await;
+            self.shard().put_object(&note, letter.body().to_owned().into()).await;
         }
         self.sidecar().await;
     }
@@ -267,7 +190,7 @@ impl Site {
         for (object, tenants) in rows {
             let sidecar = key::manifest_sidecar(&object);
             let bytes = gzip::compress(tenants.as_bytes(), gzip::Level::FAST);
-            self.put_object(&sidecar, bytes.into()).await;
+            self.shard().put_object(&sidecar, bytes.into()).await;
             let update = "UPDATE manifest SET tenants = NULL, tenants_key = ?1 WHERE object_key = ?2";
             let database = Connection::open(self.data.database_file()).unwrap();
             database.execute(update, [&sidecar, &object]).unwrap();

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 mod folder;
+#[path = "../site/shard.rs"]
+mod shard;
 mod struck;
 
 use std::collections::BTreeMap;

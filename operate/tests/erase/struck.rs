@@ -1,4 +1,4 @@
-//! A deployment whose erasure dies at one of its effects. After that it does nothing any more.
+//! A deployment in which the erasure dies at one of its effects. After that it does nothing any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
