@@ -39,54 +39,29 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn add(&mut self, other: &Self) {
-        for (count, (_, more)) in self.all().into_iter().zip(other.named()) {
+        for ((_, count), (_, more)) in self.each().into_iter().zip(other.named()) {
             *count += more;
         }
     }
 
-    fn all(&mut self) -> [&mut u64; 11] {
-        let Self {
-            dispatch_messages,
-            spilled,
-            dead_letters,
-            quarantine_lines,
-            failed_records,
-            redrive_notes,
-            archive_lines,
-            archive_objects,
-            items,
-            claim_checks,
-            large_lines,
-        } = self;
-        [
-            dispatch_messages,
-            spilled,
-            dead_letters,
-            quarantine_lines,
-            failed_records,
-            redrive_notes,
-            archive_lines,
-            archive_objects,
-            items,
-            claim_checks,
-            large_lines,
-        ]
+    fn named(mut self) -> [(&'static str, u64); 11] {
+        self.each().map(|(name, count)| (name, *count))
     }
 
-    /// For people, in the order of [`Counts::all`].
-    fn named(&self) -> [(&'static str, u64); 11] {
+    /// With its name for people.
+    fn each(&mut self) -> [(&'static str, &mut u64); 11] {
         [
-            ("messages for the target of dispatch", self.dispatch_messages),
-            ("spilled events", self.spilled),
-            ("dead letters", self.dead_letters),
-            ("quarantined lines", self.quarantine_lines),
-            ("failed records", self.failed_records),
-            ("notes of redriven dead letters", self.redrive_notes),
-            ("archive lines", self.archive_lines),
-            ("archive objects with them", self.archive_objects),
-            ("items", self.items),
-            ("claim checks", self.claim_checks),
-            ("large archive lines", self.large_lines),
+            ("messages for the target of dispatch", &mut self.dispatch_messages),
+            ("spilled events", &mut self.spilled),
+            ("dead letters", &mut self.dead_letters),
+            ("quarantined lines", &mut self.quarantine_lines),
+            ("failed records", &mut self.failed_records),
+            ("notes of redriven dead letters", &mut self.redrive_notes),
+            ("archive lines", &mut self.archive_lines),
+            ("archive objects with them", &mut self.archive_objects),
+            ("items", &mut self.items),
+            ("claim checks", &mut self.claim_checks),
+            ("large archive lines", &mut self.large_lines),
         ]
     }
 }
