@@ -53,18 +53,9 @@ pub struct DispatchNames {
 /// `name`: `STACK`, or `STACK/CONSTRUCT`.
 pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
     let (name, construct) = name.split_once('/').unwrap_or((name, ""));
-    let described: anyhow::Result<DescribedStacks> =
-        call(sdk, Service::CloudFormation, "DescribeStacks", &[("StackName", name)]).await;
-    let described = match described {
-        // CloudFormation has no code of its own for this.
-        Err(error)
-            if error.downcast_ref::<Refused>().is_some_and(|no| no.message.contains("does not exist")) =>
-        {
-            anyhow::bail!("there is no stack `{name}` in this account and region")
-        }
-        described => described?,
-    };
-    let described = described.stacks.members.into_iter().next().context("CloudFormation returns no stack")?;
+    let described = described(sdk, name).await?;
+    let described =
+        described.with_context(|| format!("there is no stack `{name}` in this account and region"))?;
 
     let mut resources = Vec::new();
     let mut token: Option<String> = None;
@@ -81,27 +72,48 @@ pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
     }
 }
 
+/// What `CloudFormation` says of a stack. `None` if it does not exist.
+pub(crate) async fn described(sdk: &SdkConfig, name: &str) -> anyhow::Result<Option<DescribedStack>> {
+    let found: anyhow::Result<DescribedStacks> =
+        call(sdk, Service::CloudFormation, "DescribeStacks", &[("StackName", name)]).await;
+    match found {
+        Ok(found) => {
+            Ok(found.stacks.members.into_iter().find(|stack| stack.stack_status != "DELETE_COMPLETE"))
+        }
+        // CloudFormation has no code of its own for this.
+        Err(error)
+            if error.downcast_ref::<Refused>().is_some_and(|no| no.message.contains("does not exist")) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DescribedStacks {
+    #[serde(default)]
     stacks: Members<DescribedStack>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct DescribedStack {
-    stack_name: String,
-    stack_status: String,
+pub(crate) struct DescribedStack {
+    pub(crate) stack_name: String,
+    pub(crate) stack_status: String,
     #[serde(default)]
-    outputs: Members<Output>,
+    pub(crate) stack_status_reason: String,
+    #[serde(default)]
+    pub(crate) outputs: Members<Output>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Output {
-    output_key: String,
+pub(crate) struct Output {
+    pub(crate) output_key: String,
     #[serde(default)]
-    output_value: String,
+    pub(crate) output_value: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -242,6 +254,7 @@ mod tests {
         let described = DescribedStack {
             stack_name: "Tidegate-dev".to_owned(),
             stack_status: "CREATE_COMPLETE".to_owned(),
+            stack_status_reason: String::new(),
             outputs: Members { members: outputs },
         };
         resolve(described, &resources, construct)

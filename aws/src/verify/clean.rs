@@ -12,10 +12,11 @@ use shared::format::quarantine_line::QuarantineLine;
 use shared::id::EventId;
 use shared::objects::ObjectStore;
 
-use super::probe::{described_stack, stack_name};
+use super::probe::stack_name;
 use super::site::{MARK, Site};
 use crate::error::described;
 use crate::query::{Members, Service, call, order};
+use crate::stack;
 
 const DELETED: Duration = Duration::from_mins(10);
 const BETWEEN: Duration = Duration::from_secs(5);
@@ -55,14 +56,14 @@ async fn probes(site: &Site, left: Left, say: &dyn Fn(String)) -> anyhow::Result
         Left::ByAllRuns => named(site, &stack_name(&site.stack.name, MARK)).await?,
     };
     for name in names {
-        if described_stack(&site.sdk, &name).await?.is_none() {
+        if stack::described(&site.sdk, &name).await?.is_none() {
             continue;
         }
         let mut objects = empty(site, &name).await?;
         order(&site.sdk, Service::CloudFormation, "DeleteStack", &[("StackName", name.as_str())]).await?;
         let mut status = String::new();
         let deleted = site.wait_long(DELETED, BETWEEN, async || {
-            let Some(found) = described_stack(&site.sdk, &name).await? else { return Ok(Some(())) };
+            let Some(found) = stack::described(&site.sdk, &name).await? else { return Ok(Some(())) };
             // A mapping may save a batch until it is deleted, and a bucket with objects is not.
             if found.stack_status == "DELETE_FAILED" && status != found.stack_status {
                 objects += empty(site, &name).await?;

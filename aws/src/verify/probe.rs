@@ -5,15 +5,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use aws_config::SdkConfig;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::site::Site;
 use crate::error::described;
-use crate::query::{Members, Refused, Service, call, order};
+use crate::query::{Service, order};
+use crate::stack::{self, DescribedStack};
 
 const CREATED: Duration = Duration::from_mins(8);
 const BETWEEN: Duration = Duration::from_secs(5);
@@ -31,7 +30,7 @@ pub(super) struct Probe {
     bucket: String,
     s3: aws_sdk_s3::Client,
     kinesis: aws_sdk_kinesis::Client,
-    stack: ProbeStack,
+    stack: DescribedStack,
 }
 
 /// An object at the failure destination.
@@ -54,7 +53,7 @@ impl Probe {
         ];
         order(&site.sdk, Service::CloudFormation, "CreateStack", &parameters).await?;
         let created = site.wait_long(CREATED, BETWEEN, async || {
-            let found = described_stack(&site.sdk, &name).await?;
+            let found = stack::described(&site.sdk, &name).await?;
             let found = found.with_context(|| format!("the stack `{name}` is gone"))?;
             match found.stack_status.as_str() {
                 "CREATE_COMPLETE" => Ok(Some(found)),
@@ -68,7 +67,7 @@ impl Probe {
         let stack = stack
             .with_context(|| format!("the stack `{name}` was not created within {} s", CREATED.as_secs()))?;
         Ok(Self {
-            bucket: stack.output("Bucket")?,
+            bucket: output(&stack, "Bucket")?,
             s3: aws_sdk_s3::Client::new(&site.sdk),
             kinesis: aws_sdk_kinesis::Client::new(&site.sdk),
             stack,
@@ -107,11 +106,11 @@ impl Probe {
     }
 
     pub(super) fn mapping_id(&self, mapping: &ProbeMapping) -> anyhow::Result<String> {
-        self.stack.output(&format!("{}Mapping", mapping.name))
+        output(&self.stack, &format!("{}Mapping", mapping.name))
     }
 
     fn stream(&self, mapping: &ProbeMapping) -> anyhow::Result<String> {
-        self.stack.output(&format!("{}Stream", mapping.name))
+        output(&self.stack, &format!("{}Stream", mapping.name))
     }
 
     async fn keys(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
@@ -132,56 +131,10 @@ pub(super) fn stack_name(stack: &str, run: &str) -> String {
     format!("{}-{run}", stack.replace('/', "-"))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct ProbeStack {
-    pub(super) stack_name: String,
-    pub(super) stack_status: String,
-    #[serde(default)]
-    stack_status_reason: String,
-    #[serde(default)]
-    outputs: Members<Output>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Output {
-    output_key: String,
-    #[serde(default)]
-    output_value: String,
-}
-
-impl ProbeStack {
-    fn output(&self, key: &str) -> anyhow::Result<String> {
-        let output = self.outputs.members.iter().find(|output| output.output_key == key);
-        let output =
-            output.with_context(|| format!("the stack `{}` has no output `{key}`", self.stack_name))?;
-        Ok(output.output_value.clone())
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Stacks {
-    #[serde(default)]
-    stacks: Members<ProbeStack>,
-}
-
-/// `None` if it does not exist.
-pub(super) async fn described_stack(sdk: &SdkConfig, name: &str) -> anyhow::Result<Option<ProbeStack>> {
-    let found: anyhow::Result<Stacks> =
-        call(sdk, Service::CloudFormation, "DescribeStacks", &[("StackName", name)]).await;
-    match found {
-        Ok(found) => {
-            Ok(found.stacks.members.into_iter().find(|stack| stack.stack_status != "DELETE_COMPLETE"))
-        }
-        Err(error)
-            if error.downcast_ref::<Refused>().is_some_and(|no| no.message.contains("does not exist")) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+fn output(stack: &DescribedStack, key: &str) -> anyhow::Result<String> {
+    let output = stack.outputs.members.iter().find(|output| output.output_key == key);
+    let output = output.with_context(|| format!("the stack `{}` has no output `{key}`", stack.stack_name))?;
+    Ok(output.output_value.clone())
 }
 
 fn template(mappings: &[ProbeMapping]) -> Value {
