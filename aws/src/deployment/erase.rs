@@ -40,7 +40,7 @@ const RECOVERY_DAYS: i32 = 35;
 const DAY: Duration = Duration::from_hours(24);
 
 impl Erasable for AwsDeployment {
-    /// Lambda may deliver a batch once more whose answer was lost. So an attempt that writes what is committed now may begin until
+    /// If the answer to a batch was lost, Lambda may deliver that batch once more. So an attempt that writes what is committed now may begin until
     /// the time-out of the one before it, and end a time-out later.
     async fn hold(&self, config: &Config, _apply: bool) -> anyhow::Result<Hold> {
         let timeout = Duration::from_secs(config.consumer.timeout_seconds);

@@ -71,7 +71,7 @@ impl Site {
         }
     }
 
-    /// The check of a load whose answers were all the right ones.
+    /// The check of a load. All its answers were the right ones.
     async fn verified(&self) -> Verified {
         let mut outcomes = Outcomes::default();
         for number in 0..REQUESTS {
