@@ -29,8 +29,6 @@ use crate::rejection::Rejection;
 pub(super) const HEAD_BYTES: usize = 16 * 1024;
 /// For each phase of a connection that is refused.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
-/// How much later an answer 429 is written.
-const HELD_BACK: Duration = Duration::from_secs(1);
 /// How long what still arrives is read and discarded after the last answer. If the connection was closed while the client still
 /// writes, the client would see a reset instead of the answer.
 const LINGER: Duration = Duration::from_secs(30);
@@ -162,9 +160,9 @@ impl Connection {
 
     /// A client that is over its quota and does not wait would spend on refusals the time that others need.
     async fn hold_back(&self, mut stopping: watch::Receiver<()>) {
-        let Some(_held) = self.places.as_ref().and_then(|places| places.hold_back()) else { return };
+        let Some((_held, time)) = self.places.as_ref().and_then(|places| places.hold_back()) else { return };
         tokio::select! {
-            () = sleep(HELD_BACK) => {}
+            () = sleep(time) => {}
             _ = stopping.changed() => {}
         }
     }

@@ -1,6 +1,8 @@
 //! The cap on connections, and which one is closed for a new one.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +11,10 @@ use tokio::time::Instant;
 
 /// So many connections over the cap are answered 503 at the same time. Further ones wait in the system's queue.
 const REFUSALS: usize = 64;
+/// How much later an answer 429 is written, at least and at most.
+const HELD_BACK: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(2);
+/// 2³² divided by the golden ratio: its multiples, modulo 2³², are as far from each other as can be, however many they are.
+const GOLDEN: u32 = 2_654_435_769;
 /// Between two log lines about closed connections.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
@@ -19,6 +25,8 @@ pub(super) struct Places {
     refusals: Arc<Semaphore>,
     /// For answers that are held back. Their connections cannot be closed for new ones, so they get a quarter.
     held_back: Semaphore,
+    /// Where in [`HELD_BACK`] the next one is.
+    spread: AtomicU32,
     waiting: Mutex<Waiting>,
 }
 
@@ -52,13 +60,18 @@ impl Places {
             free: Arc::new(Semaphore::new(most)),
             refusals: Arc::new(Semaphore::new(REFUSALS.min(most))),
             held_back: Semaphore::new(most / 4),
+            spread: AtomicU32::new(0),
             waiting: Mutex::default(),
         })
     }
 
-    /// Whether an answer may be held back, for as long as the permit exists.
-    pub(super) fn hold_back(&self) -> Option<SemaphorePermit<'_>> {
-        self.held_back.try_acquire().ok()
+    /// How long an answer is held back, if it may be. Answers that come together get different times, or their clients would
+    /// send the next requests together too, and other clients would wait for all of them.
+    pub(super) fn hold_back(&self) -> Option<(SemaphorePermit<'_>, Duration)> {
+        let permit = self.held_back.try_acquire().ok()?;
+        let spread = self.spread.fetch_add(GOLDEN, Ordering::Relaxed);
+        let more = (*HELD_BACK.end() - *HELD_BACK.start()).mul_f64(f64::from(spread) / f64::from(u32::MAX));
+        Some((permit, *HELD_BACK.start() + more))
     }
 
     pub(super) async fn take(self: &Arc<Self>) -> Place {

@@ -244,7 +244,7 @@ async fn an_idle_connection_does_not_delay_the_stop() {
     timeout(Duration::from_millis(900), ended).await.expect("at once").unwrap();
 }
 
-/// So a client that sends again at once gets one answer a second.
+/// So a connection of a client that sends again at once gets at most one answer a second.
 #[tokio::test]
 async fn an_answer_429_is_held_back_for_a_second() {
     let server = served(limits(4, 60_000, 60_000), Duration::ZERO).await;
@@ -260,4 +260,15 @@ fn a_quarter_of_the_connections_may_be_held_back() {
     assert_eq!(held.each_ref().map(Option::is_some), [true, true, false]);
     drop(held);
     assert!(places.hold_back().is_some());
+}
+
+#[test]
+fn answers_that_are_held_back_together_are_written_one_after_the_other() {
+    let places = places::Places::new(256);
+    let held = [(); 64].map(|()| places.hold_back().unwrap());
+    let mut times = held.map(|(_permit, time)| time);
+    times.sort_unstable();
+    assert!(times[0] >= Duration::from_secs(1) && times[63] <= Duration::from_secs(2));
+    let shortest = times.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+    assert!(shortest >= Duration::from_millis(5), "{shortest:?} between two of 64");
 }
