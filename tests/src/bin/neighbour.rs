@@ -2,7 +2,13 @@
 
 #[tokio::main]
 async fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [attack, name, url] = &arguments[..]
+        && attack == "attack"
+    {
+        return tests::neighbour::attack(name, url).await;
+    }
     let program = std::env::current_exe().expect("this program runs").with_file_name("tidegate");
     assert!(program.exists(), "{} is not built: use `make neighbour`", program.display());
-    tests::neighbour::run(&program, &std::env::args().nth(1).unwrap_or_default()).await;
+    tests::neighbour::run(&program, arguments.first().map_or("", String::as_str)).await;
 }
