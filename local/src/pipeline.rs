@@ -31,7 +31,7 @@ use crate::cloudwatch;
 use crate::data::{DataFolder, DataLock, note_run};
 use crate::embedded::{
     Database, Delivery, EmbeddedCheckpoints, EmbeddedQueue, EmbeddedStream, Expiry, Left, LocalQueue,
-    Overview, StreamRows, rising,
+    Overview, StreamRows, WriteAheadLog, rising,
 };
 use crate::event_source_mapping::{Drained, EventSourceMapping, Rules, Running, Settings};
 use crate::functions::{Function, read_secrets, reader};
@@ -345,6 +345,7 @@ fn background(
     background.spawn(expire(expiry));
     background.spawn(note_runs(data.database()?, clock.clone(), guard.clone()));
     background.spawn(guard.clone().watch());
+    background.spawn(WriteAheadLog { database: data.database()?, guard: guard.clone() }.run());
     background.spawn(prometheus.clone().keep_up());
     Ok(background)
 }

@@ -24,6 +24,8 @@ const BUSY_RETRIES: i32 = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// The item of a 1 KB event takes 2.4 KB: a page of 8192 bytes holds three, a page of 4096 only one.
 const PAGE_BYTES: u32 = 8192;
+/// SQLite's default is 1,000.
+const AUTO_CHECKPOINT_PAGES: u32 = 16_384;
 
 /// A connection to the file. Clones share it. Open a second one for work that must not wait.
 #[derive(Clone)]
@@ -91,6 +93,8 @@ impl Database {
         // process, without an fsync for each.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // Only for commands without a run: see `log.rs`.
+        connection.pragma_update(None, "wal_autocheckpoint", AUTO_CHECKPOINT_PAGES)?;
         // Each write is a savepoint (`writes.rs`): a copy of each page that it changes, which would go to a temporary file.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 use shared::limits;
 use shared::time::Clock;
 
@@ -39,14 +39,14 @@ impl Expiry {
             let started = self.begin().await;
             let Some(chunk) = self.records(after).await?.filter(|chunk| chunk.has_more) else { break };
             after = chunk.last;
-            self.end(started).await?;
+            self.end(started).await;
         }
         loop {
             let started = self.begin().await;
             if self.items().await? < CHUNK as usize {
                 return Ok(());
             }
-            self.end(started).await?;
+            self.end(started).await;
         }
     }
 
@@ -55,15 +55,9 @@ impl Expiry {
         Instant::now()
     }
 
-    /// Writes the chunk's pages to the database file, which otherwise the next request would do. Then it pauses as long as the
-    /// chunk took, so that others get half of the time.
-    async fn end(&self, started: Instant) -> Result<(), DatabaseError> {
-        let checkpoint = |connection: &mut Connection| {
-            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_counts| Ok(()))
-        };
-        self.database.call(checkpoint).await?;
+    /// Pauses as long as the chunk took, so that others get half of the time.
+    async fn end(&self, started: Instant) {
         tokio::time::sleep(started.elapsed().max(PAUSE)).await;
-        Ok(())
     }
 
     /// Looks at the next chunk of records. `None` if there is none.
@@ -180,7 +174,7 @@ mod tests {
         }
 
         async fn count_items(&self) -> u32 {
-            let count = |connection: &mut Connection| {
+            let count = |connection: &mut rusqlite::Connection| {
                 connection.query_row("SELECT count(*) FROM items", [], |row| row.get(0))
             };
             self.open().call(count).await.unwrap()

@@ -16,7 +16,7 @@ use super::error::DatabaseError;
 use crate::lock;
 
 /// A transaction takes no more writes after this time. Other processes wait for it, and ingest has only 120 ms for a put.
-const LONGEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(4);
 /// The pause after a transaction that took as long. Other processes look for the lock once a millisecond, and would not find it free
 /// otherwise.
 const PAUSE: Duration = Duration::from_millis(2);
