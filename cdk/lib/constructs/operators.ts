@@ -69,13 +69,18 @@ export class Operators extends Construct {
     const id = `Operator${name.charAt(0).toUpperCase()}${name.slice(1)}`;
     const policy = new ManagedPolicy(this, id, {
       description: ABOUT[name],
-      statements: [...statements, ...props.keys.map(usesKey)],
+      statements: [...statements, ...props.keys.map(name === 'read' ? decrypts : usesKey)],
     });
     for (const arn of new Set(statements.flatMap(({ resources }) => resources))) {
       if (arn.endsWith('*')) acknowledgeWildcard(policy, arn, WILDCARD);
     }
     return policy;
   }
+}
+
+/** What is read was encrypted before. */
+function decrypts(key: IKey): PolicyStatement {
+  return new PolicyStatement({ actions: ['kms:Decrypt'], resources: [key.keyArn] });
 }
 
 /** What each place is here. None of dispatch where that is off. */
