@@ -219,6 +219,7 @@ lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stage
 	cd cdk && npm run build && npm run lint
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=dev --output cdk.out/dev
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod -c public=true --output cdk.out/prod
+	cd cdk && npx cdk synth --quiet --app 'npx tsx bin/github.ts' -c repository=acme/tidegate --output cdk.out/github
 	cd cdk && sed 's/^mode = "none"$$/mode = "api_key"/' ../tidegate.toml >cdk.out/keys.toml
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod -c configuration=cdk.out/keys.toml --output cdk.out/keys
 	cd cdk && .venv/bin/cfn-lint cdk.out/*/*.template.json

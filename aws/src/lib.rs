@@ -6,10 +6,12 @@
 //! | [`deployment`] | the operator's port on a deployed stack |
 //! | [`mapping`] | an event source mapping between a stream and a function of AWS |
 //! | [`doctor`] | reads what `tidegate doctor` compares |
+//! | [`account`] | reads what an account has room for |
 //! | [`verify`] | asks a stack what only AWS can answer |
 //! | [`kinesis`] | reads a stream |
 //! | [`query`] | calls the services whose SDK crates are not compiled |
 
+pub mod account;
 pub mod deployment;
 pub mod doctor;
 mod error;

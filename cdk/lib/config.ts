@@ -98,6 +98,11 @@ export interface StreamConfig {
    * @default 1
    */
   readonly shards?: number;
+  /**
+   * Other accounts that may put records on the stream, as any tenant. It needs `encryptionKey`: they cannot use the key of AWS.
+   * @default - none
+   */
+  readonly producerAccounts?: string[];
 }
 
 export interface NetworkConfig {

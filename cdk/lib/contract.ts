@@ -55,8 +55,37 @@ type CredentialsContract = Extension & {
   readonly empty: string;
 };
 
+/** Resources of a deployment, as an operator's policy names them: `Place` in `operate/src/permissions.rs`. */
+export type Place =
+  | 'stack'
+  | 'stream'
+  | 'items'
+  | 'ledger'
+  | 'rate'
+  | 'bucket'
+  | 'queues'
+  | 'spillDeadLetters'
+  | 'dispatchQueue'
+  | 'dispatchDeadLetters'
+  | 'functions'
+  | 'live'
+  | 'roles'
+  | 'mapping'
+  | 'alarms'
+  | 'alarmTopic'
+  | 'workGroup'
+  | 'catalog'
+  | 'everything';
+
+/** Actions on one kind of resource; `objects`: those whose keys begin so. */
+export interface OperatorGrant {
+  readonly on: Place | { readonly objects: readonly string[] };
+  readonly actions: readonly string[];
+}
+
 export const CONTRACT = {
   ...file,
+  operators: file.operators as Readonly<Record<keyof typeof file.operators, readonly OperatorGrant[]>>,
   functions: file.functions as Readonly<Record<FunctionName, FunctionContract>>,
   reads: file.reads as ReadsContract,
   credentials: file.credentials as CredentialsContract,

@@ -15,8 +15,8 @@ export function configOf(settings: StageSettings): Config {
     architecture: settings.architecture === 'arm64' ? Architecture.ARM_64 : Architecture.X86_64,
     stream:
       settings.stream === 'on-demand'
-        ? { mode: StreamMode.ON_DEMAND }
-        : { mode: StreamMode.PROVISIONED, shards: settings.stream },
+        ? { mode: StreamMode.ON_DEMAND, producerAccounts: settings.producerAccounts }
+        : { mode: StreamMode.PROVISIONED, shards: settings.stream, producerAccounts: settings.producerAccounts },
     records: { retentionHours: settings.retentionHours, ageHours: settings.recordAgeHours },
     ingest: {
       memoryMb: settings.ingestMemoryMb,

@@ -14,4 +14,6 @@ export {
   type StreamConfig,
   type TidegateProps,
 } from './config';
+export { CloudFrontEdge, type CloudFrontEdgeProps } from './edge/cloud-front-edge';
+export { HttpApiEdge, type HttpApiEdgeProps } from './edge/http-api-edge';
 export { Tidegate } from './tidegate';

@@ -141,7 +141,11 @@ function readSettings(found: Readonly<Record<string, Found>>): StageSettings {
 }
 
 /** Settings that do not go together. */
-function* together({ itemsCapacity, itemsWarmUnits, vpc, subnets, routeTables }: StageSettings): Generator<string> {
+function* together(settings: StageSettings): Generator<string> {
+  const { itemsCapacity, itemsWarmUnits, itemsTable, vpc, subnets, routeTables } = settings;
+  if (itemsTable !== undefined && (itemsCapacity !== undefined || itemsWarmUnits !== undefined)) {
+    yield 'itemsTable excludes itemsCapacity and itemsWarmUnits: the table has the capacity that it was restored with';
+  }
   if (itemsCapacity !== undefined && itemsWarmUnits !== undefined) {
     yield `itemsWarmUnits \`${itemsWarmUnits}\` is not allowed with provisioned itemsCapacity: its least number is where it begins`;
   }

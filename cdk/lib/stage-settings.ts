@@ -76,6 +76,22 @@ function ids(kind: string, meaning: string): Setting<string[]> {
   };
 }
 
+function accounts(meaning: string): Setting<string[]> {
+  const read = (text: string) => {
+    const found = text === 'none' ? [] : text.split(',');
+    return found.every((id) => /^\d{12}$/.test(id)) ? found : REFUSED;
+  };
+  return {
+    meaning,
+    allowed: `${code('none')}, or numbers such as ${code('111122223333,444455556666')}`,
+    byDefault: 'none',
+    read,
+  };
+}
+
+/** A name that DynamoDB takes. */
+const TABLE = /^[\w.-]{3,255}$/;
+
 const SHARDS = { least: 1, most: 10_000 };
 
 /** A number of shards, or none of its own. */
@@ -146,6 +162,9 @@ export const SETTINGS = {
     byDefault: '1',
     read: stream,
   },
+  producerAccounts: accounts(
+    'Other accounts that may put records on the stream, as any tenant: [below](#producers-of-another-account). Needs `keyArn`.',
+  ),
   retentionHours: whole(
     24,
     8_760,
@@ -205,6 +224,12 @@ export const SETTINGS = {
     1_000_000,
     'Write units a second that an on-demand table takes from the start. A new table takes 4,000.',
   ),
+  itemsTable: optional(
+    TABLE,
+    'the name of a table',
+    'A table to use for the items instead of the one of the stack, such as a [restored](recovery.md#a-table) one. The old one stays.',
+  ),
+  ledgerTable: optional(TABLE, 'the name of a table', 'The same for the ledger.'),
   archiveVersioned: flag(true, 'Deleted and overwritten objects stay for 30 days.'),
   archiveInfrequentDays: whole(
     30,

@@ -14,6 +14,9 @@ export interface StageConfig extends Omit<Config, 'encryptionKey'> {
   readonly region?: string;
   /** The ARN of the key that encrypts what is stored. If it is not set, keys of AWS do. */
   readonly keyArn?: string;
+  /** The names of tables that are used instead of own ones. */
+  readonly itemsTable?: string;
+  readonly ledgerTable?: string;
   /** Dollars. Without it there is no budget. */
   readonly monthlyBudget?: number;
   /** On every resource, for cost reports. */
@@ -32,6 +35,8 @@ export function stageConfig(context: Given = {}, unknown: (warning: string) => v
     keys,
     configuration: configurationFile(recipe, configuration),
     keyArn: settings.keyArn,
+    itemsTable: settings.itemsTable,
+    ledgerTable: settings.ledgerTable,
     monthlyBudget: settings.monthlyBudget,
     tags: { application: 'tidegate', stage, 'cost-center': settings.costCenter ?? 'tidegate' },
   };

@@ -1,4 +1,5 @@
 import { Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import type { FunctionAssets } from './assets';
@@ -14,14 +15,21 @@ export interface TidegateStackProps extends StackProps {
 /** A stage: one stack with one deployment. */
 export class TidegateStack extends Stack {
   constructor(scope: Construct, id: string, props: TidegateStackProps) {
-    const { account, region, stage, tags, keyArn, monthlyBudget, ...config } = props.config;
+    const { account, region, stage, tags, keyArn, itemsTable, ledgerTable, monthlyBudget, ...config } = props.config;
     super(scope, id, { env: { account, region }, ...props });
+    const encryptionKey = keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', keyArn);
+    const table = (id: string, tableName: string | undefined) =>
+      tableName === undefined ? undefined : Table.fromTableAttributes(this, id, { tableName, encryptionKey });
     // `Default` is no part of logical ids: stacks that were deployed before this level have the same ones.
     const { alarmTopic } = new Tidegate(this, 'Default', {
       ...config,
+      // Of a table that is given, its capacity is not set.
+      items: itemsTable === undefined ? config.items : undefined,
       name: stage,
       assets: props.assets,
-      encryptionKey: keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', keyArn),
+      encryptionKey,
+      existingItemsTable: table('RestoredItems', itemsTable),
+      existingLedgerTable: table('RestoredLedger', ledgerTable),
     });
     if (monthlyBudget !== undefined) {
       new Budget(this, 'Budget', { stage, dollarsAMonth: monthlyBudget, topic: alarmTopic });

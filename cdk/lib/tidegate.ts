@@ -22,6 +22,7 @@ import { ItemsTable } from './constructs/items-table';
 import { LedgerTable } from './constructs/ledger-table';
 import { Monitoring } from './constructs/monitoring';
 import { Network } from './constructs/network';
+import { Operators } from './constructs/operators';
 import type { Platform } from './constructs/rust-function';
 import { SpillQueue } from './constructs/spill-queue';
 import { TenantReader } from './constructs/tenant-reader';
@@ -47,6 +48,14 @@ export class Tidegate extends Construct {
   readonly producerPolicy: IManagedPolicy;
   /** Reads the items of one tenant, which the session tag `tenant` names. */
   readonly readerRole: IRole;
+  /** For the commands that only look: attach it to the role of an operator. */
+  readonly operatorRead: IManagedPolicy;
+  /** For `tidegate redrive`, besides `operatorRead`. */
+  readonly operatorRedrive: IManagedPolicy;
+  /** For `tidegate erase`, besides `operatorRead`. */
+  readonly operatorErase: IManagedPolicy;
+  /** For `tidegate verify` without its probe, besides `operatorRead`. */
+  readonly operatorVerify: IManagedPolicy;
   /** Every alarm. They notify `alarmTopic` when they fire and when they clear. */
   readonly alarms: Alarm[];
   readonly alarmTopic: ITopic;
@@ -168,6 +177,19 @@ export class Tidegate extends Construct {
       ledger,
       dispatch,
     });
+    const { policies } = new Operators(this, 'Operators', {
+      stream,
+      archive,
+      spill,
+      items,
+      ledger,
+      ingest,
+      consumer,
+      dispatch,
+      sql,
+      monitoring,
+      keys: platform.keys,
+    });
 
     this.url = ingest.url.url;
     this.bucket = archive.bucket;
@@ -179,6 +201,10 @@ export class Tidegate extends Construct {
     this.consumer = consumer.rust.function;
     this.producerPolicy = stream.producerPolicy;
     this.readerRole = reader.role;
+    this.operatorRead = policies.read;
+    this.operatorRedrive = policies.redrive;
+    this.operatorErase = policies.erase;
+    this.operatorVerify = policies.verify;
     this.alarms = monitoring.alarms;
     this.alarmTopic = monitoring.topic;
     this.lifecycleRules = archive.lifecycleRules;
@@ -204,6 +230,10 @@ export class Tidegate extends Construct {
       Mapping: consumer.mapping.eventSourceMappingId,
       ReaderRole: reader.role.roleArn,
       ProducerPolicy: stream.producerPolicy.managedPolicyArn,
+      OperatorRead: policies.read.managedPolicyArn,
+      OperatorRedrive: policies.redrive.managedPolicyArn,
+      OperatorErase: policies.erase.managedPolicyArn,
+      OperatorVerify: policies.verify.managedPolicyArn,
       WorkGroup: sql.workGroup.name,
       AlarmTopic: monitoring.topic.topicArn,
       ...(dispatch && {

@@ -133,7 +133,7 @@ test('the functions may use the keys of what is given to them', () => {
     const decrypts = Statement.filter(({ Action }: Json) => list(Action).includes('kms:Decrypt'));
     assert.equal(decrypts.flatMap(({ Resource }: Json) => list(Resource)).length, 2, id);
   }
-  const producers = JSON.stringify(resource(of, 'AWS::IAM::ManagedPolicy', 'Events').Properties);
+  const producers = JSON.stringify(resource(of, 'AWS::IAM::ManagedPolicy', 'EventsProducerPolicy').Properties);
   assert.match(producers, /key\/1234abcd/);
   const warnings = Annotations.fromStack(made).findWarning('*', Match.stringLikeRegexp('^existingStream: not made'));
   assert.equal(warnings.length, 1);

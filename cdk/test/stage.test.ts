@@ -86,6 +86,26 @@ test('settings that do not go together are refused', () => {
   );
 });
 
+test('a restored table is used by its name in place of the own one, by functions, roles, alarms and operators', () => {
+  const { itemsTable, ledgerTable } = stageConfig({ itemsTable: 'items-restored', ledgerTable: 'ledger-restored' });
+  const of = Template.fromStack(stack('prod', { itemsTable, ledgerTable }));
+  assert.deepEqual(resources(of, 'AWS::DynamoDB::Table'), []);
+  const { Variables } = resource(of, 'AWS::Lambda::Function', 'Consumer').Properties.Environment;
+  assert.deepEqual([Variables.TIDEGATE_ITEMS_TABLE, Variables.TIDEGATE_LEDGER_TABLE], [itemsTable, ledgerTable]);
+  for (const [type, id] of [
+    ['AWS::IAM::Policy', 'Consumer'],
+    ['AWS::IAM::ManagedPolicy', 'OperatorsOperatorRead'],
+    ['AWS::CloudWatch::Alarm', 'ItemsItemsThrottled'],
+  ] as const) {
+    assert.match(JSON.stringify(resource(of, type, id).Properties), /items-restored/, id);
+  }
+  assert.equal(of.toJSON().Outputs.ItemsTable.Value, itemsTable);
+  const within = app();
+  stack('prod', { itemsTable, ledgerTable }, within);
+  assert.deepEqual(nag(within), []);
+  assert.throws(() => given('itemsTable = "items"\nitemsCapacity = "100-6000"'), /itemsTable excludes itemsCapacity/);
+});
+
 test('a name that nothing reads is warned of, with the one that was probably meant', () => {
   const context = { '@aws-cdk/core:checkSecretUsage': true, 'cli-telemetry': false, acknowledged: { issues: [] } };
   assert.deepEqual(given('stream = 2', context).unknown, []);

@@ -206,6 +206,7 @@ pub(crate) enum Command {
     #[cfg(feature = "aws")]
     #[command(verbatim_doc_comment, after_help = examples![
         "tidegate doctor --stack Tidegate-dev",
+        "tidegate doctor --template cdk.out/Tidegate-prod.template.json",
     ])]
     Doctor(doctor::DoctorOptions),
     /// Ask a deployed stack what only AWS can answer

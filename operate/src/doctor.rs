@@ -11,7 +11,9 @@
 //! | `dispatch` | dispatch, where it is on |
 //! | `queues` | the spill queue and its dead letters |
 //! | `alarms` | the alarms |
+//! | `account` | before a deployment: the account's quotas |
 
+pub mod account;
 mod alarms;
 mod dispatch;
 pub mod facts;

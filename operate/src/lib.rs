@@ -15,6 +15,7 @@
 //! | [`trace`] | where one event is |
 //! | [`erase`] | removes a tenant's events, or one, from all that is stored |
 //! | [`doctor`] | compares a deployed stack with what Tidegate relies on |
+//! | [`permissions`] | what these commands need of a role on AWS |
 
 pub mod amount;
 pub mod archive;
@@ -25,6 +26,7 @@ pub mod doctor;
 pub mod erase;
 pub mod failed_batch;
 mod pace;
+pub mod permissions;
 mod publish;
 pub mod redrive;
 pub mod replay;

@@ -23,6 +23,7 @@
 //! | `faults` | throttling, partial refusals, poison records, a killed consumer |
 //! | `simulated_work` | texts that are too long for it, a consumer that is killed while it works |
 //! | `spill` | an unavailable stream, the spill queue, its dead-letter queue |
+//! | `recovery` | what `docs/recovery.md` does after a loss or a mistake |
 //! | `redrive` | failed events that are redriven |
 //! | `dropped` | records that the failure destination lost, redriven from the stream |
 //! | `replay` | archived events that are printed or sent again |
@@ -67,6 +68,7 @@ mod logging;
 mod otlp;
 mod page;
 mod reads;
+mod recovery;
 mod redrive;
 mod rejections;
 mod replay;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use consumer_fn::environment as of_consumer;
 use dispatch_fn::environment as of_dispatcher;
 use ingest_fn::drain;
+use operate::permissions as of_operators;
 use serde_json::{Value, json};
 use shared::config::{Archive, Consumer, Dispatch, ItemContent, Reads, Recipe};
 use shared::format::archive_line::ArchiveLine;
@@ -54,6 +55,13 @@ fn contract() -> Value {
         },
         // How a function is asked whether it would start.
         "configuration": { "variable": environment::CONFIG, "check": CHECK },
+        // What an operator's role needs for the commands.
+        "operators": {
+            "read": of_operators::READ,
+            "redrive": of_operators::REDRIVE,
+            "erase": of_operators::ERASE,
+            "verify": of_operators::VERIFY,
+        },
         "reads": {
             "enabledVariable": Reads::VARIABLE,
             "variables": ingest_fn::environment::READS_ENVIRONMENT,

@@ -1,6 +1,6 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import { type Alarm, type Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
-import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { AccountPrincipal, ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { type IStream, Stream, StreamEncryption, StreamMode } from 'aws-cdk-lib/aws-kinesis';
 import { Construct } from 'constructs';
@@ -19,6 +19,9 @@ export interface EventStreamProps {
   readonly existing?: IStream;
 }
 
+/** What a producer calls. The Kinesis Producer Library lists the shards and aggregates records for each of them. */
+const PRODUCE = ['kinesis:PutRecord', 'kinesis:PutRecords', 'kinesis:DescribeStreamSummary', 'kinesis:ListShards'];
+
 /** The stream between ingest and the consumer, in order by partition key. */
 export class EventStream extends Construct {
   readonly stream: IStream;
@@ -33,11 +36,7 @@ export class EventStream extends Construct {
     this.producerPolicy = new ManagedPolicy(this, 'ProducerPolicy', {
       description: 'Puts records on the Tidegate stream, by PutRecords or the Kinesis Producer Library.',
       statements: [
-        new PolicyStatement({
-          // The library lists the shards and aggregates records for each of them.
-          actions: ['kinesis:PutRecord', 'kinesis:PutRecords', 'kinesis:DescribeStreamSummary', 'kinesis:ListShards'],
-          resources: [this.stream.streamArn],
-        }),
+        new PolicyStatement({ actions: PRODUCE, resources: [this.stream.streamArn] }),
         ...(encryptionKey === undefined ? [] : [usesKey(encryptionKey)]),
       ],
     });
@@ -51,8 +50,9 @@ export class EventStream extends Construct {
     ];
   }
 
-  private make({ stream: { mode, shards }, retentionHours, protectData, key }: EventStreamProps): Stream {
-    return new Stream(this, 'Stream', {
+  private make({ stream: config, retentionHours, protectData, key }: EventStreamProps): Stream {
+    const { mode, shards, producerAccounts = [] } = config;
+    const stream = new Stream(this, 'Stream', {
       streamMode: mode,
       shardCount: mode === StreamMode.PROVISIONED ? shards : undefined,
       retentionPeriod: Duration.hours(retentionHours),
@@ -61,6 +61,14 @@ export class EventStream extends Construct {
         : { encryption: StreamEncryption.KMS, encryptionKey: key }),
       removalPolicy: protectData ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY,
     });
+    if (key !== undefined) {
+      Validations.of(stream).acknowledge({
+        id: 'AwsSolutions-KDS3',
+        reason: 'A key of the account is used where it was asked for.',
+      });
+    }
+    if (producerAccounts.length > 0) share(stream, producerAccounts, key);
+    return stream;
   }
 
   metricPutRecordsLatency(statistic: string): Metric {
@@ -83,4 +91,35 @@ export class EventStream extends Construct {
   metricIncomingBytes(): Metric {
     return this.stream.metricIncomingBytes({ statistic: Stats.SUM });
   }
+}
+
+/**
+ * Lets other accounts put records. Each of them decides which of its principals may. The policy of a key that the app makes gets what
+ * they need of it; of a key that is only named, its owner adds it (docs/settings.md#producers-of-another-account).
+ */
+function share(stream: Stream, producerAccounts: readonly string[], key: IKey | undefined): void {
+  if (key === undefined) {
+    throw new Error(
+      'producerAccounts is set, but no key of yours encrypts the stream: other accounts cannot use the key of AWS: set keyArn, or encryptionKey',
+    );
+  }
+  const principals = producerAccounts.map((account) => new AccountPrincipal(account));
+  stream.addToResourcePolicy(
+    new PolicyStatement({
+      sid: 'ProducersOfOtherAccounts',
+      principals,
+      actions: PRODUCE,
+      resources: [stream.streamArn],
+    }),
+  );
+  const { region } = Stack.of(stream);
+  key.addToResourcePolicy(
+    new PolicyStatement({
+      sid: 'ProducersOfOtherAccounts',
+      principals,
+      actions: ['kms:GenerateDataKey'],
+      resources: ['*'],
+      conditions: { StringEquals: { 'kms:ViaService': `kinesis.${region}.amazonaws.com` } },
+    }),
+  );
 }

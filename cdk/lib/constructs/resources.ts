@@ -5,9 +5,10 @@ import { type ITable, TableEncryption, type TableProps } from 'aws-cdk-lib/aws-d
 import { PolicyStatement, type Role } from 'aws-cdk-lib/aws-iam';
 import type { IStream } from 'aws-cdk-lib/aws-kinesis';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
-import type { CfnBucket, IBucket } from 'aws-cdk-lib/aws-s3';
+import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
+import type { IConstruct } from 'constructs';
 import { CONTRACT, type Extension, type FunctionName, type Permission } from '../contract';
 
 /** A function gets those that its contract names. */
@@ -58,7 +59,13 @@ export function grant(name: FunctionName, role: Role, resources: Resources, more
     if (permission.on === 'logs' || permission.on === 'everything') continue;
     const arn = given(arnOf(permission, resources), `${name} needs ${permission.action}`);
     role.addToPolicy(new PolicyStatement({ actions: [permission.action], resources: [arn] }));
-    if (permission.prefix !== undefined && resources.bucket) acknowledge(role, resources.bucket, permission.prefix);
+    if (permission.prefix !== undefined) {
+      acknowledgeWildcard(
+        role,
+        arn,
+        `Keys under ${permission.prefix} contain tenants, ids and sequence numbers: only the prefix is known here.`,
+      );
+    }
   }
 }
 
@@ -104,14 +111,22 @@ export function tableEncryption(key: IKey | undefined): Pick<TableProps, 'encryp
     : { encryption: TableEncryption.CUSTOMER_MANAGED, encryptionKey: key };
 }
 
-function acknowledge(role: Role, bucket: IBucket, prefix: string): void {
-  const made = bucket.node.defaultChild as CfnBucket | undefined;
-  const arn: unknown =
-    made === undefined ? Stack.of(role).resolve(bucket.bucketArn) : `<${Stack.of(bucket).getLogicalId(made)}.Arn>`;
-  Validations.of(role).acknowledge({
-    id: `AwsSolutions-IAM5[Resource::${String(arn)}/${prefix}*]`,
-    reason: `Keys under ${prefix} contain tenants, ids and sequence numbers: only the prefix is known here.`,
+/** Tells cdk-nag why a resource of a policy's statement has a wildcard. It names its findings by the ARN, with references in brackets. */
+export function acknowledgeWildcard(policy: IConstruct, arn: string, reason: string): void {
+  Validations.of(policy).acknowledge({
+    id: `AwsSolutions-IAM5[Resource::${shown(Stack.of(policy).resolve(arn))}]`,
+    reason,
   });
+}
+
+/** A value of a template as cdk-nag shows it. */
+function shown(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value);
+  const { Ref: name, 'Fn::GetAtt': attribute, 'Fn::Join': join } = value as Record<string, unknown>;
+  if (typeof name === 'string') return `<${name}>`;
+  if (Array.isArray(attribute)) return `<${attribute.join('.')}>`;
+  if (Array.isArray(join)) return (join[1] as unknown[]).map(shown).join(String(join[0]));
+  return JSON.stringify(value);
 }
 
 function given<T>(value: T | undefined, need: string): T {
