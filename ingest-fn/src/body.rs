@@ -141,7 +141,7 @@ impl Bodies {
         let most = self.limits.body_bytes;
         let cap = Cap { bytes: most, ratio: self.limits.inflate_ratio };
         let bytes = match coding {
-            Coding::Identity => bytes,
+            Coding::Identity => decode::inflate(&bytes, coding, cap)?,
             coding => {
                 self.grow(&mut held, bytes.len() + most).await?;
                 let came = bytes.len();

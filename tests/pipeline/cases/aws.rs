@@ -13,6 +13,19 @@ The tests are named here.
 
 pub(super) const RULES: &[Tested] = &[
     Tested {
+        what: "a Function URL takes a body for text by its media type, also if it is compressed, and replaces the bytes that are not UTF-8",
+        outcome: "the problem `body_mangled` says under which media type it arrives whole; a body that a proxy inflated is read, although \
+                  the header still says that it is compressed",
+        tests: &[
+            (
+                "ingest-fn/src/body/decode.rs",
+                "compressed_bytes_that_were_taken_for_text_have_their_own_problem",
+            ),
+            ("ingest-fn/src/body/decode.rs", "a_text_after_a_header_that_a_proxy_left_is_read"),
+            ("tests/pipeline/cases.rs", "every_case_has_its_outcome_by_every_way_in"),
+        ],
+    },
+    Tested {
         what: "the name of a dashboard is taken in all regions of an account",
         outcome: "it has the region in it, so that a second region can be deployed",
         tests: &[(
