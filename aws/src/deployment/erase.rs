@@ -23,7 +23,7 @@ use shared::time::Timestamp;
 
 use super::AwsDeployment;
 use super::dynamodb::{cursor, named, start, text};
-use super::patience::patiently;
+use crate::patience::patiently;
 use crate::error::described;
 
 /// The longest that a function may run.
