@@ -25,6 +25,7 @@
 //! | `spill` | an unavailable stream, the spill queue, its dead-letter queue |
 //! | `redrive` | failed events that are redriven |
 //! | `dropped` | records that the failure destination lost, redriven from the stream |
+//! | `releases` | what the release before left, and turns of both |
 //! | `replay` | archived events that are printed or sent again |
 //! | `samples` | `docs/samples`, read by the readers of each format |
 //! | `tail` | archived events that are printed as they are stored |
@@ -69,6 +70,7 @@ mod page;
 mod reads;
 mod redrive;
 mod rejections;
+mod releases;
 mod replay;
 mod restart;
 mod s3_writes;
