@@ -115,7 +115,8 @@ lint-aws: ## clippy for the AWS adapters and all that is built on them
 # The newest commit before the formats last got something new. It has the schema of the local database that is used now.
 BEFORE = dd13c57861a1103867209b14f5d1a3b46c2b8337
 releases: ## the release before and this one take turns on one stream; writes tests/fixtures/release
-	test -d $(TARGET)/before/tree || git worktree add --detach $(abspath $(TARGET))/before/tree $(BEFORE)
+	rm -rf $(TARGET)/before/tree && mkdir -p $(TARGET)/before/tree
+	git archive $(BEFORE) | tar -x -C $(TARGET)/before/tree
 	cd $(TARGET)/before/tree && CARGO_TARGET_DIR=$(abspath $(TARGET))/before/target \
 		cargo build --locked --package tests --bin tidegate-with-faults
 	TIDEGATE_BEFORE=$(abspath $(TARGET))/before/target/debug/tidegate-with-faults \

@@ -33,7 +33,11 @@ async fn send(log: &mut ClientLog, pipeline: &LocalRun, prefix: &str) {
     let members = r#","text":"call 555-0199","b":1.0,"a":[1e2,12345678901234567890123],"timestamp":"2024-01-11T01:42:50.2342Z""#;
     let message = format!("{prefix}-message");
     for (media_type, header, body) in [
-        (json, ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), event("json", members)),
+        (
+            json,
+            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+            event("json", members),
+        ),
         (json, ("x-customer-tier", "pro"), event("flat", r#","user":{"name":"Jo","n":7}"#)),
         (text, ("idempotency-key", &*format!("{prefix}-text")), "grüße, 555-0199".to_owned()),
         (json, ("webhook-id", &message), r#"{"id":7,"text":"of a message"}"#.to_owned()),
@@ -62,10 +66,12 @@ async fn send(log: &mut ClientLog, pipeline: &LocalRun, prefix: &str) {
 async fn leave(site: &mut Site, log: &mut ClientLog, prefix: &str) {
     let pipeline = site.start();
     send(log, &pipeline, &format!("{prefix}-stored")).await;
-    let stored = || log.accepted.iter().all(|event| site.stored().archived().contains_key(event)).then_some(());
+    let stored =
+        || log.accepted.iter().all(|event| site.stored().archived().contains_key(event)).then_some(());
     eventually("the first events", stored).await;
     let (errors, failed) = (site.stored().quarantined().len(), site.stored().objects("aws/lambda").len());
-    let event = |id: &str, text: &str| json!({"tenant_id": "acme", "id": format!("{prefix}-{id}"), "text": text});
+    let event =
+        |id: &str, text: &str| json!({"tenant_id": "acme", "id": format!("{prefix}-{id}"), "text": text});
     let reused = event("stored-json", "another text");
     assert_eq!(pipeline.send(&reused).await.0, 202);
     eventually("quarantine", || (site.stored().quarantined().len() > errors).then_some(())).await;
@@ -143,8 +149,13 @@ fn can_be_read_before(site: &Site) {
             let line: BTreeMap<String, &RawValue> = serde_json::from_slice(line).unwrap();
             assert_eq!(line["v"].get(), "1");
             assert!(NEEDED.iter().all(|name| line.contains_key(*name)), "{line:?}");
-            let mut unknown = line.keys().filter(|name| ![&NEEDED[..], &KNOWN].concat().contains(&name.as_str()));
-            assert_eq!(unknown.next(), None, "ARCHITECTURE.md, two releases: the reader before does not know it");
+            let mut unknown =
+                line.keys().filter(|name| ![&NEEDED[..], &KNOWN].concat().contains(&name.as_str()));
+            assert_eq!(
+                unknown.next(),
+                None,
+                "ARCHITECTURE.md, two releases: the reader before does not know it"
+            );
             lines += 1;
         }
     }
@@ -193,9 +204,11 @@ fn write(site: &Site, log: &ClientLog) {
             .map(Result::unwrap)
             .collect();
         let quoted: Vec<_> = columns.iter().map(|column| format!("quote({column})")).collect();
-        let mut select = database.prepare(&format!("SELECT {} FROM {table}", quoted.join(" || ', ' || "))).unwrap();
+        let mut select =
+            database.prepare(&format!("SELECT {} FROM {table}", quoted.join(" || ', ' || "))).unwrap();
         for values in select.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap) {
-            writeln!(sql, "INSERT OR REPLACE INTO {table} ({}) VALUES ({values});", columns.join(", ")).unwrap();
+            writeln!(sql, "INSERT OR REPLACE INTO {table} ({}) VALUES ({values});", columns.join(", "))
+                .unwrap();
         }
     }
     let folder = fixture();

@@ -30,7 +30,11 @@ pub(super) fn inflate(bytes: &Bytes, coding: Coding, cap: Cap) -> Result<Bytes, 
     match inflated {
         Ok(inflated) => Ok(inflated.into()),
         Err(InflateError::Corrupt { inflated, .. }) if inflated <= TRIED_BYTES && is_text(bytes) => {
-            if is_mangled(bytes) { Err(Rejection::BodyMangled) } else { Ok(bytes.clone()) }
+            if is_mangled(bytes) {
+                Err(Rejection::BodyMangled)
+            } else {
+                Ok(bytes.clone())
+            }
         }
         Err(error) => Err(Rejection::inflating(error)),
     }

@@ -131,14 +131,7 @@ pub(crate) fn failed(object: &[u8], erasure: &Erasure, config: &Config) -> anyho
 }
 
 /// What the object says of its batch.
-fn describe(
-    info: &mut Value,
-    first: &str,
-    last: &str,
-    from: Timestamp,
-    to: Timestamp,
-    size: usize,
-) {
+fn describe(info: &mut Value, first: &str, last: &str, from: Timestamp, to: Timestamp, size: usize) {
     info["startSequenceNumber"] = first.into();
     info["endSequenceNumber"] = last.into();
     info["approximateArrivalOfFirstRecord"] = from.to_string().into();

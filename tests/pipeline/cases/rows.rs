@@ -598,8 +598,9 @@ fn changed() -> Vec<Form> {
         let whole = "other ways pass bytes on as they are";
         Form::new(FunctionUrl(whole), what, [sent.answered("400 body_mangled")])
     };
-    let left =
-        |what, coding, sent, stored: &[&'static str]| Form::new(Http(HEADER), what, [coded(sent, coding)]).stored(stored);
+    let left = |what, coding, sent, stored: &[&'static str]| {
+        Form::new(Http(HEADER), what, [coded(sent, coding)]).stored(stored)
+    };
     vec![
         Form::new(
             Socket { function_url: MANGLED, stream: HEADER },

@@ -103,7 +103,10 @@ impl Kinesis {
                 let next = from + page.len();
                 let records: Vec<_> = page.iter().enumerate().map(record).collect();
                 let behind = if next == shard.sizes.len() { 0 } else { 1_000 };
-                (200, json!({"Records": records, "NextShardIterator": next.to_string(), "MillisBehindLatest": behind}))
+                (
+                    200,
+                    json!({"Records": records, "NextShardIterator": next.to_string(), "MillisBehindLatest": behind}),
+                )
             }
             other => panic!("{other}"),
         }
@@ -154,7 +157,10 @@ async fn beside_the_mapping(sizes: Vec<usize>) -> [usize; 2] {
     let shard = kinesis.0.lock().unwrap();
     // At 1 MB/s, and more slowly until the sizes are known.
     let least = Duration::from_micros(sizes.iter().sum::<usize>() as u64);
-    assert!(least < took + Duration::from_secs(2) && took < least + Duration::from_secs(10), "{took:?}, not {least:?}");
+    assert!(
+        least < took + Duration::from_secs(2) && took < least + Duration::from_secs(10),
+        "{took:?}, not {least:?}"
+    );
     let of_five = shard.calls.windows(5).map(|calls| calls[4] - calls[0]);
     assert!(of_five.min() >= Some(Duration::from_secs(1)), "four calls a second, two of them the mapping's");
     shard.refused
@@ -170,7 +176,8 @@ async fn a_shard_is_read_beside_its_mapping_without_a_refusal_of_either() {
 /// Sizes that change at once cannot be foreseen. One call may return 10 MB, and then the mapping waits for four seconds.
 #[tokio::test(start_paused = true)]
 async fn records_that_become_large_at_once_hold_up_the_mapping_for_seconds() {
-    let refused = beside_the_mapping([vec![300; 20_000], vec![900_000; 12], vec![300; 20_000]].concat()).await;
+    let refused =
+        beside_the_mapping([vec![300; 20_000], vec![900_000; 12], vec![300; 20_000]].concat()).await;
     assert!(refused[0] <= 10 && refused[1] == 0, "{refused:?}");
 }
 
@@ -185,5 +192,8 @@ async fn a_shard_that_others_use_up_is_waited_for_and_that_is_said() {
     assert!(kinesis.0.lock().unwrap().refused[1] > 10 && took > Duration::from_secs(99), "{took:?}");
     let said = SAID.lock().unwrap();
     assert_eq!(said.len(), 2, "{said:?}");
-    assert!(said[0].starts_with("the shard `shardId-000000000000` gives no more to read since 1"), "{said:?}");
+    assert!(
+        said[0].starts_with("the shard `shardId-000000000000` gives no more to read since 1"),
+        "{said:?}"
+    );
 }
