@@ -11,7 +11,7 @@ use super::site::Site;
 pub(super) const ENCODINGS: Check = Check {
     name: "encodings",
     answers: "which media types the Function URL passes on as text, and so which may carry gzip",
-    does: "sends 7 small requests; seconds",
+    does: "sends 8 small requests; seconds",
 };
 
 pub(super) const SIZES: Check = Check {
@@ -95,6 +95,7 @@ fn encoding_cases() -> Vec<Case> {
         case("text", "text", "text/plain", false, b"an event of verify".to_vec(), ACCEPTED),
         case("ndjson", "NDJSON", "application/x-ndjson", false, line.clone(), ACCEPTED),
         case("gzip-ndjson", "gzip as NDJSON", "application/x-ndjson", true, zipped(&line), ACCEPTED),
+        case("gzip-plus", "gzip as +json", "application/vnd.api+json", true, zipped(&event), ACCEPTED),
         case("gzip-json", "gzip as application/json", "application/json", true, zipped(&event), MANGLED),
         case("gzip-text", "gzip as text/plain", "text/plain", true, zipped(b"an event of verify"), MANGLED),
         // AWS replaces the byte by U+FFFD. Elsewhere this is `not_utf8`.
