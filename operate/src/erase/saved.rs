@@ -211,9 +211,10 @@ mod tests {
                     r#"{{"KinesisBatchInfo":{info},"payload":{payload},"requestContext":{{"count":1e400}},"version":"1.0"}}"#
                 )
             };
-            let found = failed(object(&payload, "{}").as_bytes(), &erasure, &Config::default()).unwrap();
+            let info = r#"{"batchSize":3,"endSequenceNumber":"3","shardId":"s","startSequenceNumber":"1"}"#;
+            let found = failed(object(&payload, info).as_bytes(), &erasure, &Config::default()).unwrap();
             assert_eq!((found.removed, found.unreadable), (2, 0));
-            let info = r#"{"approximateArrivalOfFirstRecord":"2026-11-21T09:30:00.190Z","approximateArrivalOfLastRecord":"2026-11-21T09:30:00.190Z","batchSize":1,"endSequenceNumber":"2","startSequenceNumber":"2"}"#;
+            let info = r#"{"approximateArrivalOfFirstRecord":"2026-11-21T09:30:00.190Z","approximateArrivalOfLastRecord":"2026-11-21T09:30:00.190Z","batchSize":1,"endSequenceNumber":"2","shardId":"s","startSequenceNumber":"2"}"#;
             assert_eq!(String::from_utf8(found.left.unwrap()).unwrap(), object(&left, info));
         }
     }

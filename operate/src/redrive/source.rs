@@ -72,7 +72,7 @@ mod tests {
                 r#"{{"v":1,"id":"{id}","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"webhook","received_at":"2026-11-21T09:30:00.123Z","text":"grüße\\n","fields":{fields}}}"#
             )
         };
-        let lines = [line("1", "{}"), line("2", r#"{"n":123456789012345678901234567890.5,"e":1e400}"#)];
+        let lines = [line("1", "{}"), line("2", r#"{"n":123456789012345678901234567890.5}"#)];
         let records = lines.iter().zip(4951..).map(|(line, number)| {
             let data = base64_simd::STANDARD.encode_to_string(line);
             format!(
@@ -102,6 +102,6 @@ mod tests {
             assert_eq!(read(other), as_text, "{other}");
         }
         let line = String::from_utf8_lossy(&as_text[1].3).into_owned();
-        assert!(line.contains(r#""n":123456789012345678901234567890.5,"e":1e400"#), "{line}");
+        assert!(line.contains(r#""n":123456789012345678901234567890.5"#), "{line}");
     }
 }
