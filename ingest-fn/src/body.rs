@@ -389,7 +389,7 @@ mod tests {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let whole = read(&bodies, vec![b'x'; 20_000]).await.unwrap();
+        let whole = read(&bodies, vec![0xff; 20_000]).await.unwrap();
         assert_eq!(strangers.iter().filter(|stranger| stranger.is_finished()).count(), 1);
         let inflated =
             bodies.inflate(whole, Coding::Gzip, &mut Turn::default(), || Ok(()), |_| {}).await.unwrap_err();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use shared::config::Config;
 use shared::format::event_line::Event;
-use shared::format::failed_batch::FailedPayload;
+use shared::format::failed_batch::{is_text, payload_text};
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
 use shared::origin::ShardPosition;
@@ -94,9 +94,8 @@ pub(crate) fn failed(object: &[u8], erasure: &Erasure, config: &Config) -> anyho
     let mut rest = Rest::default();
     let mut failed: BTreeMap<String, Box<RawValue>> =
         serde_json::from_slice(object).context("it is not a record of a failed batch")?;
-    let read: FailedPayload =
-        serde_json::from_slice(object).context("it is not a record of a failed batch")?;
-    let payload = read.payload.context("it holds no payload")?;
+    let payload = failed.get("payload").context("it holds no payload")?;
+    let (is_text, payload) = (is_text(payload), payload_text(payload)?);
     let Payload { records } =
         serde_json::from_str(&payload).context("its payload is not a batch of records")?;
     let mut left = Vec::new();
@@ -117,7 +116,6 @@ pub(crate) fn failed(object: &[u8], erasure: &Erasure, config: &Config) -> anyho
     let ends = || left.iter().filter_map(|(_, end)| end.clone());
     if let (Some((first, from)), Some((last, to))) = (ends().next(), ends().next_back()) {
         let records: Vec<_> = left.iter().map(|(record, _)| *record).collect();
-        let is_text = failed.get("payload").is_some_and(|payload| payload.get().starts_with('"'));
         let payload = format!(r#"{{"Records":[{}]}}"#, records.join(","));
         let payload = if is_text { to_raw_value(&payload)? } else { RawValue::from_string(payload)? };
         failed.insert("payload".to_owned(), payload);
@@ -211,10 +209,9 @@ mod tests {
                     r#"{{"KinesisBatchInfo":{info},"payload":{payload},"requestContext":{{"count":1e400}},"version":"1.0"}}"#
                 )
             };
-            let info = r#"{"batchSize":3,"endSequenceNumber":"3","shardId":"s","startSequenceNumber":"1"}"#;
-            let found = failed(object(&payload, info).as_bytes(), &erasure, &Config::default()).unwrap();
+            let found = failed(object(&payload, "{}").as_bytes(), &erasure, &Config::default()).unwrap();
             assert_eq!((found.removed, found.unreadable), (2, 0));
-            let info = r#"{"approximateArrivalOfFirstRecord":"2026-11-21T09:30:00.190Z","approximateArrivalOfLastRecord":"2026-11-21T09:30:00.190Z","batchSize":1,"endSequenceNumber":"2","shardId":"s","startSequenceNumber":"2"}"#;
+            let info = r#"{"approximateArrivalOfFirstRecord":"2026-11-21T09:30:00.190Z","approximateArrivalOfLastRecord":"2026-11-21T09:30:00.190Z","batchSize":1,"endSequenceNumber":"2","startSequenceNumber":"2"}"#;
             assert_eq!(String::from_utf8(found.left.unwrap()).unwrap(), object(&left, info));
         }
     }
