@@ -138,7 +138,12 @@ mod tests {
         let one = br#"{"id":1,"text":"an event"}"#;
         let lines: String = (0..200).map(|n| format!("{{\"id\":{n},\"text\":\"event {n}\"}}\n")).collect();
         for (coding, encode) in CODINGS {
-            for body in [&one[..], lines.as_bytes(), b"a text, not short", "\u{fffd}".as_bytes()] {
+            for body in [
+                &one[..],
+                lines.as_bytes(),
+                b"a text, not short",
+                "a text with \u{fffd} of its own".as_bytes(),
+            ] {
                 let shown = String::from_utf8_lossy(body);
                 let encoded = encode(body);
                 let refused = inflate(&as_text(&encoded), coding, CAP).map_err(|refused| refused.code());
