@@ -23,7 +23,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-clients test-page page test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-local bench-start soak peers instructions chaos neighbour scale simulate model fuzz amplification samples
+.PHONY: help run contract test test-rust test-openapi test-clients test-page page test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-local bench-start soak peers instructions chaos neighbour scale simulate model fuzz amplification samples releases
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,16 @@ lint: ## format, clippy, documentation
 
 lint-aws: ## clippy for the AWS adapters and all that is built on them
 	cargo clippy $(AWS) --package tests --features tests/aws --all-targets --locked -- --deny warnings
+
+# The newest commit before the formats last got something new. It has the schema of the local database that is used now.
+BEFORE = dd13c57861a1103867209b14f5d1a3b46c2b8337
+releases: ## the release before and this one take turns on one stream; writes tests/fixtures/release
+	rm -rf $(TARGET)/before/tree && mkdir -p $(TARGET)/before/tree
+	git archive $(BEFORE) | tar -x -C $(TARGET)/before/tree
+	cd $(TARGET)/before/tree && CARGO_TARGET_DIR=$(abspath $(TARGET))/before/target \
+		cargo build --locked --package tests --bin tidegate-with-faults
+	TIDEGATE_BEFORE=$(abspath $(TARGET))/before/target/debug/tidegate-with-faults \
+		cargo test --locked --package tests --test pipeline -- --ignored releases
 
 chaos: ## 1,000 random crash runs against the client's own log, minutes
 	cargo build --locked --package tests --bins

@@ -2,7 +2,6 @@
 
 mod dynamodb;
 mod erase;
-mod patience;
 mod scan;
 mod sqs;
 #[cfg(test)]
@@ -32,11 +31,11 @@ use shared::objects::s3::{self, S3Objects};
 use shared::time::Timestamp;
 
 use crate::error::described;
-use crate::kinesis::{self, KinesisReader};
+use crate::kinesis::{self, KinesisReader, Share};
+use crate::patience::patiently;
 use dynamodb::{
     FIRST_ROW, ROWS_END, batch_get, cursor, named, plain, rows, sort_key, sort_key_after, start, text,
 };
-use patience::patiently;
 use scan::ScanPace;
 use sqs::Queues;
 
@@ -112,12 +111,19 @@ impl AwsDeployment {
             stream: Arc::new(KinesisStream::new(sdk, stream.clone(), ATTEMPT)),
             objects: S3Objects::new(sdk, bucket, s3::ATTEMPT),
             ledger: DynamoLedger::new(&patient, ledger_table),
-            reader: KinesisReader::new(sdk, stream),
+            reader: KinesisReader::new(sdk, stream, Share::Half),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
             scan: Mutex::default(),
             s3: aws_sdk_s3::Client::new(sdk),
             queues: Queues::new(sdk, spill_queue, dispatch),
         })
+    }
+
+    /// Says by `say` what a command waits for, if that is long.
+    #[must_use]
+    pub fn saying(mut self, say: fn(&str)) -> Self {
+        self.reader = self.reader.saying(say);
+        self
     }
 
     /// Reads a shard's manifest rows from the sort key `first` to `last`, inclusive.

@@ -1,12 +1,15 @@
 //! Reads a Kinesis stream by `ListShards` and `GetRecords`.
 
+mod pace;
+
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{self, ShardIteratorType, StreamDescriptionSummary};
@@ -18,60 +21,60 @@ use local::event_source_mapping::ports::{
     ReadLimit, RetainedRecord, ShardRead, ShardTail, StreamReader, StreamShard,
 };
 
+use self::pace::Pace;
+pub use self::pace::Share;
 use crate::error::described;
+use crate::patience::patiently;
 
-/// A shard serves five `GetRecords` calls a second, for all its readers together.
-/// <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>
-const BETWEEN_READS: Duration = Duration::from_millis(200);
-/// Most records of one call.
-const CALL_RECORDS: usize = 10_000;
+/// A wait is said after this time, and then each time after `SAY_AGAIN`.
+const SAY_FIRST: Duration = Duration::from_secs(10);
+const SAY_AGAIN: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 pub struct KinesisReader {
     client: Client,
     stream: String,
+    share: Share,
+    say: fn(&str),
     cursors: Mutex<HashMap<String, Cursor>>,
 }
 
-/// Saves a call for a new iterator.
+/// Of a shard.
 #[derive(Debug)]
 struct Cursor {
-    /// Of the iterator.
-    position: Start,
-    /// `None` after it was used. It expires after five minutes.
-    iterator: Option<String>,
-    /// No read before this time.
-    next_read: Instant,
+    /// It saves a call for a new one, is used once, and expires after five minutes.
+    iterator: Option<(Start, String)>,
+    pace: Pace,
 }
 
 impl KinesisReader {
-    pub fn new(sdk: &SdkConfig, stream: String) -> Self {
-        Self { client: Client::new(sdk), stream, cursors: Mutex::default() }
+    pub fn new(sdk: &SdkConfig, stream: String, share: Share) -> Self {
+        Self { client: Client::new(sdk), stream, share, say: |_| {}, cursors: Mutex::default() }
+    }
+
+    /// Says by `say` that it waits for a shard.
+    #[must_use]
+    pub fn saying(mut self, say: fn(&str)) -> Self {
+        self.say = say;
+        self
     }
 
     pub fn stream(&self) -> &str {
         &self.stream
     }
 
-    /// Takes the iterator for `position`, if there is one, and the time when it may be used. An iterator is good for one
-    /// read.
-    fn take(&self, shard: &str, position: &Start) -> (Option<String>, Instant) {
-        let mut cursors = self.cursors();
-        let now = Instant::now();
-        let Some(cursor) = cursors.get_mut(shard) else { return (None, now) };
-        let next_read = cursor.next_read.max(now);
-        cursor.next_read = next_read + BETWEEN_READS;
-        let is_there = cursor.position == *position;
-        (cursor.iterator.take().filter(|_| is_there), next_read)
+    /// Takes the iterator for `position`, if there is one; and the most records of the next call, and when it may be made.
+    fn take(&self, shard: &str, position: &Start) -> (Option<String>, (usize, Instant)) {
+        self.with_cursor(shard, |cursor| {
+            let iterator = cursor.iterator.take().filter(|(of, _)| of == position);
+            (iterator.map(|(_, iterator)| iterator), cursor.pace.take())
+        })
     }
 
-    fn keep(&self, shard: &str, position: Start, iterator: Option<String>) {
-        let cursor = Cursor { position, iterator, next_read: Instant::now() + BETWEEN_READS };
-        self.cursors().insert(shard.to_owned(), cursor);
-    }
-
-    fn cursors(&self) -> MutexGuard<'_, HashMap<String, Cursor>> {
-        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    fn with_cursor<T>(&self, shard: &str, used: impl FnOnce(&mut Cursor) -> T) -> T {
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Cursor { iterator: None, pace: Pace::new(self.share) };
+        used(cursors.entry(shard.to_owned()).or_insert_with(new))
     }
 
     async fn open(&self, shard: &str, position: &Start) -> anyhow::Result<String> {
@@ -85,22 +88,53 @@ impl KinesisReader {
                 .timestamp(DateTime::from_millis(time.unix_ms())),
             Start::Oldest => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
-        let opened = call.send().await.map_err(described)?;
+        let opened = self.waiting_for(shard, async || call.clone().send().await).await?;
         opened.shard_iterator.with_context(|| format!("Kinesis returns no iterator for `{shard}`"))
     }
 
     /// `None` if the iterator has expired.
-    async fn get(&self, iterator: &str, room: ReadLimit) -> anyhow::Result<Option<GetRecordsOutput>> {
-        let limit = i32::try_from(room.records.clamp(1, CALL_RECORDS)).expect("at most 10,000");
-        match self.client.get_records().shard_iterator(iterator).limit(limit).send().await {
-            Ok(output) => Ok(Some(output)),
-            Err(error)
-                if error.as_service_error().is_some_and(GetRecordsError::is_expired_iterator_exception) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(described(error)),
+    async fn get(
+        &self,
+        shard: &str,
+        iterator: &str,
+        records: usize,
+    ) -> anyhow::Result<Option<GetRecordsOutput>> {
+        let limit = i32::try_from(records).expect("at most 10,000");
+        let call = self.client.get_records().shard_iterator(iterator).limit(limit);
+        let expired = GetRecordsError::is_expired_iterator_exception;
+        self.waiting_for(shard, async || match call.clone().send().await {
+            Err(error) if error.as_service_error().is_some_and(expired) => Ok(None),
+            answer => answer.map(Some),
+        })
+        .await
+    }
+
+    /// Beside the mapping, waits as long as the shard gives no more. Our own mapping repeats what fails itself, and logs it.
+    async fn waiting_for<T, E, R>(
+        &self,
+        shard: &str,
+        call: impl AsyncFn() -> Result<T, SdkError<E, R>>,
+    ) -> anyhow::Result<T>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        if self.share == Share::Whole {
+            return call().await.map_err(described);
         }
+        let begun = Instant::now();
+        let mut say_at = begun + SAY_FIRST;
+        patiently(async |_| {
+            if Instant::now() >= say_at {
+                let seconds = begun.elapsed().as_secs();
+                (self.say)(&format!(
+                    "the shard `{shard}` gives no more to read since {seconds} s: others read it, too; waiting"
+                ));
+                say_at = Instant::now() + SAY_AGAIN;
+            }
+            call().await
+        })
+        .await
     }
 
     /// The records from `position` on. An answer without records moves the iterator too: read from the same position again.
@@ -110,26 +144,32 @@ impl KinesisReader {
         position: Start,
         room: ReadLimit,
     ) -> anyhow::Result<ShardRead> {
-        let (iterator, not_before) = self.take(shard, &position);
+        let (iterator, (most, not_before)) = self.take(shard, &position);
+        let most = room.records.clamp(1, most);
         tokio::time::sleep_until(not_before).await;
         let found = match iterator {
-            Some(iterator) => self.get(&iterator, room).await?,
+            Some(iterator) => self.get(shard, &iterator, most).await?,
             None => None,
         };
         let output = if let Some(output) = found {
             output
         } else {
             let iterator = self.open(shard, &position).await?;
-            self.get(&iterator, room).await?.context("a new iterator has already expired")?
+            self.get(shard, &iterator, most).await?.context("a new iterator has already expired")?
         };
         let next = output.next_shard_iterator;
         let tail = tail(next.is_some(), output.millis_behind_latest);
+        let count = output.records.len();
+        let bytes = output.records.iter().map(|record| record.data.as_ref().len()).sum();
         let (records, cut) = fit(output.records, room)?;
         let position = records
             .last()
             .map_or(position, |record: &RetainedRecord| Start::After(record.sequence_number.clone()));
-        // After a cut the iterator is too far.
-        self.keep(shard, position, next.filter(|_| !cut));
+        self.with_cursor(shard, |cursor| {
+            cursor.pace.read(count, bytes);
+            // After a cut it is too far.
+            cursor.iterator = next.filter(|_| !cut).map(|iterator| (position, iterator));
+        });
         Ok(ShardRead { records, tail: if cut { ShardTail::More } else { tail } })
     }
 }

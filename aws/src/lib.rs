@@ -17,6 +17,7 @@ pub mod doctor;
 mod error;
 pub mod kinesis;
 pub mod mapping;
+mod patience;
 pub mod query;
 pub mod stack;
 pub mod verify;

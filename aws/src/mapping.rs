@@ -18,7 +18,7 @@ use local::event_source_mapping::{EventSourceMapping, Running, Settings};
 use shared::objects::s3::{self, S3Objects};
 use shared::time::Clock;
 
-use crate::kinesis::KinesisReader;
+use crate::kinesis::{KinesisReader, Share};
 pub use deployed::deployed_mapping;
 pub use lambda::LambdaInvoker;
 pub use settings::settings;
@@ -36,7 +36,7 @@ pub fn start(
     let lock = folder.lock()?;
     let mapping = EventSourceMapping::new(
         settings,
-        KinesisReader::new(sdk, stand_in.stream),
+        KinesisReader::new(sdk, stand_in.stream, Share::Whole),
         EmbeddedCheckpoints(folder.database()?),
         LambdaInvoker::new(sdk, stand_in.function),
         S3Objects::new(sdk, stand_in.failures, s3::ATTEMPT),

@@ -141,7 +141,7 @@ impl Bodies {
         let most = self.limits.body_bytes;
         let cap = Cap { bytes: most, ratio: self.limits.inflate_ratio };
         let bytes = match coding {
-            Coding::Identity => bytes,
+            Coding::Identity => decode::inflate(&bytes, coding, cap)?,
             coding => {
                 self.grow(&mut held, bytes.len() + most).await?;
                 let came = bytes.len();
@@ -389,7 +389,7 @@ mod tests {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let whole = read(&bodies, vec![b'x'; 20_000]).await.unwrap();
+        let whole = read(&bodies, vec![0xff; 20_000]).await.unwrap();
         assert_eq!(strangers.iter().filter(|stranger| stranger.is_finished()).count(), 1);
         let inflated =
             bodies.inflate(whole, Coding::Gzip, &mut Turn::default(), || Ok(()), |_| {}).await.unwrap_err();

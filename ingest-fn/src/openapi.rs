@@ -154,7 +154,7 @@ impl Api<'_> {
         json!({
             "required": true,
             "description": format!(
-                "At most {} bytes after decompression. `Content-Encoding` may be `gzip`, `deflate` or `zstd`. NDJSON has one object on each line; it may also come as `application/jsonl`, `application/json-seq` or `application/json`. `charset` may name another encoding than UTF-8. A CloudEvent in binary mode has its attributes in the headers `ce-specversion`, `ce-type`, `ce-source`, `ce-id` and others; then the body is its data, of any media type.",
+                "At most {} bytes after decompression. `Content-Encoding` may be `gzip`, `deflate` or `zstd`; through a Function URL not with `application/json` and `text/plain`, in which AWS replaces bytes that are not UTF-8. NDJSON has one object on each line; it may also come as `application/jsonl`, `application/json-seq` or `application/json`. `charset` may name another encoding than UTF-8. A CloudEvent in binary mode has its attributes in the headers `ce-specversion`, `ce-type`, `ce-source`, `ce-id` and others; then the body is its data, of any media type.",
                 limits.body_bytes
             ),
             "content": {

@@ -93,6 +93,11 @@ pub(crate) enum Rejection {
     },
     #[error("the body is not what its content encoding says: {0}")]
     BodyCorrupt(#[source] std::io::Error),
+    /// AWS takes a body for text by its media type, also if it is compressed.
+    #[error(
+        "the body is compressed, and bytes of it that are not UTF-8 were replaced on the way, as a Function URL does with application/json and text/*: send `Content-Type: application/x-ndjson` (log records: application/x-protobuf), or do not compress it"
+    )]
+    BodyMangled,
     #[error("the body did not arrive within {limit_ms} ms")]
     BodyTimeout { limit_ms: u64 },
     /// The connection broke while the body arrived, so most likely the client does not see the answer.
@@ -382,6 +387,7 @@ problems! {
     Rejection::BodyTooLarge { .. } => PAYLOAD_TOO_LARGE, "body_too_large", SEND;
     Rejection::InflateRatio { .. } => PAYLOAD_TOO_LARGE, "inflate_ratio", SEND;
     Rejection::BodyCorrupt(_) => BAD_REQUEST, "body_corrupt", SEND;
+    Rejection::BodyMangled => BAD_REQUEST, "body_mangled", SEND;
     Rejection::BodyTimeout { .. } => REQUEST_TIMEOUT, "body_timeout", SEND;
     Rejection::BodyInterrupted => BAD_REQUEST, "body_interrupted", SEND;
     Rejection::BodyEmpty => BAD_REQUEST, "body_empty", SEND;

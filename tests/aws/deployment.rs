@@ -74,12 +74,18 @@ async fn the_stream(deployment: &AwsDeployment) {
     for data in ["one", "two", "three"] {
         assert_eq!(deployment.stream().put(&[record(data)]).await.unwrap(), [Put::Taken]);
     }
-    let read = async |start: Start| {
-        let mut read = deployment.records(SHARD, start.clone()).await.unwrap();
-        while read.records.is_empty() && read.tail == ShardTail::More {
-            read = deployment.records(SHARD, start.clone()).await.unwrap();
+    let read = async |mut start: Start| {
+        let mut records = Vec::new();
+        loop {
+            let read = deployment.records(SHARD, start.clone()).await.unwrap();
+            records.extend(read.records);
+            if read.tail != ShardTail::More {
+                return records;
+            }
+            if let Some(last) = records.last() {
+                start = Start::After(last.sequence_number.clone());
+            }
         }
-        read.records
     };
     let all = read(Start::Oldest).await;
     assert_eq!(

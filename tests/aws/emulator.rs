@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use aws::kinesis::KinesisReader;
+use aws::kinesis::{KinesisReader, Share};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
@@ -112,7 +112,7 @@ pub(crate) async fn stream(shards: i32) -> String {
     let (client, name) = (aws_sdk_kinesis::Client::new(&sdk(url())), name("stream"));
     client.create_stream().stream_name(&name).shard_count(shards).send().await.unwrap();
     let end = Instant::now() + DEADLINE;
-    let reader = KinesisReader::new(&sdk(url()), name.clone());
+    let reader = KinesisReader::new(&sdk(url()), name.clone(), Share::Whole);
     while reader.shards().await.is_ok_and(|listed| listed.len() < usize::try_from(shards).unwrap()) {
         assert!(Instant::now() < end, "the stream is not active");
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use aws::kinesis::KinesisReader;
+use aws::kinesis::{KinesisReader, Share};
 use aws::mapping::LambdaInvoker;
 use aws_sdk_kinesis::primitives::Blob;
 use bytes::Bytes;
@@ -37,7 +37,7 @@ async fn shard(reader: &KinesisReader) -> String {
 #[tokio::test]
 async fn a_shard_is_read_from_its_oldest_record_and_then_after_the_last_one() {
     let name = stream_of(&[b"1".to_vec(), b"2".to_vec(), b"3".to_vec()]).await;
-    let reader = KinesisReader::new(&sdk(url()), name);
+    let reader = KinesisReader::new(&sdk(url()), name, Share::Whole);
     let shard = shard(&reader).await;
     let two = reader.read(&shard, None, ReadLimit { records: 2, ..ALL }).await.unwrap();
     assert_eq!(texts(&two.records), ["1", "2"]);
@@ -45,7 +45,7 @@ async fn a_shard_is_read_from_its_oldest_record_and_then_after_the_last_one() {
     let rest = reader.read(&shard, Some(after), ALL).await.unwrap();
     assert_eq!(texts(&rest.records), ["3"]);
     // A new reader, such as after a restart, reads the same.
-    let again = KinesisReader::new(&sdk(url()), reader.stream().to_owned())
+    let again = KinesisReader::new(&sdk(url()), reader.stream().to_owned(), Share::Whole)
         .read(&shard, Some(after), ALL)
         .await
         .unwrap();
@@ -56,7 +56,7 @@ async fn a_shard_is_read_from_its_oldest_record_and_then_after_the_last_one() {
 #[tokio::test]
 async fn a_read_ends_at_its_limit_and_the_next_one_continues_there() {
     let name = stream_of(&[vec![b'a'; 600], vec![b'b'; 600], vec![b'c'; 600]]).await;
-    let reader = KinesisReader::new(&sdk(url()), name);
+    let reader = KinesisReader::new(&sdk(url()), name, Share::Whole);
     let shard = shard(&reader).await;
     let first = reader.read(&shard, None, ReadLimit { bytes: 1_000, ..ALL }).await.unwrap();
     assert_eq!((first.records.len(), first.tail), (2, ShardTail::More));
@@ -71,7 +71,7 @@ async fn an_expired_iterator_is_replaced() {
     let expired = r#"{"__type":"ExpiredIteratorException","message":"Iterator expired."}"#;
     // 0 ListShards, 1 GetShardIterator, 2 GetRecords, 3 GetRecords.
     let proxy = Proxy::new(&[(3, ProxyFault::Answer(400, JSON, expired.to_owned()))]).await;
-    let reader = KinesisReader::new(&proxy.sdk(), name);
+    let reader = KinesisReader::new(&proxy.sdk(), name, Share::Whole);
     let shard = shard(&reader).await;
     let first = reader.read(&shard, None, ReadLimit { records: 1, ..ALL }).await.unwrap();
     let after = first.records[0].sequence_number.as_str();
@@ -85,7 +85,7 @@ async fn an_expired_iterator_is_replaced() {
 
 #[tokio::test]
 async fn a_shard_is_read_at_most_five_times_a_second() {
-    let reader = KinesisReader::new(&sdk(url()), stream(1).await);
+    let reader = KinesisReader::new(&sdk(url()), stream(1).await, Share::Whole);
     let shard = shard(&reader).await;
     let begun = Instant::now();
     for _ in 0..4 {
@@ -96,7 +96,7 @@ async fn a_shard_is_read_at_most_five_times_a_second() {
 
 #[tokio::test]
 async fn every_shard_is_listed() {
-    let reader = KinesisReader::new(&sdk(url()), stream(3).await);
+    let reader = KinesisReader::new(&sdk(url()), stream(3).await, Share::Whole);
     let listed = reader.shards().await.unwrap();
     assert_eq!(listed.len(), 3);
     assert!(listed.iter().all(|shard| shard.parents.is_empty()), "{listed:?}");

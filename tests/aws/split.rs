@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aws::kinesis::KinesisReader;
+use aws::kinesis::{KinesisReader, Share};
 use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use base64_simd::STANDARD;
 use bytes::Bytes;
@@ -106,7 +106,7 @@ fn mapping(url: &str, consumer: &FakeConsumer, failures: &MemoryObjects) -> Runn
         discovery_interval: Duration::from_millis(100),
         ids: Ids::system(),
     };
-    let reader = KinesisReader::new(&sdk(url), STREAM.to_owned());
+    let reader = KinesisReader::new(&sdk(url), STREAM.to_owned(), Share::Whole);
     let consumer = || consumer.clone();
     EventSourceMapping::new(settings, reader, consumer(), consumer(), failures.clone(), &Clock::system())
         .run()

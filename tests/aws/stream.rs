@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use aws::kinesis::KinesisReader;
+use aws::kinesis::{KinesisReader, Share};
 use bytes::Bytes;
 use ingest_fn::publish::kinesis::KinesisStream;
 use ingest_fn::{OutgoingLine, Publisher};
@@ -45,7 +45,7 @@ async fn publish(proxy: &Proxy, stream: &str, config: &Config, keys: &[&str]) ->
 
 /// All records of the stream's first shard.
 pub(crate) async fn records(stream: &str) -> Vec<RetainedRecord> {
-    let reader = KinesisReader::new(&sdk(url()), stream.to_owned());
+    let reader = KinesisReader::new(&sdk(url()), stream.to_owned(), Share::Whole);
     let shard = reader.shards().await.unwrap().remove(0).id;
     let mut records: Vec<RetainedRecord> = Vec::new();
     loop {

@@ -26,6 +26,7 @@
 //! | `recovery` | what `docs/recovery.md` does after a loss or a mistake |
 //! | `redrive` | failed events that are redriven |
 //! | `dropped` | records that the failure destination lost, redriven from the stream |
+//! | `releases` | what the release before left, and turns of both |
 //! | `replay` | archived events that are printed or sent again |
 //! | `samples` | `docs/samples`, read by the readers of each format |
 //! | `tail` | archived events that are printed as they are stored |
@@ -71,6 +72,7 @@ mod reads;
 mod recovery;
 mod redrive;
 mod rejections;
+mod releases;
 mod replay;
 mod restart;
 mod s3_writes;

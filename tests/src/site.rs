@@ -94,7 +94,17 @@ impl Site {
 
     /// From the next start on, the consumer does not crash any more.
     pub fn fix_consumer(&mut self) {
-        self.crash_on.clear();
+        self.set_crash("");
+    }
+
+    /// From the next start on, the consumer crashes on every item whose id contains `marker`, or on none if that is empty.
+    pub fn set_crash(&mut self, marker: &str) {
+        marker.clone_into(&mut self.crash_on);
+    }
+
+    /// From the next start on, another program runs on the data folder.
+    pub fn set_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     /// Runs a command of the program on the data folder, with its own faults: `(operation, first call, last call,

@@ -14,7 +14,7 @@ use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
 use shared::origin::ShardPosition;
 
-use super::patience::{patiently, wait};
+use crate::patience::{patiently, wait};
 
 /// Every manifest row's sort key is greater.
 pub(super) const FIRST_ROW: &str = "object/";

@@ -23,8 +23,8 @@ use shared::time::Timestamp;
 
 use super::AwsDeployment;
 use super::dynamodb::{cursor, named, start, text};
-use super::patience::patiently;
 use crate::error::described;
+use crate::patience::patiently;
 
 /// The longest that a function may run.
 const LONGEST: Duration = Duration::from_mins(15);

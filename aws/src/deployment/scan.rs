@@ -102,7 +102,7 @@ mod tests {
             if saved < 0.0 {
                 refused += 1;
                 failures += 1;
-                super::super::patience::wait(failures).await;
+                crate::patience::wait(failures).await;
                 continue;
             }
             failures = 0;

@@ -9,6 +9,7 @@ use shared::replay::{Answer, StaticReplayClient, replay_with_headers};
 use super::{AwsDeployment, Resources};
 
 mod erase;
+mod shard;
 
 const STREAM: &str = r#"{"StreamDescriptionSummary":{"StreamName":"events","StreamARN":"arn:aws:kinesis:eu-central-1:1:stream/events","StreamStatus":"ACTIVE","RetentionPeriodHours":24,"StreamCreationTimestamp":1,"EnhancedMonitoring":[],"OpenShardCount":1}}"#;
 const REFUSED: (u16, &str) =
@@ -24,15 +25,18 @@ async fn deployment(answers: &[(u16, &'static str)]) -> (AwsDeployment, StaticRe
 
 async fn deployment_with_headers(answers: &[Answer]) -> (AwsDeployment, StaticReplayClient) {
     let (sdk, requests) = replay_with_headers(&[&[(200, &[][..], STREAM)], answers].concat());
-    let resources = Resources {
+    (AwsDeployment::open(&sdk, resources()).await.unwrap(), requests)
+}
+
+fn resources() -> Resources {
+    Resources {
         stream: "events".to_owned(),
         items_table: "items".to_owned(),
         ledger_table: "ledger".to_owned(),
         bucket: "archive".to_owned(),
         spill_queue: "https://sqs/1/spill".to_owned(),
         dispatch: None,
-    };
-    (AwsDeployment::open(&sdk, resources).await.unwrap(), requests)
+    }
 }
 
 /// The bodies of the requests after the first.

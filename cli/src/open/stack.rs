@@ -3,6 +3,8 @@
 use aws::deployment::{AwsDeployment, Resources};
 use clap::Args;
 
+use crate::terminal::note;
+
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct StackOptions {
     /// CloudFormation name of a deployed stack, such as `Tidegate-dev`
@@ -38,7 +40,7 @@ impl StackOptions {
             Some(name) => aws::stack::find(&sdk, name).await?.resources,
             None => Resources::from_environment(|name| std::env::var(name).ok())?,
         };
-        AwsDeployment::open(&sdk, resources).await.map(Some)
+        Ok(Some(AwsDeployment::open(&sdk, resources).await?.saying(|text| note(text))))
     }
 }
 

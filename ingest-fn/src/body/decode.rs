@@ -1,21 +1,58 @@
-//! Inflates bodies by their content coding, with a cap on the output.
+//! Inflates bodies by their content coding, with a cap on the output. Two things go wrong on the way to ingest: a proxy inflates
+//! the body and leaves the header, or something takes the compressed bytes for text.
+
+use std::str;
 
 use bytes::Bytes;
-use shared::gzip::{self, Cap};
+use memchr::memmem;
+use shared::gzip::{self, Cap, InflateError};
+use shared::sequence;
 
 use super::zstd::Frames;
 use crate::media::Coding;
 use crate::rejection::Rejection;
 
+/// How gzip begins, with its method, after bytes that are not UTF-8 were replaced.
+const MANGLED_GZIP: &[u8] = "\x1f\u{fffd}\x08".as_bytes();
+/// The most bytes that a text may inflate to before it is found to be no compressed data. Raw deflate has no mark at its beginning,
+/// so there are texts that inflate to much, and this is work. It is less than what [`Cap`] always allows.
+const TRIED_BYTES: usize = 16 * 1024;
+
 pub(super) fn inflate(bytes: &Bytes, coding: Coding, cap: Cap) -> Result<Bytes, Rejection> {
     let inflated = match coding {
+        Coding::Identity if bytes.starts_with(MANGLED_GZIP) => return Err(Rejection::BodyMangled),
         Coding::Identity => return Ok(bytes.clone()),
         Coding::Gzip => gzip::inflate(bytes, cap),
         Coding::Deflate if gzip::is_zlib(bytes) => gzip::inflate_zlib(bytes, cap),
+        // It has no checksum: what is left of it may inflate to anything.
+        Coding::Deflate if is_text(bytes) && is_mangled(bytes) => return Err(Rejection::BodyMangled),
         Coding::Deflate => gzip::inflate_raw(bytes, cap),
         Coding::Zstd => gzip::read_capped(Frames::new(bytes), bytes.len(), cap),
     };
-    inflated.map(Bytes::from).map_err(Rejection::inflating)
+    match inflated {
+        Ok(inflated) => Ok(inflated.into()),
+        Err(InflateError::Corrupt { inflated, .. }) if inflated <= TRIED_BYTES && is_text(bytes) => {
+            if is_mangled(bytes) {
+                Err(Rejection::BodyMangled)
+            } else {
+                Ok(bytes.clone())
+            }
+        }
+        Err(error) => Err(Rejection::inflating(error)),
+    }
+}
+
+/// Compressed bytes are not: the second byte of gzip is not UTF-8, nor is the last one of zstd's magic number.
+fn is_text(bytes: &[u8]) -> bool {
+    str::from_utf8(bytes).is_ok()
+}
+
+/// Whether a text is what remains of compressed bytes, of which those that are not UTF-8 were replaced. JSON may have U+FFFD of its
+/// own, but no control characters. Of other texts nobody can tell, so they are not stored as if they were whole.
+fn is_mangled(text: &[u8]) -> bool {
+    let is_control = |byte: &u8| *byte < b' ' && !b"\t\n\r\0\x1e".contains(byte);
+    memmem::find(text, "\u{fffd}".as_bytes()).is_some()
+        && (!sequence::begins_as_json(text) || text.iter().any(is_control))
 }
 
 #[cfg(test)]
@@ -84,9 +121,67 @@ mod tests {
             let whole = encode(&b"some text that is long enough to be cut. ".repeat(9));
             let cut = Bytes::copy_from_slice(&whole[..whole.len() / 2]);
             assert_eq!(inflate(&cut, coding, CAP).unwrap_err().code(), "body_corrupt", "{coding:?}");
-            let other = Bytes::from_static(b"{\"text\":\"not compressed\"}");
-            assert_eq!(inflate(&other, coding, CAP).unwrap_err().code(), "body_corrupt", "{coding:?}");
+            for other in [&b"{\"text\":\"gr\xfc\xdfe\"}"[..], &[b"{\"id\":1}\n", &whole[..]].concat()] {
+                let other = Bytes::copy_from_slice(other);
+                assert_eq!(inflate(&other, coding, CAP).unwrap_err().code(), "body_corrupt", "{coding:?}");
+            }
         }
+    }
+
+    /// What a Function URL makes of a body that it takes for text.
+    fn as_text(bytes: &[u8]) -> Bytes {
+        String::from_utf8_lossy(bytes).into_owned().into()
+    }
+
+    #[test]
+    fn compressed_bytes_that_were_taken_for_text_have_their_own_problem() {
+        let one = br#"{"id":1,"text":"an event"}"#;
+        let lines: String = (0..200).map(|n| format!("{{\"id\":{n},\"text\":\"event {n}\"}}\n")).collect();
+        for (coding, encode) in CODINGS {
+            for body in [
+                &one[..],
+                lines.as_bytes(),
+                b"a text, not short",
+                "a text with \u{fffd} of its own".as_bytes(),
+            ] {
+                let shown = String::from_utf8_lossy(body);
+                let encoded = encode(body);
+                let refused = inflate(&as_text(&encoded), coding, CAP).map_err(|refused| refused.code());
+                assert_eq!(refused, Err("body_mangled"), "{coding:?} of {shown}");
+                let later = as_text(&[one, &b"\n"[..], &encoded].concat());
+                let refused = inflate(&later, coding, CAP).map_err(|refused| refused.code());
+                assert_eq!(refused, Err("body_mangled"), "{coding:?} of {shown}, after a line of text");
+            }
+        }
+        let without_header = inflate(&as_text(&gzip(one)), Coding::Identity, CAP);
+        assert_eq!(without_header.unwrap_err().code(), "body_mangled");
+    }
+
+    #[test]
+    fn a_text_after_a_header_that_a_proxy_left_is_read() {
+        let lines: String = (0..4_000).map(|n| format!("{{\"tenant_id\":\"acme\",\"id\":{n}}}\n")).collect();
+        for body in [
+            r#"{"id":1,"text":"x"}"#,
+            r#"[{"text":"x"},{"text":"y"}]"#,
+            "\u{feff} {\"text\":\"\u{fffd}\"}\0\x1e{}\r\n\t",
+            "a text, grüße",
+            "x^",
+            "{@}@}",
+            " ",
+            &lines,
+        ] {
+            for coding in [Coding::Gzip, Coding::Deflate, Coding::Zstd, Coding::Identity] {
+                let read = inflate(&Bytes::copy_from_slice(body.as_bytes()), coding, CAP);
+                assert_eq!(read.unwrap(), body, "{coding:?}");
+            }
+        }
+    }
+
+    /// `{@` begins a block of raw deflate with one letter; each `}@` repeats it 82 times.
+    #[test]
+    fn a_text_that_inflates_to_much_before_it_breaks_counts_as_compressed() {
+        let text = format!("{{@{}", "}@".repeat(1_000));
+        assert_eq!(inflate(&text.into(), Coding::Deflate, CAP).unwrap_err().code(), "body_corrupt");
     }
 
     proptest! {

@@ -171,8 +171,13 @@ async fn what_is_wrong_with_a_request_is_said_in_its_encoding() {
     check(&[PROTOBUF, ACME, ("content-encoding", "br")], Vec::new(), 415, "content_encoding_unsupported")
         .await;
     check(&[PROTOBUF, ("x-tenant-id", "a b")], Vec::new(), 400, "tenant_invalid").await;
-    check(&[("content-type", "Application/X-Protobuf; v=1"), ACME, GZIP], b"x".to_vec(), 400, "body_corrupt")
-        .await;
+    check(
+        &[("content-type", "Application/X-Protobuf; v=1"), ACME, GZIP],
+        b"\xff".to_vec(),
+        400,
+        "body_corrupt",
+    )
+    .await;
 
     let json = server.send(logs(&[JSON, ACME], "[]")).await;
     assert_eq!(

@@ -53,7 +53,8 @@ async fn every_refusal_has_its_status_and_code_and_is_a_problem() {
 
     check(post(&[TEXT, ACME], vec![b'x'; 1_001]), "413 body_too_large").await;
     check(post(&[TEXT, ACME, ("content-length", "1001")], "x"), "413 body_too_large").await;
-    check(post(&[JSON, ACME, ("content-encoding", "gzip")], "{}"), "400 body_corrupt").await;
+    check(post(&[JSON, ACME, ("content-encoding", "gzip")], &b"\x1f\x8b{}"[..]), "400 body_corrupt").await;
+    check(post(&[JSON, ACME], "\x1f\u{fffd}\x08"), "400 body_mangled").await;
     check(post(&[TEXT, ACME], ""), "400 body_empty").await;
     check(post(&[JSON, ACME], " "), "400 body_empty").await;
     check(post(&[TEXT, ACME], &b"\xff"[..]), "400 not_utf8").await;

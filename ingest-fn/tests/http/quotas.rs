@@ -60,14 +60,14 @@ async fn what_decompression_adds_is_charged_and_paid_before_the_next_body_is_dec
     server.advance(Duration::from_secs(1));
     assert_eq!(server.send(post(&[TEXT, ACME, GZIP], largest())).await.status, 202);
     // It cannot be decompressed at all, and that is not seen.
-    let answer = server.send(post(&[TEXT, ACME, GZIP], "not compressed")).await;
+    let answer = server.send(post(&[TEXT, ACME, GZIP], &b"not \xff"[..])).await;
     assert_eq!(
         (answer.shown().as_str(), answer.headers["retry-after"].as_str()),
         ("429 quota_exceeded", "10")
     );
     insta::assert_snapshot!(answer.json["detail"].as_str().unwrap(), @"the quota of 1000000 bytes/s is used up: send again in 10 s");
     server.advance(Duration::from_secs(10));
-    assert_eq!(server.send(post(&[TEXT, ACME, GZIP], "not compressed")).await.shown(), "400 body_corrupt");
+    assert_eq!(server.send(post(&[TEXT, ACME, GZIP], &b"not \xff"[..])).await.shown(), "400 body_corrupt");
 }
 
 #[tokio::test(start_paused = true)]

@@ -89,7 +89,9 @@ impl Malformed {
             Self::Empty => Call::post(INGEST, JSON, ""),
             Self::NoObject => Call::post(INGEST, JSON, "42"),
             Self::MediaType => Call::post(INGEST, "image/png", object.to_owned()),
-            Self::Gzip => Call::post(INGEST, NDJSON, "not compressed").header("Content-Encoding", "gzip"),
+            Self::Gzip => {
+                Call::post(INGEST, NDJSON, &b"\x1f\x8bcut off"[..]).header("Content-Encoding", "gzip")
+            }
         };
         call.header("X-Tenant-ID", tenant)
     }

@@ -1,12 +1,16 @@
 //! Quarantine objects, failed batches and queued messages without the erased events. Bytes in, bytes out. The lines and records
 //! that stay are not written anew: their bytes are those of before.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use consumer_fn::{Batch, StreamLine, read_again};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use shared::config::Config;
 use shared::format::event_line::Event;
+use shared::format::failed_batch::{is_text, payload_text};
 use shared::format::quarantine_line::QuarantineLine;
 use shared::format::spill_message::SpillMessage;
 use shared::origin::ShardPosition;
@@ -88,9 +92,10 @@ struct Payload<'a> {
 
 pub(crate) fn failed(object: &[u8], erasure: &Erasure, config: &Config) -> anyhow::Result<Rest> {
     let mut rest = Rest::default();
-    let mut failed: serde_json::Value =
+    let mut failed: BTreeMap<String, Box<RawValue>> =
         serde_json::from_slice(object).context("it is not a record of a failed batch")?;
-    let payload = failed["payload"].as_str().context("it holds no payload")?.to_owned();
+    let payload = failed.get("payload").context("it holds no payload")?;
+    let (is_text, payload) = (is_text(payload), payload_text(payload)?);
     let Payload { records } =
         serde_json::from_str(&payload).context("its payload is not a batch of records")?;
     let mut left = Vec::new();
@@ -111,22 +116,20 @@ pub(crate) fn failed(object: &[u8], erasure: &Erasure, config: &Config) -> anyho
     let ends = || left.iter().filter_map(|(_, end)| end.clone());
     if let (Some((first, from)), Some((last, to))) = (ends().next(), ends().next_back()) {
         let records: Vec<_> = left.iter().map(|(record, _)| *record).collect();
-        failed["payload"] = format!(r#"{{"Records":[{}]}}"#, records.join(",")).into();
-        describe(&mut failed["KinesisBatchInfo"], &first, &last, from, to, records.len());
+        let payload = format!(r#"{{"Records":[{}]}}"#, records.join(","));
+        let payload = if is_text { to_raw_value(&payload)? } else { RawValue::from_string(payload)? };
+        failed.insert("payload".to_owned(), payload);
+        let info = failed.get("KinesisBatchInfo").map(|info| serde_json::from_str(info.get())).transpose()?;
+        let mut info = info.unwrap_or_default();
+        describe(&mut info, &first, &last, from, to, records.len());
+        failed.insert("KinesisBatchInfo".to_owned(), to_raw_value(&info)?);
         rest.left = Some(serde_json::to_vec(&failed)?);
     }
     Ok(rest)
 }
 
 /// What the object says of its batch.
-fn describe(
-    info: &mut serde_json::Value,
-    first: &str,
-    last: &str,
-    from: Timestamp,
-    to: Timestamp,
-    size: usize,
-) {
+fn describe(info: &mut Value, first: &str, last: &str, from: Timestamp, to: Timestamp, size: usize) {
     info["startSequenceNumber"] = first.into();
     info["endSequenceNumber"] = last.into();
     info["approximateArrivalOfFirstRecord"] = from.to_string().into();
@@ -170,4 +173,46 @@ pub(crate) fn spilled(body: &str, erasure: &Erasure) -> Option<Rest> {
     let body = || SpillMessage::of(&key, &left).body().to_owned().into_bytes();
     rest.left = (!left.is_empty()).then(body);
     Some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::id::TenantId;
+
+    use super::super::Wanted;
+    use super::*;
+
+    /// A record with one event of the tenant, and a number as no `f64` has it.
+    fn record(tenant: &str, number: u32) -> String {
+        let line = format!(
+            r#"{{"v":1,"id":"{number}","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"{tenant}","tier":"pro","source":"webhook","received_at":"2026-11-21T09:30:00.123Z","text":"x"}}"#
+        );
+        let data = base64_simd::STANDARD.encode_to_string(line);
+        format!(
+            r#"{{ "kinesis": {{"sequenceNumber":"{number}","partitionKey":"k","data":"{data}","approximateArrivalTimestamp":1795253400.190000000001}},"eventID":"s:{number}","count":1e400}}"#
+        )
+    }
+
+    #[test]
+    fn what_is_left_of_a_failed_batch_is_written_as_it_was_a_text_or_an_object() {
+        let wanted = Wanted { tenant: TenantId::parse("acme").unwrap(), event: None };
+        let ends = [("s".into(), ShardPosition::new("100", 0))].into();
+        let erasure = Erasure::new(&wanted, Timestamp::from_unix_ms(0), ends);
+        let all = ["acme", "beta", "acme"].into_iter().zip(1..);
+        let records: Vec<_> = all.map(|(tenant, number)| record(tenant, number)).collect();
+        let payload = format!("{{\n  \"Records\": [{}]\n}}", records.join(",\n"));
+        let rest = format!(r#"{{"Records":[{}]}}"#, records[1]);
+        let text = |payload: &str| serde_json::to_string(payload).unwrap();
+        for (payload, left) in [(text(&payload), text(&rest)), (payload, rest)] {
+            let object = |payload: &str, info: &str| {
+                format!(
+                    r#"{{"KinesisBatchInfo":{info},"payload":{payload},"requestContext":{{"count":1e400}},"version":"1.0"}}"#
+                )
+            };
+            let found = failed(object(&payload, "{}").as_bytes(), &erasure, &Config::default()).unwrap();
+            assert_eq!((found.removed, found.unreadable), (2, 0));
+            let info = r#"{"approximateArrivalOfFirstRecord":"2026-11-21T09:30:00.190Z","approximateArrivalOfLastRecord":"2026-11-21T09:30:00.190Z","batchSize":1,"endSequenceNumber":"2","startSequenceNumber":"2"}"#;
+            assert_eq!(String::from_utf8(found.left.unwrap()).unwrap(), object(&left, info));
+        }
+    }
 }

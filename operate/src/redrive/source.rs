@@ -58,3 +58,50 @@ pub(crate) fn dead_letter(body: &str, sent: Timestamp) -> anyhow::Result<Vec<Can
     };
     Ok(SpillMessage::read(body)?.into_iter().map(candidate).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::origin::Origin;
+
+    use super::*;
+
+    /// Two events, one of them with numbers that no `f64` has; and a member of Lambda's with one.
+    fn payload() -> String {
+        let line = |id: &str, fields: &str| {
+            format!(
+                r#"{{"v":1,"id":"{id}","admission_id":"019aa553-4a00-7000-8000-000000000001","tenant":"acme","tier":"pro","source":"webhook","received_at":"2026-11-21T09:30:00.123Z","text":"grüße\\n","fields":{fields}}}"#
+            )
+        };
+        let lines = [line("1", "{}"), line("2", r#"{"n":123456789012345678901234567890.5}"#)];
+        let records = lines.iter().zip(4951..).map(|(line, number)| {
+            let data = base64_simd::STANDARD.encode_to_string(line);
+            format!(
+                r#"{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"acme","sequenceNumber":"{number}","data":"{data}","approximateArrivalTimestamp":1795253400.19}},"eventID":"shardId-000000000000:{number}","size":1e400}}"#
+            )
+        });
+        format!(r#"{{"Records":[{}]}}"#, records.collect::<Vec<_>>().join(","))
+    }
+
+    fn read(payload: &str) -> Vec<(String, Option<Origin>, i64, Vec<u8>)> {
+        let object = format!(
+            r#"{{"requestContext":{{"condition":"RetryAttemptsExhausted","approximateInvokeCount":1e400}},"payload":{payload}}}"#
+        );
+        let (candidates, fence) = failed(object.as_bytes(), &Config::default()).unwrap();
+        assert_eq!(fence.unwrap(), ("shardId-000000000000".to_owned(), ShardPosition::new("4952", 1)));
+        let read = |it: Candidate| (it.reason, it.origin, it.at.unix_ms(), it.event.unwrap().line());
+        candidates.into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn a_failed_batch_has_the_same_events_whether_its_payload_is_a_text_or_an_object() {
+        let payload = payload();
+        let pretty = payload.replace(',', " ,\n\t").replace(':', " : ").replace("0000 : 4", "0000:4");
+        let as_text = read(&serde_json::to_string(&payload).unwrap());
+        assert_eq!(as_text.len(), 2);
+        for other in [&payload, &pretty, &serde_json::to_string(&pretty).unwrap()] {
+            assert_eq!(read(other), as_text, "{other}");
+        }
+        let line = String::from_utf8_lossy(&as_text[1].3).into_owned();
+        assert!(line.contains(r#""n":123456789012345678901234567890.5"#), "{line}");
+    }
+}

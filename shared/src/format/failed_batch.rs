@@ -98,11 +98,17 @@ pub struct FailedPayload {
 
 fn text_or_object<'de, D: Deserializer<'de>>(payload: D) -> Result<Option<String>, D::Error> {
     let Some(payload) = Option::<Box<RawValue>>::deserialize(payload)? else { return Ok(None) };
+    payload_text(&payload).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// The event of a payload that is a text, or the event itself: its bytes as they are.
+pub fn payload_text(payload: &RawValue) -> serde_json::Result<String> {
     let json = payload.get();
-    if json.starts_with('"') {
-        return serde_json::from_str(json).map(Some).map_err(serde::de::Error::custom);
-    }
-    Ok(Some(json.to_owned()))
+    if is_text(payload) { serde_json::from_str(json) } else { Ok(json.to_owned()) }
+}
+
+pub fn is_text(payload: &RawValue) -> bool {
+    payload.get().starts_with('"')
 }
 
 #[derive(Debug, Deserialize)]

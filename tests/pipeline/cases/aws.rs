@@ -13,6 +13,19 @@ The tests are named here.
 
 pub(super) const RULES: &[Tested] = &[
     Tested {
+        what: "a Function URL takes a body for text by its media type, also if it is compressed, and replaces the bytes that are not UTF-8",
+        outcome: "the problem `body_mangled` says under which media type it arrives whole; a body that a proxy inflated is read, although \
+                  the header still says that it is compressed",
+        tests: &[
+            (
+                "ingest-fn/src/body/decode.rs",
+                "compressed_bytes_that_were_taken_for_text_have_their_own_problem",
+            ),
+            ("ingest-fn/src/body/decode.rs", "a_text_after_a_header_that_a_proxy_left_is_read"),
+            ("tests/pipeline/cases.rs", "every_case_has_its_outcome_by_every_way_in"),
+        ],
+    },
+    Tested {
         what: "the name of a dashboard is taken in all regions of an account",
         outcome: "it has the region in it, so that a second region can be deployed",
         tests: &[(
@@ -30,6 +43,29 @@ pub(super) const RULES: &[Tested] = &[
             ),
             ("shared/src/sdk.rs", "a_preflight_carries_no_credentials"),
             ("ingest-fn/src/spill/sqs.rs", "opening_runs_no_action"),
+            (
+                "ingest-fn/tests/http/start.rs",
+                "a_start_opens_a_connection_to_each_service_and_waits_for_no_success",
+            ),
+        ],
+    },
+    Tested {
+        what: "a shard gives 2 MB/s and 5 calls/s to all its readers together, and after a call that returned 10 MB nothing for 5 seconds",
+        outcome: "commands take half of it: the size of a call follows the size of the records, and the time to the next one the bytes that \
+                  it returned. They wait as long as the shard gives nothing, and say so",
+        tests: &[
+            (
+                "aws/src/deployment/tests/shard.rs",
+                "a_shard_is_read_beside_its_mapping_without_a_refusal_of_either",
+            ),
+            (
+                "aws/src/deployment/tests/shard.rs",
+                "records_that_become_large_at_once_hold_up_the_mapping_for_seconds",
+            ),
+            (
+                "aws/src/deployment/tests/shard.rs",
+                "a_shard_that_others_use_up_is_waited_for_and_that_is_said",
+            ),
         ],
     },
     Tested {
@@ -89,6 +125,15 @@ pub(super) const RULES: &[Tested] = &[
             (
                 "operate/src/failed_batch.rs",
                 "a_failed_batch_is_read_from_its_payload_and_one_without_is_refused",
+            ),
+            (
+                "operate/src/redrive/source.rs",
+                "a_failed_batch_has_the_same_events_whether_its_payload_is_a_text_or_an_object",
+            ),
+            ("tests/pipeline/redrive.rs", "a_killed_redrive_stores_everything_once_when_it_is_repeated"),
+            (
+                "operate/src/erase/saved.rs",
+                "what_is_left_of_a_failed_batch_is_written_as_it_was_a_text_or_an_object",
             ),
         ],
     },

@@ -35,6 +35,7 @@ pub(super) fn table() -> Vec<Row> {
         row("A18", "Names in flattened text", flattened()),
         row("A19", "Personal data in other spellings", personal()),
         row("A21", "Events of a Function URL that are no requests", events()),
+        row("C1", "Compressed bodies that something on the way changed", changed()),
     ]
 }
 
@@ -42,6 +43,7 @@ const HEADER: &str = "a record has no headers";
 const TYPE: &str = "a record has no media type";
 const PATH: &str = "a record has no path";
 const TEXT: &str = "a text on the stream names no tenant";
+const MANGLED: &str = "AWS replaces bytes that are not UTF-8 before ingest gets them";
 
 fn unreadable() -> Vec<Form> {
     let known = "a request says what its body is";
@@ -328,7 +330,6 @@ fn surrogates() -> Vec<Form> {
 
 fn names() -> Vec<Form> {
     let charset = "a record has no charset";
-    let mangled = "AWS replaces bytes that are not UTF-8 before ingest gets them";
     let latin = "application/json; charset=ISO-8859-1";
     vec![
         Form::new(
@@ -357,7 +358,7 @@ fn names() -> Vec<Form> {
         )
         .stored(&[r#"{"text":"x"}"#]),
         Form::new(
-            Socket { function_url: mangled, stream: charset },
+            Socket { function_url: MANGLED, stream: charset },
             "an é as ISO-8859-1",
             [post(latin, object(r#""id":"7","text":"é""#)).wrapped(latin1)],
         )
@@ -583,6 +584,55 @@ fn events() -> Vec<Form> {
             event["body"] = "eyJ0ZW5hbnRfaWQi\nOiJhY21lIn0=".into();
             event["isBase64Encoded"] = true.into();
         }),
+    ]
+}
+
+fn changed() -> Vec<Form> {
+    let one = || object(r#""id":1,"text":"x""#);
+    let two = |between| format!("{}{between}{}", one(), object(r#""id":2,"text":"y""#));
+    let first = &[r#"{"id":"1","text":"x"}"#];
+    let both = &[r#"{"id":"1","text":"x"}"#, r#"{"id":"2","text":"y"}"#];
+    let coded = |sent: Sent, coding| sent.with("content-encoding", coding);
+    let zipped = |sent| coded(sent, "gzip").wrapped(gzip);
+    let mangled = |what, sent: Sent| {
+        let whole = "other ways pass bytes on as they are";
+        Form::new(FunctionUrl(whole), what, [sent.answered("400 body_mangled")])
+    };
+    let left = |what, coding, sent, stored: &[&'static str]| {
+        Form::new(Http(HEADER), what, [coded(sent, coding)]).stored(stored)
+    };
+    vec![
+        Form::new(
+            Socket { function_url: MANGLED, stream: HEADER },
+            "gzip as `application/json`",
+            [zipped(json(one()))],
+        )
+        .stored(first),
+        mangled("gzip as `application/json`", zipped(json(one()))),
+        mangled("`x-gzip` as `application/json`", coded(json(one()), "x-gzip").wrapped(gzip)),
+        mangled("JSON lines, gzip as `text/json`", zipped(post("text/json", two("\n")))),
+        mangled("a text, zlib as `text/plain`", coded(text("of TENANT, a text"), "deflate").wrapped(zlib)),
+        mangled("gzip as `application/json` without `Content-Encoding`", json(one()).wrapped(gzip)),
+        mangled(
+            "gzip after a line of JSON, as `application/json`",
+            zipped(json(two("\n"))).wrapped(|bytes| [b"{\"id\":1}\n", bytes].concat()),
+        ),
+        Form::new(
+            Http(TYPE),
+            "an array, gzip as `application/vnd.api+json`",
+            [zipped(post("application/vnd.api+json", format!("[{}]", two(","))))],
+        )
+        .stored(both),
+        left("JSON that is not compressed, as gzip", "gzip", json(one()), first),
+        left("JSON lines that are not compressed, as zstd", "zstd", lines(two("\n")), both),
+        left("an array that is not compressed, as zlib", "deflate", json(format!("[{}]", two(","))), both),
+        left("a text that is not compressed, as gzip", "gzip", text("x"), &[r#"{"text":"x"}"#]),
+        left(
+            "JSON with U+FFFD that is not compressed, as gzip",
+            "gzip",
+            json(object("\"id\":1,\"text\":\"\u{fffd}\"")),
+            &[r#"{"text":"\ufffd"}"#],
+        ),
     ]
 }
 

@@ -1,5 +1,5 @@
-//! Calls to DynamoDB that wait as long as a table throttles. Only other errors end a command: what is read has no deadline, and the
-//! pipeline needs the table's capacity more.
+//! Calls that wait as long as a table or a shard throttles. Only other errors end a command: what is read has no deadline, and the
+//! pipeline needs the capacity more.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Durat
 
 /// Repeats a call until it is not throttled. The SDK has tried it a few times by then. `call` gets the number of throttled
 /// calls before it.
-pub(super) async fn patiently<T, E, R>(
+pub(crate) async fn patiently<T, E, R>(
     mut call: impl AsyncFnMut(u32) -> Result<T, SdkError<E, R>>,
 ) -> anyhow::Result<T>
 where
@@ -30,14 +30,20 @@ where
 }
 
 /// After so many throttled calls in a row.
-pub(super) async fn wait(failures: u32) {
+pub(crate) async fn wait(failures: u32) {
     tokio::time::sleep(BACKOFF.jittered(failures)).await;
 }
 
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>,
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html#API_GetRecords_Errors>
 fn is_throttled(code: Option<&str>) -> bool {
     matches!(
         code,
-        Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded")
+        Some(
+            "ProvisionedThroughputExceededException"
+                | "ThrottlingException"
+                | "RequestLimitExceeded"
+                | "KMSThrottlingException"
+        )
     )
 }
