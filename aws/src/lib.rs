@@ -6,6 +6,7 @@
 //! | [`deployment`] | the operator's port on a deployed stack |
 //! | [`mapping`] | an event source mapping between a stream and a function of AWS |
 //! | [`doctor`] | reads what `tidegate doctor` compares |
+//! | [`status`] | reads what `tidegate status` and `top` show |
 //! | [`verify`] | asks a stack what only AWS can answer |
 //! | [`kinesis`] | reads a stream |
 //! | [`query`] | calls the services whose SDK crates are not compiled |
@@ -17,6 +18,7 @@ pub mod kinesis;
 pub mod mapping;
 pub mod query;
 pub mod stack;
+pub mod status;
 pub mod verify;
 
 use aws_config::SdkConfig;
