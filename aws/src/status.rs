@@ -115,8 +115,7 @@ impl StackStatus {
         let client = aws_sdk_sqs::Client::new(&self.sdk);
         let mut depths = BTreeMap::new();
         for (name, url) in queues {
-            let counts =
-                [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
+            let counts = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
             let call = client.get_queue_attributes().queue_url(url);
             let answer = call.set_attribute_names(Some(counts.to_vec())).send().await;
             let answer = answer.with_context(|| format!("the queue {url} cannot be read"))?;
@@ -204,7 +203,11 @@ fn watched(stack: &Stack, stage: Option<&str>) -> Vec<Watched> {
         sum("records_arrived_total", "AWS/Kinesis", "IncomingRecords", stream.clone()),
         sum("records_throttled_total", "AWS/Kinesis", "WriteProvisionedThroughputExceeded", stream),
         gauge(sum("spill_depth", "AWS/SQS", visible, queue(&stack.resources.spill_queue)), "Maximum", 1.0),
-        Watched { name: "events_spilled_lately".to_owned(), is_sum: false, ..own(Metric::EventsSpilled, "", "Sum", true) },
+        Watched {
+            name: "events_spilled_lately".to_owned(),
+            is_sum: false,
+            ..own(Metric::EventsSpilled, "", "Sum", true)
+        },
     ]);
     if let Some(dispatch) = &stack.resources.dispatch {
         let depth = sum("dispatch_depth", "AWS/SQS", visible, queue(&dispatch.queue));

@@ -1,12 +1,12 @@
 //! The spans of a batch that has traced events: its own, with links to those of its records; one for the items and one for each
 //! archive object; and one for each traced event, in the trace of its request. Only where `telemetry.traces_url` is set.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use shared::format::event_line::Event;
 use shared::id::{EventId, TenantId};
-use shared::traces::{Kind, Span, SpanContext, Traces, now};
+use shared::traces::{Kind, Span, SpanContext, Traces};
 
 use crate::batch::{BatchPosition, Records};
 use crate::commit::Committed;
@@ -44,7 +44,11 @@ pub(crate) struct Written {
 
 impl<'a> BatchSpan<'a> {
     /// `None` where nothing is traced, or no event of the batch.
-    pub(crate) fn begin(traces: Option<&'a Traces>, began: u64, decoded: &Prefix<Box<Event>>) -> Option<Self> {
+    pub(crate) fn begin(
+        traces: Option<&'a Traces>,
+        began: u64,
+        decoded: &Prefix<Box<Event>>,
+    ) -> Option<Self> {
         let traces = traces?;
         let mut records: Vec<SpanContext> = Vec::new();
         let mut events: Vec<TracedEvent> = Vec::new();
@@ -82,10 +86,13 @@ impl<'a> BatchSpan<'a> {
             Span { parent: Some(context.span), ended: time.end, ..child }
         };
         traces.record(span);
-        traces.record(child("insert items", inserted).with("tidegate.events", committed.prefix.entries.len()));
+        traces
+            .record(child("insert items", inserted).with("tidegate.events", committed.prefix.entries.len()));
         for object in &committed.objects {
             let put = child("put object", object.time.clone());
-            traces.record(put.with("tidegate.object", object.key.as_str()).with("tidegate.object.bytes", object.bytes));
+            traces.record(
+                put.with("tidegate.object", object.key.as_str()).with("tidegate.object.bytes", object.bytes),
+            );
         }
         let outcomes = outcomes(committed);
         for event in events.into_iter().filter(|event| event.position.record < committed.records) {
@@ -94,7 +101,9 @@ impl<'a> BatchSpan<'a> {
                 .with("tidegate.event_id", event.id.as_str())
                 .with("tidegate.outcome", outcomes.get(&event.position).copied().unwrap_or("stored"))
                 .linked(vec![event.record, context]);
-            if let Some(object) = committed.objects.iter().find(|object| object.covers.contains(&event.position)) {
+            if let Some(object) =
+                committed.objects.iter().find(|object| object.covers.contains(&event.position))
+            {
                 span = span.with("tidegate.object", object.key.as_str());
             }
             traces.record(Span { parent: Some(event.request.span), ended, ..span });
@@ -103,7 +112,7 @@ impl<'a> BatchSpan<'a> {
 }
 
 /// What became of the events that are not stored by this batch.
-fn outcomes(committed: &Committed) -> HashMap<BatchPosition, &'static str> {
+fn outcomes(committed: &Committed) -> BTreeMap<BatchPosition, &'static str> {
     let prefix = &committed.prefix;
     let entries = prefix.entries.iter().filter_map(|entry| match entry.value {
         InsertOutcome::Stored(_) => None,

@@ -91,7 +91,8 @@ fn of_record(record: &StreamRecord, began: u64) -> Option<Span> {
         })
         .collect();
     let &(first, admission) = requests.first()?;
-    let mut others: Vec<_> = requests.iter().map(|(request, _)| *request).filter(|other| *other != first).collect();
+    let mut others: Vec<_> =
+        requests.iter().map(|(request, _)| *request).filter(|other| *other != first).collect();
     others.dedup();
     let span = Span::ended(SpanContext::of_record(first, admission), "put record", Kind::Producer, began)
         .with("messaging.operation.type", "send")

@@ -163,7 +163,10 @@ impl Waiting {
 }
 
 /// The time, in nanoseconds since 1970, as spans have it.
-#[expect(clippy::disallowed_methods, reason = "spans are for people, and finer than the clock; nothing is decided by it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "spans are for people, and finer than the clock; nothing is decided by it"
+)]
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

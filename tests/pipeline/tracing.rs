@@ -30,7 +30,7 @@ async fn collector(hangs: bool) -> (String, Arc<Mutex<Vec<Value>>>) {
                 taken.lock().unwrap().push(span);
             }
         }
-        axum::Json(json!({}))
+        "{}"
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
@@ -64,13 +64,18 @@ async fn spans_lead_from_the_request_by_record_and_batch_to_item_and_object() {
     })
     .await;
     let [accept, put, batch, items, object, event] =
-        ["accept", "put record", "store batch", "insert items", "put object", "store event"].map(|name| &by_name[name]);
-    let place = |span: &Value| [&span["service"], &span["traceId"], &span["parentSpanId"]].map(Value::to_string);
+        ["accept", "put record", "store batch", "insert items", "put object", "store event"]
+            .map(|name| &by_name[name]);
+    let place =
+        |span: &Value| [&span["service"], &span["traceId"], &span["parentSpanId"]].map(Value::to_string);
     assert_eq!(place(accept), [json!("ingest"), json!(TRACE), json!(CALLER)].map(|value| value.to_string()));
     assert_eq!(place(put), [&json!("ingest"), &json!(TRACE), &accept["spanId"]].map(Value::to_string));
     assert_eq!(batch["links"], json!([link(put)]), "to the record's span");
     for child in [items, object] {
-        assert_eq!(place(child), [&json!("consumer"), &batch["traceId"], &batch["spanId"]].map(Value::to_string));
+        assert_eq!(
+            place(child),
+            [&json!("consumer"), &batch["traceId"], &batch["spanId"]].map(Value::to_string)
+        );
     }
     assert_eq!(place(event), [&json!("consumer"), &json!(TRACE), &accept["spanId"]].map(Value::to_string));
     assert_eq!(event["links"], json!([link(put), link(batch)]));
@@ -107,7 +112,10 @@ async fn a_collector_that_never_answers_delays_no_answer_and_no_batch() {
     let pipeline = site.start();
     let begun = Instant::now();
     for n in 0..5 {
-        assert_eq!(pipeline.send(&json!({"tenant_id": "acme", "id": n.to_string(), "text": "x"})).await.0, 202);
+        assert_eq!(
+            pipeline.send(&json!({"tenant_id": "acme", "id": n.to_string(), "text": "x"})).await.0,
+            202
+        );
     }
     // The first call alone would take two seconds.
     assert!(begun.elapsed() < Duration::from_millis(1_500), "{:?}", begun.elapsed());

@@ -9,7 +9,8 @@ const NO_ALARMS: &str = "<DescribeAlarmsResult><MetricAlarms/></DescribeAlarmsRe
 const STREAM: &str = r#"{"StreamDescriptionSummary":{"StreamName":"events","StreamARN":"arn","StreamStatus":"ACTIVE","RetentionPeriodHours":24,"StreamCreationTimestamp":1,"EnhancedMonitoring":[],"OpenShardCount":2}}"#;
 const SEVEN: &str =
     r#"{"Attributes":{"ApproximateNumberOfMessages":"4","ApproximateNumberOfMessagesNotVisible":"3"}}"#;
-const NONE: &str = r#"{"Attributes":{"ApproximateNumberOfMessages":"0","ApproximateNumberOfMessagesNotVisible":"0"}}"#;
+const NONE: &str =
+    r#"{"Attributes":{"ApproximateNumberOfMessages":"0","ApproximateNumberOfMessagesNotVisible":"0"}}"#;
 
 /// In the last minute that is read, if it is 09:31:30.
 const METRICS: &str = "<GetMetricDataResult><MetricDataResults>\
@@ -72,7 +73,12 @@ async fn an_alarm_is_asked_for_by_its_name_and_tells_why_if_it_is_raised() {
 async fn every_number_of_a_stack_has_its_metric() {
     let (status, _) = status(&[]).await;
     let names: Vec<_> = watched(&status.stack, Some("dev")).into_iter().map(|watched| watched.name).collect();
-    for name in ["events_stored_total", "freshness_milliseconds{quantile=\"0.99\"}", "batch_events_count", "spill_depth"] {
+    for name in [
+        "events_stored_total",
+        "freshness_milliseconds{quantile=\"0.99\"}",
+        "batch_events_count",
+        "spill_depth",
+    ] {
         assert!(names.iter().any(|other| other == name), "{name}: {names:?}");
     }
     let distinct: std::collections::BTreeSet<_> = names.iter().collect();

@@ -2,9 +2,9 @@
 //! seen on its stream, and what is refused is not seen.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -17,11 +17,14 @@ use serde_json::{Value, json};
 use shared::format::facts::Facts;
 use shared::id::TenantId;
 use shared::time::{Clock, Timestamp};
+use tokio::time::{Instant, sleep};
 
 use crate::http::LocalRun;
 use crate::open::{DeploymentOptions, Opened};
 use crate::terminal::{Stop, lines_on_stdout, note, stdout_is_closed};
 
+/// After a local run took its last request, it stores for so long at most, unless work is simulated.
+const LONGEST_DRAIN: Duration = Duration::from_secs(30);
 /// Between two looks for stored events.
 const BETWEEN: Duration = Duration::from_millis(250);
 /// The same of a stack. A look costs a call and a query for each shard.
@@ -70,11 +73,19 @@ pub(crate) async fn run(options: TapOptions) -> anyhow::Result<()> {
         }
         let run = LocalRun::of(options.deployment.folder())?;
         let answers = run.tap().await?;
-        let Opened::Folder(folder) = options.deployment.open(&Plain).await? else {
-            unreachable!("no stack was named")
+        let folder = match options.deployment.open(&Plain).await? {
+            Opened::Folder(folder) => folder,
+            #[cfg(feature = "aws")]
+            Opened::Stack(_) => unreachable!("no stack was named"),
+        };
+        let answers = async {
+            shown.answers(answers).await?;
+            drained(options.deployment.folder(), run.url()).await;
+            note("The local run ended.");
+            Ok(())
         };
         tokio::select! {
-            ended = shown.answers(answers) => ended,
+            ended = answers => ended,
             ended = shown.stored(&folder, BETWEEN) => ended,
         }
     };
@@ -83,6 +94,17 @@ pub(crate) async fn run(options: TapOptions) -> anyhow::Result<()> {
         () = stop.received() => Ok(()),
         () = stdout_is_closed() => Ok(()),
     }
+}
+
+/// Waits until the local run that was at `url` has stored what it accepted, and what it stored last is printed.
+async fn drained(folder: &Path, url: &str) {
+    let is_there = || local::data::address(folder).is_ok_and(|noted| noted == url);
+    // One that was killed leaves its address.
+    let until = Instant::now() + LONGEST_DRAIN;
+    while is_there() && Instant::now() < until {
+        sleep(BETWEEN).await;
+    }
+    sleep(2 * BETWEEN).await;
 }
 
 /// Which events are shown, and how.
@@ -125,12 +147,13 @@ impl Shown {
             loop {
                 let mut events = Vec::new();
                 let accepted = |facts: &Facts, at| {
-                    let event = json!({ "stage": "accepted", "tenant": facts.tenant, "id": facts.id, "at": at });
+                    let event =
+                        json!({ "stage": "accepted", "tenant": facts.tenant, "id": facts.id, "at": at });
                     events.push(event);
                 };
                 arrivals.look(accepted).await?;
                 events.iter().try_for_each(|event| self.print(event))?;
-                tokio::time::sleep(LOOK).await;
+                sleep(LOOK).await;
             }
         };
         tokio::select! {
@@ -139,18 +162,19 @@ impl Shown {
         }
     }
 
-    /// Prints what ingest answers, until the local run ends.
+    /// Prints what ingest answers, until the local run takes no more requests.
     async fn answers(&self, mut body: Incoming) -> anyhow::Result<()> {
         let mut rest = Vec::new();
         while let Some(frame) = body.frame().await {
-            let Ok(bytes) = frame.context("the local run ended")?.into_data() else { continue };
+            // One that is killed breaks it off.
+            let Ok(frame) = frame else { break };
+            let Ok(bytes) = frame.into_data() else { continue };
             rest.extend_from_slice(&bytes);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<_> = rest.drain(..=end).collect();
                 self.print(&serde_json::from_slice(&line)?)?;
             }
         }
-        note("The local run ended.");
         Ok(())
     }
 

@@ -152,14 +152,16 @@ fn stream(state: &State) -> Part {
 fn stream_of_stack(now: &History, open: usize) -> Part {
     let age = now.gauges("oldest_record_age_seconds");
     let oldest = age.last().copied().flatten();
-    let shown = number("oldest_record_age_seconds", oldest.map(|seconds| seconds * 1_000.0), Unit::Time, "oldest {}");
+    let shown =
+        number("oldest_record_age_seconds", oldest.map(|seconds| seconds * 1_000.0), Unit::Time, "oldest {}");
     #[expect(clippy::cast_precision_loss, reason = "no count comes near 2^52")]
     let shards = number("open_shards", open as f64, Unit::Count, "{} open shards");
     let numbers = vec![
         Number { value: oldest, ..shown },
         rate(now, "records_per_second", "records_arrived_total", Unit::Count, "{} records/s"),
         shards,
-        lately(now, "records_throttled_in_the_last_minute", "records_throttled_total", "throttled {}").of_trouble(),
+        lately(now, "records_throttled_in_the_last_minute", "records_throttled_total", "throttled {}")
+            .of_trouble(),
     ];
     Part { name: "stream", numbers, line: age }
 }

@@ -142,7 +142,26 @@ mod tests {
     #[test]
     fn a_stack_has_the_screen_of_a_run_with_rates_of_a_minute_and_totals_of_the_hour() {
         let state = State::of_stack(facts(), 185_000);
-        insta::assert_snapshot!(state.screen("Tidegate-dev", &plain), @"");
+        insta::assert_snapshot!(state.screen("Tidegate-dev", &plain), @r"
+        Tidegate-dev  UPDATE_COMPLETE: ok
+
+        ingest      20 requests/s, 30 events/s accepted, 0 B/s
+                    2400 accepted in the last hour
+        refused     0 in the last minute, by tier 0, by credential 0, by quota 0
+                    events rejected 0, not stored (503) 0
+        stream      oldest 3.3 s, 2 records/s, 2 open shards, throttled 0
+        spill       7 messages waiting, spilled lately 0, in the last hour 0
+                    dead letters 0
+        consumer    0 batches in the last minute, – events in a batch (p50)
+                    failures of a batch 0, failed for good 0
+        quarantine  0 in the last hour, 0 in the last minute, objects written 0
+        items       29 events stored/s, 2340 stored in the last hour, deduplicated 0
+                    redelivered 0
+        dispatch    off
+        archive     20 objects in the last minute, written in the last hour 40
+                    size – (p50), parts of large texts 0
+        freshness   p99 4.2 s, promised 5.0 s, p50 –, longest –
+        ");
         let json = state.json("Tidegate-dev");
         assert_eq!(json["parts"]["ingest"]["events_per_second"], 30.0);
         assert_eq!(json["parts"]["items"]["events_stored_total"], 2_340.0);

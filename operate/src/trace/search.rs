@@ -62,7 +62,8 @@ impl Wanted {
         };
         let is_traced = || {
             self.id.len() >= TRACE_CHARACTERS
-                && trace.is_some_and(|trace| trace.contains(self.id.as_str()) || is_same_trace(trace, &self.id))
+                && trace
+                    .is_some_and(|trace| trace.contains(self.id.as_str()) || is_same_trace(trace, &self.id))
         };
         self.tenant.as_ref().is_none_or(|wanted| wanted == tenant)
             && (is_id(id.as_str()) || admission_id.is_some_and(|id| id.to_string() == self.id) || is_traced())

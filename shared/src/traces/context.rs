@@ -51,7 +51,10 @@ impl SpanContext {
 
     /// A span of a trace of its own.
     pub fn new_trace() -> Self {
-        Self { trace: u128::from(fastrand::u64(1..)) << 64 | u128::from(fastrand::u64(..)), span: SpanId::new() }
+        Self {
+            trace: u128::from(fastrand::u64(1..)) << 64 | u128::from(fastrand::u64(..)),
+            span: SpanId::new(),
+        }
     }
 
     /// Another span of this trace.
@@ -93,7 +96,11 @@ impl Begun {
             Some(Given { root: Some(root), .. }) => format!("Root={root};Parent={span};Sampled=1"),
             _ => format!("00-{trace:032x}-{span}-01"),
         };
-        Some(Self { context: SpanContext { trace, span }, parent: given.and_then(|given| given.parent), header })
+        Some(Self {
+            context: SpanContext { trace, span },
+            parent: given.and_then(|given| given.parent),
+            header,
+        })
     }
 }
 
@@ -120,7 +127,12 @@ impl<'a> Given<'a> {
         let trace = hex(trace, 32).filter(|trace| *trace != 0)?;
         let parent = u64::try_from(hex(parent, 16)?).ok().filter(|parent| *parent != 0)?;
         let is_recorded = hex(flags, 2)? & 1 == 1;
-        is_known.then_some(Self { trace, parent: Some(SpanId(parent)), is_recorded: Some(is_recorded), root: None })
+        is_known.then_some(Self {
+            trace,
+            parent: Some(SpanId(parent)),
+            is_recorded: Some(is_recorded),
+            root: None,
+        })
     }
 
     /// `Root=1-{8 digits}-{24 digits};Parent={16 digits};Sampled={0 or 1}`, in any order, of which all but `Root` may be missing.
@@ -176,7 +188,10 @@ mod tests {
         assert_eq!(w3c.parent, Some(SpanId(0xb7ad_6b71_6920_3331)));
         assert_eq!(SpanContext::recorded(&w3c.header), Some(w3c.context));
         let x_ray = begun(Some(X_RAY), 0.0).unwrap();
-        assert_eq!(x_ray.header, "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=0000000000000001;Sampled=1");
+        assert_eq!(
+            x_ray.header,
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=0000000000000001;Sampled=1"
+        );
         assert_eq!(SpanContext::recorded(&x_ray.header), Some(x_ray.context));
         assert_eq!(x_ray.context.trace, 0x5759_e988_bd86_2e3f_e1be_46a9_9427_2793);
     }
@@ -186,10 +201,17 @@ mod tests {
         let is_traced = |header: Option<&str>, share| begun(header, share).is_some();
         let not_recorded = W3C.replace("-01", "-00");
         assert!(!is_traced(Some(&not_recorded), 1.0));
-        for open in [None, Some("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0"), Some("no header")] {
+        for open in [
+            None,
+            Some("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0"),
+            Some("no header"),
+        ] {
             assert!(is_traced(open, 0.6) && !is_traced(open, 0.4), "{open:?}");
         }
-        assert_eq!(begun(None, 1.0).unwrap().header, "00-00000000000000020000000000000003-0000000000000001-01");
+        assert_eq!(
+            begun(None, 1.0).unwrap().header,
+            "00-00000000000000020000000000000003-0000000000000001-01"
+        );
     }
 
     #[test]

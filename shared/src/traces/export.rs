@@ -42,7 +42,8 @@ impl Collector {
         } else {
             let none = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
             let none = none.map_err(|error| error.to_string())?;
-            connector.with_tls_config(none.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+            connector
+                .with_tls_config(none.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -78,7 +79,8 @@ impl Collector {
         if status.is_success() {
             return Ok(());
         }
-        let text = read.map(|body| String::from_utf8_lossy(&body.to_bytes()).chars().take(200).collect::<String>());
+        let text =
+            read.map(|body| String::from_utf8_lossy(&body.to_bytes()).chars().take(200).collect::<String>());
         Err(format!("it answered {status}: {}", text.unwrap_or_default().trim()))
     }
 }

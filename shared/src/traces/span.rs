@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::context::{SpanContext, SpanId};
 
 /// The most links of a span: OpenTelemetry's default limit.
-pub const LINKS: usize = 128;
+const LINKS: usize = 128;
 
 /// A span that has ended.
 #[derive(Clone, Debug)]
@@ -88,7 +88,8 @@ pub(super) fn body(resource: &[(&'static str, Value)], spans: &[Span]) -> Vec<u8
     let spans: Vec<_> = spans.iter().map(SpanJson::of).collect();
     let scope = Scope { name: "tidegate", version: env!("CARGO_PKG_VERSION") };
     let resource = Resource { attributes: attributes(resource) };
-    let body = Request { resource_spans: [ResourceSpans { resource, scope_spans: [ScopeSpans { scope, spans }] }] };
+    let body =
+        Request { resource_spans: [ResourceSpans { resource, scope_spans: [ScopeSpans { scope, spans }] }] };
     serde_json::to_vec(&body).expect("spans always serialise")
 }
 

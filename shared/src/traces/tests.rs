@@ -32,7 +32,10 @@ async fn collector(answer: Option<&'static str>) -> (Traces, mpsc::UnboundedRece
                     call.clear();
                     called.send(text).unwrap();
                     let Some(answer) = answer else { continue };
-                    stream.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\n{{}}").as_bytes()).await.unwrap();
+                    stream
+                        .write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\n{{}}").as_bytes())
+                        .await
+                        .unwrap();
                 }
             });
         }
@@ -65,10 +68,16 @@ async fn a_collector_gets_the_json_of_otlp() {
     traces.send(LONG).await;
     let call = calls.recv().await.unwrap();
     let (head, body) = call.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n") && head.contains("content-type: application/json"), "{head}");
+    assert!(
+        head.starts_with("POST /v1/traces HTTP/1.1\r\n") && head.contains("content-type: application/json"),
+        "{head}"
+    );
     let body: Json = serde_json::from_str(body).unwrap();
     let of_resource = &body["resourceSpans"][0];
-    assert_eq!(of_resource["resource"]["attributes"][1], json!({"key": "service.name", "value": {"stringValue": "ingest"}}));
+    assert_eq!(
+        of_resource["resource"]["attributes"][1],
+        json!({"key": "service.name", "value": {"stringValue": "ingest"}})
+    );
     let trace = "0af7651916cd43dd8448eb211c80319c";
     assert_eq!(
         of_resource["scopeSpans"][0]["spans"],
