@@ -17,8 +17,8 @@ const { values: given } = parseArgs({
     repository: { type: "string" },
     modules: { type: "string" },
     transcript: { type: "string" },
-    /** A folder with what is compiled already: for a try of this script. The times are then no newcomer's. */
-    compiled: { type: "string" },
+    /** A program that is compiled already, in place of `cargo run --release`: for a try of this script. */
+    tidegate: { type: "string" },
   },
 });
 const PICTURES = join(dirname(given.transcript), "first-minutes");
@@ -46,12 +46,13 @@ async function newcomer() {
 
   // A port that the system chooses, so that the transcript can be made beside another run.
   command("cargo run --release");
-  const environment = { ...process.env, CARGO_TERM_COLOR: "never" };
+  const environment = { ...process.env };
   delete environment.CARGO_TARGET_DIR;
-  if (given.compiled) environment.CARGO_TARGET_DIR = resolve(given.compiled);
-  const options = { cwd: join(folder, "tidegate"), env: environment, stdio: ["ignore", "pipe", "pipe"], detached: false };
-  run = spawn("cargo", ["run", "--release", "--quiet", "--", "local", "--listen", "127.0.0.1:0"], options);
-  run.stderr.resume();
+  const options = { cwd: join(folder, "tidegate"), env: environment, stdio: ["ignore", "pipe", "ignore"] };
+  const local = ["local", "--listen", "127.0.0.1:0"];
+  run = given.tidegate
+    ? spawn(resolve(given.tidegate), local, options)
+    : spawn("cargo", ["run", "--release", "--quiet", "--", ...local], options);
   const url = await listens();
   note("compiled and listening");
 
@@ -122,10 +123,10 @@ function note(what) {
 
 function page() {
   const model = cpus()[0]?.model.replace(/\s+/g, " ").trim() ?? "unknown";
-  const kind = given.compiled ? " Dependencies were compiled already, so this is no newcomer's time." : "";
+  const kind = given.tidegate ? " The program was compiled already, so these are no newcomer's times." : "";
   const picture = (size) => `<picture>
   <source media="(prefers-color-scheme: dark)" srcset="first-minutes/dark-${size}.png">
-  <img src="first-minutes/light-${size}.png" alt="The page with the way of the first event, at ${SIZES[size].width} px">
+  <img src="first-minutes/light-${size}.png" alt="The page with the numbers of the first event, at ${SIZES[size].width} px">
 </picture>`;
   return `# The first minutes
 
