@@ -23,7 +23,7 @@ KINESIS_LOCAL = $(TOOLS)/kinesis-local
 CDK_MODULES = cdk/node_modules/.package-lock.json
 CDK_VENV = cdk/.venv/.installed
 
-.PHONY: help run contract test test-rust test-openapi test-clients test-page page test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-local bench-start soak peers instructions chaos neighbour scale simulate model fuzz amplification samples releases
+.PHONY: help run contract test test-rust test-openapi test-clients test-page page first-minutes test-aws test-emulator test-cdk e2e cargo-lambda functions lint lint-aws lint-cdk accept accepted bench bench-local bench-start soak peers instructions chaos neighbour scale simulate model fuzz amplification samples releases
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test-page: $(PAGE)/installed ## the page of the local run in a browser: by keybo
 
 page: ## docs/grafana.json and the screenshots of docs/page, after ten minutes of traffic, for a quiet machine
 	$(MAKE) test-page OPTIONS='--renew --screenshots docs/page'
+
+first-minutes: $(PAGE)/installed ## what a newcomer sees, with its times: clone, `cargo run --release`, the first 202, the page; writes docs/first-minutes.md, for a quiet machine; needs git, Node with npm, Chromium
+	node tests/page/first_minutes.mjs --repository . --modules $(PAGE) --transcript docs/first-minutes.md $(OPTIONS)
 
 test-aws: ## the AWS adapters, by request capture, and what `doctor` and `mapping` read
 	cargo test $(AWS) --locked

@@ -71,7 +71,10 @@ async fn stream(sdk: &SdkConfig, name: &str) -> anyhow::Result<DeployedStream> {
     })
 }
 
-async fn alarms(sdk: &SdkConfig, names: &[String]) -> anyhow::Result<Vec<(String, Option<Alarm>)>> {
+pub(crate) async fn alarms(
+    sdk: &SdkConfig,
+    names: &[String],
+) -> anyhow::Result<Vec<(String, Option<Alarm>)>> {
     let mut described = BTreeMap::new();
     for names in names.chunks(CALL_ALARMS) {
         let numbered: Vec<_> = names

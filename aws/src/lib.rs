@@ -7,6 +7,7 @@
 //! | [`mapping`] | an event source mapping between a stream and a function of AWS |
 //! | [`doctor`] | reads what `tidegate doctor` compares |
 //! | [`account`] | reads what an account has room for |
+//! | [`status`] | reads what `tidegate status` and `top` show |
 //! | [`verify`] | asks a stack what only AWS can answer |
 //! | [`kinesis`] | reads a stream |
 //! | [`query`] | calls the services whose SDK crates are not compiled |
@@ -20,6 +21,7 @@ pub mod mapping;
 mod patience;
 pub mod query;
 pub mod stack;
+pub mod status;
 pub mod verify;
 
 use aws_config::SdkConfig;

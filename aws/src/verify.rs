@@ -186,7 +186,7 @@ fn unable(check: &Check, error: &anyhow::Error) -> Finding {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use shared::replay::{StaticReplayClient, replay};
 
     use super::*;
@@ -242,6 +242,12 @@ mod tests {
             may_dispatch,
         }
     }
+
+    /// The first answers of a stack with metrics of the stage `dev`, and how many they are.
+    pub(crate) fn opened_stack() -> [&'static str; OPENED_STACK] {
+        [stack(OUTPUTS), RESOURCES, FUNCTION]
+    }
+    pub(crate) const OPENED_STACK: usize = 3;
 
     /// An opened site of which AWS gives these answers, one after the other.
     pub(super) async fn site(answers: &[&'static str]) -> (Site, StaticReplayClient) {

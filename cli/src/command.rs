@@ -154,9 +154,10 @@ pub(crate) enum Command {
         "tidegate replay --tenant acme --to-data /tmp/other",
     ])]
     Replay(replay::ReplayOptions),
-    /// Show how a local run stands, on one screen
+    /// Show how a local run or a deployed stack stands, on one screen
     ///
-    /// It has the numbers of the page and of /metrics, in their order.
+    /// It has the numbers of the page and of /metrics, in their order. With
+    /// --stack they are those of the last whole minute, from CloudWatch.
     /// Exit code 0: ok. 1: degraded or failing. 2: it does not answer.
     #[command(verbatim_doc_comment, after_help = examples![
         "tidegate status",
@@ -171,14 +172,15 @@ pub(crate) enum Command {
     Tail(tail::TailOptions),
     /// Show events live: accepted, refused, stored
     ///
-    /// A line for each event of a local run, from now on, until Ctrl-C. A request
-    /// that is refused whole is one line. `tail` prints what events contain.
+    /// A line for each event, from now on, until Ctrl-C. A request that is refused
+    /// whole is one line. `tail` prints what events contain. With --stack, `accepted`
+    /// is what arrives on the stream, and what is refused is not seen.
     #[command(verbatim_doc_comment, after_help = examples![
         "tidegate tap",
         "tidegate tap --tenant acme --stage refused",
     ])]
     Tap(tap::TapOptions),
-    /// Show how a local run stands, with charts, again each second
+    /// Show how a run or a stack stands, with charts, again and again
     #[command(after_help = examples!["tidegate top"])]
     Top(top::TopOptions),
     /// Say where an event is, and what that means

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// Until an answer begins, and until it is whole.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which local run a command asks.
+/// Which local run or stack a command asks.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunOptions {
     /// Data folder of the local run
@@ -27,13 +27,82 @@ pub(crate) struct RunOptions {
     /// Address of the local run [default: of the one that uses the folder]
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     url: Option<String>,
+    #[cfg(feature = "aws")]
+    #[command(flatten)]
+    stack: WatchedStack,
+    /// Only in a build with AWS
+    #[cfg(not(feature = "aws"))]
+    #[arg(long = "stack", value_name = "NAME", hide = true, value_parser = crate::command::no_stack)]
+    _stack: Option<String>,
+}
+
+#[cfg(feature = "aws")]
+#[derive(Args, Clone, Debug)]
+struct WatchedStack {
+    /// CloudFormation name of a deployed stack, such as `Tidegate-dev`
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["data", "url"])]
+    stack: Option<String>,
+    /// Endpoint of AWS's APIs [default: `AWS_ENDPOINT_URL`, else AWS]
+    #[arg(long, value_name = "URL", requires = "stack")]
+    endpoint_url: Option<String>,
 }
 
 impl RunOptions {
-    pub(crate) fn run(&self) -> anyhow::Result<LocalRun> {
+    pub(crate) async fn open(&self) -> anyhow::Result<Watched> {
+        #[cfg(feature = "aws")]
+        if let Some(name) = &self.stack.stack {
+            let sdk = aws::sdk(self.stack.endpoint_url.as_deref()).await;
+            return Ok(Watched::Stack(Box::new(aws::status::StackStatus::open(&sdk, name).await?)));
+        }
         match &self.url {
-            Some(url) => Ok(LocalRun::at(url)),
-            None => LocalRun::of(&self.data),
+            Some(url) => Ok(Watched::Run(LocalRun::at(url))),
+            None => LocalRun::of(&self.data).map(Watched::Run),
+        }
+    }
+}
+
+/// What `status` and `top` look at.
+pub(crate) enum Watched {
+    Run(LocalRun),
+    #[cfg(feature = "aws")]
+    Stack(Box<aws::status::StackStatus>),
+}
+
+impl Watched {
+    /// What people call it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Run(run) => run.url(),
+            #[cfg(feature = "aws")]
+            Self::Stack(stack) => stack.name(),
+        }
+    }
+
+    pub(crate) async fn state(&mut self) -> anyhow::Result<State> {
+        match self {
+            Self::Run(run) => run.state(None).await,
+            #[cfg(feature = "aws")]
+            Self::Stack(stack) => stack.state().await,
+        }
+    }
+
+    /// The same, later.
+    pub(crate) async fn renew(&mut self, state: &mut State) -> anyhow::Result<()> {
+        match self {
+            Self::Run(run) => state.replace(run.state(state.last()).await?),
+            #[cfg(feature = "aws")]
+            Self::Stack(stack) => *state = stack.state().await?,
+        }
+        Ok(())
+    }
+
+    /// Between two looks.
+    pub(crate) fn pause(&self) -> Duration {
+        match self {
+            Self::Run(_) => Duration::from_secs(1),
+            // Metrics come once a minute; alarms and queues are seen sooner.
+            #[cfg(feature = "aws")]
+            Self::Stack(_) => Duration::from_secs(10),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Opens the deployment that the options name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use local::adapters::Adapters;
@@ -50,6 +50,11 @@ impl DeploymentOptions {
     #[cfg(feature = "aws")]
     pub(crate) fn of_stack(stack: stack::StackOptions) -> Self {
         Self { data: PathBuf::new(), stack }
+    }
+
+    /// Of a local run.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.data
     }
 
     #[cfg(feature = "aws")]

@@ -15,16 +15,18 @@ use crate::manifest::{self, Contents};
 use crate::prefix::Prefix;
 use crate::protocol::{Action, Attempt, Planned, Seen};
 use crate::retry::{OutOfTime, retry};
+use crate::span::Written;
 use shared::objects::{Created, FoundObject, ObjectFailure, ObjectStore};
 use shared::origin::ShardPosition;
+use shared::traces::now;
 
 /// How much of a batch is done.
 #[derive(Debug)]
 pub(crate) struct Committed {
     /// The records that this attempt finished.
     pub(crate) prefix: Prefix<InsertOutcome>,
-    /// The size of each object that was written.
-    pub(crate) object_bytes: Vec<usize>,
+    /// The objects that were written.
+    pub(crate) objects: Vec<Written>,
     /// How many records of the batch are done. More than the prefix has if an earlier attempt got further than this one: it
     /// finished all records that it archived.
     pub(crate) records: usize,
@@ -55,7 +57,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
         attempt.see(Action::Read, Seen::Progress(progress));
     }
     let mut layout = Layout::new(&prefix, batch, config);
-    let mut committer = Committer { stores, row: None, object_bytes: Vec::new() };
+    let mut committer = Committer { stores, row: None, written: Vec::new() };
     let mut carried = committer.carry_out(attempt, Some(&mut layout)).await;
     if let Ok(committed) = &carried
         && let Some(end) = layout.open_end(committed)
@@ -76,7 +78,7 @@ pub(crate) async fn commit<O: ObjectStore, L: Ledger>(
     if records < prefix.records {
         prefix.end_before(records);
     }
-    Committed { prefix, object_bytes: committer.object_bytes, records }
+    Committed { prefix, objects: committer.written, records }
 }
 
 /// Fences a shard: no attempt can archive anything before `end` any more, however late it writes. An announced object is
@@ -91,7 +93,7 @@ pub async fn fence(
     until: Instant,
 ) -> Result<(), NotFenced> {
     let stores = CommitStores { shard, objects, ledger, until };
-    let mut committer = Committer { stores, row: None, object_bytes: Vec::new() };
+    let mut committer = Committer { stores, row: None, written: Vec::new() };
     let fenced = committer.carry_out(Attempt::fence(end), None).await;
     fenced.map(drop).map_err(|(_, error)| NotFenced(error.to_string()))
 }
@@ -106,7 +108,7 @@ struct Committer<'a, O, L> {
     stores: CommitStores<'a, O, L>,
     /// The row of the object that closes the intent, and its sidecar. `None` for an object without lines.
     row: Option<(ManifestRow, Option<Bytes>)>,
-    object_bytes: Vec<usize>,
+    written: Vec<Written>,
 }
 
 impl<O: ObjectStore, L: Ledger> Committer<'_, O, L> {
@@ -141,7 +143,14 @@ impl<O: ObjectStore, L: Ledger> Committer<'_, O, L> {
             Action::Put(planned) => {
                 let layout = layout.expect("a planned object has its bytes");
                 let (bytes, contents) = layout.object(planned);
-                self.put(planned, bytes, contents, &layout.traces(planned)).await
+                let (size, began) = (bytes.len(), now());
+                let seen = self.put(planned, bytes, contents, &layout.traces(planned)).await?;
+                if matches!(seen, Seen::Put(Created::New)) {
+                    let Planned { intent: Intent { key, from }, end } = planned;
+                    let (key, covers) = (key.clone(), layout.in_batch(from)..layout.in_batch(end));
+                    self.written.push(Written { key, bytes: size, covers, time: began..now() });
+                }
+                Ok(seen)
             }
             Action::Find(intent) => self.find(intent).await,
             Action::PutEmpty(intent, end) => self.put_empty(intent, end).await,
@@ -169,7 +178,6 @@ impl<O: ObjectStore, L: Ledger> Committer<'_, O, L> {
                 "archive object written"
             );
             self.row = manifest::row(key, from, end, &bytes, contents);
-            self.object_bytes.push(bytes.len());
         }
         Ok(Seen::Put(created))
     }

@@ -9,7 +9,7 @@ use crate::insert::InsertOutcome;
 
 /// Counts the outcome of a batch of `events`. `now` is the time at which it was durable.
 pub(crate) fn count(events: usize, committed: &Committed, now: Timestamp) {
-    let Committed { prefix, object_bytes, .. } = committed;
+    let Committed { prefix, objects, .. } = committed;
     let (mut freshness, mut stored, mut redelivered, mut deduplicated) = (Vec::new(), 0, 0, 0);
     for entry in &prefix.entries {
         match &entry.value {
@@ -31,9 +31,9 @@ pub(crate) fn count(events: usize, committed: &Committed, now: Timestamp) {
     Metric::EventsRedelivered.add(redelivered);
     Metric::EventsDeduplicated.add(deduplicated);
     Metric::EventsQuarantined.add(prefix.quarantined.len());
-    Metric::ObjectsWritten.add(object_bytes.len());
-    for &bytes in object_bytes {
-        Metric::ObjectBytes.record(bytes as u64);
+    Metric::ObjectsWritten.add(objects.len());
+    for object in objects {
+        Metric::ObjectBytes.record(object.bytes as u64);
     }
     for milliseconds in sample(freshness, EmbeddedMetrics::VALUES) {
         Metric::Freshness.record(milliseconds);

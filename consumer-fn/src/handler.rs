@@ -22,10 +22,15 @@ use crate::prepare::Prepared;
 use crate::quarantine;
 use crate::resolve::resolve;
 use crate::response::respond;
+use crate::span::BatchSpan;
 use crate::texts;
 use crate::transform::Transform;
 use crate::transform::work::simulate;
 use shared::objects::ObjectStore;
+use shared::traces::{Traces, now};
+
+/// Time limit for sending the spans of a batch. Afterwards Lambda may freeze the function.
+const SPANS: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub struct Consumer<I, O, L, D = NoDispatch> {
@@ -36,6 +41,8 @@ pub struct Consumer<I, O, L, D = NoDispatch> {
     ledger: L,
     /// If dispatch is on.
     dispatch: Option<D>,
+    /// If spans go anywhere.
+    traces: Option<Traces>,
     clock: Clock,
 }
 
@@ -50,13 +57,14 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger> Consumer<I, O, L> {
         clock: Clock,
     ) -> Result<Self, ConfigError> {
         let transform = Transform::new(&config.transform)?;
-        Ok(Self { config, transform, items, objects, ledger, dispatch: None, clock })
+        let traces = Traces::of(&config.telemetry, "consumer");
+        Ok(Self { config, transform, items, objects, ledger, dispatch: None, traces, clock })
     }
 
     /// The same, which also sends stored events to this queue, if there is one.
     pub fn dispatching<D: DispatchQueue>(self, queue: Option<D>) -> Consumer<I, O, L, D> {
-        let Self { config, transform, items, objects, ledger, clock, .. } = self;
-        Consumer { config, transform, items, objects, ledger, dispatch: queue, clock }
+        let Self { config, transform, items, objects, ledger, traces, clock, .. } = self;
+        Consumer { config, transform, items, objects, ledger, dispatch: queue, traces, clock }
     }
 }
 
@@ -78,14 +86,23 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L
         Deadline::after(remaining.map_or(timeout, |remaining| remaining.min(timeout)), &self.config)
     }
 
+    /// Sends the spans of the batch, if there are any. A collector that does not answer costs this time once in a while.
+    pub(crate) async fn send_spans(&self) {
+        if let Some(traces) = &self.traces {
+            traces.send(SPANS).await;
+        }
+    }
+
     /// Processes a batch, and answers how much of it is done. It never fails: bad data goes to quarantine, and a failure that may
     /// pass ends the batch before the record that it concerns ([`crate::prefix`]).
     ///
     /// A record is answered as done only when it is durable.
     pub async fn handle(&self, batch: Batch, deadline: Deadline) -> KinesisEventResponse {
-        let Self { config, transform, items, objects, ledger, dispatch, clock } = self;
+        let Self { config, transform, items, objects, ledger, dispatch, traces, clock } = self;
 
+        let began = now();
         let (records, decoded) = decode(batch, config);
+        let span = BatchSpan::begin(traces.as_ref(), began, &decoded);
         let events = decoded.entries.len();
         let resolved = resolve(decoded, objects, config.limits.claim_check_bytes, deadline.resolve).await;
         let worked = simulate(resolved, config.simulated_work(), deadline.simulate, clock).await;
@@ -93,16 +110,21 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L
             worked.map(|position, worked| Prepared::new(worked, records.origin(position), transform, config));
         let inserted = async {
             let stored = texts::store(prepared, objects, deadline.texts).await;
+            let began = now();
             let inserted = insert(stored, items, deadline.items).await;
+            let time = began..now();
             let inserted = quarantine::write(inserted, &records, objects, deadline.quarantine).await;
-            enqueue(inserted, dispatch.as_ref(), objects, deadline.dispatch).await
+            (enqueue(inserted, dispatch.as_ref(), objects, deadline.dispatch).await, time)
         };
-        let (inserted, progress) = beside(inserted, ledger.read(records.shard())).await;
+        let ((inserted, time), progress) = beside(inserted, ledger.read(records.shard())).await;
         let progress = progress.and_then(Result::ok);
         let archive = CommitStores { shard: records.shard(), objects, ledger, until: deadline.archive };
         let committed = commit(inserted, &records, progress, archive, &config.archive).await;
 
         count(events, &committed, clock.now());
+        if let Some(span) = span {
+            span.end(&records, &committed, time);
+        }
         respond(&records, committed.records)
     }
 }

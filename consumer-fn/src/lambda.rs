@@ -30,6 +30,7 @@ pub async fn serve<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue>(
             let deadline = consumer.deadline(Clock::system().remaining(event.context.deadline));
             // Boxed: the runtime wraps this future so often that its type exceeds the compiler's depth limit.
             let response = Box::pin(consumer.handle(event.payload.0, deadline)).await;
+            consumer.send_spans().await;
             metrics.flush();
             Ok::<_, Infallible>(response)
         }

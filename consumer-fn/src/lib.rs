@@ -42,6 +42,7 @@ mod quarantined;
 mod resolve;
 mod response;
 mod retry;
+mod span;
 #[cfg(test)]
 mod tests;
 mod texts;

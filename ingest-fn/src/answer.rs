@@ -114,6 +114,10 @@ impl Answer {
         Self::new(status, media_type, serde_json::to_vec(body).expect("an answer always serialises"))
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(crate) fn into_parts(self) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Vec<u8>) {
         let headers = Self::usual(self.media_type).into_iter().chain(self.headers).collect();
         (self.status, headers, self.body)

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use shared::config;
 use shared::metric::Metric;
 use shared::queue::{QueueBatch, QueueResponse};
+use shared::traces::Traces;
 
 pub use self::lambda::serve;
 use crate::publish::{EventStream, OutgoingLine, Publisher};
@@ -34,6 +35,9 @@ pub const VISIBILITY: Duration = Duration::from_mins(3);
 /// The queue's `maxReceiveCount` as deployed: with this visibility time-out, messages survive a stream outage of one day.
 pub const RECEIVES: u32 = 500;
 
+/// Time limit for sending the spans of an invocation. Afterwards Lambda may freeze the function.
+const SPANS: Duration = Duration::from_millis(500);
+
 /// A message as Lambda sends it, without the members that are not used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,13 +50,28 @@ pub struct QueueMessage {
 #[derive(Debug)]
 pub struct Drain<S> {
     publisher: Publisher<S>,
+    /// If spans go anywhere.
+    traces: Option<Traces>,
 }
 
 impl<S: EventStream> Drain<S> {
     pub fn new(stream: S, settings: &config::Publish) -> Self {
+        Self::traced(stream, settings, None)
+    }
+
+    /// The same, with a span for each record that has a traced event.
+    pub fn traced(stream: S, settings: &config::Publish, traces: Option<Traces>) -> Self {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let settings = config::Publish { budget_ms: ms(BUDGET), attempt_ms: ms(ATTEMPT), ..settings.clone() };
-        Self { publisher: Publisher::new(stream, settings, Metric::DrainLatency) }
+        let publisher = Publisher::traced(stream, settings, Metric::DrainLatency, traces.clone());
+        Self { publisher, traces }
+    }
+
+    /// Sends the spans of an invocation, if there are any.
+    async fn send_spans(&self) {
+        if let Some(traces) = &self.traces {
+            traces.send(SPANS).await;
+        }
     }
 
     /// Publishes the lines of all messages. Lines of one partition key stay in order.

@@ -49,6 +49,7 @@ mod route;
 mod router;
 pub mod server;
 mod signature;
+mod span;
 pub mod spill;
 mod stamp;
 pub mod watch;

@@ -30,6 +30,7 @@ use std::time::Duration;
 use shared::config;
 use shared::format::record;
 use shared::metric::Metric;
+use shared::traces::Traces;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -73,6 +74,7 @@ struct Outlet<S> {
     settings: config::Publish,
     latency: Metric,
     calls: AtomicU64,
+    traces: Option<Traces>,
     /// Until then records are compressed where that is smaller: the stream takes bytes faster so.
     is_full_until: Mutex<Option<Instant>>,
 }
@@ -80,8 +82,13 @@ struct Outlet<S> {
 impl<S: EventStream> Publisher<S> {
     /// `latency` is the metric for the time of its calls: ingest's calls and those that may take longer have one each.
     pub fn new(stream: S, settings: config::Publish, latency: Metric) -> Self {
-        let calls = AtomicU64::new(0);
-        let outlet = Arc::new(Outlet { stream, settings, latency, calls, is_full_until: Mutex::default() });
+        Self::traced(stream, settings, latency, None)
+    }
+
+    /// The same, with a span for each record that has a traced event.
+    pub fn traced(stream: S, settings: config::Publish, latency: Metric, traces: Option<Traces>) -> Self {
+        let (calls, is_full_until) = (AtomicU64::new(0), Mutex::default());
+        let outlet = Arc::new(Outlet { stream, settings, latency, calls, traces, is_full_until });
         let seat = Seat::new(&outlet);
         Self { outlet, seat }
     }

@@ -19,6 +19,7 @@ use shared::id::{EventId, Ids, InvalidEventId};
 use shared::metric::Metric;
 use shared::objects::ObjectStore;
 use shared::time::Clock;
+use shared::traces::Traces;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -40,6 +41,7 @@ use crate::reads::{ReadRequest, Reads};
 use crate::rejection::Rejection;
 use crate::request_id::RequestId;
 use crate::route::Route;
+use crate::span::RequestSpan;
 use crate::spill::{Spill, SpillQueue};
 use crate::stamp::stamp;
 use crate::watch::Answered;
@@ -58,6 +60,8 @@ pub struct IngestState<S, O, Q, R> {
     reads: Option<Reads<R>>,
     fault: FaultCheck,
     outcomes: Outcomes,
+    /// If spans go anywhere.
+    traces: Option<Traces>,
     clock: Clock,
     ids: Ids,
 }
@@ -132,7 +136,9 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         let IngestPorts { stream, objects, queue, reader } = ports;
         let access = Access::new(Arc::clone(&config), credentials, &clock);
         let bodies = Bodies::new(&config.limits);
-        let publisher = Publisher::new(stream, config.publish.clone(), Metric::PublishLatency);
+        let traces = Traces::of(&config.telemetry, "ingest");
+        let publisher =
+            Publisher::traced(stream, config.publish.clone(), Metric::PublishLatency, traces.clone());
         let spill = Spill::new(queue, config.publish.spill());
         let reads = reader.map(Reads::new);
         let outcomes = Outcomes::default();
@@ -146,9 +152,15 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
             reads,
             fault,
             outcomes,
+            traces,
             clock,
             ids,
         })
+    }
+
+    /// If spans go anywhere.
+    pub fn traces(&self) -> Option<Traces> {
+        self.traces.clone()
     }
 
     /// What becomes of the events from now on.
@@ -198,16 +210,21 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         request_id: &RequestId,
     ) -> Answer {
         Metric::RequestsReceived.add(1);
-        let taken = self.take_in(protocol, raw, &mut body).await;
+        let span = RequestSpan::begin(self.traces.as_ref(), raw);
+        let taken = self.take_in(protocol, raw, &mut body, span.as_ref().map(RequestSpan::header)).await;
         if taken.is_err() {
             body::discard(raw.headers, &mut body, &self.config.limits).await;
         }
         self.note_refusals(raw, &taken);
-        match (protocol, taken) {
-            (Protocol::Otlp, taken) => otlp::answer(&taken, raw.headers, request_id),
-            (Protocol::Own, Ok((batch, body_bytes))) => answer::outcome(&batch, body_bytes, request_id),
-            (Protocol::Own, Err(rejection)) => answer::refusal(&rejection, request_id),
+        let answer = match (protocol, &taken) {
+            (Protocol::Otlp, taken) => otlp::answer(taken, raw.headers, request_id),
+            (Protocol::Own, Ok((batch, body_bytes))) => answer::outcome(batch, *body_bytes, request_id),
+            (Protocol::Own, Err(rejection)) => answer::refusal(rejection, request_id),
+        };
+        if let Some(span) = span {
+            span.end(raw, &taken, answer.status(), request_id);
         }
+        answer
     }
 
     /// For the one who runs it on this machine: metrics have no codes.
@@ -229,20 +246,23 @@ impl<S: EventStream, O: ObjectStore, Q: SpillQueue, R: EventReader> IngestState<
         }
     }
 
-    /// Takes a request through the stages. Returns the outcome of each event, and the size of the body in bytes.
+    /// Takes a request through the stages. Returns the outcome of each event, and the size of the body in bytes. Where the
+    /// request is traced, its events carry `trace`.
     async fn take_in(
         &self,
         protocol: Protocol,
         raw: &RawRequest<'_>,
         body: &mut Incoming,
+        trace: Option<String>,
     ) -> Result<(RequestEvents<EventId>, usize), Rejection> {
         self.fault.before_work()?;
         let now = self.clock.now();
         let caller = self.access.before_body(raw, now).await?;
-        let admitted = match protocol {
+        let mut admitted = match protocol {
             Protocol::Own => admit(raw, &self.config, now)?,
             Protocol::Otlp => otlp::admit(raw, now)?,
         };
+        admitted.trace = trace.or(admitted.trace);
         let charged = self.access.charge_announced(&caller, raw.headers)?;
         let received = self.bodies.receive(raw.headers, body).await?;
         let sender = self.access.after_body(caller, raw, &received.bytes).await?;

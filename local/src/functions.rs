@@ -16,6 +16,7 @@ use shared::environment::DISPATCH_SECRET;
 use shared::id::Ids;
 use shared::telemetry::EmbeddedMetrics;
 use shared::time::Clock;
+use shared::traces::Traces;
 
 use crate::adapters::Adapters;
 use crate::data::DataFolder;
@@ -78,7 +79,8 @@ impl Function {
             Self::Drain => {
                 let stream = EmbeddedStream::open(data.database()?, 1, clock).await?;
                 let stream = stream.away_while(data.stream_away_file());
-                let drain = Drain::new(adapters.stream(stream), &config.publish);
+                let traces = Traces::of(&config.telemetry, "drain");
+                let drain = Drain::traced(adapters.stream(stream), &config.publish, traces);
                 drain::serve(drain, metrics).await
             }
             Self::Consumer => {

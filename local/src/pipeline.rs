@@ -20,6 +20,7 @@ use shared::id::Ids;
 use shared::limits;
 use shared::metric::Metric;
 use shared::time::Clock;
+use shared::traces::Traces;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -115,6 +116,8 @@ pub struct Pipeline {
     /// What ends with the pipeline.
     background: JoinSet<()>,
     stream_drain: Duration,
+    /// Of ingest, if spans go anywhere.
+    traces: Option<Traces>,
     _lock: DataLock,
 }
 
@@ -197,7 +200,7 @@ impl Pipeline {
             IngestState::checked(config, credentials, ports, faults, clock.clone(), rising(clock.clone()));
         let (mapping, spill) = (mapping.run(), spill.run());
         let overview = Overview(data.database()?);
-        let outcomes = state.outcomes();
+        let (outcomes, traces) = (state.outcomes(), state.traces());
         let activity = Activity::new(overview, outcomes.clone(), mapping.view(), clock.clone()).await?;
         let health = HealthWatch {
             database: data.database()?,
@@ -235,6 +238,7 @@ impl Pipeline {
             activity: Some(activity),
             background,
             stream_drain,
+            traces,
             _lock: lock,
         })
     }
@@ -274,6 +278,9 @@ impl Pipeline {
     pub async fn drain(self) -> Stopped {
         self.stopping.send_replace(true);
         let _ended = self.server.await;
+        if let Some(traces) = self.traces {
+            traces.send(shared::traces::CALL).await;
+        }
         let fault = self.guard.look();
         // While there is a fault, no function runs.
         let limit = |limit| if fault.is_some() { Duration::ZERO } else { limit };

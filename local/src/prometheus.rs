@@ -91,6 +91,11 @@ pub fn names() -> impl Iterator<Item = String> {
     metrics.chain(gauges).map(renamed)
 }
 
+/// A metric's name in `/metrics`, without its beginning: `events_stored_total`.
+pub fn name(metric: Metric) -> String {
+    renamed(metric.name()).split_off("tidegate_".len())
+}
+
 /// `EventsStored` → `tidegate_events_stored_total`.
 fn renamed(name: &str) -> String {
     if let Some(gauge) = HealthGauge::ALL.iter().find(|gauge| gauge.name() == name) {

@@ -10,7 +10,7 @@
 //! | [`cat`] | one tenant's archived events |
 //! | [`redrive`] | puts what failed on the stream again |
 //! | [`replay`] | archived events once more, as text or to another deployment |
-//! | [`status`] | how a local run stands, as text |
+//! | [`status`] | how a local run or a stack stands, as text |
 //! | [`tail`] | archived events as they are stored |
 //! | [`trace`] | where one event is |
 //! | [`erase`] | removes a tenant's events, or one, from all that is stored |

@@ -1,17 +1,20 @@
-//! How a local run stands, as text: the numbers of its page and of `/metrics`, in their order.
+//! How a local run or a deployed stack stands, as text: the numbers of the page and of `/metrics`, in their order.
 //!
 //! | file | has |
 //! |---|---|
 //! | `history.rs` | the metrics of the last minutes, and what follows from them |
 //! | `parts.rs` | which numbers are shown of each part of the pipeline |
+//! | `stack.rs` | the same of a deployed stack, from what AWS says of it |
 //! | `screen.rs` | the text |
 
 mod history;
 mod parts;
 mod screen;
+mod stack;
 
 pub use ingest_fn::health::Status as Health;
 pub use screen::Style;
+pub use stack::{Minutes, RaisedAlarm, StackFacts};
 
 use std::collections::BTreeMap;
 
@@ -26,6 +29,7 @@ use self::parts::Part;
 /// What the page of a local run reads of it, `/_/api/state`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct State {
+    /// Of a stack, CloudFormation's word for how it stands.
     version: String,
     /// In Unix milliseconds, as `now`. `None` if it is not known.
     started: Option<i64>,
@@ -33,6 +37,9 @@ pub struct State {
     pub status: Health,
     reasons: Vec<Reason>,
     shards: Vec<Shard>,
+    /// Of a stack, in place of the shards: AWS does not say what waits on each.
+    #[serde(default)]
+    open_shards: Option<usize>,
     settings: Settings,
     history: History,
 }
@@ -87,12 +94,18 @@ impl State {
             status,
             reasons,
             shards: vec![shard],
+            open_shards: None,
             settings: Settings {
                 dispatch: gauges.contains_key("dispatch_depth"),
                 freshness_ms: shared::health::FRESHNESS.as_secs_f64() * 1_000.0,
             },
             history: History::of(metrics, now.unix_ms()),
         })
+    }
+
+    /// Whether it is that of a deployed stack.
+    fn is_of_stack(&self) -> bool {
+        self.open_shards.is_some()
     }
 
     /// The time after which a newer state has samples.
@@ -118,14 +131,20 @@ impl State {
             let numbers = part.numbers.iter().filter_map(|number| Some((number.key, number.value?)));
             (part.name, numbers.collect::<BTreeMap<_, _>>())
         };
-        json!({
+        let mut all = json!({
             "name": name,
-            "version": self.version,
             "status": self.status,
             "reasons": self.reasons,
             "parts": parts::parts(self).into_iter().map(numbers).collect::<BTreeMap<_, _>>(),
-            "shards": self.shards,
-        })
+        });
+        if let Some(open) = self.open_shards {
+            all["stack_status"] = json!(self.version);
+            all["open_shards"] = json!(open);
+        } else {
+            all["version"] = json!(self.version);
+            all["shards"] = json!(self.shards);
+        }
+        all
     }
 }
 

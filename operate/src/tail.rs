@@ -4,8 +4,11 @@
 //! and objects without a row are not looked at. So every row after the last printed one is new, however late its object
 //! was written or adopted, and the order is the same after a restart of the pipeline.
 
+mod arrivals;
 #[cfg(test)]
 mod tests;
+
+pub use arrivals::Arrivals;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};

@@ -26,6 +26,7 @@
 //! | [`config`], [`environment`] | `tidegate.toml`; the variables that name resources |
 //! | [`health`] | what can be wrong, with the numbers of the alarms |
 //! | [`metric`], [`telemetry`] | metrics and logs |
+//! | [`traces`] | spans of OpenTelemetry |
 //! | [`time`] | timestamps and the clock |
 
 pub mod archive;
@@ -66,3 +67,4 @@ pub mod telemetry;
 mod text;
 pub mod tier;
 pub mod time;
+pub mod traces;

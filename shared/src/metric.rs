@@ -109,6 +109,8 @@ metrics! {
     DispatchLatency: Milliseconds, Distribution;
     /// From received by ingest to taken by the target, in milliseconds.
     DispatchAge: Milliseconds, Distribution;
+    /// Spans that were not sent: the collector did not take them, or too many waited.
+    SpansDropped: Count, Sum;
 }
 
 impl Metric {

@@ -8,6 +8,7 @@ import subprocess
 
 import browser
 import cloud_events
+import collector
 import kpl
 import otlp
 from local_run import LocalRun, local_run
@@ -40,6 +41,9 @@ def main() -> None:
         # Of its own, because it is killed.
         with local_run(given.tidegate, variables=variables) as run:
             report(run, {"opentelemetry": otlp.send(run)})
+    with collector.collector() as spans:
+        with local_run(given.tidegate, variables=variables | {"TIDEGATE__TELEMETRY__TRACES_URL": spans.url}) as run:
+            report(run, {"opentelemetry's spans": collector.send(run, spans)})
     credentials = {
         "tenants": [
             {

@@ -3,12 +3,11 @@
 // docs, with `--renew` the dashboard for Grafana.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
+import { SCHEMES, SIZES, open as openAt, serious, start } from "./browser.mjs";
 import { dashboard } from "./grafana.mjs";
 import { localRun, send, traffic } from "./local_run.mjs";
 
@@ -21,20 +20,14 @@ const { values: given } = parseArgs({
     screenshots: { type: "string" },
   },
 });
-const modules = createRequire(resolve(given.modules, "package.json"));
-const { chromium } = modules("playwright-core");
-const AXE = readFileSync(modules.resolve("axe-core/axe.min.js"), "utf8");
-
 /** Traffic before the screenshots, so that the charts have something to show. */
 const TRAFFIC_S = 600;
 const PICTURE_BYTES = 150_000;
-const SCHEMES = ["light", "dark"];
-const SIZES = { wide: { width: 1280, height: 760 }, narrow: { width: 360, height: 800 } };
 /** Text that would do harm if it were taken for HTML. */
 const HARM = `<img src=x onerror="document.title='harm'"><script>document.title='harm'</script>`;
 
 const run = await localRun(resolve(given.tidegate));
-const browser = await chromium.launch({ executablePath: program(), args: ["--no-sandbox"] });
+const { browser, axe } = await start(given.modules);
 try {
   await send(run.url, { tenant_id: "acme", id: "order-1", text: "the first order" });
   await send(run.url, { tenant_id: "acme", id: `<b>${HARM}`, text: HARM, [HARM]: HARM });
@@ -48,21 +41,8 @@ try {
   await run.end();
 }
 
-/** A page without an error so far. `close` fails if one came. */
-async function open(path = "", options = {}) {
-  const page = await browser.newPage(options);
-  const errors = [];
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && errors.push(message.text()));
-  page.on("pageerror", (error) => errors.push(error.message));
-  page.on("request", (request) => {
-    if (!request.url().startsWith(run.url) && !request.url().startsWith("data:")) errors.push(`a request to ${request.url()}`);
-  });
-  await page.goto(`${run.url}/_/${path}`);
-  const close = async () => {
-    assert.deepEqual(errors, [], "errors in the console");
-    await page.close();
-  };
-  return { page, close };
+function open(path, options) {
+  return openAt(browser, run.url, path, options);
 }
 
 /** Everything by keyboard, from the form to the event's way. */
@@ -162,11 +142,7 @@ async function isAccessible(colorScheme, viewport) {
     await page.locator("#panel :is(table, .way, .quarantined, form.send)").first().waitFor();
     const width = await page.evaluate(() => document.scrollingElement.scrollWidth);
     assert.ok(width <= viewport.width, `${name}: ${path} is ${width} px wide`);
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run());
-    const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-    const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target).join(" ")}`);
-    assert.deepEqual(found, [], `${name}: axe on ${path}`);
+    assert.deepEqual(await serious(page, axe), [], `${name}: axe on ${path}`);
   }
   await close();
   console.log(`${name}: axe finds nothing serious, the layout moved by ${moved.toFixed(4)}, nothing is too wide`);
@@ -187,17 +163,6 @@ async function takeScreenshots() {
       console.log(path);
     }
   }
-}
-
-function program() {
-  for (const name of ["chromium-headless-shell", "chromium", "google-chrome"]) {
-    try {
-      return execFileSync("which", [name], { encoding: "utf8" }).trim();
-    } catch {
-      // The next name.
-    }
-  }
-  throw new Error("the browser is missing: apt-get install chromium-headless-shell");
 }
 
 function focused(page) {

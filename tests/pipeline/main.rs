@@ -31,6 +31,7 @@
 //! | `samples` | `docs/samples`, read by the readers of each format |
 //! | `tail` | archived events that are printed as they are stored |
 //! | `terminal` | what people see: the lines of a local run, `status`, `top`, `tap` |
+//! | `tracing` | spans of OpenTelemetry, as a collector gets them |
 //! | `split` | a shard that is split under load |
 //! | `audit` | `tidegate audit` and `tidegate cat`, on runs with a known result |
 //! | `restart` | draining, `kill -9`, a backlog, a reset |
@@ -83,6 +84,7 @@ mod split;
 mod tail;
 mod terminal;
 mod trace;
+mod tracing;
 
 use std::ffi::OsString;
 use std::path::Path;

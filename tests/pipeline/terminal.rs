@@ -146,6 +146,53 @@ async fn top_is_drawn_again_and_leaves_the_terminal_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_panic_of_top_leaves_the_terminal_as_it_was_and_its_message_on_it() {
+    let site = crate::site();
+    let _pipeline = site.start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("panic");
+    let mut command = command(&site, &["top"]);
+    command.env("TIDEGATE_TEST_PANIC", &file);
+    let top = OnTerminal::start(command);
+    eventually("the screen", || top.shown().contains("q ends it").then_some(())).await;
+    assert!(!top.has_echo());
+    std::fs::write(file, "").unwrap();
+    eventually("the message", || top.shown().contains("as the test asks").then_some(())).await;
+    let shown = top.shown();
+    let (before, _) = shown.split_once("as the test asks").unwrap();
+    assert!(before.contains("\x1b[?25h\x1b[?1049l"), "the other screen is closed before: {shown}");
+    assert!(top.has_echo());
+}
+
+#[tokio::test]
+async fn tap_shows_what_the_run_stores_at_its_end() {
+    let mut site = crate::site();
+    site.set_option("--window-ms", "60000");
+    let pipeline = site.start();
+    let mut tap = command(&site, &["tap", "--stage", "stored", "--stage", "accepted"]);
+    let mut tap = tap.stdout(Stdio::piped()).spawn().unwrap();
+    let (shown, out) = (Arc::<Mutex<String>>::default(), BufReader::new(tap.stdout.take().unwrap()));
+    let seen = Arc::clone(&shown);
+    std::thread::spawn(move || {
+        out.lines().map_while(Result::ok).for_each(|line| *seen.lock().unwrap() += &line)
+    });
+    let mut sent = 0;
+    while !shown.lock().unwrap().contains("accepted") {
+        pipeline.send(&json!({"tenant_id": "acme", "id": format!("order-{sent}"), "text": "x"})).await;
+        sent += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(!shown.lock().unwrap().contains("stored"), "the batch is gathered for a minute");
+    pipeline.stop();
+    let status = eventually("its end", || tap.try_wait().unwrap()).await;
+    assert!(status.success(), "{status}");
+    eventually("the last one", || {
+        shown.lock().unwrap().contains(&format!("order-{}  after", sent - 1)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn tap_shows_each_event_at_each_stage_and_ends_with_the_run() {
     let site = crate::site();
     let pipeline = site.start();

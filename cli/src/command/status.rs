@@ -1,4 +1,4 @@
-//! `tidegate status`: how a local run stands, on one screen.
+//! `tidegate status`: how a local run or a deployed stack stands, on one screen.
 
 use std::process::ExitCode;
 
@@ -19,12 +19,12 @@ pub(crate) struct StatusOptions {
 
 /// 0 if it is well, 1 if not. An error if it does not answer.
 pub(crate) async fn run(options: StatusOptions) -> anyhow::Result<ExitCode> {
-    let run = options.run.run()?;
-    let state = run.state(None).await?;
+    let mut watched = options.run.open().await?;
+    let state = watched.state().await?;
     if options.json {
-        print(serde_json::to_string_pretty(&state.json(run.url()))?)?;
+        print(serde_json::to_string_pretty(&state.json(watched.name()))?)?;
     } else {
-        print(state.screen(run.url(), &painter()).trim_end())?;
+        print(state.screen(watched.name(), &painter()).trim_end())?;
     }
     Ok(if state.status == Health::Ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,31 +1,40 @@
-//! `tidegate tap`: a line for each event of a local run, at each stage, from now on.
+//! `tidegate tap`: a line for each event, at each stage, from now on. A local run tells what it answers. Of a stack, what is accepted is
+//! seen on its stream, and what is refused is not seen.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use local::adapters::Plain;
 use operate::amount;
+use operate::deployment::Deployment;
 use operate::tail::{Tail, TailRequest};
-use serde_json::Value;
+use serde_json::{Value, json};
+#[cfg(feature = "aws")]
+use shared::format::facts::Facts;
 use shared::id::TenantId;
 use shared::time::{Clock, Timestamp};
+use tokio::time::{Instant, sleep};
 
 use crate::http::LocalRun;
+use crate::open::{DeploymentOptions, Opened};
 use crate::terminal::{Stop, lines_on_stdout, note, stdout_is_closed};
 
+/// After a local run took its last request, it stores for so long at most, unless work is simulated.
+const LONGEST_DRAIN: Duration = Duration::from_secs(30);
 /// Between two looks for stored events.
 const BETWEEN: Duration = Duration::from_millis(250);
+/// The same of a stack. A look costs a call and a query for each shard.
+#[cfg(feature = "aws")]
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(crate) struct TapOptions {
-    /// Data folder of the local run
-    #[arg(long, value_name = "DIR", default_value = ".tidegate")]
-    data: PathBuf,
+    #[command(flatten)]
+    deployment: DeploymentOptions,
     /// Only this tenant's events
     ///
     /// A request that is refused whole is its tenant's if path or header name it.
@@ -51,29 +60,51 @@ enum Stage {
 
 /// Until a signal, or the end of the local run.
 pub(crate) async fn run(options: TapOptions) -> anyhow::Result<()> {
-    let run = LocalRun::of(&options.data)?;
-    let answers = run.tap().await?;
-    let deployment = ::local::deployment::open(&options.data, &Plain).await?;
-    let taps = |stage| options.stage.is_empty() || options.stage.contains(&stage);
-    let follow = taps(Stage::Stored).then_some(BETWEEN);
-    let request = TailRequest { tenant: options.tenant.clone(), lines: 0, follow };
     let shown =
         Shown { tenant: options.tenant.clone(), stages: options.stage.clone(), is_json: options.json };
-    let stored = Stored { shown: &shown, line: Vec::new() };
-    let on_note = |text| note(text);
-    let mut tail = Tail::new(&deployment, request, stored, &on_note);
-    let following = async {
-        tail.run().await?;
-        // Nothing to follow.
-        std::future::pending::<anyhow::Result<()>>().await
-    };
     let mut stop = Stop::new()?;
+    let events = async {
+        #[cfg(feature = "aws")]
+        if options.deployment.is_stack() {
+            return match options.deployment.open(&Plain).await? {
+                Opened::Stack(stack) => shown.of_stack(&*stack).await,
+                Opened::Folder(_) => unreachable!("a stack was named"),
+            };
+        }
+        let run = LocalRun::of(options.deployment.folder())?;
+        let answers = run.tap().await?;
+        let folder = match options.deployment.open(&Plain).await? {
+            Opened::Folder(folder) => folder,
+            #[cfg(feature = "aws")]
+            Opened::Stack(_) => unreachable!("no stack was named"),
+        };
+        let answers = async {
+            shown.answers(answers).await?;
+            drained(options.deployment.folder(), run.url()).await;
+            note("The local run ended.");
+            Ok(())
+        };
+        tokio::select! {
+            ended = answers => ended,
+            ended = shown.stored(&folder, BETWEEN) => ended,
+        }
+    };
     tokio::select! {
-        ended = shown.answers(answers) => ended,
-        ended = following => ended,
+        ended = events => ended,
         () = stop.received() => Ok(()),
         () = stdout_is_closed() => Ok(()),
     }
+}
+
+/// Waits until the local run that was at `url` has stored what it accepted, and what it stored last is printed.
+async fn drained(folder: &Path, url: &str) {
+    let is_there = || local::data::address(folder).is_ok_and(|noted| noted == url);
+    // One that was killed leaves its address.
+    let until = Instant::now() + LONGEST_DRAIN;
+    while is_there() && Instant::now() < until {
+        sleep(BETWEEN).await;
+    }
+    sleep(2 * BETWEEN).await;
 }
 
 /// Which events are shown, and how.
@@ -85,18 +116,65 @@ struct Shown {
 }
 
 impl Shown {
-    /// Prints what ingest answers, until the local run ends.
+    fn shows(&self, stage: Stage) -> bool {
+        self.stages.is_empty() || self.stages.contains(&stage)
+    }
+
+    /// Prints what is stored. It does not end by itself.
+    async fn stored(&self, deployment: &impl Deployment, between: Duration) -> anyhow::Result<()> {
+        if self.shows(Stage::Stored) {
+            let request = TailRequest { tenant: self.tenant.clone(), lines: 0, follow: Some(between) };
+            let stored = Stored { shown: self, line: Vec::new() };
+            let on_note = |text| note(text);
+            Tail::new(deployment, request, stored, &on_note).run().await?;
+        }
+        std::future::pending().await
+    }
+
+    /// Prints what arrives on a stack's stream, and what is stored. It does not end by itself.
+    #[cfg(feature = "aws")]
+    async fn of_stack(&self, stack: &impl Deployment) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.stages != [Stage::Refused],
+            "what a stack refuses is not seen from outside; `tidegate status --stack` counts it"
+        );
+        let arriving = async {
+            if !self.shows(Stage::Accepted) {
+                return std::future::pending().await;
+            }
+            let config = shared::config::Config::default();
+            let mut arrivals = operate::tail::Arrivals::from_now(stack, &config).await?;
+            loop {
+                let mut events = Vec::new();
+                let accepted = |facts: &Facts, at| {
+                    let event =
+                        json!({ "stage": "accepted", "tenant": facts.tenant, "id": facts.id, "at": at });
+                    events.push(event);
+                };
+                arrivals.look(accepted).await?;
+                events.iter().try_for_each(|event| self.print(event))?;
+                sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            ended = arriving => ended,
+            ended = self.stored(stack, LOOK) => ended,
+        }
+    }
+
+    /// Prints what ingest answers, until the local run takes no more requests.
     async fn answers(&self, mut body: Incoming) -> anyhow::Result<()> {
         let mut rest = Vec::new();
         while let Some(frame) = body.frame().await {
-            let Ok(bytes) = frame.context("the local run ended")?.into_data() else { continue };
+            // One that is killed breaks it off.
+            let Ok(frame) = frame else { break };
+            let Ok(bytes) = frame.into_data() else { continue };
             rest.extend_from_slice(&bytes);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<_> = rest.drain(..=end).collect();
                 self.print(&serde_json::from_slice(&line)?)?;
             }
         }
-        note("The local run ended.");
         Ok(())
     }
 
@@ -169,7 +247,7 @@ fn stored(line: &[u8], now: Timestamp) -> io::Result<Value> {
     let line: Value = serde_json::from_slice(line)?;
     let received = line["received_at"].as_str().and_then(Timestamp::first_at);
     let after = received.map(|received| now.since(received).as_millis());
-    Ok(serde_json::json!({
+    Ok(json!({
         "stage": "stored", "tenant": line["tenant"], "id": line["id"], "at": now,
         "after_ms": after.and_then(|ms| u64::try_from(ms).ok()),
     }))
@@ -177,8 +255,6 @@ fn stored(line: &[u8], now: Timestamp) -> io::Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn shown(tenant: Option<&str>, stages: &[Stage]) -> Shown {

@@ -1,18 +1,14 @@
-//! `tidegate top`: how a local run stands, with charts, again each second.
+//! `tidegate top`: how a local run or a deployed stack stands, with charts, again and again.
 
 use std::io::{IsTerminal, Read, stdin, stdout};
-use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Args;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::http::{LocalRun, RunOptions};
+use crate::http::{RunOptions, Watched};
 use crate::terminal::{Screen, Stop, painter};
-
-/// Between two looks.
-const BETWEEN: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(crate) struct TopOptions {
@@ -26,32 +22,29 @@ pub(crate) async fn run(options: TopOptions) -> anyhow::Result<()> {
         stdin().is_terminal() && stdout().is_terminal(),
         "`top` needs a terminal; `tidegate status` prints the same once"
     );
-    let run = options.run.run()?;
-    // A run that does not answer is an error at the start; later it may come back.
-    let first = run.state(None).await?;
+    let mut watched = options.run.open().await?;
+    // One that does not answer is an error at the start; later it may come back.
+    let first = watched.state().await?;
     let mut stop = Stop::new()?;
     let mut keys = keys();
     let _screen = Screen::open()?;
     tokio::select! {
-        never = show(&run, first) => never,
+        never = show(&mut watched, first) => never,
         () = stop.received() => Ok(()),
         () = quit(&mut keys) => Ok(()),
     }
 }
 
-async fn show(run: &LocalRun, mut state: operate::status::State) -> anyhow::Result<()> {
-    let mut ticks = interval(BETWEEN);
+async fn show(watched: &mut Watched, mut state: operate::status::State) -> anyhow::Result<()> {
+    let mut ticks = interval(watched.pause());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     let mut note = String::new();
     loop {
-        Screen::draw(&format!("{}\n{note}q ends it", state.charts(run.url(), &painter())))?;
+        Screen::draw(&format!("{}\n{note}q ends it", state.charts(watched.name(), &painter())))?;
         ticks.tick().await;
-        match run.state(state.last()).await {
-            Ok(newer) => {
-                state.replace(newer);
-                note.clear();
-            }
+        match watched.renew(&mut state).await {
+            Ok(()) => note.clear(),
             Err(error) => note = format!("{error:#}\n"),
         }
     }

@@ -21,10 +21,13 @@ async fn run() -> anyhow::Result<()> {
     let connections = config.server.clone();
     let state = clients::state(Arc::new(config), variable).await?;
     let listener = server::listen(&address).await.with_context(|| format!("cannot listen on `{address}`"))?;
-    let calls = state.clone();
+    let (calls, traces) = (state.clone(), state.traces());
     let router = lambda::with_metrics(router(state), metrics, move || calls.stream_calls());
     tracing::info!(address = %listener.local_addr()?, "serving");
     server::serve(listener, router, &connections, server::stop_signal()?, server::GRACE).await;
+    if let Some(traces) = traces {
+        traces.send(shared::traces::CALL).await;
+    }
     metrics.flush();
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use ingest_fn::drain::{self, Drain};
 use ingest_fn::environment;
 use ingest_fn::publish::kinesis::KinesisStream;
+use shared::traces::Traces;
 use shared::{sdk, telemetry};
 
 #[tokio::main]
@@ -20,6 +21,7 @@ async fn run() -> anyhow::Result<()> {
     let stream = KinesisStream::new(&sdk, stream, drain::ATTEMPT);
     stream.open().await;
 
-    let drain = Drain::new(stream, &config.publish);
+    let traces = Traces::of(&config.telemetry, "drain");
+    let drain = Drain::traced(stream, &config.publish, traces);
     drain::serve(drain, metrics).await.map_err(anyhow::Error::from_boxed)
 }

@@ -28,6 +28,7 @@ pub async fn serve<S: EventStream>(drain: Drain<S>, metrics: EmbeddedMetrics) ->
                 let response = tokio::time::timeout(FLUSH, &mut handled).await;
                 metrics.flush();
                 if let Ok(response) = response {
+                    drain.send_spans().await;
                     return Ok::<_, Infallible>(response);
                 }
             }

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use shared::format::record;
 use shared::metric::Metric;
+use shared::traces;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -20,6 +21,7 @@ use super::port::{EventStream, Put, Refusal, StreamFailure, StreamRecord};
 use super::queue::{Call, CallId, CallOutcome, Content, PlannedRecord, Queue, Ticket, Waiting};
 use super::{Answers, Outlet, Unpublished};
 use crate::offload::offload;
+use crate::span;
 
 #[derive(Debug)]
 pub(super) struct Submission {
@@ -212,13 +214,17 @@ async fn attempt<S: EventStream>(outlet: Arc<Outlet<S>>, call: Call) -> Result<V
     let compress_from = outlet.compress_from(Instant::now());
     let pack = move || records.iter().map(|record| packed(record, compress_from)).collect::<Vec<_>>();
     let records = offload(bytes, pack).await;
-    let started = Instant::now();
+    let (started, began) = (Instant::now(), outlet.traces.as_ref().map(|_| traces::now()));
     let deadline = until.min(started + outlet.settings.attempt());
     let result = tokio::time::timeout_at(deadline, outlet.stream.put(&records)).await.unwrap_or_else(|_| {
         let waited = started.elapsed().as_millis();
         Err(StreamFailure::Ambiguous(format!("no answer within {waited} ms")))
     });
     outlet.latency.record(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+    if let (Some(traces), Some(began), Ok(puts)) = (&outlet.traces, began, &result) {
+        let taken = records.into_iter().zip(puts).filter(|(_, put)| **put == Put::Taken);
+        span::put(traces, taken.map(|(record, _)| record).collect(), began);
+    }
     result
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// A rate is that of so many milliseconds.
+/// A rate is that of so many milliseconds, or of a minute where there are no samples in between.
 const RATE_MS: i64 = 10_000;
 /// The span of a percentile, and of what happened lately.
 pub(super) const MINUTE_MS: i64 = 60_000;
@@ -16,6 +16,8 @@ pub(super) struct History {
     at: Vec<i64>,
     /// Each with a value for each time.
     series: BTreeMap<String, Vec<Option<f64>>>,
+    #[serde(skip)]
+    is_by_the_minute: bool,
 }
 
 impl History {
@@ -25,7 +27,13 @@ impl History {
             let (name, value) = line.rsplit_once(' ').filter(|_| !line.starts_with('#'))?;
             Some((name.to_owned(), vec![value.parse().ok()]))
         };
-        Self { at: vec![at], series: metrics.lines().filter_map(sample).collect() }
+        Self { at: vec![at], series: metrics.lines().filter_map(sample).collect(), ..Self::default() }
+    }
+
+    /// Samples that are a minute apart. `series` have the names of `/metrics` without their beginning.
+    pub(super) fn by_the_minute(at: Vec<i64>, series: BTreeMap<String, Vec<Option<f64>>>) -> Self {
+        let series = series.into_iter().map(|(name, values)| (format!("tidegate_{name}"), values));
+        Self { at, series: series.collect(), is_by_the_minute: true }
     }
 
     pub(super) fn last(&self) -> Option<i64> {
@@ -78,8 +86,9 @@ impl History {
     /// A total's rate in a second, for each sample.
     #[expect(clippy::cast_precision_loss, reason = "a time of ten minutes at most")]
     pub(super) fn rates(&self, name: &str) -> Vec<Option<f64>> {
+        let span = if self.is_by_the_minute { MINUTE_MS } else { RATE_MS };
         let rate = |(index, at): (usize, &i64)| {
-            let from = self.at.partition_point(|other| *other < at - RATE_MS);
+            let from = self.at.partition_point(|other| *other < at - span);
             let seconds = (at - self.at[from]) as f64 / 1_000.0;
             let grown = self.value_at(name, index) - self.value_at(name, from);
             // A total falls when the local run was started again.
@@ -121,7 +130,7 @@ mod tests {
 
     fn history(at: &[i64], series: &[(&str, &[Option<f64>])]) -> History {
         let series = series.iter().map(|(name, values)| (format!("tidegate_{name}"), values.to_vec()));
-        History { at: at.to_vec(), series: series.collect() }
+        History { at: at.to_vec(), series: series.collect(), ..History::default() }
     }
 
     #[test]

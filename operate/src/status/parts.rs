@@ -72,7 +72,7 @@ const REFUSALS: [(&str, &str); 4] = [
 
 pub(super) fn parts(state: &State) -> Vec<Part> {
     let now = &state.history;
-    vec![
+    let mut parts = vec![
         ingest(now),
         refused(now),
         stream(state),
@@ -83,8 +83,22 @@ pub(super) fn parts(state: &State) -> Vec<Part> {
         dispatch(state),
         archive(now),
         freshness(state),
-    ]
+    ];
+    if state.is_of_stack() {
+        for part in &mut parts {
+            part.numbers.retain(|number| !UNKNOWN_OF_STACK.contains(&number.key));
+            for number in &mut part.numbers {
+                for whole in ["in all", "since the start"] {
+                    number.shown = number.shown.replace(whole, "in the last hour");
+                }
+            }
+        }
+    }
+    parts
 }
+
+/// What AWS has no metric of.
+const UNKNOWN_OF_STACK: [&str; 1] = ["consumer_restarts_total"];
 
 /// The last value of a total or a gauge.
 fn total(now: &History, name: &'static str, around: &str) -> Number {
@@ -121,6 +135,9 @@ fn refused(now: &History) -> Part {
 
 /// Of the shards now: the gauges of the same names are up to two seconds older.
 fn stream(state: &State) -> Part {
+    if let Some(open) = state.open_shards {
+        return stream_of_stack(&state.history, open);
+    }
     let waiting: u64 = state.shards.iter().map(|shard| shard.waiting).sum();
     let oldest = state.shards.iter().filter_map(|shard| shard.oldest_age_seconds).reduce(f64::max);
     #[expect(clippy::cast_precision_loss, reason = "no count comes near 2^52")]
@@ -129,6 +146,24 @@ fn stream(state: &State) -> Part {
     let shown = number("oldest_record_age_seconds", age, Unit::Time, "oldest {}");
     let numbers = vec![waiting, Number { value: oldest, ..shown }];
     Part { name: "stream", numbers, line: state.history.gauges("records_waiting") }
+}
+
+/// Of the last minute in which the consumer read something. How many records wait is not known.
+fn stream_of_stack(now: &History, open: usize) -> Part {
+    let age = now.gauges("oldest_record_age_seconds");
+    let oldest = age.last().copied().flatten();
+    let shown =
+        number("oldest_record_age_seconds", oldest.map(|seconds| seconds * 1_000.0), Unit::Time, "oldest {}");
+    #[expect(clippy::cast_precision_loss, reason = "no count comes near 2^52")]
+    let shards = number("open_shards", open as f64, Unit::Count, "{} open shards");
+    let numbers = vec![
+        Number { value: oldest, ..shown },
+        rate(now, "records_per_second", "records_arrived_total", Unit::Count, "{} records/s"),
+        shards,
+        lately(now, "records_throttled_in_the_last_minute", "records_throttled_total", "throttled {}")
+            .of_trouble(),
+    ];
+    Part { name: "stream", numbers, line: age }
 }
 
 fn spill(now: &History) -> Part {

@@ -61,9 +61,11 @@ impl State {
             Health::Failing => (Style::Bad, "failing"),
         };
         let status = paint(style, status);
-        let mut head = format!("{name}  Tidegate {}{up}: {status}\n", self.version);
+        let product = if self.is_of_stack() { "" } else { "Tidegate " };
+        let mut head = format!("{name}  {product}{}{up}: {status}\n", self.version);
         for Reason { code, message, runbook, .. } in &self.reasons {
-            let words = format!("{code}: {message} ({runbook})");
+            let runbook = if runbook.is_empty() { String::new() } else { format!(" ({runbook})") };
+            let words = format!("{code}: {message}{runbook}");
             for line in wrapped(&words, COLUMNS - 2) {
                 writeln!(head, "  {}", paint(Style::Bad, &line)).expect("a string takes all");
             }

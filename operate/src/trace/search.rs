@@ -13,6 +13,7 @@ use shared::id::{AdmissionId, EventId, TenantId};
 use shared::objects::ObjectStore;
 use shared::origin::Origin;
 use shared::time::Timestamp;
+use shared::traces::is_same_trace;
 
 use super::Wanted;
 use super::way::{Quarantined, Record, Request, Saved, Waiting};
@@ -60,7 +61,9 @@ impl Wanted {
             id == self.id || id.strip_prefix(&*self.id).is_some_and(|rest| rest.starts_with('#'))
         };
         let is_traced = || {
-            self.id.len() >= TRACE_CHARACTERS && trace.is_some_and(|trace| trace.contains(self.id.as_str()))
+            self.id.len() >= TRACE_CHARACTERS
+                && trace
+                    .is_some_and(|trace| trace.contains(self.id.as_str()) || is_same_trace(trace, &self.id))
         };
         self.tenant.as_ref().is_none_or(|wanted| wanted == tenant)
             && (is_id(id.as_str()) || admission_id.is_some_and(|id| id.to_string() == self.id) || is_traced())

@@ -69,6 +69,12 @@ impl Config {
                 "a level (off, error, warn, info, debug, trace), or a filter such as info,ingest_fn=debug";
             problems.refuse("telemetry.log_level", level, allowed);
         }
+        let url = &self.telemetry.traces_url;
+        if !url.is_empty() && !dispatch::is_url(url) {
+            let allowed = "the URL of a collector such as `http://127.0.0.1:4318/v1/traces`";
+            problems.refuse("telemetry.traces_url", url, allowed);
+        }
+        problems.within("telemetry.traces_share", self.telemetry.traces_share, 0.0, 1.0);
         ConfigError::all(problems.0)
     }
 

@@ -289,6 +289,10 @@ sections! {
     Telemetry {
         /// A level, or a filter such as `info,ingest_fn=debug`.
         log_level: String = "info".to_owned(),
+        /// Where spans are sent by OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. Nowhere, if it is empty.
+        traces_url: String = String::new(),
+        /// The share of requests that are traced, from 0 to 1, of those for which `traceparent` decides nothing.
+        traces_share: f64 = 1.0,
     }
 }
 

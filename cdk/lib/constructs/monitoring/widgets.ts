@@ -112,7 +112,7 @@ export function widgets(sources: DashboardSources) {
     ],
     [
       graph('Consumer: errors, throttles', [consumer.rust.metricErrors(), consumer.rust.metricThrottles()], {
-        right: [consumer.rust.metricConcurrency()],
+        right: [consumer.rust.metricConcurrency(), sum('SpansDropped')],
       }),
       graph('Items: write units', tableAndIndex(items.metricWriteUnits()), {
         right: items.isProvisioned ? tableAndIndex(items.metricProvisioned(), 'provisioned a second, ') : [],

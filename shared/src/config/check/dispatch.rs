@@ -46,8 +46,8 @@ impl Dispatch {
     }
 }
 
-/// Whether calls can go there: scheme, host and port. A user is refused: the password would be in every log.
-fn is_url(url: &str) -> bool {
+/// Whether requests can go there: scheme, host and port. A user is refused: the password would be in every log.
+pub(super) fn is_url(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else { return false };
     let port = uri.port_u16();
