@@ -30,7 +30,7 @@ pub(crate) async fn erase(process: &Process, erasure: Erasure) -> Result<(), Cal
     if matches!(erasure, Erasure::Item | Erasure::Everything) {
         let erased = name.clone();
         let delete = move |state: &mut State| {
-            if state.data.items.remove(&erased).is_some() {
+            if state.data.remove_item(&erased).is_some() {
                 state.count("items deleted by hand");
                 state.data.erased.of(&erased).items += 1;
             }

@@ -1,5 +1,7 @@
 //! The end of a run: what was accepted is stored once, or kept with its bytes, and nothing else is stored.
 
+mod dispatched;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -47,6 +49,9 @@ pub(crate) fn judge(world: &World, log: &ClientLog) {
         judge.renamed(log);
         judge.strangers(log);
         judge.garbage(log);
+        if world.scenario().dispatch.is_some() {
+            judge.dispatched(log);
+        }
         judge.wrong
     };
     for wrong in wrong {

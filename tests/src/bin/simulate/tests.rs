@@ -75,6 +75,7 @@ pub(crate) fn calm(scenario: &mut Scenario) {
     scenario.erasures.clear();
     scenario.configures = Configures::Once;
     scenario.rules.maximum_record_age = None;
+    (scenario.dispatch, scenario.credentials) = (None, None);
 }
 
 /// It stopped to read the stream at records that seemed to come from the future, and called what was stored of them foreign.
