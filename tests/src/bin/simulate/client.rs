@@ -172,6 +172,13 @@ pub(crate) async fn send(
             {
                 return false;
             }
+            let has_quota =
+                |tenant: &str| config.quotas.tenants.keys().any(|limited| limited.as_str() == tenant);
+            // A key says whose quota counts, before the body is read.
+            if status == StatusCode::TOO_MANY_REQUESTS && sender.tenant().is_some_and(has_quota) {
+                world.count("requests over a quota");
+                return false;
+            }
             let is_of_key = |event: &Event| sender.tenant().is_none_or(|tenant| tenant == event.name.0);
             if let Some(expected) = refused_by(&config, &sender.tier, events.len(), body.len()) {
                 world.count("requests refused by the configuration");
@@ -180,11 +187,8 @@ pub(crate) async fn send(
                 }
                 return false;
             }
-            let has_quota =
-                |tenant: &str| config.quotas.tenants.keys().any(|limited| limited.as_str() == tenant);
-            let mut tenants = events.iter().map(|event| &*event.name.0).chain(sender.tenant());
             match status.as_u16() {
-                429 | 422 if tenants.any(has_quota) => {
+                429 | 422 if events.iter().any(|event| has_quota(&event.name.0)) => {
                     world.count("requests over a quota");
                     vec![false; events.len()]
                 }

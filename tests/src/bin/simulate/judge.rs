@@ -203,7 +203,7 @@ impl Judge<'_> {
         {
             self.wrong(format_args!("{name:?}: its item has a text that was not sent, after {erased:?}"));
         }
-        for sent in contents.iter().filter(|sent| sent.is_accepted && !erased.may_be_gone()) {
+        for sent in contents.iter().filter(|sent| sent.is_accepted && !erased.may_be_gone(&sent.text)) {
             let is_archived = lines.iter().any(|line| is_text_of(sent, &line.text));
             let is_kept = self.is_quarantined(name, sent)
                 || erased.may_have_lost_its_text() && self.is_saved_without_text(name);

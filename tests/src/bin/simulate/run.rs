@@ -17,7 +17,7 @@ use crate::{expiry, judge, operator};
 /// How long the pipeline may need to store everything once nothing fails any more. A late write may come 15 minutes after its
 /// caller, and retries wait, too.
 const DRAINED: Duration = Duration::from_hours(2);
-/// The longest that the mapping waits after its last failure, and until it finds a new shard.
+/// The longest that the mapping waits after its last failure, and until it finds a new shard; and until ingest knows the newest keys.
 const LAST_WAIT: Duration = Duration::from_secs(15);
 /// How long a stored event takes to the target, while nothing fails and no other waits.
 const DISPATCHED: Duration = Duration::from_secs(2);
@@ -128,7 +128,9 @@ pub(crate) async fn drained(world: &World) {
 
 /// While nothing fails, events are stored in time.
 async fn calm_events(site: &Site, world: &World, log: &RefCell<ClientLog>) {
-    sleep(LAST_WAIT).await;
+    let newest_keys =
+        world.scenario().credentials.as_ref().map_or(Duration::ZERO, |_| world.scenario().length);
+    sleep(newest_keys.saturating_sub(world.elapsed()) + LAST_WAIT).await;
     for n in 0..2_u64 {
         let event = Event {
             name: (format!("t{n}"), format!("calm-{n}")),
