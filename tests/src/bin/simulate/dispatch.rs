@@ -206,8 +206,16 @@ impl DispatchItems for SimPorts {
         self.note(tenant, id, "is pending", change).await
     }
 
-    async fn failed(&self, tenant: &TenantId, id: &EventId, _: &str) -> Result<Noted, ItemFailure> {
-        let change = |standing: &mut Standing| standing.status = Some(Status::Failed);
+    async fn failed(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+        _: &str,
+        attempts: u32,
+    ) -> Result<Noted, ItemFailure> {
+        let change = move |standing: &mut Standing| {
+            *standing = Standing { status: Some(Status::Failed), attempts };
+        };
         self.note(tenant, id, "failed", change).await
     }
 }
