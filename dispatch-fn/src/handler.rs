@@ -317,7 +317,7 @@ where
         if let Err(why) = patiently(end, || self.ports.inbox.dead_letter(&letter)).await {
             return task.stays(&why);
         }
-        match patiently(end, || self.ports.items.failed(tenant, id, reason)).await {
+        match patiently(end, || self.ports.items.failed(tenant, id, reason, attempts)).await {
             Ok(_) => {
                 Metric::EventsUndelivered.add(1);
                 tracing::error!(tenant.id = %tenant, event.id = %id, attempts, reason, "an event became a dead letter: {reason}");

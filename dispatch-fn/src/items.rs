@@ -48,11 +48,14 @@ pub trait DispatchItems: Send + Sync + 'static {
         reason: &str,
     ) -> impl Future<Output = Result<Noted, ItemFailure>> + Send;
 
-    /// Notes that the event is a dead letter.
+    /// Notes that the event is a dead letter, with the attempts that the letter has. They replace those on the item, which may be more:
+    /// a call that was not answered may count an attempt later. An event with more attempts than its letter would not be sent after a
+    /// redrive, as if there were a newer letter.
     fn failed(
         &self,
         tenant: &TenantId,
         id: &EventId,
         reason: &str,
+        attempts: u32,
     ) -> impl Future<Output = Result<Noted, ItemFailure>> + Send;
 }

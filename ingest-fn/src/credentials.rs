@@ -8,7 +8,7 @@ mod file;
 mod secrets_manager;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,6 +16,8 @@ use shared::config::Config;
 use shared::metric::Metric;
 use shared::tier::Tier;
 use shared::time::{Clock, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use self::document::{Document, Identity, WebhookSecret, sha256_of_hex};
 pub use self::file::CredentialFile;
@@ -58,6 +60,8 @@ struct Refreshed {
     /// Not a monotonic clock: that may stand still while Lambda has frozen the sandbox.
     clock: Clock,
     held: Mutex<Held>,
+    /// Wakes the requests that wait for a reading.
+    over: Notify,
 }
 
 #[derive(Clone)]
@@ -66,6 +70,17 @@ struct Held {
     read_at: Timestamp,
     /// When they are read again.
     due: Timestamp,
+    /// While they are read again: how long requests wait for it.
+    reading_until: Option<Instant>,
+}
+
+/// What a request does before it uses the credentials.
+enum Turn {
+    Use,
+    /// It has them read again.
+    Read(Instant),
+    /// Another request does.
+    Wait(Instant),
 }
 
 impl Credentials {
@@ -94,54 +109,69 @@ impl Credentials {
         let document = read(&source, &allowed).await?;
         let every = config.auth.refresh();
         let held = Mutex::new(Held::new(document, clock.now(), every));
-        Ok(Self(Some(Arc::new(Refreshed { source: Box::new(source), allowed, every, clock, held }))))
+        let (source, over) = (Box::new(source), Notify::new());
+        Ok(Self(Some(Arc::new(Refreshed { source, allowed, every, clock, held, over }))))
     }
 
-    /// The newest credentials. When they are due, one request has them read again and waits a moment for it; the others
-    /// go on with the old ones. A Lambda sandbox is frozen between requests, so no timer could do it.
+    /// The newest credentials. When they are due, one request has them read again. It waits a moment for it, and so do those that come
+    /// meanwhile: after a pause the old ones may be of any age. A Lambda sandbox is frozen between requests, so no timer could do it.
     pub(crate) async fn current(&self) -> Arc<Document> {
         let Some(refreshed) = &self.0 else { return Arc::default() };
-        let Some(wait) = refreshed.is_my_turn() else { return refreshed.document() };
-        let reading = Arc::clone(refreshed);
-        let reading = tokio::spawn(async move { reading.refresh().await });
-        let _read_or_out_of_time = tokio::time::timeout(wait, reading).await;
+        let over = refreshed.over.notified();
+        let _over_or_out_of_time = match refreshed.turn() {
+            Turn::Use => Ok(()),
+            Turn::Read(until) => {
+                let reading = Arc::clone(refreshed);
+                tokio::spawn(async move { reading.refresh().await });
+                timeout_at(until, over).await
+            }
+            Turn::Wait(until) => timeout_at(until, over).await,
+        };
         refreshed.document()
     }
 }
 
 impl Held {
     fn new(document: Document, read_at: Timestamp, every: Duration) -> Self {
-        Self { document: Arc::new(document), read_at, due: read_at.plus(every) }
+        Self { document: Arc::new(document), read_at, due: read_at.plus(every), reading_until: None }
     }
 }
 
 impl Refreshed {
-    fn document(&self) -> Arc<Document> {
-        Arc::clone(&self.held.lock().unwrap_or_else(PoisonError::into_inner).document)
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether they are due, and then how long to wait for them. Only one caller is asked to; the next one can be `RETRY` later.
-    fn is_my_turn(&self) -> Option<Duration> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+    fn document(&self) -> Arc<Document> {
+        Arc::clone(&self.held().document)
+    }
+
+    /// If they are due, one caller is asked to read them; the next one can be `RETRY` later.
+    fn turn(&self) -> Turn {
+        let mut held = self.held();
         let now = self.clock.now();
         if !held.due.is_due(now, self.every) {
-            return None;
+            let waiting = held.reading_until.filter(|until| Instant::now() < *until);
+            return waiting.map_or(Turn::Use, Turn::Wait);
         }
         held.due = now.plus(RETRY.min(self.every));
-        Some(if now.since(held.read_at) > self.every * 2 { LATE_WAIT } else { WAIT })
+        let wait = if now.since(held.read_at) > self.every * 2 { LATE_WAIT } else { WAIT };
+        let until = Instant::now() + wait;
+        held.reading_until = Some(until);
+        Turn::Read(until)
     }
 
     async fn refresh(&self) {
-        match read(&*self.source, &self.allowed).await {
-            Ok(document) => {
-                let held = Held::new(document, self.clock.now(), self.every);
-                *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
-            }
+        let read = read(&*self.source, &self.allowed).await;
+        match read {
+            Ok(document) => *self.held() = Held::new(document, self.clock.now(), self.every),
             Err(error) => {
+                self.held().reading_until = None;
                 Metric::CredentialRefreshFailures.add(1);
                 tracing::warn!(%error, "the credentials could not be read again; the old ones are used: {error}");
             }
         }
+        self.over.notify_waiters();
     }
 }
 
@@ -161,10 +191,8 @@ impl fmt::Debug for Credentials {
 mod tests {
     use std::collections::VecDeque;
 
-    use shared::id::TenantId;
-    use tokio::time::Instant;
-
     use super::*;
+    use shared::id::TenantId;
 
     /// Gives these texts, one after the other, and the last one forever. `None` never answers; `slow …` takes half a second.
     struct Texts(Mutex<VecDeque<Option<&'static str>>>);
@@ -232,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_that_hangs_delays_one_request_a_little() {
+    async fn a_source_that_hangs_delays_requests_a_little() {
         let credentials = credentials(&[Some(ACME), None]).await.unwrap();
         tokio::time::advance(Duration::from_mins(1)).await;
         let started = Instant::now();
@@ -252,6 +280,17 @@ mod tests {
         let started = Instant::now();
         assert!(knows(&credentials, "beta").await);
         assert_eq!(started.elapsed(), Duration::from_millis(500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_come_while_they_are_read_again_wait_for_it() {
+        let slow = concat!("slow ", r#"{"tenants":[{"tenant":"beta","tier":"pro"}]}"#);
+        let credentials = credentials(&[Some(ACME), Some(slow)]).await.unwrap();
+        // No request comes for a while. A key that was removed meanwhile works for none of the next ones.
+        tokio::time::advance(Duration::from_hours(1)).await;
+        let started = Instant::now();
+        let known = futures::join!(knows(&credentials, "acme"), knows(&credentials, "acme"));
+        assert_eq!((known, started.elapsed()), ((false, false), Duration::from_millis(500)));
     }
 
     #[tokio::test]

@@ -83,12 +83,18 @@ impl DispatchItems for DynamoDispatchItems {
         )
     }
 
-    async fn failed(&self, tenant: &TenantId, id: &EventId, reason: &str) -> Result<Noted, ItemFailure> {
-        // Adding nothing makes the answer contain the attempts.
-        let update = "SET dispatch_status = :failed, dispatch_reason = :reason ADD dispatch_attempts :none";
+    async fn failed(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+        reason: &str,
+        attempts: u32,
+    ) -> Result<Noted, ItemFailure> {
+        let update =
+            "SET dispatch_status = :failed, dispatch_reason = :reason, dispatch_attempts = :attempts";
         let update = self.update(tenant, id, update);
         let update = update.expression_attribute_values(":failed", AttributeValue::S(FAILED.to_owned()));
-        let update = update.expression_attribute_values(":none", AttributeValue::N("0".to_owned()));
+        let update = update.expression_attribute_values(":attempts", AttributeValue::N(attempts.to_string()));
         noted(
             update.expression_attribute_values(":reason", AttributeValue::S(reason.to_owned())).send().await,
         )
@@ -218,12 +224,14 @@ mod tests {
                 json!({":one": {"N": "1"}, ":delivered": {"S": "delivered"}, ":reason": {"S": "503: busy"}})
             ]
         );
-        assert_eq!(items.failed(&tenant, &id, "400: no").await.unwrap(), Noted::Gone);
+        assert_eq!(items.failed(&tenant, &id, "400: no", 2).await.unwrap(), Noted::Gone);
         assert_eq!(
             asked(&requests),
             [
-                json!("SET dispatch_status = :failed, dispatch_reason = :reason ADD dispatch_attempts :none"),
-                json!({":none": {"N": "0"}, ":delivered": {"S": "delivered"}, ":failed": {"S": "failed"}, ":reason": {"S": "400: no"}})
+                json!(
+                    "SET dispatch_status = :failed, dispatch_reason = :reason, dispatch_attempts = :attempts"
+                ),
+                json!({":attempts": {"N": "2"}, ":delivered": {"S": "delivered"}, ":failed": {"S": "failed"}, ":reason": {"S": "400: no"}})
             ]
         );
     }

@@ -68,6 +68,20 @@ async fn exhausted_attempts_make_a_dead_letter_and_a_redriven_one_has_all_attemp
     assert!(world.state(|state| state.dead.is_empty()));
 }
 
+/// A note that was not answered is made again, and the first may arrive later.
+#[tokio::test(start_paused = true)]
+async fn a_redriven_event_is_sent_although_a_late_note_counted_one_attempt_more_than_its_letter() {
+    let world = with_one(|number, _, _| if number < 2 { BAD } else { Reply::Ok });
+    world.state(|state| state.faults.push("late attempt_failed"));
+    world.run_quietly().await;
+    let letter = world.state(|state| state.dead.remove(0));
+    let attempts = letter.failure.as_ref().unwrap().attempts;
+    assert_eq!((standing(&world).0, attempts), (at(Some(Status::Failed), 1), 1));
+    world.queue(&letter.redriven(attempts).body());
+    world.run_quietly().await;
+    assert_eq!(standing(&world).0.status, Some(Status::Delivered));
+}
+
 #[tokio::test(start_paused = true)]
 async fn attempts_that_were_exhausted_before_a_crash_make_a_dead_letter_afterwards() {
     let world = with_one(|_, _, _| Reply::Ok);

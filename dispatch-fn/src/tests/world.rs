@@ -61,7 +61,7 @@ pub(super) struct State {
     /// How often the target took each key.
     pub(super) taken: BTreeMap<String, usize>,
     behaviour: Option<Box<Behaviour>>,
-    /// Operations that fail: `read`, `delivered`, `dead_letter`, `take`. `lost` in front: after the effect.
+    /// Operations that fail: `read`, `delivered`, `failed`, `dead_letter`, `take`. And `late attempt_failed`.
     pub(super) faults: Vec<&'static str>,
     /// The longest receive count.
     pub(super) receives: u32,
@@ -257,16 +257,30 @@ impl DispatchItems for World {
     }
 
     async fn attempt_failed(&self, tenant: &TenantId, id: &EventId, why: &str) -> Result<Noted, ItemFailure> {
-        Ok(self.note(tenant, id, |standing, reason| {
-            *standing = Standing { status: None, attempts: standing.attempts + 1 };
-            *reason = Some(why.to_owned());
-        }))
+        let note = || {
+            self.note(tenant, id, |standing, reason| {
+                *standing = Standing { status: None, attempts: standing.attempts + 1 };
+                *reason = Some(why.to_owned());
+            })
+        };
+        let noted = note();
+        // Another try of the call arrives after this one was answered.
+        if self.fault("late attempt_failed").is_err() {
+            note();
+        }
+        Ok(noted)
     }
 
-    async fn failed(&self, tenant: &TenantId, id: &EventId, why: &str) -> Result<Noted, ItemFailure> {
+    async fn failed(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+        why: &str,
+        attempts: u32,
+    ) -> Result<Noted, ItemFailure> {
         self.fault("failed").map_err(ItemFailure)?;
         Ok(self.note(tenant, id, |standing, reason| {
-            standing.status = Some(Status::Failed);
+            *standing = Standing { status: Some(Status::Failed), attempts };
             *reason = Some(why.to_owned());
         }))
     }

@@ -14,8 +14,8 @@ use super::items::EmbeddedItems;
 const READ: &str =
     "SELECT dispatch_status, coalesce(dispatch_attempts, 0) FROM items WHERE pk = ?1 AND sk = ?2";
 
-/// A row that is not delivered: what changes, and what an update leaves of the attempts.
-const UPDATE: &str = "UPDATE items SET dispatch_status = :status, dispatch_reason = :reason, dispatch_attempts = coalesce(dispatch_attempts, 0) + :calls
+/// A row that is not delivered. The attempts are those that are given, or one more than before.
+const UPDATE: &str = "UPDATE items SET dispatch_status = :status, dispatch_reason = :reason, dispatch_attempts = coalesce(:attempts, dispatch_attempts + 1, 1)
      WHERE pk = :pk AND sk = :sk AND dispatch_status IS NOT 'delivered'";
 
 impl EmbeddedItems {
@@ -25,13 +25,13 @@ impl EmbeddedItems {
         id: &EventId,
         status: Option<&'static str>,
         reason: Option<&str>,
-        calls: u32,
+        attempts: Option<u32>,
     ) -> Result<Noted, ItemFailure> {
         let (pk, sk) = (key::item_partition(tenant), key::item_sort(id));
         let reason = reason.map(str::to_owned);
         let noted = self.0.write(move |transaction| {
             let values =
-                named_params! {":status": status, ":reason": reason, ":calls": calls, ":pk": pk, ":sk": sk};
+                named_params! {":status": status, ":reason": reason, ":attempts": attempts, ":pk": pk, ":sk": sk};
             let changed = transaction.prepare_cached(UPDATE)?.execute(values)?;
             let found = transaction.prepare_cached(READ)?.query_row(params![pk, sk], standing).optional()?;
             Ok(match found {
@@ -54,7 +54,7 @@ impl DispatchItems for EmbeddedItems {
     }
 
     async fn delivered(&self, tenant: &TenantId, id: &EventId) -> Result<Noted, ItemFailure> {
-        self.note(tenant, id, Some(DELIVERED), None, 1).await
+        self.note(tenant, id, Some(DELIVERED), None, None).await
     }
 
     async fn attempt_failed(
@@ -63,11 +63,17 @@ impl DispatchItems for EmbeddedItems {
         id: &EventId,
         reason: &str,
     ) -> Result<Noted, ItemFailure> {
-        self.note(tenant, id, None, Some(reason), 1).await
+        self.note(tenant, id, None, Some(reason), None).await
     }
 
-    async fn failed(&self, tenant: &TenantId, id: &EventId, reason: &str) -> Result<Noted, ItemFailure> {
-        self.note(tenant, id, Some(FAILED), Some(reason), 0).await
+    async fn failed(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+        reason: &str,
+        attempts: u32,
+    ) -> Result<Noted, ItemFailure> {
+        self.note(tenant, id, Some(FAILED), Some(reason), Some(attempts)).await
     }
 }
 
@@ -101,13 +107,14 @@ mod tests {
         };
         check(None, 0).await;
         assert_eq!(items.attempt_failed(&tenant, &id, "503").await.unwrap(), Noted::Attempts(1));
-        check(None, 1).await;
-        assert_eq!(items.failed(&tenant, &id, "400").await.unwrap(), Noted::Attempts(1));
+        assert_eq!(items.attempt_failed(&tenant, &id, "503").await.unwrap(), Noted::Attempts(2));
+        check(None, 2).await;
+        assert_eq!(items.failed(&tenant, &id, "400", 1).await.unwrap(), Noted::Attempts(1));
         check(Some(Status::Failed), 1).await;
         assert_eq!(items.attempt_failed(&tenant, &id, "503").await.unwrap(), Noted::Attempts(2));
         check(None, 2).await;
         assert_eq!(items.delivered(&tenant, &id).await.unwrap(), Noted::Attempts(3));
-        assert_eq!(items.failed(&tenant, &id, "400").await.unwrap(), Noted::Delivered);
+        assert_eq!(items.failed(&tenant, &id, "400", 3).await.unwrap(), Noted::Delivered);
         check(Some(Status::Delivered), 3).await;
     }
 }

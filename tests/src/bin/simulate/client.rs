@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use fastrand::Rng;
 use ingest_fn::{EventStream, Put, StreamRecord};
@@ -15,6 +15,7 @@ use shared::noise::noise;
 use tokio::time::sleep;
 
 use crate::configured::TIER;
+use crate::credentials;
 use crate::host::{Answer, Site};
 use crate::scenario::{pick, within};
 use crate::stores::SimStream;
@@ -26,6 +27,9 @@ pub(crate) const AGAIN: &str = "events sent again";
 pub(crate) const REUSED: &str = "ids used again";
 /// An id that a request has several times.
 pub(crate) const TWICE: &str = "ids twice in a request";
+
+/// Every so many seconds some requests come at once.
+const TOGETHER: u64 = 5;
 
 /// Tenant and id of an event.
 pub(crate) type Name = (String, String);
@@ -64,6 +68,36 @@ impl Event {
     }
 }
 
+/// How a request shows who sends it.
+pub(crate) struct Sender {
+    tier: String,
+    key: Option<String>,
+}
+
+impl Sender {
+    /// As a tenant sends usually.
+    pub(crate) fn usual(world: &World, event: &Event) -> Self {
+        let rotating = world.scenario().credentials.as_ref();
+        let key = rotating.map(|rotating| rotating.newest(&event.name.0, world.elapsed()));
+        Self { tier: TIER.to_owned(), key }
+    }
+
+    /// Where keys are asked for, the tier is theirs.
+    fn any(world: &World, tier: &str, event: &Event) -> Self {
+        let Some(rotating) = &world.scenario().credentials else {
+            return Self { tier: tier.to_owned(), key: None };
+        };
+        let elapsed = world.elapsed();
+        let key = world.random(|random| rotating.any(random, &event.name.0, elapsed));
+        Self { tier: TIER.to_owned(), key: Some(key) }
+    }
+
+    /// Of the key.
+    fn tenant(&self) -> Option<&str> {
+        self.key.as_deref().map(credentials::tenant)
+    }
+}
+
 impl ClientLog {
     fn sent(&mut self, event: &Event, is_accepted: bool) {
         let contents = self.events.entry(event.name.clone()).or_default();
@@ -82,13 +116,18 @@ impl ClientLog {
 pub(crate) async fn requests(site: &Site, world: &World, log: &RefCell<ClientLog>) {
     let scenario = world.scenario();
     let one = |_| async {
-        sleep(world.random(|random| within(random, scenario.length))).await;
+        let at = world.random(|random| within(random, scenario.length));
+        // Some come at the same moment, and find credentials that are due.
+        let together = Duration::from_secs(at.as_secs() / TOGETHER * TOGETHER);
+        let is_together = scenario.credentials.is_some() && at.as_millis().is_multiple_of(2);
+        sleep(if is_together { together } else { at }).await;
         let mut tries = world.random(|random| random.u64(1..4));
         let (events, is_batch) = world.random(|random| choose(random, scenario.repeats, &log.borrow()));
         count_repeats(world, &events, &log.borrow());
         let tier = world
             .random(|random| if random.u64(..8) > 0 { TIER } else { *pick(random, &["free", "enterprise"]) });
-        while tries > 0 && !send(site, world, log, &events, is_batch, tier).await {
+        let sender = || Sender::any(world, tier, &events[0]);
+        while tries > 0 && !send(site, world, log, &events, is_batch, &sender()).await {
             tries -= 1;
             sleep(world.random(|random| within(random, Duration::from_secs(3)))).await;
         }
@@ -103,16 +142,19 @@ pub(crate) async fn send(
     log: &RefCell<ClientLog>,
     events: &[Event],
     is_batch: bool,
-    tier: &str,
+    sender: &Sender,
 ) -> bool {
     let body: Value = if is_batch { events.iter().map(Event::json).collect() } else { events[0].json() };
     let body = body.to_string();
-    let request = Request::post("/ingest")
+    let mut request = Request::post("/ingest")
         .header("content-type", "application/json")
-        .header("x-customer-tier", tier)
-        .body(Body::from(body.clone()))
-        .expect("it is a request");
+        .header("x-customer-tier", &*sender.tier);
+    if let Some(key) = &sender.key {
+        request = request.header("x-api-key", &**key);
+    }
+    let request = request.body(Body::from(body.clone())).expect("it is a request");
     world.count("requests");
+    let sent_at = world.elapsed();
     let accepted: Vec<bool> = match site.request(request).await {
         Answer::NotSent => return false,
         Answer::Unanswered => vec![false; events.len()],
@@ -125,17 +167,28 @@ pub(crate) async fn send(
                 let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
                 answer["code"].as_str().unwrap_or_default().to_owned()
             };
-            if let Some(expected) = refused_by(&config, tier, events.len(), body.len()) {
+            if let Some(key) = &sender.key
+                && !credentials::judge(world, key, sent_at, status == StatusCode::UNAUTHORIZED)
+            {
+                return false;
+            }
+            let has_quota =
+                |tenant: &str| config.quotas.tenants.keys().any(|limited| limited.as_str() == tenant);
+            // A key says whose quota counts, before the body is read.
+            if status == StatusCode::TOO_MANY_REQUESTS && sender.tenant().is_some_and(has_quota) {
+                world.count("requests over a quota");
+                return false;
+            }
+            let is_of_key = |event: &Event| sender.tenant().is_none_or(|tenant| tenant == event.name.0);
+            if let Some(expected) = refused_by(&config, &sender.tier, events.len(), body.len()) {
                 world.count("requests refused by the configuration");
                 if code() != expected {
                     world.violation(format_args!("answered {status} {} and not {expected}", code()));
                 }
                 return false;
             }
-            let has_quota =
-                |event: &Event| config.quotas.tenants.keys().any(|tenant| tenant.as_str() == event.name.0);
             match status.as_u16() {
-                429 | 422 if events.iter().any(has_quota) => {
+                429 | 422 if events.iter().any(|event| has_quota(&event.name.0)) => {
                     world.count("requests over a quota");
                     vec![false; events.len()]
                 }
@@ -146,6 +199,7 @@ pub(crate) async fn send(
                     (0..events.len()).map(status).collect()
                 }
                 503 => vec![false; events.len()],
+                403 | 422 if !events.iter().all(is_of_key) => vec![false; events.len()],
                 other => {
                     world.violation(format_args!("answered {other} {}", String::from_utf8_lossy(&answer)));
                     vec![false; events.len()]
@@ -155,7 +209,16 @@ pub(crate) async fn send(
     };
     let mut log = log.borrow_mut();
     for (event, is_accepted) in events.iter().zip(&accepted) {
-        log.sent(event, *is_accepted);
+        // What a key does not allow is not sent: then it must not be stored.
+        if sender.tenant().is_none_or(|tenant| tenant == event.name.0) {
+            log.sent(event, *is_accepted);
+        } else if *is_accepted {
+            world.violation(format_args!(
+                "{:?} was accepted with the key of {:?}",
+                event.name,
+                sender.tenant()
+            ));
+        }
     }
     world.count(if accepted.iter().all(|is| *is) { "requests accepted" } else { "requests not accepted" });
     accepted.iter().all(|is| *is)

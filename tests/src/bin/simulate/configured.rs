@@ -37,14 +37,15 @@ struct Versions {
 impl Deployed {
     /// At the first start.
     pub(crate) fn new(world: &World) -> Self {
-        let now = match world.scenario().configures {
+        let config = match world.scenario().configures {
             Configures::Never => {
                 let mut config = Config::default();
                 config.reads.enabled = Some(false);
-                Arc::new(config)
+                config
             }
-            Configures::Once | Configures::EachTime => Arc::new(world.random(config)),
+            Configures::Once | Configures::EachTime => world.random(config),
         };
+        let now = of_the_run(world, config);
         Self { world: world.clone(), versions: Arc::new(Mutex::new(Versions { now, before: None })) }
     }
 
@@ -54,7 +55,7 @@ impl Deployed {
 
     fn next(&self) -> Arc<Config> {
         match self.world.scenario().configures {
-            Configures::EachTime => Arc::new(self.world.random(config)),
+            Configures::EachTime => of_the_run(&self.world, self.world.random(config)),
             Configures::Never | Configures::Once => self.now(),
         }
     }
@@ -143,6 +144,17 @@ fn config(random: &mut Rng) -> Config {
         config.tenants.spread.insert(tenant("t0"), *pick(random, &[2, 3]));
     }
     config
+}
+
+/// With what is the same in all configurations of a run.
+fn of_the_run(world: &World, mut config: Config) -> Arc<Config> {
+    if let Some(dispatch) = &world.scenario().dispatch {
+        dispatch.configure(&mut config);
+    }
+    if let Some(credentials) = &world.scenario().credentials {
+        credentials.configure(&mut config);
+    }
+    Arc::new(config)
 }
 
 fn tier(name: &str) -> Tier {

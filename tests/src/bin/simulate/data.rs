@@ -1,10 +1,13 @@
 //! What the stores hold, in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use consumer_fn::items::Item;
 use consumer_fn::ledger::Progress;
+use dispatch_fn::slots::Micros;
+use dispatch_fn::standing::Standing;
 use operate::deployment::RetainedRecord;
 use shared::format::manifest_row::ManifestRow;
 use shared::id::{EventId, TenantId};
@@ -14,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::capacity::Capacity;
 use crate::oracle::Erasures;
+use crate::target::Target;
 
 #[derive(Debug, Default)]
 pub(crate) struct Data {
@@ -21,6 +25,10 @@ pub(crate) struct Data {
     pub(crate) capacity: Option<Capacity>,
     pub(crate) objects: BTreeMap<String, SimObject>,
     pub(crate) items: BTreeMap<(TenantId, EventId), Item>,
+    /// When items were removed.
+    pub(crate) removed: BTreeMap<(TenantId, EventId), Instant>,
+    /// What items say of their events' dispatch.
+    pub(crate) standings: BTreeMap<(TenantId, EventId), Standing>,
     pub(crate) ledger: BTreeMap<String, Progress>,
     /// By shard, then by the first position that an object covers.
     pub(crate) manifest: BTreeMap<String, BTreeMap<ShardPosition, ManifestRow>>,
@@ -28,10 +36,11 @@ pub(crate) struct Data {
     pub(crate) checkpoints: BTreeMap<String, Vec<String>>,
     pub(crate) shards: Vec<SimShard>,
     records: u64,
-    /// The spill queue and its dead-letter queue.
-    pub(crate) spilled: Vec<SimMessage>,
-    pub(crate) dead: Vec<SimMessage>,
-    messages: u64,
+    pub(crate) spill: SimQueue,
+    pub(crate) dispatch: SimQueue,
+    /// The next slot of dispatch.
+    pub(crate) free_slot: Option<Micros>,
+    pub(crate) target: Target,
     /// The records that crash every consumer.
     pub(crate) poison: BTreeSet<String>,
     pub(crate) erased: Erasures,
@@ -52,6 +61,14 @@ pub(crate) struct SimShard {
     last_hash: u128,
     pub(crate) is_closed: bool,
     pub(crate) records: Vec<RetainedRecord>,
+}
+
+/// A queue with its dead-letter queue.
+#[derive(Debug, Default)]
+pub(crate) struct SimQueue {
+    pub(crate) waiting: Vec<SimMessage>,
+    pub(crate) dead: Vec<SimMessage>,
+    messages: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -119,15 +136,10 @@ impl Data {
         self.shards.iter().find(|shard| shard.id == id)
     }
 
-    pub(crate) fn send(&mut self, body: &str, sent: Timestamp) {
-        self.messages += 1;
-        self.spilled.push(SimMessage {
-            id: format!("message-{}", self.messages),
-            body: body.to_owned(),
-            sent,
-            receives: 0,
-            visible_at: Instant::now(),
-        });
+    pub(crate) fn remove_item(&mut self, name: &(TenantId, EventId)) -> Option<Item> {
+        self.standings.remove(name);
+        self.removed.insert(name.clone(), Instant::now());
+        self.items.remove(name)
     }
 
     pub(crate) fn checkpoint(&self, shard: &str) -> Option<&String> {
@@ -140,7 +152,63 @@ impl Data {
             let last = shard.records.last().map(|record| &record.sequence_number);
             last.is_none() || last <= self.checkpoint(&shard.id)
         };
-        self.spilled.is_empty() && self.shards.iter().all(is_done)
+        self.spill.waiting.is_empty() && self.dispatch.waiting.is_empty() && self.shards.iter().all(is_done)
+    }
+}
+
+impl SimQueue {
+    pub(crate) fn send(&mut self, body: &str, sent: Timestamp) {
+        let message = self.message(body, sent);
+        self.waiting.push(message);
+    }
+
+    pub(crate) fn bury(&mut self, body: &str, sent: Timestamp) {
+        let message = self.message(body, sent);
+        self.dead.push(message);
+    }
+
+    fn message(&mut self, body: &str, sent: Timestamp) -> SimMessage {
+        self.messages += 1;
+        SimMessage {
+            id: format!("message-{}", self.messages),
+            body: body.to_owned(),
+            sent,
+            receives: 0,
+            visible_at: Instant::now(),
+        }
+    }
+
+    /// The next messages, at most so many, hidden for this long. Those that were received too often become dead letters instead: it
+    /// returns how many, too.
+    pub(crate) fn receive(
+        &mut self,
+        most: usize,
+        visibility: Duration,
+        receives: u32,
+    ) -> (Vec<SimMessage>, u64) {
+        let now = Instant::now();
+        let (mut received, mut dead) = (Vec::new(), 0);
+        let mut index = 0;
+        while index < self.waiting.len() && received.len() < most {
+            let message = &mut self.waiting[index];
+            if message.visible_at > now {
+                index += 1;
+            } else if message.receives >= receives {
+                let message = self.waiting.remove(index);
+                self.dead.push(message);
+                dead += 1;
+            } else {
+                message.receives += 1;
+                message.visible_at = now + visibility;
+                received.push(message.clone());
+                index += 1;
+            }
+        }
+        (received, dead)
+    }
+
+    pub(crate) fn delete(&mut self, ids: &[String]) {
+        self.waiting.retain(|message| !ids.contains(&message.id));
     }
 }
 

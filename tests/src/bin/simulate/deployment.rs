@@ -187,9 +187,10 @@ impl Deployment for SimDeployment {
     async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
         let list = move |state: &mut State| {
             let messages = match queue {
-                QueueName::Spill => &state.data.spilled[..],
-                QueueName::SpillDead => &state.data.dead[..],
-                QueueName::Dispatch | QueueName::DispatchDead => &[],
+                QueueName::Spill => &state.data.spill.waiting,
+                QueueName::SpillDead => &state.data.spill.dead,
+                QueueName::Dispatch => &state.data.dispatch.waiting,
+                QueueName::DispatchDead => &state.data.dispatch.dead,
             };
             let seen = |SimMessage { id, body, sent, .. }: &SimMessage| QueuedMessage {
                 id: id.clone(),
@@ -201,13 +202,24 @@ impl Deployment for SimDeployment {
         self.read(Store::Spill, "read messages", list).await
     }
 
-    async fn delete_message(&self, _queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
+    async fn delete_message(&self, queue: QueueName, message: &QueuedMessage) -> anyhow::Result<()> {
         let id = message.id.clone();
-        let delete = move |state: &mut State| state.data.dead.retain(|message| message.id != id);
+        let delete = move |state: &mut State| {
+            let dead = match queue {
+                QueueName::DispatchDead => &mut state.data.dispatch.dead,
+                _ => &mut state.data.spill.dead,
+            };
+            dead.retain(|message| message.id != id);
+        };
         Ok(self.process.write(Store::Spill, "delete a dead letter", delete).await?)
     }
 
-    async fn dispatch_again(&self, _body: String) -> anyhow::Result<()> {
-        anyhow::bail!("no run dispatches")
+    async fn dispatch_again(&self, body: String) -> anyhow::Result<()> {
+        let world = self.process.world().clone();
+        let send = move |state: &mut State| {
+            state.count("dead letters of dispatch redriven");
+            state.data.dispatch.send(&body, world.now());
+        };
+        Ok(self.process.write(Store::Spill, "queue an event to be dispatched again", send).await?)
     }
 }

@@ -5,13 +5,14 @@
 //! - The tenant's member is compressed again without the line, the others stay as they are, and the manifest row follows.
 
 use fastrand::Rng;
-use shared::archive::each_line_of_first;
+use shared::archive::{each_line, each_line_of_first};
 use shared::digest::sha256;
-use shared::format::archive_line::Identity;
+use shared::format::archive_line::{ArchiveLine, Identity};
 use shared::format::key;
 use shared::format::manifest_row::{ManifestRow, TenantIndex, TenantRange};
 use shared::gzip;
 use shared::id::{EventId, TenantId};
+use shared::origin::Origin;
 
 use crate::data::Data;
 use crate::scenario::Erasure;
@@ -30,9 +31,13 @@ pub(crate) async fn erase(process: &Process, erasure: Erasure) -> Result<(), Cal
     if matches!(erasure, Erasure::Item | Erasure::Everything) {
         let erased = name.clone();
         let delete = move |state: &mut State| {
-            if state.data.items.remove(&erased).is_some() {
-                state.count("items deleted by hand");
-                state.data.erased.of(&erased).items += 1;
+            let Some(item) = state.data.remove_item(&erased) else { return };
+            state.count("items deleted by hand");
+            let is_archived = is_archived(&state.data, &item.origin);
+            let erased = state.data.erased.of(&erased);
+            erased.items += 1;
+            if !is_archived {
+                erased.unarchived.push(item.content.map(|content| content.original_text.held));
             }
         };
         process.write(Store::Items, format!("delete the item of {name:?}"), delete).await?;
@@ -144,6 +149,19 @@ fn without(object: &[u8], (tenant, id): &Name) -> Option<Rewritten> {
         rewritten.bytes = gzip::compress(b"", gzip::Level::FAST);
     }
     (rewritten.removed > 0).then_some(rewritten)
+}
+
+/// Whether an archive object has the line of this origin.
+fn is_archived(data: &Data, origin: &Origin) -> bool {
+    let objects = data.objects.iter().filter(|(key, _)| key.starts_with("events/"));
+    let mut is_archived = false;
+    for (_, object) in objects {
+        // The judge says if one cannot be read.
+        let _read = each_line(&object.bytes, |line: ArchiveLine<'static>, _| {
+            is_archived |= *line.origin == *origin;
+        });
+    }
+    is_archived
 }
 
 fn keys_of(process: &Process, prefix: &str, name: &Name) -> Vec<String> {

@@ -9,8 +9,7 @@ use shared::format::key;
 use shared::origin::Origin;
 use shared::time::Timestamp;
 
-use crate::client::{self, ClientLog, Event, Name};
-use crate::configured::TIER;
+use crate::client::{self, ClientLog, Event, Name, Sender};
 use crate::data::Data;
 use crate::host::Site;
 use crate::judge;
@@ -40,8 +39,8 @@ pub(crate) async fn expiry(site: &Site, world: &World, log: &RefCell<ClientLog>)
     let mut again = BTreeSet::new();
     let chosen = chosen(&log.borrow(), &expired, &before);
     for event in chosen {
-        let name = event.name.clone();
-        if client::send(site, world, log, &[event], false, TIER).await {
+        let (name, sender) = (event.name.clone(), Sender::usual(world, &event));
+        if client::send(site, world, log, &[event], false, &sender).await {
             world.count(SENT_AGAIN);
             again.insert(name);
         }
@@ -86,7 +85,8 @@ impl Data {
             |name: &str| ["events/", key::TEXTS, "manifests/"].iter().any(|prefix| name.starts_with(prefix));
         self.objects.retain(|name, _| is_of_archive(name));
         self.shards.iter_mut().for_each(|shard| shard.records.clear());
-        self.dead.clear();
+        self.spill.dead.clear();
+        self.dispatch.dead.clear();
         let expired: Vec<_> = self
             .items
             .iter()
@@ -96,7 +96,7 @@ impl Data {
         expired
             .into_iter()
             .map(|name| {
-                self.items.remove(&name);
+                self.remove_item(&name);
                 (name.0.to_string(), name.1.to_string())
             })
             .collect()

@@ -21,6 +21,8 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::configured::Deployed;
+use crate::credentials;
+use crate::dispatch::dispatch_queue;
 use crate::mapping::{SimLambda, SimReader, drain_queue};
 use crate::scenario::{Configures, pick, within};
 use crate::stores::{SimObjects, SimSpill, SimStream};
@@ -41,13 +43,13 @@ struct Host {
     /// Of its mapping.
     window: Duration,
     _mapping: Running,
-    queue: JoinHandle<()>,
+    queues: [Option<JoinHandle<()>>; 2],
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
         self.process.kill();
-        self.queue.abort();
+        self.queues.iter().flatten().for_each(JoinHandle::abort);
     }
 }
 
@@ -57,28 +59,38 @@ impl Site {
     }
 
     /// The first start.
-    pub(crate) fn start(&self) {
-        self.start_with(self.deployed.now());
+    pub(crate) async fn start(&self) {
+        self.start_with(self.deployed.now()).await;
     }
 
-    fn start_again(&self) {
-        self.start_with(self.deployed.replace());
+    async fn start_again(&self) {
+        self.start_with(self.deployed.replace()).await;
     }
 
-    fn start_with(&self, config: Arc<Config>) {
-        self.world
-            .note(format_args!("a host starts with {:?} {:?}", config.publish.record_bytes, config.archive));
-        self.world.count("hosts started");
-        *self.host.borrow_mut() = Some(Host::new(&self.world, &self.deployed, config));
+    /// It starts as soon as it can read the credentials.
+    async fn start_with(&self, config: Arc<Config>) {
+        let world = &self.world;
+        world.note(format_args!("a host starts with {:?} {:?}", config.publish.record_bytes, config.archive));
+        let process = Process::new(world, Caller::Ingest);
+        let credentials = loop {
+            if let Some(credentials) = credentials::of(&process, &config).await {
+                break credentials;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        world.count("hosts started");
+        *self.host.borrow_mut() = Some(Host::new(process, &self.deployed, config, credentials));
     }
 
-    /// Deploys another configuration, if there is a host.
-    fn roll_over(&self) {
+    /// Deploys another configuration, if there is a host and the new function can read the credentials.
+    async fn roll_over(&self) {
+        let Some(process) = self.host.borrow().as_ref().map(|host| host.process.clone()) else { return };
+        let Some(credentials) = credentials::of(&process, &self.deployed.now()).await else { return };
         let mut host = self.host.borrow_mut();
-        let Some(host) = host.as_mut() else { return };
+        let Some(host) = host.as_mut().filter(|_| !process.is_dead()) else { return };
         let config = self.deployed.roll_over();
         self.world.note(format_args!("a rollover to {:?} {:?}", config.publish.record_bytes, config.archive));
-        let router = ingest(&self.world, &host.process, config);
+        let router = ingest(&process, config, credentials);
         host.old_router = std::mem::replace(&mut host.router, router);
     }
 
@@ -139,8 +151,8 @@ pub(crate) enum Answer {
 }
 
 impl Host {
-    fn new(world: &World, deployed: &Deployed, config: Arc<Config>) -> Self {
-        let process = Process::new(world, Caller::Ingest);
+    fn new(process: Process, deployed: &Deployed, config: Arc<Config>, credentials: Credentials) -> Self {
+        let world = &process.world().clone();
         let mapping = process.part(Caller::Mapping);
         let rules = rules(world, &config);
         let window = rules.batching_window;
@@ -154,25 +166,28 @@ impl Host {
             discovery_interval: Duration::from_secs(5),
             ids: world.ids(),
         };
-        let queue = tokio::spawn(drain_queue(mapping.clone(), deployed.clone()));
+        let drain = tokio::spawn(drain_queue(mapping.clone(), deployed.clone()));
+        let dispatch = || tokio::spawn(dispatch_queue(mapping.clone(), deployed.clone()));
+        let queues = [Some(drain), config.dispatch.enabled.then(dispatch)];
         let lambda = SimLambda { host: mapping.clone(), deployed: deployed.clone() };
         let reader = || SimReader(mapping.clone());
         let destination = SimObjects(mapping.clone());
         let mapping =
             EventSourceMapping::new(settings, reader(), reader(), lambda, destination, &world.clock()).run();
-        let router = ingest(world, &process, config);
-        Self { process, old_router: router.clone(), router, window, _mapping: mapping, queue }
+        let router = ingest(&process, config, credentials);
+        Self { process, old_router: router.clone(), router, window, _mapping: mapping, queues }
     }
 }
 
-fn ingest(world: &World, process: &Process, config: Arc<Config>) -> Router {
+fn ingest(process: &Process, config: Arc<Config>, credentials: Credentials) -> Router {
+    let world = process.world();
     let ports = IngestPorts {
         stream: SimStream(process.clone()),
         objects: SimObjects(process.clone()),
         queue: SimSpill(process.clone()),
         reader: None::<NoReader>,
     };
-    let state = IngestState::new(config, Credentials::none(), ports, world.clock(), world.ids());
+    let state = IngestState::new(config, credentials, ports, world.clock(), world.ids());
     ingest_fn::router(state)
 }
 
@@ -190,7 +205,7 @@ fn rules(world: &World, config: &Config) -> Rules {
 pub(crate) async fn rollovers(site: &Site, world: &World) {
     for at in &world.scenario().rollovers {
         tokio::time::sleep(at.saturating_sub(world.elapsed())).await;
-        site.roll_over();
+        site.roll_over().await;
     }
 }
 
@@ -202,7 +217,7 @@ pub(crate) async fn restarts(site: &Site, world: &World) {
         site.kill();
         let down = world.random(|random| within(random, Duration::from_secs(20)));
         tokio::time::sleep(down).await;
-        site.start_again();
+        site.start_again().await;
         up_at = world.elapsed();
     }
 }

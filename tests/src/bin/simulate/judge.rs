@@ -1,5 +1,7 @@
 //! The end of a run: what was accepted is stored once, or kept with its bytes, and nothing else is stored.
 
+mod dispatched;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -47,6 +49,9 @@ pub(crate) fn judge(world: &World, log: &ClientLog) {
         judge.renamed(log);
         judge.strangers(log);
         judge.garbage(log);
+        if world.scenario().dispatch.is_some() {
+            judge.dispatched(log);
+        }
         judge.wrong
     };
     for wrong in wrong {
@@ -198,7 +203,7 @@ impl Judge<'_> {
         {
             self.wrong(format_args!("{name:?}: its item has a text that was not sent, after {erased:?}"));
         }
-        for sent in contents.iter().filter(|sent| sent.is_accepted && !erased.may_be_gone()) {
+        for sent in contents.iter().filter(|sent| sent.is_accepted && !erased.may_be_gone(&sent.text)) {
             let is_archived = lines.iter().any(|line| is_text_of(sent, &line.text));
             let is_kept = self.is_quarantined(name, sent)
                 || erased.may_have_lost_its_text() && self.is_saved_without_text(name);

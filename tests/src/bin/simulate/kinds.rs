@@ -15,7 +15,7 @@ pub(crate) struct Kind {
 }
 
 #[rustfmt::skip]
-pub(crate) const KINDS: [Kind; 18] = [
+pub(crate) const KINDS: [Kind; 20] = [
     Kind {
         name: "repeats",
         counters: &[AGAIN, REUSED, TWICE],
@@ -93,6 +93,29 @@ pub(crate) const KINDS: [Kind; 18] = [
         name: "erasures",
         counters: &["items deleted by hand", "claim checks deleted by hand", "archive lines deleted by hand"],
         remove: |scenario| scenario.erasures.clear(),
+    },
+    Kind {
+        name: "dispatch",
+        counters: &[
+            "events that the target took", "connections that the target refused", "calls to a busy target",
+            "calls that the target throttled", "calls that were told to wait", "calls refused for good",
+            "calls to a slow target", "calls that the target did not answer", "calls that the target took and did not answer",
+            "calls that the target took and answered by half", "dead letters of dispatch",
+            "messages of dispatch received too often", "dead letters of dispatch redriven", "redrives of dispatch",
+        ],
+        remove: |scenario| {
+            scenario.dispatch = None;
+            without(scenario, &[Operation::RedriveDispatch]);
+        },
+    },
+    Kind {
+        name: "credentials",
+        counters: &[
+            "requests with a key that is known", "requests with a key that is not known", "requests with a key that changes",
+            "credentials that cannot be read", "credentials that are half written", "credentials that are slow",
+            "credentials that are not answered", "starts without credentials",
+        ],
+        remove: |scenario| scenario.credentials = None,
     },
 ];
 

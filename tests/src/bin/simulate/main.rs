@@ -1,7 +1,7 @@
 //! The whole pipeline on one thread and in virtual time. A seed decides everything: what is sent, what fails and when, who dies,
 //! how the clock jumps, what is deployed, what the operator does beside. So a seed that fails is a test.
 //!
-//! Real are ingest's router, the formats, the event source mapping, the consumer, the drain, and the operator's audit, redrive
+//! Real are ingest's router, the formats, the event source mapping, the consumer, the drain, the dispatcher, and the operator's audit, redrive
 //! and replay. Simulated are the stores, the stream, the queue and its mapping, the clock, randomness, and what a process is.
 //!
 //! | file | holds |
@@ -15,11 +15,13 @@
 //! | `data.rs`, `stores.rs` | the stores in memory, and the functions' ports to them |
 //! | `mapping.rs` | the ports of the event source mapping, invocations, the drain |
 //! | `host.rs` | the host, which dies and starts again with another configuration |
+//! | `credentials.rs` | the keys of tenants, which change, and a document that cannot be read |
+//! | `dispatch.rs`, `target.rs` | the dispatch queue with its mapping, the dispatcher's ports, and its target |
 //! | `client.rs` | what is sent, and what was answered |
 //! | `deployment.rs`, `operator.rs` | audit, redrive and replay |
 //! | `erase.rs` | what the operator deletes by hand |
 //! | `expiry.rs` | a year later |
-//! | `judge.rs` | what must hold at the end |
+//! | `judge.rs`, `judge/dispatched.rs` | what must hold at the end |
 //! | `oracle.rs` | what may be otherwise after something was deleted |
 //!
 //! Usage, as by `make simulate`: `simulate [runs] [first seed] [--without KIND,KIND]`, by default 100,000 runs from seed 1, on all
@@ -29,8 +31,10 @@
 mod capacity;
 mod client;
 mod configured;
+mod credentials;
 mod data;
 mod deployment;
+mod dispatch;
 mod erase;
 mod expiry;
 mod host;
@@ -44,6 +48,7 @@ mod peak;
 mod run;
 mod scenario;
 mod stores;
+mod target;
 #[cfg(test)]
 mod tests;
 mod world;

@@ -9,11 +9,13 @@ use local::event_source_mapping::ports::{
     Checkpoints, InvokeFailure, Invoker, ReadLimit, ShardRead, ShardTail, StreamReader, StreamShard,
 };
 use serde_json::{Value, json};
+use shared::queue::QueueResponse;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::configured::Deployed;
 use crate::data::{SimMessage, SimShard};
+use crate::dispatch::SimDispatchQueue;
 use crate::stores::{SimItems, SimLedger, SimObjects, SimStream};
 use crate::world::{Caller, Process, State, Store, World};
 
@@ -97,9 +99,10 @@ impl Invoker for SimLambda {
             let (items, objects, ledger) = (SimItems(items), SimObjects(objects), SimLedger(ledger));
             let clock = objects.0.world().clock();
             let deadline = Deadline::after(timeout, &config);
+            let queue = config.dispatch.enabled.then(|| SimDispatchQueue(objects.0.clone()));
             let consumer =
                 Consumer::new(config, items, objects, ledger, clock).expect("no pattern is configured");
-            consumer.handle(batch, deadline).await
+            consumer.dispatching(queue).handle(batch, deadline).await
         };
         let answer = in_sandbox(process, timeout, run).await?;
         Ok(serde_json::to_vec(&answer).expect("an answer always serialises").into())
@@ -114,7 +117,7 @@ fn is_poisoned(world: &World, payload: &[u8]) -> bool {
 
 /// Runs a function's work until it is done, its process dies, or its time is over. An attempt that has ended for its mapping may
 /// go on for a while.
-async fn in_sandbox<T: Send + 'static>(
+pub(crate) async fn in_sandbox<T: Send + 'static>(
     process: Process,
     timeout: Duration,
     work: impl Future<Output = T> + Send + 'static,
@@ -181,7 +184,11 @@ pub(crate) async fn drain_queue(host: Process, deployed: Deployed) {
 
 async fn deliver(host: &Process, deployed: &Deployed) -> anyhow::Result<bool> {
     let world = host.world().clone();
-    let receive = |state: &mut State| receive(state);
+    let receive = |state: &mut State| {
+        let (messages, dead) = state.data.spill.receive(10, VISIBILITY, RECEIVES);
+        state.add("dead letters", dead);
+        messages
+    };
     let messages = host.write(Store::Spill, "receive", receive).await?;
     if messages.is_empty() {
         return Ok(false);
@@ -194,37 +201,18 @@ async fn deliver(host: &Process, deployed: &Deployed) -> anyhow::Result<bool> {
     let drain = Drain::new(SimStream(process.clone()), &config.publish);
     world.count("drain invocations");
     let response = in_sandbox(process, TIMEOUT, async move { drain.handle(batch).await }).await?;
+    let done = done(messages, &response)?;
+    let what = format!("delete {} messages", done.len());
+    host.write(Store::Spill, what, move |state| state.data.spill.delete(&done)).await?;
+    Ok(true)
+}
+
+/// The messages that the function did not leave in the queue.
+pub(crate) fn done(messages: Vec<SimMessage>, response: &QueueResponse) -> anyhow::Result<Vec<String>> {
     let response: Value = serde_json::to_value(response)?;
     let stays = |id: &str| {
         let failures = response["batchItemFailures"].as_array();
         failures.is_some_and(|failures| failures.iter().any(|failure| failure["itemIdentifier"] == id))
     };
-    let done: Vec<_> = messages.into_iter().map(|message| message.id).filter(|id| !stays(id)).collect();
-    let what = format!("delete {} messages", done.len());
-    let delete = move |state: &mut State| state.data.spilled.retain(|message| !done.contains(&message.id));
-    host.write(Store::Spill, what, delete).await?;
-    Ok(true)
-}
-
-/// The next messages. Those that were received too often become dead letters instead.
-fn receive(state: &mut State) -> Vec<SimMessage> {
-    let now = Instant::now();
-    let mut received = Vec::new();
-    let mut index = 0;
-    while index < state.data.spilled.len() && received.len() < 10 {
-        let message = &mut state.data.spilled[index];
-        if message.visible_at > now {
-            index += 1;
-        } else if message.receives >= RECEIVES {
-            let message = state.data.spilled.remove(index);
-            state.data.dead.push(message);
-            state.count("dead letters");
-        } else {
-            message.receives += 1;
-            message.visible_at = now + VISIBILITY;
-            received.push(message.clone());
-            index += 1;
-        }
-    }
-    received
+    Ok(messages.into_iter().map(|message| message.id).filter(|id| !stays(id)).collect())
 }

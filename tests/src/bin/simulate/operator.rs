@@ -34,6 +34,7 @@ pub(crate) async fn operations(site: &Site, world: &World) {
             match operation {
                 Operation::Redrive => redrive_once(&deployment, &config, Selection::default()).await,
                 Operation::RedriveStream => redrive_once(&deployment, &config, dropped()).await,
+                Operation::RedriveDispatch => redrive_once(&deployment, &config, of_dispatch()).await,
                 Operation::RedriveAsNew => {
                     let reasons = vec![ID_REUSED.to_owned()];
                     let selection = Selection { reasons, as_new: true, ..Selection::default() };
@@ -59,6 +60,7 @@ pub(crate) async fn operations(site: &Site, world: &World) {
             (Operation::RedriveAsNew, Some(Ok(()))) => "redrives under new ids",
             (Operation::Redrive, Some(Ok(()))) => "redrives beside",
             (Operation::RedriveStream, Some(Ok(()))) => "redrives from the stream",
+            (Operation::RedriveDispatch, Some(Ok(()))) => "redrives of dispatch",
             (Operation::Audit, Some(Ok(()))) => "audits beside",
             (Operation::Replay, Some(Ok(()))) => "replays beside",
             (_, Some(Err(_))) => "operations that failed",
@@ -71,6 +73,10 @@ pub(crate) async fn operations(site: &Site, world: &World) {
 /// Of what is stored nowhere.
 pub(crate) fn dropped() -> Selection {
     Selection { sources: vec![FailureSource::Stream], ..Selection::default() }
+}
+
+fn of_dispatch() -> Selection {
+    Selection { sources: vec![FailureSource::Dispatch], ..Selection::default() }
 }
 
 async fn redrive_once(

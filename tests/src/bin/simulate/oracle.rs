@@ -3,14 +3,14 @@
 //!
 //! | deleted | what may become of the event |
 //! |---|---|
-//! | its item | the item is absent. A copy of the event that comes later is not known as one: the event has another item, and one archive line more for each deletion, and a replay has it as often. A late write of an old attempt may bring an item back with an origin that no line has. |
+//! | its item | the item is absent. A copy of the event that comes later is not known as one: the event has another item, and one archive line more for each deletion, and a replay has it as often. A late write of an old attempt may bring an item back with an origin that no line has. If the line of the item's origin was not archived yet, the content that the item had may be gone: a copy was left out as known, its archive object is written, and the next attempt inserts an item for the copy and finds the object there without its line. |
 //! | its claim checks | what was not stored yet cannot be: it is in quarantine without its text, or stays at the failure destination, or only on the stream if its batch was dropped. |
 //! | its archive lines | they are absent, up to as many as were deleted. The manifest row may be that of the object before, where an old attempt writes it again. If the text of a line was deleted under `texts/`, the line has none. |
 //!
 //! A copy at the failure destination stays there if the ledger has its origin as archived, and counts as failed once its line was deleted.
 //!
-//! Always: what is stored under its name was sent under its name. What was accepted, and nothing of it deleted but the item, is in the
-//! archive or in quarantine. The audit has findings about these events and objects alone.
+//! Always: what is stored under its name was sent under its name. What was accepted, and nothing of it deleted but an item after
+//! its line was archived, is in the archive or in quarantine. The audit has findings about these events and objects alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -29,9 +29,11 @@ pub(crate) struct Erasures {
 }
 
 /// How much was deleted of one event.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Erased {
     pub(crate) items: usize,
+    /// The texts of the items that were deleted before the line of their origin was archived; `None` of one without a text.
+    pub(crate) unarchived: Vec<Option<String>>,
     pub(crate) claims: usize,
     pub(crate) lines: usize,
     pub(crate) texts: usize,
@@ -49,6 +51,7 @@ impl Erasures {
         found.peek()?;
         Some(found.fold(Erased::default(), |sum, (_, erased)| Erased {
             items: sum.items + erased.items,
+            unarchived: [sum.unarchived, erased.unarchived.clone()].concat(),
             claims: sum.claims + erased.claims,
             lines: sum.lines + erased.lines,
             texts: sum.texts + erased.texts,
@@ -83,8 +86,9 @@ impl Erased {
     }
 
     /// Whether an accepted content may be in none of archive and quarantine.
-    pub(crate) fn may_be_gone(&self) -> bool {
-        self.lines > 0 || self.texts > 0
+    pub(crate) fn may_be_gone(&self, text: &str) -> bool {
+        let is_of = |deleted: &Option<String>| deleted.as_ref().is_none_or(|deleted| deleted == text);
+        self.lines > 0 || self.texts > 0 || self.unarchived.iter().any(is_of)
     }
 
     /// Whether it may be in quarantine without its text.

@@ -11,8 +11,7 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::capacity::Capacity;
-use crate::client::{self, ClientLog, Event};
-use crate::configured::TIER;
+use crate::client::{self, ClientLog, Event, Sender};
 use crate::host::Site;
 use crate::judge;
 use crate::run::drained;
@@ -73,7 +72,7 @@ async fn load(site: &Site, world: &World, log: &RefCell<ClientLog>, minutes: u64
         };
         let events: Vec<_> = (n..n + count).map(event).collect();
         n += count;
-        if !client::send(site, world, log, &events, true, TIER).await {
+        if !client::send(site, world, log, &events, true, &Sender::usual(world, &events[0])).await {
             world.violation("a request was not accepted");
         }
     }
@@ -128,7 +127,7 @@ fn peak(a_second: f64, target: Option<f64>, minutes: u64) -> Seen {
         world.random_state(|state| state.data.capacity = Some(Capacity::new(a_second, KEPT_SECONDS)));
         let site = Site::new(&world);
         let log = RefCell::new(ClientLog::default());
-        site.start();
+        site.start().await;
         let scaled = async {
             match target {
                 Some(target) => scale(&world, a_second, target).await,

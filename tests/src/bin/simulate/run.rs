@@ -8,8 +8,7 @@ use operate::redrive::Selection;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use crate::client::{self, ClientLog, Event};
-use crate::configured::TIER;
+use crate::client::{self, ClientLog, Event, Sender};
 use crate::host::{self, Site};
 use crate::scenario::Scenario;
 use crate::world::{Coverage, World};
@@ -18,8 +17,10 @@ use crate::{expiry, judge, operator};
 /// How long the pipeline may need to store everything once nothing fails any more. A late write may come 15 minutes after its
 /// caller, and retries wait, too.
 const DRAINED: Duration = Duration::from_hours(2);
-/// The longest that the mapping waits after its last failure, and until it finds a new shard.
+/// The longest that the mapping waits after its last failure, and until it finds a new shard; and until ingest knows the newest keys.
 const LAST_WAIT: Duration = Duration::from_secs(15);
+/// How long a stored event takes to the target, while nothing fails and no other waits.
+const DISPATCHED: Duration = Duration::from_secs(2);
 /// The promise, while nothing fails, with a window of up to [`WINDOW`].
 const FRESH: Duration = Duration::from_secs(5);
 const WINDOW: Duration = Duration::from_secs(3);
@@ -69,7 +70,7 @@ pub(crate) fn run_changed(seed: u64, change: impl FnOnce(&mut Scenario)) -> Resu
 async fn whole_run(world: &World) {
     let site = Site::new(world);
     let log = RefCell::new(ClientLog::default());
-    site.start();
+    site.start().await;
     futures::join!(
         client::requests(&site, world, &log),
         client::foreign_records(world, &log),
@@ -127,14 +128,17 @@ pub(crate) async fn drained(world: &World) {
 
 /// While nothing fails, events are stored in time.
 async fn calm_events(site: &Site, world: &World, log: &RefCell<ClientLog>) {
-    sleep(LAST_WAIT).await;
+    let newest_keys =
+        world.scenario().credentials.as_ref().map_or(Duration::ZERO, |_| world.scenario().length);
+    sleep(newest_keys.saturating_sub(world.elapsed()) + LAST_WAIT).await;
     for n in 0..2_u64 {
         let event = Event {
             name: (format!("t{n}"), format!("calm-{n}")),
             text: format!("all is calm, call 555-0199, {n}"),
             n,
         };
-        let is_accepted = client::send(site, world, log, std::slice::from_ref(&event), false, TIER).await;
+        let sender = Sender::usual(world, &event);
+        let is_accepted = client::send(site, world, log, std::slice::from_ref(&event), false, &sender).await;
         let fresh = FRESH + site.window().saturating_sub(WINDOW);
         sleep(fresh).await;
         if !is_accepted || !judge::is_stored(world, &event.name) {
@@ -142,6 +146,13 @@ async fn calm_events(site: &Site, world: &World, log: &RefCell<ClientLog>) {
                 "{:?} is not stored within {fresh:?} although nothing fails",
                 event.name
             ));
+        }
+        // Slots are by the clock: after it was set back, calls wait.
+        if world.scenario().dispatch.is_some() && world.scenario().clock_jumps.is_empty() {
+            sleep(DISPATCHED).await;
+            if !world.state().data.target.taken.contains_key(&event.name) {
+                world.violation(format_args!("{:?} is not dispatched although nothing fails", event.name));
+            }
         }
     }
 }

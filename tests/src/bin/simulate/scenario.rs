@@ -6,7 +6,12 @@ use fastrand::Rng;
 use shared::backoff::Backoff;
 use shared::mapping::Rules;
 
+use crate::credentials::Rotating;
+use crate::dispatch::Dispatching;
 use crate::world::{Fate, Store};
+
+/// How far the clock is set back where events are dispatched, in milliseconds.
+const FURTHEST_BACK: i64 = -300_000;
 
 /// A run's weather. Each kind of fault is off in about half of the runs, so that each is also seen without the others.
 #[derive(Debug)]
@@ -49,6 +54,8 @@ pub(crate) struct Scenario {
     pub(crate) rules: Rules,
     /// Which configurations are deployed.
     pub(crate) configures: Configures,
+    pub(crate) dispatch: Option<Dispatching>,
+    pub(crate) credentials: Option<Rotating>,
 }
 
 /// A store that fails, or is slow, for a while.
@@ -99,6 +106,8 @@ pub(crate) enum Operation {
     /// Of events whose id another event has: they get a new one.
     RedriveAsNew,
     RedriveStream,
+    /// Of dead letters of dispatch.
+    RedriveDispatch,
     Audit,
     Replay,
 }
@@ -116,7 +125,7 @@ pub(crate) enum Erasure {
 }
 
 impl Scenario {
-    pub(crate) fn new(random: &mut Rng) -> Self {
+    pub(crate) fn new(seed: u64, random: &mut Rng) -> Self {
         let length = Duration::from_secs(random.u64(10..90));
         let times = |random: &mut Rng, most: u64| -> Vec<Duration> {
             let count = if random.bool() { 0 } else { random.u64(1..=most) };
@@ -130,10 +139,21 @@ impl Scenario {
         let splits = times(random, 2);
         // Also after the last request, while late writes land.
         let later = Duration::from_millis(random.u64(..60_000));
-        let operations = times(random, 8).into_iter().map(|at| (at + later, operation(random))).collect();
+        let mut operations: Vec<_> =
+            times(random, 8).into_iter().map(|at| (at + later, operation(random))).collect();
         let disks = times(random, 2).into_iter().map(|from| disk_damage(random, from)).collect();
         let rollovers = times(random, 3);
         let erasures = times(random, 4).into_iter().map(|at| (at + later, erasure(random))).collect();
+        // By a generator of their own: without them a seed is the run that it was before they were added.
+        let mut own = Rng::with_seed(!seed);
+        // Slots are by the clock: where it is set back, calls wait for as long.
+        let is_far_back = clock_jumps.iter().any(|(_, by)| *by < FURTHEST_BACK);
+        let dispatch = (own.bool() && !is_far_back).then(|| Dispatching::new(&mut own, length));
+        let credentials = (own.u64(..3) == 0).then(|| Rotating::new(&mut own, length));
+        if dispatch.is_some() {
+            let redrives = times(&mut own, 4).into_iter();
+            operations.extend(redrives.map(|at| (at + later, Operation::RedriveDispatch)));
+        }
         let mut rules = rules(random);
         if !clock_jumps.is_empty() {
             // As on the local run, the only one where clock and mapping are of one machine.
@@ -163,6 +183,8 @@ impl Scenario {
             shards: *pick(random, &[1, 1, 2, 3]),
             rules,
             configures: Configures::EachTime,
+            dispatch,
+            credentials,
         }
     }
 }

@@ -163,6 +163,7 @@ fn insert_item(state: &mut State, item: Arc<Item>) -> Insert {
         state.count("items that existed");
         return Insert::Exists(existing);
     }
+    state.data.standings.remove(&key);
     state.data.items.insert(key, Arc::unwrap_or_clone(item));
     state.count("items");
     Insert::Inserted
@@ -252,7 +253,7 @@ impl SpillQueue for SimSpill {
                 if in_part && state.random.bool() {
                     return Err(SpillFailure("refused".to_owned()));
                 }
-                state.data.send(message.body(), world.now());
+                state.data.spill.send(message.body(), world.now());
                 state.count("messages spilled");
                 Ok(())
             };

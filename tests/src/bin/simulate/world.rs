@@ -31,8 +31,10 @@ pub(crate) type Coverage = BTreeMap<&'static str, u64>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Store {
     Stream,
+    /// The spill queue and the dispatch queue.
     Spill,
     Objects,
+    /// The items, and the slot counter of dispatch.
     Items,
     Ledger,
     /// What the event source mapping reads, and its checkpoints.
@@ -130,7 +132,7 @@ impl World {
     /// Call it within the runtime whose time is virtual.
     pub(crate) fn new(seed: u64, change: impl FnOnce(&mut Scenario)) -> Self {
         let mut random = Rng::with_seed(seed);
-        let mut scenario = Scenario::new(&mut random);
+        let mut scenario = Scenario::new(seed, &mut random);
         change(&mut scenario);
         let mut data = Data::new(scenario.shards);
         data.capacity = scenario.items_a_second.map(|a_second| Capacity::new(a_second, 1.0));
@@ -200,7 +202,7 @@ impl World {
     }
 
     pub(crate) fn add(&self, what: &'static str, count: u64) {
-        *self.state().coverage.entry(what).or_default() += count;
+        self.state().add(what, count);
     }
 
     pub(crate) fn coverage(&self) -> Coverage {
@@ -349,7 +351,13 @@ impl State {
     }
 
     pub(crate) fn count(&mut self, what: &'static str) {
-        *self.coverage.entry(what).or_default() += 1;
+        self.add(what, 1);
+    }
+
+    pub(crate) fn add(&mut self, what: &'static str, count: u64) {
+        if count > 0 {
+            *self.coverage.entry(what).or_default() += count;
+        }
     }
 
     fn note(&mut self, elapsed: u128, what: impl Display) {
@@ -366,11 +374,12 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Ingest,
-    /// The event source mapping, and that of the queue.
+    /// The event source mapping, and those of the queues.
     Mapping,
     Consumer,
     Drain,
     Operator,
+    Dispatcher,
     /// A foreign producer.
     Foreign,
 }
@@ -531,7 +540,8 @@ impl Process {
         result
     }
 
-    async fn while_alive(&self) {
+    /// A dead process goes no further.
+    pub(crate) async fn while_alive(&self) {
         if self.is_dead() {
             pending::<()>().await;
         }

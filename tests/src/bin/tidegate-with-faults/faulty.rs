@@ -168,8 +168,14 @@ impl<S: DispatchItems> DispatchItems for Faulty<S> {
         self.inner.attempt_failed(tenant, id, why).await
     }
 
-    async fn failed(&self, tenant: &TenantId, id: &EventId, why: &str) -> Result<Noted, ItemFailure> {
-        self.inner.failed(tenant, id, why).await
+    async fn failed(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+        why: &str,
+        attempts: u32,
+    ) -> Result<Noted, ItemFailure> {
+        self.inner.failed(tenant, id, why, attempts).await
     }
 }
 
