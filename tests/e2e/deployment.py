@@ -10,41 +10,56 @@ from faults import FUNCTION_URL
 from stored import Stored
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-NAME = "Tidegate-dev"
+CONTRACT = json.loads((ROOT / "cdk/contract.json").read_text())
 ACCOUNT = "000000000000"
 # The app without saved Athena queries and alarms on two metrics; and a setting: without CodeDeploy. The emulator does not have them.
 APP = "npx tsx bin/emulator.ts"
 LACKING = ["canary=false"]
+# The emulator is slow, and the machine may be: a put gets more time than in a deployment.
+MORE_TIME = {"budget_ms = 250": "budget_ms = 3000", "attempt_ms = 120": "attempt_ms = 1500", "spill_ms = 150": "spill_ms = 5000"}
 
 
 class Deployment:
     """`cdk bootstrap`, `cdk deploy`, `cdk destroy`, and the stack's outputs."""
 
-    def __init__(self, url: str, gateway: str, folder: pathlib.Path) -> None:
+    def __init__(self, url: str, gateway: str, folder: pathlib.Path, stage: str = "dev") -> None:
         """`gateway` is where requests to the Function URL go."""
-        self.url, self.gateway, self.folder = url, gateway, folder
+        self.url, self.gateway, self.folder, self.stage, self.name = url, gateway, folder, stage, f"Tidegate-{stage}"
+        self.configuration = folder / "tidegate.toml"
         self.outputs: dict[str, str] = {}
         self.functions, self.cloudformation = client("lambda", url), client("cloudformation", url)
 
     def bootstrap(self) -> None:
         self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "-c", "assets=placeholder")
 
+    def configure(self, changes: dict[str, str]) -> str:
+        """Writes `tidegate.toml` with these changes. Returns the `-c` option that deploys it."""
+        text = (ROOT / "tidegate.toml").read_text()
+        for old, new in (MORE_TIME | changes).items():
+            assert old in text, f"tidegate.toml has no `{old}`"
+            text = text.replace(old, new)
+        self.configuration.write_text(text)
+        return f"configuration={self.configuration}"
+
     def deploy(self, functions: pathlib.Path, *context: str) -> str:
         """Creates or updates the stack with these `-c` options. Returns its status."""
         outputs = self.folder / "outputs.json"
         options = [part for setting in ("assets=prebuilt", f"functions={functions}", *context, *LACKING) for part in ("-c", setting)]
         self.cdk("deploy", "--require-approval", "never", "--outputs-file", outputs, *options)
-        self.outputs = json.loads(outputs.read_text())[NAME]
-        (stack,) = self.cloudformation.describe_stacks(StackName=NAME)["Stacks"]
-        return stack["StackStatus"]
+        self.outputs = json.loads(outputs.read_text())[self.name]
+        return self.stack()["StackStatus"]
 
-    def destroy(self) -> None:
-        self.cdk("destroy", "--force", "-c", "assets=placeholder")
+    def stack(self) -> dict:
+        (stack,) = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
+        return stack
+
+    def destroy(self, *context: str) -> None:
+        self.cdk("destroy", "--force", *(part for setting in ("assets=placeholder", *context) for part in ("-c", setting)))
 
     def delete(self) -> None:
         """What `destroy` does, in a second."""
-        self.cloudformation.delete_stack(StackName=NAME)
-        self.cloudformation.get_waiter("stack_delete_complete").wait(StackName=NAME, WaiterConfig={"Delay": 1})
+        self.cloudformation.delete_stack(StackName=self.name)
+        self.cloudformation.get_waiter("stack_delete_complete").wait(StackName=self.name, WaiterConfig={"Delay": 1})
 
     def cdk(self, *arguments: object) -> None:
         # No telemetry, no notices, no context file: it talks only to the emulator and writes nothing to the folder.
@@ -54,12 +69,12 @@ class Deployment:
             "CDK_DEFAULT_REGION": REGION,
             "CDK_DISABLE_CLI_TELEMETRY": "true",
         }
-        command = ["npx", "cdk", *map(str, arguments), "--app", APP, "--no-notices", "--output", str(self.folder / "cdk.out")]
+        command = ["npx", "cdk", *map(str, arguments), "-c", f"stage={self.stage}", "--app", APP, "--no-notices", "--output", str(self.folder / "cdk.out")]
         ran = subprocess.run(command, cwd=ROOT / "cdk", env=environment, capture_output=True, text=True)
         assert ran.returncode == 0, f"cdk {arguments[0]} failed:\n{ran.stdout[-4000:]}\n{ran.stderr[-4000:]}"
 
     def resources(self) -> list[str]:
-        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=NAME)
+        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.name)
         return [found["ResourceType"] for page in pages for found in page["StackResourceSummaries"]]
 
     def ingest_url(self) -> str:
@@ -68,6 +83,10 @@ class Deployment:
 
     def stored(self) -> Stored:
         return Stored(self.url, self.outputs["Bucket"], self.outputs["ItemsTable"], self.outputs["LedgerTable"])
+
+    def on_stack(self, *command: object) -> list:
+        """A command with the arguments that name the stack."""
+        return [*command, "--stack", self.name, "--endpoint-url", self.url]
 
     def update_mapping(self, **settings: object) -> None:
         self.functions.update_event_source_mapping(UUID=self.outputs["Mapping"], **settings)

@@ -1,10 +1,11 @@
-"""What a stack has only where it is switched on: API keys, reading back, dispatch."""
+"""What a stack has only where it is switched on: API keys, reading back, dispatch, notifications of new objects."""
 
 import hashlib
 import json
 import pathlib
+import re
 
-from deployment import NAME, Deployment
+from deployment import ROOT, Deployment
 from emulator import client
 from sender import JSON, Sender, eventually
 from target import Target
@@ -13,6 +14,18 @@ from verify import TENANT
 
 # They send with a key. The secret has the keys' hashes.
 TENANTS = ["acme", "beta_inc", TENANT, *(f"tenant-{number}" for number in range(10))]
+
+
+def keys_of(tenants: list[str]) -> dict[str, str]:
+    return {tenant: f"key-of-{tenant}" for tenant in tenants}
+
+
+def store_keys(deployment: Deployment, keys: dict[str, str]) -> None:
+    """As an operator does it, into the stack's secret."""
+    tenants = [{"tenant": tenant, "tier": "pro", "api_keys_sha256": [hashlib.sha256(key.encode()).hexdigest()]} for tenant, key in keys.items()]
+    secrets = client("secretsmanager", deployment.url)
+    secrets.put_secret_value(SecretId=deployment.outputs["CredentialsSecret"], SecretString=json.dumps({"tenants": tenants}))
+    say(f"the secret gets the keys of {len(tenants)} tenants")
 
 
 class Options:
@@ -29,7 +42,7 @@ class Options:
 
     def __init__(self, deployment: Deployment, sender: Sender, tidegate: pathlib.Path) -> None:
         self.deployment, self.sender, self.tidegate = deployment, sender, tidegate
-        self.secrets = client("secretsmanager", deployment.url)
+        self.secrets, self.sqs = client("secretsmanager", deployment.url), client("sqs", deployment.url)
         self.target = Target("first token")
         NAMES[self.target.url] = "$TARGET"
         # The target gets what is stored from now on.
@@ -37,19 +50,41 @@ class Options:
 
     def context(self) -> list[str]:
         token = self.secrets.create_secret(Name="target-of-dispatch", SecretString=self.target.token)
-        return ["reads=true", f"dispatchUrl={self.target.url}", f"dispatchSecret={token['ARN']}"]
+        return ["reads=true", "objectNotifications=true", f"dispatchUrl={self.target.url}", f"dispatchSecret={token['ARN']}"]
+
+    def listen(self) -> None:
+        """A rule sends what is new in the archive to a queue. Its pattern is the one of docs/settings.md."""
+        (pattern,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/settings.md").read_text(), re.DOTALL)
+        self.queue = self.sqs.create_queue(QueueName="new-objects")["QueueUrl"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]
+        events = client("events", self.deployment.url)
+        events.put_rule(Name="new-objects", EventPattern=pattern.replace("the output Bucket", self.deployment.outputs["Bucket"]))
+        events.put_targets(Rule="new-objects", Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+        self.archived = set(self.deployment.stored().keys("events/"))
+
+    def new_objects(self) -> None:
+        heading("New objects")
+        told: set[str] = set()
+
+        def receive() -> set[str]:
+            messages = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", [])
+            told.update(json.loads(message["Body"])["detail"]["object"]["key"] for message in messages)
+            return told
+
+        new = set(self.deployment.stored().keys("events/")) - self.archived
+        eventually("each new archive object is told", receive, lambda keys: keys >= new)
+        assert told == new, told - new
+        say(f"EventBridge told of {len(told)} archive objects, which are those of this change")
 
     def credentials(self) -> None:
         """Every request is refused until an operator stores the document."""
         heading("API keys")
-        keys = {tenant: f"key-of-{tenant}" for tenant in TENANTS}
+        keys = keys_of(TENANTS)
         event = ("/ingest", '{"tenant_id":"acme","log_id":"later","text":"User 555-0199 left"}', JSON)
         assert self.sender.curl(*event)[1]["code"] == "credential_missing"
         status, answer = self.sender.curl(*event, f"X-Api-Key: {keys['acme']}")
         assert (status, answer["code"]) == (401, "credential_invalid"), answer
-        tenants = [{"tenant": tenant, "tier": "pro", "api_keys_sha256": [hashlib.sha256(key.encode()).hexdigest()]} for tenant, key in keys.items()]
-        self.secrets.put_secret_value(SecretId=self.deployment.outputs["CredentialsSecret"], SecretString=json.dumps({"tenants": tenants}))
-        say(f"the secret gets the keys of {len(tenants)} tenants")
+        store_keys(self.deployment, keys)
         self.sender.keys = keys
         eventually("the key is known", lambda: self.sender.request(*event, *self.sender.key("acme"))[0], lambda status: status == 202)
         assert self.sender.curl(*event, *self.sender.key("acme"))[0] == 202
@@ -97,7 +132,7 @@ class Options:
 
         self.sender.expected |= {("acme", "refused")}
         self.status("refused", "failed")
-        redrive = [self.tidegate, "redrive", "--stack", NAME, "--endpoint-url", self.deployment.url, "--source", "dispatch"]
+        redrive = [*self.deployment.on_stack(self.tidegate, "redrive"), "--source", "dispatch"]
         shown = run(redrive)
         assert shown.returncode == 0 and "1 events go to the dispatch queue again" in shown.stdout, "the refused event is a dead letter"
         self.target.refuses = set()

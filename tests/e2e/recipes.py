@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 
-from deployment import NAME, Deployment
+from deployment import Deployment
 from emulator import free_port, ministack
 from faults import Faults
 from transcript import NAMES, heading, run, running, say
@@ -58,12 +58,11 @@ def accept(recipe: str, deployment: Deployment, functions: pathlib.Path, tidegat
     status = deployment.deploy(functions, *context)
     NAMES[deployment.ingest_url()] = "$URL"
     say("$ cdk deploy", *(f"-c {setting}" for setting in context))
-    say(f"{NAME}: {status}, {len(deployment.resources())} resources")
+    say(f"{deployment.name}: {status}, {len(deployment.resources())} resources")
     deployment.update_mapping(Enabled=False)
     log = deployment.folder / f"{recipe}.log"
-    stack = ["--stack", NAME, "--endpoint-url", deployment.url]
-    with running([tidegate, "mapping", *stack, "--data", deployment.folder / recipe], DEADLINE_S, log):
-        accepted = run([tidegate, "accept", recipe, "--url", deployment.ingest_url(), *stack, *options])
+    with running([*deployment.on_stack(tidegate, "mapping"), "--data", deployment.folder / recipe], DEADLINE_S, log):
+        accepted = run([*deployment.on_stack(tidegate, "accept", recipe, "--url", deployment.ingest_url()), *options])
     assert accepted.returncode == 0, f"{recipe} is not accepted; the mapping printed:\n{log.read_text()[-4000:]}"
     reasons = re.findall(r"^SKIP  .*\n +(.*)", accepted.stdout, re.MULTILINE)
     assert all(reason.startswith(REASONS) for reason in reasons), reasons

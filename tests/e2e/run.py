@@ -15,38 +15,24 @@ import subprocess
 import tempfile
 
 from crash_on_poison import POISON
-from deployment import NAME, ROOT, Deployment
+from deployment import CONTRACT, ROOT, Deployment
+from doctor import LEFT_OUT, examine
 from emulator import CREDENTIALS, client, free_port, ministack
 from faults import Faults
 from options import Options
+from prod import Prod
 from recipes import accept_each
 from sender import DEADLINE_S, JSON, Sender, eventually
-from transcript import NAMES, heading, run, running, say, write_into
+from transcript import LINES, NAMES, heading, run, running, say, write_into
 from verify import Verify
 
 TESTS = pathlib.Path(__file__).parent.parent
-CONTRACT = json.loads((ROOT / "cdk/contract.json").read_text())
 BINARIES = [function["binary"] for function in CONTRACT["functions"].values()]
 CONSUMER = CONTRACT["functions"]["consumer"]["binary"]
 FAILURES = CONTRACT["mapping"]["failurePrefix"]
 # The version of `provided.al2023`.
 GLIBC = (2, 34)
 REQUESTS = 200
-# The emulator is slow, and the machine may be: a put gets more time than in a deployment.
-MORE_TIME = {"budget_ms = 250": "budget_ms = 3000", "attempt_ms = 120": "attempt_ms = 1500", "spill_ms = 150": "spill_ms = 5000"}
-# Settings of the template that the emulator ignores silently. `doctor` finds them missing.
-LEFT_OUT = {
-    "stream: encryption",
-    "items table: time to live",
-    "items table: point-in-time recovery",
-    "items table: encryption by KMS",
-    "ledger table: point-in-time recovery",
-    "ledger table: encryption by KMS",
-    *(f"bucket: lifecycle: expiry of {prefix}" for prefix in CONTRACT["prefixes"]["temporary"]),
-    "bucket: lifecycle: unfinished uploads are removed",
-    # The emulator stores them, but its response in the Query protocol leaves them out.
-    "alarms: notification",
-}
 # Settings that this run changes: `tidegate mapping` replaces Lambda's mapping, and fewer retries save time.
 CHANGED = {"consumer's mapping: State", "consumer's mapping: MaximumRetryAttempts"}
 
@@ -69,7 +55,9 @@ def main() -> None:
         faults = Faults(port)
         with ministack(folder / "ministack.log", port, faults.url) as url:
             NAMES[url] = "$AWS"
-            Run(Deployment(url, faults.url, folder), faults, functions, tidegate, folder).all()
+            Run(Deployment(url, faults.url, folder), faults, functions, tidegate, folder, given.transcripts).all()
+            (folder / "prod").mkdir()
+            Prod(Deployment(url, faults.url, folder / "prod", "prod"), functions, tidegate).all()
         say("\nAll as expected.")
         if given.transcripts:
             write_into(given.transcripts / "e2e.md")
@@ -88,9 +76,17 @@ def check_glibc(name: str, bootstrap: pathlib.Path) -> None:
 class Run:
     """The life of one stack."""
 
-    def __init__(self, deployment: Deployment, faults: Faults, functions: pathlib.Path, tidegate: pathlib.Path, folder: pathlib.Path) -> None:
-        self.deployment, self.faults, self.functions, self.tidegate, self.folder = deployment, faults, functions, tidegate, folder
-        self.configuration = folder / "tidegate.toml"
+    def __init__(
+        self,
+        deployment: Deployment,
+        faults: Faults,
+        functions: pathlib.Path,
+        tidegate: pathlib.Path,
+        folder: pathlib.Path,
+        transcripts: pathlib.Path | None,
+    ) -> None:
+        self.deployment, self.faults, self.functions, self.tidegate = deployment, faults, functions, tidegate
+        self.folder, self.transcripts = folder, transcripts
         self.sender = Sender(deployment)
 
     def all(self) -> None:
@@ -106,8 +102,7 @@ class Run:
         self.doctor()
         # What `doctor` had to find.
         self.deployment.update_mapping(BisectBatchOnFunctionError=True, MaximumBatchingWindowInSeconds=3)
-        with running(command, DEADLINE_S):
-            Verify(self.deployment, self.sender, self.tidegate, self.configuration).all()
+        self.verify(command)
         self.destroy()
 
     def deploy(self) -> None:
@@ -123,23 +118,15 @@ class Run:
         consumer.unlink()
         consumer.write_text(f"#!/bin/sh\nexec env {settings} python3 {shlex.quote(str(TESTS / 'e2e/crash_on_poison.py'))}\n")
         consumer.chmod(0o755)
-        self.configure({})
         self.deployment.bootstrap()
-        status = self.deployment.deploy(wrapped, f"configuration={self.configuration}")
-        say(f"{NAME}: {status}, {len(self.deployment.resources())} resources")
+        status = self.deployment.deploy(wrapped, self.deployment.configure({}))
+        say(f"{self.deployment.name}: {status}, {len(self.deployment.resources())} resources")
         for name, value in self.deployment.outputs.items():
             say(f"  {name} = {value}")
-        refused = run([self.tidegate, "mapping", "--stack", NAME, "--endpoint-url", self.deployment.url])
+        refused = run(self.on_stack("mapping"))
         assert refused.returncode == 1 and "is enabled" in refused.stderr, "two mappings at the same time are refused"
         self.deployment.update_mapping(Enabled=False, MaximumRetryAttempts=2)
         say("Lambda's mapping is disabled through its API, with 2 retries instead of 30")
-
-    def configure(self, changes: dict[str, str]) -> None:
-        text = (ROOT / "tidegate.toml").read_text()
-        for old, new in (MORE_TIME | changes).items():
-            assert old in text, f"tidegate.toml has no `{old}`"
-            text = text.replace(old, new)
-        self.configuration.write_text(text)
 
     def traffic(self) -> None:
         heading("Mixed traffic")
@@ -215,11 +202,12 @@ class Run:
         """The shipped consumer, another transform, and everything that was off until now."""
         heading("A change is deployed")
         options = Options(self.deployment, self.sender, self.tidegate)
-        self.configure(options.CHANGES | {'steps = ["redact"]': 'steps = ["redact", "uppercase"]'})
-        status = self.deployment.deploy(self.functions, f"configuration={self.configuration}", *options.context())
-        say(f"{NAME}: {status}, {len(self.deployment.resources())} resources: texts in upper case, the shipped consumer,")
-        say("API keys, reading back, and dispatch")
+        configuration = self.deployment.configure(options.CHANGES | {'steps = ["redact"]': 'steps = ["redact", "uppercase"]'})
+        status = self.deployment.deploy(self.functions, configuration, *options.context())
+        say(f"{self.deployment.name}: {status}, {len(self.deployment.resources())} resources: texts in upper case, the shipped consumer,")
+        say("API keys, reading back, dispatch, and notifications of new objects")
         self.alarms()
+        options.listen()
         options.credentials()
         self.sender.send("l", REQUESTS)
         (line,) = (line for line in self.sender.all_archived().archive() if line["id"] == "later")
@@ -227,12 +215,14 @@ class Run:
         say(f"{REQUESTS} more requests, all 202; {len(self.sender.expected)} events in the archive, each once: {line['text']}")
         options.reads()
         options.dispatch()
+        options.new_objects()
 
     def alarms(self) -> None:
         """Everything is on: each alarm has its runbook, each runbook its alarm."""
         cloudwatch = client("cloudwatch", self.deployment.url)
         alarms = {alarm["AlarmDescription"].rpartition("docs/runbooks/")[2]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
-        pages = {page.name for page in (ROOT / "docs/runbooks").glob("*.md")} - {"README.md"}
+        # One is for a local run, which has no alarms.
+        pages = {page.name for page in (ROOT / "docs/runbooks").glob("*.md")} - {"README.md", "storage-failing.md"}
         assert set(alarms) == pages, set(alarms) ^ pages
         say(f"{len(alarms)} alarms, each with its runbook, and no other runbook")
         # The emulator adds up a metric of all functions, and the consumer has crashed.
@@ -244,7 +234,7 @@ class Run:
     def audit(self) -> None:
         """The accounts must balance. An item that is deleted by hand must be named."""
         heading("tidegate audit")
-        assert run([*self.on_stack("audit"), "--config", self.configuration]).returncode == 0, "the accounts balance"
+        assert run([*self.on_stack("audit"), "--config", self.deployment.configuration]).returncode == 0, "the accounts balance"
         total = self.balance(0)["total"]
         expected = {"stored": len(self.sender.expected), "quarantined": 1, "failed": 1, "in_flight": 0, "missing": 0}
         # Events of ingest and of foreign producers are counted separately.
@@ -262,22 +252,22 @@ class Run:
         printed = subprocess.run([*self.on_stack("cat"), "--tenant", "acme"], check=True, capture_output=True, text=True, env=os.environ | CREDENTIALS)
         archived = {("acme", json.loads(line)["id"]) for line in printed.stdout.splitlines()}
         assert archived == {name for name in self.sender.expected if name[0] == "acme"}, archived
-        say(f"$ tidegate cat --stack {NAME} --tenant acme > acme.ndjson\n{printed.stderr.strip()}")
+        say(f"$ tidegate cat --stack {self.deployment.name} --tenant acme > acme.ndjson\n{printed.stderr.strip()}")
         assert run(self.on_stack("redrive")).returncode == 0
 
     def on_stack(self, command: str) -> list:
-        return [self.tidegate, command, "--stack", NAME, "--endpoint-url", self.deployment.url]
+        return self.deployment.on_stack(self.tidegate, command)
 
     def balance(self, code: int) -> dict:
         """An audit that must end with this code, as JSON."""
-        command = [*self.on_stack("audit"), "--config", self.configuration, "--json"]
+        command = [*self.on_stack("audit"), "--config", self.deployment.configuration, "--json"]
         ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | CREDENTIALS)
         assert ended.returncode == code, ended.stdout + ended.stderr
         return json.loads(ended.stdout)
 
     def doctor(self) -> None:
         heading("tidegate doctor")
-        found = self.examine()
+        found = examine(self.tidegate, self.deployment)
         assert found == LEFT_OUT | CHANGED, found ^ (LEFT_OUT | CHANGED)
         say("These are the changes of this run and the settings that the emulator ignores; nothing else.\n")
         self.deployment.update_mapping(BisectBatchOnFunctionError=False, MaximumBatchingWindowInSeconds=0)
@@ -285,17 +275,18 @@ class Run:
         (alarm, *_) = (found["AlarmName"] for found in alarms.describe_alarms()["MetricAlarms"] if "consumer-lag" in found["AlarmDescription"])
         alarms.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
         say("Changed by hand: bisecting off, no window, an alarm.")
-        more = self.examine() - found
+        more = examine(self.tidegate, self.deployment) - found
         expected = {"consumer's mapping: BisectBatchOnFunctionError", "consumer's mapping: MaximumBatchingWindowInSeconds", f"alarm {alarm}: state"}
         assert more == expected, more
 
-    def examine(self) -> set[str]:
-        command = [self.tidegate, "doctor", "--stack", NAME, "--config", self.configuration, "--endpoint-url", self.deployment.url]
-        examined = run(command)
-        assert examined.returncode == 1, "there is something to find"
-        as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, env=os.environ | CREDENTIALS)
-        assert as_json.returncode == 1, as_json.stderr
-        return {f"{finding['about']}: {finding['setting']}" for finding in json.loads(as_json.stdout)["findings"]}
+    def verify(self, mapping: list) -> None:
+        heading("tidegate verify")
+        begin = len(LINES)
+        with running(mapping, DEADLINE_S):
+            Verify(self.deployment, self.sender, self.tidegate).all()
+        if self.transcripts:
+            write_into(self.transcripts / "first-hour.md", begin)
+            say("Its transcript is in first-hour.md.")
 
     def destroy(self) -> None:
         heading("cdk destroy")
@@ -303,7 +294,7 @@ class Run:
         items = len(self.deployment.stored().items())
         self.deployment.destroy()
         stacks = [found["StackName"] for found in client("cloudformation", url).list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])["StackSummaries"]]
-        assert NAME not in stacks, stacks
+        assert self.deployment.name not in stacks, stacks
         assert client("lambda", url).list_functions()["Functions"] == [], "no function is left"
         assert client("kinesis", url).list_streams()["StreamNames"] == [], "no stream is left"
         tables = set(client("dynamodb", url).list_tables()["TableNames"])

@@ -32,12 +32,12 @@ def heading(text: str) -> None:
     say()
 
 
-def write_into(page: pathlib.Path) -> None:
-    """Replaces the last block of the page by the transcript, and begins the next one."""
+def write_into(page: pathlib.Path, since: int = 0) -> None:
+    """Replaces the last block of the page by the transcript, or by its lines since one of them. They are in no other page."""
     before, _, _ = page.read_text().rpartition("```text\n")
     assert before, f"{page} has no transcript to replace"
-    page.write_text(before + "```text\n" + "\n".join(LINES).strip() + "\n```\n")
-    LINES.clear()
+    page.write_text(before + "```text\n" + "\n".join(LINES[since:]).strip() + "\n```\n")
+    del LINES[since:]
 
 
 def shown(command: list) -> None:
