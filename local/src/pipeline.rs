@@ -190,12 +190,11 @@ impl Pipeline {
         let spill_database = queue.database.clone();
         let faults = guard.check(move || database.commits() + spill_database.commits());
         let (stream, queue) = (adapters.stream(stream), adapters.spill(queue));
-        let reader = reader(&options.config, &data, adapters)?;
+        let ports = IngestPorts { stream, objects, queue, reader: reader(&options.config, &data, adapters)? };
         let connections = options.config.server.clone();
         let judge = Judge::new(Thresholds::new(&options.config, options.minute));
         let config = Arc::new(options.config);
         let page = Page::new(data.objects()?, &config, &guard, &clock);
-        let ports = IngestPorts { stream, objects, queue, reader };
         let state =
             IngestState::checked(config, credentials, ports, faults, clock.clone(), rising(clock.clone()));
         let (mapping, spill) = (mapping.run(), spill.run());

@@ -1,7 +1,6 @@
 //! The cap on connections, and which one is closed for a new one.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,8 +10,10 @@ use tokio::time::Instant;
 
 /// So many connections over the cap are answered 503 at the same time. Further ones wait in the system's queue.
 const REFUSALS: usize = 64;
-/// How much later an answer 429 is written, at least and at most.
-const HELD_BACK: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(2);
+/// How much later an answer 429 is written, at least.
+const HELD_BACK: Duration = Duration::from_secs(1);
+/// And at most so much more.
+const SPREAD: Duration = Duration::from_secs(1);
 /// 2³² divided by the golden ratio: its multiples, modulo 2³², are as far from each other as can be, however many they are.
 const GOLDEN: u32 = 2_654_435_769;
 /// Between two log lines about closed connections.
@@ -25,7 +26,7 @@ pub(super) struct Places {
     refusals: Arc<Semaphore>,
     /// For answers that are held back. Their connections cannot be closed for new ones, so they get a quarter.
     held_back: Semaphore,
-    /// Where in [`HELD_BACK`] the next one is.
+    /// Where in [`SPREAD`] the next one is.
     spread: AtomicU32,
     waiting: Mutex<Waiting>,
 }
@@ -70,8 +71,7 @@ impl Places {
     pub(super) fn hold_back(&self) -> Option<(SemaphorePermit<'_>, Duration)> {
         let permit = self.held_back.try_acquire().ok()?;
         let spread = self.spread.fetch_add(GOLDEN, Ordering::Relaxed);
-        let more = (*HELD_BACK.end() - *HELD_BACK.start()).mul_f64(f64::from(spread) / f64::from(u32::MAX));
-        Some((permit, *HELD_BACK.start() + more))
+        Some((permit, HELD_BACK + SPREAD.mul_f64(f64::from(spread) / f64::from(u32::MAX))))
     }
 
     pub(super) async fn take(self: &Arc<Self>) -> Place {

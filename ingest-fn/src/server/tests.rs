@@ -269,6 +269,6 @@ fn answers_that_are_held_back_together_are_written_one_after_the_other() {
     let mut times = held.map(|(_permit, time)| time);
     times.sort_unstable();
     assert!(times[0] >= Duration::from_secs(1) && times[63] <= Duration::from_secs(2));
-    let shortest = times.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
-    assert!(shortest >= Duration::from_millis(5), "{shortest:?} between two of 64");
+    let apart = Duration::from_millis(5);
+    assert!(times.windows(2).all(|pair| pair[1] >= pair[0] + apart), "{times:?}");
 }
