@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
-import { FunctionUrlAuthType } from 'aws-cdk-lib/aws-lambda';
+import { Function, FunctionUrlAuthType } from 'aws-cdk-lib/aws-lambda';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import {
   CloudFrontEdge,
@@ -20,6 +20,7 @@ import { app, type Json, nag, resource, resources, source } from './stack';
 const VIRGINIA = { account: '123456789012', region: 'us-east-1' };
 const FRANKFURT = { account: '123456789012', region: 'eu-central-1' };
 const URL = 'https://abcdefghij.lambda-url.eu-central-1.on.aws/';
+const LIVE = 'arn:aws:lambda:eu-central-1:123456789012:function:Tidegate-prod-Ingest:live';
 const SECRET = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:tidegate-origin-AbCdEf';
 const certificateOf = (scope: Stack, { region, account }: { region: string; account: string }) =>
   Certificate.fromCertificateArn(scope, 'Certificate', `arn:aws:acm:${region}:${account}:certificate/1234abcd`);
@@ -35,14 +36,11 @@ function cloudFront(change: Partial<CloudFrontEdgeProps> = {}, within = app(), w
   return made;
 }
 
+/** In front of a stage that is deployed, which is quicker to make than one of the same app. */
 function httpApi(change: Partial<HttpApiEdgeProps> = {}, within = app(), withDomain = true): Stack {
   const made = new Stack(within, 'Shop', { env: FRANKFURT });
-  const { ingest } = new Tidegate(made, 'Events', {
-    assets: FunctionAssets.placeholder(),
-    ingest: { auth: FunctionUrlAuthType.AWS_IAM },
-  });
   new HttpApiEdge(made, 'Edge', {
-    ingest,
+    ingest: Function.fromFunctionAttributes(made, 'Live', { functionArn: LIVE, sameEnvironment: true }),
     ...(withDomain && { domainName: 'events.example.com', certificate: certificateOf(made, FRANKFURT) }),
     ...change,
   });
@@ -105,11 +103,10 @@ test('CloudFront takes web ACLs of us-east-1 only, and a domain needs its certif
   assert.throws(() => httpApi({ certificate: undefined }), /domainName and certificate go together/);
 });
 
-test('an HTTP API invokes the live version in payload format 2.0, without a stage in the path, and the Function URL is closed', () => {
+test('an HTTP API invokes the live version in payload format 2.0, without a stage in the path', () => {
   const of = Template.fromStack(httpApi());
-  const live = { Ref: resource(of, 'AWS::Lambda::Alias', 'Events').id };
   const integration = resource(of, 'AWS::ApiGatewayV2::Integration', 'Edge').Properties;
-  assert.deepEqual(integration.IntegrationUri, live);
+  assert.equal(integration.IntegrationUri, LIVE);
   assert.deepEqual([integration.PayloadFormatVersion, integration.TimeoutInMillis], ['2.0', 29_000]);
   assert.equal(resource(of, 'AWS::ApiGatewayV2::Route', 'Edge').Properties.RouteKey, '$default');
   const stage = resource(of, 'AWS::ApiGatewayV2::Stage', 'Edge').Properties;
@@ -119,8 +116,15 @@ test('an HTTP API invokes the live version in payload format 2.0, without a stag
   assert.equal(resource(of, 'AWS::ApiGatewayV2::Api', 'Edge').Properties.DisableExecuteApiEndpoint, true);
   const [domain] = resource(of, 'AWS::ApiGatewayV2::DomainName', 'Edge').Properties.DomainNameConfigurations;
   assert.equal(domain.SecurityPolicy, 'TLS_1_2');
+});
 
-  // Only API Gateway may invoke it, and only from this API.
+test('of the same app, only API Gateway may invoke ingest, and the Function URL is closed', () => {
+  const made = new Stack(app(), 'Shop', { env: FRANKFURT });
+  const auth = FunctionUrlAuthType.AWS_IAM;
+  const { ingest } = new Tidegate(made, 'Events', { assets: FunctionAssets.placeholder(), ingest: { auth } });
+  new HttpApiEdge(made, 'Edge', { ingest });
+  const of = Template.fromStack(made);
+  const live = { Ref: resource(of, 'AWS::Lambda::Alias', 'Events').id };
   const permissions = resources(of, 'AWS::Lambda::Permission').map(({ Properties }) => Properties);
   assert.equal(permissions.length, 1);
   assert.deepEqual([permissions[0].Principal, permissions[0].FunctionName], ['apigateway.amazonaws.com', live]);

@@ -208,10 +208,8 @@ mod tests {
         ] {
             for (at, _) in source.match_indices(client) {
                 let rest = &source[at + client.len()..];
-                let name = rest.split(|letter: char| {
-                    !(letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
-                });
-                let name = name.into_iter().next().unwrap_or_default();
+                let is_of_name = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_');
+                let name = rest.split(|letter| !is_of_name(letter)).next().unwrap_or_default();
                 if rest[name.len()..].starts_with("()") && !name.is_empty() {
                     found.insert(action(name));
                 }

@@ -111,7 +111,7 @@ mod tests {
     const ROOM: Account =
         Account { unreserved: 1_000, shards: 200, on_demand_streams: 50, is_bootstrapped: true };
 
-    fn template(reserved: Value, stream: Value) -> String {
+    fn template(reserved: &Value, stream: &Value) -> String {
         json!({"Resources": {
             "Ingest": {"Type": "AWS::Lambda::Function", "Properties": reserved},
             "Consumer": {"Type": "AWS::Lambda::Function", "Properties": {"MemorySize": 1769}},
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn what_a_template_takes_is_read_from_it() {
-        let prod = template(json!({"ReservedConcurrentExecutions": 100}), json!({"ShardCount": 2}));
+        let prod = template(&json!({"ReservedConcurrentExecutions": 100}), &json!({"ShardCount": 2}));
         let expected = Needs { reserved: 100, shards: 2, on_demand_streams: 0 };
         assert_eq!(Needs::of_template(&prod).unwrap(), expected);
-        let on_demand = template(json!({}), json!({"StreamModeDetails": {"StreamMode": "ON_DEMAND"}}));
+        let on_demand = template(&json!({}), &json!({"StreamModeDetails": {"StreamMode": "ON_DEMAND"}}));
         let expected = Needs { reserved: 0, shards: 0, on_demand_streams: 1 };
         assert_eq!(Needs::of_template(&on_demand).unwrap(), expected);
         for (text, why) in [
