@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{self, ShardIteratorType, StreamDescriptionSummary};
@@ -24,7 +24,7 @@ use local::event_source_mapping::ports::{
 use self::pace::Pace;
 pub use self::pace::Share;
 use crate::error::described;
-use crate::patience::patiently;
+use crate::patience::{is_throttled, wait};
 
 /// A wait is said after this time, and then each time after `SAY_AGAIN`.
 const SAY_FIRST: Duration = Duration::from_secs(10);
@@ -45,6 +45,21 @@ struct Cursor {
     /// It saves a call for a new one, is used once, and expires after five minutes.
     iterator: Option<(Start, String)>,
     pace: Pace,
+}
+
+/// How long a call has waited for its shard.
+#[derive(Debug)]
+struct Waits {
+    begun: Instant,
+    failures: u32,
+    say_at: Instant,
+}
+
+impl Waits {
+    fn begin() -> Self {
+        let begun = Instant::now();
+        Self { begun, failures: 0, say_at: begun + SAY_FIRST }
+    }
 }
 
 impl KinesisReader {
@@ -88,8 +103,15 @@ impl KinesisReader {
                 .timestamp(DateTime::from_millis(time.unix_ms())),
             Start::Oldest => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
-        let opened = self.waiting_for(shard, async || call.clone().send().await).await?;
-        opened.shard_iterator.with_context(|| format!("Kinesis returns no iterator for `{shard}`"))
+        let mut waits = Waits::begin();
+        loop {
+            let opened = match call.clone().send().await {
+                Err(error) if self.waits(shard, &mut waits, error.code()).await => continue,
+                opened => opened.map_err(described)?,
+            };
+            let iterator = opened.shard_iterator;
+            return iterator.with_context(|| format!("Kinesis returns no iterator for `{shard}`"));
+        }
     }
 
     /// `None` if the iterator has expired.
@@ -102,39 +124,33 @@ impl KinesisReader {
         let limit = i32::try_from(records).expect("at most 10,000");
         let call = self.client.get_records().shard_iterator(iterator).limit(limit);
         let expired = GetRecordsError::is_expired_iterator_exception;
-        self.waiting_for(shard, async || match call.clone().send().await {
-            Err(error) if error.as_service_error().is_some_and(expired) => Ok(None),
-            answer => answer.map(Some),
-        })
-        .await
+        let mut waits = Waits::begin();
+        loop {
+            match call.clone().send().await {
+                Ok(output) => return Ok(Some(output)),
+                Err(error) if error.as_service_error().is_some_and(expired) => return Ok(None),
+                Err(error) if self.waits(shard, &mut waits, error.code()).await => {}
+                Err(error) => return Err(described(error)),
+            }
+        }
     }
 
-    /// Beside the mapping, waits as long as the shard gives no more. Our own mapping repeats what fails itself, and logs it.
-    async fn waiting_for<T, E, R>(
-        &self,
-        shard: &str,
-        call: impl AsyncFn() -> Result<T, SdkError<E, R>>,
-    ) -> anyhow::Result<T>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
-    {
-        if self.share == Share::Whole {
-            return call().await.map_err(described);
+    /// Whether a call that failed is made again, after a wait: beside the mapping, as long as the shard throttles. Our own mapping repeats
+    /// what fails itself, and logs it.
+    async fn waits(&self, shard: &str, so_far: &mut Waits, code: Option<&str>) -> bool {
+        if self.share == Share::Whole || !is_throttled(code) {
+            return false;
         }
-        let begun = Instant::now();
-        let mut say_at = begun + SAY_FIRST;
-        patiently(async |_| {
-            if Instant::now() >= say_at {
-                let seconds = begun.elapsed().as_secs();
-                (self.say)(&format!(
-                    "the shard `{shard}` gives no more to read since {seconds} s: others read it, too; waiting"
-                ));
-                say_at = Instant::now() + SAY_AGAIN;
-            }
-            call().await
-        })
-        .await
+        so_far.failures += 1;
+        wait(so_far.failures).await;
+        if Instant::now() >= so_far.say_at {
+            let seconds = so_far.begun.elapsed().as_secs();
+            (self.say)(&format!(
+                "the shard `{shard}` gives no more to read since {seconds} s: others read it, too; waiting"
+            ));
+            so_far.say_at = Instant::now() + SAY_AGAIN;
+        }
+        true
     }
 
     /// The records from `position` on. An answer without records moves the iterator too: read from the same position again.

@@ -36,7 +36,7 @@ pub(crate) async fn wait(failures: u32) {
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>,
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html#API_GetRecords_Errors>
-fn is_throttled(code: Option<&str>) -> bool {
+pub(crate) fn is_throttled(code: Option<&str>) -> bool {
     matches!(
         code,
         Some(

@@ -25,11 +25,8 @@ fn fixture() -> PathBuf {
 async fn send(log: &mut ClientLog, pipeline: &LocalRun, prefix: &str) {
     let (json, text) = ("application/json", "text/plain");
     let line = |n: u32| json!({"tenant_id": "beta", "id": format!("{prefix}-line-{n:03}"), "text": format!("line {n} {}", "x".repeat(300))});
-    let lines: String = (0..100).map(|n| line(n).to_string() + "\n").collect();
+    let lines: String = (0..50).map(|n| line(n).to_string() + "\n").collect();
     let event = |id: &str, members: &str| format!(r#"{{"tenant_id":"acme","id":"{prefix}-{id}"{members}}}"#);
-    let cloud_event = format!(
-        r#"{{"specversion":"1.0","type":"paid","source":"/shop","id":"{prefix}","time":"2024-01-11T10:15:00Z","data":{{"text":"x"}}}}"#
-    );
     let members = r#","text":"call 555-0199","b":1.0,"a":[1e2,12345678901234567890123],"timestamp":"2024-01-11T01:42:50.2342Z""#;
     let message = format!("{prefix}-message");
     for (media_type, header, body) in [
@@ -41,7 +38,6 @@ async fn send(log: &mut ClientLog, pipeline: &LocalRun, prefix: &str) {
         (json, ("x-customer-tier", "pro"), event("flat", r#","user":{"name":"Jo","n":7}"#)),
         (text, ("idempotency-key", &*format!("{prefix}-text")), "grüße, 555-0199".to_owned()),
         (json, ("webhook-id", &message), r#"{"id":7,"text":"of a message"}"#.to_owned()),
-        ("application/cloudevents+json", ("x-customer-tier", "pro"), cloud_event),
         ("application/x-ndjson", ("x-customer-tier", "pro"), lines),
     ] {
         let request = pipeline.client.post(format!("{}/ingest", pipeline.url));
@@ -120,7 +116,7 @@ async fn what_the_release_before_left_is_stored_and_its_events_are_known() {
     let mut log = ClientLog::default();
     let accepted: Vec<(String, String)> =
         serde_json::from_slice(&std::fs::read(fixture().join("accepted.json")).unwrap()).unwrap();
-    assert_eq!(accepted.len(), 3 * 105 + 1);
+    assert_eq!(accepted.len(), 3 * 54 + 1);
     log.sent.extend(accepted.clone());
     log.accepted.extend(accepted);
     let pipeline = continue_with(&mut site, &mut log, "before").await;
@@ -159,7 +155,7 @@ fn can_be_read_before(site: &Site) {
             lines += 1;
         }
     }
-    assert!(lines > 500 && packed > 3, "{lines} lines, {packed} compressed records");
+    assert!(lines > 300 && packed > 3, "{lines} lines, {packed} compressed records");
 }
 
 /// Takes turns of the release before, by the variable `TIDEGATE_BEFORE`, and this one, on one data folder. Each leaves what the
