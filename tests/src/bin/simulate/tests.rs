@@ -72,6 +72,11 @@ fn seeds_that_failed_once_pass() {
     for seed in [500_073, 708_844, 714_861] {
         check(seed, "dispatch,credentials");
     }
+    // A late note made an item have an attempt more than its dead letter, which was redriven and then not sent.
+    check(2_557, "");
+    // While one request had the credentials read again, others used the old ones: a key that was removed, and not one that was new.
+    check(2_791, "");
+    check(1_446, "");
 }
 
 /// A scenario in which nothing fails.
