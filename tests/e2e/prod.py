@@ -32,6 +32,7 @@ class Prod:
         heading("The stage prod")
         # Without credentials the synthesis refuses it.
         self.configuration = self.deployment.configure({'mode = "none"': 'mode = "api_key"', "refresh_seconds = 300": "refresh_seconds = 1"})
+        self.deployment.bootstrap(self.configuration)
         status = self.deployment.deploy(self.functions, self.configuration)
         say(f"{self.deployment.name}: {status}, {len(self.deployment.resources())} resources")
         self.settings()
@@ -84,7 +85,7 @@ class Prod:
         """Each as in the template, with its runbook, and not raised."""
         template = json.loads((self.deployment.folder / f"cdk.out/{self.deployment.name}.template.json").read_text())
         wanted = [resource["Properties"] for resource in template["Resources"].values() if resource["Type"] == "AWS::CloudWatch::Alarm"]
-        found = client("cloudwatch", self.deployment.url).describe_alarms(AlarmNamePrefix=self.deployment.name)["MetricAlarms"]
+        found = client("cloudwatch", self.deployment.url).describe_alarms()["MetricAlarms"]
 
         def of(alarm: dict) -> list:
             # The emulator describes an average beside a percentile. The values of dimensions are references in the template.
