@@ -228,12 +228,15 @@ contract: ## cdk/contract.json, which tells the CDK what the functions need; a t
 test-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: data, permissions, alarms, all against cdk/contract.json
 	cd cdk && npm test
 
-lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages and one with credentials synthesized, cdk-nag, cfn-lint, hadolint
+# A stage with everything that may be the operator's own.
+OWN = -c keyArn=arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab \
+	-c vpc=vpc-0a1b2c3d -c subnets=subnet-0a1b2c3d,subnet-1a2b3c4d -c routeTables=rtb-0a1b2c3d
+lint-cdk: $(CDK_MODULES) $(CDK_VENV) ## the deployment: types, style, both stages and one with credentials, a key and a VPC synthesized, cdk-nag, cfn-lint, hadolint
 	cd cdk && npm run build && npm run lint
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=dev --output cdk.out/dev
 	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod -c public=true --output cdk.out/prod
 	cd cdk && npx cdk synth --quiet --app 'npx tsx bin/github.ts' -c repository=acme/tidegate --output cdk.out/github
 	cd cdk && sed 's/^mode = "none"$$/mode = "api_key"/' ../tidegate.toml >cdk.out/keys.toml
-	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod -c configuration=cdk.out/keys.toml --output cdk.out/keys
+	cd cdk && npx cdk synth --quiet -c assets=placeholder -c stage=prod -c configuration=cdk.out/keys.toml $(OWN) --output cdk.out/keys
 	cd cdk && .venv/bin/cfn-lint cdk.out/*/*.template.json
 	cdk/.venv/bin/hadolint Dockerfile

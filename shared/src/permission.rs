@@ -15,6 +15,19 @@ impl Permission {
     }
 }
 
+/// What a function in a VPC needs of EC2, for its network interfaces. EC2 limits none of it to resources.
+pub const IN_VPC: [&str; 6] = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+];
+
+/// What a function needs on a KMS key of the operator's that encrypts what it reads and writes.
+pub const BY_KEY: [&str; 2] = ["kms:Decrypt", "kms:GenerateDataKey"];
+
 /// A resource of the deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {

@@ -29,8 +29,8 @@ class Deployment:
         self.outputs: dict[str, str] = {}
         self.functions, self.cloudformation = client("lambda", url), client("cloudformation", url)
 
-    def bootstrap(self) -> None:
-        self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "-c", "assets=placeholder")
+    def bootstrap(self, *context: str) -> None:
+        self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", *options("assets=placeholder", *context))
 
     def configure(self, changes: dict[str, str]) -> str:
         """Writes `tidegate.toml` with these changes. Returns the `-c` option that deploys it."""
@@ -44,8 +44,8 @@ class Deployment:
     def deploy(self, functions: pathlib.Path, *context: str) -> str:
         """Creates or updates the stack with these `-c` options. Returns its status."""
         outputs = self.folder / "outputs.json"
-        options = [part for setting in ("assets=prebuilt", f"functions={functions}", *context, *LACKING) for part in ("-c", setting)]
-        self.cdk("deploy", "--require-approval", "never", "--outputs-file", outputs, *options)
+        settings = options("assets=prebuilt", f"functions={functions}", *context, *LACKING)
+        self.cdk("deploy", "--require-approval", "never", "--outputs-file", outputs, *settings)
         self.outputs = json.loads(outputs.read_text())[self.name]
         return self.stack()["StackStatus"]
 
@@ -54,7 +54,7 @@ class Deployment:
         return stack
 
     def destroy(self, *context: str) -> None:
-        self.cdk("destroy", "--force", *(part for setting in ("assets=placeholder", *context) for part in ("-c", setting)))
+        self.cdk("destroy", "--force", *options("assets=placeholder", *context))
 
     def delete(self) -> None:
         """What `destroy` does, in a second."""
@@ -90,3 +90,7 @@ class Deployment:
 
     def update_mapping(self, **settings: object) -> None:
         self.functions.update_event_source_mapping(UUID=self.outputs["Mapping"], **settings)
+
+
+def options(*settings: str) -> list[str]:
+    return [part for setting in settings for part in ("-c", setting)]

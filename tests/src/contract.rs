@@ -17,7 +17,7 @@ use shared::format::{Column, key};
 use shared::id::{EventId, TenantId};
 use shared::mapping::{Rules, STARTING_POSITION};
 use shared::metric::{DIMENSION, Metric, NAMESPACE};
-use shared::permission::{On, Permission};
+use shared::permission::{BY_KEY, IN_VPC, On, Permission};
 use shared::telemetry::CHECK;
 use shared::{environment, health, limits, partition};
 
@@ -95,6 +95,8 @@ fn contract() -> Value {
             "deadLetterRetentionSeconds": limits::DEAD_LETTER_RETENTION.as_secs(),
         },
         "mapping": mapping(&Rules::default()),
+        // What settings of a stage add to each role.
+        "actions": { "inVpc": IN_VPC, "byKey": BY_KEY },
         "alarms": alarms(),
         "prefixes": { "archive": key::ARCHIVE, "temporary": key::TEMPORARY, "claims": key::CLAIMS },
         "tables": {

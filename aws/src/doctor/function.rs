@@ -57,6 +57,7 @@ pub(super) async fn read(
         reserved_concurrency: concurrency
             .reserved_concurrent_executions
             .map(|limit| u32::try_from(limit).unwrap_or(0)),
+        is_in_vpc: found.vpc_config.and_then(|vpc| vpc.vpc_id).is_some_and(|id| !id.is_empty()),
         role,
     })
 }

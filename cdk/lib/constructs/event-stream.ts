@@ -62,10 +62,7 @@ export class EventStream extends Construct {
       removalPolicy: protectData ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY,
     });
     if (key !== undefined) {
-      Validations.of(stream).acknowledge({
-        id: 'AwsSolutions-KDS3',
-        reason: 'A key of the account is used where it was asked for.',
-      });
+      Validations.of(stream).acknowledge({ id: 'AwsSolutions-KDS3', reason: 'A key of the operator was asked for.' });
     }
     if (producerAccounts.length > 0) share(stream, producerAccounts, key);
     return stream;

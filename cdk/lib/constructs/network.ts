@@ -1,8 +1,9 @@
-import { Stack } from 'aws-cdk-lib';
+import { Stack, Validations } from 'aws-cdk-lib';
 import { CfnVPCEndpoint, type ISecurityGroup, type IVpc, Port, SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import type { NetworkConfig } from '../config';
+import { CONTRACT } from '../contract';
 
 export interface NetworkProps extends NetworkConfig {
   /** Whether a function reads a secret. */
@@ -10,17 +11,7 @@ export interface NetworkProps extends NetworkConfig {
 }
 
 /** What a function in a VPC needs of EC2. None of it can be limited to resources. */
-export const INTERFACES = new PolicyStatement({
-  actions: [
-    'ec2:CreateNetworkInterface',
-    'ec2:DescribeNetworkInterfaces',
-    'ec2:DescribeSubnets',
-    'ec2:DeleteNetworkInterface',
-    'ec2:AssignPrivateIpAddresses',
-    'ec2:UnassignPrivateIpAddresses',
-  ],
-  resources: ['*'],
-});
+export const INTERFACES = new PolicyStatement({ actions: CONTRACT.actions.inVpc, resources: ['*'] });
 
 /** Where the functions run, if they are to be in a VPC, and how they reach the services from there without the internet. */
 export class Network extends Construct {
@@ -35,6 +26,10 @@ export class Network extends Construct {
       privateSubnetIds: [...subnetIds],
       // Only their number is used.
       availabilityZones: subnetIds.map((_, i) => `zone-${i}`),
+    });
+    Validations.of(this.vpc).acknowledge({
+      id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId',
+      reason: 'Only endpoints need route tables. They are given their ids.',
     });
     const group = new SecurityGroup(this, 'Group', {
       vpc: this.vpc,

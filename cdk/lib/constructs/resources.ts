@@ -102,7 +102,7 @@ function arnOf({ on, prefix }: Permission, resources: Resources): string | undef
 
 /** With a key of the account: its users need these besides, since the services use the key in their name. */
 export function usesKey(key: IKey): PolicyStatement {
-  return new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [key.keyArn] });
+  return new PolicyStatement({ actions: CONTRACT.actions.byKey, resources: [key.keyArn] });
 }
 
 export function tableEncryption(key: IKey | undefined): Pick<TableProps, 'encryption' | 'encryptionKey'> {

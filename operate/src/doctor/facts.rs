@@ -109,6 +109,7 @@ pub struct DeployedFunction {
     pub log_group: String,
     /// Most concurrent invocations; `None` if nothing is reserved.
     pub reserved_concurrency: Option<u32>,
+    pub is_in_vpc: bool,
     pub role: Role,
 }
 

@@ -2,7 +2,7 @@
 
 use shared::config::Config;
 use shared::format::item::BY_RECEIVED_AT;
-use shared::permission::{On, Permission};
+use shared::permission::{BY_KEY, IN_VPC, On, Permission};
 
 use super::facts::{DeployedDispatch, DeployedFunction, DeployedStack, Statement};
 use super::report::DoctorReport;
@@ -49,7 +49,7 @@ fn role(
     for (action, resource) in allowed(&role.statements) {
         let is_needed = needed.iter().any(|(needed_action, needed_resource)| {
             needed_action.eq_ignore_ascii_case(action) && matches(needed_resource, resource)
-        });
+        }) || is_for_settings(function, action, resource);
         about.holds(
             &format!("{action} on {resource}"),
             "allowed",
@@ -65,6 +65,13 @@ fn role(
         "none: they are not examined",
         format!("aws iam detach-role-policy --role-name {} --policy-arn …", role.name),
     );
+}
+
+/// Whether the stage's VPC needs it, or a KMS key of the operator's, of which a stack may use several.
+fn is_for_settings(function: &DeployedFunction, action: &str, resource: &str) -> bool {
+    let is_one_of = |actions: &[&str]| actions.iter().any(|known| known.eq_ignore_ascii_case(action));
+    let is_key = resource.contains(":key/") && !resource.contains('*');
+    (function.is_in_vpc && is_one_of(&IN_VPC)) || (is_key && is_one_of(&BY_KEY))
 }
 
 /// The ARN of a resource. `*` at its end matches anything.

@@ -76,6 +76,7 @@ fn function(
         log_level: Some("INFO".to_owned()),
         log_group: format!("/logs/{name}"),
         reserved_concurrency: None,
+        is_in_vpc: false,
         role: Role {
             name: format!("{name}-role"),
             statements: permissions.iter().map(statement).collect(),
@@ -409,14 +410,17 @@ fn a_permission_that_is_missing_is_found_for_each_one() {
     }
 }
 
-#[test]
-fn a_permission_that_is_not_needed_is_found() {
-    let allow = |action: &str, resource: &str| Statement {
+fn allow(action: &str, resource: &str) -> Statement {
+    Statement {
         allows: true,
         actions: vec![text(action)],
         resources: vec![text(resource)],
         is_conditional: false,
-    };
+    }
+}
+
+#[test]
+fn a_permission_that_is_not_needed_is_found() {
     let check = |action: &str, resource: &str| {
         finds(
             |stack| stack.ingest.role.statements.push(allow(action, resource)),
@@ -431,6 +435,25 @@ fn a_permission_that_is_not_needed_is_found() {
         |stack| stack.ingest.role.attached.push(text("arn:aws:iam::aws:policy/AdministratorAccess")),
         &["role of ingest: attached policies"],
     );
+}
+
+#[test]
+fn a_vpc_and_a_key_of_the_operator_need_more_permissions() {
+    let interface = "ec2:CreateNetworkInterface";
+    let add = |stack: &mut DeployedStack, is_in_vpc| {
+        stack.ingest.is_in_vpc = is_in_vpc;
+        stack.ingest.role.statements.push(allow(interface, "*"));
+    };
+    finds(|stack| add(stack, true), &[]);
+    finds(|stack| add(stack, false), &[&format!("role of ingest: {interface} on *")]);
+    let key = arn("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab");
+    finds(|stack| stack.ingest.role.statements.push(allow("kms:Decrypt", &key)), &[]);
+    for (action, resource) in [("kms:Decrypt", "*"), ("kms:ScheduleKeyDeletion", &key)] {
+        finds(
+            |stack| stack.ingest.role.statements.push(allow(action, resource)),
+            &[&format!("role of ingest: {action} on {resource}")],
+        );
+    }
 }
 
 #[test]
