@@ -54,7 +54,7 @@ async function newcomer() {
     ? spawn(resolve(given.tidegate), local, options)
     : spawn("cargo", ["run", "--release", "--quiet", "--", ...local], options);
   const url = await listens();
-  note("compiled and listening");
+  note(given.tidegate ? "listening, with a program that was compiled before" : "compiled and listening");
 
   command(`curl -i localhost:8080/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \\\n    -d '${EVENT}'`);
   const headers = { "X-Customer-Tier": "pro", "Content-Type": "application/json" };
