@@ -65,7 +65,7 @@ async function newcomer() {
 
   const { browser, axe } = await start(given.modules);
   try {
-    const first = await open(browser, url, "#/tenant/acme");
+    const first = await open(browser, url);
     await first.page.locator(".scrolls tbody tr", { hasText: "123" }).waitFor();
     note("the event is on the page, as an item");
     await first.page.goto(`${url}/_/#/event/acme/123`);
