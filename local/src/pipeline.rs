@@ -197,8 +197,7 @@ impl Pipeline {
         let page = Page::new(data.objects()?, &config, &guard, &clock);
         let state =
             IngestState::checked(config, credentials, ports, faults, clock.clone(), rising(clock.clone()));
-        let (mapping, spill) = (mapping.run(), spill.run());
-        let overview = Overview(data.database()?);
+        let (mapping, spill, overview) = (mapping.run(), spill.run(), Overview(data.database()?));
         let (outcomes, traces) = (state.outcomes(), state.traces());
         let activity = Activity::new(overview, outcomes.clone(), mapping.view(), clock.clone()).await?;
         let health = HealthWatch {

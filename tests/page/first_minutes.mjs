@@ -54,7 +54,7 @@ async function newcomer() {
     ? spawn(resolve(given.tidegate), local, options)
     : spawn("cargo", ["run", "--release", "--quiet", "--", ...local], options);
   const url = await listens();
-  note("compiled and listening");
+  note(given.tidegate ? "listening, with a program that was compiled before" : "compiled and listening");
 
   command(`curl -i localhost:8080/ingest -H 'X-Customer-Tier: pro' -H 'Content-Type: application/json' \\\n    -d '${EVENT}'`);
   const headers = { "X-Customer-Tier": "pro", "Content-Type": "application/json" };
@@ -65,7 +65,7 @@ async function newcomer() {
 
   const { browser, axe } = await start(given.modules);
   try {
-    const first = await open(browser, url, "#/tenant/acme");
+    const first = await open(browser, url);
     await first.page.locator(".scrolls tbody tr", { hasText: "123" }).waitFor();
     note("the event is on the page, as an item");
     await first.page.goto(`${url}/_/#/event/acme/123`);

@@ -20,7 +20,7 @@ async fn collector(answer: Option<&'static str>) -> (Traces, mpsc::UnboundedRece
             let (mut stream, _) = listener.accept().await.unwrap();
             let called = called.clone();
             tokio::spawn(async move {
-                let (mut call, mut bytes) = (Vec::new(), vec![0; 65_536]);
+                let (mut call, mut bytes) = (Vec::new(), [0; 4_096]);
                 while let Ok(length @ 1..) = stream.read(&mut bytes).await {
                     call.extend_from_slice(&bytes[..length]);
                     let text = String::from_utf8_lossy(&call).into_owned();
