@@ -73,11 +73,11 @@ pub(crate) async fn run(options: TapOptions) -> anyhow::Result<()> {
         }
         let run = LocalRun::of(options.deployment.folder())?;
         let answers = run.tap().await?;
-        let folder = match options.deployment.open(&Plain).await? {
-            Opened::Folder(folder) => folder,
-            #[cfg(feature = "aws")]
-            Opened::Stack(_) => unreachable!("no stack was named"),
-        };
+        let opened = options.deployment.open(&Plain).await?;
+        #[cfg(feature = "aws")]
+        let Opened::Folder(folder) = opened else { unreachable!("no stack was named") };
+        #[cfg(not(feature = "aws"))]
+        let Opened::Folder(folder) = opened;
         let answers = async {
             shown.answers(answers).await?;
             drained(options.deployment.folder(), run.url()).await;
