@@ -52,7 +52,7 @@ impl Needs {
                     needs.on_demand_streams += 1;
                 }
                 Some("AWS::Kinesis::Stream") => {
-                    needs.shards += properties["ShardCount"].as_u64().unwrap_or(1)
+                    needs.shards += properties["ShardCount"].as_u64().unwrap_or(1);
                 }
                 _ => {}
             }
