@@ -37,7 +37,8 @@ pub(crate) struct DoctorOptions {
 pub(crate) async fn run(options: DoctorOptions) -> anyhow::Result<ExitCode> {
     let report = match (&options.template, &options.stack) {
         (Some(template), _) => of_account(&options, template).await?,
-        (None, stack) => of_stack(&options, stack.as_deref().context("--stack is needed")?).await?,
+        (None, Some(stack)) => Box::pin(of_stack(&options, stack)).await?,
+        (None, None) => anyhow::bail!("--stack is needed"),
     };
     print(if options.json { serde_json::to_string_pretty(&report)? } else { report.to_string() })?;
     Ok(if report.findings().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
