@@ -219,14 +219,15 @@ fn write(site: &Site, log: &ClientLog) {
     }
 }
 
-/// Makes the data folder what the fixture is, as if it had been left now.
+/// Makes the data folder what the fixture is, as if it had been left now, and what was read had expired from the stream.
 fn place(site: &Site) {
     let database = Connection::open(site.data().join("tidegate.sqlite")).unwrap();
     database.execute_batch(&std::fs::read_to_string(fixture().join("rows.sql")).unwrap()).unwrap();
     let now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
     database
         .execute_batch(&format!(
-            "UPDATE records SET arrival_ms = {now}; UPDATE messages SET sent_ms = {now}, visible_ms = 0;
+            "DELETE FROM records WHERE sequence <= (SELECT CAST(substr(sequence_number, 3) AS INTEGER) FROM checkpoints);
+             UPDATE records SET arrival_ms = {now}; UPDATE messages SET sent_ms = {now}, visible_ms = 0;
              UPDATE items SET expires_at = {now} / 1000 + 86400 WHERE expires_at IS NOT NULL;"
         ))
         .unwrap();
