@@ -24,7 +24,7 @@ fn fixture() -> PathBuf {
 /// Sends an event of each form, and a batch that is compressed on the stream, with ids that begin with `prefix`.
 async fn send(log: &mut ClientLog, pipeline: &LocalRun, prefix: &str) {
     let (json, text) = ("application/json", "text/plain");
-    let line = |n: u32| json!({"tenant_id": "beta", "id": format!("{prefix}-line-{n:03}"), "text": format!("line {n} {}", "x".repeat(300))});
+    let line = |n: u32| json!({"tenant_id": "beta", "id": format!("{prefix}-line-{n:03}"), "text": format!("line {n} {}", "x".repeat(400))});
     let lines: String = (0..50).map(|n| line(n).to_string() + "\n").collect();
     let event = |id: &str, members: &str| format!(r#"{{"tenant_id":"acme","id":"{prefix}-{id}"{members}}}"#);
     let members = r#","text":"call 555-0199","b":1.0,"a":[1e2,12345678901234567890123],"timestamp":"2024-01-11T01:42:50.2342Z""#;
@@ -219,15 +219,18 @@ fn write(site: &Site, log: &ClientLog) {
     }
 }
 
-/// Makes the data folder what the fixture is, as if it had been left now.
+/// Makes the data folder what the fixture is, as if what waits had arrived now. What was read has its own times, as the objects have them,
+/// and expires.
 fn place(site: &Site) {
     let database = Connection::open(site.data().join("tidegate.sqlite")).unwrap();
     database.execute_batch(&std::fs::read_to_string(fixture().join("rows.sql")).unwrap()).unwrap();
     let now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
     database
         .execute_batch(&format!(
-            "UPDATE records SET arrival_ms = {now}; UPDATE messages SET sent_ms = {now}, visible_ms = 0;
-             UPDATE items SET expires_at = {now} / 1000 + 86400 WHERE expires_at IS NOT NULL;"
+            "UPDATE records SET arrival_ms = {now}
+             WHERE sequence > (SELECT CAST(substr(sequence_number, 3) AS INTEGER) FROM checkpoints);
+             UPDATE messages SET sent_ms = {now}, visible_ms = 0;
+             UPDATE items SET expires_at = expires_at + 36500 * 86400;"
         ))
         .unwrap();
     copy(&fixture().join("objects"), &site.data().join("s3/tidegate-local"));
