@@ -140,9 +140,9 @@ impl Rotating {
         json!({"tenants": tenants.collect::<Vec<_>>()}).to_string()
     }
 
-    /// Since when the document that a request at `sent` goes by can be the newest one. It is as old as a refresh, and what a damage
-    /// or a set clock makes that longer.
-    fn oldest(&self, sent: Duration, clock_jumps: &[(Duration, i64)]) -> Duration {
+    /// Since when the document that a request at `sent` goes by can be the newest one. It is as old as a refresh, and what a set clock
+    /// makes that longer. While the document is damaged, it is the one that an ingest read last: at `last`, or later.
+    fn oldest(&self, sent: Duration, clock_jumps: &[(Duration, i64)], last: Duration) -> Duration {
         let refresh = Duration::from_secs(self.refresh_seconds);
         let age = refresh + READ;
         let jumps = clock_jumps.iter().map(|(at, _)| (*at, *at + refresh));
@@ -154,7 +154,7 @@ impl Rotating {
             let before = oldest;
             for (from, until) in &longer {
                 if *from <= sent && *until + READ >= oldest {
-                    oldest = oldest.min(from.saturating_sub(age));
+                    oldest = oldest.min(from.saturating_sub(age)).min(last);
                 }
             }
             if oldest == before {
@@ -173,7 +173,8 @@ pub(crate) fn tenant(key: &str) -> &str {
 pub(crate) fn judge(world: &World, key: &str, sent: Duration, is_refused: bool) -> bool {
     let scenario = world.scenario();
     let rotating = scenario.credentials.as_ref().expect("this run has credentials");
-    let oldest = rotating.oldest(sent, &scenario.clock_jumps);
+    let last = world.state().data.credentials_read.values().min().copied().unwrap_or(sent);
+    let oldest = rotating.oldest(sent, &scenario.clock_jumps, last);
     let (some, every) = rotating.has(key, oldest, world.elapsed());
     world.count(match (some, every) {
         (_, true) => "requests with a key that is known",
@@ -195,7 +196,7 @@ pub(crate) async fn of(process: &Process, config: &Config) -> Option<Credentials
     if world.scenario().credentials.is_none() {
         return Some(Credentials::none());
     }
-    let source = SimSource(process.clone());
+    let source = SimSource { process: process.clone(), number: world.random(|random| random.u64(..)) };
     // One that is not answered is killed, and starts again.
     let read = tokio::time::timeout(READ, Credentials::read(source, config, world.clock())).await;
     if !matches!(read, Ok(Ok(_))) {
@@ -205,13 +206,23 @@ pub(crate) async fn of(process: &Process, config: &Config) -> Option<Credentials
 }
 
 /// The secret with the document, or its file.
-struct SimSource(Process);
+struct SimSource {
+    process: Process,
+    /// Of the ingest.
+    number: u64,
+}
+
+impl Drop for SimSource {
+    fn drop(&mut self) {
+        self.process.world().state().data.credentials_read.remove(&self.number);
+    }
+}
 
 impl CredentialSource for SimSource {
     fn read(&self) -> BoxFuture<'_, Result<String, CredentialsError>> {
         Box::pin(async {
-            self.0.while_alive().await;
-            let world = self.0.world();
+            self.process.while_alive().await;
+            let world = self.process.world();
             let rotating = world.scenario().credentials.as_ref().expect("this run has credentials");
             let now = world.elapsed();
             let damages = rotating.damages.iter();
@@ -241,7 +252,9 @@ impl CredentialSource for SimSource {
                     return Ok(document[..document.len() / 2].to_owned());
                 }
             }
-            Ok(rotating.document(world.elapsed()))
+            let read = world.elapsed();
+            world.state().data.credentials_read.insert(self.number, read);
+            Ok(rotating.document(read))
         })
     }
 

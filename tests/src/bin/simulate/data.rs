@@ -41,6 +41,8 @@ pub(crate) struct Data {
     /// The next slot of dispatch.
     pub(crate) free_slot: Option<Micros>,
     pub(crate) target: Target,
+    /// When each ingest last read the credentials.
+    pub(crate) credentials_read: BTreeMap<u64, Duration>,
     /// The records that crash every consumer.
     pub(crate) poison: BTreeSet<String>,
     pub(crate) erased: Erasures,

@@ -6,6 +6,7 @@ use shared::format::dispatch_message::DispatchMessage;
 
 use super::{Judge, is_text_of};
 use crate::client::{ClientLog, Name, Sent, first_name};
+use crate::oracle::Erased;
 
 impl Judge<'_> {
     pub(super) fn dispatched(&mut self, log: &ClientLog) {
@@ -14,9 +15,12 @@ impl Judge<'_> {
             self.data.dispatch.dead.iter().filter_map(|message| name(&message.body)).collect();
         let mut wrong = Vec::new();
         for name in self.stored() {
-            // An event without an item is not sent: what was deleted may never have been.
-            let had_item = self.data.erased.find(&name).is_none_or(|erased| erased.items == 0);
-            if had_item && !taken.contains_key(&name) && !letters.contains(&name) {
+            // An event without an item is not sent: what was deleted may never have been. An event without its claim check may have an
+            // item, and be in quarantine.
+            let is_archived = self.archived.contains_key(&name);
+            let is_due = |erased: Erased| erased.items == 0 && (is_archived || erased.claims == 0);
+            let is_due = self.data.erased.find(&name).is_none_or(is_due);
+            if is_due && !taken.contains_key(&name) && !letters.contains(&name) {
                 wrong.push(format!("{name:?} is stored, and neither delivered nor a dead letter"));
             }
         }
