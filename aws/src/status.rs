@@ -26,7 +26,7 @@ use crate::query::{Members, Service, call};
 use crate::stack::{self, Stack};
 
 /// How far back metrics are read.
-const MINUTES: usize = 60;
+const MINUTES: i64 = 60;
 const MINUTE: Duration = Duration::from_mins(1);
 const MINUTE_MS: i64 = 60_000;
 /// The functions' metrics come out of their logs, and arrive so long after their minute.
@@ -130,7 +130,7 @@ impl StackStatus {
     async fn minutes(&self, now: Timestamp) -> anyhow::Result<Minutes> {
         let last = now.unix_ms() - i64::try_from(LATE.as_millis()).unwrap_or_default();
         let end = last - last.rem_euclid(MINUTE_MS);
-        let ends: Vec<_> = (0..MINUTES as i64).rev().map(|back| end - back * MINUTE_MS).collect();
+        let ends: Vec<_> = (0..MINUTES).rev().map(|back| end - back * MINUTE_MS).collect();
         let start = ends[0] - MINUTE_MS;
         let watched = watched(&self.stack, self.stage.as_deref());
         let mut minutes = Minutes { ends, ..Minutes::default() };

@@ -48,7 +48,7 @@ struct WatchedStack {
 }
 
 impl RunOptions {
-    #[cfg_attr(not(feature = "aws"), expect(clippy::unused_async, reason = "only a stack is asked at once"))]
+    #[cfg_attr(not(feature = "aws"), expect(clippy::unused_async, reason = "a stack is found by calls"))]
     pub(crate) async fn open(&self) -> anyhow::Result<Watched> {
         #[cfg(feature = "aws")]
         if let Some(name) = &self.stack.stack {

@@ -20,7 +20,7 @@ use shared::time::{Clock, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::http::LocalRun;
-use crate::open::{DeploymentOptions, Opened};
+use crate::open::{DeploymentOptions, with_deployment};
 use crate::terminal::{Stop, lines_on_stdout, note, stdout_is_closed};
 
 /// After a local run took its last request, it stores for so long at most, unless work is simulated.
@@ -66,28 +66,22 @@ pub(crate) async fn run(options: TapOptions) -> anyhow::Result<()> {
     let events = async {
         #[cfg(feature = "aws")]
         if options.deployment.is_stack() {
-            return match options.deployment.open(&Plain).await? {
-                Opened::Stack(stack) => shown.of_stack(&*stack).await,
-                Opened::Folder(_) => unreachable!("a stack was named"),
-            };
+            let opened = options.deployment.open(&Plain).await?;
+            return with_deployment!(opened, stack => shown.of_stack(stack).await);
         }
         let run = LocalRun::of(options.deployment.folder())?;
         let answers = run.tap().await?;
         let opened = options.deployment.open(&Plain).await?;
-        #[cfg(feature = "aws")]
-        let Opened::Folder(folder) = opened else { unreachable!("no stack was named") };
-        #[cfg(not(feature = "aws"))]
-        let Opened::Folder(folder) = opened;
         let answers = async {
             shown.answers(answers).await?;
             drained(options.deployment.folder(), run.url()).await;
             note("The local run ended.");
             Ok(())
         };
-        tokio::select! {
+        with_deployment!(opened, folder => tokio::select! {
             ended = answers => ended,
-            ended = shown.stored(&folder, BETWEEN) => ended,
-        }
+            ended = shown.stored(folder, BETWEEN) => ended,
+        })
     };
     tokio::select! {
         ended = events => ended,
