@@ -174,7 +174,7 @@ async fn tap_shows_what_the_run_stores_at_its_end() {
     let (shown, out) = (Arc::<Mutex<String>>::default(), BufReader::new(tap.stdout.take().unwrap()));
     let seen = Arc::clone(&shown);
     std::thread::spawn(move || {
-        out.lines().map_while(Result::ok).for_each(|line| *seen.lock().unwrap() += &line)
+        out.lines().map_while(Result::ok).for_each(|line| *seen.lock().unwrap() += &line);
     });
     let mut sent = 0;
     while !shown.lock().unwrap().contains("accepted") {

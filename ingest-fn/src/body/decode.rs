@@ -133,16 +133,21 @@ mod tests {
         String::from_utf8_lossy(bytes).into_owned().into()
     }
 
+    fn lines(count: u32, line: impl Fn(u32) -> String) -> String {
+        (0..count).map(line).collect::<Vec<_>>().concat()
+    }
+
     #[test]
     fn compressed_bytes_that_were_taken_for_text_have_their_own_problem() {
         let one = br#"{"id":1,"text":"an event"}"#;
-        let lines: String = (0..200).map(|n| format!("{{\"id\":{n},\"text\":\"event {n}\"}}\n")).collect();
+        let lines = lines(200, |n| format!("{{\"id\":{n},\"text\":\"event {n}\"}}\n"));
         for (coding, encode) in CODINGS {
             for body in [
                 &one[..],
                 lines.as_bytes(),
                 b"a text, not short",
-                "a text with \u{fffd} of its own".as_bytes(),
+                // So long that some byte becomes a control character.
+                "a text with \u{fffd} of its own; the quick brown fox jumps over 13 lazy dogs, by 7:45 and @ £20".as_bytes(),
             ] {
                 let shown = String::from_utf8_lossy(body);
                 let encoded = encode(body);
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_text_after_a_header_that_a_proxy_left_is_read() {
-        let lines: String = (0..4_000).map(|n| format!("{{\"tenant_id\":\"acme\",\"id\":{n}}}\n")).collect();
+        let lines = lines(4_000, |n| format!("{{\"tenant_id\":\"acme\",\"id\":{n}}}\n"));
         for body in [
             r#"{"id":1,"text":"x"}"#,
             r#"[{"text":"x"},{"text":"y"}]"#,

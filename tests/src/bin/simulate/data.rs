@@ -189,9 +189,9 @@ impl SimQueue {
         receives: u32,
     ) -> (Vec<SimMessage>, u64) {
         let now = Instant::now();
-        let (mut received, mut dead) = (Vec::new(), 0);
+        let (mut taken, mut dead) = (Vec::new(), 0);
         let mut index = 0;
-        while index < self.waiting.len() && received.len() < most {
+        while index < self.waiting.len() && taken.len() < most {
             let message = &mut self.waiting[index];
             if message.visible_at > now {
                 index += 1;
@@ -202,11 +202,11 @@ impl SimQueue {
             } else {
                 message.receives += 1;
                 message.visible_at = now + visibility;
-                received.push(message.clone());
+                taken.push(message.clone());
                 index += 1;
             }
         }
-        (received, dead)
+        (taken, dead)
     }
 
     pub(crate) fn delete(&mut self, ids: &[String]) {
