@@ -255,16 +255,16 @@ async fn read(
     let mut parameters = vec![("StartTime".to_owned(), time(start)), ("EndTime".to_owned(), time(end))];
     for (index, watched) in watched.iter().enumerate() {
         let query = format!("MetricDataQueries.member.{}", index + 1);
-        let stat = format!("{query}.MetricStat");
+        let statistic = format!("{query}.MetricStat");
         parameters.extend([
             (format!("{query}.Id"), format!("m{index}")),
-            (format!("{stat}.Period"), "60".to_owned()),
-            (format!("{stat}.Stat"), watched.statistic.to_owned()),
-            (format!("{stat}.Metric.Namespace"), watched.namespace.to_owned()),
-            (format!("{stat}.Metric.MetricName"), watched.metric.clone()),
+            (format!("{statistic}.Period"), "60".to_owned()),
+            (format!("{statistic}.Stat"), watched.statistic.to_owned()),
+            (format!("{statistic}.Metric.Namespace"), watched.namespace.to_owned()),
+            (format!("{statistic}.Metric.MetricName"), watched.metric.clone()),
         ]);
         for (at, (name, value)) in watched.dimensions.iter().enumerate() {
-            let dimension = format!("{stat}.Metric.Dimensions.member.{}", at + 1);
+            let dimension = format!("{statistic}.Metric.Dimensions.member.{}", at + 1);
             parameters.push((format!("{dimension}.Name"), (*name).to_owned()));
             parameters.push((format!("{dimension}.Value"), value.clone()));
         }

@@ -168,7 +168,7 @@ async fn beside_the_mapping(sizes: Vec<usize>) -> [usize; 2] {
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_is_read_beside_its_mapping_without_a_refusal_of_either() {
-    for sizes in [vec![300; 30_000], vec![2_000, 40_000].repeat(200), vec![1_000_000; 9]] {
+    for sizes in [vec![300; 30_000], [2_000, 40_000].repeat(200), vec![1_000_000; 9]] {
         assert_eq!(beside_the_mapping(sizes).await, [0, 0]);
     }
 }
