@@ -302,7 +302,7 @@ impl Command {
             Self::Redrive(options) => redrive::run(options, adapters).await,
             Self::Replay(options) => replay::run(options, adapters).await,
             Self::Status(options) => return status::run(options).await.map_err(|error| (error, UNREADABLE)),
-            Self::Tap(options) => tap::run(options).await,
+            Self::Tap(options) => Box::pin(tap::run(options)).await,
             Self::Top(options) => top::run(options).await,
             Self::Tail(options) => tail::run(options).await,
             Self::Function(options) => function::run(options, adapters).await,

@@ -56,15 +56,15 @@ impl RunOptions {
             return Ok(Watched::Stack(Box::new(aws::status::StackStatus::open(&sdk, name).await?)));
         }
         match &self.url {
-            Some(url) => Ok(Watched::Run(LocalRun::at(url))),
-            None => LocalRun::of(&self.data).map(Watched::Run),
+            Some(url) => Ok(Watched::Run(Box::new(LocalRun::at(url)))),
+            None => Ok(Watched::Run(Box::new(LocalRun::of(&self.data)?))),
         }
     }
 }
 
 /// What `status` and `top` look at.
 pub(crate) enum Watched {
-    Run(LocalRun),
+    Run(Box<LocalRun>),
     #[cfg(feature = "aws")]
     Stack(Box<aws::status::StackStatus>),
 }

@@ -67,7 +67,7 @@ pub(crate) async fn run(options: TapOptions) -> anyhow::Result<()> {
         #[cfg(feature = "aws")]
         if options.deployment.is_stack() {
             let opened = options.deployment.open(&Plain).await?;
-            return with_deployment!(opened, stack => shown.of_stack(stack).await);
+            return with_deployment!(opened, stack => Box::pin(shown.of_stack(stack)).await);
         }
         let run = LocalRun::of(options.deployment.folder())?;
         let answers = run.tap().await?;
