@@ -136,7 +136,8 @@ mod tests {
     #[test]
     fn compressed_bytes_that_were_taken_for_text_have_their_own_problem() {
         let one = br#"{"id":1,"text":"an event"}"#;
-        let lines: String = (0..200).map(|n| format!("{{\"id\":{n},\"text\":\"event {n}\"}}\n")).collect();
+        let lines: Vec<_> = (0..200).map(|n| format!("{{\"id\":{n},\"text\":\"event {n}\"}}\n")).collect();
+        let lines = lines.concat();
         for (coding, encode) in CODINGS {
             for body in [
                 &one[..],
@@ -159,7 +160,8 @@ mod tests {
 
     #[test]
     fn a_text_after_a_header_that_a_proxy_left_is_read() {
-        let lines: String = (0..4_000).map(|n| format!("{{\"tenant_id\":\"acme\",\"id\":{n}}}\n")).collect();
+        let lines: Vec<_> = (0..4_000).map(|n| format!("{{\"tenant_id\":\"acme\",\"id\":{n}}}\n")).collect();
+        let lines = lines.concat();
         for body in [
             r#"{"id":1,"text":"x"}"#,
             r#"[{"text":"x"},{"text":"y"}]"#,
