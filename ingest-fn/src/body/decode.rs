@@ -48,7 +48,7 @@ fn is_text(bytes: &[u8]) -> bool {
 }
 
 /// Whether a text is what remains of compressed bytes, of which those that are not UTF-8 were replaced. JSON may have U+FFFD of its
-/// own, but no control characters. Of other texts nobody can tell, so they are not stored as if they were whole.
+/// own, but no control characters. Of other texts it cannot be known, so they are not stored as if they were whole.
 fn is_mangled(text: &[u8]) -> bool {
     let is_control = |byte: &u8| *byte < b' ' && !b"\t\n\r\0\x1e".contains(byte);
     memmem::find(text, "\u{fffd}".as_bytes()).is_some()
