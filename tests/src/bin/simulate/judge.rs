@@ -135,7 +135,7 @@ impl Judge<'_> {
     /// All contents that were sent under one name.
     fn event(&mut self, name: &Name, contents: &[Sent]) {
         if let Some(erased) = self.data.erased.find(name) {
-            return self.erased(name, contents, erased);
+            return self.erased(name, contents, &erased);
         }
         let lines = self.archived.get(name).cloned().unwrap_or_default();
         let item = self.item(name).cloned();
@@ -186,7 +186,7 @@ impl Judge<'_> {
     }
 
     /// All contents that were sent under one name of which something was deleted by hand.
-    fn erased(&mut self, name: &Name, contents: &[Sent], erased: Erased) {
+    fn erased(&mut self, name: &Name, contents: &[Sent], erased: &Erased) {
         let of_event = |(other, _): &(&Name, _)| first_name(other) == *name;
         let lines: Vec<_> =
             self.archived.iter().filter(of_event).flat_map(|(_, lines)| lines.clone()).collect();
