@@ -186,7 +186,7 @@ impl SimQueue {
         &mut self,
         most: usize,
         visibility: Duration,
-        receives: u32,
+        times: u32,
     ) -> (Vec<SimMessage>, u64) {
         let now = Instant::now();
         let (mut taken, mut dead) = (Vec::new(), 0);
@@ -195,7 +195,7 @@ impl SimQueue {
             let message = &mut self.waiting[index];
             if message.visible_at > now {
                 index += 1;
-            } else if message.receives >= receives {
+            } else if message.receives >= times {
                 let message = self.waiting.remove(index);
                 self.dead.push(message);
                 dead += 1;
