@@ -63,9 +63,7 @@ pub(crate) fn stranded(facts: &AuditFacts) -> HashSet<Origin> {
             continue;
         }
         let item = item.filter(|item| case.owns(item));
-        let takes_over = |arrival: &&KnownLine| {
-            item.is_none_or(|item| arrival.origin == item.origin || arrival.redrive_of.contains(&item.origin))
-        };
+        let takes_over = |arrival: &&KnownLine| item.is_none_or(|item| arrival.may_take_over(item));
         let live = case.live().filter_map(|origin| index.arrivals.get(origin).copied());
         stranded.extend(live.filter(takes_over).last().map(|arrival| arrival.origin.clone()));
     }
@@ -90,7 +88,7 @@ struct FactIndex<'a> {
     archived: HashMap<(Name<'a>, &'a Origin), Vec<&'a ArchivedLine>>,
     items: HashMap<Name<'a>, &'a KnownItem>,
     quarantined: HashSet<&'a Origin>,
-    failed: HashSet<&'a Origin>,
+    failed: HashMap<&'a Origin, &'a KnownLine>,
     /// Origins that later ones replaced.
     former: HashSet<&'a Origin>,
     /// The events in the archive.
@@ -110,7 +108,7 @@ impl<'a> FactIndex<'a> {
             archived: HashMap::new(),
             items: facts.items.iter().map(|item| ((&item.tenant, &item.id), item)).collect(),
             quarantined: quarantined.chain(&facts.readable_now).collect(),
-            failed: facts.failed.iter().map(|line| &line.origin).collect(),
+            failed: facts.failed.iter().map(|line| (&line.origin, line)).collect(),
             former: facts.arrivals.iter().flat_map(|arrival| &arrival.redrive_of).collect(),
             names: HashSet::new(),
         };
@@ -186,7 +184,7 @@ impl<'a> FactIndex<'a> {
     fn is_accounted_for(&self, item: &KnownItem) -> bool {
         let KnownItem { tenant, id, origin, .. } = item;
         self.archived.contains_key(&((tenant, id), origin))
-            || self.failed.contains(origin)
+            || self.failed.contains_key(origin)
             || self.former.contains(origin)
     }
 
@@ -293,7 +291,7 @@ impl<'a> FactIndex<'a> {
         if case.live().any(|origin| self.quarantined.contains(origin)) {
             return Ok(AdmissionOutcome::Quarantined);
         }
-        match (self.holder(case, item), self.course(case)) {
+        match (self.holder(case, item), self.course(case, item)) {
             // Even if more of its lines are in progress: they find the item, and leave archiving to the origin that it names.
             (Holder::ItselfAndDone, _) => Err("it has an item, and the archive has no line of it"),
             // If the item is gone, the event that it was compared with has expired since. Whether it may have is judged
@@ -323,7 +321,7 @@ impl<'a> FactIndex<'a> {
             let is_archived = case.named().is_some_and(|name| self.names.contains(&name));
             return if is_archived { Holder::Gone } else { Holder::None };
         };
-        let has_failed = self.failed.contains(&item.origin) || case.former.contains(&item.origin);
+        let has_failed = self.failed.contains_key(&item.origin) || case.former.contains(&item.origin);
         if case.owns(item) {
             match (self.is_done(&item.origin), has_failed) {
                 (true, false) => Holder::ItselfAndDone,
@@ -337,9 +335,15 @@ impl<'a> FactIndex<'a> {
         }
     }
 
-    fn course(&self, case: &Case) -> Course {
-        let is_saved = |origin| self.failed.contains(origin);
-        if case.is_spilled || case.live().any(|origin| !self.is_done(origin) && !is_saved(origin)) {
+    fn course(&self, case: &Case, item: Option<&KnownItem>) -> Course {
+        // A saved copy of the line that the item names helps nothing: redriven, it is a duplicate.
+        let item = item.filter(|item| case.owns(item));
+        let is_saved = |origin| {
+            self.failed.get(origin).is_some_and(|line| item.is_none_or(|item| line.may_take_over(item)))
+        };
+        if case.is_spilled
+            || case.live().any(|origin| !self.is_done(origin) && !self.failed.contains_key(origin))
+        {
             Course::InProgress
         } else if case.is_dead || case.live().any(is_saved) {
             Course::Saved

@@ -214,6 +214,13 @@ pub(crate) struct KnownLine {
     pub(crate) redrive_of: Vec<Origin>,
 }
 
+impl KnownLine {
+    /// Whether a redrive of it archives the event of this item: the item names the line, or one that it replaced.
+    pub(crate) fn may_take_over(&self, item: &KnownItem) -> bool {
+        self.origin == item.origin || self.redrive_of.contains(&item.origin)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ArchivedLine {
     pub(crate) event: KnownEvent,

@@ -110,6 +110,19 @@ fn a_line_is_not_stranded_if_its_item_names_another_origin() {
     assert!(stranded(&history.facts).is_empty());
 }
 
+/// The item names the first. A redrive of the second would find that, and leave it.
+#[test]
+fn a_line_is_stranded_although_another_delivery_of_it_is_saved() {
+    let mut history = History::of(&[]);
+    let (named, event) = history.drop_one();
+    history.insert(&named, &event);
+    let saved = history.redrive(&event, &[], READ_FROM);
+    let saved = history.facts.arrivals.iter().find(|arrival| arrival.origin == saved).cloned();
+    history.facts.failed.extend(saved);
+    let again = history.redrive(&event, &[&named], READ_FROM);
+    check(&history, &[&again]);
+}
+
 #[test]
 fn a_redriven_event_that_is_not_done_is_not_stranded() {
     let mut history = History::of(&[]);
