@@ -67,6 +67,8 @@ struct Refreshed {
 #[derive(Clone)]
 struct Held {
     document: Arc<Document>,
+    /// When its reading began. One that began earlier and ends later does not replace it.
+    begun: Instant,
     read_at: Timestamp,
     /// When they are read again.
     due: Timestamp,
@@ -106,9 +108,10 @@ impl Credentials {
         clock: Clock,
     ) -> Result<Self, CredentialsError> {
         let allowed = config.tiers.allowed.clone();
+        let begun = Instant::now();
         let document = read(&source, &allowed).await?;
         let every = config.auth.refresh();
-        let held = Mutex::new(Held::new(document, clock.now(), every));
+        let held = Mutex::new(Held::new(document, begun, clock.now(), every));
         let (source, over) = (Box::new(source), Notify::new());
         Ok(Self(Some(Arc::new(Refreshed { source, allowed, every, clock, held, over }))))
     }
@@ -132,8 +135,9 @@ impl Credentials {
 }
 
 impl Held {
-    fn new(document: Document, read_at: Timestamp, every: Duration) -> Self {
-        Self { document: Arc::new(document), read_at, due: read_at.plus(every), reading_until: None }
+    fn new(document: Document, begun: Instant, read_at: Timestamp, every: Duration) -> Self {
+        let document = Arc::new(document);
+        Self { document, begun, read_at, due: read_at.plus(every), reading_until: None }
     }
 }
 
@@ -162,9 +166,15 @@ impl Refreshed {
     }
 
     async fn refresh(&self) {
+        let begun = Instant::now();
         let read = read(&*self.source, &self.allowed).await;
         match read {
-            Ok(document) => *self.held() = Held::new(document, self.clock.now(), self.every),
+            Ok(document) => {
+                let mut held = self.held();
+                if begun > held.begun {
+                    *held = Held::new(document, begun, self.clock.now(), self.every);
+                }
+            }
             Err(error) => {
                 self.held().reading_until = None;
                 Metric::CredentialRefreshFailures.add(1);
@@ -194,7 +204,8 @@ mod tests {
     use super::*;
     use shared::id::TenantId;
 
-    /// Gives these texts, one after the other, and the last one forever. `None` never answers; `slow …` takes half a second.
+    /// Gives these texts, one after the other, and the last one forever. `None` never answers; `slow …` takes half a second, `late …`
+    /// longer than until the next attempt.
     struct Texts(Mutex<VecDeque<Option<&'static str>>>);
 
     impl CredentialSource for Texts {
@@ -206,11 +217,13 @@ mod tests {
                     None => std::future::pending().await,
                     Some("gone") => Err(CredentialsError::Unreadable("it is gone".to_owned())),
                     Some(text) => {
-                        let slow = text.strip_prefix("slow ");
-                        if slow.is_some() {
-                            tokio::time::sleep(Duration::from_millis(500)).await;
-                        }
-                        Ok(slow.unwrap_or(text).to_owned())
+                        let (text, takes) = match text.split_once(' ') {
+                            Some(("slow", text)) => (text, Duration::from_millis(500)),
+                            Some(("late", text)) => (text, RETRY + RETRY / 2),
+                            _ => (text, Duration::ZERO),
+                        };
+                        tokio::time::sleep(takes).await;
+                        Ok(text.to_owned())
                     }
                 }
             })
@@ -268,6 +281,18 @@ mod tests {
         assert_eq!(started.elapsed(), WAIT);
         assert!(knows(&credentials, "acme").await);
         assert_eq!(started.elapsed(), WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reading_that_ends_after_a_later_one_does_not_bring_back_what_was_removed() {
+        let late = concat!("late ", r#"{"tenants":[{"tenant":"acme","tier":"pro"}]}"#);
+        let credentials = credentials(&[Some(ACME), Some(late), Some(BETA)]).await.unwrap();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert!(knows(&credentials, "acme").await);
+        tokio::time::sleep(RETRY).await;
+        assert!(knows(&credentials, "beta").await);
+        tokio::time::sleep(RETRY).await;
+        assert!(knows(&credentials, "beta").await && !knows(&credentials, "acme").await);
     }
 
     #[tokio::test(start_paused = true)]
