@@ -102,8 +102,12 @@ test('robust-data-processor is public in every stage, because its document asks 
 
 test('an option of the stream wins over the recipe', () => {
   const stream = (values: Record<string, string>) => stageConfig(values).stream;
-  assert.deepEqual(stream({ recipe: 'event-streaming', stream: '3' }), { mode: 'PROVISIONED', shards: 3 });
-  assert.deepEqual(stream({ stream: 'on-demand' }), { mode: 'ON_DEMAND' });
+  assert.deepEqual(stream({ recipe: 'event-streaming', stream: '3' }), {
+    mode: 'PROVISIONED',
+    shards: 3,
+    producerAccounts: [],
+  });
+  assert.deepEqual(stream({ stream: 'on-demand' }), { mode: 'ON_DEMAND', producerAccounts: [] });
   assert.throws(
     () => stream({ stream: '0' }),
     /stream `0` is not allowed \(allowed: `on-demand`, or 1 to 10,000\), from -c/,
