@@ -20,7 +20,7 @@ use crate::kinesis;
 use crate::mapping::deployed_mapping;
 use crate::query::{Members, Service, call};
 use crate::stack;
-pub(crate) use function::ALIAS;
+pub(crate) use function::{ALIAS, configuration};
 
 /// Most alarms of one `DescribeAlarms` call (CloudWatch API reference).
 const CALL_ALARMS: usize = 100;

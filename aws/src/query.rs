@@ -95,7 +95,26 @@ pub async fn call<T: DeserializeOwned>(
     result(&xml, action).with_context(|| format!("{service:?} {action}"))
 }
 
-/// The same, where the answer holds nothing that is needed.
+/// The same for each page of an answer. `take` takes a page and returns its `NextToken`.
+pub async fn pages<T: DeserializeOwned>(
+    sdk: &SdkConfig,
+    service: Service,
+    action: &str,
+    parameters: &[(&str, &str)],
+    mut take: impl FnMut(T) -> Option<String>,
+) -> anyhow::Result<()> {
+    let mut token: Option<String> = None;
+    loop {
+        let next = token.as_deref().map(|token| ("NextToken", token));
+        let all: Vec<_> = parameters.iter().copied().chain(next).collect();
+        token = take(call(sdk, service, action, &all).await?).filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The same as [`call`], where the answer holds nothing that is needed.
 pub async fn order(
     sdk: &SdkConfig,
     service: Service,

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use aws_config::SdkConfig;
 use serde::Deserialize;
+use shared::environment::STAGE;
 use uuid::Uuid;
 
 use crate::deployment::{DispatchQueues, Resources};
-use crate::query::{Members, Refused, Service, call};
+use crate::doctor::configuration;
+use crate::query::{Members, Refused, Service, call, pages};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
@@ -58,18 +60,18 @@ pub async fn find(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
         described.with_context(|| format!("there is no stack `{name}` in this account and region"))?;
 
     let mut resources = Vec::new();
-    let mut token: Option<String> = None;
-    loop {
-        let mut parameters = vec![("StackName", name)];
-        parameters.extend(token.as_deref().map(|token| ("NextToken", token)));
-        let page: ListedResources =
-            call(sdk, Service::CloudFormation, "ListStackResources", &parameters).await?;
+    let list = |page: ListedResources| {
         resources.extend(page.stack_resource_summaries.members);
-        token = page.next_token.filter(|token| !token.is_empty());
-        if token.is_none() {
-            return resolve(described, &resources, construct);
-        }
-    }
+        page.next_token
+    };
+    pages(sdk, Service::CloudFormation, "ListStackResources", &[("StackName", name)], list).await?;
+    resolve(described, &resources, construct)
+}
+
+/// The stage, as the metrics of the functions name it. `None` where they have no such dimension.
+pub(crate) async fn stage(sdk: &SdkConfig, stack: &Stack) -> anyhow::Result<Option<String>> {
+    let ingest = configuration(sdk, &stack.ingest_function, None).await?;
+    Ok(ingest.environment.and_then(|environment| environment.variables?.remove(STAGE)))
 }
 
 /// What `CloudFormation` says of a stack. `None` if it does not exist.

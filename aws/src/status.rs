@@ -16,13 +16,12 @@ use aws_sdk_sqs::types::QueueAttributeName as Name;
 use local::prometheus;
 use operate::status::{Minutes, RaisedAlarm, StackFacts, State};
 use serde::Deserialize;
-use shared::environment::STAGE;
 use shared::metric::{DIMENSION, Metric, NAMESPACE};
 use shared::time::{Clock, Timestamp};
 
 use crate::doctor::{ALIAS, alarms};
 use crate::kinesis;
-use crate::query::{Members, Service, call};
+use crate::query::{Members, Service, pages};
 use crate::stack::{self, Stack};
 
 /// How far back metrics are read.
@@ -62,12 +61,7 @@ impl StackStatus {
     /// Fails if there is no such stack.
     pub async fn open(sdk: &SdkConfig, name: &str) -> anyhow::Result<Self> {
         let stack = stack::find(sdk, name).await?;
-        let lambda = aws_sdk_lambda::Client::new(sdk);
-        let ingest = lambda.get_function_configuration().function_name(&stack.ingest_function).send().await;
-        let ingest = ingest
-            .with_context(|| format!("the function `{}` cannot be described", stack.ingest_function))?;
-        let variables = ingest.environment.and_then(|environment| environment.variables).unwrap_or_default();
-        let stage = variables.get(STAGE).cloned();
+        let stage = stack::stage(sdk, &stack).await?;
         Ok(Self { sdk: sdk.clone(), stack, stage, clock: Clock::system(), minutes: None })
     }
 
@@ -126,7 +120,7 @@ impl StackStatus {
         Ok(depths)
     }
 
-    /// The last hour, up to the last minute whose metrics should be there.
+    /// The last hour, up to the last minute of which the metrics should be there.
     async fn minutes(&self, now: Timestamp) -> anyhow::Result<Minutes> {
         let last = now.unix_ms() - i64::try_from(LATE.as_millis()).unwrap_or_default();
         let end = last - last.rem_euclid(MINUTE_MS);
@@ -269,22 +263,18 @@ async fn read(
             parameters.push((format!("{dimension}.Value"), value.clone()));
         }
     }
+    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (&**name, &**value)).collect();
     let mut found: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
-    let mut token: Option<String> = None;
-    loop {
-        let next = token.map(|token| ("NextToken".to_owned(), token));
-        let all: Vec<_> = parameters.iter().chain(&next).map(|(name, value)| (&**name, &**value)).collect();
-        let page: MetricData = call(sdk, Service::CloudWatch, "GetMetricData", &all).await?;
+    let gather = |page: MetricData| {
         for result in page.metric_data_results.members {
             let times = result.timestamps.members.iter().filter_map(|time| Timestamp::first_at(time));
             let values = times.map(Timestamp::unix_ms).zip(result.values.members);
             found.entry(result.id).or_default().extend(values);
         }
-        token = page.next_token.filter(|token| !token.is_empty());
-        if token.is_none() {
-            return Ok(found);
-        }
-    }
+        page.next_token
+    };
+    pages(sdk, Service::CloudWatch, "GetMetricData", &parameters, gather).await?;
+    Ok(found)
 }
 
 #[derive(Debug, Deserialize)]

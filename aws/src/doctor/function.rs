@@ -86,7 +86,7 @@ pub(super) async fn queue_mappings(sdk: &SdkConfig, name: &str) -> anyhow::Resul
     Ok(listed.event_source_mappings.unwrap_or_default().into_iter().map(ours).collect())
 }
 
-async fn configuration(
+pub(crate) async fn configuration(
     sdk: &SdkConfig,
     name: &str,
     alias: Option<&str>,

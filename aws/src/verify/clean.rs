@@ -15,7 +15,7 @@ use shared::objects::ObjectStore;
 use super::probe::stack_name;
 use super::site::{MARK, Site};
 use crate::error::described;
-use crate::query::{Members, Service, call, order};
+use crate::query::{Members, Service, call, order, pages};
 use crate::stack;
 
 const DELETED: Duration = Duration::from_mins(10);
@@ -82,17 +82,13 @@ async fn probes(site: &Site, left: Left, say: &dyn Fn(String)) -> anyhow::Result
 /// The stacks with names that begin like this.
 async fn named(site: &Site, prefix: &str) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
-    let mut token: Option<String> = None;
-    loop {
-        let parameters: Vec<_> = token.as_deref().map(|token| ("NextToken", token)).into_iter().collect();
-        let page: Page = call(&site.sdk, Service::CloudFormation, "DescribeStacks", &parameters).await?;
+    let list = |page: Page| {
         let all = page.stacks.members.into_iter().map(|stack| stack.stack_name);
         names.extend(all.filter(|name| name.starts_with(prefix)));
-        token = page.next_token.filter(|token| !token.is_empty());
-        if token.is_none() {
-            return Ok(names);
-        }
-    }
+        page.next_token
+    };
+    pages(&site.sdk, Service::CloudFormation, "DescribeStacks", &[], list).await?;
+    Ok(names)
 }
 
 #[derive(Debug, Deserialize)]

@@ -9,7 +9,6 @@ use aws_config::SdkConfig;
 use aws_sdk_lambda::types::FunctionUrlAuthType;
 use serde_json::Value;
 use shared::config::Config;
-use shared::environment::STAGE;
 use shared::id::TenantId;
 use shared::time::{Clock, Timestamp};
 use tokio::time::Instant;
@@ -51,10 +50,7 @@ impl Site {
         let Options { config, url, headers, tenant, limit, .. } = options;
         let url = url.unwrap_or_else(|| stack.url.clone()).trim_end_matches('/').to_owned();
         let lambda = aws_sdk_lambda::Client::new(sdk);
-        let ingest = lambda.get_function_configuration().function_name(&stack.ingest_function).send().await;
-        let ingest = ingest
-            .with_context(|| format!("the function `{}` cannot be described", stack.ingest_function))?;
-        let variables = ingest.environment.and_then(|environment| environment.variables).unwrap_or_default();
+        let stage = stack::stage(sdk, &stack).await?.unwrap_or_default();
         let address = lambda
             .get_function_url_config()
             .function_name(&stack.ingest_function)
@@ -73,7 +69,7 @@ impl Site {
         Ok(Self {
             deployment: AwsDeployment::open(sdk, stack.resources.clone()).await?,
             client: Client::new(&url)?,
-            stage: variables.get(STAGE).cloned().unwrap_or_default(),
+            stage,
             run: run_name(begun),
             sdk: sdk.clone(),
             accepted: Mutex::default(),
