@@ -36,6 +36,11 @@ impl History {
         Self { at, series: series.collect(), is_by_the_minute: true }
     }
 
+    /// What totals count from, in words: those of a run have `of_run`.
+    pub(super) fn since(&self, of_run: &'static str) -> &'static str {
+        if self.is_by_the_minute { "in the last hour" } else { of_run }
+    }
+
     pub(super) fn last(&self) -> Option<i64> {
         self.at.last().copied()
     }

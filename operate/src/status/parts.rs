@@ -72,33 +72,19 @@ const REFUSALS: [(&str, &str); 4] = [
 
 pub(super) fn parts(state: &State) -> Vec<Part> {
     let now = &state.history;
-    let mut parts = vec![
+    vec![
         ingest(now),
         refused(now),
         stream(state),
         spill(now),
-        consumer(now),
+        consumer(state),
         quarantine(now),
         items(now),
         dispatch(state),
         archive(now),
         freshness(state),
-    ];
-    if state.is_of_stack() {
-        for part in &mut parts {
-            part.numbers.retain(|number| !UNKNOWN_OF_STACK.contains(&number.key));
-            for number in &mut part.numbers {
-                for whole in ["in all", "since the start"] {
-                    number.shown = number.shown.replace(whole, "in the last hour");
-                }
-            }
-        }
-    }
-    parts
+    ]
 }
-
-/// What AWS has no metric of.
-const UNKNOWN_OF_STACK: [&str; 1] = ["consumer_restarts_total"];
 
 /// The last value of a total or a gauge.
 fn total(now: &History, name: &'static str, around: &str) -> Number {
@@ -119,7 +105,7 @@ fn ingest(now: &History) -> Part {
         rate(now, "requests_per_second", "requests_received_total", Unit::Count, "{} requests/s"),
         rate(now, "events_per_second", "events_accepted_total", Unit::Count, "{} events/s accepted"),
         rate(now, "bytes_per_second", "bytes_accepted_total", Unit::Bytes, "{}/s"),
-        total(now, "events_accepted_total", "{} accepted in all"),
+        total(now, "events_accepted_total", &format!("{{}} accepted {}", now.since("in all"))),
     ];
     Part { name: "ingest", numbers, line: now.rates("requests_received_total") }
 }
@@ -170,28 +156,32 @@ fn spill(now: &History) -> Part {
     let numbers = vec![
         total(now, "spill_depth", "{} messages waiting").of_trouble(),
         total(now, "events_spilled_lately", "spilled lately {}"),
-        total(now, "events_spilled_total", "in all {}"),
+        total(now, "events_spilled_total", &format!("{} {{}}", now.since("in all"))),
         total(now, "spill_dead_letters", "dead letters {}").of_trouble(),
     ];
     Part { name: "spill", numbers, line: now.gauges("spill_depth") }
 }
 
-fn consumer(now: &History) -> Part {
+fn consumer(state: &State) -> Part {
+    let now = &state.history;
     let events = now.quantile("batch_events", "0.5");
-    let numbers = vec![
+    let mut numbers = vec![
         lately(now, "batches_in_the_last_minute", "batch_events_count", "{} batches in the last minute"),
         number("batch_events_p50", events, Unit::Count, "{} events in a batch (p50)"),
         total(now, "batch_failures", "failures of a batch {}").of_trouble(),
         total(now, "batches_failed_total", "failed for good {}").of_trouble(),
-        total(now, "consumer_restarts_total", "restarts {}").of_trouble(),
     ];
+    // AWS has no metric of it.
+    if !state.is_of_stack() {
+        numbers.push(total(now, "consumer_restarts_total", "restarts {}").of_trouble());
+    }
     Part { name: "consumer", numbers, line: now.rates("batch_events_count") }
 }
 
 fn quarantine(now: &History) -> Part {
     let name = "events_quarantined_total";
     let numbers = vec![
-        total(now, name, "{} since the start"),
+        total(now, name, &format!("{{}} {}", now.since("since the start"))),
         lately(now, "quarantined_in_the_last_minute", name, "{} in the last minute").of_trouble(),
         total(now, "quarantine_objects_written_total", "objects written {}"),
     ];
@@ -201,7 +191,7 @@ fn quarantine(now: &History) -> Part {
 fn items(now: &History) -> Part {
     let numbers = vec![
         rate(now, "stored_per_second", "events_stored_total", Unit::Count, "{} events stored/s"),
-        total(now, "events_stored_total", "{} stored in all"),
+        total(now, "events_stored_total", &format!("{{}} stored {}", now.since("in all"))),
         total(now, "events_deduplicated_total", "deduplicated {}"),
         total(now, "events_redelivered_total", "redelivered {}"),
     ];
@@ -228,7 +218,7 @@ fn archive(now: &History) -> Part {
     let size = now.quantile("object_bytes", "0.5");
     let numbers = vec![
         lately(now, "objects_in_the_last_minute", "objects_written_total", "{} objects in the last minute"),
-        total(now, "objects_written_total", "written in all {}"),
+        total(now, "objects_written_total", &format!("written {} {{}}", now.since("in all"))),
         number("object_bytes_p50", size, Unit::Bytes, "size {} (p50)"),
         total(now, "text_parts_written_total", "parts of large texts {}"),
     ];
