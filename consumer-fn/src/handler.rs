@@ -29,9 +29,6 @@ use crate::transform::work::simulate;
 use shared::objects::ObjectStore;
 use shared::traces::{Traces, now};
 
-/// Time limit for sending the spans of a batch. Afterwards Lambda may freeze the function.
-const SPANS: Duration = Duration::from_millis(500);
-
 #[derive(Debug)]
 pub struct Consumer<I, O, L, D = NoDispatch> {
     config: Arc<Config>,
@@ -86,10 +83,10 @@ impl<I: ItemStore, O: ObjectStore, L: Ledger, D: DispatchQueue> Consumer<I, O, L
         Deadline::after(remaining.map_or(timeout, |remaining| remaining.min(timeout)), &self.config)
     }
 
-    /// Sends the spans of the batch, if there are any. A collector that does not answer costs this time once in a while.
+    /// Sends the spans of the batch, if there are any.
     pub(crate) async fn send_spans(&self) {
         if let Some(traces) = &self.traces {
-            traces.send(SPANS).await;
+            traces.send_at_end().await;
         }
     }
 

@@ -35,9 +35,6 @@ pub const VISIBILITY: Duration = Duration::from_mins(3);
 /// The queue's `maxReceiveCount` as deployed: with this visibility time-out, messages survive a stream outage of one day.
 pub const RECEIVES: u32 = 500;
 
-/// Time limit for sending the spans of an invocation. Afterwards Lambda may freeze the function.
-const SPANS: Duration = Duration::from_millis(500);
-
 /// A message as Lambda sends it, without the members that are not used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,7 +67,7 @@ impl<S: EventStream> Drain<S> {
     /// Sends the spans of an invocation, if there are any.
     async fn send_spans(&self) {
         if let Some(traces) = &self.traces {
-            traces.send(SPANS).await;
+            traces.send_at_end().await;
         }
     }
 

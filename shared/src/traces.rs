@@ -34,6 +34,8 @@ const WAITING: usize = 4_096;
 const CALL_SPANS: usize = 512;
 /// Time limit for one call.
 pub const CALL: Duration = Duration::from_secs(2);
+/// Time limit for sending at the end of an invocation.
+const END: Duration = Duration::from_millis(500);
 /// After a call that failed, no other is made for so long: a collector that is away costs one time limit in this time.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -109,6 +111,11 @@ impl Traces {
                 }
             }
         });
+    }
+
+    /// Sends what waits at the end of an invocation. Afterwards Lambda may freeze the function.
+    pub async fn send_at_end(&self) {
+        self.send(END).await;
     }
 
     /// Sends what waits, within this time.

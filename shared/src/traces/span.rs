@@ -71,12 +71,6 @@ impl From<&str> for Value {
     }
 }
 
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
 impl From<usize> for Value {
     fn from(number: usize) -> Self {
         Self::Number(number as u64)
