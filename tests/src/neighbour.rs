@@ -35,49 +35,50 @@ const FRESHNESS: Duration = Duration::from_secs(5);
 /// How long to wait for the good tenant's last events.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+const TEXT: &str = "text/plain";
+
+/// Each is made only in the process that sends it: the bodies take a while.
+type Make = fn() -> Attack;
+
+const ATTACKS: [(&str, Make); 7] = [
+    ("one small event a request", || Attack::new(JSON, r#"{"text":"x"}"#)),
+    ("10,000 empty objects a request", || Attack::new(LINES, "{}\n".repeat(10_000))),
+    ("10 MB of text that does not compress", || Attack::new(TEXT, noise(10_000_000, 1))),
+    ("gzip of 10 MB of zeros", || Attack::gzip(TEXT, &b"0".repeat(10_000_000))),
+    ("gzip of 10 MB of nested arrays", || {
+        let nested = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        let nested = format!("{{\"a\":[{}]}}", vec![nested; 50_000].join(","));
+        Attack::gzip(JSON, nested.as_bytes())
+    }),
+    ("gzip of an object of 700,000 members", || {
+        let mut names = String::from("{\"text\":\"x\"");
+        for n in 0..700_000 {
+            write!(names, ",\"{n:x}\":0").unwrap();
+        }
+        names.push('}');
+        Attack::gzip(JSON, names.as_bytes())
+    }),
+    ("gzip of 10 MB of e-mail addresses", || Attack::gzip(TEXT, "a@b.example ".repeat(830_000).as_bytes())),
+];
+
 /// What the bad client sends, always under its own tenant.
 struct Attack {
-    name: &'static str,
     content_type: &'static str,
     is_gzip: bool,
     body: Bytes,
 }
 
 impl Attack {
-    fn new(name: &'static str, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { name, content_type, is_gzip: false, body: body.into() }
+    fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { content_type, is_gzip: false, body: body.into() }
     }
 
-    fn gzip(name: &'static str, content_type: &'static str, body: &[u8]) -> Self {
+    fn gzip(content_type: &'static str, body: &[u8]) -> Self {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         gzip.write_all(body).unwrap();
-        Self { is_gzip: true, ..Self::new(name, content_type, gzip.finish().unwrap()) }
-    }
-
-    fn all() -> Vec<Self> {
-        const JSON: &str = "application/json";
-        const LINES: &str = "application/x-ndjson";
-        let tiny = "{}\n".repeat(10_000);
-        let nested = format!("{}{}", "[".repeat(100), "]".repeat(100));
-        let nested = format!("{{\"a\":[{}]}}", vec![nested; 50_000].join(","));
-        let mut names = String::from("{\"text\":\"x\"");
-        for n in 0..700_000 {
-            write!(names, ",\"{n:x}\":0").unwrap();
-        }
-        names.push('}');
-        vec![
-            Self::new("one small event a request", JSON, r#"{"text":"x"}"#),
-            Self::new("10,000 empty objects a request", LINES, tiny),
-            Self::new("10 MB of text that does not compress", "text/plain", noise(10_000_000, 1)),
-            Self::gzip("gzip of 10 MB of zeros", "text/plain", &b"0".repeat(10_000_000)),
-            Self::gzip("gzip of 10 MB of nested arrays", JSON, nested.as_bytes()),
-            Self::gzip("gzip of an object of 700,000 members", JSON, names.as_bytes()),
-            Self::gzip(
-                "gzip of 10 MB of e-mail addresses",
-                "text/plain",
-                "a@b.example ".repeat(830_000).as_bytes(),
-            ),
-        ]
+        Self { is_gzip: true, ..Self::new(content_type, gzip.finish().unwrap()) }
     }
 
     /// Sends until `stop`, one request after the other. Returns how often each status was answered; 0 is no answer.
@@ -126,7 +127,8 @@ impl Seen {
 /// The bad client's process: sends the attack with this name until its standard input ends, then prints how often each status was
 /// answered.
 pub async fn attack(name: &str, url: &str) {
-    let attack = Arc::new(Attack::all().into_iter().find(|attack| attack.name == name).unwrap());
+    let (_, attack) = ATTACKS.into_iter().find(|(other, _)| *other == name).unwrap();
+    let attack = Arc::new(attack());
     let stop = Arc::new(AtomicBool::new(false));
     let connections: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
@@ -162,8 +164,7 @@ pub async fn run(program: &Path, only: &str) {
     let quiet = beside(program, None).await.0;
     quiet.print("nothing", "");
     let mut broken = Vec::new();
-    for attack in Attack::all().into_iter().filter(|attack| attack.name.contains(only)) {
-        let name = attack.name;
+    for (name, _) in ATTACKS.into_iter().filter(|(name, _)| name.contains(only)) {
         let (seen, statuses) = beside(program, Some(name)).await;
         seen.print(name, &statuses);
         let is_fresh = at(&seen.freshness, 99) <= FRESHNESS;
