@@ -33,7 +33,7 @@ export interface Permission {
     | 'credentials'
     | 'logs'
     | 'everything';
-  /** Only with `objects`: the objects whose keys begin so. */
+  /** Only with `objects`: the objects with keys that begin so. */
   readonly prefix?: string;
 }
 
@@ -77,7 +77,7 @@ export type Place =
   | 'catalog'
   | 'everything';
 
-/** Actions on one kind of resource; `objects`: those whose keys begin so. */
+/** Actions on one kind of resource; `objects`: those with keys that begin so. */
 export interface OperatorGrant {
   readonly on: Place | { readonly objects: readonly string[] };
   readonly actions: readonly string[];

@@ -105,7 +105,7 @@ class Prod:
         self.sender.keys = keys_of([f"tenant-{number}" for number in range(10)])
         store_keys(self.deployment, self.sender.keys)
         event = ("/ingest", '{"tenant_id":"tenant-0","id":"p0","text":"event 0"}', "Content-Type: application/json")
-        assert self.sender.request(*event)[0] == 401, "nobody may send without a key"
+        assert self.sender.request(*event)[0] == 401, "no one may send without a key"
         eventually("the keys are known", lambda: self.sender.request(*event, *self.sender.key("tenant-0"))[0], lambda status: status == 202)
         say("a request without a key: 401")
         self.send("p")

@@ -58,7 +58,7 @@ async fn send(log: &mut ClientLog, pipeline: &LocalRun, prefix: &str) {
     }
 }
 
-/// Leaves the site, whose program may be another release's, in the middle of its work.
+/// Leaves the site in the middle of its work. Its program may be another release's.
 async fn leave(site: &mut Site, log: &mut ClientLog, prefix: &str) {
     let pipeline = site.start();
     send(log, &pipeline, &format!("{prefix}-stored")).await;

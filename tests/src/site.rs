@@ -97,7 +97,7 @@ impl Site {
         self.set_crash("");
     }
 
-    /// From the next start on, the consumer crashes on every item whose id contains `marker`, or on none if that is empty.
+    /// From the next start on, the consumer crashes on every item with `marker` in its id, or on none if that is empty.
     pub fn set_crash(&mut self, marker: &str) {
         marker.clone_into(&mut self.crash_on);
     }

@@ -19,7 +19,7 @@ export interface CloudFrontEdgeProps {
   /** Of ingest: the Function URL. */
   readonly url: string;
   /**
-   * A secret whose whole text ingest knows, too: it is in `origin_secrets` of the document of credentials. In the region us-east-1. It is
+   * A secret. Ingest knows its whole text, too: it is in `origin_secrets` of the document of credentials. In the region us-east-1. It is
    * made before this construct (docs/edge.md), so that ingest accepts it from the first request on.
    */
   readonly originSecret: ISecret;
@@ -153,7 +153,7 @@ export class CloudFrontEdge extends Construct {
     if (certificate !== undefined) return;
     rules.acknowledge({
       id: 'AwsSolutions-CFR4',
-      reason: "With CloudFront's own domain its own certificate is used, whose TLS versions cannot be chosen.",
+      reason: "With CloudFront's own domain its own certificate is used, and its TLS versions cannot be chosen.",
     });
   }
 }

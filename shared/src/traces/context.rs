@@ -40,8 +40,8 @@ impl SpanContext {
         Some(Self { trace: given.trace, span })
     }
 
-    /// The span of the record whose first traced event has this admission. Who puts the record on the stream and who reads it
-    /// derive the same.
+    /// The span of a record. `admission` is that of its first traced event, so both who puts the record on the stream and who reads
+    /// it derive the same.
     pub fn of_record(first: Self, admission: AdmissionId) -> Self {
         let (high, low) = admission.0.as_u64_pair();
         // Two fixed bits of the id are in each half; 0 is no id of a span.
@@ -53,25 +53,19 @@ impl SpanContext {
     pub fn new_trace() -> Self {
         Self {
             trace: u128::from(fastrand::u64(1..)) << 64 | u128::from(fastrand::u64(..)),
-            span: SpanId::new(),
+            span: SpanId::random(),
         }
     }
 
     /// Another span of this trace.
     pub fn sibling(self) -> Self {
-        Self { span: SpanId::new(), ..self }
+        Self { span: SpanId::random(), ..self }
     }
 }
 
 impl SpanId {
-    pub fn new() -> Self {
+    fn random() -> Self {
         Self(fastrand::u64(1..))
-    }
-}
-
-impl Default for SpanId {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

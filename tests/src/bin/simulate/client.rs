@@ -174,7 +174,7 @@ pub(crate) async fn send(
             }
             let has_quota =
                 |tenant: &str| config.quotas.tenants.keys().any(|limited| limited.as_str() == tenant);
-            // A key says whose quota counts, before the body is read.
+            // A key says which tenant is charged, before the body is read.
             if status == StatusCode::TOO_MANY_REQUESTS && sender.tenant().is_some_and(has_quota) {
                 world.count("requests over a quota");
                 return false;
