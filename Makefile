@@ -133,8 +133,10 @@ SEEDS = 100000
 simulate: ## the whole pipeline in virtual time, by seeds: `make simulate SEEDS=100000 FROM=1`, one run by `SEED=7`, less damage by `WITHOUT=time,disk`
 	cargo run --release --locked --package tests --bin simulate -- $(if $(SEED),1 $(SEED),$(SEEDS) $(or $(FROM),1)) $(if $(WITHOUT),--without $(WITHOUT))
 
-scale: ## from 1 shard to 1,000 in virtual time: how fresh stored events are, and what they take
-	cargo run --release --locked --package tests --bin scale
+scale: $(CDK_MODULES) ## from 1 shard to 1,000 in virtual time: how fresh stored events are, what they take and cost; writes docs/performance.md; needs Node
+	cargo build --release --locked --package tests --bin scale
+	$(TARGET)/release/scale >$(TARGET)/scale.ndjson
+	cd cdk && npx tsx scripts/scale.ts <$(abspath $(TARGET))/scale.ndjson
 
 neighbour: ## a good tenant beside one bad client, 3 minutes
 	cargo build --release --locked --package tests --bin neighbour --package tidegate

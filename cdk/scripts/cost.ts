@@ -72,7 +72,16 @@ export const ASSUMED = {
   reads: false,
   /** Whether events are dispatched. */
   dispatches: false,
+  /** The consumer, where it was simulated, in place of what follows from the rest. */
+  simulated: undefined as Simulated | undefined,
 };
+
+/** Shards, invocations for a million events, and how long one takes. */
+export interface Simulated {
+  readonly shards: number;
+  readonly runs: number;
+  readonly took: number;
+}
 
 export type Assumed = typeof ASSUMED;
 
@@ -114,7 +123,7 @@ export function components(eventsASecond: number, given: Partial<Assumed> = {}):
   const requests = MILLION / a.eventsAPost;
   const time = MILLION / eventsASecond;
   const recordBytes = a.eventBytes * a.eventsAPost;
-  const { shards, runs, took } = batches(eventsASecond, a);
+  const { shards, runs, took } = a.simulated ?? batches(eventsASecond, a);
   const sandboxes = Math.ceil((eventsASecond / a.eventsAPost) * ingestSeconds(a));
   const start = (mb: number) => billed(seconds(a.startWaitSeconds, a.startCpuSeconds, mb), mb, a);
   const started = time / a.sandboxSeconds;
@@ -270,8 +279,8 @@ function provisioned(costs: Record<string, number>): number {
 const RATES = [100, 1000, 10_000];
 const MEMORY = [128, 256, CONTRACT.ingest.memoryMb, 512, 1024, PROCESSOR_MB];
 
-const row = (cells: string[]) => `| ${cells.join(' | ')} |`;
-const head = (cells: string[]) => [row(cells), `|${cells.map((_, i) => (i ? '---:|' : '---|')).join('')}`];
+export const row = (cells: string[]) => `| ${cells.join(' | ')} |`;
+export const head = (cells: string[]) => [row(cells), `|${cells.map((_, i) => (i ? '---:|' : '---|')).join('')}`];
 
 /** The tables of `docs/cost.md`. */
 export function tables(): string {
@@ -390,7 +399,7 @@ function aSecond(rate: number): string {
   return `${rate.toLocaleString('en')}/s`;
 }
 
-function money(dollars: number): string {
+export function money(dollars: number): string {
   return dollars < 1 ? dollars.toFixed(3) : dollars.toFixed(2);
 }
 

@@ -1,5 +1,6 @@
 //! `make scale`: how fresh stored events are, and how many objects and invocations they take, from 1 shard to 1,000. The event source
-//! mapping is the real one, in virtual time; the consumer takes as long as it was measured to.
+//! mapping is the real one, in virtual time; the consumer takes as long as it was measured to. Prints a JSON object a scenario, and
+//! `cdk/scripts/scale.ts` makes the table of docs/performance.md of them.
 //!
 //! Shards are independent, but for the table's capacity and the function's concurrency. So one of them is simulated, with its share of
 //! both.
@@ -13,7 +14,7 @@ use local::event_source_mapping::ports::{
 };
 use local::event_source_mapping::{EventSourceMapping, Rules, Settings};
 use operate::deployment::RetainedRecord;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::id::Ids;
 use shared::objects::memory::MemoryObjects;
 use shared::time::{Clock, Timestamp};
@@ -70,10 +71,6 @@ fn main() {
         window: Rules::default().batching_window,
     };
     let packed = Scenario { events: 1_000.0, packed: 50, record_bytes: 50 * 150, ..single };
-    println!(
-        "| events/s | shards | events a record | table, units/s | window, s | oldest event, p50 s | p99 s | busy | objects/s | invocations a million events |"
-    );
-    println!("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for scenario in [
         single,
         Scenario { shards: 5, ..single },
@@ -91,7 +88,7 @@ fn main() {
     ] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         let outcome = runtime.expect("a runtime").block_on(scenario.run());
-        println!("{}", scenario.row(&outcome));
+        println!("{}", serde_json::to_string(&scenario.summary(&outcome)).expect("numbers"));
     }
 }
 
@@ -135,7 +132,7 @@ impl Scenario {
         EVENT * count + by_table.max(CALL * calls) + COMMIT
     }
 
-    fn row(self, outcome: &Outcome) -> String {
+    fn summary(self, outcome: &Outcome) -> Summary {
         let mut ages = outcome.stored.clone();
         ages.sort_by(|(_, one), (_, other)| one.total_cmp(other));
         let events: usize = ages.iter().map(|(events, _)| events).sum();
@@ -148,25 +145,44 @@ impl Scenario {
             found.map_or(f64::NAN, |(_, age)| *age)
         };
         let invocations = count(ages.len());
-        let seconds = SENT_FOR.as_secs_f64();
-        let table = if self.table_units.is_finite() {
-            format!("{:.0}", self.table_units)
-        } else {
-            "enough".to_owned()
-        };
-        format!(
-            "| {:.0} | {} | {} | {table} | {} | {:.1} | {:.1} | {:.0} % | {:.1} | {:.0} |",
-            self.events * f64::from(self.shards),
-            self.shards,
-            self.packed,
-            self.window.as_secs(),
-            quantile(0.5),
-            quantile(0.99),
-            100.0 * outcome.busy.as_secs_f64() / seconds,
-            f64::from(self.shards) * invocations / seconds,
-            1e6 * invocations / count(events),
-        )
+        let shards = f64::from(self.shards);
+        Summary {
+            events_a_second: self.events * shards,
+            shards: self.shards,
+            packed: self.packed,
+            record_bytes: self.record_bytes,
+            table_units: self.table_units.is_finite().then_some(self.table_units),
+            window_seconds: self.window.as_secs(),
+            oldest_p50_seconds: quantile(0.5),
+            oldest_p99_seconds: quantile(0.99),
+            busy: outcome.busy.as_secs_f64() / SENT_FOR.as_secs_f64(),
+            objects_a_second: shards * invocations / SENT_FOR.as_secs_f64(),
+            invocations_a_million: 1e6 * invocations / count(events),
+            invocation_seconds: outcome.busy.as_secs_f64() / invocations,
+        }
     }
+}
+
+/// A scenario, and what came of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    events_a_second: f64,
+    shards: u32,
+    /// Events in a record.
+    packed: usize,
+    record_bytes: usize,
+    /// Write units a second that the table takes. `None`: as many as are needed.
+    table_units: Option<f64>,
+    window_seconds: u64,
+    /// When it is stored.
+    oldest_p50_seconds: f64,
+    oldest_p99_seconds: f64,
+    /// The part of the time in which a shard's invocation runs. Above 1, a backlog grows.
+    busy: f64,
+    objects_a_second: f64,
+    invocations_a_million: f64,
+    invocation_seconds: f64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 events")]
