@@ -3,7 +3,7 @@
 mod dynamodb;
 mod erase;
 mod scan;
-mod sqs;
+pub(crate) mod sqs;
 #[cfg(test)]
 mod tests;
 

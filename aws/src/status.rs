@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
-use aws_sdk_sqs::types::QueueAttributeName as Name;
 use local::prometheus;
 use operate::status::{Minutes, RaisedAlarm, StackFacts, State};
 use serde::Deserialize;
 use shared::metric::{DIMENSION, Metric, NAMESPACE};
 use shared::time::{Clock, Timestamp};
 
+use crate::deployment::sqs::depth;
 use crate::doctor::{ALIAS, alarms};
 use crate::kinesis;
 use crate::query::{Members, Service, pages};
@@ -109,13 +109,7 @@ impl StackStatus {
         let client = aws_sdk_sqs::Client::new(&self.sdk);
         let mut depths = BTreeMap::new();
         for (name, url) in queues {
-            let counts = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
-            let call = client.get_queue_attributes().queue_url(url);
-            let answer = call.set_attribute_names(Some(counts.to_vec())).send().await;
-            let answer = answer.with_context(|| format!("the queue {url} cannot be read"))?;
-            let attributes = answer.attributes.unwrap_or_default();
-            let count = |name: &Name| attributes.get(name).and_then(|text| text.parse::<u64>().ok());
-            depths.insert(name, counts.iter().filter_map(count).sum());
+            depths.insert(name, depth(&client, url).await?.all());
         }
         Ok(depths)
     }

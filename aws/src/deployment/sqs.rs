@@ -59,11 +59,10 @@ impl Queues {
 
     pub(super) async fn messages(&self, queue: QueueName) -> anyhow::Result<Messages> {
         let Some(url) = self.url(queue).await? else { return Ok(Messages::default()) };
-        let visible = self.count(&url, QueueAttributeName::ApproximateNumberOfMessages).await?;
-        let hidden = self.count(&url, QueueAttributeName::ApproximateNumberOfMessagesNotVisible).await?;
+        let depth = depth(&self.client, &url).await?;
         let (messages, end) = look(|| self.receive(&url), BYTES, Instant::now() + LOOK).await;
         self.release(&url, &messages).await?;
-        let hidden = not_looked_at(end?, visible, hidden, messages.len() as u64);
+        let hidden = not_looked_at(end?, depth, messages.len() as u64);
         let mut seen: Vec<QueuedMessage> = messages.into_values().filter_map(queued).collect();
         seen.sort_by(|a, b| (a.sent, &a.id).cmp(&(b.sent, &b.id)));
         Ok(Messages { seen, hidden })
@@ -116,16 +115,43 @@ impl Queues {
         Ok(found.queue_url)
     }
 
-    async fn count(&self, url: &str, name: QueueAttributeName) -> anyhow::Result<u64> {
-        let count = self.attribute(url, name).await?;
-        Ok(count.and_then(|count| count.parse().ok()).unwrap_or_default())
-    }
-
     async fn attribute(&self, url: &str, name: QueueAttributeName) -> anyhow::Result<Option<String>> {
-        let call = self.client.get_queue_attributes().queue_url(url).attribute_names(name.clone());
-        let found = call.send().await.map_err(described).with_context(|| format!("the queue `{url}`"))?;
-        Ok(found.attributes.and_then(|mut attributes| attributes.remove(&name)))
+        Ok(attributes(&self.client, url, &[name.clone()]).await?.remove(&name))
     }
+}
+
+/// About how many messages a queue has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depth {
+    /// Waiting.
+    visible: u64,
+    /// In progress.
+    hidden: u64,
+}
+
+impl Depth {
+    pub(crate) fn all(self) -> u64 {
+        self.visible + self.hidden
+    }
+}
+
+pub(crate) async fn depth(client: &Client, url: &str) -> anyhow::Result<Depth> {
+    use QueueAttributeName::{
+        ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesNotVisible as Hidden,
+    };
+    let found = attributes(client, url, &[Visible, Hidden]).await?;
+    let count = |name| found.get(&name).and_then(|count| count.parse().ok()).unwrap_or_default();
+    Ok(Depth { visible: count(Visible), hidden: count(Hidden) })
+}
+
+async fn attributes(
+    client: &Client,
+    url: &str,
+    names: &[QueueAttributeName],
+) -> anyhow::Result<HashMap<QueueAttributeName, String>> {
+    let call = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
+    let found = call.send().await.map_err(described).with_context(|| format!("the queue `{url}`"))?;
+    Ok(found.attributes.unwrap_or_default())
 }
 
 /// Why a look ended.
@@ -166,11 +192,11 @@ where
     (messages, end)
 }
 
-/// About how many messages were not seen, of the `visible` and `hidden` ones at the beginning.
-fn not_looked_at(end: End, visible: u64, hidden: u64, seen: u64) -> u64 {
+/// About how many messages were not seen, of those at the beginning.
+fn not_looked_at(end: End, depth: Depth, seen: u64) -> u64 {
     match end {
-        End::Empty => hidden,
-        End::TooMuch => (visible + hidden).saturating_sub(seen).max(1),
+        End::Empty => depth.hidden,
+        End::TooMuch => depth.all().saturating_sub(seen).max(1),
     }
 }
 
@@ -225,8 +251,9 @@ mod tests {
 
     #[test]
     fn unseen_messages_are_counted() {
-        assert_eq!(not_looked_at(End::Empty, 100, 7, 100), 7);
-        assert_eq!(not_looked_at(End::TooMuch, 100, 7, 40), 67);
-        assert_eq!(not_looked_at(End::TooMuch, 100, 0, 120), 1, "counts are approximate, and there was more");
+        let depth = Depth { visible: 100, hidden: 7 };
+        assert_eq!(not_looked_at(End::Empty, depth, 100), 7);
+        assert_eq!(not_looked_at(End::TooMuch, depth, 40), 67);
+        assert_eq!(not_looked_at(End::TooMuch, depth, 120), 1, "counts are approximate, and there was more");
     }
 }
