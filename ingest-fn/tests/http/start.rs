@@ -98,12 +98,12 @@ fn serve(mut stream: TcpStream, answer: Option<&str>, arrived: &Sender<String>) 
     }
 }
 
-/// Starts ingest with its services at `services`, until it asks for its first invocation.
-fn started(services: &str) {
+/// Starts a function with its services at `services`, until it asks for its first invocation.
+fn started(binary: &str, services: &str) {
     let (sender, asked): (_, Receiver<String>) = channel();
     let runtime = listen(None, sender);
     let endpoint = format!("http://{services}");
-    let mut ingest = Command::new(env!("CARGO_BIN_EXE_ingest-fn"))
+    let mut function = Command::new(binary)
         .env_clear()
         .envs([
             ("TIDEGATE_STREAM", "events"),
@@ -125,22 +125,28 @@ fn started(services: &str) {
         .spawn()
         .unwrap();
     let first = asked.recv_timeout(Duration::from_secs(30));
-    ingest.kill().unwrap();
-    ingest.wait().unwrap();
+    function.kill().unwrap();
+    function.wait().unwrap();
     assert_eq!(first.unwrap(), "GET /2018-06-01/runtime/invocation/next HTTP/1.1");
 }
 
 #[test]
 fn a_start_opens_a_connection_to_each_service_and_waits_for_no_success() {
-    for answer in [Some("200 OK"), Some("403 Forbidden"), None] {
+    let [ingest, _server, drain] = BINARIES;
+    let opened = |binary, answer| {
         let (sender, opened) = channel();
-        started(&listen(answer, sender));
+        started(binary, &listen(answer, sender));
         let mut opened: Vec<String> = opened.try_iter().collect();
         opened.sort();
+        opened
+    };
+    for answer in [Some("200 OK"), Some("403 Forbidden"), None] {
+        let opened = opened(ingest, answer);
         let [queue, stream, bucket] = &opened[..] else { panic!("{opened:?}") };
         assert_eq!([queue, stream], ["OPTIONS / HTTP/1.1"; 2]);
         assert!(bucket.starts_with("OPTIONS /data/-"), "{bucket}");
     }
+    assert_eq!(opened(drain, Some("200 OK")), ["OPTIONS / HTTP/1.1"]);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    started(&closed.to_string());
+    started(ingest, &closed.to_string());
 }
