@@ -54,7 +54,7 @@ class Options:
 
     def listen(self) -> None:
         """A rule sends what is new in the archive to a queue. Its pattern is the one of docs/settings.md."""
-        (pattern,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/settings.md").read_text(), re.DOTALL)
+        (pattern,) = re.findall(r"## New objects\n.*?```json\n(.*?)```", (ROOT / "docs/settings.md").read_text(), re.DOTALL)
         self.queue = self.sqs.create_queue(QueueName="new-objects")["QueueUrl"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]
         events = client("events", self.deployment.url)

@@ -7,6 +7,7 @@ It prints a transcript and fails at the first difference from what is expected.
 import argparse
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 
 from crash_on_poison import POISON
@@ -109,6 +111,7 @@ class Run:
             self.stream_unavailable()
             self.change()
         self.audit()
+        self.status()
         self.doctor()
         # What `doctor` had to find.
         self.deployment.update_mapping(BisectBatchOnFunctionError=True, MaximumBatchingWindowInSeconds=3)
@@ -219,13 +222,26 @@ class Run:
         self.alarms()
         options.listen()
         options.credentials()
-        self.sender.send("l", REQUESTS)
+        self.watched()
         (line,) = (line for line in self.sender.all_archived().archive() if line["id"] == "later")
         assert line["text"] == "USER [REDACTED] LEFT", line
         say(f"{REQUESTS} more requests, all 202; {len(self.sender.expected)} events in the archive, each once: {line['text']}")
         options.reads()
         options.dispatch()
         options.new_objects()
+
+    def watched(self) -> None:
+        """Requests while `tidegate tap` looks: it must tell of each event when it is accepted, and when it is stored."""
+        log = self.folder / "tap"
+        with running([*self.on_stack("tap"), "--json"], DEADLINE_S, log):
+            seen = lambda: {(event["stage"], event["id"]) for event in map(json.loads, log.read_text().splitlines())}
+            # It looks from when it has found the shards.
+            begins = (self.sender.send(f"tap{number}-", 1) for number in itertools.count())
+            eventually("an event that is tapped", lambda: (next(begins), seen())[1], bool)
+            self.sender.send("l", REQUESTS)
+            wanted = {(stage, f"l{number}") for stage in ("accepted", "stored") for number in range(REQUESTS)}
+            eventually("each event tapped at both stages", lambda: wanted - seen(), lambda missing: not missing)
+        say(f"tap told of {REQUESTS} events, each when it was accepted and when it was stored")
 
     def alarms(self) -> None:
         """Everything is on: each alarm has its runbook, each runbook its alarm."""
@@ -264,6 +280,15 @@ class Run:
         assert archived == {name for name in self.sender.expected if name[0] == "acme"}, archived
         say(f"$ tidegate cat --stack {self.deployment.name} --tenant acme > acme.ndjson\n{printed.stderr.strip()}")
         assert run(self.on_stack("redrive")).returncode == 0
+
+    def status(self) -> None:
+        """The emulator makes no metrics from logs, so this run puts one."""
+        heading("tidegate status")
+        minute = time.time() // 60 * 60
+        data = [{"MetricName": "RequestsReceived", "Dimensions": [{"Name": CONTRACT["metrics"]["dimension"], "Value": self.deployment.stage}], "Timestamp": minute - 60 * ago + 30, "Value": 120} for ago in range(1, 4)]
+        client("cloudwatch", self.deployment.url).put_metric_data(Namespace=CONTRACT["metrics"]["namespace"], MetricData=data)
+        ran = run(self.on_stack("status"))
+        assert ran.returncode == 0 and "2 requests/s" in ran.stdout, ran
 
     def on_stack(self, command: str) -> list:
         return self.deployment.on_stack(self.tidegate, command)

@@ -57,7 +57,7 @@ def running(command: list, deadline_s: float, log: pathlib.Path | None = None) -
     """Runs a command during the block and prints its output, or writes it to `log`. Then it gets SIGTERM and must end with 0."""
     shown(command)
     process = subprocess.Popen(command, env=os.environ | CREDENTIALS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    show = say if log is None else functools.partial(print, file=log.open("w"))
+    show = say if log is None else functools.partial(print, file=log.open("w"), flush=True)
     reader = threading.Thread(target=lambda: [show(line.rstrip("\n")) for line in process.stdout], daemon=True)
     reader.start()
     try:
