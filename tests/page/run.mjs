@@ -79,6 +79,10 @@ async function works() {
   // From the object, by its lines, to an event.
   await page.locator(".way a").press("Enter");
   await page.getByRole("link", { name: "a/b #1" }).waitFor();
+  await page.goto(`${run.url}/_/#/tenant/fabrikam`);
+  await page.getByText("The tenant fabrikam has no events.").waitFor();
+  await send(run.url, { tenant_id: "fabrikam", id: "late", text: "sent while the tenant is shown" });
+  await page.getByRole("link", { name: "late" }).waitFor();
   await page.goto(`${run.url}/_/#/tenant/acme`);
   await page.getByRole("link", { name: `<b>${HARM}` }).click();
   await page.locator(".way").waitFor();
@@ -93,8 +97,8 @@ async function works() {
   }
   assert.equal(await page.title(), "Tidegate on this machine");
   assert.equal(await page.locator("img, #panel script").count(), 0, "what clients sent was taken for HTML");
-  // The order, the text that would do harm, and the event of the form. The other order is in quarantine.
-  await page.locator(".items dl div:first-child dd", { hasText: /^3$/ }).waitFor();
+  // The order, the text that would do harm, the event of the form and the late one. The other order is in quarantine.
+  await page.locator(".items dl div:first-child dd", { hasText: /^4$/ }).waitFor();
   await page.locator(".quarantine .big", { hasText: /^1$/ }).waitFor();
   await close();
   console.log("keyboard: send, follow, object, lines, tenant, quarantine; what clients sent is shown as text");

@@ -140,24 +140,29 @@ function tenant(name = "", cursor = "") {
   if (!name) return found.replaceChildren(lead("Type a tenant, or choose one."));
   const query = new URLSearchParams({ limit: 50, ...(cursor && { cursor }) });
   const of = shown;
-  fetch(`/events?${query}`, { headers: { "X-Tenant-ID": name } })
-    .then((answer) => answer.json())
-    .then((page) => {
-      if (of !== shown) return;
-      if (!page.events) return found.replaceChildren(lead(page.detail));
-      if (page.events.length === 0) return found.replaceChildren(lead(`The tenant ${name} has no events.`));
-      const events = page.events.map(({ event_id: id, tenant_id: tenant, tier, received_at, text }) => {
-        return { id, tenant, tier, received_at, text: text?.slice(0, 200) };
-      });
-      const next =
-        page.next_cursor &&
-        el("a", { href: `#/tenant/${encodeURIComponent(name)}/${encodeURIComponent(page.next_cursor)}` }, "Older events");
-      found.replaceChildren(
-        lead(`${count(events.length, "event")}, newest first. `, next || null),
-        eventTable(`Events of ${name}`, events),
-      );
-    })
-    .catch(() => of === shown && found.replaceChildren(lead("The local run does not answer.")));
+  const show = (page) => {
+    if (of !== shown) return;
+    if (!page.events) return found.replaceChildren(lead(page.detail));
+    if (page.events.length === 0) return found.replaceChildren(lead(`The tenant ${name} has no events.`));
+    const events = page.events.map(({ event_id: id, tenant_id: tenant, tier, received_at, text }) => {
+      return { id, tenant, tier, received_at, text: text?.slice(0, 200) };
+    });
+    const next =
+      page.next_cursor &&
+      el("a", { href: `#/tenant/${encodeURIComponent(name)}/${encodeURIComponent(page.next_cursor)}` }, "Older events");
+    found.replaceChildren(
+      lead(`${count(events.length, "event")}, newest first. `, next || null),
+      eventTable(`Events of ${name}`, events),
+    );
+  };
+  const look = () =>
+    fetch(`/events?${query}`, { headers: { "X-Tenant-ID": name } })
+      .then((answer) => answer.json())
+      .then(show)
+      .catch(() => of === shown && found.replaceChildren(lead("The local run does not answer.")));
+  look();
+  // Older pages do not change.
+  if (!cursor) readAgain = look;
 }
 
 /** Offers the tenants that have items. */
