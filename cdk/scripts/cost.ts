@@ -11,6 +11,7 @@ import { CONTRACT } from '../lib/contract';
 import { metricCount } from '../lib/metrics';
 import { ROOT } from '../lib/settings';
 import { PROVISIONED_USE_PERCENT } from '../lib/stage-settings';
+import { head, row, withLines } from './markdown';
 
 const { lambda, kinesis, dynamodb, s3, sqs, kms, egress, cloudwatch, xray, apiGateway, firehose } = PRICES;
 const MILLION = 1_000_000;
@@ -279,11 +280,8 @@ function provisioned(costs: Record<string, number>): number {
 const RATES = [100, 1000, 10_000];
 const MEMORY = [128, 256, CONTRACT.ingest.memoryMb, 512, 1024, PROCESSOR_MB];
 
-export const row = (cells: string[]) => `| ${cells.join(' | ')} |`;
-export const head = (cells: string[]) => [row(cells), `|${cells.map((_, i) => (i ? '---:|' : '---|')).join('')}`];
-
 /** The tables of `docs/cost.md`. */
-export function tables(): string {
+function tables(): string[] {
   return [
     `Prices as of ${PRICES.asOf}. Dollars a million events at 1,000/s:`,
     '',
@@ -326,7 +324,7 @@ export function tables(): string {
     '',
     ...head(['', 'dollars']),
     ...Object.entries(alternatives(1000)).map(([name, cost]) => row([name, money(cost)])),
-  ].join('\n');
+  ];
 }
 
 function byComponent(): string[] {
@@ -408,14 +406,10 @@ function month(aMillion: number, eventsASecond: number): string {
 }
 
 export const PAGE = join(ROOT, 'docs', 'cost.md');
-const BETWEEN = /(<!-- tables -->\n)[\s\S]*(<!-- end -->)/;
 
 /** The page with current tables. */
 export function page(): string {
-  return readFileSync(PAGE, 'utf8').replace(
-    BETWEEN,
-    (_, begin: string, end: string) => `${begin}\n${tables()}\n\n${end}`,
-  );
+  return withLines(readFileSync(PAGE, 'utf8'), 'tables', tables());
 }
 
 if (require.main === module) writeFileSync(PAGE, page());

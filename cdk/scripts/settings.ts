@@ -9,12 +9,12 @@ import { parse } from 'smol-toml';
 import { CONFIGURATION, ROOT } from '../lib/settings';
 import { RECIPES, STAGES } from '../lib/stage-file';
 import { type Setting, SETTINGS } from '../lib/stage-settings';
+import { row, withLines } from './markdown';
 
 export const PAGE = join(ROOT, 'docs', 'settings.md');
 /** A Function URL takes so many requests a second for each invocation that may run at once. */
 const URL_RATE = 10;
 
-const row = (cells: string[]) => `| ${cells.join(' | ')} |`;
 const code = (value: unknown) =>
   value === undefined ? '' : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
 
@@ -67,11 +67,7 @@ function concurrency(): string[] {
 export function page(): string {
   const tables = { settings, recipes, concurrency };
   return Object.entries(tables).reduce(
-    (text, [name, table]) =>
-      text.replace(
-        new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- end -->)`),
-        (_, begin: string, end: string) => `${begin}\n${table().join('\n')}\n\n${end}`,
-      ),
+    (page, [name, table]) => withLines(page, name, table()),
     readFileSync(PAGE, 'utf8'),
   );
 }

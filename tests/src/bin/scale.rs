@@ -145,9 +145,8 @@ impl Scenario {
             found.map_or(f64::NAN, |(_, age)| *age)
         };
         let invocations = count(ages.len());
-        let shards = f64::from(self.shards);
         Summary {
-            events_a_second: self.events * shards,
+            events_a_second: self.events * f64::from(self.shards),
             shards: self.shards,
             packed: self.packed,
             record_bytes: self.record_bytes,
@@ -156,14 +155,13 @@ impl Scenario {
             oldest_p50_seconds: quantile(0.5),
             oldest_p99_seconds: quantile(0.99),
             busy: outcome.busy.as_secs_f64() / SENT_FOR.as_secs_f64(),
-            objects_a_second: shards * invocations / SENT_FOR.as_secs_f64(),
             invocations_a_million: 1e6 * invocations / count(events),
             invocation_seconds: outcome.busy.as_secs_f64() / invocations,
         }
     }
 }
 
-/// A scenario, and what came of it.
+/// A scenario, and what came of it: what `cdk/scripts/scale.ts` reads.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Summary {
@@ -180,7 +178,6 @@ struct Summary {
     oldest_p99_seconds: f64,
     /// The part of the time in which a shard's invocation runs. Above 1, a backlog grows.
     busy: f64,
-    objects_a_second: f64,
     invocations_a_million: f64,
     invocation_seconds: f64,
 }
