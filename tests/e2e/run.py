@@ -7,7 +7,6 @@ It prints a transcript and fails at the first difference from what is expected.
 import argparse
 import contextlib
 import gzip
-import itertools
 import json
 import os
 import pathlib
@@ -234,10 +233,16 @@ class Run:
         """Requests while `tidegate tap` looks: it must tell of each event when it is accepted, and when it is stored."""
         log = self.folder / "tap"
         with running([*self.on_stack("tap"), "--json"], DEADLINE_S, log):
-            seen = lambda: {(event["stage"], event["id"]) for event in map(json.loads, log.read_text().splitlines())}
+
+            def seen() -> set[tuple[str, str]]:
+                return {(event["stage"], event["id"]) for event in map(json.loads, log.read_text().splitlines())}
+
+            def seen_of_another() -> set[tuple[str, str]]:
+                self.sender.send(f"tap{len(self.sender.expected)}-", 1)
+                return seen()
+
             # It looks from when it has found the shards.
-            begins = (self.sender.send(f"tap{number}-", 1) for number in itertools.count())
-            eventually("an event that is tapped", lambda: (next(begins), seen())[1], bool)
+            eventually("an event that is tapped", seen_of_another, bool)
             self.sender.send("l", REQUESTS)
             wanted = {(stage, f"l{number}") for stage in ("accepted", "stored") for number in range(REQUESTS)}
             eventually("each event tapped at both stages", lambda: wanted - seen(), lambda missing: not missing)
@@ -285,8 +290,10 @@ class Run:
         """The emulator makes no metrics from logs, so this run puts one."""
         heading("tidegate status")
         minute = time.time() // 60 * 60
-        data = [{"MetricName": "RequestsReceived", "Dimensions": [{"Name": CONTRACT["metrics"]["dimension"], "Value": self.deployment.stage}], "Timestamp": minute - 60 * ago + 30, "Value": 120} for ago in range(1, 4)]
-        client("cloudwatch", self.deployment.url).put_metric_data(Namespace=CONTRACT["metrics"]["namespace"], MetricData=data)
+        metrics = CONTRACT["metrics"]
+        requests = {"MetricName": "RequestsReceived", "Dimensions": [{"Name": metrics["dimension"], "Value": self.deployment.stage}], "Value": 120}
+        data = [requests | {"Timestamp": minute - 60 * ago + 30} for ago in range(1, 4)]
+        client("cloudwatch", self.deployment.url).put_metric_data(Namespace=metrics["namespace"], MetricData=data)
         ran = run(self.on_stack("status"))
         assert ran.returncode == 0 and "2 requests/s" in ran.stdout, ran
 
