@@ -10,7 +10,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context;
 use aws_config::SdkConfig;
 use local::prometheus;
 use operate::status::{Minutes, RaisedAlarm, StackFacts, State};

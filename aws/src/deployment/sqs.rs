@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::slice;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -116,7 +117,7 @@ impl Queues {
     }
 
     async fn attribute(&self, url: &str, name: QueueAttributeName) -> anyhow::Result<Option<String>> {
-        Ok(attributes(&self.client, url, &[name.clone()]).await?.remove(&name))
+        Ok(attributes(&self.client, url, slice::from_ref(&name)).await?.remove(&name))
     }
 }
 
